@@ -1,0 +1,75 @@
+"""Fine-tune language models without forgetting.
+
+The public names are spelled out below. Each is imported when it is first asked for, so that `import holdfast` (and with
+it the command line's help) costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.bench.calls import fine_tune
+    from holdfast.bench.records import RunSpec
+    from holdfast.core.errors import HoldfastError
+    from holdfast.core.method import Method
+    from holdfast.methods.losses.base_kl import BaseKL
+    from holdfast.methods.losses.mask_the_target import MaskTheTarget
+    from holdfast.methods.rehearsal.rehearsal import Rehearsal
+    from holdfast.methods.schedules.cosine import Cosine
+    from holdfast.methods.schedules.finch import Finch
+    from holdfast.methods.schedules.train import Train
+    from holdfast.methods.schedules.warmup import Warmup
+    from holdfast.methods.selection.lora import LoRA
+    from holdfast.recipe import parse
+    from holdfast.train.attach import attach
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "attach",
+    "fine_tune",
+    "parse",
+    "Method",
+    "RunSpec",
+    "HoldfastError",
+    "Train",
+    "Cosine",
+    "Warmup",
+    "Finch",
+    "MaskTheTarget",
+    "BaseKL",
+    "LoRA",
+    "Rehearsal",
+]
+
+_HOME = {
+    "attach": "holdfast.train.attach",
+    "fine_tune": "holdfast.bench.calls",
+    "parse": "holdfast.recipe",
+    "Method": "holdfast.core.method",
+    "RunSpec": "holdfast.bench.records",
+    "HoldfastError": "holdfast.core.errors",
+    "Train": "holdfast.methods.schedules.train",
+    "Cosine": "holdfast.methods.schedules.cosine",
+    "Warmup": "holdfast.methods.schedules.warmup",
+    "Finch": "holdfast.methods.schedules.finch",
+    "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
+    "BaseKL": "holdfast.methods.losses.base_kl",
+    "LoRA": "holdfast.methods.selection.lora",
+    "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a public name, importing the module that it lives in."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

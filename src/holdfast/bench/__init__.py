@@ -1,0 +1,1 @@
+"""Runs: what they are given and what they leave."""

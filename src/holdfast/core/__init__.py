@@ -1,0 +1,1 @@
+"""The abstraction: methods, mixes, settings, errors; torch only."""

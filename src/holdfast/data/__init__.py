@@ -1,0 +1,1 @@
+"""Files of examples read, checked, rendered and put in order."""

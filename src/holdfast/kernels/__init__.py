@@ -1,0 +1,1 @@
+"""Fused, chunked losses."""

@@ -1,0 +1,1 @@
+"""Methods that mix old examples into the new ones."""

@@ -1,0 +1,1 @@
+"""Methods that scale the learning rate."""

@@ -1,0 +1,1 @@
+"""What run folders say, as text, tables and pictures."""

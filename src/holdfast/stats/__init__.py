@@ -1,0 +1,1 @@
+"""Statistical statements about pairs of score sets; numpy and scipy only."""

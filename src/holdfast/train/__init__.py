@@ -1,0 +1,1 @@
+"""Training with a recipe, on a loop of our own or on a trainer that exists."""
