@@ -1,0 +1,333 @@
+"""Method: frozen settings plus hooks named for the moment they act. Read this file first.
+
+The hooks in the order in which a run meets them, and the law by which those of several methods compose:
+
+    before training   mix_data      in turn    which examples are trained on, and in which shares
+                      shape_model   in turn    what of the model is trained (adapters, freezing)
+                      group_params  multiply   learning-rate factor of each parameter
+                      init_state    each own   what this run must remember
+    per chunk         weigh_tokens  multiply   factors on the task loss of each unit
+                      token_loss    add        nats to add to each unit
+    per step          penalty       add        a scalar of the weights alone
+                      edit_grads    in turn    after clipping, before the optimizer
+                      scale_lr      multiply   step statistics -> factor on the learning rate
+                      edit_update   in turn    after the optimizer: the weight to keep
+                      after_step    in turn    before the gradients are zeroed
+    after training    edit_weights  in turn    weights -> weights, tensor by tensor
+
+A method never holds state: `init_state` returns it, the trainer keeps it, checkpoints it and hands it back, so one
+frozen object serves many runs. A method never reduces over units: it returns one number per unit, and the trainer
+divides the sum over the step by the step's supervised tokens (over all micro-batches and ranks), so that strength
+does not depend on how a batch is split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example, Mix
+from holdfast.core.settings import check_settings
+from holdfast.core.tokens import Tokens
+
+State = dict[str, Any]
+"""What one run remembers of one method: tensors by name (nested for a sum of methods)."""
+
+On = Literal["new", "memory", "all"]
+
+HOOKS = (
+    "mix_data",
+    "shape_model",
+    "group_params",
+    "init_state",
+    "weigh_tokens",
+    "token_loss",
+    "penalty",
+    "edit_grads",
+    "scale_lr",
+    "edit_update",
+    "after_step",
+    "edit_weights",
+)
+
+
+@dataclasses.dataclass
+class Run:
+    """What a method may ask for before training.
+
+    Attributes:
+        model: The model as it is when the hook is called (for `shape_model` and later: what earlier methods made).
+        mix: The examples as earlier methods left them.
+        seed: Seed of the run; a method that draws anything derives its generator from it.
+        total_steps: Optimizer steps of the whole run; 0 before they are known (in `mix_data` and `shape_model`).
+        memory: Name or path -> its examples, prepared as the new ones are.
+        batches: `batches(which, size)` yields batches (`input_ids`, `attention_mask`, `labels`, all `[B, T]`) of
+            the "new" or the "memory" examples, once through, in order.
+    """
+
+    model: nn.Module
+    mix: Mix
+    seed: int
+    total_steps: int
+    memory: Callable[[str], Sequence[Example]]
+    batches: Callable[[str, int], Iterator[dict[str, Tensor]]]
+
+
+@dataclasses.dataclass
+class Step:
+    """One optimizer step, as the per-step hooks see it.
+
+    Attributes:
+        index: Optimizer steps done before this one.
+        total: Optimizer steps of the whole run.
+        means: Mean over the step's *new* units, all micro-batches and ranks, of each field that a method `needs`;
+            complete when `scale_lr` is called.
+        params: The trainable parameters, bare, by name.
+        gradient: `gradient(batch)` -> gradient of the mean token loss on another batch, by parameter name; the
+            gradients of the step itself are left alone.
+    """
+
+    index: int
+    total: int
+    means: Mapping[str, float]
+    params: Mapping[str, nn.Parameter]
+    gradient: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+    @property
+    def progress(self) -> float:
+        """Share of the run done before this step, in [0, 1)."""
+        return self.index / max(self.total, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Base of all methods. Subclasses are frozen dataclasses whose fields are their settings.
+
+    Class attributes:
+        needs: Fields of `Tokens` that cost something and that this method reads: `base_*` fields (they need the
+            teacher), and those whose mean over new units it reads as `step.means[...]`.
+        excludes: Names of methods that make no sense beside this one, each with the reason.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    excludes: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        """Checks every setting against its declared range."""
+        check_settings(self)
+
+    def __add__(self, other: Method) -> Chain:
+        """Returns the sum of two methods, itself a method."""
+        return chain(self, other)
+
+    def __repr__(self) -> str:
+        """Returns the Python text of this method, as `holdfast.parse` reads it: only settings off their default."""
+        shown = [
+            f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def off(self) -> bool:
+        """True when the settings make this method do nothing; it is then left out, at no cost."""
+        return getattr(self, "strength", None) == 0
+
+    def uses(self, hook: str) -> bool:
+        """Returns whether this method acts at `hook` (one of `HOOKS`)."""
+        return getattr(type(self), hook) is not getattr(Method, hook)
+
+    def parts(self) -> tuple[Method, ...]:
+        """Returns the methods this one is the sum of; itself alone when it is not a sum."""
+        return (self,)
+
+    # Before training.
+
+    def mix_data(self, run: Run) -> Mix:
+        """Returns the examples to train on."""
+        return run.mix
+
+    def shape_model(self, run: Run) -> nn.Module:
+        """Returns the model to train: wrapped, or with other parameters set to require gradients."""
+        return run.model
+
+    def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
+        """Returns a factor on the learning rate for each parameter it wants slower or faster; absent means 1."""
+        return {}
+
+    def init_state(self, run: Run) -> State:
+        """Returns what this method remembers during the run: tensors by name."""
+        return {}
+
+    # Per chunk of supervised units.
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Returns factors on the task loss, `[N]`; no gradient flows through them."""
+        return torch.ones_like(tok.nll_N)
+
+    def token_loss(self, state: State, tok: Tokens) -> Tensor:
+        """Returns nats to add to the loss of each unit, `[N]`."""
+        return torch.zeros_like(tok.nll_N)
+
+    # Per optimizer step.
+
+    def penalty(self, state: State, step: Step) -> Tensor | float:
+        """Returns nats to add once per step, a scalar with a gradient to the weights."""
+        return 0.0
+
+    def edit_grads(self, state: State, step: Step) -> None:
+        """Changes `p.grad` of `step.params` in place; called after clipping."""
+
+    def scale_lr(self, state: State, step: Step) -> float:
+        """Returns the factor on the learning rate for this step."""
+        return 1.0
+
+    def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
+        """Returns the weight to keep, given it before and after `optimizer.step`; called per trained tensor."""
+        return after
+
+    def after_step(self, state: State, step: Step) -> None:
+        """Called after the update, while the gradients are still there."""
+
+    # After training.
+
+    def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
+        """Returns the weight to ship, given that of the base and the tuned one; called tensor by tensor."""
+        return tuned
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain(Method):
+    """The sum of methods: each hook composes those of `methods` by its law (see the module's table)."""
+
+    methods: tuple[Method, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses pairs that make no sense, with the reason."""
+        for i, method in enumerate(self.methods):
+            for other in (*self.methods[:i], *self.methods[i + 1 :]):
+                reason = method.excludes.get(type(other).__name__)
+                if reason is not None:
+                    raise HoldfastError(f"{method!r} + {other!r}: {reason}")
+
+    def __repr__(self) -> str:
+        """Returns `A() + B()`."""
+        return " + ".join(map(repr, self.methods))
+
+    @property
+    def off(self) -> bool:
+        """True when every part is off."""
+        return all(method.off for method in self.methods)
+
+    def uses(self, hook: str) -> bool:
+        """Returns whether any part acts at `hook`."""
+        return any(method.uses(hook) for method in self.methods)
+
+    def parts(self) -> tuple[Method, ...]:
+        """Returns the methods of this sum, in order."""
+        return self.methods
+
+    def active(self) -> Chain:
+        """Returns this sum without the parts that are off."""
+        return Chain(tuple(method for method in self.methods if not method.off))
+
+    @property
+    def all_needs(self) -> frozenset[str]:
+        """Every field of `Tokens` that some part needs."""
+        return frozenset().union(*(method.needs for method in self.methods))
+
+    def _keyed(self, hook: str) -> Iterator[tuple[str, Method]]:
+        for i, method in enumerate(self.methods):
+            if method.uses(hook):
+                yield f"{i}.{type(method).__name__}", method
+
+    def mix_data(self, run: Run) -> Mix:
+        """In turn."""
+        for _, method in self._keyed("mix_data"):
+            run = dataclasses.replace(run, mix=method.mix_data(run))
+        return run.mix
+
+    def shape_model(self, run: Run) -> nn.Module:
+        """In turn."""
+        for _, method in self._keyed("shape_model"):
+            run = dataclasses.replace(run, model=method.shape_model(run))
+        return run.model
+
+    def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
+        """Multiplied."""
+        factors: dict[str, float] = {}
+        for _, method in self._keyed("group_params"):
+            for name, factor in method.group_params(params).items():
+                factors[name] = factors.get(name, 1.0) * factor
+        return factors
+
+    def init_state(self, run: Run) -> State:
+        """Each its own, under the key `<position>.<name>`."""
+        return {key: method.init_state(run) for key, method in self._keyed("init_state")}
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Multiplied; 1 where a method is not `on`."""
+        factors = torch.ones_like(tok.nll_N)
+        for key, method in self._keyed("weigh_tokens"):
+            own = method.weigh_tokens(state.get(key, {}), tok)
+            factors = factors * torch.where(tok.is_on(_on(method)), own, 1.0)
+        return factors
+
+    def token_loss(self, state: State, tok: Tokens) -> Tensor:
+        """Added; 0 where a method is not `on`."""
+        nats = torch.zeros_like(tok.nll_N)
+        for key, method in self._keyed("token_loss"):
+            own = method.token_loss(state.get(key, {}), tok)
+            nats = nats + torch.where(tok.is_on(_on(method)), own, 0.0)
+        return nats
+
+    def penalty(self, state: State, step: Step) -> Tensor | float:
+        """Added."""
+        return sum((method.penalty(state.get(key, {}), step) for key, method in self._keyed("penalty")), 0.0)
+
+    def edit_grads(self, state: State, step: Step) -> None:
+        """In turn."""
+        for key, method in self._keyed("edit_grads"):
+            method.edit_grads(state.get(key, {}), step)
+
+    def scale_lr(self, state: State, step: Step) -> float:
+        """Multiplied."""
+        factor = 1.0
+        for key, method in self._keyed("scale_lr"):
+            factor *= method.scale_lr(state.get(key, {}), step)
+        return factor
+
+    def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
+        """In turn."""
+        for key, method in self._keyed("edit_update"):
+            after = method.edit_update(state.get(key, {}), step, name, before, after)
+        return after
+
+    def after_step(self, state: State, step: Step) -> None:
+        """In turn."""
+        for key, method in self._keyed("after_step"):
+            method.after_step(state.get(key, {}), step)
+
+    def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
+        """In turn."""
+        for key, method in self._keyed("edit_weights"):
+            tuned = method.edit_weights(state.get(key, {}), name, base, tuned)
+        return tuned
+
+
+def chain(*methods: Method) -> Chain:
+    """Returns the sum of `methods`, flat: a sum inside a sum is opened.
+
+    Raises:
+        HoldfastError: Two of them make no sense together.
+    """
+    return Chain(tuple(part for method in methods for part in method.parts()))
+
+
+def _on(method: Method) -> On:
+    on: On = getattr(method, "on", "all")
+    return on

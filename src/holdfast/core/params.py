@@ -1,0 +1,36 @@
+"""Named-parameter arithmetic: the trainable parameters of a model, bare, by the name they have unwrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Returns the parameters of `model` that require gradients, by name, each once (tied ones under the first name)."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def snapshot(params: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Returns detached copies of `params`, by name."""
+    return {name: p.detach().clone() for name, p in params.items()}
+
+
+@contextmanager
+def swapped(params: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
+    """Puts `values` in the place of `params` and puts the former back on leaving; no copy is made.
+
+    Only storage pointers change hands, so optimizers, hooks and wrappers keep seeing the same parameters.
+    """
+    with torch.no_grad():
+        held = {name: params[name].data for name in values}
+        try:
+            for name, value in values.items():
+                params[name].data = value
+            yield
+        finally:
+            for name, value in held.items():
+                params[name].data = value

@@ -1,0 +1,160 @@
+"""The frozen base, in whatever form is cheapest: the one place that all methods of a recipe take it from.
+
+Four forms:
+
+    adapters off   the trained model with its adapters switched off (nothing is copied);
+    start adapter  the adapter as it was at the start, on the same frozen weights: for initialisations that move part
+                   of the base weight into the adapter (PiSSA, OLoRA, CorDA), where adapters-off is not the base, and
+                   for `reference="start"` when training goes on from an adapter;
+    copy           a copy of every trained weight as it was at the start: full fine-tuning;
+    cache          the base's states on the training examples, computed once before training (`StateCache`).
+
+The first three are one mechanism: some adapters off, some weights swapped for kept ones, during one forward.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.params import swapped
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Runs a block in eval mode and without gradients, and leaves every module in the mode it was found in."""
+    was_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in was_training:
+            module.training = True
+        # A weight cast by autocast inside no_grad would be reused, without its gradient, by the next forward.
+        torch.clear_autocast_cache()
+
+
+def tuner_layers(model: nn.Module) -> list[nn.Module]:
+    """Returns the modules that carry an adapter (PEFT tuner layers, `modules_to_save` and trainable-token wrappers)."""
+    return [module for module in model.modules() if isinstance(getattr(module, "_disable_adapters", None), bool)]
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """Switches every adapter off by its flag alone.
+
+    PEFT's `disable_adapter()` also re-enables the gradients of frozen adapter weights on leaving; a flag does not.
+    """
+    layers = [(module, module._disable_adapters) for module in tuner_layers(model)]
+    try:
+        for module, _ in layers:
+            module._disable_adapters = True
+        yield
+    finally:
+        for module, was in layers:
+            module._disable_adapters = was
+
+
+@dataclasses.dataclass
+class Teacher:
+    """The frozen base as a way of running the model being trained.
+
+    Attributes:
+        form: "adapters off", "start adapter" or "copy", for messages and records.
+        without_adapters: Whether adapters are switched off.
+        values: Start values of trained parameters to put in their place, by name.
+    """
+
+    form: str
+    without_adapters: bool
+    values: dict[str, Tensor]
+
+    @contextmanager
+    def base(self, model: nn.Module) -> Iterator[None]:
+        """Makes `model` (unwrapped) the base for a block: frozen weights, eval mode, no gradient, no RNG consumed."""
+        params = dict(model.named_parameters())
+        for name, value in self.values.items():
+            if value.device != params[name].device:
+                self.values[name] = value.to(params[name].device)
+        with evaluating(model), swapped(params, self.values):
+            if self.without_adapters:
+                with adapters_off(model):
+                    yield
+            else:
+                yield
+
+    def value(self, model: nn.Module, param: nn.Parameter) -> Tensor:
+        """Returns the base's value of a parameter of `model`: the kept one if it is trained, else itself."""
+        for name, own in model.named_parameters():
+            if own is param and name in self.values:
+                return self.values[name].to(param.device)
+        return param.detach()
+
+
+class StateCache:
+    """The base's features at the supervised positions of each training row, computed once before training.
+
+    A row is known by its token ids and by which of them are supervised, so the order of rows, their padding and
+    the split into batches do not matter.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Tensor] = {}
+
+    @staticmethod
+    def keys(
+        input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor
+    ) -> list[tuple[str, int]]:
+        """Returns (key, number of units) of each document of a batch, in the order in which units are flattened."""
+        found = []
+        ids, scored, segment = (t.cpu() for t in (input_ids_BT, scored_BT, segment_BT))
+        for row in range(ids.shape[0]):
+            for document in segment[row].unique().tolist():
+                if document < 0:
+                    continue
+                inside = segment[row] == document
+                own, mask = ids[row][inside], scored[row][inside]
+                digest = hashlib.blake2b(own.numpy().tobytes() + b"|" + mask.numpy().tobytes(), digest_size=16)
+                found.append((digest.hexdigest(), int(mask.sum())))
+        return found
+
+    def put(self, keys: list[tuple[str, int]], features_NX: Tensor) -> None:
+        """Stores the features of a batch under its documents' keys."""
+        for (key, units), rows in zip(keys, features_NX.split([units for _, units in keys]), strict=True):
+            if units:
+                self.rows[key] = rows.detach().clone().cpu()
+
+    def get(self, keys: list[tuple[str, int]], device: torch.device) -> Tensor:
+        """Returns the features of a batch, `[N, X]`.
+
+        Raises:
+            HoldfastError: A document was not in the training examples when the cache was filled.
+        """
+        missing = sum(units > 0 and key not in self.rows for key, units in keys)
+        if missing:
+            raise HoldfastError(
+                f"The base-state cache lacks {missing} of the {len(keys)} rows of this batch; rows must not change"
+                " after attach() (no augmentation), or use Train(teacher='copy')."
+            )
+        rows = [self.rows[key] for key, units in keys if units]
+        width = next(iter(self.rows.values())).shape[-1]
+        return torch.cat(rows).to(device) if rows else torch.zeros(0, width, device=device)
+
+    def save(self, path: Path) -> None:
+        """Writes the cache as safetensors, to a temporary name first."""
+        partial = path.with_name(path.name + ".partial")
+        safetensors.torch.save_file(self.rows, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Reads a cache written by `save`."""
+        self.rows = safetensors.torch.load_file(path)

@@ -1,0 +1,96 @@
+"""Tokens: a chunk of supervised units as the token hooks see it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import NEW
+
+
+class Tokens:
+    """A chunk of N supervised units, flattened; each unit predicts one label from the position before it.
+
+    What is not given is computed when first read, and only then.
+
+    Attributes:
+        logits_NV: Float32 (float64 in tests) logits of the model being trained; gradients flow.
+        labels_N: Target ids, int64.
+        source_N: 0 for new units, k for those of the k-th memory.
+        segment_N: Number of the document within the micro-batch.
+    """
+
+    def __init__(
+        self,
+        logits_NV: Tensor,
+        labels_N: Tensor,
+        source_N: Tensor,
+        segment_N: Tensor,
+        *,
+        base_logits_NV: Tensor | None = None,
+        hidden_ND: Tensor | None = None,
+        base_hidden_ND: Tensor | None = None,
+    ) -> None:
+        self.logits_NV = logits_NV
+        self.labels_N = labels_N
+        self.source_N = source_N
+        self.segment_N = segment_N
+        self._base_logits_NV = base_logits_NV
+        self._hidden_ND = hidden_ND
+        self._base_hidden_ND = base_hidden_ND
+
+    @property
+    def base_logits_NV(self) -> Tensor:
+        """Logits of the frozen base, no gradient."""
+        return _given(self._base_logits_NV, "base_logits_NV")
+
+    @property
+    def hidden_ND(self) -> Tensor:
+        """Hidden states that the head reads; gradients flow."""
+        return _given(self._hidden_ND, "hidden_ND")
+
+    @property
+    def base_hidden_ND(self) -> Tensor:
+        """Hidden states of the frozen base, no gradient."""
+        return _given(self._base_hidden_ND, "base_hidden_ND")
+
+    @functools.cached_property
+    def logp_NV(self) -> Tensor:
+        """Log-probabilities of the model being trained, nats."""
+        return self.logits_NV.log_softmax(-1)
+
+    @functools.cached_property
+    def base_logp_NV(self) -> Tensor:
+        """Log-probabilities of the frozen base, nats, no gradient."""
+        return self.base_logits_NV.log_softmax(-1)
+
+    @functools.cached_property
+    def nll_N(self) -> Tensor:
+        """Negative log-likelihood of each label, nats; gradients flow."""
+        return torch.nn.functional.cross_entropy(self.logits_NV, self.labels_N, reduction="none")
+
+    @functools.cached_property
+    def base_nll_N(self) -> Tensor:
+        """Negative log-likelihood of each label under the base, nats, no gradient."""
+        return torch.nn.functional.cross_entropy(self.base_logits_NV, self.labels_N, reduction="none")
+
+    @functools.cached_property
+    def entropy_N(self) -> Tensor:
+        """Entropy of the predicted distribution, nats; gradients flow."""
+        return -(self.logp_NV.exp() * self.logp_NV).sum(-1)
+
+    def is_on(self, on: Literal["new", "memory", "all"]) -> Tensor:
+        """Returns a bool `[N]`: the units that a hook with this `on` acts upon."""
+        if on == "all":
+            return torch.ones_like(self.source_N, dtype=torch.bool)
+        return (self.source_N == NEW) if on == "new" else (self.source_N != NEW)
+
+
+def _given(value: Tensor | None, name: str) -> Tensor:
+    if value is None:
+        raise HoldfastError(f"tok.{name} is not there: a method that reads it must name it in `needs`.")
+    return value

@@ -1,0 +1,80 @@
+"""KL to the base: stay close to the base's whole next-token distribution."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from torch import Tensor
+
+from holdfast.core.method import Method, State
+from holdfast.core.settings import setting
+from holdfast.core.tokens import Tokens
+from holdfast.methods.losses.align import per_position
+
+
+def base_kl_units(logits_NV: Tensor, base_logits_NV: Tensor, direction: str = "forward") -> Tensor:
+    """Returns the divergence between base and tuned next-token distributions.
+
+    Args:
+        logits_NV: Logits of the model being trained, float32 or wider; gradients flow.
+        base_logits_NV: Logits of the frozen base; detached here.
+        direction: "forward" for KL(base || tuned), "reverse" for KL(tuned || base).
+
+    Returns:
+        `[N]` nats, >= 0.
+    """
+    logp = logits_NV.log_softmax(-1)
+    base_logp = base_logits_NV.detach().to(logits_NV.dtype).log_softmax(-1)
+    if direction == "forward":
+        return (base_logp.exp() * (base_logp - logp)).sum(-1)
+    return (logp.exp() * (logp - base_logp)).sum(-1)
+
+
+def base_kl(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, direction: str = "forward") -> Tensor:
+    """Returns the KL to the base at each supervised position, to be summed and divided by the trained tokens.
+
+    Args:
+        logits_BTV: Logits of the model being trained, any float dtype; gradients flow.
+        base_logits_BTV: Logits of the frozen base on the same inputs.
+        labels_BT: Token ids, int64, unshifted; -100 is not supervised. Only says which positions count.
+        direction: "forward" for KL(base || tuned), "reverse" for KL(tuned || base).
+
+    Returns:
+        `[B, T]` nats; `out[b, t]` belongs to `labels[b, t + 1]`, 0 where nothing is supervised and in the last column.
+    """
+    return per_position(
+        lambda logits, base, _labels: base_kl_units(logits, base, direction), logits_BTV, base_logits_BTV, labels_BT
+    )
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class BaseKL(Method):
+    """Adds the divergence between the model's next-token distribution and the base's.
+
+        L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b || p_a)     (forward; reverse swaps the two)
+
+    p_b is the frozen base, p_a the model, M the supervised positions.
+
+    Args:
+        strength: Coefficient of the term (beta; lambda in the LwF baseline of 2605.29498).
+        direction: "forward" = KL(base || tuned), covers all that the base would say; "reverse" = KL(tuned || base).
+        on: Which units carry it: the new ones, the memory's, or all.
+
+    Reference:
+        Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282 (distillation from the model before); the
+        forward form on the new task's tokens as in Xu et al. 2026, arXiv 2605.29498, LwF baseline.
+
+    Departs:
+        No temperature (LwF softens with T = 2); divided by all supervised tokens of the step.
+    """
+
+    strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True)
+    direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
+    on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+
+    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+
+    def token_loss(self, state: State, tok: Tokens) -> Tensor:
+        """Returns `strength * base_kl_units`."""
+        return self.strength * base_kl_units(tok.logits_NV, tok.base_logits_NV, self.direction)

@@ -1,0 +1,91 @@
+"""Mask the Target: stay close to the base on everything but the token being learned."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.method import Method, State
+from holdfast.core.settings import setting
+from holdfast.core.tokens import Tokens
+from holdfast.methods.losses.align import per_position
+
+
+def non_target_kl(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, certain: float = 1e-4) -> Tensor:
+    """Returns KL(base || tuned) over all tokens but the target, each side renormalised without it.
+
+    Args:
+        logits_NV: Logits of the model being trained, float32 or wider; gradients flow.
+        base_logits_NV: Logits of the frozen base; detached here.
+        labels_N: Targets y, int64.
+        certain: Where the base gives the target more than 1 - `certain`, nothing is left to compare: 0.
+
+    Returns:
+        `[N]` nats, >= 0.
+    """
+    base_logits_NV = base_logits_NV.detach().to(logits_NV.dtype)
+    target = torch.zeros_like(logits_NV, dtype=torch.bool).scatter_(-1, labels_N[:, None], True)
+    logp = logits_NV.masked_fill(target, -torch.inf).log_softmax(-1)
+    base_logp = base_logits_NV.masked_fill(target, -torch.inf).log_softmax(-1)
+    gap = torch.where(target, 0.0, base_logp - logp)
+    kl = (base_logp.exp() * gap).sum(-1)
+    # log(1 - p_b(y)) as the log-sum-exp of the others: 1 - p_b(y) itself rounds to 0 in float32.
+    others = base_logits_NV.masked_fill(target, -torch.inf).logsumexp(-1) - base_logits_NV.logsumexp(-1)
+    return torch.where(others.exp() >= certain, kl, torch.zeros_like(kl))
+
+
+def mask_the_target(
+    logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, certain: float = 1e-4
+) -> Tensor:
+    """Returns the Mask-the-Target penalty of each position, to be summed and divided by the trained tokens.
+
+        out[b, t] = KL(p_b^{not y} || p_a^{not y}),   p^{not y}(c) = p(c) / (1 - p(y)) for c != y = labels[b, t + 1]
+
+    Args:
+        logits_BTV: Logits of the model being trained, any float dtype; gradients flow.
+        base_logits_BTV: Logits of the frozen base on the same inputs.
+        labels_BT: Token ids, int64, unshifted; -100 is not supervised.
+        certain: Positions where the base gives the target more than 1 - `certain` are 0 (the paper's tau).
+
+    Returns:
+        `[B, T]` nats in float32 (float64 for float64 logits); 0 where nothing is supervised, and in the last column.
+    """
+    return per_position(
+        lambda logits, base, labels: non_target_kl(logits, base, labels, certain), logits_BTV, base_logits_BTV, labels_BT
+    )
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class MaskTheTarget(Method):
+    """Adds the divergence from the base over all tokens but the target, at each supervised position.
+
+        L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b^{not y_t} || p_a^{not y_t})
+
+    p_b is the frozen base, p_a the model, y_t the target, M the supervised positions. The target's own probability
+    is free to move, so the leash does not pull against the task.
+
+    Args:
+        strength: Coefficient of the term (the paper's lambda).
+        certain: Positions where the base gives the target more than 1 - `certain` carry no term (the paper's tau).
+        on: Which units carry it: the new ones, the memory's, or all.
+
+    Reference:
+        Xu, Garg, Saratchandran, Lucey, Mask the Target, 2026, arXiv 2605.29498, eq. 4-6.
+
+    Departs:
+        Divided by all supervised tokens of the step, not by |M| after leaving out the certain positions (0.1-0.2% of
+        them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax.
+    """
+
+    strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 10.0), log=True)
+    certain: float = setting(1e-4, unit="probability", low=0.0, high=1.0)
+    on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+
+    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+
+    def token_loss(self, state: State, tok: Tokens) -> Tensor:
+        """Returns `strength * non_target_kl`."""
+        return self.strength * non_target_kl(tok.logits_NV, tok.base_logits_NV, tok.labels_N, self.certain)

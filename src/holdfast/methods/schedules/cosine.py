@@ -1,0 +1,47 @@
+"""Cosine: the learning rate falls along half a cosine."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+from holdfast.core.method import Method, State, Step
+from holdfast.core.settings import setting
+
+
+def cosine(progress: float, floor: float = 0.0) -> float:
+    """Returns the factor `floor + (1 - floor) * (1 + cos(pi * progress)) / 2`; 1 at progress 0, `floor` at 1."""
+    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Cosine(Method):
+    """Multiplies the learning rate by half a cosine over the run.
+
+        factor(s) = floor + (1 - floor) * (1 + cos(pi * s / S)) / 2
+
+    for step s of S, counted from 0.
+
+    Args:
+        floor: Factor at the end of the run.
+
+    Reference:
+        Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017, arXiv 1608.03983, eq. 5.
+
+    Departs:
+        No restarts. Beside Warmup the cosine still counts from the first step (transformers lets it start after
+        the warm-up), because factors of schedules multiply.
+    """
+
+    floor: float = setting(0.0, unit="share of lr", low=0.0, high=1.0)
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "Cosine": "two cosines would multiply; give Cosine() once.",
+        "Finch": "Finch replaces the cosine: it sets the rate from the loss and lets it rise as the loss falls.",
+    }
+
+    def scale_lr(self, state: State, step: Step) -> float:
+        """Returns `cosine(progress)`."""
+        return cosine(step.progress, self.floor)

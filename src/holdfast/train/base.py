@@ -1,0 +1,45 @@
+"""Chooses the form of the teacher for a model: which weights, in which place, are the base."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.params import snapshot, trainable
+from holdfast.core.teacher import Teacher, tuner_layers
+
+IDENTITY_INITS = ("gaussian", "eva", "orthogonal", "mica")
+"""PEFT's named initialisations whose adapter adds nothing at the start; every other name moves base weights."""
+
+
+def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") -> Teacher:
+    """Returns the teacher of `model` as it is now, before training.
+
+    Args:
+        model: Unwrapped; a PEFT model, a model with adapters injected, or a plain one.
+        form: "auto" or "copy" (see `Train`); "cache" is filled from an "auto" teacher by the caller.
+        reference: "base" for the model without its adapter, "start" for the model as it is now.
+
+    Raises:
+        HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up.
+    """
+    configs = list(getattr(model, "peft_config", {}).values())
+    if any(config.is_prompt_learning for config in configs):
+        raise HoldfastError(
+            f"{type(model).__name__}: a prompt-learning adapter shifts positions, so the base cannot be compared token by"
+            " token; use LoRA() or another weight adapter."
+        )
+    params = trainable(model)
+    if form == "copy" or not tuner_layers(model):
+        return Teacher("copy", False, snapshot(params))
+    moved = any(_moves_base_weights(config) for config in configs)
+    if reference == "start" or moved:
+        return Teacher("start adapter", False, snapshot(params))
+    inside = {id(p) for layer in tuner_layers(model) for p in layer.parameters()}
+    beside = {name: p for name, p in params.items() if id(p) not in inside}
+    return Teacher("adapters off", True, snapshot(beside))
+
+
+def _moves_base_weights(config: object) -> bool:
+    init = getattr(config, "init_lora_weights", getattr(config, "init_weights", True))
+    return isinstance(init, str) and init not in IDENTITY_INITS

@@ -1,0 +1,280 @@
+"""The one forward of a training step: backbone once, then the supervised units chunk by chunk.
+
+Where the head is a plain linear layer, it is the head itself that computes the loss: for the time of the call its
+`forward` takes the hidden states through `chunked_loss` and gives the summed loss where the model expects logits.
+The call still goes through the wrapped model, so DDP, FSDP and DeepSpeed see one ordinary forward whose output
+depends on every parameter. Heads that do more (soft-capping, scaling, an adapter on the head) go logits -> chunks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, State
+from holdfast.core.mix import NEW
+from holdfast.core.teacher import StateCache, Teacher, evaluating
+from holdfast.core.tokens import Tokens
+from holdfast.kernels.chunked import chunked_loss
+
+Inputs = Mapping[str, Tensor]
+
+
+@dataclasses.dataclass
+class Units:
+    """Which positions of a micro-batch carry a loss, flattened row by row.
+
+    Attributes:
+        scored_BT: Bool; `scored[b, t]` when position t predicts a supervised label (at t + 1).
+        labels_N: Those labels.
+        source_N: Their source numbers.
+        segment_BT: Number of the document at each position, -1 at padding.
+    """
+
+    scored_BT: Tensor
+    labels_N: Tensor
+    source_N: Tensor
+    segment_BT: Tensor
+
+    @classmethod
+    def of(cls, inputs: Inputs, source_BT: Tensor | None) -> Units:
+        """Returns the units of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
+        labels_BT = inputs["labels"]
+        scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
+        scored_BT[:, :-1] = labels_BT[:, 1:] != -100
+        labels_N = labels_BT[:, 1:][scored_BT[:, :-1]]
+        if source_BT is None:
+            source_N = torch.full_like(labels_N, NEW)
+        else:
+            source_N = source_BT[:, 1:][scored_BT[:, :-1]]
+        return cls(scored_BT, labels_N, source_N, _segments(inputs))
+
+
+def _segments(inputs: Inputs) -> Tensor:
+    input_ids_BT = inputs["input_ids"]
+    mask_BT = inputs.get("attention_mask")
+    position_ids_BT = inputs.get("position_ids")
+    if mask_BT is not None or position_ids_BT is None:
+        rows = torch.arange(input_ids_BT.shape[0], device=input_ids_BT.device)[:, None].expand_as(input_ids_BT)
+        return rows if mask_BT is None else torch.where(mask_BT.bool(), rows, -1)
+    starts = (position_ids_BT == 0).to(torch.int64)
+    return (starts.flatten().cumsum(0) - 1).view_as(input_ids_BT)
+
+
+@dataclasses.dataclass
+class Sums:
+    """What one micro-batch contributes to its step; everything is a sum over units, in nats.
+
+    Attributes:
+        loss: Weighted task loss plus `hold` times the added terms; the gradient flows from here.
+        stats: Detached float64 sums: "units", "new_units", "top1", "entropy" (where asked for), and "new.<field>" for
+            "nll_N" and each other field asked for.
+        aux_loss: The model's own auxiliary loss (mixture of experts), unweighted, where it has one.
+    """
+
+    loss: Tensor
+    stats: dict[str, Tensor]
+    aux_loss: Tensor | None
+
+
+class Forward:
+    """Runs a model for training under a recipe; knows its head, not its trainer."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Chain,
+        *,
+        teacher: Teacher | None = None,
+        cache: StateCache | None = None,
+        metrics: bool = False,
+        chunk: int | None = None,
+    ) -> None:
+        """Looks at the head of `model` (unwrapped).
+
+        Args:
+            model: A causal language model; may be a PEFT model.
+            recipe: The active methods.
+            teacher: The frozen base, for recipes that need it.
+            cache: Its precomputed states; filled by `fill`, and then used in the place of a forward.
+            metrics: Whether entropy and top-1 accuracy are summed too.
+            chunk: Units per chunk; chosen by vocabulary when absent.
+        """
+        self.model = model
+        self.recipe = recipe
+        self.teacher = teacher
+        self.cache = cache
+        self.metrics = metrics
+        self.chunk = chunk
+        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        if head is None:
+            raise HoldfastError(
+                f"{type(model).__name__} has no output embeddings: Holdfast's token terms work on causal language models."
+            )
+        self.head: nn.Module = head
+        self.plain_head = _is_plain(model, head)
+        self.needs_base = any(need.startswith("base_") for need in recipe.all_needs)
+        if not self.plain_head and any("hidden" in need for need in recipe.all_needs):
+            raise HoldfastError(
+                f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not a plain linear."
+            )
+
+    def __call__(
+        self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None, state: State, hold: float = 1.0
+    ) -> Sums:
+        """Returns the sums of one micro-batch.
+
+        Args:
+            wrapped: The model as the trainer calls it (DDP and the like included).
+            inputs: `input_ids` and `labels`, `[B, T]`, and whatever else the model takes.
+            source_BT: Source number of each position; absent when all are new.
+            state: The recipe's state.
+            hold: Factor on all added terms.
+        """
+        units = Units.of(inputs, source_BT)
+        base_NX = self._base_features(wrapped, inputs, units) if self.needs_base else None
+        stats: dict[str, Tensor] = {}
+        loss_of = self._loss_of(units, base_NX, state, hold, stats)
+        if self.plain_head:
+
+            def head_loss(hidden_BTD: Tensor) -> Tensor:
+                weight, bias = self.head.weight, self.head.bias
+                return chunked_loss(loss_of, hidden_BTD[units.scored_BT], weight, bias, chunk=self.chunk)  # type: ignore[arg-type]
+
+            with _head_gives(self.head, head_loss):
+                out = wrapped(**_without_labels(inputs))
+            loss = out.logits
+        else:
+            out = wrapped(**_without_labels(inputs))
+            loss = chunked_loss(loss_of, out.logits[units.scored_BT], chunk=self.chunk)
+        return Sums(loss, stats, getattr(out, "aux_loss", None))
+
+    def fill(self, inputs: Inputs) -> None:
+        """Puts the base's features of a batch into the cache; called before training, on the start weights."""
+        units = Units.of(inputs, None)
+        with evaluating(self.model):
+            features_NX = self._features(self.model, inputs, units)
+        if self.cache is not None:
+            self.cache.put(self.cache.keys(inputs["input_ids"], units.scored_BT, units.segment_BT), features_NX)
+
+    def _base_features(self, wrapped: nn.Module, inputs: Inputs, units: Units) -> Tensor:
+        if self.cache is not None:
+            keys = self.cache.keys(inputs["input_ids"], units.scored_BT, units.segment_BT)
+            return self.cache.get(keys, units.labels_N.device)
+        if self.teacher is None:
+            raise HoldfastError(f"{self.recipe!r} needs the base, and no teacher was given.")
+        with self.teacher.base(self.model):
+            return self._features(wrapped, inputs, units)
+
+    def _features(self, wrapped: nn.Module, inputs: Inputs, units: Units) -> Tensor:
+        """Hidden states `[N, D]` before a plain head, logits `[N, V]` otherwise."""
+        if not self.plain_head:
+            return wrapped(**_without_labels(inputs)).logits[units.scored_BT]  # type: ignore[no-any-return]
+        with _head_gives(self.head, lambda hidden_BTD: hidden_BTD[units.scored_BT]):
+            return wrapped(**_without_labels(inputs)).logits  # type: ignore[no-any-return]
+
+    def _base_head(self) -> tuple[Tensor, Tensor | None]:
+        weight, bias = self.head.weight, self.head.bias
+        if self.teacher is None:
+            return weight, bias  # type: ignore[return-value]
+        return (
+            self.teacher.value(self.model, weight),  # type: ignore[arg-type]
+            None if bias is None else self.teacher.value(self.model, bias),  # type: ignore[arg-type]
+        )
+
+    def _loss_of(
+        self, units: Units, base_NX: Tensor | None, state: State, hold: float, stats: dict[str, Tensor]
+    ) -> Callable[[slice, Tensor, Tensor], Tensor]:
+        segment_N = units.segment_BT[units.scored_BT]
+        base_head = self._base_head() if base_NX is not None and self.plain_head else None
+        means = [need for need in sorted(self.recipe.all_needs | {"nll_N"}) if need.endswith("_N")]
+        weighs, adds = self.recipe.uses("weigh_tokens"), self.recipe.uses("token_loss")
+
+        def loss_of(rows: slice, features_CX: Tensor, logits_CV: Tensor) -> Tensor:
+            base_logits_CV = base_hidden_CD = None
+            if base_NX is not None:
+                with torch.no_grad():
+                    base_logits_CV = base_NX[rows]
+                    if base_head is not None:
+                        base_hidden_CD = base_logits_CV
+                        base_logits_CV = torch.nn.functional.linear(base_hidden_CD, *base_head)
+                    base_logits_CV = _wide(base_logits_CV)
+            tok = Tokens(
+                _wide(logits_CV),
+                units.labels_N[rows],
+                units.source_N[rows],
+                segment_N[rows],
+                base_logits_NV=base_logits_CV,
+                hidden_ND=features_CX if self.plain_head else None,
+                base_hidden_ND=base_hidden_CD,
+            )
+            loss_N = tok.nll_N
+            if weighs:
+                with torch.no_grad():
+                    factors_N = self.recipe.weigh_tokens(state, tok)
+                loss_N = loss_N * factors_N
+            if adds:
+                loss_N = loss_N + hold * self.recipe.token_loss(state, tok)
+            with torch.no_grad():
+                self._count(stats, tok, means)
+            return loss_N.sum()
+
+        self._zero(stats, means, units.labels_N.device)
+        return loss_of
+
+    def _zero(self, stats: dict[str, Tensor], means: list[str], device: torch.device) -> None:
+        names = ["units", "new_units", *(f"new.{name}" for name in means)]
+        for name in names + (["entropy", "top1"] if self.metrics else []):
+            stats[name] = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+
+    def _count(self, stats: dict[str, Tensor], tok: Tokens, means: list[str]) -> None:
+        new = tok.is_on("new")
+        stats["units"] += new.numel()
+        stats["new_units"] += new.sum()
+        for name in means:
+            stats[f"new.{name}"] += getattr(tok, name)[new].sum()
+        if self.metrics:
+            stats["entropy"] += tok.entropy_N.sum()
+            stats["top1"] += (tok.logits_NV.argmax(-1) == tok.labels_N).sum()
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _without_labels(inputs: Inputs) -> dict[str, Any]:
+    return {**{name: value for name, value in inputs.items() if name != "labels"}, "use_cache": False}
+
+
+@contextmanager
+def _head_gives(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Replaces the forward of a head for a block (its hooks, by which sharded weights are gathered, stay)."""
+    held = head.__dict__.get("forward")
+    head.forward = forward  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del head.forward
+        if held is not None:
+            head.forward = held
+
+
+def _is_plain(model: nn.Module, head: nn.Module) -> bool:
+    """Whether the logits are exactly what a linear head makes of its input: found by looking, not by a list of names."""
+    if type(head) is not nn.Linear:
+        return False
+    seen: list[Tensor] = []
+    handle = head.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    try:
+        with evaluating(model):
+            ids = torch.arange(1, 5, device=head.weight.device)[None] % head.weight.shape[0]
+            logits = model(input_ids=ids, use_cache=False).logits
+    finally:
+        handle.remove()
+    return len(seen) == 1 and seen[0].shape == logits.shape and torch.equal(seen[0], logits)

@@ -1,0 +1,102 @@
+"""The reference loop: what a training step is, in plain sight.
+
+This is the specification, not the way to train: the Hugging Face path (`holdfast.attach`) must retrace it step for
+step. It keeps all logits at once, knows one process, and shares with the real path only the methods themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.method import Chain, State, Step
+from holdfast.core.params import snapshot, trainable
+from holdfast.core.tokens import Tokens
+
+Batch = Mapping[str, Tensor]
+
+
+def train_reference(
+    model: nn.Module,
+    base: nn.Module | None,
+    steps: Sequence[Sequence[Batch]],
+    recipe: Chain,
+    state: State,
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip: float = 1.0,
+    hold: float = 1.0,
+) -> list[dict[str, float]]:
+    """Trains `model` in place and returns a record (task loss of new units, learning-rate factor) of each step.
+
+    Args:
+        model: The model to train; its parameters are in `optimizer` (one group per learning rate).
+        base: The frozen base, for recipes that need it.
+        steps: For each optimizer step its micro-batches: `input_ids`, `attention_mask`, `labels`, `source`, `[B, T]`.
+        recipe: The active methods, their model shaping and parameter groups already applied.
+        state: Their state.
+        optimizer: Any torch optimizer.
+        clip: Largest gradient norm; 0 for none.
+        hold: Factor on all added terms.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    record = []
+    for index, micro_batches in enumerate(steps):
+        params = trainable(model)
+        units = sum(int((b["labels"][:, 1:] != -100).sum()) for b in micro_batches)
+        sums: dict[str, float] = {}
+        for batch in micro_batches:
+            tok = tokens(model, base, batch)
+            loss_N = tok.nll_N * recipe.weigh_tokens(state, tok).detach() + hold * recipe.token_loss(state, tok)
+            (loss_N.sum() / units).backward()
+            new = tok.is_on("new")
+            for name in {"nll_N"} | {need for need in recipe.all_needs if need.endswith("_N")}:
+                sums[name] = sums.get(name, 0.0) + float(getattr(tok, name)[new].sum())
+            sums["new"] = sums.get("new", 0.0) + float(new.sum())
+        means = {name: value / sums["new"] if sums["new"] else math.nan for name, value in sums.items()}
+        step = Step(index, len(steps), means, params, gradient_of(model))
+        extra = recipe.penalty(state, step)
+        if isinstance(extra, Tensor):
+            (hold * extra).backward()
+        factor = recipe.scale_lr(state, step)
+        if clip:
+            nn.utils.clip_grad_norm_(params.values(), clip)
+        recipe.edit_grads(state, step)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        before = snapshot(params) if recipe.uses("edit_update") else {}
+        optimizer.step()
+        for name, old in before.items():
+            params[name].data = recipe.edit_update(state, step, name, old, params[name].data)
+        recipe.after_step(state, step)
+        optimizer.zero_grad()
+        record.append({"task_loss": means["nll_N"], "lr_factor": factor})
+    return record
+
+
+def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
+    """Returns all supervised units of a batch, with full logits of both models."""
+    scored = batch["labels"][:, 1:] != -100
+    rows = torch.arange(scored.shape[0])[:, None].expand_as(scored)
+    inputs = {k: v for k, v in batch.items() if k in ("input_ids", "attention_mask", "position_ids")}
+    base_logits = None
+    if base is not None:
+        with torch.no_grad():
+            base_logits = base(**inputs).logits[:, :-1][scored]
+    logits = model(**inputs).logits[:, :-1][scored]
+    source = batch["source"][:, 1:][scored] if "source" in batch else torch.zeros_like(batch["labels"][:, 1:][scored])
+    return Tokens(logits, batch["labels"][:, 1:][scored], source, rows[scored], base_logits_NV=base_logits)
+
+
+def gradient_of(model: nn.Module) -> Callable[[Batch], dict[str, Tensor]]:
+    """Returns a function: batch -> gradient of its mean token loss, by parameter name."""
+
+    def gradient(batch: Batch) -> dict[str, Tensor]:
+        params = trainable(model)
+        loss = tokens(model, None, batch).nll_N.mean()
+        return dict(zip(params, torch.autograd.grad(loss, list(params.values())), strict=True))
+
+    return gradient

@@ -1,0 +1,111 @@
+"""Memories beside a trainer's own dataset: rows that say whose they are, in an order that keeps the shares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example, Mix
+
+SOURCE = "holdfast_source"
+"""Column by which a row carries its source number through the trainer's collator."""
+
+Row = dict[str, Any]
+
+
+def examples_of(dataset: Any) -> list[Example]:
+    """Returns the rows of a trainer's tokenised dataset as examples.
+
+    Raises:
+        HoldfastError: The dataset has no length (streaming), or is not tokenised.
+    """
+    if not isinstance(dataset, Sized):
+        raise HoldfastError("Rehearsal and other data methods need a dataset with a length; this one streams.")
+    examples = []
+    for i in range(len(dataset)):
+        row = dataset[i]  # type: ignore[index]
+        if not isinstance(row, Mapping) or "input_ids" not in row:
+            raise HoldfastError(f"Row {i} of the train dataset has no 'input_ids': tokenise it before attach().")
+        ids = [int(token) for token in row["input_ids"]]
+        labels = [int(label) for label in row.get("labels", ids)]
+        examples.append(Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}"))
+    return examples
+
+
+class MixedRows(Dataset[Row]):
+    """The trainer's rows followed by those of the memories, all of one shape, each with its source number."""
+
+    def __init__(self, new: Any, mix: Mix) -> None:
+        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns."""
+        self.new = new
+        self.count = len(new)
+        columns = set(new[0])
+        self.memory = [_row(example, columns) for example in mix.examples[self.count :]]
+
+    def __len__(self) -> int:
+        """Number of rows, new and old."""
+        return self.count + len(self.memory)
+
+    def __getitem__(self, index: int) -> Row:
+        """Returns one row."""
+        return {**self.new[index], SOURCE: 0} if index < self.count else self.memory[index - self.count]
+
+
+def _row(example: Example, columns: set[str]) -> Row:
+    row: Row = {"input_ids": list(example.input_ids), SOURCE: example.source}
+    if "labels" in columns:
+        row["labels"] = list(example.labels)
+    if "attention_mask" in columns:
+        row["attention_mask"] = [1] * len(example.input_ids)
+    if "seq_lengths" in columns:
+        row["seq_lengths"] = list(example.lengths or (len(example.input_ids),))
+    return row
+
+
+@dataclasses.dataclass(frozen=True)
+class CollateWithSource:
+    """Takes the source off each row, lets the trainer's collator do the rest, and adds `[B, T]` sources.
+
+    Attributes:
+        collate: The trainer's collator.
+    """
+
+    collate: Callable[[list[Row]], Mapping[str, Any]]
+
+    def __call__(self, rows: list[Row]) -> dict[str, Any]:
+        """Returns the batch; rows without a source (evaluation) pass through as they are."""
+        if SOURCE not in rows[0]:
+            return dict(self.collate(rows))
+        batch = dict(self.collate([{k: v for k, v in row.items() if k != SOURCE} for row in rows]))
+        source_B = torch.tensor([row[SOURCE] for row in rows])
+        shape = batch["input_ids"].shape
+        if shape[0] == len(rows):
+            batch[SOURCE] = source_B[:, None].expand(shape).contiguous()
+        else:  # padding-free: all rows flattened into one
+            lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+            flat = torch.zeros(shape[1], dtype=torch.int64)
+            flat[: int(lengths.sum())] = source_B.repeat_interleave(lengths)
+            batch[SOURCE] = flat[None]
+        return batch
+
+
+class OrderSampler(Sampler[int]):
+    """Visits the examples in a given order, one list per epoch."""
+
+    def __init__(self, orders: Sequence[Sequence[int]], epoch: Callable[[], int]) -> None:
+        """Takes the lists, all of one length, and a function that says which epoch it is."""
+        self.orders = orders
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Examples per epoch."""
+        return len(self.orders[0])
+
+    def __iter__(self) -> Iterator[int]:
+        """Yields the indices of the current epoch."""
+        return iter(self.orders[min(self.epoch(), len(self.orders) - 1)])

@@ -1,0 +1,177 @@
+"""Session: one recipe at work on one model, between a trainer's calls; knows no trainer.
+
+A trainer (`holdfast.train.attach`) tells it when a step begins, hands it each micro-batch, asks it for the learning
+rate before the last backward, and tells it before and after the update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, State, Step
+from holdfast.core.mix import NEW
+from holdfast.core.params import snapshot, trainable
+from holdfast.core.teacher import StateCache, Teacher
+from holdfast.train.forward import Forward, Inputs
+from holdfast.train.loop import gradient_of
+
+Reduce = Callable[[Tensor], Tensor]
+"""Sums a tensor over all processes."""
+
+
+class Session:
+    """A recipe's forward, state and step statistics.
+
+    Attributes:
+        owns_forward: Whether the recipe needs the units themselves, so that the session computes the loss; otherwise
+            the trainer's own loss is left untouched, and only looked at.
+        scales_lr: Whether the recipe sets the learning rate.
+        hold: Factor on all added terms.
+        state: The recipe's state, once the run has begun.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Chain,
+        *,
+        reduce: Reduce,
+        teacher: Teacher | None,
+        cache: StateCache | None,
+        mixes: bool,
+        metrics: bool,
+    ) -> None:
+        """Prepares the forward.
+
+        Args:
+            model: The model to train, unwrapped, in the shape it will have.
+            recipe: The active methods.
+            reduce: Sum over processes.
+            teacher: The frozen base, where the recipe needs one.
+            cache: Where the base's states are kept, when they are computed beforehand.
+            mixes: Whether there are memories among the examples.
+            metrics: Whether entropy and accuracy are wanted.
+        """
+        self.model = model
+        self.recipe = recipe
+        self.reduce = reduce
+        token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
+        own_means = recipe.all_needs - {"nll_N"} or (recipe.all_needs and mixes)
+        self.owns_forward = bool(token_terms or own_means)
+        self.scales_lr = recipe.uses("scale_lr")
+        self.forward = (
+            Forward(model, recipe, teacher=teacher, cache=cache, metrics=metrics) if self.owns_forward else None
+        )
+        self.hold = 1.0
+        self.state: State = {}
+        self.means: dict[str, float] = {}
+        self.lr_factor = 1.0
+        self._index = self._total = 0
+        self._units = 1.0
+        self._sums: dict[str, Tensor] = {}
+        self._observed = 0.0
+        self._before: dict[str, Tensor] = {}
+
+    def begin_step(self, index: int, total: int, labels: Sequence[Tensor], sources: Sequence[Tensor | None]) -> None:
+        """Starts an optimizer step.
+
+        Args:
+            index: Steps done before.
+            total: Steps of the run.
+            labels: `[B, T]` labels of every micro-batch of this process.
+            sources: Their sources; absent where all are new.
+        """
+        self._index, self._total = index, total
+        self._sums, self._observed = {}, 0.0
+        self.means = {}
+        counts = torch.zeros(2, dtype=torch.float64, device=labels[0].device if labels else "cpu")
+        for own, source in zip(labels, sources, strict=True):
+            scored = own[:, 1:] != -100
+            counts[0] += scored.sum()
+            counts[1] += scored.sum() if source is None else (scored & (source[:, 1:] == NEW)).sum()
+        counts = self.reduce(counts)
+        self._units = max(float(counts[0]), 1.0)
+        self.new_share = float(counts[1]) / self._units
+
+    def loss(self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        """Returns this micro-batch's part of the step's loss (its sum over the step's units), its sums, and the aux loss."""
+        assert self.forward is not None
+        sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold)
+        for name, value in sums.stats.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        return sums.loss / self._units, sums.stats, sums.aux_loss
+
+    def observe(self, loss: Tensor) -> None:
+        """Notes this process's part of the step's loss where the trainer computed it itself; parts add up."""
+        self._observed += float(loss)
+
+    def finish_forward(self, processes: int) -> Tensor | float:
+        """Called after the last forward of a step and before its backward; returns the penalty to add to the loss.
+
+        The step's means and the learning-rate factor are known from here on.
+        """
+        if self.owns_forward:
+            names = sorted(name for name in self._sums if name == "new_units" or name.startswith("new."))
+            reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
+            sums = dict(zip(names, reduced.tolist(), strict=True))
+            new = sums.pop("new_units")
+            self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
+        elif self.recipe.all_needs:
+            device = next(self.model.parameters()).device
+            self.means = {"nll_N": float(self.reduce(torch.tensor(self._observed, device=device))) / processes}
+        step = self.step()
+        self.lr_factor = self.recipe.scale_lr(self.state, step)
+        penalty = self.recipe.penalty(self.state, step)
+        return self.hold * penalty
+
+    def step(self) -> Step:
+        """Returns the current step as the hooks see it."""
+        return Step(self._index, self._total, self.means, trainable(self.model), gradient_of(self.model))
+
+    def before_update(self) -> None:
+        """Called after clipping, before the optimizer."""
+        if self.recipe.uses("edit_grads"):
+            self.recipe.edit_grads(self.state, self.step())
+        if self.recipe.uses("edit_update"):
+            self._before = snapshot(trainable(self.model))
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        """Called after the optimizer, before the gradients are zeroed."""
+        if self.recipe.uses("edit_update"):
+            step = self.step()
+            for name, before in self._before.items():
+                step.params[name].copy_(self.recipe.edit_update(self.state, step, name, before, step.params[name].detach().clone()))
+            self._before = {}
+        if self.recipe.uses("after_step"):
+            self.recipe.after_step(self.state, self.step())
+
+    def logs(self) -> dict[str, float]:
+        """Returns what is worth logging of the last step."""
+        found: dict[str, float] = {}
+        if "nll_N" in self.means:
+            found["task_loss"] = self.means["nll_N"]
+        if self.scales_lr:
+            found["lr_factor"] = self.lr_factor
+        if self.new_share < 1.0:
+            found["memory_share"] = 1.0 - self.new_share
+        return found
+
+    new_share = 1.0
+
+
+def check_losses(logs: Mapping[str, Any], step: int) -> None:
+    """Raises `HoldfastError` when a logged loss is not a finite number."""
+    for name in ("loss", "task_loss"):
+        value = logs.get(name)
+        if value is not None and not math.isfinite(float(value)):
+            raise HoldfastError(
+                f"Step {step}: the {name.replace('_', ' ')} is {value}; lower the learning rate (Train(lr=...)), or train"
+                " in bf16 or float32 if this is fp16."
+            )
