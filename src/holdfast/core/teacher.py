@@ -18,9 +18,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -148,13 +146,3 @@ class StateCache:
         rows = [self.rows[key] for key, units in keys if units]
         width = next(iter(self.rows.values())).shape[-1]
         return torch.cat(rows).to(device) if rows else torch.zeros(0, width, device=device)
-
-    def save(self, path: Path) -> None:
-        """Writes the cache as safetensors, to a temporary name first."""
-        partial = path.with_name(path.name + ".partial")
-        safetensors.torch.save_file(self.rows, partial)
-        partial.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Reads a cache written by `save`."""
-        self.rows = safetensors.torch.load_file(path)

@@ -1,1 +1,4 @@
-"""Files of examples read, checked, rendered and put in order."""
+"""The data room: reading rows, turning them into token ids, and deciding in which order they are visited.
+
+`examples.read` -> `tokenize.tokenize` -> `core.mix.Mix` (with `memory.add_memories`) -> `batches.order` -> `batches.collate`.
+"""

@@ -6,6 +6,7 @@ recipe that needs no units its loss is untouched. Evaluation always passes throu
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -346,7 +347,10 @@ def _base(
     with teacher.base(trainer.model):
         for batch in _batches(examples, trainer.args.per_device_train_batch_size, trainer.args.device):
             forward.fill(batch)
-    return teacher, cache
+    # Only the head's start weights are still needed: the states stand for the rest.
+    head = {id(p) for p in forward.head.parameters()}
+    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in head and n in teacher.values}
+    return dataclasses.replace(teacher, form="cache", values=kept), cache
 
 
 def _run(trainer: Trainer, mix: Mix | None, total_steps: int = 0, memory: Any = None) -> Run:

@@ -1,0 +1,71 @@
+"""The Hugging Face path retraces the reference loop, however the batch is split."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from holdfast.methods.losses.mask_the_target import MaskTheTarget
+from holdfast.methods.schedules.finch import Finch
+from tests import tiny
+from tests.acting import Acting
+from tests.train.retrace import both, furthest
+
+SPLITS = [(8, 1), (2, 4), (1, 8)]
+
+
+@pytest.mark.parametrize(("micro", "accumulate"), SPLITS)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "MaskTheTarget(strength=2.0) + Finch()",
+        "BaseKL(direction='reverse') + Cosine() + Warmup(ratio=0.5)",
+        "LoRA(rank=2) + MaskTheTarget() + Finch(decay=0.5)",
+    ],
+)
+def test_trainer_ends_where_the_loop_ends(tmp_path, recipe, micro, accumulate):
+    trainer, model, expected, record = both(tmp_path, recipe, micro=micro, accumulate=accumulate)
+    assert trainer.state.global_step == 3 == len(record)
+    assert furthest(model, expected) < 1e-12
+    logged = [row for row in trainer.state.log_history if "task_loss" in row]
+    assert [row["task_loss"] for row in logged] == pytest.approx([row["task_loss"] for row in record], rel=1e-6)
+    assert [row["lr_factor"] for row in logged] == pytest.approx([row["lr_factor"] for row in record], rel=1e-6)
+
+
+@pytest.mark.parametrize(("micro", "accumulate"), SPLITS)
+def test_every_hook_acts_where_the_loop_says(tmp_path, micro, accumulate):
+    _, model, expected, _ = both(tmp_path, Acting() + MaskTheTarget(), micro=micro, accumulate=accumulate)
+    assert furthest(model, expected) < 1e-12
+
+
+@pytest.mark.parametrize("backbone", tiny.BACKBONES)
+def test_every_backbone_retraces_the_loop(tmp_path, backbone):
+    model = tiny.tiny(backbone, **({"output_router_logits": False} if backbone == "mixtral" else {}))
+    _, trained, expected, _ = both(tmp_path, MaskTheTarget() + Finch(), micro=4, accumulate=2, model=model, count=16)
+    assert furthest(trained, expected) < 1e-11
+
+
+def test_training_moved_the_weights_at_all(tmp_path):
+    start = tiny.tiny()
+    _, model, _, _ = both(tmp_path, MaskTheTarget(), model=copy.deepcopy(start))
+    assert furthest(model, start) > 1e-3
+
+
+def test_adamw_in_float32_retraces_within_its_first_sign_like_step(tmp_path):
+    from holdfast.core.method import chain
+    from holdfast.train.attach import attach
+    from holdfast.train.loop import train_reference
+    from tests.train.retrace import batches_of, trainer_for
+
+    start = tiny.tiny(dtype=torch.float32)
+    trainer = trainer_for(copy.deepcopy(start), tmp_path, tiny.rows(24), optim="adamw_torch", learning_rate=1e-3)
+    recipe = chain(MaskTheTarget(), Finch())
+    attach(trainer, recipe)
+    steps = batches_of(trainer)
+    trainer.train()
+    model = copy.deepcopy(start)
+    state = recipe.init_state(None)
+    train_reference(model, start.eval(), steps, recipe, state, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0))
+    assert furthest(trainer.model, model) < 2e-5
