@@ -57,7 +57,7 @@ def load_memory(
         HoldfastError: If the source is not found, malformed, or holds nothing to learn.
     """
     name = _name(source, "memory")
-    paths: Sequence[Any] = source if _several(source) else [source]
+    paths = _paths(source)
     rows = [row for path in paths for row in read(path)]
     prepared = tokenize(rows, tokenizer, max_length=max_length, raw=raw)
     for sentence in prepared.notes.sentences():
@@ -141,6 +141,8 @@ def _name(source: Any, otherwise: str) -> str:
     return path.name.split(".")[0] or path.name if path.exists() else os.fspath(source)
 
 
-def _several(source: Any) -> bool:
-    paths = isinstance(source, Sequence) and not isinstance(source, str)
-    return paths and len(source) > 0 and all(isinstance(path, (str, os.PathLike)) for path in source)
+def _paths(source: Any) -> list[Any]:
+    """Returns the sources that a list of paths names, or the source itself."""
+    listed = isinstance(source, Sequence) and not isinstance(source, str)
+    several = listed and len(source) > 0 and all(isinstance(path, (str, os.PathLike)) for path in source)
+    return list(source) if several else [source]

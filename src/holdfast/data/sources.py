@@ -122,8 +122,8 @@ def _from_hub(found: re.Match[str], name: str | None) -> Iterator[Group]:
     except Exception as error:
         raise HoldfastError(
             f"'{source}' is no file or folder here and could not be loaded from the Hugging Face hub "
-            f"({_reason(error)}); check the name (org/name, org/name/config, org/name:split) and the network, or give a "
-            "local file."
+            f"({_reason(error)}); check the name (org/name, org/name/config, org/name:split) and the network, or "
+            "give a local file."
         ) from error
     yield name or source, _numbered(_plain(loaded), name or source)
 
