@@ -90,14 +90,12 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         HoldfastError: If the file cannot be read, or a finished line is not a JSON object; names file and line.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise HoldfastError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+        data = Path(path).read_bytes()
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
     records = []
-    finished, _, _ = text.rpartition("\n")
-    for number, line in enumerate(finished.split("\n") if finished else [], start=1):
+    finished, _, _ = data.rpartition(b"\n")
+    for number, line in enumerate(finished.split(b"\n") if finished else [], start=1):
         try:
             record = json.loads(line)
         except ValueError as error:

@@ -7,6 +7,7 @@ file and the fields of `holdfast.fine_tune` are read off it. Standard library on
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -85,7 +86,8 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         """Checks every value and makes lists of words into tuples."""
-        hints = typing.get_type_hints(type(self))
+        cls: Any = type(self)
+        hints = _hints(cls)
         for field in dataclasses.fields(self):
             value = _checked(field, hints[field.name], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
@@ -177,7 +179,8 @@ class ScoreRow:
     def __post_init__(self) -> None:
         """Raises `HoldfastError` for a value that a score cannot have."""
         where = f"Score of {self.item!r} in {self.suite!r}"
-        hints = typing.get_type_hints(type(self))
+        cls: Any = type(self)
+        hints = _hints(cls)
         for field in dataclasses.fields(self):
             value, hint = getattr(self, field.name), hints[field.name]
             if not _is(value, hint):
@@ -231,6 +234,12 @@ def write_scores(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> None
 def read_scores(path: str | os.PathLike[str]) -> list[ScoreRow]:
     """Returns the rows of `path`; raises `HoldfastError` naming file and line of the first that is none."""
     return [ScoreRow.from_dict(record, f"{path}:{i}") for i, record in enumerate(read_jsonl(path), start=1)]
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Returns the types of a record's fields, resolved once per class."""
+    return typing.get_type_hints(cls)
 
 
 def _flag(name: str) -> str:
