@@ -72,3 +72,27 @@ def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         "attention_mask": torch.tensor([padded([1] * len(row["input_ids"]), 0) for row in batch]),
         "labels": torch.tensor([padded(row["labels"], -100) for row in batch]),
     }
+
+
+def tokenizer():
+    """A tokenizer of the words "t0" ... "t60", with the special tokens of the tiny models."""
+    import tokenizers
+
+    words = {"<pad>": 0, "<s>": 1, "</s>": 2, **{f"t{i}": i for i in range(3, VOCABULARY)}}
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="t3"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=model, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="t3"
+    )
+
+
+def unpacked(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The documents of a padding-free batch as padded rows."""
+    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist() + [batch["position_ids"].shape[1]]
+    cuts = list(zip(starts, starts[1:], strict=False))
+    made = collate([{k: batch[k][0, a:b].tolist() for k in ("input_ids", "labels")} for a, b in cuts])
+    if "source" in batch:
+        made["source"] = collate(
+            [{"input_ids": batch["source"][0, a:b].tolist(), "labels": batch["source"][0, a:b].tolist()} for a, b in cuts]
+        )["input_ids"]
+    return made

@@ -193,7 +193,7 @@ class Attached(Trainer):
         self._total_train_tokens += int(self.accelerator.gather_for_metrics(seen).sum())
         metrics["num_tokens"] = [self._total_train_tokens]
         if aux is not None:
-            metrics["aux_loss"].append(float(self.accelerator.gather_for_metrics(aux).mean()))
+            metrics["aux_loss"].append(float(self.accelerator.gather_for_metrics(aux.detach()).mean()))
 
     def _loss_divisor(self, num_items_in_batch: Any) -> int:
         """What `training_step` will divide the trainer's own loss by."""

@@ -54,7 +54,7 @@ def train_reference(
             (loss_N.sum() / units).backward()
             new = tok.is_on("new")
             for name in {"nll_N"} | {need for need in recipe.all_needs if need.endswith("_N")}:
-                sums[name] = sums.get(name, 0.0) + float(getattr(tok, name)[new].sum())
+                sums[name] = sums.get(name, 0.0) + float(getattr(tok, name).detach()[new].sum())
             sums["new"] = sums.get("new", 0.0) + float(new.sum())
         means = {name: value / sums["new"] if sums["new"] else math.nan for name, value in sums.items()}
         step = Step(index, len(steps), means, params, gradient_of(model))
