@@ -1,0 +1,149 @@
+"""The commands and their flags, declared; importing this module imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import json
+import sys
+import types
+import typing
+from typing import Any, Literal, NoReturn
+
+import holdfast
+from holdfast.bench.records import RunSpec
+
+EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
+DEMO_SEEDS = (0,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One word after `holdfast`.
+
+    Attributes:
+        name: The word.
+        help: One line in the list of commands.
+        text: What the command's own help begins with.
+    """
+
+    name: str
+    help: str
+    text: str
+
+
+COMMANDS = (
+    Command(
+        "demo",
+        "the whole story on a small base model that comes along; no network",
+        "Fine-tunes the base model that comes with the package, plainly and with methods, and shows what each learned "
+        "and forgot.",
+    ),
+    Command(
+        "train",
+        "fine-tune a model, and measure what it learned and what it forgot",
+        "Fine-tunes a model with a recipe and leaves one folder with the model, every score and the result.",
+    ),
+    Command(
+        "methods",
+        "what each method does, costs and needs",
+        "Lists the methods that a recipe may name, or shows one of them in full.",
+    ),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors end with exit code 1, since 2 says that the model forgot."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the usage and the error, and ends the program."""
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the whole command line."""
+    parser = Parser("holdfast", description="Fine-tune language models without forgetting.", epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"holdfast {holdfast.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    add = {"demo": _add_demo, "train": _add_train, "methods": _add_methods}
+    for command in COMMANDS:
+        add[command.name](
+            commands.add_parser(
+                command.name, help=command.help, description=command.text, epilog=EPILOG, allow_abbrev=False
+            )
+        )
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FOLDER", default="demo-runs", help="folder for the runs (%(default)s)")
+    parser.add_argument(
+        "--seeds", metavar="N", type=_seed, nargs="+", default=DEMO_SEEDS, help="seeds to repeat the story with (0)"
+    )
+
+
+def _add_methods(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="method to show in full, as in MaskTheTarget")
+    parser.add_argument("--write", metavar="FOLDER", help="write a page for each method into a folder instead")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", metavar="FILE", help="YAML file whose keys are the flags below; a flag given here wins"
+    )
+    hints = typing.get_type_hints(RunSpec)
+    for field in dataclasses.fields(RunSpec):
+        _add_option(parser, field, hints[field.name])
+
+
+def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    """Adds the flag of one field of `RunSpec`; a flag that is not given leaves no trace in the result."""
+    flag = "--" + field.name.replace("_", "-")
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": field.name}
+    options["help"] = field.metadata["help"].replace("%", "%%") + _default(field)
+    if field.metadata["metavar"]:
+        options["metavar"] = field.metadata["metavar"]
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        hint = typing.get_args(hint)[0]
+    if hint is bool:
+        options["action"] = argparse.BooleanOptionalAction
+    elif origin is Literal:
+        options["choices"] = typing.get_args(hint)
+    elif origin is tuple:
+        options.update(nargs="+", action="extend")
+    elif origin is dict:
+        options.update(nargs="+", action="extend", type=_pair)
+    else:
+        options["type"] = hint
+    parser.add_argument(flag, **options)
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    """Returns what a flag's help says about its default."""
+    if field.default is dataclasses.MISSING:
+        return "" if field.default_factory is not dataclasses.MISSING else " (needed)"
+    if field.default is None or isinstance(field.default, (bool, tuple)):
+        return ""
+    return f" ({field.default})"
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """Returns `KEY=VALUE` as a key and a value: JSON or a Python literal where it is one, else the text itself."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return key, read(value)
+        except (ValueError, SyntaxError):
+            continue
+    return key, value
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)

@@ -1,0 +1,72 @@
+"""The run that the flags and a YAML file ask for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from typing import Any
+
+import yaml
+
+from holdfast.bench.records import RunSpec
+from holdfast.core.errors import HoldfastError
+
+
+def spec_from(arguments: argparse.Namespace) -> RunSpec:
+    """Returns the run that is asked for; a flag wins over the same key of the file given as `--config`.
+
+    Under `training` the two are merged key by key.
+
+    Raises:
+        HoldfastError: If the file cannot be read, or a key or value is wrong.
+    """
+    values = read_config(arguments.config) if arguments.config else {}
+    names = {field.name for field in dataclasses.fields(RunSpec)}
+    flags = {name: value for name, value in vars(arguments).items() if name in names}
+    if "training" in flags:
+        below = values.get("training")
+        flags["training"] = {**(below if isinstance(below, dict) else {}), **dict(flags["training"])}
+    rest = {key: value for key, value in values.items() if key.replace("-", "_") not in flags}
+    return RunSpec.from_dict({**rest, **flags}, arguments.config or "the flags")
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Returns the keys and values of a flat YAML file.
+
+    Numbers are read as in YAML 1.2 (`1e-4` is a number), and a key that is given twice is an error.
+
+    Raises:
+        HoldfastError: If the file cannot be read or is not keys and values; names the line where it can.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.load(file, Loader=_Loader)
+    except OSError as error:
+        raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HoldfastError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of `holdfast train`.")
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, numbers as in YAML 1.2, and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Returns a mapping, or raises for a key that stands in it twice."""
+        seen = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode):
+                if key_node.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key_node.value!r} is given twice", key_node.start_mark
+                    )
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)

@@ -1,0 +1,66 @@
+"""`holdfast`: reads the command, imports what it needs, runs it, and turns mistakes into one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from holdfast.cli.commands import build_parser
+from holdfast.core.errors import HoldfastError
+
+ERROR = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0 kept, 1 error, 2 forgot, 3 not enough evidence.
+
+    Args:
+        argv: The words after `holdfast`; those of the process if not given.
+    """
+    arguments = build_parser().parse_args(argv)
+    try:
+        code = _RUN[arguments.command](arguments)
+        sys.stdout.flush()
+        return code
+    except HoldfastError as error:
+        print(f"holdfast: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`holdfast methods | head`); what is left in the buffer has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print(f"\nholdfast: interrupted; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
+    return ERROR
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from holdfast.cli.config import spec_from
+
+    spec = spec_from(arguments)
+
+    from holdfast.bench.run import train
+
+    return int(train(spec).exit_code)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from holdfast.ground.demo import demo
+
+    return int(demo(out=arguments.out, seeds=tuple(arguments.seeds)).exit_code)
+
+
+def _methods(arguments: argparse.Namespace) -> int:
+    from holdfast.report import catalogue
+
+    catalogue.show(arguments.name)
+    return 0
+
+
+_RUN = {"train": _train, "demo": _demo, "methods": _methods}
+
+_HOW_TO_GO_ON = {
+    "train": "give the same command with --resume to go on from the last checkpoint",
+    "demo": "give the same command again; it takes a few minutes",
+    "methods": "give the same command again",
+}

