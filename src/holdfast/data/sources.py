@@ -14,7 +14,7 @@ from holdfast.data.files import SUFFIXES, Record, records_of, suffix_of
 Group = tuple[str, Iterator[Record]]
 """What rows of one format are read from: its name in messages, and its records with their origins."""
 
-_HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>[^:/\s]+))?")
+_HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>\S+))?")
 _HELD_OUT = ("test", "validation", "valid", "val", "dev", "eval")
 _NO_DATA = ("readme", "license", "licence", "notice", "copying")
 
@@ -39,7 +39,7 @@ def open_source(source: Any, name: str | None = None) -> Iterator[Group]:
         yield name or "rows", _numbered(source, name or "rows")
     else:
         raise HoldfastError(
-            f"rows cannot be read from a {type(source).__name__}; give a path, a hub id, a datasets.Dataset or a list "
+            f"rows cannot be read from an object of type {type(source).__name__}; give a path, a hub id, a datasets.Dataset or a list "
             "of mappings."
         )
 

@@ -1,0 +1,23 @@
+"""What all tests share: no network, one thread, and the folder of shared data where there is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder `shared/data` beside the repository; tests that ask for it are skipped where there is none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("there is no folder shared/data beside the repository")
+    return folder
