@@ -1,0 +1,114 @@
+"""From the files that a run names to examples, with what is worth saying about them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.bench.records import Role, RunSpec
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.batches import pack
+from holdfast.data.examples import read
+from holdfast.data.rows import Row
+from holdfast.data.tokenize import duplicates, split_held_out, tokenize
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Examples whose likelihood is measured before and after."""
+
+    name: str
+    role: Role
+    examples: tuple[Example, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The data of a run.
+
+    Attributes:
+        train: Examples to learn.
+        suites: What is measured; the first is the task's held-out rows, the others what is to be kept.
+        notes: Sentences to be shown.
+    """
+
+    train: tuple[Example, ...]
+    suites: tuple[Suite, ...]
+    notes: tuple[str, ...]
+
+
+def prepare(spec: RunSpec, tokenizer: Any) -> Prepared:
+    """Reads, splits, checks and tokenises the files of a run.
+
+    Raises:
+        HoldfastError: A file that is missing or malformed, nothing to learn, or nothing to measure.
+    """
+    notes: list[str] = []
+    train = read(spec.data)
+    if spec.test is not None:
+        test = read(spec.test)
+    elif spec.held_out > 0:
+        train, test = split_held_out(train, spec.held_out, spec.seed)
+        notes.append(f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned.")
+    else:
+        test = []
+    kept = {name: read(source) for name, source in _named(spec.keep).items()}
+    test = _without_train(test, train, spec.test or "the held-out rows", notes)
+    kept = {name: _without_train(rows, train, name, notes) for name, rows in kept.items()}
+    examples = _examples(train, spec, tokenizer, spec.data, notes)
+    if not any(example.supervised for example in examples):
+        raise HoldfastError(f"{spec.data}: no row has a token to learn; every completion is empty.")
+    suites = [Suite("task", "learned", tuple(_examples(test, spec, tokenizer, "task", notes)))] if test else []
+    suites += [
+        Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes))) for name, rows in kept.items()
+    ]
+    for suite in suites:
+        if not any(example.supervised for example in suite.examples):
+            raise HoldfastError(f"{suite.name}: no row has a token to score; give rows with completions or text.")
+    if spec.packing:
+        examples = pack(examples, spec.max_length)
+    return Prepared(tuple(examples), tuple(suites), tuple(notes))
+
+
+def _examples(rows: Sequence[Row], spec: RunSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
+    made = tokenize(
+        rows,
+        tokenizer,
+        max_length=spec.max_length,
+        raw=spec.raw,
+        loss_on=spec.loss_on,
+        over_long=spec.over_long,
+    )
+    notes += [f"{name}: {sentence}" for sentence in made.notes.sentences()]
+    return made.examples
+
+
+def _without_train(rows: list[Row], train: list[Row], name: str, notes: list[str]) -> list[Row]:
+    """Leaves out rows that are also learned: they would measure memory, not what is meant."""
+    found = duplicates(train, rows)
+    if not found:
+        return rows
+    seen, learned = found[0]
+    are = "rows are" if len(found) > 1 else "row is"
+    notes.append(
+        f"{len(found)} {are} also among those to learn and left out of {name} (first: {seen.origin} = {learned.origin})."
+    )
+    out = {id(row) for row, _ in found}
+    rest = [row for row in rows if id(row) not in out]
+    if not rest:
+        raise HoldfastError(f"{name}: every row is also among those to learn; give other rows to measure with.")
+    return rest
+
+
+def _named(sources: Sequence[str]) -> dict[str, str]:
+    """Names each source by its file's stem, with a number where two would be called the same."""
+    named: dict[str, str] = {}
+    for source in sources:
+        stem = source.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
+        name, count = stem, 2
+        while name in named or name == "task":
+            name, count = f"{stem}-{count}", count + 1
+        named[name] = source
+    return named

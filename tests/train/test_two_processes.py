@@ -1,0 +1,50 @@
+"""Two processes (gloo) end where the reference loop ends on the whole batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import tiny
+from tests.train.retrace import batches_of, reference
+from tests.train.two_processes import CASES, build
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("two")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, str(Path(__file__).with_name("two_processes.py")), str(out)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {case: torch.load(out / f"{case}.pt", weights_only=True) for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_end_where_the_loop_ends(trained, case, tmp_path):
+    trainer = build(case, tmp_path, accumulate=4)
+    steps = batches_of(trainer)
+    if case == "packed":
+        steps = [[tiny.unpacked(batch) for batch in step] for step in steps]
+    backbone, recipe = CASES[case]
+    if isinstance(recipe, str):
+        recipe = recipe.replace("Rehearsal('old', ratio=0.3) + ", "")
+    model, _, record = reference(tiny.tiny(backbone), recipe, steps)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(trained[case]["weights"][name], tensor, rtol=0, atol=1e-11)
+    if trained[case]["logs"]:
+        assert trained[case]["logs"] == pytest.approx([row["task_loss"] for row in record], rel=1e-6)

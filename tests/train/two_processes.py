@@ -1,0 +1,73 @@
+"""Run by test_two_processes.py under torchrun: trains each case on this process's share and saves the weights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import datasets
+import torch
+import torch.distributed
+
+from holdfast.core.mix import Example
+from holdfast.train.attach import attach
+from tests import tiny
+from tests.acting import Acting
+from tests.train.retrace import arguments, trainer_for
+
+MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=3)]
+
+# Two to a packed row and sixteen rows: a last batch that does not fill both processes would be filled up by accelerate.
+PAIRS = [row for row in tiny.rows(600, seed=1) if len(row["input_ids"]) == 12][:32]
+
+CASES = {
+    "leash and finch": ("llama", "MaskTheTarget() + Finch()"),
+    "lora": ("llama", "LoRA(rank=2) + BaseKL(strength=0.5) + Finch()"),
+    "rehearsal": ("llama", "Rehearsal('old', ratio=0.3) + MaskTheTarget(on='new') + Finch()"),
+    "every hook": ("llama", Acting()),
+    "tied head": ("gpt2", "BaseKL() + Cosine()"),
+    "soft-capped head": ("gemma2", "MaskTheTarget() + Finch()"),
+    "cached base": ("llama", "Train(teacher='cache') + MaskTheTarget()"),
+    "packed": ("llama", "MaskTheTarget() + Finch()"),
+}
+
+
+def build(case, folder, accumulate):
+    backbone, recipe = CASES[case]
+    model = tiny.tiny(backbone)
+    if case == "packed":
+        import trl
+
+        args = trl.SFTConfig(
+            **{
+                **{k: getattr(arguments(folder), k) for k in ("output_dir", "use_cpu", "learning_rate", "seed")},
+                **{"lr_scheduler_type": "constant", "optim": "sgd", "report_to": "none", "save_strategy": "no"},
+                **{"per_device_train_batch_size": 2, "gradient_accumulation_steps": accumulate, "bf16": False},
+                **{"max_length": 24, "packing": True, "num_train_epochs": 1, "disable_tqdm": True, "logging_steps": 1},
+            }
+        )
+        trainer = trl.SFTTrainer(
+            model=model,
+            args=args,
+            train_dataset=datasets.Dataset.from_list(PAIRS),
+            processing_class=tiny.tokenizer(),
+        )
+    else:
+        trainer = trainer_for(model, folder, tiny.rows(24), micro=2, accumulate=accumulate)
+    return attach(trainer, recipe, memories={"old": MEMORY})
+
+
+def main(out: Path) -> None:
+    torch.set_num_threads(1)
+    for case in CASES:
+        trainer = build(case, out / "run", accumulate=2)
+        trainer.train()
+        if trainer.args.process_index == 0:
+            logs = [row["task_loss"] for row in trainer.state.log_history if "task_loss" in row]
+            torch.save({"weights": trainer.model.state_dict(), "logs": logs}, out / f"{case}.pt")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
