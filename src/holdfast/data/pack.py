@@ -17,7 +17,7 @@ def pack(examples: Iterable[Example], max_length: int, *, strategy: Literal["bfd
         examples: Examples of any sources; those already packed stay together.
         max_length: Most tokens of a row.
         strategy: "bfd" puts the longest example first, each into the fullest row that has room (best fit decreasing:
-            at most 11/9 of the fewest rows possible, and a few); "next" keeps the order and begins a new row whenever
+            at most 11/9 of the fewest rows possible, plus 4); "next" keeps the order and begins a new row whenever
             the next example does not fit.
 
     Returns:

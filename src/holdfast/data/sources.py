@@ -39,8 +39,8 @@ def open_source(source: Any, name: str | None = None) -> Iterator[Group]:
         yield name or "rows", _numbered(source, name or "rows")
     else:
         raise HoldfastError(
-            f"rows cannot be read from an object of type {type(source).__name__}; give a path, a hub id, a datasets.Dataset or a list "
-            "of mappings."
+            f"rows cannot be read from an object of type {type(source).__name__}; give a path, a hub id, a "
+            "datasets.Dataset or a list of mappings."
         )
 
 
