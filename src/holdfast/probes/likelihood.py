@@ -1,0 +1,178 @@
+"""How likely a model finds texts: nats per document, so that the same document can be paired before and after."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.core.teacher import evaluating
+
+CHUNK_LOGITS = 2**24
+"""Number of logits turned into float32 at a time (64 MiB)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentScore:
+    """What one document costs a model.
+
+    Attributes:
+        origin: The document, as its examples name it.
+        nats: Sum of the negative log-likelihood over the document's supervised tokens, in nats.
+        tokens: Number of supervised tokens.
+    """
+
+    origin: str
+    nats: float
+    tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """A stretch of tokens that is read on its own, and the number of the document that it belongs to."""
+
+    input_ids: Sequence[int]
+    labels: Sequence[int]
+    document: int
+
+
+def document_nll(
+    model: nn.Module,
+    examples: Sequence[Example],
+    *,
+    batch_tokens: int = 8192,
+    pad_id: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[DocumentScore]:
+    """Returns the negative log-likelihood of each document under a causal language model.
+
+        nats_i = -sum_t log p(label_{i,t+1} | tokens_{i,<=t}),   over the t at which label_{i,t+1} is supervised
+
+    Examples of one `origin` (the windows of a long text) are one document; an example without an origin is a document
+    of its own; documents packed into one row are read apart. Windows are batched by length and padded on the right, in
+    an order that depends on the lengths alone, so that two models are asked in identical batches.
+
+    The model computes in its own precision; the log-likelihood is taken in float32 (or float64, if the logits are),
+    some rows at a time, and summed in float64. The model is left as it was found: the mode of every module, gradients,
+    torch's random state and the configuration.
+
+    Args:
+        model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
+        examples: What to score, with `labels` as everywhere: unshifted, -100 where nothing is supervised.
+        batch_tokens: Most tokens of a batch, padding included; a longer window makes a batch of its own.
+        pad_id: Token id of the padding, which the model does not attend to; any id will do.
+        progress: Told the number of windows done and their total after each batch.
+
+    Returns:
+        One score per document, in the order of their first examples; documents without a supervised token are left out.
+
+    Raises:
+        HoldfastError: If a document's likelihood is not finite; names the document.
+        ValueError: If `batch_tokens` is not positive.
+    """
+    if batch_tokens < 1:
+        raise ValueError(f"batch_tokens {batch_tokens}: give a positive number of tokens")
+    origins, windows = _windows(examples)
+    nats, tokens = [0.0] * len(origins), [0] * len(origins)
+    device = next(model.parameters()).device
+    done = 0
+    with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for batch in _batches(windows, batch_tokens):
+            for window, (cost, count) in zip(batch, _score(model, batch, pad_id, device), strict=True):
+                nats[window.document] += cost
+                tokens[window.document] += count
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(windows))
+    scores = [DocumentScore(*score) for score in zip(origins, nats, tokens, strict=True) if score[2]]
+    for number, score in enumerate(scores):
+        if not math.isfinite(score.nats):
+            raise HoldfastError(
+                f"The model gives {score.origin or f'document {number}'} a likelihood of {score.nats} nats: its "
+                "weights are broken or overflow in this precision; try float32, or a lower learning rate if it was "
+                "just trained."
+            )
+    return scores
+
+
+def bits_per_byte(nats: float, n_bytes: int) -> float:
+    """Returns `nats / (n_bytes ln 2)`, the mean cost of a byte of text in bits, comparable across tokenizers.
+
+    Args:
+        nats: Negative log-likelihood of the whole text, in nats.
+        n_bytes: Its length in UTF-8 bytes.
+
+    Raises:
+        ValueError: If `n_bytes` is not positive.
+    """
+    if n_bytes < 1:
+        raise ValueError(f"n_bytes {n_bytes}: give the length of the text, at least 1")
+    return nats / (n_bytes * math.log(2))
+
+
+def _windows(examples: Sequence[Example]) -> tuple[list[str], list[_Window]]:
+    """Returns the documents' origins and the windows with at least one supervised token, documents numbered."""
+    origins: list[str] = []
+    numbers: dict[str, int] = {}
+    windows = []
+    for example in examples:
+        start = 0
+        for length in example.lengths or (len(example.input_ids),):
+            stretch = slice(start, start + length)
+            start += length
+            number = numbers.setdefault(example.origin, len(origins)) if example.origin else len(origins)
+            if number == len(origins):
+                origins.append(example.origin)
+            window = _Window(example.input_ids[stretch], example.labels[stretch], number)
+            if any(label != -100 for label in window.labels[1:]):
+                windows.append(window)
+    return origins, windows
+
+
+def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
+    """Yields the windows from the longest to the shortest, as many at a time as fit once padded."""
+    batch: list[_Window] = []
+    for window in sorted(windows, key=lambda window: -len(window.input_ids)):
+        if batch and (len(batch) + 1) * len(batch[0].input_ids) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def _score(model: nn.Module, batch: Sequence[_Window], pad_id: int, device: torch.device) -> list[tuple[float, int]]:
+    """Returns nats and number of supervised tokens of each window of a batch, longest first."""
+    shape = len(batch), len(batch[0].input_ids)
+    input_ids_BT = torch.full(shape, pad_id)
+    labels_BT = torch.full(shape, -100)
+    mask_BT = torch.zeros(shape, dtype=torch.long)
+    for row, window in enumerate(batch):
+        length = len(window.input_ids)
+        input_ids_BT[row, :length] = torch.as_tensor(window.input_ids)
+        labels_BT[row, :length] = torch.as_tensor(window.labels)
+        mask_BT[row, :length] = 1
+    output: Any = model(input_ids=input_ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False)
+    row_N, position_N = (labels_BT[:, 1:] != -100).nonzero(as_tuple=True)
+    labels_N = labels_BT[row_N, position_N + 1]
+    nats_N = _nll(output.logits, row_N.to(device), position_N.to(device), labels_N.to(device)).cpu()
+    nats_B = torch.zeros(shape[0], dtype=torch.float64).index_add_(0, row_N, nats_N)
+    return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=shape[0]).tolist(), strict=True))
+
+
+def _nll(logits_BTV: Tensor, row_N: Tensor, position_N: Tensor, labels_N: Tensor) -> Tensor:
+    """Returns -log p of each label in nats, `[N]` float64, from some rows of the logits at a time."""
+    wide = torch.promote_types(logits_BTV.dtype, torch.float32)
+    size = max(1, CHUNK_LOGITS // logits_BTV.shape[-1])
+    pieces = [
+        F.cross_entropy(logits_BTV[rows, positions].to(wide), labels, reduction="none").double()
+        for rows, positions, labels in zip(row_N.split(size), position_N.split(size), labels_N.split(size), strict=True)
+    ]
+    return torch.cat(pieces)
