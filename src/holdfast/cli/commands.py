@@ -15,7 +15,6 @@ import holdfast
 from holdfast.bench.records import RunSpec
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
-DEMO_SEEDS = (0,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", default="demo-runs", help="folder for the runs (%(default)s)")
-    parser.add_argument(
-        "--seeds", metavar="N", type=_seed, nargs="+", default=DEMO_SEEDS, help="seeds to repeat the story with (0)"
-    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of everything random (%(default)s)")
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="method to show in full, as in MaskTheTarget")
-    parser.add_argument("--write", metavar="FOLDER", help="write a page for each method into a folder instead")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -141,9 +137,3 @@ def _pair(text: str) -> tuple[str, Any]:
         except (ValueError, SyntaxError):
             continue
     return key, value
-
-
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)

@@ -40,14 +40,17 @@ def _train(arguments: argparse.Namespace) -> int:
     spec = spec_from(arguments)
 
     from holdfast.bench.run import train
+    from holdfast.report.table import show
 
-    return int(train(spec).exit_code)
+    done = train(spec)
+    show(done)
+    return done.exit_code
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.ground.demo import demo
 
-    return int(demo(out=arguments.out, seeds=tuple(arguments.seeds)).exit_code)
+    return int(demo(out=arguments.out, seed=arguments.seed).exit_code)
 
 
 def _methods(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,117 @@
+"""Rules of the house that cannot rot: imports, sizes, the frozen command line and the frozen public names."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.cli.commands import build_parser
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src" / "holdfast").rglob("*.py"))
+
+COMMAND_LINE = """
+demo --out --seed
+methods NAME
+train --config --model --data --test --recipe --keep --memory --out --name --seed --max-length --batch-size
+train --raw --loss-on --over-long --packing --held-out --precision --resume --training
+"""
+
+PUBLIC_NAMES = """
+attach fine_tune parse Method RunSpec HoldfastError
+Train Cosine Warmup Finch MaskTheTarget BaseKL LoRA Rehearsal
+"""
+
+
+def test_the_command_line_is_the_one_that_was_agreed():
+    agreed = {(line.split()[0], word) for line in COMMAND_LINE.split("\n") if line for word in line.split()[1:]}
+    found = {
+        (name, (action.option_strings or [action.metavar])[-1 if action.option_strings[:1] == ["-h"] else 0])
+        for name, parser in build_parser()._subparsers._group_actions[0].choices.items()
+        for action in parser._actions
+        if action.dest != "help"
+    }
+    assert found == agreed
+
+
+def test_the_public_names_are_the_ones_that_were_agreed():
+    assert holdfast.__all__ == PUBLIC_NAMES.split()
+    assert set(holdfast._HOME) == set(holdfast.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES.split())
+def test_every_public_name_is_there_and_is_what_its_home_calls_it(name):
+    found = getattr(holdfast, name)
+    assert found is getattr(importlib.import_module(holdfast._HOME[name]), name)
+    assert found.__doc__
+    assert name in dir(holdfast)
+
+
+def test_what_type_checkers_see_is_what_is_imported():
+    tree = ast.parse((ROOT / "src/holdfast/__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: line.module for line in block.body for alias in line.names}
+    assert seen == holdfast._HOME
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'holdfast' has no attribute 'nothing'"):
+        _ = holdfast.nothing
+
+
+def test_the_folder_train_stays_importable():
+    from holdfast.train.attach import attach
+
+    assert holdfast.attach is attach
+    assert holdfast.train.attach.attach is attach
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, holdfast; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_python_function_has_the_fields_of_the_flags():
+    import inspect
+
+    fields = inspect.signature(holdfast.fine_tune).parameters
+    assert list(fields) == list(inspect.signature(holdfast.RunSpec).parameters)
+    with pytest.raises(holdfast.HoldfastError, match="--max-length 1"):
+        holdfast.fine_tune(model="m", data="d", recipe="Plain()", max_length=1)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_short_and_says_what_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 400
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_pickled_or_run_from_text(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call):
+            names = [ast.unparse(node.func)]
+        forbidden = {"pickle", "dill", "cloudpickle", "joblib", "torch.load", "torch.save", "eval", "exec"}
+        assert not forbidden & set(names), f"{path}:{node.lineno}"
+
+
+def test_every_folder_is_a_package():
+    for path in SOURCES:
+        assert (path.parent / "__init__.py").exists(), path.parent
+
+
+def test_imports_go_upwards_only():
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,202 @@
+"""The command line: what it declares, what it passes on, and what it says when something is wrong."""
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+import types
+
+import pytest
+
+from holdfast.bench.records import RunSpec
+from holdfast.cli.commands import build_parser
+from holdfast.cli.config import spec_from
+from holdfast.cli.main import main
+from holdfast.core.errors import HoldfastError
+
+NEEDED = ["--model", "m", "--data", "d.jsonl", "--recipe", "LoRA(rank=16)"]
+
+
+def spec(*words):
+    return spec_from(build_parser().parse_args(["train", *words]))
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Puts a function in the place of the run, and gives the list of what it was called with."""
+    called = []
+
+    def replace(act):
+        def train(asked):
+            called.append(asked)
+            return act()
+
+        monkeypatch.setitem(sys.modules, "holdfast.bench.run", types.SimpleNamespace(train=train))
+        monkeypatch.setitem(sys.modules, "holdfast.report.table", types.SimpleNamespace(show=called.append))
+        return called
+
+    return replace
+
+
+def test_the_help_needs_nothing_heavy():
+    code = (
+        "import sys, holdfast.cli.main as m; m.build_parser().format_help();"
+        "heavy = {'torch', 'transformers', 'peft', 'trl', 'numpy', 'datasets', 'yaml', 'rich'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_mistake_in_the_flags_needs_nothing_heavy():
+    code = (
+        "import sys, holdfast.cli.main as m; assert m.main(['train', '--model', 'm']) == 1;"
+        "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_flags_are_the_fields_with_the_same_defaults():
+    assert spec(*NEEDED) == RunSpec(model="m", data="d.jsonl", recipe="LoRA(rank=16)")
+    parser = build_parser()._subparsers._group_actions[0].choices["train"]
+    flags = {action.dest for action in parser._actions} - {"help", "config"}
+    assert flags == {field.name for field in dataclasses.fields(RunSpec)}
+
+
+def test_every_kind_of_flag_arrives():
+    found = spec(
+        *NEEDED,
+        *("--test", "t.jsonl", "--keep", "a.txt", "b.txt", "--keep", "c.txt", "--memory", "old=o.jsonl"),
+        *("--seed", "3", "--held-out", "0", "--raw", "--no-packing", "--precision", "bf16", "--loss-on", "all"),
+        *("--training", "report_to=none", "fsdp=['full_shard']", "weight_decay=1e-2", "tf32=true", "note=a=b"),
+    )
+    assert found == RunSpec(
+        model="m",
+        data="d.jsonl",
+        recipe="LoRA(rank=16)",
+        test="t.jsonl",
+        keep=("a.txt", "b.txt", "c.txt"),
+        memory=("old=o.jsonl",),
+        seed=3,
+        held_out=0.0,
+        raw=True,
+        precision="bf16",
+        loss_on="all",
+        training={"report_to": "none", "fsdp": ["full_shard"], "weight_decay": 0.01, "tf32": True, "note": "a=b"},
+    )
+
+
+def test_a_flag_wins_over_the_same_key_of_the_file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "model: m\ndata: d.jsonl\nrecipe: Plain()\nmax-length: 64\nseed: 1\nkeep: [a.txt]\n"
+        "training:\n  learning_rate: 1e-4\n  report_to: none\n"
+    )
+    found = spec("--config", str(path), "--max-length", "32", "--training", "report_to=wandb")
+    assert (found.max_length, found.seed, found.keep) == (32, 1, ("a.txt",))
+    assert found.training == {"learning_rate": 1e-4, "report_to": "wandb"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("max_lenght: 5", r"Unknown key 'max_lenght' in .*run\.yaml\. Did you mean 'max_length'\?"),
+        ("seed: 1\nseed: 2", "the key 'seed' is given twice"),
+        ("seed: 1\nmax-length: 5\nmax_length: 6", "given twice"),
+        ("- a", "give 'key: value' lines"),
+        ("", "give 'key: value' lines"),
+        ("a: [", "is not YAML"),
+        ("a: !!python/object:os.system x", "is not YAML"),
+        ("seed: one", "--seed 'one': give a whole number"),
+    ],
+)
+def test_a_wrong_file_is_answered_with_one_sentence(tmp_path, text, sentence):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(HoldfastError, match=sentence):
+        spec(*NEEDED, "--config", str(path))
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(HoldfastError, match=r"Cannot read none\.yaml: No such file"):
+        spec("--config", "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["trian"],
+        ["train", "--bogus"],
+        ["train", "--seed", "x"],
+        ["train", "--training", "x"],
+        ["train", "--mod", "m"],
+    ],
+)
+def test_a_usage_error_ends_with_1_because_2_says_forgot(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 1
+    assert "usage: holdfast" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["train", "--help"], ["demo", "--help"], ["methods", "-h"], ["--version"]]
+)
+def test_asking_for_help_ends_with_0(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [0, 2, 3])
+def test_the_exit_code_is_that_of_the_record(run, code):
+    record = types.SimpleNamespace(exit_code=code)
+    called = run(lambda: record)
+    assert main(["train", *NEEDED]) == code
+    assert called == [RunSpec(model="m", data="d.jsonl", recipe="LoRA(rank=16)"), record]
+
+
+def test_a_mistake_of_the_user_is_one_line_and_1(run, capsys):
+    def fail():
+        raise HoldfastError("facts.jsonl:7 has no 'prompt'.")
+
+    run(fail)
+    assert main(["train", *NEEDED]) == 1
+    assert capsys.readouterr() == ("", "holdfast: facts.jsonl:7 has no 'prompt'.\n")
+
+
+def test_an_interrupted_run_says_how_to_go_on(run, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    run(interrupt)
+    assert main(["train", *NEEDED]) == 1
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_not_hidden(run):
+    run(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["train", *NEEDED])
+
+
+def test_methods_shows_one_or_all(monkeypatch):
+    shown = []
+    catalogue = types.SimpleNamespace(show=shown.append)
+    monkeypatch.setitem(sys.modules, "holdfast.report.catalogue", catalogue)
+    monkeypatch.setattr(importlib.import_module("holdfast.report"), "catalogue", catalogue, raising=False)
+    assert main(["methods"]) == main(["methods", "LoRA"]) == 0
+    assert shown == [None, "LoRA"]
+
+
+def test_the_demo_passes_its_flags_on(monkeypatch):
+    asked = []
+
+    def demo(**fields):
+        asked.append(fields)
+        return types.SimpleNamespace(exit_code=0)
+
+    monkeypatch.setitem(sys.modules, "holdfast.ground.demo", types.SimpleNamespace(demo=demo))
+    assert main(["demo", "--seed", "2"]) == 0
+    assert asked == [{"out": "demo-runs", "seed": 2}]
