@@ -29,8 +29,16 @@ def tiny(name: str = "llama", *, seed: int = 0, dtype: torch.dtype = torch.float
     """A random causal language model of a family; weights large enough that its heads' non-linearities show."""
     configs = {
         "gpt2": lambda: transformers.GPT2Config(
-            **_COMMON, n_embd=16, n_layer=2, n_head=2, n_positions=64, initializer_range=0.4,
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **changes,
+            **_COMMON,
+            n_embd=16,
+            n_layer=2,
+            n_head=2,
+            n_positions=64,
+            initializer_range=0.4,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            **changes,
         ),
         "llama": lambda: transformers.LlamaConfig(**{**_SHAPE, **changes}),
         "qwen3": lambda: transformers.Qwen3Config(**{**_SHAPE, "head_dim": 8, **changes}),
@@ -93,6 +101,9 @@ def unpacked(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     made = collate([{k: batch[k][0, a:b].tolist() for k in ("input_ids", "labels")} for a, b in cuts])
     if "source" in batch:
         made["source"] = collate(
-            [{"input_ids": batch["source"][0, a:b].tolist(), "labels": batch["source"][0, a:b].tolist()} for a, b in cuts]
+            [
+                {"input_ids": batch["source"][0, a:b].tolist(), "labels": batch["source"][0, a:b].tolist()}
+                for a, b in cuts
+            ]
         )["input_ids"]
     return made

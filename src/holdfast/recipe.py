@@ -24,7 +24,7 @@ def parse(text: str) -> Chain:
         tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         at = f" at column {error.offset}" if error.offset else ""
-        raise HoldfastError(f"Recipe {text!r} cannot be read{at}; write it like \"LoRA(rank=16) + Finch()\".") from None
+        raise HoldfastError(f'Recipe {text!r} cannot be read{at}; write it like "LoRA(rank=16) + Finch()".') from None
     return chain(*(_method(node, text) for node in _summands(tree.body)))
 
 
@@ -39,7 +39,9 @@ def _method(node: ast.expr, text: str) -> Method:
     written = ast.unparse(node)
     name = node.func if isinstance(node, ast.Call) else node
     if not isinstance(name, ast.Name):
-        raise HoldfastError(f"Recipe {text!r}: {written!r} is not a method; write methods joined by +, like LoRA(rank=16).")
+        raise HoldfastError(
+            f"Recipe {text!r}: {written!r} is not a method; write methods joined by +, like LoRA(rank=16)."
+        )
     if name.id not in table:
         raise HoldfastError(
             f"Recipe {text!r}: there is no method {name.id!r}.{nearest(name.id, table) or ' Known: ' + ', '.join(table) + '.'}"

@@ -40,9 +40,7 @@ def arguments(folder, micro=8, accumulate=1, **changes):
 
 
 def trainer_for(model, folder, data, *, trainer_class=transformers.Trainer, **changes):
-    return trainer_class(
-        model=model, args=arguments(folder, **changes), train_dataset=data, data_collator=tiny.collate
-    )
+    return trainer_class(model=model, args=arguments(folder, **changes), train_dataset=data, data_collator=tiny.collate)
 
 
 def batches_of(trainer):

@@ -67,5 +67,7 @@ def test_adamw_in_float32_retraces_within_its_first_sign_like_step(tmp_path):
     trainer.train()
     model = copy.deepcopy(start)
     state = recipe.init_state(None)
-    train_reference(model, start.eval(), steps, recipe, state, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0))
+    train_reference(
+        model, start.eval(), steps, recipe, state, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    )
     assert furthest(trainer.model, model) < 2e-5

@@ -57,7 +57,9 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         if key in _OWNED:
             raise HoldfastError(f"training: {key} is set by {_OWNED[key]}; leave it out.")
         if key in _OF_TRAIN and getattr(settings, _OF_TRAIN[key]) is not None:
-            raise HoldfastError(f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one.")
+            raise HoldfastError(
+                f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one."
+            )
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
     adapter = any(isinstance(part, LoRA) for part in recipe.parts())

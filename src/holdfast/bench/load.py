@@ -49,7 +49,9 @@ def load_tokenizer(name: str) -> Any:
         raise HoldfastError(f"The tokenizer of {name!r} cannot be loaded: {_first_sentence(error)}") from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise HoldfastError(f"The tokenizer of {name!r} has neither a padding nor an end token; set one and save it.")
+            raise HoldfastError(
+                f"The tokenizer of {name!r} has neither a padding nor an end token; set one and save it."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
@@ -61,7 +63,9 @@ def _folder(name: str) -> Path | None:
             raise HoldfastError(f"Model {name!r} has no config.json: give the folder that save_pretrained() wrote.")
         return folder
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
-        raise HoldfastError(f"Model {name!r} is not there: give a folder that exists, or the name of a model on the hub.")
+        raise HoldfastError(
+            f"Model {name!r} is not there: give a folder that exists, or the name of a model on the hub."
+        )
     return None
 
 

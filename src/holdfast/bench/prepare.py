@@ -51,7 +51,9 @@ def prepare(spec: RunSpec, tokenizer: Any) -> Prepared:
         test = read(spec.test)
     elif spec.held_out > 0:
         train, test = split_held_out(train, spec.held_out, spec.seed)
-        notes.append(f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned.")
+        notes.append(
+            f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned."
+        )
     else:
         test = []
     kept = {name: read(source) for name, source in _named(spec.keep).items()}

@@ -1,11 +1,11 @@
 """One run: measure, train, measure again, and leave one folder.
 
-    <out>/<name>/spec.json      what was asked for, resolved
-                 env.json       versions and machine
-                 log.jsonl      one line per logged step
-                 scores.jsonl   every score, before and after
-                 result.json    written last: a folder without it is not finished
-                 model/         the trained model, as transformers or PEFT load it
+<out>/<name>/spec.json      what was asked for, resolved
+             env.json       versions and machine
+             log.jsonl      one line per logged step
+             scores.jsonl   every score, before and after
+             result.json    written last: a folder without it is not finished
+             model/         the trained model, as transformers or PEFT load it
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 
 from rich.console import Console
 from torch import nn
-from transformers import Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.utils import logging as transformers_logging
 
 from holdfast.bench.arguments import training_arguments
 from holdfast.bench.env import environment
@@ -31,8 +32,11 @@ from holdfast.bench.prepare import Suite, prepare
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import RunSpec, ScoreRow, append_jsonl, read_jsonl, read_scores, write_json, write_scores
 from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.batches import collate
+from holdfast.data.memory import load_memory
+from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.probes.likelihood import document_nll
 from holdfast.recipe import parse
 from holdfast.stats.paired import paired_change
@@ -74,6 +78,7 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     finished = _open_folder(folder, spec)
     if finished is not None:
         return finished
+    transformers_logging.disable_progress_bar()  # the run shows its own
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder / "checkpoints")
     data = prepare(spec, tokenizer)
@@ -89,8 +94,8 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
         data_collator=_Collate(int(tokenizer.pad_token_id)),
         processing_class=tokenizer,
     )
-    memories = {name: _memory(path, spec, tokenizer) for name, path in spec.memories().items()}
-    attach(trainer, recipe, memories=memories)
+    trainer.remove_callback(PrinterCallback)
+    attach(trainer, recipe, memories=_memories(recipe, spec, tokenizer))
     _begin_folder(folder, spec, recipe)
     started = time.monotonic()
     with Progress(console) as progress:
@@ -126,11 +131,15 @@ def _open_folder(folder: Path, spec: RunSpec) -> RunResult | None:
     try:
         other = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     except ValueError:
-        raise HoldfastError(f"{folder}/spec.json cannot be read; delete {folder}, or choose another with --name.") from None
+        raise HoldfastError(
+            f"{folder}/spec.json cannot be read; delete {folder}, or choose another with --name."
+        ) from None
     asked = _identity(spec)
     different = sorted(key for key in asked if other.get(key) != asked[key])
     if different:
-        raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; choose another folder with --name.")
+        raise HoldfastError(
+            f"{folder} holds a run with another {', '.join(different)}; choose another folder with --name."
+        )
     if (folder / "result.json").exists():
         return RunResult(folder, spec, json.loads((folder / "result.json").read_text(encoding="utf-8")))
     if not spec.resume:
@@ -161,7 +170,9 @@ def _train(trainer: Trainer, resume: bool) -> float:
     try:
         trainer.train(resume_from_checkpoint=True if go_on else None)
     except OSError as error:
-        raise HoldfastError(f"Cannot write {output}: {error.strerror or error}; free some space or choose another --out.") from error
+        raise HoldfastError(
+            f"Cannot write {output}: {error.strerror or error}; free some space or choose another --out."
+        ) from error
     return time.monotonic() - started
 
 
@@ -202,7 +213,9 @@ def _compare(suite: Suite, before: Sequence[ScoreRow], after: Sequence[ScoreRow]
     last = {row.item: row for row in after if row.suite == suite.name}
     items = list(first)
     change = paired_change(
-        [first[item].value for item in items], [last[item].value for item in items], [first[item].weight for item in items]
+        [first[item].value for item in items],
+        [last[item].value for item in items],
+        [first[item].weight for item in items],
     )
     found: dict[str, Any] = {
         "name": suite.name,
@@ -228,15 +241,21 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
     except OSError as error:
-        raise HoldfastError(f"Cannot write {target}: {error.strerror or error}; free some space or choose another --out.") from error
+        raise HoldfastError(
+            f"Cannot write {target}: {error.strerror or error}; free some space or choose another --out."
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _memory(path: str, spec: RunSpec, tokenizer: Any) -> list[Example]:
-    from holdfast.data.memory import load_memory
-
-    return load_memory(path, tokenizer, max_length=spec.max_length, raw=spec.raw)
+def _memories(recipe: Chain, spec: RunSpec, tokenizer: Any) -> dict[str, list[Example]]:
+    """Loads the memories that the recipe asks for: by the names that the run gives, else as paths."""
+    paths = spec.memories()
+    asked = {name for part in recipe.parts() if isinstance(part, Rehearsal) and not part.off for name in part.sources}
+    return {
+        name: load_memory(paths.get(name, name), tokenizer, max_length=spec.max_length, raw=spec.raw)
+        for name in sorted(asked)
+    }
 
 
 def _check_vocabulary(model: nn.Module, examples: Sequence[Example], spec: RunSpec) -> None:

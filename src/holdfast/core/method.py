@@ -128,7 +128,9 @@ class Method:
     def __repr__(self) -> str:
         """Returns the Python text of this method, as `holdfast.parse` reads it: only settings off their default."""
         shown = [
-            f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != f.default
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 

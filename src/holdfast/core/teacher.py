@@ -109,9 +109,7 @@ class StateCache:
         self.rows: dict[str, Tensor] = {}
 
     @staticmethod
-    def keys(
-        input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor
-    ) -> list[tuple[str, int]]:
+    def keys(input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor) -> list[tuple[str, int]]:
         """Returns (key, number of units) of each document of a batch, in the order in which units are flattened."""
         found = []
         ids, scored, segment = (t.cpu() for t in (input_ids_BT, scored_BT, segment_BT))

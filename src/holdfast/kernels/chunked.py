@@ -29,7 +29,10 @@ class _Chunked(Function):
         # Gradients are kept in (at least) float32: the loss is a sum of nats, and a half-precision gradient
         # would underflow before a gradient scaler could multiply it.
         wide = torch.float64 if features_NX.dtype == torch.float64 else torch.float32
-        grads = [torch.zeros_like(t, dtype=wide) if t is not None and w else None for t, w in zip(tensors, wanted, strict=True)]
+        grads = [
+            torch.zeros_like(t, dtype=wide) if t is not None and w else None
+            for t, w in zip(tensors, wanted, strict=True)
+        ]
         total = features_NX.new_zeros((), dtype=wide)
         for start in range(0, features_NX.shape[0], chunk):
             rows = slice(start, min(start + chunk, features_NX.shape[0]))

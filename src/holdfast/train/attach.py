@@ -187,8 +187,10 @@ class Attached(Trainer):
         )
         metrics["entropy"].append(entropy / units if units else 0.0)
         metrics["mean_token_accuracy"].append(top1 / units if units else 0.0)
-        seen = inputs["attention_mask"].sum() if "attention_mask" in inputs else torch.tensor(
-            inputs["position_ids"].size(1), device=inputs["position_ids"].device
+        seen = (
+            inputs["attention_mask"].sum()
+            if "attention_mask" in inputs
+            else torch.tensor(inputs["position_ids"].size(1), device=inputs["position_ids"].device)
         )
         self._total_train_tokens += int(self.accelerator.gather_for_metrics(seen).sum())
         metrics["num_tokens"] = [self._total_train_tokens]
@@ -263,14 +265,18 @@ def _refuse(trainer: Trainer, recipe: Chain) -> None:
         raise HoldfastError(f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP or FSDP.")
     acts_on_update = [hook for hook in ("edit_grads", "edit_update") if active.uses(hook)]
     if acts_on_update and trainer.is_deepspeed_enabled:
-        raise HoldfastError(f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP.")
+        raise HoldfastError(
+            f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP."
+        )
     if (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None:
         raise HoldfastError(
             f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=)."
         )
     if active.uses("scale_lr"):
         if trainer.lr_scheduler is not None:
-            raise HoldfastError(f"{recipe!r} owns the learning rate; pass no scheduler in optimizers=(optimizer, None).")
+            raise HoldfastError(
+                f"{recipe!r} owns the learning rate; pass no scheduler in optimizers=(optimizer, None)."
+            )
         if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
             logger.warning(
                 "%r sets the learning rate: the trainer's %s scheduler is replaced by a constant one.",
@@ -315,7 +321,9 @@ def _mix(trainer: Trainer, active: Chain, memories: dict[str, Any]) -> Mix | Non
             examples = list(source)
         else:
             if trainer.processing_class is None:
-                raise HoldfastError(f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer.")
+                raise HoldfastError(
+                    f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer."
+                )
             examples = load_memory(source, trainer.processing_class, max_length=longest)
         return pack(examples, longest) if packing else examples
 

@@ -99,7 +99,9 @@ class Session:
         self._units = max(float(counts[0]), 1.0)
         self.new_share = float(counts[1]) / self._units
 
-    def loss(self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+    def loss(
+        self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
         """Returns this micro-batch's part of the step's loss (its sum over the step's units), its sums, and the aux loss."""
         assert self.forward is not None
         sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold)
@@ -147,7 +149,9 @@ class Session:
         if self.recipe.uses("edit_update"):
             step = self.step()
             for name, before in self._before.items():
-                step.params[name].copy_(self.recipe.edit_update(self.state, step, name, before, step.params[name].detach().clone()))
+                step.params[name].copy_(
+                    self.recipe.edit_update(self.state, step, name, before, step.params[name].detach().clone())
+                )
             self._before = {}
         if self.recipe.uses("after_step"):
             self.recipe.after_step(self.state, self.step())

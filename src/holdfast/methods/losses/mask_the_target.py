@@ -37,9 +37,7 @@ def non_target_kl(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, c
     return torch.where(others.exp() >= certain, kl, torch.zeros_like(kl))
 
 
-def mask_the_target(
-    logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, certain: float = 1e-4
-) -> Tensor:
+def mask_the_target(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, certain: float = 1e-4) -> Tensor:
     """Returns the Mask-the-Target penalty of each position, to be summed and divided by the trained tokens.
 
         out[b, t] = KL(p_b^{not y} || p_a^{not y}),   p^{not y}(c) = p(c) / (1 - p(y)) for c != y = labels[b, t + 1]
@@ -54,7 +52,10 @@ def mask_the_target(
         `[B, T]` nats in float32 (float64 for float64 logits); 0 where nothing is supervised, and in the last column.
     """
     return per_position(
-        lambda logits, base, labels: non_target_kl(logits, base, labels, certain), logits_BTV, base_logits_BTV, labels_BT
+        lambda logits, base, labels: non_target_kl(logits, base, labels, certain),
+        logits_BTV,
+        base_logits_BTV,
+        labels_BT,
     )
 
 

@@ -1,0 +1,261 @@
+"""The first study: a small real model learns Shakespeare; what does it keep of the stories it was trained on?
+
+Every recipe is run at three doses (learning rates) and two seeds. A dose is a complete run; methods are compared at
+matched learning, by reading the kept loss at one preset target NLL off the line through a method's doses.
+
+    python benchmarks/shakespeare.py run --data DATA --out runs/shakespeare [--workers 2]     (resumable)
+    python benchmarks/shakespeare.py report --out runs/shakespeare --write docs/studies       (needs no model)
+
+DATA is a folder with models/stories260K, tinyshakespeare/input.txt.gz, tinystories/tinystories_1000.jsonl.gz and
+wikitext2/valid.txt.gz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import gzip
+import json
+import os
+import statistics
+import sys
+from pathlib import Path
+
+SEEDS = (0, 1)
+FULL, ADAPTER = (3e-4, 1e-3, 3e-3), (3e-3, 1e-2, 3e-2)
+RECIPES: dict[str, tuple[str, tuple[float, ...]]] = {
+    "Train alone": ("", FULL),
+    "Finch": ("Finch()", FULL),
+    "BaseKL": ("BaseKL()", FULL),
+    "MaskTheTarget": ("MaskTheTarget()", FULL),
+    "LoRA": ("LoRA(rank=8)", ADAPTER),
+    "LoRA + MaskTheTarget": ("LoRA(rank=8) + MaskTheTarget()", ADAPTER),
+    "Rehearsal 5%, same kind": ("Rehearsal('stories', ratio=0.05)", FULL),
+    "Rehearsal 5%, another kind": ("Rehearsal('wikitext', ratio=0.05)", FULL),
+}
+EXAMPLES, HELD_OUT, KEPT, MEMORY = 800, 100, 50, 300
+
+
+def write_data(source: Path, out: Path) -> dict[str, str]:
+    """Writes the texts of the study, disjoint by construction, and returns their paths by name."""
+    out.mkdir(parents=True, exist_ok=True)
+    speeches = [s.strip() for s in _text(source / "tinyshakespeare/input.txt.gz").split("\n\n") if len(s) > 80]
+    stories = [
+        json.loads(line)["text"] for line in _text(source / "tinystories/tinystories_1000.jsonl.gz").splitlines()
+    ]
+    wiki = [line.strip() for line in _text(source / "wikitext2/valid.txt.gz").splitlines() if len(line) > 200]
+    parts = {
+        "shakespeare": speeches[:EXAMPLES],
+        "test": speeches[EXAMPLES : EXAMPLES + HELD_OUT],
+        "kept": stories[:KEPT],
+        "stories": stories[KEPT : KEPT + MEMORY],
+        "wikitext": wiki[:MEMORY],
+    }
+    for name, texts in parts.items():
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        (out / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    return {name: str(out / f"{name}.jsonl") for name in parts}
+
+
+def _text(path: Path) -> str:
+    return gzip.open(path, "rt", encoding="utf-8").read()
+
+
+def plan(files: dict[str, str], model: str, out: Path) -> list[dict[str, object]]:
+    """Returns the runs, as fields of a RunSpec; lighter ones of each dose first."""
+    runs: list[dict[str, object]] = []
+    for seed in SEEDS:
+        for dose in range(3):
+            for name, (methods, rates) in RECIPES.items():
+                recipe = f"Train(lr={rates[dose]}, epochs=1, batch=16)" + (f" + {methods}" if methods else "")
+                runs.append(
+                    {
+                        "name": f"{_slug(name)}-dose{dose}-seed{seed}",
+                        "model": model,
+                        "data": files["shakespeare"],
+                        "test": files["test"],
+                        "keep": (files["kept"],),
+                        "memory": (f"stories={files['stories']}", f"wikitext={files['wikitext']}"),
+                        "recipe": recipe,
+                        "seed": seed,
+                        "max_length": 96,
+                        "batch_size": 16,
+                        "out": str(out),
+                        "resume": True,
+                        "training": {"save_strategy": "no"},
+                    }
+                )
+    return runs
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).replace("--", "-").strip("-")
+
+
+def run_one(fields: dict[str, object]) -> str:
+    """Runs one spec in a worker; returns its name and seconds, or what went wrong."""
+    from rich.console import Console
+
+    from holdfast.bench.records import RunSpec
+    from holdfast.bench.run import train
+    from holdfast.core.errors import HoldfastError
+
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        try:
+            done = train(RunSpec(**fields), Console(file=nowhere))  # type: ignore[arg-type]
+        except HoldfastError as error:
+            return f"FAILED {fields['name']}: {error}"
+    return f"{fields['name']}: {done.result['seconds']['all']:.0f} s"
+
+
+def run_all(data: Path, out: Path, workers: int) -> None:
+    """Runs what is not finished yet, `workers` at a time, one thread each."""
+    files = write_data(data, out / "data")
+    specs = plan(files, str(data / "models/stories260K"), out)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import multiprocessing
+
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for i, line in enumerate(pool.map(run_one, specs), 1):
+            print(f"[{i}/{len(specs)}] {line}", flush=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One finished run: nats per token gained on the task and lost on what is kept."""
+
+    recipe: str
+    lr: float
+    seed: int
+    gained: float
+    lost: float
+    seconds: float
+
+
+def read_points(out: Path) -> list[Point]:
+    """Returns every finished run, from its folder alone."""
+    points = []
+    for name, (_, rates) in RECIPES.items():
+        for dose, lr in enumerate(rates):
+            for seed in SEEDS:
+                path = out / f"{_slug(name)}-dose{dose}-seed{seed}" / "result.json"
+                if not path.exists():
+                    continue
+                result = json.loads(path.read_text(encoding="utf-8"))
+                task, kept = result["suites"]
+                points.append(Point(name, lr, seed, -task["change"], kept["change"], result["seconds"]["training"]))
+    return points
+
+
+def lost_at(points: list[Point], target: float) -> float | None:
+    """Returns the kept loss where the line through a recipe's doses (one seed) first reaches `target` nats gained."""
+    before = (0.0, 0.0)
+    for point in sorted(points, key=lambda p: p.lr):
+        if point.gained >= target:
+            span = point.gained - before[0]
+            share = (target - before[0]) / span if span else 1.0
+            return before[1] + share * (point.lost - before[1])
+        if point.gained > before[0]:
+            before = (point.gained, point.lost)
+    return None
+
+
+def report(out: Path, write: Path) -> None:
+    """Writes the tables and the plot of all finished runs."""
+    points = read_points(out)
+    write.mkdir(parents=True, exist_ok=True)
+    rows = [
+        dataclasses.asdict(p) | {"gained": round(p.gained, 4), "lost": round(p.lost, 4), "seconds": round(p.seconds, 1)}
+        for p in points
+    ]
+    (write / "shakespeare.json").write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
+    lines = tables(points)
+    (write / "shakespeare-tables.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    plot(points, write / "shakespeare.svg")
+
+
+def tables(points: list[Point]) -> list[str]:
+    """Returns the tables as Markdown lines: every run, then each recipe at matched learning."""
+    lines = ["| recipe | learning rate | target NLL gained | kept NLL lost | seconds |", "|---|---|---|---|---|"]
+    for name, (_, rates) in RECIPES.items():
+        for lr in rates:
+            own = [p for p in points if p.recipe == name and p.lr == lr]
+            if own:
+                gained, lost = _spread([p.gained for p in own]), _spread([p.lost for p in own])
+                lines.append(f"| {name} | {lr:g} | {gained} | {lost} | {statistics.mean(p.seconds for p in own):.0f} |")
+    best = max((p.gained for p in points if p.recipe == "Train alone"), default=0.0)
+    for share in (0.8, 0.9, 0.95):
+        plain = [lost_at([p for p in points if p.recipe == "Train alone" and p.seed == s], share * best) for s in SEEDS]
+        lines += [
+            "",
+            f"Kept NLL lost where {share:.0%} of the best plain gain ({best:.3f} nats per token) is reached:",
+            "",
+        ]
+        lines += ["| recipe | seed 0 | seed 1 | mean | of plain's loss prevented |", "|---|---|---|---|---|"]
+        for name in RECIPES:
+            read = [lost_at([p for p in points if p.recipe == name and p.seed == s], share * best) for s in SEEDS]
+            if None in read:
+                lines.append(
+                    f"| {name} | " + " | ".join("not reached" if r is None else f"{r:+.3f}" for r in read) + " | | |"
+                )
+                continue
+            mean = statistics.mean(r for r in read if r is not None)
+            known = [r for r in plain if r is not None]
+            prevented = f"{1 - mean / statistics.mean(known):.0%}" if len(known) == len(plain) else ""
+            lines.append(f"| {name} | {read[0]:+.3f} | {read[1]:+.3f} | {mean:+.3f} | {prevented} |")
+    return lines
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:+.3f}"
+    return f"{statistics.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
+
+
+def plot(points: list[Point], path: Path) -> None:
+    """Draws gained (up) against lost (to the right), one line a recipe through its doses, means over seeds."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "holdfast"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 5))
+    for name, (_, rates) in RECIPES.items():
+        means = []
+        for lr in rates:
+            own = [p for p in points if p.recipe == name and p.lr == lr]
+            if own:
+                means.append((statistics.mean(p.lost for p in own), statistics.mean(p.gained for p in own)))
+        axes.plot(*zip(*means, strict=True), marker="o", label=name)
+    axes.set_xlabel("lost: NLL of kept stories after minus before (nats per token)")
+    axes.set_ylabel("gained: NLL of Shakespeare before minus after (nats per token)")
+    axes.set_xscale("symlog", linthresh=0.1)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("--data", type=Path, required=True)
+    run.add_argument("--out", type=Path, default=Path("runs/shakespeare"))
+    run.add_argument("--workers", type=int, default=2)
+    show = commands.add_parser("report")
+    show.add_argument("--out", type=Path, default=Path("runs/shakespeare"))
+    show.add_argument("--write", type=Path, default=Path("docs/studies"))
+    given = parser.parse_args()
+    if given.command == "run":
+        run_all(given.data, given.out, given.workers)
+    else:
+        report(given.out, given.write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
