@@ -22,6 +22,10 @@ THOUGHTS_OF_THE_LAST_TURN = (
 HEADER_WITH_MORE = CHATML.replace("<|im_start|>assistant\n{% endif", "<|im_start|>assistant\n<think></think>{% endif")
 COUNTS_MESSAGES = "{{ messages | length }}" + CHATML
 REFUSES_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role.') }}{% endif %}" + CHATML
+ENDS_EVERY_CONVERSATION = CHATML + "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}"
+WRITES_NO_END = CHATML.replace("<|im_end|>", "")
+WANTS_PARTS = CHATML.replace("{{ m.content }}", "{% for part in m.content %}{{ part.text }}{% endfor %}")
+LOSES_WORDS = CHATML.replace("{{ m.content }}", "{% if m.role == 'user' %}{{ m.content }}{% endif %}")
 
 MERGES = [("a", "b"), ("Ġ", "x")]
 SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]

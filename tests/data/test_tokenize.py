@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from holdfast.core.errors import HoldfastError
@@ -136,6 +138,62 @@ def test_a_template_that_rewrites_earlier_turns_gives_one_example_for_each_turn(
 def test_a_header_that_says_more_than_the_conversation_is_learned_from_where_they_part(make_tokenizer, learned):
     tokenizer = make_tokenizer(templates.HEADER_WITH_MORE)
     assert learned(one(TWO, tokenizer), tokenizer) == "a1<|im_end|>a2<|im_end|>"
+
+
+def test_what_is_said_never_moves_into_the_prompt(make_tokenizer, learned):
+    tokenizer = make_tokenizer(templates.HEADER_WITH_MORE)
+    row = pair("p", "<table>")  # begins like the <think> that only the header has
+    assert learned(one(row, tokenizer), tokenizer) == "<table><|im_end|>"
+    assert tokenizer.decode(prompt_ids(row, tokenizer)).endswith("<|im_start|>assistant\n")
+
+
+def test_a_template_that_ends_every_conversation_is_no_rewriting(make_tokenizer, learned):
+    tokenizer = make_tokenizer(templates.ENDS_EVERY_CONVERSATION)
+    assert learned(one(TWO, tokenizer), tokenizer) == "a1<|im_end|>a2<|im_end|>\n</s>"
+
+
+def test_a_template_without_an_end_of_turn_gets_an_end_of_sequence(make_tokenizer, learned):
+    tokenizer = make_tokenizer(templates.WRITES_NO_END)
+    assert learned(one(TWO, tokenizer), tokenizer) == "a1\na2\n</s>"
+    asked_last = chat(("assistant", "a"), ("user", "u"))
+    assert tokenizer.decode(one(asked_last, tokenizer).input_ids).endswith("user\nu\n")
+
+
+def test_a_template_that_loses_strings_is_given_lists_of_parts(make_tokenizer, learned):
+    tokenizer = make_tokenizer(templates.WANTS_PARTS)
+    assert one(TWO, tokenizer) == one(TWO, make_tokenizer(templates.CHATML))
+    assert prompt_ids(TWO, tokenizer) == prompt_ids(TWO, make_tokenizer(templates.CHATML))
+
+
+def test_a_template_that_leaves_out_what_is_to_be_learned_is_named(make_tokenizer):
+    with pytest.raises(HoldfastError) as caught:
+        tokenize([TWO], make_tokenizer(templates.LOSES_WORDS), max_length=200)
+    assert str(caught.value) == (
+        "chat.jsonl:1: the chat template of this tokenizer leaves out what turn 3 says; pass raw=True or mend the "
+        "template."
+    )
+
+
+def test_every_template_that_trl_ships_is_taken_apart(make_tokenizer, learned):
+    """Over forty templates of released models; ends of turns that are special there are plain text here."""
+    trl = pytest.importorskip("trl")
+    found = sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja"))
+    row = chat(("user", "Qone?"), ("assistant", "Aone."), ("user", "Qtwo?"), ("assistant", "Atwo."))
+    for path in found:
+        tokenizer = make_tokenizer(path.read_text(encoding="utf-8"))
+        made = tokenize([row], tokenizer, max_length=20_000).examples
+        said = [learned(example, tokenizer) for example in made]
+        assert "".join(said).count("Aone.") == "".join(said).count("Atwo.") == 1, path.name
+        assert not any(word in text for text in said for word in ("Qone", "Qtwo", "Assistant", "<|im_start|>")), (
+            path.name
+        )
+        prompt = prompt_ids(row, tokenizer)
+        assert list(made[-1].input_ids[: len(prompt)]) == prompt, path.name
+        assert learned(made[-1], tokenizer).endswith(tokenizer.decode(supervised(made[-1], len(prompt)))), path.name
+
+
+def supervised(example, start):
+    return [label for label in example.labels[start:] if label != -100]
 
 
 def test_a_template_that_cannot_be_taken_apart_is_named(make_tokenizer):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
@@ -20,12 +21,14 @@ class Piece:
     Attributes:
         text: The text.
         spans: Character ranges (start, end) that are to be learned, in order.
-        by_template: Whether a chat template wrote the text, and with it all special tokens there are to be.
+        by_template: Whether a chat template wrote the text, and with it the special tokens.
+        ended: Whether something ends the last learned turn in the text; False where an end-of-sequence token is to.
     """
 
     text: str
     spans: tuple[tuple[int, int], ...]
     by_template: bool = False
+    ended: bool = False
 
 
 def uses_template(tokenizer: Tokenizer, raw: bool) -> bool:
@@ -52,7 +55,8 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
     comes up to its end: both must begin the text of the whole conversation, or the header must be all that differs
     (the turn is then learned from where they part). Some templates rewrite earlier turns once later ones follow
     (dropping their thoughts, moving the system message); such a conversation becomes one text for each learned turn,
-    ending with it, which is also what the model sees when it writes that turn.
+    ending with it, which is also what the model sees when it writes that turn. Contents are given to the template as
+    strings, or as lists of parts if it loses strings.
 
     Args:
         row: A conversation or a prompt with its completion.
@@ -60,7 +64,8 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
         raw: Whether to leave the chat template unused.
 
     Raises:
-        HoldfastError: If the template refuses the conversation or cannot be taken apart, naming it.
+        HoldfastError: If the template refuses the conversation, leaves out what is to be learned, or cannot be taken
+            apart, naming it.
     """
     by_template = uses_template(tokenizer, raw)
     if row.kind == "completion" and not by_template:
@@ -68,15 +73,16 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
         text = prompt + (row.completion or "")
         return [Piece(text, ((len(prompt), len(text)),))]
     turns, learned = turns_of(row), learned_turns(row)
-    piece = _piece(turns, learned, tokenizer, by_template, row.origin)
+    write = _Template(tokenizer, by_template, row.origin)
+    piece = _piece(turns, learned, write)
     if piece is not None:
         return [piece]
     pieces = []
     for i in learned:
-        piece = _piece(turns[: i + 1], [i], tokenizer, by_template, row.origin)
+        piece = _piece(turns[: i + 1], [i], write)
         if piece is None:
             raise HoldfastError(
-                f"{row.origin}: the chat template of {_named(tokenizer)} writes the conversation before turn {i + 1} "
+                f"{row.origin}: the chat template of {write.name} writes the conversation before turn {i + 1} "
                 "differently once that turn follows, so that the turn cannot be told apart; pass raw=True or mend the "
                 "template."
             )
@@ -85,7 +91,7 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
 
 
 def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
-    """Returns what a model is given so that it writes the row's last assistant turn (or completion); nothing learned.
+    """Returns what stands before the row's last assistant turn (or completion), as it does in training.
 
     Raises:
         HoldfastError: If the row is a document, has no assistant's turn, or is refused by the template.
@@ -99,57 +105,98 @@ def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
     last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=None)
     if last is None:
         raise HoldfastError(f"{row.origin}: the conversation has no assistant's turn; add one or delete the row.")
-    return Piece(_written(turns[:last], True, tokenizer, by_template, row.origin), (), by_template)
+    write = _Template(tokenizer, by_template, row.origin)
+    text = write(turns[: last + 1])
+    start = _start(turns[: last + 1], last, text, write)
+    return Piece(write(turns[:last], header=True) if start is None else text[:start], (), by_template)
 
 
-def _piece(
-    turns: Sequence[Turn], learned: Sequence[int], tokenizer: Tokenizer, by_template: bool, origin: str
-) -> Piece | None:
+def _piece(turns: Sequence[Turn], learned: Sequence[int], write: _Template) -> Piece | None:
     """Returns the conversation as one text, or None where its turns cannot be found in it."""
-    text = _written(turns, False, tokenizer, by_template, origin)
+    text = write(turns)
     spans = []
     for i in learned:
         end = len(text)
         if i + 1 < len(turns):
-            up_to = _written(turns[: i + 1], False, tokenizer, by_template, origin)
+            up_to = write(turns[: i + 1])
+            # Some templates end every conversation, whoever spoke last, with an end-of-sequence token.
+            up_to = up_to if text.startswith(up_to) else up_to.removesuffix(write.eos)
             if not text.startswith(up_to):
                 return None
             end = len(up_to)
-        start = _start(turns, i, text, tokenizer, by_template, origin)
+        start = _start(turns, i, text, write)
         if start is None or start >= end:
             return None
+        if turns[i].content.split()[-1] not in text[start:end]:
+            raise HoldfastError(
+                f"{write.origin}: the chat template of {write.name} leaves out what turn {i + 1} says; pass raw=True "
+                "or mend the template."
+            )
         spans.append((start, end))
-    return Piece(text, tuple(spans), by_template)
+    bare = len(turns) - 1 in learned and text.rstrip().endswith(turns[-1].content.rstrip())
+    return Piece(text, tuple(spans), write.by_template, ended=write.by_template and not bare)
 
 
-def _start(
-    turns: Sequence[Turn], i: int, text: str, tokenizer: Tokenizer, by_template: bool, origin: str
-) -> int | None:
+def _start(turns: Sequence[Turn], i: int, text: str, write: _Template) -> int | None:
     """Returns the character at which turn `i` begins behind its header, or None where it cannot be found."""
     if i == 0:  # There is nothing to render before it, and templates fail on an empty conversation.
         return max(text.find(turns[0].content.strip()), 0)
-    header = _written(turns[:i], True, tokenizer, by_template, origin)
+    header = write(turns[:i], header=True)
     if text.startswith(header):
         return len(header)
-    shared = next((k for k, (a, b) in enumerate(zip(header, text, strict=False)) if a != b), len(text))
-    before = _written(turns[:i], False, tokenizer, by_template, origin)
-    return shared if shared >= len(before) else None
+    # The header says more than the conversation does (an empty thought, say): the turn begins where they part, but
+    # not behind the first character that depends on what it says.
+    other = Turn("assistant", "B" if turns[i].content.lstrip().startswith("A") else "A")
+    shared = min(_shared(header, text), _shared(write([*turns[:i], other]), text))
+    return shared if shared >= len(write(turns[:i])) else None
 
 
-def _written(turns: Sequence[Turn], header: bool, tokenizer: Tokenizer, by_template: bool, origin: str) -> str:
-    if not by_template:
-        return "".join(f"{turn.role}: {turn.content}\n" for turn in turns) + ("assistant:" if header else "")
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header))
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise HoldfastError(
-            f"{origin}: the chat template of {_named(tokenizer)} refuses this conversation ({reason}); mend the row or "
-            "pass raw=True."
-        ) from error
+def _shared(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((k for k, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _named(tokenizer: Tokenizer) -> str:
-    name = getattr(tokenizer, "name_or_path", "")
-    return f"'{name}'" if name else "this tokenizer"
+class _Template:
+    """Writes conversations: by the tokenizer's chat template, or as plain "role: content" lines."""
+
+    def __init__(self, tokenizer: Tokenizer, by_template: bool, origin: str) -> None:
+        self.tokenizer, self.by_template, self.origin = tokenizer, by_template, origin
+        name = getattr(tokenizer, "name_or_path", "")
+        self.name = f"'{name}'" if name else "this tokenizer"
+        self.eos = str(tokenizer.eos_token or "")
+        self.in_parts = by_template and _takes_parts(tokenizer, str(tokenizer.chat_template))
+
+    def __call__(self, turns: Sequence[Turn], *, header: bool = False) -> str:
+        """Returns the conversation, with the header of an assistant's turn behind it when asked."""
+        if not self.by_template:
+            return "".join(f"{turn.role}: {turn.content}\n" for turn in turns) + ("assistant:" if header else "")
+        try:
+            return _rendered(self.tokenizer, [(turn.role, turn.content) for turn in turns], header, self.in_parts)
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise HoldfastError(
+                f"{self.origin}: the chat template of {self.name} refuses this conversation ({reason}); mend the row "
+                "or pass raw=True."
+            ) from error
+
+
+def _rendered(tokenizer: Tokenizer, said: Sequence[tuple[str, str]], header: bool, in_parts: bool) -> str:
+    messages: list[Any] = [
+        {"role": role, "content": [{"type": "text", "text": content}] if in_parts else content}
+        for role, content in said
+    ]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header))
+
+
+@functools.lru_cache(maxsize=8)
+def _takes_parts(tokenizer: Tokenizer, template: str) -> bool:
+    """Returns whether the template loses contents that are strings and writes those that are lists of parts."""
+    del template  # It is here so that another template of the same tokenizer is tried anew.
+
+    def writes(in_parts: bool) -> bool:
+        try:
+            return "holdfast" in _rendered(tokenizer, [("user", "holdfast")], False, in_parts)
+        except Exception:
+            return False
+
+    return not writes(False) and writes(True)

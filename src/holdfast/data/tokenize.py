@@ -39,8 +39,9 @@ def tokenize(
     """Returns the rows as token ids and labels.
 
     Conversations and prompts with completions are written through the tokenizer's chat template where it has one
-    (a prompt is then a user's turn), and no special token is added to what it writes. Learned are the assistant's
-    turns, up to and with the last special token that the template writes behind them; line breaks after that are not.
+    (a prompt is then a user's turn), and no special token is added to what it writes, except an end-of-sequence token
+    where it writes nothing behind an assistant's turn that is the last. Learned are the assistant's turns, up to and
+    with the last special token that the template writes behind them; line breaks after that are not.
     Without a template, prompt and completion are joined and conversations written as "role: content" lines, with the
     special tokens that the tokenizer adds by its own habit and an end-of-sequence token, which is learned, behind the
     completion. Prompt and text are always tokenised jointly, and the completion begins where the tokens of the prompt
@@ -166,8 +167,7 @@ class _Writer:
     def example(self, piece: Piece, row: Row, learn_all: bool) -> Example:
         """Returns a text as one example, of any length."""
         ids = self.encode(piece.text, piece.by_template)
-        length = len(ids)
-        ids = ids if piece.by_template else self.ended(ids)
+        ids = ids if piece.ended else self.ended(ids)
         labels = [-100] * len(ids)
         if learn_all:
             labels = ids
@@ -177,7 +177,7 @@ class _Writer:
                 if end < len(piece.text):
                     last = self._shared(ids, piece.text[:end], piece.by_template)
                 else:
-                    last = length if piece.by_template else len(ids)
+                    last = len(ids)
                 last = self._last(ids, first, last) if piece.by_template else last
                 labels[first:last] = ids[first:last]
         return Example(tuple(ids), tuple(labels), origin=row.origin)
