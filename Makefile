@@ -29,9 +29,9 @@ test: lint
 test-all: lint
 	$(BIN)/pytest -n 2
 
-# What can be written from the code is: the cards of the methods come out of their docstrings.
+# What can be written from the code is; a test fails when it is out of date.
 docs: venv
-	$(BIN)/holdfast methods --write docs/methods
+	$(BIN)/python -m holdfast.cli.reference docs/command-line.md
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -54,9 +54,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _methods(arguments: argparse.Namespace) -> int:
-    from holdfast.report import catalogue
+    from holdfast.report.catalogue import show
 
-    catalogue.show(arguments.name)
+    show(arguments.name)
     return 0
 
 
