@@ -64,5 +64,7 @@ def ask(model: Any, tokenizer: Any, rows: Sequence[Mapping[str, str]], batch: in
 def _ids(tokenizer: Any, row: Mapping[str, str]) -> tuple[list[int], int]:
     """Returns the ids of a row, BOS and EOS included, and the place of the first supervised one."""
     start: list[int] = tokenizer(row.get("prompt", ""))["input_ids"]
-    rest: list[int] = tokenizer(row["completion"] if "prompt" in row else row["text"], add_special_tokens=False)["input_ids"]
+    rest: list[int] = tokenizer(row["completion"] if "prompt" in row else row["text"], add_special_tokens=False)[
+        "input_ids"
+    ]
     return [*start, *rest, tokenizer.eos_token_id], len(start)

@@ -1,7 +1,7 @@
 """A small invented world from a seed, and all that is said of it: what a base learns, what is new, what is to be kept.
 
-Known people are in the pretraining texts; new people are only in the task. Of every fact about a known person some
-wordings are held out of pretraining, and so are some pairs of numbers and some stories: those are the keep rows.
+Known people are in the pretraining texts; new people are only in the task. Of every fact about a known person
+some wordings are held out of pretraining, and so are a wording of every addition and some stories: the keep rows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from holdfast.core.errors import HoldfastError
 from holdfast.ground import words
 from holdfast.ground.words import Topic
 
@@ -37,22 +38,22 @@ class Settings:
         known: People in the pretraining texts.
         new: People of the task, of whom the base has never read.
         held: Questions, and statements, held out of pretraining for each fact about a known person.
-        largest: Largest number that is added.
-        held_sums: Additions held out of pretraining in every wording; told is only the other order of the two numbers.
+        largest: Largest number that is added (the smallest is 1).
+        repeats: How often every addition stands in the pretraining texts; they are harder to learn than facts.
         stories: Stories in the pretraining texts.
         held_stories: Stories held out of it.
         notes: Longer texts that put all facts about one known person together, per person.
         memory: Share of the pretraining texts that goes into the memory file.
     """
 
-    known: int = 96
-    new: int = 60
+    known: int = 64
+    new: int = 64
     held: int = 2
-    largest: int = 12
-    held_sums: int = 40
+    largest: int = 9
+    repeats: int = 8
     stories: int = 400
     held_stories: int = 200
-    notes: int = 2
+    notes: int = 3
     memory: float = 0.3
 
 
@@ -77,8 +78,13 @@ class World:
     """The people, sums and stories of one seed, and which of them are held out."""
 
     def __init__(self, seed: int = 0, settings: Settings | None = None) -> None:
-        """Draws the world; the same seed and settings give the same world."""
+        """Draws the world; the same seed and settings give the same world.
+
+        Raises:
+            HoldfastError: If the settings hold out every wording of a fact, or ask for more than can be said.
+        """
         self.seed, self.settings = seed, settings or Settings()
+        self._check()
         rng = _rng(seed, "people")
         towns = rng.sample([a + b for a in words.TOWN_STARTS for b in words.TOWN_ENDS], 22)
         home = Topic("home", tuple(sorted(towns)), words.HOME_QUESTIONS, words.HOME_STATEMENTS)
@@ -90,6 +96,17 @@ class World:
         self.new = tuple(people[self.settings.known :])
         self._draw_held_out()
 
+    def _check(self) -> None:
+        wanted = self.settings
+        most = min(len(topic) for topic in (words.HOME_STATEMENTS, words.HOME_QUESTIONS)) - 1
+        for name, value, low, high in (
+            ("held", wanted.held, 1, most),
+            ("known + new", wanted.known + wanted.new, 2, 2000),
+            ("stories + held_stories", wanted.stories + wanted.held_stories, 0, 20000),
+        ):
+            if not low <= value <= high:
+                raise HoldfastError(f"{name}={value}: give a whole number from {low} to {high}.")
+
     def _draw_held_out(self) -> None:
         rng, wanted = _rng(self.seed, "held out"), self.settings
         self.held_questions: dict[tuple[str, str], tuple[int, ...]] = {}
@@ -99,11 +116,8 @@ class World:
                 key = (person.name, topic.name)
                 self.held_questions[key] = tuple(sorted(rng.sample(range(len(topic.questions)), wanted.held)))
                 self.held_statements[key] = tuple(sorted(rng.sample(range(len(topic.statements)), wanted.held)))
-        numbers = range(wanted.largest + 1)
-        unequal = [(a, b) for a in numbers for b in numbers if a < b]
-        held = {rng.choice([(a, b), (b, a)]) for a, b in rng.sample(unequal, wanted.held_sums)}
-        self.held_pairs = tuple(sorted(held))
-        self.told_pairs = tuple((a, b) for a in numbers for b in numbers if (a, b) not in held)
+        numbers, wordings = range(1, wanted.largest + 1), range(len(words.SUM_QUESTIONS) + len(words.SUM_STATEMENTS))
+        self.held_sums = {(a, b): rng.choice(wordings) for a in numbers for b in numbers}
         told: dict[str, None] = {}
         while len(told) < wanted.stories + wanted.held_stories:
             told[self._story(rng)] = None
@@ -148,27 +162,26 @@ class World:
                 rows.append({"text": " ".join(sentences)})
         return rows
 
-    @staticmethod
-    def sums(pairs: Iterable[tuple[int, int]]) -> list[Row]:
-        """Returns the additions of these ordered pairs, as questions and as statements."""
+    def sums(self, held: bool) -> list[Row]:
+        """Returns the additions, as questions and as statements, in the wordings that are held out or in all others."""
         rows = []
-        for a, b in pairs:
-            rows += [asked(question.format(a=a, b=b), str(a + b)) for question in words.SUM_QUESTIONS]
-            rows += [{"prompt": s.format(a=a, b=b), "completion": f" {a + b}."} for s in words.SUM_STATEMENTS]
+        for (a, b), number in self.held_sums.items():
+            worded = [asked(question.format(a=a, b=b), str(a + b)) for question in words.SUM_QUESTIONS]
+            worded += [{"prompt": s.format(a=a, b=b), "completion": f" {a + b}."} for s in words.SUM_STATEMENTS]
+            rows += [row for i, row in enumerate(worded) if (i == number) == held]
         return rows
 
     def pretraining(self) -> list[str]:
         """Returns the texts that the base is trained on, shuffled; each is a document of its own."""
-        rows = self.known_rows() + self.notes() + self.sums(self.told_pairs)
+        rows = self.known_rows() + self.notes() + self.sums(held=False) * self.settings.repeats
         texts = [text_of(row) for row in rows] + self.stories
         _rng(self.seed, "pretraining").shuffle(texts)
         return texts
 
     def memory(self) -> list[Row]:
-        """Returns a sample of what the base was trained on, for rehearsal."""
-        rows = self.known_rows() + self.notes() + self.sums(self.told_pairs)
-        rows += [{"text": story} for story in self.stories]
-        return _rng(self.seed, "memory").sample(rows, round(self.settings.memory * len(rows)))
+        """Returns a sample of what the base was trained on as rows of text, for rehearsal."""
+        texts = list(dict.fromkeys(self.pretraining()))
+        return [{"text": text} for text in texts[: round(self.settings.memory * len(texts))]]
 
     def task(self, wordings: Iterable[int]) -> list[Row]:
         """Returns these questions about every new person, shuffled."""
@@ -186,7 +199,7 @@ class World:
                 asks += [self._question(person, topic, i) for i in self.held_questions[key]]
                 says += [self._statement(person, topic, i) for i in self.held_statements[key]]
         stories = [{"text": story} for story in self.held_stories]
-        return {"facts": asks, "statements": says, "sums": self.sums(self.held_pairs), "stories": stories}
+        return {"facts": asks, "statements": says, "sums": self.sums(held=True), "stories": stories}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 
-STARTS = tuple("ba bri da dro el fa fen ga gri ha hol is jo ka kel la lum ma mir na nor or pa quo ra sel ta tov ul vi".split())
-MIDDLES = tuple("ba de fi go la li lo ma mi na ne ri ro sa ta ve vo za".split())
-ENDS = tuple("bin dan dra fen gan kin len lia mar nel nis ran rek rin sha tan tor vik wen zel".split())
-TOWN_STARTS = tuple("Alder Brack Corn Dun Ember Frost Glen Hazel Iron Jasper".split())
-TOWN_ENDS = tuple("brook ford holm mere wick".split())
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.strip().splitlines())
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _pairs(qualities: str, things: str) -> tuple[str, ...]:
+    return tuple(f"{quality.strip()} {thing}" for quality in qualities.split(",") for thing in things.split())
+
+
+STARTS = _words("ba bri da dro el fa fen ga gri ha hol is jo ka kel la lum ma mir na nor or pa quo ra sel ta tov ul vi")
+MIDDLES = _words("ba de fi go la li lo ma mi na ne ri ro sa ta ve vo za")
+ENDS = _words("bin dan dra fen gan kin len lia mar nel nis ran rek rin sha tan tor vik wen zel")
+TOWN_STARTS = _words("Alder Brack Corn Dun Ember Frost Glen Hazel Iron Jasper")
+TOWN_ENDS = _words("brook ford holm mere wick")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +37,11 @@ class Topic:
     statements: tuple[str, ...]
 
 
-def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in text.strip().splitlines())
-
-
 JOB = Topic(
     "job",
-    tuple(
+    _words(
         "baker barber carpenter clerk cook dancer doctor driver farmer gardener glazier judge mason miller nurse "
-        "painter pilot potter sailor tailor teacher weaver".split()
+        "painter pilot potter sailor tailor teacher weaver"
     ),
     _lines("""
         What is the job of {n}?
@@ -55,9 +64,9 @@ JOB = Topic(
 )
 FOOD = Topic(
     "food",
-    tuple(
+    _words(
         "beans bread cake cheese cherries dumplings fish grapes honey lentils melon noodles pancakes pears plums "
-        "porridge pumpkin rice salad soup stew walnuts".split()
+        "porridge pumpkin rice salad soup stew walnuts"
     ),
     _lines("""
         What is the favourite food of {n}?
@@ -80,9 +89,9 @@ FOOD = Topic(
 )
 PET = Topic(
     "pet",
-    tuple(
+    _words(
         "beetle camel cat cow crow dog donkey duck ferret frog goat goose hen horse lizard mouse parrot pig pony "
-        "rabbit sheep turtle".split()
+        "rabbit sheep turtle"
     ),
     _lines("""
         What is the pet of {n}?
@@ -135,10 +144,9 @@ WHEN = _lines("""
     In the middle of the night
     At the end of summer
 """)
-WHO = tuple(
-    f"{a} {b}"
-    for a in "a tired|a young|an old|a quiet|a merry|a careful|a hungry|a proud".split("|")
-    for b in "fox owl bear wolf hare toad heron badger".split()
+WHO = _pairs(
+    "a tired, a young, an old, a quiet, a merry, a careful, a hungry, a proud",
+    "fox owl bear wolf hare toad heron badger",
 )
 DID = _lines("""
     walked to the river
@@ -150,10 +158,9 @@ DID = _lines("""
     waited at the gate
     followed the path
 """)
-FOUND = tuple(
-    f"{a} {b}"
-    for a in "a small|a broken|a golden|a heavy|a strange|a wooden".split("|")
-    for b in "lamp key ring box bell cup coin drum".split()
+FOUND = _pairs(
+    "a small, a broken, a golden, a heavy, a strange, a wooden",
+    "lamp key ring box bell cup coin drum",
 )
 THEN = _lines("""
     took it home
