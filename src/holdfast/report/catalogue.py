@@ -1,0 +1,312 @@
+"""The catalogue of methods, written from the code: a table of all, a card for each, and the pages of the docs."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from holdfast.bench.files import write_atomically
+from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.method import HOOKS, Chain, Method
+from holdfast.core.settings import Setting, settings_of
+from holdfast.methods.table import METHODS
+
+MOMENTS = {
+    "mix_data": "before training",
+    "shape_model": "before training",
+    "group_params": "before training",
+    "init_state": "before training",
+    "weigh_tokens": "per chunk of units",
+    "token_loss": "per chunk of units",
+    "penalty": "per step",
+    "edit_grads": "per step",
+    "scale_lr": "per step",
+    "edit_update": "per step",
+    "after_step": "per step",
+    "edit_weights": "after training",
+}
+"""When each hook acts."""
+
+NOTE = "Written by `make docs` from the code; do not edit."
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """All that the code says of one method.
+
+    Attributes:
+        name: Name of the card, that of the method's file: "mask-the-target".
+        call: Name of the class, as a recipe writes it: "MaskTheTarget".
+        line: One sentence.
+        body: The rest of the description, formula included, as it stands in the docstring.
+        settings: Per setting its name, default as text, `Setting` and meaning.
+        reference: Where it comes from.
+        papers: The arXiv ids in it.
+        departs: How it departs from its paper.
+        hooks: Names of the hooks at which it acts, each with what it does there.
+        needs_base: Whether it compares with the frozen base.
+        needs_memory: Whether it needs old examples.
+        excludes: Methods that make no sense beside it, each with the reason.
+    """
+
+    name: str
+    call: str
+    line: str
+    body: str
+    settings: tuple[tuple[str, str, Setting, str], ...]
+    reference: str
+    papers: tuple[str, ...]
+    departs: str
+    hooks: dict[str, str]
+    needs_base: bool
+    needs_memory: bool
+    excludes: dict[str, str]
+
+
+def card(cls: type[Method]) -> Card:
+    """Returns the card of a method class, read from its docstring, its settings and its hooks."""
+    sections = _sections(inspect.getdoc(cls) or "")
+    meanings = _arguments(sections["Args"])
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    line, _, body = sections[""].partition("\n\n")
+    reference = _joined(sections["Reference"])
+    return Card(
+        name=cls.__module__.rsplit(".", 1)[-1].replace("_", "-"),
+        call=cls.__name__,
+        line=_joined(line),
+        body=body.strip("\n"),
+        settings=tuple(
+            (name, _default(fields[name]), about, meanings.get(name, "")) for name, about in settings_of(cls).items()
+        ),
+        reference=reference,
+        papers=tuple(re.findall(r"arXiv (\d{4}\.\d{4,5})", reference)),
+        departs=_joined(sections["Departs"]),
+        hooks={hook: _first(getattr(cls, hook)) for hook in HOOKS if _acts(cls, hook)},
+        needs_base=any(need.startswith("base_") for need in cls.needs),
+        needs_memory="memory" in fields,
+        excludes=_exclusions(cls),
+    )
+
+
+def cards() -> list[Card]:
+    """Returns the cards of all methods, in the order of the table."""
+    return [card(cls) for cls in METHODS]
+
+
+def show(name: str | None = None, console: Console | None = None) -> None:
+    """Prints the table of all methods, or the card of one.
+
+    Args:
+        name: "MaskTheTarget" or "mask-the-target"; absent for the table.
+        console: Where to print; the terminal if not given.
+
+    Raises:
+        HoldfastError: There is no such method; the sentence names the nearest.
+    """
+    console = console or Console()
+    if name is None:
+        console.print(_table(cards()))
+        console.print("One in full: holdfast methods NAME", highlight=False)
+        return
+    by_name = {known: found for found in cards() for known in (found.name, found.call)}
+    if name not in by_name:
+        known = ", ".join(found.call for found in cards())
+        raise HoldfastError(f"There is no method {name!r}.{nearest(name, by_name) or f' Known: {known}.'}")
+    _print_card(by_name[name], console)
+
+
+def write(folder: str | Path) -> list[Path]:
+    """Writes one Markdown page per method and an index; the same code gives the same bytes.
+
+    Args:
+        folder: Made if it is not there; pages of methods that are gone stay, and are for the caller to remove.
+
+    Returns:
+        The files, the index first.
+    """
+    pages = {"README.md": _index(cards()), **{f"{found.name}.md": _page(found) for found in cards()}}
+    for file, text in pages.items():
+        write_atomically(Path(folder) / file, text)
+    return [Path(folder) / file for file in pages]
+
+
+def _acts(cls: type[Method], hook: str) -> bool:
+    return getattr(cls, hook) is not getattr(Method, hook)
+
+
+def _exclusions(cls: type[Method]) -> dict[str, str]:
+    """The pairs refused, whichever of the two refuses."""
+    found = dict(cls.excludes)
+    for other in METHODS:
+        if cls.__name__ in other.excludes:
+            found.setdefault(other.__name__, other.excludes[cls.__name__])
+    return found
+
+
+def _sections(doc: str) -> dict[str, str]:
+    """Parts a docstring at its headings; what comes before the first is under ""."""
+    found: dict[str, list[str]] = {"": []}
+    heading = ""
+    for line in doc.splitlines():
+        mark = re.fullmatch(r"(Args|Returns|Raises|Reference|Departs):", line)
+        if mark:
+            heading = mark[1]
+            found[heading] = []
+        else:
+            found[heading].append(line)
+    parted = {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in found.items()}
+    return {"Args": "", "Reference": "", "Departs": "", **parted}
+
+
+def _arguments(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        mark = re.match(r"(\w+): (.*)", line)
+        if mark:
+            name = mark[1]
+            found[name] = mark[2]
+        elif name:
+            found[name] += " " + line.strip()
+    return {name: meaning.strip() for name, meaning in found.items()}
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _first(what: object) -> str:
+    """The first paragraph of a docstring."""
+    return _joined((inspect.getdoc(what) or "").partition("\n\n")[0])
+
+
+def _default(field: dataclasses.Field[object]) -> str:
+    if field.default in (dataclasses.MISSING, ""):
+        return "needed"
+    return "not set" if field.default is None else repr(field.default)
+
+
+def _accepted(about: Setting) -> str:
+    if about.choices:
+        return ", ".join(map(repr, about.choices))
+    if about.low is None and about.high is None:
+        return "text"
+    low = "any" if about.low is None else f"{about.low:g}"
+    return f"{low} to {about.high:g}" if about.high is not None else f"{low} and above"
+
+
+def _search(about: Setting) -> str:
+    if about.search is None:
+        return "-"
+    return f"{about.search[0]:g} to {about.search[1]:g}{', log' if about.log else ''}"
+
+
+def _needs(one: Card) -> str:
+    return ", ".join(["base"] * one.needs_base + ["memory"] * one.needs_memory) or "-"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _law(hook: str) -> str:
+    """By which law the hooks of several methods compose, as the sum of methods says it."""
+    return _first(getattr(Chain, hook)).rstrip(".").lower()
+
+
+def _table(found: list[Card]) -> Table:
+    table = Table(title="Methods", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for heading in ("what it does", "acts at", "needs"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("arXiv", no_wrap=True)
+    for one in found:
+        table.add_row(
+            one.call,
+            escape(one.line),
+            "\n".join(one.hooks) or "sets the run",
+            _needs(one),
+            "\n".join(one.papers) or "-",
+        )
+    return table
+
+
+def _print_card(one: Card, console: Console) -> None:
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    console.rule(f"{one.call}  ({one.name})", align="left")
+    say(f"{one.line}\n\n{one.body}\n")
+    table = Table(title="Settings", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("default", no_wrap=True)
+    table.add_column("accepted, unit, search", overflow="fold")
+    table.add_column("meaning", overflow="fold", ratio=1)
+    for name, default, about, meaning in one.settings:
+        search = f"\nsearch {_search(about)}" if about.search else ""
+        table.add_row(name, escape(default), escape(f"{_accepted(about)}\n{about.unit}{search}"), escape(meaning))
+    console.print(table, highlight=False)
+    say("")
+    for hook, doing in one.hooks.items():
+        say(f"Acts {MOMENTS[hook]}, at {hook}: {doing}")
+    if not one.hooks:
+        say("Acts at no hook: it sets the run.")
+    say(f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_yes(one.needs_memory)}.")
+    for other, reason in one.excludes.items():
+        say(f"Not beside {other}: {reason}")
+    say(f"\nReference: {one.reference}\nDeparts: {one.departs}")
+
+
+def _index(found: list[Card]) -> str:
+    lines = ["# Methods", "", NOTE, "", "| Method | What it does | Acts at | Needs base | Needs memory | arXiv |"]
+    lines.append("|---|---|---|---|---|---|")
+    for one in found:
+        cells = (
+            f"[{one.call}]({one.name}.md)",
+            one.line,
+            ", ".join(f"`{hook}`" for hook in one.hooks) or "sets the run",
+            _yes(one.needs_base),
+            _yes(one.needs_memory),
+            ", ".join(one.papers) or "-",
+        )
+        lines.append(_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _page(one: Card) -> str:
+    lines = [f"# {one.name}", "", NOTE, "", "```python", f"{one.call}({_signature(one)})", "```", "", one.line, ""]
+    lines += [one.body, "", "## Settings", ""]
+    if one.settings:
+        lines += ["| Setting | Default | Unit | Accepted | Search | Meaning |", "|---|---|---|---|---|---|"]
+        for name, default, about, meaning in one.settings:
+            lines.append(_row((f"`{name}`", default, about.unit, _accepted(about), _search(about), meaning)))
+    else:
+        lines.append("None.")
+    lines += ["", "## When it acts", ""]
+    for hook, doing in one.hooks.items():
+        lines.append(f"- {MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}")
+    if not one.hooks:
+        lines.append("- At no hook: it sets the run.")
+    lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_yes(one.needs_memory)}."]
+    if one.excludes:
+        lines += ["", "## Not beside", ""]
+        lines += [f"- `{other}`: {reason}" for other, reason in one.excludes.items()]
+    lines += ["", "## Reference", "", one.reference, "", "## Departs", "", one.departs]
+    return "\n".join(lines) + "\n"
+
+
+def _signature(one: Card) -> str:
+    shown = {"needed": "...", "not set": "None"}
+    return ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in one.settings)
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

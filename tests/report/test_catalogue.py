@@ -1,0 +1,111 @@
+"""The catalogue says what the code says, and docs/methods is what the catalogue writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import HOOKS
+from holdfast.core.settings import settings_of
+from holdfast.methods.table import METHODS
+from holdfast.report import catalogue
+
+DOCS = Path(__file__).parents[2] / "docs" / "methods"
+
+
+def printed(name=None, width=200):
+    out = io.StringIO()
+    catalogue.show(name, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_docs_are_up_to_date_with_the_code(tmp_path):
+    written = catalogue.write(tmp_path)
+    assert {path.name for path in written} == {path.name for path in DOCS.iterdir()}, "run `make docs`"
+    for path in written:
+        assert path.read_bytes() == (DOCS / path.name).read_bytes(), f"{path.name} is out of date: run `make docs`"
+
+
+def test_the_same_code_gives_the_same_bytes_in_another_process(tmp_path):
+    code = f"from holdfast.report.catalogue import write; write({str(tmp_path / 'a')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"})
+    for path in catalogue.write(tmp_path / "b"):
+        assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes()
+
+
+def test_every_hook_has_its_moment_in_the_order_of_the_hooks():
+    assert tuple(catalogue.MOMENTS) == HOOKS
+
+
+def test_the_table_has_a_row_for_every_method():
+    text = printed()
+    for one in catalogue.cards():
+        (row,) = (line for line in text.splitlines() if line.split()[:1] == [one.call])
+        assert ("base" in row.split()) is one.needs_base
+        assert ("memory" in row.split()) is one.needs_memory
+
+
+@pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
+def test_a_card_has_every_setting_hook_exclusion_and_the_paper(cls, tmp_path):
+    one = catalogue.card(cls)
+    catalogue.write(tmp_path)
+    for text in (printed(cls.__name__, width=1000), (tmp_path / f"{one.name}.md").read_text(encoding="utf-8")):
+        for field in dataclasses.fields(cls):
+            assert field.name in text
+            about = settings_of(cls)[field.name]
+            assert all(repr(choice) in text for choice in about.choices)
+        assert all(hook in text for hook in one.hooks)
+        assert all(reason in text for reason in cls.excludes.values())
+        assert one.reference in text
+        assert one.departs in text
+    assert one.line.endswith(".")
+    assert one.reference
+    assert one.departs
+
+
+def test_the_card_of_mask_the_target_reads_right():
+    one = catalogue.card(next(cls for cls in METHODS if cls.__name__ == "MaskTheTarget"))
+    assert one.name == "mask-the-target"
+    assert one.papers == ("2605.29498",)
+    assert one.needs_base
+    assert not one.needs_memory
+    assert list(one.hooks) == ["token_loss"]
+    assert one.settings[0][:2] == ("strength", "1.0")
+    assert one.settings[0][3] == "Coefficient of the term (the paper's lambda)."
+    assert "    L = L_CE + strength" in one.body
+
+
+def test_an_exclusion_is_told_from_both_sides():
+    cosine = next(cls for cls in METHODS if cls.__name__ == "Cosine")
+    finch = next(cls for cls in METHODS if cls.__name__ == "Finch")
+    assert "Finch" in catalogue.card(cosine).excludes
+    assert "Cosine" in catalogue.card(finch).excludes
+
+
+def test_the_name_of_the_card_is_understood_too():
+    assert printed("mask-the-target") == printed("MaskTheTarget")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("MaskTarget", r"There is no method 'MaskTarget'. Did you mean 'MaskTheTarget'\?"),
+        ("lroa", r"Did you mean 'lora'\?|Did you mean 'LoRA'\?"),
+        ("xyzzy", "There is no method 'xyzzy'. Known: Train, Cosine"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, message):
+    with pytest.raises(HoldfastError, match=message):
+        catalogue.show(name)
+
+
+def test_a_narrow_terminal_still_shows_the_whole_description():
+    one = catalogue.card(METHODS[0])
+    assert "".join(one.reference.split()) in "".join(printed(one.call, width=60).split())
