@@ -104,6 +104,13 @@ def test_the_same_seed_gives_the_same_order_and_another_another():
     assert olds[0] != olds[1]
 
 
+def test_a_memory_of_equal_size_has_a_permutation_of_its_own():
+    mix = Mix(tuple(examples([1] * 30))).with_memory("old", examples([1] * 30), 0.5)
+    visits = flat(order(mix, epochs=1, seed=1))
+    new, old = [i for i in visits if i < 30], [i - 30 for i in visits if i >= 30]
+    assert new[: len(old)] != old
+
+
 def test_equal_examples_at_half_and_half_alternate_beginning_with_a_new_one():
     mix = Mix(tuple(examples([1] * 4))).with_memory("old", examples([1] * 4), 0.5)
     (visits,) = order(mix, epochs=1, seed=0)
