@@ -43,9 +43,8 @@ def _method(node: ast.expr, text: str) -> Method:
             f"Recipe {text!r}: {written!r} is not a method; write methods joined by +, like LoRA(rank=16)."
         )
     if name.id not in table:
-        raise HoldfastError(
-            f"Recipe {text!r}: there is no method {name.id!r}.{nearest(name.id, table) or ' Known: ' + ', '.join(table) + '.'}"
-        )
+        hint = nearest(name.id, table) or f" Known: {', '.join(table)}."
+        raise HoldfastError(f"Recipe {text!r}: there is no method {name.id!r}.{hint}")
     cls = table[name.id]
     if not isinstance(node, ast.Call):
         raise HoldfastError(f"Recipe {text!r}: write {name.id}(), with brackets.")

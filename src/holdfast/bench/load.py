@@ -27,7 +27,8 @@ def load_model(name: str) -> nn.Module:
     try:
         if folder is not None and (folder / "adapter_config.json").exists():
             return _adapter(folder)
-        return AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)  # type: ignore[no-any-return]
+        model: nn.Module = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
+        return model
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise HoldfastError(f"Model {name!r} cannot be loaded: {_first_sentence(error)}") from error
 
@@ -86,7 +87,7 @@ def _adapter(folder: Path) -> nn.Module:
     base = _base_of(folder)
     model = load_model(base)
     try:
-        return peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)  # type: ignore[arg-type]
+        return peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except (RuntimeError, ValueError, KeyError) as error:
         raise HoldfastError(
             f"Adapter {folder} does not fit its base {base!r}: it was made for another model ({_first_sentence(error)})"

@@ -95,7 +95,8 @@ def _without_train(rows: list[Row], train: list[Row], name: str, notes: list[str
     seen, learned = found[0]
     are = "rows are" if len(found) > 1 else "row is"
     notes.append(
-        f"{len(found)} {are} also among those to learn and left out of {name} (first: {seen.origin} = {learned.origin})."
+        f"{len(found)} {are} also among those to learn and left out of {name}"
+        f" (first: {seen.origin} = {learned.origin})."
     )
     out = {id(row) for row, _ in found}
     rest = [row for row in rows if id(row) not in out]

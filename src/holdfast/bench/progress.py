@@ -37,6 +37,17 @@ class Progress:
         """Stops drawing."""
         self.bars.__exit__(kind, error, trace)
 
+    def measuring(self, name: str) -> Callable[[int, int], None]:
+        """Adds a bar and returns `show(done, total)`, to be told how much is done so far."""
+        advance: list[Callable[..., None]] = []
+
+        def show(done: int, total: int) -> None:
+            if not advance:
+                advance.append(self.task(name, total))
+            advance[0](done)
+
+        return show
+
     def task(self, name: str, total: int, done: int = 0) -> Callable[..., None]:
         """Adds a bar and returns `advance(done, loss=None)`, to be told how much is done so far."""
         task = self.bars.add_task(name, total=total, completed=done, note="")

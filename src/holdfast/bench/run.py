@@ -82,7 +82,7 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder / "checkpoints")
     data = prepare(spec, tokenizer)
-    model = load_model(spec.model)
+    model: Any = load_model(spec.model)
     _check_vocabulary(model, data.train, spec)
     console.print(f"[bold]{recipe!r}[/bold]\n{spec.model} learns {spec.data}: {len(data.train):,} examples")
     for note in data.notes:
@@ -90,26 +90,27 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=_rows(data.train),  # type: ignore[arg-type]
+        train_dataset=_rows(data.train),
         data_collator=_Collate(int(tokenizer.pad_token_id)),
         processing_class=tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
     attach(trainer, recipe, memories=_memories(recipe, spec, tokenizer))
+    model = trainer.model
     _begin_folder(folder, spec, recipe)
     started = time.monotonic()
     with Progress(console) as progress:
-        before = _scores(trainer.model, data.suites, "before", folder, tokenizer, progress)
+        before = _scores(model, data.suites, "before", folder, tokenizer, progress)
         trainer.add_callback(_Log(folder / "log.jsonl", progress))
         seconds = _train(trainer, spec.resume)
-        after = _scores(trainer.model, data.suites, "after", folder, tokenizer, progress)
-    _save(trainer.model, tokenizer, folder / "model")
+        after = _scores(model, data.suites, "after", folder, tokenizer, progress)
+    _save(model, tokenizer, folder / "model")
     result = {
         "suites": [_compare(suite, before, after) for suite in data.suites],
         "seconds": {"training": seconds, "all": time.monotonic() - started},
         "steps": trainer.state.global_step,
-        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in model.parameters()),
     }
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -187,8 +188,8 @@ def _scores(
         return own
     rows = []
     for suite in suites:
-        advance = progress.task(f"measuring {suite.name} {moment}", len(suite.examples))
-        for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=advance):
+        show = progress.measuring(f"measuring {suite.name} {moment}")
+        for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=show):
             rows.append(
                 ScoreRow(
                     run=folder.name,

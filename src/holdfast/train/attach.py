@@ -6,42 +6,47 @@ recipe that needs no units its loss is untouched. Evaluation always passes throu
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, Method, Run, chain
-from holdfast.core.mix import Example, Mix
-from holdfast.core.params import trainable
+from holdfast.core.method import Chain, Method, chain
+from holdfast.core.mix import NEW, Mix
+from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import StateCache, Teacher
-from holdfast.data.batches import collate, order, pack
-from holdfast.data.memory import load_memory
+from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
-from holdfast.train.base import make_teacher
-from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, OrderSampler, examples_of
+from holdfast.train.guard import Budget, Guard
+from holdfast.train.mixing import SOURCE, OrderSampler
 from holdfast.train.session import Session
+from holdfast.train.setup import apply_settings, base_of, mix_of, refuse, run_of
 
-logger = logging.getLogger("holdfast")
+T = TypeVar("T", bound=Trainer)
 
 Memories = Mapping[str, Any]
 
 
-def attach(trainer: Trainer, recipe: Method | str, *, memories: Memories | None = None) -> Trainer:
-    """Puts a recipe on a built trainer, before `.train()`, and returns the same trainer.
+def attach(
+    trainer: T,
+    recipe: Method | str | None = None,
+    budget: Budget | None = None,
+    *,
+    memories: Memories | None = None,
+) -> T:
+    """Puts a recipe, a budget or both on a built trainer, before `.train()`, and returns the same trainer.
 
     Args:
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), on a causal language model, not yet trained.
-        recipe: A method, a sum of methods, or its text.
+        recipe: A method, a sum of methods, or its text; absent, training is as it was.
+        budget: What may be lost; without a recipe the trainer is only watched, and stopped when it is spent.
         memories: Old examples by the name that `Rehearsal` gives them: a path, a hub id, rows, a dataset, or prepared
             `Example`s. Names that are not here are taken for paths or hub ids.
 
@@ -49,26 +54,37 @@ def attach(trainer: Trainer, recipe: Method | str, *, memories: Memories | None 
         HoldfastError: The trainer's settings and the recipe cannot be had together; the sentence says which, and what
             to change.
     """
-    recipe = parse(recipe) if isinstance(recipe, str) else chain(recipe)
+    parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
-    _refuse(trainer, recipe)
-    settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
-    _apply(settings, trainer)
-    active = recipe.active()
-    mix = _mix(trainer, active, dict(memories or {}))
-    trainer.model = trainer.model_wrapped = active.shape_model(_run(trainer, mix))
-    if trainer.args.gradient_checkpointing and hasattr(trainer.model, "peft_config"):
-        trainer.model.enable_input_require_grads()
-    teacher, cache = _base(trainer, active, settings, mix)
+    refuse(trainer, parts)
+    settings = next((part for part in parts.parts() if isinstance(part, Train)), Train())
+    apply_settings(settings, trainer)
+    active = parts.active()
+    mix = mix_of(trainer, active, dict(memories or {}))
+    model: Any = active.shape_model(run_of(trainer, mix))
+    trainer.model = trainer.model_wrapped = model
+    if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
+        model.enable_input_require_grads()
+    teacher, cache = base_of(trainer, active, settings, mix)
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(recipe, active, teacher, cache, mix)
+    trainer._begin_holdfast(parts, active, teacher, cache, mix)
+    if budget is not None:
+        trainer.add_callback(Guard(trainer, budget))
     return trainer
 
 
 class Attached(Trainer):
     """The mixin: the places where a recipe acts in a trainer's step."""
+
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    # What TRL's trainers have besides.
+    _metrics: dict[str, Any]
+    _total_train_tokens: int
+    router_aux_loss_coef: float
 
     def _begin_holdfast(
         self, recipe: Chain, active: Chain, teacher: Teacher | None, cache: StateCache | None, mix: Mix | None
@@ -92,24 +108,30 @@ class Attached(Trainer):
             "starting model": checkpoint.fingerprint(trainable(self.model)),
         }
         self._holdfast_resume: Path | None = None
+        self._holdfast_start = snapshot(trainable(self.model)) if active.uses("edit_weights") else {}
         self.add_callback(_Hooks(self))
 
-    def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; `resume_from_checkpoint=True` takes the newest finished checkpoint."""
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = checkpoint.last_checkpoint(Path(self.args.output_dir))
-            if resume_from_checkpoint is None:
-                raise HoldfastError(f"{self.args.output_dir} has no finished checkpoint to resume from; train afresh.")
+            last = checkpoint.last_checkpoint(self._output)
+            if last is None:
+                raise HoldfastError(f"{self._output} has no finished checkpoint to resume from; train afresh.")
+            resume_from_checkpoint = str(last)
         self._holdfast_resume = Path(resume_from_checkpoint) if resume_from_checkpoint else None
-        return super().train(resume_from_checkpoint=resume_from_checkpoint and str(resume_from_checkpoint), **kwargs)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    @property
+    def _output(self) -> Path:
+        return Path(str(self.args.output_dir))
 
     def _begin_state(self) -> None:
         """Makes the recipe's state, or reads it back; called when the number of steps is known."""
-        output, session = Path(self.args.output_dir), self.holdfast
+        output, session = self._output, self.holdfast
         if self._holdfast_resume is not None:
             session.state, self._holdfast_marks = checkpoint.load(output, self._holdfast_resume, self._holdfast_facts)
             return
-        session.state = session.recipe.init_state(_run(self, self.holdfast_mix, self.state.max_steps))
+        session.state = session.recipe.init_state(run_of(self, self.holdfast_mix, self.state.max_steps))
         self._holdfast_marks = checkpoint.mark(session.state)
         if self.args.should_save:
             checkpoint.save_start(output, session.state)
@@ -126,7 +148,7 @@ class Attached(Trainer):
         mix = self.holdfast_mix
         if mix is None:
             return super()._get_train_sampler(train_dataset)
-        new = sum(example.source == 0 for example in mix.examples)
+        new = sum(example.source == NEW for example in mix.examples)
         epochs = math.ceil(self.args.num_train_epochs)
         if self.args.max_steps > 0:
             per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -153,7 +175,7 @@ class Attached(Trainer):
         if session.owns_forward:
             loss = self._units_loss(model, inputs, source_BT)
         else:
-            loss = super().compute_loss(model, inputs, False, num_items_in_batch)
+            loss = super().compute_loss(model, inputs, False, num_items_in_batch)  # type: ignore[assignment]
             session.observe(loss.detach() / self._loss_divisor(num_items_in_batch))
         if self.accelerator.sync_gradients:
             penalty = session.finish_forward(self.accelerator.num_processes)
@@ -166,7 +188,7 @@ class Attached(Trainer):
     def _units_loss(self, model: Any, inputs: dict[str, Any], source_BT: Tensor | None) -> Tensor:
         with self.compute_loss_context_manager():
             loss, stats, aux = self.holdfast.loss(model, inputs, source_BT)
-        processes = self.accelerator.num_processes
+        processes = int(self.accelerator.num_processes)
         loss = loss * processes  # DDP averages gradients over processes, and the sum is already over all of them
         trl = _is_trl(self)
         if trl:
@@ -175,9 +197,10 @@ class Attached(Trainer):
             return loss
         # The auxiliary loss of experts, weighted and scaled as each trainer does it.
         if trl:
-            return loss + self.router_aux_loss_coef * aux / self.current_gradient_accumulation_steps
-        config = self.holdfast.model.config.get_text_config()
-        return loss + getattr(config, "router_aux_loss_coef", 0.0) * aux.to(loss.device) * processes
+            scale = self.router_aux_loss_coef / self.current_gradient_accumulation_steps
+        else:
+            scale = getattr(self.model.config.get_text_config(), "router_aux_loss_coef", 0.0) * processes
+        return loss + scale * aux.to(loss.device)
 
     def _trl_metrics(self, inputs: Mapping[str, Any], stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
         """Keeps the metrics that TRL's trainer would have kept, under its names."""
@@ -196,6 +219,17 @@ class Attached(Trainer):
         metrics["num_tokens"] = [self._total_train_tokens]
         if aux is not None:
             metrics["aux_loss"].append(float(self.accelerator.gather_for_metrics(aux.detach()).mean()))
+
+    def _edit_weights(self) -> None:
+        """Applies what the recipe does to weights after training, tensor by tensor, to the model that is shipped."""
+        session = self.holdfast
+        params = dict(session.model.named_parameters())
+        with torch.no_grad():
+            for name, base in self._holdfast_start.items():
+                tuned = params[name].detach()
+                params[name].copy_(
+                    session.recipe.edit_weights(session.state, name, base.to(tuned.device), tuned.clone())
+                )
 
     def _loss_divisor(self, num_items_in_batch: Any) -> int:
         """What `training_step` will divide the trainer's own loss by."""
@@ -235,149 +269,16 @@ class _Hooks(TrainerCallback):
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.trainer.holdfast.after_update()
 
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer._edit_weights()
+
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if args.should_save:
-            output, trainer = Path(args.output_dir), self.trainer
+            output, trainer = Path(str(args.output_dir)), self.trainer
             folder = output / f"checkpoint-{state.global_step}"
             checkpoint.save_changed(
                 output, folder, trainer.holdfast.state, trainer._holdfast_marks, trainer._holdfast_facts
             )
-
-
-def _refuse(trainer: Trainer, recipe: Chain) -> None:
-    """Names what cannot be had together, before anything is changed."""
-    args, active = trainer.args, recipe.active()
-    units = active.uses("weigh_tokens") or active.uses("token_loss")
-    if args.n_gpu > 1:
-        raise HoldfastError(
-            "Several GPUs in one process (DataParallel) split a batch behind the trainer's back; start with torchrun or"
-            " accelerate launch, or show one GPU (CUDA_VISIBLE_DEVICES=0)."
-        )
-    if trainer.model_init is not None:
-        raise HoldfastError("This trainer builds its model anew for each trial (model_init); pass model= instead.")
-    if units and trainer.compute_loss_func is not None:
-        raise HoldfastError(f"{recipe!r} owns the loss, and this trainer has a compute_loss_func; use one of the two.")
-    if units and args.label_smoothing_factor > 0:
-        raise HoldfastError(f"{recipe!r} owns the loss; set label_smoothing_factor=0 in the trainer's arguments.")
-    if units and getattr(args, "loss_type", "nll") != "nll":
-        raise HoldfastError(f"{recipe!r} owns the loss; set loss_type='nll' in SFTConfig.")
-    if units and max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1:
-        raise HoldfastError(f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP or FSDP.")
-    acts_on_update = [hook for hook in ("edit_grads", "edit_update") if active.uses(hook)]
-    if acts_on_update and trainer.is_deepspeed_enabled:
-        raise HoldfastError(
-            f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP."
-        )
-    if (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None:
-        raise HoldfastError(
-            f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=)."
-        )
-    if active.uses("scale_lr"):
-        if trainer.lr_scheduler is not None:
-            raise HoldfastError(
-                f"{recipe!r} owns the learning rate; pass no scheduler in optimizers=(optimizer, None)."
-            )
-        if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
-            logger.warning(
-                "%r sets the learning rate: the trainer's %s scheduler is replaced by a constant one.",
-                recipe,
-                getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
-            )
-        args.lr_scheduler_type, args.warmup_steps = type(args.lr_scheduler_type)("constant"), 0
-
-
-def _apply(settings: Train, trainer: Trainer) -> None:
-    args = trainer.args
-    pairs = (
-        ("learning_rate", settings.lr),
-        ("num_train_epochs", settings.epochs),
-        ("weight_decay", settings.weight_decay),
-        ("max_grad_norm", settings.clip),
-    )
-    for name, value in pairs:
-        if value is not None:
-            setattr(args, name, value)
-    if settings.batch is not None:
-        micro = args.train_batch_size * args.world_size
-        if settings.batch % micro:
-            raise HoldfastError(
-                f"Train(batch={settings.batch}) is not a multiple of {micro}, the examples of one forward over all"
-                f" processes; set per_device_train_batch_size to divide it."
-            )
-        args.gradient_accumulation_steps = settings.batch // micro
-
-
-def _mix(trainer: Trainer, active: Chain, memories: dict[str, Any]) -> Mix | None:
-    """Puts the memories beside the trainer's dataset; None when the recipe leaves the data alone."""
-    if not active.uses("mix_data"):
-        return None
-    new = Mix(tuple(examples_of(trainer.train_dataset)))
-    packing = bool(getattr(trainer.args, "packing", False))
-    longest = getattr(trainer.args, "max_length", None) or max(len(example.input_ids) for example in new.examples)
-
-    def memory(name: str) -> Sequence[Example]:
-        source = memories.get(name, name)
-        if isinstance(source, Sequence) and source and isinstance(source[0], Example):
-            examples = list(source)
-        else:
-            if trainer.processing_class is None:
-                raise HoldfastError(
-                    f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer."
-                )
-            examples = load_memory(source, trainer.processing_class, max_length=longest)
-        return pack(examples, longest) if packing else examples
-
-    mix = active.mix_data(_run(trainer, new, memory=memory))
-    if not mix.names:
-        return None
-    trainer.train_dataset = MixedRows(trainer.train_dataset, mix)  # type: ignore[assignment]
-    trainer.data_collator = CollateWithSource(trainer.data_collator)  # type: ignore[arg-type]
-    trainer._set_signature_columns_if_needed()
-    trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]
-    return mix
-
-
-def _base(
-    trainer: Trainer, active: Chain, settings: Train, mix: Mix | None
-) -> tuple[Teacher | None, StateCache | None]:
-    """Returns the teacher and, if asked for, its states on the training examples."""
-    if not any(need.startswith("base_") for need in active.all_needs):
-        return None, None
-    form = "auto" if settings.teacher == "cache" else settings.teacher
-    teacher = make_teacher(trainer.model, form, settings.reference)
-    if settings.teacher != "cache":
-        return teacher, None
-    from holdfast.train.forward import Forward
-
-    cache = StateCache()
-    examples = mix.examples if mix is not None else examples_of(trainer.train_dataset)
-    forward = Forward(trainer.model, active, teacher=teacher, cache=cache)
-    with teacher.base(trainer.model):
-        for batch in _batches(examples, trainer.args.per_device_train_batch_size, trainer.args.device):
-            forward.fill(batch)
-    # Only the head's start weights are still needed: the states stand for the rest.
-    head = {id(p) for p in forward.head.parameters()}
-    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in head and n in teacher.values}
-    return dataclasses.replace(teacher, form="cache", values=kept), cache
-
-
-def _run(trainer: Trainer, mix: Mix | None, total_steps: int = 0, memory: Any = None) -> Run:
-    def batches(which: str, size: int) -> Iterator[dict[str, Tensor]]:
-        examples = mix.examples if mix is not None else examples_of(trainer.train_dataset)
-        wanted = [example for example in examples if (example.source == 0) == (which == "new")]
-        return _batches(wanted, size, trainer.args.device)
-
-    return Run(trainer.model, mix or Mix(()), trainer.args.seed, total_steps, memory or _no_memory, batches)
-
-
-def _no_memory(name: str) -> Sequence[Example]:
-    raise HoldfastError(f"Memory {name!r} can be had while examples are mixed, not later.")
-
-
-def _batches(examples: Sequence[Example], size: int, device: Any) -> Iterator[dict[str, Tensor]]:
-    for start in range(0, len(examples), size):
-        batch = collate(examples[start : start + size], 0)
-        yield {name: tensor.to(device) for name, tensor in batch.items() if name != "source"}
 
 
 def _split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float]) -> None:

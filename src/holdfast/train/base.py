@@ -26,8 +26,8 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     configs = list(getattr(model, "peft_config", {}).values())
     if any(config.is_prompt_learning for config in configs):
         raise HoldfastError(
-            f"{type(model).__name__}: a prompt-learning adapter shifts positions, so the base cannot be compared token by"
-            " token; use LoRA() or another weight adapter."
+            f"{type(model).__name__}: a prompt-learning adapter shifts positions, so the base cannot be compared token"
+            " by token; use LoRA() or another weight adapter."
         )
     params = trainable(model)
     if form == "copy" or not tuner_layers(model):

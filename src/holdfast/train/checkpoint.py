@@ -94,7 +94,7 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, Any]) -> tuple[Stat
         about = json.loads((checkpoint / "holdfast.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HoldfastError(
-            f"{checkpoint} has no holdfast.json: it was not finished, or not made under attach(); resume from an earlier one."
+            f"{checkpoint} has no holdfast.json: it was not finished, or not made under attach(); resume from another."
         ) from None
     for name, now in facts.items():
         if about.get(name) != now:

@@ -112,17 +112,18 @@ class Forward:
         self.cache = cache
         self.metrics = metrics
         self.chunk = chunk
-        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        getter: Any = getattr(model, "get_output_embeddings", None)
+        head = getter() if getter is not None else None
         if head is None:
             raise HoldfastError(
-                f"{type(model).__name__} has no output embeddings: Holdfast's token terms work on causal language models."
+                f"{type(model).__name__} has no output embeddings: token terms work on causal language models."
             )
         self.head: nn.Module = head
         self.plain_head = _is_plain(model, head)
         self.needs_base = any(need.startswith("base_") for need in recipe.all_needs)
         if not self.plain_head and any("hidden" in need for need in recipe.all_needs):
             raise HoldfastError(
-                f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not a plain linear."
+                f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not linear."
             )
 
     def __call__(
@@ -256,7 +257,7 @@ def _without_labels(inputs: Inputs) -> dict[str, Any]:
 def _head_gives(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Replaces the forward of a head for a block (its hooks, by which sharded weights are gathered, stay)."""
     held = head.__dict__.get("forward")
-    head.forward = forward  # type: ignore[assignment]
+    head.forward = forward
     try:
         yield
     finally:
@@ -266,7 +267,7 @@ def _head_gives(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterato
 
 
 def _is_plain(model: nn.Module, head: nn.Module) -> bool:
-    """Whether the logits are exactly what a linear head makes of its input: found by looking, not by a list of names."""
+    """Whether the logits are exactly what a linear head makes of its input: found by looking, not by names."""
     if type(head) is not nn.Linear:
         return False
     seen: list[Tensor] = []

@@ -34,6 +34,7 @@ class Session:
         scales_lr: Whether the recipe sets the learning rate.
         hold: Factor on all added terms.
         state: The recipe's state, once the run has begun.
+        notes: Numbers to be logged with the next line, by name.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class Session:
         self.hold = 1.0
         self.state: State = {}
         self.means: dict[str, float] = {}
+        self.notes: dict[str, float] = {}
         self.lr_factor = 1.0
+        self.new_share = 1.0
         self._index = self._total = 0
         self._units = 1.0
         self._sums: dict[str, Tensor] = {}
@@ -102,7 +105,7 @@ class Session:
     def loss(
         self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
-        """Returns this micro-batch's part of the step's loss (its sum over the step's units), its sums, and the aux loss."""
+        """Returns this micro-batch's part of the step's loss, its own sums, and the model's auxiliary loss."""
         assert self.forward is not None
         sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold)
         for name, value in sums.stats.items():
@@ -157,8 +160,8 @@ class Session:
             self.recipe.after_step(self.state, self.step())
 
     def logs(self) -> dict[str, float]:
-        """Returns what is worth logging of the last step."""
-        found: dict[str, float] = {}
+        """Returns what is worth logging of the last step, and what others noted for the log since the last time."""
+        found, self.notes = self.notes, {}
         if "nll_N" in self.means:
             found["task_loss"] = self.means["nll_N"]
         if self.scales_lr:
@@ -167,8 +170,6 @@ class Session:
             found["memory_share"] = 1.0 - self.new_share
         return found
 
-    new_share = 1.0
-
 
 def check_losses(logs: Mapping[str, Any], step: int) -> None:
     """Raises `HoldfastError` when a logged loss is not a finite number."""
@@ -176,6 +177,6 @@ def check_losses(logs: Mapping[str, Any], step: int) -> None:
         value = logs.get(name)
         if value is not None and not math.isfinite(float(value)):
             raise HoldfastError(
-                f"Step {step}: the {name.replace('_', ' ')} is {value}; lower the learning rate (Train(lr=...)), or train"
-                " in bf16 or float32 if this is fp16."
+                f"Step {step}: the {name.replace('_', ' ')} is {value}; lower the learning rate (Train(lr=...)), or"
+                " train in bf16 or float32 if this is fp16."
             )

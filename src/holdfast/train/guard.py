@@ -1,0 +1,100 @@
+"""The guard: watches what is to be kept while a trainer trains, and stops it when the budget is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast
+from transformers import TrainerCallback
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.memory import load_memory
+from holdfast.probes.likelihood import document_nll
+
+logger = logging.getLogger("holdfast")
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What may be lost on the texts that are to be kept.
+
+    Attributes:
+        nll: Rise of their negative log-likelihood that is allowed, in nats per token.
+        keep: Path, hub id, rows or prepared `Example`s of the texts.
+        every: Optimizer steps between two looks.
+    """
+
+    nll: float
+    keep: Any
+    every: int = 50
+
+    def __post_init__(self) -> None:
+        """Raises `HoldfastError` for a budget that cannot be held."""
+        if not self.nll > 0:
+            raise HoldfastError(f"Budget(nll={self.nll}): give a number above 0 (nats per token that may be lost).")
+        if self.every < 1:
+            raise HoldfastError(f"Budget(every={self.every}): give a whole number of steps, at least 1.")
+
+
+class Guard(TrainerCallback):
+    """Measures the kept texts every few steps, logs the change, and stops after two looks in a row over the budget.
+
+    It never raises while training. Two looks and not one: the estimate moves, and a single look over the line is
+    often back under it at the next. The number at the start is part of the recipe's state, so a resumed run goes on
+    comparing with the model before training.
+    """
+
+    def __init__(self, trainer: Any, budget: Budget) -> None:
+        """Prepares the texts; `trainer` is an attached one."""
+        self.trainer = trainer
+        self.budget = budget
+        self.examples = _examples(trainer, budget)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measures the start, unless a checkpoint has it."""
+        own = self.trainer.holdfast.state.setdefault("guard", {})
+        if "before" not in own:
+            own["before"] = torch.tensor(self._nll(), dtype=torch.float64)
+            own["over"] = torch.tensor(0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Looks, when it is time, and asks for an end of the training."""
+        if state.global_step % self.budget.every and state.global_step != state.max_steps:
+            return
+        own = self.trainer.holdfast.state["guard"]
+        change = self._nll() - float(own["before"])
+        own["over"] = own["over"] + 1 if change > self.budget.nll else torch.tensor(0)
+        self.trainer.holdfast.notes["kept_nll_change"] = change
+        if int(own["over"]) >= 2:
+            logger.warning(
+                "Step %d: the kept texts have lost %.3f nats per token, over the budget of %.3f at two looks in a row;"
+                " training stops here.",
+                state.global_step,
+                change,
+                self.budget.nll,
+            )
+            control.should_training_stop = True
+            control.should_save = True
+            control.should_log = True
+
+    def _nll(self) -> float:
+        """Mean nats per token, measured by the first process and told to the others."""
+        mean = torch.zeros((), dtype=torch.float64, device=self.trainer.args.device)
+        if self.trainer.args.process_index == 0:
+            scores = document_nll(self.trainer.holdfast.model, self.examples)
+            mean += sum(score.nats for score in scores) / sum(score.tokens for score in scores)
+        return float(broadcast(mean))
+
+
+def _examples(trainer: Any, budget: Budget) -> list[Example]:
+    keep = budget.keep
+    if isinstance(keep, Sequence) and len(keep) and isinstance(keep[0], Example):
+        return list(keep)
+    if trainer.processing_class is None:
+        raise HoldfastError("Budget(keep=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
+    return load_memory(keep, trainer.processing_class, max_length=getattr(trainer.args, "max_length", None) or 512)

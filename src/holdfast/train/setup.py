@@ -1,0 +1,160 @@
+"""What a recipe asks of a trainer before training: its settings, its data, its base."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, Run
+from holdfast.core.mix import Example, Mix
+from holdfast.core.teacher import StateCache, Teacher
+from holdfast.data.batches import collate, pack
+from holdfast.data.memory import load_memory
+from holdfast.methods.schedules.train import Train
+from holdfast.train.base import make_teacher
+from holdfast.train.forward import Forward
+from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, examples_of
+
+logger = logging.getLogger("holdfast")
+
+
+def refuse(trainer: Any, recipe: Chain) -> None:
+    """Names what cannot be had together, before anything is changed."""
+    args, active = trainer.args, recipe.active()
+    units = active.uses("weigh_tokens") or active.uses("token_loss")
+    if args.n_gpu > 1:
+        raise HoldfastError(
+            "Several GPUs in one process (DataParallel) split a batch behind the trainer's back; start with torchrun or"
+            " accelerate launch, or show one GPU (CUDA_VISIBLE_DEVICES=0)."
+        )
+    if trainer.model_init is not None:
+        raise HoldfastError("This trainer builds its model anew for each trial (model_init); pass model= instead.")
+    if units and trainer.compute_loss_func is not None:
+        raise HoldfastError(f"{recipe!r} owns the loss, and this trainer has a compute_loss_func; use one of the two.")
+    if units and args.label_smoothing_factor > 0:
+        raise HoldfastError(f"{recipe!r} owns the loss; set label_smoothing_factor=0 in the trainer's arguments.")
+    if units and getattr(args, "loss_type", "nll") != "nll":
+        raise HoldfastError(f"{recipe!r} owns the loss; set loss_type='nll' in SFTConfig.")
+    if units and max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1:
+        raise HoldfastError(f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP or FSDP.")
+    acts_on_update = [hook for hook in ("edit_grads", "edit_update") if active.uses(hook)]
+    if acts_on_update and trainer.is_deepspeed_enabled:
+        raise HoldfastError(
+            f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP."
+        )
+    if active.uses("edit_weights") and (active.uses("shape_model") or hasattr(trainer.model, "peft_config")):
+        raise HoldfastError(f"{recipe!r} edits whole weights, and an adapter has none; merge the adapter first.")
+    if (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None:
+        raise HoldfastError(
+            f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=)."
+        )
+    if active.uses("scale_lr"):
+        if trainer.lr_scheduler is not None:
+            raise HoldfastError(
+                f"{recipe!r} owns the learning rate; pass no scheduler in optimizers=(optimizer, None)."
+            )
+        if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
+            logger.warning(
+                "%r sets the learning rate: the trainer's %s scheduler is replaced by a constant one.",
+                recipe,
+                getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
+            )
+        args.lr_scheduler_type, args.warmup_steps = type(args.lr_scheduler_type)("constant"), 0
+
+
+def apply_settings(settings: Train, trainer: Any) -> None:
+    """Writes the settings that are given into the trainer's arguments."""
+    args = trainer.args
+    pairs = (
+        ("learning_rate", settings.lr),
+        ("num_train_epochs", settings.epochs),
+        ("weight_decay", settings.weight_decay),
+        ("max_grad_norm", settings.clip),
+    )
+    for name, value in pairs:
+        if value is not None:
+            setattr(args, name, value)
+    if settings.batch is not None:
+        micro = args.train_batch_size * args.world_size
+        if settings.batch % micro:
+            raise HoldfastError(
+                f"Train(batch={settings.batch}) is not a multiple of {micro}, the examples of one forward over all"
+                f" processes; set per_device_train_batch_size to divide it."
+            )
+        args.gradient_accumulation_steps = settings.batch // micro
+
+
+def mix_of(trainer: Any, active: Chain, memories: dict[str, Any]) -> Mix | None:
+    """Puts the memories beside the trainer's dataset; None when the recipe leaves the data alone."""
+    if not active.uses("mix_data"):
+        return None
+    new = Mix(tuple(examples_of(trainer.train_dataset)))
+    packing = bool(getattr(trainer.args, "packing", False))
+    longest = getattr(trainer.args, "max_length", None) or max(len(example.input_ids) for example in new.examples)
+
+    def memory(name: str) -> Sequence[Example]:
+        source = memories.get(name, name)
+        if isinstance(source, Sequence) and source and isinstance(source[0], Example):
+            examples = list(source)
+        else:
+            if trainer.processing_class is None:
+                raise HoldfastError(
+                    f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer."
+                )
+            examples = load_memory(source, trainer.processing_class, max_length=longest)
+        return pack(examples, longest) if packing else examples
+
+    mix = active.mix_data(run_of(trainer, new, memory=memory))
+    if not mix.names:
+        return None
+    trainer.train_dataset = MixedRows(trainer.train_dataset, mix)
+    trainer.data_collator = CollateWithSource(trainer.data_collator)
+    trainer._set_signature_columns_if_needed()
+    trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]
+    return mix
+
+
+def base_of(trainer: Any, active: Chain, settings: Train, mix: Mix | None) -> tuple[Teacher | None, StateCache | None]:
+    """Returns the teacher and, if asked for, its states on the training examples."""
+    if not any(need.startswith("base_") for need in active.all_needs):
+        return None, None
+    form = "auto" if settings.teacher == "cache" else settings.teacher
+    teacher = make_teacher(trainer.model, form, settings.reference)
+    if settings.teacher != "cache":
+        return teacher, None
+    cache = StateCache()
+    examples = mix.examples if mix is not None else examples_of(trainer.train_dataset)
+    forward = Forward(trainer.model, active, teacher=teacher, cache=cache)
+    with teacher.base(trainer.model):
+        for batch in _batches(examples, trainer.args.per_device_train_batch_size, trainer.args.device):
+            forward.fill(batch)
+    # Only the head's start weights are still needed: the states stand for the rest.
+    head = {id(p) for p in forward.head.parameters()}
+    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in head and n in teacher.values}
+    return dataclasses.replace(teacher, form="cache", values=kept), cache
+
+
+def run_of(trainer: Any, mix: Mix | None, total_steps: int = 0, memory: Any = None) -> Run:
+    """Returns what the methods of a recipe may ask of this trainer before training."""
+
+    def batches(which: str, size: int) -> Iterator[dict[str, Tensor]]:
+        examples = mix.examples if mix is not None else examples_of(trainer.train_dataset)
+        wanted = [example for example in examples if (example.source == 0) == (which == "new")]
+        return _batches(wanted, size, trainer.args.device)
+
+    return Run(trainer.model, mix or Mix(()), trainer.args.seed, total_steps, memory or _no_memory, batches)
+
+
+def _no_memory(name: str) -> Sequence[Example]:
+    raise HoldfastError(f"Memory {name!r} can be had while examples are mixed, not later.")
+
+
+def _batches(examples: Sequence[Example], size: int, device: Any) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(examples), size):
+        batch = collate(examples[start : start + size], 0)
+        yield {name: tensor.to(device) for name, tensor in batch.items() if name != "source"}
