@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from holdfast.core.errors import HoldfastError
@@ -48,18 +49,22 @@ def settings_of(cls: Any) -> dict[str, Setting]:
 
 def check_settings(method: Any) -> None:
     """Raises `HoldfastError` naming the method, the setting, the value given and the accepted range."""
+    defaults = {field.name: field.default for field in dataclasses.fields(method)}
     for name, about in settings_of(method).items():
         value = getattr(method, name)
         where = f"{type(method).__name__}({name}={value!r})"
-        if value is None:
+        if value is None and defaults[name] is None:
             continue
         if about.choices:
             if value not in about.choices:
                 raise HoldfastError(f"{where}: choose one of {', '.join(map(repr, about.choices))}.")
             continue
         if about.low is None and about.high is None:
+            if isinstance(defaults[name], str) and not isinstance(value, str):
+                raise HoldfastError(f"{where}: give text ({about.unit}).")
             continue
         number = isinstance(value, int if about.integer else (int, float)) and not isinstance(value, bool)
+        number = number and (isinstance(value, int) or math.isfinite(value))
         inside = number and (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
         if not inside:
             kind = "a whole number" if about.integer else "a number"
