@@ -43,6 +43,17 @@ class LoRA(Method):
 
     excludes: ClassVar[Mapping[str, str]] = {"LoRA": "a model takes one adapter at a time; give LoRA() once."}
 
+    def __post_init__(self) -> None:
+        """Checks the settings; an adapter on nothing is refused."""
+        super().__post_init__()
+        if not self.names:
+            raise HoldfastError("LoRA() needs targets: 'all-linear', or module name endings like 'q_proj,v_proj'.")
+
+    @property
+    def names(self) -> list[str]:
+        """The module names or endings that `targets` gives, in order."""
+        return [name.strip() for name in self.targets.split(",") if name.strip()]
+
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
@@ -50,32 +61,31 @@ class LoRA(Method):
             HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
         """
         import peft
+        from transformers.pytorch_utils import Conv1D
 
         if isinstance(run.model, peft.PeftModel):
             raise HoldfastError(
                 f"{self!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
                 " LoRA() out of the recipe to train on with it."
             )
-        names = [name.strip() for name in self.targets.split(",") if name.strip()]
         config = peft.LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
             lora_alpha=2 * self.rank if self.alpha is None else self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
-            target_modules=self.targets if self.targets == "all-linear" else names,
+            target_modules=self.targets if self.targets == "all-linear" else self.names,
         )
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="fan_in_fan_out")
             torch.manual_seed(run.seed)
             try:
-                return peft.get_peft_model(run.model, config)  # type: ignore[arg-type]
+                return peft.get_peft_model(run.model, config)
             except ValueError as error:
                 if "target" not in str(error).lower():
                     raise
-                endings = sorted(
-                    {name.rsplit(".", 1)[-1] for name, m in run.model.named_modules() if isinstance(m, nn.Linear)}
-                )
+                linear = [name for name, m in run.model.named_modules() if isinstance(m, (nn.Linear, Conv1D))]
+                endings = sorted({name.rsplit(".", 1)[-1] for name in linear})
                 raise HoldfastError(
-                    f"{self!r}: no module of {type(run.model).__name__} ends in {' or '.join(names)};"
+                    f"{self!r}: no module of {type(run.model).__name__} ends in {' or '.join(self.names)};"
                     f" its linear layers are {', '.join(endings)}."
                 ) from error
