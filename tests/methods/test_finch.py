@@ -22,7 +22,7 @@ def factors(method, losses):
 
 
 def replay(losses, decay, cap):
-    """The rule of the paper, eta_s = min(eta_base / sqrt(Lbar_s), eta_max), in numpy; a step without a loss is skipped."""
+    """The rule of the paper, eta_s = min(eta_base / sqrt(Lbar_s), eta_max), in numpy; no loss, no change."""
     mean, found = None, []
     for loss in np.asarray(losses, dtype=np.float64):
         if np.isfinite(loss):
