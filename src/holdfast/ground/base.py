@@ -47,7 +47,7 @@ class Settings:
     intermediate: int = 384
     window: int = 64
     batch: int = 32
-    steps: int = 340
+    steps: int = 380
     lr: float = 5e-3
     warmup: float = 0.05
     decay: float = 0.05
