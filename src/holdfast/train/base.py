@@ -35,9 +35,16 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     moved = any(_moves_base_weights(config) for config in configs)
     if reference == "start" or moved:
         return Teacher("start adapter", False, snapshot(params))
-    inside = {id(p) for layer in tuner_layers(model) for p in layer.parameters()}
+    inside = {id(p) for layer in tuner_layers(model) for p in _own(layer)}
     beside = {name: p for name, p in params.items() if id(p) not in inside}
     return Teacher("adapters off", True, snapshot(beside))
+
+
+def _own(layer: nn.Module) -> list[nn.Parameter]:
+    """The adapter's own parameters of a tuner layer; those of the layer it wraps (a trained bias) are not."""
+    wrapped = getattr(layer, "base_layer", None)
+    kept = {id(p) for p in wrapped.parameters()} if isinstance(wrapped, nn.Module) else set()
+    return [p for p in layer.parameters() if id(p) not in kept]
 
 
 def _moves_base_weights(config: object) -> bool:
