@@ -22,8 +22,8 @@ def parse(text: str) -> Chain:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
-    except SyntaxError as error:
-        at = f" at column {error.offset}" if error.offset else ""
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        at = f" at column {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise HoldfastError(f'Recipe {text!r} cannot be read{at}; write it like "LoRA(rank=16) + Finch()".') from None
     return chain(*(_method(node, text) for node in _summands(tree.body)))
 
@@ -62,7 +62,7 @@ def _method(node: ast.expr, text: str) -> Method:
             raise HoldfastError(f"Recipe {text!r}: {name.id} is given {key!r} twice.")
         try:
             given[key] = ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError):
             raise HoldfastError(
                 f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)}) must be a plain number, text or None."
             ) from None
