@@ -1,0 +1,189 @@
+"""The chunked loss is the loss of full logits, with its gradients, in a fraction of the memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, linear
+
+from holdfast.kernels.chunked import chunked_loss
+from holdfast.methods.losses.mask_the_target import non_target_kl
+
+UNITS, WIDTH, WORDS = 23, 5, 11
+
+
+def draw(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+LABELS = torch.randint(0, WORDS, (UNITS,), generator=torch.Generator().manual_seed(9))
+BASE = draw(UNITS, WORDS, seed=8)
+
+
+def term(rows, _features, logits):
+    """The task loss and a leash, as a recipe adds them up."""
+    nll = cross_entropy(logits, LABELS[rows], reduction="none")
+    return (nll + 0.7 * non_target_kl(logits, BASE[rows].to(logits.dtype), LABELS[rows])).sum()
+
+
+def leaves(dtype=torch.float64, *, bias=True):
+    shapes = [(UNITS, WIDTH), (WORDS, WIDTH)] + ([(WORDS,)] if bias else [])
+    return [draw(*shape, seed=i, dtype=dtype).requires_grad_() for i, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("chunk", [1, 2, 7, 22, 23, 24, 1000, None])
+def test_loss_and_gradients_are_those_of_full_logits_for_every_chunk_size(chunk, bias):
+    ours, full = leaves(bias=bias), leaves(bias=bias)
+    found = chunked_loss(term, *ours, chunk=chunk)
+    expected = term(slice(None), None, linear(*full))
+    (3.0 * found).backward()
+    (3.0 * expected).backward()
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    for own, other in zip(ours, full, strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("chunk", [3, None])
+def test_without_a_head_the_features_are_the_logits(chunk):
+    ours, full = (draw(UNITS, WORDS).requires_grad_() for _ in range(2))
+    found = chunked_loss(term, ours, chunk=chunk)
+    expected = term(slice(None), None, full)
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(ours.grad, full.grad)
+
+
+def test_gradients_agree_with_finite_differences():
+    assert torch.autograd.gradcheck(lambda *own: chunked_loss(term, *own, chunk=4), leaves())
+
+
+def test_a_term_of_the_hidden_states_gets_its_gradient_too():
+    def with_hidden(rows, features, logits):
+        return term(rows, features, logits) + (features**2).sum()
+
+    ours, full = leaves(), leaves()
+    chunked_loss(with_hidden, *ours, chunk=4).backward()
+    (term(slice(None), None, linear(*full)) + (full[0] ** 2).sum()).backward()
+    for own, other in zip(ours, full, strict=True):
+        torch.testing.assert_close(own.grad, other.grad)
+
+
+@pytest.mark.parametrize("trained", [(0,), (1,), (2,), (0, 2), (1, 2), ()])
+def test_only_what_trains_gets_a_gradient(trained):
+    own, full = leaves(), leaves()
+    for i, (leaf, other) in enumerate(zip(own, full, strict=True)):
+        leaf.requires_grad_(i in trained)
+        other.requires_grad_(i in trained)
+    found = chunked_loss(term, *own, chunk=4)
+    expected = term(slice(None), None, linear(*full))
+    assert found.item() == pytest.approx(expected.item())
+    assert found.requires_grad is bool(trained)
+    if trained:
+        found.backward()
+        expected.backward()
+    for i, (leaf, other) in enumerate(zip(own, full, strict=True)):
+        assert (leaf.grad is not None) is (i in trained)
+        if i in trained:
+            torch.testing.assert_close(leaf.grad, other.grad)
+
+
+def test_the_terms_see_every_unit_once_and_in_order():
+    seen = []
+
+    def watch(rows, features, logits):
+        assert features.shape[0] == logits.shape[0] == rows.stop - rows.start
+        assert torch.is_grad_enabled()
+        seen.append((rows.start, rows.stop))
+        return term(rows, features, logits)
+
+    chunked_loss(watch, *leaves(), chunk=10)
+    assert seen == [(0, 10), (10, 20), (20, 23)]
+
+
+def test_no_units_give_a_zero_with_zero_gradients():
+    own = [torch.zeros(0, WIDTH, requires_grad=True), *leaves(torch.float32)[1:]]
+    found = chunked_loss(term, *own)
+    found.backward()
+    assert found.item() == 0.0
+    assert all(leaf.grad is not None and not leaf.grad.any() for leaf in own)
+
+
+def test_half_precision_features_keep_their_dtype_and_the_loss_is_float32():
+    ours, full = leaves(torch.bfloat16), [leaf.detach().float().requires_grad_() for leaf in leaves(torch.bfloat16)]
+    found = chunked_loss(lambda rows, features, logits: term(rows, features, logits.float()), *ours, chunk=4)
+    found.backward()
+    expected = term(slice(None), None, linear(*full))
+    expected.backward()
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.0)
+    for own, other in zip(ours, full, strict=True):
+        assert own.grad.dtype == torch.bfloat16
+        torch.testing.assert_close(own.grad.float(), other.grad, rtol=0.1, atol=0.15)
+
+
+def test_small_gradients_of_many_chunks_add_up_in_float32():
+    features, head = torch.ones(1024, 1, dtype=torch.bfloat16), torch.ones(2, 1, dtype=torch.bfloat16)
+    head.requires_grad_()
+    chunked_loss(lambda rows, own, logits: logits.float().sum(), features, head, chunk=1).backward()
+    # Added up in bfloat16 it would stop at 256, where one more is rounded away.
+    assert head.grad.flatten().tolist() == [1024.0, 1024.0]
+
+
+PEAK = """
+import json, resource, sys, torch
+from torch.nn.functional import cross_entropy, linear
+from holdfast.kernels.chunked import chunked_loss
+from holdfast.methods.losses.mask_the_target import non_target_kl
+
+torch.set_num_threads(1)
+way, units, words, width = sys.argv[1], 2048, 32768, 64
+hidden, base_hidden = torch.randn(units, width, requires_grad=True), torch.randn(units, width)
+head, labels = torch.randn(words, width, requires_grad=True) / 8, torch.randint(0, words, (units,))
+head = head.detach().requires_grad_()
+base_head = torch.randn(words, width) / 8
+
+def term(rows, _features, logits):
+    with torch.no_grad():
+        base = linear(base_hidden[rows], base_head)
+    return (cross_entropy(logits, labels[rows], reduction="none") + non_target_kl(logits, base, labels[rows])).sum()
+
+def loss(n):
+    rows = slice(0, n)
+    if way == "chunked":
+        return chunked_loss(term, hidden[rows], head)
+    return term(rows, hidden[rows], linear(hidden[rows], head))
+
+loss(8).backward()  # so that what is loaded once is loaded
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+value = loss(units)
+value.backward()
+print(json.dumps({"MiB": peak() - before, "loss": value.item() / units}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read in Linux's unit")
+def test_the_peak_memory_is_less_than_a_third_of_that_of_full_logits():
+    root = Path(__file__).parents[2]
+    found = {}
+    for way in ("full", "chunked"):
+        done = subprocess.run(
+            [sys.executable, "-c", "import torch; torch.manual_seed(0)\n" + PEAK, way],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root / "src")},
+        )
+        found[way] = json.loads(done.stdout)
+    assert found["chunked"]["loss"] == pytest.approx(found["full"]["loss"], rel=1e-5)
+    assert found["full"]["MiB"] > 2048 * 32768 * 4 / 2**20, "the full logits alone take 256 MiB"
+    assert found["chunked"]["MiB"] < found["full"]["MiB"] / 3, found
