@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import linear
 
-CHUNK_ELEMENTS = 2**24
-"""Logits that one chunk may hold: 64 MiB per float32 buffer of the loss."""
+CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
+"""Logits that one chunk may hold, by kind of device: 16 MiB per float32 buffer of the loss on a processor, where that
+is also faster (caches), and 256 MiB on a GPU, which wants tall products. Other devices take the larger."""
 
 ChunkLoss = Callable[[slice, Tensor, Tensor], Tensor]
 """`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the units in `rows`, with a graph to both."""
@@ -84,6 +85,7 @@ def chunked_loss(
         A float32 (float64 for float64 features) scalar in nats; its backward reaches features, weight and bias.
     """
     vocabulary = features_NX.shape[-1] if weight_VX is None else weight_VX.shape[0]
-    chunk = chunk or max(1, CHUNK_ELEMENTS // max(vocabulary, 1))
+    elements = CHUNK_ELEMENTS.get(features_NX.device.type, CHUNK_ELEMENTS["cuda"])
+    chunk = chunk or max(1, elements // max(vocabulary, 1))
     total: Tensor = _Chunked.apply(loss_of, chunk, features_NX, weight_VX, bias_V)  # type: ignore[no-untyped-call]
     return total

@@ -22,13 +22,15 @@ def base_kl_units(logits_NV: Tensor, base_logits_NV: Tensor, direction: str = "f
         direction: "forward" for KL(base || tuned), "reverse" for KL(tuned || base).
 
     Returns:
-        `[N]` nats, >= 0.
+        `[N]` nats, >= 0 up to rounding.
     """
-    logp = logits_NV.log_softmax(-1)
-    base_logp = base_logits_NV.detach().to(logits_NV.dtype).log_softmax(-1)
+    base_logits_NV = base_logits_NV.detach().to(logits_NV.dtype)
+    base_all_N, all_N = base_logits_NV.logsumexp(-1), logits_NV.logsumexp(-1)
     if direction == "forward":
-        return (base_logp.exp() * (base_logp - logp)).sum(-1)
-    return (logp.exp() * (logp - base_logp)).sum(-1)
+        weights_NV = (base_logits_NV - base_all_N[:, None]).exp_()
+        return (weights_NV * (base_logits_NV - logits_NV)).sum(-1) - base_all_N + all_N
+    weights_NV = (logits_NV - all_N[:, None]).exp()
+    return (weights_NV * (logits_NV - base_logits_NV)).sum(-1) - all_N + base_all_N
 
 
 def base_kl(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, direction: str = "forward") -> Tensor:

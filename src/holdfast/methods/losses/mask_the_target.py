@@ -24,17 +24,21 @@ def non_target_kl(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, c
         certain: Where the base gives the target more than 1 - `certain`, nothing is left to compare: 0.
 
     Returns:
-        `[N]` nats, >= 0.
+        `[N]` nats, >= 0 up to rounding.
     """
-    base_logits_NV = base_logits_NV.detach().to(logits_NV.dtype)
-    target = torch.zeros_like(logits_NV, dtype=torch.bool).scatter_(-1, labels_N[:, None], True)
-    logp = logits_NV.masked_fill(target, -torch.inf).log_softmax(-1)
-    base_logp = base_logits_NV.masked_fill(target, -torch.inf).log_softmax(-1)
-    gap = torch.where(target, 0.0, base_logp - logp)
-    kl = (base_logp.exp() * gap).sum(-1)
-    # log(1 - p_b(y)) as the log-sum-exp of the others: 1 - p_b(y) itself rounds to 0 in float32.
-    others = base_logits_NV.masked_fill(target, -torch.inf).logsumexp(-1) - base_logits_NV.logsumexp(-1)
-    return torch.where(others.exp() >= certain, kl, torch.zeros_like(kl))
+    base_logits_NV, target_N1 = base_logits_NV.detach().to(logits_NV.dtype), labels_N[:, None]
+    # KL = sum_c w_c (b_c - a_c) - lse(b) + lse(a) over c != y, with w the base's renormalised probabilities: one buffer
+    # of [N, V] for the backward, and no difference of two rounded log-probabilities.
+    with torch.no_grad():
+        weights_NV = base_logits_NV.scatter(-1, target_N1, -torch.inf)
+        base_rest_N = weights_NV.logsumexp(-1)
+        weights_NV.sub_(base_rest_N[:, None]).exp_()
+        base_all_N = torch.logaddexp(base_rest_N, base_logits_NV.gather(-1, target_N1)[:, 0])
+        # 1 - p_b(y) from the sum of the others: 1 - p_b(y) itself rounds to 0 in float32.
+        open_N = (base_rest_N - base_all_N).exp() >= certain
+    rest_N = logits_NV.scatter(-1, target_N1, -torch.inf).logsumexp(-1)
+    kl_N = (weights_NV * (base_logits_NV - logits_NV)).sum(-1) - base_rest_N + rest_N
+    return torch.where(open_N, kl_N, torch.zeros_like(kl_N))
 
 
 def mask_the_target(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, certain: float = 1e-4) -> Tensor:
