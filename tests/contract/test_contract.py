@@ -1,0 +1,358 @@
+"""What every method of the table promises, whatever it does.
+
+A new line in the table is tested here by itself; `CHANGED` wants to be told another value for each of its settings.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime
+import inspect
+import itertools
+import os
+import random
+import re
+
+import pytest
+import torch
+import transformers
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import HOOKS, Method, chain
+from holdfast.core.mix import Example
+from holdfast.core.settings import settings_of
+from holdfast.methods.losses.mask_the_target import MaskTheTarget
+from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.table import METHODS
+from holdfast.recipe import parse
+from holdfast.train import checkpoint
+from holdfast.train.attach import attach
+from tests import tiny
+from tests.train.retrace import furthest, trainer_for
+
+# Another value for every setting, and the method to stand beside where one alone shows nothing.
+CHANGED = {
+    "Train": {
+        "lr": 0.02,
+        "epochs": 2,
+        "batch": 4,
+        "weight_decay": 0.3,
+        "clip": 0.1,
+        "teacher": "copy",
+        "reference": "start",
+    },
+    "Cosine": {"floor": 0.5},
+    "Warmup": {"ratio": 1.0},
+    "Finch": {"decay": 0.2, "cap": 0.3},
+    "MaskTheTarget": {"strength": 4.0, "certain": 0.9999, "on": "memory"},
+    "BaseKL": {"strength": 4.0, "direction": "reverse", "on": "new"},
+    "Rehearsal": {"memory": "older, old", "ratio": 0.6},
+    "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
+}
+BESIDE = {
+    ("Train", "teacher"): MaskTheTarget(),
+    ("Train", "reference"): MaskTheTarget(),
+    ("MaskTheTarget", "on"): Rehearsal("old", ratio=0.4),
+    ("BaseKL", "on"): Rehearsal("old", ratio=0.4),
+}
+IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")
+PAIRS_SEED = int(os.environ.get("HOLDFAST_PAIRS_SEED", datetime.datetime.now(datetime.UTC).date().toordinal()))
+
+MEMORIES = {
+    name: [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=seed)]
+    for name, seed in (("old", 3), ("older", 4))
+}
+START = {dtype: tiny.tiny(dtype=dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16)}
+DATA, UNSEEN = tiny.rows(24), tiny.rows(9, seed=11)
+
+every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
+
+
+def sample(cls, **settings):
+    """A method as it comes, with a memory if it needs one."""
+    needed = {"memory": "old"} if "memory" in settings_of(cls) else {}
+    return cls(**{**needed, **settings})
+
+
+every_method = pytest.mark.parametrize("method", [sample(cls) for cls in METHODS], ids=repr)
+every_setting = pytest.mark.parametrize(
+    ("cls", "name"),
+    [(cls, name) for cls in METHODS for name in settings_of(cls)],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+
+
+def trainer_of(folder, recipe, *, model=None, dtype=torch.float64, **changes):
+    trainer = trainer_for(copy.deepcopy(model or START[dtype]), folder, DATA, **changes)
+    return trainer if recipe is None else attach(trainer, recipe, memories=MEMORIES)
+
+
+def train(folder, recipe, **changes):
+    trainer = trainer_of(folder, recipe, **changes)
+    trainer.train()
+    return trainer
+
+
+def same(model, other):
+    one, two = model.state_dict(), other.state_dict()
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def finite(trainer):
+    return all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+# What a method is.
+
+
+@every_class
+def test_it_is_frozen(cls):
+    method = sample(cls)
+    assert cls.__dataclass_params__.frozen
+    for field in dataclasses.fields(cls):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(method, field.name, getattr(method, field.name))
+
+
+@every_class
+def test_its_text_is_read_back(cls):
+    for settings in ({}, *({name: value} for name, value in CHANGED[cls.__name__].items()), CHANGED[cls.__name__]):
+        method = sample(cls, **settings)
+        assert parse(repr(method)).parts() == (method,)
+
+
+@every_class
+def test_it_acts_somewhere_or_sets_the_run_and_only_at_hooks(cls):
+    acts = {hook for hook in HOOKS if getattr(cls, hook) is not getattr(Method, hook)}
+    assert acts or cls.__name__ == "Train"
+    for name, what in vars(cls).items():
+        if inspect.isfunction(what) and not name.startswith("_"):
+            assert name in HOOKS, f"{cls.__name__}.{name} is no hook: make it a function of its module"
+
+
+@every_class
+def test_its_card_is_complete(cls):
+    doc = inspect.getdoc(cls)
+    about, *rest = re.split(r"^(Args|Reference|Departs):\n", doc, flags=re.MULTILINE)
+    sections = dict(zip(rest[::2], rest[1::2], strict=True))
+    assert re.match(r"[A-Z][^\n]*(\n[^\n]+)?\.\n", about), "begin with one sentence"
+    assert re.search(r"^    .*(=|<-)", about, flags=re.MULTILINE), "the formula stands indented"
+    assert list(sections) == ["Args", "Reference", "Departs"]
+    assert re.findall(r"^    (\w+): ", sections["Args"], flags=re.MULTILINE) == [
+        f.name for f in dataclasses.fields(cls)
+    ]
+    reference = " ".join(sections["Reference"].split())
+    assert re.search(r"arXiv \d{4}\.\d{4,5}", reference) or reference.startswith("None")
+    assert sections["Departs"].strip()
+    assert re.match(r"[A-Z][^\n]+: .*\.", inspect.getdoc(inspect.getmodule(cls))), "the file says what it is"
+
+
+@every_class
+def test_every_field_is_a_setting_with_a_unit_and_another_value_in_this_file(cls):
+    fields = {field.name: field.default for field in dataclasses.fields(cls)}
+    assert set(settings_of(cls)) == set(fields) == set(CHANGED[cls.__name__])
+    for name, about in settings_of(cls).items():
+        assert about.unit
+        assert CHANGED[cls.__name__][name] != fields[name]
+        if about.search and about.log:
+            assert 0 < about.search[0] < about.search[1]
+
+
+def bad_values(about):
+    if about.choices:
+        return [("nonsense", "choose one of " + ", ".join(map(repr, about.choices)))]
+    if about.low is None and about.high is None:
+        return [(3, "give text")]
+    low, high = f"{about.low:g}", "inf" if about.high is None else f"{about.high:g}"
+    message = f"from {low} to {high} ({about.unit})"
+    bad = ["much", True, float("nan"), float("inf"), about.low - 1] + (
+        [about.high + 1] if about.high is not None else []
+    )
+    return [(value, message) for value in bad + ([about.low + 0.5] if about.integer else [])]
+
+
+@every_setting
+def test_a_bad_value_is_refused_with_the_range(cls, name):
+    for value, message in bad_values(settings_of(cls)[name]):
+        with pytest.raises(HoldfastError, match=re.escape(f"{cls.__name__}({name}={value!r}): ")) as error:
+            sample(cls, **{name: value})
+        assert message in str(error.value)
+
+
+# What a method does in a run.
+
+
+@pytest.mark.parametrize(
+    "method",
+    [sample(cls, **{name: 0.0}) for cls in METHODS for name in ("strength", "ratio") if name in settings_of(cls)],
+    ids=repr,
+)
+def test_switched_off_it_leaves_plain_training_to_the_bit(tmp_path, method):
+    assert method.off
+    plain, off = train(tmp_path, None), train(tmp_path, method)
+    assert same(plain.model, off.model)
+    assert furthest(plain.model, START[torch.float64]) > 1e-3
+
+
+@every_method
+def test_the_same_seed_gives_the_same_bits_and_one_object_carries_nothing_from_run_to_run(tmp_path, method):
+    first = train(tmp_path, method, micro=4)
+    again = train(tmp_path, method, micro=4)
+    fresh = train(tmp_path, parse(repr(method)), micro=4)
+    assert same(first.model, again.model)
+    assert same(first.model, fresh.model)
+    assert furthest(first.model, again.model) == 0.0
+    logged = [[row.get("loss") for row in run.state.log_history] for run in (first, again, fresh)]
+    assert logged[0] == logged[1] == logged[2]
+
+
+@every_method
+def test_it_does_not_care_about_accumulation(tmp_path, method):
+    whole = train(tmp_path, method, micro=8, accumulate=1)
+    parts = train(tmp_path, method, micro=2, accumulate=4)
+    assert whole.state.global_step == parts.state.global_step >= 3
+    # Where the trainer keeps its own loss, transformers takes it in float32, and a method that reads it sees that.
+    reads_float32 = method.needs and not whole.holdfast.owns_forward
+    assert furthest(whole.model, parts.model) < (1e-8 if reads_float32 else 1e-10)
+
+
+class _StopAt(transformers.TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = control.should_save = state.global_step == self.step
+
+
+@every_method
+def test_resumed_it_goes_on_as_if_it_had_not_stopped(tmp_path, method):
+    if isinstance(method, LoRA):
+        method = dataclasses.replace(method, rank=2, dropout=0.4)
+    settings = {"dtype": torch.float32, "micro": 4, "accumulate": 1, "optim": "adamw_torch", "learning_rate": 0.01}
+    whole = train(tmp_path / "whole", method, **settings)
+    stopped = trainer_of(tmp_path / "parts", method, save_strategy="steps", save_steps=100, **settings)
+    stopped.add_callback(_StopAt(2))
+    stopped.train()
+    resumed = trainer_of(tmp_path / "parts", method, save_strategy="steps", save_steps=100, **settings)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == whole.state.global_step > stopped.state.global_step == 2
+    assert same(whole.model, resumed.model)
+    states = [checkpoint.flatten(run.holdfast.state) for run in (whole, resumed)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+@every_method
+def test_it_stays_finite_on_bfloat16_weights(tmp_path, method):
+    trainer = train(tmp_path, method, dtype=torch.bfloat16, optim="adamw_torch", learning_rate=0.01)
+    assert finite(trainer)
+    assert all(row["loss"] == row["loss"] for row in trainer.state.log_history if "loss" in row)
+    assert any(p.dtype == torch.bfloat16 for p in trainer.model.parameters())
+
+
+@every_method
+def test_it_is_silent_at_evaluation(tmp_path, method):
+    plain = trainer_of(tmp_path, None).evaluate(UNSEEN)
+    trainer = trainer_of(tmp_path, method)
+    before = trainer.evaluate(UNSEEN)
+    # An adapter that adds zero may still round otherwise; nothing else touches the forward.
+    tolerance = 1e-6 if method.uses("shape_model") else 0.0
+    assert before["eval_loss"] == pytest.approx(plain["eval_loss"], rel=tolerance, abs=0.0)
+    trainer.train()
+    after = trainer.evaluate(UNSEEN)
+    assert after["eval_loss"] == trainer_of(tmp_path, None, model=trainer.model).evaluate(UNSEEN)["eval_loss"]
+    assert after["eval_loss"] != before["eval_loss"]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Trains a recipe once, however often it is asked for."""
+    found = {}
+
+    def outcome(recipe, model=None):
+        key = (repr(recipe), id(model))
+        if key not in found:
+            found[key] = train(tmp_path_factory.mktemp("run"), recipe, model=model, micro=4, accumulate=2)
+        return found[key]
+
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def trained_adapter(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("adapter"), LoRA(rank=2), max_steps=2).model
+
+
+@every_setting
+def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name):
+    model = trained_adapter if name == "reference" else None
+    beside = BESIDE.get((cls.__name__, name))
+    own = {**({"ratio": 0.3} if cls is Rehearsal and name == "memory" else {})}
+    methods = [sample(cls, **own), sample(cls, **{**own, name: CHANGED[cls.__name__][name]})]
+    if name == "teacher":
+        # Every form of the base gives the same weights (tests/methods/test_train.py), so look at the form.
+        methods = [method + LoRA(rank=2) for method in methods]
+    one, other = (outcomes(method if beside is None else method + beside, model) for method in methods)
+    if name == "teacher":
+        assert (one.holdfast_teacher.form, other.holdfast_teacher.form) == ("adapters off", "copy")
+    else:
+        assert not same(one.model, other.model)
+    assert finite(other)
+
+
+# What methods do together.
+
+
+def pairs():
+    """Thirty unordered pairs of methods that may stand together, others each day; all while there are no more."""
+    found = []
+    for one, other in itertools.combinations_with_replacement(METHODS, 2):
+        if other.__name__ not in one.excludes and one.__name__ not in other.excludes:
+            found.append((one, other))
+    random.Random(PAIRS_SEED).shuffle(found)
+    return found[:30]
+
+
+def commute(one, other):
+    return not any(one.uses(hook) and other.uses(hook) for hook in IN_TURN)
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_it_composes_with_every_other_in_either_order(tmp_path, number):
+    if number >= len(pairs()):
+        pytest.skip(f"there are {len(pairs())} pairs")
+    one, other = (sample(cls) for cls in pairs()[number])
+    if isinstance(other, Rehearsal) and isinstance(one, Rehearsal):
+        other = Rehearsal("older", ratio=0.2)
+    said = f"{one!r} + {other!r} (HOLDFAST_PAIRS_SEED={PAIRS_SEED})"
+    forth = train(tmp_path, one + other, max_steps=2, micro=4)
+    assert finite(forth), said
+    if one == other:
+        return
+    back = train(tmp_path, other + one, max_steps=2, micro=4)
+    assert finite(back), said
+    if commute(one, other):
+        assert same(forth.model, back.model), said
+
+
+def test_excluded_pairs_are_refused_in_either_order():
+    refused = 0
+    for one, other in itertools.product(METHODS, repeat=2):
+        reason = one.excludes.get(other.__name__) or other.excludes.get(one.__name__)
+        if reason:
+            refused += 1
+            with pytest.raises(HoldfastError, match=re.escape(reason)):
+                chain(sample(one), sample(other))
+    assert refused >= 7
+
+
+def test_all_methods_that_may_stand_together_do(tmp_path):
+    recipe = chain()
+    for cls in METHODS:
+        if not any(cls.__name__ in part.excludes or type(part).__name__ in cls.excludes for part in recipe.parts()):
+            recipe = recipe + sample(cls)
+    trainer = train(tmp_path, recipe, micro=4)
+    assert len(recipe.parts()) >= 7
+    assert finite(trainer)
