@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,26 @@ FULL_LR, ADAPTER_LR = 2e-5, 2e-4
 """Peak learning rates where the recipe names none: full fine-tuning, and adapters at ten times that (2405.09673)."""
 
 _OWNED = {
-    "output_dir": "--out and --name",
-    "seed": "--seed",
-    "data_seed": "--seed",
-    "per_device_train_batch_size": "--batch-size",
-    "bf16": "--precision",
-    "fp16": "--precision",
-    "remove_unused_columns": "nothing; it must stay off",
-    "resume_from_checkpoint": "--resume",
-    "disable_tqdm": "nothing; the run shows its own progress",
+    "output_dir": "set by --out and --name",
+    "seed": "set by --seed",
+    "data_seed": "set by --seed",
+    "per_device_train_batch_size": "set by --batch-size",
+    "bf16": "set by --precision",
+    "fp16": "set by --precision",
+    "remove_unused_columns": "off throughout a run",
+    "resume_from_checkpoint": "set by --resume",
+    "disable_tqdm": "on throughout a run, which shows progress of its own",
+    "eval_strategy": "off: a run measures before and after training (--test, --keep)",
+    "do_eval": "off: a run measures before and after training (--test, --keep)",
+    "load_best_model_at_end": "off: a run ships the model that it ends with",
 }
 _OF_TRAIN = {
     "learning_rate": "lr",
     "num_train_epochs": "epochs",
     "weight_decay": "weight_decay",
     "max_grad_norm": "clip",
+    "max_steps": "epochs",
+    "gradient_accumulation_steps": "batch",
 }
 
 
@@ -49,17 +55,19 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         HoldfastError: An unknown argument (with the nearest name), one that the run or the recipe owns, a value that
             transformers refuses, or a precision that this machine does not have.
     """
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
-    for key in spec.training:
+    for key, value in spec.training.items():
         if key not in known:
             raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
         if key in _OWNED:
-            raise HoldfastError(f"training: {key} is set by {_OWNED[key]}; leave it out.")
+            raise HoldfastError(f"training: {key} is {_OWNED[key]}; leave it out.")
         if key in _OF_TRAIN and getattr(settings, _OF_TRAIN[key]) is not None:
             raise HoldfastError(
                 f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one."
             )
+        if type(known[key]) in (int, float) and not isinstance(value, (int, float)):
+            raise HoldfastError(f"training: {key} is {value!r}; give a number.")
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
     adapter = any(isinstance(part, LoRA) for part in recipe.parts())
@@ -79,11 +87,20 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": 0.2,
-        "save_total_limit": 1,
         "dataloader_pin_memory": torch.cuda.is_available(),
         **spec.training,
     }
     try:
         return TrainingArguments(**values)
-    except (TypeError, ValueError) as error:
-        raise HoldfastError(f"training: {' '.join(str(error).split())}") from error
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise refused_by_transformers(error) from error
+
+
+def refused_by_transformers(error: Exception) -> HoldfastError:
+    """Returns what transformers says against the user's `training`, on one line; of a long list only the nearest."""
+    said = " ".join(str(error).split()).rstrip(".")
+    listed = re.fullmatch(r"(\S+) is not a valid (\w+), please select one of \[(.+)\]", said)
+    if listed and (hint := nearest(listed[1], re.findall(r"'([^']+)'", listed[3]))):
+        said = f"{listed[1]!r} is not a valid {listed[2]}"
+        return HoldfastError(f"training: {said}.{hint}")
+    return HoldfastError(f"training: {said}.")

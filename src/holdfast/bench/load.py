@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
+
+_CANNOT_LOAD = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError)
+"""What transformers, PEFT and safetensors raise for a folder that is not what it should be."""
 
 
 def load_model(name: str) -> nn.Module:
@@ -19,18 +23,34 @@ def load_model(name: str) -> nn.Module:
     not have moved.
 
     Raises:
-        HoldfastError: Not found, not a causal language model, or an adapter that does not fit its base.
+        HoldfastError: Not found, not a causal language model, weights that are missing, or an adapter that does not fit
+            its base.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     folder = _folder(name)
     try:
         if folder is not None and (folder / "adapter_config.json").exists():
             return _adapter(folder)
-        model: nn.Module = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32)
-        return model
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise HoldfastError(f"Model {name!r} cannot be loaded: {_first_sentence(error)}") from error
+        config = AutoConfig.from_pretrained(name)
+        if type(config) not in AutoModelForCausalLM._model_mapping:
+            raise HoldfastError(
+                f"Model {name!r} is of type {config.model_type!r}, which is no causal language model; give one that"
+                " AutoModelForCausalLM loads."
+            )
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    except _CANNOT_LOAD as error:
+        raise _cannot_load("Model", name, folder, error) from error
+    model: nn.Module = loaded[0]
+    missing = sorted(loaded[1]["missing_keys"])
+    if missing:
+        raise HoldfastError(
+            f"Model {name!r} lacks {len(missing)} of the weights of {type(model).__name__} (first: {missing[0]}), which"
+            " would start from noise; give a whole causal language model."
+        )
+    return model
 
 
 def load_tokenizer(name: str) -> Any:
@@ -44,10 +64,15 @@ def load_tokenizer(name: str) -> Any:
     folder = _folder(name)
     try:
         if folder is not None and (folder / "adapter_config.json").exists() and not _has_tokenizer(folder):
-            name = _base_of(folder)
+            return load_tokenizer(_base_of(folder))
+        if folder is not None and not _has_tokenizer(folder):
+            raise HoldfastError(
+                f"Model {name!r} has no tokenizer beside it; save that of the model it was made from into the folder"
+                " (tokenizer.save_pretrained)."
+            )
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise HoldfastError(f"The tokenizer of {name!r} cannot be loaded: {_first_sentence(error)}") from error
+    except _CANNOT_LOAD as error:
+        raise _cannot_load("The tokenizer of", name, folder, error) from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise HoldfastError(
@@ -71,11 +96,15 @@ def _folder(name: str) -> Path | None:
 
 
 def _has_tokenizer(folder: Path) -> bool:
-    return (folder / "tokenizer_config.json").exists()
+    files = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+    return any((folder / file).exists() for file in files)
 
 
 def _base_of(folder: Path) -> str:
-    base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
     if not base:
         raise HoldfastError(f"{folder}/adapter_config.json does not name its base model (base_model_name_or_path).")
     return str(base)
@@ -88,10 +117,20 @@ def _adapter(folder: Path) -> nn.Module:
     model = load_model(base)
     try:
         return peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-    except (RuntimeError, ValueError, KeyError) as error:
+    except _CANNOT_LOAD as error:
         raise HoldfastError(
-            f"Adapter {folder} does not fit its base {base!r}: it was made for another model ({_first_sentence(error)})"
+            f"Adapter {str(folder)!r} does not fit its base {base!r}, so it was made for another model"
+            f" ({_first_sentence(error).rstrip('.')}); name the right one in its adapter_config.json."
         ) from error
+
+
+def _cannot_load(what: str, name: str, folder: Path | None, error: Exception) -> HoldfastError:
+    if folder is not None:
+        return HoldfastError(f"{what} {name!r} cannot be loaded: {_first_sentence(error)}")
+    return HoldfastError(
+        f"{what} {name!r} is in no folder here and could not be had from the hub"
+        f" ({_first_sentence(error).rstrip('.')}); check the name and the network, or give a folder."
+    )
 
 
 def _first_sentence(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.batches import pack
 from holdfast.data.examples import read
+from holdfast.data.held_out import normalised
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
 
@@ -50,7 +51,7 @@ def prepare(spec: RunSpec, tokenizer: Any) -> Prepared:
     if spec.test is not None:
         test = read(spec.test)
     elif spec.held_out > 0:
-        train, test = split_held_out(train, spec.held_out, spec.seed)
+        train, test = _held_out(train, spec)
         notes.append(
             f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned."
         )
@@ -60,15 +61,11 @@ def prepare(spec: RunSpec, tokenizer: Any) -> Prepared:
     test = _without_train(test, train, spec.test or "the held-out rows", notes)
     kept = {name: _without_train(rows, train, name, notes) for name, rows in kept.items()}
     examples = _examples(train, spec, tokenizer, spec.data, notes)
-    if not any(example.supervised for example in examples):
-        raise HoldfastError(f"{spec.data}: no row has a token to learn; every completion is empty.")
-    suites = [Suite("task", "learned", tuple(_examples(test, spec, tokenizer, "task", notes)))] if test else []
+    tested = spec.test or f"the rows held out of {spec.data}"
+    suites = [Suite("task", "learned", tuple(_examples(test, spec, tokenizer, tested, notes)))] if test else []
     suites += [
         Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes))) for name, rows in kept.items()
     ]
-    for suite in suites:
-        if not any(example.supervised for example in suite.examples):
-            raise HoldfastError(f"{suite.name}: no row has a token to score; give rows with completions or text.")
     if spec.packing:
         examples = pack(examples, spec.max_length)
     return Prepared(tuple(examples), tuple(suites), tuple(notes))
@@ -83,8 +80,51 @@ def _examples(rows: Sequence[Row], spec: RunSpec, tokenizer: Any, name: str, not
         loss_on=spec.loss_on,
         over_long=spec.over_long,
     )
+    if not any(example.supervised for example in made.examples):
+        if made.notes.dropped:
+            raise HoldfastError(
+                f"{name}: no row has a token left to learn or score within --max-length {spec.max_length}; raise it."
+            )
+        raise HoldfastError(f"{name}: no row has a token to learn or score; give rows with completions or text.")
     notes += [f"{name}: {sentence}" for sentence in made.notes.sentences()]
     return made.examples
+
+
+def _held_out(rows: list[Row], spec: RunSpec) -> tuple[list[Row], list[Row]]:
+    if len({normalised(row) for row in rows}) < 2:
+        raise HoldfastError(
+            f"{spec.data}: no two rows differ, so none can be held out; give more rows, a --test file, or --held-out 0"
+            " to measure nothing."
+        )
+    return split_held_out(rows, spec.held_out, spec.seed)
+
+
+def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec) -> list[str]:
+    """Refuses examples that the model cannot read.
+
+    Returns:
+        Sentences to be shown, about examples that it can read but was not made for.
+
+    Raises:
+        HoldfastError: A token outside its vocabulary, or an example longer than its table of positions.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    config = model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    longest, where = 0, ""
+    for example in examples:
+        if max(example.input_ids) >= rows:
+            raise HoldfastError(
+                f"{example.origin}: token {max(example.input_ids)} is outside the {rows} that {spec.model} knows; the"
+                " tokenizer belongs to another model."
+            )
+        length = max(example.lengths or (len(example.input_ids),))
+        longest, where = (length, example.origin or spec.data) if length > longest else (longest, where)
+    if not isinstance(limit, int) or longest <= limit:
+        return []
+    if getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None):
+        return [f"{where} has {longest} tokens, and {spec.model} was made for {limit}; --max-length {limit} fits it."]
+    raise HoldfastError(f"{where}: has {longest} tokens, and {spec.model} reads {limit}; give --max-length {limit}.")
 
 
 def _without_train(rows: list[Row], train: list[Row], name: str, notes: list[str]) -> list[Row]:

@@ -11,27 +11,37 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from holdfast.bench.arguments import training_arguments
-from holdfast.bench.env import environment
+from holdfast.bench.arguments import refused_by_transformers, training_arguments
+from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.prepare import Suite, prepare
+from holdfast.bench.prepare import Suite, check_fit, prepare
 from holdfast.bench.progress import Progress
-from holdfast.bench.records import RunSpec, ScoreRow, append_jsonl, read_jsonl, read_scores, write_json, write_scores
-from holdfast.core.errors import HoldfastError
+from holdfast.bench.records import (
+    RunSpec,
+    ScoreRow,
+    append_jsonl,
+    read_jsonl,
+    read_scores,
+    write_json,
+    write_jsonl,
+    write_scores,
+)
+from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.batches import collate
@@ -41,7 +51,7 @@ from holdfast.probes.likelihood import document_nll
 from holdfast.recipe import parse
 from holdfast.stats.paired import paired_change
 from holdfast.train.attach import attach
-from holdfast.train.checkpoint import last_checkpoint
+from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
 from holdfast.train.session import check_losses
 
 
@@ -74,35 +84,40 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     """
     console = console or Console()
     recipe = parse(spec.recipe)
-    folder = Path(spec.out) / (spec.name or _name(spec))
-    finished = _open_folder(folder, spec)
+    folder = folder_of(spec)
+    finished = open_folder(folder, spec)
     if finished is not None:
-        return finished
+        return RunResult(folder, spec, finished)
     transformers_logging.disable_progress_bar()  # the run shows its own
+    with leaving_no_empty_folders(folder), warnings.catch_warnings():
+        # Of transformers to PEFT, about a name that neither the user nor this package uses.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        result = _run(spec, recipe, folder, console)
+    return RunResult(folder, spec, result)
+
+
+def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[str, Any]:
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder / "checkpoints")
     data = prepare(spec, tokenizer)
+    memories, unused = _memories(recipe, spec, tokenizer)
     model: Any = load_model(spec.model)
-    _check_vocabulary(model, data.train, spec)
+    suites = [example for suite in data.suites for example in suite.examples]
+    notes = [*data.notes, *unused]
+    notes += check_fit(model, [*data.train, *suites, *(e for m in memories.values() for e in m)], spec)
     console.print(f"[bold]{recipe!r}[/bold]\n{spec.model} learns {spec.data}: {len(data.train):,} examples")
-    for note in data.notes:
+    for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False)
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=_rows(data.train),
-        data_collator=_Collate(int(tokenizer.pad_token_id)),
-        processing_class=tokenizer,
-    )
-    trainer.remove_callback(PrinterCallback)
-    attach(trainer, recipe, memories=_memories(recipe, spec, tokenizer))
+    trainer = _trainer(model, arguments, data.train, tokenizer)
+    attach(trainer, recipe, memories=memories)
     model = trainer.model
-    _begin_folder(folder, spec, recipe)
+    begin_folder(folder, spec, recipe)
     started = time.monotonic()
     with Progress(console) as progress:
         before = _scores(model, data.suites, "before", folder, tokenizer, progress)
-        trainer.add_callback(_Log(folder / "log.jsonl", progress))
+        trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         seconds = _train(trainer, spec.resume)
+        _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, progress)
     _save(model, tokenizer, folder / "model")
     result = {
@@ -114,67 +129,55 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     }
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return RunResult(folder, spec, result)
+    return result
 
 
-def _open_folder(folder: Path, spec: RunSpec) -> RunResult | None:
-    """Returns the result of a finished run, or None when there is something to do.
+def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
+    """Returns a plain trainer.
 
     Raises:
-        HoldfastError: The folder belongs to another run, or holds an unfinished one and `resume` is not set.
+        HoldfastError: It refuses the user's `training` (a tracker that is not installed, say).
     """
-    if not folder.exists():
-        return None
-    if not (folder / "spec.json").exists():
-        if any(folder.iterdir()):
-            raise HoldfastError(f"{folder} is not the folder of a run; choose another with --out or --name.")
-        return None
     try:
-        other = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    except ValueError:
-        raise HoldfastError(
-            f"{folder}/spec.json cannot be read; delete {folder}, or choose another with --name."
-        ) from None
-    asked = _identity(spec)
-    different = sorted(key for key in asked if other.get(key) != asked[key])
-    if different:
-        raise HoldfastError(
-            f"{folder} holds a run with another {', '.join(different)}; choose another folder with --name."
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=_rows(examples),
+            data_collator=_Collate(int(tokenizer.pad_token_id)),
+            processing_class=tokenizer,
         )
-    if (folder / "result.json").exists():
-        return RunResult(folder, spec, json.loads((folder / "result.json").read_text(encoding="utf-8")))
-    if not spec.resume:
-        raise HoldfastError(f"{folder} holds a run that was interrupted; go on with --resume, or delete the folder.")
-    return None
-
-
-def _begin_folder(folder: Path, spec: RunSpec, recipe: Any) -> None:
-    write_json(folder / "spec.json", {**_identity(spec), "resolved_recipe": repr(recipe)})
-    write_json(folder / "env.json", environment())
-
-
-def _identity(spec: RunSpec) -> dict[str, Any]:
-    return {key: value for key, value in spec.to_dict().items() if key not in ("resume", "out", "name")}
-
-
-def _name(spec: RunSpec) -> str:
-    digest = hashlib.sha256(json.dumps(_identity(spec), sort_keys=True).encode()).hexdigest()[:8]
-    stem = Path(spec.data).name.split(".", 1)[0] or "run"
-    return f"{stem}-{digest}-seed{spec.seed}"
+    except OSError as error:
+        raise HoldfastError(
+            f"Cannot write {arguments.output_dir}: {error.strerror or error}; choose another folder with --out."
+        ) from error
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise refused_by_transformers(error) from error
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _train(trainer: Trainer, resume: bool) -> float:
-    """Trains, and returns the seconds that it took."""
+    """Trains, and returns the seconds that it took; whatever happens, no checkpoint stays half-written."""
     started = time.monotonic()
     output = Path(str(trainer.args.output_dir))
+    drop_unfinished(output)
     go_on = resume and last_checkpoint(output) is not None
     try:
-        trainer.train(resume_from_checkpoint=True if go_on else None)
-    except OSError as error:
-        raise HoldfastError(
-            f"Cannot write {output}: {error.strerror or error}; free some space or choose another --out."
-        ) from error
+        with writing(output):
+            trainer.train(resume_from_checkpoint=True if go_on else None)
+    finally:
+        drop_unfinished(output)
     return time.monotonic() - started
+
+
+def _check_weights(model: nn.Module) -> None:
+    """Refuses to go on with a model that holds what is no number, where no logged loss has shown it."""
+    for name, p in model.named_parameters():
+        if p.requires_grad and not torch.isfinite(p).all():
+            raise HoldfastError(
+                f"Training left values in {name} that are no numbers, and no model was saved; lower the learning rate"
+                " (Train(lr=...))."
+            )
 
 
 def _scores(
@@ -237,36 +240,32 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-    except OSError as error:
-        raise HoldfastError(
-            f"Cannot write {target}: {error.strerror or error}; free some space or choose another --out."
-        ) from error
+        with writing(target):
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _memories(recipe: Chain, spec: RunSpec, tokenizer: Any) -> dict[str, list[Example]]:
-    """Loads the memories that the recipe asks for: by the names that the run gives, else as paths."""
+def _memories(recipe: Chain, spec: RunSpec, tokenizer: Any) -> tuple[dict[str, list[Example]], list[str]]:
+    """Loads the memories that the recipe asks for: by the names that the run gives, else as paths.
+
+    Returns:
+        The memories, and a sentence about each that is given and not asked for.
+    """
     paths = spec.memories()
     asked = {name for part in recipe.parts() if isinstance(part, Rehearsal) and not part.off for name in part.sources}
-    return {
+    for name in sorted(asked - set(paths)):
+        if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
+            raise HoldfastError(f"Recipe {spec.recipe!r}: there is no file and no --memory called {name!r}.{hint}")
+    found = {
         name: load_memory(paths.get(name, name), tokenizer, max_length=spec.max_length, raw=spec.raw)
         for name in sorted(asked)
     }
-
-
-def _check_vocabulary(model: nn.Module, examples: Sequence[Example], spec: RunSpec) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
-    for example in examples:
-        if max(example.input_ids) >= rows:
-            raise HoldfastError(
-                f"{example.origin}: token {max(example.input_ids)} is outside the {rows} that {spec.model} knows; the"
-                " tokenizer belongs to another model."
-            )
+    unused = sorted(set(paths) - asked)
+    return found, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
 
 
 def _rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
@@ -294,21 +293,29 @@ class _Collate:
 class _Log(TrainerCallback):
     """Writes each logged step as a line, moves the progress bar, and stops at a loss that is no number."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
+    def __init__(self, path: Path, progress: Progress, rotate: bool) -> None:
         self.path = path
         self.progress = progress
+        self.rotate = rotate
         self.advance: Callable[..., None] = lambda *_args, **_kwargs: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.path.exists():
-            kept = [row for row in read_jsonl(self.path) if row["step"] <= state.global_step]
-            self.path.unlink()
-            for row in kept:
-                append_jsonl(self.path, row)
+            write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
         self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         check_losses(logs, state.global_step)
         if "loss" in logs:
-            append_jsonl(self.path, {"step": state.global_step, **logs})
+            append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
             self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # After the recipe's own part is written, and so after the older checkpoint is no longer needed.
+        if self.rotate:
+            drop_older(Path(str(args.output_dir)))
+
+
+def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out numbers that are none: the norm of a gradient that overflowed in fp16, whose step is skipped."""
+    return {name: value for name, value in logs.items() if not isinstance(value, float) or math.isfinite(value)}

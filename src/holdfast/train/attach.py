@@ -58,6 +58,7 @@ def attach(
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
     refuse(trainer, parts)
+    guard = None if budget is None else Guard(trainer, budget)
     settings = next((part for part in parts.parts() if isinstance(part, Train)), Train())
     apply_settings(settings, trainer)
     active = parts.active()
@@ -70,8 +71,8 @@ def attach(
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
     trainer._begin_holdfast(parts, active, teacher, cache, mix)
-    if budget is not None:
-        trainer.add_callback(Guard(trainer, budget))
+    if guard is not None:
+        trainer.add_callback(guard)
     return trainer
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,21 @@ def last_checkpoint(output: Path) -> Path | None:
     """Returns the newest finished checkpoint of a run, if it has one."""
     finished = [path.parent for path in output.glob("checkpoint-*/holdfast.json")]
     return max(finished, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
+
+
+def drop_older(output: Path) -> None:
+    """Deletes the finished checkpoints of a run but the newest."""
+    last = last_checkpoint(output)
+    for path in output.glob("checkpoint-*/holdfast.json"):
+        if path.parent != last:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def drop_unfinished(output: Path) -> None:
+    """Deletes what an interruption or a full disk left of checkpoints that were not finished."""
+    for path in output.glob("checkpoint-*"):
+        if not (path / "holdfast.json").exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,22 +36,22 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Raises `HoldfastError` for a budget that cannot be held."""
-        if not self.nll > 0:
-            raise HoldfastError(f"Budget(nll={self.nll}): give a number above 0 (nats per token that may be lost).")
-        if self.every < 1:
-            raise HoldfastError(f"Budget(every={self.every}): give a whole number of steps, at least 1.")
+        if isinstance(self.nll, bool) or not isinstance(self.nll, (int, float)) or not self.nll > 0:
+            raise HoldfastError(f"Budget(nll={self.nll!r}): give a number above 0 (nats per token that may be lost).")
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise HoldfastError(f"Budget(every={self.every!r}): give a whole number of steps, at least 1.")
 
 
 class Guard(TrainerCallback):
     """Measures the kept texts every few steps, logs the change, and stops after two looks in a row over the budget.
 
-    It never raises while training. Two looks and not one: the estimate moves, and a single look over the line is
-    often back under it at the next. The number at the start is part of the recipe's state, so a resumed run goes on
-    comparing with the model before training.
+    It never raises while training: a likelihood that is no number counts as over the budget. Two looks and not one:
+    the estimate moves, and a single look over the line is often back under it at the next. The number at the start is
+    part of the recipe's state, so a resumed run goes on comparing with the model before training.
     """
 
     def __init__(self, trainer: Any, budget: Budget) -> None:
-        """Prepares the texts; `trainer` is an attached one."""
+        """Prepares the texts; `trainer` is one that is being attached."""
         self.trainer = trainer
         self.budget = budget
         self.examples = _examples(trainer, budget)
@@ -59,7 +60,12 @@ class Guard(TrainerCallback):
         """Measures the start, unless a checkpoint has it."""
         own = self.trainer.holdfast.state.setdefault("guard", {})
         if "before" not in own:
-            own["before"] = torch.tensor(self._nll(), dtype=torch.float64)
+            before = self._nll()
+            if not math.isfinite(before):
+                raise HoldfastError(
+                    "Budget(keep=...): the model's likelihood of the kept texts is no number at the start."
+                )
+            own["before"] = torch.tensor(before, dtype=torch.float64)
             own["over"] = torch.tensor(0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -68,8 +74,9 @@ class Guard(TrainerCallback):
             return
         own = self.trainer.holdfast.state["guard"]
         change = self._nll() - float(own["before"])
-        own["over"] = own["over"] + 1 if change > self.budget.nll else torch.tensor(0)
-        self.trainer.holdfast.notes["kept_nll_change"] = change
+        own["over"] = torch.tensor(0) if change <= self.budget.nll else own["over"] + 1
+        if math.isfinite(change):
+            self.trainer.holdfast.notes["kept_nll_change"] = change
         if int(own["over"]) >= 2:
             logger.warning(
                 "Step %d: the kept texts have lost %.3f nats per token, over the budget of %.3f at two looks in a row;"
@@ -79,21 +86,26 @@ class Guard(TrainerCallback):
                 self.budget.nll,
             )
             control.should_training_stop = True
-            control.should_save = True
+            control.should_save = args.save_strategy != "no"
             control.should_log = True
 
     def _nll(self) -> float:
         """Mean nats per token, measured by the first process and told to the others."""
         mean = torch.zeros((), dtype=torch.float64, device=self.trainer.args.device)
         if self.trainer.args.process_index == 0:
-            scores = document_nll(self.trainer.holdfast.model, self.examples)
-            mean += sum(score.nats for score in scores) / sum(score.tokens for score in scores)
+            try:
+                scores = document_nll(self.trainer.holdfast.model, self.examples)
+                mean += sum(score.nats for score in scores) / sum(score.tokens for score in scores)
+            except HoldfastError:  # a likelihood that is not finite
+                mean += math.inf
         return float(broadcast(mean))
 
 
 def _examples(trainer: Any, budget: Budget) -> list[Example]:
     keep = budget.keep
     if isinstance(keep, Sequence) and len(keep) and isinstance(keep[0], Example):
+        if not any(label != -100 for example in keep for label in example.labels[1:]):
+            raise HoldfastError("Budget(keep=...) has no token to score: give examples with supervised labels.")
         return list(keep)
     if trainer.processing_class is None:
         raise HoldfastError("Budget(keep=...) needs a tokenizer: give the trainer processing_class=tokenizer.")

@@ -24,6 +24,8 @@ def examples_of(dataset: Any) -> list[Example]:
     Raises:
         HoldfastError: The dataset has no length (streaming), or is not tokenised.
     """
+    if dataset is None or (isinstance(dataset, Sized) and not len(dataset)):
+        raise HoldfastError("The trainer has no example to train on: give it a train_dataset with rows.")
     if not isinstance(dataset, Sized):
         raise HoldfastError("Rehearsal and other data methods need a dataset with a length; this one streams.")
     examples = []

@@ -60,7 +60,7 @@ def refuse(trainer: Any, recipe: Chain) -> None:
             )
         if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
             logger.warning(
-                "%r sets the learning rate: the trainer's %s scheduler is replaced by a constant one.",
+                "%r sets the learning rate: the trainer's %s scheduler (warm-up included) gives way to a constant one.",
                 recipe,
                 getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             )
@@ -70,6 +70,14 @@ def refuse(trainer: Any, recipe: Chain) -> None:
 def apply_settings(settings: Train, trainer: Any) -> None:
     """Writes the settings that are given into the trainer's arguments."""
     args = trainer.args
+    if settings.batch is not None:
+        micro = args.train_batch_size * args.world_size
+        if settings.batch % micro:
+            raise HoldfastError(
+                f"Train(batch={settings.batch}) is not a multiple of {micro}, the rows of one forward over all"
+                " processes; change it, or the trainer's per_device_train_batch_size (--batch-size), to fit."
+            )
+        args.gradient_accumulation_steps = settings.batch // micro
     pairs = (
         ("learning_rate", settings.lr),
         ("num_train_epochs", settings.epochs),
@@ -79,14 +87,6 @@ def apply_settings(settings: Train, trainer: Any) -> None:
     for name, value in pairs:
         if value is not None:
             setattr(args, name, value)
-    if settings.batch is not None:
-        micro = args.train_batch_size * args.world_size
-        if settings.batch % micro:
-            raise HoldfastError(
-                f"Train(batch={settings.batch}) is not a multiple of {micro}, the examples of one forward over all"
-                f" processes; set per_device_train_batch_size to divide it."
-            )
-        args.gradient_accumulation_steps = settings.batch // micro
 
 
 def mix_of(trainer: Any, active: Chain, memories: dict[str, Any]) -> Mix | None:

@@ -1,0 +1,133 @@
+"""The folder of a run: opened, begun, written to, and left so that nothing half-written stays."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from holdfast.bench.env import environment
+from holdfast.bench.files import write_json
+from holdfast.bench.records import RunSpec
+from holdfast.core.errors import HoldfastError
+
+
+def folder_of(spec: RunSpec) -> Path:
+    """Returns the folder of a run, which is named after its settings where nobody names it."""
+    return Path(spec.out) / (spec.name or _name(spec))
+
+
+def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
+    """Returns the result of a finished run, or None when there is something to do.
+
+    Raises:
+        HoldfastError: The folder belongs to another run or to something else, or holds an unfinished one and `resume`
+            is not set.
+    """
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise HoldfastError(f"{folder} is a file; choose another folder with --out or --name.")
+    if not (folder / "spec.json").exists():
+        if any(path.is_file() for path in folder.rglob("*")):
+            raise HoldfastError(f"{folder} is not the folder of a run; choose another with --out or --name.")
+        return None
+    other = _read(folder / "spec.json")
+    asked = identity(spec)
+    done = (folder / "result.json").exists()
+    otherwise = "choose another folder with --name" if done else "delete it, or choose another folder with --name"
+    different = sorted(key for key in asked if other.get(key) != asked[key])
+    if different:
+        raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {otherwise}.")
+    then, now = other.get("files", {}), _digests(spec)
+    changed = sorted(path for path in now if then.get(path, now[path]) != now[path])
+    if changed:
+        raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {otherwise}.")
+    if done:
+        return _read(folder / "result.json")
+    if not spec.resume:
+        raise HoldfastError(f"{folder} holds a run that was interrupted; go on with --resume, or delete the folder.")
+    return None
+
+
+def begin_folder(folder: Path, spec: RunSpec, recipe: Any) -> None:
+    """Writes what was asked for, with a digest of each file that is read, and what it runs on."""
+    write_json(folder / "spec.json", {**identity(spec), "resolved_recipe": repr(recipe), "files": _digests(spec)})
+    write_json(folder / "env.json", environment())
+
+
+def identity(spec: RunSpec) -> dict[str, Any]:
+    """Returns the settings that make a run another one."""
+    return {key: value for key, value in spec.to_dict().items() if key not in ("resume", "out", "name")}
+
+
+@contextlib.contextmanager
+def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
+    """Takes away, when something fails, the folders that were made for a run and hold nothing."""
+    made = [path for path in (folder / "checkpoints", folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns a file that cannot be written below `target` into one sentence, whoever wrote it.
+
+    Python raises OSError; safetensors an error of its own; torch a RuntimeError of its archive writer.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("inline_container|PytorchStreamWriter", str(error)):
+            raise
+        raise HoldfastError(
+            f"Cannot write {target}: {_reason(error)}; free some space or choose another folder with --out."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, SafetensorError):
+        return re.sub(r" \(os error \d+\)$", "", str(error)).rsplit(": ", 1)[-1]
+    below = error.__context__
+    return _reason(below) if isinstance(below, OSError) else "the file could not be written in full"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise HoldfastError(f"{path} cannot be read; delete {path.parent}, or choose another folder with --name.")
+    return found
+
+
+def _digests(spec: RunSpec) -> dict[str, str]:
+    """Returns the hash of each file that the run names; folders and hub ids have none."""
+    named = [spec.data, *([spec.test] if spec.test else []), *spec.keep, *spec.memories().values()]
+    found = {}
+    for source in named:
+        path = Path(source).expanduser()
+        if path.is_file():
+            with path.open("rb") as file:
+                found[source] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return found
+
+
+def _name(spec: RunSpec) -> str:
+    digest = hashlib.sha256(json.dumps(identity(spec), sort_keys=True).encode()).hexdigest()[:8]
+    stem = Path(spec.data).name.split(".", 1)[0] or "run"
+    return f"{stem}-{digest}-seed{spec.seed}"
