@@ -101,7 +101,7 @@ def _reason(error: Exception) -> str:
         return error.strerror or str(error)
     if isinstance(error, SafetensorError):
         return re.sub(r" \(os error \d+\)$", "", str(error)).rsplit(": ", 1)[-1]
-    below = error.__context__
+    below = error.__cause__ or error.__context__
     return _reason(below) if isinstance(below, OSError) else "the file could not be written in full"
 
 

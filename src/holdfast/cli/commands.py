@@ -6,6 +6,7 @@ import argparse
 import ast
 import dataclasses
 import json
+import re
 import sys
 import types
 import typing
@@ -13,6 +14,7 @@ from typing import Any, Literal, NoReturn
 
 import holdfast
 from holdfast.bench.records import RunSpec
+from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
 
@@ -56,9 +58,19 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors end with exit code 1, since 2 says that the model forgot."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the usage and the error, and ends the program."""
+        """Prints the usage and the error, with the nearest flag for one that is none, and ends the program."""
         self.print_usage(sys.stderr)
-        self.exit(1, f"{self.prog}: {message}\n")
+        unknown = re.search(r"(--[\w-]+)", message.partition("unrecognized arguments: ")[2])
+        hint = nearest(unknown[1], self._flags()) if unknown else ""
+        self.exit(1, f"{self.prog}: {message}{'.' if hint else ''}{hint}\n")
+
+    def _flags(self) -> list[str]:
+        """Returns the flags of this parser and of its commands."""
+        found = list(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found += [flag for below in action.choices.values() for flag in below._option_string_actions]
+        return found
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -48,9 +48,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from holdfast.ground.demo import demo
+    from holdfast.bench.demo import demo
+    from holdfast.report.demo import show
 
-    return int(demo(out=arguments.out, seed=arguments.seed).exit_code)
+    done = demo(out=arguments.out, seeds=(arguments.seed,))
+    show(done)
+    return done.exit_code
 
 
 def _methods(arguments: argparse.Namespace) -> int:
