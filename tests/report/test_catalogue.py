@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from holdfast.cli import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS
 from holdfast.core.settings import settings_of
@@ -18,6 +21,7 @@ from holdfast.methods.table import METHODS
 from holdfast.report import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
+AGAIN = "run `python -m holdfast.report.catalogue docs/methods`"
 
 
 def printed(name=None, width=200):
@@ -28,14 +32,14 @@ def printed(name=None, width=200):
 
 def test_docs_are_up_to_date_with_the_code(tmp_path):
     written = catalogue.write(tmp_path)
-    assert {path.name for path in written} == {path.name for path in DOCS.iterdir()}, "run `make docs`"
+    assert {path.name for path in written} == {path.name for path in DOCS.iterdir()}, AGAIN
     for path in written:
-        assert path.read_bytes() == (DOCS / path.name).read_bytes(), f"{path.name} is out of date: run `make docs`"
+        assert path.read_bytes() == (DOCS / path.name).read_bytes(), f"{path.name} is out of date: {AGAIN}"
 
 
 def test_the_same_code_gives_the_same_bytes_in_another_process(tmp_path):
-    code = f"from holdfast.report.catalogue import write; write({str(tmp_path / 'a')!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"})
+    program = [sys.executable, "-m", "holdfast.report.catalogue", str(tmp_path / "a")]
+    subprocess.run(program, check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
     for path in catalogue.write(tmp_path / "b"):
         assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes()
 
@@ -109,3 +113,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, message):
 def test_a_narrow_terminal_still_shows_the_whole_description():
     one = catalogue.card(METHODS[0])
     assert "".join(one.reference.split()) in "".join(printed(one.call, width=60).split())
+
+
+def test_the_command_shows_and_writes(tmp_path, capsys):
+    assert main._methods(argparse.Namespace(name="Finch", write=None)) == 0
+    assert "Finch  (finch)" in capsys.readouterr().out
+    assert main._methods(argparse.Namespace(name=None, write=str(tmp_path))) == 0
+    assert capsys.readouterr().out.split() == [str(path) for path in catalogue.write(tmp_path)]
+    assert main.main(["methods", "Fnich"]) == 1
+    assert "Did you mean" in capsys.readouterr().err

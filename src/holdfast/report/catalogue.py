@@ -1,10 +1,14 @@
-"""The catalogue of methods, written from the code: a table of all, a card for each, and the pages of the docs."""
+"""The catalogue of methods, written from the code: a table of all, a card for each, and the pages of the docs.
+
+`python -m holdfast.report.catalogue FOLDER` writes the pages.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -35,7 +39,7 @@ MOMENTS = {
 }
 """When each hook acts."""
 
-NOTE = "Written by `make docs` from the code; do not edit."
+NOTE = "Written from the code by `python -m holdfast.report.catalogue docs/methods`; do not edit."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -310,3 +314,7 @@ def _signature(one: Card) -> str:
 
 def _row(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])
