@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
 
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import RunSpec
@@ -25,32 +25,31 @@ RECIPES = {
 
 @dataclasses.dataclass(frozen=True)
 class DemoResult:
-    """The finished runs, by the name of their recipe and in the order of the seeds."""
+    """The finished runs, by the name of their recipe."""
 
-    runs: dict[str, list[RunResult]]
+    runs: dict[str, RunResult]
     exit_code: int = 0
 
 
-def demo(out: str = "demo-runs", seeds: Sequence[int] = (0,), console: Console | None = None) -> DemoResult:
-    """Builds the base (once), runs both recipes for every seed, and returns the finished runs.
+def demo(out: str = "demo-runs", seed: int = 0, console: Console | None = None) -> DemoResult:
+    """Builds the base (once), runs both recipes, and returns the finished runs.
 
     Args:
         out: Folder for base, data and runs; what is finished there is used again.
-        seeds: Seeds of the fine-tuning; world and base are the same for all.
+        seed: Seed of the fine-tuning; world and base are always the same.
         console: Where progress is printed; the terminal if absent.
 
     Raises:
         HoldfastError: The folder cannot be used.
     """
     console = console or Console()
+    disable_progress_bar()  # of transformers: the run shows its own
     folder = Path(out)
     base = _base(folder / "base", console)
     files = write_demo_data(folder / "data")
-    runs = {
-        name: [train(_spec(name, recipe, seed, base, files, folder), console) for seed in seeds]
-        for name, recipe in RECIPES.items()
-    }
-    return DemoResult(runs)
+    return DemoResult(
+        {name: train(_spec(name, recipe, seed, base, files, folder), console) for name, recipe in RECIPES.items()}
+    )
 
 
 def _base(folder: Path, console: Console) -> Path:
@@ -72,7 +71,7 @@ def _spec(name: str, recipe: str, seed: int, base: Path, files: DemoFiles, folde
         data=str(files.train),
         test=str(files.test),
         keep=tuple(str(path) for path in files.keep.values()),
-        memory=(f"memory={files.memory}",),
+        memory=(f"memory={files.memory}",) if "Rehearsal" in recipe else (),
         recipe=recipe,
         out=str(folder),
         name=f"{name}-seed{seed}",

@@ -51,7 +51,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.bench.demo import demo
     from holdfast.report.demo import show
 
-    done = demo(out=arguments.out, seeds=(arguments.seed,))
+    done = demo(out=arguments.out, seed=arguments.seed)
     show(done)
     return done.exit_code
 
