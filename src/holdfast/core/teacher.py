@@ -55,7 +55,7 @@ def adapters_off(model: nn.Module) -> Iterator[None]:
     layers = [(module, module._disable_adapters) for module in tuner_layers(model)]
     try:
         for module, _ in layers:
-            module._disable_adapters = True
+            module._disable_adapters = True  # type: ignore[assignment]
         yield
     finally:
         for module, was in layers:
