@@ -32,7 +32,7 @@ test-all: lint
 # What can be written from the code is; a test fails when it is out of date.
 docs: venv
 	$(BIN)/python -m holdfast.cli.reference docs/command-line.md
-	$(BIN)/holdfast methods --write docs/methods
+	$(BIN)/python -m holdfast.report.catalogue docs/methods
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

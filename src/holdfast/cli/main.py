@@ -57,12 +57,6 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _methods(arguments: argparse.Namespace) -> int:
-    if getattr(arguments, "write", None):
-        from holdfast.report.catalogue import write
-
-        for path in write(arguments.write):
-            print(path)
-        return 0
     from holdfast.report.catalogue import show
 
     show(arguments.name)

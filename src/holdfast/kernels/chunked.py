@@ -27,8 +27,8 @@ class _Chunked(Function):
     ) -> Tensor:
         tensors = (features_NX, weight_VX, bias_V)
         wanted = [t is not None and need for t, need in zip(tensors, ctx.needs_input_grad[2:], strict=True)]
-        # Gradients are kept in (at least) float32: the loss is a sum of nats, and a half-precision gradient
-        # would underflow before a gradient scaler could multiply it.
+        # Gradients are summed and kept in (at least) float32, and cast only after the incoming gradient (a gradient
+        # scaler's factor) has multiplied them. What float16 features themselves cannot hold is lost all the same.
         wide = torch.float64 if features_NX.dtype == torch.float64 else torch.float32
         grads = [
             torch.zeros_like(t, dtype=wide) if t is not None and w else None

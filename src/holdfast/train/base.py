@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import Teacher, tuner_layers
+
+logger = logging.getLogger("holdfast")
 
 IDENTITY_INITS = ("gaussian", "eva", "orthogonal", "mica")
 """PEFT's named initialisations whose adapter adds nothing at the start; every other name moves base weights."""
@@ -18,7 +22,9 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     Args:
         model: Unwrapped; a PEFT model, a model with adapters injected, or a plain one.
         form: "auto" or "copy" (see `Train`); "cache" is filled from an "auto" teacher by the caller.
-        reference: "base" for the model without its adapter, "start" for the model as it is now.
+        reference: "base" for the model without its adapter, "start" for the model as it is now. The two are one for an
+            adapter whose initialisation moved base weights (PiSSA, OLoRA ...): what it had before is not there any more,
+            so that with one that was trained before and loaded, the base is where this training starts.
 
     Raises:
         HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up.
@@ -33,6 +39,8 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     if form == "copy" or not tuner_layers(model):
         return Teacher("copy", False, snapshot(params))
     moved = any(_moves_base_weights(config) for config in configs)
+    if moved and reference == "base":
+        logger.info("The adapter began by moving base weights: the base is the model as it is now, adapter included.")
     if reference == "start" or moved:
         return Teacher("start adapter", False, snapshot(params))
     inside = {id(p) for layer in tuner_layers(model) for p in _own(layer)}

@@ -25,8 +25,8 @@ class LoRA(Method):
         rank: Rank of the update.
         alpha: Its scale; 2 * rank when absent. Scale of the update, not an interpolation.
         dropout: Dropout on the adapter's input.
-        targets: "all-linear" for every linear layer but the head, or module name endings parted by commas
-            ("q_proj,v_proj").
+        targets: "all-linear" for every layer but the head that PEFT counts as linear (a mixture's router and experts
+            among them), or module name endings parted by commas ("q_proj,v_proj").
 
     Reference:
         Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021, arXiv 2106.09685, eq. 3.
