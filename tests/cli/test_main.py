@@ -194,6 +194,9 @@ def test_the_demo_passes_its_flags_on(monkeypatch):
         asked.append(fields)
         return types.SimpleNamespace(exit_code=0)
 
-    monkeypatch.setitem(sys.modules, "holdfast.ground.demo", types.SimpleNamespace(demo=demo))
+    shown = []
+    monkeypatch.setitem(sys.modules, "holdfast.bench.demo", types.SimpleNamespace(demo=demo))
+    monkeypatch.setitem(sys.modules, "holdfast.report.demo", types.SimpleNamespace(show=shown.append))
     assert main(["demo", "--seed", "2"]) == 0
     assert asked == [{"out": "demo-runs", "seed": 2}]
+    assert len(shown) == 1
