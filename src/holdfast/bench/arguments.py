@@ -80,6 +80,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         "data_seed": spec.seed,
         "bf16": spec.precision == "bf16",
         "fp16": spec.precision == "fp16",
+        "use_cpu": not torch.accelerator.is_available(),  # without it transformers refuses bf16 on a processor
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "report_to": "none",

@@ -105,9 +105,10 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
     suites = [example for suite in data.suites for example in suite.examples]
     notes = [*data.notes, *unused]
     notes += check_fit(model, [*data.train, *suites, *(e for m in memories.values() for e in m)], spec)
-    console.print(f"[bold]{recipe!r}[/bold]\n{spec.model} learns {spec.data}: {len(data.train):,} examples")
+    console.print(repr(recipe), style="bold", markup=False)
+    console.print(f"{spec.model} learns {spec.data}: {len(data.train):,} examples", markup=False)
     for note in notes:
-        console.print(f"  {note}", style="yellow", highlight=False)
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     trainer = _trainer(model, arguments, data.train, tokenizer)
     attach(trainer, recipe, memories=memories)
     model = trainer.model

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.run import RunResult
@@ -15,37 +17,44 @@ def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and where its files are."""
     console = console or Console()
     console.print(before_after(done.result["suites"]))
-    console.print(f"Model: {done.folder}/model   scores: {done.folder}/scores.jsonl", highlight=False)
+    for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
+        console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)
 
 
 def before_after(suites: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Returns a table of suites: token NLL before and after, and the change with its paired interval.
+    """Returns a table of suites: token NLL before and after, the change with its paired interval, and what it says.
+
+    It fits 80 columns: numbers are never broken, a long name of a suite is.
 
     Args:
         suites: As in result.json: name, role, documents, tokens, before, after, change and, where there is one, low
             and high (nats per token).
         title: Printed above.
     """
-    table = Table(title=title or None, title_justify="left", caption_justify="left")
-    for name, justify in (("suite", "left"), ("role", "left"), ("documents", "right"), ("tokens", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("NLL before", justify="right")
-    table.add_column("after", justify="right")
-    table.add_column("change [95% interval]", justify="right")
-    table.add_column("", justify="left")
+    table = Table(
+        title=escape(title) or None,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("suite", overflow="fold", min_width=8)
+    for name in ("docs", "tokens", "before", "after", "change [95% interval]"):
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    table.add_column("reading", min_width=9)
     for suite in suites:
         interval = f" [{suite['low']:+.3f}, {suite['high']:+.3f}]" if "low" in suite else " [one document]"
         table.add_row(
-            suite["name"],
-            suite["role"],
+            escape(suite["name"]),
             f"{suite['documents']:,}",
-            f"{suite['tokens']:,.0f}",
+            _short(suite["tokens"]),
             f"{suite['before']:.3f}",
             f"{suite['after']:.3f}",
-            f"{suite['change']:+.3f}{interval}",
+            escape(f"{suite['change']:+.3f}{interval}"),
             reading(suite),
         )
-    table.caption = "NLL: nats per supervised token, lower is better. Paired by document."
+    table.caption = "before, after: nats per supervised token, lower is better; paired by document"
     return table
 
 
@@ -58,3 +67,11 @@ def reading(suite: Mapping[str, Any]) -> str:
     if suite["low"] > 0:
         return "lost" if suite["role"] == "retained" else "worse"
     return "no change seen"
+
+
+def _short(count: float) -> str:
+    """Returns a count in at most six characters: 9,999, then 12.3k, 4.56M, 7.89B."""
+    if count < 9999.5:
+        return f"{count:,.0f}"
+    unit, size = next(((u, s) for u, s in (("k", 1e3), ("M", 1e6)) if count < 999.5 * s), ("B", 1e9))
+    return f"{count / size:.3g}{unit}"

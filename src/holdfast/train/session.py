@@ -162,7 +162,7 @@ class Session:
     def logs(self) -> dict[str, float]:
         """Returns what is worth logging of the last step, and what others noted for the log since the last time."""
         found, self.notes = self.notes, {}
-        if "nll_N" in self.means:
+        if "nll_N" in self.means and self.new_share > 0.0:  # a step of memories alone says nothing of the task
             found["task_loss"] = self.means["nll_N"]
         if self.scales_lr:
             found["lr_factor"] = self.lr_factor

@@ -1,0 +1,364 @@
+"""A run from its files to its folder: what it leaves, that it is repeatable, and that every option does something."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+
+import peft
+import pytest
+import torch
+import transformers
+from rich.console import Console
+
+from holdfast.bench import run as bench
+from holdfast.bench.load import load_tokenizer
+from holdfast.bench.prepare import prepare
+from holdfast.bench.records import RunSpec, read_jsonl, read_scores
+from holdfast.bench.run import train
+from holdfast.cli.main import main
+from holdfast.data.batches import collate
+from holdfast.probes.likelihood import document_nll
+from holdfast.train.attach import attach
+from tests import tiny
+
+FULL = "Train(lr=0.01, epochs=2)"
+ADAPTER = "Train(lr=0.05, epochs=2) + LoRA(rank=2) + MaskTheTarget()"
+TEMPLATE = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}t10 {{ m['content'] }} t11 "
+    "{% else %}t12 {{ m['content'] }} t13 {% endif %}{% endfor %}{% if add_generation_prompt %}t12 {% endif %}"
+)
+
+
+def words(count, draw):
+    return " ".join(f"t{draw.randrange(20, tiny.VOCABULARY)}" for _ in range(count))
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """Two models, one with a chat template, and files to learn, to test with, to keep and to rehearse."""
+    room, draw = tmp_path_factory.mktemp("room"), random.Random(1)
+    for name, seed in (("model", 0), ("other", 1), ("chat", 0)):
+        tiny.tiny("llama", seed=seed, dtype=torch.float32).save_pretrained(room / name)
+        tokenizer = tiny.tokenizer()
+        tokenizer.chat_template = TEMPLATE if name == "chat" else None
+        tokenizer.save_pretrained(room / name)
+
+    def pairs(count, longest=5):
+        return "".join(
+            json.dumps({"prompt": words(3, draw) + " ", "completion": words(draw.randint(1, longest), draw)}) + "\n"
+            for _ in range(count)
+        )
+
+    (room / "facts.jsonl").write_text(pairs(20))
+    (room / "more.jsonl").write_text(pairs(20, longest=20))
+    (room / "test.jsonl").write_text(pairs(6))
+    (room / "texts.txt").write_text("\n\n".join(words(draw.randint(2, 9), draw) for _ in range(16)))
+    (room / "general.txt").write_text("\n\n".join(words(6, draw) for _ in range(5)))
+    (room / "old.jsonl").write_text(pairs(9))
+    (room / "older.jsonl").write_text(pairs(9))
+    return room
+
+
+@pytest.fixture
+def asked(room, tmp_path):
+    """Makes the spec of a small run, with changes; names of files stand for those in the room."""
+
+    def make(**changes):
+        fields = {"model": "model", "data": "facts.jsonl", "recipe": FULL, "out": str(tmp_path / "runs"), **changes}
+        for name in ("model", "data", "test"):
+            if fields.get(name):
+                fields[name] = str(room / fields[name])
+        fields["keep"] = tuple(str(room / name) for name in fields.get("keep", ()))
+        fields["memory"] = tuple(entry.replace("=", f"={room}/") for entry in fields.get("memory", ()))
+        return RunSpec(**fields)
+
+    return make
+
+
+def go(spec):
+    return train(spec, Console(quiet=True))
+
+
+def scores(folder, moment="after"):
+    return {(row.suite, row.item): row.value for row in read_scores(folder / "scores.jsonl") if row.moment == moment}
+
+
+def log(folder):
+    return [
+        {k: v for k, v in row.items() if k not in ("total_flos", "train_runtime")}
+        for row in read_jsonl(folder / "log.jsonl")
+    ]
+
+
+def weights(folder):
+    name = "adapter_model" if (folder / "model" / "adapter_config.json").exists() else "model"
+    import safetensors.torch
+
+    return safetensors.torch.load_file(folder / "model" / f"{name}.safetensors")
+
+
+CASES = {
+    "text": {"data": "texts.txt"},
+    "prompts and completions": {"keep": ["general.txt"]},
+    "packed": {"data": "texts.txt", "packing": True, "max_length": 24},
+    "an adapter": {"recipe": ADAPTER, "keep": ["general.txt"]},
+    "an adapter, packed, with a memory": {
+        "recipe": ADAPTER + " + Rehearsal('old', ratio=0.3)",
+        "memory": ["old=old.jsonl"],
+        "packing": True,
+        "max_length": 24,
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_folder_holds_all_and_the_model_gives_the_scores_again(asked, case):
+    spec = asked(name="run", **CASES[case])
+    done = go(spec)
+    assert sorted(path.name for path in done.folder.iterdir()) == sorted(
+        ["spec.json", "env.json", "log.jsonl", "scores.jsonl", "result.json", "model"]
+    )
+    written = json.loads((done.folder / "spec.json").read_text())
+    assert {name: written[name] for name in ("data", "seed", "recipe")} == {
+        name: getattr(spec, name) for name in ("data", "seed", "recipe")
+    }
+    assert "torch" in json.loads((done.folder / "env.json").read_text())["packages"]
+    result = json.loads((done.folder / "result.json").read_text())
+    assert result == done.result
+    rows = log(done.folder)
+    assert [row["step"] for row in rows] == list(range(1, result["steps"] + 1))
+    assert all(math.isfinite(row["loss"]) for row in rows)
+
+    tokenizer = load_tokenizer(spec.model)
+    kind = peft.AutoPeftModelForCausalLM if "LoRA" in spec.recipe else transformers.AutoModelForCausalLM
+    model = kind.from_pretrained(done.folder / "model", dtype=torch.float32)
+    for suite in prepare(spec, tokenizer).suites:
+        for score in document_nll(model, suite.examples, pad_id=0):
+            assert scores(done.folder)[suite.name, score.origin] == pytest.approx(score.nats, rel=1e-6)
+    assert transformers.AutoTokenizer.from_pretrained(done.folder / "model").get_vocab() == tokenizer.get_vocab()
+
+
+def test_a_result_is_the_mean_per_token_of_the_scores(asked):
+    done = go(asked(keep=["general.txt"], test="test.jsonl"))
+    rows = read_scores(done.folder / "scores.jsonl")
+    for suite in done.result["suites"]:
+        for moment in ("before", "after"):
+            own = [row for row in rows if (row.suite, row.moment) == (suite["name"], moment)]
+            assert suite[moment] == pytest.approx(sum(r.value for r in own) / sum(r.weight for r in own))
+        assert suite["change"] == pytest.approx(suite["after"] - suite["before"])
+        assert suite["low"] < suite["change"] < suite["high"]
+
+
+@pytest.mark.parametrize("recipe", [FULL, ADAPTER])
+def test_the_same_seed_gives_the_same_bits(asked, recipe):
+    one, two = go(asked(name="one", recipe=recipe)), go(asked(name="two", recipe=recipe))
+    assert scores(one.folder) == scores(two.folder)
+    assert log(one.folder) == log(two.folder)
+    assert all(torch.equal(tensor, weights(two.folder)[name]) for name, tensor in weights(one.folder).items())
+
+
+@pytest.mark.parametrize("recipe", [FULL, ADAPTER])
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_resumed_after_an_interruption_equals_uninterrupted(asked, monkeypatch, recipe, step):
+    whole = go(asked(name="whole", recipe=recipe, keep=["general.txt"]))
+    append = bench.append_jsonl
+
+    def interrupt(path, row):
+        append(path, row)
+        if row["step"] == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "append_jsonl", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        go(asked(name="parts", recipe=recipe, keep=["general.txt"]))
+    monkeypatch.undo()
+    parts = go(asked(name="parts", recipe=recipe, keep=["general.txt"], resume=True))
+    assert scores(parts.folder) == scores(whole.folder)
+    assert log(parts.folder) == log(whole.folder)
+    assert parts.result["suites"] == whole.result["suites"]
+    assert all(torch.equal(tensor, weights(parts.folder)[name]) for name, tensor in weights(whole.folder).items())
+
+
+@pytest.mark.parametrize("place", ["document_nll", "_save"])
+def test_resumed_after_training_is_done_trains_no_more(asked, monkeypatch, place):
+    whole, spec = go(asked(name="whole")), asked(name="parts", resume=True)
+    real, calls = getattr(bench, place), []
+
+    def interrupt(*args, **named):
+        calls.append(place)
+        if place == "_save" or len(calls) == 2:  # the first measurement is the one before training
+            raise KeyboardInterrupt
+        return real(*args, **named)
+
+    monkeypatch.setattr(bench, place, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        go(spec)
+    monkeypatch.undo()
+    logged = (spec_log := whole.folder.parent / "parts" / "log.jsonl").read_text()
+    parts = go(spec)
+    assert spec_log.read_text() == logged
+    assert scores(parts.folder) == scores(whole.folder)
+    assert all(torch.equal(tensor, weights(parts.folder)[name]) for name, tensor in weights(whole.folder).items())
+
+
+def test_a_finished_run_is_only_read(asked, monkeypatch):
+    first = go(asked())
+    monkeypatch.setattr(bench, "_run", lambda *args: pytest.fail("it ran again"))
+    again = go(asked())
+    assert (again.folder, again.result, again.exit_code) == (first.folder, first.result, 0)
+
+
+def test_rows_that_are_learned_are_said_and_left_out_of_the_test(asked, room, tmp_path, capsys):
+    learned = (room / "facts.jsonl").read_text().splitlines()
+    test = tmp_path / "mixed.jsonl"
+    test.write_text("\n".join([learned[2], learned[4], *(room / "test.jsonl").read_text().splitlines()]))
+    spec = dataclasses.replace(asked(), test=str(test))
+    done = train(spec, Console(width=300))
+    assert done.result["suites"][0]["documents"] == 6
+    assert "2 rows are also among those to learn and left out of" in (said := capsys.readouterr().out)
+    assert "(first: mixed.jsonl:1 = facts.jsonl:3)" in said
+
+
+def test_a_step_of_memories_alone_is_no_broken_loss(asked):
+    rehearse = "Train(lr=0.01, epochs=2) + MaskTheTarget() + Rehearsal('old', ratio=0.9)"
+    done = go(asked(recipe=rehearse, memory=["old=old.jsonl"], batch_size=1))
+    alone = [row for row in log(done.folder) if row.get("memory_share") == 1.0]
+    assert alone
+    assert not any("task_loss" in row for row in alone)
+
+
+def test_a_memory_that_nobody_asks_for_is_said(asked, capsys):
+    train(asked(memory=["old=old.jsonl"]), Console(width=300))
+    assert "The memory 'old' is not used: no method of the recipe asks for it." in capsys.readouterr().out
+
+
+def observe(done):
+    """What can be seen of a run from outside."""
+    return {
+        "folder": done.folder.name,
+        "place": done.folder.parent.name,
+        "before": sorted(scores(done.folder, "before").values()),
+        "losses": [row["loss"] for row in log(done.folder)],
+        "steps": done.result["steps"],
+        "suites": [suite["name"] for suite in done.result["suites"]],
+        "documents": done.result["suites"][0]["documents"],
+        "tokens": done.result["suites"][0]["tokens"],
+        "after": sorted(scores(done.folder).values()),
+    }
+
+
+REHEARSE = {"recipe": FULL + " + Rehearsal('old', ratio=0.4)"}
+# Field: (settings of both runs, the field's value in each, what must differ, what must not).
+FIELDS = {
+    "model": ({}, "model", "other", ["before", "losses"], ["steps"]),
+    "data": ({"test": "test.jsonl"}, "facts.jsonl", "more.jsonl", ["losses", "after"], ["before"]),
+    "test": ({}, None, "test.jsonl", ["documents", "losses"], ["suites"]),
+    "recipe": ({}, FULL, FULL + " + Cosine()", ["losses", "after"], ["before", "steps"]),
+    "keep": ({}, [], ["general.txt"], ["suites"], ["losses"]),
+    "memory": (REHEARSE, ["old=old.jsonl"], ["old=older.jsonl"], ["losses", "after"], ["before"]),
+    "out": ({}, "here", "there", ["place"], ["after", "folder"]),
+    "name": ({}, "one", "two", ["folder"], ["after"]),
+    "seed": ({"test": "test.jsonl"}, 0, 1, ["losses", "after", "folder"], ["before", "steps"]),
+    "max_length": ({"data": "more.jsonl"}, 64, 8, ["losses", "tokens"], ["documents"]),
+    "batch_size": ({}, 4, 8, ["steps", "losses"], ["before"]),
+    "raw": ({"model": "chat"}, False, True, ["before", "losses"], ["steps"]),
+    "loss_on": ({}, "completion", "all", ["tokens", "losses"], ["steps"]),
+    "over_long": (
+        {"data": "more.jsonl", "test": "test.jsonl", "max_length": 16, "batch_size": 1},
+        "truncate",
+        "drop",
+        ["steps", "losses"],
+        ["before"],
+    ),
+    "packing": ({"data": "texts.txt", "max_length": 32, "batch_size": 1}, False, True, ["steps", "losses"], ["before"]),
+    "held_out": ({}, 0.1, 0.5, ["documents"], ["suites"]),
+    "precision": ({}, "fp32", "bf16", ["losses", "after"], ["before", "steps"]),
+    "training": ({}, {}, {"weight_decay": 5.0}, ["after"], ["before", "steps"]),
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_option_changes_what_happens_and_nothing_else(asked, tmp_path, field):
+    others, first, second, differ, same = FIELDS[field]
+    values = {"out": str(tmp_path / "runs"), **others}
+
+    def run(value):
+        return observe(go(asked(**{**values, field: str(tmp_path / value) if field == "out" else value})))
+
+    one, two = run(first), run(second)
+    for what in differ:
+        assert one[what] != two[what], what
+    for what in same:
+        assert one[what] == two[what], what
+
+
+def test_every_option_is_in_the_table_or_has_a_test_of_its_own():
+    of_its_own = {"resume"}  # test_resumed_after_an_interruption_equals_uninterrupted
+    assert {field.name for field in dataclasses.fields(RunSpec)} == set(FIELDS) | of_its_own
+
+
+def test_nothing_held_out_and_nothing_kept_measures_nothing(asked):
+    assert go(asked(held_out=0.0)).result["suites"] == []
+
+
+def test_the_other_arguments_of_the_trainer_pass_through(asked):
+    done = go(asked(recipe="Train(lr=0.01)", training={"max_steps": 3, "lr_scheduler_type": "linear"}))
+    assert [row["learning_rate"] for row in log(done.folder)] == pytest.approx([0.01, 0.02 / 3, 0.01 / 3])
+
+
+def test_a_file_and_flags_give_the_same_run(asked, room, tmp_path):
+    out = tmp_path / "runs"
+    flags = {"model": room / "model", "data": room / "more.jsonl", "recipe": FULL, "out": out, "max-length": 16}
+    flags |= {"batch-size": 4, "seed": 2, "over-long": "drop", "loss-on": "all", "held-out": 0.2, "precision": "bf16"}
+    text = "".join(
+        f"{key}: {json.dumps(str(v)) if not isinstance(v, (int, float)) else v}\n" for key, v in flags.items()
+    )
+    (tmp_path / "run.yaml").write_text(f"{text}keep: [{room / 'general.txt'}]\ntraining:\n  weight_decay: 1e-2\n")
+    given = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
+    given += ["--keep", str(room / "general.txt"), "--training", "weight_decay=1e-2"]
+    assert main(["train", *given, "--name", "flags"]) == 0
+    assert main(["train", "--config", str(tmp_path / "run.yaml"), "--name", "file"]) == 0
+    assert scores(out / "flags") == scores(out / "file")
+    assert log(out / "flags") == log(out / "file")
+    written = [(out / name / "spec.json").read_text() for name in ("flags", "file")]
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("recipe", [FULL, ADAPTER, FULL + " + MaskTheTarget() + Finch() + Rehearsal('old', ratio=0.3)"])
+def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, recipe):
+    spec = asked(recipe=recipe, memory=["old=old.jsonl"], test="test.jsonl", batch_size=4, seed=3)
+    done = go(spec)
+    tokenizer = load_tokenizer(spec.model)
+    rows = [{"input_ids": list(e.input_ids), "labels": list(e.labels)} for e in prepare(spec, tokenizer).train]
+    trainer = transformers.Trainer(
+        model=transformers.AutoModelForCausalLM.from_pretrained(spec.model, dtype=torch.float32),
+        args=transformers.TrainingArguments(
+            output_dir=str(tmp_path / "hand"),
+            per_device_train_batch_size=4,
+            lr_scheduler_type="constant",
+            seed=3,
+            data_seed=3,
+            remove_unused_columns=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=rows,
+        data_collator=tiny.collate,
+        processing_class=tokenizer,
+    )
+    attach(trainer, recipe, memories={"old": str(room / "old.jsonl")}).train()
+    by_hand = dict(trainer.model.state_dict())
+    for name, tensor in weights(done.folder).items():
+        own = by_hand.get(name, by_hand.get(name.replace("weight", "default.weight")))
+        assert torch.equal(tensor, own), name
+
+
+def test_collation_by_the_run_is_that_of_the_data_room(asked):
+    examples = prepare(asked(), load_tokenizer(asked().model)).train[:3]
+    batch = bench._Collate(0)(bench._rows(examples))
+    expected = collate(examples, 0)
+    assert all(torch.equal(batch[name], expected[name]) for name in ("input_ids", "labels"))

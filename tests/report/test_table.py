@@ -1,0 +1,94 @@
+"""The table of a run: what it says in words, and that it fits a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+import types
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from holdfast.report.table import before_after, reading, show
+
+SUITES = [
+    {"name": "task", "role": "learned", "documents": 1234, "tokens": 1234567.0}
+    | {"before": 5.583, "after": 4.425, "change": -1.158, "low": -2.563, "high": 0.246},
+    {"name": "a-rather-long-name-of-a-suite", "role": "retained", "documents": 1, "tokens": 1234.0}
+    | {"before": 15.583, "after": 14.425, "change": -1.158},
+    {"name": "general [en]", "role": "retained", "documents": 12345, "tokens": 23456.0}
+    | {"before": 3.1, "after": 13.1, "change": 10.0, "low": 9.98, "high": 10.02},
+]
+
+
+def drawn(width, suites=SUITES, **named):
+    console = Console(width=width, file=io.StringIO())
+    console.print(before_after(suites, **named))
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("role", "low", "high", "word"),
+    [
+        ("learned", -2.0, -1.0, "learned"),
+        ("transfer", -2.0, -1.0, "learned"),
+        ("retained", -2.0, -1.0, "better"),
+        ("learned", 1.0, 2.0, "worse"),
+        ("transfer", 1.0, 2.0, "worse"),
+        ("retained", 1.0, 2.0, "lost"),
+        ("learned", -1.0, 2.0, "no change seen"),
+        ("retained", -1.0, 2.0, "no change seen"),
+        ("retained", 0.0, 2.0, "no change seen"),
+        ("retained", -1.0, 0.0, "no change seen"),
+    ],
+)
+def test_only_what_lies_outside_zero_is_called_a_change(role, low, high, word):
+    assert reading({"role": role, "low": low, "high": high}) == word
+
+
+@pytest.mark.parametrize("role", ["learned", "retained"])
+def test_one_document_is_not_enough(role):
+    assert reading({"role": role, "change": -3.0}) == "not enough documents"
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_it_fits_and_the_change_stays_beside_its_interval(width):
+    lines = drawn(width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for number in ("-1.158 [-2.563, +0.246]", "-1.158 [one document]", "+10.000 [+9.980, +10.020]", "1.23M", "12,345"):
+        assert number in text
+    for word in ("change", "enough", "documents", "lost"):
+        assert re.search(rf"\b{word}\b", text.split("interval]", 1)[1])
+
+
+def test_a_row_says_before_after_and_what_it_means():
+    (row,) = (line for line in drawn(140) if line.startswith("general"))
+    assert row.split() == "general [en] 12,345 23.5k 3.100 13.100 +10.000 [+9.980, +10.020] lost".split()
+
+
+def test_the_title_stands_above_and_the_unit_below():
+    lines = drawn(100, title="LoRA(rank=2) [seed 1]")
+    assert lines[0].strip() == "LoRA(rank=2) [seed 1]"
+    assert "nats per supervised token, lower is better" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (9999, "9,999"), (9999.7, "10k"), (123456, "123k"), (999600, "1M"), (5e9, "5B")]
+)
+def test_tokens_are_counted_in_six_characters(count, text):
+    (row,) = (line for line in drawn(140, [{**SUITES[2], "tokens": count}]) if line.startswith("general"))
+    assert row.split()[3] == text
+    assert len(text) <= 6
+
+
+def test_the_files_are_named_on_lines_of_their_own_however_long_the_path():
+    folder = Path("runs") / ("long-" * 30 + "[x]")
+    console = Console(width=80, file=io.StringIO())
+    show(types.SimpleNamespace(folder=folder, result={"suites": SUITES}), console)
+    assert console.file.getvalue().splitlines()[-2:] == [f"Model: {folder}/model", f"Scores: {folder}/scores.jsonl"]
+
+
+def test_nothing_measured_is_an_empty_table():
+    assert "suite" in "\n".join(drawn(80, []))
