@@ -160,8 +160,7 @@ def test_the_same_seed_gives_the_same_bits(asked, recipe):
     assert all(torch.equal(tensor, weights(two.folder)[name]) for name, tensor in weights(one.folder).items())
 
 
-@pytest.mark.parametrize("recipe", [FULL, ADAPTER])
-@pytest.mark.parametrize("step", [1, 3, 6])
+@pytest.mark.parametrize(("step", "recipe"), [(1, FULL), (3, FULL), (6, FULL), (3, ADAPTER)])
 def test_resumed_after_an_interruption_equals_uninterrupted(asked, monkeypatch, recipe, step):
     whole = go(asked(name="whole", recipe=recipe, keep=["general.txt"]))
     append = bench.append_jsonl

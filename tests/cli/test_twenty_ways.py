@@ -458,6 +458,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(train, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_interruption_says_how_to_go_on_and_the_rest_ends_as_the_whole(train, room, tmp_path):
     flags = ["--recipe", "Train(lr=0.003, epochs=60) + Finch()", "--name", "run", "--training", "save_steps=10"]
     given = ["--model", "model", "--data", "facts.jsonl", "--out", str(tmp_path / "out"), *flags]

@@ -65,7 +65,7 @@ def test_it_fits_and_the_change_stays_beside_its_interval(width):
 
 def test_a_row_says_before_after_and_what_it_means():
     (row,) = (line for line in drawn(140) if line.startswith("general"))
-    assert row.split() == "general [en] 12,345 23.5k 3.100 13.100 +10.000 [+9.980, +10.020] lost".split()
+    assert " ".join(row.split()) == "general [en] 12,345 23.5k 3.100 13.100 +10.000 [+9.980, +10.020] lost"
 
 
 def test_the_title_stands_above_and_the_unit_below():

@@ -57,17 +57,23 @@ def attach(
     parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
-    refuse(trainer, parts)
-    guard = None if budget is None else Guard(trainer, budget)
-    settings = next((part for part in parts.parts() if isinstance(part, Train)), Train())
-    apply_settings(settings, trainer)
-    active = parts.active()
-    mix = mix_of(trainer, active, dict(memories or {}))
-    model: Any = active.shape_model(run_of(trainer, mix))
-    trainer.model = trainer.model_wrapped = model
-    if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
-        model.enable_input_require_grads()
-    teacher, cache = base_of(trainer, active, settings, mix)
+    own, arguments = dict(vars(trainer)), dict(vars(trainer.args))
+    try:
+        refuse(trainer, parts)
+        guard = None if budget is None else Guard(trainer, budget)
+        settings = next((part for part in parts.parts() if isinstance(part, Train)), Train())
+        apply_settings(settings, trainer)
+        active = parts.active()
+        mix = mix_of(trainer, active, dict(memories or {}))
+        model: Any = active.shape_model(run_of(trainer, mix))
+        trainer.model = trainer.model_wrapped = model
+        if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
+            model.enable_input_require_grads()
+        teacher, cache = base_of(trainer, active, settings, mix)
+    except BaseException:  # what is refused leaves the trainer as it was
+        vars(trainer).update(own)
+        vars(trainer.args).update(arguments)
+        raise
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
     trainer._begin_holdfast(parts, active, teacher, cache, mix)

@@ -1,0 +1,259 @@
+"""What attach() refuses, by its sentence; what it overrules, and says so; and what it does after training."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import ClassVar
+
+import datasets
+import peft
+import pytest
+import torch
+import transformers
+import trl
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method
+from holdfast.core.mix import Example
+from holdfast.train.attach import attach
+from tests import tiny
+from tests.acting import Acting
+from tests.train.retrace import arguments, furthest, trainer_for
+
+UNITS = "MaskTheTarget()"
+OLD = {"old": [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Halfway(Method):
+    """Ships the middle between the base and the tuned weights."""
+
+    excludes: ClassVar = {}
+
+    def edit_weights(self, state, name, base, tuned):
+        return (base + tuned) / 2
+
+
+def plain(folder, model=None, data=None, **changes):
+    return trainer_for(model or tiny.tiny(), folder, tiny.rows(8) if data is None else data, **changes)
+
+
+def built(folder, **named):
+    """A trainer made with arguments of Trainer itself."""
+    model = named.pop("model", None) or tiny.tiny()
+    optimizers = named.pop("optimizers", None)
+    named |= {} if optimizers is None else {"optimizers": optimizers(model)}
+    named |= {"model": None if "model_init" in named else model}
+    return transformers.Trainer(
+        args=arguments(folder), **{"train_dataset": tiny.rows(8), "data_collator": tiny.collate, **named}
+    )
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def scheduled(model):
+    optimizer = sgd(model)
+    return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+
+def sft(folder, **changes):
+    settings = {"output_dir": str(folder), "report_to": "none", "use_cpu": True, "bf16": False, **changes}
+    return trl.SFTTrainer(
+        model=tiny.tiny(dtype=torch.float32),
+        args=trl.SFTConfig(**settings),
+        train_dataset=datasets.Dataset.from_list([{"input_ids": row["input_ids"]} for row in tiny.rows(8)]),
+        processing_class=tiny.tokenizer(),
+    )
+
+
+def streaming():
+    return datasets.IterableDataset.from_generator(lambda: iter(tiny.rows(8)))
+
+
+def adapted():
+    return peft.get_peft_model(tiny.tiny(), peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+
+
+# What: (a trainer, a recipe, the sentence).
+REFUSED = {
+    "a loss function of the user's": (
+        lambda folder: built(folder, compute_loss_func=lambda *args, **named: 0),
+        UNITS,
+        r"MaskTheTarget\(\) owns the loss, and this trainer has a compute_loss_func; use one of the two\.",
+    ),
+    "label smoothing": (
+        lambda folder: plain(folder, label_smoothing_factor=0.1),
+        UNITS,
+        r"MaskTheTarget\(\) owns the loss; set label_smoothing_factor=0 in the trainer's arguments\.",
+    ),
+    "another loss of the SFT trainer": (
+        lambda folder: sft(folder, loss_type="dft"),
+        UNITS,
+        r"MaskTheTarget\(\) owns the loss; set loss_type='nll' in SFTConfig\.",
+    ),
+    "a model made anew for each trial": (
+        lambda folder: built(folder, model_init=lambda: tiny.tiny()),
+        "Finch()",
+        r"This trainer builds its model anew for each trial \(model_init\); pass model= instead\.",
+    ),
+    "an optimizer of the user's, with an adapter": (
+        lambda folder: built(folder, optimizers=lambda model: (sgd(model), None)),
+        "LoRA(rank=2)",
+        r"LoRA\(rank=2\) changes which parameters train; let the trainer build its optimizer \(no optimizers=\)\.",
+    ),
+    "an optimizer of the user's, with rates by parameter": (
+        lambda folder: built(folder, optimizers=lambda model: (sgd(model), None)),
+        Acting(),
+        r"Acting\(\) changes which parameters train; let the trainer build its optimizer \(no optimizers=\)\.",
+    ),
+    "a scheduler of the user's": (
+        lambda folder: built(folder, optimizers=scheduled),
+        "Finch()",
+        r"Finch\(\) owns the learning rate; pass no scheduler in optimizers=\(optimizer, None\)\.",
+    ),
+    "a dataset that streams": (
+        lambda folder: plain(folder, data=streaming(), max_steps=2),
+        "Rehearsal('old')",
+        r"Rehearsal and other data methods need a dataset with a length; this one streams\.",
+    ),
+    "a dataset that is not tokenised": (
+        lambda folder: plain(folder, data=[{"text": "t3 t4"}]),
+        "Rehearsal('old')",
+        r"Row 0 of the train dataset has no 'input_ids': tokenise it before attach\(\)\.",
+    ),
+    "no dataset": (
+        lambda folder: built(folder, train_dataset=None),
+        "Rehearsal('old')",
+        r"The trainer has no example to train on: give it a train_dataset with rows\.",
+    ),
+    "an empty dataset": (
+        lambda folder: plain(folder, data=[]),
+        "Rehearsal('old')",
+        r"The trainer has no example to train on: give it a train_dataset with rows\.",
+    ),
+    "whole weights of an adapter that is there": (
+        lambda folder: plain(folder, model=adapted()),
+        Halfway(),
+        r"Halfway\(\) edits whole weights, and an adapter has none; merge the adapter first\.",
+    ),
+    "whole weights of an adapter of the recipe": (
+        plain,
+        "LoRA",
+        r"LoRA\(rank=2\) \+ Halfway\(\) edits whole weights, and an adapter has none; merge the adapter first\.",
+    ),
+    "a batch that does not divide": (
+        plain,
+        "Train(lr=9.0, batch=12)",
+        r"Train\(batch=12\) is not a multiple of 8, .* processes; change it, or the trainer's per_device_.*",
+    ),
+    "a second adapter": (
+        lambda folder: plain(folder, model=adapted()),
+        "LoRA(rank=2)",
+        r"LoRA\(rank=2\): the model already carries an adapter; merge it first .*",
+    ),
+    "an unknown method": (plain, "Finsh()", r"Recipe 'Finsh\(\)': there is no method 'Finsh'\. Did you mean 'Finch'\?"),
+    "a memory without a tokenizer": (
+        plain,
+        "Rehearsal('elsewhere')",
+        r"Memory 'elsewhere' must be tokenised: give the trainer its processing_class=tokenizer\.",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_it_is_refused_in_one_sentence_and_the_trainer_is_left_alone(tmp_path, what):
+    make, recipe, sentence = REFUSED[what]
+    trainer = make(tmp_path)
+    if recipe == "LoRA":
+        from holdfast.methods.selection.lora import LoRA
+
+        recipe = LoRA(rank=2) + Halfway()
+    before = look_at(trainer)
+    with pytest.raises(HoldfastError, match=f"^{sentence}$"):
+        attach(trainer, recipe, memories=OLD)
+    assert look_at(trainer) == before
+
+
+def look_at(trainer):
+    parts = (trainer.model, trainer.train_dataset, trainer.data_collator)
+    return type(trainer), *map(id, parts), trainer._signature_columns, trainer.args.to_dict()
+
+
+@pytest.mark.parametrize("end", ["LoRA(targets='nothing')", "LoRA(rank=2)"])
+def test_what_is_refused_late_leaves_the_trainer_alone_too(tmp_path, end):
+    trainer = plain(tmp_path, model=adapted() if "rank" in end else None, lr_scheduler_type="cosine")
+    before = look_at(trainer)
+    with pytest.raises(HoldfastError, match=r"^LoRA\("):
+        attach(trainer, f"Train(lr=9.0, batch=8) + Rehearsal('old') + Finch() + {end}", memories=OLD)
+    assert look_at(trainer) == before
+
+
+def test_a_trainer_takes_one_recipe(tmp_path):
+    trainer = attach(plain(tmp_path), "Finch()")
+    with pytest.raises(HoldfastError, match=r"has a recipe already; join the two with \+ and attach once\."):
+        attach(trainer, UNITS)
+
+
+@pytest.mark.parametrize("setting", ["label smoothing", "a loss function of the user's"])
+def test_what_a_recipe_does_not_touch_is_not_refused(tmp_path, setting):
+    attach(REFUSED[setting][0](tmp_path), "Finch()")
+
+
+class TestAScheduler:
+    def test_is_replaced_by_a_constant_one_and_that_is_said(self, tmp_path, caplog):
+        trainer = plain(tmp_path, lr_scheduler_type="cosine", warmup_steps=2, num_train_epochs=3)
+        with caplog.at_level(logging.WARNING, "holdfast"):
+            attach(trainer, "Train(lr=0.02) + Warmup(ratio=0.0) + Cosine(floor=1.0)")
+        (said,) = caplog.messages
+        assert (
+            "sets the learning rate: the trainer's cosine scheduler (warm-up included) gives way to a constant" in said
+        )
+        trainer.train()
+        assert [row["learning_rate"] for row in trainer.state.log_history if "loss" in row] == [0.02] * 3
+
+    def test_with_a_share_of_warm_up_is_replaced_too(self, tmp_path, caplog):
+        trainer = plain(tmp_path, lr_scheduler_type="constant_with_warmup", warmup_steps=0.5, num_train_epochs=3)
+        attach(trainer, "Cosine(floor=1.0)").train()
+        assert "gives way to a constant one" in caplog.text
+        assert [row["learning_rate"] for row in trainer.state.log_history if "loss" in row] == [0.05] * 3
+
+    def test_that_is_constant_gives_nothing_to_say(self, tmp_path, caplog):
+        attach(plain(tmp_path), "Finch()")
+        assert caplog.messages == []
+
+    def test_stays_where_the_recipe_sets_no_rate(self, tmp_path, caplog):
+        trainer = attach(plain(tmp_path, lr_scheduler_type="linear", num_train_epochs=2), UNITS)
+        trainer.train()
+        assert [row["learning_rate"] for row in trainer.state.log_history if "loss" in row] == [0.05, 0.025]
+        assert caplog.messages == []
+
+
+class TestEditWeights:
+    def test_is_applied_once_to_the_model_after_training(self, tmp_path):
+        start, tuned = tiny.tiny(), plain(tmp_path / "plain", num_train_epochs=3)
+        tuned.train()
+        edited = attach(plain(tmp_path / "edited", num_train_epochs=3), Halfway())
+        edited.train()
+        for name, p in edited.model.named_parameters():
+            middle = (start.get_parameter(name) + tuned.model.get_parameter(name)) / 2
+            assert torch.equal(p, middle), name
+        assert furthest(edited.model, start) > 0
+
+    def test_leaves_the_checkpoints_as_they_were_trained(self, tmp_path):
+        every = {"num_train_epochs": 2, "save_strategy": "epoch"}
+        tuned = plain(tmp_path / "plain", **every)
+        tuned.train()
+        attach(plain(tmp_path / "edited", **every), Halfway()).train()
+        saved = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "edited" / "checkpoint-2", dtype="float64")
+        assert furthest(saved, tuned.model) == 0.0
+
+    def test_uses_the_start_of_the_run_after_a_resume(self, tmp_path):
+        every = {"num_train_epochs": 2, "save_strategy": "epoch"}
+        whole = attach(plain(tmp_path, **every), Halfway())
+        whole.train()
+        resumed = attach(plain(tmp_path, **every), Halfway())
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+        assert furthest(whole.model, resumed.model) == 0.0
