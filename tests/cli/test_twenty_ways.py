@@ -180,7 +180,10 @@ WAYS = {
         ["--model", "headless"],
         r"Model 'headless' lacks 1 of the weights of LlamaForCausalLM \(first: lm_head\.weight\), .*; give a whole .*",
     ),
-    "a model whose file is cut off": (["--model", "cut"], r"Model 'cut' cannot be loaded: .*"),
+    "a model whose file is cut off": (
+        ["--model", "cut"],
+        r"Model 'cut' cannot be loaded \(.*\); save or download it again\.",
+    ),
     "a model without a tokenizer": (
         ["--model", "no-tokenizer"],
         r"Model 'no-tokenizer' has no tokenizer beside it; save that of the model .*",

@@ -126,7 +126,8 @@ def _adapter(folder: Path) -> nn.Module:
 
 def _cannot_load(what: str, name: str, folder: Path | None, error: Exception) -> HoldfastError:
     if folder is not None:
-        return HoldfastError(f"{what} {name!r} cannot be loaded: {_first_sentence(error)}")
+        said = _first_sentence(error).rstrip(".")
+        return HoldfastError(f"{what} {name!r} cannot be loaded ({said}); save or download it again.")
     return HoldfastError(
         f"{what} {name!r} is in no folder here and could not be had from the hub"
         f" ({_first_sentence(error).rstrip('.')}); check the name and the network, or give a folder."

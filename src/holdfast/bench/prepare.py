@@ -116,7 +116,7 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec) -> list[st
         if max(example.input_ids) >= rows:
             raise HoldfastError(
                 f"{example.origin}: token {max(example.input_ids)} is outside the {rows} that {spec.model} knows; the"
-                " tokenizer belongs to another model."
+                " tokenizer belongs to another model, so put the right one beside it."
             )
         length = max(example.lengths or (len(example.input_ids),))
         longest, where = (length, example.origin or spec.data) if length > longest else (longest, where)
