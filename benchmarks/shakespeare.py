@@ -128,14 +128,17 @@ def run_all(data: Path, out: Path, workers: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One finished run: nats per token gained on the task and lost on what is kept."""
+    """One finished run: nats per token gained on the task and lost on what is kept, with 95% intervals by document."""
 
     recipe: str
     lr: float
     seed: int
     gained: float
+    gained_low: float
+    gained_high: float
     lost: float
-    seconds: float
+    lost_low: float
+    lost_high: float
 
 
 def read_points(out: Path) -> list[Point]:
@@ -149,20 +152,32 @@ def read_points(out: Path) -> list[Point]:
                     continue
                 result = json.loads(path.read_text(encoding="utf-8"))
                 task, kept = result["suites"]
-                points.append(Point(name, lr, seed, -task["change"], kept["change"], result["seconds"]["training"]))
+                gains = [round(-task[key], 4) for key in ("change", "high", "low")]
+                losses = [round(kept[key], 4) for key in ("change", "low", "high")]
+                points.append(Point(name, lr, seed, *gains, *losses))
     return points
 
 
-def lost_at(points: list[Point], target: float) -> float | None:
-    """Returns the kept loss where the line through a recipe's doses (one seed) first reaches `target` nats gained."""
-    before = (0.0, 0.0)
-    for point in sorted(points, key=lambda p: p.lr):
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Kept loss at a target gain, and whether it was read between the untrained base and the smallest dose."""
+
+    lost: float
+    below_doses: bool
+
+    def __str__(self) -> str:
+        return f"{self.lost:+.3f}{'*' if self.below_doses else ''}"
+
+
+def lost_at(points: list[Point], target: float) -> Reading | None:
+    """Reads the kept loss where the line through a recipe's doses (one seed) first reaches `target` nats gained."""
+    gained = lost = 0.0
+    for i, point in enumerate(sorted(points, key=lambda p: p.lr)):
         if point.gained >= target:
-            span = point.gained - before[0]
-            share = (target - before[0]) / span if span else 1.0
-            return before[1] + share * (point.lost - before[1])
-        if point.gained > before[0]:
-            before = (point.gained, point.lost)
+            share = (target - gained) / (point.gained - gained)
+            return Reading(lost + share * (point.lost - lost), i == 0)
+        if point.gained > gained:
+            gained, lost = point.gained, point.lost
     return None
 
 
@@ -170,10 +185,7 @@ def report(out: Path, write: Path) -> None:
     """Writes the tables and the plot of all finished runs."""
     points = read_points(out)
     write.mkdir(parents=True, exist_ok=True)
-    rows = [
-        dataclasses.asdict(p) | {"gained": round(p.gained, 4), "lost": round(p.lost, 4), "seconds": round(p.seconds, 1)}
-        for p in points
-    ]
+    rows = [dataclasses.asdict(p) for p in points]
     (write / "shakespeare.json").write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
     lines = tables(points)
     (write / "shakespeare-tables.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -183,34 +195,29 @@ def report(out: Path, write: Path) -> None:
 
 def tables(points: list[Point]) -> list[str]:
     """Returns the tables as Markdown lines: every run, then each recipe at matched learning."""
-    lines = ["| recipe | learning rate | target NLL gained | kept NLL lost | seconds |", "|---|---|---|---|---|"]
+    lines = ["| recipe | learning rate | target NLL gained | kept NLL lost |", "|---|---|---|---|"]
     for name, (_, rates) in RECIPES.items():
         for lr in rates:
             own = [p for p in points if p.recipe == name and p.lr == lr]
             if own:
                 gained, lost = _spread([p.gained for p in own]), _spread([p.lost for p in own])
-                lines.append(f"| {name} | {lr:g} | {gained} | {lost} | {statistics.mean(p.seconds for p in own):.0f} |")
+                lines.append(f"| {name} | {lr:g} | {gained} | {lost} |")
     best = max((p.gained for p in points if p.recipe == "Train alone"), default=0.0)
-    for share in (0.8, 0.9, 0.95):
-        plain = [lost_at([p for p in points if p.recipe == "Train alone" and p.seed == s], share * best) for s in SEEDS]
-        lines += [
-            "",
-            f"Kept NLL lost where {share:.0%} of the best plain gain ({best:.3f} nats per token) is reached:",
-            "",
-        ]
-        lines += ["| recipe | seed 0 | seed 1 | mean | of plain's loss prevented |", "|---|---|---|---|---|"]
-        for name in RECIPES:
-            read = [lost_at([p for p in points if p.recipe == name and p.seed == s], share * best) for s in SEEDS]
-            if None in read:
-                lines.append(
-                    f"| {name} | " + " | ".join("not reached" if r is None else f"{r:+.3f}" for r in read) + " | | |"
-                )
-                continue
-            mean = statistics.mean(r for r in read if r is not None)
-            known = [r for r in plain if r is not None]
-            prevented = f"{1 - mean / statistics.mean(known):.0%}" if len(known) == len(plain) else ""
-            lines.append(f"| {name} | {read[0]:+.3f} | {read[1]:+.3f} | {mean:+.3f} | {prevented} |")
-    return lines
+    for share in (0.7, 0.8, 0.9, 0.95):
+        read = {
+            name: [lost_at([p for p in points if p.recipe == name and p.seed == s], share * best) for s in SEEDS]
+            for name in RECIPES
+        }
+        plain = [r.lost for r in read["Train alone"] if r is not None]
+        title = f"Kept NLL lost where {share:.0%} of the best plain gain ({best:.3f} nats per token) is reached:"
+        lines += ["", title, "", "| recipe | seed 0 | seed 1 | of plain's loss prevented |", "|---|---|---|---|"]
+        for name, readings in read.items():
+            cells = " | ".join("not reached" if r is None else str(r) for r in readings)
+            known = [r.lost for r in readings if r is not None]
+            whole = len(known) == len(plain) == len(SEEDS)
+            prevented = f"{1 - statistics.mean(known) / statistics.mean(plain):.0%}" if whole else ""
+            lines.append(f"| {name} | {cells} | {prevented} |")
+    return [*lines, "", "\\* read between the untrained base and the smallest dose, where no run was made."]
 
 
 def _spread(values: list[float]) -> str:
@@ -220,7 +227,7 @@ def _spread(values: list[float]) -> str:
 
 
 def plot(points: list[Point], path: Path) -> None:
-    """Draws gained (up) against lost (to the right), one line a recipe through its doses, means over seeds."""
+    """Draws gained (up) against lost (right to left), one line a recipe through its doses, means over seeds."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -237,7 +244,11 @@ def plot(points: list[Point], path: Path) -> None:
         axes.plot(*zip(*means, strict=True), marker="o", label=name)
     axes.set_xlabel("lost: NLL of kept stories after minus before (nats per token)")
     axes.set_ylabel("gained: NLL of Shakespeare before minus after (nats per token)")
-    axes.set_xscale("symlog", linthresh=0.1)
+    axes.set_xscale("log")
+    ticks = (0.1, 0.2, 0.5, 1.0, 2.0)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.invert_xaxis()
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.tight_layout()
