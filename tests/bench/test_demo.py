@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -47,7 +48,7 @@ def test_both_runs_share_base_data_and_seed(runs, tmp_path):
     assert (plain.data, plain.test, plain.keep, plain.seed) == (held.data, held.test, held.keep, 3)
     assert not plain.memory
     assert held.memory
-    rows = [json.loads(line) for line in open(plain.data, encoding="utf-8")]
+    rows = [json.loads(line) for line in Path(plain.data).read_text(encoding="utf-8").splitlines()]
     assert len(rows) > 100
 
 

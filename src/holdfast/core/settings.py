@@ -68,6 +68,11 @@ def check_settings(method: Any) -> None:
         inside = number and (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
         if not inside:
             kind = "a whole number" if about.integer else "a number"
-            low = "-inf" if about.low is None else f"{about.low:g}"
-            high = "inf" if about.high is None else f"{about.high:g}"
-            raise HoldfastError(f"{where}: give {kind} from {low} to {high} ({about.unit}).")
+            unit = "" if about.unit == "1" else f" ({about.unit})"
+            raise HoldfastError(f"{where}: give {kind} {_range(about)}{unit}.")
+
+
+def _range(about: Setting) -> str:
+    if about.low is not None and about.high is not None:
+        return f"from {about.low:g} to {about.high:g}"
+    return f"of at least {about.low:g}" if about.high is None else f"of at most {about.high:g}"

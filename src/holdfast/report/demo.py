@@ -53,4 +53,4 @@ def _cell(run: RunResult, suite: int) -> str:
 
 def _mean(run: RunResult, role: str) -> float:
     """Mean change over the suites of a role, each suite counting the same."""
-    return statistics.mean(row["change"] for row in run.result["suites"] if row["role"] == role)
+    return float(statistics.mean(row["change"] for row in run.result["suites"] if row["role"] == role))
