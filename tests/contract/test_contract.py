@@ -165,8 +165,8 @@ def bad_values(about):
         return [("nonsense", "choose one of " + ", ".join(map(repr, about.choices)))]
     if about.low is None and about.high is None:
         return [(3, "give text")]
-    low, high = f"{about.low:g}", "inf" if about.high is None else f"{about.high:g}"
-    message = f"from {low} to {high} ({about.unit})"
+    ends = f"of at least {about.low:g}" if about.high is None else f"from {about.low:g} to {about.high:g}"
+    message = ends + ("" if about.unit == "1" else f" ({about.unit})")
     bad = ["much", True, float("nan"), float("inf"), about.low - 1] + (
         [about.high + 1] if about.high is not None else []
     )
