@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import torch
@@ -96,8 +97,8 @@ def tokenizer():
 
 def unpacked(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The documents of a padding-free batch as padded rows."""
-    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist() + [batch["position_ids"].shape[1]]
-    cuts = list(zip(starts, starts[1:], strict=False))
+    starts = [*(batch["position_ids"][0] == 0).nonzero().flatten().tolist(), batch["position_ids"].shape[1]]
+    cuts = list(itertools.pairwise(starts))
     made = collate([{k: batch[k][0, a:b].tolist() for k in ("input_ids", "labels")} for a, b in cuts])
     if "source" in batch:
         made["source"] = collate(

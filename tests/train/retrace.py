@@ -83,5 +83,5 @@ def both(folder, recipe, *, backbone="llama", count=24, micro=8, accumulate=1, m
     attach(trainer, recipe)
     steps = batches_of(trainer)
     trainer.train()
-    expected, state, record = reference(copy.deepcopy(start), recipe, steps)
+    expected, _state, record = reference(copy.deepcopy(start), recipe, steps)
     return trainer, trainer.model, expected, record

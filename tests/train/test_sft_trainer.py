@@ -87,7 +87,7 @@ def test_rehearsal_in_an_sft_trainer_retraces_the_loop_with_the_source_of_each_t
     logged = [row["memory_share"] for row in trainer.state.log_history if "memory_share" in row]
     assert logged == pytest.approx([share for share in shares if share], rel=1e-6)
     assert any(shares)
-    expected, _, record = reference(copy.deepcopy(start), "MaskTheTarget() + Finch()", steps)
+    expected, _, _record = reference(copy.deepcopy(start), "MaskTheTarget() + Finch()", steps)
     assert furthest(trainer.model, expected) < 1e-12
 
 

@@ -23,7 +23,7 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         model: Unwrapped; a PEFT model, a model with adapters injected, or a plain one.
         form: "auto" or "copy" (see `Train`); "cache" is filled from an "auto" teacher by the caller.
         reference: "base" for the model without its adapter, "start" for the model as it is now. The two are one for an
-            adapter whose initialisation moved base weights (PiSSA, OLoRA ...): what it had before is not there any more,
+            adapter whose initialisation moved base weights (PiSSA, OLoRA): what it had before is not there any more,
             so that with one that was trained before and loaded, the base is where this training starts.
 
     Raises:
