@@ -60,5 +60,5 @@ def test_the_table_and_its_reading_say_gained_and_lost(runs, tmp_path):
         "new people (learned)" in line and "1.000 (-2.000)" in line and "1.500 (-1.500)" in line for line in lines
     )
     assert any("facts (to keep)" in line and "0.600 (+0.500)" in line for line in lines)
-    assert any("plain" in line and "gained 2.00" in line and "lost +0.40" in line for line in lines)
+    assert any("plain" in line and "gained 2.00" in line and "lost 0.40" in line for line in lines)
     assert any("held" in line and "gained 1.50" in line for line in lines)

@@ -27,15 +27,16 @@ def show(done: DemoResult, console: Console | None = None) -> None:
         table.add_row(label, f"{suite['before']:.3f}", *(_cell(done.runs[name], i) for name in names))
     console.print()
     for name in names:
-        console.print(f"[bold]{name:6}[/bold] {done.runs[name].spec.recipe}", highlight=False)
+        console.print(f"[bold]{name:6}[/bold] {done.runs[name].spec.recipe}", highlight=False, soft_wrap=True)
     console.print(table)
     learned = {name: -_mean(done.runs[name], "learned") for name in names}
     lost = {name: _mean(done.runs[name], "retained") for name in names}
     for name in names:
         console.print(
-            f"{name:6} gained {learned[name]:.2f} nats per token on the new people, and lost {lost[name]:+.2f} on what"
-            " the model knew.",
+            f"{name:6} gained {learned[name]:.2f} nats per token on the new people and lost {lost[name]:.2f} on what the"
+            " model knew.",
             highlight=False,
+            soft_wrap=True,
         )
     example = done.runs[names[-1]].folder
     console.print(
