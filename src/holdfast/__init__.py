@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from holdfast.methods.selection.lora import LoRA
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
+    from holdfast.train.guard import Budget
 
 __version__ = "0.1.0"
 
 __all__ = [
     "attach",
+    "Budget",
     "fine_tune",
     "parse",
     "Method",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOME = {
     "attach": "holdfast.train.attach",
+    "Budget": "holdfast.train.guard",
     "fine_tune": "holdfast.bench.calls",
     "parse": "holdfast.recipe",
     "Method": "holdfast.core.method",

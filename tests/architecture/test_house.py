@@ -22,7 +22,7 @@ train --raw --loss-on --over-long --packing --held-out --precision --resume --tr
 """
 
 PUBLIC_NAMES = """
-attach fine_tune parse Method RunSpec HoldfastError
+attach Budget fine_tune parse Method RunSpec HoldfastError
 Train Cosine Warmup Finch MaskTheTarget BaseKL LoRA Rehearsal
 """
 

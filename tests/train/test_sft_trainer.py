@@ -41,10 +41,12 @@ def sft(folder, model, *, packing=False, micro=4, accumulate=2, data=None, **cha
 
 
 @pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize(("micro", "accumulate"), [(8, 1), (2, 4), (1, 8)])
 @pytest.mark.parametrize("recipe", ["MaskTheTarget() + Finch()", "LoRA(rank=2) + BaseKL() + Cosine()"])
-def test_sft_trainer_ends_where_the_loop_ends(tmp_path, packing, recipe):
+def test_sft_trainer_ends_where_the_loop_ends(tmp_path, packing, recipe, micro, accumulate):
     start = tiny.tiny()
-    trainer = attach(sft(tmp_path, copy.deepcopy(start), packing=packing), recipe)
+    own = sft(tmp_path, copy.deepcopy(start), packing=packing, micro=micro, accumulate=accumulate)
+    trainer = attach(own, recipe)
     steps = batches_of(trainer)
     if packing:
         assert "attention_mask" not in steps[0][0]

@@ -6,12 +6,17 @@ import copy
 
 import pytest
 import torch
+import transformers
 
+from holdfast.bench.run import _Collate, _rows
+from holdfast.core.mix import Example
+from holdfast.data.batches import pack
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.finch import Finch
+from holdfast.train.attach import attach
 from tests import tiny
 from tests.acting import Acting
-from tests.train.retrace import both, furthest
+from tests.train.retrace import arguments, batches_of, both, furthest, reference
 
 SPLITS = [(8, 1), (2, 4), (1, 8)]
 
@@ -45,6 +50,22 @@ def test_every_backbone_retraces_the_loop(tmp_path, backbone):
     model = tiny.tiny(backbone, **({"output_router_logits": False} if backbone == "mixtral" else {}))
     _, trained, expected, _ = both(tmp_path, MaskTheTarget() + Finch(), micro=4, accumulate=2, model=model, count=16)
     assert furthest(trained, expected) < 1e-11
+
+
+@pytest.mark.parametrize(("micro", "accumulate"), [(4, 1), (1, 4)])
+def test_packed_rows_in_a_plain_trainer_retrace_the_loop(tmp_path, micro, accumulate):
+    examples = pack([Example(row["input_ids"], row["labels"]) for row in tiny.rows(24)], 24)
+    start = tiny.tiny()
+    args = arguments(tmp_path, micro, accumulate, remove_unused_columns=False)
+    trainer = transformers.Trainer(
+        model=copy.deepcopy(start), args=args, train_dataset=_rows(examples), data_collator=_Collate(0)
+    )
+    attach(trainer, "MaskTheTarget() + Finch()")
+    steps = [[tiny.unpacked(batch) for batch in step] for step in batches_of(trainer)]
+    trainer.train()
+    expected, _, record = reference(copy.deepcopy(start), "MaskTheTarget() + Finch()", steps)
+    assert len(record) == 2
+    assert furthest(trainer.model, expected) < 1e-12
 
 
 def test_training_moved_the_weights_at_all(tmp_path):

@@ -33,8 +33,8 @@ def show(done: DemoResult, console: Console | None = None) -> None:
     lost = {name: _mean(done.runs[name], "retained") for name in names}
     for name in names:
         console.print(
-            f"{name:6} gained {learned[name]:.2f} nats per token on the new people and lost {lost[name]:.2f} on what the"
-            " model knew.",
+            f"{name:6} gained {learned[name]:.2f} nats per token on the new people"
+            f" and lost {lost[name]:.2f} on what the model knew.",
             highlight=False,
             soft_wrap=True,
         )

@@ -166,9 +166,10 @@ class Attached(Trainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> Any:
         """Fetches the micro-batches of a step and counts its units before the first forward."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        labels = [batch["labels"] for batch in batches]
-        sources = [batch.get(SOURCE) for batch in batches]
-        self.holdfast.begin_step(self.state.global_step, self.state.max_steps, labels, sources)
+        session = self.holdfast
+        session.begin_step(self.state.global_step, self.state.max_steps)
+        if session.owns_forward or self.holdfast_mix is not None:
+            session.count_units([(batch["labels"], batch.get(SOURCE)) for batch in batches])
         return batches, items
 
     def compute_loss(

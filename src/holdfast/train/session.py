@@ -81,26 +81,27 @@ class Session:
         self._observed = 0.0
         self._before: dict[str, Tensor] = {}
 
-    def begin_step(self, index: int, total: int, labels: Sequence[Tensor], sources: Sequence[Tensor | None]) -> None:
-        """Starts an optimizer step.
-
-        Args:
-            index: Steps done before.
-            total: Steps of the run.
-            labels: `[B, T]` labels of every micro-batch of this process.
-            sources: Their sources; absent where all are new.
-        """
+    def begin_step(self, index: int, total: int) -> None:
+        """Starts the optimizer step that comes after `index` others, of `total`."""
         self._index, self._total = index, total
         self._sums, self._observed = {}, 0.0
         self.means = {}
-        counts = torch.zeros(2, dtype=torch.float64, device=labels[0].device if labels else "cpu")
-        for own, source in zip(labels, sources, strict=True):
-            scored = own[:, 1:] != -100
-            counts[0] += scored.sum()
-            counts[1] += scored.sum() if source is None else (scored & (source[:, 1:] == NEW)).sum()
-        counts = self.reduce(counts)
-        self._units = max(float(counts[0]), 1.0)
-        self.new_share = float(counts[1]) / self._units
+
+    def count_units(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
+        """Counts the step's units over all processes, before its first forward.
+
+        Args:
+            micro_batches: For each of this process its labels and sources, `[B, T]`; no sources where all are new.
+        """
+        device = micro_batches[0][0].device if micro_batches else "cpu"
+        counts = torch.zeros(2, dtype=torch.float64, device=device)
+        for labels_BT, source_BT in micro_batches:
+            scored_BT = labels_BT[:, 1:] != -100
+            new_BT = scored_BT if source_BT is None else scored_BT & (source_BT[:, 1:] == NEW)
+            counts += torch.stack([scored_BT.sum(), new_BT.sum()])
+        units, new = self.reduce(counts).tolist()
+        self._units = max(units, 1.0)
+        self.new_share = new / self._units
 
     def loss(
         self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None
