@@ -41,7 +41,11 @@ def read_config(path: str) -> dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            values = yaml.load(file, Loader=_Loader)
+            loader = _Loader(file)
+            try:
+                values = loader.get_single_data()
+            finally:
+                loader.dispose()
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

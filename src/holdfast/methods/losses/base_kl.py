@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from holdfast.core.method import Method, State
+from holdfast.core.positions import per_position
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
-from holdfast.methods.losses.align import per_position
 
 
 def base_kl_units(logits_NV: Tensor, base_logits_NV: Tensor, direction: str = "forward") -> Tensor:

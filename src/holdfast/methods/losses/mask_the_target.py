@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
+from holdfast.core.positions import per_position
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
-from holdfast.methods.losses.align import per_position
 
 
 def non_target_kl(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, certain: float = 1e-4) -> Tensor:
