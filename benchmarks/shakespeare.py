@@ -34,6 +34,7 @@ RECIPES: dict[str, tuple[str, tuple[float, ...]]] = {
     "LoRA + MaskTheTarget": ("LoRA(rank=8) + MaskTheTarget()", ADAPTER),
     "Rehearsal 5%, same kind": ("Rehearsal('stories', ratio=0.05)", FULL),
     "Rehearsal 5%, another kind": ("Rehearsal('wikitext', ratio=0.05)", FULL),
+    "MaskTheTarget + Rehearsal 5%, same kind": ("MaskTheTarget() + Rehearsal('stories', ratio=0.05)", FULL),
 }
 EXAMPLES, HELD_OUT, KEPT, MEMORY = 800, 100, 50, 300
 

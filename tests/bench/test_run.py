@@ -19,6 +19,7 @@ from holdfast.bench.prepare import prepare
 from holdfast.bench.records import RunSpec, read_jsonl, read_scores
 from holdfast.bench.run import train
 from holdfast.cli.main import main
+from holdfast.core.errors import HoldfastError
 from holdfast.data.batches import collate
 from holdfast.probes.likelihood import document_nll
 from holdfast.train.attach import attach
@@ -219,6 +220,22 @@ def test_rows_that_are_learned_are_said_and_left_out_of_the_test(asked, room, tm
     assert done.result["suites"][0]["documents"] == 6
     assert "2 rows are also among those to learn and left out of" in (said := capsys.readouterr().out)
     assert "(first: mixed.jsonl:1 = facts.jsonl:3)" in said
+
+
+def test_kept_rows_that_are_rehearsed_are_said_and_left_out(asked, room, tmp_path, capsys):
+    rehearsed = (room / "old.jsonl").read_text().splitlines()
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("\n".join([*rehearsed[:2], *(room / "test.jsonl").read_text().splitlines()]))
+    recipe = "Train(lr=0.01, epochs=1) + Rehearsal('old', ratio=0.3)"
+    spec = dataclasses.replace(
+        asked(recipe=recipe, memory=["old=old.jsonl"], test="facts.jsonl"), test=None, keep=(str(kept),)
+    )
+    done = train(spec, Console(width=300))
+    assert done.result["suites"][1]["documents"] == 6
+    assert "2 rows are also among those to learn and left out of kept" in capsys.readouterr().out
+    alone = dataclasses.replace(spec, keep=(str(room / "old.jsonl"),), name="again")
+    with pytest.raises(HoldfastError, match="old: every row is also among those to learn"):
+        train(alone, Console(width=300))
 
 
 def test_a_step_of_memories_alone_is_no_broken_loss(asked):

@@ -257,3 +257,64 @@ class TestEditWeights:
         resumed = attach(plain(tmp_path, **every), Halfway())
         resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
         assert furthest(whole.model, resumed.model) == 0.0
+
+
+class OwnLoss(transformers.Trainer):
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        return 1000 * super().compute_loss(model, inputs, *args, **kwargs)
+
+
+def test_a_trainer_that_computes_its_own_loss_keeps_it_or_is_refused(tmp_path):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=OwnLoss)
+    with pytest.raises(HoldfastError, match=r"owns the loss, and OwnLoss computes one of its own"):
+        attach(trainer, UNITS)
+    attach(trainer, "Cosine()").train()
+    assert trainer.state.log_history[0]["loss"] > 1000
+
+
+def test_a_loss_put_on_the_instance_is_not_lost_either(tmp_path):
+    trainer = plain(tmp_path)
+    trainer.compute_loss = lambda *args, **kwargs: None
+    with pytest.raises(HoldfastError, match="computes one of its own"):
+        attach(trainer, UNITS)
+
+
+@pytest.mark.parametrize("given", ["optimizers", "optimizer_cls_and_kwargs"])
+@pytest.mark.parametrize("recipe", ["Train(lr=0.5)", "Train(weight_decay=0.1)"])
+def test_a_rate_that_the_trainers_own_optimizer_would_not_take_is_refused(tmp_path, given, recipe):
+    if given == "optimizers":
+        trainer = built(tmp_path, optimizers=lambda model: (sgd(model), None))
+    else:
+        trainer = built(tmp_path, optimizer_cls_and_kwargs=(torch.optim.SGD, {"lr": 1e-5}))
+    with pytest.raises(HoldfastError, match="sets the optimizer, and this trainer was given its own"):
+        attach(trainer, recipe)
+    attach(trainer, "Train(epochs=2)")
+
+
+def test_epochs_beside_max_steps_are_refused(tmp_path):
+    with pytest.raises(HoldfastError, match="max_steps=3 ends the run first"):
+        attach(plain(tmp_path, max_steps=3), "Train(epochs=2)")
+
+
+def test_a_memory_with_prompts_needs_labels_in_the_dataset(tmp_path):
+    unlabelled = [{"input_ids": row["input_ids"]} for row in tiny.rows(8)]
+    with pytest.raises(HoldfastError, match="the train dataset has no 'labels' column"):
+        attach(plain(tmp_path, data=unlabelled), "Rehearsal('old')", memories=OLD)
+
+
+def test_an_injected_adapter_is_not_overwritten(tmp_path):
+    model = tiny.tiny(dtype=torch.float32)
+    model.add_adapter(peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    with pytest.raises(HoldfastError, match="already carries an adapter"):
+        attach(plain(tmp_path, model=model), "LoRA(rank=2)")
+
+
+def test_a_model_without_a_head_is_refused_and_left_as_it_was(tmp_path):
+    model = transformers.AutoModel.from_config(tiny.tiny().config)
+    trainer = built(tmp_path, model=model)
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    with pytest.raises(HoldfastError, match="has no output embeddings"):
+        attach(trainer, "LoRA(rank=2) + MaskTheTarget()")
+    assert type(trainer) is transformers.Trainer
+    assert trainer.model is model
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == names

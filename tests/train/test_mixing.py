@@ -77,3 +77,21 @@ def test_two_memories_keep_their_own_shares(tmp_path):
     tokens = [sum(lengths[ids] for source, ids in spy.rows if source == s) for s in (0, 1, 2)]
     assert tokens[1] / sum(tokens) == pytest.approx(0.2, abs=0.03)
     assert tokens[2] / sum(tokens) == pytest.approx(0.1, abs=0.03)
+
+
+def test_memory_rows_longer_than_every_new_row_stay_whole(tmp_path):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(20, longest=6), micro=2)
+    trainer.processing_class = tiny.tokenizer()
+    rows = [{"text": " ".join(f"t{3 + (i + j) % 50}" for j in range(20))} for i in range(6)]
+    attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": rows})
+    assert all(len(e.input_ids) > 20 for e in trainer.holdfast_mix.examples if e.source)
+
+
+def test_what_is_logged_is_the_mean_over_the_steps_since_the_last_line(tmp_path):
+    every, _ = visited(tmp_path / "a", logging_steps=1)
+    third, _ = visited(tmp_path / "b", logging_steps=3)
+    one = [row for row in every.state.log_history if "task_loss" in row]
+    three = [row for row in third.state.log_history if "task_loss" in row]
+    assert three[0]["task_loss"] == pytest.approx(sum(row["task_loss"] for row in one[:3]) / 3, rel=1e-6)
+    shares = [row.get("memory_share", 0.0) for row in one[:3]]
+    assert three[0]["memory_share"] == pytest.approx(sum(shares) / 3, rel=1e-6)

@@ -100,7 +100,7 @@ def test_another_starting_model_is_refused(tmp_path):
     run(tmp_path, "Finch()", stop=2)
     model = tiny.tiny("gpt2", seed=1, dtype=torch.float32)
     trainer = attach(trainer_for(model, tmp_path, tiny.rows(20), num_train_epochs=3), "Finch()")
-    with pytest.raises(HoldfastError, match="another starting model"):
+    with pytest.raises(HoldfastError, match="another starting model; build it"):
         trainer.train(resume_from_checkpoint=True)
 
 

@@ -40,8 +40,13 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(spec: RunSpec, tokenizer: Any) -> Prepared:
+def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Prepared:
     """Reads, splits, checks and tokenises the files of a run.
+
+    Args:
+        spec: The run.
+        tokenizer: The model's.
+        rehearsed: Sources of the memories that are trained on: what is measured is kept apart from them too.
 
     Raises:
         HoldfastError: A file that is missing or malformed, nothing to learn, or nothing to measure.
@@ -58,8 +63,9 @@ def prepare(spec: RunSpec, tokenizer: Any) -> Prepared:
     else:
         test = []
     kept = {name: read(source) for name, source in _named(spec.keep).items()}
-    test = _without_train(test, train, spec.test or "the held-out rows", notes)
-    kept = {name: _without_train(rows, train, name, notes) for name, rows in kept.items()}
+    learned = [*train, *(row for source in rehearsed for row in read(source))]
+    test = _without_train(test, learned, spec.test or "the held-out rows", notes)
+    kept = {name: _without_train(rows, learned, name, notes) for name, rows in kept.items()}
     examples = _examples(train, spec, tokenizer, spec.data, notes)
     tested = spec.test or f"the rows held out of {spec.data}"
     suites = [Suite("task", "learned", tuple(_examples(test, spec, tokenizer, tested, notes)))] if test else []

@@ -99,8 +99,11 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
 def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[str, Any]:
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder / "checkpoints")
-    data = prepare(spec, tokenizer)
-    memories, unused = _memories(recipe, spec, tokenizer)
+    paths, unused = _memories(recipe, spec)
+    data = prepare(spec, tokenizer, tuple(paths.values()))
+    memories = {
+        name: load_memory(path, tokenizer, max_length=spec.max_length, raw=spec.raw) for name, path in paths.items()
+    }
     model: Any = load_model(spec.model)
     suites = [example for suite in data.suites for example in suite.examples]
     notes = [*data.notes, *unused]
@@ -250,21 +253,18 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _memories(recipe: Chain, spec: RunSpec, tokenizer: Any) -> tuple[dict[str, list[Example]], list[str]]:
-    """Loads the memories that the recipe asks for: by the names that the run gives, else as paths.
+def _memories(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
+    """Finds the memories that the recipe asks for: by the names that the run gives, else as paths.
 
     Returns:
-        The memories, and a sentence about each that is given and not asked for.
+        Where each memory is, and a sentence about each that is given and not asked for.
     """
     paths = spec.memories()
     asked = {name for part in recipe.parts() if isinstance(part, Rehearsal) and not part.off for name in part.sources}
     for name in sorted(asked - set(paths)):
         if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
             raise HoldfastError(f"Recipe {spec.recipe!r}: there is no file and no --memory called {name!r}.{hint}")
-    found = {
-        name: load_memory(paths.get(name, name), tokenizer, max_length=spec.max_length, raw=spec.raw)
-        for name in sorted(asked)
-    }
+    found = {name: paths.get(name, name) for name in sorted(asked)}
     unused = sorted(set(paths) - asked)
     return found, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
 

@@ -6,6 +6,7 @@ recipe that needs no units its loss is untouched. Evaluation always passes throu
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW, Mix
 from holdfast.core.params import snapshot, trainable
-from holdfast.core.teacher import StateCache, Teacher
+from holdfast.core.teacher import Teacher, tuner_layers
 from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
@@ -43,6 +44,9 @@ def attach(
 ) -> T:
     """Puts a recipe, a budget or both on a built trainer, before `.train()`, and returns the same trainer.
 
+    The base that methods compare with, and that the budget counts from, is the model as it is now, in every later call
+    of `.train()`.
+
     Args:
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), on a causal language model, not yet trained.
         recipe: A method, a sum of methods, or its text; absent, training is as it was.
@@ -58,6 +62,7 @@ def attach(
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
     own, arguments = dict(vars(trainer)), dict(vars(trainer.args))
+    trained = [(p, p.requires_grad) for p in trainer.model.parameters()]  # type: ignore[union-attr]
     try:
         refuse(trainer, parts)
         guard = None if budget is None else Guard(trainer, budget)
@@ -70,14 +75,29 @@ def attach(
         if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
             model.enable_input_require_grads()
         teacher, cache = base_of(trainer, active, settings, mix)
-    except BaseException:  # what is refused leaves the trainer as it was
+        session = Session(
+            model,
+            active,
+            reduce=functools.partial(trainer.accelerator.reduce, reduction="sum"),
+            teacher=teacher,
+            cache=cache,
+            mixes=mix is not None,
+            metrics=_is_trl(trainer),
+        )
+    except BaseException:  # what is refused leaves trainer and model as they were
+        shaped: Any = trainer.model
+        if shaped is not own["model"]:
+            getattr(shaped, "unload", dict)()  # a PEFT model; nothing else wraps in place
+        for p, was in trained:
+            p.requires_grad = was
         vars(trainer).update(own)
         vars(trainer.args).update(arguments)
         raise
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, active, teacher, cache, mix)
+    trainer._begin_holdfast(parts, session, teacher, mix)
     if guard is not None:
+        guard.check_apart(mix)
         trainer.add_callback(guard)
     return trainer
 
@@ -93,29 +113,16 @@ class Attached(Trainer):
     _total_train_tokens: int
     router_aux_loss_coef: float
 
-    def _begin_holdfast(
-        self, recipe: Chain, active: Chain, teacher: Teacher | None, cache: StateCache | None, mix: Mix | None
-    ) -> None:
+    def _begin_holdfast(self, recipe: Chain, session: Session, teacher: Teacher | None, mix: Mix | None) -> None:
         self.holdfast_recipe = recipe
         self.holdfast_mix = mix
         self.holdfast_teacher = teacher
-        self.holdfast = Session(
-            self.model,
-            active,
-            reduce=lambda tensor: self.accelerator.reduce(tensor, "sum"),
-            teacher=teacher,
-            cache=cache,
-            mixes=mix is not None,
-            metrics=_is_trl(self),
-        )
+        self.holdfast = session
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True
-        self._holdfast_facts = {
-            "recipe": repr(recipe),
-            "starting model": checkpoint.fingerprint(trainable(self.model)),
-        }
+        self._holdfast_facts = {"recipe": repr(recipe), "starting model": _start_of(self.model, teacher)}
         self._holdfast_resume: Path | None = None
-        self._holdfast_start = snapshot(trainable(self.model)) if active.uses("edit_weights") else {}
+        self._holdfast_start = snapshot(trainable(self.model)) if session.recipe.uses("edit_weights") else {}
         self.add_callback(_Hooks(self))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -297,6 +304,14 @@ def _split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float]
             by_factor.setdefault(factors.get(id(p), 1.0), []).append(p)
         groups += [{**group, "params": params, "lr": group["lr"] * f} for f, params in by_factor.items()]
     optimizer.param_groups[:] = groups
+
+
+def _start_of(model: Any, teacher: Teacher | None) -> str:
+    """Fingerprint of the weights that a resumed run must start from: all, but an adapter's that resuming reads back."""
+    named = dict(model.named_parameters())
+    if tuner_layers(model):
+        named = {name: p for name, p in named.items() if not p.requires_grad}
+    return checkpoint.fingerprint({**named, **(teacher.values if teacher is not None else {})})
 
 
 def _is_trl(trainer: Trainer) -> bool:

@@ -99,9 +99,12 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, Any]) -> tuple[Stat
         ) from None
     for name, now in facts.items():
         if about.get(name) != now:
-            raise HoldfastError(
-                f"{checkpoint} was made with another {name} ({about.get(name)}) than this run's ({now})."
-            )
+            if name == "starting model":
+                raise HoldfastError(
+                    f"{checkpoint} was made from another starting model; build it from the same weights."
+                )
+            made = about.get(name)
+            raise HoldfastError(f"{checkpoint} was made with another {name} ({made}) than this run's ({now}).")
     start_file = output / "holdfast" / "state.safetensors"
     if not start_file.exists() or _hash(start_file) != about["start"]:
         raise HoldfastError(f"{start_file} is not the one that {checkpoint} was made with; restore it or start afresh.")

@@ -112,14 +112,8 @@ class Forward:
         self.cache = cache
         self.metrics = metrics
         self.chunk = chunk
-        getter: Any = getattr(model, "get_output_embeddings", None)
-        head = getter() if getter is not None else None
-        if head is None:
-            raise HoldfastError(
-                f"{type(model).__name__} has no output embeddings: token terms work on causal language models."
-            )
-        self.head: nn.Module = head
-        self.plain_head = _is_plain(model, head)
+        self.head = head_of(model)
+        self.plain_head = _is_plain(model, self.head)
         self.needs_base = any(need.startswith("base_") for need in recipe.all_needs)
         if not self.plain_head and any("hidden" in need for need in recipe.all_needs):
             raise HoldfastError(
@@ -243,6 +237,17 @@ class Forward:
         if self.metrics:
             stats["entropy"] += tok.entropy_N.sum()
             stats["top1"] += (tok.logits_NV.argmax(-1) == tok.labels_N).sum()
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """Returns the head of a causal language model; raises `HoldfastError` for a model without one."""
+    getter: Any = getattr(model, "get_output_embeddings", None)
+    head: nn.Module | None = getter() if getter is not None else None
+    if head is None:
+        raise HoldfastError(
+            f"{type(model).__name__} has no output embeddings: token terms work on causal language models."
+        )
+    return head
 
 
 def _wide(logits: Tensor) -> Tensor:

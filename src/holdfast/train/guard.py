@@ -13,9 +13,10 @@ from accelerate.utils import broadcast
 from transformers import TrainerCallback
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example
+from holdfast.core.mix import Example, Mix
 from holdfast.data.memory import load_memory
 from holdfast.probes.likelihood import document_nll
+from holdfast.train.mixing import row_limit
 
 logger = logging.getLogger("holdfast")
 
@@ -55,12 +56,24 @@ class Guard(TrainerCallback):
         self.trainer = trainer
         self.budget = budget
         self.examples = _examples(trainer, budget)
+        self.start: float | None = None
+
+    def check_apart(self, mix: Mix | None) -> None:
+        """Says how many of the kept texts are also rehearsed: they show memory, not what is kept."""
+        rehearsed = {tuple(example.input_ids) for example in (mix.examples if mix is not None else ())}
+        both = sum(tuple(example.input_ids) in rehearsed for example in self.examples)
+        if both:
+            logger.warning(
+                "%d of %d kept texts are trained on as well: the budget will look better kept than it is.",
+                both,
+                len(self.examples),
+            )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measures the start, unless a checkpoint has it."""
         own = self.trainer.holdfast.state.setdefault("guard", {})
         if "before" not in own:
-            before = self._nll()
+            before = self.start = self._nll() if self.start is None else self.start
             if not math.isfinite(before):
                 raise HoldfastError(
                     "Budget(keep=...): the model's likelihood of the kept texts is no number at the start."
@@ -109,4 +122,4 @@ def _examples(trainer: Any, budget: Budget) -> list[Example]:
         return list(keep)
     if trainer.processing_class is None:
         raise HoldfastError("Budget(keep=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
-    return load_memory(keep, trainer.processing_class, max_length=getattr(trainer.args, "max_length", None) or 512)
+    return load_memory(keep, trainer.processing_class, max_length=row_limit(trainer))

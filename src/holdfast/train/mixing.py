@@ -18,6 +18,15 @@ SOURCE = "holdfast_source"
 Row = dict[str, Any]
 
 
+def row_limit(trainer: Any) -> int:
+    """Returns the most tokens of a row that is prepared for this trainer: its `max_length`, else what the model reads.
+
+    At most 1,024 where the trainer sets nothing.
+    """
+    config = trainer.model.config.get_text_config()
+    return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
+
+
 def examples_of(dataset: Any) -> list[Example]:
     """Returns the rows of a trainer's tokenised dataset as examples.
 

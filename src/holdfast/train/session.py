@@ -25,6 +25,18 @@ Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes."""
 
 
+def owns_forward(recipe: Chain, mixes: bool) -> bool:
+    """Returns whether a recipe needs the units themselves, so that the trainer's own loss must give way.
+
+    Args:
+        recipe: The active methods.
+        mixes: Whether there are memories among the examples.
+    """
+    token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
+    own_means = recipe.all_needs - {"nll_N"} or (recipe.all_needs and mixes)
+    return bool(token_terms or own_means)
+
+
 class Session:
     """A recipe's forward, state and step statistics.
 
@@ -62,9 +74,7 @@ class Session:
         self.model = model
         self.recipe = recipe
         self.reduce = reduce
-        token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
-        own_means = recipe.all_needs - {"nll_N"} or (recipe.all_needs and mixes)
-        self.owns_forward = bool(token_terms or own_means)
+        self.owns_forward = owns_forward(recipe, mixes)
         self.scales_lr = recipe.uses("scale_lr")
         self.forward = (
             Forward(model, recipe, teacher=teacher, cache=cache, metrics=metrics) if self.owns_forward else None
@@ -75,6 +85,7 @@ class Session:
         self.notes: dict[str, float] = {}
         self.lr_factor = 1.0
         self.new_share = 1.0
+        self._unlogged: list[tuple[float, float]] = []
         self._index = self._total = 0
         self._units = 1.0
         self._sums: dict[str, Tensor] = {}
@@ -131,6 +142,7 @@ class Session:
         elif self.recipe.all_needs:
             device = next(self.model.parameters()).device
             self.means = {"nll_N": float(self.reduce(torch.tensor(self._observed, device=device))) / processes}
+        self._unlogged.append((self.means.get("nll_N", math.nan), 1.0 - self.new_share))
         step = self.step()
         self.lr_factor = self.recipe.scale_lr(self.state, step)
         penalty = self.recipe.penalty(self.state, step)
@@ -161,14 +173,21 @@ class Session:
             self.recipe.after_step(self.state, self.step())
 
     def logs(self) -> dict[str, float]:
-        """Returns what is worth logging of the last step, and what others noted for the log since the last time."""
+        """Returns what is worth logging, and forgets it.
+
+        Means over the steps since the last time, as the trainer's own loss is; the learning-rate factor of the last
+        step, as the trainer's learning rate is; and what others noted.
+        """
         found, self.notes = self.notes, {}
-        if "nll_N" in self.means and self.new_share > 0.0:  # a step of memories alone says nothing of the task
-            found["task_loss"] = self.means["nll_N"]
+        losses = [loss for loss, _ in self._unlogged if math.isfinite(loss)]
+        shares = [share for _, share in self._unlogged]
+        self._unlogged = []
+        if losses:
+            found["task_loss"] = sum(losses) / len(losses)
         if self.scales_lr:
             found["lr_factor"] = self.lr_factor
-        if self.new_share < 1.0:
-            found["memory_share"] = 1.0 - self.new_share
+        if any(shares):
+            found["memory_share"] = sum(shares) / len(shares)
         return found
 
 

@@ -17,8 +17,9 @@ from holdfast.data.batches import collate, pack
 from holdfast.data.memory import load_memory
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
-from holdfast.train.forward import Forward
-from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, examples_of
+from holdfast.train.forward import Forward, head_of
+from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, examples_of, row_limit
+from holdfast.train.session import owns_forward
 
 logger = logging.getLogger("holdfast")
 
@@ -26,7 +27,7 @@ logger = logging.getLogger("holdfast")
 def refuse(trainer: Any, recipe: Chain) -> None:
     """Names what cannot be had together, before anything is changed."""
     args, active = trainer.args, recipe.active()
-    units = active.uses("weigh_tokens") or active.uses("token_loss")
+    units = owns_forward(active, active.uses("mix_data"))
     if args.n_gpu > 1:
         raise HoldfastError(
             "Several GPUs in one process (DataParallel) split a batch behind the trainer's back; start with torchrun or"
@@ -34,6 +35,13 @@ def refuse(trainer: Any, recipe: Chain) -> None:
         )
     if trainer.model_init is not None:
         raise HoldfastError("This trainer builds its model anew for each trial (model_init); pass model= instead.")
+    if units and _has_own_loss(trainer):
+        raise HoldfastError(
+            f"{recipe!r} owns the loss, and {type(trainer).__name__} computes one of its own, which would be lost;"
+            " token terms work on Trainer and SFTTrainer as they are."
+        )
+    if units:
+        head_of(trainer.model)
     if units and trainer.compute_loss_func is not None:
         raise HoldfastError(f"{recipe!r} owns the loss, and this trainer has a compute_loss_func; use one of the two.")
     if units and args.label_smoothing_factor > 0:
@@ -53,6 +61,17 @@ def refuse(trainer: Any, recipe: Chain) -> None:
         raise HoldfastError(
             f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=)."
         )
+    settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
+    built = trainer.optimizer is not None or trainer.optimizer_cls_and_kwargs is not None
+    if built and (settings.lr is not None or settings.weight_decay is not None):
+        raise HoldfastError(
+            f"{settings!r} sets the optimizer, and this trainer was given its own (optimizers= or"
+            " optimizer_cls_and_kwargs=); set lr and weight_decay there, or leave the optimizer to the trainer."
+        )
+    if settings.epochs is not None and args.max_steps > 0:
+        raise HoldfastError(
+            f"{settings!r}: the trainer's max_steps={args.max_steps} ends the run first; give one of the two."
+        )
     if active.uses("scale_lr"):
         if trainer.lr_scheduler is not None:
             raise HoldfastError(
@@ -65,6 +84,13 @@ def refuse(trainer: Any, recipe: Chain) -> None:
                 getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             )
         args.lr_scheduler_type, args.warmup_steps = type(args.lr_scheduler_type)("constant"), 0
+
+
+def _has_own_loss(trainer: Any) -> bool:
+    """Whether somebody has put another `compute_loss` on this trainer than those that the units are made to match."""
+    owner = next(cls for cls in type(trainer).__mro__ if "compute_loss" in vars(cls))
+    known = owner.__module__ in ("transformers.trainer", "trl.trainer.sft_trainer")
+    return not known or "compute_loss" in vars(trainer)
 
 
 def apply_settings(settings: Train, trainer: Any) -> None:
@@ -95,7 +121,7 @@ def mix_of(trainer: Any, active: Chain, memories: dict[str, Any]) -> Mix | None:
         return None
     new = Mix(tuple(examples_of(trainer.train_dataset)))
     packing = bool(getattr(trainer.args, "packing", False))
-    longest = getattr(trainer.args, "max_length", None) or max(len(example.input_ids) for example in new.examples)
+    longest = max(row_limit(trainer), *(len(example.input_ids) for example in new.examples))
 
     def memory(name: str) -> Sequence[Example]:
         source = memories.get(name, name)
@@ -112,6 +138,12 @@ def mix_of(trainer: Any, active: Chain, memories: dict[str, Any]) -> Mix | None:
     mix = active.mix_data(run_of(trainer, new, memory=memory))
     if not mix.names:
         return None
+    masked = any(-100 in example.labels[1:] for example in mix.examples[len(new.examples) :])
+    if masked and "labels" not in trainer.train_dataset[0]:
+        raise HoldfastError(
+            "The memory has tokens that are not to be learned (prompts), and the train dataset has no 'labels' column"
+            " to say so; give it one (a copy of input_ids, -100 where nothing is learned)."
+        )
     trainer.train_dataset = MixedRows(trainer.train_dataset, mix)
     trainer.data_collator = CollateWithSource(trainer.data_collator)
     trainer._set_signature_columns_if_needed()

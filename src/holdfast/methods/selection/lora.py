@@ -13,6 +13,7 @@ from torch import nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, Run
 from holdfast.core.settings import setting
+from holdfast.core.teacher import tuner_layers
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -63,7 +64,7 @@ class LoRA(Method):
         import peft
         from transformers.pytorch_utils import Conv1D
 
-        if isinstance(run.model, peft.PeftModel):
+        if isinstance(run.model, peft.PeftModel) or tuner_layers(run.model):
             raise HoldfastError(
                 f"{self!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
                 " LoRA() out of the recipe to train on with it."
