@@ -9,13 +9,14 @@ venv: $(STAMP)
 
 # torch comes first and alone: the package index it comes from may be another one than that of the rest.
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
-	touch $@
+	@echo "Making .venv and installing into it (a few minutes, once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
 
 demo: venv
-	$(BIN)/holdfast demo
+	@$(BIN)/holdfast demo
 
 lint: venv
 	$(BIN)/ruff check $(PATHS)
