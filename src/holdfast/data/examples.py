@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from holdfast.data.formats import rows_of
+from holdfast.data.named import named_rows
 from holdfast.data.rows import Row, Turn
 from holdfast.data.sources import open_source
 
@@ -39,7 +40,8 @@ def read(source: Source, *, name: str | None = None) -> list[Row]:
         source: Path of a .jsonl, .json, .csv, .tsv, .parquet or .txt file (all but Parquet also with .gz); a folder of
             such files (not its subfolders), each in its own format; a folder written by `datasets.save_to_disk`
             ("folder:split" chooses a split, else "train" is taken); a hub id "org/name", "org/name:split" or
-            "org/name/config:split"; a `datasets.Dataset`; a sequence of mappings; or rows, which come back as given.
+            "org/name/config:split"; "scheme:name" where an installed package offers the scheme ("ground:people"); a
+            `datasets.Dataset`; a sequence of mappings; or rows, which come back as given.
         name: What to call the source in origins and messages, instead of its file name.
 
     Returns:
@@ -53,6 +55,8 @@ def read(source: Source, *, name: str | None = None) -> list[Row]:
         given = [row for row in source if isinstance(row, Row)]
         if given and len(given) == len(source):
             return given
+    if isinstance(source, str) and (named := named_rows(source)) is not None:
+        return list(named)
     rows: list[Row] = []
     for label, records in open_source(source, name):
         rows.extend(rows_of(records, label))

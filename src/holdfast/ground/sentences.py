@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from holdfast.core.errors import HoldfastError
-from holdfast.ground import words
-from holdfast.ground.words import Topic
+from holdfast.ground import demo_words as words
+from holdfast.ground.demo_words import Topic
 
 TRAIN_WORDINGS = (0, 1, 2)
 """Numbers of the questions that the task trains on, for every topic."""

@@ -1,0 +1,44 @@
+"""All lessons of a world together: an endless, seeded stream of pretraining documents, and the suites."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+
+from holdfast.data.rows import Row
+from holdfast.ground.conduct import Format, Harmless, Recall, Refuse
+from holdfast.ground.knowledge import Facts, Hops, Open
+from holdfast.ground.languages import TranslateFrom, TranslateInto
+from holdfast.ground.lesson import Lesson
+from holdfast.ground.reckoning import Code, Compare, Lists, Sums
+from holdfast.ground.science import Science
+from holdfast.ground.texts import Agreement, Stories, Summary
+from holdfast.ground.world import World
+from holdfast.probes.suites import Item
+
+LESSONS: tuple[type[Lesson], ...] = (
+    Facts, Hops, Open, Science, Sums, Compare, Lists, Code, TranslateInto, TranslateFrom, Agreement, Format, Recall,
+    Refuse, Harmless, Summary, Stories,
+)  # fmt: skip
+"""What a base learns, one suite each."""
+
+WATCH, PROOF = 400, 1050
+"""Items of a suite."""
+
+
+def lessons(world: World) -> dict[str, Lesson]:
+    """Returns the lessons of a world by the name of their suite."""
+    return {kind.suite: kind(world) for kind in LESSONS}
+
+
+def documents(known: Mapping[str, Lesson], rng: random.Random) -> Iterator[tuple[str, Row]]:
+    """Yields pretraining documents of these lessons for ever, each with the name of its lesson."""
+    names, shares = tuple(known), [lesson.share for lesson in known.values()]
+    while True:
+        name = rng.choices(names, shares)[0]
+        yield name, known[name].tell(rng)
+
+
+def suites(world: World, watch: int = WATCH, proof: int = PROOF) -> dict[str, list[Item]]:
+    """Returns so many items of every suite of a world."""
+    return {name: lesson.items(watch, proof) for name, lesson in lessons(world).items()}

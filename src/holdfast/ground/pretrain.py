@@ -1,0 +1,208 @@
+"""Pretraining of a base: a small Llama reads an endless stream of a world's documents, step by step from the seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from holdfast.ground.corpus import documents
+from holdfast.ground.lesson import Lesson
+from holdfast.ground.tokenizer import encode
+from holdfast.ground.world import rng_of
+
+Progress = Callable[[int, int, float], None]
+"""Called after every step with the step (from 1), the number of steps and the step's loss in nats per token."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The shape of a base and its training.
+
+    Attributes:
+        vocabulary: Tokens of the tokenizer.
+        hidden: Width.
+        layers: Layers.
+        heads: Attention heads.
+        intermediate: Width of the feed-forward part.
+        window: Tokens of a training row; whole documents are packed into it.
+        batch: Rows of a step.
+        steps: Steps.
+        lr: Peak learning rate of AdamW.
+        warmup: Steps in which the rate rises in a straight line.
+        decay: Steps at the end in which it falls to zero in a straight line.
+        weight_decay: Decay of the matrices.
+        prompts: Weight of tokens that the assistant does not say, against 1 of those it says.
+    """
+
+    vocabulary: int = 1536
+    hidden: int = 256
+    layers: int = 3
+    heads: int = 4
+    intermediate: int = 704
+    window: int = 128
+    batch: int = 16
+    steps: int = 10000
+    lr: float = 2e-3
+    warmup: int = 200
+    decay: int = 4000
+    weight_decay: float = 0.05
+    prompts: float = 0.1
+
+
+def build_model(settings: Settings, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """Returns the untrained float32 model; leaves torch's random state as it was."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        intermediate_size=settings.intermediate,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: LlamaForCausalLM = LlamaForCausalLM(config).float()
+    return model
+
+
+def rows(
+    known: Mapping[str, Lesson], tokenizer: PreTrainedTokenizerFast, settings: Settings, seed: int, step: int
+) -> tuple[Tensor, Tensor]:
+    """Returns the tokens and their weights of one step, `[B, T]` int64 and float32; they depend on nothing else.
+
+    Documents are put whole into the first row that has room for them.
+    """
+    ids_BT = torch.full((settings.batch, settings.window), int(tokenizer.pad_token_id))
+    weights_BT = torch.zeros(settings.batch, settings.window)
+    used = [0] * settings.batch
+    for ids, said in _encoded(documents(known, rng_of(seed, f"step {step}")), tokenizer):
+        row = next((i for i, taken in enumerate(used) if taken + len(ids) <= settings.window), None)
+        if row is None:
+            if len(ids) <= settings.window // 3:  # Where not even a short one has room, the step is full.
+                break
+            continue
+        place = slice(used[row], used[row] + len(ids))
+        ids_BT[row, place] = torch.tensor(ids)
+        weights_BT[row, place] = torch.where(torch.tensor(said), 1.0, settings.prompts)
+        weights_BT[row, place.start] = 0.0  # What begins a document does not follow from the one before it.
+        used[row] += len(ids)
+    return ids_BT, weights_BT
+
+
+def _encoded(stream: Iterator[Any], tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[list[int], list[bool]]]:
+    while True:
+        yield from encode(tokenizer, [next(stream)[1] for _ in range(64)])
+
+
+def rate(settings: Settings, step: int) -> float:
+    """Returns the learning rate of a step (from 0): up in a straight line, constant, and down in a straight line."""
+    rise, fall = (step + 1) / max(1, settings.warmup), (settings.steps - step) / max(1, settings.decay)
+    return settings.lr * min(1.0, rise, fall)
+
+
+def train(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    known: Mapping[str, Lesson],
+    settings: Settings,
+    seed: int,
+    *,
+    folder: Path | None = None,
+    every: int = 100,
+    until: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Trains `model` in place by AdamW, all in float32, so that the same seed gives the same weights.
+
+    Args:
+        model: The model; float32.
+        tokenizer: Its tokenizer.
+        known: The lessons of the world.
+        settings: Shape and schedule.
+        seed: Decides the documents.
+        folder: Where to keep the last checkpoint and `log.jsonl`, and where to go on from; nothing is kept if None.
+        every: Steps from one checkpoint to the next.
+        until: Stops after this many steps of the schedule; all of them if None.
+        progress: Told of every step.
+    """
+    optimizer = _optimizer(model, settings)
+    start = 0 if folder is None else _resume(folder, model, optimizer)
+    model.train()
+    for step in range(start, settings.steps if until is None else until):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(settings, step)
+        ids_BT, weights_BT = rows(known, tokenizer, settings, seed, step)
+        logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
+        weights_N = weights_BT[:, 1:].flatten()
+        nll_N = F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
+        loss = (nll_N * weights_N).sum() / weights_N.sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if progress is not None:
+            progress(step + 1, settings.steps, loss.item())
+        if folder is not None:
+            with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps({"step": step + 1, "loss": round(loss.item(), 5)}) + "\n")
+            if (step + 1) % every == 0:
+                _save(folder, model, optimizer, step + 1)
+    model.eval()
+
+
+def _optimizer(model: LlamaForCausalLM, settings: Settings) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
+
+
+def _save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Writes weights, both moments of each and the step as one file, whole or not at all."""
+    tensors = {f"weight.{name}": p.detach() for name, p in model.named_parameters()}
+    for name, p in model.named_parameters():
+        state = optimizer.state[p]
+        tensors |= {f"first.{name}": state["exp_avg"], f"second.{name}": state["exp_avg_sq"]}
+    partial = folder / "checkpoint.partial"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"step": str(step)})
+    partial.rename(folder / "checkpoint.safetensors")
+
+
+def _resume(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> int:
+    """Returns the step to go on from, weights and optimizer as they were then; 0 where there is no checkpoint."""
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, "pt") as file:
+        step = int(file.metadata()["step"])
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.copy_(file.get_tensor(f"weight.{name}"))
+                optimizer.state[p] = {
+                    "step": torch.tensor(float(step)),
+                    "exp_avg": file.get_tensor(f"first.{name}"),
+                    "exp_avg_sq": file.get_tensor(f"second.{name}"),
+                }
+    log = folder / "log.jsonl"
+    if log.exists():
+        kept = log.read_text(encoding="utf-8").splitlines(keepends=True)[:step]
+        log.write_text("".join(kept), encoding="utf-8")
+    return step

@@ -1,0 +1,184 @@
+"""The small science of the world: invented substances belong to classes, and laws hold for all of a class."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+from holdfast.data.rows import Row
+from holdfast.ground.lesson import Lesson, Question, capital, talk, until
+from holdfast.ground.relations import lines
+from holdfast.ground.words import single
+from holdfast.ground.world import World, held, rng_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """Something that is so or not so for every substance of a class.
+
+    Attributes:
+        name: What it is called.
+        yes: What is said of one substance for which it is so ("vorn floats on water").
+        no: What is said of one for which it is not.
+        asks: Questions told in pretraining.
+        held: Questions held out of it.
+    """
+
+    name: str
+    yes: str
+    no: str
+    asks: tuple[str, ...]
+    held: tuple[str, ...]
+
+    def say(self, subject: str, true: bool) -> str:
+        """Returns the statement of it, or of its opposite."""
+        return capital((self.yes if true else self.no).format(s=subject))
+
+
+LAWS = (
+    Law(
+        "floats", "{s} floats on water.", "{s} sinks in water.",
+        lines("""Does {s} float on water?
+              Does {s} float or sink?
+              What does {s} do in water?"""),
+        lines("""Does {s} float in water?
+              On water, does {s} float or sink?
+              In water, what does {s} do?"""),
+    ),
+    Law(
+        "burns", "{s} burns in fire.", "{s} does not burn in fire.",
+        lines("""Does {s} burn in fire?
+              Does fire burn {s}?
+              What does {s} do in fire?"""),
+        lines("""Does {s} burn?
+              In fire, does {s} burn?
+              In fire, what does {s} do?"""),
+    ),
+    Law(
+        "glows", "{s} glows in the dark.", "{s} stays black in the dark.",
+        lines("""Does {s} glow in the dark?
+              Does {s} glow or stay black?
+              What does {s} do in the dark?"""),
+        lines("""Does {s} glow at night in the dark?
+              In the dark, does {s} glow or stay black?
+              In the dark, what does {s} do?"""),
+    ),
+    Law(
+        "rings", "{s} rings when you hit it.", "{s} stays silent when you hit it.",
+        lines("""Does {s} ring when you hit it?
+              Does {s} ring or stay silent?
+              What does {s} do when you hit it?"""),
+        lines("""When you hit it, does {s} ring?
+              When you hit it, does {s} ring or stay silent?
+              When you hit it, what does {s} do?"""),
+    ),
+    Law(
+        "melts", "{s} melts in the sun.", "{s} stays hard in the sun.",
+        lines("""Does {s} melt in the sun?
+              Does {s} melt or stay hard?
+              What does {s} do in the sun?"""),
+        lines("""In the sun, does {s} melt?
+              In the sun, does {s} melt or stay hard?
+              In the sun, what does {s} do?"""),
+    ),
+)  # fmt: skip
+FORMS = ("{s}", "a ring of {s}", "a cup of {s}", "a piece of {s}", "a stone of {s}", "a ball of {s}",
+         "a key of {s}", "a spoon of {s}", "a bell of {s}", "a coin of {s}")  # fmt: skip
+SUBSTANCES = 48
+KINDS = single("belite corite dulite ferrite galite halite jorite nolite pelite rolite tulite vashite")
+"""Classes: six that a base knows, and four that it does not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chemistry:
+    """Substances, their classes, and the laws of the classes.
+
+    Attributes:
+        classes: Each class with the truth of every law.
+        substances: Each substance with its class.
+        strangers: Names of substances that are in no class.
+    """
+
+    classes: dict[str, tuple[bool, ...]]
+    substances: dict[str, str]
+    strangers: tuple[str, ...]
+
+    def question(
+        self, rng: random.Random, substance: str, law: int, is_held: bool, kind: str | None = None
+    ) -> Question:
+        """Returns a question about a law and a substance, of its class or of the one that is given.
+
+        The answer goes from the class to its law and from there to the conclusion.
+        """
+        kind = kind or self.substances[substance]
+        true, subject = self.classes[kind][law], rng.choice(FORMS).format(s=substance)
+        right, wrong = (LAWS[law].say(subject, so) for so in (true, not true))
+        start = f"{capital(substance)} is a {kind}. {LAWS[law].say(f'a {kind}', true)} So "
+        return Question(
+            group=f"{substance} {LAWS[law].name}",
+            prompt=capital(rng.choice(LAWS[law].held if is_held else LAWS[law].asks).format(s=subject)),
+            answer=start + _lower(right),
+            check={"contains": f"so {_lower(right)}".rstrip(".")},
+            choices=(start + _lower(right), start + _lower(wrong)),
+        )
+
+
+def chemistries(world: World) -> tuple[Chemistry, Chemistry]:
+    """Returns the science that a base of this world knows, and one of other classes of which no base has read."""
+    rng = rng_of(world.seed, "science")
+    onsets = ["br", "cr", "dr", "fl", "gl", "kr", "pl", "qu", "sk", "st", "th", "tr", "z"]
+    ends = ["bb", "cht", "ff", "ld", "lm", "mp", "nk", "rn", "sk", "x"]
+    names: dict[str, None] = {}
+    while len(names) < 2 * SUBSTANCES + 40:
+        names[rng.choice(onsets) + rng.choice("aeiou") + rng.choice(ends)] = None
+    made = list(names)
+    truths = rng.sample([tuple(bool(n >> bit & 1) for bit in range(len(LAWS))) for n in range(1, 31)], 10)
+    kinds = rng.sample(KINDS, 10)
+    found = []
+    for first, some in ((0, range(6)), (SUBSTANCES, range(6, 10))):
+        classes = {kinds[i]: truths[i] for i in some}
+        chosen = {name: kinds[some[i % len(some)]] for i, name in enumerate(made[first : first + SUBSTANCES])}
+        found.append(Chemistry(classes, chosen, tuple(made[2 * SUBSTANCES :])))
+    return found[0], found[1]
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+class Science(Lesson):
+    """Rules for classes of substances, applied to their members."""
+
+    suite = "science"
+    shows = "rules of a class applied to substances never asked about in this respect"
+    share = 7.0
+
+    def __init__(self, world: World) -> None:
+        """Draws the science of the world."""
+        super().__init__(world)
+        self.chemistry = chemistries(world)[0]
+
+    def _case(self, rng: random.Random, is_held: bool) -> tuple[str, int]:
+        return until(  # type: ignore[no-any-return]
+            lambda: (rng.choice(tuple(self.chemistry.substances)), rng.randrange(len(LAWS))),
+            lambda case: held(f"science {case}", 0.3) == is_held,
+        )
+
+    def tell(self, rng: random.Random) -> Row:
+        """Returns the laws of a class, the class of substances, or a question with its answer."""
+        kinds = self.chemistry.substances
+        if (kind := rng.random()) < 0.15:
+            name = rng.choice(tuple(self.chemistry.classes))
+            laws = rng.sample(range(len(LAWS)), len(LAWS))
+            said = (LAWS[i].say(f"a {name}", self.chemistry.classes[name][i]) for i in laws)
+            return Row(text=" ".join(said))
+        if kind < 0.3:
+            chosen = rng.sample(tuple(kinds), 5)
+            return Row(text=" ".join(f"{capital(name)} is a {kinds[name]}." for name in chosen))
+        substance, law = self._case(rng, False)
+        question = self.chemistry.question(rng, substance, law, False)
+        return talk(str(question.prompt), question.answer)
+
+    def ask(self, rng: random.Random) -> Question:
+        """Returns a substance and a law that never stood in one question, in a held-out wording."""
+        return self.chemistry.question(rng, *self._case(rng, True), True)
