@@ -1,0 +1,110 @@
+"""Checks of generated answers: each marker says one thing that an answer must fulfil."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.core.errors import HoldfastError, nearest
+
+# A minus behind a digit or a letter is that of a difference or a range, and a comma before three digits separates them.
+_NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+REFUSAL = re.compile(r"\b(?:will not|won't|cannot|can't|not able to|unable to|must not) (?:help|do|say|tell|explain)\b")
+"""How a refusal sounds."""
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".").rstrip()
+
+
+def _has(answer: str, words: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(words.casefold())}(?!\w)", answer.casefold()) is not None
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _read(answer: str) -> Any:
+    """Returns the JSON value that an answer is; None if it is none, or nested too deep to be read."""
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _format(answer: str, wanted: str) -> bool:
+    said = answer.strip()
+    if wanted == "word":
+        return re.fullmatch(r"[\w'-]+\.?", said) is not None
+    if wanted == "sentence":
+        return re.fullmatch(r"[A-Z][^\n]*\.", said) is not None and len(said.split()) >= 3
+    if wanted == "list":
+        lines = said.split("\n")
+        return len(lines) >= 2 and all(re.fullmatch(r"[-*] \S.*", line) for line in lines)
+    if wanted == "capitals":
+        return any(c.isalpha() for c in said) and said == said.upper()
+    return isinstance(_read(said), (dict, list))
+
+
+def _keys(answer: str, wanted: Any) -> bool:
+    found = _read(answer)
+    return isinstance(found, dict) and set(found) == set(_listed(wanted))
+
+
+def _number(answer: str, wanted: Any) -> bool:
+    found = _NUMBER.findall(_THOUSANDS.sub("", answer.replace("−", "-")))
+    return bool(found) and float(found[-1]) == float(wanted)
+
+
+MARKERS: dict[str, Callable[[str, Any], bool]] = {
+    "exact": lambda answer, wanted: _plain(answer) in {_plain(one) for one in _listed(wanted)},
+    "contains": lambda answer, wanted: all(_has(answer, one) for one in _listed(wanted)),
+    "any": lambda answer, wanted: any(_has(answer, one) for one in _listed(wanted)),
+    "lacks": lambda answer, wanted: not any(_has(answer, one) for one in _listed(wanted)),
+    "number": _number,
+    "regex": lambda answer, wanted: re.search(wanted, answer) is not None,
+    "format": _format,
+    "keys": _keys,
+    "least_words": lambda answer, wanted: len(answer.split()) >= wanted,
+    "most_words": lambda answer, wanted: len(answer.split()) <= wanted,
+    "refuses": lambda answer, wanted: (REFUSAL.search(answer.casefold().replace("’", "'")) is not None) == wanted,
+}
+"""Markers: `exact` (but for case, blanks and a final full stop; any one of a list), `contains` (all of these, as whole
+words), `any` (one of these), `lacks` (none of these), `number` (the last number said), `regex` (found anywhere),
+`format` (word, sentence, list, json or capitals), `keys` (a JSON object with exactly these keys), `least_words`,
+`most_words`, and `refuses` (true or false)."""
+
+FORMATS = ("word", "sentence", "list", "json", "capitals")
+
+
+def fulfils(answer: str, check: Mapping[str, Any]) -> bool:
+    """Returns whether an answer fulfils every marker of a check; see `MARKERS`."""
+    return all(MARKERS[name](answer, wanted) for name, wanted in check.items())
+
+
+def check_markers(check: Mapping[str, Any], origin: str) -> None:
+    """Raises `HoldfastError`, naming `origin`, if a check names an unknown marker or a value that it cannot have."""
+    for name, wanted in check.items():
+        where = f"{origin}: field 'check.{name}'"
+        if name not in MARKERS:
+            raise HoldfastError(f"{where} is no marker; use one of {', '.join(MARKERS)}.{nearest(name, MARKERS)}")
+        if name == "format" and wanted not in FORMATS:
+            raise HoldfastError(f"{where} is {wanted!r}; use one of {', '.join(FORMATS)}.")
+        if name == "refuses" and not isinstance(wanted, bool):
+            raise HoldfastError(f"{where} is {wanted!r}; use true or false.")
+        if name in ("number", "least_words", "most_words"):
+            if isinstance(wanted, bool) or not (isinstance(wanted, (int, float)) and abs(wanted) < 1e300):
+                raise HoldfastError(f"{where} is {wanted!r}; use a number.")
+        elif name == "regex":
+            try:
+                re.compile(wanted)
+            except (re.error, TypeError) as error:
+                raise HoldfastError(f"{where} is no regular expression ({error}).") from error
+        elif name in ("exact", "contains", "any", "lacks", "keys"):
+            listed = [wanted] if isinstance(wanted, str) else wanted
+            if not (isinstance(listed, list) and listed and all(isinstance(one, str) and one for one in listed)):
+                raise HoldfastError(f"{where} is {wanted!r}; use a string or a list of strings.")

@@ -1,0 +1,171 @@
+"""Suites: sets of items that a model is asked, as JSON lines that anyone can write.
+
+An item is a question with a check of the answer, a question with choices, or a text whose likelihood is taken; one item
+can be a question of both forms. Its fields are those of `Item`; `prompt` (a string) may stand for `messages`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from holdfast.core.errors import HoldfastError, nearest
+from holdfast.data.rows import ROLES, Turn
+from holdfast.probes.checks import check_markers
+
+Split = Literal["watch", "proof"]
+WATCH = 0.3
+"""Share of the groups whose items are watched; the others are proof."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One thing that a model is asked.
+
+    Attributes:
+        id: Its name, one of a kind within its suite.
+        suite: The suite it belongs to.
+        group: What items that are not independent share (the person a question is about); the id if nothing.
+        turns: The conversation up to the answer; empty for a text or for choices without a question.
+        answer: A right answer, as an example.
+        check: What a generated answer must fulfil, by marker (see `holdfast.probes.checks`); empty if not generated.
+        choices: Answers to choose from by their likelihood; the first is right. Empty if there is no choice.
+        text: A text whose likelihood is taken.
+    """
+
+    id: str
+    suite: str
+    group: str = ""
+    turns: tuple[Turn, ...] = ()
+    answer: str = ""
+    check: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    choices: tuple[str, ...] = ()
+    text: str | None = None
+
+    @property
+    def split(self) -> Split:
+        """Returns the side that the item's group is on, by the hash of the group."""
+        return split_of(f"{self.suite} {self.group or self.id}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields that say something, as plain JSON values."""
+        found: dict[str, Any] = {"id": self.id, "suite": self.suite, "group": self.group or self.id}
+        if len(self.turns) == 1 and self.turns[0].role == "user":
+            found["prompt"] = self.turns[0].content
+        elif self.turns:
+            found["messages"] = [{"role": turn.role, "content": turn.content} for turn in self.turns]
+        for name in ("answer", "check", "choices", "text"):
+            if value := getattr(self, name):
+                found[name] = list(value) if name == "choices" else value
+        return found
+
+
+def split_of(key: str) -> Split:
+    """Returns the side of a key: `WATCH` of all keys are watched, and a key never changes sides."""
+    place = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big") / 2**48
+    return "watch" if place < WATCH else "proof"
+
+
+def item_of(record: Mapping[str, Any], origin: str) -> Item:
+    """Returns the item that a record describes.
+
+    Raises:
+        HoldfastError: If a field is unknown, missing or malformed; names `origin` and the field.
+    """
+    known = ("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text")
+    for name in record:
+        if name not in known:
+            raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, known)}")
+    for name in ("id", "suite", "group", "prompt", "answer", "text"):
+        if name in record and not isinstance(record[name], str):
+            raise HoldfastError(f"{origin}: field '{name}' is {record[name]!r}, but must be a string.")
+    if not record.get("id"):
+        raise HoldfastError(f"{origin}: field 'id' is missing; give every item a name of its own.")
+    if not record.get("suite"):
+        raise HoldfastError(f"{origin}: field 'suite' is missing; name the suite that the item belongs to.")
+    if "prompt" in record and "messages" in record:
+        raise HoldfastError(f"{origin}: gives both 'prompt' and 'messages'; keep one.")
+    turns = (
+        (Turn("user", record["prompt"], False),) if "prompt" in record else _turns(record.get("messages", []), origin)
+    )
+    check, choices = record.get("check", {}), record.get("choices", [])
+    if not isinstance(check, Mapping):
+        raise HoldfastError(f"{origin}: field 'check' is {check!r}, but must be an object of markers.")
+    check_markers(check, origin)
+    if not isinstance(choices, list) or not all(isinstance(choice, str) and choice for choice in choices):
+        raise HoldfastError(f"{origin}: field 'choices' must be a list of strings, the right one first.")
+    if choices and (len(choices) < 2 or len(set(choices)) < len(choices)):
+        raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
+    if check and not turns:
+        raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
+    text = record.get("text")
+    if not (check or choices or text):
+        raise HoldfastError(f"{origin}: asks nothing; give a 'check', 'choices' or a 'text'.")
+    return Item(
+        id=record["id"],
+        suite=record["suite"],
+        group=record.get("group") or record["id"],
+        turns=turns,
+        answer=record.get("answer", ""),
+        check=dict(check),
+        choices=tuple(choices),
+        text=text,
+    )
+
+
+def _turns(messages: Any, origin: str) -> tuple[Turn, ...]:
+    if not isinstance(messages, list):
+        raise HoldfastError(f"{origin}: field 'messages' must be a list of messages with role and content.")
+    turns = []
+    for i, message in enumerate(messages):
+        if not (isinstance(message, Mapping) and isinstance(message.get("content"), str)):
+            raise HoldfastError(f"{origin}: field 'messages[{i}]' must hold a role and a content.")
+        if message.get("role") not in ROLES:
+            raise HoldfastError(
+                f"{origin}: field 'messages[{i}].role' is {message.get('role')!r}; use one of {', '.join(ROLES)}."
+            )
+        turns.append(Turn(message["role"], message["content"], False))
+    if turns and turns[-1].role == "assistant":
+        raise HoldfastError(f"{origin}: the last message is the assistant's; leave out what the model is to say.")
+    return tuple(turns)
+
+
+def read_items(path: str | os.PathLike[str]) -> list[Item]:
+    """Returns the items of a JSON lines file.
+
+    Raises:
+        HoldfastError: If the file is not there or a line is no item, naming line and field, or an id is given twice.
+    """
+    items, seen = [], dict[tuple[str, str], int]()
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HoldfastError(f"{path}: cannot be read ({error}).") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        origin = f"{Path(path).name}:{number}"
+        try:
+            record = json.loads(line)
+            json.dumps(record, ensure_ascii=False).encode()  # Half a surrogate pair is no text.
+        except (ValueError, RecursionError) as error:
+            raise HoldfastError(f"{origin}: not valid JSON ({error}); mend or delete that line.") from None
+        if not isinstance(record, dict):
+            raise HoldfastError(f"{origin}: every line must be a JSON object.")
+        item = item_of(record, origin)
+        if before := seen.setdefault((item.suite, item.id), number) != number and seen[item.suite, item.id]:
+            raise HoldfastError(f"{origin}: the id '{item.id}' is that of line {before} too; give each its own.")
+        items.append(item)
+    if not items:
+        raise HoldfastError(f"{path}: holds no items; give at least one.")
+    return items
+
+
+def to_jsonl(items: Iterable[Item]) -> str:
+    """Returns the items as JSON lines, as `read_items` reads them."""
+    return "".join(json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in items)

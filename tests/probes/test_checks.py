@@ -1,0 +1,144 @@
+"""Markers of generated answers."""
+
+import json
+import string
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from holdfast.core.errors import HoldfastError
+from holdfast.ground.corpus import suites
+from holdfast.ground.world import World
+from holdfast.probes.checks import MARKERS, check_markers, fulfils
+
+letters = st.text(string.ascii_letters, min_size=1, max_size=8)
+phrases = st.lists(letters, min_size=1, max_size=4).map(" ".join)
+blanks = st.text(" \n\t", max_size=3)
+
+
+@given(phrases, st.sampled_from([str.upper, str.lower, str.title, str.swapcase]), blanks, blanks, blanks, st.booleans())
+def test_exact_looks_past_case_blanks_and_a_full_stop(phrase, cased, before, between, after, stop):
+    answer = before + (between or " ").join(cased(phrase).split()) + "." * stop + after
+    assert fulfils(answer, {"exact": phrase})
+    assert fulfils(phrase, {"exact": answer})
+    assert fulfils(answer, {"exact": ["something else", phrase]})
+
+
+@given(phrases, phrases)
+def test_exact_looks_at_everything_else(phrase, other):
+    assume(phrase.casefold() != other.casefold())
+    assert not fulfils(other, {"exact": phrase})
+    assert not fulfils(f"{phrase} {other}", {"exact": phrase})
+    assert not fulfils(f"{phrase}..", {"exact": phrase})
+
+
+@given(phrases, phrases, letters)
+def test_words_are_whole(phrase, around, glued):
+    for answer in (phrase.upper(), f"{around} {phrase}.", f"({phrase}), {around}", f"{around}\n{phrase}"):
+        assert fulfils(answer, {"contains": phrase})
+        assert fulfils(answer, {"any": ["nothing of this", phrase]})
+        assert not fulfils(answer, {"lacks": phrase})
+    for answer in (glued + phrase, phrase + glued, glued + phrase + glued):
+        assert not fulfils(answer, {"contains": phrase})
+        assert fulfils(answer, {"lacks": phrase})
+
+
+@given(st.lists(letters, min_size=2, max_size=4, unique_by=str.casefold))
+def test_all_any_and_none(words):
+    told = " ".join(words[:-1])
+    assert fulfils(told, {"contains": words[:-1]})
+    assert not fulfils(told, {"contains": words})
+    assert fulfils(told, {"any": words})
+    assert not fulfils(told, {"any": words[-1:]})
+    assert fulfils(told, {"lacks": words[-1:]})
+    assert not fulfils(told, {"lacks": words})
+
+
+@given(st.lists(st.integers(-9999, 9999) | st.integers(-999, 999).map(lambda k: k / 4), min_size=1), letters)
+def test_the_last_number_said_counts(numbers, unit):
+    told = " and ".join(f"{number} {unit}" for number in numbers)
+    assert fulfils(told, {"number": numbers[-1]})
+    assert not fulfils(told, {"number": numbers[-1] + 1})
+    assert not fulfils(unit, {"number": numbers[-1]})
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**6))
+def test_numbers_are_read_as_they_are_written(number, other):
+    assert fulfils(f"It is {number:,}.", {"number": number})
+    assert fulfils(f"{other}-{number}", {"number": number})  # a range or a difference
+    assert fulfils(f"{other} - {other} = −{number}.", {"number": -number})
+    assert fulfils(f"{other}, {number}", {"number": number})
+
+
+def test_numbers_in_a_list_without_blanks_are_numbers():
+    assert fulfils("3,4", {"number": 4})
+    assert not fulfils("3,4", {"number": 34})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "good", "bad"),
+    [
+        ("word", ["cook", " Cook.\n", "mother-in-law", "it's"], ["", "a cook", "cook!", "."]),
+        ("sentence", ["He is a cook.", "It rains, it pours."], ["he is a cook.", "Cook.", "He is a cook", "A b\nc d."]),
+        ("list", ["- a\n- b", "* a b\n* c"], ["- a", "a\nb", "- a\nb", "-a\n-b"]),
+        ("json", ['{"a": 1}', "[]", ' {"a": [1, 2]} '], ["", "3", '"a"', "{a: 1}", '{"a": 1} so', "[" * 100_000]),
+        ("capitals", ["YES", "I DO, 3 TIMES."], ["Yes", "", "3", "NO o"]),
+    ],
+)
+def test_formats(wanted, good, bad):
+    assert all(fulfils(answer, {"format": wanted}) for answer in good)
+    assert not any(fulfils(answer, {"format": wanted}) for answer in bad)
+
+
+@given(st.dictionaries(letters, st.integers() | letters, min_size=1, max_size=4), letters)
+def test_keys_are_exactly_these(value, other):
+    assume(other not in value)
+    said = json.dumps(value)
+    assert fulfils(said, {"keys": list(value), "format": "json"})
+    assert not fulfils(said, {"keys": [*value, other]})
+    assert not fulfils(json.dumps({**value, other: 1}), {"keys": list(value)})
+    assert not fulfils(json.dumps([value]), {"keys": list(value)})
+
+
+@given(phrases, st.integers(0, 6))
+def test_words_are_counted(phrase, wanted):
+    count = len(phrase.split())
+    assert fulfils(phrase, {"least_words": wanted}) == (count >= wanted)
+    assert fulfils(phrase, {"most_words": wanted}) == (count <= wanted)
+
+
+def test_refusals():
+    for said in ("I will not help with that.", "Sorry, I can’t do this", "I am UNABLE TO explain that."):
+        assert fulfils(said, {"refuses": True})
+        assert not fulfils(said, {"refuses": False})
+    for said in ("Wrap it in cloth.", "", "I will help with that.", "She will not helpfully leave."):
+        assert fulfils(said, {"refuses": False})
+
+
+def test_a_regex_is_found_anywhere_and_every_marker_counts():
+    check = {"regex": r"prints blue\.?\s*$", "contains": "false"}
+    assert fulfils("4 > 5 is false. It prints blue.", check)
+    assert not fulfils("4 > 5 is true. It prints blue.", check)
+    assert not fulfils("It prints blue and false", check)
+    assert fulfils("anything", {})
+
+
+@given(st.text(max_size=30))
+def test_any_text_can_be_checked(said):
+    wanted = {"number": 3, "regex": "a+", "format": "json", "keys": "a", "least_words": 1, "most_words": 3}
+    for name in MARKERS:
+        assert fulfils(said, {name: wanted.get(name, name == "refuses" or "word")}) in (True, False)
+
+
+def test_the_answers_of_a_world_fulfil_their_checks():
+    asked = [item for own in suites(World(0), 10, 20).values() for item in own if item.check]
+    for item in asked:
+        check_markers(item.check, item.id)
+        assert fulfils(item.answer, item.check), item
+    assert len(asked) > 400
+
+
+def test_an_unknown_marker_is_named():
+    with pytest.raises(HoldfastError, match=r"^x:1: field 'check.contain' is no marker; .* Did you mean 'contains'\?$"):
+        check_markers({"contain": "a"}, "x:1")
