@@ -1,0 +1,231 @@
+"""What a model says: greedy answers to conversations, the model left as found."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.teacher import evaluating
+from holdfast.data.rows import Row, Turn
+from holdfast.data.tokenize import prompt_ids, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+UNCUT = 2**30
+"""A length, in tokens, that no text reaches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prompt:
+    """A conversation as token ids, with the most tokens that may follow it."""
+
+    number: int
+    name: str
+    ids: Sequence[int]
+    limit: int
+
+
+def generate(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    conversations: Sequence[Sequence[Turn]],
+    *,
+    max_new_tokens: int,
+    batch_tokens: int = 8192,
+    raw: bool = False,
+    names: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Returns the likeliest-token-by-token answer of a causal language model to each conversation.
+
+    A conversation is written out as the data room writes it for training, up to where the assistant's turn begins. An
+    answer ends before the first token that ends a turn: the end-of-sequence tokens of the model and of the tokenizer,
+    and the special token that the chat template writes behind an assistant's turn; or after `max_new_tokens`, or where
+    the model's context is full. Special tokens and outer white space are not part of it.
+
+    Conversations are batched by length and padded on the left; a row leaves its batch when it ends. What is said does
+    not depend on the batch, up to rounding where two tokens are equally likely. The model computes in its own
+    precision, and is left as it was found: the mode of every module, gradients, torch's random state and the
+    configurations.
+
+    Args:
+        model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
+        tokenizer: Its tokenizer.
+        conversations: The turns up to each answer.
+        max_new_tokens: Most tokens of an answer.
+        batch_tokens: Most tokens of a batch, padding and room for the answers included; a longer conversation makes a
+            batch of its own.
+        raw: Whether to leave the chat template unused.
+        names: What to call the conversations in messages.
+        progress: Told the number of conversations done and their total after each batch.
+
+    Returns:
+        One answer per conversation, in their order.
+
+    Raises:
+        HoldfastError: If a conversation is empty, ends with the assistant, is refused by the chat template or leaves no
+            room for an answer in the model's context, or if the model's logits are not finite; names the conversation.
+        ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
+    """
+    for name, value in (("max_new_tokens", max_new_tokens), ("batch_tokens", batch_tokens)):
+        if value < 1:
+            raise ValueError(f"{name} {value}: give a positive number of tokens")
+    if names is None:
+        names = [f"conversation {number + 1}" for number in range(len(conversations))]
+    rows = [answered(turns, "A", name) for turns, name in zip(conversations, names, strict=True)]
+    context = context_of(model)
+    prompts = []
+    for number, row in enumerate(rows):
+        ids = prompt_ids(row, tokenizer, raw=raw)
+        limit = max_new_tokens if context is None else min(max_new_tokens, context - len(ids))
+        if limit < 1 or not ids:
+            raise HoldfastError(
+                f"{row.origin}: has {len(ids)} tokens, and the model needs at least one and reads {context} with its "
+                "answer; shorten the conversation or leave it out."
+            )
+        prompts.append(_Prompt(number, row.origin, ids, limit))
+    ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
+    pad_id = int(tokenizer.pad_token_id or 0)
+    device = next(model.parameters()).device
+    said: list[list[int]] = [[] for _ in rows]
+    done = 0
+    with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for batch in _batches(prompts, 1 if _learns_prompts(model) else batch_tokens):
+            for prompt, ids in zip(batch, _continued(model, batch, ends, pad_id, device), strict=True):
+                said[prompt.number] = ids
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(rows))
+    decoded = (tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in said)
+    return [str(text).strip() for text in decoded]
+
+
+def answered(turns: Sequence[Turn], answer: str, name: str) -> Row:
+    """Returns the conversation with an answer behind it, of which the answer alone is learned.
+
+    Raises:
+        HoldfastError: If there is no turn, or the last is the assistant's already.
+    """
+    if not turns or turns[-1].role == "assistant":
+        lack = "ends with the assistant's turn" if turns else "has no turns"
+        raise HoldfastError(f"{name}: the conversation {lack}; end it with what the assistant is to answer.")
+    given = (dataclasses.replace(turn, learned=False) for turn in turns)
+    return Row(turns=(*given, Turn("assistant", answer)), origin=name)
+
+
+def context_of(model: nn.Module) -> int | None:
+    """Returns the most tokens that a model reads, as far as its configuration says."""
+    config: Any = getattr(model, "config", None)
+    if hasattr(config, "get_text_config"):
+        config = config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[int]:
+    """Returns the tokens that end an answer."""
+    config: Any = getattr(model, "generation_config", None)
+    ends: set[int] = set()
+    for found in (getattr(config, "eos_token_id", None), tokenizer.eos_token_id):
+        ends.update(found if isinstance(found, (list, tuple)) else () if found is None else (found,))
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | set(
+        tokenizer.all_special_ids
+    )
+    # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model).
+    for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
+        ends.update({example.labels[-1]} & special)
+    return ends
+
+
+def _learns_prompts(model: nn.Module) -> bool:
+    """Returns whether the model is wrapped by an adapter of virtual tokens, which knows neither padding nor cache."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def _batches(prompts: Sequence[_Prompt], batch_tokens: int) -> Iterator[list[_Prompt]]:
+    """Yields the prompts from the longest to the shortest, as many at a time as fit with their answers."""
+    batch: list[_Prompt] = []
+    longest = 0
+    for prompt in sorted(prompts, key=lambda prompt: -len(prompt.ids)):
+        # Where the context leaves less room for the answer, a shorter prompt may need more of it.
+        longest = max(longest, len(prompt.ids) + prompt.limit)
+        if batch and (len(batch) + 1) * longest > batch_tokens:
+            yield batch
+            batch, longest = [], len(prompt.ids) + prompt.limit
+        batch.append(prompt)
+    if batch:
+        yield batch
+
+
+def _continued(
+    model: nn.Module, batch: Sequence[_Prompt], ends: set[int], pad_id: int, device: torch.device
+) -> list[list[int]]:
+    """Returns the ids that the model puts behind each prompt, without the one that ends them."""
+    width = max(len(prompt.ids) for prompt in batch)
+    ids_BT = torch.full((len(batch), width), pad_id)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, prompt in enumerate(batch):
+        ids_BT[row, width - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
+        mask_BT[row, width - len(prompt.ids) :] = 1
+    ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
+    cached = not _learns_prompts(model)
+    takes = _parameters(model) if cached else frozenset[str]()
+    # Router logits would be balanced over the rows of a cache that are not there.
+    wanted = {"logits_to_keep": 1, "output_router_logits": False}
+    options: dict[str, Any] = {name: value for name, value in wanted.items() if name in takes}
+    said: list[list[int]] = [[] for _ in batch]
+    going = list(range(len(batch)))
+    cache: Any = None
+    seen = 0
+    while True:
+        if "position_ids" in takes:
+            options["position_ids"] = (mask_BT.cumsum(1) - 1).clamp(min=0)[:, seen:]
+        output: Any = model(
+            input_ids=ids_BT[:, seen:], attention_mask=mask_BT, past_key_values=cache, use_cache=cached, **options
+        )
+        next_B, found = _greedy(output.logits[:, -1])
+        if not found:
+            raise HoldfastError(
+                f"The model's logits behind {batch[going[0]].name} or a conversation beside it are not finite: its "
+                "weights are broken or overflow in this precision; try float32, or a lower learning rate if it was "
+                "just trained."
+            )
+        kept = []
+        for row, token in enumerate(next_B.tolist()):
+            prompt, own = batch[going[row]], said[going[row]]
+            if token not in ends:
+                own.append(token)
+                if len(own) < prompt.limit:
+                    kept.append(row)
+        if not kept:
+            return said
+        cache = output.past_key_values if cached else None
+        seen = 0 if cache is None else ids_BT.shape[1]
+        ids_BT = torch.cat([ids_BT, next_B[:, None]], 1)
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(going), 1)], 1)
+        if len(kept) < len(going):  # What has ended would cost as much as what goes on.
+            kept_B = torch.tensor(kept, device=device)
+            going = [going[row] for row in kept]
+            ids_BT, mask_BT = ids_BT[kept_B], mask_BT[kept_B]
+            if cache is not None:
+                cache.reorder_cache(kept_B)
+
+
+def _greedy(logits_BV: Tensor) -> tuple[Tensor, bool]:
+    """Returns the likeliest token of each row, `[B]`, the first if there are several, and whether all are finite."""
+    top_B, next_B = logits_BV.max(-1)
+    return next_B, bool(top_B.isfinite().all())
+
+
+def _parameters(model: nn.Module) -> frozenset[str]:
+    """Returns the names of what the model's own forward takes, below PEFT's."""
+    wrapped: Any = model
+    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
+    return frozenset(inspect.signature(base.forward).parameters)
