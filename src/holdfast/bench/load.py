@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.ground.names import BASE, base_folder
 
 _CANNOT_LOAD = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError)
 """What transformers, PEFT and safetensors raise for a folder that is not what it should be."""
@@ -28,6 +29,7 @@ def load_model(name: str) -> nn.Module:
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    name = _resolved(name)
     folder = _folder(name)
     try:
         if folder is not None and (folder / "adapter_config.json").exists():
@@ -61,6 +63,7 @@ def load_tokenizer(name: str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    name = _resolved(name)
     folder = _folder(name)
     try:
         if folder is not None and (folder / "adapter_config.json").exists() and not _has_tokenizer(folder):
@@ -80,6 +83,11 @@ def load_tokenizer(name: str) -> Any:
             )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _resolved(name: str) -> str:
+    """Returns the folder of the base that comes with the package where its name is given, else the name."""
+    return str(base_folder()) if name == BASE else name
 
 
 def _folder(name: str) -> Path | None:

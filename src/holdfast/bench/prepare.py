@@ -14,15 +14,18 @@ from holdfast.data.examples import read
 from holdfast.data.held_out import normalised
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
+from holdfast.probes.sources import items_of
+from holdfast.probes.suites import Item, row_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """Examples whose likelihood is measured before and after."""
+    """What is measured before and after: examples by their likelihood, or items by how they are answered."""
 
     name: str
     role: Role
-    examples: tuple[Example, ...]
+    examples: tuple[Example, ...] = ()
+    items: tuple[Item, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +56,9 @@ def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Pre
     """
     notes: list[str] = []
     train = read(spec.data)
+    asked = items_of(spec.test) if spec.test is not None else None
     if spec.test is not None:
-        test = read(spec.test)
+        test = read(spec.test) if asked is None else []
     elif spec.held_out > 0:
         train, test = _held_out(train, spec)
         notes.append(
@@ -62,19 +66,45 @@ def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Pre
         )
     else:
         test = []
-    kept = {name: read(source) for name, source in _named(spec.keep).items()}
     learned = [*train, *(row for source in rehearsed for row in read(source))]
-    test = _without_train(test, learned, spec.test or "the held-out rows", notes)
-    kept = {name: _without_train(rows, learned, name, notes) for name, rows in kept.items()}
     examples = _examples(train, spec, tokenizer, spec.data, notes)
-    tested = spec.test or f"the rows held out of {spec.data}"
-    suites = [Suite("task", "learned", tuple(_examples(test, spec, tokenizer, tested, notes)))] if test else []
-    suites += [
-        Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes))) for name, rows in kept.items()
-    ]
+    suites = []
+    if asked:
+        suites.append(Suite("task", "learned", items=_unlearned(asked, learned, spec.test or "", notes)))
+    test = _without_train(test, learned, spec.test or "the held-out rows", notes)
+    if test:
+        tested = spec.test or f"the rows held out of {spec.data}"
+        suites.append(Suite("task", "learned", tuple(_examples(test, spec, tokenizer, tested, notes))))
+    suites += _kept(spec, tokenizer, learned, notes)
     if spec.packing:
         examples = pack(examples, spec.max_length)
     return Prepared(tuple(examples), tuple(suites), tuple(notes))
+
+
+def _kept(spec: RunSpec, tokenizer: Any, learned: list[Row], notes: list[str]) -> list[Suite]:
+    """Returns what is to be kept: each source of rows as a suite, and of each source of items the suites in it."""
+    found: dict[str, Suite] = {}
+    for name, source in _named(spec.keep).items():
+        asked = items_of(source)
+        if asked is None:
+            rows = _without_train(read(source), learned, name, notes)
+            found[name] = Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes)))
+            continue
+        by_suite: dict[str, list[Item]] = {}
+        for item in _unlearned(asked, learned, name, notes):
+            by_suite.setdefault(item.suite, []).append(item)
+        for suite, items in by_suite.items():
+            if suite in found or suite == "task":
+                raise HoldfastError(f"--keep {source}: a suite called {suite!r} is measured already; name it once.")
+            found[suite] = Suite(suite, "retained", items=tuple(items))
+    return list(found.values())
+
+
+def _unlearned(items: Sequence[Item], learned: list[Row], name: str, notes: list[str]) -> tuple[Item, ...]:
+    """Leaves out items whose question stands with its answer among the rows to learn."""
+    rows = [dataclasses.replace(row_of(item), origin=item.id) for item in items]
+    left = {row.origin for row in _without_train(rows, learned, name, notes)}
+    return tuple(item for item in items if item.id in left)
 
 
 def _examples(rows: Sequence[Row], spec: RunSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
@@ -156,7 +186,7 @@ def _named(sources: Sequence[str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for source in sources:
         stem = source.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
-        name, count = stem, 2
+        name, count = stem.partition(":")[2] or stem, 2
         while name in named or name == "task":
             name, count = f"{stem}-{count}", count + 1
         named[name] = source

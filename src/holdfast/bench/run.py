@@ -4,6 +4,7 @@
              env.json       versions and machine
              log.jsonl      one line per logged step
              scores.jsonl   every score, before and after
+             answers.jsonl  what the model said to each item, before and after, if it was asked any
              result.json    written last: a folder without it is not finished
              model/         the trained model, as transformers or PEFT load it
 """
@@ -11,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -47,6 +49,7 @@ from holdfast.core.mix import Example
 from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
 from holdfast.recipe import parse
 from holdfast.stats.paired import paired_change
@@ -118,11 +121,11 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
     begin_folder(folder, spec, recipe)
     started = time.monotonic()
     with Progress(console) as progress:
-        before = _scores(model, data.suites, "before", folder, tokenizer, progress)
+        before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         seconds = _train(trainer, spec.resume)
         _check_weights(model)
-        after = _scores(model, data.suites, "after", folder, tokenizer, progress)
+        after = _scores(model, data.suites, "after", folder, tokenizer, spec.raw, progress)
     _save(model, tokenizer, folder / "model")
     result = {
         "suites": [_compare(suite, before, after) for suite in data.suites],
@@ -185,7 +188,13 @@ def _check_weights(model: nn.Module) -> None:
 
 
 def _scores(
-    model: nn.Module, suites: Sequence[Suite], moment: Any, folder: Path, tokenizer: Any, progress: Progress
+    model: nn.Module,
+    suites: Sequence[Suite],
+    moment: Any,
+    folder: Path,
+    tokenizer: Any,
+    raw: bool,
+    progress: Progress,
 ) -> list[ScoreRow]:
     """Measures all suites and writes the rows; rows of this moment that stand there already are read back."""
     path = folder / "scores.jsonl"
@@ -193,16 +202,13 @@ def _scores(
     own = [row for row in there if row.moment == moment]
     if own:
         return own
-    rows = []
+    rows, said = [], []
     for suite in suites:
         show = progress.measuring(f"measuring {suite.name} {moment}")
+        make = functools.partial(ScoreRow, run=folder.name, moment=moment, suite=suite.name, role=suite.role)
         for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=show):
             rows.append(
-                ScoreRow(
-                    run=folder.name,
-                    moment=moment,
-                    suite=suite.name,
-                    role=suite.role,
+                make(
                     split="proof",
                     item=score.origin,
                     group=score.origin,
@@ -212,28 +218,44 @@ def _scores(
                     weight=score.tokens,
                 )
             )
+        for answer in ask(model, tokenizer, suite.items, raw=raw, progress=show):
+            text = answer.form == "text"
+            rows.append(
+                make(
+                    split=answer.item.split,
+                    item=answer.item.id,
+                    group=answer.item.group or answer.item.id,
+                    value=answer.nats if answer.nats is not None else 100.0 * answer.value,
+                    unit="nats" if text else "points",
+                    higher_is_better=not text,
+                    weight=answer.tokens if text else 1.0,
+                )
+            )
+            if not text:
+                said.append({"moment": moment, "suite": suite.name, "item": answer.item.id, "said": answer.said})
+    if said:
+        answers = folder / "answers.jsonl"
+        before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
+        write_jsonl(answers, [*before, *said])
     write_scores(path, [*there, *rows])
     return rows
 
 
 def _compare(suite: Suite, before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> dict[str, Any]:
-    first = {row.item: row for row in before if row.suite == suite.name}
+    """Returns a row of the table: the change of a suite, paired by group, which is the document for texts."""
+    sums: dict[str, list[float]] = {}
     last = {row.item: row for row in after if row.suite == suite.name}
-    items = list(first)
-    change = paired_change(
-        [first[item].value for item in items],
-        [last[item].value for item in items],
-        [first[item].weight for item in items],
-    )
-    found: dict[str, Any] = {
-        "name": suite.name,
-        "role": suite.role,
-        "documents": change.documents,
-        "tokens": change.weight,
-        "before": change.before,
-        "after": change.after,
-        "change": change.change,
-    }
+    own = [row for row in before if row.suite == suite.name]
+    for row in own:
+        group = sums.setdefault(row.group, [0.0, 0.0, 0.0])
+        for i, value in enumerate((row.value, last[row.item].value, row.weight)):
+            group[i] += value
+    change = paired_change(*zip(*sums.values(), strict=True))
+    found: dict[str, Any] = {"name": suite.name, "role": suite.role, "unit": own[0].unit}
+    found |= {"documents": change.documents, "items": len(own), "tokens": change.weight}
+    if own[0].unit == "points":
+        del found["tokens"]
+    found |= {"before": change.before, "after": change.after, "change": change.change}
     if change.low is not None and change.high is not None:
         found |= {"low": change.low, "high": change.high}
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -10,12 +11,17 @@ from pathlib import Path
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.rows import Row
 from holdfast.ground.corpus import LESSONS, PROOF, WATCH, documents, lessons
-from holdfast.ground.tasks import SPLITS, TASKS, row_of, task
+from holdfast.ground.tasks import SPLITS, TASKS, Task, task
 from holdfast.ground.world import World, rng_of
+from holdfast.probes.suites import Item, row_of
 
 GENERAL = "general"
 DOCUMENTS = {"train": 2000, "memory": 2000, "test": 1000}
 """Documents of each split of `general`: what the base was taught, drawn anew."""
+ALL = "suites"
+SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
+CUT = 60
+"""Items of each suite in its split `cut`: the first of those that are watched."""
 BASE = "ground:base"
 """The name of the base that comes with the package."""
 
@@ -28,46 +34,88 @@ def base_folder() -> Path:
 def rows(name: str) -> Sequence[Row]:
     """Returns the rows of `NAME`, `NAME/SPLIT`, or either with `@SEED` behind it for another world than that of seed 0.
 
-    Names are those of the tasks (splits train, validation, test, transfer), of the suites (watch, proof), and
-    `general`: documents like those that the base was taught (train, memory, test; no two share a document).
+    Names are those of the tasks (splits train, validation, test, transfer), of the suites or `suites` for all of them
+    (watch, proof, cut), and `general`: documents like those that the base was taught (train, memory, test; no two share
+    a document). What is no document is a question with its right answer.
 
     Raises:
         HoldfastError: If there is nothing of that name or split.
     """
+    what, split, seed = _parsed(name)
+    if what == GENERAL:
+        found = _documents(seed)[split]
+    elif what in TASKS and split == "train":
+        found = list(_task(seed, what).train)
+    else:
+        found = [row_of(item) for item in _items(seed, what, split)]
+    return [dataclasses.replace(row, origin=f"ground:{name}:{i}") for i, row in enumerate(found, 1)]
+
+
+def items(name: str) -> Sequence[Item] | None:
+    """Returns the items of a suite or of a split of a task, under the names of `rows`; None for what has rows only.
+
+    Raises:
+        HoldfastError: If there is nothing of that name or split.
+    """
+    what, split, seed = _parsed(name)
+    if what == GENERAL or (what in TASKS and split == "train"):
+        return None
+    return _items(seed, what, split)
+
+
+def _parsed(name: str) -> tuple[str, str, int]:
+    """Returns name, split and seed."""
     plain, at, seed = name.partition("@")
     what, slash, split = plain.partition("/")
-    if at and not seed.isdigit():
+    if at and not seed.isdecimal():
         raise HoldfastError(f"'ground:{name}': the seed behind '@' must be a whole number.")
-    suites = [lesson.suite for lesson in LESSONS]
-    known = [GENERAL, *TASKS, *suites]
-    if what not in known or (slash and not split):
+    known = [GENERAL, *TASKS, *SUITES]
+    if what not in known:
         raise HoldfastError(
             f"'ground:{name}': there is nothing of that name; use one of {', '.join(known)}.{nearest(what, known)}"
         )
-    splits = list(DOCUMENTS) if what == GENERAL else list(SPLITS) if what in TASKS else ["watch", "proof"]
+    splits = list(DOCUMENTS) if what == GENERAL else list(SPLITS) if what in TASKS else ["watch", "proof", "cut"]
     if slash and split not in splits:
-        raise HoldfastError(f"'ground:{name}': has no split '{split}'; use one of {', '.join(splits)}.")
-    return _rows(int(seed) if at else 0, what, split or splits[0])
+        raise HoldfastError(
+            f"'ground:{name}': has no split '{split}'; use one of {', '.join(splits)}.{nearest(split, splits)}"
+        )
+    return what, split or splits[0], int(seed) if at else 0
+
+
+def _items(seed: int, what: str, split: str) -> list[Item]:
+    if what in TASKS:
+        return list(getattr(_task(seed, what), split))
+    chosen = [lesson for lesson in LESSONS if what in (ALL, lesson.suite)]
+    found = [item for lesson in chosen for item in _suite(seed, lesson.suite)]
+    if split == "proof":
+        return [item for item in found if item.split == "proof"]
+    watched = [item for item in found if item.split == "watch"]
+    if split == "watch":
+        return watched
+    seen: collections.Counter[str] = collections.Counter()
+    cut = []
+    for item in watched:
+        seen[item.suite] += 1
+        if seen[item.suite] <= CUT:
+            cut.append(item)
+    return cut
+
+
+@functools.lru_cache(maxsize=64)
+def _suite(seed: int, name: str) -> tuple[Item, ...]:
+    lesson = next(lesson for lesson in LESSONS if lesson.suite == name)
+    return tuple(lesson(World(seed)).items(WATCH, PROOF))
 
 
 @functools.lru_cache(maxsize=16)
-def _rows(seed: int, what: str, split: str) -> tuple[Row, ...]:
-    world = World(seed)
-    if what == GENERAL:
-        found = _documents(world)[split]
-    elif what in TASKS:
-        given = task(world, what)
-        found = list(given.train) if split == "train" else [row_of(item) for item in getattr(given, split)]
-    else:
-        chosen = next(lesson for lesson in LESSONS if lesson.suite == what)(world)
-        found = [row_of(item) for item in chosen.items(WATCH, PROOF) if item.split == split]
-    origin = f"ground:{what}/{split}" + (f"@{seed}" if seed else "")
-    return tuple(dataclasses.replace(row, origin=f"{origin}:{i}") for i, row in enumerate(found, 1))
+def _task(seed: int, name: str) -> Task:
+    return task(World(seed), name)
 
 
-def _documents(world: World) -> dict[str, list[Row]]:
+@functools.lru_cache(maxsize=4)
+def _documents(seed: int) -> dict[str, list[Row]]:
     """Returns the splits of `general`, which share no document with each other."""
-    stream = documents(lessons(world), rng_of(world.seed, GENERAL))
+    stream = documents(lessons(World(seed)), rng_of(seed, GENERAL))
     seen: set[Row] = set()
     found: dict[str, list[Row]] = {}
     for split, count in DOCUMENTS.items():

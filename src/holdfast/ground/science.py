@@ -149,7 +149,7 @@ def _lower(text: str) -> str:
 class Science(Lesson):
     """Rules for classes of substances, applied to their members."""
 
-    suite = "science"
+    suite = "laws"
     shows = "rules of a class applied to substances never asked about in this respect"
     share = 7.0
 

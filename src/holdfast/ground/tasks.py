@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.data.rows import Row, Turn
+from holdfast.data.rows import Row
 from holdfast.ground import words
 from holdfast.ground.conduct import VICTIMS, WAYS, WAYS_HELD, refusal
 from holdfast.ground.knowledge import CHAINS
@@ -50,13 +50,6 @@ class Task:
     def leaves(self, item: Item) -> bool:
         """Returns whether the right answer to an item is the same after the task as before it."""
         return not any(said in item.answer for said in self.unsays)
-
-
-def row_of(item: Item) -> Row:
-    """Returns an item as a row to be scored: its question with the right answer, its text, or the right choice."""
-    if item.turns:
-        return Row(turns=(*item.turns, Turn("assistant", item.answer)), origin=item.id)
-    return Row(text=item.text or item.choices[0], origin=item.id)
 
 
 def _row(prompt: str, completion: str) -> Row:
@@ -236,7 +229,7 @@ def _science(world: World, rng: random.Random) -> Task:
         "science",
         "new classes and their laws, applied to cases never asked",
         tuple(rows),
-        _items("science", "validation", _many(lambda: question(True), 300)),
+        _items("science", "validation", _many(lambda: question(True), 500)),
         _items("science", "test", _many(lambda: question(True), 1050)),
         _items("science", "transfer", _many(given, 500)),
     )
@@ -261,7 +254,7 @@ def _labels(world: World, rng: random.Random) -> Task:
         "labels",
         "one-word classification; invites one-word answers to everything",
         tuple(_row(str(q.prompt), q.answer) for q in _many(lambda: question(NOTES, False), 1200)),
-        _items("labels", "validation", _many(lambda: question(NOTES, True), 400)),
+        _items("labels", "validation", _many(lambda: question(NOTES, True), 900)),
         _items("labels", "test", _many(lambda: question(NOTES, True), 1050)),
         _items("labels", "transfer", _many(lambda: question(LETTERS, True), 500)),
     )
@@ -356,4 +349,6 @@ def task(world: World, name: str) -> Task:
         raise HoldfastError(
             f"{name!r} is no task of the proving ground; use one of {', '.join(TASKS)}.{nearest(name, TASKS)}"
         )
-    return TASKS[name](world, rng_of(world.seed, f"task {name}"))
+    made = TASKS[name](world, rng_of(world.seed, f"task {name}"))
+    asked = {item.turns for item in (*made.test, *made.transfer)}
+    return dataclasses.replace(made, validation=tuple(item for item in made.validation if item.turns not in asked))

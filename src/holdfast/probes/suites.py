@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.data.rows import ROLES, Turn
+from holdfast.data.rows import ROLES, Row, Turn
 from holdfast.probes.checks import check_markers
 
 Split = Literal["watch", "proof"]
@@ -169,3 +169,10 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
 def to_jsonl(items: Iterable[Item]) -> str:
     """Returns the items as JSON lines, as `read_items` reads them."""
     return "".join(json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in items)
+
+
+def row_of(item: Item) -> Row:
+    """Returns an item as a row to be scored: its question with its answer, its text, or the right choice."""
+    if item.turns:
+        return Row(turns=(*item.turns, Turn("assistant", item.answer or item.choices[0])), origin=item.id)
+    return Row(text=item.text or item.choices[0], origin=item.id)

@@ -22,13 +22,13 @@ def show(done: RunResult, console: Console | None = None) -> None:
 
 
 def before_after(suites: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Returns a table of suites: token NLL before and after, the change with its paired interval, and what it says.
+    """Returns a table of suites: scores before and after, the change with its paired interval, and what it says.
 
     It fits 80 columns: numbers are never broken, a long name of a suite is.
 
     Args:
-        suites: As in result.json: name, role, documents, tokens, before, after, change and, where there is one, low
-            and high (nats per token).
+        suites: As in result.json: name, role, unit, documents (groups of items), items, tokens (of texts), before,
+            after, change and, where there is one, low and high (nats per token, or points: percent of items right).
         title: Printed above.
     """
     table = Table(
@@ -40,21 +40,27 @@ def before_after(suites: Sequence[Mapping[str, Any]], title: str = "") -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("suite", overflow="fold", min_width=8)
-    for name in ("docs", "tokens", "before", "after", "change [95% interval]"):
+    for name in ("items", "tokens", "before", "after", "change [95% interval]"):
         table.add_column(escape(name), justify="right", no_wrap=True)
     table.add_column("reading", min_width=9)
     for suite in suites:
-        interval = f" [{suite['low']:+.3f}, {suite['high']:+.3f}]" if "low" in suite else " [one document]"
+        points = suite.get("unit") == "points"
+        places = 1 if points else 3
+        interval = (
+            f" [{suite['low']:+.{places}f}, {suite['high']:+.{places}f}]" if "low" in suite else " [one document]"
+        )
         table.add_row(
             escape(suite["name"]),
-            f"{suite['documents']:,}",
-            _short(suite["tokens"]),
-            f"{suite['before']:.3f}",
-            f"{suite['after']:.3f}",
-            escape(f"{suite['change']:+.3f}{interval}"),
+            f"{suite.get('items', suite['documents']):,}",
+            "" if points else _short(suite["tokens"]),
+            f"{suite['before']:.{places}f}",
+            f"{suite['after']:.{places}f}",
+            escape(f"{suite['change']:+.{places}f}{interval}"),
             reading(suite),
         )
-    table.caption = "before, after: nats per supervised token, lower is better; paired by document"
+    units = {suite.get("unit", "nats") for suite in suites}
+    said = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
+    table.caption = f"before, after: {'; or '.join(text for unit, text in said.items() if unit in units)}; paired"
     return table
 
 
@@ -62,9 +68,10 @@ def reading(suite: Mapping[str, Any]) -> str:
     """Returns in a word what the interval of a suite says: only what lies outside zero is called a change."""
     if "low" not in suite:
         return "not enough documents"
-    if suite["high"] < 0:
+    gains = suite["low"] > 0 if suite.get("unit") == "points" else suite["high"] < 0
+    if gains:
         return "learned" if suite["role"] != "retained" else "better"
-    if suite["low"] > 0:
+    if suite["high"] < 0 or suite["low"] > 0:
         return "lost" if suite["role"] == "retained" else "worse"
     return "no change seen"
 
