@@ -14,16 +14,22 @@ from holdfast.probes.choice import Choice
 from holdfast.probes.suites import Item
 
 
-def answer(*probabilities, picked=None):
+def answer(*probabilities, confidence=None):
     """An answer of which the choices have these probabilities; the first choice is right."""
     choice = Choice(tuple(-math.log(p) for p in probabilities), (1,) * len(probabilities), (1,) * len(probabilities))
-    place = choice.picked() if picked is None else picked
-    confidence = choice.probabilities[place]
+    place = choice.picked()
+    confidence = choice.probabilities[place] if confidence is None else confidence
     return Answer(Item("a", "s"), "choice", float(place == 0), choice=choice, picked=place, confidence=confidence)
 
 
 def test_by_hand():
-    asked = [answer(0.95, 0.05), answer(0.93, 0.07), answer(0.4, 0.6), answer(0.36, 0.64), answer(0.62, 0.38)]
+    asked = [
+        answer(0.95, 0.05),
+        answer(0.93, 0.07),
+        answer(0.4, 0.6, confidence=0.6),
+        answer(0.36, 0.64),
+        answer(0.62, 0.38),
+    ]
     found = calibration(asked)
     # Two right at 0.94 on average; one of three right at (0.6 + 0.64 + 0.62) / 3, of which 0.6 is in the bin below.
     assert found.count == 5
