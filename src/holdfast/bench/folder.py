@@ -129,5 +129,5 @@ def _digests(spec: RunSpec) -> dict[str, str]:
 
 def _name(spec: RunSpec) -> str:
     digest = hashlib.sha256(json.dumps(identity(spec), sort_keys=True).encode()).hexdigest()[:8]
-    stem = Path(spec.data).name.split(".", 1)[0] or "run"
+    stem = re.sub(r"[^\w-]+", "-", Path(spec.data).name.split(".", 1)[0]) or "run"
     return f"{stem}-{digest}-seed{spec.seed}"

@@ -12,6 +12,7 @@ from holdfast.core.mix import Example
 from holdfast.data.batches import pack
 from holdfast.data.examples import read
 from holdfast.data.held_out import normalised
+from holdfast.data.named import GROUP, offered
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
 from holdfast.probes.sources import items_of
@@ -182,11 +183,13 @@ def _without_train(rows: list[Row], train: list[Row], name: str, notes: list[str
 
 
 def _named(sources: Sequence[str]) -> dict[str, str]:
-    """Names each source by its file's stem, with a number where two would be called the same."""
+    """Names each source by its file's stem or its name, with a number where two would be called the same."""
     named: dict[str, str] = {}
     for source in sources:
-        stem = source.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
-        name, count = stem.partition(":")[2] or stem, 2
+        scheme = offered(GROUP, source)
+        path = source if scheme is None else scheme[1].partition("/")[0]
+        stem = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
+        name, count = stem, 2
         while name in named or name == "task":
             name, count = f"{stem}-{count}", count + 1
         named[name] = source

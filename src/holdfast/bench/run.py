@@ -232,7 +232,9 @@ def _scores(
                 )
             )
             if not text:
-                said.append({"moment": moment, "suite": suite.name, "item": answer.item.id, "said": answer.said})
+                asked = answer.item.turns[-1].content if answer.item.turns else ""
+                said.append({"moment": moment, "suite": suite.name, "item": answer.item.id, "asked": asked})
+                said[-1]["said"] = answer.said
     if said:
         answers = folder / "answers.jsonl"
         before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []

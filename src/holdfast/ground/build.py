@@ -40,6 +40,7 @@ def build(
     *,
     watch: int = WATCH,
     proof: int = PROOF,
+    every: int = 100,
     tell: Tell | None = None,
 ) -> Path:
     """Returns `folder` with the base of a world, built now, or gone on with where an earlier build was interrupted.
@@ -50,6 +51,7 @@ def build(
         settings: Shape and training; those of the base that comes with the package if None.
         watch: Watched items of each suite; they are not asked here, but decide which items are proof.
         proof: Proof items of each suite that the base is asked at the end.
+        every: Steps from one checkpoint to the next.
         tell: Told of the progress.
 
     Raises:
@@ -69,7 +71,7 @@ def build(
         if tell is not None:
             tell(f"training, loss {loss:.3f}", step, total)
 
-    pretrain.train(model, tokenizer, known, settings, seed, folder=work, progress=trained)
+    pretrain.train(model, tokenizer, known, settings, seed, folder=work, every=every, progress=trained)
     _round_to_bfloat16(model)  # It is scored as it is shipped.
     items = [item for lesson in known.values() for item in lesson.items(watch, proof) if item.split == "proof"]
     scores = card.scores(model, tokenizer, items, lambda done, total: tell and tell("asking suites", done, total))

@@ -20,8 +20,9 @@ DOCUMENTS = {"train": 2000, "memory": 2000, "test": 1000}
 """Documents of each split of `general`: what the base was taught, drawn anew."""
 ALL = "suites"
 SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
-CUT = 60
-"""Items of each suite in its split `cut`: the first of those that are watched."""
+CUT, TASK_CUT = 60, 240
+"""Items in the split `cut` of each suite, the first of those that are watched, and of each task, taken evenly from its
+test: enough for a look, too few for a claim."""
 BASE = "ground:base"
 """The name of the base that comes with the package."""
 
@@ -34,9 +35,9 @@ def base_folder() -> Path:
 def rows(name: str) -> Sequence[Row]:
     """Returns the rows of `NAME`, `NAME/SPLIT`, or either with `@SEED` behind it for another world than that of seed 0.
 
-    Names are those of the tasks (splits train, validation, test, transfer), of the suites or `suites` for all of them
-    (watch, proof, cut), and `general`: documents like those that the base was taught (train, memory, test; no two share
-    a document). What is no document is a question with its right answer.
+    Names are those of the tasks (splits train, validation, test, transfer, cut), of the suites or `suites` for all of
+    them (watch, proof, cut), and `general`: documents like those that the base was taught (train, memory, test; no two
+    share a document). What is no document is a question with its right answer.
 
     Raises:
         HoldfastError: If there is nothing of that name or split.
@@ -74,7 +75,7 @@ def _parsed(name: str) -> tuple[str, str, int]:
         raise HoldfastError(
             f"'ground:{name}': there is nothing of that name; use one of {', '.join(known)}.{nearest(what, known)}"
         )
-    splits = list(DOCUMENTS) if what == GENERAL else list(SPLITS) if what in TASKS else ["watch", "proof", "cut"]
+    splits = list(DOCUMENTS) if what == GENERAL else [*SPLITS, "cut"] if what in TASKS else ["watch", "proof", "cut"]
     if slash and split not in splits:
         raise HoldfastError(
             f"'ground:{name}': has no split '{split}'; use one of {', '.join(splits)}.{nearest(split, splits)}"
@@ -84,7 +85,8 @@ def _parsed(name: str) -> tuple[str, str, int]:
 
 def _items(seed: int, what: str, split: str) -> list[Item]:
     if what in TASKS:
-        return list(getattr(_task(seed, what), split))
+        made = _task(seed, what)
+        return list(made.test[:: max(1, len(made.test) // TASK_CUT)] if split == "cut" else getattr(made, split))
     chosen = [lesson for lesson in LESSONS if what in (ALL, lesson.suite)]
     found = [item for lesson in chosen for item in _suite(seed, lesson.suite)]
     if split == "proof":

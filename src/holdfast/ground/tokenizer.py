@@ -51,6 +51,7 @@ def build_tokenizer(world: World, vocabulary: int, sample: int = 20000) -> PreTr
         pad_token=PAD,
         additional_special_tokens=list(ROLES.values()),
         chat_template=CHAT_TEMPLATE,
+        model_max_length=1024,
     )
 
 
