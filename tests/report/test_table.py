@@ -92,3 +92,25 @@ def test_the_files_are_named_on_lines_of_their_own_however_long_the_path():
 
 def test_nothing_measured_is_an_empty_table():
     assert "suite" in "\n".join(drawn(80, []))
+
+
+POINTS = {"name": "facts", "role": "retained", "unit": "points", "documents": 160, "items": 1050} | {
+    "before": 97.14, "after": 60.0, "change": -37.14, "low": -41.2, "high": -33.1,
+}  # fmt: skip
+
+
+def test_points_have_one_place_and_more_of_them_is_better():
+    line = next(line for line in drawn(80, [POINTS]) if line.startswith("facts"))
+    assert line.split() == ["facts", "1,050", "97.1", "60.0", "-37.1", "[-41.2,", "-33.1]", "lost"]
+    assert reading({**POINTS, "low": 1.0, "high": 2.0}) == "better"
+    assert reading({**POINTS, "role": "learned", "low": 1.0, "high": 2.0}) == "learned"
+    assert reading({**POINTS, "role": "learned"}) == "worse"
+    assert reading({**POINTS, "low": -1.0, "high": 1.0}) == "no change seen"
+
+
+def test_the_caption_says_the_units_that_are_there():
+    assert "percent right" in drawn(100, [POINTS])[-1]
+    assert "nats" not in drawn(100, [POINTS])[-1]
+    assert "percent right" not in drawn(100)[-1]
+    both = " ".join(" ".join(drawn(120, [POINTS, SUITES[0]])[-2:]).split())
+    assert "nats per supervised token, lower is better; or percent right, higher is better" in both

@@ -16,7 +16,7 @@ from holdfast.data.named import GROUP, offered
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
 from holdfast.probes.sources import items_of
-from holdfast.probes.suites import Item, row_of
+from holdfast.probes.suites import Item
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +101,25 @@ def _kept(spec: RunSpec, tokenizer: Any, learned: list[Row], notes: list[str]) -
     return list(found.values())
 
 
-def _unlearned(items: Sequence[Item], learned: list[Row], name: str, notes: list[str]) -> tuple[Item, ...]:
-    """Leaves out items whose question stands with its answer among the rows to learn."""
-    rows = [dataclasses.replace(row_of(item), origin=item.id) for item in items]
-    left = {row.origin for row in _without_train(rows, learned, name, notes)}
-    return tuple(item for item in items if item.id in left)
+def _unlearned(items: Sequence[Item], learned: Sequence[Row], name: str, notes: list[str]) -> tuple[Item, ...]:
+    """Leaves out items whose question, text or right choice stands among the rows to learn, whatever is answered."""
+    told = {_same(row.contents if row.kind == "text" else row.contents[:-1]) for row in learned}
+    left = tuple(item for item in items if _same(_asked(item)) not in told)
+    if not left:
+        raise HoldfastError(f"{name}: every item is also among the rows to learn; give others to measure with.")
+    if len(left) < len(items):
+        notes.append(
+            f"{len(items) - len(left)} of {len(items)} items are asked in what is learned and left out of {name}."
+        )
+    return left
+
+
+def _asked(item: Item) -> Sequence[str]:
+    return [turn.content for turn in item.turns] or [item.text or item.choices[0]]
+
+
+def _same(contents: Sequence[str]) -> str:
+    return normalised(Row(text=" ".join(contents)))
 
 
 def _examples(rows: Sequence[Row], spec: RunSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:

@@ -172,7 +172,13 @@ def to_jsonl(items: Iterable[Item]) -> str:
 
 
 def row_of(item: Item) -> Row:
-    """Returns an item as a row to be scored: its question with its answer, its text, or the right choice."""
+    """Returns an item as a row to be scored: its question with its answer, its text, or the right choice.
+
+    Raises:
+        HoldfastError: If the item has a question and no answer; names it.
+    """
+    if item.turns and not (item.answer or item.choices):
+        raise HoldfastError(f"{item.suite}/{item.id}: has no 'answer' to be scored; give one.")
     if item.turns:
         return Row(turns=(*item.turns, Turn("assistant", item.answer or item.choices[0])), origin=item.id)
     return Row(text=item.text or item.choices[0], origin=item.id)

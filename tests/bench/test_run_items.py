@@ -1,0 +1,118 @@
+"""Runs that are measured by items: what was right before and after, in points, and what was said."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.records import RunSpec, read_jsonl, read_scores
+from holdfast.bench.run import train
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.ask import ask
+from holdfast.probes.suites import read_items
+from tests import tiny
+
+PROMPTS = [f"t{n} t{n + 1}" for n in range(20, 44)]
+KEPT = [f"t{n} t{n + 3}" for n in range(20, 44)]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    room = tmp_path_factory.mktemp("items")
+    tiny.tiny("llama", seed=0).float().save_pretrained(room / "model")
+    tiny.tokenizer().save_pretrained(room / "model")
+    rows = [{"prompt": f"{prompt} ", "completion": "t15"} for prompt in PROMPTS[:8]]
+    items = [
+        {"id": f"new-{i}", "suite": "new", "prompt": p, "check": {"exact": "t15"}} for i, p in enumerate(PROMPTS[8:])
+    ]
+    kept = [
+        *({"id": f"a-{i}", "suite": "old", "prompt": p, "check": {"lacks": "t15"}} for i, p in enumerate(KEPT)),
+        *(
+            {"id": f"b-{i}", "suite": "pairs", "group": f"g{i % 4}", "choices": [p, f"{p} t60"]}
+            for i, p in enumerate(KEPT)
+        ),
+        *({"id": f"c-{i}", "suite": "texts", "text": f"{p} t61 t62"} for i, p in enumerate(KEPT)),
+    ]
+    for name, records in (("rows", rows), ("new", items), ("kept", kept)):
+        (room / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return room
+
+
+def spec(room, out, **changes):
+    fields = {
+        "model": str(room / "model"), "data": str(room / "rows.jsonl"), "test": str(room / "new.jsonl"),
+        "keep": (str(room / "kept.jsonl"),), "recipe": "Train(lr=0.01, epochs=40)", "out": str(out), "name": "run",
+    }  # fmt: skip
+    return RunSpec(**{**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def done(room, tmp_path_factory):
+    return train(spec(room, tmp_path_factory.mktemp("runs")), Console(quiet=True))
+
+
+def test_each_suite_of_a_file_is_a_row_in_its_own_unit(done):
+    rows = {row["name"]: row for row in done.result["suites"]}
+    assert list(rows) == ["task", "old", "pairs", "texts"]
+    assert [rows[name]["unit"] for name in rows] == ["points", "points", "points", "nats"]
+    assert [rows[name]["items"] for name in rows] == [16, 24, 24, 24]
+    assert rows["pairs"]["documents"] == 4
+    assert rows["task"]["role"] == "learned"
+    assert "tokens" not in rows["task"]
+    assert rows["texts"]["tokens"] >= 24 * 3
+
+
+def test_learning_and_losing_are_points_of_right_answers(done):
+    rows = {row["name"]: row for row in done.result["suites"]}
+    assert rows["task"]["before"] == 0.0
+    assert rows["task"]["after"] > 20
+    assert rows["old"]["before"] == 100.0
+    assert rows["old"]["change"] < -20
+
+
+def test_scores_are_what_the_saved_model_answers(done, room):
+    items = read_items(room / "kept.jsonl")
+    model, tokenizer = load_model(str(done.folder / "model")), load_tokenizer(str(done.folder / "model"))
+    after = {row.item: row for row in read_scores(done.folder / "scores.jsonl") if row.moment == "after"}
+    said = {row["item"]: row for row in read_jsonl(done.folder / "answers.jsonl") if row["moment"] == "after"}
+    for answer in ask(model, tokenizer, items):
+        row = after[answer.item.id]
+        assert (row.group, row.split) == (answer.item.group, answer.item.split)
+        if answer.form == "text":
+            assert row.value == pytest.approx(answer.nats, abs=1e-4)
+            assert (row.weight, row.higher_is_better, row.unit) == (answer.tokens, False, "nats")
+            assert answer.item.id not in said
+        else:
+            assert row.value == 100 * answer.value
+            assert (row.weight, row.higher_is_better, row.unit) == (1.0, True, "points")
+            assert said[answer.item.id]["said"] == answer.said
+            assert said[answer.item.id]["asked"] == (answer.item.turns[-1].content if answer.item.turns else "")
+
+
+def test_an_item_that_is_learned_word_for_word_is_left_out(room, tmp_path):
+    told = {"id": "told", "suite": "new", "prompt": f"{PROMPTS[0]} ", "check": {"exact": "t15"}}
+    path = tmp_path / "new.jsonl"
+    path.write_text((room / "new.jsonl").read_text() + json.dumps(told) + "\n")
+    console = Console(width=200, file=io.StringIO())
+    found = train(spec(room, tmp_path / "runs", test=str(path), keep=()), console)
+    assert found.result["suites"][0]["items"] == 16
+    assert "1 of 17 items are asked in what is learned and left out of" in console.file.getvalue()
+
+
+def test_two_sources_of_one_suite_are_refused(room, tmp_path):
+    twice = (str(room / "kept.jsonl"), str(room / "new.jsonl").replace("new", "kept"))
+    with pytest.raises(HoldfastError, match="a suite called 'old' is measured already"):
+        train(spec(room, tmp_path, keep=twice), Console(quiet=True))
+
+
+def test_a_malformed_item_is_named_by_line_and_field(room, tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text(
+        '{"id": "a", "suite": "s", "text": "t1 t2"}\n{"id": "b", "suite": "s", "check": {"contians": "x"}}\n'
+    )
+    with pytest.raises(HoldfastError, match=r"items\.jsonl:2: field 'check\.contians' is no marker"):
+        train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
