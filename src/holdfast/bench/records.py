@@ -52,16 +52,21 @@ class RunSpec:
         HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
     """
 
-    model: str = _option("model to fine-tune: a folder, or a name on the hub", metavar="MODEL")
-    data: str = _option("examples to learn: a .jsonl, .json, .csv, .parquet or .txt file", metavar="FILE")
+    model: str = _option("model to fine-tune: a folder, a name on the hub, or ground:base", metavar="MODEL")
+    data: str = _option(
+        "examples to learn: a .jsonl, .json, .csv, .parquet or .txt file, or a name such as ground:people",
+        metavar="FILE",
+    )
     test: str | None = _option(
-        "examples that measure what was learned; without it a share of the data is held out", None, metavar="FILE"
+        "examples or items that measure what was learned; without it a share of the data is held out",
+        None,
+        metavar="FILE",
     )
     recipe: str = _option(
         "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'", metavar="SUM"
     )
     keep: tuple[str, ...] = _option(
-        "files of texts or examples that the model must not get worse at; measured before and after",
+        "files of texts, examples or items that the model must not get worse at; measured before and after",
         (),
         metavar="FILE",
     )
