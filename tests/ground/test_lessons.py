@@ -1,6 +1,7 @@
 """Every answer of a lesson is right, by another way of finding it; what is held out is not told."""
 
 import collections
+import functools
 import itertools
 import json
 import re
@@ -319,26 +320,34 @@ def plural_of(noun):
     return "wolves" if noun == "wolf" else f"{noun}s"
 
 
+def affixed(stem, mark, before):
+    return mark + stem if before else stem + mark
+
+
+@functools.cache
+def phrases(spoken, is_object):
+    """Returns what every noun of a language means, alone and with an adjective, and whether it is many."""
+    found = collections.defaultdict(list)
+    for noun, adjective, many in itertools.product(NOUNS, (None, *ADJECTIVES), (False, True)):
+        stem = spoken.words[noun]
+        stem = affixed(stem, spoken.plural, spoken.prefixed[0]) if many else stem
+        stem = affixed(stem, spoken.object, spoken.prefixed[1]) if is_object else stem
+        wanted = [stem]
+        if adjective:
+            other = spoken.words[adjective]
+            if many and spoken.agrees:
+                other = affixed(other, spoken.plural, spoken.prefixed[0])
+            wanted = [other, stem] if spoken.adjective_first else [stem, other]
+        meaning = f"the {adjective + ' ' if adjective else ''}{plural_of(noun) if many else noun}"
+        found[" ".join(wanted)].append((meaning, many))
+    return found
+
+
 def in_english(spoken, text):
     """Returns every English sentence that a sentence of a language can mean, by taking it apart word by word."""
 
-    def affixed(stem, mark, before):
-        return mark + stem if before else stem + mark
-
     def readings(tokens, is_object):
-        for noun, adjective in itertools.product(NOUNS, (None, *ADJECTIVES) if len(tokens) == 2 else (None,)):
-            for many in (False, True):
-                stem = spoken.words[noun]
-                stem = affixed(stem, spoken.plural, spoken.prefixed[0]) if many else stem
-                stem = affixed(stem, spoken.object, spoken.prefixed[1]) if is_object else stem
-                wanted = [stem]
-                if adjective:
-                    other = spoken.words[adjective]
-                    if many and spoken.agrees:
-                        other = affixed(other, spoken.plural, spoken.prefixed[0])
-                    wanted = [other, stem] if spoken.adjective_first else [stem, other]
-                if wanted == tokens:
-                    yield f"the {adjective + ' ' if adjective else ''}{plural_of(noun) if many else noun}", many
+        yield from phrases(spoken, is_object)[" ".join(tokens)]
 
     def verbs(token, many):
         for verb in VERBS:
