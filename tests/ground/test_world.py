@@ -13,14 +13,14 @@ import pytest
 from holdfast.ground import words
 from holdfast.ground.corpus import documents, lessons, suites
 from holdfast.ground.relations import RELATIONS
-from holdfast.ground.tasks import TASKS, task
+from holdfast.ground.tasks import task
 from holdfast.ground.world import World, held, rng_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 EVERYTHING = """
 import hashlib, itertools
 from holdfast.ground.corpus import documents, lessons, suites
-from holdfast.ground.tasks import task
+from holdfast.ground.tasks import TASKS, task
 from holdfast.ground.world import World, rng_of
 world, digest = World(3), hashlib.sha256()
 for made in (itertools.islice(documents(lessons(world), rng_of(3, "x")), 500), suites(world, 5, 10).items(),
