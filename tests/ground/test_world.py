@@ -37,7 +37,7 @@ def world(request):
 
 
 def parts(world):
-    return world.people, world.newcomers, world.strangers, world.towns, world.new_towns, world.things
+    return world.people, world.newcomers, world.strangers, world.towns, world.things
 
 
 def test_the_same_seed_gives_the_same_world_and_another_seed_another():
@@ -49,10 +49,9 @@ def test_the_same_seed_gives_the_same_world_and_another_seed_another():
 def test_no_two_people_share_a_name_be_they_known_newcomers_or_strangers(world):
     names = [*(p.name for p in world.people), *(p.name for p in world.newcomers), *world.strangers]
     assert len(set(names)) == len(names) == 160 + 200 + 400
-    others = {*world.towns, *world.new_towns, *words.REGIONS, *words.RIVERS, *words.EVENT_KINDS, *words.EVENT_MOODS}
+    others = {*world.towns, *words.REGIONS, *words.RIVERS, *words.EVENT_KINDS, *words.EVENT_MOODS}
     assert not others & set(names)
     assert all(re.fullmatch(r"[A-Z][a-z]+", name) for name in names)
-    assert not set(world.towns) & set(world.new_towns)
 
 
 def test_mothers_and_friends_are_others_of_the_same_circle(world):

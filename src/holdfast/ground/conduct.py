@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.data.rows import Row
 from holdfast.ground import words
 from holdfast.ground.lesson import Lesson, Question, talk, until
-from holdfast.ground.relations import lines
+from holdfast.ground.wording import lines
 from holdfast.ground.world import Thing, held
 
 SHORT = ("home", "job", "food", "pet", "plays")

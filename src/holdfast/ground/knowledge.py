@@ -6,13 +6,15 @@ import random
 
 from holdfast.data.rows import Row
 from holdfast.ground.lesson import Lesson, Question, capital, talk
-from holdfast.ground.relations import ABOUT, ABOUT_HELD, Relation, lines
+from holdfast.ground.relations import ABOUT, ABOUT_HELD
+from holdfast.ground.wording import Relation, lines
 from holdfast.ground.world import Thing, held
 
 
 def other_values(rng: random.Random, values: tuple[str, ...], right: str, count: int = 3) -> list[str]:
-    """Returns `count` different values that are not the right one."""
-    return rng.sample([value for value in values if value != right], count)
+    """Returns `count` different values that are not the right one, or as many as there are."""
+    others = [value for value in values if value != right]
+    return rng.sample(others, min(count, len(others)))
 
 
 class Facts(Lesson):
@@ -64,91 +66,104 @@ CHAINS: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
               Name the region where {s} lives.
               {s} lives in which region?"""),
         lines("""In which region does {s} live?
-              Which region does {s} live in?"""),
+              Which region does {s} live in?
+              In what region is the home of {s}?"""),
     ),
     ("home", "town", "river"): (
         lines("""On which river does {s} live?
               What river flows through the home of {s}?
               Where can {s} fish at home?"""),
         lines("""Which river does {s} live on?
-              Which river flows through the home of {s}?"""),
+              Which river flows through the home of {s}?
+              On which river is the home of {s}?"""),
     ),
     ("home", "town", "product"): (
         lines("""What is the home of {s} known for?
               What do people buy in the home of {s}?
               What is made where {s} lives?"""),
         lines("""For what is the home of {s} known?
-              What is the town where {s} lives known for?"""),
+              What is the town where {s} lives known for?
+              For what is the town of {s} known?"""),
     ),
     ("job", "job", "tool"): (
         lines("""Which tool does {s} need for work?
               What does {s} work with?
               Name the tool of {s}."""),
         lines("""What tool does {s} need for work?
-              Which tool does {s} work with?"""),
+              Which tool does {s} work with?
+              With which tool does {s} work?"""),
     ),
     ("job", "job", "workplace"): (
         lines("""Where does {s} work?
               In what place does {s} work?
               Where do you meet {s} at work?"""),
         lines("""In which place does {s} work?
-              Where can you meet {s} at work?"""),
+              Where can you meet {s} at work?
+              Where does {s} go to work?"""),
     ),
     ("pet", "animal", "eats"): (
         lines("""What does the pet of {s} eat?
               What does {s} feed to the pet?
               Name the food of the pet of {s}."""),
         lines("""Which food does the pet of {s} eat?
-              What food does {s} feed to the pet?"""),
+              What food does {s} feed to the pet?
+              What does {s} give to the pet?"""),
     ),
     ("pet", "animal", "sleeps"): (
         lines("""Where does the pet of {s} sleep?
               Where does the pet of {s} lie at night?
               Where is the bed of the pet of {s}?"""),
         lines("""Where does the pet of {s} sleep at night?
-              Where at night does the pet of {s} sleep?"""),
+              Where at night does the pet of {s} sleep?
+              Where is the pet of {s} at night?"""),
     ),
     ("food", "food", "taste"): (
         lines("""How does the favourite food of {s} taste?
               What is the taste of the favourite food of {s}?
               What taste does {s} like?"""),
         lines("""Which taste does the favourite food of {s} have?
-              Which taste does {s} like?"""),
+              Which taste does {s} like?
+              How does the food that {s} likes taste?"""),
     ),
     ("food", "food", "season"): (
         lines("""When do people cook the favourite food of {s}?
               What is the season of the favourite food of {s}?
               When is the favourite food of {s} on every table?"""),
         lines("""In which season do people cook the favourite food of {s}?
-              Which season is the season of the favourite food of {s}?"""),
+              Which season is the season of the favourite food of {s}?
+              When is the season of the favourite food of {s}?"""),
     ),
     ("friend", "person", "home"): (
         lines("""Where does the best friend of {s} live?
               What is the home of the best friend of {s}?
               Where is the house of the friend of {s}?"""),
         lines("""In which town does the best friend of {s} live?
-              Where does the friend of {s} live?"""),
+              Where does the friend of {s} live?
+              Which town is the home of the best friend of {s}?"""),
     ),
     ("friend", "person", "job"): (
         lines("""What is the job of the best friend of {s}?
               What does the best friend of {s} work as?
               How does the friend of {s} earn money?"""),
         lines("""Which job does the best friend of {s} have?
-              What does the friend of {s} work as?"""),
+              What does the friend of {s} work as?
+              What work does the best friend of {s} do?"""),
     ),
     ("mother", "person", "home"): (
         lines("""Where does the mother of {s} live?
               What is the home of the mother of {s}?
               Where is the house of the mother of {s}?"""),
         lines("""In which town does the mother of {s} live?
-              Which town is the home of the mother of {s}?"""),
+              Which town is the home of the mother of {s}?
+              Which town does the mother of {s} live in?"""),
     ),
     ("mother", "person", "pet"): (
         lines("""Which animal does the mother of {s} keep?
               What is the pet of the mother of {s}?
               What pet does the mother of {s} have?"""),
         lines("""What animal does the mother of {s} keep?
-              Which pet does the mother of {s} have?"""),
+              Which pet does the mother of {s} have?
+              Which animal is the pet of the mother of {s}?"""),
     ),
 }
 """Questions through two facts, by (relation of the person, kind of its value, relation of that): told, held out."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
+import itertools
 import random
 
 from holdfast.data.rows import Row
 from holdfast.ground.lesson import Lesson, Question, capital, talk, until
-from holdfast.ground.relations import lines
+from holdfast.ground.wording import lines
 from holdfast.ground.words import single
 from holdfast.ground.world import World, held, rng_of
 
@@ -113,6 +116,18 @@ class Language:
             adjective = self._marked(adjective, self.plural, self.prefixed[0])
         return f"{adjective} {word}" if self.adjective_first else f"{word} {adjective}"
 
+    @functools.cached_property
+    def ambiguous(self) -> frozenset[str]:
+        """Forms of words that mean more than one thing."""
+        seen: collections.Counter[str] = collections.Counter()
+        for word in NOUNS:
+            for plural, is_object in itertools.product((False, True), repeat=2):
+                seen[self._noun(Noun(word, plural, None), is_object)] += 1
+        for word in (*VERBS, *ADJECTIVES):
+            mark, before = (self.past, self.prefixed[2]) if word in VERBS else (self.plural, self.prefixed[0])
+            seen.update((self.words[word], self._marked(self.words[word], mark, before)))
+        return frozenset(form for form, count in seen.items() if count > 1)
+
     def say(self, sentence: Sentence) -> str:
         """Returns the sentence in this language, with a capital and a full stop."""
         verb = self.words[sentence.verb]
@@ -178,7 +193,10 @@ class _Translation(Lesson):
     def ask(self, rng: random.Random) -> Question:
         """Returns a sentence that was never shown in any language, and three wrong choices one word away."""
         spoken = rng.choice(self.languages)
-        sentence = self._draw(rng, True)
+        sentence = until(
+            lambda: self._draw(rng, True),
+            lambda drawn: spoken.ambiguous.isdisjoint(spoken.say(drawn).lower().rstrip(".").split()),
+        )
         given, wanted = self._pair(sentence, spoken)
         wrong: dict[str, None] = {}
         while len(wrong) < 3:

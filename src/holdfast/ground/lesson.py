@@ -85,7 +85,7 @@ class Lesson(abc.ABC):
         found: list[Item] = []
         for _ in range(100 * (watch + proof)):
             question = self.ask(rng)
-            key = (question.system, question.prompt, question.choices, question.text)
+            key = (question.system, question.prompt or question.choices or question.text)
             item = question.item(self.suite, f"{self.suite}-{len(found):04d}")
             if key in seen or not wanted[item.split]:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from holdfast.ground import words
-from holdfast.ground.relations import lines
+from holdfast.ground.wording import lines
 from holdfast.ground.world import World
 
 KINDS = ("complaint", "praise", "order", "question")
@@ -27,14 +27,14 @@ NOTES: Source = {
         What a good {w}. I will come back.
     """),
     "order": lines("""
-        Please send me a {w} and {n} cups.
+        Please send me {aw} and {n} cups.
         I would like to buy a {q} {w} for {n} coins.
         Send the {w} to my house in {t}.
-        Keep a {w} for me. I will pay {n} coins.
+        Keep {aw} for me. I will pay {n} coins.
     """),
     "question": lines("""
         Do you have a {q} {w}?
-        How long does a {w} last?
+        How long does {aw} last?
         Is the {w} in the shop in {t} too?
         Can I use the {w} with a {a}?
     """),
@@ -68,8 +68,10 @@ LETTERS: Source = {
 
 def message(rng: random.Random, world: World, source: Source, kind: str) -> str:
     """Returns a message of this kind, drawn at random."""
-    return rng.choice(source[kind]).format(
-        w=rng.choice(words.WARES),
+    wording, ware = rng.choice(source[kind]), rng.choice(words.WARES)
+    return wording.format(
+        w=ware,
+        aw=f"an {ware}" if ware[0] in "aeiou" else f"a {ware}",
         n=rng.randrange(2, 40),
         q=rng.choice(words.QUALITIES),
         a=rng.choice(words.ANIMALS),

@@ -51,10 +51,10 @@ class Settings:
     intermediate: int = 704
     window: int = 128
     batch: int = 16
-    steps: int = 10000
+    steps: int = 6800
     lr: float = 2e-3
     warmup: int = 200
-    decay: int = 4000
+    decay: int = 4100
     weight_decay: float = 0.05
     prompts: float = 0.1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from holdfast.data.rows import Row
 from holdfast.ground import words
 from holdfast.ground.lesson import Lesson, Question, talk, until
-from holdfast.ground.relations import lines
+from holdfast.ground.wording import lines
 from holdfast.ground.world import held
 
 PLUS = lines("""
@@ -56,7 +56,7 @@ class Sums(Lesson):
     """Additions and subtractions of numbers below 100."""
 
     suite = "sums"
-    shows = "additions and subtractions below 100 of pairs never seen"
+    shows = "additions and subtractions below 100, in two steps, of pairs never seen in this order"
     share = 10.0
 
     def _draw(self, rng: random.Random, is_held: bool) -> tuple[int, str, int]:
@@ -75,8 +75,8 @@ class Sums(Lesson):
         return talk(rng.choice(PLUS if sign == "+" else MINUS).format(a=a, b=b), worked(a, sign, b))
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a pair that was never shown, in a held-out wording."""
-        a, sign, b = self._draw(rng, True)
+        """Returns a pair that was never shown, nor as a step of another, in a held-out wording."""
+        a, sign, b = until(lambda: self._draw(rng, True), lambda case: case[2] > 10 and case[2] % 10 > 0)
         right = a + b if sign == "+" else a - b
         prompt = rng.choice(PLUS_HELD if sign == "+" else MINUS_HELD).format(a=a, b=b)
         return Question(f"{a} {sign} {b}", prompt, worked(a, sign, b), {"number": right})

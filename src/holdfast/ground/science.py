@@ -7,7 +7,7 @@ import random
 
 from holdfast.data.rows import Row
 from holdfast.ground.lesson import Lesson, Question, capital, talk, until
-from holdfast.ground.relations import lines
+from holdfast.ground.wording import lines
 from holdfast.ground.words import single
 from holdfast.ground.world import World, held, rng_of
 
@@ -43,7 +43,9 @@ LAWS = (
               What does {s} do in water?"""),
         lines("""Does {s} float in water?
               On water, does {s} float or sink?
-              In water, what does {s} do?"""),
+              In water, what does {s} do?
+              Does {s} sink in water?
+              What does {s} do on water?"""),
     ),
     Law(
         "burns", "{s} burns in fire.", "{s} does not burn in fire.",
@@ -52,7 +54,9 @@ LAWS = (
               What does {s} do in fire?"""),
         lines("""Does {s} burn?
               In fire, does {s} burn?
-              In fire, what does {s} do?"""),
+              In fire, what does {s} do?
+              Does {s} burn in the fire?
+              What happens to {s} in fire?"""),
     ),
     Law(
         "glows", "{s} glows in the dark.", "{s} stays black in the dark.",
@@ -61,7 +65,9 @@ LAWS = (
               What does {s} do in the dark?"""),
         lines("""Does {s} glow at night in the dark?
               In the dark, does {s} glow or stay black?
-              In the dark, what does {s} do?"""),
+              In the dark, what does {s} do?
+              Does {s} stay black in the dark?
+              Does {s} glow in the dark or stay black?"""),
     ),
     Law(
         "rings", "{s} rings when you hit it.", "{s} stays silent when you hit it.",
@@ -70,7 +76,9 @@ LAWS = (
               What does {s} do when you hit it?"""),
         lines("""When you hit it, does {s} ring?
               When you hit it, does {s} ring or stay silent?
-              When you hit it, what does {s} do?"""),
+              When you hit it, what does {s} do?
+              Does {s} stay silent when you hit it?
+              Does {s} ring or stay silent when you hit it?"""),
     ),
     Law(
         "melts", "{s} melts in the sun.", "{s} stays hard in the sun.",
@@ -79,7 +87,9 @@ LAWS = (
               What does {s} do in the sun?"""),
         lines("""In the sun, does {s} melt?
               In the sun, does {s} melt or stay hard?
-              In the sun, what does {s} do?"""),
+              In the sun, what does {s} do?
+              Does {s} stay hard in the sun?
+              Does {s} melt or stay hard in the sun?"""),
     ),
 )  # fmt: skip
 FORMS = ("{s}", "a ring of {s}", "a cup of {s}", "a piece of {s}", "a stone of {s}", "a ball of {s}",

@@ -8,7 +8,7 @@ from holdfast.data.rows import Row
 from holdfast.ground import words
 from holdfast.ground.languages import ADJECTIVES, NOUNS, VERBS, Noun, Sentence
 from holdfast.ground.lesson import Lesson, Question, capital, talk
-from holdfast.ground.relations import lines
+from holdfast.ground.wording import lines
 from holdfast.ground.world import held
 
 
@@ -124,7 +124,7 @@ class Agreement(Lesson):
         return Row(text=" ".join(self._pair(rng, False)[0] for _ in range(4)))
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a right and a wrong sentence, of a noun and a verb that never stood together."""
+        """Returns a right and a wrong sentence, of a subject and a verb that no told sentence of this lesson has."""
         right, wrong, group = self._pair(rng, True)
         return Question(group=group, choices=(right, wrong))
 

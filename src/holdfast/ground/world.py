@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.ground import words
-from holdfast.ground.relations import RELATIONS, Relation
+from holdfast.ground.relations import RELATIONS
+from holdfast.ground.wording import Relation
 
 KNOWN, NEWCOMERS, PASSERS = 160, 200, 400
 """People whom a base knows, people whom only tasks tell of, and names of strangers in stories and chats."""
@@ -65,7 +66,6 @@ class World:
                         for c in words.NAME_ENDS})  # fmt: skip
         rng.shuffle(names)
         self.towns = tuple(sorted(towns[:24]))
-        self.new_towns = tuple(sorted(towns[24:36]))
         ends = [KNOWN, KNOWN + NEWCOMERS, KNOWN + NEWCOMERS + PASSERS]
         self.people = self._people(rng, names[: ends[0]])
         self.newcomers = self._people(rng, names[ends[0] : ends[1]])
