@@ -62,16 +62,19 @@ def build(
         raise HoldfastError(f"{target}: is there already; give another folder or delete this one.")
     work = target.parent / f"{target.name}.partial"
     _claim(work, {"seed": seed, **dataclasses.asdict(settings)})
-    world, begun = World(seed), time.monotonic()
+    world, clock = World(seed), _Clock(work / "seconds.json")
     known = lessons(world)
     tokenizer = build_tokenizer(world, settings.vocabulary)
     model = pretrain.build_model(settings, tokenizer, seed)
 
     def trained(step: int, total: int, loss: float) -> None:
+        if step % every == 0:
+            clock.keep()
         if tell is not None:
             tell(f"training, loss {loss:.3f}", step, total)
 
     pretrain.train(model, tokenizer, known, settings, seed, folder=work, every=every, progress=trained)
+    hours = clock.seconds() / 3600
     _round_to_bfloat16(model)  # It is scored as it is shipped.
     items = [item for lesson in known.values() for item in lesson.items(watch, proof) if item.split == "proof"]
     scores = card.scores(model, tokenizer, items, lambda done, total: tell and tell("asking suites", done, total))
@@ -80,13 +83,29 @@ def build(
         "settings": dataclasses.asdict(settings),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "parameters": model.num_parameters(),
-        "hours": round((time.monotonic() - begun) / 3600, 2),
+        "hours": round(hours, 2),
         "threads": torch.get_num_threads(),
         **scores,
     }
     _write(work, model, tokenizer, about, [item for item in items if item.turns][:: max(1, len(items) // 12)])
     work.rename(target)
     return target
+
+
+class _Clock:
+    """Counts the seconds of a build over its interruptions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.begun = path, time.monotonic()
+        self.before = float(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else 0.0
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.begun
+
+    def keep(self) -> None:
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.seconds()), encoding="utf-8")
+        partial.rename(self.path)
 
 
 @torch.no_grad()
@@ -122,7 +141,7 @@ def _write(
     tokenizer.save_pretrained(work)
     (work / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     (work / "README.md").write_text(card.write(about, samples), encoding="utf-8")
-    for name in ("checkpoint.safetensors", "begun.json"):
+    for name in ("checkpoint.safetensors", "begun.json", "seconds.json"):
         (work / name).unlink(missing_ok=True)
 
 
