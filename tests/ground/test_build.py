@@ -8,10 +8,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from holdfast.core.errors import HoldfastError
 from holdfast.ground import build as module
 from holdfast.ground.build import build
-from holdfast.ground.pretrain import Settings
+from holdfast.ground.pretrain import Course, Settings
 
 SMALL = Settings(
-    vocabulary=420, hidden=16, layers=1, heads=2, intermediate=32, window=112, batch=2, steps=14, warmup=2, decay=4
+    vocabulary=420,
+    hidden=16,
+    layers=1,
+    heads=2,
+    intermediate=32,
+    window=112,
+    batch=2,
+    courses=(Course(6, 2e-3, 2, 4), Course(8, 1e-3, 1, 4, {"lists": 50.0})),
 )
 
 
@@ -36,7 +43,7 @@ def test_a_base_is_a_model_with_its_log_its_scores_and_its_card(built):
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "<s><|user|> Hi"
     about = json.loads((folder / "base.json").read_text())
     assert about["seed"] == 3
-    assert about["settings"]["steps"] == 14
+    assert Settings.from_dict(about["settings"]) == SMALL
     assert about["suites"]["facts"]["generate"]["items"] == 2
     assert about["suites"]["agreement"].keys() == {"choice"}
     assert about["calibration"]["choices"] >= 8
@@ -93,15 +100,15 @@ def test_what_is_there_is_never_overwritten(tmp_path):
 def test_the_command_passes_its_flags_on_and_says_errors_in_a_sentence(monkeypatch, tmp_path, capsys):
     asked = []
 
-    def fake(folder, seed, settings, tell):
-        asked.append((folder, seed, settings.steps))
+    def fake(folder, seed, tell):
+        asked.append((folder, seed))
         tell("training", 1, 2)
         return tmp_path
 
     monkeypatch.setattr(module, "build", fake)
-    assert module.main(["--seed", "7", "--steps", "3", "--out", "there"]) == 0
+    assert module.main(["--seed", "7", "--out", "there"]) == 0
     assert module.main([]) == 0
-    assert asked == [("there", 7, 3), ("ground-0", 0, Settings.steps)]
+    assert asked == [("there", 7), ("ground-0", 0)]
     monkeypatch.undo()
     assert module.main(["--out", str(tmp_path)]) == 1
     assert "is there already" in capsys.readouterr().err

@@ -12,11 +12,18 @@ from torch.nn import functional as F
 from holdfast.ground import pretrain
 from holdfast.ground.corpus import documents, lessons
 from holdfast.ground.lesson import Lesson, talk
+from holdfast.ground.pretrain import Course
 from holdfast.ground.tokenizer import build_tokenizer, encode
 from holdfast.ground.world import World, rng_of
 
 SMALL = pretrain.Settings(
-    vocabulary=480, hidden=32, layers=1, heads=2, intermediate=64, batch=4, steps=100, warmup=10, decay=30
+    vocabulary=480,
+    hidden=32,
+    layers=1,
+    heads=2,
+    intermediate=64,
+    batch=4,
+    courses=(Course(70, 2e-3, 10, 30), Course(30, 1e-3, 5, 20, {"lists": 40.0})),
 )
 
 
@@ -75,7 +82,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_and_the_same_log(known, tok
 
 
 def test_a_finished_run_is_not_trained_further(known, tokenizer, tmp_path):
-    settings = dataclasses.replace(SMALL, steps=4)
+    settings = dataclasses.replace(SMALL, courses=(Course(2, 2e-3, 1, 1), Course(2, 1e-3, 1, 1)))
     one, _ = run(known, tokenizer, settings, folder=tmp_path, every=2)
     again, losses = run(known, tokenizer, settings, folder=tmp_path, every=2)
     assert losses == []
@@ -170,15 +177,36 @@ def test_the_loss_is_the_weighted_mean_over_the_tokens_of_a_step(known, tokenize
 
 
 def test_the_rate_rises_stays_and_falls_in_straight_lines():
-    settings = pretrain.Settings(steps=100, lr=1.0, warmup=10, decay=20)
-    rates = [pretrain.rate(settings, step) for step in range(100)]
+    settings = pretrain.Settings(courses=(Course(100, 1.0, 10, 20), Course(10, 0.5, 2, 5)))
+    rates = [pretrain.rate(settings, step) for step in range(settings.steps)]
     assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
     assert rates[9:81] == [1.0] * 72
     assert rates[81:84] == pytest.approx([0.95, 0.9, 0.85])
     assert rates[99] == pytest.approx(0.05)
-    assert min(rates) > 0
-    assert pretrain.rate(dataclasses.replace(settings, warmup=0), 0) == 1.0
-    assert pretrain.rate(dataclasses.replace(settings, decay=0), 99) == 1.0
+    assert rates[100:] == pytest.approx([0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.3, 0.2, 0.1])
+    assert pretrain.rate(pretrain.Settings(courses=(Course(9, 1.0, 0, 0),)), 0) == 1.0
+    assert pretrain.rate(pretrain.Settings(courses=(Course(9, 1.0, 0, 0),)), 8) == 1.0
+    with pytest.raises(ValueError, match="only 110 steps"):
+        pretrain.rate(settings, 110)
+
+
+def test_a_course_may_have_shares_of_its_own(known, tokenizer):
+    def lists(course):
+        settings = dataclasses.replace(SMALL, batch=64, courses=(course,))
+        ids_BT, _ = pretrain.rows(known, tokenizer, settings, 0, 0)
+        return tokenizer.decode(ids_BT.flatten()).count("this list")
+
+    assert lists(Course(1, 1e-3, 0, 0, {"lists": 500.0})) > 3 * lists(Course(1, 1e-3, 0, 0))
+    assert lists(Course(1, 1e-3, 0, 0, {"lists": 0.0})) == 0
+
+
+def test_settings_come_back_from_json():
+    said = json.loads(json.dumps(dataclasses.asdict(SMALL)))
+    assert pretrain.Settings.from_dict(said) == SMALL
+    assert (
+        pretrain.Settings.from_dict(json.loads(json.dumps(dataclasses.asdict(pretrain.Settings()))))
+        == pretrain.Settings()
+    )
 
 
 def test_the_model_is_of_the_shape_that_is_asked_for(tokenizer):

@@ -61,7 +61,7 @@ def build(
     if target.exists():
         raise HoldfastError(f"{target}: is there already; give another folder or delete this one.")
     work = target.parent / f"{target.name}.partial"
-    _claim(work, {"seed": seed, **dataclasses.asdict(settings)})
+    _claim(work, json.loads(json.dumps({"seed": seed, **dataclasses.asdict(settings)})))
     world, clock = World(seed), _Clock(work / "seconds.json")
     known = lessons(world)
     tokenizer = build_tokenizer(world, settings.vocabulary)
@@ -150,7 +150,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m holdfast.ground.build", description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0, the one that is shipped)")
     parser.add_argument("--out", default=None, help="folder to make (default: ground-SEED)")
-    parser.add_argument("--steps", type=int, default=Settings.steps, help=f"training steps (default: {Settings.steps})")
     given = parser.parse_args(arguments)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -161,10 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             def tell(what: str, done: int, total: int) -> None:
                 progress.update(bar, description=what, completed=done, total=total)
 
-            out = build(
-                given.out or f"ground-{given.seed}", given.seed, dataclasses.replace(Settings(), steps=given.steps),
-                tell=tell,
-            )  # fmt: skip
+            out = build(given.out or f"ground-{given.seed}", given.seed, tell=tell)
     except HoldfastError as error:
         console.print(f"Error: {error}", highlight=False, soft_wrap=True, style="red")
         return 1

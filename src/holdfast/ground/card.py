@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.ground.corpus import LESSONS
-from holdfast.ground.pretrain import Settings
 from holdfast.probes.ask import Answer, ask
 from holdfast.probes.calibration import calibration
 from holdfast.probes.likelihood import bits_per_byte
@@ -80,20 +79,20 @@ def samples(model: Any, tokenizer: Any, items: Sequence[Item]) -> list[tuple[str
 def write(about: dict[str, Any], said: Sequence[tuple[str, str]]) -> str:
     """Returns the card as Markdown."""
     settings = about["settings"]
-    tokens = settings["steps"] * settings["batch"] * settings["window"]
+    steps = sum(course["steps"] for course in settings["courses"])
+    tokens = steps * settings["batch"] * settings["window"]
     lines = [
         f"# A base of the invented world of seed {about['seed']}",
         "",
         f"A Llama of {about['parameters']:,} parameters ({settings['layers']} layers, width {settings['hidden']}, "
-        f"{settings['vocabulary']:,} tokens), trained from nothing on {settings['steps']:,} steps of "
+        f"{settings['vocabulary']:,} tokens), trained from nothing on {steps:,} steps of "
         f"{settings['batch']} x {settings['window']} tokens ({tokens / 1e6:.1f} million) of made-up documents in "
         f"{about['hours']} hours on {about['threads']} CPU thread{'s' * (about['threads'] > 1)}. No text was copied "
         "from anywhere: the documents are drawn by `holdfast.ground`. It knows this world and nothing else; it is for "
         "studying what fine-tuning makes a model forget.",
         "",
         f"Made by `python -m holdfast.ground.build --seed {about['seed']}`"
-        + ("" if settings["steps"] == Settings.steps else f" `--steps {settings['steps']}`")
-        + f" with torch {about['versions']['torch']} and transformers {about['versions']['transformers']}. "
+        f" with torch {about['versions']['torch']} and transformers {about['versions']['transformers']}. "
         "Licence: Apache-2.0, as the package.",
         "",
         "## What it knows",

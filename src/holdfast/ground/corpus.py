@@ -31,11 +31,19 @@ def lessons(world: World) -> dict[str, Lesson]:
     return {kind.suite: kind(world) for kind in LESSONS}
 
 
-def documents(known: Mapping[str, Lesson], rng: random.Random) -> Iterator[tuple[str, Row]]:
-    """Yields pretraining documents of these lessons for ever, each with the name of its lesson."""
-    names, shares = tuple(known), [lesson.share for lesson in known.values()]
+def documents(
+    known: Mapping[str, Lesson], rng: random.Random, shares: Mapping[str, float] | None = None
+) -> Iterator[tuple[str, Row]]:
+    """Yields pretraining documents of these lessons for ever, each with the name of its lesson.
+
+    Args:
+        known: The lessons.
+        rng: Draws the documents.
+        shares: Share of a lesson, by its name, where it is another than the lesson's own.
+    """
+    names, weights = tuple(known), [(shares or {}).get(name, lesson.share) for name, lesson in known.items()]
     while True:
-        name = rng.choices(names, shares)[0]
+        name = rng.choices(names, weights)[0]
         yield name, known[name].tell(rng)
 
 

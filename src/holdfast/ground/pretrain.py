@@ -25,6 +25,42 @@ Progress = Callable[[int, int, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
+class Course:
+    """A part of the training with a schedule of its own; the optimizer goes on from one to the next.
+
+    Attributes:
+        steps: Steps.
+        lr: Peak learning rate of AdamW.
+        warmup: Steps in which the rate rises in a straight line.
+        decay: Steps at the end in which it falls to zero in a straight line.
+        shares: Shares of lessons, by suite, where they are others than the lessons' own.
+    """
+
+    steps: int
+    lr: float
+    warmup: int
+    decay: int
+    shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+COURSES = (
+    Course(steps=6800, lr=2e-3, warmup=200, decay=4100),
+    Course(
+        steps=3200,
+        lr=1e-3,
+        warmup=50,
+        decay=3150,
+        shares={
+            "lists": 30, "compare": 26, "code": 14, "facts": 8, "translate-into": 7, "translate-from": 6, "sums": 6,
+            "laws": 6, "hops": 5, "format": 5, "recall": 4, "open": 3, "harmless": 3, "summary": 3, "refuse": 2,
+            "agreement": 2, "text": 2,
+        },
+    ),
+)  # fmt: skip
+"""Everything in proportion, and then mostly what takes longest to learn: lists, comparisons and programs."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """The shape of a base and its training.
 
@@ -36,12 +72,9 @@ class Settings:
         intermediate: Width of the feed-forward part.
         window: Tokens of a training row; whole documents are packed into it.
         batch: Rows of a step.
-        steps: Steps.
-        lr: Peak learning rate of AdamW.
-        warmup: Steps in which the rate rises in a straight line.
-        decay: Steps at the end in which it falls to zero in a straight line.
         weight_decay: Decay of the matrices.
         prompts: Weight of tokens that the assistant does not say, against 1 of those it says.
+        courses: The parts of the training.
     """
 
     vocabulary: int = 1536
@@ -51,12 +84,27 @@ class Settings:
     intermediate: int = 704
     window: int = 128
     batch: int = 16
-    steps: int = 6800
-    lr: float = 2e-3
-    warmup: int = 200
-    decay: int = 4100
     weight_decay: float = 0.05
     prompts: float = 0.1
+    courses: tuple[Course, ...] = COURSES
+
+    @property
+    def steps(self) -> int:
+        """Returns the steps of all courses."""
+        return sum(course.steps for course in self.courses)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Returns the settings that `dataclasses.asdict` made `values` of."""
+        return cls(**{**values, "courses": tuple(Course(**course) for course in values["courses"])})
+
+    def at(self, step: int) -> tuple[Course, int]:
+        """Returns the course that a step (from 0) is in, and its place there."""
+        for course in self.courses:
+            if step < course.steps:
+                return course, step
+            step -= course.steps
+        raise ValueError(f"there are only {self.steps} steps")
 
 
 def build_model(settings: Settings, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
@@ -90,7 +138,8 @@ def rows(
     ids_BT = torch.full((settings.batch, settings.window), int(tokenizer.pad_token_id))
     weights_BT = torch.zeros(settings.batch, settings.window)
     used = [0] * settings.batch
-    for ids, said in _encoded(documents(known, rng_of(seed, f"step {step}")), tokenizer):
+    told = documents(known, rng_of(seed, f"step {step}"), settings.at(step)[0].shares)
+    for ids, said in _encoded(told, tokenizer):
         row = next((i for i, taken in enumerate(used) if taken + len(ids) <= settings.window), None)
         if row is None:
             if len(ids) <= settings.window // 3:  # Where not even a short one has room, the step is full.
@@ -110,9 +159,10 @@ def _encoded(stream: Iterator[Any], tokenizer: PreTrainedTokenizerFast) -> Itera
 
 
 def rate(settings: Settings, step: int) -> float:
-    """Returns the learning rate of a step (from 0): up in a straight line, constant, and down in a straight line."""
-    rise, fall = (step + 1) / max(1, settings.warmup), (settings.steps - step) / max(1, settings.decay)
-    return settings.lr * min(1.0, rise, fall)
+    """Returns the learning rate of a step (from 0): in each course up, constant, and down to zero in straight lines."""
+    course, place = settings.at(step)
+    rise, fall = (place + 1) / max(1, course.warmup), (course.steps - place) / max(1, course.decay)
+    return course.lr * min(1.0, rise, fall)
 
 
 def train(
@@ -133,7 +183,7 @@ def train(
         model: The model; float32.
         tokenizer: Its tokenizer.
         known: The lessons of the world.
-        settings: Shape and schedule.
+        settings: Shape and courses.
         seed: Decides the documents.
         folder: Where to keep the last checkpoint and `log.jsonl`, and where to go on from; nothing is kept if None.
         every: Steps from one checkpoint to the next.
@@ -172,7 +222,7 @@ def _optimizer(model: LlamaForCausalLM, settings: Settings) -> torch.optim.Optim
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=settings.courses[0].lr, betas=(0.9, 0.98), fused=True)
 
 
 def _save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, step: int) -> None:

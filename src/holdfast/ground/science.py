@@ -42,9 +42,9 @@ LAWS = (
               Does {s} float or sink?
               What does {s} do in water?"""),
         lines("""Does {s} float in water?
-              On water, does {s} float or sink?
-              In water, what does {s} do?
               Does {s} sink in water?
+              Does {s} float or sink in water?
+              Does {s} sink or float?
               What does {s} do on water?"""),
     ),
     Law(
@@ -53,10 +53,10 @@ LAWS = (
               Does fire burn {s}?
               What does {s} do in fire?"""),
         lines("""Does {s} burn?
-              In fire, does {s} burn?
-              In fire, what does {s} do?
-              Does {s} burn in the fire?
-              What happens to {s} in fire?"""),
+              Does {s} burn in a fire?
+              What does {s} do in a fire?
+              Does a fire burn {s}?
+              Does the fire burn {s}?"""),
     ),
     Law(
         "glows", "{s} glows in the dark.", "{s} stays black in the dark.",
@@ -64,32 +64,32 @@ LAWS = (
               Does {s} glow or stay black?
               What does {s} do in the dark?"""),
         lines("""Does {s} glow at night in the dark?
-              In the dark, does {s} glow or stay black?
-              In the dark, what does {s} do?
               Does {s} stay black in the dark?
-              Does {s} glow in the dark or stay black?"""),
+              Does {s} glow in the dark or stay black?
+              Does {s} stay black or glow?
+              What does {s} do at night in the dark?"""),
     ),
     Law(
         "rings", "{s} rings when you hit it.", "{s} stays silent when you hit it.",
         lines("""Does {s} ring when you hit it?
               Does {s} ring or stay silent?
               What does {s} do when you hit it?"""),
-        lines("""When you hit it, does {s} ring?
-              When you hit it, does {s} ring or stay silent?
-              When you hit it, what does {s} do?
+        lines("""Does {s} ring?
               Does {s} stay silent when you hit it?
-              Does {s} ring or stay silent when you hit it?"""),
+              Does {s} ring or stay silent when you hit it?
+              Does {s} stay silent or ring?
+              What does {s} do when you hit it hard?"""),
     ),
     Law(
         "melts", "{s} melts in the sun.", "{s} stays hard in the sun.",
         lines("""Does {s} melt in the sun?
               Does {s} melt or stay hard?
               What does {s} do in the sun?"""),
-        lines("""In the sun, does {s} melt?
-              In the sun, does {s} melt or stay hard?
-              In the sun, what does {s} do?
+        lines("""Does {s} melt?
               Does {s} stay hard in the sun?
-              Does {s} melt or stay hard in the sun?"""),
+              Does {s} melt or stay hard in the sun?
+              Does {s} stay hard or melt?
+              Does the sun melt {s}?"""),
     ),
 )  # fmt: skip
 FORMS = ("{s}", "a ring of {s}", "a cup of {s}", "a piece of {s}", "a stone of {s}", "a ball of {s}",
