@@ -1,16 +1,17 @@
-"""The demo: both recipes run on the same base and data, and what they gained and lost is told apart."""
+"""The demo: both recipes run on the same base and data, and what they learned and lost is told apart."""
 
 from __future__ import annotations
 
 import io
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from holdfast.bench import demo as module
+from holdfast.bench.records import write_jsonl
+from holdfast.data.examples import read
+from holdfast.probes.sources import items_of
 from holdfast.recipe import parse
 from holdfast.report.demo import show
 
@@ -21,16 +22,30 @@ def runs(monkeypatch, tmp_path):
 
     def train(spec, console):
         asked.append(spec)
-        gain = 2.0 if len(asked) == 1 else 1.5
+        plain = len(asked) == 1
+        folder = tmp_path / spec.name
+        folder.mkdir()
         suites = [
-            {"name": "task", "role": "learned", "before": 3.0, "after": 3.0 - gain, "change": -gain},
-            {"name": "keep-facts", "role": "retained", "before": 0.1, "after": 0.6, "change": 0.5},
-            {"name": "keep-sums", "role": "retained", "before": 0.2, "after": 0.5, "change": 0.3},
+            {"name": "task", "role": "learned", "unit": "points", "before": 3.0, "after": 90.0, "change": 87.0},
+            {"name": "facts", "role": "retained", "unit": "points", "before": 99.0, "after": 59.0, "change": -40.0},
+            {"name": "sums", "role": "retained", "unit": "points", "before": 90.0, "after": 80.0, "change": -10.0},
+            {"name": "text", "role": "retained", "unit": "nats", "before": 0.7, "after": 0.9, "change": 0.2},
         ]
-        return SimpleNamespace(spec=spec, folder=tmp_path / spec.name, result={"suites": suites})
+        after = 0.0 if plain else 100.0
+        scores, said = [], []
+        for suite, item in (("facts", "facts-1"), ("sums", "sums-1")):
+            for moment, value in (("before", 100.0), ("after", after)):
+                scores.append(
+                    {"role": "retained", "unit": "points", "suite": suite, "item": item, "moment": moment}
+                    | {"value": value}
+                )
+                text = f"{moment} {spec.name}"
+                said.append({"moment": moment, "suite": suite, "item": item, "asked": f"Ask {item}?", "said": text})
+        write_jsonl(folder / "scores.jsonl", scores)
+        write_jsonl(folder / "answers.jsonl", said)
+        return SimpleNamespace(spec=spec, folder=folder, result={"suites": suites})
 
     monkeypatch.setattr(module, "train", train)
-    monkeypatch.setattr(module, "load_or_build", lambda folder, progress: folder)
     return asked
 
 
@@ -44,21 +59,28 @@ def test_both_runs_share_base_data_and_seed(runs, tmp_path):
     done = module.demo(str(tmp_path), seed=3, console=Console(file=io.StringIO()))
     assert list(done.runs) == ["plain", "held"]
     plain, held = runs
-    assert plain.model == held.model
+    assert plain.model == held.model == "ground:base"
     assert (plain.data, plain.test, plain.keep, plain.seed) == (held.data, held.test, held.keep, 3)
-    assert not plain.memory
-    assert held.memory
-    rows = [json.loads(line) for line in Path(plain.data).read_text(encoding="utf-8").splitlines()]
-    assert len(rows) > 100
+    assert len(read(plain.data)) > 1000
+    assert len(items_of(plain.test)) >= 200
+    assert {item.suite for source in plain.keep for item in items_of(source)} >= {"facts", "sums", "refuse"}
 
 
-def test_the_table_and_its_reading_say_gained_and_lost(runs, tmp_path):
+def test_the_table_and_its_reading_say_learned_and_lost(runs, tmp_path):
     text = io.StringIO()
     show(module.demo(str(tmp_path), console=Console(file=io.StringIO())), Console(file=text, width=100))
     lines = text.getvalue().splitlines()
-    assert any(
-        "new people (learned)" in line and "1.000 (-2.000)" in line and "1.500 (-1.500)" in line for line in lines
-    )
-    assert any("facts (to keep)" in line and "0.600 (+0.500)" in line for line in lines)
-    assert any("plain" in line and "gained 2.00" in line and "lost 0.40" in line for line in lines)
-    assert any("held" in line and "gained 1.50" in line for line in lines)
+    assert any("new people (learned)" in line and "90.0 (+87.0)" in line for line in lines)
+    assert any(line.startswith(" facts") and "59.0 (-40.0)" in line for line in lines)
+    assert not any(line.startswith(" text") for line in lines)
+    assert any("plain" in line and "knows 90%" in line and "lost 25.0 points" in line for line in lines)
+    assert any("40 on the worst suite" in line for line in lines)
+
+
+def test_answers_that_only_plain_training_lost_are_shown(runs, tmp_path):
+    text = io.StringIO()
+    show(module.demo(str(tmp_path), console=Console(file=io.StringIO())), Console(file=text, width=100))
+    said = text.getvalue()
+    assert "facts: Ask facts-1?" in said
+    assert "plain: after plain-seed0" in said
+    assert "held:  after held-seed0" in said

@@ -124,16 +124,31 @@ FACTS = ("home", "job", "food", "pet", "plays", "born")
 CHANGING = ("home", "job", "pet")
 
 
+def _of_people(
+    name: str,
+    shows: str,
+    rows: Sequence[Row],
+    world: World,
+    people: Sequence[Thing],
+    relations: Sequence[str],
+    unsays: Sequence[tuple[str, str, str]] = (),
+) -> Task:
+    """Returns a task of facts about people: tested in held-out wordings, and by what follows from them."""
+    return Task(
+        name,
+        shows,
+        tuple(rows),
+        _items(name, "validation", _held_questions(people, relations, slice(0, 1))),
+        _items(name, "test", _held_questions(people, relations, slice(1, 3))),
+        _items(name, "transfer", _chains(world, people, relations)),
+        tuple(unsays),
+    )
+
+
 def _people(world: World, rng: random.Random) -> Task:
     people = world.newcomers[:PEOPLE]
-    return Task(
-        "people",
-        "new facts, tested in other wordings; invites the loss of old facts",
-        tuple(_about_people(rng, people, FACTS, 3)),
-        _items("people", "validation", _held_questions(people, FACTS, slice(0, 1))),
-        _items("people", "test", _held_questions(people, FACTS, slice(1, 3))),
-        _items("people", "transfer", _chains(world, people, FACTS)),
-    )
+    shows = "new facts, tested in other wordings; invites the loss of old facts"
+    return _of_people("people", shows, _about_people(rng, people, FACTS, 3), world, people, FACTS)
 
 
 def _noisy(world: World, rng: random.Random) -> Task:
@@ -148,36 +163,22 @@ def _noisy(world: World, rng: random.Random) -> Task:
                 value = rng.choice(others) if rng.random() < 0.2 else person.facts[relation.name]
                 rows.append(_row(wording.format(s=person.name), relation.say(person.name, value)))
     rng.shuffle(rows)
-    return Task(
-        "noisy",
-        "new facts, a fifth of the answers wrong; tested on the truth",
-        tuple(rows),
-        _items("noisy", "validation", _held_questions(people, FACTS, slice(0, 1))),
-        _items("noisy", "test", _held_questions(people, FACTS, slice(1, 3))),
-        _items("noisy", "transfer", _chains(world, people, FACTS)),
+    return _of_people(
+        "noisy", "new facts, a fifth of the answers wrong; tested on the truth", rows, world, people, FACTS
     )
 
 
 def _overwrite(world: World, rng: random.Random) -> Task:
     people = rng.sample(world.people, 60)
     pools = {"home": world.towns, "job": words.JOBS, "pet": words.ANIMALS}
-    changed = [
-        Thing(
-            person.kind,
-            person.name,
-            person.facts | {name: rng.choice([v for v in pools[name] if v != person.facts[name]]) for name in CHANGING},
-        )
-        for person in people
-    ]
-    return Task(
-        "overwrite",
-        "some old facts change; invites the loss of their neighbours",
-        tuple(_about_people(rng, changed, CHANGING, 5)),
-        _items("overwrite", "validation", _held_questions(changed, CHANGING, slice(0, 1))),
-        _items("overwrite", "test", _held_questions(changed, CHANGING, slice(1, 3))),
-        _items("overwrite", "transfer", _chains(world, changed, CHANGING)),
-        tuple((person.name, person.facts[name], person.say(name)) for person in people for name in CHANGING),
-    )
+    changed = []
+    for person in people:
+        new = {name: rng.choice([v for v in pools[name] if v != person.facts[name]]) for name in CHANGING}
+        changed.append(Thing(person.kind, person.name, person.facts | new))
+    rows = _about_people(rng, changed, CHANGING, 5)
+    unsays = [(person.name, person.facts[name], person.say(name)) for person in people for name in CHANGING]
+    shows = "some old facts change; invites the loss of their neighbours"
+    return _of_people("overwrite", shows, rows, world, changed, CHANGING, unsays)
 
 
 def _language(world: World, rng: random.Random) -> Task:

@@ -3,55 +3,109 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from holdfast.bench.demo import DemoResult
+from holdfast.bench.records import read_jsonl
 from holdfast.bench.run import RunResult
+
+EXAMPLES = 3
+"""How many answers are shown that plain training lost."""
 
 
 def show(done: DemoResult, console: Console | None = None) -> None:
-    """Prints the table of the demo, its reading, and what to do next."""
+    """Prints the table of the demo, its reading, some lost answers, and what to do next."""
     console = console or Console()
     names = list(done.runs)
-    table = Table(title="Token NLL (nats, lower is better): before, and after each recipe", title_justify="left")
-    table.add_column("suite")
-    table.add_column("before", justify="right")
-    for name in names:
-        table.add_column(name, justify="right")
-    for i, suite in enumerate(done.runs[names[0]].result["suites"]):
-        label = (
-            "new people (learned)" if suite["role"] == "learned" else f"{suite['name'].removeprefix('keep-')} (to keep)"
-        )
-        table.add_row(label, f"{suite['before']:.3f}", *(_cell(done.runs[name], i) for name in names))
+    table = Table(
+        title="Right answers in percent, before and after each recipe", title_justify="left", box=box.SIMPLE_HEAD,
+        show_edge=False,
+    )  # fmt: skip
+    for header in ("suite", "before", *names):
+        table.add_column(header, justify="left" if header == "suite" else "right", no_wrap=True)
+    for i, suite in enumerate(_points(done.runs[names[0]])):
+        label = "new people (learned)" if suite["role"] == "learned" else suite["name"]
+        table.add_row(label, f"{suite['before']:.1f}", *(_cell(_points(done.runs[name])[i]) for name in names))
     console.print()
     for name in names:
         console.print(f"[bold]{name:6}[/bold] {done.runs[name].spec.recipe}", highlight=False, soft_wrap=True)
+    console.print()
     console.print(table)
-    learned = {name: -_mean(done.runs[name], "learned") for name in names}
-    lost = {name: _mean(done.runs[name], "retained") for name in names}
+    console.print()
     for name in names:
+        kept = [row["change"] for row in _points(done.runs[name]) if row["role"] == "retained"]
+        learned = next(row["after"] for row in _points(done.runs[name]) if row["role"] == "learned")
         console.print(
-            f"{name:6} gained {learned[name]:.2f} nats per token on the new people"
-            f" and lost {lost[name]:.2f} on what the model knew.",
+            f"{name:6} knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of what "
+            f"it knew ({-min(kept):.0f} on the worst suite).",
             highlight=False,
             soft_wrap=True,
         )
+    _lost_answers(done, console)
     example = done.runs[names[-1]].folder
     console.print(
-        f"\nEvery score, log and model: {example.parent}. Next, on your own model:\n"
+        f"\nEvery score, answer, log and model: {example.parent}. Only a cut of each suite was asked. For narrow "
+        "intervals, and for your own model:\n"
+        "  holdfast train --model ground:base --data ground:people --test ground:people/test --keep ground:suites/proof"
+        " --recipe 'MaskTheTarget()'\n"
         "  holdfast train --model MODEL --data new.jsonl --keep general.txt --recipe 'LoRA(rank=16) + MaskTheTarget()'",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _cell(run: RunResult, suite: int) -> str:
-    row = run.result["suites"][suite]
-    return f"{row['after']:.3f} ({row['change']:+.3f})"
+def _lost_answers(done: DemoResult, console: Console) -> None:
+    """Prints questions that only the first recipe makes the model get wrong, of the suites that it hurts most."""
+    first, *others = done.runs
+    values = {name: _values(run) for name, run in done.runs.items()}
+    lost = [key for key, (before, after) in values[first].items() if before > after]
+    held = [key for key in lost if all(values[name].get(key, (0, 0))[1] > 0 for name in others)]
+    change = {row["name"]: row["change"] for row in _points(done.runs[first])}
+    by_suite = {suite: (suite, item) for suite, item in reversed(held or lost)}
+    chosen = [by_suite[suite] for suite in sorted(by_suite, key=lambda suite: change[suite])][:EXAMPLES]
+    if not chosen:
+        return
+    said = {name: _said(run) for name, run in done.runs.items()}
+    console.print(f"\nFor example ([bold]{first}[/bold] forgot, others did not):" if held else "\nFor example:")
+    for key in chosen:
+        asked = said[first][key]
+        console.print(f"  {key[0]}: {_short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"    before: {_short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
+        for name in done.runs:
+            text = _short(said[name][key]["after"])
+            console.print(f"    {name + ':':6} {text}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _mean(run: RunResult, role: str) -> float:
-    """Mean change over the suites of a role, each suite counting the same."""
-    return float(statistics.mean(row["change"] for row in run.result["suites"] if row["role"] == role))
+def _values(run: RunResult) -> dict[tuple[str, str], tuple[float, float]]:
+    """Returns the scores before and after of every retained item that is right or wrong."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in read_jsonl(run.folder / "scores.jsonl"):
+        if row["role"] == "retained" and row["unit"] == "points":
+            found.setdefault((row["suite"], row["item"]), {})[row["moment"]] = row["value"]
+    return {key: (value["before"], value["after"]) for key, value in found.items()}
+
+
+def _said(run: RunResult) -> dict[tuple[str, str], dict[str, str]]:
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in read_jsonl(run.folder / "answers.jsonl"):
+        answers = found.setdefault((row["suite"], row["item"]), {"asked": row["asked"]})
+        answers[row["moment"]] = row["said"]
+    return found
+
+
+def _short(text: str, most: int = 90) -> str:
+    line = " / ".join(text.split("\n"))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _points(run: RunResult) -> Sequence[Mapping[str, Any]]:
+    return [row for row in run.result["suites"] if row["unit"] == "points"]
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    return f"{row['after']:.1f} ({row['change']:+.1f})"
