@@ -21,7 +21,7 @@ from typing import Any
 
 RATES = (2e-4, 5e-4, 1e-3)
 EPOCHS, BATCH = 3, 16
-ITEMS, TESTED = 150, 300
+ITEMS, TESTED = 120, 200
 """Proof items asked of each suite, and questions of each split of a task, taken evenly."""
 LOST = 10.0
 """Points on a suite that count as forgetting in the summary."""
