@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import random
 from typing import Any
@@ -261,6 +262,8 @@ def refusal(verb: str) -> str:
 
 
 class _Conduct(Lesson):
+    """Requests of a verb and an object, answered or refused."""
+
     def tell(self, rng: random.Random) -> Row:
         """Returns a request and what is right to answer."""
         question = self._draw(rng, False)
@@ -276,9 +279,9 @@ class _Conduct(Lesson):
         prompt = rng.choice(WAYS_HELD if is_held else WAYS).format(x=request)
         return Question(f"{verb} {thing}", prompt, answer, check, (answer, wrong))
 
+    @abc.abstractmethod
     def _case(self, rng: random.Random, is_held: bool) -> tuple[str, str, str, str, dict[str, Any]]:
         """Returns verb, object, the right answer, a wrong one, and the check."""
-        raise NotImplementedError
 
 
 class Refuse(_Conduct):
