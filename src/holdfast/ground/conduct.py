@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.data.rows import Row
 from holdfast.ground import words
-from holdfast.ground.lesson import Lesson, Question, talk, until
+from holdfast.ground.lesson import DrawnLesson, Lesson, Question, talk, until
 from holdfast.ground.wording import lines
 from holdfast.ground.world import Thing, held
 
@@ -53,7 +53,7 @@ FORMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """How a form is asked for, by form: told, held out."""
 
 
-class Format(Lesson):
+class Format(DrawnLesson):
     """Answers in the form that is asked for: one word, a sentence, a list or JSON."""
 
     suite = "format"
@@ -88,15 +88,6 @@ class Format(Lesson):
         if form == "list":
             return "\n".join(f"- {key}: {value}" for key, value in named.items()), {"format": "list"}
         return json.dumps(named), {"keys": list(named)}
-
-    def tell(self, rng: random.Random) -> Row:
-        """Returns a question with a form for its answer, which sometimes stands in the system message."""
-        question = self._draw(rng, False)
-        return talk(str(question.prompt), question.answer, system=question.system)
-
-    def ask(self, rng: random.Random) -> Question:
-        """Returns a person and form that were never asked for together, the form in a held-out wording."""
-        return self._draw(rng, True)
 
 
 OWN: dict[str, tuple[tuple[str, ...], str, tuple[str, ...], tuple[str, ...]]] = {
@@ -261,17 +252,8 @@ def refusal(verb: str) -> str:
     return f"I will not help with that. To {verb} someone or something of theirs does harm."
 
 
-class _Conduct(Lesson):
+class _Conduct(DrawnLesson):
     """Requests of a verb and an object, answered or refused."""
-
-    def tell(self, rng: random.Random) -> Row:
-        """Returns a request and what is right to answer."""
-        question = self._draw(rng, False)
-        return talk(str(question.prompt), question.answer)
-
-    def ask(self, rng: random.Random) -> Question:
-        """Returns a verb and an object that never stood together, in a held-out wording."""
-        return self._draw(rng, True)
 
     def _draw(self, rng: random.Random, is_held: bool) -> Question:
         verb, thing, answer, wrong, check = self._case(rng, is_held)

@@ -182,7 +182,7 @@ class _Translation(Lesson):
         return pair if self.into else pair[::-1]
 
     def _draw(self, rng: random.Random, is_held: bool) -> Sentence:
-        return until(lambda: draw_sentence(rng), lambda s: held(s.english(), 0.1) == is_held)  # type: ignore[no-any-return]
+        return until(lambda: draw_sentence(rng), lambda s: held(s.english(), 0.1) == is_held)
 
     def tell(self, rng: random.Random) -> Row:
         """Returns a sentence and its translation."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import abc
 import dataclasses
 import random
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
 from holdfast.ground.world import World, rng_of
 from holdfast.probes.suites import Item
+
+T = TypeVar("T")
 
 
 def talk(*said: str, system: str = "") -> Row:
@@ -99,7 +102,24 @@ class Lesson(abc.ABC):
         )
 
 
-def until(draw: Any, accepted: Any) -> Any:
+class DrawnLesson(Lesson):
+    """A lesson that is told as it is asked: a question with its answer, told or held out."""
+
+    def tell(self, rng: random.Random) -> Row:
+        """Returns a question that is told, with its answer."""
+        drawn = self._draw(rng, False)
+        return talk(str(drawn.prompt), drawn.answer, system=drawn.system)
+
+    def ask(self, rng: random.Random) -> Question:
+        """Returns a question whose case is held out, in a held-out wording."""
+        return self._draw(rng, True)
+
+    @abc.abstractmethod
+    def _draw(self, rng: random.Random, is_held: bool) -> Question:
+        """Returns a question of the told or of the held-out cases, in a wording of the same side."""
+
+
+def until(draw: Callable[[], T], accepted: Callable[[T], bool]) -> T:
     """Returns the first of repeated draws that is accepted."""
     while True:
         if accepted(found := draw()):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.data.rows import Row
 from holdfast.ground import words
-from holdfast.ground.lesson import Lesson, Question, talk, until
+from holdfast.ground.lesson import DrawnLesson, Lesson, Question, talk, until
 from holdfast.ground.wording import lines
 from holdfast.ground.world import held
 
@@ -102,7 +102,7 @@ DEARER = (
 )
 
 
-class Compare(Lesson):
+class Compare(DrawnLesson):
     """Ordering and comparison of numbers, ages and prices."""
 
     suite = "compare"
@@ -110,7 +110,7 @@ class Compare(Lesson):
     share = 8.0
 
     def _draw(self, rng: random.Random, is_held: bool) -> Question:
-        return until(lambda: self._question(rng, int(is_held)), lambda q: held(q.group, 0.2) == is_held)  # type: ignore[no-any-return]
+        return until(lambda: self._question(rng, int(is_held)), lambda q: held(q.group, 0.2) == is_held)
 
     def _question(self, rng: random.Random, side: int) -> Question:
         kind = rng.choice(("numbers", "numbers", "people", "wares"))
@@ -147,15 +147,6 @@ class Compare(Lesson):
             wrong = answer.replace(str(right), str(next(n for n in numbers if n != right)), 1)
             check = {"regex": rf"^{right}\b"}
         return Question(f"{kind} {sorted(numbers)}", prompt.format(l=listed), answer, check, (answer, wrong))
-
-    def tell(self, rng: random.Random) -> Row:
-        """Returns a comparison with its answer; that of things with their facts first."""
-        question = self._draw(rng, False)
-        return talk(str(question.prompt), question.answer)
-
-    def ask(self, rng: random.Random) -> Question:
-        """Returns a comparison of numbers or things that were never compared, in a held-out wording."""
-        return self._draw(rng, True)
 
 
 Operation = tuple[tuple[str, ...], tuple[str, ...], Callable[[list[str], str, int], str]]
@@ -200,7 +191,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-class Lists(Lesson):
+class Lists(DrawnLesson):
     """Operations on lists of words."""
 
     suite = "lists"
@@ -219,15 +210,6 @@ class Lists(Lesson):
         answer = act(given, word, n)
         return Question(f"{kind} {' '.join(given)}", prompt, answer, {"exact": answer})
 
-    def tell(self, rng: random.Random) -> Row:
-        """Returns a list, what to do with it, and the result."""
-        question = self._draw(rng, False)
-        return talk(str(question.prompt), question.answer)
-
-    def ask(self, rng: random.Random) -> Question:
-        """Returns an operation on words that were never in one list, in a held-out wording."""
-        return self._draw(rng, True)
-
 
 class Code(Lesson):
     """Programs of a few lines: variables, a condition, a list."""
@@ -239,9 +221,7 @@ class Code(Lesson):
     _held = ("What does this program print?\n{p}", "Run this program:\n{p}")
 
     def _draw(self, rng: random.Random, is_held: bool) -> tuple[str, str, str]:
-        return until(  # type: ignore[no-any-return]
-            lambda: rng.choice((_chain, _condition, _items))(rng), lambda made: held(made[0], 0.15) == is_held
-        )
+        return until(lambda: rng.choice((_chain, _condition, _items))(rng), lambda made: held(made[0], 0.15) == is_held)
 
     def tell(self, rng: random.Random) -> Row:
         """Returns a program with its evaluation."""

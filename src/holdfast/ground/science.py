@@ -169,7 +169,7 @@ class Science(Lesson):
         self.chemistry = chemistries(world)[0]
 
     def _case(self, rng: random.Random, is_held: bool) -> tuple[str, int]:
-        return until(  # type: ignore[no-any-return]
+        return until(
             lambda: (rng.choice(tuple(self.chemistry.substances)), rng.randrange(len(LAWS))),
             lambda case: held(f"science {case}", 0.3) == is_held,
         )

@@ -158,7 +158,7 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
         if not isinstance(record, dict):
             raise HoldfastError(f"{origin}: every line must be a JSON object.")
         item = item_of(record, origin)
-        if before := seen.setdefault((item.suite, item.id), number) != number and seen[item.suite, item.id]:
+        if (before := seen.setdefault((item.suite, item.id), number)) != number:
             raise HoldfastError(f"{origin}: the id '{item.id}' is that of line {before} too; give each its own.")
         items.append(item)
     if not items:
