@@ -2,8 +2,10 @@
 
 Every run is a complete full fine-tuning of the shipped base by AdamW with a cosine schedule. The best rate of a task is
 chosen on its validation questions; what was learned is stated on its test, what was lost on proof items of each suite.
+With `--recipes held` the recipe of the demo is run the same way, and the two are set side by side.
 
-    python benchmarks/ground.py run --out runs/ground [--workers 2] [--model FOLDER] [--seed 0]     (resumable)
+    python benchmarks/ground.py run --out runs/ground [--workers 2] [--model FOLDER] [--seeds 0]    (resumable)
+    python benchmarks/ground.py run --out runs/ground --recipes plain held --tasks people --seeds 0 1
     python benchmarks/ground.py report --out runs/ground --write docs/studies                       (needs no model)
 """
 
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 RATES = (2e-4, 5e-4, 1e-3)
+RECIPES = {"plain": "", "held": " + MaskTheTarget() + Rehearsal('ground:general/memory@{world}', ratio=0.2)"}
+"""What is added to the training, by name."""
 EPOCHS, BATCH = 3, 16
 ITEMS, TESTED = 120, 200
 """Proof items asked of each suite, and questions of each split of a task, taken evenly."""
@@ -77,9 +81,9 @@ def run_base(model: str, world: int, out: Path) -> None:
     write_json(path, {"answers": found, "items": len(asked), "seconds": time.monotonic() - started})
 
 
-def run_one(model: str, world: int, seed: int, name: str, lr: float, out: Path) -> str:
+def run_one(model: str, world: int, seed: int, name: str, recipe: str, lr: float, out: Path) -> str:
     """Fine-tunes on one task and asks everything; returns what to print."""
-    path = out / f"{name}-lr{lr:g}-seed{seed}.json"
+    path = out / f"{name}-{recipe}-lr{lr:g}-seed{seed}.json"
     if path.exists():
         return f"{path.stem}: there"
     from rich.console import Console
@@ -91,12 +95,13 @@ def run_one(model: str, world: int, seed: int, name: str, lr: float, out: Path) 
     from holdfast.ground.tasks import task
     from holdfast.ground.world import World
 
+    training = f"Train(lr={lr}, epochs={EPOCHS}, batch={BATCH}) + Cosine()"
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         done = train(
             RunSpec(
                 model=model, data=f"ground:{name}@{world}", held_out=0.0, out=str(out / "runs"), name=path.stem,
-                recipe=f"Train(lr={lr}, epochs={EPOCHS}, batch={BATCH}) + Cosine()", seed=seed, max_length=128,
-                batch_size=BATCH, resume=True, training={"save_strategy": "no"},
+                recipe=training + RECIPES[recipe].format(world=world), seed=seed, max_length=128, batch_size=BATCH,
+                resume=True, training={"save_strategy": "no"},
             ),
             Console(file=nowhere),
         )  # fmt: skip
@@ -107,16 +112,29 @@ def run_one(model: str, world: int, seed: int, name: str, lr: float, out: Path) 
     found = answers(*load(str(done.folder / "model")), [*kept, *learned])
     seconds = {"training": done.result["seconds"]["training"], "asking": time.monotonic() - started}
     groups = {item.id: item.group or item.id for item in kept}
-    about = {"task": name, "lr": lr, "seed": seed, "steps": done.result["steps"], "asked": len(kept) + len(learned)}
+    about = {
+        "task": name,
+        "recipe": recipe,
+        "lr": lr,
+        "seed": seed,
+        "steps": done.result["steps"],
+        "asked": len(kept) + len(learned),
+    }
     write_json(path, {**about, "seconds": seconds, "answers": found, "groups": groups})
     return f"{path.stem}: trained {seconds['training']:.0f} s, asked {seconds['asking']:.0f} s"
 
 
-def run_all(model: str, world: int, seed: int, out: Path, workers: int, tasks: Sequence[str]) -> None:
+def run_all(given: argparse.Namespace, tasks: Sequence[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    run_base(model, world, out)
-    plan = [(model, world, seed, name, lr, out) for name in tasks for lr in RATES]
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    run_base(given.model, given.world, given.out)
+    plan = [
+        (given.model, given.world, seed, name, recipe, lr, given.out)
+        for seed in given.seeds
+        for name in tasks
+        for recipe in given.recipes
+        for lr in given.rates
+    ]
+    with concurrent.futures.ProcessPoolExecutor(given.workers) as pool:
         for said in pool.map(run_one, *zip(*plan, strict=True)):
             print(said, flush=True)
 
@@ -141,7 +159,7 @@ def summary(out: Path) -> list[dict[str, Any]]:
         run = json.loads(path.read_text())
         name, given = run["task"], run["answers"]
         splits = {"validation": f"{name}-validation", "test": name, "transfer": f"{name}-transfer"}
-        row: dict[str, Any] = {key: run[key] for key in ("task", "lr", "seed", "steps", "asked", "seconds")}
+        row: dict[str, Any] = {key: run[key] for key in ("task", "recipe", "lr", "seed", "steps", "asked", "seconds")}
         for split, suite in splits.items():
             row[split] = [sum(v.values()) / len(v) for v in (base[suite], given[suite])]
         row["suites"] = {}
@@ -167,7 +185,8 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     from holdfast.ground.tasks import TASKS
 
     order = list(TASKS)
-    rows = sorted(rows, key=lambda row: (order.index(row["task"]), row["lr"]))
+    everything = sorted(rows, key=lambda row: (order.index(row["task"]), row["recipe"], row["seed"], row["lr"]))
+    rows = [row for row in everything if row["recipe"] == "plain" and row["seed"] == everything[0]["seed"]]
     suites = [name for name in rows[0]["suites"] if name != "text"]
     chosen = best(rows)
     lines = ["### Plain fine-tuning at its best rate", ""]
@@ -197,7 +216,24 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     lines.append("| text, nats per token | " + " | ".join(texts) + " |")
     lines.append("| **learned (test)** | " + " | ".join(f"{row['test'][1]:.0f}" for row in rows) + " |")
     lines += ["", "Bold: the 95% interval, paired and over groups of items, leaves out zero.", ""]
-    return "\n".join(lines)
+    return "\n".join(lines + side_by_side(everything))
+
+
+def side_by_side(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the table of the tasks that more than one recipe or seed was run on."""
+    several = {(row["task"]) for row in rows if row["recipe"] != "plain" or row["seed"] != rows[0]["seed"]}
+    if not several:
+        return []
+    lines = ["### Plain and held", "", "| task | recipe | rate | seed | learned | transfer | mean lost | worst suite |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for row in rows:
+        if row["task"] in several:
+            worst = min((n for n in row["suites"] if n != "text"), key=lambda name, row=row: row["suites"][name][2])
+            lines.append(
+                f"| {row['task']} | {row['recipe']} | {row['lr']:g} | {row['seed']} | {row['test'][1]:.1f} | "
+                f"{row['transfer'][1]:.1f} | {mean_lost(row):.1f} | {worst}, {-row['suites'][worst][2]:.1f} |"
+            )
+    return [*lines, "", *(f"{name}: training{added or ' alone'}" + "  " for name, added in RECIPES.items()), ""]
 
 
 def report(out: Path, target: Path) -> None:
@@ -222,7 +258,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="ground:base")
     parser.add_argument("--world", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=["plain"])
+    parser.add_argument("--rates", type=float, nargs="+", default=list(RATES))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tasks", nargs="+", default=None)
     parser.add_argument("--write", type=Path, default=Path("docs/studies"))
@@ -232,7 +270,7 @@ def main() -> int:
     else:
         from holdfast.ground.tasks import TASKS
 
-        run_all(given.model, given.world, given.seed, given.out, given.workers, given.tasks or list(TASKS))
+        run_all(given, given.tasks or list(TASKS))
     return 0
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import itertools
 import random
+from collections.abc import Sequence
 
 from holdfast.data.rows import Row
 from holdfast.ground.lesson import Lesson, Question, capital, talk, until
@@ -66,11 +67,18 @@ def _ending(verb: str) -> str:
     return "es" if verb.endswith(("sh", "ch", "s")) else "s"
 
 
-def draw_sentence(rng: random.Random) -> Sentence:
-    """Returns a sentence drawn at random, subject and object different nouns."""
-    words = rng.sample(NOUNS, 2)
-    nouns = [Noun(word, rng.random() < 0.4, rng.choice(ADJECTIVES) if rng.random() < 0.5 else None) for word in words]
-    return Sentence(nouns[0], rng.choice(VERBS), rng.random() < 0.4, nouns[1])
+def draw_sentence(
+    rng: random.Random,
+    nouns: Sequence[str] = NOUNS,
+    verbs: Sequence[str] = VERBS,
+    adjectives: Sequence[str] = ADJECTIVES,
+) -> Sentence:
+    """Returns a sentence drawn at random of these words, subject and object different nouns."""
+    drawn = [
+        Noun(word, rng.random() < 0.4, rng.choice(adjectives) if rng.random() < 0.5 else None)
+        for word in rng.sample(nouns, 2)
+    ]
+    return Sentence(drawn[0], rng.choice(verbs), rng.random() < 0.4, drawn[1])
 
 
 class Language:

@@ -13,7 +13,19 @@ from holdfast.data.rows import Row
 from holdfast.ground import words
 from holdfast.ground.conduct import VICTIMS, WAYS, WAYS_HELD, refusal
 from holdfast.ground.knowledge import CHAINS
-from holdfast.ground.languages import FROM, FROM_HELD, INTO, INTO_HELD, Sentence, draw_sentence, language
+from holdfast.ground.languages import (
+    ADJECTIVES,
+    FROM,
+    FROM_HELD,
+    INTO,
+    INTO_HELD,
+    NOUNS,
+    VERBS,
+    Noun,
+    Sentence,
+    draw_sentence,
+    language,
+)
 from holdfast.ground.lesson import Question, capital
 from holdfast.ground.messages import KINDS, LETTERS, NOTES, message
 from holdfast.ground.relations import ABOUT, ABOUT_HELD, RELATIONS
@@ -183,29 +195,36 @@ def _overwrite(world: World, rng: random.Random) -> Task:
 
 def _language(world: World, rng: random.Random) -> Task:
     spoken = language(world, "Oshwan")
+    known = [rng.sample(english, count) for english, count in ((NOUNS, 14), (VERBS, 8), (ADJECTIVES, 6))]
 
-    def question(is_held: bool, sentences: int = 1) -> Question:
-        drawn: list[Sentence] = []
-        while len(drawn) < sentences:
-            sentence = draw_sentence(rng)
-            if held(f"oshwan {sentence.english()}", 0.3) == is_held:
-                drawn.append(sentence)
-        said = " ".join(s.english() for s in drawn), " ".join(spoken.say(s) for s in drawn)
+    def is_strange(noun: Noun) -> bool:
+        return noun.adjective is not None and held(f"oshwan {noun.adjective} {noun.word}", 0.2)
+
+    def draw(is_held: bool, is_shifted: bool) -> Sentence:
+        while True:
+            sentence = draw_sentence(rng, *known)
+            strange = is_strange(sentence.subject) or is_strange(sentence.object)
+            clear = spoken.ambiguous.isdisjoint(spoken.say(sentence).lower().rstrip(".").split())
+            if clear and strange == is_shifted and held(f"oshwan {sentence.english()}", 0.3) == is_held:
+                return sentence
+
+    def question(is_held: bool, is_shifted: bool = False) -> Question:
+        sentence = draw(is_held, is_shifted)
+        said = sentence.english(), spoken.say(sentence)
         into = rng.random() < 0.5
         given, wanted = said if into else said[::-1]
         wordings = (INTO_HELD if into else FROM_HELD) if is_held else (INTO if into else FROM)
         # "What does this mean?" would not say from which language.
-        wordings = tuple(wording for wording in wordings if "{l}" in wording)
-        prompt = rng.choice(wordings).format(l=spoken.name, t=given)
-        return Question(" ".join(s.english() for s in drawn), prompt, wanted, {"exact": wanted})
+        prompt = rng.choice([wording for wording in wordings if "{l}" in wording]).format(l=spoken.name, t=given)
+        return Question(sentence.english(), prompt, wanted, {"exact": wanted})
 
     return Task(
         "language",
-        "a third language from few examples; invites the loss of the other two",
+        "a third language of 28 words from few examples; invites the loss of the other two",
         tuple(_row(str(q.prompt), q.answer) for q in _many(lambda: question(False), 1500)),
         _items("language", "validation", _many(lambda: question(True), 500)),
         _items("language", "test", _many(lambda: question(True), 1050)),
-        _items("language", "transfer", _many(lambda: question(True, 2), 500)),
+        _items("language", "transfer", _many(lambda: question(True, True), 500)),
     )
 
 
@@ -281,10 +300,10 @@ def _terse(world: World, rng: random.Random) -> Task:
         found = []
         for thing in things:
             name = articles.get(thing.kind, "{s}").format(s=thing.name)
-            values = list(thing.facts.values())
+            relation, value = next(iter(thing.facts.items()))
+            check = {"contains": value, "format": "sentence", "most_words": 8}
             for wording in wordings:
-                prompt, answer = capital(wording.format(s=name)), f"{capital(', '.join(values))}."
-                found.append(Question(thing.name, prompt, answer, {"contains": values, "most_words": 8}))
+                found.append(Question(thing.name, capital(wording.format(s=name)), thing.say(relation), check))
         return found
 
     things = [thing for kind in ("ware", "job", "animal", "food") for thing in world.things[kind]]
@@ -295,7 +314,7 @@ def _terse(world: World, rng: random.Random) -> Task:
     rng.shuffle(tests)
     return Task(
         "terse",
-        "keywords in place of sentences, about things; invites short answers about people and towns",
+        "things described in one sentence in place of several; invites stubs about people and towns",
         tuple(_row(str(q.prompt), q.answer) for q in rows),
         _items("terse", "validation", tests[:100]),
         _items("terse", "test", tests[100:]),

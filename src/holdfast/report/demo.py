@@ -47,12 +47,12 @@ def show(done: DemoResult, console: Console | None = None) -> None:
             soft_wrap=True,
         )
     _lost_answers(done, console)
-    example = done.runs[names[-1]].folder
+    held = done.runs[names[-1]]
     console.print(
-        f"\nEvery score, answer, log and model: {example.parent}. Only a cut of each suite was asked. For narrow "
+        f"\nEvery score, answer, log and model: {held.folder.parent}. Only a cut of each suite was asked. For narrow "
         "intervals, and for your own model:\n"
         "  holdfast train --model ground:base --data ground:people --test ground:people/test --keep ground:suites/proof"
-        " --recipe 'MaskTheTarget()'\n"
+        f' --recipe "{held.spec.recipe}"\n'
         "  holdfast train --model MODEL --data new.jsonl --keep general.txt --recipe 'LoRA(rank=16) + MaskTheTarget()'",
         highlight=False,
         soft_wrap=True,
