@@ -27,6 +27,7 @@ class Change:
         confidence: Share of such intervals that hold the true change, nominally.
         identical: Whether not a single document changed. Only then is the interval the point 0: what was compared
             are two times the same answers, and there is nothing left to estimate.
+        error: Standard error of `change`; None where `low` is.
     """
 
     before: float
@@ -38,6 +39,33 @@ class Change:
     weight: float
     confidence: float
     identical: bool
+    error: float | None = None
+
+    @property
+    def groups(self) -> int:
+        """Returns the number of documents: what was drawn independently."""
+        return self.documents
+
+    @property
+    def degrees(self) -> float:
+        """Returns the degrees of freedom of `statistic`."""
+        return max(1.0, self.documents - 1.0)
+
+    def statistic(self, change: float) -> float:
+        """Returns the t statistic for a true change of `change`; positive where the observed one is above."""
+        if self.error is None:
+            return 0.0
+        distance = self.change - change
+        if self.error == 0:
+            return math.copysign(math.inf, distance) if distance else 0.0
+        return distance / self.error
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Returns the two-sided interval of the change; everything where there is a single document."""
+        if self.error is None:
+            return -math.inf, math.inf
+        half = float(stats.t.ppf((1 + confidence) / 2, self.degrees)) * self.error
+        return self.change - half, self.change + half
 
 
 def paired_change(
@@ -94,26 +122,26 @@ def paired_change(
     difference = last - first
     ratio = float(difference.sum()) / total
     identical = not difference.any()
-    low: float | None = None
-    high: float | None = None
+    error: float | None = None
     if identical:
-        low = high = 0.0
+        error = 0.0
     elif n > 1:
         residual = difference - ratio * tokens
         error = math.sqrt(n / (n - 1) * float(residual @ residual)) / total
-        half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * error
-        low, high = ratio - half, ratio + half
-    return Change(
+    found = Change(
         before=float(first.sum()) / total,
         after=float(last.sum()) / total,
         change=ratio,
-        low=low,
-        high=high,
+        low=None,
+        high=None,
         documents=n,
         weight=total,
         confidence=confidence,
         identical=identical,
+        error=error,
     )
+    low, high = found.interval(confidence)
+    return found if error is None else dataclasses.replace(found, low=low, high=high)
 
 
 def _check(first: npt.NDArray[np.float64], last: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64]) -> None:

@@ -1,0 +1,97 @@
+"""The mean of several changes: one number for all suites, with an interval that knows what they share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+from scipy import optimize, stats
+
+from holdfast.stats.verdict import Evidence
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooled:
+    """The mean of the changes of several suites, every suite counting the same.
+
+    Attributes:
+        parts: The evidence of each suite.
+        inflation: Factor on the width of the interval for groups that stand in several suites; at least 1.
+    """
+
+    parts: tuple[Evidence, ...]
+    inflation: float = 1.0
+
+    @property
+    def change(self) -> float:
+        """Returns the mean of the changes."""
+        return math.fsum(part.change for part in self.parts) / len(self.parts)
+
+    @property
+    def degrees(self) -> float:
+        """Returns infinity: `statistic` is given as a normal."""
+        return math.inf
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Returns the two-sided interval of the mean, made of the intervals of the parts (MOVER).
+
+            low = m - f / K sqrt(sum_k (m_k - l_k)^2),    high = m + f / K sqrt(sum_k (h_k - m_k)^2)
+
+        Reference:
+            G. Y. Zou and Allan Donner, "Construction of confidence limits about effect measures: a general approach",
+            Statistics in Medicine 27, 2008.
+        """
+        ends = [(part.change, *part.interval(confidence)) for part in self.parts]
+        scale = self.inflation / len(ends)
+        down = scale * math.sqrt(math.fsum((m - low) ** 2 for m, low, _ in ends))
+        up = scale * math.sqrt(math.fsum((high - m) ** 2 for m, _, high in ends))
+        return self.change - down, self.change + up
+
+    def statistic(self, change: float) -> float:
+        """Returns the normal deviate whose one-sided bound is `change`; positive where the observed mean is above."""
+        distance = self.change - change
+        if distance == 0:
+            return 0.0
+        side = 0 if distance > 0 else 1
+        reach = _reach(lambda z: (self.interval(2 * float(stats.norm.cdf(z)) - 1)[side] - change) * (1 - 2 * side))
+        return math.copysign(reach, distance)
+
+
+def pooled(parts: Sequence[Evidence], shifts: Sequence[Mapping[Hashable, float]] = ()) -> Pooled:
+    """Returns the mean of changes.
+
+    Groups of the same name in several suites (the questions about one person) make these dependent. The interval is
+    widened by what that does to the linearised variance:
+
+        f^2 = max(1, sum_g (sum_k e_gk)^2 / sum_g sum_k e_gk^2)
+
+    Args:
+        parts: The evidence of each suite.
+        shifts: Of each suite, by group, the sum of the items' differences from the suite's change, over their number
+            (`e_gk`); without them the suites are taken as independent.
+
+    Raises:
+        ValueError: If there is no part, or shifts are not given for every part.
+    """
+    if not parts or (shifts and len(shifts) != len(parts)):
+        raise ValueError("give at least one part, and shifts for none or for all of them")
+    whole: dict[Hashable, float] = defaultdict(float)
+    for part in shifts:
+        for group, value in part.items():
+            whole[group] += value
+    apart = math.fsum(value * value for part in shifts for value in part.values())
+    joint = math.fsum(value * value for value in whole.values())
+    return Pooled(tuple(parts), math.sqrt(max(1.0, joint / apart)) if apart else 1.0)
+
+
+FARTHEST = 8.0
+"""Normal deviate beyond which nothing is told apart."""
+
+
+def _reach(over: Callable[[float], float]) -> float:
+    """Returns the deviate at which a falling function crosses zero, at most `FARTHEST`."""
+    if over(FARTHEST) > 0:
+        return FARTHEST
+    return float(optimize.brentq(over, 0.0, FARTHEST, xtol=1e-9))

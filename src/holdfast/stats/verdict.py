@@ -1,0 +1,133 @@
+"""Kept, forgot, or not enough evidence: what a measured change says of what may be lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from scipy import stats
+
+Word = Literal["kept", "forgot", "not enough evidence"]
+
+EXIT_CODES: dict[Word, int] = {"kept": 0, "forgot": 2, "not enough evidence": 3}
+"""What a program ends with; 1 is an error."""
+
+CONFIDENCE = 0.95
+"""Of the one-sided bounds by which is judged."""
+CHANCE = 0.8
+"""With which as many items as are said to be needed settle it, if what was observed is the truth."""
+
+
+class Evidence(Protocol):
+    """A measured change: `holdfast.stats.flips.Flips`, `holdfast.stats.paired.Change` or a mean of several."""
+
+    @property
+    def change(self) -> float:
+        """Returns the observed change."""
+
+    @property
+    def degrees(self) -> float:
+        """Returns the degrees of freedom of `statistic`, infinite for a normal."""
+
+    def statistic(self, change: float) -> float:
+        """Returns how many standard errors the observed change lies above a supposed one."""
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Returns the two-sided interval of the change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What evidence says of a loss that is allowed.
+
+    Attributes:
+        word: `kept` if the loss is certainly within what is allowed, `forgot` if it is certainly beyond it.
+        allowed: The loss that is allowed, positive, in the unit of the evidence.
+        least: The lower one-sided bound of the loss.
+        most: The upper one-sided bound of the loss.
+        p_forgot: One-sided p-value of a loss within what is allowed: how little the evidence fits that.
+        p_kept: One-sided p-value of a loss beyond it.
+        factor: How many times as many items would settle it with a chance of 80%, if what was observed is the truth;
+            1 where it is settled, infinite where the observed loss is exactly what is allowed.
+    """
+
+    word: Word
+    allowed: float
+    least: float
+    most: float
+    p_forgot: float
+    p_kept: float
+    factor: float
+
+
+def judge(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) -> Verdict:
+    """Returns the verdict on a change, by one-sided 95% bounds of the loss.
+
+    "Kept" is a claim, and shown as one (non-inferiority): the loss is within what is allowed even at its upper bound.
+    That no loss was found is not enough.
+
+    Args:
+        evidence: The change, `after - before`.
+        allowed: The loss that may be, positive, in the unit of the change.
+        higher_is_better: Whether a fall is the loss (points), or a rise (nats).
+
+    Raises:
+        ValueError: If `allowed` is not positive.
+    """
+    if not allowed > 0:
+        raise ValueError(f"allowed {allowed}: give a loss above 0")
+    low, high = evidence.interval(2 * CONFIDENCE - 1)
+    least, most = (-high, -low) if higher_is_better else (low, high)
+    at = evidence.statistic(-allowed if higher_is_better else allowed)
+    kept_by = at if higher_is_better else -at
+    word: Word = "kept" if most < allowed else "forgot" if least > allowed else "not enough evidence"
+    factor = 1.0
+    if word == "not enough evidence":
+        wanted = float(stats.norm.ppf(CONFIDENCE) + stats.norm.ppf(CHANCE))
+        factor = (wanted / kept_by) ** 2 if kept_by else math.inf
+    return Verdict(
+        word=word,
+        allowed=allowed,
+        least=least,
+        most=most,
+        p_forgot=float(stats.t.cdf(kept_by, evidence.degrees)),
+        p_kept=float(stats.t.sf(kept_by, evidence.degrees)),
+        factor=max(1.0, factor),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns p-values adjusted for their number, so that one below .05 is a false alarm in 5% of all cases at most.
+
+        adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)),    p_(1) <= ... <= p_(m)
+
+    Reference:
+        Sture Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics, 1979.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, most = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        most = max(most, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = most
+    return adjusted
+
+
+def together(verdicts: Sequence[Verdict], pooled: Verdict | None = None) -> Word:
+    """Returns what the verdicts on several suites say together.
+
+    Some suite forgot if one of their p-values is below .05 after Holm's adjustment. Otherwise the word is that on the
+    mean of the suites, if one is given; else all is kept if every suite is, which needs no adjustment: the claim is
+    wrong only if it is wrong for a suite that was tested alone (intersection-union).
+
+    Raises:
+        ValueError: If there is no verdict.
+    """
+    if not verdicts:
+        raise ValueError("give at least one verdict")
+    if any(p < 1 - CONFIDENCE for p in holm([verdict.p_forgot for verdict in verdicts])):
+        return "forgot"
+    if pooled is not None:
+        return pooled.word
+    return "kept" if all(verdict.word == "kept" for verdict in verdicts) else "not enough evidence"
