@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from holdfast.bench.calls import fine_tune
     from holdfast.bench.records import RunSpec
+    from holdfast.core.budget import Budget
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
     from holdfast.methods.losses.base_kl import BaseKL
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from holdfast.methods.selection.lora import LoRA
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
-    from holdfast.train.guard import Budget
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ __all__ = [
 
 _HOME = {
     "attach": "holdfast.train.attach",
-    "Budget": "holdfast.train.guard",
+    "Budget": "holdfast.core.budget",
     "fine_tune": "holdfast.bench.calls",
     "parse": "holdfast.recipe",
     "Method": "holdfast.core.method",

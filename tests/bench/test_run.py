@@ -263,6 +263,7 @@ def observe(done):
         "documents": done.result["suites"][0]["documents"],
         "tokens": done.result["suites"][0]["tokens"],
         "after": sorted(scores(done.folder).values()),
+        "word": done.result.get("verdict", {}).get("word"),
     }
 
 
@@ -274,6 +275,7 @@ FIELDS = {
     "test": ({}, None, "test.jsonl", ["documents", "losses"], ["suites"]),
     "recipe": ({}, FULL, FULL + " + Cosine()", ["losses", "after"], ["before", "steps"]),
     "keep": ({}, [], ["general.txt"], ["suites"], ["losses"]),
+    "budget": ({"keep": ["general.txt"]}, {}, {"nll": 0.5}, ["word"], ["after", "losses"]),
     "memory": (REHEARSE, ["old=old.jsonl"], ["old=older.jsonl"], ["losses", "after"], ["before"]),
     "out": ({}, "here", "there", ["place"], ["after", "folder"]),
     "name": ({}, "one", "two", ["folder"], ["after"]),

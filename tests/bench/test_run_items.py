@@ -116,3 +116,26 @@ def test_a_malformed_item_is_named_by_line_and_field(room, tmp_path):
     )
     with pytest.raises(HoldfastError, match=r"items\.jsonl:2: field 'check\.contians' is no marker"):
         train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
+
+
+def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
+    broken = train(spec(room, tmp_path, name="broken", budget={"points": 2}), Console(quiet=True))
+    assert (broken.result["verdict"]["word"], broken.exit_code) == ("forgot", 2)
+    assert broken.result["verdict"]["suites"].keys() == {"old", "pairs"}
+    assert broken.result["verdict"]["unjudged"] == ["texts"]
+    recipe = "Train(lr=1e-9, epochs=1)"
+    unsettled = train(spec(room, tmp_path, name="few", recipe=recipe, budget={"points": 2}), Console(quiet=True))
+    assert (unsettled.result["verdict"]["word"], unsettled.exit_code) == ("not enough evidence", 3)
+    # What is finished is only read, and ends the same.
+    again = train(spec(room, tmp_path, name="broken", budget={"points": 2}, resume=True), Console(quiet=True))
+    assert again.exit_code == 2
+    kept = train(spec(room, tmp_path, name="kept", recipe=recipe, budget={"nll": 0.1}), Console(quiet=True))
+    assert kept.exit_code == 0
+
+
+def test_a_budget_of_what_is_not_measured_stops_before_training(room, tmp_path):
+    with pytest.raises(HoldfastError, match="limits nothing that is measured"):
+        train(spec(room, tmp_path, keep=(), budget={"points": 2}), Console(quiet=True))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(HoldfastError, match="Did you mean 'points'"):
+        spec(room, tmp_path, budget={"point": 2})

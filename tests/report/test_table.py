@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from holdfast.report.table import before_after, reading, show
+from holdfast.report.table import before_after, reading, show, verdict_lines
 
 SUITES = [
     {"name": "task", "role": "learned", "documents": 1234, "tokens": 1234567.0}
@@ -114,3 +114,38 @@ def test_the_caption_says_the_units_that_are_there():
     assert "percent right" not in drawn(100)[-1]
     both = " ".join(" ".join(drawn(120, [POINTS, SUITES[0]])[-2:]).split())
     assert "nats per supervised token, lower is better; or percent right, higher is better" in both
+
+
+JUDGED = {
+    "word": "forgot", "budget": {"points": 2.0}, "claim": "mean", "unjudged": ["general [en]"],
+    "means": [{"unit": "points", "suites": 2, "change": -9.9, "low": -11.0, "high": -8.8, "word": "forgot"}],
+    "suites": {
+        "facts": {"word": "forgot", "most": 40.5, "p_forgot": 1e-9, "p_holm": 2e-9},
+        "few": {"word": "not enough evidence", "most": 9.0, "p_forgot": 0.4, "p_holm": 0.4, "items_needed": 1234},
+    },
+}  # fmt: skip
+
+
+def test_the_words_of_a_verdict_stand_in_place_of_readings():
+    few = {**POINTS, "name": "few", "change": -1.0, "low": -4.0, "high": 2.0}
+    lines = drawn(100, [POINTS, few, SUITES[2]], judged=JUDGED)
+    assert next(line for line in lines if line.startswith("facts")).split()[-1] == "forgot"
+    assert next(line for line in lines if line.startswith("few")).split("]")[1].split() == ["not", "enough", "evidence"]
+    assert next(line for line in lines if line.startswith("general")).rstrip().endswith("lost")
+
+
+def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
+    console = Console(width=200, file=io.StringIO())
+    folder = Path("runs/x")
+    few = {**POINTS, "name": "few"}
+    show(types.SimpleNamespace(folder=folder, result={"suites": [POINTS, few], "verdict": JUDGED}), console)
+    text = console.file.getvalue()
+    assert (
+        "Verdict: forgot (budget: a loss of 2 points in the mean of the suites, and in none for certain more)" in text
+    )
+    assert "mean of 2: -9.9 [-11.0, -8.8] points, forgot" in text
+    assert "forgot for certain, with 2 suites looked at: facts" in text
+    assert "not settled: few (about 1,234 items)" in text
+    assert "without a limit: general [en]" in text
+    every = verdict_lines({**JUDGED, "claim": "every", "budget": {"points": 1.0, "nats": 0.02}}, [POINTS])
+    assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]

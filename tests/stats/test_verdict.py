@@ -103,8 +103,10 @@ def test_all_is_kept_if_every_suite_is_and_one_that_forgot_is_enough():
     assert together([kept, kept]) == "kept"
     assert together([kept, open_]) == "not enough evidence"
     assert together([kept, open_, forgot]) == "forgot"
-    assert together([kept, open_], pooled=kept) == "kept"
-    assert together([kept, forgot], pooled=kept) == "forgot"
+    assert together([kept, open_], means=[kept]) == "kept"
+    assert together([kept, forgot], means=[kept]) == "forgot"
+    assert together([kept, open_], means=[kept, open_]) == "not enough evidence"
+    assert together([kept, open_], means=[forgot]) == "forgot"
     with pytest.raises(ValueError, match="at least one"):
         together([])
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 import transformers
 
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.probes.likelihood import DocumentScore, document_nll
 from holdfast.train import guard
 from holdfast.train.attach import attach
-from holdfast.train.guard import Budget
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
 
@@ -189,7 +189,7 @@ def test_a_resumed_run_goes_on_comparing_with_the_start(tmp_path, looks, recipe)
     assert rest == [99.0]
 
 
-@pytest.mark.parametrize("nll", [0, -1.0, math.nan, None, "much", True])
+@pytest.mark.parametrize("nll", [0, -1.0, math.nan, math.inf, "much", True])
 def test_a_budget_is_a_number_above_zero(nll):
     with pytest.raises(HoldfastError, match=r"^Budget\(nll=.*\): give a number above 0 \(nats per token"):
         Budget(nll=nll, keep=KEPT)

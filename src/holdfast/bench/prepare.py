@@ -15,6 +15,7 @@ from holdfast.data.held_out import normalised
 from holdfast.data.named import GROUP, offered
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
+from holdfast.probes.ask import form_of
 from holdfast.probes.sources import items_of
 from holdfast.probes.suites import Item
 
@@ -27,6 +28,11 @@ class Suite:
     role: Role
     examples: tuple[Example, ...] = ()
     items: tuple[Item, ...] = ()
+
+    def units(self) -> set[str]:
+        """Returns the units in which it is measured: "nats" for texts and examples, "points" for answers."""
+        texts = {"nats"} if self.examples else set()
+        return texts | {"nats" if form_of(item) == "text" else "points" for item in self.items}
 
 
 @dataclasses.dataclass(frozen=True)

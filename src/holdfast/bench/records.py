@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 from holdfast.bench.files import append_jsonl, read_jsonl, write_atomically, write_json, write_jsonl
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 
 __all__ = [
@@ -70,6 +71,12 @@ class RunSpec:
         (),
         metavar="FILE",
     )
+    budget: dict[str, Any] = _option(
+        "what may be lost of what is kept: points=2 (percent of right answers), nll=0.02 (nats per token); with "
+        "claim=every of every suite by itself",
+        {},
+        metavar="KEY=VALUE",
+    )
     memory: tuple[str, ...] = _option("old examples that methods may ask for by name", (), metavar="NAME=FILE")
     out: str = _option("folder in which each run gets a folder of its own", "runs", metavar="FOLDER")
     name: str | None = _option("name of the run's folder; chosen from the settings if not given", None, metavar="NAME")
@@ -101,6 +108,15 @@ class RunSpec:
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
             raise HoldfastError(f"{_flag('name')} {self.name!r}: give the name of a folder, without a path.")
         self.memories()
+        self.allowed()
+
+    def allowed(self) -> Budget | None:
+        """Returns the budget; None if none is given.
+
+        Raises:
+            HoldfastError: If it cannot be held.
+        """
+        return Budget.from_dict(self.budget) if self.budget else None
 
     def memories(self) -> dict[str, str]:
         """Returns the path of each memory, by its name.

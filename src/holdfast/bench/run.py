@@ -30,6 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from holdfast.bench.arguments import refused_by_transformers, training_arguments
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
+from holdfast.bench.judge import changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.prepare import Suite, check_fit, prepare
 from holdfast.bench.progress import Progress
@@ -52,7 +53,7 @@ from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
 from holdfast.recipe import parse
-from holdfast.stats.paired import paired_change
+from holdfast.stats.verdict import EXIT_CODES
 from holdfast.train.attach import attach
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
 from holdfast.train.session import check_losses
@@ -65,14 +66,18 @@ class RunResult:
     Attributes:
         folder: Where everything lies.
         spec: What was asked for.
-        result: What result.json holds: `suites` (the rows of the table), `seconds`, `steps`, `trained_parameters`.
-        exit_code: 0; a run without a budget can neither keep nor break one.
+        result: What result.json holds: `suites` (the rows of the table), `verdict` if there is a budget, `seconds`,
+            `steps`, `trained_parameters`.
     """
 
     folder: Path
     spec: RunSpec
     result: dict[str, Any]
-    exit_code: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """Returns 0 kept, 2 forgot, 3 not enough evidence; 0 without a budget, which can be neither kept nor broken."""
+        return EXIT_CODES[self.result["verdict"]["word"]] if "verdict" in self.result else 0
 
 
 def train(spec: RunSpec, console: Console | None = None) -> RunResult:
@@ -104,6 +109,9 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
     arguments = training_arguments(spec, recipe, folder / "checkpoints")
     paths, unused = _memories(recipe, spec)
     data = prepare(spec, tokenizer, tuple(paths.values()))
+    budget = spec.allowed()
+    if budget is not None:
+        check_limits(budget, {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()})
     memories = {
         name: load_memory(path, tokenizer, max_length=spec.max_length, raw=spec.raw) for name, path in paths.items()
     }
@@ -127,8 +135,10 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, spec.raw, progress)
     _save(model, tokenizer, folder / "model")
+    found = changes(before, after)
     result = {
-        "suites": [_compare(suite, before, after) for suite in data.suites],
+        "suites": [one.to_dict() for one in found],
+        **({"verdict": verdict(found, budget)} if budget is not None else {}),
         "seconds": {"training": seconds, "all": time.monotonic() - started},
         "steps": trainer.state.global_step,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -241,26 +251,6 @@ def _scores(
         write_jsonl(answers, [*before, *said])
     write_scores(path, [*there, *rows])
     return rows
-
-
-def _compare(suite: Suite, before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> dict[str, Any]:
-    """Returns a row of the table: the change of a suite, paired by group, which is the document for texts."""
-    sums: dict[str, list[float]] = {}
-    last = {row.item: row for row in after if row.suite == suite.name}
-    own = [row for row in before if row.suite == suite.name]
-    for row in own:
-        group = sums.setdefault(row.group, [0.0, 0.0, 0.0])
-        for i, value in enumerate((row.value, last[row.item].value, row.weight)):
-            group[i] += value
-    change = paired_change(*zip(*sums.values(), strict=True))
-    found: dict[str, Any] = {"name": suite.name, "role": suite.role, "unit": own[0].unit}
-    found |= {"documents": change.documents, "items": len(own), "tokens": change.weight}
-    if own[0].unit == "points":
-        del found["tokens"]
-    found |= {"before": change.before, "after": change.after, "change": change.change}
-    if change.low is not None and change.high is not None:
-        found |= {"low": change.low, "high": change.high}
-    return found
 
 
 def _save(model: Any, tokenizer: Any, target: Path) -> None:

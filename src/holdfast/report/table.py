@@ -11,17 +11,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.run import RunResult
+from holdfast.core.budget import Budget
+
+UNITS = {"points": "points", "nats": "nats per token"}
 
 
 def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and where its files are."""
     console = console or Console()
-    console.print(before_after(done.result["suites"]))
+    judged = done.result.get("verdict")
+    console.print(before_after(done.result["suites"], judged=judged))
+    if judged is not None:
+        for line in verdict_lines(judged, done.result["suites"]):
+            console.print(line, highlight=False, soft_wrap=True)
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
         console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)
 
 
-def before_after(suites: Sequence[Mapping[str, Any]], title: str = "") -> Table:
+def before_after(
+    suites: Sequence[Mapping[str, Any]], title: str = "", judged: Mapping[str, Any] | None = None
+) -> Table:
     """Returns a table of suites: scores before and after, the change with its paired interval, and what it says.
 
     It fits 80 columns: numbers are never broken, a long name of a suite is.
@@ -30,7 +39,9 @@ def before_after(suites: Sequence[Mapping[str, Any]], title: str = "") -> Table:
         suites: As in result.json: name, role, unit, documents (groups of items), items, tokens (of texts), before,
             after, change and, where there is one, low and high (nats per token, or points: percent of items right).
         title: Printed above.
+        judged: The verdict, as in result.json: its words stand in place of the readings of the suites it is on.
     """
+    words = judged["suites"] if judged is not None else {}
     table = Table(
         title=escape(title) or None,
         title_justify="left",
@@ -56,12 +67,45 @@ def before_after(suites: Sequence[Mapping[str, Any]], title: str = "") -> Table:
             f"{suite['before']:.{places}f}",
             f"{suite['after']:.{places}f}",
             escape(f"{suite['change']:+.{places}f}{interval}"),
-            reading(suite),
+            words[suite["name"]]["word"] if suite["name"] in words else reading(suite),
         )
     units = {suite.get("unit", "nats") for suite in suites}
     said = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
     table.caption = f"before, after: {'; or '.join(text for unit, text in said.items() if unit in units)}; paired"
     return table
+
+
+def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the verdict in sentences: the word, what it rests on, and what is not settled.
+
+    Args:
+        judged: As in result.json.
+        suites: The rows of the table.
+    """
+    limits, own = judged["budget"], judged["suites"]
+    allowed = Budget(points=limits.get("points"), nll=limits.get("nats"))
+    of = "in the mean of the suites, and in none for certain more" if judged["claim"] == "mean" else "in every suite"
+    lines = [f"[bold]Verdict: {judged['word']}[/bold] (budget: a loss of {allowed} {of})"]
+    for mean in judged["means"]:
+        places = 1 if mean["unit"] == "points" else 3
+        lines.append(
+            f"  mean of {mean['suites']}: {mean['change']:+.{places}f} \\[{mean['low']:+.{places}f}, "
+            f"{mean['high']:+.{places}f}] {UNITS[mean['unit']]}, {mean['word']}"
+        )
+    found = {suite["name"]: suite for suite in suites if suite["name"] in own}
+    forgot = [name for name in found if own[name]["p_holm"] < 0.05]
+    if forgot:
+        lines.append(f"  forgot for certain, with {len(own)} suites looked at: {', '.join(map(escape, forgot))}")
+    unsettled = {name: said for name, said in own.items() if said["word"] == "not enough evidence"}
+    if unsettled:
+        needs = [
+            escape(name) + (f" (about {said['items_needed']:,} items)" if "items_needed" in said else "")
+            for name, said in unsettled.items()
+        ]
+        lines.append(f"  not settled: {', '.join(needs)}")
+    if judged["unjudged"]:
+        lines.append(f"  without a limit: {', '.join(map(escape, judged['unjudged']))}")
+    return lines
 
 
 def reading(suite: Mapping[str, Any]) -> str:

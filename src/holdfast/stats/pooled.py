@@ -91,7 +91,9 @@ FARTHEST = 8.0
 
 
 def _reach(over: Callable[[float], float]) -> float:
-    """Returns the deviate at which a falling function crosses zero, at most `FARTHEST`."""
+    """Returns the deviate at which a falling function crosses zero: 0 where it never was above, `FARTHEST` at most."""
+    if over(0.0) <= 0:  # A part that says nothing, whose interval is everything at any confidence.
+        return 0.0
     if over(FARTHEST) > 0:
         return FARTHEST
     return float(optimize.brentq(over, 0.0, FARTHEST, xtol=1e-9))

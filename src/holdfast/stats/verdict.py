@@ -114,20 +114,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def together(verdicts: Sequence[Verdict], pooled: Verdict | None = None) -> Word:
+def together(verdicts: Sequence[Verdict], means: Sequence[Verdict] = ()) -> Word:
     """Returns what the verdicts on several suites say together.
 
-    Some suite forgot if one of their p-values is below .05 after Holm's adjustment. Otherwise the word is that on the
-    mean of the suites, if one is given; else all is kept if every suite is, which needs no adjustment: the claim is
-    wrong only if it is wrong for a suite that was tested alone (intersection-union).
+    Some suite forgot if one of their p-values is below .05 after Holm's adjustment. All is kept if every mean of suites
+    is, or, if none is given, every suite. That needs no adjustment: the claim is wrong only if it is wrong for a suite
+    that was tested alone (intersection-union).
 
     Raises:
         ValueError: If there is no verdict.
     """
     if not verdicts:
         raise ValueError("give at least one verdict")
-    if any(p < 1 - CONFIDENCE for p in holm([verdict.p_forgot for verdict in verdicts])):
+    forgot = any(p < 1 - CONFIDENCE for p in holm([verdict.p_forgot for verdict in verdicts]))
+    if forgot or any(mean.word == "forgot" for mean in means):
         return "forgot"
-    if pooled is not None:
-        return pooled.word
-    return "kept" if all(verdict.word == "kept" for verdict in verdicts) else "not enough evidence"
+    return "kept" if all(one.word == "kept" for one in means or verdicts) else "not enough evidence"

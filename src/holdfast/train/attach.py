@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW, Mix
@@ -25,7 +26,7 @@ from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
-from holdfast.train.guard import Budget, Guard
+from holdfast.train.guard import Guard
 from holdfast.train.mixing import SOURCE, OrderSampler
 from holdfast.train.session import Session
 from holdfast.train.setup import apply_settings, base_of, mix_of, refuse, run_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import torch
 from accelerate.utils import broadcast
 from transformers import TrainerCallback
 
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.data.memory import load_memory
@@ -19,28 +19,6 @@ from holdfast.probes.likelihood import document_nll
 from holdfast.train.mixing import row_limit
 
 logger = logging.getLogger("holdfast")
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """What may be lost on the texts that are to be kept.
-
-    Attributes:
-        nll: Rise of their negative log-likelihood that is allowed, in nats per token.
-        keep: Path, hub id, rows or prepared `Example`s of the texts.
-        every: Optimizer steps between two looks.
-    """
-
-    nll: float
-    keep: Any
-    every: int = 50
-
-    def __post_init__(self) -> None:
-        """Raises `HoldfastError` for a budget that cannot be held."""
-        if isinstance(self.nll, bool) or not isinstance(self.nll, (int, float)) or not self.nll > 0:
-            raise HoldfastError(f"Budget(nll={self.nll!r}): give a number above 0 (nats per token that may be lost).")
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise HoldfastError(f"Budget(every={self.every!r}): give a whole number of steps, at least 1.")
 
 
 class Guard(TrainerCallback):
@@ -53,8 +31,14 @@ class Guard(TrainerCallback):
 
     def __init__(self, trainer: Any, budget: Budget) -> None:
         """Prepares the texts; `trainer` is one that is being attached."""
+        if budget.nll is None or budget.keep is None:
+            raise HoldfastError(
+                "A guard watches texts: give Budget(nll=0.02, keep='general.txt'), in nats per token; points are judged"
+                " after training."
+            )
         self.trainer = trainer
-        self.budget = budget
+        self.limit: float = budget.nll
+        self.every = budget.every
         self.examples = _examples(trainer, budget)
         self.start: float | None = None
 
@@ -83,11 +67,11 @@ class Guard(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Looks, when it is time, and asks for an end of the training."""
-        if state.global_step % self.budget.every and state.global_step != state.max_steps:
+        if state.global_step % self.every and state.global_step != state.max_steps:
             return
         own = self.trainer.holdfast.state["guard"]
         change = self._nll() - float(own["before"])
-        own["over"] = torch.tensor(0) if change <= self.budget.nll else own["over"] + 1
+        own["over"] = torch.tensor(0) if change <= self.limit else own["over"] + 1
         if math.isfinite(change):
             self.trainer.holdfast.notes["kept_nll_change"] = change
         if int(own["over"]) >= 2:
@@ -96,7 +80,7 @@ class Guard(TrainerCallback):
                 " training stops here.",
                 state.global_step,
                 change,
-                self.budget.nll,
+                self.limit,
             )
             control.should_training_stop = True
             control.should_save = args.save_strategy != "no"

@@ -1,0 +1,163 @@
+"""From scores before and after to what they say: the change of every suite, and the verdict under a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from holdfast.bench.records import Role, ScoreRow
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.stats.flips import Flips, flips
+from holdfast.stats.paired import Change, paired_change
+from holdfast.stats.pooled import Pooled, pooled
+from holdfast.stats.verdict import Evidence, Verdict, holm, judge, together
+
+POINTS = 100.0
+"""Points of a whole share: items are judged as shares, and said in points."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteChange:
+    """What became of one suite.
+
+    Attributes:
+        name: Its name.
+        role: What it is there to show.
+        unit: "points" (percent of right answers) or "nats" (per token).
+        items: Number of items.
+        evidence: The change; a share where the unit is points.
+        shifts: By group, the sum of the items' differences from the change, over their number.
+    """
+
+    name: str
+    role: Role
+    unit: str
+    items: int
+    evidence: Flips | Change
+    shifts: Mapping[Hashable, float]
+
+    @property
+    def scale(self) -> float:
+        """Returns how many of its unit the evidence counts as one."""
+        return POINTS if self.unit == "points" else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the change as a row of a table, in its unit; without `low` and `high` where there is no interval."""
+        found: dict[str, Any] = {"name": self.name, "role": self.role, "unit": self.unit}
+        found |= {"documents": self.evidence.groups, "items": self.items}
+        if isinstance(self.evidence, Flips):
+            found |= {"lost": self.evidence.lost, "gained": self.evidence.gained, "mcnemar": self.evidence.mcnemar()}
+        elif self.unit != "points":
+            found |= {"tokens": self.evidence.weight}
+        for name in ("before", "after", "change"):
+            found[name] = self.scale * getattr(self.evidence, name)
+        if self.evidence.groups > 1 or getattr(self.evidence, "identical", False):
+            low, high = self.evidence.interval()
+            found |= {"low": self.scale * low, "high": self.scale * high}
+        return found
+
+
+def changes(before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> list[SuiteChange]:
+    """Returns what became of every suite, in the order of the rows, paired by item.
+
+    Raises:
+        HoldfastError: If an item has one moment only; names it.
+    """
+    last = {(row.suite, row.item): row for row in after}
+    by_suite: dict[str, list[tuple[ScoreRow, ScoreRow]]] = {}
+    for row in before:
+        pair = last.get((row.suite, row.item))
+        if pair is None:
+            raise HoldfastError(f"{row.suite}/{row.item}: has a score before and none after; compare the same items.")
+        by_suite.setdefault(row.suite, []).append((row, pair))
+    return [_change(pairs) for pairs in by_suite.values()]
+
+
+def _change(pairs: Sequence[tuple[ScoreRow, ScoreRow]]) -> SuiteChange:
+    rows = [row for row, _ in pairs]
+    scale = POINTS if rows[0].unit == "points" else 1.0
+    first, last = ([pair[i].value / scale for pair in pairs] for i in (0, 1))
+    weight, groups = [row.weight for row in rows], [row.group for row in rows]
+    evidence: Flips | Change
+    if scale == POINTS and {*first, *last} <= {0.0, 1.0}:
+        evidence = flips(first, last, groups)
+    else:
+        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+        for group, *values in zip(groups, first, last, weight, strict=True):
+            for i, value in enumerate(values):
+                sums[group][i] += value
+        evidence = paired_change(*zip(*sums.values(), strict=True))
+    shifts: dict[Hashable, float] = defaultdict(float)
+    for group, was, now, count in zip(groups, first, last, weight, strict=True):
+        shifts[group] += (now - was - evidence.change * count) / math.fsum(weight)
+    return SuiteChange(rows[0].suite, rows[0].role, rows[0].unit, len(rows), evidence, shifts)
+
+
+def check_limits(budget: Budget, units: set[str]) -> None:
+    """Raises `HoldfastError` if the budget limits nothing that is measured in these units."""
+    if not units & _limits(budget).keys():
+        said = ", ".join(sorted(units)) or "nothing that is to be kept"
+        raise HoldfastError(
+            f"A budget of {budget} limits nothing that is measured ({said}): limit items by points=2, texts by "
+            "nll=0.02, and name what is to be kept with --keep."
+        )
+
+
+def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
+    """Returns the verdict on the retained suites, ready for result.json.
+
+    Returns:
+        `word`; `budget` and `claim`; `means`, one for each unit that the budget limits, with `change`, `low`, `high`
+        (95%, two-sided), `word` and `most` (the loss at its upper one-sided bound); `suites`, by name, with `word`,
+        `most`, `p_forgot`, `p_holm` (adjusted for the number of suites) and, where it is not settled, `items_needed`;
+        and `unjudged`, the retained suites of a unit that the budget does not limit.
+
+    Raises:
+        HoldfastError: If the budget limits nothing that was measured.
+    """
+    limits = _limits(budget)
+    kept = [one for one in found if one.role == "retained"]
+    check_limits(budget, {one.unit for one in kept})
+    judged = [one for one in kept if one.unit in limits]
+    verdicts = [_judged(one.evidence, one, limits) for one in judged]
+    units = {unit: [one for one in judged if one.unit == unit] for unit in dict.fromkeys(one.unit for one in judged)}
+    means = {unit: pooled([one.evidence for one in own], [one.shifts for one in own]) for unit, own in units.items()}
+    on_means = {unit: _judged(mean, units[unit][0], limits) for unit, mean in means.items()}
+    adjusted = holm([one.p_forgot for one in verdicts])
+    return {
+        "word": together(verdicts, list(on_means.values()) if budget.claim == "mean" else ()),
+        "budget": limits,
+        "claim": budget.claim,
+        "means": [_of_mean(means[unit], said, units[unit]) for unit, said in on_means.items()],
+        "suites": {
+            one.name: _of_suite(one, said, p_holm) for one, said, p_holm in zip(judged, verdicts, adjusted, strict=True)
+        },
+        "unjudged": [one.name for one in kept if one.unit not in limits],
+    }
+
+
+def _limits(budget: Budget) -> dict[str, float]:
+    """Returns what the budget allows, by unit."""
+    return {unit: limit for unit, limit in (("points", budget.points), ("nats", budget.nll)) if limit is not None}
+
+
+def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float]) -> Verdict:
+    return judge(evidence, limits[suite.unit] / suite.scale, higher_is_better=suite.unit == "points")
+
+
+def _of_suite(suite: SuiteChange, said: Verdict, p_holm: float) -> dict[str, Any]:
+    found = {"word": said.word, "most": suite.scale * said.most, "p_forgot": said.p_forgot, "p_holm": p_holm}
+    if said.word == "not enough evidence" and math.isfinite(said.factor):
+        found["items_needed"] = math.ceil(suite.items * said.factor)
+    return found
+
+
+def _of_mean(mean: Pooled, said: Verdict, suites: Sequence[SuiteChange]) -> dict[str, Any]:
+    scale = suites[0].scale
+    low, high = mean.interval()
+    about = {"unit": suites[0].unit, "suites": len(suites), "change": scale * mean.change}
+    return about | {"low": scale * low, "high": scale * high, "word": said.word, "most": scale * said.most}

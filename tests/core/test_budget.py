@@ -1,0 +1,42 @@
+"""The budget: what it accepts, and what it says of what it does not."""
+
+import math
+
+import pytest
+
+import holdfast
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, r"Budget\(\): say what may be lost: points=2 "),
+        ({"points": 0}, r"Budget\(points=0\): give a number above 0 and up to 100 \(points"),
+        ({"points": 101}, "up to 100"),
+        ({"points": True}, r"points=True"),
+        ({"points": "2"}, r"points='2'"),
+        ({"nll": -0.1}, r"Budget\(nll=-0.1\): give a number above 0 \(nats per token"),
+        ({"nll": math.nan}, "nll=nan"),
+        ({"points": 2, "claim": "all"}, r"claim='all'\): give 'mean' or 'every'"),
+        ({"points": 2, "every": 0}, r"every=0\): give a whole number of steps"),
+    ],
+)
+def test_what_cannot_be_held_is_refused(given, said):
+    with pytest.raises(HoldfastError, match=said):
+        Budget(**given)
+
+
+def test_a_command_line_gives_what_is_judged_and_nothing_else():
+    assert Budget.from_dict({"points": 2, "claim": "every"}) == Budget(points=2, claim="every")
+    with pytest.raises(HoldfastError, match=r"Budget has no 'point'; use points, nll, claim. Did you mean 'points'\?"):
+        Budget.from_dict({"point": 2})
+    with pytest.raises(HoldfastError, match="has no 'keep'"):
+        Budget.from_dict({"keep": "general.txt", "nll": 0.1})
+
+
+def test_it_says_its_units():
+    assert str(Budget(points=2, nll=0.02)) == "2 points, 0.02 nats per token"
+    assert str(Budget(points=1)) == "1 point"
+    assert holdfast.Budget is Budget
