@@ -139,16 +139,23 @@ def run_all(given: argparse.Namespace, tasks: Sequence[str]) -> None:
             print(said, flush=True)
 
 
-def change(before: dict[str, float], after: dict[str, float], groups: dict[str, str]) -> Any:
+def change(before: dict[str, float], after: dict[str, float], groups: dict[str, str]) -> list[float]:
+    """Returns before, after, the change and its interval, in points or nats per token."""
+    from holdfast.stats.flips import flips
     from holdfast.stats.paired import paired_change
 
+    first, last = [before[item] for item in after], list(after.values())
+    own = [groups[item] for item in after]
+    if {*first, *last} <= {0.0, 100.0}:
+        found = flips([v / 100 for v in first], [v / 100 for v in last], own)
+        return [100 * v for v in (found.before, found.after, found.change, *found.interval())]
     sums: dict[str, list[float]] = {}
-    for item, value in after.items():
-        group = sums.setdefault(groups[item], [0.0, 0.0, 0.0])
-        group[0] += before[item]
-        group[1] += value
-        group[2] += 1
-    return paired_change(*zip(*sums.values(), strict=True))
+    for group, *values in zip(own, first, last, strict=True):
+        total = sums.setdefault(group, [0.0, 0.0, 0.0])
+        for i, value in enumerate((*values, 1.0)):
+            total[i] += value
+    texts = paired_change(*zip(*sums.values(), strict=True))
+    return [texts.before, texts.after, texts.change, *texts.interval()]
 
 
 def summary(out: Path) -> list[dict[str, Any]]:
@@ -165,8 +172,7 @@ def summary(out: Path) -> list[dict[str, Any]]:
         row["suites"] = {}
         for suite, values in given.items():
             if suite not in splits.values():
-                found = change(base[suite], values, run["groups"])
-                row["suites"][suite] = [found.before, found.after, found.change, found.low, found.high]
+                row["suites"][suite] = change(base[suite], values, run["groups"])
         rows.append(row)
     return rows
 
@@ -209,7 +215,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         cells = []
         for row in rows:
             _, _, moved, low, high = row["suites"][name]
-            sure = low is not None and (high < 0 or low > 0)
+            sure = high < 0 or low > 0
             cells.append(f"**{-moved:.0f}**" if sure else f"{-moved:.0f}")
         lines.append(f"| {name} ({rows[0]['suites'][name][0]:.0f}) | " + " | ".join(cells) + " |")
     texts = [f"{row['suites']['text'][2]:+.2f}" for row in rows]

@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "src" / "holdfast").rglob("*.py"))
 COMMAND_LINE = """
 demo --out --seed
 methods NAME
-train --config --model --data --test --recipe --keep --budget --memory --out --name --seed --max-length --batch-size
+train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed --max-length --batch-size
 train --raw --loss-on --over-long --packing --held-out --precision --resume --training
 """
 

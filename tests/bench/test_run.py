@@ -182,7 +182,7 @@ def test_resumed_after_an_interruption_equals_uninterrupted(asked, monkeypatch, 
     assert all(torch.equal(tensor, weights(parts.folder)[name]) for name, tensor in weights(whole.folder).items())
 
 
-@pytest.mark.parametrize("place", ["document_nll", "_save"])
+@pytest.mark.parametrize("place", ["measure", "_save"])
 def test_resumed_after_training_is_done_trains_no_more(asked, monkeypatch, place):
     whole, spec = go(asked(name="whole")), asked(name="parts", resume=True)
     real, calls = getattr(bench, place), []
@@ -275,6 +275,7 @@ FIELDS = {
     "test": ({}, None, "test.jsonl", ["documents", "losses"], ["suites"]),
     "recipe": ({}, FULL, FULL + " + Cosine()", ["losses", "after"], ["before", "steps"]),
     "keep": ({}, [], ["general.txt"], ["suites"], ["losses"]),
+    "transfer": ({}, None, "test.jsonl", ["suites"], ["losses"]),
     "budget": ({"keep": ["general.txt"]}, {}, {"nll": 0.5}, ["word"], ["after", "losses"]),
     "memory": (REHEARSE, ["old=old.jsonl"], ["old=older.jsonl"], ["losses", "after"], ["before"]),
     "out": ({}, "here", "there", ["place"], ["after", "folder"]),

@@ -63,8 +63,8 @@ def begin_folder(folder: Path, spec: RunSpec, recipe: Any) -> None:
 
 
 def identity(spec: RunSpec) -> dict[str, Any]:
-    """Returns the settings that make a run another one."""
-    return {key: value for key, value in spec.to_dict().items() if key not in ("resume", "out", "name")}
+    """Returns the settings that make a run another one; what may be lost of it can be asked again later."""
+    return {key: value for key, value in spec.to_dict().items() if key not in ("resume", "out", "name", "budget")}
 
 
 @contextlib.contextmanager
@@ -117,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _digests(spec: RunSpec) -> dict[str, str]:
     """Returns the hash of each file that the run names; folders and hub ids have none."""
-    named = [spec.data, *([spec.test] if spec.test else []), *spec.keep, *spec.memories().values()]
+    named = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
     found = {}
     for source in named:
         path = Path(source).expanduser()

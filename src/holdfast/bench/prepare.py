@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.bench.records import Role, RunSpec
+from holdfast.bench.records import Measured, Role, RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.batches import pack
@@ -18,6 +18,9 @@ from holdfast.data.tokenize import duplicates, split_held_out, tokenize
 from holdfast.probes.ask import form_of
 from holdfast.probes.sources import items_of
 from holdfast.probes.suites import Item
+
+TAKEN = ("task", "transfer")
+"""Names of suites that nothing else may have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Prepared:
 
     Attributes:
         train: Examples to learn.
-        suites: What is measured; the first is the task's held-out rows, the others what is to be kept.
+        suites: What is measured: the task (its test, or rows held out), its transfer, and what is to be kept.
         notes: Sentences to be shown.
     """
 
@@ -63,32 +66,54 @@ def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Pre
     """
     notes: list[str] = []
     train = read(spec.data)
-    asked = items_of(spec.test) if spec.test is not None else None
-    if spec.test is not None:
-        test = read(spec.test) if asked is None else []
-    elif spec.held_out > 0:
+    test: list[Row] = []
+    if spec.test is None and spec.held_out > 0:
         train, test = _held_out(train, spec)
         notes.append(
             f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned."
         )
-    else:
-        test = []
     learned = [*train, *(row for source in rehearsed for row in read(source))]
     examples = _examples(train, spec, tokenizer, spec.data, notes)
     suites = []
-    if asked:
-        suites.append(Suite("task", "learned", items=_unlearned(asked, learned, spec.test or "", notes)))
-    test = _without_train(test, learned, spec.test or "the held-out rows", notes)
+    test = _without_train(test, learned, "the held-out rows", notes)
     if test:
-        tested = spec.test or f"the rows held out of {spec.data}"
-        suites.append(Suite("task", "learned", tuple(_examples(test, spec, tokenizer, tested, notes))))
-    suites += _kept(spec, tokenizer, learned, notes)
+        tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
+        suites.append(Suite("task", "learned", tuple(tested)))
+    suites += measured(spec, tokenizer, notes, learned)
     if spec.packing:
         examples = pack(examples, spec.max_length)
     return Prepared(tuple(examples), tuple(suites), tuple(notes))
 
 
-def _kept(spec: RunSpec, tokenizer: Any, learned: list[Row], notes: list[str]) -> list[Suite]:
+def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence[Row] = ()) -> list[Suite]:
+    """Returns what is to be measured: `task`, `transfer`, and each source of what is to be kept.
+
+    Args:
+        spec: What names the sources.
+        tokenizer: The model's.
+        notes: Gets a sentence for each thing worth saying.
+        learned: Rows that are trained on; what is asked in them is left out.
+
+    Raises:
+        HoldfastError: A file that is missing or malformed, nothing left to measure, or a suite that is named twice.
+    """
+    found = []
+    roles: tuple[tuple[str, Role, str | None], ...] = (
+        ("task", "learned", spec.test),
+        ("transfer", "transfer", spec.transfer),
+    )
+    for name, role, source in roles:
+        if source is None:
+            continue
+        asked = items_of(source)
+        if asked is not None:
+            found.append(Suite(name, role, items=_unlearned(asked, learned, source, notes)))
+        elif rows := _without_train(read(source), learned, source, notes):
+            found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
+    return [*found, *_kept(spec, tokenizer, learned, notes)]
+
+
+def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
     """Returns what is to be kept: each source of rows as a suite, and of each source of items the suites in it."""
     found: dict[str, Suite] = {}
     for name, source in _named(spec.keep).items():
@@ -101,7 +126,7 @@ def _kept(spec: RunSpec, tokenizer: Any, learned: list[Row], notes: list[str]) -
         for item in _unlearned(asked, learned, name, notes):
             by_suite.setdefault(item.suite, []).append(item)
         for suite, items in by_suite.items():
-            if suite in found or suite == "task":
+            if suite in found or suite in TAKEN:
                 raise HoldfastError(f"--keep {source}: a suite called {suite!r} is measured already; name it once.")
             found[suite] = Suite(suite, "retained", items=tuple(items))
     return list(found.values())
@@ -128,7 +153,7 @@ def _same(contents: Sequence[str]) -> str:
     return normalised(Row(text=" ".join(contents)))
 
 
-def _examples(rows: Sequence[Row], spec: RunSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
+def _examples(rows: Sequence[Row], spec: Measured, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
     made = tokenize(
         rows,
         tokenizer,
@@ -184,7 +209,7 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec) -> list[st
     raise HoldfastError(f"{where}: has {longest} tokens, and {spec.model} reads {limit}; give --max-length {limit}.")
 
 
-def _without_train(rows: list[Row], train: list[Row], name: str, notes: list[str]) -> list[Row]:
+def _without_train(rows: list[Row], train: Sequence[Row], name: str, notes: list[str]) -> list[Row]:
     """Leaves out rows that are also learned: they would measure memory, not what is meant."""
     found = duplicates(train, rows)
     if not found:
@@ -210,7 +235,7 @@ def _named(sources: Sequence[str]) -> dict[str, str]:
         path = source if scheme is None else scheme[1].partition("/")[0]
         stem = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
         name, count = stem, 2
-        while name in named or name == "task":
+        while name in named or name in TAKEN:
             name, count = f"{stem}-{count}", count + 1
         named[name] = source
     return named

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import shutil
@@ -32,9 +31,11 @@ from holdfast.bench.arguments import refused_by_transformers, training_arguments
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
 from holdfast.bench.judge import changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.measure import measure
 from holdfast.bench.prepare import Suite, check_fit, prepare
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import (
+    Moment,
     RunSpec,
     ScoreRow,
     append_jsonl,
@@ -50,8 +51,6 @@ from holdfast.core.mix import Example
 from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
-from holdfast.probes.ask import ask
-from holdfast.probes.likelihood import document_nll
 from holdfast.recipe import parse
 from holdfast.stats.verdict import EXIT_CODES
 from holdfast.train.attach import attach
@@ -95,7 +94,7 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     folder = folder_of(spec)
     finished = open_folder(folder, spec)
     if finished is not None:
-        return RunResult(folder, spec, finished)
+        return RunResult(folder, spec, _judged_again(finished, folder, spec))
     transformers_logging.disable_progress_bar()  # the run shows its own
     with leaving_no_empty_folders(folder), warnings.catch_warnings():
         # Of transformers to PEFT, about a name that neither the user nor this package uses.
@@ -149,6 +148,17 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
     return result
 
 
+def _judged_again(result: dict[str, Any], folder: Path, spec: RunSpec) -> dict[str, Any]:
+    """Returns the result of a finished run with the verdict of the budget that is given now, if one is."""
+    budget = spec.allowed()
+    rest = {key: value for key, value in result.items() if key != "verdict"}
+    if budget is None:
+        return rest
+    rows = read_scores(folder / "scores.jsonl")
+    found = changes([r for r in rows if r.moment == "before"], [r for r in rows if r.moment == "after"])
+    return {**rest, "verdict": verdict(found, budget)}
+
+
 def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
     """Returns a plain trainer.
 
@@ -200,7 +210,7 @@ def _check_weights(model: nn.Module) -> None:
 def _scores(
     model: nn.Module,
     suites: Sequence[Suite],
-    moment: Any,
+    moment: Moment,
     folder: Path,
     tokenizer: Any,
     raw: bool,
@@ -212,43 +222,11 @@ def _scores(
     own = [row for row in there if row.moment == moment]
     if own:
         return own
-    rows, said = [], []
-    for suite in suites:
-        show = progress.measuring(f"measuring {suite.name} {moment}")
-        make = functools.partial(ScoreRow, run=folder.name, moment=moment, suite=suite.name, role=suite.role)
-        for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=show):
-            rows.append(
-                make(
-                    split="proof",
-                    item=score.origin,
-                    group=score.origin,
-                    value=score.nats,
-                    unit="nats",
-                    higher_is_better=False,
-                    weight=score.tokens,
-                )
-            )
-        for answer in ask(model, tokenizer, suite.items, raw=raw, progress=show):
-            text = answer.form == "text"
-            rows.append(
-                make(
-                    split=answer.item.split,
-                    item=answer.item.id,
-                    group=answer.item.group or answer.item.id,
-                    value=answer.nats if answer.nats is not None else 100.0 * answer.value,
-                    unit="nats" if text else "points",
-                    higher_is_better=not text,
-                    weight=answer.tokens if text else 1.0,
-                )
-            )
-            if not text:
-                asked = answer.item.turns[-1].content if answer.item.turns else ""
-                said.append({"moment": moment, "suite": suite.name, "item": answer.item.id, "asked": asked})
-                said[-1]["said"] = answer.said
+    rows, said = measure(model, tokenizer, suites, moment, run=folder.name, raw=raw, show=progress.measuring)
     if said:
         answers = folder / "answers.jsonl"
         before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
-        write_jsonl(answers, [*before, *said])
+        write_jsonl(answers, [*before, *({"moment": moment, **dataclasses.asdict(one)} for one in said)])
     write_scores(path, [*there, *rows])
     return rows
 

@@ -1,0 +1,78 @@
+"""Measures the suites of a run on a model: a score of every item, and what was said to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from holdfast.bench.prepare import Suite
+from holdfast.bench.records import Moment, ScoreRow
+from holdfast.probes.ask import ask
+from holdfast.probes.likelihood import document_nll
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """What a model said to an item.
+
+    Attributes:
+        suite: Suite of the item.
+        item: Its identity.
+        asked: The last question of the item; empty where choices are compared without one.
+        said: The answer, or the choice that was picked.
+        right: The right answer, where the item gives one.
+    """
+
+    suite: str
+    item: str
+    asked: str
+    said: str
+    right: str
+
+
+def measure(
+    model: nn.Module,
+    tokenizer: Any,
+    suites: Sequence[Suite],
+    moment: Moment,
+    *,
+    run: str,
+    raw: bool,
+    show: Callable[[str], Callable[[int, int], None]],
+) -> tuple[list[ScoreRow], list[Said]]:
+    """Returns the scores of a model on all suites, in their order, and what it said.
+
+    Args:
+        model: A causal language model; left as it was found.
+        tokenizer: Its tokenizer.
+        suites: What is measured.
+        moment: Whether this is the model before or after.
+        run: Name of the run, for the rows.
+        raw: Whether the chat template is left unused.
+        show: Called with what is being measured, for what is to be told the progress.
+
+    Raises:
+        HoldfastError: As `holdfast.probes.ask.ask` and `holdfast.probes.likelihood.document_nll` do.
+    """
+    rows, said = [], []
+    for suite in suites:
+        told = show(f"measuring {suite.name} {moment}")
+        make = functools.partial(ScoreRow, run=run, moment=moment, suite=suite.name, role=suite.role)
+        nats = functools.partial(make, unit="nats", higher_is_better=False)
+        for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=told):
+            of: dict[str, Any] = {"split": "proof", "item": score.origin, "group": score.origin}
+            rows.append(nats(**of, value=score.nats, weight=score.tokens))
+        for answer in ask(model, tokenizer, suite.items, raw=raw, progress=told):
+            item = answer.item
+            of = {"split": item.split, "item": item.id, "group": item.group or item.id}
+            if answer.nats is not None:
+                rows.append(nats(**of, value=answer.nats, weight=answer.tokens))
+                continue
+            rows.append(make(**of, value=100.0 * answer.value, unit="points", higher_is_better=True))
+            asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
+            said.append(Said(suite.name, item.id, asked, answer.said, right))
+    return rows, said

@@ -1,0 +1,128 @@
+"""Options of a command as a record: every field is a flag, a key of a YAML file and an argument in Python.
+
+Standard library only, so that the command line is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from holdfast.core.errors import HoldfastError, nearest
+
+
+def option(help: str, default: Any = dataclasses.MISSING, *, metavar: str = "", low: float | None = None) -> Any:
+    """Returns a field of a record of options: its help, what the value is called there, and the least one accepted."""
+    about = {"help": help, "metavar": metavar, "low": low}
+    if default == {}:
+        return dataclasses.field(default_factory=dict, metadata=about)
+    return dataclasses.field(default=default, metadata=about)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the records of options have in common.
+
+    Raises:
+        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+    """
+
+    def __post_init__(self) -> None:
+        """Checks every value and makes lists of words into tuples."""
+        cls: Any = type(self)
+        hints = hints_of(cls)
+        for field in dataclasses.fields(self):
+            value = _checked(field, hints[field.name], getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "the settings") -> Self:
+        """Returns the spec made of `values`, whose keys are the flags (`max-length` and `max_length` are the same).
+
+        Args:
+            values: Value of each option that is given.
+            where: Where they come from ("run.yaml"), for messages.
+
+        Raises:
+            HoldfastError: If a key is unknown (the nearest is named), given twice or missing, or a value is wrong.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        given: dict[str, Any] = {}
+        for key, value in values.items():
+            name = str(key).replace("-", "_")
+            if name not in fields:
+                raise HoldfastError(f"Unknown key {key!r} in {where}.{nearest(name, fields)}")
+            if name in given:
+                raise HoldfastError(f"The key {key!r} is given twice in {where}; delete one.")
+            given[name] = value
+        for name, field in fields.items():
+            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            if required and name not in given:
+                raise HoldfastError(f"{flag_of(name)} is missing: give the {field.metadata['help'].split(':')[0]}.")
+        return cls(**given)
+
+
+@functools.cache
+def hints_of(cls: type) -> dict[str, Any]:
+    """Returns the types of a record's fields, resolved once per class."""
+    return typing.get_type_hints(cls)
+
+
+def flag_of(name: str) -> str:
+    """Returns the flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
+    """Returns the value of an option, lists made tuples and whole numbers made floats where the type says so."""
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        value = tuple(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not is_a(value, hint):
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {in_words(hint)}.")
+    low = field.metadata["low"]
+    if low is not None and value < low:
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
+    return value
+
+
+def is_a(value: Any, hint: Any) -> bool:
+    """Returns whether `value` is of the type `hint`, for the few kinds of types that records have."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return isinstance(value, str) and value in arguments
+    if origin is types.UnionType:
+        return any(is_a(value, argument) for argument in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(is_a(entry, arguments[0]) for entry in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str) and value != ""
+    return isinstance(value, hint)
+
+
+def in_words(hint: Any) -> str:
+    """Returns the type `hint` in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    if origin is types.UnionType:
+        return in_words(arguments[0])
+    words = {str: "a word", int: "a whole number", float: "a number", bool: "true or false"}
+    if hint in words:
+        return words[hint]
+    return "a list of words" if origin is tuple else "keys and values"
