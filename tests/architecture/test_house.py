@@ -17,8 +17,10 @@ SOURCES = sorted((ROOT / "src" / "holdfast").rglob("*.py"))
 COMMAND_LINE = """
 demo --out --seed
 methods NAME
-train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed --max-length --batch-size
-train --raw --loss-on --over-long --packing --held-out --precision --resume --training
+diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long
+diff --out --examples --json --fail-on
+train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
+train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
 """
 
 PUBLIC_NAMES = """

@@ -69,7 +69,7 @@ def asked(room, tmp_path):
 
     def make(**changes):
         fields = {"model": "model", "data": "facts.jsonl", "recipe": FULL, "out": str(tmp_path / "runs"), **changes}
-        for name in ("model", "data", "test"):
+        for name in ("model", "data", "test", "transfer"):
             if fields.get(name):
                 fields[name] = str(room / fields[name])
         fields["keep"] = tuple(str(room / name) for name in fields.get("keep", ()))

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.bench.records import Measured, Role, RunSpec
+from holdfast.bench.records import DiffSpec, Measured, Role, RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.batches import pack
@@ -181,7 +181,7 @@ def _held_out(rows: list[Row], spec: RunSpec) -> tuple[list[Row], list[Row]]:
     return split_held_out(rows, spec.held_out, spec.seed)
 
 
-def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec) -> list[str]:
+def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec) -> list[str]:
     """Refuses examples that the model cannot read.
 
     Returns:
@@ -190,6 +190,7 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec) -> list[st
     Raises:
         HoldfastError: A token outside its vocabulary, or an example longer than its table of positions.
     """
+    name = spec.model if isinstance(spec, RunSpec) else spec.base
     rows = model.get_input_embeddings().weight.shape[0]
     config = model.config.get_text_config()
     limit = getattr(config, "max_position_embeddings", None)
@@ -197,16 +198,16 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec) -> list[st
     for example in examples:
         if max(example.input_ids) >= rows:
             raise HoldfastError(
-                f"{example.origin}: token {max(example.input_ids)} is outside the {rows} that {spec.model} knows; the"
+                f"{example.origin}: token {max(example.input_ids)} is outside the {rows} that {name} knows; the"
                 " tokenizer belongs to another model, so put the right one beside it."
             )
         length = max(example.lengths or (len(example.input_ids),))
-        longest, where = (length, example.origin or spec.data) if length > longest else (longest, where)
+        longest, where = (length, example.origin or name) if length > longest else (longest, where)
     if not isinstance(limit, int) or longest <= limit:
         return []
     if getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None):
-        return [f"{where} has {longest} tokens, and {spec.model} was made for {limit}; --max-length {limit} fits it."]
-    raise HoldfastError(f"{where}: has {longest} tokens, and {spec.model} reads {limit}; give --max-length {limit}.")
+        return [f"{where} has {longest} tokens, and {name} was made for {limit}; --max-length {limit} fits it."]
+    raise HoldfastError(f"{where}: has {longest} tokens, and {name} reads {limit}; give --max-length {limit}.")
 
 
 def _without_train(rows: list[Row], train: Sequence[Row], name: str, notes: list[str]) -> list[Row]:

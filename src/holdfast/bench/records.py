@@ -19,6 +19,10 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 
 __all__ = [
+    "DiffSpec",
+    "Measured",
+    "Moment",
+    "Role",
     "RunSpec",
     "ScoreRow",
     "append_jsonl",

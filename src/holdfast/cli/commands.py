@@ -10,10 +10,12 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import holdfast
-from holdfast.bench.records import RunSpec
+from holdfast.bench.options import Options
+from holdfast.bench.records import DiffSpec, RunSpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
@@ -47,6 +49,12 @@ COMMANDS = (
         "Fine-tunes a model with a recipe and leaves one folder with the model, every score and the result.",
     ),
     Command(
+        "diff",
+        "what changed between two models, and whether it is within a budget",
+        "Asks two models the same items and says what was kept, lost and gained. Two files of saved answers (of --out, "
+        "or samples that lm-eval logged) are compared without loading a model.",
+    ),
+    Command(
         "methods",
         "what each method does, costs and needs",
         "Lists the methods that a recipe may name, or shows one of them in full.",
@@ -78,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser("holdfast", description="Fine-tune language models without forgetting.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"holdfast {holdfast.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    add = {"demo": _add_demo, "train": _add_train, "methods": _add_methods}
+    add = {"demo": _add_demo, "train": _add_train, "diff": _add_diff, "methods": _add_methods}
     for command in COMMANDS:
         add[command.name](
             commands.add_parser(
@@ -101,13 +109,36 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help="YAML file whose keys are the flags below; a flag given here wins"
     )
-    hints = typing.get_type_hints(RunSpec)
-    for field in dataclasses.fields(RunSpec):
-        _add_option(parser, field, hints[field.name])
+    _add_fields(parser, RunSpec)
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    _add_fields(parser, DiffSpec, positional=("base", "tuned"))
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--fail-on",
+        choices=("forgot", "unsettled"),
+        default="unsettled",
+        help="end with 0 unless the model forgot, or (the default) unless it is shown to have kept",
+    )
+
+
+def _add_fields(parser: argparse.ArgumentParser, spec: type[Options], positional: Sequence[str] = ()) -> None:
+    """Adds a flag for each field of a record of options, those that are needed first."""
+    hints = typing.get_type_hints(spec)
+    for field in sorted(dataclasses.fields(spec), key=lambda field: not _is_needed(field)):
+        if field.name in positional:
+            parser.add_argument(field.name, metavar=field.name.upper(), help=field.metadata["help"])
+        else:
+            _add_option(parser, field, hints[field.name])
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
-    """Adds the flag of one field of `RunSpec`; a flag that is not given leaves no trace in the result."""
+    """Adds the flag of one field of a record of options; a flag that is not given leaves no trace in the result."""
     flag = "--" + field.name.replace("_", "-")
     options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": field.name}
     options["help"] = field.metadata["help"].replace("%", "%%") + _default(field)
@@ -123,10 +154,18 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
     elif origin is tuple:
         options.update(nargs="+", action="extend")
     elif origin is dict:
-        options.update(nargs="+", action="extend", type=_pair)
+        options.update(nargs="+", action=_Pairs, type=_pair)
     else:
         options["type"] = hint
     parser.add_argument(flag, **options)
+
+
+class _Pairs(argparse.Action):
+    """Gathers keys and values, also of a flag that is given more than once."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        """Adds the pairs of one flag."""
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest, {}), **dict(values)})
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

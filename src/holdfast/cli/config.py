@@ -16,7 +16,7 @@ from holdfast.core.errors import HoldfastError
 def spec_from(arguments: argparse.Namespace) -> RunSpec:
     """Returns the run that is asked for; a flag wins over the same key of the file given as `--config`.
 
-    Under `training` the two are merged key by key.
+    Under `training` and `budget` the two are merged key by key.
 
     Raises:
         HoldfastError: If the file cannot be read, or a key or value is wrong.
@@ -24,9 +24,10 @@ def spec_from(arguments: argparse.Namespace) -> RunSpec:
     values = read_config(arguments.config) if arguments.config else {}
     names = {field.name for field in dataclasses.fields(RunSpec)}
     flags = {name: value for name, value in vars(arguments).items() if name in names}
-    if "training" in flags:
-        below = values.get("training")
-        flags["training"] = {**(below if isinstance(below, dict) else {}), **dict(flags["training"])}
+    for name, given in flags.items():
+        below = values.get(name)
+        if isinstance(given, dict) and isinstance(below, dict):
+            flags[name] = {**below, **given}
     rest = {key: value for key, value in values.items() if key.replace("-", "_") not in flags}
     return RunSpec.from_dict({**rest, **flags}, arguments.config or "the flags")
 

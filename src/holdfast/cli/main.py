@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from holdfast.cli.commands import build_parser
 from holdfast.core.errors import HoldfastError
 
-ERROR = 1
+ERROR, NOT_ENOUGH_EVIDENCE = 1, 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +48,22 @@ def _train(arguments: argparse.Namespace) -> int:
     return done.exit_code
 
 
+def _diff(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.records import DiffSpec
+
+    names = {field.name for field in dataclasses.fields(DiffSpec)}
+    spec = DiffSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")
+    if arguments.fail_on == "forgot" and not spec.budget:
+        raise HoldfastError("--fail-on forgot needs a budget: say what may be lost, as in --budget points=2.")
+
+    from holdfast.bench.diff import diff
+    from holdfast.report.diff import show
+
+    done = diff(spec)
+    show(done, as_json=arguments.json)
+    return 0 if arguments.fail_on == "forgot" and done.exit_code == NOT_ENOUGH_EVIDENCE else done.exit_code
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.bench.demo import demo
     from holdfast.report.demo import show
@@ -63,10 +80,11 @@ def _methods(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_RUN = {"train": _train, "demo": _demo, "methods": _methods}
+_RUN = {"train": _train, "diff": _diff, "demo": _demo, "methods": _methods}
 
 _HOW_TO_GO_ON = {
     "train": "give the same command with --resume to go on from the last checkpoint",
     "demo": "give the same command again; it takes a few minutes",
+    "diff": "give the same command again",
     "methods": "give the same command again",
 }

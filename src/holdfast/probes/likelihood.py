@@ -35,7 +35,7 @@ class DocumentScore:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Window:
+class Window:
     """A stretch of tokens that is read on its own, and the number of the document that it belongs to."""
 
     input_ids: Sequence[int]
@@ -79,12 +79,12 @@ def document_nll(
     """
     if batch_tokens < 1:
         raise ValueError(f"batch_tokens {batch_tokens}: give a positive number of tokens")
-    origins, windows = _windows(examples)
+    origins, windows = windows_of(examples)
     nats, tokens = [0.0] * len(origins), [0] * len(origins)
     device = next(model.parameters()).device
     done = 0
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for batch in _batches(windows, batch_tokens):
+        for batch in batches(windows, batch_tokens):
             for window, (cost, count) in zip(batch, _score(model, batch, pad_id, device), strict=True):
                 nats[window.document] += cost
                 tokens[window.document] += count
@@ -117,7 +117,7 @@ def bits_per_byte(nats: float, n_bytes: int) -> float:
     return nats / (n_bytes * math.log(2))
 
 
-def _windows(examples: Sequence[Example]) -> tuple[list[str], list[_Window]]:
+def windows_of(examples: Sequence[Example]) -> tuple[list[str], list[Window]]:
     """Returns the documents' origins and the windows with at least one supervised token, documents numbered."""
     origins: list[str] = []
     numbers: dict[str, int] = {}
@@ -130,15 +130,15 @@ def _windows(examples: Sequence[Example]) -> tuple[list[str], list[_Window]]:
             number = numbers.setdefault(example.origin, len(origins)) if example.origin else len(origins)
             if number == len(origins):
                 origins.append(example.origin)
-            window = _Window(example.input_ids[stretch], example.labels[stretch], number)
+            window = Window(example.input_ids[stretch], example.labels[stretch], number)
             if any(label != -100 for label in window.labels[1:]):
                 windows.append(window)
     return origins, windows
 
 
-def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[list[_Window]]:
+def batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[Window]]:
     """Yields the windows from the longest to the shortest, as many at a time as fit once padded."""
-    batch: list[_Window] = []
+    batch: list[Window] = []
     for window in sorted(windows, key=lambda window: -len(window.input_ids)):
         if batch and (len(batch) + 1) * len(batch[0].input_ids) > batch_tokens:
             yield batch
@@ -148,8 +148,8 @@ def _batches(windows: Sequence[_Window], batch_tokens: int) -> Iterator[list[_Wi
         yield batch
 
 
-def _score(model: nn.Module, batch: Sequence[_Window], pad_id: int, device: torch.device) -> list[tuple[float, int]]:
-    """Returns nats and number of supervised tokens of each window of a batch, longest first."""
+def padded(batch: Sequence[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the tokens, labels and attention mask of a batch, longest first, `[B, T]` int64, padded on the right."""
     shape = len(batch), len(batch[0].input_ids)
     input_ids_BT = torch.full(shape, pad_id)
     labels_BT = torch.full(shape, -100)
@@ -159,12 +159,18 @@ def _score(model: nn.Module, batch: Sequence[_Window], pad_id: int, device: torc
         input_ids_BT[row, :length] = torch.as_tensor(window.input_ids)
         labels_BT[row, :length] = torch.as_tensor(window.labels)
         mask_BT[row, :length] = 1
+    return input_ids_BT, labels_BT, mask_BT
+
+
+def _score(model: nn.Module, batch: Sequence[Window], pad_id: int, device: torch.device) -> list[tuple[float, int]]:
+    """Returns nats and number of supervised tokens of each window of a batch, longest first."""
+    input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
     output: Any = model(input_ids=input_ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False)
     row_N, position_N = (labels_BT[:, 1:] != -100).nonzero(as_tuple=True)
     labels_N = labels_BT[row_N, position_N + 1]
     nats_N = _nll(output.logits, row_N.to(device), position_N.to(device), labels_N.to(device)).cpu()
-    nats_B = torch.zeros(shape[0], dtype=torch.float64).index_add_(0, row_N, nats_N)
-    return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=shape[0]).tolist(), strict=True))
+    nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, nats_N)
+    return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=len(batch)).tolist(), strict=True))
 
 
 def _nll(logits_BTV: Tensor, row_N: Tensor, position_N: Tensor, labels_N: Tensor) -> Tensor:

@@ -74,10 +74,10 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
     console.print(f"\nFor example ([bold]{first}[/bold] forgot, others did not):" if held else "\nFor example:")
     for key in chosen:
         asked = said[first][key]
-        console.print(f"  {key[0]}: {_short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"    before: {_short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {key[0]}: {short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"    before: {short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
         for name in done.runs:
-            text = _short(said[name][key]["after"])
+            text = short(said[name][key]["after"])
             console.print(f"    {name + ':':6} {text}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -98,7 +98,8 @@ def _said(run: RunResult) -> dict[tuple[str, str], dict[str, str]]:
     return found
 
 
-def _short(text: str, most: int = 90) -> str:
+def short(text: str, most: int = 90) -> str:
+    """Returns a text as one line of at most so many characters."""
     line = " / ".join(text.split("\n"))
     return line if len(line) <= most else line[: most - 1] + "…"
 

@@ -1,0 +1,181 @@
+"""Two models, or the answers of two: what changed between them, item by item, and the verdict under a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from holdfast.bench.answers import Saved, is_saved, read_answers, write_answers
+from holdfast.bench.env import environment
+from holdfast.bench.files import write_json
+from holdfast.bench.judge import SuiteChange, changes, check_limits, verdict
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.measure import Said, measure
+from holdfast.bench.prepare import Suite, check_fit, measured
+from holdfast.bench.progress import Progress
+from holdfast.bench.records import DiffSpec, Moment
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.tokenize import tokenize
+from holdfast.probes.drift import drift
+from holdfast.probes.suites import row_of
+from holdfast.stats.flips import Flips
+from holdfast.stats.forgetting import forgetting
+from holdfast.stats.paired import paired_change
+from holdfast.stats.verdict import EXIT_CODES
+
+READ = 200
+"""Most examples of a kind on which the drift is taken, evenly chosen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffResult:
+    """What is between two models.
+
+    Attributes:
+        spec: What was asked for.
+        result: `suites` (rows of the table), `verdict` if there is a budget, `forgetting` of the retained suites of
+            answers, `examples` of lost and gained answers, and `drift` (nats per token) where two models were loaded.
+    """
+
+    spec: DiffSpec
+    result: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """Returns 0 kept, 2 forgot, 3 not enough evidence; 0 without a budget."""
+        return EXIT_CODES[self.result["verdict"]["word"]] if "verdict" in self.result else 0
+
+
+def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
+    """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
+
+    Args:
+        spec: What to compare.
+        console: Where progress is printed; the terminal if absent.
+
+    Raises:
+        HoldfastError: For anything the user can mend.
+    """
+    console = console or Console(stderr=True)
+    sides = spec.base, spec.tuned
+    moved: dict[str, Any] = {}
+    if all(map(is_saved, sides)):
+        before, after = _matched(read_answers(spec.base, "before"), read_answers(spec.tuned, "after"), console)
+    elif any(map(is_saved, sides)):
+        raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
+    else:
+        before, after, moved = _asked(spec, console)
+    found = changes(before.rows, after.rows)
+    budget = spec.allowed()
+    result: dict[str, Any] = {"base": spec.base, "tuned": spec.tuned, "suites": [one.to_dict() for one in found]}
+    result |= {"verdict": verdict(found, budget)} if budget is not None else {}
+    result |= {"forgetting": _forgetting(found), "examples": _examples(before, after, spec.examples)}
+    result |= {"drift": moved} if moved else {}
+    if spec.out is not None:
+        folder = Path(spec.out)
+        for name, side in (("base", before), ("tuned", after)):
+            write_answers(folder / f"{name}.jsonl", side.rows, side.said)
+        write_json(folder / "env.json", environment())
+        write_json(folder / "diff.json", result)
+    return DiffResult(spec, result)
+
+
+def _matched(before: Saved, after: Saved, console: Console) -> tuple[Saved, Saved]:
+    """Returns the answers to the items that both were asked, and says how many only one was."""
+    names = [{(row.suite, row.item) for row in side.rows} for side in (before, after)]
+    both = names[0] & names[1]
+    if not both:
+        raise HoldfastError("The two files have no item in common; compare answers to the same suites.")
+    if alone := len(names[0] ^ names[1]):
+        console.print(f"{alone} items were asked of one model only and are left out.", style="yellow", highlight=False)
+    first, last = (
+        Saved(
+            tuple(row for row in side.rows if (row.suite, row.item) in both),
+            tuple(one for one in side.said if (one.suite, one.item) in both),
+        )
+        for side in (before, after)
+    )
+    return first, last
+
+
+def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, Any]]:
+    """Asks two models everything, and takes the divergence of one from the other."""
+    if not (spec.test or spec.transfer or spec.keep):
+        raise HoldfastError("There is nothing to ask: name what is to be kept with --keep, or the task with --test.")
+    tokenizer = load_tokenizer(spec.base)
+    notes: list[str] = []
+    suites = measured(spec, tokenizer, notes)
+    budget = spec.allowed()
+    if budget is not None:
+        check_limits(budget, {unit for suite in suites if suite.role == "retained" for unit in suite.units()})
+    base: Any = load_model(spec.base)
+    notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
+    tuned: Any = load_model(spec.tuned)
+    own = load_tokenizer(spec.tuned)
+    for note in notes:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+    saved: list[Saved] = []
+    with Progress(console) as progress:
+        moments: tuple[tuple[Moment, nn.Module, Any], ...] = (("before", base, tokenizer), ("after", tuned, own))
+        for moment, model, its in moments:
+            rows, said = measure(model, its, suites, moment, run="diff", raw=spec.raw, show=progress.measuring)
+            saved.append(Saved(tuple(rows), tuple(said)))
+        moved = {}
+        if own.get_vocab() == tokenizer.get_vocab():
+            for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
+                if examples := _to_read([suite for suite in suites if suite.role in roles], tokenizer, spec):
+                    show = progress.measuring(f"drift on {name}")
+                    scores = drift(base, tuned, examples, pad_id=int(tokenizer.pad_token_id), progress=show)
+                    change = paired_change(
+                        [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
+                    )
+                    low, high = change.interval()
+                    moved[name] = {"nats_per_token": change.change, "documents": change.documents}
+                    moved[name] |= {"low": max(0.0, low), "high": high} if change.documents > 1 else {}
+    return saved[0], saved[1], moved
+
+
+def _to_read(suites: Sequence[Suite], tokenizer: Any, spec: DiffSpec) -> list[Example]:
+    """Returns the examples of some suites, and their items as examples with the right answers, evenly chosen."""
+    examples = list(itertools.chain.from_iterable(suite.examples for suite in suites))
+    rows = [row_of(item) for suite in suites for item in suite.items if item.answer or item.choices or item.text]
+    chosen = rows[:: max(1, len(rows) // READ)][:READ]
+    made = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
+    return [*examples[:: max(1, len(examples) // READ)][:READ], *made]
+
+
+def _forgetting(found: Sequence[SuiteChange]) -> dict[str, Any]:
+    return {
+        one.name: dataclasses.asdict(forgetting(one.evidence))
+        for one in found
+        if one.role == "retained" and isinstance(one.evidence, Flips)
+    }
+
+
+def _examples(before: Saved, after: Saved, count: int) -> dict[str, list[dict[str, str]]]:
+    """Returns answers that were lost and gained, of as many suites as there are before a second of one."""
+    said = [{(one.suite, one.item): one for one in side.said} for side in (before, after)]
+    now = {(row.suite, row.item): row.value for row in after.rows}
+    found: dict[str, dict[str, list[tuple[Said, Said]]]] = {"lost": {}, "gained": {}}
+    for row in before.rows:
+        name = row.suite, row.item
+        if row.unit == "points" and name in said[0] and name in said[1] and row.value != now[name]:
+            kind = "lost" if now[name] < row.value else "gained"
+            found[kind].setdefault(row.suite, []).append((said[0][name], said[1][name]))
+    return {kind: [_example(*pair) for pair in _in_turn(list(by.values()))[:count]] for kind, by in found.items()}
+
+
+def _in_turn(parts: Sequence[Sequence[tuple[Said, Said]]]) -> list[tuple[Said, Said]]:
+    return [one for row in itertools.zip_longest(*parts) for one in row if one is not None]
+
+
+def _example(first: Said, last: Said) -> dict[str, str]:
+    texts = {"asked": first.asked, "right": first.right, "before": first.said, "after": last.said}
+    return {"suite": first.suite, "item": first.item, **texts}

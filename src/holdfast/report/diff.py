@@ -1,0 +1,44 @@
+"""What `holdfast diff` prints: the table, the verdict, what was lost and gained, and how far the model moved."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from holdfast.bench.diff import DiffResult
+from holdfast.report.demo import short
+from holdfast.report.table import before_after, verdict_lines
+
+
+def show(done: DiffResult, console: Console | None = None, as_json: bool = False) -> None:
+    """Prints the result for a reader, or as JSON for a program."""
+    console = console or Console()
+    if as_json:
+        console.print(json.dumps(done.result, indent=2), highlight=False, markup=False, soft_wrap=True)
+        return
+    result = done.result
+    judged = result.get("verdict")
+    console.print(f"{result['base']} -> {result['tuned']}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(before_after(result["suites"], judged=judged))
+    for kind in ("lost", "gained"):
+        total = sum(suite.get(kind, 0) for suite in result["suites"])
+        examples = result["examples"][kind]
+        if total:
+            console.print(f"\n{total:,} answers {kind}{', for example' if examples else ''}:", highlight=False)
+        for one in examples:
+            console.print(f"  {one['suite']}: {short(one['asked'])}", highlight=False, markup=False, soft_wrap=True)
+            for moment in ("before", "after"):
+                text = f"    {moment + ':':7} {short(one[moment])}"
+                console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if "drift" in result:
+        console.print("\nDrift, KL(base || tuned) in nats per token:", highlight=False)
+        for name, found in result["drift"].items():
+            ends = f" [{found['low']:.4f}, {found['high']:.4f}]" if "low" in found else ""
+            console.print(f"  on {name} prompts {found['nats_per_token']:.4f}{ends}", highlight=False, markup=False)
+    console.print()
+    if judged is None:
+        console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
+        return
+    for line in verdict_lines(judged, result["suites"]):
+        console.print(line, highlight=False, soft_wrap=True)
