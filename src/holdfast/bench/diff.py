@@ -130,7 +130,7 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
         moved = {}
         if own.get_vocab() == tokenizer.get_vocab():
             for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
-                if examples := _to_read([suite for suite in suites if suite.role in roles], tokenizer, spec):
+                if examples := _to_read([one for one in suites if one.role in roles], saved[0].said, tokenizer, spec):
                     show = progress.measuring(f"drift on {name}")
                     scores = drift(base, tuned, examples, pad_id=int(tokenizer.pad_token_id), progress=show)
                     change = paired_change(
@@ -142,10 +142,16 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
     return saved[0], saved[1], moved
 
 
-def _to_read(suites: Sequence[Suite], tokenizer: Any, spec: DiffSpec) -> list[Example]:
-    """Returns the examples of some suites, and their items as examples with the right answers, evenly chosen."""
+def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
+    """Returns the examples of some suites, and their items with what the base said to them, evenly chosen."""
+    answers = {(one.suite, one.item): one.said for one in said}
     examples = list(itertools.chain.from_iterable(suite.examples for suite in suites))
-    rows = [row_of(item) for suite in suites for item in suite.items if item.answer or item.choices or item.text]
+    items = [
+        dataclasses.replace(item, answer=answers.get((suite.name, item.id)) or item.answer)
+        for suite in suites
+        for item in suite.items
+    ]
+    rows = [row_of(item) for item in items if item.answer or item.choices or item.text]
     chosen = rows[:: max(1, len(rows) // READ)][:READ]
     made = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
     return [*examples[:: max(1, len(examples) // READ)][:READ], *made]

@@ -16,6 +16,9 @@ from holdfast.stats.paired import Change, paired_change
 from holdfast.stats.pooled import Pooled, pooled
 from holdfast.stats.verdict import Evidence, Verdict, holm, judge, together
 
+HOPELESS = 1000.0
+"""Times as many items beyond which a loss is just what is allowed, and more items are no advice."""
+
 POINTS = 100.0
 """Points of a whole share: items are judged as shares, and said in points."""
 
@@ -151,7 +154,7 @@ def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float])
 
 def _of_suite(suite: SuiteChange, said: Verdict, p_holm: float) -> dict[str, Any]:
     found = {"word": said.word, "most": suite.scale * said.most, "p_forgot": said.p_forgot, "p_holm": p_holm}
-    if said.word == "not enough evidence" and math.isfinite(said.factor):
+    if said.word == "not enough evidence" and said.factor <= HOPELESS:
         found["items_needed"] = math.ceil(suite.items * said.factor)
     return found
 

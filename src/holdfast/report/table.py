@@ -13,6 +13,9 @@ from rich.table import Table
 from holdfast.bench.run import RunResult
 from holdfast.core.budget import Budget
 
+SHORT = {"not enough evidence": "unsettled"}
+"""Words that are too long for a column."""
+
 UNITS = {"points": "points", "nats": "nats per token"}
 
 
@@ -41,7 +44,7 @@ def before_after(
         title: Printed above.
         judged: The verdict, as in result.json: its words stand in place of the readings of the suites it is on.
     """
-    words = judged["suites"] if judged is not None else {}
+    words = {name: SHORT.get(said["word"], said["word"]) for name, said in (judged or {"suites": {}})["suites"].items()}
     table = Table(
         title=escape(title) or None,
         title_justify="left",
@@ -67,7 +70,7 @@ def before_after(
             f"{suite['before']:.{places}f}",
             f"{suite['after']:.{places}f}",
             escape(f"{suite['change']:+.{places}f}{interval}"),
-            words[suite["name"]]["word"] if suite["name"] in words else reading(suite),
+            words.get(suite["name"]) or reading(suite),
         )
     units = {suite.get("unit", "nats") for suite in suites}
     said = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
@@ -87,9 +90,11 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
     of = "in the mean of the suites, and in none for certain more" if judged["claim"] == "mean" else "in every suite"
     lines = [f"[bold]Verdict: {judged['word']}[/bold] (budget: a loss of {allowed} {of})"]
     for mean in judged["means"]:
+        if mean["suites"] == 1:
+            continue
         places = 1 if mean["unit"] == "points" else 3
         lines.append(
-            f"  mean of {mean['suites']}: {mean['change']:+.{places}f} \\[{mean['low']:+.{places}f}, "
+            f"  mean of {mean['suites']} suites: {mean['change']:+.{places}f} \\[{mean['low']:+.{places}f}, "
             f"{mean['high']:+.{places}f}] {UNITS[mean['unit']]}, {mean['word']}"
         )
     found = {suite["name"]: suite for suite in suites if suite["name"] in own}

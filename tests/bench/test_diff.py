@@ -1,0 +1,236 @@
+"""Two models, or the answers of two: what changed, what was lost, and how the program ends."""
+
+from __future__ import annotations
+
+import json
+
+import peft
+import pytest
+from rich.console import Console
+
+from holdfast.bench.answers import is_saved, read_answers
+from holdfast.bench.diff import diff
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.records import DiffSpec
+from holdfast.cli.main import main
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.ask import ask
+from holdfast.probes.suites import read_items
+from tests import tiny
+
+ITEMS = [f"t{n} t{n + 3}" for n in range(20, 60)]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """A base, one that answers as it does, one that does not, an adapter on the base, and suites."""
+    room = tmp_path_factory.mktemp("pair")
+    for name, seed in (("base", 0), ("same", 0), ("other", 1)):
+        tiny.tiny("llama", seed=seed).float().save_pretrained(room / name)
+        tiny.tokenizer().save_pretrained(room / name)
+    model = peft.get_peft_model(load_model(str(room / "base")), peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    model.save_pretrained(room / "adapter")
+    model, tokenizer = load_model(str(room / "base")), load_tokenizer(str(room / "base"))
+    asked = [{"id": f"a-{i}", "suite": "old", "prompt": p, "check": {"lacks": "nothing"}} for i, p in enumerate(ITEMS)]
+    (room / "ask.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+    said = ask(model, tokenizer, read_items(room / "ask.jsonl"))
+    # What the base says is right, so that whatever moves it is a loss.
+    old = [{**one, "check": {"exact": answer.said}} for one, answer in zip(asked, said, strict=True)]
+    texts = [{"id": f"c-{i}", "suite": "texts", "text": f"{p} t61 t62"} for i, p in enumerate(ITEMS)]
+    for name, records in (("kept", [*old, *texts]), ("few", old[:3]), ("old", old)):
+        (room / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return room
+
+
+def spec(room, tuned, **changes):
+    given = {"base": str(room / "base"), "tuned": str(room / tuned), "keep": (str(room / "kept.jsonl"),), **changes}
+    return DiffSpec(**given)
+
+
+def go(given):
+    return diff(given, Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def forgot(room, tmp_path_factory):
+    return go(spec(room, "other", budget={"points": 2, "nll": 0.5}, out=str(tmp_path_factory.mktemp("out") / "d")))
+
+
+def test_a_model_that_answers_otherwise_forgot(forgot):
+    rows = {row["name"]: row for row in forgot.result["suites"]}
+    assert rows["old"]["before"] == 100.0
+    assert rows["old"]["change"] < -20
+    assert rows["old"]["lost"] > 8
+    assert (forgot.result["verdict"]["word"], forgot.exit_code) == ("forgot", 2)
+    told = forgot.result["forgetting"]["old"]
+    assert told["negative_flips"] == rows["old"]["lost"] / 40
+    assert told["of_known"] == told["of_right"]
+    assert forgot.result["drift"]["general"]["nats_per_token"] > 0.01
+    assert "task" not in forgot.result["drift"]
+
+
+def test_lost_answers_are_shown_with_what_was_said(forgot, room):
+    (first, *rest) = forgot.result["examples"]["lost"]
+    assert len(rest) == 2
+    assert (first["suite"], first["asked"]) == ("old", ITEMS[int(first["item"].removeprefix("a-"))])
+    assert first["before"] != first["after"]
+    assert go(spec(room, "other", examples=0)).result["examples"] == {"lost": [], "gained": []}
+    assert len(go(spec(room, "other", examples=5)).result["examples"]["lost"]) == 5
+
+
+def test_the_same_model_is_kept_and_does_not_drift(room):
+    done = go(spec(room, "same", budget={"points": 12, "nll": 0.01}, test=str(room / "few.jsonl")))
+    assert (done.result["verdict"]["word"], done.exit_code) == ("kept", 0)
+    assert {row["change"] for row in done.result["suites"]} == {0.0}
+    assert [row["role"] for row in done.result["suites"]] == ["learned", "retained", "retained"]
+    for name in ("task", "general"):
+        assert done.result["drift"][name]["nats_per_token"] == pytest.approx(0, abs=1e-9)
+
+
+def test_three_items_say_too_little(room):
+    done = go(spec(room, "same", keep=(str(room / "few.jsonl"),), budget={"points": 2}))
+    assert (done.result["verdict"]["word"], done.exit_code) == ("not enough evidence", 3)
+
+
+def test_without_a_budget_there_is_no_verdict(room):
+    done = go(spec(room, "other"))
+    assert "verdict" not in done.result
+    assert done.exit_code == 0
+
+
+def test_an_adapter_is_compared_on_its_base(room):
+    done = go(spec(room, "adapter", budget={"points": 12}))  # Fresh: it changes nothing yet.
+    assert done.exit_code == 0
+    assert done.result["drift"]["general"]["nats_per_token"] == pytest.approx(0, abs=1e-9)
+
+
+def test_saved_answers_say_the_same_and_load_no_model(forgot, monkeypatch):
+    out = forgot.spec.out
+    monkeypatch.setattr("holdfast.bench.diff.load_model", lambda name: pytest.fail("a model was loaded"))
+    again = go(
+        DiffSpec(base=f"{out}/base.jsonl", tuned=f"{out}/tuned.jsonl", budget={"points": 2, "nll": 0.5}, examples=3)
+    )
+    for what in ("suites", "verdict", "forgetting", "examples"):
+        assert again.result[what] == forgot.result[what]
+    assert "drift" not in again.result
+    with open(f"{out}/diff.json") as file:
+        assert json.load(file) == forgot.result
+
+
+def test_a_model_and_a_file_cannot_be_compared(forgot, room):
+    with pytest.raises(HoldfastError, match="one is a model and one a file of answers"):
+        go(spec(room, f"{forgot.spec.out}/tuned.jsonl"))
+    with pytest.raises(HoldfastError, match="nothing to ask: name what is to be kept"):
+        go(spec(room, "same", keep=()))
+    with pytest.raises(HoldfastError, match="limits nothing that is measured"):
+        go(spec(room, "same", keep=(str(room / "old.jsonl"),), budget={"nll": 1.0}))
+
+
+@pytest.mark.parametrize(("tuned", "fail_on", "code"), [("other", "unsettled", 2), ("other", "forgot", 2),
+                                                        ("same", "unsettled", 3), ("same", "forgot", 0)])  # fmt: skip
+def test_the_program_ends_as_it_is_told_to(room, capsys, tuned, fail_on, code):
+    keep = room / ("old.jsonl" if tuned == "other" else "few.jsonl")
+    words = ["diff", str(room / "base"), str(room / tuned), "--keep", str(keep), "--budget", "points=2"]
+    assert main([*words, "--fail-on", fail_on]) == code
+    out = capsys.readouterr().out
+    assert ("Verdict: forgot" if code == 2 else "Verdict: not enough evidence") in out
+    if tuned == "other":
+        assert "answers lost, for example:" in out
+        assert "Drift, KL(base || tuned) in nats per token:" in out
+
+
+def test_json_is_for_programs(room, capsys):
+    words = ["diff", str(room / "base"), str(room / "other"), "--keep", str(room / "old.jsonl"), "--budget", "points=2"]
+    assert main([*words, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["verdict"]["word"] == "forgot"
+    assert main(["diff", str(room / "base"), str(room / "same"), "--keep", str(room / "old.jsonl")]) == 0
+    assert "No budget, no verdict" in capsys.readouterr().out
+    assert main(["diff", "a.jsonl", "b.jsonl", "--fail-on", "forgot"]) == 1
+    assert "--fail-on forgot needs a budget" in capsys.readouterr().err
+
+
+# What others saved
+
+
+def sample(number, value, **more):
+    return {
+        "doc_id": number, "doc": {"question": "?"}, "target": "4",
+        "arguments": {"gen_args_0": {"arg_0": f"Question {number}", "arg_1": {"until": ["\n"]}}},
+        "resps": [["so 4"]], "filtered_resps": ["4"], "filter": "strict-match", "metrics": ["exact_match"],
+        "doc_hash": "x", "exact_match": value, **more,
+    }  # fmt: skip
+
+
+def lm_eval(folder, lost, items=200, **more):
+    path = folder / "org__model" / "samples_gsm8k_2026-01-02T03-04-05.678901.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(sample(i, float(i >= lost), **more)) + "\n" for i in range(items)))
+    return folder
+
+
+def test_samples_of_lm_eval_are_compared_as_they_are(tmp_path):
+    before, after = lm_eval(tmp_path / "before", 20), lm_eval(tmp_path / "after", 60)
+    assert is_saved(str(before))
+    done = go(DiffSpec(base=str(before), tuned=str(after), budget={"points": 2}))
+    (row,) = done.result["suites"]
+    assert (row["name"], row["before"], row["after"], row["lost"]) == ("gsm8k (strict-match)", 90.0, 70.0, 40)
+    assert done.exit_code == 2
+    (first, *_) = done.result["examples"]["lost"]
+    assert (first["asked"], first["right"], first["after"]) == ("Question 20", "4", "4")
+
+
+def test_older_samples_and_two_filters_are_read_too(tmp_path):
+    path = tmp_path / "samples_arc_easy_2024-05-06T07-08-09.000001.jsonl"
+    rows = [
+        {"doc_id": i, "acc": 1.0, "acc_norm": 0.0, "arguments": [["Q", " A"]], "resps": [[[-1.0, False]]]}
+        for i in (0, 1)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    saved = read_answers(str(path), "before")
+    assert {(row.suite, row.value) for row in saved.rows} == {("arc_easy", 100.0)}
+    assert saved.said[0].asked == "Q"
+    both = tmp_path / "samples_gsm8k.jsonl"
+    both.write_text(
+        "".join(json.dumps(sample(0, 1, filter=name)) + "\n" for name in ("strict-match", "flexible-extract"))
+    )
+    assert [row.suite for row in read_answers(str(both), "after").rows] == [
+        "gsm8k (strict-match)", "gsm8k (flexible-extract)",
+    ]  # fmt: skip
+
+
+def test_items_that_only_one_was_asked_are_left_out_and_said(tmp_path, capsys):
+    before, after = lm_eval(tmp_path / "before", 2, items=30), lm_eval(tmp_path / "after", 3, items=20)
+    done = diff(DiffSpec(base=str(before), tuned=str(after)))
+    assert done.result["suites"][0]["items"] == 20
+    assert "10 items were asked of one model only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"doc_id": 1, "metrics": ["word_perplexity"], "word_perplexity": 12.5}, r":1: no metric from 0 to 1"),
+        ({"doc_id": 1, "metrics": ["acc"], "acc": 7}, r"\(acc: 7\)"),
+        ({"suite": "a"}, r":1: Missing|Missing in .*:1"),
+        ({}, "Missing"),
+    ],
+)
+def test_a_line_that_is_no_answer_is_named(tmp_path, line, said):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(HoldfastError, match=said):
+        read_answers(str(path), "before")
+
+
+def test_answers_that_are_there_twice_or_not_at_all_are_refused(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(sample(0, 1.0)) + "\n" + json.dumps(sample(0, 0.0)) + "\n")
+    with pytest.raises(HoldfastError, match=r"jsonl:2: .*/0 is at .*jsonl:1 too"):
+        read_answers(str(path), "before")
+    path.write_text("")
+    with pytest.raises(HoldfastError, match="holds no answers"):
+        read_answers(str(path), "before")
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text(json.dumps(sample(0, 1.0)) + "\n")
+    other.write_text(json.dumps(sample(1, 1.0)) + "\n")
+    with pytest.raises(HoldfastError, match="no item in common"):
+        go(DiffSpec(base=str(one), tuned=str(other)))

@@ -1,0 +1,53 @@
+"""The divergence of a tuned model from its base, against the definition."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.core.mix import Example
+from holdfast.probes.drift import drift
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def models():
+    return tiny.tiny("llama", seed=0).double(), tiny.tiny("llama", seed=1).double()
+
+
+def by_definition(base, tuned, example):
+    ids = torch.tensor([example.input_ids])
+    with torch.no_grad():
+        p, q = (torch.softmax(model(input_ids=ids).logits[0], -1) for model in (base, tuned))
+    places = [i for i, label in enumerate(example.labels[1:]) if label != -100]
+    return sum(float((p[i] * (p[i] / q[i]).log()).sum()) for i in places), len(places)
+
+
+@given(st.lists(st.lists(st.integers(3, 60), min_size=2, max_size=12), min_size=1, max_size=5), st.integers(8, 64))
+@settings(max_examples=15, deadline=None)
+def test_it_is_the_sum_of_its_definition_whatever_the_batches(models, rows, batch_tokens):
+    examples = [Example(row, [-100, *row[1:]], origin=f"{i}") for i, row in enumerate(rows)]
+    found = drift(*models, examples, batch_tokens=batch_tokens)
+    for score, example in zip(found, examples, strict=True):
+        nats, tokens = by_definition(*models, example)
+        assert score.tokens == tokens
+        assert score.nats == pytest.approx(nats, rel=1e-4, abs=1e-6)
+        assert score.nats >= -1e-6
+
+
+def test_only_supervised_tokens_count_and_a_model_does_not_drift_from_itself(models):
+    base, tuned = models
+    half = Example([5, 6, 7, 8], [-100, -100, 7, -100], origin="a")
+    assert drift(base, tuned, [half])[0].nats == pytest.approx(by_definition(base, tuned, half)[0], rel=1e-4)
+    assert drift(base, base, [half])[0].nats == pytest.approx(0, abs=1e-9)
+    assert drift(base, tuned, [Example([5, 6], [-100, -100], origin="b")]) == []
+
+
+def test_the_models_are_left_as_they_were(models):
+    base, tuned = models
+    base.train()
+    told = []
+    drift(base, tuned, [Example([5, 6, 7], [5, 6, 7], origin="a")], progress=lambda *done: told.append(done))
+    assert base.training
+    assert told == [(1, 1)]
+    base.eval()
