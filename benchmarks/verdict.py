@@ -24,7 +24,7 @@ ALLOWED = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """So many groups of so many items, the shares of items that are lost and gained, and how far groups fall together."""
+    """Groups of so many items, the shares of items lost and gained, and how far the items of a group fall together."""
 
     groups: int
     size: int
