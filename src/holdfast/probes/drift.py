@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.likelihood import CHUNK_LOGITS, DocumentScore, Window, batches, padded, windows_of
+from holdfast.probes.likelihood import CHUNK_LOGITS, DocumentScore, Window, by_document, padded
 
 
 def drift(
@@ -44,18 +44,8 @@ def drift(
     Reference:
         KL to the base on the prompts of the new task goes with what is forgotten: "RL's Razor", 2025, arXiv:2509.04259.
     """
-    origins, windows = windows_of(examples)
-    nats, tokens = [0.0] * len(origins), [0] * len(origins)
-    done = 0
     with evaluating(base), evaluating(tuned):
-        for batch in batches(windows, batch_tokens):
-            for window, (cost, count) in zip(batch, _divergence(base, tuned, batch, pad_id), strict=True):
-                nats[window.document] += cost
-                tokens[window.document] += count
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(windows))
-    return [DocumentScore(*score) for score in zip(origins, nats, tokens, strict=True) if score[2]]
+        return by_document(examples, lambda batch: _divergence(base, tuned, batch, pad_id), batch_tokens, progress)
 
 
 def _divergence(base: nn.Module, tuned: nn.Module, batch: Sequence[Window], pad_id: int) -> list[tuple[float, int]]:

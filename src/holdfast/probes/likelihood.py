@@ -79,19 +79,9 @@ def document_nll(
     """
     if batch_tokens < 1:
         raise ValueError(f"batch_tokens {batch_tokens}: give a positive number of tokens")
-    origins, windows = windows_of(examples)
-    nats, tokens = [0.0] * len(origins), [0] * len(origins)
     device = next(model.parameters()).device
-    done = 0
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for batch in batches(windows, batch_tokens):
-            for window, (cost, count) in zip(batch, _score(model, batch, pad_id, device), strict=True):
-                nats[window.document] += cost
-                tokens[window.document] += count
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(windows))
-    scores = [DocumentScore(*score) for score in zip(origins, nats, tokens, strict=True) if score[2]]
+        scores = by_document(examples, lambda batch: _score(model, batch, pad_id, device), batch_tokens, progress)
     for number, score in enumerate(scores):
         if not math.isfinite(score.nats):
             raise HoldfastError(
@@ -100,6 +90,26 @@ def document_nll(
                 "just trained."
             )
     return scores
+
+
+def by_document(
+    examples: Sequence[Example],
+    score: Callable[[Sequence[Window]], list[tuple[float, int]]],
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[DocumentScore]:
+    """Returns the sums over each document of what `score` gives its windows: nats and number of supervised tokens."""
+    origins, windows = windows_of(examples)
+    nats, tokens = [0.0] * len(origins), [0] * len(origins)
+    done = 0
+    for batch in batches(windows, batch_tokens):
+        for window, (cost, count) in zip(batch, score(batch), strict=True):
+            nats[window.document] += cost
+            tokens[window.document] += count
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(windows))
+    return [DocumentScore(*found) for found in zip(origins, nats, tokens, strict=True) if found[2]]
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
