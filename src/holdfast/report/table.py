@@ -100,9 +100,8 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
     found = {suite["name"]: suite for suite in suites if suite["name"] in own}
     forgot = [name for name in found if own[name]["p_holm"] < 0.05]
     if forgot:
-        lines.append(
-            f"  forgot for certain, with {len(own)} suite{'s' if len(own) > 1 else ''} looked at: {', '.join(map(escape, forgot))}"
-        )
+        looked = f"{len(own)} suite{'s' if len(own) > 1 else ''}"
+        lines.append(f"  forgot for certain, with {looked} looked at: {', '.join(map(escape, forgot))}")
     unsettled = {name: said for name, said in own.items() if said["word"] == "not enough evidence"}
     if unsettled:
         needs = [
