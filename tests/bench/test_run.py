@@ -276,7 +276,7 @@ FIELDS = {
     "recipe": ({}, FULL, FULL + " + Cosine()", ["losses", "after"], ["before", "steps"]),
     "keep": ({}, [], ["general.txt"], ["suites"], ["losses"]),
     "transfer": ({}, None, "test.jsonl", ["suites"], ["losses"]),
-    "budget": ({"keep": ["general.txt"]}, {}, {"nll": 0.5}, ["word"], ["after", "losses"]),
+    "budget": ({"keep": ["general.txt"]}, {}, {"nll": 0.5, "on_spent": "log"}, ["word"], ["after", "losses"]),
     "memory": (REHEARSE, ["old=old.jsonl"], ["old=older.jsonl"], ["losses", "after"], ["before"]),
     "out": ({}, "here", "there", ["place"], ["after", "folder"]),
     "name": ({}, "one", "two", ["folder"], ["after"]),

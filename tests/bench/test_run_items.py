@@ -118,8 +118,11 @@ def test_a_malformed_item_is_named_by_line_and_field(room, tmp_path):
         train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
 
 
+JUDGED = {"on_spent": "log"}
+
+
 def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
-    broken = train(spec(room, tmp_path, name="broken", budget={"points": 2}), Console(quiet=True))
+    broken = train(spec(room, tmp_path, name="broken", budget={"points": 2, **JUDGED}), Console(quiet=True))
     assert (broken.result["verdict"]["word"], broken.exit_code) == ("forgot", 2)
     assert broken.result["verdict"]["suites"].keys() == {"old", "pairs"}
     assert broken.result["verdict"]["unjudged"] == ["texts"]
@@ -127,10 +130,74 @@ def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
     unsettled = train(spec(room, tmp_path, name="few", recipe=recipe, budget={"points": 2}), Console(quiet=True))
     assert (unsettled.result["verdict"]["word"], unsettled.exit_code) == ("not enough evidence", 3)
     # What is finished is only read, and ends the same.
-    again = train(spec(room, tmp_path, name="broken", budget={"points": 2}, resume=True), Console(quiet=True))
+    again = train(
+        spec(room, tmp_path, name="broken", budget={"points": 90, **JUDGED}, resume=True), Console(quiet=True)
+    )
+    assert again.exit_code == 0
+    again = train(spec(room, tmp_path, name="broken", budget={"points": 2, **JUDGED}), Console(quiet=True))
     assert again.exit_code == 2
     kept = train(spec(room, tmp_path, name="kept", recipe=recipe, budget={"nll": 0.1}), Console(quiet=True))
     assert kept.exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def rewound(room, tmp_path_factory):
+    out = tmp_path_factory.mktemp("rewound")
+    console = Console(width=200, file=io.StringIO())
+    found = train(spec(room, out, name="guarded", budget={"points": 20, "every": 2}), console)
+    return found, console.file.getvalue()
+
+
+def test_a_guard_keeps_a_run_inside_its_budget(room, rewound, done):
+    found, said = rewound
+    guard = found.result["guard"]
+    assert "The guard watches some of what is to be kept" in said
+    assert guard["spent_at"]
+    assert all(look["points_lost"] <= 20 for look in guard["looks"] if look["step"] == guard["model_of"])
+    lost = {row["name"]: -row["change"] for row in found.result["suites"]}
+    plainly = {row["name"]: -row["change"] for row in done.result["suites"]}
+    assert lost["old"] < plainly["old"]
+    model, tokenizer = load_model(str(found.folder / "model")), load_tokenizer(str(found.folder / "model"))
+    proof = [item for item in read_items(room / "kept.jsonl") if item.suite == "old" and item.split == "proof"]
+    right = [answer.value for answer in ask(model, tokenizer, proof)]
+    assert lost["old"] == pytest.approx(100 * (1 - sum(right) / len(right))), (
+        "the model that is saved is the one judged"
+    )
+
+
+def test_what_steered_a_run_is_left_out_of_its_verdict(room, rewound):
+    found, _ = rewound
+    items = [*read_items(room / "kept.jsonl"), *read_items(room / "new.jsonl")]
+    proof = {name: sum(i.suite == name and i.split == "proof" for i in items) for name in ("old", "new", "texts")}
+    rows = {row["name"]: row["items"] for row in found.result["suites"]}
+    assert found.result["guard"]["watched"] == sorted({"old", "pairs", "task"} & set(found.result["guard"]["watched"]))
+    assert {"old", "task"} <= set(found.result["guard"]["watched"])
+    assert (rows["old"], rows["task"]) == (proof["old"], proof["new"])
+    assert rows["texts"] == 24, "what has no limit is not watched"
+    scores = [row for row in read_scores(found.folder / "scores.jsonl") if row.suite == "old" and row.moment == "after"]
+    assert len(scores) == 24, "the scores of all are kept"
+
+
+def test_a_run_whose_guard_acts_is_another_run_under_another_budget(room, rewound):
+    found, _ = rewound
+    out = found.folder.parent
+    again = train(spec(room, out, name="guarded", budget={"points": 20, "every": 2}), Console(quiet=True))
+    assert again.result["suites"] == found.result["suites"]
+    for budget in ({"points": 30, "every": 2}, {"points": 20, **JUDGED}, {}):
+        with pytest.raises(HoldfastError, match="holds a run with another budget"):
+            train(spec(room, out, name="guarded", budget=budget), Console(quiet=True))
+
+
+def test_with_one_side_only_nothing_is_watched(room, tmp_path):
+    proof = [item for item in read_items(room / "kept.jsonl") if item.split == "proof"]
+    path = tmp_path / "proof.jsonl"
+    path.write_text("".join(json.dumps(item.to_dict()) + "\n" for item in proof))
+    console = Console(width=200, file=io.StringIO())
+    changes = {"keep": (str(path),), "recipe": "Train(lr=0.01, epochs=1)", "budget": {"points": 2}}
+    found = train(spec(room, tmp_path / "runs", **changes), console)
+    assert "guard" not in found.result
+    assert "nothing watches while the model trains" in console.file.getvalue()
+    assert {row["name"]: row["items"] for row in found.result["suites"]}["task"] == 16
 
 
 def test_a_budget_of_what_is_not_measured_stops_before_training(room, tmp_path):

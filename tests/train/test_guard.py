@@ -11,12 +11,13 @@ import transformers
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method
 from holdfast.core.mix import Example
 from holdfast.probes.likelihood import DocumentScore, document_nll
-from holdfast.train import guard
+from holdfast.train import guard, panel
 from holdfast.train.attach import attach
 from tests import tiny
-from tests.train.retrace import furthest, trainer_for
+from tests.train.retrace import arguments, furthest, trainer_for
 
 KEPT = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
 NEVER = 1e9
@@ -42,7 +43,7 @@ def looks(monkeypatch):
 
     def script(*nats):
         rest = list(nats)
-        monkeypatch.setattr(guard, "document_nll", lambda model, examples: [DocumentScore("a", 10 * rest.pop(0), 10)])
+        monkeypatch.setattr(panel, "document_nll", lambda model, examples: [DocumentScore("a", 10 * rest.pop(0), 10)])
         return rest
 
     return script
@@ -52,27 +53,29 @@ def changes(trainer):
     return {row["step"]: row["kept_nll_change"] for row in trainer.state.log_history if "kept_nll_change" in row}
 
 
-def test_it_stops_after_two_looks_over_the_budget_in_a_row_and_not_after_one(tmp_path, looks, caplog):
-    looks(1.0, 1.6, 1.4, 1.6, 1.7)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1))
+def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(tmp_path, looks, caplog):
+    looks(1.0, 1.6, 1.4, 1.6, 1.7)  # smoothed losses: .30, .35, .475, .5875
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"))
     with caplog.at_level(logging.WARNING, "holdfast"):
         trainer.train()
     assert (trainer.state.global_step, trainer.state.max_steps) == (4, 10)
     assert changes(trainer) == pytest.approx({1: 0.6, 2: 0.4, 3: 0.6, 4: 0.7})
+    used = [row["budget_used"] for row in trainer.state.log_history if "budget_used" in row]
+    assert used == pytest.approx([0.6, 0.7, 0.95, 1.175])
     assert [record.getMessage() for record in caplog.records if record.name == "holdfast"] == [
-        "Step 4: the kept texts have lost 0.700 nats per token, over the budget of 0.500 at two looks in a row;"
+        "Step 4: what is to be kept has lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
         " training stops here."
     ]
 
 
 def test_exactly_the_budget_is_kept(tmp_path, looks):
     looks(1.0, *[1.5] * 10)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1))
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"))
     trainer.train()
     assert trainer.state.global_step == 10
 
 
-@pytest.mark.parametrize(("every", "seen"), [(3, [3, 6, 9, 10]), (5, [5, 10]), (50, [10])])
+@pytest.mark.parametrize(("every", "seen"), [(3, [3, 6, 9, 10]), (5, [5, 10]), (50, [10]), (None, [10])])
 def test_it_looks_every_so_many_steps_and_at_the_end(tmp_path, looks, every, seen):
     rest = looks(1.0, *[1.1] * 10)
     trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=every))
@@ -95,7 +98,7 @@ def test_the_change_that_it_logs_is_that_of_the_model(tmp_path):
 
 
 def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monkeypatch):
-    values = iter([1.0, math.inf, math.inf])
+    values = iter([1.0, math.inf])
 
     def likelihood(model, examples):
         value = next(values)
@@ -103,17 +106,18 @@ def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monke
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", value, 1)]
 
-    monkeypatch.setattr(guard, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1))
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"))
     trainer.train()
-    assert trainer.state.global_step == 2
+    assert trainer.state.global_step == 1
     assert changes(trainer) == {}
+    assert trainer.holdfast_guard.summary()["looks"] == [{"step": 1, "nats_lost": None, "beyond": True}]
 
 
 def test_a_start_that_is_no_number_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard, "document_nll", lambda *_: [DocumentScore("a", math.nan, 1)])
+    monkeypatch.setattr(panel, "document_nll", lambda *_: [DocumentScore("a", math.nan, 1)])
     trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT))
-    with pytest.raises(HoldfastError, match="the model's likelihood of the kept texts is no number at the start"):
+    with pytest.raises(HoldfastError, match=r"Budget\(keep=...\): what is kept has no number at the start"):
         trainer.train()
 
 
@@ -130,8 +134,8 @@ def test_with_a_budget_that_is_never_spent_training_is_the_same_in_every_bit(tmp
 
 
 def test_alone_it_leaves_training_as_it_was_until_the_stop(tmp_path, looks):
-    looks(1.0, 2.0, 2.0)
-    stopped = trainer_of(tmp_path / "stopped", budget=Budget(nll=0.5, keep=KEPT, every=2))
+    looks(1.0, 1.6, 1.9)
+    stopped = trainer_of(tmp_path / "stopped", budget=Budget(nll=0.5, keep=KEPT, every=2, on_spent="stop"))
     stopped.train()
     assert stopped.state.global_step == 4
     plain = trainer_of(tmp_path / "plain", max_steps=4)
@@ -162,8 +166,8 @@ def test_modes_random_state_and_gradients_are_left_as_they_were(tmp_path):
 
 @pytest.mark.parametrize("strategy", ["steps", "no"])
 def test_where_it_stops_a_checkpoint_is_kept_if_any_are(tmp_path, looks, strategy):
-    looks(1.0, 2.0, 2.0)
-    budget = Budget(nll=0.5, keep=KEPT, every=1)
+    looks(1.0, 1.6, 1.9)
+    budget = Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop")
     trainer = trainer_of(tmp_path, budget=budget, save_strategy=strategy, save_steps=500)
     trainer.train()
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == (["checkpoint-2"] if strategy == "steps" else [])
@@ -177,12 +181,12 @@ class _StopAt(transformers.TrainerCallback):
 @pytest.mark.parametrize("recipe", [None, "Finch()"])
 def test_a_resumed_run_goes_on_comparing_with_the_start(tmp_path, looks, recipe):
     every = {"save_strategy": "steps", "save_steps": 1}
-    looks(1.0, 1.1, 1.1, 1.9)  # the third look is over the budget
-    first = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1), **every)
+    looks(1.0, 1.1, 1.1, 1.9)  # smoothed losses: .05, .075, .4875
+    first = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"), **every)
     first.add_callback(_StopAt())
     first.train()
-    rest = looks(1.8, 99.0)  # over it too, as measured from the first start: the second in a row
-    second = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1), **every)
+    rest = looks(1.8, 99.0)  # as measured from the first start .8, and smoothed .64
+    second = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"), **every)
     second.train(resume_from_checkpoint=True)
     assert second.state.global_step == 4
     assert changes(second)[4] == pytest.approx(0.8)
@@ -191,11 +195,13 @@ def test_a_resumed_run_goes_on_comparing_with_the_start(tmp_path, looks, recipe)
 
 @pytest.mark.parametrize("nll", [0, -1.0, math.nan, math.inf, "much", True])
 def test_a_budget_is_a_number_above_zero(nll):
-    with pytest.raises(HoldfastError, match=r"^Budget\(nll=.*\): give a number above 0 \(nats per token"):
+    with pytest.raises(
+        HoldfastError, match=r"^Budget\(nll=.*\): give a number above 0 \(nats per token that may be lost\)"
+    ):
         Budget(nll=nll, keep=KEPT)
 
 
-@pytest.mark.parametrize("every", [0, -3, 2.5, None, "often", True])
+@pytest.mark.parametrize("every", [0, -3, 2.5, "often", True])
 def test_looks_are_whole_steps_apart(every):
     with pytest.raises(HoldfastError, match=r"^Budget\(every=.*\): give a whole number of steps, at least 1\."):
         Budget(nll=1.0, keep=KEPT, every=every)
@@ -231,3 +237,238 @@ def test_a_budget_that_is_refused_leaves_the_trainer_alone(tmp_path):
     assert trainer.train_dataset is dataset
     assert trainer.args.learning_rate == 0.05
     assert all(p.requires_grad for p in kept.parameters())
+
+
+class _Weights(transformers.TrainerCallback):
+    """Keeps the weights and the learning rate after every step, as the guard left them."""
+
+    def __init__(self):
+        self.after, self.rates = {}, {}
+
+    def on_step_end(self, args, state, control, model=None, optimizer=None, **kwargs):
+        self.after[state.global_step] = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.rates[state.global_step] = optimizer.param_groups[0]["lr"]
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def weights(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("recipe", [None, "Finch()", "LoRA(rank=2)"])
+def test_a_spent_budget_goes_back_to_the_best_learner_at_half_the_rate(tmp_path, looks, recipe):
+    looks(1.0, 1.1, 3.0, 1.1, 1.2, *[1.3] * 6)
+    trainer = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=2))
+    trainer.add_callback(watch := _Weights())
+    trainer.train()
+    assert trainer.state.global_step == 10
+    assert same(watch.after[4], watch.after[2])
+    assert not same(watch.after[5], watch.after[4])
+    if recipe is None:
+        assert [watch.rates[step] for step in (2, 4, 6, 10)] == pytest.approx([0.05, 0.025, 0.025, 0.025])
+    summary = trainer.holdfast_guard.summary()
+    assert (summary["spent_at"], summary["model_of"], summary["every"]) == ([4], None, 2)
+    assert same(weights(trainer.model), watch.after[10])
+
+
+def test_the_rate_after_a_rewind_is_half_that_of_the_schedule(tmp_path, looks):
+    budget = Budget(nll=0.5, keep=KEPT, every=2)
+    rates = []
+    for script in ([1.0, 3.0, *[1.1] * 9], [1.0] * 12):
+        looks(*script)
+        trainer = trainer_of(tmp_path, "Train(lr=0.05) + Cosine()", budget)
+        trainer.add_callback(watch := _Weights())
+        trainer.train()
+        rates.append([watch.rates[step] for step in range(3, 11)])
+    assert rates[0] == pytest.approx([rate / 2 for rate in rates[1]])
+
+
+def test_after_the_last_rewind_training_ends_with_the_model_it_went_back_to(tmp_path, looks, caplog):
+    looks(1.0, 1.1, *[9.0] * 9)
+    start = model()
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1), start=start)
+    trainer.add_callback(watch := _Weights())
+    with caplog.at_level(logging.WARNING, "holdfast"):
+        trainer.train()
+    assert trainer.state.global_step == 6
+    assert same(weights(trainer.model), watch.after[1])
+    assert caplog.messages[-2].endswith("is spent; back to the model of step 1, where training ends.")
+    assert caplog.messages[-1] == "The model is that of step 1, the best learner seen inside the budget."
+    assert trainer.holdfast_guard.summary()["model_of"] == 1
+
+
+def test_where_no_look_was_inside_the_budget_the_model_is_that_of_the_start(tmp_path, looks):
+    looks(1.0, *[9.0] * 9)
+    start = model()
+    before = weights(start)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=5), start=start)
+    trainer.train()
+    assert same(weights(trainer.model), before)
+    assert trainer.holdfast_guard.summary()["model_of"] == 0
+
+
+def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path, monkeypatch):
+    script = iter([1.0, 1.1, -0.7, 1.1, -0.2, 1.1, -0.4, 1.1, -0.5, 1.1, -0.6])  # kept at the start, then kept, learned
+
+    def likelihood(model, examples):
+        return [DocumentScore("a", abs(next(script)), 1)]
+
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, learn=KEPT[:2], every=2))
+    trainer.add_callback(watch := _Weights())
+    trainer.train()
+    assert same(weights(trainer.model), watch.after[4])
+    assert [look["learned"] for look in trainer.holdfast_guard.summary()["looks"]] == [-0.7, -0.2, -0.4, -0.5, -0.6]
+    assert trainer.holdfast_guard.summary()["model_of"] == 4
+
+
+def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
+    looks(1.0, 3.0, 3.0, *[1.0] * 9)
+    trainer = trainer_of(tmp_path, "MaskTheTarget()", Budget(nll=0.5, keep=KEPT, every=1, on_spent="hold"))
+    trainer.train()
+    holds = {row["step"]: row["hold"] for row in trainer.state.log_history if "hold" in row}
+    assert [holds[step] for step in range(1, 11)] == [2, 4, 4, 4, 2, 1, 1, 1, 1, 1]  # smoothed 2, 3, 1.5, .75, .375 ...
+    assert trainer.holdfast.hold == 1
+
+
+def test_a_raised_leash_changes_the_training(tmp_path, looks):
+    ends = []
+    for script in ([1.0, *[3.0] * 11], [1.0] * 12):
+        looks(*script)
+        trainer = trainer_of(
+            tmp_path, "MaskTheTarget(strength=0.1)", Budget(nll=0.5, keep=KEPT, every=1, on_spent="hold")
+        )
+        trainer.train()
+        ends.append(trainer.model)
+    assert furthest(*ends) > 1e-4
+
+
+def test_to_hold_without_a_leash_is_refused_and_leaves_the_trainer_alone(tmp_path):
+    with pytest.raises(HoldfastError, match=r"raises the recipe's added terms, and it has none: add MaskTheTarget"):
+        trainer_of(tmp_path, "Finch()", Budget(nll=0.5, keep=KEPT, on_spent="hold"))
+
+
+def test_a_log_says_it_once_and_changes_nothing(tmp_path, looks, caplog):
+    looks(1.0, *[9.0] * 11)
+    logged = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="log"))
+    with caplog.at_level(logging.WARNING, "holdfast"):
+        logged.train()
+    plain = trainer_of(tmp_path)
+    plain.train()
+    assert furthest(plain.model, logged.model) == 0.0
+    assert [message.rsplit("; ", 1)[1] for message in caplog.messages] == ["training goes on."]
+
+
+def test_two_choosers_of_the_model_are_refused(tmp_path):
+    changes = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 2}
+    changes |= {"save_strategy": "steps", "save_steps": 2}
+    trainer = transformers.Trainer(
+        model=model(), args=arguments(tmp_path, **changes), train_dataset=tiny.rows(8), eval_dataset=tiny.rows(4)
+    )
+    with pytest.raises(HoldfastError, match=r"load_best_model_at_end and Budget\(on_spent='rewind'\) both choose"):
+        attach(trainer, budget=Budget(nll=0.5, keep=KEPT))
+
+
+def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatch, caplog):
+    calls = []
+
+    def likelihood(model, examples):
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return [DocumentScore("a", 1.0, 1)]
+
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=2))
+    with caplog.at_level(logging.WARNING, "holdfast"):
+        trainer.train()
+    assert [look.step for look in trainer.holdfast_guard.looks] == [2, 6, 8, 10]
+    assert caplog.messages == ["Step 4: the guard could not look (out of memory); training goes on."]
+
+
+def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch, caplog):
+    clock = [0.0]
+    monkeypatch.setattr(guard.time, "monotonic", lambda: clock[0])
+
+    def likelihood(model, examples):
+        clock[0] += 2.0  # a look takes two seconds, a step one
+        return [DocumentScore("a", 1.0, 1)]
+
+    class Tick(transformers.TrainerCallback):
+        def on_substep_end(self, *args, **kwargs):
+            clock[0] += 1.0
+
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, share=0.1), num_train_epochs=12)
+    trainer.add_callback(Tick())
+    with caplog.at_level(logging.INFO, "holdfast"):
+        trainer.train()
+    assert [look.step for look in trainer.holdfast_guard.looks] == [20, 40, 60]
+    assert "The guard looks every 20 steps (a look takes as long as 2.0 steps)." in caplog.messages
+    assert trainer.holdfast_guard.seconds == 8.0
+
+
+class Halved(Method):
+    """Ships the mean of base and tuned."""
+
+    def edit_weights(self, state, name, base, tuned):
+        return (base + tuned) / 2
+
+
+def test_what_is_judged_is_the_model_that_would_ship(tmp_path, monkeypatch):
+    start = model()
+    before = weights(start)
+    judged = {}
+
+    def likelihood(asked, examples):
+        judged[len(judged)] = weights(asked)
+        return [DocumentScore("a", 1.0, 1)]
+
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, Halved(), Budget(nll=0.5, keep=KEPT, every=5), start=start)
+    trainer.add_callback(watch := _Weights())
+    trainer.train()
+    for look, step in ((1, 5), (2, 10)):
+        halved = {name: (before[name] + tuned) / 2 for name, tuned in watch.after[step].items()}
+        assert all(torch.allclose(judged[look][name], halved[name]) for name in halved)
+    assert same(weights(trainer.model), judged[2])
+
+
+LEASHED = "LoRA(rank=2, dropout=0.3) + MaskTheTarget()"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "on_spent"), [(None, "rewind"), ("Finch()", "rewind"), (LEASHED, "rewind"), (LEASHED, "hold")]
+)
+def test_a_resumed_run_acts_as_if_it_had_not_been_interrupted(tmp_path, looks, recipe, on_spent):
+    script = [1.0, 1.1, 3.0, 1.1, 3.0, 1.2, 1.3, 1.3, 3.5, 1.4, 1.3]
+    budget = Budget(nll=0.5, keep=KEPT, every=1, on_spent=on_spent)
+    saved = {"save_strategy": "steps", "save_steps": 1}
+    looks(*script)
+    whole = trainer_of(tmp_path / "whole", recipe, budget, **saved)
+    whole.train()
+    looks(*script[:4])
+    first = trainer_of(tmp_path / "cut", recipe, budget, **saved)
+    first.add_callback(_StopAt())
+    first.train()
+    assert first.state.global_step == 3
+    looks(*script[4:])
+    second = trainer_of(tmp_path / "cut", recipe, budget, **saved)
+    second.train(resume_from_checkpoint=True)
+    assert furthest(whole.model, second.model) == 0.0
+    asked, again = ({**one.holdfast_guard.summary(), "seconds": 0} for one in (whole, second))
+    assert asked == again
+    assert asked["spent_at"]
+
+
+def test_a_checkpoint_of_another_guard_is_refused(tmp_path):
+    saved = {"save_strategy": "steps", "save_steps": 1}
+    first = trainer_of(tmp_path, None, Budget(nll=NEVER, keep=KEPT, every=1), **saved)
+    first.add_callback(_StopAt())
+    first.train()
+    second = trainer_of(tmp_path, None, Budget(nll=NEVER, keep=KEPT[:3], every=1), **saved)
+    with pytest.raises(HoldfastError, match="The checkpoint's guard asked other things than this one"):
+        second.train(resume_from_checkpoint=True)

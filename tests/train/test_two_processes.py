@@ -12,7 +12,7 @@ import torch
 
 from tests import tiny
 from tests.train.retrace import batches_of, reference
-from tests.train.two_processes import CASES, build
+from tests.train.two_processes import CASES, build, guarded
 
 pytestmark = pytest.mark.xdist_group("two processes")  # one spawned group for all, also when tests run in parallel
 
@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {case: torch.load(out / f"{case}.pt", weights_only=True) for case in CASES}
+    return {name: torch.load(out / f"{name}.pt", weights_only=True) for name in (*CASES, "guarded 0", "guarded 1")}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -50,3 +50,19 @@ def test_two_processes_end_where_the_loop_ends(trained, case, tmp_path):
         torch.testing.assert_close(trained[case]["weights"][name], tensor, rtol=0, atol=1e-11)
     if trained[case]["logs"]:
         assert trained[case]["logs"] == pytest.approx([row["task_loss"] for row in record], rel=1e-6)
+
+
+def test_a_guard_on_two_processes_acts_as_on_one_and_both_have_its_model(trained, tmp_path):
+    trainer = guarded(tmp_path, accumulate=4)
+    trainer.train()
+    alone = {**trainer.holdfast_guard.summary(), "seconds": 0}
+    assert 0 < len(alone["spent_at"]) < len(alone["looks"])
+    for process in (0, 1):
+        found = trained[f"guarded {process}"]
+        assert found["summary"].keys() == alone.keys()
+        for name in ("spent_at", "model_of", "every"):
+            assert found["summary"][name] == alone[name]
+        lost = [[look["nats_lost"] for look in summary["looks"]] for summary in (found["summary"], alone)]
+        assert lost[0] == pytest.approx(lost[1], abs=1e-9)
+        for name, tensor in trainer.model.state_dict().items():
+            torch.testing.assert_close(found["weights"][name], tensor, rtol=0, atol=1e-9)

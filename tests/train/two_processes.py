@@ -9,6 +9,7 @@ import datasets
 import torch
 import torch.distributed
 
+from holdfast.core.budget import Budget
 from holdfast.core.mix import Example
 from holdfast.train.attach import attach
 from tests import tiny
@@ -57,6 +58,14 @@ def build(case, folder, accumulate):
     return attach(trainer, recipe, memories={"old": MEMORY})
 
 
+def guarded(folder, accumulate):
+    """A trainer whose guard goes back at some looks and not at others."""
+    trainer = trainer_for(
+        tiny.tiny("llama"), folder, tiny.rows(24), micro=2, accumulate=accumulate, num_train_epochs=4, learning_rate=0.4
+    )
+    return attach(trainer, "MaskTheTarget(strength=0.1)", Budget(nll=0.02, keep=MEMORY, every=1))
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     for case in CASES:
@@ -65,6 +74,12 @@ def main(out: Path) -> None:
         if trainer.args.process_index == 0:
             logs = [row["task_loss"] for row in trainer.state.log_history if "task_loss" in row]
             torch.save({"weights": trainer.model.state_dict(), "logs": logs}, out / f"{case}.pt")
+    trainer = guarded(out / "run", accumulate=2)
+    trainer.train()
+    summary = {**trainer.holdfast_guard.summary(), "seconds": 0}
+    torch.save(
+        {"weights": trainer.model.state_dict(), "summary": summary}, out / f"guarded {trainer.args.process_index}.pt"
+    )
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

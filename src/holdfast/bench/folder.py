@@ -42,7 +42,7 @@ def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     asked = identity(spec)
     done = (folder / "result.json").exists()
     otherwise = "choose another folder with --name" if done else "delete it, or choose another folder with --name"
-    different = sorted(key for key in asked if other.get(key) != asked[key])
+    different = sorted(key for key in {*asked, *({"budget"} & other.keys())} if other.get(key) != asked.get(key))
     if different:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {otherwise}.")
     then, now = other.get("files", {}), _digests(spec)
@@ -63,8 +63,13 @@ def begin_folder(folder: Path, spec: RunSpec, recipe: Any) -> None:
 
 
 def identity(spec: RunSpec) -> dict[str, Any]:
-    """Returns the settings that make a run another one; what may be lost of it can be asked again later."""
-    return {key: value for key, value in spec.to_dict().items() if key not in ("resume", "out", "name", "budget")}
+    """Returns the settings that make a run another one.
+
+    A budget is one of them if its guard acts; what is only judged by can be asked again later.
+    """
+    budget = spec.allowed()
+    free = ("resume", "out", "name", *(() if budget is not None and budget.on_spent != "log" else ("budget",)))
+    return {key: value for key, value in spec.to_dict().items() if key not in free}
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from holdfast.bench.prepare import Suite
 from holdfast.bench.records import Moment, ScoreRow
 from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
+from holdfast.probes.suites import split_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,8 @@ def measure(
         make = functools.partial(ScoreRow, run=run, moment=moment, suite=suite.name, role=suite.role)
         nats = functools.partial(make, unit="nats", higher_is_better=False)
         for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=told):
-            of: dict[str, Any] = {"split": "proof", "item": score.origin, "group": score.origin}
+            side = split_of(f"{suite.name} {score.origin}")
+            of: dict[str, Any] = {"split": side, "item": score.origin, "group": score.origin}
             rows.append(nats(**of, value=score.nats, weight=score.tokens))
         for answer in ask(model, tokenizer, suite.items, raw=raw, progress=told):
             item = answer.item

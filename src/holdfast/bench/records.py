@@ -52,7 +52,8 @@ class Measured(Options):
     )
     budget: dict[str, Any] = option(
         "what may be lost of what is kept: points=2 (percent of right answers), nll=0.02 (nats per token); with "
-        "claim=every of every suite by itself",
+        "claim=every of every suite by itself; and what is done about it while training: on_spent=rewind, stop, hold "
+        "or log, every=STEPS, share=0.05, items=512, rule=3%",
         {},
         metavar="KEY=VALUE",
     )
@@ -148,6 +149,13 @@ class DiffSpec(Measured):
         "folder for the answers of both models and the result; none if not given", None, metavar="FOLDER"
     )
     examples: int = option("lost and gained answers that are shown, of each", 3, metavar="N", low=0)
+
+    def __post_init__(self) -> None:
+        """Checks every value; a comparison has no training to guard."""
+        super().__post_init__()
+        for name in self.budget:
+            if name not in ("points", "nll", "claim"):
+                raise HoldfastError(f"--budget {name}: acts while a model is trained; give points, nll and claim here.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

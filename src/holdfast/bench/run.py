@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from holdfast.bench.arguments import refused_by_transformers, training_arguments
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
+from holdfast.bench.guarded import guarded, proof, sides
 from holdfast.bench.judge import changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import measure
@@ -45,6 +46,7 @@ from holdfast.bench.records import (
     write_jsonl,
     write_scores,
 )
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
@@ -53,7 +55,7 @@ from holdfast.data.memory import load_memory
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.recipe import parse
 from holdfast.stats.verdict import EXIT_CODES
-from holdfast.train.attach import attach
+from holdfast.train.attach import Attached, attach
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
 from holdfast.train.session import check_losses
 
@@ -65,8 +67,8 @@ class RunResult:
     Attributes:
         folder: Where everything lies.
         spec: What was asked for.
-        result: What result.json holds: `suites` (the rows of the table), `verdict` if there is a budget, `seconds`,
-            `steps`, `trained_parameters`.
+        result: What result.json holds: `suites` (the rows of the table), `verdict` if there is a budget, `guard` if it
+            had something to watch, `seconds`, `steps`, `trained_parameters`.
     """
 
     folder: Path
@@ -123,7 +125,9 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     trainer = _trainer(model, arguments, data.train, tokenizer)
-    attach(trainer, recipe, memories=memories)
+    split, guard = _guard(budget, data.suites, tokenizer, spec.raw, console)
+    attach(trainer, recipe, guard, memories=memories)
+    assert isinstance(trainer, Attached)
     model = trainer.model
     begin_folder(folder, spec, recipe)
     started = time.monotonic()
@@ -134,10 +138,11 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, spec.raw, progress)
     _save(model, tokenizer, folder / "model")
-    found = changes(before, after)
+    found = changes(proof(before, split), proof(after, split))
     result = {
         "suites": [one.to_dict() for one in found],
         **({"verdict": verdict(found, budget)} if budget is not None else {}),
+        **({"guard": {**watch.summary(), "watched": sorted(split)}} if (watch := trainer.holdfast_guard) else {}),
         "seconds": {"training": seconds, "all": time.monotonic() - started},
         "steps": trainer.state.global_step,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -148,6 +153,24 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
     return result
 
 
+def _guard(
+    budget: Budget | None, suites: Sequence[Suite], tokenizer: Any, raw: bool, console: Console
+) -> tuple[frozenset[str], Budget | None]:
+    """Returns the suites of which one side is watched, and the budget with what a guard watches; None without one."""
+    if budget is None:
+        return frozenset(), None
+    split = sides(suites, budget)
+    found = guarded(suites, split, budget, tokenizer, raw)
+    said = (
+        "The guard watches some of what is to be kept while the model trains; the verdict is on the rest."
+        if found is not None
+        else "No suite has items for a guard and for a proof: nothing watches while the model trains, and the budget "
+        "is judged at the end."
+    )
+    console.print(f"  {said}", style="yellow", highlight=False, markup=False)
+    return split if found is not None else frozenset(), found
+
+
 def _judged_again(result: dict[str, Any], folder: Path, spec: RunSpec) -> dict[str, Any]:
     """Returns the result of a finished run with the verdict of the budget that is given now, if one is."""
     budget = spec.allowed()
@@ -155,6 +178,7 @@ def _judged_again(result: dict[str, Any], folder: Path, spec: RunSpec) -> dict[s
     if budget is None:
         return rest
     rows = read_scores(folder / "scores.jsonl")
+    rows = proof(rows, result.get("guard", {}).get("watched", ()))
     found = changes([r for r in rows if r.moment == "before"], [r for r in rows if r.moment == "after"])
     return {**rest, "verdict": verdict(found, budget)}
 

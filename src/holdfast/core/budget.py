@@ -1,4 +1,4 @@
-"""The budget: what may be lost, in units that are said."""
+"""The budget: what may be lost, in units that are said, and what is done about it while training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Any, Literal, Self, get_args
 from holdfast.core.errors import HoldfastError, nearest
 
 Claim = Literal["mean", "every"]
+OnSpent = Literal["rewind", "stop", "hold", "log"]
+Rule = Literal["smoothed", "3%"]
+
+FAMILIAR = 3.0
+"""Points by which any one suite may fall under the rule that is commonly called "3%"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +26,18 @@ class Budget:
         nll: Rise that is allowed in the negative log-likelihood of texts, in nats per token.
         claim: What "kept" says: that the mean of the suites is within the budget and none is shown to be beyond it
             ("mean"), or that every single suite is shown to be within it ("every"), which takes more items.
-        keep: Path, hub id, rows or prepared `Example`s of texts that a guard watches while training (`attach`).
-        every: Optimizer steps between two looks of the guard.
+        keep: What a guard watches while training (`attach`): a path, hub id or name of items or texts, rows, prepared
+            `Example`s or `Item`s, or several paths. Of items only those on the watched side are asked.
+        learn: What shows it how much is learned, likewise; absent, a later model counts as a better learner.
+        on_spent: What the guard does when the budget is spent: "rewind" goes back to the best learner that was inside
+            the budget and on from there at half the learning rate, four times, and takes the best learner at the end;
+            "stop" ends the training and keeps the weights as they are; "hold" goes on and raises the leash, the added
+            terms of the recipe; "log" says it and no more.
+        every: Optimizer steps between two looks; absent, as many as `share` asks for, measured over the first steps.
+        share: Most of the training time that looking may take, where `every` is absent; more is said in any case.
+        items: Most items and texts of what is to be kept that are asked at a look; of what is learned, a quarter of it.
+        rule: When the budget is spent: "smoothed" acts on the loss smoothed over looks; "3%" is the rule that is common
+            in this field, at once when any suite has fallen by more than 3 points, which is often mistaken.
 
     Raises:
         HoldfastError: For a budget that cannot be held; names the field and what is accepted.
@@ -32,26 +47,43 @@ class Budget:
     nll: float | None = None
     claim: Claim = "mean"
     keep: Any = None
-    every: int = 50
+    learn: Any = None
+    on_spent: OnSpent = "rewind"
+    every: int | None = None
+    share: float = 0.05
+    items: int = 512
+    rule: Rule = "smoothed"
 
     def __post_init__(self) -> None:
         """Raises `HoldfastError` for a budget that cannot be held."""
+        for name, kind in (("claim", Claim), ("on_spent", OnSpent), ("rule", Rule)):
+            if getattr(self, name) not in get_args(kind):
+                *some, last = map(repr, get_args(kind))
+                raise HoldfastError(f"Budget({name}={getattr(self, name)!r}): give {', '.join(some)} or {last}.")
+        if self.rule == "3%" and self.points is None:
+            object.__setattr__(self, "points", FAMILIAR)
         if self.points is None and self.nll is None:
             raise HoldfastError(
                 "Budget(): say what may be lost: points=2 (percent of right answers) or nll=0.02 (nats per token)."
             )
-        for name, unit, most in (("points", "points", 100.0), ("nll", "nats per token", math.inf)):
+        for name, unit, most in (
+            ("points", "points that may be lost", 100.0),
+            ("nll", "nats per token that may be lost", math.inf),
+            ("share", "share of the training time", 1.0),
+        ):
             value = getattr(self, name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (is_number and 0 < value <= most and math.isfinite(value)):
                 below = "" if math.isinf(most) else f" and up to {most:g}"
-                raise HoldfastError(
-                    f"Budget({name}={value!r}): give a number above 0{below} ({unit} that may be lost)."
-                )
-        if self.claim not in get_args(Claim):
-            raise HoldfastError(f"Budget(claim={self.claim!r}): give 'mean' or 'every'.")
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise HoldfastError(f"Budget(every={self.every!r}): give a whole number of steps, at least 1.")
+                raise HoldfastError(f"Budget({name}={value!r}): give a number above 0{below} ({unit}).")
+        if self.rule == "3%" and self.points != FAMILIAR:
+            raise HoldfastError(f"Budget(rule='3%', points={self.points!r}): that rule allows 3 points; leave one out.")
+        for name, unit, least in (("every", "steps", 1), ("items", "items", 1)):
+            value = getattr(self, name)
+            if name == "every" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise HoldfastError(f"Budget({name}={value!r}): give a whole number of {unit}, at least {least}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -60,11 +92,16 @@ class Budget:
         Raises:
             HoldfastError: If a field is unknown (the nearest is named), or a value is wrong.
         """
-        known = ("points", "nll", "claim")
+        known = tuple(field.name for field in dataclasses.fields(cls) if field.name not in ("keep", "learn"))
         for name in values:
             if name not in known:
                 raise HoldfastError(f"Budget has no {name!r}; use {', '.join(known)}.{nearest(name, known)}")
         return cls(**values)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Returns what is allowed, by unit: "points" and "nats"."""
+        return {unit: limit for unit, limit in (("points", self.points), ("nats", self.nll)) if limit is not None}
 
     def __str__(self) -> str:
         """Returns the budget in words: "2 points, 0.02 nats per token"."""

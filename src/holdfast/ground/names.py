@@ -20,9 +20,10 @@ DOCUMENTS = {"train": 2000, "memory": 2000, "test": 1000}
 """Documents of each split of `general`: what the base was taught, drawn anew."""
 ALL = "suites"
 SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
-CUT, TASK_CUT = 60, 240
-"""Items in the split `cut` of each suite, the first of those that are watched, and of each task, taken evenly from its
-test: enough for a look, too few for a claim."""
+CUT, CUT_PROOF, TASK_CUT = 30, 90, 240
+"""Items in the split `cut` of each suite, the first of those that are watched and the first of the others, and of each
+task, taken evenly from its test: enough for a look."""
+_CUT = {"watch": CUT, "proof": CUT_PROOF}
 BASE = "ground:base"
 """The name of the base that comes with the package."""
 
@@ -91,15 +92,14 @@ def _items(seed: int, what: str, split: str) -> list[Item]:
     found = [item for lesson in chosen for item in _suite(seed, lesson.suite)]
     if split == "proof":
         return [item for item in found if item.split == "proof"]
-    watched = [item for item in found if item.split == "watch"]
     if split == "watch":
-        return watched
-    seen: collections.Counter[str] = collections.Counter()
+        return [item for item in found if item.split == "watch"]
+    left = collections.Counter({(item.suite, side): most for item in found for side, most in _CUT.items()})
     cut = []
-    for item in watched:
-        seen[item.suite] += 1
-        if seen[item.suite] <= CUT:
-            cut.append(item)
+    for item in found:
+        side = (item.suite, item.split)
+        left[side] -= 1
+        cut += [item] if left[side] >= 0 else []
     return cut
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from holdfast.bench.run import RunResult
 from holdfast.core.budget import Budget
+from holdfast.report.guard import guard_lines
 
 SHORT = {"not enough evidence": "unsettled"}
 """Words that are too long for a column."""
@@ -26,6 +27,9 @@ def show(done: RunResult, console: Console | None = None) -> None:
     console.print(before_after(done.result["suites"], judged=judged))
     if judged is not None:
         for line in verdict_lines(judged, done.result["suites"]):
+            console.print(line, highlight=False, soft_wrap=True)
+    if "guard" in done.result:
+        for line in guard_lines(done.result["guard"], done.result["seconds"]["training"]):
             console.print(line, highlight=False, soft_wrap=True)
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
         console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)

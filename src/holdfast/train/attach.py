@@ -6,6 +6,7 @@ recipe that needs no units its loss is untouched. Evaluation always passes throu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW, Mix
-from holdfast.core.params import snapshot, trainable
+from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.core.teacher import Teacher, tuner_layers
 from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
@@ -51,7 +52,8 @@ def attach(
     Args:
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), on a causal language model, not yet trained.
         recipe: A method, a sum of methods, or its text; absent, training is as it was.
-        budget: What may be lost; without a recipe the trainer is only watched, and stopped when it is spent.
+        budget: What may be lost, and what is done when it is spent; without a recipe the guard works alone. What it
+            saw and did is `trainer.holdfast_guard.summary()`.
         memories: Old examples by the name that `Rehearsal` gives them: a path, a hub id, rows, a dataset, or prepared
             `Example`s. Names that are not here are taken for paths or hub ids.
 
@@ -85,6 +87,8 @@ def attach(
             mixes=mix is not None,
             metrics=_is_trl(trainer),
         )
+        if guard is not None:
+            guard.check(active, mix)
     except BaseException:  # what is refused leaves trainer and model as they were
         shaped: Any = trainer.model
         if shaped is not own["model"]:
@@ -97,8 +101,8 @@ def attach(
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
     trainer._begin_holdfast(parts, session, teacher, mix)
+    trainer.holdfast_guard = guard
     if guard is not None:
-        guard.check_apart(mix)
         trainer.add_callback(guard)
     return trainer
 
@@ -109,6 +113,7 @@ class Attached(Trainer):
     model: Any
     optimizer: Any
     lr_scheduler: Any
+    holdfast_guard: Guard | None
     # What TRL's trainers have besides.
     _metrics: dict[str, Any]
     _total_train_tokens: int
@@ -236,16 +241,25 @@ class Attached(Trainer):
         if aux is not None:
             metrics["aux_loss"].append(float(self.accelerator.gather_for_metrics(aux.detach()).mean()))
 
-    def _edit_weights(self) -> None:
-        """Applies what the recipe does to weights after training, tensor by tensor, to the model that is shipped."""
+    def _edited(self) -> Iterator[tuple[str, Tensor]]:
+        """Yields each weight as the recipe's edits after training would leave it now."""
         session = self.holdfast
         params = dict(session.model.named_parameters())
         with torch.no_grad():
             for name, base in self._holdfast_start.items():
                 tuned = params[name].detach()
-                params[name].copy_(
-                    session.recipe.edit_weights(session.state, name, base.to(tuned.device), tuned.clone())
-                )
+                yield name, session.recipe.edit_weights(session.state, name, base.to(tuned.device), tuned.clone())
+
+    def _edit_weights(self) -> None:
+        """Applies what the recipe does to weights after training, tensor by tensor, to the model that is shipped."""
+        params = dict(self.holdfast.model.named_parameters())
+        with torch.no_grad():
+            for name, weight in self._edited():
+                params[name].copy_(weight)
+
+    def as_shipped(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the weights are those that would be shipped if training ended now."""
+        return swapped(trainable(self.holdfast.model), dict(self._edited()))
 
     def _loss_divisor(self, num_items_in_batch: Any) -> int:
         """What `training_step` will divide the trainer's own loss by."""
@@ -262,6 +276,14 @@ class Attached(Trainer):
             group["lr"] = group["initial_lr"] * factor
             rates.append(group["lr"])
         self.lr_scheduler._last_lr = rates  # what the trainer logs; the scheduler recomputes it when it steps
+
+    def slow_down(self, factor: float) -> None:
+        """Scales the learning rate from here on, whatever the schedule; checkpoints keep it with the optimizer."""
+        scheduler = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] *= factor
+            group["lr"] *= factor
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the recipe's own numbers to a training log."""
@@ -286,6 +308,8 @@ class _Hooks(TrainerCallback):
         self.trainer.holdfast.after_update()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.holdfast_guard is not None:
+            self.trainer.holdfast_guard.choose()
         self.trainer._edit_weights()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

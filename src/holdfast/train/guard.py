@@ -1,109 +1,281 @@
-"""The guard: watches what is to be kept while a trainer trains, and stops it when the budget is spent."""
+"""The guard: asks the model now and then while a trainer trains, and acts when the budget is spent."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+import time
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast
+from torch import Tensor
 from transformers import TrainerCallback
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example, Mix
-from holdfast.data.memory import load_memory
-from holdfast.probes.likelihood import document_nll
+from holdfast.core.mix import Mix
+from holdfast.core.params import trainable
+from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.mixing import row_limit
+from holdfast.train.panel import Panel, Score, learned, losses, panel_of
 
 logger = logging.getLogger("holdfast")
 
+UNITS = ("points", "nats")
+WARM, MEASURED = 4, 16
+"""Steps that are not timed, and the step up to which they are, before the pace of the looks is set."""
+
 
 class Guard(TrainerCallback):
-    """Measures the kept texts every few steps, logs the change, and stops after two looks in a row over the budget.
+    """Looks every few steps at what is to be kept and what is learned, and acts when the budget is spent.
 
-    It never raises while training: a likelihood that is no number counts as over the budget. Two looks and not one:
-    the estimate moves, and a single look over the line is often back under it at the next. The number at the start is
-    part of the recipe's state, so a resumed run goes on comparing with the model before training.
+    What it knows is a list of looks, kept in the recipe's state and so in every checkpoint; where the run stands
+    follows from them (`holdfast.train.control`). The first process asks and tells the others. It asks the model that
+    would ship, with the recipe's edits applied. While training it never raises: an answer that is no number counts as
+    a loss without bound, and a look that fails is left out and said.
+
+    Attributes:
+        seconds: Time that looking has taken, of this process, the first answers included.
     """
 
     def __init__(self, trainer: Any, budget: Budget) -> None:
-        """Prepares the texts; `trainer` is one that is being attached."""
-        if budget.nll is None or budget.keep is None:
+        """Prepares what is asked; `trainer` is one that is being attached."""
+        if budget.keep is None:
+            raise HoldfastError("A guard needs something to watch: give Budget(keep='questions.jsonl').")
+        if budget.on_spent == "rewind" and trainer.args.load_best_model_at_end:
             raise HoldfastError(
-                "A guard watches texts: give Budget(nll=0.02, keep='general.txt'), in nats per token; points are judged"
-                " after training."
+                "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False."
             )
         self.trainer = trainer
-        self.limit: float = budget.nll
-        self.every = budget.every
-        self.examples = _examples(trainer, budget)
-        self.start: float | None = None
+        self.budget = budget
+        tokenizer, limit = trainer.processing_class, row_limit(trainer)
+        kept = panel_of(budget.keep, tokenizer, limit, "keep")
+        self.kept = kept.only(budget.limits).thinned(budget.items)
+        if not len(self.kept):
+            raise HoldfastError(
+                f"A budget of {budget} limits nothing that Budget(keep=...) measures ({', '.join(sorted(kept.units))}):"
+                " limit items by points=2, texts by nll=0.02."
+            )
+        watched = Panel() if budget.learn is None else panel_of(budget.learn, tokenizer, limit, "learn")
+        self.learn = watched.thinned(max(1, budget.items // 4))
+        self.seconds = 0.0
+        self.standing = Standing()
+        self._marks: dict[int, float] = {}
+        self._asked = 0.0
+        self._said = False
 
-    def check_apart(self, mix: Mix | None) -> None:
-        """Says how many of the kept texts are also rehearsed: they show memory, not what is kept."""
+    @property
+    def _own(self) -> dict[str, Any]:
+        own: dict[str, Any] = self.trainer.holdfast.state.setdefault("guard", {})
+        return own
+
+    @property
+    def looks(self) -> list[Look]:
+        """What was seen so far."""
+        rows: list[list[float]] = self._own["looks"].tolist() if "looks" in self._own else []
+        return [
+            Look(int(step), {u: v for u, v in zip(UNITS, lost, strict=True) if not math.isnan(v)}, bool(beyond), known)
+            for step, *lost, beyond, known in rows
+        ]
+
+    def check(self, recipe: Any, mix: Mix | None) -> None:
+        """Refuses a leash that is not there, and says how many of the kept texts are also rehearsed."""
+        if self.budget.on_spent == "hold" and not (recipe.uses("token_loss") or recipe.uses("penalty")):
+            raise HoldfastError(
+                "Budget(on_spent='hold') raises the recipe's added terms, and it has none: add MaskTheTarget() or"
+                " BaseKL(), or use on_spent='rewind'."
+            )
         rehearsed = {tuple(example.input_ids) for example in (mix.examples if mix is not None else ())}
-        both = sum(tuple(example.input_ids) in rehearsed for example in self.examples)
+        both = sum(tuple(example.input_ids) in rehearsed for example in self.kept.examples)
         if both:
             logger.warning(
                 "%d of %d kept texts are trained on as well: the budget will look better kept than it is.",
                 both,
-                len(self.examples),
+                len(self.kept.examples),
             )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measures the start, unless a checkpoint has it."""
-        own = self.trainer.holdfast.state.setdefault("guard", {})
+        """Asks the model at the start, unless a checkpoint has its answers."""
+        own = self._own
         if "before" not in own:
-            before = self.start = self._nll() if self.start is None else self.start
-            if not math.isfinite(before):
-                raise HoldfastError(
-                    "Budget(keep=...): the model's likelihood of the kept texts is no number at the start."
-                )
-            own["before"] = torch.tensor(before, dtype=torch.float64)
-            own["over"] = torch.tensor(0)
+            own["before"] = self._start()
+            own["looks"] = torch.zeros(0, len(UNITS) + 3, dtype=torch.float64)
+            own["every"] = torch.tensor(self.budget.every or 0)
+            if self.budget.on_spent == "rewind":
+                own["best"] = self._weights()
+            own["asked"] = torch.tensor(self.kept.fingerprint)
+        if int(own["asked"]) != self.kept.fingerprint:
+            raise HoldfastError(
+                "The checkpoint's guard asked other things than this one; resume with the same keep, items and budget."
+            )
+        self.standing = standing(self.looks, self.budget)
+        self._obey()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Notes the time of the steps by which the pace is set."""
+        if not int(self._own["every"]):
+            self._marks[state.global_step] = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Looks, when it is time, and asks for an end of the training."""
-        if state.global_step % self.every and state.global_step != state.max_steps:
+        """Looks, when it is time, and acts on what it sees."""
+        every = int(self._own["every"]) or self._pace(state)
+        if state.global_step != state.max_steps and (not every or state.global_step % every):
             return
-        own = self.trainer.holdfast.state["guard"]
-        change = self._nll() - float(own["before"])
-        own["over"] = torch.tensor(0) if change <= self.limit else own["over"] + 1
-        if math.isfinite(change):
-            self.trainer.holdfast.notes["kept_nll_change"] = change
-        if int(own["over"]) >= 2:
-            logger.warning(
-                "Step %d: the kept texts have lost %.3f nats per token, over the budget of %.3f at two looks in a row;"
-                " training stops here.",
-                state.global_step,
-                change,
-                self.limit,
-            )
+        row = self._look(state.global_step)
+        if row is None:
+            return
+        self._own["looks"] = torch.cat([self._own["looks"], row[None]])
+        self.standing = standing(self.looks, self.budget)
+        self._note(self.looks[-1])
+        if self.budget.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
+            self._own["best"] = self._weights()
+        self._obey()
+        if self.standing.spent:
+            self._say(self.looks[-1])
+            if self.budget.on_spent == "rewind":
+                self._go_back()
+                self.trainer.slow_down(SLOWER)
+        if self.standing.ended:
             control.should_training_stop = True
             control.should_save = args.save_strategy != "no"
             control.should_log = True
 
-    def _nll(self) -> float:
-        """Mean nats per token, measured by the first process and told to the others."""
-        mean = torch.zeros((), dtype=torch.float64, device=self.trainer.args.device)
+    def choose(self) -> None:
+        """Puts the best learner inside the budget in the place of the trained weights; called when training ends."""
+        if self.rewound:
+            self._go_back()
+            if self.trainer.args.process_index == 0:
+                logger.warning("The model is that %s, the best learner seen inside the budget.", self._where())
+
+    @property
+    def rewound(self) -> bool:
+        """Whether the model is to be an earlier one than that of the last look."""
+        return self.budget.on_spent == "rewind" and bool(self.looks) and self.standing.best != len(self.looks) - 1
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what the guard saw and did, ready for JSON; a loss that was no number is null."""
+        looks, best = self.looks, self.standing.best
+        spent = [look.step for i, look in enumerate(looks) if standing(looks[: i + 1], self.budget).spent]
+        return {
+            "on_spent": self.budget.on_spent,
+            "spent_at": spent,
+            "model_of": None if not self.rewound else 0 if best is None else looks[best].step,
+            "hold": self.standing.hold,
+            "every": int(self._own["every"]) or None,
+            "asked": {"kept": len(self.kept), "learned": len(self.learn)},
+            "seconds": self.seconds,
+            "looks": [
+                {"step": look.step}
+                | {f"{unit}_lost": value if math.isfinite(value) else None for unit, value in look.lost.items()}
+                | {"beyond": look.beyond}
+                | ({} if math.isnan(look.learned) else {"learned": look.learned})
+                for look in looks
+            ],
+        }
+
+    def _start(self) -> Tensor:
+        """Returns the answers of the model before training, those of what is kept, measured by every process."""
+        started = time.monotonic()
+        try:
+            scores = self.kept.ask(self.trainer.holdfast.model)
+        except HoldfastError as error:
+            raise HoldfastError(f"Budget(keep=...), the model at the start: {error}") from error
+        if not all(math.isfinite(score.value) for score in scores):
+            raise HoldfastError("Budget(keep=...): what is kept has no number at the start; look at the model.")
+        self._asked = time.monotonic() - started
+        self.seconds += self._asked
+        return torch.tensor([score.value for score in scores], dtype=torch.float64)
+
+    def _look(self, step: int) -> Tensor | None:
+        """Returns a row of looks, made by the first process and told to the others; None if it failed."""
+        started = time.monotonic()
+        row = torch.full((len(UNITS) + 4,), math.nan, dtype=torch.float64)
         if self.trainer.args.process_index == 0:
             try:
-                scores = document_nll(self.trainer.holdfast.model, self.examples)
-                mean += sum(score.nats for score in scores) / sum(score.tokens for score in scores)
-            except HoldfastError:  # a likelihood that is not finite
-                mean += math.inf
-        return float(broadcast(mean))
+                with self.trainer.as_shipped():
+                    row = torch.tensor([1.0, step, *self._seen()], dtype=torch.float64)
+            except Exception as error:  # whatever it is, it is not worth a training
+                logger.warning("Step %d: the guard could not look (%s); training goes on.", step, error)
+                row[0] = 0.0
+        told: Tensor = broadcast(row.to(self.trainer.args.device)).cpu()
+        self._asked = time.monotonic() - started
+        self.seconds += self._asked
+        return told[1:] if float(told[0]) else None
 
+    def _seen(self) -> list[float]:
+        """Returns what is lost in each unit, whether a suite is beyond for certain, and what is learned."""
+        model = self.trainer.holdfast.model
+        try:
+            after = self.kept.ask(model)
+        except HoldfastError:  # a likelihood that is not finite
+            return [math.inf if unit in self.budget.limits else math.nan for unit in UNITS] + [1.0, math.nan]
+        before = [
+            Score(score.suite, score.group, value, score.tokens)
+            for score, value in zip(after, self._own["before"].tolist(), strict=True)
+        ]
+        lost, beyond = losses(before, after, self.budget)
+        known = learned(self.learn.ask(model)) if len(self.learn) else math.nan
+        return [*(lost.get(unit, math.nan) for unit in UNITS), float(beyond), known]
 
-def _examples(trainer: Any, budget: Budget) -> list[Example]:
-    keep = budget.keep
-    if isinstance(keep, Sequence) and len(keep) and isinstance(keep[0], Example):
-        if not any(label != -100 for example in keep for label in example.labels[1:]):
-            raise HoldfastError("Budget(keep=...) has no token to score: give examples with supervised labels.")
-        return list(keep)
-    if trainer.processing_class is None:
-        raise HoldfastError("Budget(keep=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
-    return load_memory(keep, trainer.processing_class, max_length=row_limit(trainer))
+    def _pace(self, state: Any) -> int:
+        """Sets, after the first steps, how far apart looks are to be so that they take no more than their share."""
+        if WARM not in self._marks or state.global_step < MEASURED:
+            return 0
+        step = (time.monotonic() - self._marks[WARM]) / (state.global_step - WARM)
+        every = torch.tensor(math.ceil(self._asked / (self.budget.share * step)), dtype=torch.float64)
+        every = broadcast(every.to(self.trainer.args.device)).cpu()
+        self._own["every"] = every.to(torch.int64).clamp(min=1)
+        paced = int(self._own["every"])
+        if self.trainer.args.process_index == 0:
+            when = f"every {paced} steps" if paced < state.max_steps else "at the end only"
+            logger.info("The guard looks %s (a look takes as long as %.1f steps).", when, self._asked / step)
+        return paced
+
+    def _go_back(self) -> None:
+        with torch.no_grad():
+            for name, p in trainable(self.trainer.holdfast.model).items():
+                p.copy_(self._own["best"][name])
+
+    def _where(self) -> str:
+        best = self.standing.best
+        return "of the start" if best is None else f"of step {self.looks[best].step}"
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: p.detach().to("cpu", copy=True) for name, p in trainable(self.trainer.holdfast.model).items()}
+
+    def _obey(self) -> None:
+        if self.budget.on_spent == "hold":
+            self.trainer.holdfast.hold = self.standing.hold
+
+    def _note(self, look: Look) -> None:
+        """Leaves the numbers for the next line of the log."""
+        notes = {"kept_points_change": -look.lost.get("points", math.nan)}
+        notes |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
+        notes |= {"budget_used": self.standing.smoothed}
+        if self.budget.on_spent == "hold":
+            notes["hold"] = self.standing.hold
+        self.trainer.holdfast.notes.update({name: value for name, value in notes.items() if math.isfinite(value)})
+
+    def _say(self, look: Look) -> None:
+        """Says that the budget is spent and what is done; once only where nothing is."""
+        if self.trainer.args.process_index != 0 or (self._said and self.budget.on_spent == "log"):
+            return
+        self._said = True
+        lost = {"points": "{:.1f} points", "nats": "{:.3f} nats per token"}
+        found = " and ".join(lost[unit].format(value) for unit, value in look.lost.items())
+        back = f"back to the model {self._where()}"
+        ends = {
+            "stop": "training stops here",
+            "rewind": back + (", where training ends" if self.standing.ended else " and on at half the learning rate"),
+            "hold": f"the leash is raised to {self.standing.hold:g} times its strength",
+            "log": "training goes on",
+        }
+        logger.warning(
+            "Step %d: what is to be kept has lost %s, and the budget of %s is spent%s; %s.",
+            look.step,
+            found,
+            self.budget,
+            " (a suite is beyond it for certain)" if look.beyond else "",
+            ends[self.budget.on_spent],
+        )

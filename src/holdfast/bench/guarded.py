@@ -1,0 +1,58 @@
+"""What a run's guard watches: one side of each suite, so that the other is left for the verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from holdfast.bench.prepare import Suite
+from holdfast.bench.records import ScoreRow
+from holdfast.core.budget import Budget
+from holdfast.probes.suites import Split, split_of
+from holdfast.train.panel import Panel
+
+
+def sides(suites: Sequence[Suite], budget: Budget) -> frozenset[str]:
+    """Returns the names of the suites that are split: those that a guard can watch and still leave something to prove.
+
+    They are retained suites that the budget limits, and what measures the learning.
+    """
+    found = set()
+    for suite in suites:
+        limited = suite.role == "retained" and suite.units() & budget.limits.keys()
+        if (limited or suite.role == "learned") and {*_splits(suite)} == {"watch", "proof"}:
+            found.add(suite.name)
+    return frozenset(found)
+
+
+def guarded(
+    suites: Sequence[Suite], split: Collection[str], budget: Budget, tokenizer: Any, raw: bool
+) -> Budget | None:
+    """Returns the budget with the watched side of the suites that are split; None if none of them is to be kept."""
+    kept = _panel([suite for suite in suites if suite.role == "retained" and suite.name in split], tokenizer, raw)
+    if not len(kept):
+        return None
+    learned = _panel([suite for suite in suites if suite.role == "learned" and suite.name in split], tokenizer, raw)
+    return dataclasses.replace(budget, keep=kept, learn=learned if len(learned) else None)
+
+
+def proof(rows: Sequence[ScoreRow], split: Collection[str]) -> list[ScoreRow]:
+    """Returns the scores without those that steered the run."""
+    return [row for row in rows if row.suite not in split or row.split == "proof"]
+
+
+def _splits(suite: Suite) -> list[Split]:
+    documents = {example.origin for example in suite.examples}
+    return [split_of(f"{suite.name} {origin}") for origin in documents] + [item.split for item in suite.items]
+
+
+def _panel(suites: Sequence[Suite], tokenizer: Any, raw: bool) -> Panel:
+    items = [item for suite in suites for item in suite.items if item.split == "watch"]
+    examples = [
+        example
+        for suite in suites
+        for example in suite.examples
+        if split_of(f"{suite.name} {example.origin}") == "watch"
+    ]
+    return Panel(items, examples, tokenizer, raw)

@@ -1,0 +1,189 @@
+"""What a guard asks at every look: the same watched items and texts, so that each is paired with its first answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.memory import load_memory
+from holdfast.probes.ask import ask, form_of
+from holdfast.probes.likelihood import document_nll
+from holdfast.probes.sources import items_of
+from holdfast.probes.suites import Item
+from holdfast.stats.flips import Flips, flips
+from holdfast.stats.verdict import holm, judge
+
+TEXTS = "texts"
+"""Name of the suite of examples that are watched."""
+
+CERTAIN = 0.05
+"""Below which a p-value, adjusted for the number of suites, says that a suite is beyond the budget."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """What became of one thing that was asked: 1 or 0 of an answer, or the nats of so many tokens."""
+
+    suite: str
+    group: str
+    value: float
+    tokens: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """Items and examples that are asked at every look.
+
+    Attributes:
+        items: Items, asked as their suites say.
+        examples: Examples whose likelihood is taken, all one suite.
+        tokenizer: The model's; needed for items.
+        raw: Whether items are asked without the chat template.
+    """
+
+    items: Sequence[Item] = ()
+    examples: Sequence[Example] = ()
+    tokenizer: Any = None
+    raw: bool = False
+
+    def __len__(self) -> int:
+        """Number of things asked."""
+        return len(self.items) + len(self.examples)
+
+    @property
+    def units(self) -> set[str]:
+        """Returns the units in which it measures: "points", "nats"."""
+        found = {"nats"} if self.examples else set()
+        return found | {"nats" if form_of(item) == "text" else "points" for item in self.items}
+
+    @property
+    def fingerprint(self) -> int:
+        """Returns a number that tells it from another panel."""
+        asked = [*(str(item) for item in self.items), *(str(list(one.input_ids)) for one in self.examples)]
+        return int.from_bytes(hashlib.blake2b("\n".join(asked).encode(), digest_size=7).digest(), "big")
+
+    def only(self, units: Mapping[str, Any]) -> Panel:
+        """Returns the part that measures in one of these units."""
+        items = [item for item in self.items if ("nats" if form_of(item) == "text" else "points") in units]
+        return dataclasses.replace(self, items=items, examples=self.examples if "nats" in units else ())
+
+    def thinned(self, most: int) -> Panel:
+        """Returns at most `most` of it: as many of each suite as can be, taken evenly over the suite."""
+        suites: dict[str, list[Item]] = {}
+        for item in self.items:
+            suites.setdefault(item.suite, []).append(item)
+        shares = _shares([*map(len, suites.values()), len(self.examples)], most)
+        items = [_evenly(own, share) for own, share in zip(suites.values(), shares, strict=False)]
+        return dataclasses.replace(
+            self, items=list(itertools.chain(*items)), examples=_evenly(self.examples, shares[-1])
+        )
+
+    def ask(self, model: nn.Module) -> list[Score]:
+        """Returns what a model does with each, always in the same order; leaves the model as it was found.
+
+        Raises:
+            HoldfastError: If a likelihood is not finite, or an item cannot be asked.
+        """
+        scores = [
+            Score(TEXTS, f"{i}", score.nats, score.tokens)
+            for i, score in enumerate(document_nll(model, self.examples) if self.examples else ())
+        ]
+        for answer in ask(model, self.tokenizer, self.items, raw=self.raw) if self.items else ():
+            item = answer.item
+            value = answer.value if answer.nats is None else answer.nats
+            scores.append(Score(item.suite, item.group or item.id, value, answer.tokens))
+        return scores
+
+
+def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> tuple[dict[str, float], bool]:
+    """Returns the loss by unit that counts under a budget, and whether a suite is beyond its limit for certain.
+
+    With the claim "mean" the loss is the mean over suites; with "every" that of the worst suite, less a standard error,
+    so that a suite of few items is not called worst for its noise; under the 3% rule that of the worst suite as it is.
+    """
+    suites: dict[tuple[str, str], list[tuple[Score, Score]]] = {}
+    for pair in zip(before, after, strict=True):
+        suites.setdefault((pair[0].suite, "nats" if pair[0].tokens else "points"), []).append(pair)
+    found: dict[str, list[float]] = {}
+    p_values = []
+    for (_, unit), pairs in suites.items():
+        if unit not in budget.limits:
+            continue
+        change: Flips | None = None
+        if unit == "points":
+            change = flips([a.value for a, _ in pairs], [b.value for _, b in pairs], [a.group for a, _ in pairs])
+            lost = -100.0 * change.change
+            p_values.append(judge(change, budget.limits[unit] / 100.0).p_forgot)
+        else:
+            lost = sum(b.value - a.value for a, b in pairs) / sum(a.tokens for a, _ in pairs)
+        if budget.claim == "every" and budget.rule != "3%" and change is not None:
+            lost -= 100.0 * math.sqrt(change.lost + change.gained) / change.items
+        found.setdefault(unit, []).append(lost)
+    worst = budget.claim == "every" or budget.rule == "3%"
+    lost_by = {unit: max(own) if worst else math.fsum(own) / len(own) for unit, own in found.items()}
+    beyond = budget.rule != "3%" and any(p < CERTAIN for p in holm(p_values))
+    return lost_by, beyond
+
+
+def learned(scores: Sequence[Score]) -> float:
+    """Returns how much scores show: the percentage of right answers, or else the negative nats per token; or NaN."""
+    answers = [score.value for score in scores if not score.tokens]
+    if answers:
+        return 100.0 * math.fsum(answers) / len(answers)
+    tokens = sum(score.tokens for score in scores)
+    return -math.fsum(score.value for score in scores) / tokens if tokens else math.nan
+
+
+def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
+    """Returns the panel of what `Budget(keep=...)` or `Budget(learn=...)` names, of items only those that are watched.
+
+    Raises:
+        HoldfastError: If there is nothing to ask, a file is missing or malformed, or there is no tokenizer.
+    """
+    if isinstance(source, Panel):
+        return source
+    given = list(source) if isinstance(source, Sequence) and not isinstance(source, str) else []
+    if given and all(isinstance(one, Example) for one in given):
+        if not any(label != -100 for example in given for label in example.labels[1:]):
+            raise HoldfastError(f"Budget({name}=...) has no token to score: give examples with supervised labels.")
+        return Panel(examples=given)
+    if tokenizer is None:
+        raise HoldfastError(f"Budget({name}=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
+    items: list[Item] = [one for one in given if isinstance(one, Item)]
+    examples: list[Example] = []
+    several = bool(given) and all(isinstance(one, str) for one in given)
+    for one in given if several else () if items else (source,):
+        asked = items_of(one) if isinstance(one, str) else None
+        if asked is None:
+            examples += load_memory(one, tokenizer, max_length=max_length)
+        else:
+            items += asked
+    watched = [item for item in items if item.split == "watch"]
+    if items and not watched:
+        raise HoldfastError(
+            f"Budget({name}=...): none of the {len(items)} items is on the watched side (they are for the proof); give "
+            "more items."
+        )
+    return Panel(watched, examples, tokenizer)
+
+
+def _shares(sizes: Sequence[int], most: int) -> list[int]:
+    """Returns how many to take of each, together at most `most` (but one of each), as equal as the sizes allow."""
+    taken = [min(1, size) for size in sizes]
+    while sum(taken) < min(most, sum(sizes)):
+        fewest = min((count, i) for i, count in enumerate(taken) if count < sizes[i])[1]
+        taken[fewest] += 1
+    return taken
+
+
+def _evenly(things: Sequence[Any], count: int) -> list[Any]:
+    return [things[i * len(things) // count] for i in range(count)]
