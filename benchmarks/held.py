@@ -34,8 +34,8 @@ RECIPES = {
     "rehearse 0.5": MEMORY.replace("{ratio}", "0.5"),
     "mask + rehearse 0.2": "MaskTheTarget() + " + MEMORY.replace("{ratio}", "0.2"),
     "mask + rehearse 0.5": "MaskTheTarget() + " + MEMORY.replace("{ratio}", "0.5"),
-    "mask + distil 0.5": "MaskTheTarget(on='new') + " + (DISTIL + MEMORY).replace("{strength}", "3.0")
-    .replace("{ratio}", "0.5"),
+    "mask + distil 0.5": "MaskTheTarget(on='new') + "
+    + (DISTIL + MEMORY).replace("{strength}", "3.0").replace("{ratio}", "0.5"),
     "distil 0.2": (DISTIL + MEMORY).replace("{strength}", "3.0").replace("{ratio}", "0.2"),
     "distil 0.5": (DISTIL + MEMORY).replace("{strength}", "3.0").replace("{ratio}", "0.5"),
     "distil 0.5 x10": (DISTIL + MEMORY).replace("{strength}", "10.0").replace("{ratio}", "0.5"),
@@ -87,10 +87,11 @@ def run_base(model: str, world: int, out: Path) -> None:
     write_json(path, {"answers": answers(*load(model), asked), "about": about})
 
 
-def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: float, out: Path) -> str:
+def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: float, epochs: int, out: Path) -> str:
     """Fine-tunes and asks everything; returns what to print."""
     lr = rate * (ADAPTER if recipe.startswith("lora") else 1.0)
-    path = out / f"{task}-{recipe.replace(' + ', '+').replace(' ', '-')}-lr{lr:g}-seed{seed}.json"
+    longer = "" if epochs == EPOCHS else f"-{epochs}epochs"
+    path = out / f"{task}-{recipe.replace(' + ', '+').replace(' ', '-')}-lr{lr:g}{longer}-seed{seed}.json"
     if path.exists():
         return f"{path.stem}: there"
     from rich.console import Console
@@ -101,7 +102,7 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
     from holdfast.ground.tasks import task as made
     from holdfast.ground.world import World
 
-    text = f"Train(lr={lr}, epochs={EPOCHS}, batch={BATCH}) + Cosine()"
+    text = f"Train(lr={lr}, epochs={epochs}, batch={BATCH}) + Cosine()"
     if RECIPES[recipe]:
         text += " + " + RECIPES[recipe].format(world=world)
     spec = RunSpec(
@@ -115,7 +116,7 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
     started = time.monotonic()
     found = answers(*load_tuned(model, done.folder / "model"), [*kept, *questions(task, world)])
     seconds = {"training": done.result["seconds"]["training"], "asking": time.monotonic() - started}
-    about = {"task": task, "recipe": recipe, "text": text, "lr": lr, "seed": seed, "steps": done.result["steps"]}
+    about = {"task": task, "recipe": recipe, "text": text, "lr": lr, "epochs": epochs, "seed": seed, "steps": done.result["steps"]}
     write_json(path, {**about, "seconds": seconds, "answers": found})
     return f"{path.stem}: trained {seconds['training']:.0f} s, asked {seconds['asking']:.0f} s"
 
@@ -134,7 +135,7 @@ def run_all(given: argparse.Namespace) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     run_base(given.model, given.world, given.out)
     plan = [
-        (given.model, given.world, seed, task, recipe, rate, given.out)
+        (given.model, given.world, seed, task, recipe, rate, given.epochs, given.out)
         for seed in given.seeds
         for recipe in given.recipes
         for task in given.tasks
@@ -155,6 +156,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--tasks", nargs="+", choices=RATES, default=list(RATES))
     parser.add_argument("--rates", type=float, nargs="+", default=None)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", type=Path, default=Path("docs/studies"))
     given = parser.parse_args()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.probes.ask import ask
+from holdfast.probes.suites import read_items
+from tests import tiny
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -22,3 +29,45 @@ def test_an_example_runs_and_is_under_forty_lines(path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "step" in done.stdout or "Finch" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository as the action finds it: a base, two fine-tuned models, and a suite of what the base answers."""
+    room = tmp_path_factory.mktemp("repository")
+    for name, seed in (("base", 0), ("kept", 0), ("forgot", 1)):
+        tiny.tiny("llama", seed=seed).float().save_pretrained(room / name)
+        tiny.tokenizer().save_pretrained(room / name)
+    asked = [
+        {"id": f"{n}", "suite": "general", "prompt": f"t{20 + n // 40} t{20 + n % 40}", "check": {"lacks": "nothing"}}
+        for n in range(200)
+    ]
+    (room / "asked.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+    said = ask(load_model(str(room / "base")), load_tokenizer(str(room / "base")), read_items(room / "asked.jsonl"))
+    (room / "suites").mkdir()
+    with (room / "suites" / "general.jsonl").open("w") as file:
+        for one, answer in zip(asked, said, strict=True):
+            file.write(json.dumps({**one, "check": {"exact": answer.said}}) + "\n")
+    return room
+
+
+@pytest.mark.parametrize(("model", "code"), [("kept", 0), ("forgot", 2)])
+def test_the_action_fails_where_the_model_forgot(repository, tmp_path, model, code):
+    action = yaml.safe_load((ROOT / "examples" / "forgetting.yml").read_text(encoding="utf-8"))
+    steps = action["jobs"]["diff"]["steps"]
+    (step,) = (step for step in steps if "holdfast diff" in step.get("run", ""))
+    assert step["shell"] == "bash"
+    for name in ("base", "suites"):
+        (tmp_path / name).symlink_to(repository / name)
+    (tmp_path / "model").symlink_to(repository / model)
+    environment = {
+        **os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }  # fmt: skip
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr[-2000:]
+    assert f"Verdict: {'kept' if code == 0 else 'forgot'}" in (tmp_path / "summary.md").read_text()
+    assert (tmp_path / "answers" / "diff.json").exists()

@@ -15,6 +15,7 @@ from holdfast.bench.records import DiffSpec
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
+from holdfast.probes.calibration import calibration
 from holdfast.probes.suites import read_items
 from tests import tiny
 
@@ -147,6 +148,34 @@ def test_json_is_for_programs(room, capsys):
     assert "No budget, no verdict" in capsys.readouterr().out
     assert main(["diff", "a.jsonl", "b.jsonl", "--fail-on", "forgot"]) == 1
     assert "--fail-on forgot needs a budget" in capsys.readouterr().err
+
+
+def test_how_sure_and_how_right_is_compared_over_the_choices(room, tmp_path, capsys):
+    choices = [
+        {"id": f"d-{i}", "suite": "pick", "group": f"g{i // 2}", "prompt": p, "choices": [f"t{21 + i}", f"t{22 + i}"]}
+        for i, p in enumerate(ITEMS)
+    ]
+    (tmp_path / "pick.jsonl").write_text("".join(json.dumps(one) + "\n" for one in choices))
+    given = spec(room, "other", keep=(str(tmp_path / "pick.jsonl"),), out=str(tmp_path / "out"))
+    found = go(given).result["calibration"]
+    items = read_items(tmp_path / "pick.jsonl")
+    for moment, name in (("before", "base"), ("after", "other")):
+        answers = ask(load_model(str(room / name)), load_tokenizer(str(room / name)), items)
+        assert found[moment] == pytest.approx(calibration(answers).ece, abs=1e-6)
+    assert found["items"] == 40
+    assert found["low"] < found["change"] < found["high"]
+    words = ["diff", str(tmp_path / "out" / "base.jsonl"), str(tmp_path / "out" / "tuned.jsonl")]
+    assert main(words) == 0
+    assert f"Expected calibration error over 40 choices: {found['before']:.3f} ->" in capsys.readouterr().out
+    broken = (tmp_path / "out" / "base.jsonl").read_text().replace('"confidence": 0', '"confidence": 7', 1)
+    (tmp_path / "out" / "base.jsonl").write_text(broken)
+    assert main(words) == 1
+    assert "field 'confidence' is 7" in capsys.readouterr().err
+
+
+def test_a_comparison_has_nothing_to_guard(room):
+    with pytest.raises(HoldfastError, match="--budget on_spent: acts while a model is trained"):
+        spec(room, "same", budget={"points": 2, "on_spent": "stop"})
 
 
 # What others saved

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from holdfast.stats.flips import Flips, flips
-from holdfast.stats.paired import paired_change
+from holdfast.stats.paired import Change, paired_change
 from holdfast.stats.pooled import pooled
 from holdfast.stats.verdict import Verdict, holm, judge, together
 
@@ -177,3 +177,26 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="for all of them"):
         pooled([table(1, 1, 10)] * 2, [{}])
     assert isinstance(judge(table(1, 1, 10), 0.1), Verdict)
+
+
+def test_the_noise_floor_is_the_loss_that_is_seen_in_four_of_five_evaluations():
+    """Simulated: where the truth is the floor of a suite like it, "no loss" is rejected in about 80%."""
+    rng = np.random.default_rng(0)
+    floors, seen = [], 0
+    truth = 0.0
+    for trial in range(1200):
+        draws = rng.random(1000)
+        lost, gained = int((draws < 0.02 + truth / 2).sum()), int((draws > 1 - 0.02 + truth / 2).sum())
+        verdict = judge(table(lost, gained, 1000), 0.5)
+        if trial < 200:
+            floors.append(verdict.floor)
+            truth = 0.0 if trial < 199 else float(np.mean(floors))
+        else:
+            seen += verdict.least > 0
+    assert 0.74 <= seen / 1000 <= 0.86
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_floor_is_one_and_a_half_half_widths(higher_is_better):
+    found = judge(Change(3.0, 3.1, 0.1, 0.0, 0.2, 1001, 1.0, 0.95, False, 0.05), 1.0, higher_is_better=higher_is_better)
+    assert found.floor == pytest.approx((1.6449 + 0.8416) * 0.05, rel=2e-3)

@@ -66,13 +66,18 @@ def read_answers(name: str, moment: Moment) -> Saved:
 
 def _own(record: Mapping[str, Any], moment: Moment, where: str) -> tuple[ScoreRow, Said | None]:
     texts = {name: record[name] for name in ("asked", "said", "right") if name in record}
-    rest = {name: value for name, value in record.items() if name not in ("asked", "said", "right", "moment")}
-    row = ScoreRow.from_dict({**rest, "moment": moment}, where)
+    confidence = record.get("confidence")
+    of_said = ("asked", "said", "right", "confidence", "moment")
+    row = ScoreRow.from_dict(
+        {**{name: value for name, value in record.items() if name not in of_said}, "moment": moment}, where
+    )
     if not all(isinstance(text, str) for text in texts.values()):
         raise HoldfastError(f"{where}: fields 'asked', 'said' and 'right' must be strings.")
-    return row, Said(row.suite, row.item, texts.get("asked", ""), texts["said"], texts.get("right", "")) if (
-        "said" in texts
-    ) else None
+    if confidence is not None and not (isinstance(confidence, (int, float)) and 0 <= confidence <= 1):
+        raise HoldfastError(f"{where}: field 'confidence' is {confidence!r}, but must be a probability from 0 to 1.")
+    if "said" not in texts:
+        return row, None
+    return row, Said(row.suite, row.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), confidence)
 
 
 LOWER_IS_BETTER = re.compile(r"perplexity|bits_per_byte|loss|nll|ter$|wer$|brier")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from torch import nn
 
@@ -23,8 +24,10 @@ from holdfast.bench.records import DiffSpec, Moment
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.tokenize import tokenize
+from holdfast.probes.calibration import expected_calibration_error
 from holdfast.probes.drift import drift
 from holdfast.probes.suites import row_of
+from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting
 from holdfast.stats.paired import paired_change
@@ -41,7 +44,8 @@ class DiffResult:
     Attributes:
         spec: What was asked for.
         result: `suites` (rows of the table), `verdict` if there is a budget, `forgetting` of the retained suites of
-            answers, `examples` of lost and gained answers, and `drift` (nats per token) where two models were loaded.
+            answers, `examples` of lost and gained answers, `calibration` (expected calibration error of the choices, if
+            any) and `drift` (nats per token) where two models were loaded.
     """
 
     spec: DiffSpec
@@ -77,6 +81,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     result: dict[str, Any] = {"base": spec.base, "tuned": spec.tuned, "suites": [one.to_dict() for one in found]}
     result |= {"verdict": verdict(found, budget)} if budget is not None else {}
     result |= {"forgetting": _forgetting(found), "examples": _examples(before, after, spec.examples)}
+    result |= _calibration(before, after)
     result |= {"drift": moved} if moved else {}
     if spec.out is not None:
         folder = Path(spec.out)
@@ -163,6 +168,25 @@ def _forgetting(found: Sequence[SuiteChange]) -> dict[str, Any]:
         for one in found
         if one.role == "retained" and isinstance(one.evidence, Flips)
     }
+
+
+def _calibration(before: Saved, after: Saved) -> dict[str, Any]:
+    """Returns the expected calibration error over all choices of what is to be kept, before and after."""
+    sides = []
+    for side in (before, after):
+        sure = {(one.suite, one.item): one.confidence for one in side.said if one.confidence is not None}
+        kept = {(r.suite, r.item): r for r in side.rows if r.role == "retained" and (r.suite, r.item) in sure}
+        sides.append({name: (sure[name], row.value / 100.0, f"{row.suite} {row.group}") for name, row in kept.items()})
+    both = [name for name in sides[0] if name in sides[1]]
+    if not both:
+        return {}
+    first, last = (np.array([side[name][:2] for name in both]) for side in sides)
+    groups = [sides[0][name][2] for name in both]
+    change = bootstrap_change(first, last, lambda own: expected_calibration_error(own[:, 0], own[:, 1]), groups)
+    found = {"items": len(both), "before": change.before, "after": change.after, "change": change.change}
+    if change.groups > 1:
+        found["low"], found["high"] = change.interval()
+    return {"calibration": found}
 
 
 def _examples(before: Saved, after: Saved, count: int) -> dict[str, list[dict[str, str]]]:

@@ -102,7 +102,7 @@ def _change(pairs: Sequence[tuple[ScoreRow, ScoreRow]]) -> SuiteChange:
 
 def check_limits(budget: Budget, units: set[str]) -> None:
     """Raises `HoldfastError` if the budget limits nothing that is measured in these units."""
-    if not units & _limits(budget).keys():
+    if not units & budget.limits.keys():
         said = ", ".join(sorted(units)) or "nothing that is to be kept"
         raise HoldfastError(
             f"A budget of {budget} limits nothing that is measured ({said}): limit items by points=2, texts by "
@@ -115,14 +115,15 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
 
     Returns:
         `word`; `budget` and `claim`; `means`, one for each unit that the budget limits, with `change`, `low`, `high`
-        (95%, two-sided), `word` and `most` (the loss at its upper one-sided bound); `suites`, by name, with `word`,
-        `most`, `p_forgot`, `p_holm` (adjusted for the number of suites) and, where it is not settled, `items_needed`;
-        and `unjudged`, the retained suites of a unit that the budget does not limit.
+        (95%, two-sided), `word`, `most` (the loss at its upper one-sided bound) and `floor` (the least loss that would
+        be told from none); `suites`, by name, with `word`, `most`, `floor`, `p_forgot`, `p_holm` (adjusted for the
+        number of suites) and, where it is not settled, `items_needed`; and `unjudged`, the retained suites of a unit
+        that the budget does not limit.
 
     Raises:
         HoldfastError: If the budget limits nothing that was measured.
     """
-    limits = _limits(budget)
+    limits = budget.limits
     kept = [one for one in found if one.role == "retained"]
     check_limits(budget, {one.unit for one in kept})
     judged = [one for one in kept if one.unit in limits]
@@ -143,17 +144,14 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
     }
 
 
-def _limits(budget: Budget) -> dict[str, float]:
-    """Returns what the budget allows, by unit."""
-    return {unit: limit for unit, limit in (("points", budget.points), ("nats", budget.nll)) if limit is not None}
-
-
 def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float]) -> Verdict:
     return judge(evidence, limits[suite.unit] / suite.scale, higher_is_better=suite.unit == "points")
 
 
 def _of_suite(suite: SuiteChange, said: Verdict, p_holm: float) -> dict[str, Any]:
     found = {"word": said.word, "most": suite.scale * said.most, "p_forgot": said.p_forgot, "p_holm": p_holm}
+    if math.isfinite(said.floor):
+        found["floor"] = suite.scale * said.floor
     if said.word == "not enough evidence" and said.factor <= HOPELESS:
         found["items_needed"] = math.ceil(suite.items * said.factor)
     return found
@@ -163,4 +161,5 @@ def _of_mean(mean: Pooled, said: Verdict, suites: Sequence[SuiteChange]) -> dict
     scale = suites[0].scale
     low, high = mean.interval()
     about = {"unit": suites[0].unit, "suites": len(suites), "change": scale * mean.change}
+    about |= {"floor": scale * said.floor} if math.isfinite(said.floor) else {}
     return about | {"low": scale * low, "high": scale * high, "word": said.word, "most": scale * said.most}

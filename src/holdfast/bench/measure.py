@@ -26,6 +26,7 @@ class Said:
         asked: The last question of the item; empty where choices are compared without one.
         said: The answer, or the choice that was picked.
         right: The right answer, where the item gives one.
+        confidence: Probability of the choice that was picked, if one of them is said; None for what is generated.
     """
 
     suite: str
@@ -33,6 +34,7 @@ class Said:
     asked: str
     said: str
     right: str
+    confidence: float | None = None
 
 
 def measure(
@@ -76,5 +78,5 @@ def measure(
                 continue
             rows.append(make(**of, value=100.0 * answer.value, unit="points", higher_is_better=True))
             asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
-            said.append(Said(suite.name, item.id, asked, answer.said, right))
+            said.append(Said(suite.name, item.id, asked, answer.said, right, answer.confidence))
     return rows, said

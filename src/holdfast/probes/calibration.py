@@ -7,6 +7,9 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
+
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import Answer
 
@@ -89,5 +92,16 @@ def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
         mean = math.fsum(confidences) / count if count else None
         share = math.fsum(values) / count if count else None
         found.append(Bin(place / bins, edges[place], count, mean, share))
-    gaps = (abs(math.fsum(values) - math.fsum(confidences)) for confidences, values in zip(sure, right, strict=True))
-    return Calibration(math.fsum(gaps) / len(brier), math.fsum(brier) / len(brier), len(brier), tuple(found))
+    ece = expected_calibration_error([c for own in sure for c in own], [v for own in right for v in own], bins)
+    return Calibration(ece, math.fsum(brier) / len(brier), len(brier), tuple(found))
+
+
+def expected_calibration_error(confidence: npt.ArrayLike, value: npt.ArrayLike, bins: int = 10) -> float:
+    """Returns the expected calibration error of answers that are right (1) or wrong (0), `[n]` each; see `calibration`.
+
+    A confidence on the edge of two bins is in the lower one.
+    """
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(value, dtype=np.float64)
+    edges = np.array([(place + 1) / bins for place in range(bins)])
+    places = np.minimum(np.searchsorted(edges, sure, side="left"), bins - 1)
+    return float(np.abs(np.bincount(places, right - sure, bins)).sum() / len(sure))

@@ -31,6 +31,16 @@ def show(done: DiffResult, console: Console | None = None, as_json: bool = False
             for moment in ("before", "after"):
                 text = f"    {moment + ':':7} {short(one[moment])}"
                 console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if "calibration" in result:
+        found = result["calibration"]
+        ends = f" [{found['low']:+.3f}, {found['high']:+.3f}]" if "low" in found else ""
+        console.print(
+            f"\nExpected calibration error over {found['items']:,} choices: {found['before']:.3f} -> "
+            f"{found['after']:.3f}, {found['change']:+.3f}{ends}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if "drift" in result:
         console.print("\nDrift, KL(base || tuned) in nats per token:", highlight=False)
         for name, found in result["drift"].items():

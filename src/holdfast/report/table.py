@@ -101,6 +101,7 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
             f"  mean of {mean['suites']} suites: {mean['change']:+.{places}f} \\[{mean['low']:+.{places}f}, "
             f"{mean['high']:+.{places}f}] {UNITS[mean['unit']]}, {mean['word']}"
         )
+    lines += _floors(judged, suites)
     found = {suite["name"]: suite for suite in suites if suite["name"] in own}
     forgot = [name for name in found if own[name]["p_holm"] < 0.05]
     if forgot:
@@ -115,6 +116,26 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
         lines.append(f"  not settled: {', '.join(needs)}")
     if judged["unjudged"]:
         lines.append(f"  without a limit: {', '.join(map(escape, judged['unjudged']))}")
+    return lines
+
+
+def _floors(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what losses are too small to be seen, in each unit."""
+    units = {suite["name"]: suite.get("unit", "nats") for suite in suites}
+    lines = []
+    for mean in judged["means"]:
+        floors = [
+            said["floor"]
+            for name, said in judged["suites"].items()
+            if "floor" in said and units.get(name) == mean["unit"]
+        ]
+        places = 1 if mean["unit"] == "points" else 3
+        said = [f"{mean['floor']:.{places}f} of the mean"] if mean["suites"] > 1 and "floor" in mean else []
+        if floors:
+            least, most = f"{min(floors):.{places}f}", f"{max(floors):.{places}f}"
+            said += [f"{least}{f' to {most}' if most != least else ''} of a suite"]
+        if said:
+            lines.append(f"  noise floor: losses below {' and '.join(said)} would not be seen ({UNITS[mean['unit']]})")
     return lines
 
 

@@ -49,6 +49,7 @@ class Verdict:
         most: The upper one-sided bound of the loss.
         p_forgot: One-sided p-value of a loss within what is allowed: how little the evidence fits that.
         p_kept: One-sided p-value of a loss beyond it.
+        floor: The noise floor: the least loss that such evidence tells from none with a chance of 80%.
         factor: How many times as many items would settle it with a chance of 80%, if what was observed is the truth;
             1 where it is settled, infinite where the observed loss is exactly what is allowed.
     """
@@ -59,6 +60,7 @@ class Verdict:
     most: float
     p_forgot: float
     p_kept: float
+    floor: float
     factor: float
 
 
@@ -87,15 +89,23 @@ def judge(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) 
     if word == "not enough evidence":
         wanted = float(stats.norm.ppf(CONFIDENCE) + stats.norm.ppf(CHANCE))
         factor = (wanted / kept_by) ** 2 if kept_by else math.inf
+    wide = most - (-evidence.change if higher_is_better else evidence.change)
     return Verdict(
         word=word,
         allowed=allowed,
         least=least,
         most=most,
-        p_forgot=float(stats.t.cdf(kept_by, evidence.degrees)),
+        p_forgot=p_forgot(evidence, allowed, higher_is_better=higher_is_better),
         p_kept=float(stats.t.sf(kept_by, evidence.degrees)),
+        floor=wide * (1 + float(stats.norm.ppf(CHANCE) / stats.norm.ppf(CONFIDENCE))),
         factor=max(1.0, factor),
     )
+
+
+def p_forgot(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) -> float:
+    """Returns the one-sided p-value of a loss within what is allowed: how little the evidence fits that."""
+    kept_by = evidence.statistic(-allowed) if higher_is_better else -evidence.statistic(allowed)
+    return float(stats.t.cdf(kept_by, evidence.degrees))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

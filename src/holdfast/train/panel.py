@@ -20,7 +20,7 @@ from holdfast.probes.likelihood import document_nll
 from holdfast.probes.sources import items_of
 from holdfast.probes.suites import Item
 from holdfast.stats.flips import Flips, flips
-from holdfast.stats.verdict import holm, judge
+from holdfast.stats.verdict import holm, p_forgot
 
 TEXTS = "texts"
 """Name of the suite of examples that are watched."""
@@ -122,7 +122,7 @@ def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> t
         if unit == "points":
             change = flips([a.value for a, _ in pairs], [b.value for _, b in pairs], [a.group for a, _ in pairs])
             lost = -100.0 * change.change
-            p_values.append(judge(change, budget.limits[unit] / 100.0).p_forgot)
+            p_values.append(p_forgot(change, budget.limits[unit] / 100.0))
         else:
             lost = sum(b.value - a.value for a, b in pairs) / sum(a.tokens for a, _ in pairs)
         if budget.claim == "every" and budget.rule != "3%" and change is not None:
