@@ -6,6 +6,7 @@ least 95% of what the best plain run learns, the one that loses least. What was 
 questions, and what was lost on proof items.
 
     python benchmarks/held.py run --out runs/held [--tasks people] [--recipes plain held] [--seeds 0]     (resumable)
+    python benchmarks/held.py prove --out runs/held --recipes "distil 0.5"     (all proof items, of the best doses)
     python benchmarks/held.py report --out runs/held --write docs/studies                          (needs no model)
 """
 
@@ -52,6 +53,8 @@ RECIPES = {
 RATES = {"people": (5e-4, 1e-3, 2e-3), "language": (5e-4, 1e-3, 2e-3), "labels": (1e-4, 2e-4, 5e-4)}
 ADAPTER = 5.0
 """Times the rate, for recipes that train an adapter."""
+REACHED = 0.95
+"""Share of the best plain run's learning that is to be reached."""
 WATCHED, PROVED, TESTED = 60, 120, 200
 """Watched and proof items of each suite, and questions of each split of a task, taken evenly."""
 
@@ -116,7 +119,15 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
     started = time.monotonic()
     found = answers(*load_tuned(model, done.folder / "model"), [*kept, *questions(task, world)])
     seconds = {"training": done.result["seconds"]["training"], "asking": time.monotonic() - started}
-    about = {"task": task, "recipe": recipe, "text": text, "lr": lr, "epochs": epochs, "seed": seed, "steps": done.result["steps"]}
+    about = {
+        "task": task,
+        "recipe": recipe,
+        "text": text,
+        "lr": lr,
+        "epochs": epochs,
+        "seed": seed,
+        "steps": done.result["steps"],
+    }
     write_json(path, {**about, "seconds": seconds, "answers": found})
     return f"{path.stem}: trained {seconds['training']:.0f} s, asked {seconds['asking']:.0f} s"
 
@@ -146,9 +157,218 @@ def run_all(given: argparse.Namespace) -> None:
             print(said, flush=True)
 
 
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    """Returns a row for each run: what it learned on each split, and what of each suite it lost on each side."""
+    base = json.loads((out / "base.json").read_text())
+    rows = []
+    for path in sorted(out.glob("*-seed*.json")):
+        if path.name.endswith(".proof.json"):
+            continue
+        run = json.loads(path.read_text())
+        task, given = run["task"], run["answers"]
+        splits = {"validation": f"{task}-validation", "test": task, "transfer": f"{task}-transfer"}
+        row = {key: run[key] for key in ("task", "recipe", "text", "lr", "seed", "steps", "seconds")}
+        row |= {"name": path.stem, "epochs": run.get("epochs", EPOCHS)}
+        row |= {split: sum(given[suite].values()) / len(given[suite]) for split, suite in splits.items()}
+        for side in ("watch", "proof"):
+            row[side] = lost(base, {n: v for n, v in given.items() if n not in splits.values()}, side)
+        proved = out / f"{path.stem}.proof.json"
+        if proved.exists():
+            whole = json.loads((out / "base.proof.json").read_text())
+            row["proved"] = lost(whole, json.loads(proved.read_text())["answers"], "proof")
+        rows.append(row)
+    return rows
+
+
+def lost(base: dict[str, Any], answers: dict[str, dict[str, float]], side: str) -> dict[str, Any]:
+    """Returns the points lost of each suite, of the mean with its interval, and the worst suite."""
+    from holdfast.bench.judge import changes
+    from holdfast.bench.records import ScoreRow
+    from holdfast.stats.pooled import pooled
+    from holdfast.stats.verdict import judge
+
+    rows: dict[str, list[ScoreRow]] = {"before": [], "after": []}
+    for suite, own in answers.items():
+        for item, value in own.items():
+            split, group = base["about"][item]
+            if suite != "text" and split == side:
+                for moment, score in (("before", base["answers"][suite][item]), ("after", value)):
+                    rows[moment].append(
+                        ScoreRow(
+                            run="held", moment=moment, suite=suite, role="retained", split=split, item=item, group=group,
+                            value=score, unit="points", higher_is_better=True,
+                        )
+                    )  # fmt: skip
+    found = changes(rows["before"], rows["after"])
+    mean = pooled([one.evidence for one in found], [one.shifts for one in found])
+    low, high = mean.interval()
+    worst = min(found, key=lambda one: one.evidence.change)
+    ends = worst.evidence.interval()
+    return {
+        "mean": -100 * mean.change, "low": -100 * high, "high": -100 * low, "most": 100 * judge(mean, 0.02).most,
+        "worst": worst.name, "worst_lost": -100 * worst.evidence.change,
+        "worst_low": -100 * ends[1], "worst_high": -100 * ends[0], "items": len(rows["before"]),
+        "suites": {one.name: -100 * one.evidence.change for one in found},
+    }  # fmt: skip
+
+
+def chosen(rows: Sequence[dict[str, Any]], task: str) -> list[dict[str, Any]]:
+    """Returns the best dose of each recipe on a task, by validation and watched items alone.
+
+    Of the doses that learn at least 95% of what the best plain dose learns, the one that loses least; else, the one
+    that learns most, which is then not a recipe that reaches it.
+    """
+    own = [row for row in rows if row["task"] == task and row["seed"] == 0]
+    goal = REACHED * max(row["validation"] for row in own if row["recipe"] == "plain")
+    best = []
+    for recipe in dict.fromkeys(row["recipe"] for row in own):
+        doses = [row for row in own if row["recipe"] == recipe]
+        reach = [row for row in doses if row["validation"] >= goal]
+        best.append(
+            min(reach, key=lambda row: row["watch"]["mean"]) if reach else max(doses, key=lambda row: row["validation"])
+        )
+    order = {True: 0, False: 1}
+    return sorted(best, key=lambda row: (order[row["validation"] >= goal], row["watch"]["mean"]))
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> str:
+    lines = []
+    for task in RATES:
+        own = [row for row in rows if row["task"] == task and row["seed"] == 0]
+        if not own:
+            continue
+        best = chosen(rows, task)
+        goal = REACHED * max(row["validation"] for row in own if row["recipe"] == "plain")
+        plain = next(row for row in best if row["recipe"] == "plain")
+        lines += [f"### {task}", ""]
+        lines += [f"Chosen on validation and watch (at least {goal:.1f} on validation), stated on test and proof.", ""]
+        lines += ["| recipe | rate | epochs | reaches it | learned | transfer | lost, mean | worst suite | time |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
+        for row in best:
+            proof = row["proof"]
+            time_ = row["seconds"]["training"] / plain["seconds"]["training"]
+            lines.append(
+                f"| {row['recipe']} | {row['lr']:g} | {row['epochs']} | {'yes' if row['validation'] >= goal else 'no'} "
+                f"| {row['test']:.1f} | {row['transfer']:.1f} | {_with_ends(proof, '')} | {_worst(proof)} | {time_:.1f}x |"
+            )
+        lines += [
+            "",
+            f"Every dose ({task}):",
+            "",
+            "| recipe | rate | epochs | seed | validation | learned | watch | lost |",
+        ]
+        lines += ["|---|---|---|---|---|---|---|---|"]
+        for row in sorted((r for r in rows if r["task"] == task), key=lambda r: (r["recipe"], r["lr"], r["epochs"])):
+            lines.append(
+                f"| {row['recipe']} | {row['lr']:g} | {row['epochs']} | {row['seed']} | {row['validation']:.1f} | "
+                f"{row['test']:.1f} | {row['watch']['mean']:.1f} | {row['proof']['mean']:.1f}, "
+                f"{row['proof']['worst']} {row['proof']['worst_lost']:.1f} |"
+            )
+        lines += [""]
+    proved = [row for row in rows if "proved" in row]
+    if proved:
+        lines += ["### Asked all proof items", ""]
+        lines += ["| task | recipe | rate | epochs | seed | learned | items | lost, mean | budget kept | worst suite |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+        for row in proved:
+            found = row["proved"]
+            lines.append(
+                f"| {row['task']} | {row['recipe']} | {row['lr']:g} | {row['epochs']} | {row['seed']} | {row['test']:.1f}"
+                f" | {found['items']:,} | {_with_ends(found, '')} | {found['most']:.2f} | {_worst(found)} |"
+            )
+        lines += ["", "Budget kept: the smallest budget on the mean that the verdict would call kept.", ""]
+    texts = dict.fromkeys((row["recipe"], row["text"].partition(" + Cosine()")[2].removeprefix(" + ")) for row in rows)
+    lines += ["### The recipes", "", "| name | added to `Train(...) + Cosine()` |", "|---|---|"]
+    lines += [f"| {name} | {f'`{text}`' if text else 'nothing'} |" for name, text in texts]
+    return "\n".join(lines) + "\n"
+
+
+def _with_ends(found: dict[str, Any], name: str) -> str:
+    return f"{found[name + 'mean']:.1f} ({found[name + 'low']:.1f} to {found[name + 'high']:.1f})"
+
+
+def _worst(found: dict[str, Any]) -> str:
+    return f"{found['worst']} {found['worst_lost']:.1f} ({found['worst_low']:.1f} to {found['worst_high']:.1f})"
+
+
+def plot(rows: Sequence[dict[str, Any]], target: Path) -> None:
+    """Draws learned against lost: a line for each recipe through its doses, the best corner at the upper right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    tasks = [task for task in RATES if any(row["task"] == task for row in rows)]
+    names = [name for name in RECIPES if any(row["recipe"] == name for row in rows)]
+    shades = plt.get_cmap("tab20")
+    figure, axes = plt.subplots(1, len(tasks), figsize=(5.2 * len(tasks), 4.6), squeeze=False)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        for i, name in enumerate(names):
+            own = [r for r in rows if (r["task"], r["recipe"], r["seed"]) == (task, name, 0)]
+            own.sort(key=lambda row: row["proof"]["mean"])
+            if own:
+                lost_, learned = [max(0.1, r["proof"]["mean"]) for r in own], [r["test"] for r in own]
+                wide = [[max(0.0, x - max(0.1, r["proof"]["low"])) for x, r in zip(lost_, own, strict=True)],
+                        [r["proof"]["high"] - x for x, r in zip(lost_, own, strict=True)]]  # fmt: skip
+                style = {"color": "black", "lw": 2.0} if name == "plain" else {"color": shades(i % 20), "lw": 1.2}
+                axis.errorbar(lost_, learned, xerr=wide, marker="o", ms=4, elinewidth=0.7, label=name, **style)
+        goal = REACHED * max(r["test"] for r in rows if (r["task"], r["recipe"]) == (task, "plain"))
+        axis.axhline(goal, color="grey", lw=0.8, ls=":")
+        axis.text(90, goal + 1, "95% of the best plain run", color="grey", fontsize=7, ha="left")
+        axis.set(
+            title=task, xlabel="points lost, mean of 16 suites (log)", xscale="log", xlim=(100, 0.1), ylim=(0, 102)
+        )
+        axis.set_xticks([100, 30, 10, 3, 1, 0.3, 0.1], ["100", "30", "10", "3", "1", "0.3", "<0.1"])
+        axis.grid(alpha=0.2)
+    axes[0][0].set_ylabel("learned, percent of test right")
+    handles = {}
+    for axis in axes[0]:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles, loc="lower center", ncols=6, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.12, 1, 1))
+    for kind in ("png", "svg"):
+        figure.savefig(target / f"held.{kind}", dpi=120, metadata={"Date": None} if kind == "svg" else None)
+
+
+def prove(given: argparse.Namespace) -> None:
+    """Asks the best dose of plain and of the recipes that lose least all proof items there are."""
+    from holdfast.bench.files import write_json
+    from holdfast.ground.names import items
+    from holdfast.ground.tasks import task as made
+    from holdfast.ground.world import World
+
+    asked = [item for item in items(f"suites/proof@{given.world}") or [] if item.suite != "text"]
+    if not (given.out / "base.proof.json").exists():
+        about = {item.id: [item.split, item.group or item.id] for item in asked}
+        write_json(given.out / "base.proof.json", {"answers": answers(*load(given.model), asked), "about": about})
+    rows = rows_of(given.out)
+    for task in given.tasks:
+        best = [row for row in chosen(rows, task) if row["recipe"] in ("plain", *given.recipes)]
+        doses = [(row["recipe"], row["lr"], row["epochs"]) for row in best]
+        for row in rows:
+            target = given.out / f"{row['name']}.proof.json"
+            if row["task"] == task and (row["recipe"], row["lr"], row["epochs"]) in doses and not target.exists():
+                leaves = made(World(given.world), task).leaves
+                kept = [item for item in asked if leaves(item)]
+                found = answers(*load_tuned(given.model, given.out / "runs" / row["name"] / "model"), kept)
+                write_json(target, {"answers": found})
+                print(f"{row['name']}: {len(kept):,} items", flush=True)
+
+
+def report(given: argparse.Namespace) -> None:
+    from holdfast.bench.files import write_atomically
+
+    rows = rows_of(given.out)
+    write_atomically(given.write / "held.json", json.dumps(rows) + "\n")
+    text = tables(rows)
+    write_atomically(given.write / "held-tables.md", text)
+    plot(rows, given.write)
+    print(text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "report"))
+    parser.add_argument("what", choices=("run", "prove", "report"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="ground:base")
     parser.add_argument("--world", type=int, default=0)
@@ -160,8 +380,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", type=Path, default=Path("docs/studies"))
     given = parser.parse_args()
-    if given.what == "run":
-        run_all(given)
+    {"run": run_all, "prove": prove, "report": report}[given.what](given)
     return 0
 
 

@@ -43,7 +43,10 @@ def runs(monkeypatch, tmp_path):
                 said.append({"moment": moment, "suite": suite, "item": item, "asked": f"Ask {item}?", "said": text})
         write_jsonl(folder / "scores.jsonl", scores)
         write_jsonl(folder / "answers.jsonl", said)
-        return SimpleNamespace(spec=spec, folder=folder, result={"suites": suites})
+        word = "forgot" if plain else "kept"
+        verdict = {"word": word, "budget": {"points": 2}, "claim": "mean", "suites": {}, "unjudged": []}
+        verdict["means"] = [{"unit": "points", "suites": 2, "change": -1.0, "low": -2.0, "high": 0.0, "word": word}]
+        return SimpleNamespace(spec=spec, folder=folder, result={"suites": suites, "verdict": verdict})
 
     monkeypatch.setattr(module, "train", train)
     return asked

@@ -13,6 +13,7 @@ from rich.table import Table
 from holdfast.bench.demo import DemoResult
 from holdfast.bench.records import read_jsonl
 from holdfast.bench.run import RunResult
+from holdfast.report.table import verdict_lines
 
 EXAMPLES = 3
 """How many answers are shown that plain training lost."""
@@ -46,6 +47,11 @@ def show(done: DemoResult, console: Console | None = None) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    for name in names:
+        console.print()
+        console.print(f"[bold]{name}[/bold]", highlight=False)
+        for line in verdict_lines(done.runs[name].result["verdict"], done.runs[name].result["suites"], brief=True):
+            console.print(line, highlight=False, soft_wrap=True)
     _lost_answers(done, console)
     held = done.runs[names[-1]]
     console.print(

@@ -82,12 +82,13 @@ def before_after(
     return table
 
 
-def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]], brief: bool = False) -> list[str]:
     """Returns the verdict in sentences: the word, what it rests on, and what is not settled.
 
     Args:
         judged: As in result.json.
         suites: The rows of the table.
+        brief: Whether to leave out what is not settled, and what is too small to be seen.
     """
     limits, own = judged["budget"], judged["suites"]
     allowed = Budget(points=limits.get("points"), nll=limits.get("nats"))
@@ -101,20 +102,20 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
             f"  mean of {mean['suites']} suites: {mean['change']:+.{places}f} \\[{mean['low']:+.{places}f}, "
             f"{mean['high']:+.{places}f}] {UNITS[mean['unit']]}, {mean['word']}"
         )
-    lines += _floors(judged, suites)
+    lines += [] if brief else _floors(judged, suites)
     found = {suite["name"]: suite for suite in suites if suite["name"] in own}
     forgot = [name for name in found if own[name]["p_holm"] < 0.05]
     if forgot:
         looked = f"{len(own)} suite{'s' if len(own) > 1 else ''}"
         lines.append(f"  forgot for certain, with {looked} looked at: {', '.join(map(escape, forgot))}")
     unsettled = {name: said for name, said in own.items() if said["word"] == "not enough evidence"}
-    if unsettled:
+    if unsettled and not brief:
         needs = [
             escape(name) + (f" (about {said['items_needed']:,} items)" if "items_needed" in said else "")
             for name, said in unsettled.items()
         ]
         lines.append(f"  not settled: {', '.join(needs)}")
-    if judged["unjudged"]:
+    if judged["unjudged"] and not brief:
         lines.append(f"  without a limit: {', '.join(map(escape, judged['unjudged']))}")
     return lines
 
