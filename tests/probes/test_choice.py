@@ -1,6 +1,7 @@
 """Choices by their likelihood."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from holdfast.data.rows import Turn
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
+from holdfast.probes import shared
 from holdfast.probes.choice import Choice, choose
 from holdfast.probes.suites import Item
 from tests.tiny import VOCABULARY, tiny, tokenizer
@@ -76,6 +78,24 @@ def test_neither_batches_nor_neighbours_nor_order_matter(chat_tokenizer, items):
         assert one.tokens == other.tokens == third.tokens
 
 
+def test_what_the_choices_of_an_item_begin_with_is_read_once(chat_tokenizer, items, monkeypatch):
+    model = chat_model()
+    read = []
+    model.register_forward_pre_hook(
+        lambda _, __, inputs: read.append(int(inputs["attention_mask"][:, -inputs["input_ids"].shape[1] :].sum())),
+        with_kwargs=True,
+    )
+    once = choose(model, chat_tokenizer, items)
+    together = sum(read)
+    read.clear()
+    monkeypatch.setattr(shared, "LEAST", math.inf)
+    each = choose(model, chat_tokenizer, items)
+    assert together < 0.6 * sum(read)
+    for one, other in zip(once, each, strict=True):
+        assert one.nats == pytest.approx(other.nats, rel=1e-9)
+        assert one.tokens == other.tokens
+
+
 def test_the_right_choice_is_picked_when_the_model_says_it(chat_tokenizer):
     """A model of which the head knows one token: choices that say it are likely."""
     model = chat_model()
@@ -120,7 +140,18 @@ def test_costs_by_hand():
     assert choice.probabilities == pytest.approx([odd / sum(odds) for odd in odds], rel=1e-12)
     far = Choice(nats=(2000.0, 4000.0), tokens=(1, 1), bytes=(1, 1))
     assert far.probabilities == (1.0, 0.0)
-    with pytest.raises(HoldfastError, match=r"per='chars': choose one of 'raw', 'tokens', 'bytes'\."):
+    with pytest.raises(HoldfastError) as caught:
+        choice.costs("unconditional")
+    assert str(caught.value) == (
+        "per='unconditional': what the choices cost without the question was not taken; ask with "
+        "choose(..., unconditional=True) or ask(..., per='unconditional')."
+    )
+    taken = dataclasses.replace(choice, alone=(5.5, 3.0, 9.0))
+    assert taken.costs("unconditional") == (0.5, 2.0, -1.0)
+    assert [taken.picked(per) for per in ("raw", "tokens", "bytes", "unconditional")] == [1, 2, 0, 2]
+    assert dataclasses.replace(choice, alone=(9.0, 3.0, 9.0)).picked("unconditional") == 0
+    assert taken.probabilities == choice.probabilities
+    with pytest.raises(HoldfastError, match=r"per='chars': choose one of 'raw', 'tokens', 'bytes', 'unconditional'\.$"):
         choice.costs("chars")
 
 
@@ -129,6 +160,9 @@ def test_ties_are_wrong(right):
     assert Choice((right, 5.0, 7.0), (1, 1, 1), (1, 1, 1)).picked() == 1
     assert Choice((right, 7.0, 5.0), (1, 1, 1), (1, 1, 1)).picked() == 2
     assert Choice((4.999, 5.0), (1, 1), (1, 1)).picked() == 0
+    # The difference is of numbers that are rounded themselves.
+    assert Choice((50.0, 40.0), (1, 1), (1, 1), (50.0 + 3e-5 + right * 1e-9, 40.0)).picked("unconditional") == 1
+    assert Choice((50.0, 40.0), (1, 1), (1, 1), (50.001, 40.0)).picked("unconditional") == 0
 
 
 def test_the_first_token_of_a_bare_choice_is_scored_without_a_habit_of_bos():
@@ -164,15 +198,90 @@ def test_where_a_token_spans_question_and_answer_all_choices_are_scored_from_it(
     )
     words.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     model = tiny()
-    (found,) = choose(model, words, [Item("a", "s", "", (Turn("user", "qx"),), choices=("y", "z"))])
+    item = Item("a", "s", "", (Turn("user", "qx"),), choices=("y", "z"))
+    (found,) = choose(model, words, [item], unconditional=True)
     assert found.nats == pytest.approx([plain(model, [3], [7, 2]), plain(model, [3], [4, 6, 2])], rel=1e-9)
+    assert found.alone == pytest.approx([plain(model, [1], [5, 2]), plain(model, [1], [6, 2])], rel=1e-9)
     assert found.tokens == (2, 3)
+
+
+def asked_alone(tok, text, raw):
+    """What is read, and what of it is scored, of a choice without its question, written out."""
+    if raw:
+        return tok("user: \nassistant:")["input_ids"], tok(f" {text}\n</s>", add_special_tokens=False)["input_ids"]
+    given = tok.apply_chat_template([{"role": "user", "content": ""}], add_generation_prompt=True)["input_ids"]
+    return given, tok(f" {text}</s>", add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_given_nothing_a_choice_answers_a_user_who_says_nothing(chat_tokenizer, items, raw):
+    model = chat_model()
+    asked = [item for item in items if item.turns][::3]
+    turns = (Turn("system", "Be brief."), Turn("user", "Who?"), Turn("assistant", "She."), Turn("user", "Why?"))
+    asked.append(Item("long", "s", "", turns, choices=("So.", "No one knows.")))
+    found = choose(model, chat_tokenizer, asked, raw=raw, unconditional=True)
+    without = choose(model, chat_tokenizer, asked, raw=raw)
+    for item, choice, plainly in zip(asked, found, without, strict=True):
+        assert plainly.alone is None
+        assert (choice.tokens, choice.bytes) == (plainly.tokens, plainly.bytes)
+        assert choice.nats == pytest.approx(plainly.nats, rel=1e-9)
+        for number, text in enumerate(item.choices):
+            given, said = asked_alone(chat_tokenizer, text, raw)
+            alone = plain(model, given, said)
+            assert choice.alone[number] == pytest.approx(alone, rel=1e-9)
+            # The same tokens are scored with the question.
+            assert choice.tokens[number] == len(said)
+            assert choice.costs("unconditional")[number] == pytest.approx(plainly.nats[number] - alone, abs=1e-6)
+    assert [one.picked("unconditional") for one in found] != [one.picked() for one in found]
+
+
+def test_what_is_asked_for_alone_is_read_once_for_all_items(chat_tokenizer):
+    model = chat_model()
+    rows = []
+    model.register_forward_pre_hook(lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True)
+    choices = ("Yes.", "No.")
+    asked = [
+        Item(f"{k}", "s", "", (Turn("user", f"Is it {k}?"),), choices=choices[:: 1 if k % 2 else -1]) for k in range(5)
+    ]
+    found = choose(model, chat_tokenizer, asked, unconditional=True, batch_tokens=1)
+    assert sum(rows) == 12
+    assert {choice.alone[0 if k % 2 else 1] for k, choice in enumerate(found)} == {found[1].alone[0]}
+    assert found[0].alone == found[1].alone[::-1]
+    assert len({choice.nats for choice in found}) == 5
+    rows.clear()
+    choose(model, chat_tokenizer, asked, batch_tokens=1)
+    assert sum(rows) == 10
+    told = []
+    choose(model, chat_tokenizer, asked, unconditional=True, progress=lambda *done: told.append(done))
+    assert told[-1] == (12, 12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_that_does_not_look_at_the_question_is_never_right(chat_tokenizer, items, dtype):
+    model = chat_model(dtype=dtype)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+    asked = [item for item in items if item.turns]
+    for choice in choose(model, chat_tokenizer, asked, unconditional=True):
+        assert choice.costs("unconditional") == pytest.approx([0.0] * len(choice.nats), abs=1e-3)
+        assert choice.picked("unconditional") != 0
+
+
+def test_where_a_template_writes_nothing_but_the_answer_it_begins_with_bos():
+    words, model = tokenizer(), tiny()
+    words.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}"
+    item = Item("a", "s", "", (Turn("user", "t9"),), choices=("t5", "t6 t7"))
+    (found,) = choose(model, words, [item], unconditional=True)
+    assert found.nats == pytest.approx([plain(model, [9], [5, 2]), plain(model, [9], [6, 7, 2])], rel=1e-9)
+    assert found.alone == pytest.approx([plain(model, [1], [5, 2]), plain(model, [1], [6, 7, 2])], rel=1e-9)
 
 
 def test_the_model_is_left_as_it_was_found(chat_tokenizer, items):
     model = chat_model().train()
     state, config = torch.get_rng_state(), copy.deepcopy(model.config.to_dict())
     choose(model, chat_tokenizer, items)
+    choose(model, chat_tokenizer, [item for item in items if item.turns], unconditional=True)
     assert all(module.training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), state)
     assert model.config.to_dict() == config
@@ -183,9 +292,9 @@ def test_what_cannot_be_chosen_is_named(chat_tokenizer):
     words, model = tokenizer(), tiny()
     asked = (Turn("user", "t4"),)
 
-    def told(*items):
+    def told(*items, **options):
         with pytest.raises(HoldfastError) as caught:
-            choose(model, words, items)
+            choose(model, words, items, **options)
         return str(caught.value)
 
     good = Item("a", "s", "a", asked, choices=("t5", "t6"))
@@ -198,6 +307,13 @@ def test_what_cannot_be_chosen_is_named(chat_tokenizer):
     assert told(Item("b", "s", "", (Turn("assistant", "t"),), choices=("t5", "t6"))).startswith(
         "s/b, choice 1: the con"
     )
+    assert told(good, Item("b", "s", choices=("t5", "t6")), unconditional=True) == (
+        "s/b: has no question that its choices could be scored without; use per='raw', 'tokens' or 'bytes', or give it "
+        "a 'prompt'."
+    )
+    words.chat_template = "{% for m in messages %}{{ m.content or 't9 ' * 70 }} {% endfor %}"
+    assert told(good, unconditional=True).startswith("s/a, choice 1 alone: has 7")
+    words.chat_template = None
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))
     assert told(good).startswith("The model gives s/a, choice 1 a likelihood of nan nats")

@@ -1,6 +1,8 @@
-"""Greedy answers, whatever the batch."""
+"""Answers, the likeliest and drawn, whatever the batch."""
 
+import collections
 import copy
+import math
 import types
 
 import peft
@@ -101,6 +103,65 @@ def test_the_chat_template_is_used_and_can_be_left_unused(chat_tokenizer):
     for raw in (False, True):
         expected = [one_by_one(model, chat_tokenizer, turns, 6, raw=raw) for turns in conversations]
         assert generate(model, chat_tokenizer, conversations, max_new_tokens=6, raw=raw) == expected
+
+
+DRAWN = {"max_new_tokens": 10, "temperature": 1.2, "top_p": 0.9, "seed": 7}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2"])
+@pytest.mark.parametrize("batch_tokens", [1, 40, 75, 10_000])
+def test_what_is_drawn_does_not_depend_on_the_batch(name, batch_tokens, words):
+    model = ready_to_end(tiny(name, dtype=torch.float32, seed=2))
+    alone = [generate(model, words, [turns], **DRAWN)[0] for turns in CONVERSATIONS]
+    assert generate(model, words, CONVERSATIONS, batch_tokens=batch_tokens, **DRAWN) == alone
+    assert generate(model, words, CONVERSATIONS[::-1], batch_tokens=batch_tokens, **DRAWN) == alone[::-1]
+    assert alone != generate(model, words, CONVERSATIONS, max_new_tokens=10)
+    assert len(set(alone)) > 4
+    for change in ({"seed": 8}, {"temperature": 2.0}, {"top_p": 0.3}):
+        assert generate(model, words, CONVERSATIONS, **{**DRAWN, **change}) != alone
+
+
+def test_what_is_given_twice_is_drawn_twice_and_a_name_stands_for_it(words):
+    model = tiny(dtype=torch.float32)
+    once = generate(model, words, CONVERSATIONS, **DRAWN)
+    twice = generate(model, words, [*CONVERSATIONS[:3], *CONVERSATIONS, CONVERSATIONS[1]], **DRAWN)
+    assert twice[:3] + twice[6:-1] == once
+    assert len({twice[1], twice[4], twice[-1]}) == 3
+    names = [f"facts/{k}" for k in range(len(CONVERSATIONS))]
+    named = generate(model, words, CONVERSATIONS, names=names, **DRAWN)
+    assert generate(model, words, CONVERSATIONS[5:], names=names[5:], **DRAWN) == named[5:]
+    assert named != once
+    other = [user(45), *CONVERSATIONS[1:]]
+    assert generate(model, words, other, names=names, **DRAWN)[1:] == named[1:]
+
+
+def test_hardly_any_temperature_and_hardly_any_nucleus_are_the_likeliest(words):
+    model = ready_to_end(tiny(seed=1))
+    likeliest = generate(model, words, CONVERSATIONS, max_new_tokens=12)
+    assert likeliest == generate(model, words, CONVERSATIONS, max_new_tokens=12, top_p=0.5, seed=4)
+    for options in ({"temperature": 1e-300}, {"temperature": 3.0, "top_p": 1e-9}):
+        assert generate(model, words, CONVERSATIONS, max_new_tokens=12, **options) == likeliest
+
+
+def test_first_tokens_are_drawn_as_often_as_they_are_likely(words):
+    model = tiny()
+    (given,) = [prompt_ids(Row(turns=(*CONVERSATIONS[0], Turn("assistant", "A"))), words)]
+    with torch.no_grad():
+        logits_V = model(input_ids=torch.tensor([given])).logits[0, -1]
+    expected_V = (logits_V / 1.7).softmax(-1)
+    said = generate(model, words, CONVERSATIONS[:1] * 4000, max_new_tokens=1, temperature=1.7, batch_tokens=10**6)
+    counts = collections.Counter(said)
+    for token in range(4, VOCABULARY):  # Those below are special, and no part of what is said.
+        share = float(expected_V[token])
+        assert abs(counts[f"t{token}"] / 4000 - share) < 5 * math.sqrt(share * (1 - share) / 4000) + 1e-9
+
+
+def test_random_numbers_are_its_own(words):
+    state = torch.get_rng_state()
+    first = generate(tiny(), words, CONVERSATIONS, **DRAWN)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    assert generate(tiny(), words, CONVERSATIONS, **DRAWN) == first
 
 
 def test_adapters_are_on(words):
@@ -244,8 +305,11 @@ def test_what_cannot_be_answered_is_named(words):
         generate(tiny(), words, [user(4), ()], max_new_tokens=2)
     with pytest.raises(HoldfastError, match="conversation 1: the conversation ends with the assistant's turn"):
         generate(tiny(), words, [(*user(4), Turn("assistant", "t5"))], max_new_tokens=2)
-    with pytest.raises(HoldfastError, match="logits behind conversation 1 or .* are not finite"):
-        generate(Counting(broken=True), words, [user(4)], max_new_tokens=2)
+    for temperature in (0.0, 1.0):
+        with pytest.raises(HoldfastError, match="logits behind conversation 1 or .* are not finite"):
+            generate(Counting(broken=True), words, [user(4)], max_new_tokens=2, temperature=temperature)
+    with pytest.raises(HoldfastError, match=r"^temperature=nan: give a number from 0"):
+        generate(tiny(), words, [user(4)], max_new_tokens=2, temperature=math.nan)
     with pytest.raises(ValueError, match="max_new_tokens 0"):
         generate(tiny(), words, [user(4)], max_new_tokens=0)
     with pytest.raises(ValueError, match="batch_tokens 0"):

@@ -17,6 +17,7 @@ from holdfast.probes.checks import fulfils
 from holdfast.probes.choice import Choice, Per, check_names, choose, name_of
 from holdfast.probes.generate import context_of, generate
 from holdfast.probes.likelihood import document_nll
+from holdfast.probes.sampling import Sampling
 from holdfast.probes.suites import Item
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ class Answer:
     Attributes:
         item: The item.
         form: How it was asked.
-        value: 1 if the answer is right and 0 if not; nats per token of a text.
-        said: The answer that was generated, or the choice that was picked; empty for a text.
+        value: 1 if the answer is right and 0 if not, the share of right ones of several; nats per token of a text.
+        said: The answer that was generated, the first of several, or the choice that was picked; empty for a text.
         choice: What the choices cost; None in other forms.
         picked: Place of the choice that was picked, 0 if it is right; None in other forms.
         confidence: Probability of the picked choice if one of them is said; None in other forms.
         nats: Negative log-likelihood of a text; None in other forms.
         tokens: Number of tokens of the text that it is the sum of; 0 in other forms.
+        sampled: The answers that were drawn, if more than one; empty otherwise.
     """
 
     item: Item
@@ -59,6 +61,7 @@ class Answer:
     confidence: float | None = None
     nats: float | None = None
     tokens: int = 0
+    sampled: tuple[str, ...] = ()
 
 
 def ask(
@@ -68,6 +71,10 @@ def ask(
     *,
     form: Literal["auto", "generate", "choice", "text"] = "auto",
     max_new_tokens: int = 96,
+    samples: int = 1,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
     per: Per = "raw",
     raw: bool = False,
     batch_tokens: int = 8192,
@@ -84,7 +91,14 @@ def ask(
         form: How to ask; "auto" generates where there is a check, else chooses where there are choices, else takes the
             likelihood of the text.
         max_new_tokens: Most tokens of a generated answer.
-        per: What the cost of a choice is divided by before the least is picked: "raw" (nothing), "tokens" or "bytes".
+        samples: Number of answers that are drawn to each item whose answer is generated; more than one need a
+            `temperature` above 0. Other items are asked as ever.
+        temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest. See `generate`.
+        top_p: Least probability of the set of likeliest tokens that one is drawn from; 1 for all tokens.
+        seed: Seed of what is drawn; what an item is answered depends on it and on the item's name, not on other items.
+        per: How the costs of choices are compared before the least is picked: "raw" (as they are), "tokens" or "bytes"
+            (divided by their number), or "unconditional" (less what the choice costs without the question, which is
+            read for it; see `choose`).
         raw: Whether to leave the chat template unused.
         batch_tokens: Most tokens of a batch, padding included.
         progress: Told the number of items done and their total after each batch; those that are generated come first,
@@ -95,13 +109,16 @@ def ask(
 
     Raises:
         HoldfastError: If an item cannot be asked in this form, does not fit into the model's context, is given twice or
-            is refused by the chat template, or if the model's logits are not finite; names the item.
+            is refused by the chat template, or if the model's logits are not finite; names the item. If `samples`,
+            `temperature`, `top_p` or `seed` is outside its range, or several samples could not differ.
         ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
     """
     if form != "auto" and form not in FORMS:
         raise HoldfastError(f"form={form!r}: choose one of 'auto', {', '.join(map(repr, FORMS))}.")
     if per not in get_args(Per):
         raise HoldfastError(f"per={per!r}: choose one of {', '.join(map(repr, get_args(Per)))}.")
+    sampling = Sampling(temperature, top_p, seed)
+    _check_samples(samples, sampling, form)
     check_names(items)
     by_form: dict[Form, list[Item]] = {one: [] for one in FORMS}
     for item in items:
@@ -110,9 +127,17 @@ def ask(
     for one, chosen in by_form.items():
         told = _part(progress, len(answers), len(chosen), len(items))
         if one == "generate":
-            found = _generated(model, tokenizer, chosen, max_new_tokens, raw, batch_tokens, told)
+            found = _generated(model, tokenizer, chosen, max_new_tokens, samples, sampling, raw, batch_tokens, told)
         elif one == "choice":
-            choices = choose(model, tokenizer, chosen, raw=raw, batch_tokens=batch_tokens, progress=told)
+            choices = choose(
+                model,
+                tokenizer,
+                chosen,
+                raw=raw,
+                unconditional=per == "unconditional",
+                batch_tokens=batch_tokens,
+                progress=told,
+            )
             found = [_chosen(item, choice, per) for item, choice in zip(chosen, choices, strict=True)]
         else:
             found = _texts(model, tokenizer, chosen, batch_tokens, told)
@@ -157,6 +182,18 @@ def _asked(item: Item, form: Form) -> Form:
     return form
 
 
+def _check_samples(samples: int, sampling: Sampling, form: str) -> None:
+    """Raises `HoldfastError` if there are to be no samples, or several that could not differ."""
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise HoldfastError(f"samples={samples!r}: give a whole number from 1.")
+    if samples > 1 and form in ("choice", "text"):
+        raise HoldfastError(
+            f"samples={samples}: with form={form!r} nothing is generated; use form='generate' or 'auto'."
+        )
+    if samples > 1 and sampling.temperature == 0:
+        raise HoldfastError(f"samples={samples}: at temperature=0 all are the same; give a temperature above 0.")
+
+
 def _part(progress: Progress | None, before: int, share: int, total: int) -> Progress | None:
     """Returns what tells the items done while one form is asked, from the prompts, choices or windows done."""
     if progress is None:
@@ -169,24 +206,32 @@ def _generated(
     tokenizer: Tokenizer,
     items: Sequence[Item],
     max_new_tokens: int,
+    samples: int,
+    sampling: Sampling,
     raw: bool,
     batch_tokens: int,
     progress: Progress | None,
 ) -> list[Answer]:
+    repeated = [item for item in items for _ in range(samples)]
     texts = generate(
         model,
         tokenizer,
-        [item.turns for item in items],
+        [item.turns for item in repeated],
         max_new_tokens=max_new_tokens,
         batch_tokens=batch_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        seed=sampling.seed,
         raw=raw,
-        names=[name_of(item) for item in items],
+        names=[name_of(item) for item in repeated],
         progress=progress,
     )
-    return [
-        Answer(item, "generate", float(fulfils(said, item.check)), said=said)
-        for item, said in zip(items, texts, strict=True)
-    ]
+    found = []
+    for place, item in enumerate(items):
+        said = texts[place * samples : (place + 1) * samples]
+        value = sum(fulfils(one, item.check) for one in said) / samples
+        found.append(Answer(item, "generate", value, said=said[0], sampled=tuple(said) if samples > 1 else ()))
+    return found
 
 
 def _chosen(item: Item, choice: Choice, per: Per) -> Answer:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
-from holdfast.data.rows import Row
+from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.generate import UNCUT, answered, context_of
-from holdfast.probes.likelihood import document_nll
+from holdfast.probes.shared import group_nll
 from holdfast.probes.suites import Item
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-Per = Literal["raw", "tokens", "bytes"]
-"""What the cost of a choice is divided by: nothing, its number of tokens, or its number of bytes."""
+Per = Literal["raw", "tokens", "bytes", "unconditional"]
+"""How the cost of a choice is made comparable: not at all, divided by its number of tokens or of bytes, or less what it
+costs without the question."""
+
+_Text = tuple[tuple[int, ...], tuple[int, ...]]
 
 TIE = 1e-6
 """Relative difference of two costs below which they are equal; rounding in float32 makes smaller ones."""
@@ -35,22 +38,40 @@ class Choice:
         nats: Negative log-likelihood of each choice, with what ends it, given the conversation.
         tokens: Number of tokens of each that the sum is over.
         bytes: Length of each in UTF-8 bytes, without what ends it.
+        alone: Negative log-likelihood of each, with what ends it, given nothing (see `choose`); None if not taken.
     """
 
     nats: tuple[float, ...]
     tokens: tuple[int, ...]
     bytes: tuple[int, ...]
+    alone: tuple[float, ...] | None = None
 
     def costs(self, per: Per = "raw") -> tuple[float, ...]:
-        """Returns nats, nats per token or nats per byte of each choice.
+        """Returns what each choice costs: nats, nats per token or per byte, or nats beyond what it costs alone.
+
+            unconditional_k = -log p(choice_k | conversation) + log p(choice_k | nothing)
+
+        The last is the pointwise mutual information of conversation and choice with its sign turned, so that a choice
+        gains nothing by being likely whatever is asked; it may be below 0.
 
         Raises:
-            HoldfastError: If `per` is none of these.
+            HoldfastError: If `per` is none of these, or it is "unconditional" and that was not taken.
+
+        Reference:
+            Brown et al., "Language models are few-shot learners", 2020, arXiv:2005.14165, section 2.4.
+            Holtzman et al., "Surface form competition", 2021, arXiv:2104.08315 (PMI_DC).
         """
         if per == "raw":
             return self.nats
-        if per not in ("tokens", "bytes"):
-            raise HoldfastError(f"per={per!r}: choose one of 'raw', 'tokens', 'bytes'.")
+        if per not in get_args(Per):
+            raise HoldfastError(f"per={per!r}: choose one of {', '.join(map(repr, get_args(Per)))}.")
+        if per == "unconditional":
+            if self.alone is None:
+                raise HoldfastError(
+                    "per='unconditional': what the choices cost without the question was not taken; ask with "
+                    "choose(..., unconditional=True) or ask(..., per='unconditional')."
+                )
+            return tuple(nats - alone for nats, alone in zip(self.nats, self.alone, strict=True))
         sizes = self.tokens if per == "tokens" else self.bytes
         return tuple(nats / size for nats, size in zip(self.nats, sizes, strict=True))
 
@@ -61,7 +82,9 @@ class Choice:
         """
         right, *wrong = self.costs(per)
         least = min(wrong)
-        if right < least and not math.isclose(right, least, rel_tol=TIE):
+        # A difference of two sums is as inexact as the sums are, however small it is.
+        slack = TIE * max(self.nats + (self.alone or ())) if per == "unconditional" else 0.0
+        if right < least and not math.isclose(right, least, rel_tol=TIE, abs_tol=slack):
             return 0
         return 1 + wrong.index(least)
 
@@ -79,6 +102,7 @@ def choose(
     items: Sequence[Item],
     *,
     raw: bool = False,
+    unconditional: bool = False,
     batch_tokens: int = 8192,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Choice]:
@@ -88,43 +112,69 @@ def choose(
     with what ends its turn; where a token spans question and answer for one choice, all choices of the item are scored
     from there. Without a conversation the choice is a document, with the end-of-sequence token behind it; where the
     tokenizer puts no special token before it, its BOS (or EOS) is put there, so that the first token is scored too.
+    What the choices of an item begin with, question and all, is read once for all of them (see `group_nll`).
+
+    Given nothing, a choice is the assistant's answer to a user who says nothing: the whole conversation, system message
+    and earlier turns included, gives way to one user's turn without content, written in the same way. What remains says
+    that an answer follows (the template's headers, or "user: " and "assistant:" without one): the answer context of
+    Brown et al., the domain premise of Holtzman et al. So the same tokens are scored, with what ends the turn. It is
+    not a document, as in lm-eval's acc_mutual_info, where the choice is written with other tokens than behind the
+    question, and how unlike a chat it is counts too. Where the template writes nothing before the answer, its BOS (or
+    EOS) stands there. Where a token spans question and answer, the part of the question in it is scored only with the
+    question; it is the same text for all choices.
 
     Args:
         model: A causal language model, plain or wrapped by PEFT; left as it was found.
         tokenizer: Its tokenizer.
         items: Items with choices.
         raw: Whether to leave the chat template unused.
-        batch_tokens: Most tokens of a batch; see `document_nll`.
-        progress: Told the number of choices done and their total after each batch.
+        unconditional: Whether to take what the choices cost given nothing too; each that differs is read once for all
+            items.
+        batch_tokens: Most tokens of a batch; see `group_nll`.
+        progress: Told the number of texts done and their total after each batch: one for each choice and, if
+            `unconditional`, one for each that differs.
 
     Returns:
         One `Choice` per item, in their order.
 
     Raises:
         HoldfastError: If an item has no choices, a choice is blank or too long for the model's context, two items have
-            one name, the chat template refuses a conversation, or a likelihood is not finite; names the item.
+            one name, the chat template refuses a conversation, a likelihood is not finite, or an item has no
+            conversation to be left out if `unconditional`; names the item.
     """
     check_names(items)
     context = context_of(model)
-    examples: list[Example] = []
+    given, alone = [], []
+    groups, once = [], dict[_Text, str]()
     for item in items:
         if not item.choices:
             raise HoldfastError(f"{name_of(item)}: has no choices; give 'choices', the right one first.")
-        for example in _examples(item, tokenizer, raw):
+        if unconditional and not item.turns:
+            raise HoldfastError(
+                f"{name_of(item)}: has no question that its choices could be scored without; use per='raw', 'tokens' "
+                "or 'bytes', or give it a 'prompt'."
+            )
+        given.append(_examples(item, tokenizer, raw))
+        alone.append(_examples(item, tokenizer, raw, alone=True) if unconditional else [])
+        for example in (*given[-1], *alone[-1]):
             check_fits(example, context)
-            examples.append(example)
-    scores = document_nll(
-        model, examples, batch_tokens=batch_tokens, pad_id=int(tokenizer.pad_token_id or 0), progress=progress
+        # Many items have the same choices (yes and no).
+        new = [example for example in alone[-1] if _text(example) not in once]
+        once.update((_text(example), example.origin) for example in new)
+        groups += [group for group in (given[-1], new) if group]
+    scores = group_nll(
+        model, groups, batch_tokens=batch_tokens, pad_id=int(tokenizer.pad_token_id or 0), progress=progress
     )
     by_origin = {score.origin: score for score in scores}
     found = []
-    for item in items:
-        of_item = [by_origin[_origin(item, number)] for number in range(len(item.choices))]
+    for item, of_item, without in zip(items, given, alone, strict=True):
+        own = [by_origin[example.origin] for example in of_item]
         found.append(
             Choice(
-                nats=tuple(score.nats for score in of_item),
-                tokens=tuple(score.tokens for score in of_item),
+                nats=tuple(score.nats for score in own),
+                tokens=tuple(score.tokens for score in own),
                 bytes=tuple(len(choice.encode()) for choice in item.choices),
+                alone=tuple(by_origin[once[_text(e)]].nats for e in without) if unconditional else None,
             )
         )
     return found
@@ -153,29 +203,30 @@ def check_fits(example: Example, context: int | None) -> None:
         )
 
 
-def _origin(item: Item, number: int) -> str:
-    return f"{name_of(item)}, choice {number + 1}"
+def _text(example: Example) -> _Text:
+    """Returns what is read and scored of an example."""
+    return tuple(example.input_ids), tuple(example.labels)
 
 
-def _examples(item: Item, tokenizer: Tokenizer, raw: bool) -> list[Example]:
-    """Returns each choice as an example, its labels masked on what is given."""
+def _examples(item: Item, tokenizer: Tokenizer, raw: bool, *, alone: bool = False) -> list[Example]:
+    """Returns each choice as an example, its labels masked on what is given, or on nothing."""
+    turns = (Turn("user", "", False),) if alone else item.turns
     examples = []
     for number, choice in enumerate(item.choices):
-        origin = _origin(item, number)
-        row = answered(item.turns, choice, origin) if item.turns else Row(text=choice, origin=origin)
+        origin = f"{name_of(item)}, choice {number + 1}{' alone' if alone else ''}"
+        row = answered(turns, choice, origin) if turns else Row(text=choice, origin=origin)
         tokenized = tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples
         if not tokenized:
             raise HoldfastError(f"{origin}: is blank; say something or leave it out.")
         examples += tokenized
-    if not item.turns:
-        return [_begun(example, tokenizer) for example in examples]
     starts = [next(k for k, label in enumerate(example.labels) if label != -100) for example in examples]
     first = min(starts)
-    return [
+    masked = [
         dataclasses.replace(example, labels=(*example.labels[:first], *example.input_ids[first:start], *rest))
         for example, start in zip(examples, starts, strict=True)
         for rest in [example.labels[start:]]
     ]
+    return masked if first else [_begun(example, tokenizer) for example in masked]
 
 
 def _begun(example: Example, tokenizer: Tokenizer) -> Example:

@@ -1,10 +1,10 @@
-"""What a model says: greedy answers to conversations, the model left as found."""
+"""What a model says: answers to conversations, the likeliest or drawn, the model left as found."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import prompt_ids, tokenize
+from holdfast.probes.sampling import Sampling, drawn, numbered, source_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -24,12 +25,13 @@ UNCUT = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class _Prompt:
-    """A conversation as token ids, with the most tokens that may follow it."""
+    """A conversation as token ids, with the most tokens that may follow it and what they are drawn for."""
 
     number: int
     name: str
     ids: Sequence[int]
     limit: int
+    key: Hashable
 
 
 def generate(
@@ -39,21 +41,28 @@ def generate(
     *,
     max_new_tokens: int,
     batch_tokens: int = 8192,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
     raw: bool = False,
     names: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Returns the likeliest-token-by-token answer of a causal language model to each conversation.
+    """Returns the answer of a causal language model to each conversation, token by token the likeliest or drawn.
 
     A conversation is written out as the data room writes it for training, up to where the assistant's turn begins. An
     answer ends before the first token that ends a turn: the end-of-sequence tokens of the model and of the tokenizer,
     and the special token that the chat template writes behind an assistant's turn; or after `max_new_tokens`, or where
     the model's context is full. Special tokens and outer white space are not part of it.
 
+    With a `temperature` above 0 each token is drawn (see `drawn`), for each conversation with random numbers of its
+    own, which depend on the seed, the conversation's name (on the conversation itself if there are no names), and how
+    many of the same are before it: asked again, it gets the same answer, and given twice, two.
+
     Conversations are batched by length and padded on the left; a row leaves its batch when it ends. What is said does
-    not depend on the batch, up to rounding where two tokens are equally likely. The model computes in its own
-    precision, and is left as it was found: the mode of every module, gradients, torch's random state and the
-    configurations.
+    not depend on the batch, up to rounding where two tokens are equally likely or what was drawn lies between them. The
+    model computes in its own precision, and is left as it was found: the mode of every module, gradients, torch's
+    random state and the configurations.
 
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
@@ -62,6 +71,9 @@ def generate(
         max_new_tokens: Most tokens of an answer.
         batch_tokens: Most tokens of a batch, padding and room for the answers included; a longer conversation makes a
             batch of its own.
+        temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest.
+        top_p: Least probability of the set of likeliest tokens that one is drawn from; 1 for all tokens.
+        seed: Seed of what is drawn.
         raw: Whether to leave the chat template unused.
         names: What to call the conversations in messages.
         progress: Told the number of conversations done and their total after each batch.
@@ -72,33 +84,37 @@ def generate(
     Raises:
         HoldfastError: If a conversation is empty, ends with the assistant, is refused by the chat template or leaves no
             room for an answer in the model's context, or if the model's logits are not finite; names the conversation.
+            If `temperature`, `top_p` or `seed` is outside its range.
         ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
     """
     for name, value in (("max_new_tokens", max_new_tokens), ("batch_tokens", batch_tokens)):
         if value < 1:
             raise ValueError(f"{name} {value}: give a positive number of tokens")
+    sampling = Sampling(temperature, top_p, seed)
+    called = names
     if names is None:
         names = [f"conversation {number + 1}" for number in range(len(conversations))]
     rows = [answered(turns, "A", name) for turns, name in zip(conversations, names, strict=True)]
     context = context_of(model)
     prompts = []
-    for number, row in enumerate(rows):
-        ids = prompt_ids(row, tokenizer, raw=raw)
+    read = [prompt_ids(row, tokenizer, raw=raw) for row in rows]
+    keys = numbered(map(tuple, read) if called is None else called)
+    for number, (row, ids) in enumerate(zip(rows, read, strict=True)):
         limit = max_new_tokens if context is None else min(max_new_tokens, context - len(ids))
         if limit < 1 or not ids:
             raise HoldfastError(
                 f"{row.origin}: has {len(ids)} tokens, and the model needs at least one and reads {context} with its "
                 "answer; shorten the conversation or leave it out."
             )
-        prompts.append(_Prompt(number, row.origin, ids, limit))
+        prompts.append(_Prompt(number, row.origin, ids, limit, keys[number]))
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
     pad_id = int(tokenizer.pad_token_id or 0)
     device = next(model.parameters()).device
     said: list[list[int]] = [[] for _ in rows]
     done = 0
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for batch in _batches(prompts, 1 if _learns_prompts(model) else batch_tokens):
-            for prompt, ids in zip(batch, _continued(model, batch, ends, pad_id, device), strict=True):
+        for batch in _batches(prompts, 1 if learns_prompts(model) else batch_tokens):
+            for prompt, ids in zip(batch, _continued(model, batch, ends, pad_id, device, sampling), strict=True):
                 said[prompt.number] = ids
             done += len(batch)
             if progress is not None:
@@ -129,6 +145,18 @@ def context_of(model: nn.Module) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
+def learns_prompts(model: nn.Module) -> bool:
+    """Returns whether the model is wrapped by an adapter of virtual tokens, which knows neither padding nor cache."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def parameters_of(model: nn.Module) -> frozenset[str]:
+    """Returns the names of what the model's own forward takes, below PEFT's."""
+    wrapped: Any = model
+    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
+    return frozenset(inspect.signature(base.forward).parameters)
+
+
 def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[int]:
     """Returns the tokens that end an answer."""
     config: Any = getattr(model, "generation_config", None)
@@ -142,11 +170,6 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
         ends.update({example.labels[-1]} & special)
     return ends
-
-
-def _learns_prompts(model: nn.Module) -> bool:
-    """Returns whether the model is wrapped by an adapter of virtual tokens, which knows neither padding nor cache."""
-    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
 
 
 def _batches(prompts: Sequence[_Prompt], batch_tokens: int) -> Iterator[list[_Prompt]]:
@@ -165,7 +188,12 @@ def _batches(prompts: Sequence[_Prompt], batch_tokens: int) -> Iterator[list[_Pr
 
 
 def _continued(
-    model: nn.Module, batch: Sequence[_Prompt], ends: set[int], pad_id: int, device: torch.device
+    model: nn.Module,
+    batch: Sequence[_Prompt],
+    ends: set[int],
+    pad_id: int,
+    device: torch.device,
+    sampling: Sampling,
 ) -> list[list[int]]:
     """Returns the ids that the model puts behind each prompt, without the one that ends them."""
     width = max(len(prompt.ids) for prompt in batch)
@@ -175,11 +203,12 @@ def _continued(
         ids_BT[row, width - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
         mask_BT[row, width - len(prompt.ids) :] = 1
     ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
-    cached = not _learns_prompts(model)
-    takes = _parameters(model) if cached else frozenset[str]()
+    cached = not learns_prompts(model)
+    takes = parameters_of(model) if cached else frozenset[str]()
     # Router logits would be balanced over the rows of a cache that are not there.
     wanted = {"logits_to_keep": 1, "output_router_logits": False}
     options: dict[str, Any] = {name: value for name, value in wanted.items() if name in takes}
+    sources = [source_of(sampling.seed, prompt.key) for prompt in batch] if sampling.temperature > 0 else []
     said: list[list[int]] = [[] for _ in batch]
     going = list(range(len(batch)))
     cache: Any = None
@@ -197,6 +226,8 @@ def _continued(
                 "weights are broken or overflow in this precision; try float32, or a lower learning rate if it was "
                 "just trained."
             )
+        if sampling.temperature > 0:
+            next_B = drawn(output.logits[:, -1], sampling, [sources[row] for row in going])
         kept = []
         for row, token in enumerate(next_B.tolist()):
             prompt, own = batch[going[row]], said[going[row]]
@@ -222,10 +253,3 @@ def _greedy(logits_BV: Tensor) -> tuple[Tensor, bool]:
     """Returns the likeliest token of each row, `[B]`, the first if there are several, and whether all are finite."""
     top_B, next_B = logits_BV.max(-1)
     return next_B, bool(top_B.isfinite().all())
-
-
-def _parameters(model: nn.Module) -> frozenset[str]:
-    """Returns the names of what the model's own forward takes, below PEFT's."""
-    wrapped: Any = model
-    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-    return frozenset(inspect.signature(base.forward).parameters)

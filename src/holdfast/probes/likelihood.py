@@ -176,11 +176,23 @@ def _score(model: nn.Module, batch: Sequence[Window], pad_id: int, device: torch
     """Returns nats and number of supervised tokens of each window of a batch, longest first."""
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
     output: Any = model(input_ids=input_ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False)
-    row_N, position_N = (labels_BT[:, 1:] != -100).nonzero(as_tuple=True)
-    labels_N = labels_BT[row_N, position_N + 1]
-    nats_N = _nll(output.logits, row_N.to(device), position_N.to(device), labels_N.to(device)).cpu()
-    nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, nats_N)
-    return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=len(batch)).tolist(), strict=True))
+    nats_B, count_B = row_nll(output.logits, labels_BT[:, 1:])
+    return list(zip(nats_B.tolist(), count_B.tolist(), strict=True))
+
+
+def row_nll(logits_BTV: Tensor, next_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns nats and number of supervised tokens of each row, `[B]` float64 and int64, on the CPU.
+
+    Args:
+        logits_BTV: Logits; there may be more positions than labels.
+        next_BT: The label that each position predicts, -100 where nothing is supervised, on the CPU.
+    """
+    row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
+    label_N = next_BT[row_N, position_N]
+    device = logits_BTV.device
+    nats_N = _nll(logits_BTV, row_N.to(device), position_N.to(device), label_N.to(device)).cpu()
+    nats_B = torch.zeros(len(next_BT), dtype=torch.float64).index_add_(0, row_N, nats_N)
+    return nats_B, torch.bincount(row_N, minlength=len(next_BT))
 
 
 def _nll(logits_BTV: Tensor, row_N: Tensor, position_N: Tensor, labels_N: Tensor) -> Tensor:
