@@ -193,12 +193,9 @@ def lost(base: dict[str, Any], answers: dict[str, dict[str, float]], side: str) 
             split, group = base["about"][item]
             if suite != "text" and split == side:
                 for moment, score in (("before", base["answers"][suite][item]), ("after", value)):
-                    rows[moment].append(
-                        ScoreRow(
-                            run="held", moment=moment, suite=suite, role="retained", split=split, item=item, group=group,
-                            value=score, unit="points", higher_is_better=True,
-                        )
-                    )  # fmt: skip
+                    about = {"suite": suite, "split": split, "item": item, "group": group, "value": score}
+                    same = {"run": "held", "role": "retained", "unit": "points", "higher_is_better": True}
+                    rows[moment].append(ScoreRow(moment=moment, **about, **same))
     found = changes(rows["before"], rows["after"])
     mean = pooled([one.evidence for one in found], [one.shifts for one in found])
     low, high = mean.interval()
@@ -242,14 +239,14 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         plain = next(row for row in best if row["recipe"] == "plain")
         lines += [f"### {task}", ""]
         lines += [f"Chosen on validation and watch (at least {goal:.1f} on validation), stated on test and proof.", ""]
-        lines += ["| recipe | rate | epochs | reaches it | learned | transfer | lost, mean | worst suite | time |"]
+        lines += ["| recipe | rate | epochs | reaches it | learned | transfer | lost, mean | worst suite | steps |"]
         lines += ["|---|---|---|---|---|---|---|---|---|"]
         for row in best:
             proof = row["proof"]
-            time_ = row["seconds"]["training"] / plain["seconds"]["training"]
+            reached = "yes" if row["validation"] >= goal else "no"
             lines.append(
-                f"| {row['recipe']} | {row['lr']:g} | {row['epochs']} | {'yes' if row['validation'] >= goal else 'no'} "
-                f"| {row['test']:.1f} | {row['transfer']:.1f} | {_with_ends(proof, '')} | {_worst(proof)} | {time_:.1f}x |"
+                f"| {row['recipe']} | {row['lr']:g} | {row['epochs']} | {reached} | {row['test']:.1f} | "
+                f"{row['transfer']:.1f} | {_with_ends(proof)} | {_worst(proof)} | {_steps(row, plain)} |"
             )
         lines += [
             "",
@@ -273,8 +270,8 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         for row in proved:
             found = row["proved"]
             lines.append(
-                f"| {row['task']} | {row['recipe']} | {row['lr']:g} | {row['epochs']} | {row['seed']} | {row['test']:.1f}"
-                f" | {found['items']:,} | {_with_ends(found, '')} | {found['most']:.2f} | {_worst(found)} |"
+                f"| {row['task']} | {row['recipe']} | {row['lr']:g} | {row['epochs']} | {row['seed']} | "
+                f"{row['test']:.1f} | {found['items']:,} | {_with_ends(found)} | {found['most']:.2f} | {_worst(found)} |"
             )
         lines += ["", "Budget kept: the smallest budget on the mean that the verdict would call kept.", ""]
     texts = dict.fromkeys((row["recipe"], row["text"].partition(" + Cosine()")[2].removeprefix(" + ")) for row in rows)
@@ -283,8 +280,12 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_ends(found: dict[str, Any], name: str) -> str:
-    return f"{found[name + 'mean']:.1f} ({found[name + 'low']:.1f} to {found[name + 'high']:.1f})"
+def _with_ends(found: dict[str, Any]) -> str:
+    return f"{found['mean']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+
+
+def _steps(row: dict[str, Any], plain: dict[str, Any]) -> str:
+    return f"{row['steps'] / plain['steps']:.1f}x"
 
 
 def _worst(found: dict[str, Any]) -> str:
@@ -300,34 +301,51 @@ def plot(rows: Sequence[dict[str, Any]], target: Path) -> None:
 
     tasks = [task for task in RATES if any(row["task"] == task for row in rows)]
     names = [name for name in RECIPES if any(row["recipe"] == name for row in rows)]
-    shades = plt.get_cmap("tab20")
-    figure, axes = plt.subplots(1, len(tasks), figsize=(5.2 * len(tasks), 4.6), squeeze=False)
+    kinds = list(dict.fromkeys(map(_kind, names)))
+    figure, axes = plt.subplots(1, len(tasks), figsize=(5.2 * len(tasks), 4.8), squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
-        for i, name in enumerate(names):
+        for name in names:
             own = [r for r in rows if (r["task"], r["recipe"], r["seed"]) == (task, name, 0)]
             own.sort(key=lambda row: row["proof"]["mean"])
-            if own:
-                lost_, learned = [max(0.1, r["proof"]["mean"]) for r in own], [r["test"] for r in own]
-                wide = [[max(0.0, x - max(0.1, r["proof"]["low"])) for x, r in zip(lost_, own, strict=True)],
-                        [r["proof"]["high"] - x for x, r in zip(lost_, own, strict=True)]]  # fmt: skip
-                style = {"color": "black", "lw": 2.0} if name == "plain" else {"color": shades(i % 20), "lw": 1.2}
-                axis.errorbar(lost_, learned, xerr=wide, marker="o", ms=4, elinewidth=0.7, label=name, **style)
-        goal = REACHED * max(r["test"] for r in rows if (r["task"], r["recipe"]) == (task, "plain"))
+            if not own:
+                continue
+            lost_, learned = [max(0.1, r["proof"]["mean"]) for r in own], [r["test"] for r in own]
+            down = [max(0.0, x - max(0.1, r["proof"]["low"])) for x, r in zip(lost_, own, strict=True)]
+            up = [r["proof"]["high"] - x for x, r in zip(lost_, own, strict=True)]
+            place = [n for n in names if _kind(n) == _kind(name)].index(name)
+            shade = "black" if name == "plain" else f"C{kinds.index(_kind(name)) - 1}"
+            axis.errorbar(
+                lost_,
+                learned,
+                color=shade,
+                marker="osD^vPX*"[place % 8],
+                ms=5,
+                lw=2 if name == "plain" else 1,
+                label=name,
+            )
+            axis.hlines(learned, [x - d for x, d in zip(lost_, down, strict=True)],
+                        [x + u for x, u in zip(lost_, up, strict=True)], color=shade, lw=0.6, alpha=0.5)  # fmt: skip
+        goal = REACHED * max(r["test"] for r in rows if (r["task"], r["recipe"], r["seed"]) == (task, "plain", 0))
+        least = min(r["test"] for r in rows if r["task"] == task)
+        bottom = max(0.0, least - 0.15 * (100 - least))
         axis.axhline(goal, color="grey", lw=0.8, ls=":")
-        axis.text(90, goal + 1, "95% of the best plain run", color="grey", fontsize=7, ha="left")
-        axis.set(
-            title=task, xlabel="points lost, mean of 16 suites (log)", xscale="log", xlim=(100, 0.1), ylim=(0, 102)
-        )
+        axis.text(95, bottom + 0.02 * (100 - bottom), "dotted: 95% of the best plain run", color="grey", fontsize=8)
+        axis.set(title=task, xscale="log", xlim=(110, 0.09), ylim=(bottom, 100 + 0.03 * (100 - bottom)))
+        axis.set_xlabel("points lost, mean of 16 suites, 95% interval (log)")
         axis.set_xticks([100, 30, 10, 3, 1, 0.3, 0.1], ["100", "30", "10", "3", "1", "0.3", "<0.1"])
         axis.grid(alpha=0.2)
     axes[0][0].set_ylabel("learned, percent of test right")
     handles = {}
     for axis in axes[0]:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles, loc="lower center", ncols=6, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0.12, 1, 1))
+    figure.legend([handles[name] for name in names], names, loc="lower center", ncols=6, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
     for kind in ("png", "svg"):
         figure.savefig(target / f"held.{kind}", dpi=120, metadata={"Date": None} if kind == "svg" else None)
+
+
+def _kind(name: str) -> str:
+    return " ".join(word for word in name.split() if not word[0].isdigit() and not word.startswith("x"))
 
 
 def prove(given: argparse.Namespace) -> None:
