@@ -268,10 +268,10 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         lines += ["| task | recipe | rate | epochs | seed | learned | items | lost, mean | budget kept | worst suite |"]
         lines += ["|---|---|---|---|---|---|---|---|---|---|"]
         for row in proved:
-            found = row["proved"]
+            found, most = row["proved"], f"{row['proved']['most']:.2f}"
             lines.append(
                 f"| {row['task']} | {row['recipe']} | {row['lr']:g} | {row['epochs']} | {row['seed']} | "
-                f"{row['test']:.1f} | {found['items']:,} | {_with_ends(found)} | {found['most']:.2f} | {_worst(found)} |"
+                f"{row['test']:.1f} | {found['items']:,} | {_with_ends(found)} | {most} | {_worst(found)} |"
             )
         lines += ["", "Budget kept: the smallest budget on the mean that the verdict would call kept.", ""]
     texts = dict.fromkeys((row["recipe"], row["text"].partition(" + Cosine()")[2].removeprefix(" + ")) for row in rows)
