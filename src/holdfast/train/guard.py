@@ -183,8 +183,9 @@ class Guard(TrainerCallback):
             raise HoldfastError(f"Budget(keep=...), the model at the start: {error}") from error
         if not all(math.isfinite(score.value) for score in scores):
             raise HoldfastError("Budget(keep=...): what is kept has no number at the start; look at the model.")
-        self._asked = time.monotonic() - started
-        self.seconds += self._asked
+        self.seconds += time.monotonic() - started
+        # A look asks what is learned too, which is not asked here.
+        self._asked = self.seconds * (len(self.kept) + len(self.learn)) / len(self.kept)
         return torch.tensor([score.value for score in scores], dtype=torch.float64)
 
     def _look(self, step: int) -> Tensor | None:
