@@ -22,7 +22,7 @@ from holdfast.core.errors import HoldfastError
         ({"points": 2, "claim": "all"}, r"claim='all'\): give 'mean' or 'every'"),
         ({"points": 2, "every": 0}, r"every=0\): give a whole number of steps"),
         ({"points": 2, "items": 0}, r"items=0\): give a whole number of items"),
-        ({"points": 2, "share": 1.5}, r"share=1.5\): give a number above 0 and up to 1 \(share of the training time"),
+        ({"points": 2, "share": 1.5}, r"share=1.5\): give a number above 0 and up to 0.9 \(share of the training time"),
         ({"points": 2, "on_spent": "halt"}, r"on_spent='halt'\): give 'rewind', 'stop', 'hold' or 'log'"),
         ({"points": 2, "rule": "5%"}, r"rule='5%'\): give 'smoothed' or '3%'"),
         ({"points": 2, "rule": "3%"}, r"that rule allows 3 points; leave one out"),

@@ -34,7 +34,8 @@ class Budget:
             "stop" ends the training and keeps the weights as they are; "hold" goes on and raises the leash, the added
             terms of the recipe; "log" says it and no more.
         every: Optimizer steps between two looks; absent, as many as `share` asks for, measured over the first steps.
-        share: Most of the training time that looking may take, where `every` is absent; more is said in any case.
+        share: Most of the training time that looking may take, where `every` is absent; a run so short that one look at
+            the end takes more is looked at once. What it took is said in any case.
         items: Most items and texts of what is to be kept that are asked at a look; of what is learned, a quarter of it.
         rule: When the budget is spent: "smoothed" acts on the loss smoothed over looks; "3%" is the rule that is common
             in this field, at once when any suite has fallen by more than 3 points, which is often mistaken.
@@ -69,7 +70,7 @@ class Budget:
         for name, unit, most in (
             ("points", "points that may be lost", 100.0),
             ("nll", "nats per token that may be lost", math.inf),
-            ("share", "share of the training time", 1.0),
+            ("share", "share of the training time", 0.9),
         ):
             value = getattr(self, name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

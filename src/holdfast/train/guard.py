@@ -224,7 +224,10 @@ class Guard(TrainerCallback):
         if WARM not in self._marks or state.global_step < MEASURED:
             return 0
         step = (time.monotonic() - self._marks[WARM]) / (state.global_step - WARM)
-        every = torch.tensor(math.ceil(self._asked / (self.budget.share * step)), dtype=torch.float64)
+        # Of the whole time, looks included; what was asked at the start is spent, and a look comes at the end.
+        left = self.budget.share / (1 - self.budget.share) * step * state.max_steps - self.seconds
+        looks = max(1, int(left / self._asked)) if self._asked else state.max_steps
+        every = torch.tensor(math.ceil(state.max_steps / looks), dtype=torch.float64)
         every = broadcast(every.to(self.trainer.args.device)).cpu()
         self._own["every"] = every.to(torch.int64).clamp(min=1)
         paced = int(self._own["every"])
