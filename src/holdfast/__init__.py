@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from holdfast.core.budget import Budget
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
+    from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
     from holdfast.methods.schedules.cosine import Cosine
     from holdfast.methods.schedules.finch import Finch
+    from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay
+    from holdfast.methods.schedules.lora_plus import LoRAPlus
+    from holdfast.methods.schedules.token_quality import TokenQuality
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
+    from holdfast.methods.schedules.wsd import WSD
     from holdfast.methods.selection.lora import LoRA
+    from holdfast.methods.tokens.asft import ASFT
+    from holdfast.methods.tokens.dft import DFT
+    from holdfast.methods.tokens.eaft import EAFT
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -40,6 +48,14 @@ __all__ = [
     "Cosine",
     "Warmup",
     "Finch",
+    "WSD",
+    "TokenQuality",
+    "LayerwiseDecay",
+    "LoRAPlus",
+    "DFT",
+    "EAFT",
+    "ASFT",
+    "MoFO",
     "MaskTheTarget",
     "BaseKL",
     "LoRA",
@@ -58,6 +74,14 @@ _HOME = {
     "Cosine": "holdfast.methods.schedules.cosine",
     "Warmup": "holdfast.methods.schedules.warmup",
     "Finch": "holdfast.methods.schedules.finch",
+    "EAFT": "holdfast.methods.tokens.eaft",
+    "DFT": "holdfast.methods.tokens.dft",
+    "ASFT": "holdfast.methods.tokens.asft",
+    "WSD": "holdfast.methods.schedules.wsd",
+    "TokenQuality": "holdfast.methods.schedules.token_quality",
+    "LoRAPlus": "holdfast.methods.schedules.lora_plus",
+    "LayerwiseDecay": "holdfast.methods.schedules.layerwise_decay",
+    "MoFO": "holdfast.methods.gradients.mofo",
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",

@@ -25,7 +25,8 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError
-Train Cosine Warmup Finch MaskTheTarget BaseKL LoRA Rehearsal
+Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT MoFO
+MaskTheTarget BaseKL LoRA Rehearsal
 """
 
 

@@ -24,6 +24,7 @@ from holdfast.core.mix import Example
 from holdfast.core.settings import settings_of
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.methods.schedules.wsd import WSD
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.table import METHODS
 from holdfast.recipe import parse
@@ -46,6 +47,14 @@ CHANGED = {
     "Cosine": {"floor": 0.5},
     "Warmup": {"ratio": 1.0},
     "Finch": {"decay": 0.2, "cap": 0.3},
+    "WSD": {"warmup": 0.4, "cooldown": 0.5, "floor": 0.5, "shape": "linear"},
+    "TokenQuality": {"base": 0.1, "power": 3.0, "floor": 0.9, "decay": 0.1},
+    "LayerwiseDecay": {"decay": 0.5},
+    "LoRAPlus": {"times": 4.0},
+    "DFT": {"on": "all"},
+    "EAFT": {"top": 5, "scale": "3", "power": 2.0, "on": "all"},
+    "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
+    "MoFO": {"keep": 0.4, "decay": 0.2},
     "MaskTheTarget": {"strength": 4.0, "certain": 0.9999, "on": "memory"},
     "BaseKL": {"strength": 4.0, "direction": "reverse", "on": "new"},
     "Rehearsal": {"memory": "older, old", "ratio": 0.6},
@@ -56,6 +65,10 @@ BESIDE = {
     ("Train", "reference"): MaskTheTarget(),
     ("MaskTheTarget", "on"): Rehearsal("old", ratio=0.4),
     ("BaseKL", "on"): Rehearsal("old", ratio=0.4),
+    ("DFT", "on"): Rehearsal("old", ratio=0.4),
+    ("EAFT", "on"): Rehearsal("old", ratio=0.4),
+    ("ASFT", "on"): Rehearsal("old", ratio=0.4),
+    ("LoRAPlus", "times"): LoRA(rank=2),
 }
 IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")
 PAIRS_SEED = int(os.environ.get("HOLDFAST_PAIRS_SEED", datetime.datetime.now(datetime.UTC).date().toordinal()))
@@ -290,6 +303,7 @@ def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name
     model = trained_adapter if name == "reference" else None
     beside = BESIDE.get((cls.__name__, name))
     own = {**({"ratio": 0.3} if cls is Rehearsal and name == "memory" else {})}
+    own |= {"cooldown": 0.9} if cls is WSD and name in ("floor", "shape") else {}  # the run has three steps
     methods = [sample(cls, **own), sample(cls, **{**own, name: CHANGED[cls.__name__][name]})]
     if name == "teacher":
         # Every form of the base gives the same weights (tests/methods/test_train.py), so look at the form.

@@ -83,6 +83,20 @@ class Tokens:
         """Entropy of the predicted distribution, nats; gradients flow."""
         return -(self.logp_NV.exp() * self.logp_NV).sum(-1)
 
+    @functools.cached_property
+    def typicality_N(self) -> Tensor:
+        """How typical each label is of what is predicted: exp(-excess), the excess its surprise beyond the entropy.
+
+        exp(-max(0, -log p(y) - H(p))),   in (0, 1], 1 where the label is no more surprising than expected
+        """
+        return (self.entropy_N - self.nll_N).clamp(max=0.0).exp()
+
+    @functools.cached_property
+    def base_typicality_N(self) -> Tensor:
+        """The same under the base, no gradient."""
+        entropy_N = -(self.base_logp_NV.exp() * self.base_logp_NV).sum(-1)
+        return (entropy_N - self.base_nll_N).clamp(max=0.0).exp()
+
     def is_on(self, on: Literal["new", "memory", "all"]) -> Tensor:
         """Returns a bool `[N]`: the units that a hook with this `on` acts upon."""
         if on == "all":

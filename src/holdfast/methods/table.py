@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from holdfast.core.method import Method
+from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.schedules.cosine import Cosine
 from holdfast.methods.schedules.finch import Finch
+from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay
+from holdfast.methods.schedules.lora_plus import LoRAPlus
+from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
+from holdfast.methods.schedules.wsd import WSD
 from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.tokens.asft import ASFT
+from holdfast.methods.tokens.dft import DFT
+from holdfast.methods.tokens.eaft import EAFT
 
 METHODS: tuple[type[Method], ...] = (
     Train,
     Cosine,
     Warmup,
+    WSD,
     Finch,
+    TokenQuality,
+    LayerwiseDecay,
+    LoRAPlus,
+    DFT,
+    EAFT,
+    ASFT,
     MaskTheTarget,
     BaseKL,
     Rehearsal,
     LoRA,
+    MoFO,
 )

@@ -1,0 +1,89 @@
+"""Layerwise decay: the deeper a layer lies, the more slowly it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from torch import nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method
+from holdfast.core.settings import setting
+
+
+def layer_of(name: str) -> int | None:
+    """Returns the number of the layer that a parameter belongs to, None if it is in none.
+
+    That is the first whole number among the parts of its name: `model.layers.3.mlp.experts.7.up_proj.weight` is in 3.
+    """
+    return next((int(part) for part in name.split(".") if part.isdigit()), None)
+
+
+def layerwise_decay(names: Iterable[str], decay: float = 0.9) -> dict[str, float]:
+    """Returns the factor on the learning rate of each parameter, by name.
+
+    Layer l of L (from 0) has `decay ** (L - 1 - l)`; what comes before the first layer in the order of `names`
+    (embeddings) has `decay ** L`, what comes after (last norm, head) 1. Empty if no name has a layer.
+    """
+    layers = {name: layer_of(name) for name in names}
+    deepest = max((layer for layer in layers.values() if layer is not None), default=None)
+    if deepest is None:
+        return {}
+    factors, begun = {}, False
+    for name, layer in layers.items():
+        begun = begun or layer is not None
+        if layer is not None:
+            factors[name] = decay ** (deepest - layer)
+        else:
+            factors[name] = 1.0 if begun else decay ** (deepest + 1)
+    return factors
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class LayerwiseDecay(Method):
+    """Lowers the learning rate from the top layer down by a constant factor per layer.
+
+        lr_l = lr * decay^(L - 1 - l),   lr_embeddings = lr * decay^L,   lr_head = lr
+
+    for layer l of L, counted from 0 at the bottom; an adapter goes with the layer it sits on.
+
+    Args:
+        decay: Factor from each layer to the one below it; 1 = all alike. 0.95^32 = 0.19 for the bottom of 32 layers.
+
+    Reference:
+        Howard and Ruder, Universal Language Model Fine-tuning for Text Classification, 2018, arXiv 1801.06146, section
+        3.2 (discriminative fine-tuning).
+
+    Departs:
+        ULMFiT divides by 2.6 per layer of a three-layer LSTM; 0.9 here is usual for deep transformers (from memory; we
+        know of no measurement for forgetting). L is one more than the deepest layer that is trained. Embeddings are
+        what stands before the first layer in the model's own order; tied to the head, they count as embeddings, and so
+        does a last norm where a model declares it before its layers (OPT).
+    """
+
+    decay: float = setting(0.9, unit="factor per layer", low=0.0, high=1.0, search=(0.5, 1.0))
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "LayerwiseDecay": "two of them would multiply; lower decay instead.",
+    }
+
+    @property
+    def off(self) -> bool:
+        """Whether all layers learn alike."""
+        return self.decay == 1.0
+
+    def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
+        """Returns `layerwise_decay` of the trained parameters.
+
+        Raises:
+            HoldfastError: None of them lies in a numbered layer.
+        """
+        factors = layerwise_decay(params, self.decay)
+        if not factors:
+            raise HoldfastError(
+                f"{self!r}: no trained parameter lies in a numbered layer ({', '.join(list(params)[:3]) or 'none'});"
+                " leave it out of the recipe, or train the layers."
+            )
+        return factors

@@ -1,0 +1,1 @@
+"""Methods that weigh the task loss of a token."""

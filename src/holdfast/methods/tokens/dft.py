@@ -1,0 +1,51 @@
+"""DFT: each token is learned in proportion to how likely the model holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+from holdfast.core.method import Method, State
+from holdfast.core.settings import setting
+from holdfast.core.tokens import Tokens
+
+
+def dft(nll_N: Tensor) -> Tensor:
+    """Returns the probability of each target, `[N]`, given its negative log-likelihood in nats; no gradient."""
+    return (-nll_N.detach()).exp()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DFT(Method):
+    """Multiplies the loss of each token by the probability that the model gives it.
+
+        L = -(1/N) sum_t sg[p_t] log p_t
+
+    p_t is the probability of the target, sg stops the gradient. The gradient of the loss is then that of -p_t: what the
+    model holds for impossible is hardly learned.
+
+    Args:
+        on: Which units are weighed: the new ones, the memory's, or all; the others count in full.
+
+    Reference:
+        Wu et al., On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification, 2025,
+        arXiv 2508.05629 (the loss is the one in TRL, loss_type="dft").
+
+    Departs:
+        Nothing in the loss. The paper knows no memory; here rehearsed units count in full unless `on` says otherwise.
+        Published for better answers, not against forgetting: the table of arXiv 2601.02151 finds it no better there
+        than plain training, and worse for two of three models.
+    """
+
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "DFT": "two of them would weigh by the square of the probability; give DFT() once.",
+    }
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Returns `dft`."""
+        return dft(tok.nll_N)
