@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
@@ -46,7 +46,11 @@ def methods(draw, cls=None):
     for name, about in settings_of(cls).items():
         if defaults[name] == "" or draw(st.booleans()):
             given_[name] = draw(values(about, defaults[name]))
-    return cls(**given_)
+    try:
+        return cls(**given_)
+    except HoldfastError as error:  # settings that each are in range, and not together (the shares of a schedule)
+        assume("together" not in str(error))
+        raise
 
 
 @st.composite
@@ -102,7 +106,7 @@ def test_the_text_of_a_recipe_shows_only_what_is_off_its_default():
     [
         ("MaskTarget()", r"there is no method 'MaskTarget'\. Did you mean 'MaskTheTarget'\?"),
         ("lora()", r"there is no method 'lora'\. Did you mean 'LoRA'\?"),
-        ("Xyzzy()", r"there is no method 'Xyzzy'\. Known: Train, Cosine, .*LoRA\."),
+        ("Xyzzy()", r"there is no method 'Xyzzy'\. Known: Train, Cosine, .*LoRA, .*\."),
         ("LoRA(rnak=8)", r"LoRA has no setting 'rnak'\. Did you mean 'rank'\?"),
         ("Warmup(zzz=8)", r"Warmup has no setting 'zzz'\. It takes ratio\."),
         ("LoRA(**{'rank': 8})", "LoRA has no setting"),

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from holdfast.core.budget import Budget
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
+    from holdfast.methods.edits.dare import DARE
+    from holdfast.methods.edits.fapm import FAPM
+    from holdfast.methods.edits.task_vector import TaskVector
+    from holdfast.methods.edits.ties import TIES
+    from holdfast.methods.edits.wise_ft import WiSEFT
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
@@ -56,6 +61,11 @@ __all__ = [
     "EAFT",
     "ASFT",
     "MoFO",
+    "DARE",
+    "TIES",
+    "FAPM",
+    "TaskVector",
+    "WiSEFT",
     "MaskTheTarget",
     "BaseKL",
     "LoRA",
@@ -74,6 +84,11 @@ _HOME = {
     "Cosine": "holdfast.methods.schedules.cosine",
     "Warmup": "holdfast.methods.schedules.warmup",
     "Finch": "holdfast.methods.schedules.finch",
+    "DARE": "holdfast.methods.edits.dare",
+    "TIES": "holdfast.methods.edits.ties",
+    "FAPM": "holdfast.methods.edits.fapm",
+    "TaskVector": "holdfast.methods.edits.task_vector",
+    "WiSEFT": "holdfast.methods.edits.wise_ft",
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from holdfast.core.method import Method
+from holdfast.methods.edits.dare import DARE
+from holdfast.methods.edits.fapm import FAPM
+from holdfast.methods.edits.task_vector import TaskVector
+from holdfast.methods.edits.ties import TIES
+from holdfast.methods.edits.wise_ft import WiSEFT
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
@@ -37,4 +42,9 @@ METHODS: tuple[type[Method], ...] = (
     Rehearsal,
     LoRA,
     MoFO,
+    WiSEFT,
+    TaskVector,
+    FAPM,
+    TIES,
+    DARE,
 )

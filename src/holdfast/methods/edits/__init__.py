@@ -1,0 +1,1 @@
+"""Methods that edit the trained weights before they are shipped."""

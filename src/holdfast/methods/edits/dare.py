@@ -1,0 +1,73 @@
+"""DARE: drop a random share of what training changed, and rescale the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.method import Method, Run, State
+from holdfast.core.settings import setting
+from holdfast.methods.edits.delta import NO_ADAPTER, wide
+
+
+def dare(base: Tensor, tuned: Tensor, keep: float, generator: torch.Generator) -> Tensor:
+    """Returns the base plus the change, of which each entry is kept with probability `keep` and then divided by it.
+
+    Args:
+        base: Weights of the base.
+        tuned: Weights after training, of the same shape.
+        keep: Probability that the change of an entry is kept, above 0; 1 minus the paper's drop rate p.
+        generator: Of the CPU, so that every device draws the same.
+    """
+    kept = torch.rand(tuned.shape, generator=generator) < keep
+    base, wide_tuned = wide(base, tuned)
+    edited = base + (wide_tuned - base) / keep
+    return torch.where(kept.to(tuned.device), edited, base).to(tuned.dtype)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DARE(Method):
+    """Drops the change of most entries at random and scales up the rest, so that the mean change stays.
+
+        m ~ Bernoulli(p),   delta' = (1 - m) * delta / (1 - p),   theta = theta_0 + delta',   p = 1 - keep
+
+    delta is what training added to the base theta_0.
+
+    Args:
+        keep: Share of the entries whose change is kept, on average.
+        seed: Which entries, with the seed of the run and the tensor's name.
+
+    Reference:
+        Yu, Yu, Yu, Huang, Li, Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free
+        Lunch, 2023, arXiv 2311.03099, section 3.2.
+
+    Departs:
+        The paper drops 90% or 99% without loss where changes are small (within 0.002), as a step before merging; that
+        one model forgets less by it is not claimed. Every trained tensor is treated alike. On adapters it is
+        refused; merge them first.
+    """
+
+    keep: float = setting(0.1, unit="share of entries", low=0.001, high=1.0, search=(0.05, 0.9), log=True)
+    seed: int = setting(0, unit="1", low=0, integer=True)
+
+    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
+
+    @property
+    def off(self) -> bool:
+        """Whether the tuned weights are shipped as they are."""
+        return self.keep == 1.0
+
+    def init_state(self, run: Run) -> State:
+        """Returns the seed of the run."""
+        return {"run_seed": torch.tensor(run.seed)}
+
+    def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
+        """Returns the base plus the changes that were drawn; the same at every call."""
+        drawn = hashlib.sha256(f"{int(state['run_seed'])}/{self.seed}/{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
+        return dare(base, tuned, self.keep, generator)

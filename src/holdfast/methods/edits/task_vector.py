@@ -1,0 +1,59 @@
+"""Task vector: ship the base plus a multiple of what training changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+from holdfast.core.method import Method, State
+from holdfast.core.settings import setting
+from holdfast.methods.edits.delta import NO_ADAPTER, wide
+
+
+def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
+    """Returns `base + scale * (tuned - base)` in the dtype of `tuned`.
+
+    Args:
+        base: Weights of the base.
+        tuned: Weights after training, of the same shape.
+        scale: Factor on the change; below 0 it is taken away, above 1 extrapolated.
+    """
+    base, wide_tuned = wide(base, tuned)
+    return (base + scale * (wide_tuned - base)).to(tuned.dtype)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TaskVector(Method):
+    """Ships a multiple of the change that training made, the task vector.
+
+        theta = theta_0 + scale * tau,   tau = theta_1 - theta_0
+
+    Between 0 and 1 this is WiSEFT; below 0 the task is unlearned, above 1 it is exaggerated.
+
+    Args:
+        scale: Factor on the task vector (the paper's lambda).
+
+    Reference:
+        Ilharco et al., Editing Models with Task Arithmetic, 2022, arXiv 2212.04089, section 2.
+
+    Departs:
+        One task vector, that of this run; the paper also adds several. It chooses lambda on held-out data; the default
+        here, 0.5, is ours. On adapters it is
+        refused; merge them first.
+    """
+
+    scale: float = setting(0.5, unit="factor on the change", low=-2.0, high=3.0, search=(0.1, 1.2))
+
+    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
+
+    @property
+    def off(self) -> bool:
+        """Whether the tuned weights are shipped as they are."""
+        return self.scale == 1.0
+
+    def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
+        """Returns the base plus the scaled task vector."""
+        return task_vector(base, tuned, self.scale)

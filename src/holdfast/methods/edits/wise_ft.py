@@ -1,0 +1,66 @@
+"""WiSE-FT: ship a point on the line from the base to the tuned weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.method import Method, State
+from holdfast.core.settings import setting
+from holdfast.methods.edits.delta import NO_ADAPTER, wide
+
+
+def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
+    """Returns `(1 - alpha) * base + alpha * tuned`: bit-equal to `base` at 0 and to `tuned` at 1, whatever they hold.
+
+    Args:
+        base: Weights of the base.
+        tuned: Weights after training, of the same shape.
+        alpha: Where on the line, in [0, 1].
+
+    Returns:
+        A weight in the dtype of `tuned`.
+    """
+    if alpha in (0.0, 1.0):
+        return (tuned if alpha else base).to(tuned.dtype).clone()
+    start, end = wide(base, tuned)
+    return torch.lerp(start, end, alpha).to(tuned.dtype)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class WiSEFT(Method):
+    """Ships weights between those before training and the tuned ones.
+
+        theta = (1 - alpha) * theta_0 + alpha * theta_1
+
+    theta_0 is the base, theta_1 the tuned model. Costs nothing in training; 0 ships the base, 1 the tuned model.
+
+    Args:
+        alpha: How far from the base towards the tuned weights.
+
+    Reference:
+        Wortsman et al., Robust fine-tuning of zero-shot models, 2021, arXiv 2109.01903, eq. 1.
+
+    Departs:
+        The paper reports alpha = 0, 0.1, ..., 1 and suggests 0.5 where nothing is known (from memory); it is about
+        CLIP. For language models it is unreliable: two checkpoints mixed little often lose both (arXiv 2510.17776).
+        On adapters it is
+        refused; merge them first.
+    """
+
+    alpha: float = setting(0.5, unit="share of the change", low=0.0, high=1.0, search=(0.1, 0.9))
+
+    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
+
+    @property
+    def off(self) -> bool:
+        """Whether the tuned weights are shipped as they are."""
+        return self.alpha == 1.0
+
+    def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
+        """Returns the point on the line."""
+        return wise_ft(base, tuned, self.alpha)
