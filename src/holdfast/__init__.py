@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
-    from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -60,7 +59,6 @@ __all__ = [
     "DFT",
     "EAFT",
     "ASFT",
-    "MoFO",
     "DARE",
     "TIES",
     "FAPM",
@@ -96,7 +94,6 @@ _HOME = {
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",
     "LayerwiseDecay": "holdfast.methods.schedules.layerwise_decay",
-    "MoFO": "holdfast.methods.gradients.mofo",
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",

@@ -1,1 +1,0 @@
-"""Methods that edit gradients and updates."""
