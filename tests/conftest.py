@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what is imported out of the garbage collector, which trainers run at every start."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
