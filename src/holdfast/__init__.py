@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
+    from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -59,6 +60,7 @@ __all__ = [
     "DFT",
     "EAFT",
     "ASFT",
+    "MoFO",
     "DARE",
     "TIES",
     "FAPM",
@@ -90,6 +92,7 @@ _HOME = {
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
+    "MoFO": "holdfast.methods.gradients.mofo",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",

@@ -54,6 +54,7 @@ CHANGED = {
     "DFT": {"on": "all"},
     "EAFT": {"top": 5, "scale": "3", "power": 2.0, "on": "all"},
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
+    "MoFO": {"keep": 0.4, "decay": 0.2},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
     "FAPM": {"keep": 0.3, "relative": 0.0},

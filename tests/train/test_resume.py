@@ -124,3 +124,15 @@ def test_flatten_and_unflatten_are_inverse():
     back = checkpoint.unflatten(checkpoint.flatten(state))
     assert torch.equal(back["0.A"]["y"]["z"], state["0.A"]["y"]["z"])
     assert copy.deepcopy(list(checkpoint.flatten(back))) == ["0.A/x", "0.A/y/z"]
+
+
+def test_a_tensor_that_takes_the_memory_of_the_one_it_replaces_is_saved(tmp_path):
+    checkpoint.save_start(tmp_path, {})
+    for value in range(1, 50):
+        state = {"0.A": {"x": torch.zeros(2)}}
+        marks = checkpoint.mark(state)
+        del state["0.A"]["x"]
+        state["0.A"]["x"] = torch.full((2,), float(value))  # often at the very place that was just freed
+        checkpoint.save_changed(tmp_path, tmp_path, state, marks, {})
+        saved, _ = checkpoint.load(tmp_path, tmp_path, {})
+        assert torch.equal(saved["0.A"]["x"], state["0.A"]["x"])

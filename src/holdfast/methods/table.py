@@ -8,6 +8,7 @@ from holdfast.methods.edits.fapm import FAPM
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
+from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -40,6 +41,7 @@ METHODS: tuple[type[Method], ...] = (
     BaseKL,
     Rehearsal,
     LoRA,
+    MoFO,
     WiSEFT,
     TaskVector,
     FAPM,

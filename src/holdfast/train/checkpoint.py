@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from torch import Tensor
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import State
 
-Marks = dict[str, tuple[int, int]]
-"""Identity and version of each tensor of a state, to tell later which have changed."""
+Marks = dict[str, tuple[weakref.ref[Tensor], int]]
+"""Each tensor of a state and its version, to tell later which have changed; an id would be given again once it is freed."""
 
 
 def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
@@ -54,7 +55,7 @@ def unflatten(flat: Mapping[str, Tensor]) -> State:
 
 def mark(state: State) -> Marks:
     """Returns the marks of a state as it is now."""
-    return {name: (id(t), t._version) for name, t in flatten(state).items()}
+    return {name: (weakref.ref(t), t._version) for name, t in flatten(state).items()}
 
 
 def fingerprint(params: Mapping[str, Tensor]) -> str:
@@ -76,8 +77,7 @@ def save_start(output: Path, state: State) -> None:
 
 def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, facts: Mapping[str, Any]) -> None:
     """Writes, into a checkpoint, the tensors of `state` that changed since `marks`, then the facts about it."""
-    now = mark(state)
-    changed = {name: t for name, t in flatten(state).items() if now[name] != marks.get(name)}
+    changed = {name: t for name, t in flatten(state).items() if not _is(t, marks.get(name))}
     _save_tensors(checkpoint / "holdfast.safetensors", changed)
     about = {**facts, "start": _hash(output / "holdfast" / "state.safetensors")}
     partial = checkpoint / "holdfast.json.partial"
@@ -109,9 +109,8 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, Any]) -> tuple[Stat
     if not start_file.exists() or _hash(start_file) != about["start"]:
         raise HoldfastError(f"{start_file} is not the one that {checkpoint} was made with; restore it or start afresh.")
     flat = safetensors.torch.load_file(start_file)
-    marks = {name: (id(t), t._version) for name, t in flat.items()}
     changed = safetensors.torch.load_file(checkpoint / "holdfast.safetensors")
-    return unflatten({**flat, **changed}), marks
+    return unflatten({**flat, **changed}), mark(flat)
 
 
 def last_checkpoint(output: Path) -> Path | None:
@@ -142,6 +141,10 @@ def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _is(tensor: Tensor, marked: tuple[weakref.ref[Tensor], int] | None) -> bool:
+    return marked is not None and marked[0]() is tensor and marked[1] == tensor._version
 
 
 def _hash(path: Path) -> str:
