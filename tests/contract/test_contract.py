@@ -352,8 +352,8 @@ def test_it_composes_with_every_other_in_either_order(tmp_path, number):
         return
     back = train(tmp_path, other + one, max_steps=2, micro=4)
     assert finite(back), said
-    if commute(one, other):
-        assert same(forth.model, back.model), said
+    if commute(one, other):  # up to rounding: three terms added in another order
+        assert furthest(forth.model, back.model) < 1e-12, said
 
 
 def test_excluded_pairs_are_refused_in_either_order():
