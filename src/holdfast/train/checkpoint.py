@@ -27,7 +27,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import State
 
 Marks = dict[str, tuple[weakref.ref[Tensor], int]]
-"""Each tensor of a state and its version, to tell later which have changed; not its id, which is given anew once freed."""
+"""Each tensor of a state and its version, to tell later which have changed; an id alone is given anew once freed."""
 
 
 def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
