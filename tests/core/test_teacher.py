@@ -13,7 +13,8 @@ from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, adapters_off, evaluating
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
-from holdfast.train.forward import Forward, Units
+from holdfast.train.forward import Forward
+from holdfast.train.units import Units
 from tests.tiny import collate, rows, tiny
 from tests.train.retrace import trainer_for
 

@@ -24,16 +24,19 @@ does not depend on how a batch is split.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example, Mix
+from holdfast.core.mix import Mix
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import check_settings
 from holdfast.core.tokens import Tokens
+
+__all__ = ["HOOKS", "Chain", "Method", "On", "Run", "State", "Step", "chain"]
 
 State = dict[str, Any]
 """What one run remembers of one method: tensors by name (nested for a sum of methods)."""
@@ -56,65 +59,24 @@ HOOKS = (
 )
 
 
-@dataclasses.dataclass
-class Run:
-    """What a method may ask for before training.
-
-    Attributes:
-        model: The model as it is when the hook is called (for `shape_model` and later: what earlier methods made).
-        mix: The examples as earlier methods left them.
-        seed: Seed of the run; a method that draws anything derives its generator from it.
-        total_steps: Optimizer steps of the whole run; 0 before they are known (in `mix_data` and `shape_model`).
-        memory: Name or path -> its examples, prepared as the new ones are.
-        batches: `batches(which, size)` yields batches (`input_ids`, `attention_mask`, `labels`, all `[B, T]`) of
-            the "new" or the "memory" examples, once through, in order.
-    """
-
-    model: nn.Module
-    mix: Mix
-    seed: int
-    total_steps: int
-    memory: Callable[[str], Sequence[Example]]
-    batches: Callable[[str, int], Iterator[dict[str, Tensor]]]
-
-
-@dataclasses.dataclass
-class Step:
-    """One optimizer step, as the per-step hooks see it.
-
-    Attributes:
-        index: Optimizer steps done before this one.
-        total: Optimizer steps of the whole run.
-        means: Mean over the step's *new* units, all micro-batches and ranks, of each field that a method `needs`;
-            complete when `scale_lr` is called.
-        params: The trainable parameters, bare, by name.
-        gradient: `gradient(batch)` -> gradient of the mean token loss on another batch, by parameter name; the
-            gradients of the step itself are left alone.
-    """
-
-    index: int
-    total: int
-    means: Mapping[str, float]
-    params: Mapping[str, nn.Parameter]
-    gradient: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-
-    @property
-    def progress(self) -> float:
-        """Share of the run done before this step, in [0, 1)."""
-        return self.index / max(self.total, 1)
-
-
 @dataclasses.dataclass(frozen=True)
 class Method:
     """Base of all methods. Subclasses are frozen dataclasses whose fields are their settings.
 
     Class attributes:
-        needs: Fields of `Tokens` that cost something and that this method reads: `base_*` fields (they need the
-            teacher), and those whose mean over new units it reads as `step.means[...]`.
+        needs: What must be arranged beforehand: fields of `Tokens` that this method reads and that cost something
+            (`base_*`, which need the teacher; `unit_N` and `document_N`, which need the examples numbered), those
+            whose mean over new units it reads as `step.means[...]`, and "start" and "gradient" for those of `Step`.
+        sees: Fields of `Tokens` whose numbers it reads one by one as `step.values[...]`; "document_nll" is the mean
+            loss of each document.
+        on_parameters: Whether `edit_weights` is given an adapter's own factors, as any other parameter, and not the
+            weights of the layers that they change.
         excludes: Names of methods that make no sense beside this one, each with the reason.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    sees: ClassVar[frozenset[str]] = frozenset()
+    on_parameters: ClassVar[bool] = False
     excludes: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
@@ -138,6 +100,11 @@ class Method:
     def off(self) -> bool:
         """True when the settings make this method do nothing; it is then left out, at no cost."""
         return getattr(self, "strength", None) == 0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names, paths or hub ids of the old examples that this method asks for (its setting `memory`), in order."""
+        return tuple(name.strip() for name in getattr(self, "memory", "").split(",") if name.strip())
 
     def uses(self, hook: str) -> bool:
         """Returns whether this method acts at `hook` (one of `HOOKS`)."""
@@ -239,8 +206,18 @@ class Chain(Method):
 
     @property
     def all_needs(self) -> frozenset[str]:
-        """Every field of `Tokens` that some part needs."""
+        """Everything that some part needs."""
         return frozenset().union(*(method.needs for method in self.methods))
+
+    @property
+    def token_needs(self) -> frozenset[str]:
+        """Those of them that are fields of `Tokens`."""
+        return self.all_needs - {"start", "gradient"}
+
+    @property
+    def all_sees(self) -> frozenset[str]:
+        """Every field that some part sees one by one."""
+        return frozenset().union(*(method.sees for method in self.methods))
 
     def _keyed(self, hook: str) -> Iterator[tuple[str, Method]]:
         for i, method in enumerate(self.methods):

@@ -15,8 +15,7 @@ The first three are one mechanism: some adapters off, some weights swapped for k
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -24,15 +23,16 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import swapped
+from holdfast.core.units import Key
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Runs a block in eval mode and without gradients, and leaves every module in the mode it was found in."""
+def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
+    """Runs a block in eval mode, without gradients or with, and leaves every module in the mode it was found in."""
     was_training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(gradients):
             yield
     finally:
         for module in was_training:
@@ -99,37 +99,18 @@ class Teacher:
 
 
 class StateCache:
-    """The base's features at the supervised positions of each training row, computed once before training.
-
-    A row is known by its token ids and by which of them are supervised, so the order of rows, their padding and
-    the split into batches do not matter.
-    """
+    """The base's features at the supervised positions of each training document, computed once before training."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Tensor] = {}
 
-    @staticmethod
-    def keys(input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor) -> list[tuple[str, int]]:
-        """Returns (key, number of units) of each document of a batch, in the order in which units are flattened."""
-        found = []
-        ids, scored, segment = (t.cpu() for t in (input_ids_BT, scored_BT, segment_BT))
-        for row in range(ids.shape[0]):
-            for document in segment[row].unique().tolist():
-                if document < 0:
-                    continue
-                inside = segment[row] == document
-                own, mask = ids[row][inside], scored[row][inside]
-                digest = hashlib.blake2b(own.numpy().tobytes() + b"|" + mask.numpy().tobytes(), digest_size=16)
-                found.append((digest.hexdigest(), int(mask.sum())))
-        return found
-
-    def put(self, keys: list[tuple[str, int]], features_NX: Tensor) -> None:
+    def put(self, keys: Sequence[Key], features_NX: Tensor) -> None:
         """Stores the features of a batch under its documents' keys."""
         for (key, units), rows in zip(keys, features_NX.split([units for _, units in keys]), strict=True):
             if units:
                 self.rows[key] = rows.detach().clone().cpu()
 
-    def get(self, keys: list[tuple[str, int]], device: torch.device) -> Tensor:
+    def get(self, keys: Sequence[Key], device: torch.device) -> Tensor:
         """Returns the features of a batch, `[N, X]`.
 
         Raises:

@@ -11,6 +11,9 @@ from torch import Tensor
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW
 
+PLACES = frozenset({"unit_N", "document_N"})
+"""Fields that say which of the training examples' units one is."""
+
 
 class Tokens:
     """A chunk of N supervised units, flattened; each unit predicts one label from the position before it.
@@ -22,6 +25,8 @@ class Tokens:
         labels_N: Target ids, int64.
         source_N: 0 for new units, k for those of the k-th memory.
         segment_N: Number of the document within the micro-batch.
+        unit_N: Number of each unit among all supervised units of the training examples, int64.
+        document_N: Number of its document among all documents of the training examples, int64.
     """
 
     def __init__(
@@ -34,6 +39,8 @@ class Tokens:
         base_logits_NV: Tensor | None = None,
         hidden_ND: Tensor | None = None,
         base_hidden_ND: Tensor | None = None,
+        unit_N: Tensor | None = None,
+        document_N: Tensor | None = None,
     ) -> None:
         self.logits_NV = logits_NV
         self.labels_N = labels_N
@@ -42,6 +49,8 @@ class Tokens:
         self._base_logits_NV = base_logits_NV
         self._hidden_ND = hidden_ND
         self._base_hidden_ND = base_hidden_ND
+        self._unit_N = unit_N
+        self._document_N = document_N
 
     @property
     def base_logits_NV(self) -> Tensor:
@@ -57,6 +66,25 @@ class Tokens:
     def base_hidden_ND(self) -> Tensor:
         """Hidden states of the frozen base, no gradient."""
         return _given(self._base_hidden_ND, "base_hidden_ND")
+
+    @property
+    def unit_N(self) -> Tensor:
+        """Where what was found before training (`run.score`) about each unit stands."""
+        return _given(self._unit_N, "unit_N")
+
+    @property
+    def document_N(self) -> Tensor:
+        """Where what was found before training about each unit's document stands."""
+        return _given(self._document_N, "document_N")
+
+    def kept(self, values: Tensor, index_N: Tensor) -> Tensor:
+        """Returns the entries of `values`, which may lie on another device, that belong to this chunk.
+
+        Args:
+            values: One number for each unit or document of the training examples.
+            index_N: `unit_N` or `document_N`.
+        """
+        return values[index_N.to(values.device)].to(self.labels_N.device)
 
     @functools.cached_property
     def logp_NV(self) -> Tensor:

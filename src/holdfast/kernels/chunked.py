@@ -45,7 +45,7 @@ class _Chunked(Function):
                 loss = loss_of(rows, part, logits)
             total += loss.detach()
             leaves = [leaf for leaf, w in zip((part, weight, bias), wanted, strict=True) if leaf is not None and w]
-            if not leaves:
+            if not leaves or not loss.requires_grad:
                 continue
             own = iter(torch.autograd.grad(loss, leaves))
             for i, grad in enumerate(grads):

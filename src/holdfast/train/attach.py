@@ -20,17 +20,18 @@ from transformers import Trainer, TrainerCallback
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
-from holdfast.core.mix import NEW, Mix
+from holdfast.core.mix import NEW
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.core.teacher import Teacher, tuner_layers
 from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
+from holdfast.train.before import Before
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import SOURCE, OrderSampler
 from holdfast.train.session import Session
-from holdfast.train.setup import apply_settings, base_of, mix_of, refuse, run_of
+from holdfast.train.setup import apply_settings, base_of, mix_data, refuse
 
 T = TypeVar("T", bound=Trainer)
 
@@ -72,23 +73,26 @@ def attach(
         settings = next((part for part in parts.parts() if isinstance(part, Train)), Train())
         apply_settings(settings, trainer)
         active = parts.active()
-        mix = mix_of(trainer, active, dict(memories or {}))
-        model: Any = active.shape_model(run_of(trainer, mix))
+        before = Before(trainer, dict(memories or {}))
+        mix_data(before, active)
+        model: Any = active.shape_model(before.run())
         trainer.model = trainer.model_wrapped = model
         if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
             model.enable_input_require_grads()
-        teacher, cache = base_of(trainer, active, settings, mix)
+        teacher, cache = base_of(before, active, settings)
         session = Session(
             model,
             active,
             reduce=functools.partial(trainer.accelerator.reduce, reduction="sum"),
+            gather=functools.partial(_gather, trainer.accelerator),
             teacher=teacher,
             cache=cache,
-            mixes=mix is not None,
+            index=before.index(active),
+            mixes=before.mix is not None,
             metrics=_is_trl(trainer),
         )
         if guard is not None:
-            guard.check(active, mix)
+            guard.check(active, before.mix)
     except BaseException:  # what is refused leaves trainer and model as they were
         shaped: Any = trainer.model
         if shaped is not own["model"]:
@@ -100,7 +104,7 @@ def attach(
         raise
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, session, teacher, mix)
+    trainer._begin_holdfast(parts, session, teacher, before)
     trainer.holdfast_guard = guard
     if guard is not None:
         trainer.add_callback(guard)
@@ -119,9 +123,10 @@ class Attached(Trainer):
     _total_train_tokens: int
     router_aux_loss_coef: float
 
-    def _begin_holdfast(self, recipe: Chain, session: Session, teacher: Teacher | None, mix: Mix | None) -> None:
+    def _begin_holdfast(self, recipe: Chain, session: Session, teacher: Teacher | None, before: Before) -> None:
         self.holdfast_recipe = recipe
-        self.holdfast_mix = mix
+        self.holdfast_mix = before.mix
+        self._holdfast_before = before
         self.holdfast_teacher = teacher
         self.holdfast = session
         if self.holdfast.owns_forward:
@@ -151,10 +156,12 @@ class Attached(Trainer):
         if self._holdfast_resume is not None:
             session.state, self._holdfast_marks = checkpoint.load(output, self._holdfast_resume, self._holdfast_facts)
             return
-        session.state = session.recipe.init_state(run_of(self, self.holdfast_mix, self.state.max_steps))
+        before = self._holdfast_before
+        session.state = session.recipe.init_state(before.run(forward=session.forward or before.plain()))
         self._holdfast_marks = checkpoint.mark(session.state)
         if self.args.should_save:
             checkpoint.save_start(output, session.state)
+            before.save_made()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Builds the trainer's optimizer, then parts its groups where the recipe wants other rates."""
@@ -337,6 +344,15 @@ def _start_of(model: Any, teacher: Teacher | None) -> str:
     if tuner_layers(model):
         named = {name: p for name, p in named.items() if not p.requires_grad}
     return checkpoint.fingerprint({**named, **(teacher.values if teacher is not None else {})})
+
+
+def _gather(accelerator: Any, values: Tensor) -> Tensor:
+    """Returns the numbers of all processes, which may have different counts of them, one behind the other."""
+    if accelerator.num_processes == 1:
+        return values
+    padded = accelerator.pad_across_processes(values, dim=0, pad_index=math.nan)
+    gathered: Tensor = accelerator.gather(padded)
+    return gathered[~gathered.isnan()]
 
 
 def _is_trl(trainer: Trainer) -> bool:

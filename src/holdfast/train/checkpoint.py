@@ -70,15 +70,13 @@ def fingerprint(params: Mapping[str, Tensor]) -> str:
 
 def save_start(output: Path, state: State) -> None:
     """Writes the state as `init_state` made it."""
-    folder = output / "holdfast"
-    folder.mkdir(parents=True, exist_ok=True)
-    _save_tensors(folder / "state.safetensors", flatten(state))
+    save_tensors(output / "holdfast" / "state.safetensors", flatten(state))
 
 
 def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, facts: Mapping[str, Any]) -> None:
     """Writes, into a checkpoint, the tensors of `state` that changed since `marks`, then the facts about it."""
     changed = {name: t for name, t in flatten(state).items() if not _is(t, marks.get(name))}
-    _save_tensors(checkpoint / "holdfast.safetensors", changed)
+    save_tensors(checkpoint / "holdfast.safetensors", changed)
     about = {**facts, "start": _hash(output / "holdfast" / "state.safetensors")}
     partial = checkpoint / "holdfast.json.partial"
     partial.write_text(json.dumps(about, indent=1), encoding="utf-8")
@@ -134,7 +132,9 @@ def drop_unfinished(output: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors to a file beside `path`, and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
         safetensors.torch.save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, partial)

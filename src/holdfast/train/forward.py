@@ -9,7 +9,7 @@ depends on every parameter. Heads that do more (soft-capping, scaling, an adapte
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,53 +18,15 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
-from holdfast.core.mix import NEW
+from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
-from holdfast.core.tokens import Tokens
+from holdfast.core.tokens import PLACES, Tokens
+from holdfast.core.units import UnitIndex
 from holdfast.kernels.chunked import chunked_loss
+from holdfast.train.units import Inputs, Units
 
-Inputs = Mapping[str, Tensor]
-
-
-@dataclasses.dataclass
-class Units:
-    """Which positions of a micro-batch carry a loss, flattened row by row.
-
-    Attributes:
-        scored_BT: Bool; `scored[b, t]` when position t predicts a supervised label (at t + 1).
-        labels_N: Those labels.
-        source_N: Their source numbers.
-        segment_BT: Number of the document at each position, -1 at padding.
-    """
-
-    scored_BT: Tensor
-    labels_N: Tensor
-    source_N: Tensor
-    segment_BT: Tensor
-
-    @classmethod
-    def of(cls, inputs: Inputs, source_BT: Tensor | None) -> Units:
-        """Returns the units of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
-        labels_BT = inputs["labels"]
-        scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
-        scored_BT[:, :-1] = labels_BT[:, 1:] != -100
-        labels_N = labels_BT[:, 1:][scored_BT[:, :-1]]
-        if source_BT is None:
-            source_N = torch.full_like(labels_N, NEW)
-        else:
-            source_N = source_BT[:, 1:][scored_BT[:, :-1]]
-        return cls(scored_BT, labels_N, source_N, _segments(inputs))
-
-
-def _segments(inputs: Inputs) -> Tensor:
-    input_ids_BT = inputs["input_ids"]
-    mask_BT = inputs.get("attention_mask")
-    position_ids_BT = inputs.get("position_ids")
-    if mask_BT is not None or position_ids_BT is None:
-        rows = torch.arange(input_ids_BT.shape[0], device=input_ids_BT.device)[:, None].expand_as(input_ids_BT)
-        return rows if mask_BT is None else torch.where(mask_BT.bool(), rows, -1)
-    starts = (position_ids_BT == 0).to(torch.int64)
-    return (starts.flatten().cumsum(0) - 1).view_as(input_ids_BT)
+UnitLoss = Callable[[Tokens], Tensor]
+"""The loss of each unit of a chunk, `[N]`."""
 
 
 @dataclasses.dataclass
@@ -75,11 +37,13 @@ class Sums:
         loss: Weighted task loss plus `hold` times the added terms; the gradient flows from here.
         stats: Detached float64 sums: "units", "new_units", "top1", "entropy" (where asked for), and "new.<field>" for
             "nll_N" and each other field asked for.
+        values: What the recipe sees of each new unit, or of each document of new units ("document_nll"), detached.
         aux_loss: The model's own auxiliary loss (mixture of experts), unweighted, where it has one.
     """
 
     loss: Tensor
     stats: dict[str, Tensor]
+    values: dict[str, Tensor]
     aux_loss: Tensor | None
 
 
@@ -93,6 +57,7 @@ class Forward:
         *,
         teacher: Teacher | None = None,
         cache: StateCache | None = None,
+        index: UnitIndex | None = None,
         metrics: bool = False,
         chunk: int | None = None,
     ) -> None:
@@ -103,6 +68,7 @@ class Forward:
             recipe: The active methods.
             teacher: The frozen base, for recipes that need it.
             cache: Its precomputed states; filled by `fill`, and then used in the place of a forward.
+            index: The numbers of the training examples' units, for recipes that read them.
             metrics: Whether entropy and top-1 accuracy are summed too.
             chunk: Units per chunk; chosen by vocabulary when absent.
         """
@@ -110,12 +76,16 @@ class Forward:
         self.recipe = recipe
         self.teacher = teacher
         self.cache = cache
+        self.index = index
         self.metrics = metrics
         self.chunk = chunk
         self.head = head_of(model)
         self.plain_head = _is_plain(model, self.head)
-        self.needs_base = any(need.startswith("base_") for need in recipe.all_needs)
-        if not self.plain_head and any("hidden" in need for need in recipe.all_needs):
+        needs = recipe.token_needs
+        self.needs_base = any(need.startswith("base_") for need in needs)
+        self.needs_index = bool(needs & PLACES)
+        self.means = sorted({"nll_N", *(need for need in needs - PLACES if need.endswith("_N"))})
+        if not self.plain_head and any("hidden" in need for need in needs):
             raise HoldfastError(
                 f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not linear."
             )
@@ -133,9 +103,86 @@ class Forward:
             hold: Factor on all added terms.
         """
         units = Units.of(inputs, source_BT)
-        base_NX = self._base_features(wrapped, inputs, units) if self.needs_base else None
         stats: dict[str, Tensor] = {}
-        loss_of = self._loss_of(units, base_NX, state, hold, stats)
+        seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.all_sees}
+        weighs, adds = self.recipe.uses("weigh_tokens"), self.recipe.uses("token_loss")
+
+        def unit_loss(tok: Tokens) -> Tensor:
+            loss_N = tok.nll_N
+            if weighs:
+                with torch.no_grad():
+                    factors_N = self.recipe.weigh_tokens(state, tok)
+                loss_N = loss_N * factors_N
+            if adds:
+                loss_N = loss_N + hold * self.recipe.token_loss(state, tok)
+            with torch.no_grad():
+                self._count(stats, tok)
+                for name, parts in seen.items():
+                    parts.append((tok.nll_N if name == "document_nll" else getattr(tok, name)).detach())
+            return loss_N
+
+        self._zero(stats, units.labels_N.device)
+        loss, aux = self._run(wrapped, inputs, units, unit_loss, self.needs_base)
+        return Sums(loss, stats, {name: units.new_values(name, parts) for name, parts in seen.items()}, aux)
+
+    def mean(self, inputs: Inputs, term: UnitLoss | None = None) -> Tensor:
+        """Returns the mean of a term (of the task loss if absent) over the supervised units of a batch, with its graph.
+
+        The model runs bare, in the mode it is in, and the base too where the recipe needs it.
+        """
+        units = Units.of(inputs, None)
+        loss, _ = self._run(self.model, inputs, units, term or (lambda tok: tok.nll_N), self.needs_base, bare=True)
+        return loss / max(units.labels_N.numel(), 1)
+
+    def gradient(self, inputs: Inputs, term: UnitLoss | None = None) -> dict[str, Tensor]:
+        """Returns the gradient of `mean` to each trainable parameter, by name; in eval mode: nothing is drawn."""
+        params = trainable(self.model)
+        with evaluating(self.model, gradients=True):
+            grads = torch.autograd.grad(self.mean(inputs, term), list(params.values()), allow_unused=True)
+        return {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(params.items(), grads, strict=True)}
+
+    @torch.no_grad()
+    def score(self, batches: Iterable[Inputs], fields: Sequence[str]) -> dict[str, Tensor]:
+        """Returns fields of `Tokens` of every unit that the index numbers, `[units]` each, on the CPU.
+
+        Args:
+            batches: The examples that were numbered, in that order.
+            fields: Fields of the model being trained, no matter what the recipe needs, `document_N` among them.
+        """
+        index = UnitIndex()
+        found: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in fields}
+        for inputs in batches:
+            units = Units.of(inputs, None)
+            keys = units.keys(inputs)
+            fresh_N = torch.tensor([new for new, (_, n) in zip(index.add(keys), keys, strict=True) for _ in range(n)])
+            here: dict[str, list[Tensor]] = {name: [] for name in fields}
+
+            def look(tok: Tokens, here: dict[str, list[Tensor]] = here) -> Tensor:
+                for name, parts in here.items():
+                    parts.append(tok.document_N if name == "document_N" else getattr(tok, name))
+                return torch.zeros_like(tok.nll_N)
+
+            with evaluating(self.model):
+                self._run(self.model, inputs, units, look, False, bare=True, index=index)
+            for name, parts in here.items():
+                if parts:
+                    found[name].append(torch.cat(parts).cpu()[fresh_N.bool()])
+        return {name: torch.cat(parts[1:] or parts) for name, parts in found.items()}
+
+    def _run(
+        self,
+        wrapped: nn.Module,
+        inputs: Inputs,
+        units: Units,
+        unit_loss: UnitLoss,
+        needs_base: bool,
+        *,
+        bare: bool = False,
+        index: UnitIndex | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss."""
+        base_NX = self._base_features(wrapped, inputs, units, bare) if needs_base else None
+        loss_of = self._loss_of(inputs, units, base_NX, unit_loss, index)
         if self.plain_head:
 
             def head_loss(hidden_BTD: Tensor) -> Tensor:
@@ -148,7 +195,7 @@ class Forward:
         else:
             out = wrapped(**_without_labels(inputs))
             loss = chunked_loss(loss_of, out.logits[units.scored_BT], chunk=self.chunk)
-        return Sums(loss, stats, getattr(out, "aux_loss", None))
+        return loss, getattr(out, "aux_loss", None)
 
     def fill(self, inputs: Inputs) -> None:
         """Puts the base's features of a batch into the cache; called before training, on the start weights."""
@@ -156,12 +203,11 @@ class Forward:
         with evaluating(self.model):
             features_NX = self._features(self.model, inputs, units)
         if self.cache is not None:
-            self.cache.put(self.cache.keys(inputs["input_ids"], units.scored_BT, units.segment_BT), features_NX)
+            self.cache.put(units.keys(inputs), features_NX)
 
-    def _base_features(self, wrapped: nn.Module, inputs: Inputs, units: Units) -> Tensor:
-        if self.cache is not None:
-            keys = self.cache.keys(inputs["input_ids"], units.scored_BT, units.segment_BT)
-            return self.cache.get(keys, units.labels_N.device)
+    def _base_features(self, wrapped: nn.Module, inputs: Inputs, units: Units, bare: bool = False) -> Tensor:
+        if self.cache is not None and not bare:
+            return self.cache.get(units.keys(inputs), units.labels_N.device)
         if self.teacher is None:
             raise HoldfastError(f"{self.recipe!r} needs the base, and no teacher was given.")
         with self.teacher.base(self.model):
@@ -184,12 +230,15 @@ class Forward:
         )
 
     def _loss_of(
-        self, units: Units, base_NX: Tensor | None, state: State, hold: float, stats: dict[str, Tensor]
+        self, inputs: Inputs, units: Units, base_NX: Tensor | None, unit_loss: UnitLoss, index: UnitIndex | None
     ) -> Callable[[slice, Tensor, Tensor], Tensor]:
         segment_N = units.segment_BT[units.scored_BT]
         base_head = self._base_head() if base_NX is not None and self.plain_head else None
-        means = [need for need in sorted(self.recipe.all_needs | {"nll_N"}) if need.endswith("_N")]
-        weighs, adds = self.recipe.uses("weigh_tokens"), self.recipe.uses("token_loss")
+        unit_N = document_N = None
+        if index is None and self.needs_index:
+            index = self.index
+        if index is not None:
+            unit_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(units.keys(inputs)))
 
         def loss_of(rows: slice, features_CX: Tensor, logits_CV: Tensor) -> Tensor:
             base_logits_CV = base_hidden_CD = None
@@ -208,31 +257,23 @@ class Forward:
                 base_logits_NV=base_logits_CV,
                 hidden_ND=features_CX if self.plain_head else None,
                 base_hidden_ND=base_hidden_CD,
+                unit_N=None if unit_N is None else unit_N[rows],
+                document_N=None if document_N is None else document_N[rows],
             )
-            loss_N = tok.nll_N
-            if weighs:
-                with torch.no_grad():
-                    factors_N = self.recipe.weigh_tokens(state, tok)
-                loss_N = loss_N * factors_N
-            if adds:
-                loss_N = loss_N + hold * self.recipe.token_loss(state, tok)
-            with torch.no_grad():
-                self._count(stats, tok, means)
-            return loss_N.sum()
+            return unit_loss(tok).sum()
 
-        self._zero(stats, means, units.labels_N.device)
         return loss_of
 
-    def _zero(self, stats: dict[str, Tensor], means: list[str], device: torch.device) -> None:
-        names = ["units", "new_units", *(f"new.{name}" for name in means)]
+    def _zero(self, stats: dict[str, Tensor], device: torch.device) -> None:
+        names = ["units", "new_units", *(f"new.{name}" for name in self.means)]
         for name in names + (["entropy", "top1"] if self.metrics else []):
             stats[name] = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
 
-    def _count(self, stats: dict[str, Tensor], tok: Tokens, means: list[str]) -> None:
+    def _count(self, stats: dict[str, Tensor], tok: Tokens) -> None:
         new = tok.is_on("new")
         stats["units"] += new.numel()
         stats["new_units"] += new.sum()
-        for name in means:
+        for name in self.means:
             stats[f"new.{name}"] += getattr(tok, name)[new].sum()
         if self.metrics:
             stats["entropy"] += tok.entropy_N.sum()

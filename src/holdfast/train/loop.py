@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from holdfast.core.method import Chain, State, Step
 from holdfast.core.params import snapshot, trainable
-from holdfast.core.tokens import Tokens
+from holdfast.core.teacher import evaluating
+from holdfast.core.tokens import PLACES, Tokens
 
 Batch = Mapping[str, Tensor]
 
@@ -43,21 +44,26 @@ def train_reference(
         hold: Factor on all added terms.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
+    start = snapshot(trainable(model))
     record = []
     for index, micro_batches in enumerate(steps):
         params = trainable(model)
         units = sum(int((b["labels"][:, 1:] != -100).sum()) for b in micro_batches)
         sums: dict[str, float] = {}
+        seen: dict[str, list[Tensor]] = {name: [] for name in recipe.all_sees}
         for batch in micro_batches:
             tok = tokens(model, base, batch)
             loss_N = tok.nll_N * recipe.weigh_tokens(state, tok).detach() + hold * recipe.token_loss(state, tok)
             (loss_N.sum() / units).backward()
             new = tok.is_on("new")
-            for name in {"nll_N"} | {need for need in recipe.all_needs if need.endswith("_N")}:
+            for name in {"nll_N"} | {need for need in recipe.all_needs - PLACES if need.endswith("_N")}:
                 sums[name] = sums.get(name, 0.0) + float(getattr(tok, name).detach()[new].sum())
             sums["new"] = sums.get("new", 0.0) + float(new.sum())
+            for name, parts in seen.items():
+                parts.append(_per_row(tok, new) if name == "document_nll" else getattr(tok, name).detach()[new])
         means = {name: value / sums["new"] if sums["new"] else math.nan for name, value in sums.items()}
-        step = Step(index, len(steps), means, params, gradient_of(model))
+        values = {name: torch.cat(parts) for name, parts in seen.items()}
+        step = Step(index, len(steps), means, params, gradient_of(model, base), start, values)
         extra = recipe.penalty(state, step)
         if isinstance(extra, Tensor):
             (hold * extra).backward()
@@ -78,7 +84,7 @@ def train_reference(
 
 
 def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
-    """Returns all supervised units of a batch, with full logits of both models."""
+    """Returns all supervised units of a batch, with full logits of both models; `unit` and `document` number them."""
     scored = batch["labels"][:, 1:] != -100
     rows = torch.arange(scored.shape[0])[:, None].expand_as(scored)
     inputs = {k: v for k, v in batch.items() if k in ("input_ids", "attention_mask", "position_ids")}
@@ -88,15 +94,24 @@ def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
             base_logits = base(**inputs).logits[:, :-1][scored]
     logits = model(**inputs).logits[:, :-1][scored]
     source = batch["source"][:, 1:][scored] if "source" in batch else torch.zeros_like(batch["labels"][:, 1:][scored])
-    return Tokens(logits, batch["labels"][:, 1:][scored], source, rows[scored], base_logits_NV=base_logits)
+    places = {f"{name}_N": batch[name][:, :-1][scored] for name in ("unit", "document") if name in batch}
+    return Tokens(logits, batch["labels"][:, 1:][scored], source, rows[scored], base_logits_NV=base_logits, **places)
 
 
-def gradient_of(model: nn.Module) -> Callable[[Batch], dict[str, Tensor]]:
-    """Returns a function: batch -> gradient of its mean token loss, by parameter name."""
+def _per_row(tok: Tokens, new: Tensor) -> Tensor:
+    rows = tok.segment_N[new]
+    return torch.stack([tok.nll_N.detach()[new][rows == row].mean() for row in rows.unique()])
 
-    def gradient(batch: Batch) -> dict[str, Tensor]:
+
+def gradient_of(model: nn.Module, base: nn.Module | None) -> Callable[..., dict[str, Tensor]]:
+    """Returns a function: batch, term -> gradient of the mean of the term (the token loss if absent), by parameter."""
+
+    def gradient(batch: Batch, term: Callable[[Tokens], Tensor] | None = None) -> dict[str, Tensor]:
         params = trainable(model)
-        loss = tokens(model, None, batch).nll_N.mean()
-        return dict(zip(params, torch.autograd.grad(loss, list(params.values())), strict=True))
+        with evaluating(model, gradients=True):
+            tok = tokens(model, base, batch)
+            loss = (tok.nll_N if term is None else term(tok)).mean()
+            grads = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
+        return {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(params.items(), grads, strict=True)}
 
     return gradient

@@ -18,11 +18,15 @@ from holdfast.core.method import Chain, State, Step
 from holdfast.core.mix import NEW
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import StateCache, Teacher
-from holdfast.train.forward import Forward, Inputs
-from holdfast.train.loop import gradient_of
+from holdfast.core.units import UnitIndex
+from holdfast.train.forward import Forward
+from holdfast.train.units import Inputs
 
 Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes."""
+
+Gather = Callable[[Tensor], Tensor]
+"""Puts vectors of all processes, of any length each, one behind the other."""
 
 
 def owns_forward(recipe: Chain, mixes: bool) -> bool:
@@ -33,8 +37,8 @@ def owns_forward(recipe: Chain, mixes: bool) -> bool:
         mixes: Whether there are memories among the examples.
     """
     token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
-    own_means = recipe.all_needs - {"nll_N"} or (recipe.all_needs and mixes)
-    return bool(token_terms or own_means)
+    own_means = recipe.token_needs - {"nll_N"} or (recipe.token_needs and mixes)
+    return bool(token_terms or own_means or recipe.all_sees)
 
 
 class Session:
@@ -55,8 +59,10 @@ class Session:
         recipe: Chain,
         *,
         reduce: Reduce,
+        gather: Gather,
         teacher: Teacher | None,
         cache: StateCache | None,
+        index: UnitIndex | None,
         mixes: bool,
         metrics: bool,
     ) -> None:
@@ -66,22 +72,28 @@ class Session:
             model: The model to train, unwrapped, in the shape it will have.
             recipe: The active methods.
             reduce: Sum over processes.
+            gather: Vectors of all processes as one.
             teacher: The frozen base, where the recipe needs one.
             cache: Where the base's states are kept, when they are computed beforehand.
+            index: The numbers of the training examples' units, where the recipe reads them.
             mixes: Whether there are memories among the examples.
             metrics: Whether entropy and accuracy are wanted.
         """
         self.model = model
         self.recipe = recipe
         self.reduce = reduce
+        self.gather = gather
         self.owns_forward = owns_forward(recipe, mixes)
         self.scales_lr = recipe.uses("scale_lr")
+        looks = self.owns_forward or "gradient" in recipe.all_needs
         self.forward = (
-            Forward(model, recipe, teacher=teacher, cache=cache, metrics=metrics) if self.owns_forward else None
+            Forward(model, recipe, teacher=teacher, cache=cache, index=index, metrics=metrics) if looks else None
         )
+        self.start = snapshot(trainable(model)) if "start" in recipe.all_needs else {}
         self.hold = 1.0
         self.state: State = {}
         self.means: dict[str, float] = {}
+        self.values: dict[str, Tensor] = {}
         self.notes: dict[str, float] = {}
         self.lr_factor = 1.0
         self.new_share = 1.0
@@ -89,14 +101,15 @@ class Session:
         self._index = self._total = 0
         self._units = 1.0
         self._sums: dict[str, Tensor] = {}
+        self._seen: dict[str, list[Tensor]] = {}
         self._observed = 0.0
         self._before: dict[str, Tensor] = {}
 
     def begin_step(self, index: int, total: int) -> None:
         """Starts the optimizer step that comes after `index` others, of `total`."""
         self._index, self._total = index, total
-        self._sums, self._observed = {}, 0.0
-        self.means = {}
+        self._sums, self._seen, self._observed = {}, {}, 0.0
+        self.means, self.values = {}, {}
 
     def count_units(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
         """Counts the step's units over all processes, before its first forward.
@@ -122,6 +135,8 @@ class Session:
         sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold)
         for name, value in sums.stats.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        for name, value in sums.values.items():
+            self._seen.setdefault(name, []).append(value)
         return sums.loss / self._units, sums.stats, sums.aux_loss
 
     def observe(self, loss: Tensor) -> None:
@@ -139,7 +154,8 @@ class Session:
             sums = dict(zip(names, reduced.tolist(), strict=True))
             new = sums.pop("new_units")
             self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
-        elif self.recipe.all_needs:
+            self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
+        elif self.recipe.token_needs:
             device = next(self.model.parameters()).device
             self.means = {"nll_N": float(self.reduce(torch.tensor(self._observed, device=device))) / processes}
         self._unlogged.append((self.means.get("nll_N", math.nan), 1.0 - self.new_share))
@@ -150,7 +166,11 @@ class Session:
 
     def step(self) -> Step:
         """Returns the current step as the hooks see it."""
-        return Step(self._index, self._total, self.means, trainable(self.model), gradient_of(self.model))
+        params = trainable(self.model)
+        if self.forward is None:
+            return Step(self._index, self._total, self.means, params, start=self.start)
+        gradient = self.forward.gradient
+        return Step(self._index, self._total, self.means, params, gradient, self.start, self.values)
 
     def before_update(self) -> None:
         """Called after clipping, before the optimizer."""

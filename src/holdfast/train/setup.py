@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch import Tensor
-
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, Run
-from holdfast.core.mix import Example, Mix
+from holdfast.core.method import Chain
+from holdfast.core.mix import Mix
 from holdfast.core.teacher import StateCache, Teacher
-from holdfast.data.batches import collate, pack
-from holdfast.data.memory import load_memory
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
+from holdfast.train.before import Before
 from holdfast.train.forward import Forward, head_of
-from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, examples_of, row_limit
+from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, examples_of
 from holdfast.train.session import owns_forward
 
 logger = logging.getLogger("holdfast")
@@ -54,6 +50,11 @@ def refuse(trainer: Any, recipe: Chain) -> None:
     if acts_on_update and trainer.is_deepspeed_enabled:
         raise HoldfastError(
             f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP."
+        )
+    whole = [need for need in ("gradient", "start") if need in active.all_needs]
+    if whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
+        raise HoldfastError(
+            f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP."
         )
     if active.uses("edit_weights") and (active.uses("shape_model") or hasattr(trainer.model, "peft_config")):
         raise HoldfastError(f"{recipe!r} edits whole weights, and an adapter has none; merge the adapter first.")
@@ -115,29 +116,16 @@ def apply_settings(settings: Train, trainer: Any) -> None:
             setattr(args, name, value)
 
 
-def mix_of(trainer: Any, active: Chain, memories: dict[str, Any]) -> Mix | None:
-    """Puts the memories beside the trainer's dataset; None when the recipe leaves the data alone."""
+def mix_data(before: Before, active: Chain) -> None:
+    """Puts the memories beside the trainer's dataset, and says in `before.mix` what is trained on then."""
+    trainer = before.trainer
     if not active.uses("mix_data"):
-        return None
+        return
     new = Mix(tuple(examples_of(trainer.train_dataset)))
-    packing = bool(getattr(trainer.args, "packing", False))
-    longest = max(row_limit(trainer), *(len(example.input_ids) for example in new.examples))
-
-    def memory(name: str) -> Sequence[Example]:
-        source = memories.get(name, name)
-        if isinstance(source, Sequence) and source and isinstance(source[0], Example):
-            examples = list(source)
-        else:
-            if trainer.processing_class is None:
-                raise HoldfastError(
-                    f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer."
-                )
-            examples = load_memory(source, trainer.processing_class, max_length=longest)
-        return pack(examples, longest) if packing else examples
-
-    mix = active.mix_data(run_of(trainer, new, memory=memory))
+    mix = active.mix_data(before.run(new))
     if not mix.names:
-        return None
+        return
+    before.mix = mix
     masked = any(-100 in example.labels[1:] for example in mix.examples[len(new.examples) :])
     if masked and "labels" not in trainer.train_dataset[0]:
         raise HoldfastError(
@@ -148,45 +136,27 @@ def mix_of(trainer: Any, active: Chain, memories: dict[str, Any]) -> Mix | None:
     trainer.data_collator = CollateWithSource(trainer.data_collator)
     trainer._set_signature_columns_if_needed()
     trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]
-    return mix
 
 
-def base_of(trainer: Any, active: Chain, settings: Train, mix: Mix | None) -> tuple[Teacher | None, StateCache | None]:
+def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
     """Returns the teacher and, if asked for, its states on the training examples."""
     if not any(need.startswith("base_") for need in active.all_needs):
         return None, None
+    trainer = before.trainer
     form = "auto" if settings.teacher == "cache" else settings.teacher
     teacher = make_teacher(trainer.model, form, settings.reference)
     if settings.teacher != "cache":
         return teacher, None
+    if "gradient" in active.all_needs:
+        raise HoldfastError(
+            f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
+        )
     cache = StateCache()
-    examples = mix.examples if mix is not None else examples_of(trainer.train_dataset)
     forward = Forward(trainer.model, active, teacher=teacher, cache=cache)
     with teacher.base(trainer.model):
-        for batch in _batches(examples, trainer.args.per_device_train_batch_size, trainer.args.device):
+        for batch in before.batches("all", trainer.args.per_device_train_batch_size):
             forward.fill(batch)
     # Only the head's start weights are still needed: the states stand for the rest.
     head = {id(p) for p in forward.head.parameters()}
     kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in head and n in teacher.values}
     return dataclasses.replace(teacher, form="cache", values=kept), cache
-
-
-def run_of(trainer: Any, mix: Mix | None, total_steps: int = 0, memory: Any = None) -> Run:
-    """Returns what the methods of a recipe may ask of this trainer before training."""
-
-    def batches(which: str, size: int) -> Iterator[dict[str, Tensor]]:
-        examples = mix.examples if mix is not None else examples_of(trainer.train_dataset)
-        wanted = [example for example in examples if (example.source == 0) == (which == "new")]
-        return _batches(wanted, size, trainer.args.device)
-
-    return Run(trainer.model, mix or Mix(()), trainer.args.seed, total_steps, memory or _no_memory, batches)
-
-
-def _no_memory(name: str) -> Sequence[Example]:
-    raise HoldfastError(f"Memory {name!r} can be had while examples are mixed, not later.")
-
-
-def _batches(examples: Sequence[Example], size: int, device: Any) -> Iterator[dict[str, Tensor]]:
-    for start in range(0, len(examples), size):
-        batch = collate(examples[start : start + size], 0)
-        yield {name: tensor.to(device) for name, tensor in batch.items() if name != "source"}

@@ -1,0 +1,93 @@
+"""Run and Step: what a method may ask for before training and at each of its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example, Mix
+from holdfast.core.tokens import Tokens
+
+Batch = Mapping[str, Tensor]
+"""`input_ids`, `attention_mask`, `labels` (-100 ignored, unshifted), all `[B, T]`."""
+
+Term = Callable[[Tokens], Tensor]
+"""One number per unit, `[N]`, in nats; gradients flow."""
+
+
+def _not_here(*_: Any, **__: Any) -> Any:
+    raise HoldfastError("This cannot be had at this moment of a run.")
+
+
+@dataclasses.dataclass
+class Run:
+    """What a method may ask for before training. Nothing asked for changes the model or draws on its random state.
+
+    Attributes:
+        model: The model as it is when the hook is called (for `shape_model` and later: what earlier methods made).
+        mix: The examples as earlier methods left them.
+        seed: Seed of the run; a method that draws anything derives its generator from it.
+        total_steps: Optimizer steps of the whole run; 0 before they are known (in `mix_data` and `shape_model`).
+        memory: Name or path -> its examples, prepared as the new ones are.
+        batches: `batches(examples, size)` yields batches of examples, once through, in order; "new" and "memory" stand
+            for those trained on.
+        lr: The run's peak learning rate; 0 before it is known.
+        examples: `examples(which)` gives the "new" or the "memory" examples that are trained on.
+        score: `score(*fields)` gives, for every supervised unit of the training examples, fields of `Tokens` under the
+            model as it is, `[units]` each, in the order of `tok.unit_N`.
+        gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
+            supervised units of a batch under the model as it is, by parameter name; in eval mode.
+        generate: `generate(prompts, **settings)` gives the model's answers (`holdfast.probes.generate`).
+        keep: `keep(name, make)` gives the examples that `make()` makes, and those it made before where the run's folder
+            has them.
+    """
+
+    model: nn.Module
+    mix: Mix
+    seed: int
+    total_steps: int
+    memory: Callable[[str], Sequence[Example]] = _not_here
+    batches: Callable[[str | Sequence[Example], int], Iterator[dict[str, Tensor]]] = _not_here
+    lr: float = 0.0
+    examples: Callable[[str], Sequence[Example]] = _not_here
+    score: Callable[..., dict[str, Tensor]] = _not_here
+    gradient: Callable[..., dict[str, Tensor]] = _not_here
+    generate: Callable[..., list[str]] = _not_here
+    keep: Callable[[str, Callable[[], Sequence[Example]]], Sequence[Example]] = _not_here
+
+
+@dataclasses.dataclass
+class Step:
+    """One optimizer step, as the per-step hooks see it.
+
+    Attributes:
+        index: Optimizer steps done before this one.
+        total: Optimizer steps of the whole run.
+        means: Mean over the step's *new* units, all micro-batches and ranks, of each field that a method `needs`;
+            complete when `scale_lr` is called.
+        params: The trainable parameters, bare, by name.
+        gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) on another batch,
+            by parameter name, in eval mode; the gradients of the step itself are left alone. A method that calls it
+            names "gradient" in `needs`, and the base fields that its term reads.
+        start: The trainable parameters as they were before training, by name, for a method that names "start" in
+            `needs`.
+        values: The numbers of all the step's new units themselves, all micro-batches and ranks, of each field that a
+            method `sees`; complete when `scale_lr` is called.
+    """
+
+    index: int
+    total: int
+    means: Mapping[str, float]
+    params: Mapping[str, nn.Parameter]
+    gradient: Callable[..., dict[str, Tensor]] = _not_here
+    start: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    values: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @property
+    def progress(self) -> float:
+        """Share of the run done before this step, in [0, 1)."""
+        return self.index / max(self.total, 1)

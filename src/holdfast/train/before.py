@@ -1,0 +1,138 @@
+"""What the methods of a recipe may ask of a trainer before training: examples, memories, a look at the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, Run, chain
+from holdfast.core.mix import Example, Mix
+from holdfast.core.params import trainable
+from holdfast.core.rows import to_examples, to_tensors
+from holdfast.core.tokens import PLACES
+from holdfast.core.units import UnitIndex
+from holdfast.data.batches import collate, pack
+from holdfast.data.memory import load_memory
+from holdfast.data.rows import Turn
+from holdfast.probes.generate import generate
+from holdfast.train import checkpoint
+from holdfast.train.forward import Forward
+from holdfast.train.mixing import examples_of, row_limit
+from holdfast.train.units import Units
+
+SCORED = 16
+"""Examples in one forward while the data is looked at."""
+
+
+@dataclasses.dataclass
+class Before:
+    """A trainer as methods see it before training.
+
+    Attributes:
+        trainer: The trainer, whose `model` is the model as it is.
+        memories: Old examples by the names that methods give them.
+        mix: What is trained on, once it is known; None where the recipe leaves the data alone.
+        made: Examples that a method made, by the file that they are to be kept in.
+    """
+
+    trainer: Any
+    memories: Mapping[str, Any]
+    mix: Mix | None = None
+    made: dict[Path, Sequence[Example]] = dataclasses.field(default_factory=dict)
+
+    def run(self, mix: Mix | None = None, forward: Forward | None = None) -> Run:
+        """Returns what methods may ask for now.
+
+        Args:
+            mix: The examples as earlier methods left them, while they are being mixed.
+            forward: The forward of the training, once there is one.
+        """
+        state, args = self.trainer.state, self.trainer.args
+        return Run(
+            model=self.trainer.model,
+            mix=mix or self.mix or Mix(()),
+            seed=args.seed,
+            total_steps=state.max_steps if forward is not None else 0,
+            memory=self.memory,
+            batches=self.batches,
+            lr=float(args.learning_rate),
+            examples=self.examples,
+            score=self.score,
+            gradient=forward.gradient if forward is not None else self.plain().gradient,
+            generate=self.generate,
+            keep=self.keep,
+        )
+
+    def examples(self, which: str = "all") -> Sequence[Example]:
+        """Returns the examples that are trained on: all, the "new" or the "memory" ones."""
+        everything = self.mix.examples if self.mix is not None else examples_of(self.trainer.train_dataset)
+        return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
+
+    def memory(self, name: str) -> list[Example]:
+        """Returns the examples of a memory, packed where the new ones are.
+
+        Raises:
+            HoldfastError: It is not found or holds nothing, or the trainer has no tokenizer.
+        """
+        source = self.memories.get(name, name)
+        longest = max(row_limit(self.trainer), *(len(e.input_ids) for e in examples_of(self.trainer.train_dataset)))
+        if isinstance(source, Sequence) and source and isinstance(source[0], Example):
+            examples = list(source)
+        else:
+            tokenizer = self._tokenizer(f"Memory {name!r} must be tokenised")
+            examples = load_memory(source, tokenizer, max_length=longest)
+        return pack(examples, longest) if getattr(self.trainer.args, "packing", False) else examples
+
+    def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
+        """Yields batches of examples, once through, in order."""
+        examples = self.examples(which) if isinstance(which, str) else which
+        for start in range(0, len(examples), size):
+            batch = collate(examples[start : start + size], 0)
+            yield {name: tensor.to(self.trainer.args.device) for name, tensor in batch.items() if name != "source"}
+
+    def index(self, recipe: Chain) -> UnitIndex | None:
+        """Returns the numbers of all units that are trained on, where the recipe reads them."""
+        if not recipe.token_needs & PLACES:
+            return None
+        index = UnitIndex()
+        for batch in self.batches("all", SCORED):
+            index.add(Units.of(batch, None).keys(batch))
+        return index
+
+    def score(self, *fields: str) -> dict[str, Tensor]:
+        """Returns fields of every unit that is trained on, under the model as it is."""
+        return self.plain().score(self.batches("all", SCORED), fields)
+
+    def generate(self, prompts: Sequence[Sequence[Turn]], **settings: Any) -> list[str]:
+        """Returns the answers of the model as it is."""
+        return generate(self.trainer.model, self._tokenizer("To let the model write"), prompts, **settings)
+
+    def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
+        """Returns what `make` makes, or made when this run began: of the same method, seed and starting model."""
+        start = checkpoint.fingerprint(trainable(self.trainer.model))
+        path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{start[:16]}.safetensors"
+        if path.exists():
+            return to_examples(safetensors.torch.load_file(path))
+        self.made[path] = make()
+        return self.made[path]
+
+    def save_made(self) -> None:
+        """Writes the examples that methods made, for a run that is resumed."""
+        for path, examples in self.made.items():
+            checkpoint.save_tensors(path, to_tensors(examples))
+
+    def plain(self) -> Forward:
+        """Returns a forward of the model as it is, without a recipe."""
+        return Forward(self.trainer.model, chain())
+
+    def _tokenizer(self, why: str) -> Any:
+        tokenizer = self.trainer.processing_class
+        if tokenizer is None:
+            raise HoldfastError(f"{why}: give the trainer its processing_class=tokenizer.")
+        return tokenizer

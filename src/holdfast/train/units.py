@@ -1,0 +1,70 @@
+"""Units: which positions of a micro-batch carry a loss, and whose they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from holdfast.core.mix import NEW
+from holdfast.core.units import Key, document_keys
+
+Inputs = Mapping[str, Tensor]
+"""A batch as the model takes it: `input_ids`, `labels`, and masks and positions where there are."""
+
+
+@dataclasses.dataclass
+class Units:
+    """Which positions of a micro-batch carry a loss, flattened row by row.
+
+    Attributes:
+        scored_BT: Bool; `scored[b, t]` when position t predicts a supervised label (at t + 1).
+        labels_N: Those labels.
+        source_N: Their source numbers.
+        segment_BT: Number of the document at each position, -1 at padding.
+    """
+
+    scored_BT: Tensor
+    labels_N: Tensor
+    source_N: Tensor
+    segment_BT: Tensor
+
+    def keys(self, inputs: Inputs) -> list[Key]:
+        """Returns the key of each document of the batch that this is made of."""
+        return document_keys(inputs["input_ids"], self.scored_BT, self.segment_BT)
+
+    @classmethod
+    def of(cls, inputs: Inputs, source_BT: Tensor | None) -> Units:
+        """Returns the units of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
+        labels_BT = inputs["labels"]
+        scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
+        scored_BT[:, :-1] = labels_BT[:, 1:] != -100
+        labels_N = labels_BT[:, 1:][scored_BT[:, :-1]]
+        if source_BT is None:
+            source_N = torch.full_like(labels_N, NEW)
+        else:
+            source_N = source_BT[:, 1:][scored_BT[:, :-1]]
+        return cls(scored_BT, labels_N, source_N, _segments(inputs))
+
+    def new_values(self, name: str, parts: list[Tensor]) -> Tensor:
+        """Returns what was seen of each new unit of a batch; for "document_nll", the mean of each of its documents."""
+        new_N = self.source_N == NEW
+        values_N = torch.cat(parts)[new_N] if parts else torch.zeros(0)
+        if name != "document_nll":
+            return values_N
+        _, document_N = self.segment_BT[self.scored_BT][new_N].unique(return_inverse=True)
+        sums_D = values_N.new_zeros(len(document_N.unique())).index_add_(0, document_N, values_N)
+        return sums_D / torch.bincount(document_N)
+
+
+def _segments(inputs: Inputs) -> Tensor:
+    input_ids_BT = inputs["input_ids"]
+    mask_BT = inputs.get("attention_mask")
+    position_ids_BT = inputs.get("position_ids")
+    if mask_BT is not None or position_ids_BT is None:
+        rows = torch.arange(input_ids_BT.shape[0], device=input_ids_BT.device)[:, None].expand_as(input_ids_BT)
+        return rows if mask_BT is None else torch.where(mask_BT.bool(), rows, -1)
+    starts = (position_ids_BT == 0).to(torch.int64)
+    return (starts.flatten().cumsum(0) - 1).view_as(input_ids_BT)

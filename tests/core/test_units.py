@@ -1,0 +1,54 @@
+"""The numbers of the training examples' units."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.core.units import UnitIndex
+from holdfast.data.batches import collate, pack
+from holdfast.train.units import Units
+from tests import tiny
+
+ROWS = tiny.rows(9, seed=2)
+EXAMPLES = [Example(row["input_ids"], row["labels"]) for row in ROWS]
+
+
+def keys(examples):
+    batch = collate(examples, 0)
+    return Units.of(batch, None).keys(batch)
+
+
+def test_units_are_numbered_in_order_and_documents_that_are_the_same_are_one():
+    index = UnitIndex()
+    assert index.add(keys(EXAMPLES[:4])) == [True] * 4
+    assert index.add(keys([EXAMPLES[1], EXAMPLES[4]])) == [False, True]
+    assert index.documents == 5
+    assert index.units == sum(example.supervised for example in EXAMPLES[:5])
+    unit_N, document_N = index.find(keys(EXAMPLES[:5]))
+    assert unit_N.tolist() == list(range(index.units))
+    assert document_N.tolist() == [d for d, e in enumerate(EXAMPLES[:5]) for _ in range(e.supervised)]
+
+
+def test_order_padding_and_packing_do_not_matter():
+    index = UnitIndex()
+    index.add(keys(EXAMPLES))
+    expected = {id(e): index.find(keys([e])) for e in EXAMPLES}
+    some = [EXAMPLES[i] for i in (7, 2, 5)]
+    unit_N, document_N = index.find(keys(some))
+    assert torch.equal(unit_N, torch.cat([expected[id(e)][0] for e in some]))
+    assert torch.equal(document_N, torch.cat([expected[id(e)][1] for e in some]))
+    packed = pack(EXAMPLES, 24)
+    assert any(len(example.lengths) > 1 for example in packed)
+    unit_N, _ = index.find(keys(packed))
+    assert sorted(unit_N.tolist()) == list(range(index.units))
+
+
+def test_a_row_with_other_labels_is_another_and_one_that_was_not_there_is_refused():
+    index = UnitIndex()
+    index.add(keys(EXAMPLES[:3]))
+    other = Example(EXAMPLES[0].input_ids, [-100] * 4 + list(EXAMPLES[0].input_ids[4:]))
+    with pytest.raises(HoldfastError, match="2 of the 3 rows of this batch were not there before training"):
+        index.find(keys([EXAMPLES[0], other, EXAMPLES[5]]))

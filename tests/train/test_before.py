@@ -1,0 +1,146 @@
+"""What methods may ask of a trainer before training and at its steps."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import torch
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, chain
+from holdfast.core.mix import Example
+from holdfast.core.params import trainable
+from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.train.attach import attach
+from holdfast.train.before import Before
+from holdfast.train.forward import Forward
+from holdfast.train.loop import tokens
+from tests import tiny
+from tests.train.retrace import both, furthest, trainer_for
+
+OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]
+
+
+@pytest.mark.parametrize("backbone", ["llama", "gemma2"])
+@pytest.mark.parametrize("size", [1, 4, 16])
+def test_scores_are_those_of_the_model_in_the_order_of_the_units(tmp_path, backbone, size, monkeypatch):
+    monkeypatch.setattr("holdfast.train.before.SCORED", size)
+    data = tiny.rows(11)
+    trainer = trainer_for(tiny.tiny(backbone), tmp_path, [*data, data[2]])
+    found = Before(trainer, {}).score("nll_N", "entropy_N", "document_N")
+    for start in range(0, 11, 3):
+        tok = tokens(trainer.model.eval(), None, tiny.collate(data[start : start + 3]))
+        here = torch.isin(found["document_N"], torch.arange(start, start + 3))
+        torch.testing.assert_close(found["nll_N"][here], tok.nll_N.detach(), rtol=0, atol=1e-6)
+        torch.testing.assert_close(found["entropy_N"][here], tok.entropy_N.detach(), rtol=0, atol=1e-6)
+    assert int(found["document_N"].max()) == 10  # the row that is given twice is one document
+
+
+def test_the_gradient_of_another_batch_is_autograds_and_leaves_the_steps_own_alone():
+    model = tiny.tiny().train()
+    batch, other = tiny.collate(tiny.rows(4)), tiny.collate(tiny.rows(3, seed=5))
+    tokens(model, None, batch).nll_N.sum().backward()
+    before = {name: p.grad.clone() for name, p in model.named_parameters()}
+    for term in (None, lambda tok: tok.nll_N**2 + tok.entropy_N):
+        found = Forward(model, chain()).gradient(other, term)
+        tok = tokens(model, None, other)
+        expected = torch.autograd.grad((tok.nll_N if term is None else term(tok)).mean(), list(model.parameters()))
+        for (name, grad), true in zip(found.items(), expected, strict=True):
+            torch.testing.assert_close(grad, true, rtol=0, atol=1e-12)
+            assert torch.equal(before[name], dict(model.named_parameters())[name].grad)
+    assert all(module.training for module in model.modules())
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Looking(Method):
+    """Reads all that was arranged: numbers, values, the start, and another gradient with the base in it."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"unit_N", "document_N", "start", "gradient", "base_nll_N"})
+    sees: ClassVar[frozenset[str]] = frozenset({"nll_N", "document_nll"})
+
+    def init_state(self, run):
+        found = run.score("nll_N", "document_N")
+        batch = next(run.batches("new", 3))
+        return {
+            "weight": (-found["nll_N"]).exp(),
+            "first": found["document_N"] % 2,
+            "middle": torch.ones((), dtype=torch.float64),
+            **{name: batch[name] for name in ("input_ids", "attention_mask", "labels")},
+        }
+
+    def weigh_tokens(self, state, tok):
+        odd = tok.kept(state["first"], tok.unit_N) == tok.document_N % 2
+        assert bool(odd.all())
+        return tok.kept(state["weight"], tok.unit_N) + state["middle"]
+
+    def edit_grads(self, state, step):
+        batch = {name: state[name] for name in ("input_ids", "attention_mask", "labels")}
+        other = step.gradient(batch, lambda tok: (tok.nll_N - tok.base_nll_N) ** 2 + 0.1 * tok.entropy_N)
+        for name, p in step.params.items():
+            p.grad += 0.3 * other[name] + 0.01 * (p.detach() - step.start[name])
+
+    def after_step(self, state, step):
+        state["middle"] = 0.1 * step.values["nll_N"].median() + 0.1 * step.values["document_nll"].median()
+
+
+@pytest.mark.parametrize(("micro", "accumulate"), [(8, 1), (2, 4), (1, 8)])
+def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkeypatch, micro, accumulate):
+    # The loop takes the numbers of the units from the batch, the trainer from the content of the rows.
+    from holdfast.train import loop
+
+    data = tiny.rows(24)
+    index = Before(trainer_for(tiny.tiny(), tmp_path, data), {}).index(chain(Looking()))
+    plain = loop.tokens
+
+    def numbered(model, base, batch):
+        from holdfast.train.units import Units
+
+        units = Units.of(batch, None)
+        unit_N, document_N = index.find(units.keys(batch))
+        shape = batch["labels"].shape
+        places = {}
+        for name, place_N in (("unit", unit_N), ("document", document_N)):
+            places[name] = torch.zeros(shape, dtype=torch.int64).masked_scatter(units.scored_BT, place_N)
+        return plain(model, base, {**batch, **places})
+
+    monkeypatch.setattr(loop, "tokens", numbered)
+    start = tiny.tiny()
+    made = Looking().init_state(Before(trainer_for(copy.deepcopy(start), tmp_path, data), {}).run())
+    monkeypatch.setattr(Looking, "init_state", lambda self, run: dict(made))
+    trainer, model, expected, _ = both(tmp_path, Looking(), micro=micro, accumulate=accumulate, model=start)
+    assert furthest(model, expected) < 1e-11
+    assert float(trainer.holdfast.state["0.Looking"]["middle"]) != 1.0
+
+
+def test_examples_are_told_apart_and_memories_can_be_had_at_any_time(tmp_path):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(6))
+    attach(trainer, Rehearsal("old", ratio=0.3), memories={"old": OLD})
+    before = trainer._holdfast_before
+    assert [len(before.examples(which)) for which in ("all", "new", "memory")] == [11, 6, 5]
+    assert before.memory("old") == OLD
+    assert sum(batch["input_ids"].shape[0] for batch in before.batches(OLD, 2)) == 5
+    with pytest.raises(HoldfastError, match="Memory 'else' must be tokenised: give the trainer its processing_class"):
+        before.memory("else")
+
+
+def test_what_a_method_made_is_made_once_for_a_run_and_its_resumption(tmp_path):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(6))
+    before, made = Before(trainer, {}), []
+
+    def make():
+        made.append(1)
+        return OLD
+
+    assert before.keep("SelfRehearsal-1", make) == OLD
+    assert not (tmp_path / "holdfast").exists()  # nothing is left by a run that never began
+    before.save_made()
+    again = Before(trainer, {}).keep("SelfRehearsal-1", make)
+    assert [tuple(e.input_ids) for e in again] == [tuple(e.input_ids) for e in OLD]
+    assert len(made) == 1
+    with torch.no_grad():
+        next(iter(trainable(trainer.model).values())).add_(1.0)
+    Before(trainer, {}).keep("SelfRehearsal-1", make)
+    assert len(made) == 2, "another starting model"
