@@ -43,6 +43,7 @@ CHANGED = {
         "clip": 0.1,
         "teacher": "copy",
         "reference": "start",
+        "ship": "merged",
     },
     "Cosine": {"floor": 0.5},
     "Warmup": {"ratio": 1.0},
@@ -68,6 +69,7 @@ CHANGED = {
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
     ("Train", "reference"): MaskTheTarget(),
+    ("Train", "ship"): LoRA(rank=2),
     ("MaskTheTarget", "on"): Rehearsal("old", ratio=0.4),
     ("BaseKL", "on"): Rehearsal("old", ratio=0.4),
     ("DFT", "on"): Rehearsal("old", ratio=0.4),

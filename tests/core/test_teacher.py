@@ -8,9 +8,10 @@ import peft
 import pytest
 import torch
 
+from holdfast.core.adapters import adapters_off
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import trainable
-from holdfast.core.teacher import StateCache, adapters_off, evaluating
+from holdfast.core.teacher import StateCache, evaluating
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
 from holdfast.train.forward import Forward

@@ -73,8 +73,9 @@ def streaming():
     return datasets.IterableDataset.from_generator(lambda: iter(tiny.rows(8)))
 
 
-def adapted():
-    return peft.get_peft_model(tiny.tiny(), peft.LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+def adapted(**config):
+    config |= {"r": 2, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    return peft.get_peft_model(tiny.tiny(), peft.LoraConfig(**config))
 
 
 # What: (a trainer, a recipe, the sentence).
@@ -134,15 +135,11 @@ REFUSED = {
         "Rehearsal('old')",
         r"The trainer has no example to train on: give it a train_dataset with rows\.",
     ),
-    "whole weights of an adapter that is there": (
-        lambda folder: plain(folder, model=adapted()),
+    "whole weights of an adapter that cannot hold them": (
+        lambda folder: plain(folder, model=adapted(use_dora=True)),
         Halfway(),
-        r"Halfway\(\) edits whole weights, and an adapter has none; merge the adapter first\.",
-    ),
-    "whole weights of an adapter of the recipe": (
-        plain,
-        "LoRA",
-        r"LoRA\(rank=2\) \+ Halfway\(\) edits whole weights, and an adapter has none; merge the adapter first\.",
+        r"Halfway\(\) edits whole weights, which this kind of adapter cannot hold afterwards; add"
+        r" Train\(ship='merged'\) to ship them whole\.",
     ),
     "a batch that does not divide": (
         plain,
@@ -167,10 +164,6 @@ REFUSED = {
 def test_it_is_refused_in_one_sentence_and_the_trainer_is_left_alone(tmp_path, what):
     make, recipe, sentence = REFUSED[what]
     trainer = make(tmp_path)
-    if recipe == "LoRA":
-        from holdfast.methods.selection.lora import LoRA
-
-        recipe = LoRA(rank=2) + Halfway()
     before = look_at(trainer)
     with pytest.raises(HoldfastError, match=f"^{sentence}$"):
         attach(trainer, recipe, memories=OLD)

@@ -135,6 +135,8 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         seconds = _train(trainer, spec.resume)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        model = trainer.model  # what is shipped: without its adapter, if that was merged
         _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, spec.raw, progress)
     _save(model, tokenizer, folder / "model")
@@ -144,8 +146,9 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         **({"verdict": verdict(found, budget)} if budget is not None else {}),
         **({"guard": {**watch.summary(), "watched": sorted(split)}} if (watch := trainer.holdfast_guard) else {}),
         "seconds": {"training": seconds, "all": time.monotonic() - started},
+        **({"shipped": shipped} if (shipped := trainer.holdfast_shipped) else {}),
         "steps": trainer.state.global_step,
-        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trained_parameters": trained,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     write_json(folder / "result.json", result)

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.adapters import adapters_off
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import swapped
 from holdfast.core.units import Key
@@ -39,27 +40,6 @@ def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
             module.training = True
         # A weight cast by autocast inside no_grad would be reused, without its gradient, by the next forward.
         torch.clear_autocast_cache()
-
-
-def tuner_layers(model: nn.Module) -> list[nn.Module]:
-    """Returns the modules that carry an adapter (PEFT tuner layers, `modules_to_save` and trainable-token wrappers)."""
-    return [module for module in model.modules() if isinstance(getattr(module, "_disable_adapters", None), bool)]
-
-
-@contextmanager
-def adapters_off(model: nn.Module) -> Iterator[None]:
-    """Switches every adapter off by its flag alone.
-
-    PEFT's `disable_adapter()` also re-enables the gradients of frozen adapter weights on leaving; a flag does not.
-    """
-    layers = [(module, module._disable_adapters) for module in tuner_layers(model)]
-    try:
-        for module, _ in layers:
-            module._disable_adapters = True  # type: ignore[assignment]
-        yield
-    finally:
-        for module, was in layers:
-            module._disable_adapters = was
 
 
 @dataclasses.dataclass

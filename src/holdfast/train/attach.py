@@ -17,21 +17,24 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
+from holdfast.core.adapters import tuner_layers
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW
-from holdfast.core.params import snapshot, swapped, trainable
-from holdfast.core.teacher import Teacher, tuner_layers
+from holdfast.core.params import trainable
+from holdfast.core.teacher import Teacher
 from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
+from holdfast.train.base import moves_base_weights
 from holdfast.train.before import Before
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import SOURCE, OrderSampler
 from holdfast.train.session import Session
 from holdfast.train.setup import apply_settings, base_of, mix_data, refuse
+from holdfast.train.ship import Shipping
 
 T = TypeVar("T", bound=Trainer)
 
@@ -91,12 +94,13 @@ def attach(
             mixes=before.mix is not None,
             metrics=_is_trl(trainer),
         )
+        shipping = Shipping(model, active, settings.ship)
         if guard is not None:
             guard.check(active, before.mix)
     except BaseException:  # what is refused leaves trainer and model as they were
         shaped: Any = trainer.model
         if shaped is not own["model"]:
-            getattr(shaped, "unload", dict)()  # a PEFT model; nothing else wraps in place
+            _unwrap(shaped)
         for p, was in trained:
             p.requires_grad = was
         vars(trainer).update(own)
@@ -104,7 +108,7 @@ def attach(
         raise
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, session, teacher, before)
+    trainer._begin_holdfast(parts, session, teacher, before, shipping)
     trainer.holdfast_guard = guard
     if guard is not None:
         trainer.add_callback(guard)
@@ -123,7 +127,9 @@ class Attached(Trainer):
     _total_train_tokens: int
     router_aux_loss_coef: float
 
-    def _begin_holdfast(self, recipe: Chain, session: Session, teacher: Teacher | None, before: Before) -> None:
+    def _begin_holdfast(
+        self, recipe: Chain, session: Session, teacher: Teacher | None, before: Before, shipping: Shipping
+    ) -> None:
         self.holdfast_recipe = recipe
         self.holdfast_mix = before.mix
         self._holdfast_before = before
@@ -133,7 +139,8 @@ class Attached(Trainer):
             self.loss_is_scaled_for_ga = True
         self._holdfast_facts = {"recipe": repr(recipe), "starting model": _start_of(self.model, teacher)}
         self._holdfast_resume: Path | None = None
-        self._holdfast_start = snapshot(trainable(self.model)) if session.recipe.uses("edit_weights") else {}
+        self._holdfast_shipping = shipping
+        self.holdfast_shipped: dict[str, Any] = {}
         self.add_callback(_Hooks(self))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -248,25 +255,15 @@ class Attached(Trainer):
         if aux is not None:
             metrics["aux_loss"].append(float(self.accelerator.gather_for_metrics(aux.detach()).mean()))
 
-    def _edited(self) -> Iterator[tuple[str, Tensor]]:
-        """Yields each weight as the recipe's edits after training would leave it now."""
-        session = self.holdfast
-        params = dict(session.model.named_parameters())
-        with torch.no_grad():
-            for name, base in self._holdfast_start.items():
-                tuned = params[name].detach()
-                yield name, session.recipe.edit_weights(session.state, name, base.to(tuned.device), tuned.clone())
-
-    def _edit_weights(self) -> None:
-        """Applies what the recipe does to weights after training, tensor by tensor, to the model that is shipped."""
-        params = dict(self.holdfast.model.named_parameters())
-        with torch.no_grad():
-            for name, weight in self._edited():
-                params[name].copy_(weight)
+    def _ship(self) -> None:
+        """Applies what the recipe does to weights after training, and takes the model that is shipped."""
+        model, self.holdfast_shipped = self._holdfast_shipping.ship(self.holdfast.state)
+        if model is not self.model:
+            self.model = self.model_wrapped = self.holdfast.model = model
 
     def as_shipped(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the weights are those that would be shipped if training ended now."""
-        return swapped(trainable(self.holdfast.model), dict(self._edited()))
+        return self._holdfast_shipping.as_shipped(self.holdfast.state)
 
     def _loss_divisor(self, num_items_in_batch: Any) -> int:
         """What `training_step` will divide the trainer's own loss by."""
@@ -317,7 +314,7 @@ class _Hooks(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer.holdfast_guard is not None:
             self.trainer.holdfast_guard.choose()
-        self.trainer._edit_weights()
+        self.trainer._ship()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if args.should_save:
@@ -344,6 +341,14 @@ def _start_of(model: Any, teacher: Teacher | None) -> str:
     if tuner_layers(model):
         named = {name: p for name, p in named.items() if not p.requires_grad}
     return checkpoint.fingerprint({**named, **(teacher.values if teacher is not None else {})})
+
+
+def _unwrap(shaped: Any) -> None:
+    """Takes the adapter off that a recipe put on a model, with the weights that it had moved into it."""
+    if any(moves_base_weights(config) for config in getattr(shaped, "peft_config", {}).values()):
+        shaped.merge_and_unload()
+    else:
+        getattr(shaped, "unload", dict)()  # nothing but PEFT wraps in place
 
 
 def _gather(accelerator: Any, values: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ import logging
 
 from torch import nn
 
+from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import snapshot, trainable
-from holdfast.core.teacher import Teacher, tuner_layers
+from holdfast.core.teacher import Teacher
 
 logger = logging.getLogger("holdfast")
 
@@ -38,7 +39,7 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     params = trainable(model)
     if form == "copy" or not tuner_layers(model):
         return Teacher("copy", False, snapshot(params))
-    moved = any(_moves_base_weights(config) for config in configs)
+    moved = any(moves_base_weights(config) for config in configs)
     if moved and reference == "base":
         logger.info("The adapter began by moving base weights: the base is the model as it is now, adapter included.")
     if reference == "start" or moved:
@@ -55,6 +56,7 @@ def _own(layer: nn.Module) -> list[nn.Parameter]:
     return [p for p in layer.parameters() if id(p) not in kept]
 
 
-def _moves_base_weights(config: object) -> bool:
+def moves_base_weights(config: object) -> bool:
+    """Returns whether an adapter of this configuration began by moving weights of the base into itself."""
     init = getattr(config, "init_lora_weights", getattr(config, "init_weights", True))
     return isinstance(init, str) and init not in IDENTITY_INITS

@@ -56,8 +56,6 @@ def refuse(trainer: Any, recipe: Chain) -> None:
         raise HoldfastError(
             f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP."
         )
-    if active.uses("edit_weights") and (active.uses("shape_model") or hasattr(trainer.model, "peft_config")):
-        raise HoldfastError(f"{recipe!r} edits whole weights, and an adapter has none; merge the adapter first.")
     if (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None:
         raise HoldfastError(
             f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=)."

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, Run, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import NO_ADAPTER, wide
+from holdfast.methods.edits.delta import wide
 
 
 def dare(base: Tensor, tuned: Tensor, keep: float, generator: torch.Generator) -> Tensor:
@@ -48,14 +46,11 @@ class DARE(Method):
 
     Departs:
         The paper drops 90% or 99% without loss where changes are small (within 0.002), as a step before merging; that
-        one model forgets less by it is not claimed. Every trained tensor is treated alike. On adapters it is
-        refused; merge them first.
+        one model forgets less by it is not claimed. Every trained tensor is treated alike.
     """
 
     keep: float = setting(0.1, unit="share of entries", low=0.001, high=1.0, search=(0.05, 0.9), log=True)
     seed: int = setting(0, unit="1", low=0, integer=True)
-
-    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
 
     @property
     def off(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,7 +10,7 @@ from torch import Tensor
 from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import NO_ADAPTER, wide
+from holdfast.methods.edits.delta import wide
 
 
 def fapm_score(base: Tensor, tuned: Tensor, relative: float = 1.0) -> Tensor:
@@ -56,14 +54,11 @@ class FAPM(Method):
     Departs:
         Where W is 0 the relative change has no bound, and the change is never kept (the authors' code gives NaN where
         dW is 0 too). So a tensor that is all zeros in the base stays so, and fewer than k may be kept. Of equal scores
-        the first in the tensor are kept. Every trained tensor is pruned, norms and biases included. On
-        adapters it is refused; merge them first.
+        the first in the tensor are kept. Every trained tensor is pruned, norms and biases included.
     """
 
     keep: float = setting(0.1, unit="share of entries", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
     relative: float = setting(1.0, unit="1", low=0.0, search=(0.1, 2.0))
-
-    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
 
     @property
     def off(self) -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor
 
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import NO_ADAPTER, wide
+from holdfast.methods.edits.delta import wide
 
 
 def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
@@ -41,13 +39,10 @@ class TaskVector(Method):
 
     Departs:
         One task vector, that of this run; the paper also adds several. It chooses lambda on held-out data; the default
-        here, 0.5, is ours. On adapters it is
-        refused; merge them first.
+        here, 0.5, is ours.
     """
 
     scale: float = setting(0.5, unit="factor on the change", low=-2.0, high=3.0, search=(0.1, 1.2))
-
-    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
 
     @property
     def off(self) -> bool:

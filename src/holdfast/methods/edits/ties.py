@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import NO_ADAPTER, wide
+from holdfast.methods.edits.delta import wide
 
 
 def trim(delta: Tensor, keep: float) -> Tensor:
@@ -55,14 +54,11 @@ class TIES(Method):
 
     Departs:
         One run has one change, so this is magnitude pruning (FAPM with relative = 0, and a scale). The top k is taken
-        per tensor as PEFT does, where the paper takes it over the whole model (as we remember it). On
-        adapters it is refused; merge them first.
+        per tensor as PEFT does, where the paper takes it over the whole model (as we remember it).
     """
 
     keep: float = setting(0.2, unit="share of entries", low=0.0, high=1.0, search=(0.05, 0.9), log=True)
     scale: float = setting(1.0, unit="factor on the change", low=0.0, high=3.0, search=(0.3, 1.5))
-
-    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
 
     @property
     def off(self) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import NO_ADAPTER, wide
+from holdfast.methods.edits.delta import wide
 
 
 def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
@@ -48,13 +46,10 @@ class WiSEFT(Method):
     Departs:
         The paper reports alpha = 0, 0.1, ..., 1 and suggests 0.5 where nothing is known (from memory); it is about
         CLIP. For language models it is unreliable: two checkpoints mixed little often lose both (arXiv 2510.17776).
-        On adapters it is
-        refused; merge them first.
+
     """
 
     alpha: float = setting(0.5, unit="share of the change", low=0.0, high=1.0, search=(0.1, 0.9))
-
-    excludes: ClassVar[Mapping[str, str]] = NO_ADAPTER
 
     @property
     def off(self) -> bool:

@@ -29,6 +29,8 @@ class Train(Method):
             the base's states on the training examples once, before training.
         reference: What the base is when training goes on from a trained adapter: the model without it ("base") or
             with it as it was at the start ("start").
+        ship: What is shipped of a model with an adapter: the "adapter", or the model with it "merged". What edits whole
+            weights after training is put back into the adapter as near as its rank can hold it.
 
     Reference:
         None: these are the settings every trainer has.
@@ -44,5 +46,6 @@ class Train(Method):
     clip: float | None = setting(None, unit="gradient norm", low=0.0)
     teacher: str = setting("auto", unit="form of the base", choices=("auto", "copy", "cache"))
     reference: str = setting("base", unit="which weights", choices=("base", "start"))
+    ship: str = setting("adapter", unit="form of the model", choices=("adapter", "merged"))
 
     excludes: ClassVar[Mapping[str, str]] = {"Train": "a run has one set of training settings; give Train() once."}

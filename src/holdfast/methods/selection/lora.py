@@ -10,10 +10,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, Run
 from holdfast.core.settings import setting
-from holdfast.core.teacher import tuner_layers
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -1,0 +1,147 @@
+"""Adapters on a model, whoever made them: which layers carry one, how it is switched off, what weights it makes.
+
+PEFT's layers are known here by what they offer (`merge`, `get_base_layer`, `lora_A`), not by their classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def tuner_layers(model: nn.Module) -> list[nn.Module]:
+    """Returns the modules that carry an adapter (PEFT tuner layers, `modules_to_save` and trainable-token wrappers)."""
+    return [module for module in model.modules() if isinstance(getattr(module, "_disable_adapters", None), bool)]
+
+
+@contextmanager
+def adapters_off(model: nn.Module, only: Sequence[nn.Module] | None = None) -> Iterator[None]:
+    """Switches every adapter off, or those of some layers only, by its flag alone.
+
+    PEFT's `disable_adapter()` also re-enables the gradients of frozen adapter weights on leaving; a flag does not.
+    """
+    layers = [(module, module._disable_adapters) for module in only or tuner_layers(model)]
+    try:
+        for module, _ in layers:
+            module._disable_adapters = True  # type: ignore[assignment]
+        yield
+    finally:
+        for module, was in layers:
+            module._disable_adapters = was
+
+
+def plain_name(name: str) -> str:
+    """Returns the name that a parameter of the base has where no adapter is."""
+    return name.removeprefix("base_model.model.").replace(".base_layer", "")
+
+
+EXACT = 1024
+"""Size of a matrix up to which all its singular values are computed."""
+
+
+@dataclasses.dataclass
+class Adapted:
+    """A weight of the base that an adapter changes.
+
+    Attributes:
+        name: Its name in a model without adapters.
+        param: The weight itself, frozen, as the base has it.
+        layers: The tuner layers upon it, the innermost first.
+    """
+
+    name: str
+    param: nn.Parameter
+    layers: list[Any]
+
+    @torch.no_grad()
+    def tuned(self) -> Tensor:
+        """Returns the weight with the adapter in it; the base keeps its own to the bit, which unmerging does not."""
+        base_layer = self.layers[0].get_base_layer()
+        held = {name: p.data for name, p in base_layer.named_parameters()}
+        try:
+            for name, p in base_layer.named_parameters():
+                p.data = held[name].clone()
+            for layer in self.layers:
+                layer.merge()
+            return self.param.data
+        finally:
+            for name, p in base_layer.named_parameters():
+                p.data = held[name]
+            for layer in self.layers:
+                layer.merged_adapters.clear()
+
+
+def adapted(model: nn.Module) -> list[Adapted]:
+    """Returns the weights of the base that adapters change, in the model's order."""
+    layers: dict[int, list[Any]] = {}
+    for module in reversed(tuner_layers(model)):  # an inner wrapper stands behind the outer one
+        layer: Any = module
+        if hasattr(layer, "merge") and hasattr(layer, "get_base_layer"):
+            layers.setdefault(id(layer.get_base_layer()), []).append(layer)
+    owners = {id(p): own for own in layers.values() for p in _changed(own[0].get_base_layer(), own)}
+    return [Adapted(plain_name(name), p, owners[id(p)]) for name, p in model.named_parameters() if id(p) in owners]
+
+
+def _changed(base_layer: nn.Module, layers: list[Any]) -> list[nn.Parameter]:
+    named = {getattr(layer, "parameter_name", "weight") for layer in layers}
+    return [p for name, p in base_layer.named_parameters() if name in named]
+
+
+def low_rank(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Returns the factors (B, A) of the nearest change of a rank, the singular values shared evenly between them.
+
+    Args:
+        change: `[out, in]`; beyond `EXACT` its singular vectors come by random projection from a fixed seed: exact up
+            to rounding for a change of that rank or less.
+        rank: What is above the change's own size is filled up with zeros.
+
+    Returns:
+        B `[out, rank]` and A `[rank, in]`, in float32 or wider.
+    """
+    wide = change if change.dtype == torch.float64 else change.float()
+    if min(wide.shape) > EXACT:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            u, s, turned = torch.svd_lowrank(wide, q=min(rank + 16, *wide.shape), niter=4)
+        v = turned.T
+    else:
+        u, s, v = torch.linalg.svd(wide, full_matrices=False)
+    kept = min(rank, len(s))
+    root = s[:kept].sqrt()
+    b = torch.zeros(change.shape[0], rank, dtype=wide.dtype, device=wide.device)
+    a = torch.zeros(rank, change.shape[1], dtype=wide.dtype, device=wide.device)
+    b[:, :kept], a[:kept] = u[:, :kept] * root, root[:, None] * v[:kept]
+    return b, a
+
+
+def is_plain_lora(layer: Any, adapter: str = "default") -> bool:
+    """Returns whether a tuner layer adds B A to a matrix and does nothing else."""
+    return (
+        adapter in getattr(layer, "lora_A", {})
+        and not getattr(layer, "lora_variant", {})
+        and not hasattr(layer, "parameter_name")
+        and layer.get_base_layer().weight.dim() == 2
+    )
+
+
+def put_factors(layer: Any, change: Tensor, rank: int, adapter: str = "default") -> Tensor:
+    """Makes what a plain LoRA layer adds the nearest to `change` that a rank (its own or another) holds; returns it."""
+    turned = change.T if getattr(layer, "fan_in_fan_out", False) else change
+    down, up = layer.lora_A[adapter], layer.lora_B[adapter]
+    b, a = low_rank(turned / layer.scaling[adapter], rank)
+    for linear, value in ((down, a), (up, b)):
+        linear.weight.data = value.to(linear.weight.dtype)
+    down.out_features = up.in_features = layer.r[adapter] = rank
+    held: Tensor = layer.get_delta_weight(adapter)
+    return held
+
+
+def alpha_for(scaling: float, rank: int, root: bool) -> float:
+    """Returns the alpha by which PEFT scales a rank by `scaling`: alpha / rank, or alpha / sqrt(rank)."""
+    return scaling * (math.sqrt(rank) if root else rank)
