@@ -155,16 +155,19 @@ def test_it_acts_somewhere_or_sets_the_run_and_only_at_hooks(cls):
 @every_class
 def test_its_card_is_complete(cls):
     doc = inspect.getdoc(cls)
-    about, *rest = re.split(r"^(Args|Reference|Departs):\n", doc, flags=re.MULTILINE)
+    about, *rest = re.split(r"^(Args|Reference|Confidence|Cost|Departs):\n", doc, flags=re.MULTILINE)
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
     assert re.match(r"[A-Z][^\n]*(\n[^\n]+)?\.\n", about), "begin with one sentence"
     assert re.search(r"^    .*(=|<-)", about, flags=re.MULTILINE), "the formula stands indented"
-    assert list(sections) == ["Args", "Reference", "Departs"]
+    assert list(sections) == ["Args", "Reference", "Confidence", "Cost", "Departs"]
     assert re.findall(r"^    (\w+): ", sections["Args"], flags=re.MULTILINE) == [
         f.name for f in dataclasses.fields(cls)
     ]
     reference = " ".join(sections["Reference"].split())
     assert re.search(r"arXiv \d{4}\.\d{4,5}", reference) or reference.startswith("None")
+    assert re.match(r"(text|code|note|memory|own): [A-Z].*\.$", " ".join(sections["Confidence"].split()))
+    cost = " ".join(sections["Cost"].split())
+    assert re.match(r"[A-Z][^.]{1,40}\.( |$)", cost), f"the first sentence goes into a table: {cost}"
     assert sections["Departs"].strip()
     assert re.match(r"[A-Z][^\n]+: .*\.", inspect.getdoc(inspect.getmodule(cls))), "the file says what it is"
 

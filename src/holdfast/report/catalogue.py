@@ -39,6 +39,15 @@ MOMENTS = {
 }
 """When each hook acts."""
 
+SOURCES = {
+    "text": "The paper, or its authors' code, was read",
+    "code": "Read in published code",
+    "note": "Known from others' accounts of the paper",
+    "memory": "From memory, not confirmed",
+    "own": "Our own",
+}
+"""How sure a card is of its method."""
+
 NOTE = "Written from the code by `python -m holdfast.report.catalogue docs/methods`; do not edit."
 
 
@@ -54,10 +63,14 @@ class Card:
         settings: Per setting its name, default as text, `Setting` and meaning.
         reference: Where it comes from.
         papers: The arXiv ids in it.
+        confidence: How sure we are of it: "text" (paper or authors' code read), "code" (another's implementation),
+            "note" (somebody's account of the paper), "memory", or "own" design; and why.
+        cost: What it costs beside plain training; the first sentence is short.
         departs: How it departs from its paper.
         hooks: Names of the hooks at which it acts, each with what it does there.
         needs_base: Whether it compares with the frozen base.
         needs_memory: Whether it needs old examples.
+        may_use_memory: Whether it takes old examples.
         excludes: Methods that make no sense beside it, each with the reason.
     """
 
@@ -68,10 +81,13 @@ class Card:
     settings: tuple[tuple[str, str, Setting, str], ...]
     reference: str
     papers: tuple[str, ...]
+    confidence: tuple[str, str]
+    cost: str
     departs: str
     hooks: dict[str, str]
     needs_base: bool
     needs_memory: bool
+    may_use_memory: bool
     excludes: dict[str, str]
 
 
@@ -82,6 +98,7 @@ def card(cls: type[Method]) -> Card:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     line, _, body = sections[""].partition("\n\n")
     reference = _joined(sections["Reference"])
+    sure, _, why = _joined(sections["Confidence"]).partition(":")
     return Card(
         name=cls.__module__.rsplit(".", 1)[-1].replace("_", "-"),
         call=cls.__name__,
@@ -92,10 +109,13 @@ def card(cls: type[Method]) -> Card:
         ),
         reference=reference,
         papers=tuple(re.findall(r"arXiv (\d{4}\.\d{4,5})", reference)),
+        confidence=(sure.strip(), why.strip()),
+        cost=_joined(sections["Cost"]),
         departs=_joined(sections["Departs"]),
         hooks={hook: _first(getattr(cls, hook)) for hook in HOOKS if _acts(cls, hook)},
         needs_base=any(need.startswith("base_") for need in cls.needs),
-        needs_memory="memory" in fields,
+        needs_memory="memory" in fields and _refused(cls),
+        may_use_memory="memory" in fields,
         excludes=_exclusions(cls),
     )
 
@@ -146,6 +166,15 @@ def _acts(cls: type[Method], hook: str) -> bool:
     return getattr(cls, hook) is not getattr(Method, hook)
 
 
+def _refused(cls: type[Method]) -> bool:
+    """Whether a method cannot do without what has no default."""
+    try:
+        cls()
+    except HoldfastError:
+        return True
+    return False
+
+
 def _exclusions(cls: type[Method]) -> dict[str, str]:
     """The pairs refused, whichever of the two refuses."""
     found = dict(cls.excludes)
@@ -160,14 +189,14 @@ def _sections(doc: str) -> dict[str, str]:
     found: dict[str, list[str]] = {"": []}
     heading = ""
     for line in doc.splitlines():
-        mark = re.fullmatch(r"(Args|Returns|Raises|Reference|Departs):", line)
+        mark = re.fullmatch(r"(Args|Returns|Raises|Reference|Confidence|Cost|Departs):", line)
         if mark:
             heading = mark[1]
             found[heading] = []
         else:
             found[heading].append(line)
     parted = {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in found.items()}
-    return {"Args": "", "Reference": "", "Departs": "", **parted}
+    return {**dict.fromkeys(("Args", "Reference", "Confidence", "Cost", "Departs"), ""), **parted}
 
 
 def _arguments(text: str) -> dict[str, str]:
@@ -214,7 +243,22 @@ def _search(about: Setting) -> str:
 
 
 def _needs(one: Card) -> str:
-    return ", ".join(["base"] * one.needs_base + ["memory"] * one.needs_memory) or "-"
+    memory = "memory" if one.needs_memory else "(memory)" if one.may_use_memory else ""
+    return ", ".join(filter(None, ["base" if one.needs_base else "", memory])) or "-"
+
+
+def _sure(one: Card) -> str:
+    return f"{SOURCES[one.confidence[0]]}. {one.confidence[1]}"
+
+
+def _moments(one: Card) -> list[str]:
+    """When a method acts, in the order of a run; preparing its state counts where it does nothing else."""
+    doing = [hook for hook in one.hooks if hook != "init_state"] or list(one.hooks)
+    return list(dict.fromkeys(MOMENTS[hook] for hook in doing)) or ["sets the run"]
+
+
+def _memory(one: Card) -> str:
+    return "yes" if one.needs_memory else "no, but takes one" if one.may_use_memory else "no"
 
 
 def _yes(value: bool) -> str:
@@ -229,16 +273,20 @@ def _law(hook: str) -> str:
 def _table(found: list[Card]) -> Table:
     table = Table(title="Methods", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in ("what it does", "acts at", "needs"):
+    for heading in ("what it does", "acts", "extra cost"):
         table.add_column(heading, overflow="fold")
+    table.add_column("needs", no_wrap=True)
     table.add_column("arXiv", no_wrap=True)
+    table.add_column("source", no_wrap=True)
     for one in found:
         table.add_row(
             one.call,
             escape(one.line),
-            "\n".join(one.hooks) or "sets the run",
+            "\n".join(_moments(one)),
+            one.cost.partition(".")[0],
             _needs(one),
             "\n".join(one.papers) or "-",
+            one.confidence[0],
         )
     return table
 
@@ -263,25 +311,31 @@ def _print_card(one: Card, console: Console) -> None:
         say(f"Acts {MOMENTS[hook]}, at {hook}: {doing}")
     if not one.hooks:
         say("Acts at no hook: it sets the run.")
-    say(f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_yes(one.needs_memory)}.")
+    say(f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}.")
     for other, reason in one.excludes.items():
         say(f"Not beside {other}: {reason}")
-    say(f"\nReference: {one.reference}\nDeparts: {one.departs}")
+    say(f"Extra cost: {one.cost}")
+    say(f"\nReference: {one.reference}\nConfidence: {_sure(one)}\nDeparts: {one.departs}")
 
 
 def _index(found: list[Card]) -> str:
-    lines = ["# Methods", "", NOTE, "", "| Method | What it does | Acts at | Needs base | Needs memory | arXiv |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = ["# Methods", "", NOTE, ""]
+    lines += ["| Method | What it does | Acts | Extra cost | Needs | arXiv | Source |", "|---|---|---|---|---|---|---|"]
     for one in found:
         cells = (
             f"[{one.call}]({one.name}.md)",
             one.line,
-            ", ".join(f"`{hook}`" for hook in one.hooks) or "sets the run",
-            _yes(one.needs_base),
-            _yes(one.needs_memory),
+            ", ".join(_moments(one)),
+            one.cost.partition(".")[0],
+            _needs(one),
             ", ".join(one.papers) or "-",
+            one.confidence[0],
         )
         lines.append(_row(cells))
+    lines += [
+        "",
+        "Source: " + "; ".join(f"{word}: {meaning[0].lower()}{meaning[1:]}" for word, meaning in SOURCES.items()) + ".",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -299,11 +353,12 @@ def _page(one: Card) -> str:
         lines.append(f"- {MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}")
     if not one.hooks:
         lines.append("- At no hook: it sets the run.")
-    lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_yes(one.needs_memory)}."]
+    lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}."]
+    lines += ["", f"Extra cost: {one.cost}"]
     if one.excludes:
         lines += ["", "## Not beside", ""]
         lines += [f"- `{other}`: {reason}" for other, reason in one.excludes.items()]
-    lines += ["", "## Reference", "", one.reference, "", "## Departs", "", one.departs]
+    lines += ["", "## Reference", "", one.reference, "", f"How sure: {_sure(one)}", "", "## Departs", "", one.departs]
     return "\n".join(lines) + "\n"
 
 

@@ -44,6 +44,12 @@ class DARE(Method):
         Yu, Yu, Yu, Huang, Li, Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free
         Lunch, 2023, arXiv 2311.03099, section 3.2.
 
+    Confidence:
+        code: The authors' code was read.
+
+    Cost:
+        One pass after training. And a copy of the trained weights while training.
+
     Departs:
         The paper drops 90% or 99% without loss where changes are small (within 0.002), as a step before merging; that
         one model forgets less by it is not claimed. Every trained tensor is treated alike.

@@ -51,6 +51,12 @@ class FAPM(Method):
         Huang, Cheng, Wang, Mitigating Catastrophic Forgetting in Large Language Models with Forgetting-aware Pruning,
         2025, arXiv 2509.08255; the score from five lines of the authors' code as an implementer quotes them.
 
+    Confidence:
+        code: The authors' lines as an implementer quotes them; results from the abstract.
+
+    Cost:
+        A top-k after training. And a copy of the trained weights while training.
+
     Departs:
         Where W is 0 the relative change has no bound, and the change is never kept (the authors' code gives NaN where
         dW is 0 too). So a tensor that is all zeros in the base stays so, and fewer than k may be kept. Of equal scores

@@ -37,6 +37,12 @@ class TaskVector(Method):
     Reference:
         Ilharco et al., Editing Models with Task Arithmetic, 2022, arXiv 2212.04089, section 2.
 
+    Confidence:
+        text: The formula is plain.
+
+    Cost:
+        One pass after training. And a copy of the trained weights while training.
+
     Departs:
         One task vector, that of this run; the paper also adds several. It chooses lambda on held-out data; the default
         here, 0.5, is ours.

@@ -52,6 +52,12 @@ class TIES(Method):
         Yadav, Tam, Choshen, Raffel, Bansal, TIES-Merging: Resolving Interference When Merging Models, 2023, arXiv
         2306.01708, algorithm 1.
 
+    Confidence:
+        code: The authors' code was read.
+
+    Cost:
+        A top-k after training. And a copy of the trained weights while training.
+
     Departs:
         One run has one change, so this is magnitude pruning (FAPM with relative = 0, and a scale). The top k is taken
         per tensor as PEFT does, where the paper takes it over the whole model (as we remember it).

@@ -43,6 +43,12 @@ class WiSEFT(Method):
     Reference:
         Wortsman et al., Robust fine-tuning of zero-shot models, 2021, arXiv 2109.01903, eq. 1.
 
+    Confidence:
+        text: The equation was read; the advised alpha is from memory.
+
+    Cost:
+        One pass after training. And a copy of the trained weights while training.
+
     Departs:
         The paper reports alpha = 0, 0.1, ..., 1 and suggests 0.5 where nothing is known (from memory); it is about
         CLIP. For language models it is unreliable: two checkpoints mixed little often lose both (arXiv 2510.17776).

@@ -44,6 +44,12 @@ class MoFO(Method):
         Chen et al., MoFO: Momentum-Filtered Optimizer for Mitigating Forgetting in LLM Fine-Tuning, 2024, arXiv
         2407.20999, algorithm 1.
 
+    Confidence:
+        code: The authors' code was read.
+
+    Cost:
+        A top-k of every tensor. And one float for each weight.
+
     Departs:
         Acts on the step of whatever optimizer is used, weight decay included, so an entry that is not chosen keeps its
         bits; the momentum is kept beside the optimizer's own (the same numbers with Adam's beta_1 = decay, but in

@@ -67,6 +67,12 @@ class BaseKL(Method):
         Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282 (distillation from the model before); the
         forward form on the new task's tokens as in Xu et al. 2026, arXiv 2605.29498, LwF baseline.
 
+    Confidence:
+        text: The loss is plain; constants differ between sources by a factor of a thousand.
+
+    Cost:
+        One forward of the base. Its weights too, where all of them are trained.
+
     Departs:
         No temperature (LwF softens with T = 2); divided by all supervised tokens of the step.
     """

@@ -80,6 +80,12 @@ class MaskTheTarget(Method):
     Reference:
         Xu, Garg, Saratchandran, Lucey, Mask the Target, 2026, arXiv 2605.29498, eq. 4-6.
 
+    Confidence:
+        text: The full text and its appendix were read.
+
+    Cost:
+        One forward of the base. Its weights too, where all of them are trained.
+
     Departs:
         Divided by all supervised tokens of the step, not by |M| after leaving out the certain positions (0.1-0.2% of
         them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax.

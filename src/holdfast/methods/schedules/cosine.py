@@ -30,6 +30,12 @@ class Cosine(Method):
     Reference:
         Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017, arXiv 1608.03983, eq. 5.
 
+    Confidence:
+        text: The equation, from memory of the paper and in every trainer.
+
+    Cost:
+        Nothing.
+
     Departs:
         No restarts. Beside Warmup the cosine still counts from the first step (transformers lets it start after
         the warm-up), because factors of schedules multiply.

@@ -35,6 +35,12 @@ class Finch(Method):
     Reference:
         Prashant, Zhu, Creo, Salimi, FINCH, 2026, arXiv 2605.20005 (practical rule).
 
+    Confidence:
+        note: Two readers of the paper and one implementation agree on the rule; eta_base is not confirmed.
+
+    Cost:
+        Nothing.
+
     Departs:
         The average moves once per optimizer step, on the mean over micro-batches and processes (a published
         implementation moves it per micro-batch, where accumulation k turns a into a^k). Only new examples count:

@@ -56,6 +56,12 @@ class LayerwiseDecay(Method):
         Howard and Ruder, Universal Language Model Fine-tuning for Text Classification, 2018, arXiv 1801.06146, section
         3.2 (discriminative fine-tuning).
 
+    Confidence:
+        code: The rule in the code of ELECTRA; constants for forgetting are not known.
+
+    Cost:
+        Nothing.
+
     Departs:
         ULMFiT divides by 2.6 per layer of a three-layer LSTM; 0.9 here is usual for deep transformers (from memory; we
         know of no measurement for forgetting). L is one more than the deepest layer that is trained. Embeddings are

@@ -32,6 +32,12 @@ class LoRAPlus(Method):
     Reference:
         Hayou, Ghosh, Yu, LoRA+: Efficient Low Rank Adaptation of Large Models, 2024, arXiv 2402.12354.
 
+    Confidence:
+        code: The rule in the authors' code, which has no default ratio; 16 is what other tools take.
+
+    Cost:
+        Nothing.
+
     Departs:
         Only B is sped up: PEFT's optimizer does so with every trained vector too (norms, biases), and gives adapters of
         embeddings a fixed rate of 1e-6. Weight decay stays as the trainer has it. 16 is the value that

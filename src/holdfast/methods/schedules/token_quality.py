@@ -43,6 +43,12 @@ class TokenQuality(Method):
         None: our own design. Its parts: the expected surprise as the measure of a typical token, Meister et al.,
         Locally Typical Sampling, 2022, arXiv 2202.00666; confident conflicts as what forgets, arXiv 2601.02151 (EAFT).
 
+    Confidence:
+        own: Our own rule; only its parts are published.
+
+    Cost:
+        One forward of the base. With `base=0` too, since the base is asked for all the same.
+
     Departs:
         From Finch, which follows the loss: a high loss where nothing is known (high entropy) is no reason to go slowly
         here, and a moderate one against a confident base is. The rate is the batch's; weighing each token is EAFT's

@@ -35,6 +35,12 @@ class Train(Method):
     Reference:
         None: these are the settings every trainer has.
 
+    Confidence:
+        own: These are what every trainer has.
+
+    Cost:
+        Nothing.
+
     Departs:
         Nothing.
     """

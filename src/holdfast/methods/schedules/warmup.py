@@ -30,6 +30,12 @@ class Warmup(Method):
     Reference:
         Goyal et al., Accurate, Large Minibatch SGD, 2017, arXiv 1706.02677, section 2.2 (gradual warmup).
 
+    Confidence:
+        text: The ramp, from memory of the paper and in every trainer.
+
+    Cost:
+        Nothing.
+
     Departs:
         The ramp begins at 1/(ratio * S), not at 0: transformers' warm-up spends its first step on a rate of zero.
     """

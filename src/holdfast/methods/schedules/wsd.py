@@ -51,6 +51,12 @@ class WSD(Method):
         arXiv 2404.06395, eq. 1; the 1-sqrt fall over a fifth of the run from Hägele et al., Scaling Laws and
         Compute-Optimal Training Beyond Fixed Training Durations, 2024, arXiv 2405.18392.
 
+    Confidence:
+        code: The shapes as in transformers; constants of MiniCPM from memory.
+
+    Cost:
+        Nothing.
+
     Departs:
         MiniCPM's fall is exponential over a tenth of the run; the shapes here are those of transformers' "warmup stable
         decay". The ramp begins at 1/(warmup * S), not at 0, and rises from 0 also where there is a floor (transformers

@@ -32,6 +32,12 @@ class LoRA(Method):
     Reference:
         Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021, arXiv 2106.09685, eq. 3.
 
+    Confidence:
+        text: Through PEFT, whose code was read.
+
+    Cost:
+        Less than full training. No gradient and no optimizer state of the frozen weights.
+
     Departs:
         Every linear layer is adapted by default, not the attention projections alone, and alpha is 2 * rank (as in
         Biderman et al. 2024, arXiv 2405.09673). The adapter is initialised from the run's seed.

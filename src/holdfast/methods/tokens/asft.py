@@ -35,6 +35,12 @@ class ASFT(Method):
         Zhu et al., Anchored Supervised Fine-Tuning, 2025, arXiv 2509.23753; direction as in LLaMA-Factory's
         implementation.
 
+    Confidence:
+        code: Two implementations agree on the loss and not on its constant; the paper was read in a note.
+
+    Cost:
+        One forward of the base. Its weights too, where all of them are trained.
+
     Departs:
         The base is the model before training; with an adapter that is trained on, `Train(reference="start")` anchors to
         the adapter as it was. The paper knows no memory; here rehearsed units count in full unless `on` says otherwise.

@@ -34,6 +34,12 @@ class DFT(Method):
         Wu et al., On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification, 2025,
         arXiv 2508.05629 (the loss is the one in TRL, loss_type="dft").
 
+    Confidence:
+        code: The loss as in TRL and LLaMA-Factory.
+
+    Cost:
+        Nothing.
+
     Departs:
         Nothing in the loss. The paper knows no memory; here rehearsed units count in full unless `on` says otherwise.
         Published for better answers, not against forgetting: the table of arXiv 2601.02151 finds it no better there

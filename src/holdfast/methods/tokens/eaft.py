@@ -55,6 +55,12 @@ class EAFT(Method):
         Diao et al., Entropy-Adaptive Fine-Tuning: Resolving Confident Conflicts to Mitigate Forgetting, 2026, arXiv
         2601.02151; constants as in LLaMA-Factory's implementation.
 
+    Confidence:
+        code: The paper's formula as LLaMA-Factory has it; the paper's text read in parts.
+
+    Cost:
+        Next to nothing. A top-k of the logits.
+
     Departs:
         With "3" and a K above 20 the factor can pass 1, as in the published code. The paper knows no memory; here
         rehearsed units count in full unless `on` says otherwise. Divided by all supervised tokens, so small weights
