@@ -52,7 +52,6 @@ from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
-from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.recipe import parse
 from holdfast.stats.verdict import EXIT_CODES
 from holdfast.train.attach import Attached, attach
@@ -279,7 +278,7 @@ def _memories(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
         Where each memory is, and a sentence about each that is given and not asked for.
     """
     paths = spec.memories()
-    asked = {name for part in recipe.parts() if isinstance(part, Rehearsal) and not part.off for name in part.sources}
+    asked = {name for part in recipe.active().parts() for name in part.sources}
     for name in sorted(asked - set(paths)):
         if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
             raise HoldfastError(f"Recipe {spec.recipe!r}: there is no file and no --memory called {name!r}.{hint}")

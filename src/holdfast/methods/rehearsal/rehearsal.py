@@ -48,11 +48,6 @@ class Rehearsal(Method):
             raise HoldfastError("Rehearsal() needs a memory: Rehearsal(memory='old.jsonl', ratio=0.05).")
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """The memories named, in order."""
-        return tuple(name.strip() for name in self.memory.split(",") if name.strip())
-
-    @property
     def off(self) -> bool:
         """Whether nothing is rehearsed."""
         return self.ratio == 0.0
