@@ -26,6 +26,7 @@ from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.table import METHODS
 from holdfast.recipe import parse
@@ -76,7 +77,15 @@ CHANGED = {
         "similar": 0.0,
         "near": "same",
     },
-    "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
+    "LoRA": {
+        "rank": 3,
+        "alpha": 1.0,
+        "dropout": 0.5,
+        "targets": "q_proj,down_proj",
+        "scaling": "root",
+        "init": "pissa",
+    },
+    "DoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp"},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
@@ -271,7 +280,7 @@ class _StopAt(transformers.TrainerCallback):
 
 @every_method
 def test_resumed_it_goes_on_as_if_it_had_not_stopped(tmp_path, method):
-    if isinstance(method, LoRA):
+    if isinstance(method, (LoRA, DoRA)):
         method = dataclasses.replace(method, rank=2, dropout=0.4)
     settings = {"dtype": torch.float32, "micro": 4, "accumulate": 1, "optim": "adamw_torch", "learning_rate": 0.01}
     whole = train(tmp_path / "whole", method, **settings)
