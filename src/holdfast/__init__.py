@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.wsd import WSD
     from holdfast.methods.selection.dora import DoRA
     from holdfast.methods.selection.lora import LoRA
+    from holdfast.methods.selection.oft import OFT
+    from holdfast.methods.selection.vera import VeRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
@@ -72,6 +74,8 @@ __all__ = [
     "BaseKL",
     "LoRA",
     "DoRA",
+    "VeRA",
+    "OFT",
     "Rehearsal",
     "SelfRehearsal",
 ]
@@ -104,6 +108,8 @@ _HOME = {
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
+    "OFT": "holdfast.methods.selection.oft",
+    "VeRA": "holdfast.methods.selection.vera",
     "DoRA": "holdfast.methods.selection.dora",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",

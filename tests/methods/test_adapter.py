@@ -22,6 +22,8 @@ from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.adapter import ADAPTERS, Adapter, target_names
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.oft import OFT
+from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.table import METHODS
 from holdfast.train.attach import attach
 from tests.tiny import BACKBONES, collate, rows, tiny
@@ -35,6 +37,8 @@ KINDS = {
     "pissa": (LoRA(rank=2, init="pissa"), True),
     "olora": (LoRA(rank=2, init="olora"), True),
     "dora": (DoRA(rank=2), False),
+    "vera": (VeRA(rank=8), False),
+    "oft": (OFT(block=4), False),
 }
 every_kind = pytest.mark.parametrize(("method", "moves"), KINDS.values(), ids=KINDS)
 NO_CONV1D = ("OFT", "OSF")

@@ -23,6 +23,8 @@ from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.oft import OFT
+from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
@@ -45,6 +47,8 @@ METHODS: tuple[type[Method], ...] = (
     SelfRehearsal,
     LoRA,
     DoRA,
+    VeRA,
+    OFT,
     MoFO,
     WiSEFT,
     TaskVector,

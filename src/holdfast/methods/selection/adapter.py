@@ -28,7 +28,7 @@ class Adapter(Method):
     """Base of the methods that train an adapter; each has a setting `targets`."""
 
     excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ADAPTERS, "a model takes one adapter at a time; keep one of the two."
+        ADAPTERS, "a model takes one adapter at a time; give one of them."
     )
     targets: str
 
