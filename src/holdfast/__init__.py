@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
+    from holdfast.methods.selection.adalora import AdaLoRA
     from holdfast.methods.selection.dora import DoRA
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.selection.oft import OFT
@@ -76,6 +77,7 @@ __all__ = [
     "DoRA",
     "VeRA",
     "OFT",
+    "AdaLoRA",
     "Rehearsal",
     "SelfRehearsal",
 ]
@@ -108,6 +110,7 @@ _HOME = {
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
+    "AdaLoRA": "holdfast.methods.selection.adalora",
     "OFT": "holdfast.methods.selection.oft",
     "VeRA": "holdfast.methods.selection.vera",
     "DoRA": "holdfast.methods.selection.dora",

@@ -90,6 +90,18 @@ CHANGED = {
     "DoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp"},
     "VeRA": {"rank": 8, "initial": 0.5, "dropout": 0.5, "targets": "mlp"},
     "OFT": {"block": 4, "targets": "mlp"},
+    "AdaLoRA": {
+        "rank": 2,
+        "start": 14,
+        "alpha": 1.0,
+        "dropout": 0.5,
+        "targets": "mlp",
+        "warmup": 0.5,
+        "cooldown": 0.0,
+        "every": 1,
+        "decay": 0.01,
+        "orthogonality": 0.1,
+    },
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),

@@ -21,6 +21,7 @@ from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.adalora import AdaLoRA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.selection.oft import OFT
@@ -49,6 +50,7 @@ METHODS: tuple[type[Method], ...] = (
     DoRA,
     VeRA,
     OFT,
+    AdaLoRA,
     MoFO,
     WiSEFT,
     TaskVector,
