@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.methods.selection.dora import DoRA
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.selection.oft import OFT
+    from holdfast.methods.selection.qlora import QLoRA
     from holdfast.methods.selection.vera import VeRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
@@ -78,6 +79,7 @@ __all__ = [
     "VeRA",
     "OFT",
     "AdaLoRA",
+    "QLoRA",
     "Rehearsal",
     "SelfRehearsal",
 ]
@@ -110,6 +112,7 @@ _HOME = {
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
+    "QLoRA": "holdfast.methods.selection.qlora",
     "AdaLoRA": "holdfast.methods.selection.adalora",
     "OFT": "holdfast.methods.selection.oft",
     "VeRA": "holdfast.methods.selection.vera",

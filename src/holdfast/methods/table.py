@@ -25,6 +25,7 @@ from holdfast.methods.selection.adalora import AdaLoRA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.selection.oft import OFT
+from holdfast.methods.selection.qlora import QLoRA
 from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
@@ -51,6 +52,7 @@ METHODS: tuple[type[Method], ...] = (
     VeRA,
     OFT,
     AdaLoRA,
+    QLoRA,
     MoFO,
     WiSEFT,
     TaskVector,
