@@ -3,8 +3,8 @@
 Every run is a complete fine-tuning of the shipped base on a task of the proving ground by one method as it comes (its
 defaults, and old documents where it needs them), at one of three learning rates (doses). One seed, one world: a screen
 sorts out what is worth a closer look, and states no more than its intervals allow. A method's dose is chosen by
-validation questions and watched items alone: of the doses that learn at least 95% of what the best plain run learns, the
-one that loses least. What was learned is then stated on test questions, and what was lost on proof items.
+validation questions and watched items alone: of the doses that learn at least 95% of what the best plain run learns,
+the one that loses least. What was learned is then stated on test questions, and what was lost on proof items.
 
 Time is that of the processor, preparation included, so that a busy machine does not change it; memory is the most that
 the process held beyond what it held before. Each run has a process of its own.
@@ -165,10 +165,10 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         lines += [f"### {task}", ""]
         lines += [
             f"Least lost on watched items among the doses with at least {goal:.1f} on validation questions; those that"
-            " have none follow, at the dose that learned most. Time and memory are shares of the plain run of that dose.",
+            " have none follow, at the dose that learned most. Time and memory are shares of plain's at that dose.",
             "",
-            "| method | rate | reaches it | learned | transfer | lost, mean of 16 suites | less than plain | worst suite |"
-            " time | memory |",
+            "| method | rate | reaches it | learned | transfer | lost, mean of 16 suites | less than plain | worst suite"
+            " | time | memory |",
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
         plain = next(row for row in best if row["recipe"] == "plain")
