@@ -165,7 +165,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         lines += [f"### {task}", ""]
         lines += [
             f"Least lost on watched items among the doses with at least {goal:.1f} on validation questions; those that"
-            " have none follow, at the dose that learned most. Time and memory are shares of plain's at that dose.",
+            " have none follow, at the dose that learned most. Time and memory are shares of plain's there.",
             "",
             "| method | rate | reaches it | learned | transfer | lost, mean of 16 suites | less than plain | worst suite"
             " | time | memory |",

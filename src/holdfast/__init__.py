@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
+    from holdfast.methods.rehearsal.sdft import SDFT
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
     from holdfast.methods.schedules.cosine import Cosine
     from holdfast.methods.schedules.finch import Finch
@@ -72,6 +73,7 @@ __all__ = [
     "LoRA",
     "Rehearsal",
     "SelfRehearsal",
+    "SDFT",
 ]
 
 _HOME = {
@@ -104,6 +106,7 @@ _HOME = {
     "LoRA": "holdfast.methods.selection.lora",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
+    "SDFT": "holdfast.methods.rehearsal.sdft",
 }
 
 

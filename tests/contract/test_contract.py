@@ -24,6 +24,7 @@ from holdfast.core.mix import Example
 from holdfast.core.settings import settings_of
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.methods.rehearsal.sdft import SDFT
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.methods.schedules.wsd import WSD
 from holdfast.methods.selection.lora import LoRA
@@ -76,6 +77,7 @@ CHANGED = {
         "similar": 0.0,
         "near": "same",
     },
+    "SDFT": {"temperature": 0.5, "top_p": 0.2, "length": 3, "repeat": 0.0, "check": "number"},
     "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
 }
 BESIDE = {
@@ -105,7 +107,7 @@ DATA, UNSEEN = tiny.rows(24), tiny.rows(9, seed=11)
 every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
 
 
-SMALL = {"SelfRehearsal": {"count": 6, "length": 8}}
+SMALL = {"SelfRehearsal": {"count": 6, "length": 8}, "SDFT": {"length": 8, "repeat": 1.0}}
 """Settings that make a method cheap enough to be run a hundred times."""
 
 
@@ -335,6 +337,8 @@ def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name
     own = {**({"ratio": 0.3} if cls is Rehearsal and name == "memory" else {})}
     if cls is SelfRehearsal and name in ("repeat", "similar", "top_p"):  # a model that turns in circles
         own |= {"count": 24, "length": 16, "form": "text", "temperature": 0.1}
+    if cls is SDFT and name == "repeat":
+        own |= {"length": 24, "temperature": 0.3, "top_p": 1.0}
     own |= {"cooldown": 0.9} if cls is WSD and name in ("floor", "shape") else {}  # the run has three steps
     methods = [sample(cls, **own), sample(cls, **{**own, name: CHANGED[cls.__name__][name]})]
     if name == "teacher":
