@@ -167,7 +167,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
             f"Least lost on watched items among the doses with at least {goal:.1f} on validation questions; those that"
             " have none follow, at the dose that learned most. Time and memory are shares of plain's there.",
             "",
-            "| method | rate | reaches it | learned | transfer | lost, mean of 16 suites | less than plain | worst suite"
+            "| method | rate | reaches it | learned | transfer | lost, mean | less than plain | worst suite"
             " | time | memory |",
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
