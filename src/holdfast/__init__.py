@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
+    from holdfast.methods.gradients.conflict_decay import ConflictDecay
     from holdfast.methods.gradients.mofo import MoFO
+    from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -63,6 +65,8 @@ __all__ = [
     "EAFT",
     "ASFT",
     "MoFO",
+    "OrthogonalProjection",
+    "ConflictDecay",
     "DARE",
     "TIES",
     "FAPM",
@@ -97,6 +101,8 @@ _HOME = {
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
     "MoFO": "holdfast.methods.gradients.mofo",
+    "OrthogonalProjection": "holdfast.methods.gradients.orthogonal_projection",
+    "ConflictDecay": "holdfast.methods.gradients.conflict_decay",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",

@@ -78,6 +78,8 @@ CHANGED = {
         "near": "same",
     },
     "SDFT": {"temperature": 0.5, "top_p": 0.2, "length": 3, "repeat": 0.0, "check": "number"},
+    "OrthogonalProjection": {"memory": "older", "energy": 0.3, "samples": 2, "others": "free"},
+    "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
     "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
 }
 BESIDE = {
@@ -107,7 +109,11 @@ DATA, UNSEEN = tiny.rows(24), tiny.rows(9, seed=11)
 every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
 
 
-SMALL = {"SelfRehearsal": {"count": 6, "length": 8}, "SDFT": {"length": 8, "repeat": 1.0}}
+SMALL = {
+    "ConflictDecay": {"every": 1},
+    "SelfRehearsal": {"count": 6, "length": 8},
+    "SDFT": {"length": 8, "repeat": 1.0},
+}
 """Settings that make a method cheap enough to be run a hundred times."""
 
 

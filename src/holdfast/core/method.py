@@ -66,7 +66,8 @@ class Method:
     Class attributes:
         needs: What must be arranged beforehand: fields of `Tokens` that this method reads and that cost something
             (`base_*`, which need the teacher; `unit_N` and `document_N`, which need the examples numbered), those
-            whose mean over new units it reads as `step.means[...]`, and "start" and "gradient" for those of `Step`.
+            whose mean over new units it reads as `step.means[...]`, "start" and "gradient" for those of `Step`, and
+            "base_gradient" where the terms of such gradients, and they alone, compare with the base.
         sees: Fields of `Tokens` whose numbers it reads one by one as `step.values[...]`; "document_nll" is the mean
             loss of each document.
         on_parameters: Whether `edit_weights` is given an adapter's own factors, as any other parameter, and not the
@@ -212,7 +213,7 @@ class Chain(Method):
     @property
     def token_needs(self) -> frozenset[str]:
         """Those of them that are fields of `Tokens`."""
-        return self.all_needs - {"start", "gradient"}
+        return self.all_needs - {"start", "gradient", "base_gradient"}
 
     @property
     def all_sees(self) -> frozenset[str]:

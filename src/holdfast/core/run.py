@@ -74,7 +74,7 @@ class Step:
         params: The trainable parameters, bare, by name.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) on another batch,
             by parameter name, in eval mode; the gradients of the step itself are left alone. A method that calls it
-            names "gradient" in `needs`, and the base fields that its term reads.
+            names "gradient" in `needs`, and "base_gradient" if its term reads fields of the base.
         start: The trainable parameters as they were before training, by name, for a method that names "start" in
             `needs`.
         values: The numbers of all the step's new units themselves, all micro-batches and ranks, of each field that a

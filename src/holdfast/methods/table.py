@@ -8,7 +8,9 @@ from holdfast.methods.edits.fapm import FAPM
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
+from holdfast.methods.gradients.conflict_decay import ConflictDecay
 from holdfast.methods.gradients.mofo import MoFO
+from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -46,6 +48,8 @@ METHODS: tuple[type[Method], ...] = (
     SDFT,
     LoRA,
     MoFO,
+    OrthogonalProjection,
+    ConflictDecay,
     WiSEFT,
     TaskVector,
     FAPM,

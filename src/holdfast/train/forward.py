@@ -83,6 +83,7 @@ class Forward:
         self.plain_head = _is_plain(model, self.head)
         needs = recipe.token_needs
         self.needs_base = any(need.startswith("base_") for need in needs)
+        self.compares = self.needs_base or "base_gradient" in recipe.all_needs
         self.needs_index = bool(needs & PLACES)
         self.means = sorted({"nll_N", *(need for need in needs - PLACES if need.endswith("_N"))})
         if not self.plain_head and any("hidden" in need for need in needs):
@@ -131,7 +132,7 @@ class Forward:
         The model runs bare, in the mode it is in, and the base too where the recipe needs it.
         """
         units = Units.of(inputs, None)
-        loss, _ = self._run(self.model, inputs, units, term or (lambda tok: tok.nll_N), self.needs_base, bare=True)
+        loss, _ = self._run(self.model, inputs, units, term or (lambda tok: tok.nll_N), self.compares, bare=True)
         return loss / max(units.labels_N.numel(), 1)
 
     def gradient(self, inputs: Inputs, term: UnitLoss | None = None) -> dict[str, Tensor]:
