@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
+    from holdfast.methods.tokens.flow import FLOW
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -64,6 +65,7 @@ __all__ = [
     "DFT",
     "EAFT",
     "ASFT",
+    "FLOW",
     "MoFO",
     "OrthogonalProjection",
     "ConflictDecay",
@@ -100,6 +102,7 @@ _HOME = {
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
+    "FLOW": "holdfast.methods.tokens.flow",
     "MoFO": "holdfast.methods.gradients.mofo",
     "OrthogonalProjection": "holdfast.methods.gradients.orthogonal_projection",
     "ConflictDecay": "holdfast.methods.gradients.conflict_decay",
