@@ -16,6 +16,7 @@ the process held beyond what it held before. Each run has a process of its own.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -31,12 +32,9 @@ from held import ADAPTER, REACHED, asked_of, chosen, load_tuned, lost, questions
 from ground import BATCH, EPOCHS, answers
 
 RATES = {"people": (5e-4, 1e-3, 2e-3), "labels": (1e-4, 2e-4, 5e-4)}
-OLD = "Rehearsal('ground:general/memory', ratio=0.2)"
-GIVEN: dict[str, str] = {
-    "Rehearsal": OLD,
-    "LoRAPlus": "LoRA() + LoRAPlus()",
-}
-"""What is run for a method that needs something; the others are run as they come."""
+OLD = "memory='ground:general/memory'"
+GIVEN = {"LoRAPlus": "LoRA() + LoRAPlus()"}
+"""What is run for a method that needs another; those that take old examples get some, the others run as they come."""
 LEFT = {"Train": "sets the run", "Cosine": "is in every run, plain too"}
 """Methods that are no choice here, and why."""
 
@@ -45,8 +43,11 @@ def recipes() -> dict[str, str]:
     """Returns what is added to the training, by the method's name; "plain" adds nothing."""
     from holdfast.methods.table import METHODS
 
-    names = [cls.__name__ for cls in METHODS if cls.__name__ not in LEFT]
-    return {"plain": "", **{name: GIVEN.get(name, f"{name}()") for name in names}}
+    found = {"plain": ""}
+    for cls in METHODS:
+        takes = OLD if "memory" in {field.name for field in dataclasses.fields(cls)} else ""
+        found[cls.__name__] = GIVEN.get(cls.__name__, f"{cls.__name__}({takes})")
+    return {name: text for name, text in found.items() if name not in LEFT}
 
 
 def training(text: str, rate: float) -> str:
