@@ -52,7 +52,10 @@ def recipes() -> dict[str, str]:
 
 def training(text: str, rate: float) -> str:
     """Returns the whole recipe; a schedule of one's own takes the cosine's place."""
-    shape = [] if text.startswith("WSD(") else ["Cosine()"]
+    from holdfast.methods.table import METHODS
+
+    replaces = {cls.__name__ for cls in METHODS if "Cosine" in cls.excludes}
+    shape = [] if text.partition("(")[0] in replaces else ["Cosine()"]
     return " + ".join([f"Train(lr={rate:g}, epochs={EPOCHS}, batch={BATCH})", *shape, *([text] if text else [])])
 
 
