@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
+    from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
     from holdfast.methods.schedules.cosine import Cosine
     from holdfast.methods.schedules.finch import Finch
     from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay
@@ -70,6 +71,7 @@ __all__ = [
     "BaseKL",
     "LoRA",
     "Rehearsal",
+    "SelfRehearsal",
 ]
 
 _HOME = {
@@ -101,6 +103,7 @@ _HOME = {
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
+    "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
 }
 
 

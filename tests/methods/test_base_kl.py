@@ -138,3 +138,19 @@ def test_labels_only_say_which_positions_count(direction):
 def test_shapes_that_do_not_agree_are_named():
     with pytest.raises(ValueError, match=r"must be \[B, T, V\], \[B, T, V\] and \[B, T\]"):
         base_kl(torch.zeros(2, 3, 5), torch.zeros(2, 3, 5), torch.zeros(2, 4, dtype=torch.int64))
+
+
+def test_dropped_the_divergence_stands_in_the_place_of_the_task_loss_on_its_units_alone():
+    from holdfast.core.method import chain
+    from holdfast.core.tokens import Tokens
+    from holdfast.methods.losses.base_kl import BaseKL
+
+    generator = torch.Generator().manual_seed(3)
+    logits, base = (torch.randn(6, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    source = torch.tensor([0, 1, 0, 2, 1, 0])
+    tok = Tokens(logits, torch.tensor([0, 1, 2, 3, 4, 0]), source, torch.zeros(6).long(), base_logits_NV=base)
+    for on, dropped in (("memory", source > 0), ("new", source == 0), ("all", source >= 0)):
+        kept, gone = (chain(BaseKL(on=on, task_loss=word)) for word in ("kept", "dropped"))
+        assert kept.weigh_tokens({}, tok).tolist() == [1.0] * 6
+        assert gone.weigh_tokens({}, tok).tolist() == (~dropped).double().tolist()
+        assert torch.equal(kept.token_loss({}, tok), gone.token_loss({}, tok))

@@ -84,3 +84,9 @@ def test_a_rehearsal_without_a_memory_is_refused(memory):
 def test_a_ratio_of_zero_is_off():
     assert Rehearsal("a.jsonl", ratio=0.0).off
     assert not Rehearsal("a.jsonl").off
+
+
+def test_how_near_a_memory_is_said_to_be_goes_with_it():
+    mix = chain(Rehearsal("a.jsonl, b.jsonl", near="none"), Rehearsal("part", near="same")).mix_data(run())
+    assert mix.nears == ("none", "none", "same")
+    assert Rehearsal("a.jsonl").mix_data(run()).nears == ("unsaid",)

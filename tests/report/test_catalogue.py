@@ -47,12 +47,17 @@ def test_every_hook_has_its_moment_in_the_order_of_the_hooks():
     assert tuple(catalogue.MOMENTS) == HOOKS
 
 
-def test_the_table_has_a_row_for_every_method():
-    text = printed()
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_has_a_row_for_every_method(width):
+    text = printed(width=width)
+    (heading,) = (line for line in text.splitlines() if line.split()[:1] == ["method"])
+    needs = slice(heading.index("needs"), heading.index("arXiv"))
+    assert ("what it does" in heading) is (width == 200)
     for one in catalogue.cards():
         (row,) = (line for line in text.splitlines() if line.split()[:1] == [one.call])
-        assert ("base" in row.split()) is one.needs_base
-        assert ("memory" in row.split()) is one.needs_memory
+        found = set(row[needs].replace(",", " ").split()) - {"-"}
+        memory = {"memory"} if one.needs_memory else {"(memory)"} if one.may_use_memory else set()
+        assert found == memory | ({"base"} if one.needs_base else set())
 
 
 @pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)

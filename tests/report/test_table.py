@@ -149,3 +149,14 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     assert "without a limit: general [en]" in text
     every = verdict_lines({**JUDGED, "claim": "every", "budget": {"points": 1.0, "nats": 0.02}}, [POINTS])
     assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]
+
+
+def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
+    from holdfast.report.table import NEAR, memory_lines
+
+    memories = [{"name": "old.jsonl", "share": 0.05, "near": near} for near in ("same", "unsaid")]
+    same, unsaid = memory_lines(memories)
+    assert same.startswith("Rehearsed: old.jsonl, 5% of the tokens; of the same kinds as what is measured as kept")
+    assert "is not said: near='same', 'near' or 'none'" in unsaid
+    assert set(NEAR) == {"same", "near", "none", "unsaid"}
+    assert memory_lines([]) == []

@@ -145,6 +145,7 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         **({"verdict": verdict(found, budget)} if budget is not None else {}),
         **({"guard": {**watch.summary(), "watched": sorted(split)}} if (watch := trainer.holdfast_guard) else {}),
         "seconds": {"training": seconds, "all": time.monotonic() - started},
+        **({"memories": rehearsed} if (rehearsed := _rehearsed(trainer)) else {}),
         **({"shipped": shipped} if (shipped := trainer.holdfast_shipped) else {}),
         "steps": trainer.state.global_step,
         "trained_parameters": trained,
@@ -285,6 +286,15 @@ def _memories(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
     found = {name: paths.get(name, name) for name in sorted(asked)}
     unused = sorted(set(paths) - asked)
     return found, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
+
+
+def _rehearsed(trainer: Attached) -> list[dict[str, Any]]:
+    """Returns what was rehearsed, its share of the tokens, and how near it is said to be to what is measured."""
+    mix = trainer.holdfast_mix
+    if mix is None:
+        return []
+    found = zip(mix.names, mix.ratios, mix.nears, strict=True)
+    return [{"name": name, "share": share, "near": near} for name, share, near in found]
 
 
 def _rows(examples: Sequence[Example]) -> list[dict[str, Any]]:

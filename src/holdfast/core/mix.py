@@ -49,14 +49,16 @@ class Mix:
         examples: All examples; their `source` says whose they are.
         names: Names of the memories; the k-th name belongs to source number k + 1.
         ratios: Share of the supervised tokens that each memory is to have, in (0, 1); new examples get the rest.
+        nears: How near each memory is said to be to what is measured: "same", "near", "none" or "unsaid".
     """
 
     examples: tuple[Example, ...]
     names: tuple[str, ...] = ()
     ratios: tuple[float, ...] = ()
+    nears: tuple[str, ...] = ()
 
-    def with_memory(self, name: str, examples: Sequence[Example], ratio: float) -> Mix:
+    def with_memory(self, name: str, examples: Sequence[Example], ratio: float, near: str = "unsaid") -> Mix:
         """Returns this mix with one more memory, whose examples are renumbered as its source."""
         source = len(self.names) + 1
         added = tuple(dataclasses.replace(example, source=source) for example in examples)
-        return Mix((*self.examples, *added), (*self.names, name), (*self.ratios, ratio))
+        return Mix((*self.examples, *added), (*self.names, name), (*self.ratios, ratio), (*self.nears, near))

@@ -41,7 +41,8 @@ class Run:
             model as it is, `[units]` each, in the order of `tok.unit_N`.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
             supervised units of a batch under the model as it is, by parameter name; in eval mode.
-        generate: `generate(prompts, **settings)` gives the model's answers (`holdfast.probes.generate`).
+        tokenizer: The trainer's tokenizer; None if it has none.
+        max_length: Most tokens of an example.
         keep: `keep(name, make)` gives the examples that `make()` makes, and those it made before where the run's folder
             has them.
     """
@@ -56,7 +57,8 @@ class Run:
     examples: Callable[[str], Sequence[Example]] = _not_here
     score: Callable[..., dict[str, Tensor]] = _not_here
     gradient: Callable[..., dict[str, Tensor]] = _not_here
-    generate: Callable[..., list[str]] = _not_here
+    tokenizer: Any = None
+    max_length: int = 0
     keep: Callable[[str, Callable[[], Sequence[Example]]], Sequence[Example]] = _not_here
 
 

@@ -12,6 +12,7 @@ from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.methods.schedules.cosine import Cosine
 from holdfast.methods.schedules.finch import Finch
 from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay
@@ -40,6 +41,7 @@ METHODS: tuple[type[Method], ...] = (
     MaskTheTarget,
     BaseKL,
     Rehearsal,
+    SelfRehearsal,
     LoRA,
     MoFO,
     WiSEFT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,9 +108,62 @@ def generate(
             )
         prompts.append(_Prompt(number, row.origin, ids, limit, keys[number]))
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
-    pad_id = int(tokenizer.pad_token_id or 0)
+    said = _said(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, batch_tokens, progress)
+    decoded = (tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in said)
+    return [str(text).strip() for text in decoded]
+
+
+def continued(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    ends: Collection[int],
+    max_new_tokens: int,
+    batch_tokens: int = 8192,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[int]]:
+    """Returns the token ids that a causal language model puts behind each prompt; see `generate`, which this is below.
+
+    Args:
+        model: A causal language model.
+        prompts: Token ids, at least one each; given twice, a prompt gets two answers.
+        ends: Tokens that end what is put behind; none of them is part of it.
+        max_new_tokens: Most tokens behind a prompt; what is shorter ended.
+        batch_tokens: Most tokens of a batch.
+        temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest.
+        top_p: Least probability of the set of likeliest tokens that one is drawn from.
+        seed: Seed of what is drawn.
+        progress: Told the number of prompts done and their total after each batch.
+
+    Raises:
+        HoldfastError: A prompt is empty or leaves no room in the model's context, or the logits are not finite.
+    """
+    context = context_of(model)
+    limit = max_new_tokens if context is None else min(max_new_tokens, context - max(map(len, prompts), default=0))
+    if limit < 1 or not all(prompts):
+        raise HoldfastError(f"A prompt is empty or leaves no room for a token in the model's context of {context}.")
+    asked = [
+        _Prompt(number, f"prompt {number + 1}", ids, limit, key)
+        for number, (ids, key) in enumerate(zip(prompts, numbered(map(tuple, prompts)), strict=True))
+    ]
+    return _said(model, asked, set(ends), 0, Sampling(temperature, top_p, seed), batch_tokens, progress)
+
+
+def _said(
+    model: nn.Module,
+    prompts: Sequence[_Prompt],
+    ends: set[int],
+    pad_id: int,
+    sampling: Sampling,
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[list[int]]:
+    """Returns what the model puts behind each prompt, in batches of prompts of a length."""
     device = next(model.parameters()).device
-    said: list[list[int]] = [[] for _ in rows]
+    said: list[list[int]] = [[] for _ in prompts]
     done = 0
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
         for batch in _batches(prompts, 1 if learns_prompts(model) else batch_tokens):
@@ -118,9 +171,8 @@ def generate(
                 said[prompt.number] = ids
             done += len(batch)
             if progress is not None:
-                progress(done, len(rows))
-    decoded = (tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in said)
-    return [str(text).strip() for text in decoded]
+                progress(done, len(prompts))
+    return said
 
 
 def answered(turns: Sequence[Turn], answer: str, name: str) -> Row:

@@ -48,6 +48,9 @@ SOURCES = {
 }
 """How sure a card is of its method."""
 
+WIDE = 130
+"""From how many columns on the table of all methods says what each does."""
+
 NOTE = "Written from the code by `python -m holdfast.report.catalogue docs/methods`; do not edit."
 
 
@@ -137,7 +140,7 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     """
     console = console or Console()
     if name is None:
-        console.print(_table(cards()))
+        console.print(_table(cards(), sentences=console.width >= WIDE))
         console.print("One in full: holdfast methods NAME", highlight=False)
         return
     by_name = {known: found for found in cards() for known in (found.name, found.call)}
@@ -270,10 +273,11 @@ def _law(hook: str) -> str:
     return _first(getattr(Chain, hook)).rstrip(".").lower()
 
 
-def _table(found: list[Card]) -> Table:
+def _table(found: list[Card], *, sentences: bool) -> Table:
+    """What each does in one sentence would leave a narrow terminal a word a line; it is there where there is room."""
     table = Table(title="Methods", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in ("what it does", "acts", "extra cost"):
+    for heading in (*(["what it does"] if sentences else []), "acts", "extra cost"):
         table.add_column(heading, overflow="fold")
     table.add_column("needs", no_wrap=True)
     table.add_column("arXiv", no_wrap=True)
@@ -281,7 +285,7 @@ def _table(found: list[Card]) -> Table:
     for one in found:
         table.add_row(
             one.call,
-            escape(one.line),
+            *([escape(one.line)] if sentences else []),
             "\n".join(_moments(one)),
             one.cost.partition(".")[0],
             _needs(one),

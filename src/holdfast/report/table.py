@@ -31,6 +31,8 @@ def show(done: RunResult, console: Console | None = None) -> None:
     if "guard" in done.result:
         for line in guard_lines(done.result["guard"], done.result["seconds"]["training"]):
             console.print(line, highlight=False, soft_wrap=True)
+    for line in memory_lines(done.result.get("memories", [])):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
         console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)
 
@@ -118,6 +120,20 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
     if judged["unjudged"] and not brief:
         lines.append(f"  without a limit: {', '.join(map(escape, judged['unjudged']))}")
     return lines
+
+
+NEAR = {
+    "same": "of the same kinds as what is measured as kept, which says little about what is not",
+    "near": "near to what is measured as kept",
+    "none": "of other kinds than what is measured as kept",
+    "unsaid": "how near it is to what is measured as kept is not said: near='same', 'near' or 'none'",
+}
+"""What a memory's declared nearness means, in words."""
+
+
+def memory_lines(memories: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a sentence for each memory that was rehearsed."""
+    return [f"Rehearsed: {one['name']}, {one['share']:.0%} of the tokens; {NEAR[one['near']]}" for one in memories]
 
 
 def _floors(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> list[str]:

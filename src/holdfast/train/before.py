@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from holdfast.core.tokens import PLACES
 from holdfast.core.units import UnitIndex
 from holdfast.data.batches import collate, pack
 from holdfast.data.memory import load_memory
-from holdfast.data.rows import Turn
-from holdfast.probes.generate import generate
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import examples_of, row_limit
@@ -45,6 +43,7 @@ class Before:
     memories: Mapping[str, Any]
     mix: Mix | None = None
     made: dict[Path, Sequence[Example]] = dataclasses.field(default_factory=dict)
+    _longest: int | None = None
 
     def run(self, mix: Mix | None = None, forward: Forward | None = None) -> Run:
         """Returns what methods may ask for now.
@@ -65,7 +64,8 @@ class Before:
             examples=self.examples,
             score=self.score,
             gradient=forward.gradient if forward is not None else self.plain().gradient,
-            generate=self.generate,
+            tokenizer=self.trainer.processing_class,
+            max_length=self.longest(),
             keep=self.keep,
         )
 
@@ -80,14 +80,24 @@ class Before:
         Raises:
             HoldfastError: It is not found or holds nothing, or the trainer has no tokenizer.
         """
-        source = self.memories.get(name, name)
-        longest = max(row_limit(self.trainer), *(len(e.input_ids) for e in examples_of(self.trainer.train_dataset)))
+        source, longest = self.memories.get(name, name), self.longest()
         if isinstance(source, Sequence) and source and isinstance(source[0], Example):
             examples = list(source)
         else:
-            tokenizer = self._tokenizer(f"Memory {name!r} must be tokenised")
-            examples = load_memory(source, tokenizer, max_length=longest)
+            if self.trainer.processing_class is None:
+                raise HoldfastError(
+                    f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer."
+                )
+            examples = load_memory(source, self.trainer.processing_class, max_length=longest)
         return pack(examples, longest) if getattr(self.trainer.args, "packing", False) else examples
+
+    def longest(self) -> int:
+        """Returns the most tokens of an example: the trainer's limit, or its own longest row where that has more."""
+        if not isinstance(self.trainer.train_dataset, Sized):
+            return row_limit(self.trainer)
+        if self._longest is None:
+            self._longest = max([row_limit(self.trainer), *(len(e.input_ids) for e in self.examples("new"))])
+        return self._longest
 
     def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
         """Yields batches of examples, once through, in order."""
@@ -109,10 +119,6 @@ class Before:
         """Returns fields of every unit that is trained on, under the model as it is."""
         return self.plain().score(self.batches("all", SCORED), fields)
 
-    def generate(self, prompts: Sequence[Sequence[Turn]], **settings: Any) -> list[str]:
-        """Returns the answers of the model as it is."""
-        return generate(self.trainer.model, self._tokenizer("To let the model write"), prompts, **settings)
-
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns what `make` makes, or made when this run began: of the same method, seed and starting model."""
         start = checkpoint.fingerprint(trainable(self.trainer.model))
@@ -130,9 +136,3 @@ class Before:
     def plain(self) -> Forward:
         """Returns a forward of the model as it is, without a recipe."""
         return Forward(self.trainer.model, chain())
-
-    def _tokenizer(self, why: str) -> Any:
-        tokenizer = self.trainer.processing_class
-        if tokenizer is None:
-            raise HoldfastError(f"{why}: give the trainer its processing_class=tokenizer.")
-        return tokenizer

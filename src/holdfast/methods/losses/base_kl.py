@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
@@ -62,6 +63,8 @@ class BaseKL(Method):
         strength: Coefficient of the term (beta; lambda in the LwF baseline of 2605.29498).
         direction: "forward" = KL(base || tuned), covers all that the base would say; "reverse" = KL(tuned || base).
         on: Which units carry it: the new ones, the memory's, or all.
+        task_loss: Whether the task loss of those units is "kept" beside it, or "dropped": on memory text, the base is
+            then the only teacher, and the text itself is not learned (arXiv 2605.26097).
 
     Reference:
         Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282 (distillation from the model before); the
@@ -80,8 +83,13 @@ class BaseKL(Method):
     strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True)
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
     on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+    task_loss: str = setting("kept", unit="what becomes of it", choices=("kept", "dropped"))
 
     needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Returns 1, or 0 where the task loss is dropped."""
+        return torch.full_like(tok.nll_N, float(self.task_loss == "kept"))
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Returns `strength * base_kl_units`."""

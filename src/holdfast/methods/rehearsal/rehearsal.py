@@ -21,8 +21,12 @@ class Rehearsal(Method):
     sources.
 
     Args:
-        memory: Path, hub id or name of the old examples; several parted by commas share `ratio` evenly.
+        memory: Path, hub id or name of the old examples; several parted by commas share `ratio` evenly. The examples
+            that the model learned from; a general set of instructions; texts of the domain: whatever is at hand.
         ratio: Share of the supervised tokens that are old.
+        near: How near the memory is to what is measured as kept: the "same" kinds of examples, "near" (the same skills
+            in other forms), "none", or "unsaid". It is recorded and shown with the result: what is kept by rehearsing
+            its own kind says little about the rest.
 
     Reference:
         Robins, Catastrophic Forgetting, Rehearsal and Pseudorehearsal, 1995; for the share: Bethune et al. 2025, arXiv
@@ -40,6 +44,7 @@ class Rehearsal(Method):
 
     memory: str = setting("", unit="path, hub id or name")
     ratio: float = setting(0.05, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.01, 0.5), log=True)
+    near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
 
     def __post_init__(self) -> None:
         """Checks the settings; a rehearsal without a memory is refused."""
@@ -64,5 +69,5 @@ class Rehearsal(Method):
             examples = [example for example in run.memory(name) if example.supervised]
             if not examples:
                 raise HoldfastError(f"{self!r}: memory {name!r} has no example with a supervised token.")
-            mix = mix.with_memory(name, examples, self.ratio / len(self.sources))
+            mix = mix.with_memory(name, examples, self.ratio / len(self.sources), self.near)
         return mix

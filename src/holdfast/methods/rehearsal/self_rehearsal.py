@@ -1,0 +1,148 @@
+"""Self-rehearsal: the base writes the old examples itself, for want of real ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run
+from holdfast.core.mix import Example, Mix
+from holdfast.core.settings import setting
+from holdfast.data.sieve import Seen, repeats
+from holdfast.data.tokenize import tokenize
+from holdfast.probes.compose import chats, documents
+
+logger = logging.getLogger("holdfast")
+
+SELF = "what the base wrote"
+"""Name of the memory."""
+
+ROUNDS = 4
+"""Times that as many examples as asked for are written, to have enough that are worth keeping."""
+
+
+def sieved(written: Iterator[Example], known: Sequence[Example], repeat: float, similar: float) -> Iterator[Example]:
+    """Yields those examples that neither turn in circles nor are like a known or an earlier one.
+
+    Args:
+        written: Examples.
+        known: Those that are to be learned: what stands there is no rehearsal.
+        repeat: Most of an example's runs of four tokens that may have stood in it before, a share.
+        similar: Most that it may be like another (Jaccard over runs of five tokens).
+    """
+    seen = Seen()
+    for example in known:
+        seen.add(example.input_ids)
+    for example in written:
+        if repeats(example.input_ids) <= repeat and seen.likeness(example.input_ids) <= similar:
+            seen.add(example.input_ids)
+            yield example
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SelfRehearsal(Method):
+    """Lets the base write examples before training, and rehearses them at a fixed share of the supervised tokens.
+
+        x_i ~ p_b,   i = 1 .. count;      loss = (1 - ratio) * CE_new + ratio * CE_written
+
+    p_b is the base: it writes documents from their beginning, or, through its chat template, questions of a user, which
+    it then answers. What turns in circles, and what is like an earlier or a new example, is left out. They are written
+    once, kept in the run's folder, and read back when the run is resumed. With BaseKL(on='memory') the base's whole
+    predictions are rehearsed, not the tokens that happened to be drawn.
+
+    Args:
+        ratio: Share of the supervised tokens that the base wrote.
+        count: Examples that are wanted; fewer if the base writes too much of the same.
+        form: "text" = documents, learned in full; "chat" = questions and answers, of which the answers are learned;
+            "auto" = chat where the tokenizer has a chat template.
+        temperature: Of the documents and questions; answers are the likeliest.
+        top_p: Least probability of the set of likeliest tokens that one is drawn from.
+        length: Most tokens of a document, of a question and of an answer.
+        repeat: Most of an example's runs of four tokens that stood in it before.
+        similar: Most that an example may be like another, Jaccard's index over runs of five tokens; 1 keeps all.
+        near: How near what the base writes is to what is measured as kept, as for Rehearsal: a base that writes as it
+            was taught comes close to "same", an instruction model that writes of anything is "near".
+
+    Reference:
+        Robins, Catastrophic Forgetting, Rehearsal and Pseudorehearsal, 1995; for language models, arXiv 2605.26097
+        (from the first token alone, temperature 1), and Xu et al., Magpie, 2024, arXiv 2406.08464 (questions).
+
+    Confidence:
+        text: The code of both was read.
+
+    Cost:
+        Writing once, then the share. A thousand documents of 128 tokens are a thousand generations of that length.
+
+    Departs:
+        The paper's text runs on for 512 tokens past every end, is never filtered, and new text is drawn throughout
+        training; Magpie's filters are other models. Sieve and limits are ours.
+    """
+
+    ratio: float = setting(0.2, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.05, 0.5), log=True)
+    count: int = setting(1000, unit="examples", low=1, integer=True, search=(200, 5000), log=True)
+    form: str = setting("auto", unit="kind of example", choices=("auto", "text", "chat"))
+    temperature: float = setting(1.0, unit="1", low=0.0, search=(0.7, 1.2))
+    top_p: float = setting(1.0, unit="probability", low=0.01, high=1.0, search=(0.8, 1.0))
+    length: int = setting(128, unit="tokens", low=2, integer=True)
+    repeat: float = setting(0.5, unit="share of runs", low=0.0, high=1.0)
+    similar: float = setting(0.7, unit="Jaccard index", low=0.0, high=1.0, search=(0.3, 1.0))
+    near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
+
+    excludes: ClassVar[Mapping[str, str]] = {
+        "SelfRehearsal": "the base writes one memory; raise count or ratio instead."
+    }
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing is rehearsed."""
+        return self.ratio == 0.0
+
+    def mix_data(self, run: Run) -> Mix:
+        """Returns the mix with what the base wrote at its share.
+
+        Raises:
+            HoldfastError: It wrote nothing that is worth keeping, or there is nothing to write with.
+        """
+        if sum(run.mix.ratios) + self.ratio >= 1.0:
+            raise HoldfastError(
+                f"{self!r}: the memories would make up all of the tokens; leave some to the new examples."
+            )
+        told = hashlib.sha256(f"{self!r} {run.seed}".encode()).hexdigest()[:12]
+        written = run.keep(f"self-rehearsal-{told}", lambda: self._written(run))
+        return run.mix.with_memory(SELF, written, self.ratio, self.near)
+
+    def _written(self, run: Run) -> list[Example]:
+        kept: list[Example] = []
+        new = [example for example in run.mix.examples if example.source == 0]
+        for example in sieved(self._rounds(run), new, self.repeat, self.similar):
+            kept.append(example)
+            if len(kept) == self.count:
+                break
+        if not kept:
+            raise HoldfastError(
+                f"{self!r}: the base wrote nothing that is worth rehearsing; raise repeat and similar, or give real old"
+                " examples with Rehearsal()."
+            )
+        if len(kept) < self.count:
+            logger.warning("%r: %d examples were worth keeping of %d written.", self, len(kept), ROUNDS * self.count)
+        return kept
+
+    def _rounds(self, run: Run) -> Iterator[Example]:
+        """Yields what the base writes, round after round, each with random numbers of its own."""
+        has_template = bool(getattr(run.tokenizer, "chat_template", None))
+        if self.form == "chat" and not has_template:
+            raise HoldfastError(f"{self!r}: chats need a tokenizer with a chat template; use form='text'.")
+        length = min(self.length, run.max_length)
+        for number in range(ROUNDS):
+            drawn: dict[str, Any] = {"max_tokens": length, "temperature": self.temperature, "top_p": self.top_p}
+            drawn["seed"] = run.seed * ROUNDS + number
+            if self.form == "text" or not has_template:
+                for ids in documents(run.model, run.tokenizer, self.count, **drawn):
+                    yield Example(tuple(ids), tuple(ids), origin=SELF)
+            else:
+                rows = chats(run.model, run.tokenizer, self.count, **drawn)
+                yield from tokenize(rows, run.tokenizer, max_length=run.max_length).examples
