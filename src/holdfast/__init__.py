@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
+    from holdfast.methods.selection.freeze_bottom import FreezeBottom
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
@@ -70,6 +71,7 @@ __all__ = [
     "MaskTheTarget",
     "BaseKL",
     "LoRA",
+    "FreezeBottom",
     "Rehearsal",
     "SelfRehearsal",
 ]
@@ -102,6 +104,7 @@ _HOME = {
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
+    "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
 }

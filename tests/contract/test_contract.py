@@ -77,6 +77,7 @@ CHANGED = {
         "near": "same",
     },
     "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
+    "FreezeBottom": {"share": 0.3},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),

@@ -90,7 +90,7 @@ class Adapted:
 
 
 def shared(model: nn.Module, one: Adapted) -> bool:
-    """Returns whether another layer than the one that is adapted has the same weight (an embedding tied to the head)."""
+    """Returns whether a layer besides the one that is adapted has the same weight (an embedding tied to the head)."""
     own = one.layers[0].get_base_layer()
     return any(p is one.param for module in model.modules() if module is not own for p in module._parameters.values())
 

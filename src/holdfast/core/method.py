@@ -69,9 +69,9 @@ class Method:
             whose mean over new units it reads as `step.means[...]`, and "start" and "gradient" for those of `Step`.
         sees: Fields of `Tokens` whose numbers it reads one by one as `step.values[...]`; "document_nll" is the mean
             loss of each document.
-        on_parameters: Whether `edit_weights` is given every trained parameter by its name in `step.params`, an adapter's
-            own factors too, before those edits that are given weights (of an adapted layer: the base's with the adapter
-            in it) by their names in a model without adapters.
+        on_parameters: Whether `edit_weights` is given every trained parameter by its name in `step.params`, those of an
+            adapter too, before those edits that are given weights (of an adapted layer: the base's with the adapter in
+            it) by their names in a model without adapters.
         freezes: Whether `shape_model` only says which parameters train; it then acts after those that add some.
         excludes: Names of methods that make no sense beside this one, each with the reason.
     """
@@ -152,7 +152,7 @@ class Method:
         return 0.0
 
     def edit_grads(self, state: State, step: Step) -> None:
-        """Changes `p.grad` of `step.params` in place, or sets it to None for one that is to stand still; after clipping.
+        """Changes `p.grad` of `step.params` in place, or sets it to None where one is to stand still; after clipping.
 
         It is None where another method did so.
         """
@@ -238,9 +238,14 @@ class Chain(Method):
 
     def shape_model(self, run: Run) -> nn.Module:
         """In turn, those that only freeze after those that add parameters."""
+        return list(self.shapes(run))[-1]
+
+    def shapes(self, run: Run) -> Iterator[nn.Module]:
+        """Yields the model as it is, and what each method that shapes it makes of the last."""
+        yield run.model
         for _, method in sorted(self._keyed("shape_model"), key=lambda keyed: keyed[1].freezes):
             run = dataclasses.replace(run, model=method.shape_model(run))
-        return run.model
+            yield run.model
 
     def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
         """Multiplied."""

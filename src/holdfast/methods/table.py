@@ -21,6 +21,7 @@ from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
@@ -43,6 +44,7 @@ METHODS: tuple[type[Method], ...] = (
     Rehearsal,
     SelfRehearsal,
     LoRA,
+    FreezeBottom,
     MoFO,
     WiSEFT,
     TaskVector,

@@ -197,7 +197,8 @@ class Shipping:
     def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, Any]:
         config = next(iter(self.model.peft_config.values()))  # type: ignore[operator]
         for one in self.weights:
-            put_factors(one.layers[0], *made[one.name][:2])
+            up, down, _ = made[one.name]
+            put_factors(one.layers[0], up, down)
             if self.has_moved:
                 one.param.data.copy_(self.moved[one.name])
         if self.has_moved:
