@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
     from holdfast.methods.selection.freeze_bottom import FreezeBottom
+    from holdfast.methods.selection.hft import HFT
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
@@ -72,6 +73,7 @@ __all__ = [
     "BaseKL",
     "LoRA",
     "FreezeBottom",
+    "HFT",
     "Rehearsal",
     "SelfRehearsal",
 ]
@@ -105,6 +107,7 @@ _HOME = {
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
     "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
+    "HFT": "holdfast.methods.selection.hft",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
 }

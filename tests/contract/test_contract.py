@@ -78,6 +78,7 @@ CHANGED = {
     },
     "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
     "FreezeBottom": {"share": 0.3},
+    "HFT": {"share": 0.25, "seed": 7},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
@@ -106,8 +107,8 @@ DATA, UNSEEN = tiny.rows(24), tiny.rows(9, seed=11)
 every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
 
 
-SMALL = {"SelfRehearsal": {"count": 6, "length": 8}}
-"""Settings that make a method cheap enough to be run a hundred times."""
+SMALL = {"SelfRehearsal": {"count": 6, "length": 8}, "LISA": {"layers": 1, "interval": 1}}
+"""Settings that make a method cheap enough to be run a hundred times, and let it act on a model of two layers."""
 
 
 def sample(cls, **settings):

@@ -22,6 +22,7 @@ from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
+from holdfast.methods.selection.hft import HFT
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
@@ -45,6 +46,7 @@ METHODS: tuple[type[Method], ...] = (
     SelfRehearsal,
     LoRA,
     FreezeBottom,
+    HFT,
     MoFO,
     WiSEFT,
     TaskVector,
