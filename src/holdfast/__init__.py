@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.wsd import WSD
     from holdfast.methods.selection.freeze_bottom import FreezeBottom
     from holdfast.methods.selection.hft import HFT
+    from holdfast.methods.selection.lisa import LISA
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
@@ -74,6 +75,7 @@ __all__ = [
     "LoRA",
     "FreezeBottom",
     "HFT",
+    "LISA",
     "Rehearsal",
     "SelfRehearsal",
 ]
@@ -108,6 +110,7 @@ _HOME = {
     "LoRA": "holdfast.methods.selection.lora",
     "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
     "HFT": "holdfast.methods.selection.hft",
+    "LISA": "holdfast.methods.selection.lisa",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
 }

@@ -79,6 +79,7 @@ CHANGED = {
     "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
     "FreezeBottom": {"share": 0.3},
     "HFT": {"share": 0.25, "seed": 7},
+    "LISA": {"layers": 3, "interval": 10, "seed": 7},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),

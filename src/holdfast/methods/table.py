@@ -23,6 +23,7 @@ from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.hft import HFT
+from holdfast.methods.selection.lisa import LISA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
@@ -47,6 +48,7 @@ METHODS: tuple[type[Method], ...] = (
     LoRA,
     FreezeBottom,
     HFT,
+    LISA,
     MoFO,
     WiSEFT,
     TaskVector,
