@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
     from holdfast.methods.edits.dare import DARE
+    from holdfast.methods.edits.ema import EMA
     from holdfast.methods.edits.fapm import FAPM
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
@@ -70,6 +71,7 @@ __all__ = [
     "FAPM",
     "TaskVector",
     "WiSEFT",
+    "EMA",
     "MaskTheTarget",
     "BaseKL",
     "LoRA",
@@ -97,6 +99,7 @@ _HOME = {
     "FAPM": "holdfast.methods.edits.fapm",
     "TaskVector": "holdfast.methods.edits.task_vector",
     "WiSEFT": "holdfast.methods.edits.wise_ft",
+    "EMA": "holdfast.methods.edits.ema",
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",

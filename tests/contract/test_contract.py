@@ -80,6 +80,7 @@ CHANGED = {
     "FreezeBottom": {"share": 0.3},
     "HFT": {"share": 0.25, "seed": 7},
     "LISA": {"layers": 3, "interval": 10, "seed": 7},
+    "EMA": {"decay": 0.05},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.core.method import Method
 from holdfast.methods.edits.dare import DARE
+from holdfast.methods.edits.ema import EMA
 from holdfast.methods.edits.fapm import FAPM
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
@@ -55,4 +56,5 @@ METHODS: tuple[type[Method], ...] = (
     FAPM,
     TIES,
     DARE,
+    EMA,
 )
