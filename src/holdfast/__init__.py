@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.dare import DARE
     from holdfast.methods.edits.ema import EMA
     from holdfast.methods.edits.fapm import FAPM
+    from holdfast.methods.edits.soup import Soup
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
@@ -68,6 +69,7 @@ __all__ = [
     "MoFO",
     "DARE",
     "TIES",
+    "Soup",
     "FAPM",
     "TaskVector",
     "WiSEFT",
@@ -96,6 +98,7 @@ _HOME = {
     "Finch": "holdfast.methods.schedules.finch",
     "DARE": "holdfast.methods.edits.dare",
     "TIES": "holdfast.methods.edits.ties",
+    "Soup": "holdfast.methods.edits.soup",
     "FAPM": "holdfast.methods.edits.fapm",
     "TaskVector": "holdfast.methods.edits.task_vector",
     "WiSEFT": "holdfast.methods.edits.wise_ft",

@@ -26,7 +26,7 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError
 Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT MoFO
-DARE TIES FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal
+DARE TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal
 """
 
 

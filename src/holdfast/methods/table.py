@@ -6,6 +6,7 @@ from holdfast.core.method import Method
 from holdfast.methods.edits.dare import DARE
 from holdfast.methods.edits.ema import EMA
 from holdfast.methods.edits.fapm import FAPM
+from holdfast.methods.edits.soup import Soup
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
@@ -55,6 +56,7 @@ METHODS: tuple[type[Method], ...] = (
     TaskVector,
     FAPM,
     TIES,
+    Soup,
     DARE,
     EMA,
 )
