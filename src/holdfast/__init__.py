@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
     from holdfast.methods.edits.dare import DARE
+    from holdfast.methods.edits.ema import EMA
     from holdfast.methods.edits.fapm import FAPM
+    from holdfast.methods.edits.soup import Soup
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
+    from holdfast.methods.selection.freeze_bottom import FreezeBottom
+    from holdfast.methods.selection.hft import HFT
+    from holdfast.methods.selection.lisa import LISA
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
@@ -71,12 +76,17 @@ __all__ = [
     "ConflictDecay",
     "DARE",
     "TIES",
+    "Soup",
     "FAPM",
     "TaskVector",
     "WiSEFT",
+    "EMA",
     "MaskTheTarget",
     "BaseKL",
     "LoRA",
+    "FreezeBottom",
+    "HFT",
+    "LISA",
     "Rehearsal",
     "SelfRehearsal",
     "SDFT",
@@ -96,9 +106,11 @@ _HOME = {
     "Finch": "holdfast.methods.schedules.finch",
     "DARE": "holdfast.methods.edits.dare",
     "TIES": "holdfast.methods.edits.ties",
+    "Soup": "holdfast.methods.edits.soup",
     "FAPM": "holdfast.methods.edits.fapm",
     "TaskVector": "holdfast.methods.edits.task_vector",
     "WiSEFT": "holdfast.methods.edits.wise_ft",
+    "EMA": "holdfast.methods.edits.ema",
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
@@ -113,6 +125,9 @@ _HOME = {
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "LoRA": "holdfast.methods.selection.lora",
+    "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
+    "HFT": "holdfast.methods.selection.hft",
+    "LISA": "holdfast.methods.selection.lisa",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
     "SDFT": "holdfast.methods.rehearsal.sdft",

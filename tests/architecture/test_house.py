@@ -24,10 +24,10 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 """
 
 PUBLIC_NAMES = """
-attach Budget fine_tune parse Method RunSpec HoldfastError
-Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW
-MoFO OrthogonalProjection ConflictDecay
-DARE TIES FAPM TaskVector WiSEFT MaskTheTarget BaseKL LoRA Rehearsal SelfRehearsal SDFT
+attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
+TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW MoFO OrthogonalProjection ConflictDecay DARE
+TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL LoRA FreezeBottom HFT LISA Rehearsal
+SelfRehearsal SDFT
 """
 
 

@@ -13,6 +13,7 @@ import itertools
 import os
 import random
 import re
+import tempfile
 
 import pytest
 import torch
@@ -34,6 +35,10 @@ from holdfast.train import checkpoint
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
+
+OTHER_RUNS = tempfile.TemporaryDirectory()
+for _name, _seed in (("one", 21), ("two", 22)):
+    tiny.tiny(seed=_seed).save_pretrained(f"{OTHER_RUNS.name}/{_name}")
 
 # Another value for every setting, and the method to stand beside where one alone shows nothing.
 CHANGED = {
@@ -62,7 +67,7 @@ CHANGED = {
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
     "FAPM": {"keep": 0.3, "relative": 0.0},
-    "TIES": {"keep": 0.5, "scale": 0.5},
+    "TIES": {"keep": 0.5, "scale": 0.5, "models": f"{OTHER_RUNS.name}/one"},
     "DARE": {"keep": 0.6, "seed": 7},
     "MaskTheTarget": {"strength": 4.0, "certain": 0.9999, "on": "memory"},
     "BaseKL": {"strength": 4.0, "direction": "reverse", "on": "new", "task_loss": "dropped"},
@@ -82,6 +87,11 @@ CHANGED = {
     "OrthogonalProjection": {"memory": "older", "energy": 0.3, "samples": 2, "others": "free"},
     "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
     "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
+    "FreezeBottom": {"share": 0.3},
+    "HFT": {"share": 0.25, "seed": 7},
+    "LISA": {"layers": 3, "interval": 10, "seed": 7},
+    "EMA": {"decay": 0.05},
+    "Soup": {"models": f"{OTHER_RUNS.name}/one, {OTHER_RUNS.name}/two"},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
@@ -112,11 +122,13 @@ every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name
 
 
 SMALL = {
-    "ConflictDecay": {"every": 1},
     "SelfRehearsal": {"count": 6, "length": 8},
     "SDFT": {"length": 8, "repeat": 1.0},
+    "ConflictDecay": {"every": 1},
+    "LISA": {"layers": 1, "interval": 1},
+    "Soup": {"models": f"{OTHER_RUNS.name}/one"},
 }
-"""Settings that make a method cheap enough to be run a hundred times."""
+"""What a method cannot do without, or settings that let it act in so few steps and be cheap enough."""
 
 
 def sample(cls, **settings):
@@ -125,7 +137,9 @@ def sample(cls, **settings):
     return cls(**{**needed, **SMALL.get(cls.__name__, {}), **settings})
 
 
-every_method = pytest.mark.parametrize("method", [sample(cls) for cls in METHODS], ids=repr)
+every_method = pytest.mark.parametrize(
+    "method", [sample(cls) for cls in METHODS], ids=lambda method: type(method).__name__
+)
 every_setting = pytest.mark.parametrize(
     ("cls", "name"),
     [(cls, name) for cls in METHODS for name in settings_of(cls)],

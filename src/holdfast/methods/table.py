@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from holdfast.core.method import Method
 from holdfast.methods.edits.dare import DARE
+from holdfast.methods.edits.ema import EMA
 from holdfast.methods.edits.fapm import FAPM
+from holdfast.methods.edits.soup import Soup
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
@@ -24,6 +26,9 @@ from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.freeze_bottom import FreezeBottom
+from holdfast.methods.selection.hft import HFT
+from holdfast.methods.selection.lisa import LISA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
@@ -49,6 +54,9 @@ METHODS: tuple[type[Method], ...] = (
     SelfRehearsal,
     SDFT,
     LoRA,
+    FreezeBottom,
+    HFT,
+    LISA,
     MoFO,
     OrthogonalProjection,
     ConflictDecay,
@@ -56,5 +64,7 @@ METHODS: tuple[type[Method], ...] = (
     TaskVector,
     FAPM,
     TIES,
+    Soup,
     DARE,
+    EMA,
 )
