@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
+    from holdfast.methods.tokens.flow import FLOW
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -61,6 +62,7 @@ __all__ = [
     "DFT",
     "EAFT",
     "ASFT",
+    "FLOW",
     "MoFO",
     "DARE",
     "TIES",
@@ -94,6 +96,7 @@ _HOME = {
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
+    "FLOW": "holdfast.methods.tokens.flow",
     "MoFO": "holdfast.methods.gradients.mofo",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",

@@ -56,6 +56,7 @@ CHANGED = {
     "DFT": {"on": "all"},
     "EAFT": {"top": 5, "scale": "3", "power": 2.0, "on": "all"},
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
+    "FLOW": {"level": "token", "temperature": 9.0, "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
@@ -88,6 +89,7 @@ BESIDE = {
     ("DFT", "on"): Rehearsal("old", ratio=0.4),
     ("EAFT", "on"): Rehearsal("old", ratio=0.4),
     ("ASFT", "on"): Rehearsal("old", ratio=0.4),
+    ("FLOW", "on"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
 IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")

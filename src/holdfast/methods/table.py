@@ -25,6 +25,7 @@ from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
+from holdfast.methods.tokens.flow import FLOW
 
 METHODS: tuple[type[Method], ...] = (
     Train,
@@ -38,6 +39,7 @@ METHODS: tuple[type[Method], ...] = (
     DFT,
     EAFT,
     ASFT,
+    FLOW,
     MaskTheTarget,
     BaseKL,
     Rehearsal,

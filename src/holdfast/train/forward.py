@@ -146,20 +146,22 @@ class Forward:
         """Returns fields of `Tokens` of every unit that the index numbers, `[units]` each, on the CPU.
 
         Args:
-            batches: The examples that were numbered, in that order.
-            fields: Fields of the model being trained, no matter what the recipe needs, `document_N` among them.
+            batches: The examples that were numbered, in that order; `row` numbers them, `[B, T]`, where it is there.
+            fields: Fields of the model being trained, no matter what the recipe needs, `document_N` and `row_N` (the
+                example that a unit is first found in) among them.
         """
         index = UnitIndex()
         found: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in fields}
-        for inputs in batches:
-            units = Units.of(inputs, None)
+        for batch in batches:
+            inputs = {name: value for name, value in batch.items() if name != "row"}
+            units = Units.of(inputs, batch.get("row"))
             keys = units.keys(inputs)
             fresh_N = torch.tensor([new for new, (_, n) in zip(index.add(keys), keys, strict=True) for _ in range(n)])
             here: dict[str, list[Tensor]] = {name: [] for name in fields}
 
             def look(tok: Tokens, here: dict[str, list[Tensor]] = here) -> Tensor:
                 for name, parts in here.items():
-                    parts.append(tok.document_N if name == "document_N" else getattr(tok, name))
+                    parts.append(tok.source_N if name == "row_N" else getattr(tok, name))
                 return torch.zeros_like(tok.nll_N)
 
             with evaluating(self.model):
