@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
     from holdfast.methods.tokens.flow import FLOW
+    from holdfast.methods.tokens.talr import TALR
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -63,6 +64,7 @@ __all__ = [
     "EAFT",
     "ASFT",
     "FLOW",
+    "TALR",
     "MoFO",
     "DARE",
     "TIES",
@@ -97,6 +99,7 @@ _HOME = {
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
     "FLOW": "holdfast.methods.tokens.flow",
+    "TALR": "holdfast.methods.tokens.talr",
     "MoFO": "holdfast.methods.gradients.mofo",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",

@@ -57,6 +57,7 @@ CHANGED = {
     "EAFT": {"top": 5, "scale": "3", "power": 2.0, "on": "all"},
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
     "FLOW": {"level": "token", "temperature": 9.0, "on": "all"},
+    "TALR": {"floor": 0.5, "over": "tokens", "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
@@ -90,6 +91,7 @@ BESIDE = {
     ("EAFT", "on"): Rehearsal("old", ratio=0.4),
     ("ASFT", "on"): Rehearsal("old", ratio=0.4),
     ("FLOW", "on"): Rehearsal("old", ratio=0.4),
+    ("TALR", "on"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
 IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")

@@ -26,6 +26,7 @@ from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
 from holdfast.methods.tokens.flow import FLOW
+from holdfast.methods.tokens.talr import TALR
 
 METHODS: tuple[type[Method], ...] = (
     Train,
@@ -40,6 +41,7 @@ METHODS: tuple[type[Method], ...] = (
     EAFT,
     ASFT,
     FLOW,
+    TALR,
     MaskTheTarget,
     BaseKL,
     Rehearsal,
