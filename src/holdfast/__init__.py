@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
     from holdfast.methods.tokens.flow import FLOW
+    from holdfast.methods.tokens.low_perplexity import LowPerplexity
     from holdfast.methods.tokens.talr import TALR
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
@@ -65,6 +66,7 @@ __all__ = [
     "ASFT",
     "FLOW",
     "TALR",
+    "LowPerplexity",
     "MoFO",
     "DARE",
     "TIES",
@@ -100,6 +102,7 @@ _HOME = {
     "ASFT": "holdfast.methods.tokens.asft",
     "FLOW": "holdfast.methods.tokens.flow",
     "TALR": "holdfast.methods.tokens.talr",
+    "LowPerplexity": "holdfast.methods.tokens.low_perplexity",
     "MoFO": "holdfast.methods.gradients.mofo",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",

@@ -58,6 +58,7 @@ CHANGED = {
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
     "FLOW": {"level": "token", "temperature": 9.0, "on": "all"},
     "TALR": {"floor": 0.5, "over": "tokens", "on": "all"},
+    "LowPerplexity": {"threshold": 90.0, "divide": "all", "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
@@ -92,6 +93,7 @@ BESIDE = {
     ("ASFT", "on"): Rehearsal("old", ratio=0.4),
     ("FLOW", "on"): Rehearsal("old", ratio=0.4),
     ("TALR", "on"): Rehearsal("old", ratio=0.4),
+    ("LowPerplexity", "on"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
 IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")
@@ -109,8 +111,8 @@ DATA, UNSEEN = tiny.rows(24), tiny.rows(9, seed=11)
 every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
 
 
-SMALL = {"SelfRehearsal": {"count": 6, "length": 8}}
-"""Settings that make a method cheap enough to be run a hundred times."""
+SMALL = {"SelfRehearsal": {"count": 6, "length": 8}, "LowPerplexity": {"threshold": 60.0}}
+"""Settings that make a method cheap enough to be run a hundred times, and fit for a model that knows nothing."""
 
 
 def sample(cls, **settings):

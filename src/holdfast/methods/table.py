@@ -26,6 +26,7 @@ from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
 from holdfast.methods.tokens.flow import FLOW
+from holdfast.methods.tokens.low_perplexity import LowPerplexity
 from holdfast.methods.tokens.talr import TALR
 
 METHODS: tuple[type[Method], ...] = (
@@ -42,6 +43,7 @@ METHODS: tuple[type[Method], ...] = (
     ASFT,
     FLOW,
     TALR,
+    LowPerplexity,
     MaskTheTarget,
     BaseKL,
     Rehearsal,
