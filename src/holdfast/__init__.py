@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.flow import FLOW
     from holdfast.methods.tokens.low_perplexity import LowPerplexity
     from holdfast.methods.tokens.talr import TALR
+    from holdfast.methods.tokens.token_forgetting import TokenForgetting
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -67,6 +68,7 @@ __all__ = [
     "FLOW",
     "TALR",
     "LowPerplexity",
+    "TokenForgetting",
     "MoFO",
     "DARE",
     "TIES",
@@ -103,6 +105,7 @@ _HOME = {
     "FLOW": "holdfast.methods.tokens.flow",
     "TALR": "holdfast.methods.tokens.talr",
     "LowPerplexity": "holdfast.methods.tokens.low_perplexity",
+    "TokenForgetting": "holdfast.methods.tokens.token_forgetting",
     "MoFO": "holdfast.methods.gradients.mofo",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",

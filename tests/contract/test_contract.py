@@ -59,6 +59,7 @@ CHANGED = {
     "FLOW": {"level": "token", "temperature": 9.0, "on": "all"},
     "TALR": {"floor": 0.5, "over": "tokens", "on": "all"},
     "LowPerplexity": {"threshold": 90.0, "divide": "all", "on": "all"},
+    "TokenForgetting": {"keep": 0.4, "peak": 0.9, "share": 0.6, "passes": 3, "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
@@ -94,6 +95,7 @@ BESIDE = {
     ("FLOW", "on"): Rehearsal("old", ratio=0.4),
     ("TALR", "on"): Rehearsal("old", ratio=0.4),
     ("LowPerplexity", "on"): Rehearsal("old", ratio=0.4),
+    ("TokenForgetting", "on"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
 IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")

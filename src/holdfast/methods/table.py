@@ -28,6 +28,7 @@ from holdfast.methods.tokens.eaft import EAFT
 from holdfast.methods.tokens.flow import FLOW
 from holdfast.methods.tokens.low_perplexity import LowPerplexity
 from holdfast.methods.tokens.talr import TALR
+from holdfast.methods.tokens.token_forgetting import TokenForgetting
 
 METHODS: tuple[type[Method], ...] = (
     Train,
@@ -44,6 +45,7 @@ METHODS: tuple[type[Method], ...] = (
     FLOW,
     TALR,
     LowPerplexity,
+    TokenForgetting,
     MaskTheTarget,
     BaseKL,
     Rehearsal,
