@@ -26,7 +26,8 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError
 Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT
-FLOW TALR LowPerplexity TokenForgetting MoFO DARE TIES FAPM TaskVector WiSEFT MaskTheTarget BaseKL LoRA Rehearsal SelfRehearsal
+FLOW TALR LowPerplexity TokenForgetting MoFO
+DARE TIES FAPM TaskVector WiSEFT MaskTheTarget BaseKL LoRA Rehearsal SelfRehearsal
 """
 
 
