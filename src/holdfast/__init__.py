@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
     from holdfast.methods.tokens.flow import FLOW
+    from holdfast.methods.tokens.low_perplexity import LowPerplexity
+    from holdfast.methods.tokens.talr import TALR
+    from holdfast.methods.tokens.token_forgetting import TokenForgetting
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -71,6 +74,9 @@ __all__ = [
     "EAFT",
     "ASFT",
     "FLOW",
+    "TALR",
+    "LowPerplexity",
+    "TokenForgetting",
     "MoFO",
     "OrthogonalProjection",
     "ConflictDecay",
@@ -115,6 +121,9 @@ _HOME = {
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
     "FLOW": "holdfast.methods.tokens.flow",
+    "TALR": "holdfast.methods.tokens.talr",
+    "LowPerplexity": "holdfast.methods.tokens.low_perplexity",
+    "TokenForgetting": "holdfast.methods.tokens.token_forgetting",
     "MoFO": "holdfast.methods.gradients.mofo",
     "OrthogonalProjection": "holdfast.methods.gradients.orthogonal_projection",
     "ConflictDecay": "holdfast.methods.gradients.conflict_decay",

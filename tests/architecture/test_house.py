@@ -25,9 +25,9 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
-TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW MoFO OrthogonalProjection ConflictDecay DARE
-TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL LoRA FreezeBottom HFT LISA Rehearsal
-SelfRehearsal SDFT
+TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
+OrthogonalProjection ConflictDecay DARE TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL
+LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal SDFT
 """
 
 

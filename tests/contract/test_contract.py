@@ -63,6 +63,9 @@ CHANGED = {
     "EAFT": {"top": 5, "scale": "3", "power": 2.0, "on": "all"},
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
     "FLOW": {"level": "token", "temperature": 9.0, "on": "all"},
+    "TALR": {"floor": 0.5, "over": "tokens", "on": "all"},
+    "LowPerplexity": {"threshold": 90.0, "divide": "all", "on": "all"},
+    "TokenForgetting": {"keep": 0.4, "peak": 0.9, "share": 0.6, "passes": 3, "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
@@ -104,6 +107,9 @@ BESIDE = {
     ("EAFT", "on"): Rehearsal("old", ratio=0.4),
     ("ASFT", "on"): Rehearsal("old", ratio=0.4),
     ("FLOW", "on"): Rehearsal("old", ratio=0.4),
+    ("TALR", "on"): Rehearsal("old", ratio=0.4),
+    ("LowPerplexity", "on"): Rehearsal("old", ratio=0.4),
+    ("TokenForgetting", "on"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
 IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")
@@ -127,6 +133,7 @@ SMALL = {
     "ConflictDecay": {"every": 1},
     "LISA": {"layers": 1, "interval": 1},
     "Soup": {"models": f"{OTHER_RUNS.name}/one"},
+    "LowPerplexity": {"threshold": 60.0},
 }
 """What a method cannot do without, or settings that let it act in so few steps and be cheap enough."""
 

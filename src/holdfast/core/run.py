@@ -38,8 +38,8 @@ class Run:
         lr: The run's peak learning rate; 0 before it is known.
         examples: `examples(which)` gives the "new" or the "memory" examples that are trained on.
         score: `score(*fields)` gives, for every supervised unit of the training examples, fields of `Tokens` under the
-            model as it is, `[units]` each, in the order of `tok.unit_N`; also `row_N`, the number of the example that
-            it is first found in.
+            model as it is, `[units]` each, in the order of `tok.unit_N`; also `row_N`, the number of the example in
+            which it is first found.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
             supervised units of a batch under the model as it is, by parameter name; in eval mode.
         tokenizer: The trainer's tokenizer; None if it has none.

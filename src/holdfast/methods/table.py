@@ -34,6 +34,9 @@ from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
 from holdfast.methods.tokens.flow import FLOW
+from holdfast.methods.tokens.low_perplexity import LowPerplexity
+from holdfast.methods.tokens.talr import TALR
+from holdfast.methods.tokens.token_forgetting import TokenForgetting
 
 METHODS: tuple[type[Method], ...] = (
     Train,
@@ -48,6 +51,9 @@ METHODS: tuple[type[Method], ...] = (
     EAFT,
     ASFT,
     FLOW,
+    TALR,
+    LowPerplexity,
+    TokenForgetting,
     MaskTheTarget,
     BaseKL,
     Rehearsal,
