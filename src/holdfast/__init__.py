@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.wise_ft import WiSEFT
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
+    from holdfast.methods.losses.base_l2 import BaseL2
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -69,6 +70,7 @@ __all__ = [
     "WiSEFT",
     "MaskTheTarget",
     "BaseKL",
+    "BaseL2",
     "LoRA",
     "Rehearsal",
     "SelfRehearsal",
@@ -101,6 +103,7 @@ _HOME = {
     "LayerwiseDecay": "holdfast.methods.schedules.layerwise_decay",
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
+    "BaseL2": "holdfast.methods.losses.base_l2",
     "LoRA": "holdfast.methods.selection.lora",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",

@@ -10,6 +10,7 @@ from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
+from holdfast.methods.losses.base_l2 import BaseL2
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -40,6 +41,7 @@ METHODS: tuple[type[Method], ...] = (
     ASFT,
     MaskTheTarget,
     BaseKL,
+    BaseL2,
     Rehearsal,
     SelfRehearsal,
     LoRA,
