@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.base_l2 import BaseL2
+    from holdfast.methods.losses.ewc import EWC
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -71,6 +72,7 @@ __all__ = [
     "MaskTheTarget",
     "BaseKL",
     "BaseL2",
+    "EWC",
     "LoRA",
     "Rehearsal",
     "SelfRehearsal",
@@ -104,6 +106,7 @@ _HOME = {
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "BaseL2": "holdfast.methods.losses.base_l2",
+    "EWC": "holdfast.methods.losses.ewc",
     "LoRA": "holdfast.methods.selection.lora",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",

@@ -11,6 +11,7 @@ from holdfast.methods.edits.wise_ft import WiSEFT
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.base_l2 import BaseL2
+from holdfast.methods.losses.ewc import EWC
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -42,6 +43,7 @@ METHODS: tuple[type[Method], ...] = (
     MaskTheTarget,
     BaseKL,
     BaseL2,
+    EWC,
     Rehearsal,
     SelfRehearsal,
     LoRA,
