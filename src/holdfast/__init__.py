@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
     from holdfast.methods.losses.base_kl import BaseKL
+    from holdfast.methods.losses.base_l2 import BaseL2
+    from holdfast.methods.losses.ewc import EWC
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
     from holdfast.methods.rehearsal.sdft import SDFT
@@ -89,6 +91,8 @@ __all__ = [
     "EMA",
     "MaskTheTarget",
     "BaseKL",
+    "BaseL2",
+    "EWC",
     "LoRA",
     "FreezeBottom",
     "HFT",
@@ -133,6 +137,8 @@ _HOME = {
     "LayerwiseDecay": "holdfast.methods.schedules.layerwise_decay",
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
+    "BaseL2": "holdfast.methods.losses.base_l2",
+    "EWC": "holdfast.methods.losses.ewc",
     "LoRA": "holdfast.methods.selection.lora",
     "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
     "HFT": "holdfast.methods.selection.hft",

@@ -27,7 +27,7 @@ PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
 TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
 OrthogonalProjection ConflictDecay DARE TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL
-LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal SDFT
+BaseL2 EWC LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal SDFT
 """
 
 

@@ -74,6 +74,8 @@ CHANGED = {
     "DARE": {"keep": 0.6, "seed": 7},
     "MaskTheTarget": {"strength": 4.0, "certain": 0.9999, "on": "memory"},
     "BaseKL": {"strength": 4.0, "direction": "reverse", "on": "new", "task_loss": "dropped"},
+    "BaseL2": {"strength": 4.0},
+    "EWC": {"strength": 40.0, "memory": "older, old", "on": "new", "labels": "data", "samples": 3},
     "Rehearsal": {"memory": "older, old", "ratio": 0.6, "near": "same"},
     "SelfRehearsal": {
         "ratio": 0.6,

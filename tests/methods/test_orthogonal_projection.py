@@ -77,7 +77,7 @@ def test_a_model_trained_so_says_the_same_of_the_old_examples(tmp_path, family):
 
 def test_what_is_no_linear_layer_is_held_or_free():
     model = tiny.tiny("gpt2")
-    run = Run(model, Mix(()), 0, 3, memory=lambda _: OLD, batches=lambda e, n: [tiny.collate(
+    run = Run(model, Mix(()), 0, 3, memory=lambda _: OLD, batches=lambda e, _: [tiny.collate(
         [{"input_ids": x.input_ids, "labels": x.labels} for x in e])])  # fmt: skip
     for others in ("held", "free"):
         method = OrthogonalProjection("old", others=others)

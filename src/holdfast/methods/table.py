@@ -14,6 +14,8 @@ from holdfast.methods.gradients.conflict_decay import ConflictDecay
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
 from holdfast.methods.losses.base_kl import BaseKL
+from holdfast.methods.losses.base_l2 import BaseL2
+from holdfast.methods.losses.ewc import EWC
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.sdft import SDFT
@@ -56,6 +58,8 @@ METHODS: tuple[type[Method], ...] = (
     TokenForgetting,
     MaskTheTarget,
     BaseKL,
+    BaseL2,
+    EWC,
     Rehearsal,
     SelfRehearsal,
     SDFT,

@@ -15,9 +15,7 @@ from holdfast.core.method import Method, Run, State, Step
 from holdfast.core.params import trainable
 from holdfast.core.rows import drawn
 from holdfast.core.settings import setting
-from holdfast.methods.activations import input_dim, linear_layers, second_moments
-
-BATCH = 8
+from holdfast.methods.activations import input_axis, linear_layers, second_moments
 
 
 def principal(moment: Tensor, energy: float) -> Tensor:
@@ -113,15 +111,13 @@ class OrthogonalProjection(Method):
         """
         if tuner_layers(run.model):
             raise HoldfastError(f"{self!r}: {self.excludes['LoRA']}")
-        params = trainable(run.model)
-        layers = {f"{name}.weight": layer for name, layer in linear_layers(run.model).items()}
-        layers = {name: layer for name, layer in layers.items() if name in params}
+        params, layers = trainable(run.model), linear_layers(run.model)
         examples = [example for name in self.sources for example in run.memory(name)]
         chosen = [examples[row] for row in sorted(drawn(len(examples), self.samples, run.seed, 0))]
-        moments = second_moments(run.model, layers, run.batches(chosen, BATCH))
+        moments = second_moments(run, chosen, wanted=lambda name: f"{name}.weight" in params)
         state: State = {"0": {}, "1": {}}
         for name, moment in moments.items():
-            state[str(input_dim(layers[name]))][name] = principal(moment, self.energy)
+            state[str(input_axis(layers[name]))][f"{name}.weight"] = principal(moment, self.energy)
         return state
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
