@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
+    from holdfast.methods.gradients.agem import AGEM
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.base_l2 import BaseL2
@@ -64,6 +65,7 @@ __all__ = [
     "EAFT",
     "ASFT",
     "MoFO",
+    "AGEM",
     "DARE",
     "TIES",
     "FAPM",
@@ -99,6 +101,7 @@ _HOME = {
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
     "MoFO": "holdfast.methods.gradients.mofo",
+    "AGEM": "holdfast.methods.gradients.agem",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",

@@ -8,6 +8,7 @@ from holdfast.methods.edits.fapm import FAPM
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
+from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.base_l2 import BaseL2
@@ -48,6 +49,7 @@ METHODS: tuple[type[Method], ...] = (
     SelfRehearsal,
     LoRA,
     MoFO,
+    AGEM,
     WiSEFT,
     TaskVector,
     FAPM,
