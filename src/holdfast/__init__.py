@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.wise_ft import WiSEFT
     from holdfast.methods.gradients.agem import AGEM
     from holdfast.methods.gradients.mofo import MoFO
+    from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.base_l2 import BaseL2
     from holdfast.methods.losses.ewc import EWC
@@ -66,6 +67,7 @@ __all__ = [
     "ASFT",
     "MoFO",
     "AGEM",
+    "OrthogonalProjection",
     "DARE",
     "TIES",
     "FAPM",
@@ -102,6 +104,7 @@ _HOME = {
     "ASFT": "holdfast.methods.tokens.asft",
     "MoFO": "holdfast.methods.gradients.mofo",
     "AGEM": "holdfast.methods.gradients.agem",
+    "OrthogonalProjection": "holdfast.methods.gradients.orthogonal_projection",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",

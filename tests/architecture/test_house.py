@@ -25,7 +25,7 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError
-Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT MoFO AGEM
+Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT MoFO AGEM OrthogonalProjection
 DARE TIES FAPM TaskVector WiSEFT MaskTheTarget BaseKL BaseL2 EWC LoRA Rehearsal SelfRehearsal
 """
 

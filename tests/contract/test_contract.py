@@ -59,6 +59,7 @@ CHANGED = {
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
     "AGEM": {"memory": "older, old", "samples": 2},
+    "OrthogonalProjection": {"memory": "older, old", "threshold": 0.6, "samples": 2, "rest": "free"},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
     "FAPM": {"keep": 0.3, "relative": 0.0},

@@ -10,6 +10,7 @@ from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
 from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.gradients.mofo import MoFO
+from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.base_l2 import BaseL2
 from holdfast.methods.losses.ewc import EWC
@@ -50,6 +51,7 @@ METHODS: tuple[type[Method], ...] = (
     LoRA,
     MoFO,
     AGEM,
+    OrthogonalProjection,
     WiSEFT,
     TaskVector,
     FAPM,
