@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
+    from holdfast.methods.gradients.agem import AGEM
     from holdfast.methods.gradients.conflict_decay import ConflictDecay
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
@@ -82,6 +83,7 @@ __all__ = [
     "MoFO",
     "OrthogonalProjection",
     "ConflictDecay",
+    "AGEM",
     "DARE",
     "TIES",
     "Soup",
@@ -131,6 +133,7 @@ _HOME = {
     "MoFO": "holdfast.methods.gradients.mofo",
     "OrthogonalProjection": "holdfast.methods.gradients.orthogonal_projection",
     "ConflictDecay": "holdfast.methods.gradients.conflict_decay",
+    "AGEM": "holdfast.methods.gradients.agem",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",

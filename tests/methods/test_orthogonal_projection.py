@@ -1,102 +1,127 @@
-"""Updates that leave old inputs alone."""
+"""No layer's weight moves along what old examples make it read."""
 
 from __future__ import annotations
 
 import copy
 
 import numpy as np
+import peft
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step
-from holdfast.core.mix import Example, Mix
+from holdfast.core.mix import Example
 from holdfast.core.params import trainable
-from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection, principal, projected
+from holdfast.core.run import Run
+from holdfast.methods.activations import linear_layers
+from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection, leading_basis, without
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import attach
+from holdfast.train.before import Before
 from tests import tiny
-from tests.train.retrace import trainer_for
+from tests.train.retrace import furthest, trainer_for
 
-OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(2, seed=3)]
-
-
-@given(st.integers(0, 1000), st.floats(0.05, 1.0))
-def test_the_basis_is_that_of_the_authors_formula(seed, energy):
-    x = np.random.default_rng(seed).normal(size=(6, 20)) * np.arange(1, 7)[:, None]  # the paper's [in, samples]
-    u, s, _ = np.linalg.svd(x, full_matrices=False)
-    share = np.cumsum(s**2) / (s**2).sum()
-    count = int((share < energy).sum()) + 1 if energy < 1 else 6
-    basis = principal(torch.as_tensor(x @ x.T), energy)
-    assert basis.shape == (6, count)
-    mine, theirs = basis.numpy(), u[:, :count]
-    np.testing.assert_allclose(mine @ mine.T, theirs @ theirs.T, atol=1e-8)
+OLD = tiny.rows(2, seed=3, longest=4)  # eight tokens, for layers that read 16 numbers
+MEMORIES = {"old": [Example(row["input_ids"], row["labels"]) for row in OLD]}
+ALL = OrthogonalProjection(memory="old", threshold=1.0)
 
 
-def test_directions_without_energy_are_free():
-    x = torch.zeros(5, 3, dtype=torch.float64)
-    x[0, 0], x[1, 1] = 2.0, 1.0
-    assert principal(x @ x.T, 1.0).shape == (5, 2)
-    assert principal(torch.zeros(5, 5), 0.9).shape == (5, 0)
-    assert principal(x @ x.T, 0.0).shape == (5, 0)
+def test_values_worked_by_hand():
+    moment = torch.diag(torch.tensor([1.0, 6.0, 3.0]))
+    for threshold, directions in ((0.0, []), (0.5, [1]), (0.6, [1]), (0.61, [1, 2]), (0.95, [1, 2, 0])):
+        basis = leading_basis(moment, threshold)
+        assert basis.abs().argmax(0).tolist() == directions
+        assert basis.shape == (3, len(directions))
+    change, along = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0], [1.0]])
+    assert without(change, along).tolist() == [[1.0, 0.0], [3.0, 0.0]]
+    assert without(change, along, axis=0).tolist() == [[1.0, 2.0], [0.0, 0.0]]
+    assert leading_basis(torch.zeros(3, 3), 0.9).shape == (3, 0)
 
 
-@given(st.integers(0, 1000), st.integers(0, 1))
-def test_a_projected_update_does_not_move_old_outputs_and_keeps_the_rest(seed, dim):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(7, 3, generator=generator, dtype=torch.float64)
-    update = torch.randn(4, 7, generator=generator, dtype=torch.float64)
-    basis = principal(x @ x.T, 1.0)
-    found = projected(update if dim == 1 else update.T, basis, dim)
-    found = found if dim == 1 else found.T
-    assert (found @ x).abs().max() < 1e-9
-    away = torch.linalg.qr(torch.cat([x, update.T], 1)).Q[:, 3:]  # orthogonal to the old inputs
-    torch.testing.assert_close(found @ away, update @ away)
-    torch.testing.assert_close(projected(found if dim == 1 else found.T, basis, dim), found if dim == 1 else found.T)
+@given(st.integers(0, 10_000), st.floats(0.01, 0.999))
+def test_the_directions_are_the_left_singular_vectors_that_reach_the_share(seed, threshold):
+    x = np.random.default_rng(seed).normal(size=(30, 6)) * np.arange(1, 7)
+    u, s, _ = np.linalg.svd(x.T, full_matrices=False)
+    count = int(np.searchsorted((s**2).cumsum() / (s**2).sum(), threshold) + 1)
+    basis = leading_basis(torch.tensor(x.T @ x / 30), threshold).numpy()
+    np.testing.assert_allclose(basis @ basis.T, u[:, :count] @ u[:, :count].T, atol=1e-9)
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
-def test_a_model_trained_so_says_the_same_of_the_old_examples(tmp_path, family):
-    """With all of their energy kept in place and nothing else trained, to rounding; plainly trained, it does not."""
-    moved = {}
-    for method in (OrthogonalProjection("old", energy=1.0), None):
-        model = tiny.tiny(family)
-        start = copy.deepcopy(model)
-        trainer = trainer_for(model, tmp_path, tiny.rows(16), optim="adamw_torch", learning_rate=0.01, weight_decay=0.1)
-        if method is not None:
-            attach(trainer, method, memories={"old": OLD})
-        trainer.train()
-        ids = torch.tensor([OLD[0].input_ids])
-        with torch.no_grad():
-            moved[method is None] = float((model.eval()(ids).logits - start.eval()(ids).logits).abs().max())
-        assert any(not torch.equal(p, start.get_parameter(n)) for n, p in model.named_parameters())
-    assert moved[False] < 1e-7 < 0.01 < moved[True]
+def run(folder, model, recipe, **changes):
+    settings = {"optim": "adamw_torch", "learning_rate": 0.02, "weight_decay": 0.1, "max_steps": 8, **changes}
+    trainer = trainer_for(copy.deepcopy(model), folder, tiny.rows(8), **settings)
+    if recipe is not None:
+        attach(trainer, recipe, memories=MEMORIES)
+    trainer.train()
+    return trainer
 
 
-def test_what_is_no_linear_layer_is_held_or_free():
-    model = tiny.tiny("gpt2")
-    run = Run(model, Mix(()), 0, 3, memory=lambda _: OLD, batches=lambda e, _: [tiny.collate(
-        [{"input_ids": x.input_ids, "labels": x.labels} for x in e])])  # fmt: skip
-    for others in ("held", "free"):
-        method = OrthogonalProjection("old", others=others)
-        state = method.init_state(run)
-        assert state["0"]
-        assert all("c_" in name for name in state["0"])
-        step = Step(0, 3, {}, trainable(model))
-        name = "transformer.ln_f.weight"
-        before, after = torch.zeros(3), torch.ones(3)
-        assert torch.equal(method.edit_update(state, step, name, before, after), before if others == "held" else after)
+def drift(model, other):
+    """The largest change of the memory's logits."""
+    with torch.no_grad():
+        one, two = (m.eval()(**{**tiny.collate(OLD), "labels": None}).logits for m in (model, other))
+    return float((one - two)[tiny.collate(OLD)["attention_mask"].bool()].abs().max())
 
 
-def test_it_is_refused_without_a_memory_and_on_an_adapter(tmp_path):
-    with pytest.raises(HoldfastError, match="needs old examples"):
+@pytest.mark.parametrize("backbone", tiny.BACKBONES)
+def test_with_adam_and_weight_decay_the_memorys_outputs_stay_while_the_new_is_learned(tmp_path, backbone):
+    start = tiny.tiny(backbone)
+    held, free = run(tmp_path, start, ALL), run(tmp_path, start, None)
+    assert drift(held.model, start) < 1e-5
+    assert drift(free.model, start) > 1e-2
+    first, last = held.state.log_history[0]["loss"], held.state.log_history[-2]["loss"]
+    assert last < first - 0.2
+    linear = {id(layer.weight) for layer in linear_layers(held.model).values()}
+    tied = held.model.get_input_embeddings().weight
+    for (_, before), (name, after) in zip(start.named_parameters(), held.model.named_parameters(), strict=True):
+        assert torch.equal(before, after) == (id(after) not in linear or after is tied), name
+
+
+@pytest.mark.parametrize("backbone", ["llama", "gpt2"])
+@pytest.mark.parametrize("trained", [False, True])
+def test_so_it_is_with_an_adapter_fresh_or_trained_before(tmp_path, backbone, trained):
+    start = LoRA(rank=4).shape_model(Run(tiny.tiny(backbone), None, 0, 1))
+    if trained:
+        for i, p in enumerate(trainable(start).values()):
+            p.data = 0.3 * torch.tensor(np.random.default_rng(i).normal(size=p.shape))
+    held, free = run(tmp_path, start, ALL, max_steps=20), run(tmp_path, start, None)
+    assert drift(held.model, start) < 1e-5
+    assert drift(free.model, start) > 1e-3
+    moved = {
+        name.split(".lora_")[1][0]
+        for name, p in trainable(held.model).items()
+        if not torch.equal(p, dict(start.named_parameters())[name])
+    }
+    assert moved == ({"A"} if trained else {"A", "B"})
+    assert held.state.log_history[-2]["loss"] < held.state.log_history[0]["loss"] - 0.05
+
+
+def test_less_of_the_energy_holds_less_and_leaves_more_room(tmp_path):
+    start = tiny.tiny()
+    drifts, losses = zip(
+        *(
+            (drift(done.model, start), done.state.log_history[-2]["loss"])
+            for done in (run(tmp_path, start, OrthogonalProjection(memory="old", threshold=t)) for t in (1.0, 0.8, 0.0))
+        ),
+        strict=True,
+    )
+    assert drifts[0] < drifts[1] < drifts[2]
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_the_rest_may_go_free_and_without_any_share_it_is_plain_training(tmp_path):
+    start = tiny.tiny()
+    plain = run(tmp_path, start, None)
+    free = run(tmp_path, start, OrthogonalProjection(memory="old", threshold=0.0, rest="free"))
+    assert furthest(plain.model, free.model) < 1e-12
+
+
+def test_an_adapter_that_divides_by_the_weights_norm_cannot_be_held(tmp_path):
+    model = peft.get_peft_model(tiny.tiny(), peft.LoraConfig(r=2, use_dora=True, target_modules=["q_proj"]))
+    run = Before(trainer_for(model, tmp_path, tiny.rows(2)), MEMORIES).run()
+    with pytest.raises(HoldfastError, match="nothing that is trained is the weight of a linear layer or the A of"):
+        ALL.init_state(run)
+    with pytest.raises(HoldfastError, match=r"OrthogonalProjection\(\) needs a memory of old examples"):
         OrthogonalProjection()
-    with pytest.raises(HoldfastError, match="use LoRANull"):
-        OrthogonalProjection("old") + LoRA()
-    model = LoRA(rank=2).shape_model(Run(tiny.tiny(), Mix(()), 0, 0))
-    trainer = trainer_for(model, tmp_path, tiny.rows(4))
-    attach(trainer, OrthogonalProjection("old"), memories={"old": OLD})
-    with pytest.raises(HoldfastError, match="use LoRANull"):
-        trainer.train()

@@ -10,6 +10,7 @@ from holdfast.methods.edits.soup import Soup
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
+from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.gradients.conflict_decay import ConflictDecay
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
@@ -70,6 +71,7 @@ METHODS: tuple[type[Method], ...] = (
     MoFO,
     OrthogonalProjection,
     ConflictDecay,
+    AGEM,
     WiSEFT,
     TaskVector,
     FAPM,

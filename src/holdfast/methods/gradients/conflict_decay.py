@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import HoldfastError
 from holdfast.core.largest import largest
 from holdfast.core.method import Method, Run, State, Step
 from holdfast.core.rows import batch_of, drawn, to_tensors
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
+from holdfast.methods.memory import new_examples, old_examples
 
 
 def contradiction(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, *, spare_target: bool) -> Tensor:
@@ -109,12 +109,8 @@ class ConflictDecay(Method):
         Raises:
             HoldfastError: There is none.
         """
-        old = [example for name in self.sources for example in run.memory(name)]
-        examples = old if self.sources else list(run.examples("new"))
-        if not examples:
-            raise HoldfastError(f"{self!r}: there is no example to look at.")
-        chosen = sorted(drawn(len(examples), self.samples, run.seed, 0))
-        return {**to_tensors([examples[row] for row in chosen]), "seed": torch.tensor(run.seed)}
+        chosen = (old_examples if self.sources else new_examples)(run, self, self.samples)
+        return {**to_tensors(chosen), "seed": torch.tensor(run.seed)}
 
     def after_step(self, state: State, step: Step) -> None:
         """Looks, at every so many steps, and moves the weights that carry a contradiction."""

@@ -1,131 +1,151 @@
-"""Orthogonal projection: updates that leave what each layer makes of old inputs as it was."""
+"""Orthogonal projection: no layer's weight moves along what old examples make it read."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from holdfast.core.adapters import tuner_layers
+from holdfast.core.adapters import is_plain_lora, plain_name, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, Run, State, Step
 from holdfast.core.params import trainable
-from holdfast.core.rows import drawn
 from holdfast.core.settings import setting
 from holdfast.methods.activations import input_axis, linear_layers, second_moments
+from holdfast.methods.memory import need_memory, old_examples
 
 
-def principal(moment: Tensor, energy: float) -> Tensor:
-    """Returns the fewest directions that hold a share of the inputs' energy, orthonormal, `[in, k]`.
-
-    Args:
-        moment: Second moment of the inputs, `[in, in]`.
-        energy: Share in [0, 1] of the sum of the squared singular values of the inputs.
-    """
-    found: tuple[Tensor, Tensor] = torch.linalg.eigh(moment)
-    values, vectors = found[0].flip(0).clamp(min=0), found[1].flip(1)
-    total = values.sum()
-    if energy == 0.0 or total <= 0:
-        return vectors.narrow(1, 0, 0)
-    shares = values.cumsum(0) / total
-    # Rounding may keep the last share below 1.
-    count = min(int((shares < energy * (1 - 1e-7)).sum()) + 1, int((values > values[0] * 1e-9).sum()))
-    return vectors.narrow(1, 0, count).contiguous()
-
-
-def projected(update: Tensor, basis: Tensor, dim: int) -> Tensor:
-    """Returns an update of a weight without its part along directions of the input.
+def leading_basis(moment: Tensor, threshold: float) -> Tensor:
+    """Returns the fewest orthonormal directions that hold a share of a second moment, `[in, k]`.
 
     Args:
-        update: `[out, in]`, or `[in, out]` where `dim` is 0.
-        basis: Orthonormal directions, `[in, k]`.
-        dim: Dimension of the update along which the input runs.
+        moment: Uncentred second moment of a layer's inputs, `[in, in]`, symmetric.
+        threshold: Share of its trace that they hold, in [0, 1].
     """
-    if dim == 1:
-        return update - (update @ basis) @ basis.T
-    return update - basis @ (basis.T @ update)
+    values, vectors = torch.linalg.eigh(moment.double())
+    values = values.flip(0).clamp(min=0.0)
+    before = values.cumsum(0) - values
+    count = int((before < threshold * values.sum()).sum())
+    basis: Tensor = vectors.flip(1)[:, :count].to(moment.dtype).contiguous()
+    return basis
+
+
+def without(change: Tensor, basis: Tensor, axis: int = 1) -> Tensor:
+    """Returns a change of a weight without what acts on the directions of a basis, in the basis's precision.
+
+    Args:
+        change: `[out, in]`, or `[in, out]` with `axis=0`.
+        basis: Orthonormal columns, `[in, k]`.
+        axis: The axis of the inputs.
+    """
+    wide = change.to(basis.dtype)
+    inside = (wide @ basis) @ basis.T if axis == 1 else basis @ (basis.T @ wide)
+    return wide - inside
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OrthogonalProjection(Method):
-    """Takes out of every layer's update what would change its output on the inputs that old examples give it.
+    """Takes from each step what would change how a linear layer answers the inputs that old examples give it.
 
-        M = the fewest singular directions of the layer's old inputs with at least `energy` of their energy
-        W_{t+1} = W_t + U_t - U_t M M^T,     U_t what the optimizer would do
+        dW <- dW - dW M M^T,   M = the leading eigenvectors of (1/n) sum_t x_t x_t^T that hold `threshold` of its trace
 
-    For an old input x within M, W x stays what it was: the layer learns in the directions that the old examples do not
-    use. The directions are found once, before training.
+    x_t are the layer's inputs on the memory before training, dW [out, in] what the optimizer did to its weight. Inputs
+    in the span of M meet the weight that they met before, so that at a threshold of 1 the memory's outputs stay.
 
     Args:
-        memory: Names or paths of old examples, parted by commas.
-        energy: Share of the old inputs' energy that is kept in place (the paper's threshold).
+        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        threshold: Share of the energy of each layer's inputs that is shut off (the paper's epsilon_th). The more, the
+            less room to learn.
         samples: Most old examples that are looked at.
-        others: What of embeddings, norms, biases and experts trains: "held" nothing, "free" all; only the weights of
-            linear layers are projected.
+        rest: What becomes of trained tensors that are no linear layer's weight (norms, biases, embeddings with a head
+            that is tied to them, stacked experts): "frozen", or "free", and then the outputs drift by them.
 
     Reference:
-        Saha et al., Gradient Projection Memory for Continual Learning, 2021, arXiv 2103.09762, equations 7 to 9.
+        Saha, Garg, Roy, Gradient Projection Memory for Continual Learning, 2021, arXiv 2103.09762, eq. 6-9 and
+        algorithm 1.
 
     Confidence:
-        text: The authors' code was read.
+        code: The authors' code was read.
 
     Cost:
-        A look at the memory, then little. Two thin products for every matrix at each step, and its basis in memory.
+        One forward of the memory before. And in x in floats for each layer then, in x k from then on, with two thin
+        products of each weight per step.
 
     Departs:
-        The paper projects the gradient, which Adam's division then turns back into the old directions; here the update
-        is projected, weight decay included. One energy for all layers (the paper raises it from task to task), and one
-        memory, since there is one task. On an adapter it is refused: its second factor reads few directions, all of
-        them used.
+        The step is projected, not the gradient: Adam would undo that (and weight decay is projected with it). One old
+        task. As many directions as reach the threshold, where the authors stop one short. The head is projected like
+        any layer. Of a plain LoRA, A is projected: whole where B is 0 at the start, so that B may move freely; by its
+        steps in one that was trained before, whose B then counts as the rest. In bfloat16 weights round what is kept.
     """
 
-    memory: str = setting("", unit="names or paths")
-    energy: float = setting(0.97, unit="share of energy", low=0.0, high=1.0, search=(0.8, 0.999))
-    samples: int = setting(256, unit="examples", low=1, integer=True, search=(32, 1024), log=True)
-    others: str = setting("held", unit="what else trains", choices=("held", "free"))
-
-    excludes: ClassVar[Mapping[str, str]] = {
-        "LoRA": "an adapter's second factor reads few directions, all of them used; use LoRANull() to keep old inputs.",
-        "OrthogonalProjection": "one projection is enough; name all memories in one.",
-    }
+    memory: str = setting("", unit="path, hub id or name")
+    threshold: float = setting(0.97, unit="share of energy", low=0.0, high=1.0, search=(0.9, 0.999))
+    samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
+    rest: str = setting("frozen", unit="other tensors", choices=("frozen", "free"))
 
     def __post_init__(self) -> None:
-        """Checks the settings; without a memory there is nothing to keep in place."""
+        """Checks the settings; without a memory there is nothing to be orthogonal to."""
         super().__post_init__()
-        if not self.sources:
-            raise HoldfastError("OrthogonalProjection() needs old examples: OrthogonalProjection('old.jsonl').")
-
-    @property
-    def off(self) -> bool:
-        """Whether every update stays as it is."""
-        return self.energy == 0.0 and self.others == "free"
+        need_memory(self)
 
     def init_state(self, run: Run) -> State:
-        """Returns the basis of each trained matrix, by name, under the dimension that its input runs along.
+        """Returns the bases, and the number of its own for each parameter, by how it is projected.
 
         Raises:
-            HoldfastError: The model carries an adapter.
+            HoldfastError: Nothing that is trained can be projected.
         """
-        if tuner_layers(run.model):
-            raise HoldfastError(f"{self!r}: {self.excludes['LoRA']}")
-        params, layers = trainable(run.model), linear_layers(run.model)
-        examples = [example for name in self.sources for example in run.memory(name)]
-        chosen = [examples[row] for row in sorted(drawn(len(examples), self.samples, run.seed, 0))]
-        moments = second_moments(run, chosen, wanted=lambda name: f"{name}.weight" in params)
-        state: State = {"0": {}, "1": {}}
-        for name, moment in moments.items():
-            state[str(input_axis(layers[name]))][f"{name}.weight"] = principal(moment, self.energy)
+        places = _places(run)
+        if not places:
+            raise HoldfastError(
+                f"{self!r}: nothing that is trained is the weight of a linear layer or the A of a plain LoRA."
+            )
+        examples, layers = old_examples(run, self, self.samples), {layer for layer, _ in places.values()}
+        moments = second_moments(run, examples, wanted=layers.__contains__)
+        found: dict[int, Tensor] = {id(moment): moment for moment in moments.values()}  # layers of one input share one
+        number = {key: i for i, key in enumerate(found)}
+        state: State = {"basis": {}, "axis0": {}, "axis1": {}, "whole": {}, "free": {}}
+        for key, moment in found.items():
+            state["basis"][str(number[key])] = leading_basis(moment, self.threshold)
+        for name, (layer, how) in places.items():
+            if layer in moments:
+                state[how][name] = torch.tensor(number[id(moments[layer])])
         return state
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
-        """Projects the update of a linear layer's weight."""
-        for dim in (0, 1):
-            bases = state.get(str(dim), {})  # an empty one is not in a checkpoint
-            if name in bases:
-                held = bases[name] = bases[name].to(before.device)
-                update = after.to(held.dtype) - before.to(held.dtype)
-                return (before.to(held.dtype) + projected(update, held, dim)).to(before.dtype)
-        return before if self.others == "held" else after
+        """Returns the weight after the projected step."""
+        for how, axis in (("axis0", 0), ("axis1", 1), ("whole", 1)):
+            if name in state.get(how, {}):
+                number = str(int(state[how][name]))
+                basis = state["basis"][number] = state["basis"][number].to(after.device)
+                old = torch.zeros_like(before, dtype=basis.dtype) if how == "whole" else before.to(basis.dtype)
+                return (old + without(after.to(basis.dtype) - old, basis, axis)).to(after.dtype)
+        return after if self.rest == "free" or name in state.get("free", {}) else before
+
+
+def _places(run: Run) -> dict[str, tuple[str, str]]:
+    """Returns for each trained tensor that is projected the layer whose inputs it meets, and how ("free" for B)."""
+    params = trainable(run.model)
+    names = {id(p): name for name, p in params.items()}
+    uses: dict[int, int] = {}
+    for _, p in run.model.named_parameters(remove_duplicate=False):
+        uses[id(p)] = uses.get(id(p), 0) + 1
+    found = {
+        names[id(layer.weight)]: (name, f"axis{input_axis(layer)}")
+        for name, layer in linear_layers(run.model).items()
+        if id(layer.weight) in names and uses[id(layer.weight)] == 1
+    }
+    full = {id(module): name for name, module in run.model.named_modules(remove_duplicate=False)}
+    layer: Any
+    for layer in tuner_layers(run.model):
+        for adapter in getattr(layer, "lora_A", {}):
+            a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight if adapter in layer.lora_B else None
+            if b is None or id(a) not in names or not is_plain_lora(layer, adapter):
+                continue
+            fresh = not bool(b.detach().any())
+            place = plain_name(full[id(layer)])
+            found[names[id(a)]] = (place, "whole" if fresh else "axis1")
+            if fresh and id(b) in names:
+                found[names[id(b)]] = (place, "free")
+    return found
