@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.dare import DARE
     from holdfast.methods.edits.ema import EMA
     from holdfast.methods.edits.fapm import FAPM
+    from holdfast.methods.edits.intruder_reduction import IntruderReduction
     from holdfast.methods.edits.soup import Soup
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
@@ -70,6 +71,7 @@ __all__ = [
     "DARE",
     "TIES",
     "Soup",
+    "IntruderReduction",
     "FAPM",
     "TaskVector",
     "WiSEFT",
@@ -99,6 +101,7 @@ _HOME = {
     "DARE": "holdfast.methods.edits.dare",
     "TIES": "holdfast.methods.edits.ties",
     "Soup": "holdfast.methods.edits.soup",
+    "IntruderReduction": "holdfast.methods.edits.intruder_reduction",
     "FAPM": "holdfast.methods.edits.fapm",
     "TaskVector": "holdfast.methods.edits.task_vector",
     "WiSEFT": "holdfast.methods.edits.wise_ft",

@@ -26,7 +26,8 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError
 Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT MoFO
-DARE TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal
+DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL
+LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal
 """
 
 

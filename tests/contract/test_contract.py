@@ -87,6 +87,7 @@ CHANGED = {
     "LISA": {"layers": 3, "interval": 10, "seed": 7},
     "EMA": {"decay": 0.05},
     "Soup": {"models": f"{OTHER_RUNS.name}/one, {OTHER_RUNS.name}/two"},
+    "IntruderReduction": {"top": 3, "threshold": 0.9, "scale": 0.2},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
@@ -118,6 +119,7 @@ every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name
 SMALL = {
     "SelfRehearsal": {"count": 6, "length": 8},
     "LISA": {"layers": 1, "interval": 1},
+    "IntruderReduction": {"threshold": 1.0},
     "Soup": {"models": f"{OTHER_RUNS.name}/one"},
 }
 """What a method cannot do without, or settings that let it act on two layers and be cheap enough for a hundred runs."""
