@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.methods.edits.dare import DARE
     from holdfast.methods.edits.ema import EMA
     from holdfast.methods.edits.fapm import FAPM
+    from holdfast.methods.edits.intruder_reduction import IntruderReduction
     from holdfast.methods.edits.soup import Soup
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
@@ -87,6 +88,7 @@ __all__ = [
     "DARE",
     "TIES",
     "Soup",
+    "IntruderReduction",
     "FAPM",
     "TaskVector",
     "WiSEFT",
@@ -119,6 +121,7 @@ _HOME = {
     "DARE": "holdfast.methods.edits.dare",
     "TIES": "holdfast.methods.edits.ties",
     "Soup": "holdfast.methods.edits.soup",
+    "IntruderReduction": "holdfast.methods.edits.intruder_reduction",
     "FAPM": "holdfast.methods.edits.fapm",
     "TaskVector": "holdfast.methods.edits.task_vector",
     "WiSEFT": "holdfast.methods.edits.wise_ft",

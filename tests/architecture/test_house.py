@@ -26,8 +26,8 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
 TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
-OrthogonalProjection ConflictDecay AGEM DARE TIES Soup FAPM TaskVector WiSEFT EMA MaskTheTarget
-BaseKL BaseL2 EWC LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal SDFT
+OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
+MaskTheTarget BaseKL BaseL2 EWC LoRA FreezeBottom HFT LISA Rehearsal SelfRehearsal SDFT
 """
 
 

@@ -99,6 +99,7 @@ CHANGED = {
     "LISA": {"layers": 3, "interval": 10, "seed": 7},
     "EMA": {"decay": 0.05},
     "Soup": {"models": f"{OTHER_RUNS.name}/one, {OTHER_RUNS.name}/two"},
+    "IntruderReduction": {"top": 3, "threshold": 0.9, "scale": 0.2},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
@@ -136,6 +137,7 @@ SMALL = {
     "SDFT": {"length": 8, "repeat": 1.0},
     "ConflictDecay": {"every": 1},
     "LISA": {"layers": 1, "interval": 1},
+    "IntruderReduction": {"threshold": 1.0},
     "Soup": {"models": f"{OTHER_RUNS.name}/one"},
     "LowPerplexity": {"threshold": 60.0},
 }

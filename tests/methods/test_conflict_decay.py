@@ -104,4 +104,8 @@ def test_only_looks_pay_for_the_base(tmp_path):
 
 def test_without_examples_there_is_nothing_to_look_at(tmp_path):
     with pytest.raises(HoldfastError, match="no example with a supervised token"):
-        attach(trainer_for(tiny.tiny(), tmp_path, tiny.rows(4)), ConflictDecay("old"), memories={"old": []}).train()
+        attach(
+            trainer_for(tiny.tiny(), tmp_path, tiny.rows(4)),
+            ConflictDecay("old"),
+            memories={"old": [Example((3, 4), (-100, -100))]},
+        ).train()

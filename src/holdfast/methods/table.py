@@ -6,6 +6,7 @@ from holdfast.core.method import Method
 from holdfast.methods.edits.dare import DARE
 from holdfast.methods.edits.ema import EMA
 from holdfast.methods.edits.fapm import FAPM
+from holdfast.methods.edits.intruder_reduction import IntruderReduction
 from holdfast.methods.edits.soup import Soup
 from holdfast.methods.edits.task_vector import TaskVector
 from holdfast.methods.edits.ties import TIES
@@ -77,6 +78,7 @@ METHODS: tuple[type[Method], ...] = (
     FAPM,
     TIES,
     Soup,
+    IntruderReduction,
     DARE,
     EMA,
 )
