@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
+    from holdfast.methods.selection.dora import DoRA
     from holdfast.methods.selection.freeze_bottom import FreezeBottom
     from holdfast.methods.selection.hft import HFT
     from holdfast.methods.selection.lisa import LISA
@@ -98,6 +99,7 @@ __all__ = [
     "BaseL2",
     "EWC",
     "LoRA",
+    "DoRA",
     "FreezeBottom",
     "HFT",
     "LISA",
@@ -149,6 +151,7 @@ _HOME = {
     "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
     "HFT": "holdfast.methods.selection.hft",
     "LISA": "holdfast.methods.selection.lisa",
+    "DoRA": "holdfast.methods.selection.dora",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
     "SDFT": "holdfast.methods.rehearsal.sdft",

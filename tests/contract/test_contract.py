@@ -29,6 +29,7 @@ from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.sdft import SDFT
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.table import METHODS
 from holdfast.recipe import parse
@@ -93,13 +94,21 @@ CHANGED = {
     },
     "SDFT": {"temperature": 0.5, "top_p": 0.2, "length": 3, "repeat": 0.0, "check": "number"},
     "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
-    "LoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "q_proj,down_proj"},
     "FreezeBottom": {"share": 0.3},
     "HFT": {"share": 0.25, "seed": 7},
     "LISA": {"layers": 3, "interval": 10, "seed": 7},
     "EMA": {"decay": 0.05},
     "Soup": {"models": f"{OTHER_RUNS.name}/one, {OTHER_RUNS.name}/two"},
     "IntruderReduction": {"top": 3, "threshold": 0.9, "scale": 0.2},
+    "LoRA": {
+        "rank": 3,
+        "alpha": 1.0,
+        "dropout": 0.5,
+        "targets": "q_proj,down_proj",
+        "scaling": "root",
+        "init": "pissa",
+    },
+    "DoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp"},
 }
 BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
@@ -308,7 +317,7 @@ class _StopAt(transformers.TrainerCallback):
 
 @every_method
 def test_resumed_it_goes_on_as_if_it_had_not_stopped(tmp_path, method):
-    if isinstance(method, LoRA):
+    if isinstance(method, (LoRA, DoRA)):
         method = dataclasses.replace(method, rank=2, dropout=0.4)
     settings = {"dtype": torch.float32, "micro": 4, "accumulate": 1, "optim": "adamw_torch", "learning_rate": 0.01}
     whole = train(tmp_path / "whole", method, **settings)

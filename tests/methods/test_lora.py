@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy
 import peft
 import pytest
 import torch
@@ -12,7 +13,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
-from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.lora import LoRA, pissa
 from tests.tiny import BACKBONES, collate, rows, tiny
 
 
@@ -138,3 +139,65 @@ def test_the_adapter_can_be_merged_and_saved_by_peft(tmp_path):
     again = peft.PeftModel.from_pretrained(copy.deepcopy(base), tmp_path).eval()
     torch.testing.assert_close(logits(again, batch), tuned)
     torch.testing.assert_close(logits(model.merge_and_unload(), batch), tuned)
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_the_root_of_the_rank_may_divide_alpha(rank):
+    for layer in layers(shaped(LoRA(rank=rank, alpha=6.0, scaling="root"))).values():
+        assert layer.scaling["default"] == pytest.approx(6.0 / rank**0.5)
+
+
+def by_peft(backbone, init, **settings):
+    settings = {"r": 3, "lora_alpha": 6.0, "target_modules": "all-linear", "init_lora_weights": init, **settings}
+    return peft.get_peft_model(tiny(backbone, dtype=torch.float32), peft.LoraConfig(**settings))
+
+
+@pytest.mark.parametrize(("init", "backbone"), [("pissa", "llama"), ("pissa", "gpt2"), ("olora", "llama")])
+def test_an_adapter_that_begins_with_a_part_of_the_weight_begins_as_it_does_in_peft(init, backbone):
+    ours = layers(shaped(LoRA(rank=3, alpha=6.0, init=init), model=tiny(backbone, dtype=torch.float32)))
+    theirs = layers(by_peft(backbone, init))
+    assert ours.keys() == theirs.keys()
+    for name, layer in ours.items():
+        expected = theirs[name]
+        torch.testing.assert_close(
+            layer.get_base_layer().weight, expected.get_base_layer().weight, rtol=0, atol=2e-5, check_device=False
+        )
+        torch.testing.assert_close(
+            layer.get_delta_weight("default"), expected.get_delta_weight("default"), rtol=0, atol=2e-5
+        )
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora"])
+@pytest.mark.parametrize("backbone", ["llama", "gpt2"])
+@pytest.mark.parametrize("rank", [3, 40])
+def test_what_the_adapter_begins_with_is_taken_from_the_frozen_weight(init, backbone, rank):
+    base = dict(tiny(backbone).named_modules())
+    for name, layer in layers(shaped(LoRA(rank=rank, init=init), backbone)).items():
+        whole = layer.get_base_layer().weight + layer.get_delta_weight("default")
+        torch.testing.assert_close(whole, base[name.removeprefix("base_model.model.")].weight, rtol=0, atol=1e-12)
+
+
+def test_pissa_takes_the_principal_part():
+    weight = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    b, a = pissa(weight, 2)
+    u, s, v = numpy.linalg.svd(weight.numpy())
+    torch.testing.assert_close(b @ a, torch.from_numpy(u[:, :2] @ numpy.diag(s[:2]) @ v[:2]))
+    torch.testing.assert_close(b.T @ b, a @ a.T)  # the singular values are shared evenly
+
+
+def test_orthogonal_factors_add_nothing_at_the_start_but_are_not_zero():
+    for layer in layers(shaped(LoRA(rank=4, init="orthogonal"))).values():
+        b, a = layer.lora_B["default"].weight, layer.lora_A["default"].weight
+        assert float((b @ a).abs().max()) < 1e-15
+        assert float(b.abs().max()) > 0.01 < float(a.abs().max())
+        assert torch.linalg.matrix_rank(a) == 2
+    with pytest.raises(HoldfastError, match="orthogonal factors need an even rank; take 4"):
+        LoRA(rank=3, init="orthogonal")
+
+
+def test_what_begins_with_a_part_of_the_weight_is_not_for_stacked_experts_and_leaves_them_alone():
+    model = tiny("mixtral")
+    names = [name for name, _ in model.named_parameters()]
+    with pytest.raises(HoldfastError, match="the stacked experts of a mixture cannot begin so; give targets"):
+        shaped(LoRA(init="pissa"), model=model)
+    assert [name for name, _ in model.named_parameters()] == names

@@ -14,7 +14,7 @@ from holdfast.bench.records import RunSpec
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.methods.schedules.train import Train
-from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.adapter import Adapter
 
 FULL_LR, ADAPTER_LR = 2e-5, 2e-4
 """Peak learning rates where the recipe names none: full fine-tuning, and adapters at ten times that (2405.09673)."""
@@ -70,7 +70,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
             raise HoldfastError(f"training: {key} is {value!r}; give a number.")
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
-    adapter = any(isinstance(part, LoRA) for part in recipe.parts())
+    adapter = any(isinstance(part, Adapter) for part in recipe.parts())
     values: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": spec.batch_size,

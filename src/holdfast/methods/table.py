@@ -30,6 +30,7 @@ from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.hft import HFT
 from holdfast.methods.selection.lisa import LISA
@@ -66,6 +67,7 @@ METHODS: tuple[type[Method], ...] = (
     SelfRehearsal,
     SDFT,
     LoRA,
+    DoRA,
     FreezeBottom,
     HFT,
     LISA,

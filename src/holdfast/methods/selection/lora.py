@@ -3,34 +3,91 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from holdfast.core.adapters import tuner_layers
+from holdfast.core.adapters import low_rank, tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Run
 from holdfast.core.settings import setting
+from holdfast.methods.selection.adapter import Adapter, adapt
+
+
+def pissa(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Returns the factors (B, A) of the principal part of a weight, `U sqrt(S)` and `sqrt(S) V^T`; B A leaves W."""
+    return low_rank(weight_OI, rank)
+
+
+def olora(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Returns the factors (B, A) of the first columns and rows of `W = Q R`; what is beyond W's own size is zero."""
+    wide = weight_OI if weight_OI.dtype == torch.float64 else weight_OI.float()
+    q, r = torch.linalg.qr(wide)
+    b, a = wide.new_zeros(wide.shape[0], rank), wide.new_zeros(rank, wide.shape[1])
+    kept = min(rank, q.shape[1])
+    b[:, :kept], a[:kept] = q[:, :kept], r[:kept]
+    return b, a
+
+
+def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Returns random factors (B, A) for a weight whose `rank` inner vectors meet at right angles, so that B A = 0.
+
+    B uses every other row of a random rotation and A those between (an even rank), as PEFT scales them.
+    """
+
+    def draw(rows: int, columns: int) -> Tensor:
+        return torch.randn(rows, columns, dtype=torch.float64, generator=generator)
+
+    turn, _ = torch.linalg.qr(draw(rank, rank))
+    out, inner = weight_OI.shape
+    a, b = turn[0::2].T @ draw(rank // 2, inner) / 10, draw(out, rank // 2) @ turn[1::2] / 10
+    return b.to(weight_OI.device), a.to(weight_OI.device)
+
+
+def put_into(layer: Any, b: Tensor, a: Tensor) -> None:
+    """Writes the factors of a plain LoRA layer."""
+    for linear, value in ((layer.lora_B["default"], b), (layer.lora_A["default"], a)):
+        linear.weight.data = value.to(linear.weight.dtype).contiguous()
+
+
+def move_into(layer: Any, b: Tensor, a: Tensor) -> None:
+    """Puts factors into a plain LoRA layer and takes what they add from its frozen weight."""
+    weight = layer.get_base_layer().weight
+    part = layer.scaling["default"] * (b @ a)
+    turned = part.T if layer.fan_in_fan_out else part
+    weight.data = (weight.data.to(part.dtype) - turned).to(weight.dtype)
+    put_into(layer, b, a)
+
+
+def weight_of(layer: Any) -> Tensor:
+    """Returns the frozen weight under a LoRA layer, `[out, in]`."""
+    weight: Tensor = layer.get_base_layer().weight.detach()
+    return weight.T if layer.fan_in_fan_out else weight
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class LoRA(Method):
+class LoRA(Adapter):
     """Freezes the model and trains a low-rank update beside its linear layers, through PEFT.
 
-        W' = W + (alpha / rank) * B A,    A [rank, in] random, B [out, rank] zero at the start
+        W' = W + s B A,    s = alpha / rank  or  alpha / sqrt(rank),    A [rank, in] random, B [out, rank] zero at start
 
     Args:
         rank: Rank of the update.
         alpha: Its scale; 2 * rank when absent. Scale of the update, not an interpolation.
         dropout: Dropout on the adapter's input.
         targets: "all-linear" for every layer but the head that PEFT counts as linear (a mixture's router and experts
-            among them), or module name endings parted by commas ("q_proj,v_proj").
+            among them), "mlp" (experts too, the router not) or "attention" for those, or module name endings parted by
+            commas ("q_proj,v_proj").
+        scaling: "rank" divides alpha by the rank, "root" by its square root (rsLoRA), a larger change at high ranks.
+        init: "default" as above; "orthogonal" (A and B both orthogonal and B A = 0, for an even rank); "pissa" and
+            "olora" begin with the principal part of W, or with the first part of its QR, and train that: W minus that
+            part is frozen.
 
     Reference:
-        Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021, arXiv 2106.09685, eq. 3.
+        Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021, arXiv 2106.09685, eq. 3; Kalajdzievski,
+        rsLoRA, 2023, arXiv 2312.03732; Meng et al., PiSSA, 2024, arXiv 2404.02948; Büyükakyüz, OLoRA, 2024, arXiv
+        2406.01775.
 
     Confidence:
         text: Through PEFT, whose code was read.
@@ -40,59 +97,67 @@ class LoRA(Method):
 
     Departs:
         Every linear layer is adapted by default, not the attention projections alone, and alpha is 2 * rank (as in
-        Biderman et al. 2024, arXiv 2405.09673). The adapter is initialised from the run's seed.
+        Biderman et al. 2024, arXiv 2405.09673), also where the square root divides it. The adapter is initialised from
+        the run's seed. "pissa" and "olora" change the frozen weights, so the base is kept as the adapter's start
+        beside them, and what is shipped is a plain adapter of twice the rank on the base as it was; both are not for
+        the stacked experts of a mixture. In PEFT's one published comparison rsLoRA forgets twice as much as LoRA, an
+        adapter of the MLP alone less.
     """
 
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
     alpha: float | None = setting(None, unit="1", low=0.0)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
     targets: str = setting("all-linear", unit="module names")
-
-    excludes: ClassVar[Mapping[str, str]] = {"LoRA": "a model takes one adapter at a time; give LoRA() once."}
+    scaling: str = setting("rank", unit="divisor of alpha", choices=("rank", "root"))
+    init: str = setting("default", unit="start", choices=("default", "orthogonal", "pissa", "olora"))
 
     def __post_init__(self) -> None:
-        """Checks the settings; an adapter on nothing is refused."""
+        """Checks the settings; orthogonal factors part an even rank."""
         super().__post_init__()
-        if not self.names:
-            raise HoldfastError("LoRA() needs targets: 'all-linear', or module name endings like 'q_proj,v_proj'.")
-
-    @property
-    def names(self) -> list[str]:
-        """The module names or endings that `targets` gives, in order."""
-        return [name.strip() for name in self.targets.split(",") if name.strip()]
+        if self.init == "orthogonal" and self.rank % 2:
+            raise HoldfastError(f"{self!r}: orthogonal factors need an even rank; take {self.rank + 1}.")
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
+            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or stacked experts
+                cannot begin in this way.
         """
         import peft
-        from transformers.pytorch_utils import Conv1D
 
-        if isinstance(run.model, peft.PeftModel) or tuner_layers(run.model):
-            raise HoldfastError(
-                f"{self!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
-                " LoRA() out of the recipe to train on with it."
-            )
-        config = peft.LoraConfig(
-            task_type="CAUSAL_LM",
+        model: nn.Module = adapt(
+            run,
+            self,
+            peft.LoraConfig,
             r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,  # type: ignore[arg-type]
+            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
-            target_modules=self.targets if self.targets == "all-linear" else self.names,
+            use_rslora=self.scaling == "root",
         )
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="fan_in_fan_out")
-            torch.manual_seed(run.seed)
-            try:
-                return peft.get_peft_model(run.model, config)
-            except ValueError as error:
-                if "target" not in str(error).lower():
-                    raise
-                linear = [name for name, m in run.model.named_modules() if isinstance(m, (nn.Linear, Conv1D))]
-                endings = sorted({name.rsplit(".", 1)[-1] for name in linear})
-                raise HoldfastError(
-                    f"{self!r}: no module of {type(run.model).__name__} ends in {' or '.join(self.names)};"
-                    f" its linear layers are {', '.join(endings)}."
-                ) from error
+        if self.init != "default":
+            self._begin(model, run.seed)
+        return model
+
+    @torch.no_grad()
+    def _begin(self, model: Any, seed: int) -> None:
+        layers: list[Any] = tuner_layers(model)
+        if any(hasattr(layer, "parameter_name") for layer in layers):
+            model.unload()
+            raise HoldfastError(
+                f"{self!r}: the stacked experts of a mixture cannot begin so; give targets='attention', or leave out"
+                " init."
+            )
+        generator = torch.Generator().manual_seed(seed)
+        for layer in layers:
+            weight = weight_of(layer)
+            if self.init == "orthogonal":
+                put_into(layer, *orthogonal(weight, self.rank, generator))
+            elif self.init == "pissa":
+                root = layer.scaling["default"] ** 0.5 or 1.0
+                b, a = pissa(weight, self.rank)
+                move_into(layer, b / root, a / root)
+            else:
+                move_into(layer, *olora(weight, self.rank))
+        if self.init != "orthogonal":
+            model.peft_config["default"].init_lora_weights = self.init

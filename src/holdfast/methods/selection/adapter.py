@@ -1,0 +1,144 @@
+"""Adapters on a model through PEFT: what all methods that train one share."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from holdfast.core.adapters import tuner_layers
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run
+
+ADAPTERS = ("LoRA", "DoRA", "VeRA", "OFT", "AdaLoRA", "QLoRA", "LoRANull", "CorDA", "OSF")
+"""Names of all methods that put an adapter on the model."""
+
+PARTS = {
+    "mlp": re.compile(r"(^|\.)(mlp|ffn|feed_forward|block_sparse_moe)\."),
+    "attention": re.compile(r"(^|\.)(\w+_)?(attn|attention)\."),
+}
+"""What the names of the layers of each part of a model have in them."""
+
+
+class Adapter(Method):
+    """Base of the methods that train an adapter; each has a setting `targets`."""
+
+    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ADAPTERS, "a model takes one adapter at a time; keep one of the two."
+    )
+    targets: str
+
+    def __post_init__(self) -> None:
+        """Checks the settings; an adapter on nothing is refused."""
+        super().__post_init__()
+        if not names_of(self.targets):
+            raise HoldfastError(
+                f"{type(self).__name__}() needs targets: 'all-linear', 'mlp', 'attention', or module name endings like"
+                " 'q_proj,v_proj'."
+            )
+
+
+def names_of(targets: str) -> list[str]:
+    """Returns the module names or endings that `targets` gives, in order."""
+    return [name.strip() for name in targets.split(",") if name.strip()]
+
+
+def target_names(model: nn.Module, targets: str) -> list[str]:
+    """Returns the names of the linear layers that `targets` means; of a part of the model, all of it but the head."""
+    if targets not in PARTS:
+        wanted = [f".{name}" for name in names_of(targets)]
+        return [name for name in linear_names(model) if any(f".{name}".endswith(end) for end in wanted)]
+    return [name for name in linear_names(model) if PARTS[targets].search(name)]
+
+
+def linear_names(model: nn.Module) -> list[str]:
+    """Returns the names of the layers that PEFT calls linear: `nn.Linear` and `Conv1D`."""
+    from transformers.pytorch_utils import Conv1D
+
+    return [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))]
+
+
+def stacked_names(model: nn.Module, targets: str) -> list[str]:
+    """Returns the names of the stacked weights of experts (3-D parameters) in a part of the model."""
+    part = PARTS.get(targets)
+    return [name for name, p in model.named_parameters() if part is not None and part.search(name) and p.dim() == 3]
+
+
+def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
+    """Returns `run.model` with an adapter of a kind, drawn from the run's seed alone.
+
+    Args:
+        run: The run, whose model carries no adapter.
+        method: The method, for its `targets` and for messages.
+        kind: PEFT's configuration class.
+        settings: What it is given besides the targets.
+
+    Raises:
+        HoldfastError: The model carries an adapter already, or this kind of adapter fits nothing in it, or not all of
+            what `targets` names.
+    """
+    import peft
+
+    model = run.model
+    if isinstance(model, peft.PeftModel) or tuner_layers(model):
+        raise HoldfastError(
+            f"{method!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
+            f" {type(method).__name__}() out of the recipe to train on with it."
+        )
+    settings["target_modules"] = method.targets if method.targets == "all-linear" else names_of(method.targets)
+    if method.targets in PARTS:
+        settings["target_modules"] = target_names(model, method.targets)
+        stacked = stacked_names(model, method.targets)
+        if stacked and kind is peft.LoraConfig and not settings.get("use_dora"):
+            settings["target_parameters"] = stacked
+        elif stacked or not settings["target_modules"]:
+            raise HoldfastError(_nothing(model, method))
+    config = kind(task_type="CAUSAL_LM", **settings)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        torch.manual_seed(run.seed)
+        try:
+            made = peft.get_peft_model(model, config)
+        except (ValueError, TypeError) as error:
+            _undo(model)
+            if not re.search("target|ParamWrapper", str(error), re.IGNORECASE):
+                raise
+            raise HoldfastError(_nothing(model, method)) from error
+    if not tuner_layers(model):
+        raise HoldfastError(_nothing(model, method))
+    return made
+
+
+def _undo(model: nn.Module) -> None:
+    """Takes off the adapters that were put on before one could not be."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(getattr(child, "_disable_adapters", None), bool):
+                base: Any = child
+                setattr(module, name, base.get_base_layer())
+
+
+def _nothing(model: nn.Module, method: Adapter) -> str:
+    kind, linear = type(model).__name__, {name: model.get_submodule(name) for name in linear_names(model)}
+    endings = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
+    if method.targets in PARTS or method.targets == "all-linear" or target_names(model, method.targets):
+        kinds = " and ".join(sorted({type(module).__name__ for module in linear.values()}))
+        return (
+            f"{method!r}: {kind} has layers there that this kind of adapter cannot be put on; its linear layers"
+            f" ({kinds}) are {endings}; name some of them as targets, or take LoRA()."
+        )
+    return (
+        f"{method!r}: no module of {kind} ends in {' or '.join(names_of(method.targets))};"
+        f" its linear layers are {endings}."
+    )
+
+
+def freeze(layer: Any, name: str, adapter: str = "default") -> None:
+    """Lets one factor of a layer's adapter stand still, also after PEFT has set the adapter anew."""
+    held = layer.frozen_peft_weight_names
+    layer.frozen_peft_weight_names = {**held, adapter: (*held.get(adapter, ()), name)}
+    getattr(layer, name)[adapter].requires_grad_(False)
