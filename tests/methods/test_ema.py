@@ -59,7 +59,7 @@ def test_without_decay_the_last_weight_is_shipped_to_the_bit_and_a_still_weight_
 
 
 def test_half_a_precision_does_not_stop_the_average():
-    found = replayed([[1.0]] + [[1.0 + 2**-7]] * 500, 0.99, torch.bfloat16)
+    found = replayed([[1.0]] * 200 + [[1.0 + 2**-7]] * 500, 0.99, torch.bfloat16)
     assert found.tolist() == [1.0 + 2**-7], "steps of a hundredth of this are lost in bfloat16"
 
 

@@ -7,6 +7,7 @@ import json
 import math
 
 import numpy as np
+import peft
 import pytest
 import safetensors.torch
 import torch
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.mix import Mix
+from holdfast.methods.edits.others import edited
 from holdfast.methods.edits.soup import Soup, greedy_soup, uniform_soup
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.schedules.train import Train
@@ -156,6 +158,16 @@ def test_a_run_averaged_with_itself_is_itself(tmp_path):
     plain = trained(tmp_path / "run")
     plain.save_pretrained(tmp_path / "same")
     assert furthest(trained(tmp_path / "run", Soup(models=str(tmp_path / "same"))), plain) < 1e-15
+
+
+def test_what_is_asked_of_other_runs_are_the_plain_names_of_all_that_trains():
+    base = tiny.tiny()
+    config = peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head"])
+    found = edited(peft.get_peft_model(copy.deepcopy(base), config))
+    layers = {f"model.layers.{i}.self_attn.q_proj.weight" for i in (0, 1)}
+    assert found.keys() == {"lm_head.weight", *layers}
+    assert all(found[name] == p.shape for name, p in base.named_parameters() if name in found)
+    assert edited(base) == {name: p.shape for name, p in base.named_parameters()}
 
 
 def ask(models, model=None):
