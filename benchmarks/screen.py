@@ -35,7 +35,7 @@ RATES = {"people": (5e-4, 1e-3, 2e-3), "labels": (1e-4, 2e-4, 5e-4)}
 OLD = "memory='ground:general/memory'"
 GIVEN = {"LoRAPlus": "LoRA() + LoRAPlus()"}
 """What is run for a method that needs another; those that take old examples get some, the others run as they come."""
-LEFT = {"Train": "sets the run", "Cosine": "is in every run, plain too"}
+LEFT = {"Train": "sets the run", "Cosine": "is in every run, plain too", "Soup": "needs other runs"}
 """Methods that are no choice here, and why."""
 
 
@@ -60,11 +60,11 @@ def training(text: str, rate: float) -> str:
 
 
 def trains_adapter(text: str) -> bool:
-    """Returns whether a recipe adds an adapter, which learns at higher rates."""
-    from holdfast.methods.selection.lora import LoRA
+    """Returns whether a recipe adds an adapter that learns at higher rates."""
+    from holdfast.methods.selection.adapter import Adapter
     from holdfast.recipe import parse
 
-    return any(isinstance(method, LoRA) for method in parse(training(text, 1e-3)).methods)
+    return any(isinstance(method, Adapter) and method.small for method in parse(training(text, 1e-3)).methods)
 
 
 def memory(field: str) -> float:

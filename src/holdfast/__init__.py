@@ -42,11 +42,14 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
+    from holdfast.methods.selection.corda import CorDA
     from holdfast.methods.selection.dora import DoRA
     from holdfast.methods.selection.freeze_bottom import FreezeBottom
     from holdfast.methods.selection.hft import HFT
     from holdfast.methods.selection.lisa import LISA
     from holdfast.methods.selection.lora import LoRA
+    from holdfast.methods.selection.lora_null import LoRANull
+    from holdfast.methods.selection.osf import OSF
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
@@ -100,6 +103,9 @@ __all__ = [
     "EWC",
     "LoRA",
     "DoRA",
+    "LoRANull",
+    "CorDA",
+    "OSF",
     "FreezeBottom",
     "HFT",
     "LISA",
@@ -152,6 +158,9 @@ _HOME = {
     "HFT": "holdfast.methods.selection.hft",
     "LISA": "holdfast.methods.selection.lisa",
     "DoRA": "holdfast.methods.selection.dora",
+    "LoRANull": "holdfast.methods.selection.lora_null",
+    "CorDA": "holdfast.methods.selection.corda",
+    "OSF": "holdfast.methods.selection.osf",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
     "SDFT": "holdfast.methods.rehearsal.sdft",

@@ -108,6 +108,9 @@ CHANGED = {
         "scaling": "root",
         "init": "pissa",
     },
+    "LoRANull": {"memory": "older", "rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp", "samples": 1},
+    "CorDA": {"memory": "older", "rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp", "samples": 1},
+    "OSF": {"keep": 0.25, "targets": "mlp"},
     "DoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp"},
 }
 BESIDE = {

@@ -30,11 +30,14 @@ from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.corda import CorDA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.hft import HFT
 from holdfast.methods.selection.lisa import LISA
 from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.lora_null import LoRANull
+from holdfast.methods.selection.osf import OSF
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
@@ -68,6 +71,9 @@ METHODS: tuple[type[Method], ...] = (
     SDFT,
     LoRA,
     DoRA,
+    LoRANull,
+    CorDA,
+    OSF,
     FreezeBottom,
     HFT,
     LISA,
