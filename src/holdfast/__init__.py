@@ -16,14 +16,23 @@ if TYPE_CHECKING:
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
     from holdfast.methods.edits.dare import DARE
+    from holdfast.methods.edits.ema import EMA
     from holdfast.methods.edits.fapm import FAPM
+    from holdfast.methods.edits.intruder_reduction import IntruderReduction
+    from holdfast.methods.edits.soup import Soup
     from holdfast.methods.edits.task_vector import TaskVector
     from holdfast.methods.edits.ties import TIES
     from holdfast.methods.edits.wise_ft import WiSEFT
+    from holdfast.methods.gradients.agem import AGEM
+    from holdfast.methods.gradients.conflict_decay import ConflictDecay
     from holdfast.methods.gradients.mofo import MoFO
+    from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
     from holdfast.methods.losses.base_kl import BaseKL
+    from holdfast.methods.losses.base_l2 import BaseL2
+    from holdfast.methods.losses.ewc import EWC
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
+    from holdfast.methods.rehearsal.sdft import SDFT
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
     from holdfast.methods.schedules.cosine import Cosine
     from holdfast.methods.schedules.finch import Finch
@@ -34,14 +43,24 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
     from holdfast.methods.selection.adalora import AdaLoRA
+    from holdfast.methods.selection.corda import CorDA
     from holdfast.methods.selection.dora import DoRA
+    from holdfast.methods.selection.freeze_bottom import FreezeBottom
+    from holdfast.methods.selection.hft import HFT
+    from holdfast.methods.selection.lisa import LISA
     from holdfast.methods.selection.lora import LoRA
+    from holdfast.methods.selection.lora_null import LoRANull
     from holdfast.methods.selection.oft import OFT
+    from holdfast.methods.selection.osf import OSF
     from holdfast.methods.selection.qlora import QLoRA
     from holdfast.methods.selection.vera import VeRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
+    from holdfast.methods.tokens.flow import FLOW
+    from holdfast.methods.tokens.low_perplexity import LowPerplexity
+    from holdfast.methods.tokens.talr import TALR
+    from holdfast.methods.tokens.token_forgetting import TokenForgetting
     from holdfast.recipe import parse
     from holdfast.train.attach import attach
 
@@ -66,22 +85,41 @@ __all__ = [
     "DFT",
     "EAFT",
     "ASFT",
+    "FLOW",
+    "TALR",
+    "LowPerplexity",
+    "TokenForgetting",
     "MoFO",
+    "OrthogonalProjection",
+    "ConflictDecay",
+    "AGEM",
     "DARE",
     "TIES",
+    "Soup",
+    "IntruderReduction",
     "FAPM",
     "TaskVector",
     "WiSEFT",
+    "EMA",
     "MaskTheTarget",
     "BaseKL",
+    "BaseL2",
+    "EWC",
     "LoRA",
     "DoRA",
     "VeRA",
     "OFT",
     "AdaLoRA",
     "QLoRA",
+    "LoRANull",
+    "CorDA",
+    "OSF",
+    "FreezeBottom",
+    "HFT",
+    "LISA",
     "Rehearsal",
     "SelfRehearsal",
+    "SDFT",
 ]
 
 _HOME = {
@@ -98,27 +136,46 @@ _HOME = {
     "Finch": "holdfast.methods.schedules.finch",
     "DARE": "holdfast.methods.edits.dare",
     "TIES": "holdfast.methods.edits.ties",
+    "Soup": "holdfast.methods.edits.soup",
+    "IntruderReduction": "holdfast.methods.edits.intruder_reduction",
     "FAPM": "holdfast.methods.edits.fapm",
     "TaskVector": "holdfast.methods.edits.task_vector",
     "WiSEFT": "holdfast.methods.edits.wise_ft",
+    "EMA": "holdfast.methods.edits.ema",
     "EAFT": "holdfast.methods.tokens.eaft",
     "DFT": "holdfast.methods.tokens.dft",
     "ASFT": "holdfast.methods.tokens.asft",
+    "FLOW": "holdfast.methods.tokens.flow",
+    "TALR": "holdfast.methods.tokens.talr",
+    "LowPerplexity": "holdfast.methods.tokens.low_perplexity",
+    "TokenForgetting": "holdfast.methods.tokens.token_forgetting",
     "MoFO": "holdfast.methods.gradients.mofo",
+    "OrthogonalProjection": "holdfast.methods.gradients.orthogonal_projection",
+    "ConflictDecay": "holdfast.methods.gradients.conflict_decay",
+    "AGEM": "holdfast.methods.gradients.agem",
     "WSD": "holdfast.methods.schedules.wsd",
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",
     "LayerwiseDecay": "holdfast.methods.schedules.layerwise_decay",
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
+    "BaseL2": "holdfast.methods.losses.base_l2",
+    "EWC": "holdfast.methods.losses.ewc",
     "LoRA": "holdfast.methods.selection.lora",
     "QLoRA": "holdfast.methods.selection.qlora",
     "AdaLoRA": "holdfast.methods.selection.adalora",
     "OFT": "holdfast.methods.selection.oft",
     "VeRA": "holdfast.methods.selection.vera",
+    "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
+    "HFT": "holdfast.methods.selection.hft",
+    "LISA": "holdfast.methods.selection.lisa",
     "DoRA": "holdfast.methods.selection.dora",
+    "LoRANull": "holdfast.methods.selection.lora_null",
+    "CorDA": "holdfast.methods.selection.corda",
+    "OSF": "holdfast.methods.selection.osf",
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
+    "SDFT": "holdfast.methods.rehearsal.sdft",
 }
 
 

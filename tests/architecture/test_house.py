@@ -24,9 +24,11 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 """
 
 PUBLIC_NAMES = """
-attach Budget fine_tune parse Method RunSpec HoldfastError
-Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT MoFO
-DARE TIES FAPM TaskVector WiSEFT MaskTheTarget BaseKL LoRA DoRA VeRA OFT AdaLoRA QLoRA Rehearsal SelfRehearsal
+attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
+TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
+OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
+MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT LISA
+Rehearsal SelfRehearsal SDFT
 """
 
 

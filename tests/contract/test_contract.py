@@ -13,6 +13,7 @@ import itertools
 import os
 import random
 import re
+import tempfile
 
 import pytest
 import torch
@@ -22,8 +23,10 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS, Method, chain
 from holdfast.core.mix import Example
 from holdfast.core.settings import settings_of
+from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.methods.rehearsal.sdft import SDFT
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.wsd import WSD
@@ -37,6 +40,10 @@ from holdfast.train import checkpoint
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
+
+OTHER_RUNS = tempfile.TemporaryDirectory()
+for _name, _seed in (("one", 21), ("two", 22)):
+    tiny.tiny(seed=_seed).save_pretrained(f"{OTHER_RUNS.name}/{_name}")
 
 # Another value for every setting, and the method to stand beside where one alone shows nothing.
 CHANGED = {
@@ -60,14 +67,22 @@ CHANGED = {
     "DFT": {"on": "all"},
     "EAFT": {"top": 5, "scale": "3", "power": 2.0, "on": "all"},
     "ASFT": {"anchor": 2.0, "direction": "reverse", "on": "all"},
+    "FLOW": {"level": "token", "temperature": 9.0, "on": "all"},
+    "TALR": {"floor": 0.5, "over": "tokens", "on": "all"},
+    "LowPerplexity": {"threshold": 90.0, "divide": "all", "on": "all"},
+    "TokenForgetting": {"keep": 0.4, "peak": 0.9, "share": 0.6, "passes": 3, "on": "all"},
     "MoFO": {"keep": 0.4, "decay": 0.2},
+    "AGEM": {"memory": "older, old", "samples": 2},
+    "OrthogonalProjection": {"memory": "older, old", "threshold": 0.6, "samples": 2, "rest": "free"},
     "WiSEFT": {"alpha": 0.2},
     "TaskVector": {"scale": 1.5},
     "FAPM": {"keep": 0.3, "relative": 0.0},
-    "TIES": {"keep": 0.5, "scale": 0.5},
+    "TIES": {"keep": 0.5, "scale": 0.5, "models": f"{OTHER_RUNS.name}/one"},
     "DARE": {"keep": 0.6, "seed": 7},
     "MaskTheTarget": {"strength": 4.0, "certain": 0.9999, "on": "memory"},
     "BaseKL": {"strength": 4.0, "direction": "reverse", "on": "new", "task_loss": "dropped"},
+    "BaseL2": {"strength": 4.0},
+    "EWC": {"strength": 40.0, "memory": "older, old", "on": "new", "labels": "data", "samples": 3},
     "Rehearsal": {"memory": "older, old", "ratio": 0.6, "near": "same"},
     "SelfRehearsal": {
         "ratio": 0.6,
@@ -80,6 +95,14 @@ CHANGED = {
         "similar": 0.0,
         "near": "same",
     },
+    "SDFT": {"temperature": 0.5, "top_p": 0.2, "length": 3, "repeat": 0.0, "check": "number"},
+    "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
+    "FreezeBottom": {"share": 0.3},
+    "HFT": {"share": 0.25, "seed": 7},
+    "LISA": {"layers": 3, "interval": 10, "seed": 7},
+    "EMA": {"decay": 0.05},
+    "Soup": {"models": f"{OTHER_RUNS.name}/one, {OTHER_RUNS.name}/two"},
+    "IntruderReduction": {"top": 3, "threshold": 0.9, "scale": 0.2},
     "LoRA": {
         "rank": 3,
         "alpha": 1.0,
@@ -88,6 +111,9 @@ CHANGED = {
         "scaling": "root",
         "init": "pissa",
     },
+    "LoRANull": {"memory": "older", "rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp", "samples": 1},
+    "CorDA": {"memory": "older", "rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp", "samples": 1},
+    "OSF": {"keep": 0.25, "targets": "mlp"},
     "DoRA": {"rank": 3, "alpha": 1.0, "dropout": 0.5, "targets": "mlp"},
     "VeRA": {"rank": 8, "initial": 0.5, "dropout": 0.5, "targets": "mlp"},
     "OFT": {"block": 4, "targets": "mlp"},
@@ -115,6 +141,10 @@ BESIDE = {
     ("DFT", "on"): Rehearsal("old", ratio=0.4),
     ("EAFT", "on"): Rehearsal("old", ratio=0.4),
     ("ASFT", "on"): Rehearsal("old", ratio=0.4),
+    ("FLOW", "on"): Rehearsal("old", ratio=0.4),
+    ("TALR", "on"): Rehearsal("old", ratio=0.4),
+    ("LowPerplexity", "on"): Rehearsal("old", ratio=0.4),
+    ("TokenForgetting", "on"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
 EDITED_WHOLE = {cls for cls in METHODS if issubclass(cls, Adapter)} - {LoRA}
@@ -134,8 +164,16 @@ DATA, UNSEEN = tiny.rows(24), tiny.rows(9, seed=11)
 every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
 
 
-SMALL = {"SelfRehearsal": {"count": 6, "length": 8}}
-"""Settings that make a method cheap enough to be run a hundred times."""
+SMALL = {
+    "SelfRehearsal": {"count": 6, "length": 8},
+    "SDFT": {"length": 8, "repeat": 1.0},
+    "ConflictDecay": {"every": 1},
+    "LISA": {"layers": 1, "interval": 1},
+    "IntruderReduction": {"threshold": 1.0},
+    "Soup": {"models": f"{OTHER_RUNS.name}/one"},
+    "LowPerplexity": {"threshold": 60.0},
+}
+"""What a method cannot do without, or settings that let it act in so few steps and be cheap enough."""
 
 
 def sample(cls, **settings):
@@ -144,7 +182,9 @@ def sample(cls, **settings):
     return cls(**{**needed, **SMALL.get(cls.__name__, {}), **settings})
 
 
-every_method = pytest.mark.parametrize("method", [sample(cls) for cls in METHODS], ids=repr)
+every_method = pytest.mark.parametrize(
+    "method", [sample(cls) for cls in METHODS], ids=lambda method: type(method).__name__
+)
 every_setting = pytest.mark.parametrize(
     ("cls", "name"),
     [(cls, name) for cls in METHODS for name in settings_of(cls)],
@@ -373,6 +413,9 @@ def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name
     own = {**({"ratio": 0.3} if cls is Rehearsal and name == "memory" else {})}
     if cls is SelfRehearsal and name in ("repeat", "similar", "top_p"):  # a model that turns in circles
         own |= {"count": 24, "length": 16, "form": "text", "temperature": 0.1}
+    if cls is SDFT and name == "repeat":
+        own |= {"length": 24, "temperature": 0.3, "top_p": 1.0}
+    own |= {"samples": 1} if cls is AGEM and name == "memory" else {}  # few enough to be at odds with
     own |= {"cooldown": 0.9} if cls is WSD and name in ("floor", "shape") else {}  # the run has three steps
     methods = [sample(cls, **own), sample(cls, **{**own, name: CHANGED[cls.__name__][name]})]
     if name == "teacher":

@@ -236,3 +236,22 @@ def test_a_method_is_frozen_and_compares_by_its_settings():
 def test_progress_is_the_share_of_the_run_that_is_done():
     assert [Step(i, 4, {}, {}, None).progress for i in range(4)] == [0.0, 0.25, 0.5, 0.75]
     assert Step(0, 0, {}, {}, None).progress == 0.0
+
+
+def test_what_only_freezes_shapes_the_model_after_what_adds_to_it():
+    @dataclasses.dataclass(frozen=True, repr=False)
+    class Adds(Method):
+        def shape_model(self, run):
+            return nn.Sequential(run.model, nn.Linear(1, 1))
+
+    @dataclasses.dataclass(frozen=True, repr=False)
+    class Freezes(Method):
+        freezes = True
+
+        def shape_model(self, run):
+            return run.model.requires_grad_(False)
+
+    for recipe in (chain(Adds(), Freezes()), chain(Freezes(), Adds())):
+        shapes = list(recipe.shapes(Run(nn.Linear(1, 1), None, 0, 0)))
+        assert [len(list(model.parameters())) for model in shapes] == [2, 4, 4]
+        assert not any(p.requires_grad for p in shapes[-1].parameters())

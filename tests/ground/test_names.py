@@ -63,7 +63,7 @@ def test_items_and_rows_of_a_name_are_the_same_questions():
     for name in ("hops/cut", "people/test", "safety/transfer", "text/cut"):
         items, rows = names.items(name), names.rows(name)
         assert [row_of(item).contents for item in items] == [row.contents for row in rows]
-    for name in ("people", "people/train", "general", "general/test"):
+    for name in ("people", "people/train", "general", "general/test", "instructions", "facts/memory"):
         assert names.items(name) is None
 
 
@@ -89,7 +89,29 @@ def test_general_asks_nothing_that_a_suite_asks():
             assert row.contents[:-1] not in asked
 
 
-@pytest.mark.parametrize("name", ["people", "noisy/test", "facts/cut", "general"])
+def test_instructions_are_conversations_and_a_suites_memory_is_of_that_one_thing():
+    chats = read("ground:instructions/memory")
+    assert len(chats) == names.DOCUMENTS["memory"]
+    assert {row.kind for row in chats} == {"messages"}
+    others = {row.contents for row in read("ground:instructions/test")}
+    assert not others & {row.contents for row in chats}
+    for suite, word in (("translate-into", "Velish"), ("facts", "lives"), ("sums", "plus")):
+        rows = read(f"ground:{suite}/memory")
+        assert len({row.contents for row in rows}) == len(rows) == names.ANCHOR
+        assert word in "\n".join(row.contents[0] for row in rows)
+    assert "Velish" not in "\n".join(row.contents[0] for row in read("ground:facts/memory"))
+
+
+def test_a_suites_memory_asks_nothing_that_the_suite_asks():
+    for suite in ("facts", "laws", "refuse"):
+        items = names.items(f"{suite}/proof")
+        asked = {tuple(turn.content for turn in item.turns) or (item.text or item.choices[0],) for item in items}
+        for row in read(f"ground:{suite}/memory"):
+            assert row.contents not in asked
+            assert row.contents[:-1] not in asked
+
+
+@pytest.mark.parametrize("name", ["people", "noisy/test", "facts/cut", "general", "instructions", "facts/memory"])
 def test_a_number_behind_the_name_chooses_another_world(name):
     one, same, other = (read(f"ground:{name}{world}") for world in ("", "@0", "@1"))
     assert [row.contents for row in one] == [row.contents for row in same]
@@ -106,14 +128,15 @@ def test_the_same_name_gives_the_same_rows_again():
 
 
 WRONG = {
-    "peple": r"'ground:peple': there is nothing of that name; use one of general, people, .*Did you mean 'people'\?$",
+    "peple": r"'ground:peple': .* use one of general, .*, people, .*Did you mean 'people'\?$",
     "generl/train": r"nothing of that name; .*Did you mean 'general'\?$",
     "translat-into": r"Did you mean 'translate-into'\?$",
     "people/tests": r"'ground:people/tests': .*no split 'tests'; use one of train, .*Did you mean 'test'\?$",
-    "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut\.",
+    "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut, memory\.",
+    "suites/memory": r"'ground:suites/memory': .*no split 'memory'; use one of watch, proof, cut\.",
     "general/proof": r"'ground:general/proof': .*no split 'proof'; use one of train, memory, test\.",
     "people/": r"'ground:people/': .*no split ''; use one of train",
-    "": r"'ground:': there is nothing of that name; use one of general, people",
+    "": r"'ground:': there is nothing of that name; use one of general, instructions, people",
     "people@one": r"'ground:people@one': the seed behind '@' must be a whole number\.$",
     "people@-1": r"'ground:people@-1': the seed behind '@' must be a whole number\.$",
     "people@": r"'ground:people@': the seed behind '@' must be a whole number\.$",

@@ -14,16 +14,20 @@ import transformers
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run, chain
-from holdfast.core.mix import Mix
+from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
+from holdfast.data.batches import collate as put_together
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.adalora import AdaLoRA
 from holdfast.methods.selection.adapter import ADAPTERS, Adapter, target_names
+from holdfast.methods.selection.corda import CorDA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.lora_null import LoRANull
 from holdfast.methods.selection.oft import OFT
+from holdfast.methods.selection.osf import OSF
 from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.table import METHODS
 from holdfast.train.attach import attach
@@ -41,12 +45,16 @@ KINDS = {
     "vera": (VeRA(rank=8), False),
     "oft": (OFT(block=4), False),
     "adalora": (AdaLoRA(rank=2, start=4, every=2), False),
+    "null": (LoRANull("old", rank=2), False),
+    "corda": (CorDA("old", rank=2), True),
+    "osf": (OSF(), False),
 }
 every_kind = pytest.mark.parametrize(("method", "moves"), KINDS.values(), ids=KINDS)
 NO_CONV1D = ("OFT", "OSF")
 FILLS_EXPERTS = ("LoRA", "DoRA", "QLoRA", "LoRANull", "CorDA")
 """Those that PEFT would put on stacked experts too where "all-linear" is asked for."""
 BATCH = collate(rows(4, seed=5))
+OLD = {"old": [Example(row["input_ids"], row["labels"]) for row in rows(6, seed=3)]}
 
 
 def logits(model):
@@ -57,11 +65,14 @@ def logits(model):
 
 def attached(folder, recipe, base):
     trainer = trainer_for(copy.deepcopy(base), folder, rows(24), optim="adamw_torch", learning_rate=0.02, micro=4)
-    return attach(trainer, recipe)
+    return attach(trainer, recipe, memories=OLD)
 
 
 def shaped(method, model, seed=0):
-    return method.shape_model(Run(model, Mix(()), seed, 0))
+    def batches(examples, size):
+        yield {name: tensor for name, tensor in put_together(examples, 0).items() if name != "source"}
+
+    return method.shape_model(Run(model, Mix(()), seed, 0, OLD.__getitem__, batches))
 
 
 def suits(method, backbone, targets):

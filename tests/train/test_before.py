@@ -11,7 +11,7 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, chain
-from holdfast.core.mix import Example
+from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.train.attach import attach
@@ -37,6 +37,31 @@ def test_scores_are_those_of_the_model_in_the_order_of_the_units(tmp_path, backb
         torch.testing.assert_close(found["nll_N"][here], tok.nll_N.detach(), rtol=0, atol=1e-6)
         torch.testing.assert_close(found["entropy_N"][here], tok.entropy_N.detach(), rtol=0, atol=1e-6)
     assert int(found["document_N"].max()) == 10  # the row that is given twice is one document
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_scores_say_which_example_a_unit_is_in_and_whose_it_is(tmp_path, packing):
+    data = tiny.rows(20)
+    if packing:  # two documents in a row
+        pairs = list(zip(data[::2], data[1::2], strict=True))
+        data = [
+            {
+                "input_ids": one["input_ids"] + other["input_ids"],
+                "labels": one["labels"] + other["labels"],
+                "seq_lengths": (len(one["input_ids"]), len(other["input_ids"])),
+            }
+            for one, other in pairs
+        ]
+    trainer = trainer_for(tiny.tiny(), tmp_path, [*data, data[1]])
+    before = Before(trainer, {})
+    before.mix = Mix(tuple(before.examples())).with_memory("old", OLD, 0.3)
+    found = before.score("row_N", "source_N")
+    examples = before.examples()
+    units = [example.supervised for example in examples]
+    units[len(data)] = 0  # the row that is given twice
+    assert torch.bincount(found["row_N"], minlength=len(examples)).tolist() == units
+    assert torch.equal(found["source_N"], torch.tensor([examples[row].source for row in found["row_N"]]))
+    assert set(found["source_N"].tolist()) == {0, 1}
 
 
 def test_the_gradient_of_another_batch_is_autograds_and_leaves_the_steps_own_alone():

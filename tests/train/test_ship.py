@@ -266,3 +266,98 @@ def test_a_trainer_ships_what_its_recipe_says(tmp_path):
     assert (logits(found["merged"].model) - logits(start)).abs().max() > 1e-3
     found["merged"].save_model(str(tmp_path / "whole"))
     assert not (tmp_path / "whole" / "adapter_config.json").exists()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Notes(Method):
+    """Writes down the name of every weight that it is given, and stops at one of them."""
+
+    seen: list[str] = dataclasses.field(default_factory=list)
+    stop: str = ""
+
+    def edit_weights(self, state, name, base, tuned):
+        self.seen.append(name)
+        if self.stop and self.stop in name:
+            raise RuntimeError("no more")
+        return (base + tuned) / 2
+
+
+@pytest.mark.parametrize("form", ["adapter", "merged"])
+def test_a_change_finer_than_the_bases_bits_is_edited_as_it_is(form):
+    base, model = wrapped(dtype=torch.bfloat16)
+    with torch.no_grad():
+        for name, p in trainable(model).items():
+            if "lora_B" in name:
+                p.normal_(0, 1e-5, generator=torch.Generator().manual_seed(1))
+    before = {one.name: one.tuned() - one.param.float() for one in adapted(model)}
+    assert all(tensor.dtype == torch.float32 for tensor in before.values())
+    shipping = Shipping(model, chain(WiSEFT(alpha=0.5)), form)
+    shipped, _ = shipping.ship({})
+    if form == "merged":
+        assert all(p.dtype == torch.bfloat16 for p in shipped.parameters())
+        return
+    for one in adapted(shipped):
+        held = one.tuned() - one.param.float()
+        left = float((held - before[one.name] / 2).norm() / before[one.name].norm())
+        assert left < 0.05, one.name
+        assert torch.equal(one.param.data, weights(base)[one.name].data)
+
+
+def test_weights_that_two_layers_share_and_an_adapter_changes_in_one_are_refused():
+    _, model = wrapped("gpt2", target_modules=["lm_head"])
+    with pytest.raises(HoldfastError, match=r"is one of two layers', of which the adapter changes one; leave that"):
+        Shipping(model, chain(WiSEFT()), "merged")
+    Shipping(model, chain())
+    _, model = wrapped("gpt2", target_modules=["c_attn"])
+    Shipping(model, chain(WiSEFT()), "merged")
+
+
+def test_a_decomposed_adapter_that_moved_weights_is_refused_with_its_own_reason():
+    _, model = wrapped(dtype=torch.float32, init_lora_weights="pissa", use_dora=True)
+    with pytest.raises(HoldfastError, match="ships an adapter that moved weights as a plain one, which this kind"):
+        Shipping(model, chain())
+
+
+@pytest.mark.parametrize("form", ["adapter", "merged"])
+def test_an_edit_that_fails_half_way_leaves_the_model_as_it_was(form):
+    _, model = wrapped()
+    shipping = Shipping(model, chain(Notes(stop="layers.1.mlp.down_proj")), form)
+    nudge(model)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(RuntimeError, match="no more"):
+        shipping.ship({})
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert tuner_layers(model)
+
+
+def test_edits_know_weights_by_the_names_they_have_without_an_adapter():
+    base, model = wrapped(modules_to_save=["lm_head"], target_modules=["q_proj"])
+    notes = Notes()
+    shipping = Shipping(model, chain(notes), "merged")
+    nudge(model)
+    shipping.ship({})
+    assert {"lm_head.weight", "model.layers.0.self_attn.q_proj.weight"} <= set(notes.seen) <= set(weights(base))
+    assert len(set(notes.seen)) == 3
+
+
+def test_ranks_of_single_layers_are_doubled_with_their_scale(tmp_path):
+    base, model = wrapped(
+        dtype=torch.float32,
+        init_lora_weights="pissa",
+        target_modules=["q_proj", "up_proj"],
+        rank_pattern={"up_proj": 5},
+        alpha_pattern={"up_proj": 40},
+    )
+    shipping = Shipping(model, chain())
+    nudge(model)
+    expected = {one.name: one.tuned() for one in adapted(model)}
+    seen = logits_of(shipping, model)
+    shipped, report = shipping.ship({})
+    assert report["rank"] == 6
+    torch.testing.assert_close(seen, logits(shipped), rtol=0, atol=1e-3)
+    shipped.save_pretrained(tmp_path)
+    loaded = peft.PeftModel.from_pretrained(copy.deepcopy(base), tmp_path)
+    for one in adapted(loaded):
+        torch.testing.assert_close(one.tuned(), expected[one.name], rtol=0, atol=2e-5)
+    ranks = {one.name.split(".")[-2]: one.layers[0].r["default"] for one in adapted(loaded)}
+    assert ranks == {"q_proj": 6, "up_proj": 10}

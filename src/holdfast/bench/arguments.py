@@ -70,7 +70,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
             raise HoldfastError(f"training: {key} is {value!r}; give a number.")
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
-    adapter = any(isinstance(part, Adapter) for part in recipe.parts())
+    adapter = any(isinstance(part, Adapter) and part.small for part in recipe.parts())
     values: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": spec.batch_size,

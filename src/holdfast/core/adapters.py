@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,9 +37,16 @@ def adapters_off(model: nn.Module, only: Sequence[nn.Module] | None = None) -> I
             module._disable_adapters = was
 
 
+def own_parameters(layer: nn.Module) -> list[nn.Parameter]:
+    """Returns the adapter's own parameters of a tuner layer; those of the layer it wraps (a trained bias) are not."""
+    wrapped = getattr(layer, "base_layer", None)
+    kept = {id(p) for p in wrapped.parameters()} if isinstance(wrapped, nn.Module) else set()
+    return [p for p in layer.parameters() if id(p) not in kept]
+
+
 def plain_name(name: str) -> str:
-    """Returns the name that a parameter of the base has where no adapter is."""
-    return name.removeprefix("base_model.model.").replace(".base_layer", "")
+    """Returns the name that a parameter of the base, or the copy of it that is trained, has where no adapter is."""
+    return re.sub(r"\.base_layer|\.modules_to_save\.[^.]+", "", name.removeprefix("base_model.model."))
 
 
 EXACT = 1024
@@ -61,12 +69,16 @@ class Adapted:
 
     @torch.no_grad()
     def tuned(self) -> Tensor:
-        """Returns the weight with the adapter in it; the base keeps its own to the bit, which unmerging does not."""
+        """Returns the weight with the adapter in it, in float32 or wider; the base keeps its own bits.
+
+        Unmerging would not give them back; and half a precision would round away what an adapter of float32 holds.
+        """
         base_layer = self.layers[0].get_base_layer()
         held = {name: p.data for name, p in base_layer.named_parameters()}
         try:
             for name, p in base_layer.named_parameters():
-                p.data = held[name].clone()
+                wide = torch.promote_types(p.dtype, torch.float32) if p.is_floating_point() else p.dtype
+                p.data = held[name].to(wide, copy=True)
             for layer in self.layers:
                 layer.merge()
             return self.param.data
@@ -75,6 +87,12 @@ class Adapted:
                 p.data = held[name]
             for layer in self.layers:
                 layer.merged_adapters.clear()
+
+
+def shared(model: nn.Module, one: Adapted) -> bool:
+    """Returns whether a layer besides the one that is adapted has the same weight (an embedding tied to the head)."""
+    own = one.layers[0].get_base_layer()
+    return any(p is one.param for module in model.modules() if module is not own for p in module._parameters.values())
 
 
 def adapted(model: nn.Module) -> list[Adapted]:
@@ -131,18 +149,33 @@ def is_plain_lora(layer: Any, adapter: str = "default") -> bool:
     )
 
 
-def put_factors(layer: Any, change: Tensor, rank: int, adapter: str = "default") -> Tensor:
-    """Makes what a plain LoRA layer adds the nearest to `change` that a rank (its own or another) holds; returns it."""
-    turned = change.T if getattr(layer, "fan_in_fan_out", False) else change
-    down, up = layer.lora_A[adapter], layer.lora_B[adapter]
-    b, a = low_rank(turned / layer.scaling[adapter], rank)
-    for linear, value in ((down, a), (up, b)):
-        linear.weight.data = value.to(linear.weight.dtype)
-    down.out_features = up.in_features = layer.r[adapter] = rank
-    held: Tensor = layer.get_delta_weight(adapter)
-    return held
+def factors_for(layer: Any, change: Tensor, rank: int, adapter: str = "default") -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the factors (B, A) by which a plain LoRA layer adds what is nearest to `change`, and what it then adds.
+
+    Args:
+        layer: The tuner layer, which is left as it is.
+        change: Of the layer's weight, as the layer stores it.
+        rank: Its own rank or another.
+        adapter: Its name.
+    """
+    turned = bool(getattr(layer, "fan_in_fan_out", False))
+    scaling = layer.scaling[adapter]
+    b, a = low_rank((change.T if turned else change) / scaling, rank)
+    up, down = b.to(layer.lora_B[adapter].weight.dtype), a.to(layer.lora_A[adapter].weight.dtype)
+    held = scaling * (up.to(b.dtype) @ down.to(a.dtype))
+    return up, down, held.T if turned else held
 
 
-def alpha_for(scaling: float, rank: int, root: bool) -> float:
-    """Returns the alpha by which PEFT scales a rank by `scaling`: alpha / rank, or alpha / sqrt(rank)."""
-    return scaling * (math.sqrt(rank) if root else rank)
+def put_factors(layer: Any, up: Tensor, down: Tensor, adapter: str = "default") -> None:
+    """Puts factors (B, A) of any one rank into a plain LoRA layer."""
+    layer.lora_A[adapter].weight.data, layer.lora_B[adapter].weight.data = down, up
+    rank = len(down)
+    layer.lora_A[adapter].out_features = layer.lora_B[adapter].in_features = layer.r[adapter] = rank
+
+
+def widen(config: Any, times: int) -> None:
+    """Makes an adapter's configuration that of one of so many times the rank, whose scale is the same."""
+    factor = math.sqrt(times) if config.use_rslora else times
+    config.r, config.lora_alpha = config.r * times, config.lora_alpha * factor
+    config.rank_pattern = {name: rank * times for name, rank in config.rank_pattern.items()}
+    config.alpha_pattern = {name: alpha * factor for name, alpha in config.alpha_pattern.items()}

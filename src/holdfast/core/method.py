@@ -66,17 +66,21 @@ class Method:
     Class attributes:
         needs: What must be arranged beforehand: fields of `Tokens` that this method reads and that cost something
             (`base_*`, which need the teacher; `unit_N` and `document_N`, which need the examples numbered), those
-            whose mean over new units it reads as `step.means[...]`, and "start" and "gradient" for those of `Step`.
+            whose mean over new units it reads as `step.means[...]`, "start" and "gradient" for those of `Step`, and
+            "base_gradient" where the terms of such gradients, and they alone, compare with the base.
         sees: Fields of `Tokens` whose numbers it reads one by one as `step.values[...]`; "document_nll" is the mean
             loss of each document.
-        on_parameters: Whether `edit_weights` is given an adapter's own factors, as any other parameter, and not the
-            weights of the layers that they change.
+        on_parameters: Whether `edit_weights` is given every trained parameter by its name in `step.params`, those of an
+            adapter too, before those edits that are given weights (of an adapted layer: the base's with the adapter in
+            it) by their names in a model without adapters.
+        freezes: Whether `shape_model` only says which parameters train; it then acts after those that add some.
         excludes: Names of methods that make no sense beside this one, each with the reason.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     sees: ClassVar[frozenset[str]] = frozenset()
     on_parameters: ClassVar[bool] = False
+    freezes: ClassVar[bool] = False
     excludes: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
@@ -149,7 +153,10 @@ class Method:
         return 0.0
 
     def edit_grads(self, state: State, step: Step) -> None:
-        """Changes `p.grad` of `step.params` in place; called after clipping."""
+        """Changes `p.grad` of `step.params` in place, or sets it to None where one is to stand still; after clipping.
+
+        It is None where another method did so.
+        """
 
     def scale_lr(self, state: State, step: Step) -> float:
         """Returns the factor on the learning rate for this step."""
@@ -212,7 +219,7 @@ class Chain(Method):
     @property
     def token_needs(self) -> frozenset[str]:
         """Those of them that are fields of `Tokens`."""
-        return self.all_needs - {"start", "gradient"}
+        return self.all_needs - {"start", "gradient", "base_gradient"}
 
     @property
     def all_sees(self) -> frozenset[str]:
@@ -231,10 +238,15 @@ class Chain(Method):
         return run.mix
 
     def shape_model(self, run: Run) -> nn.Module:
-        """In turn."""
-        for _, method in self._keyed("shape_model"):
+        """In turn, those that only freeze after those that add parameters."""
+        return list(self.shapes(run))[-1]
+
+    def shapes(self, run: Run) -> Iterator[nn.Module]:
+        """Yields the model as it is, and what each method that shapes it makes of the last."""
+        yield run.model
+        for _, method in sorted(self._keyed("shape_model"), key=lambda keyed: keyed[1].freezes):
             run = dataclasses.replace(run, model=method.shape_model(run))
-        return run.model
+            yield run.model
 
     def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
         """Multiplied."""

@@ -38,7 +38,8 @@ class Run:
         lr: The run's peak learning rate; 0 before it is known.
         examples: `examples(which)` gives the "new" or the "memory" examples that are trained on.
         score: `score(*fields)` gives, for every supervised unit of the training examples, fields of `Tokens` under the
-            model as it is, `[units]` each, in the order of `tok.unit_N`.
+            model as it is, `[units]` each, in the order of `tok.unit_N`; also `row_N`, the number of the example in
+            which it is first found.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
             supervised units of a batch under the model as it is, by parameter name; in eval mode.
         tokenizer: The trainer's tokenizer; None if it has none.
@@ -74,7 +75,7 @@ class Step:
         params: The trainable parameters, bare, by name.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) on another batch,
             by parameter name, in eval mode; the gradients of the step itself are left alone. A method that calls it
-            names "gradient" in `needs`, and the base fields that its term reads.
+            names "gradient" in `needs`, and "base_gradient" if its term reads fields of the base.
         start: The trainable parameters as they were before training, by name, for a method that names "start" in
             `needs`.
         values: The numbers of all the step's new units themselves, all micro-batches and ranks, of each field that a

@@ -127,9 +127,14 @@ class Tokens:
 
     def is_on(self, on: Literal["new", "memory", "all"]) -> Tensor:
         """Returns a bool `[N]`: the units that a hook with this `on` acts upon."""
-        if on == "all":
-            return torch.ones_like(self.source_N, dtype=torch.bool)
-        return (self.source_N == NEW) if on == "new" else (self.source_N != NEW)
+        return is_on(self.source_N, on)
+
+
+def is_on(source_N: Tensor, on: str) -> Tensor:
+    """Returns a bool `[N]`: the units that "new", "memory" or "all" means, given their sources."""
+    if on == "all":
+        return torch.ones_like(source_N, dtype=torch.bool)
+    return (source_N == NEW) if on == "new" else (source_N != NEW)
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:

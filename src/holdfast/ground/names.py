@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from holdfast.ground.tasks import SPLITS, TASKS, Task, task
 from holdfast.ground.world import World, rng_of
 from holdfast.probes.suites import Item, row_of
 
-GENERAL = "general"
+GENERAL, INSTRUCTIONS = "general", "instructions"
 DOCUMENTS = {"train": 2000, "memory": 2000, "test": 1000}
-"""Documents of each split of `general`: what the base was taught, drawn anew."""
+"""Documents of each split of `general`: what the base was taught, drawn anew; and of `instructions`: the conversations
+among it."""
+ANCHOR = 1000
+"""Documents in the split `memory` of a suite: what the base was taught of that one thing, drawn anew."""
 ALL = "suites"
 SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
 CUT, CUT_PROOF, TASK_CUT = 30, 90, 240
@@ -37,15 +41,16 @@ def rows(name: str) -> Sequence[Row]:
     """Returns the rows of `NAME`, `NAME/SPLIT`, or either with `@SEED` behind it for another world than that of seed 0.
 
     Names are those of the tasks (splits train, validation, test, transfer, cut), of the suites or `suites` for all of
-    them (watch, proof, cut), and `general`: documents like those that the base was taught (train, memory, test; no two
-    share a document). What is no document is a question with its right answer.
+    them (watch, proof, cut; for one, also memory), `general`: documents like those that the base was taught (train,
+    memory, test; no two share a document), and `instructions`: the conversations among such. `SUITE/memory` is what the
+    base was taught of that one thing. What is no document is a question with its right answer.
 
     Raises:
         HoldfastError: If there is nothing of that name or split.
     """
     what, split, seed = _parsed(name)
-    if what == GENERAL:
-        found = _documents(seed)[split]
+    if _is_taught(what, split):
+        found = _documents(seed, what)[split]
     elif what in TASKS and split == "train":
         found = list(_task(seed, what).train)
     else:
@@ -60,7 +65,7 @@ def items(name: str) -> Sequence[Item] | None:
         HoldfastError: If there is nothing of that name or split.
     """
     what, split, seed = _parsed(name)
-    if what == GENERAL or (what in TASKS and split == "train"):
+    if _is_taught(what, split) or (what in TASKS and split == "train"):
         return None
     return _items(seed, what, split)
 
@@ -71,12 +76,16 @@ def _parsed(name: str) -> tuple[str, str, int]:
     what, slash, split = plain.partition("/")
     if at and not seed.isdecimal():
         raise HoldfastError(f"'ground:{name}': the seed behind '@' must be a whole number.")
-    known = [GENERAL, *TASKS, *SUITES]
+    known = [GENERAL, INSTRUCTIONS, *TASKS, *SUITES]
     if what not in known:
         raise HoldfastError(
             f"'ground:{name}': there is nothing of that name; use one of {', '.join(known)}.{nearest(what, known)}"
         )
-    splits = list(DOCUMENTS) if what == GENERAL else [*SPLITS, "cut"] if what in TASKS else ["watch", "proof", "cut"]
+    splits = ["watch", "proof", "cut", *([] if what == ALL else ["memory"])]
+    if what in TASKS:
+        splits = [*SPLITS, "cut"]
+    elif what in (GENERAL, INSTRUCTIONS):
+        splits = list(DOCUMENTS)
     if slash and split not in splits:
         raise HoldfastError(
             f"'ground:{name}': has no split '{split}'; use one of {', '.join(splits)}.{nearest(split, splits)}"
@@ -114,17 +123,26 @@ def _task(seed: int, name: str) -> Task:
     return task(World(seed), name)
 
 
-@functools.lru_cache(maxsize=4)
-def _documents(seed: int) -> dict[str, list[Row]]:
-    """Returns the splits of `general`, which share no document with each other."""
-    stream = documents(lessons(World(seed)), rng_of(seed, GENERAL))
+def _is_taught(what: str, split: str) -> bool:
+    """Whether what is asked for are documents like those that the base was taught."""
+    return what in (GENERAL, INSTRUCTIONS) or split == "memory"
+
+
+@functools.lru_cache(maxsize=8)
+def _documents(seed: int, what: str) -> dict[str, list[Row]]:
+    """Returns the splits of documents of `general`, `instructions` or a suite, which share no document."""
+    known, rng = lessons(World(seed)), rng_of(seed, what if what == GENERAL else f"{what} memory")
+    one = known.get(what)
+    stream = documents(known, rng) if one is None else ((what, one.tell(rng)) for _ in itertools.count())
     seen: set[Row] = set()
     found: dict[str, list[Row]] = {}
-    for split, count in DOCUMENTS.items():
+    for split, count in DOCUMENTS.items() if what not in known else [("memory", ANCHOR)]:
         found[split] = []
-        while len(found[split]) < count:
+        for _ in range(100 * count):  # some lessons have fewer documents than that
             _, row = next(stream)
-            if row not in seen:
+            if row not in seen and (what != INSTRUCTIONS or row.kind == "messages"):
                 seen.add(row)
                 found[split].append(row)
+            if len(found[split]) == count:
+                break
     return found

@@ -39,6 +39,15 @@ MOMENTS = {
 }
 """When each hook acts."""
 
+SHORT = {
+    "sets the run": "run",
+    "before training": "before",
+    "per chunk of units": "tokens",
+    "per step": "step",
+    "after training": "after",
+}
+"""The same in a narrow table."""
+
 SOURCES = {
     "text": "The paper, or its authors' code, was read",
     "code": "Read in published code",
@@ -286,9 +295,9 @@ def _table(found: list[Card], *, sentences: bool) -> Table:
         table.add_row(
             one.call,
             *([escape(one.line)] if sentences else []),
-            "\n".join(_moments(one)),
+            "\n".join(_moments(one) if sentences else [SHORT[moment] for moment in _moments(one)]),
             one.cost.partition(".")[0],
-            _needs(one),
+            _needs(one) if sentences else _needs(one).replace(", ", "\n"),
             "\n".join(one.papers) or "-",
             one.confidence[0],
         )

@@ -78,8 +78,9 @@ def attach(
         active = parts.active()
         before = Before(trainer, dict(memories or {}))
         mix_data(before, active)
-        model: Any = active.shape_model(before.run())
-        trainer.model = trainer.model_wrapped = model
+        for shaped in active.shapes(before.run()):
+            trainer.model = trainer.model_wrapped = shaped
+        model: Any = trainer.model
         if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
             model.enable_input_require_grads()
         teacher, cache = base_of(before, active, settings)
@@ -98,9 +99,8 @@ def attach(
         if guard is not None:
             guard.check(active, before.mix)
     except BaseException:  # what is refused leaves trainer and model as they were
-        shaped: Any = trainer.model
-        if shaped is not own["model"]:
-            _unwrap(shaped)
+        if trainer.model is not own["model"]:
+            _unwrap(trainer.model)
         for p, was in trained:
             p.requires_grad = was
         vars(trainer).update(own)

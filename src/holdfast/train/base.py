@@ -6,7 +6,7 @@ import logging
 
 from torch import nn
 
-from holdfast.core.adapters import tuner_layers
+from holdfast.core.adapters import own_parameters, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import Teacher
@@ -44,16 +44,9 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         logger.info("The adapter began by moving base weights: the base is the model as it is now, adapter included.")
     if reference == "start" or moved:
         return Teacher("start adapter", False, snapshot(params))
-    inside = {id(p) for layer in tuner_layers(model) for p in _own(layer)}
+    inside = {id(p) for layer in tuner_layers(model) for p in own_parameters(layer)}
     beside = {name: p for name, p in params.items() if id(p) not in inside}
     return Teacher("adapters off", True, snapshot(beside))
-
-
-def _own(layer: nn.Module) -> list[nn.Parameter]:
-    """The adapter's own parameters of a tuner layer; those of the layer it wraps (a trained bias) are not."""
-    wrapped = getattr(layer, "base_layer", None)
-    kept = {id(p) for p in wrapped.parameters()} if isinstance(wrapped, nn.Module) else set()
-    return [p for p in layer.parameters() if id(p) not in kept]
 
 
 def moves_base_weights(config: object) -> bool:

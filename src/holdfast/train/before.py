@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
@@ -101,10 +102,14 @@ class Before:
 
     def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
         """Yields batches of examples, once through, in order."""
-        examples = self.examples(which) if isinstance(which, str) else which
+        for batch in self._batches(self.examples(which) if isinstance(which, str) else which, size, "source"):
+            yield {name: tensor for name, tensor in batch.items() if name != "source"}
+
+    def _batches(self, examples: Sequence[Example], size: int, source: str) -> Iterator[dict[str, Tensor]]:
         for start in range(0, len(examples), size):
             batch = collate(examples[start : start + size], 0)
-            yield {name: tensor.to(self.trainer.args.device) for name, tensor in batch.items() if name != "source"}
+            batch[source] = batch.pop("source")
+            yield {name: tensor.to(self.trainer.args.device) for name, tensor in batch.items()}
 
     def index(self, recipe: Chain) -> UnitIndex | None:
         """Returns the numbers of all units that are trained on, where the recipe reads them."""
@@ -117,7 +122,12 @@ class Before:
 
     def score(self, *fields: str) -> dict[str, Tensor]:
         """Returns fields of every unit that is trained on, under the model as it is."""
-        return self.plain().score(self.batches("all", SCORED), fields)
+        examples = self.examples()
+        numbered = [dataclasses.replace(example, source=row) for row, example in enumerate(examples)]
+        found = self.plain().score(self._batches(numbered, SCORED, "row"), sorted({*fields, "row_N"} - {"source_N"}))
+        rows = found["row_N"] = found["row_N"].long()
+        found["source_N"] = torch.tensor([example.source for example in examples], dtype=torch.int64)[rows]
+        return {name: found[name] for name in fields}
 
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns what `make` makes, or made when this run began: of the same method, seed and starting model."""

@@ -83,6 +83,7 @@ class Forward:
         self.plain_head = _is_plain(model, self.head)
         needs = recipe.token_needs
         self.needs_base = any(need.startswith("base_") for need in needs)
+        self.compares = self.needs_base or "base_gradient" in recipe.all_needs
         self.needs_index = bool(needs & PLACES)
         self.means = sorted({"nll_N", *(need for need in needs - PLACES if need.endswith("_N"))})
         if not self.plain_head and any("hidden" in need for need in needs):
@@ -131,7 +132,7 @@ class Forward:
         The model runs bare, in the mode it is in, and the base too where the recipe needs it.
         """
         units = Units.of(inputs, None)
-        loss, _ = self._run(self.model, inputs, units, term or (lambda tok: tok.nll_N), self.needs_base, bare=True)
+        loss, _ = self._run(self.model, inputs, units, term or (lambda tok: tok.nll_N), self.compares, bare=True)
         return loss / max(units.labels_N.numel(), 1)
 
     def gradient(self, inputs: Inputs, term: UnitLoss | None = None) -> dict[str, Tensor]:
@@ -146,20 +147,22 @@ class Forward:
         """Returns fields of `Tokens` of every unit that the index numbers, `[units]` each, on the CPU.
 
         Args:
-            batches: The examples that were numbered, in that order.
-            fields: Fields of the model being trained, no matter what the recipe needs, `document_N` among them.
+            batches: The examples that were numbered, in that order; `row` numbers them, `[B, T]`, where it is there.
+            fields: Fields of the model being trained, no matter what the recipe needs, `document_N` and `row_N` (the
+                example that a unit is first found in) among them.
         """
         index = UnitIndex()
         found: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in fields}
-        for inputs in batches:
-            units = Units.of(inputs, None)
+        for batch in batches:
+            inputs = {name: value for name, value in batch.items() if name != "row"}
+            units = Units.of(inputs, batch.get("row"))
             keys = units.keys(inputs)
             fresh_N = torch.tensor([new for new, (_, n) in zip(index.add(keys), keys, strict=True) for _ in range(n)])
             here: dict[str, list[Tensor]] = {name: [] for name in fields}
 
             def look(tok: Tokens, here: dict[str, list[Tensor]] = here) -> Tensor:
                 for name, parts in here.items():
-                    parts.append(tok.document_N if name == "document_N" else getattr(tok, name))
+                    parts.append(tok.source_N if name == "row_N" else getattr(tok, name))
                 return torch.zeros_like(tok.nll_N)
 
             with evaluating(self.model):

@@ -51,11 +51,18 @@ def examples_of(dataset: Any) -> list[Example]:
 class MixedRows(Dataset[Row]):
     """The trainer's rows followed by those of the memories, all of one shape, each with its source number."""
 
-    def __init__(self, new: Any, mix: Mix) -> None:
-        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns."""
+    def __init__(self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None) -> None:
+        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns.
+
+        Args:
+            new: The trainer's dataset.
+            mix: What is trained on.
+            changed: Examples in the place of the trainer's own, by number.
+        """
         self.new = new
         self.count = len(new)
         columns = set(new[0])
+        self.changed = {i: _row(example, columns) for i, example in (changed or {}).items()}
         self.memory = [_row(example, columns) for example in mix.examples[self.count :]]
 
     def __len__(self) -> int:
@@ -64,7 +71,9 @@ class MixedRows(Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         """Returns one row."""
-        return {**self.new[index], SOURCE: 0} if index < self.count else self.memory[index - self.count]
+        if index >= self.count:
+            return self.memory[index - self.count]
+        return self.changed[index] if index in self.changed else {**self.new[index], SOURCE: 0}
 
 
 def _row(example: Example, columns: set[str]) -> Row:

@@ -121,7 +121,8 @@ def mix_data(before: Before, active: Chain) -> None:
         return
     new = Mix(tuple(examples_of(trainer.train_dataset)))
     mix = active.mix_data(before.run(new))
-    if not mix.names:
+    changed = {i: e for i, (old, e) in enumerate(zip(new.examples, mix.examples, strict=False)) if e is not old}
+    if not mix.names and not changed:
         return
     before.mix = mix
     masked = any(-100 in example.labels[1:] for example in mix.examples[len(new.examples) :])
@@ -130,7 +131,7 @@ def mix_data(before: Before, active: Chain) -> None:
             "The memory has tokens that are not to be learned (prompts), and the train dataset has no 'labels' column"
             " to say so; give it one (a copy of input_ids, -100 where nothing is learned)."
         )
-    trainer.train_dataset = MixedRows(trainer.train_dataset, mix)
+    trainer.train_dataset = MixedRows(trainer.train_dataset, mix, changed)
     trainer.data_collator = CollateWithSource(trainer.data_collator)
     trainer._set_signature_columns_if_needed()
     trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]

@@ -21,12 +21,14 @@ from holdfast.core.adapters import (
     Adapted,
     adapted,
     adapters_off,
-    alpha_for,
+    factors_for,
     is_plain_lora,
-    low_rank,
+    own_parameters,
     plain_name,
     put_factors,
+    shared,
     tuner_layers,
+    widen,
 )
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, State
@@ -61,24 +63,33 @@ class Shipping:
         configs = list(getattr(self.model, "peft_config", {}).values())
         self.has_moved = any(moves_base_weights(config) for config in configs)
         self.edits_weights = edits and bool(self._part(on_parameters=False).uses("edit_weights"))
+        self.whole = bool(self.weights) and (self.form == "merged" or self.edits_weights or self.has_moved)
         self._refuse()
         self.start = snapshot(trainable(self.model)) if edits else {}
-        self.moved = {one.name: one.tuned().clone() for one in self.weights} if self.has_moved else {}
+        self.moved = {one.name: one.tuned().to(one.param.dtype, copy=True) for one in self.weights if self.has_moved}
 
     def as_shipped(self, state: State) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model computes with the weights that it would be shipped with now."""
         if not self.start:
             return contextlib.nullcontext()
-        values = dict(self._parameters(state))
+        named, values = dict(self.model.named_parameters()), dict(self._parameters(state))
         if not self.edits_weights:
-            return swapped(dict(self.model.named_parameters()), values)
-        inside = {id(p) for layer in self._layers() for p in layer.parameters()}
-        named = dict(self.model.named_parameters())
+            return swapped(named, values)
+        inside = self._inside()
         values = {name: value for name, value in values.items() if id(named[name]) not in inside}
         names = {id(p): name for name, p in named.items()}
+        if self.form == "merged":
+            for one, _, weight in self._whole(state):
+                values[names[id(one.param)]] = weight.to(one.param.dtype)
+            return self._without_adapters(named, values)
         for one, base, weight in self._whole(state):
-            values[names[id(one.param)]] = weight if self.form == "merged" else base + self._held(one, weight - base)
-        return self._swapped(named, values)
+            layer = one.layers[0]
+            up, down, _ = factors_for(layer, weight - base, self._rank(layer))
+            values[names[id(layer.lora_A["default"].weight)]] = down
+            values[names[id(layer.lora_B["default"].weight)]] = up
+            if self.has_moved:
+                values[names[id(one.param)]] = base
+        return swapped(named, values)
 
     @torch.no_grad()
     def ship(self, state: State) -> tuple[nn.Module, dict[str, Any]]:
@@ -87,16 +98,15 @@ class Shipping:
         Returns:
             The model, and, where an adapter was made anew, its `rank` and the relative `error` of the weights it holds.
         """
-        whole = bool(self.weights) and (self.form == "merged" or self.edits_weights or self.has_moved)
-        found = [(one, base, weight.clone()) for one, base, weight in self._whole(state)] if whole else []
+        made = self._made(state) if self.whole else {}
         named = dict(self.model.named_parameters())
         for name, value in self._parameters(state):
             named[name].copy_(value)
-        if not whole:
+        if not self.whole:
             return self.model, {}
         if self.form == "merged":
-            return self._merged(found), {}
-        return self.model, self._refactored(found)
+            return self._merged(made), {}
+        return self.model, self._refactored(made)
 
     def _part(self, *, on_parameters: bool) -> Chain:
         """Those edits of the recipe that act on parameters, or on weights, each still with its own state."""
@@ -105,85 +115,102 @@ class Shipping:
     def _layers(self) -> list[Any]:
         return [layer for one in self.weights for layer in one.layers]
 
+    def _inside(self) -> set[int]:
+        """The adapters' own parameters, which are not shipped as weights."""
+        return {id(p) for layer in self._layers() for p in own_parameters(layer)}
+
     def _refuse(self) -> None:
-        whole = self.edits_weights or self.form == "merged"
-        if not self.weights or not whole:
+        if not self.whole:
             return
         if not all(one.param.is_floating_point() for one in self.weights):
             raise HoldfastError(
                 f"{self.recipe!r} makes whole weights, and those of this model are quantised; ship the adapter as it"
                 " is, or load the base in 16 or 32 bits."
             )
+        tied = [one.name for one in self.weights if shared(self.model, one)]
+        if tied:
+            raise HoldfastError(
+                f"{self.recipe!r} makes whole weights, and {tied[0]} is one of two layers', of which the adapter"
+                " changes one; leave that layer out of the adapter's targets."
+            )
         if self.form == "adapter" and not all(
             len(one.layers) == 1 and is_plain_lora(one.layers[0]) for one in self.weights
         ):
+            does = "edits whole weights" if self.edits_weights else "ships an adapter that moved weights as a plain one"
             raise HoldfastError(
-                f"{self.recipe!r} edits whole weights, which this kind of adapter cannot hold afterwards; add"
-                " Train(ship='merged') to ship them whole."
+                f"{self.recipe!r} {does}, which this kind of adapter cannot hold afterwards; add Train(ship='merged')"
+                " to ship them whole."
             )
 
     def _parameters(self, state: State) -> Iterator[tuple[str, Tensor]]:
         """Yields the trained parameters as they are edited: an adapter's own by what acts on parameters alone."""
-        inside = {id(p) for layer in self._layers() for p in layer.parameters()}
-        named, own = dict(self.model.named_parameters()), self._part(on_parameters=True)
+        named, inside = dict(self.model.named_parameters()), self._inside()
+        first, then = self._part(on_parameters=True), self._part(on_parameters=False)
         with torch.no_grad():
             for name, start in self.start.items():
-                tuned = named[name].detach()
-                recipe = own if id(named[name]) in inside else self.recipe
-                yield name, recipe.edit_weights(state, plain_name(name), start.to(tuned.device), tuned.clone())
+                base = start.to(named[name].device)
+                value = first.edit_weights(state, name, base, named[name].detach().clone())
+                if id(named[name]) not in inside:
+                    value = then.edit_weights(state, plain_name(name), base, value)
+                yield name, value
 
     def _whole(self, state: State) -> Iterator[tuple[Adapted, Tensor, Tensor]]:
-        """Yields each adapted weight with what it was at the start and what is shipped of it."""
+        """Yields each adapted weight with what it was at the start and what is shipped of it, in float32 or wider."""
         edits = self._part(on_parameters=False)
         with torch.no_grad(), swapped(dict(self.model.named_parameters()), dict(self._parameters(state))):
             for one in self.weights:
                 base = self.moved[one.name].to(one.param.device) if self.has_moved else one.param.detach()
                 yield one, base, edits.edit_weights(state, one.name, base, one.tuned())
 
-    def _held(self, one: Adapted, change: Tensor) -> Tensor:
-        """Returns what the adapter can hold of a change."""
-        layer = one.layers[0]
-        turned = bool(getattr(layer, "fan_in_fan_out", False))
-        b, a = low_rank(change.T if turned else change, self._rank(layer))
-        return ((b @ a).T if turned else b @ a).to(change.dtype)
-
     def _rank(self, layer: Any) -> int:
         return int(layer.r["default"]) * (2 if self.has_moved else 1)
 
     @contextlib.contextmanager
-    def _swapped(self, named: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
+    def _without_adapters(self, named: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
         with adapters_off(self.model, self._layers()), swapped(named, values):
             yield
 
-    def _merged(self, found: list[tuple[Adapted, Tensor, Tensor]]) -> nn.Module:
-        for one, _, weight in found:
-            one.param.copy_(weight)
+    def _made(self, state: State) -> dict[str, tuple[Tensor, ...]]:
+        """Returns, by name, what is to be put in the place of each adapted weight or of its factors."""
+        made: dict[str, tuple[Tensor, ...]] = {}
+        for one, base, weight in self._whole(state):
+            if self.form == "merged":
+                made[one.name] = (weight.to(one.param.dtype, copy=True),)
+                continue
+            change = weight - base
+            up, down, held = factors_for(one.layers[0], change, self._rank(one.layers[0]))
+            squares = [t.double().pow(2).sum() for t in (change, change - held)]
+            made[one.name] = (up, down, torch.stack(squares))
+        return made
+
+    def _merged(self, made: dict[str, tuple[Tensor, ...]]) -> nn.Module:
+        for one in self.weights:
+            one.param.copy_(made[one.name][0])
         for module in tuner_layers(self.model):  # what PEFT trained a copy of
             wrapper: Any = module
-            if "default" in getattr(wrapper, "modules_to_save", {}):
-                wrapper.original_module.load_state_dict(wrapper.modules_to_save["default"].state_dict())
+            for name in getattr(wrapper, "modules_to_save", {}):
+                if name in wrapper.active_adapters:
+                    wrapper.original_module.load_state_dict(wrapper.modules_to_save[name].state_dict())
         plain: nn.Module = self.model.unload()  # type: ignore[operator]
         return plain
 
-    def _refactored(self, found: list[tuple[Adapted, Tensor, Tensor]]) -> dict[str, Any]:
-        whole = left = 0.0
+    def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, Any]:
         config = next(iter(self.model.peft_config.values()))  # type: ignore[operator]
-        rank = int(config.r) * (2 if self.has_moved else 1)
-        for one, base, weight in found:
-            layer, change = one.layers[0], weight - base
-            held = put_factors(layer, change, self._rank(layer))
-            whole += float(change.double().pow(2).sum())
-            left += float((change - held).double().pow(2).sum())
-            one.param.data.copy_(base)
+        for one in self.weights:
+            up, down, _ = made[one.name]
+            put_factors(one.layers[0], up, down)
+            if self.has_moved:
+                one.param.data.copy_(self.moved[one.name])
         if self.has_moved:
-            config.lora_alpha = alpha_for(found[0][0].layers[0].scaling["default"], rank, config.use_rslora)
-            config.r, config.init_lora_weights = rank, True
+            widen(config, 2)
+            config.init_lora_weights = True
+        whole, left = torch.stack([squares.cpu() for _, _, squares in made.values()]).sum(0).tolist()
         error = math.sqrt(left / whole) if whole else 0.0
         if error > 1e-3:
             logger.warning(
                 "The edited weights are shipped as an adapter of rank %d, which holds their change up to a relative"
                 " error of %.1f%%; Train(ship='merged') ships them whole.",
-                rank,
+                config.r,
                 100 * error,
             )
-        return {"rank": rank, "error": error}
+        return {"rank": int(config.r), "error": error}

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.largest import largest
-from holdfast.core.method import Method, State
+from holdfast.core.method import Method, Run, State
 from holdfast.core.settings import setting
+from holdfast.methods.edits import others
 from holdfast.methods.edits.delta import wide
 
 
@@ -36,17 +37,18 @@ def ties(deltas: Sequence[Tensor], keep: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TIES(Method):
-    """Takes back all but the largest changes of each tensor, and scales what is left.
+    """Keeps the largest changes of each tensor, of several runs those that agree in sign, and scales them.
 
-        theta = theta_0 + scale * tau',   tau' = tau where |tau| is among the top k of its tensor, else 0
+        theta = theta_0 + scale * tau',   tau'_i = mean of the trimmed tau_k,i that have the sign of their sum
 
-    tau is what training added to the base theta_0, k = int(entries * keep). With the change of one run there is no
-    sign to elect and nothing to merge: of Trim, Elect Sign and Merge only the first acts. The function `ties` does all
-    three for several changes.
+    tau_k is what run k added to the base theta_0, trimmed to its int(entries * keep) largest entries. The first is this
+    run, the others lie in the folders `models`. Without them there is no sign to elect and nothing to merge: of Trim,
+    Elect Sign and Merge only the first acts. Small changes cost the others more than they bring their own task.
 
     Args:
         keep: Share of the entries of each tensor whose change is kept; the paper keeps 20%.
         scale: Factor on what is kept (the paper's lambda).
+        models: Folders of models from the same base that were saved whole, parted by commas.
 
     Reference:
         Yadav, Tam, Choshen, Raffel, Bansal, TIES-Merging: Resolving Interference When Merging Models, 2023, arXiv
@@ -59,19 +61,32 @@ class TIES(Method):
         A top-k after training. And a copy of the trained weights while training.
 
     Departs:
-        One run has one change, so this is magnitude pruning (FAPM with relative = 0, and a scale). The top k is taken
-        per tensor as PEFT does, where the paper takes it over the whole model (as we remember it).
+        Of one run alone this is magnitude pruning (FAPM with relative = 0, and a scale). The top k is taken per tensor
+        as PEFT does, where the paper takes it over the whole model (as we remember it). Where the signs of two changes
+        cancel exactly nothing is kept. Only what this run trained is merged: what it froze stays the base's.
     """
 
     keep: float = setting(0.2, unit="share of entries", low=0.0, high=1.0, search=(0.05, 0.9), log=True)
     scale: float = setting(1.0, unit="factor on the change", low=0.0, high=3.0, search=(0.3, 1.5))
+    models: str = setting("", unit="folders")
 
     @property
     def off(self) -> bool:
         """Whether the tuned weights are shipped as they are."""
-        return self.keep == 1.0 and self.scale == 1.0
+        return self.keep == 1.0 and self.scale == 1.0 and not others.folders(self.models)
+
+    def init_state(self, run: Run) -> State:
+        """Returns nothing to remember, having looked whether the folders have the weights.
+
+        Raises:
+            HoldfastError: One has not.
+        """
+        others.check(repr(self), others.folders(self.models), run.model)
+        return {}
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
-        """Returns the base plus what is left of the change."""
+        """Returns the base plus what is left of the changes."""
         base, wide_tuned = wide(base, tuned)
-        return (base + self.scale * ties([wide_tuned - base], self.keep)).to(tuned.dtype)
+        found = (others.weight(repr(self), folder, name, wide_tuned) for folder in others.folders(self.models))
+        deltas = [one - base for one in (wide_tuned, *found)]
+        return (base + self.scale * ties(deltas, self.keep)).to(tuned.dtype)

@@ -25,7 +25,13 @@ PARTS = {
 
 
 class Adapter(Method):
-    """Base of the methods that train an adapter; each has a setting `targets`."""
+    """Base of the methods that train an adapter; each has a setting `targets`.
+
+    Class attributes:
+        small: Whether few numbers train, which learn at higher rates than whole weights.
+    """
+
+    small: ClassVar[bool] = True
 
     excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ADAPTERS, "a model takes one adapter at a time; give one of them."

@@ -1,0 +1,111 @@
+"""What the linear layers of a model read: the second moments of their inputs on given examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.adapters import plain_name, tuner_layers
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.core.run import Run
+from holdfast.core.teacher import evaluating
+
+
+def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Returns the layers `y = W x + b` of a model (`nn.Linear`, and `Conv1D`, whose weight is `[in, out]`).
+
+    Of a layer with an adapter it is the wrapped layer, under the name that it has in a model without adapters; the
+    adapter's own matrices are left out. Stacked experts and routers that are no such layers are not among them.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    adapters: set[int] = set()
+    layer: Any
+    for layer in tuner_layers(model):
+        if hasattr(layer, "get_base_layer"):
+            wrapped = layer.get_base_layer()
+            adapters |= {id(module) for module in layer.modules() if module is not wrapped}
+    return {
+        plain_name(name): module
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and id(module) not in adapters
+    }
+
+
+def input_axis(layer: nn.Module) -> int:
+    """Returns the axis of a linear layer's weight that meets its input: 1, or 0 for `Conv1D`."""
+    return 1 if isinstance(layer, nn.Linear) else 0
+
+
+def second_moments(
+    run: Run, which: str | Sequence[Example], *, wanted: Callable[[str], bool] = lambda name: True, size: int = 4
+) -> dict[str, Tensor]:
+    """Returns the uncentred second moment of what each linear layer reads, by the layer's name without adapters.
+
+        C = (1/n) sum_t x_t x_t^T      over all tokens t of the examples, padding left out
+
+    Args:
+        run: The run, whose model is run as it is, in eval mode, without gradients; nothing is drawn.
+        which: Examples, or "new" or "memory" for those that are trained on.
+        wanted: Whether a layer of that name is looked at; each costs in x in floats.
+        size: Examples in one forward.
+
+    Returns:
+        `[in, in]` each, symmetric, in float32 (float64 for a float64 model). Layers that read the very same tensor
+        (query, key and value) share one matrix, so change none in place. A layer that was never called has none.
+
+    Raises:
+        HoldfastError: There are no examples, or a layer's input is not finite.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    owners: dict[str, str] = {}
+    last: list[Any] = [None, ""]
+    mask_BT: Tensor | None = None
+
+    def look(name: str, x: Tensor) -> None:
+        owner = owners.setdefault(name, last[1] if x is last[0] else name)
+        if owner != name:  # the layer before it read the same tensor, and has counted it
+            return
+        last[:] = [x, name]
+        rows = _rows(x, mask_BT)
+        rows = rows if rows.dtype == torch.float64 else rows.float()
+        sums[name] = sums[name] + rows.T @ rows if name in sums else rows.T @ rows
+        counts[name] = counts.get(name, 0) + rows.shape[0]
+
+    layers = {name: layer for name, layer in linear_layers(run.model).items() if wanted(name)}
+    handles = [
+        layer.register_forward_pre_hook(lambda _module, inputs, name=name: look(name, inputs[0]))
+        for name, layer in layers.items()
+    ]
+    try:
+        for batch in run.batches(which, size):
+            mask = batch.get("attention_mask")
+            mask_BT, last[:] = None if mask is None else mask.bool(), [None, ""]
+            inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+            with evaluating(run.model):
+                run.model(**inputs, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if layers and not sums:
+        raise HoldfastError("There are no examples whose activations could be looked at; give a memory that has some.")
+    means = {name: total / max(counts[name], 1) for name, total in sums.items()}
+    for name, mean in means.items():
+        if not bool(torch.isfinite(mean).all()):
+            raise HoldfastError(f"What {name} reads is not finite on these examples; use bf16 or float32.")
+    return {name: means[owner] for name, owner in owners.items()}
+
+
+def _rows(x: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Returns the inputs of tokens that are no padding, `[n, in]`; all, where a layer reads a choice of tokens."""
+    if mask_BT is not None and x.shape[:2] == mask_BT.shape:
+        return x[mask_BT]
+    flat = x.reshape(-1, x.shape[-1])
+    if mask_BT is not None and flat.shape[0] == mask_BT.numel():
+        return flat[mask_BT.flatten()]
+    return flat

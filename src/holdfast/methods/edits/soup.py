@@ -1,0 +1,109 @@
+"""Soup: ship the mean of the weights of several runs from one base."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run, State
+from holdfast.core.settings import setting
+from holdfast.methods.edits import others
+from holdfast.methods.edits.delta import wide
+
+
+def uniform_soup(weights: Sequence[Tensor]) -> Tensor:
+    """Returns the mean of one weight of several models, taken in float32 or wider, in the dtype of the first."""
+    return torch.stack(wide(*weights)).mean(0).to(weights[0].dtype)
+
+
+def greedy_soup(
+    models: Sequence[Mapping[str, Tensor]], score: Callable[[dict[str, Tensor]], float]
+) -> tuple[dict[str, Tensor], list[int]]:
+    """Returns the mean of those models that do not make it worse, and which they are in the order of their joining.
+
+    The models are tried from the best to the worst; each joins if the mean with it scores at least as high as that
+    without it. A score that is not a number counts as the lowest.
+
+    Args:
+        models: Weights by name, the same names and shapes in all; at least one.
+        score: Of weights, on held-out examples; higher is better.
+
+    Raises:
+        HoldfastError: There is no model, or their names differ.
+    """
+    if not models or any(model.keys() != models[0].keys() for model in models):
+        raise HoldfastError("greedy_soup: give at least one model, and the same names of weights in all of them.")
+
+    def mean(chosen: Sequence[int]) -> dict[str, Tensor]:
+        return {name: uniform_soup([models[i][name] for i in chosen]) for name in models[0]}
+
+    def scored(weights: dict[str, Tensor]) -> float:
+        value = float(score(weights))
+        return -math.inf if math.isnan(value) else value
+
+    alone = [scored(dict(model)) for model in models]
+    first, *rest = sorted(range(len(models)), key=lambda i: -alone[i])
+    chosen, best = [first], alone[first]
+    for i in rest:
+        value = scored(mean([*chosen, i]))
+        if value >= best and value > -math.inf:
+            chosen, best = [*chosen, i], value
+    return mean(chosen), chosen
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Soup(Method):
+    """Ships the mean of this run's weights and those of other runs from the same base.
+
+        theta = (theta_1 + ... + theta_n) / n
+
+    theta_1 is what this run trained, the others lie in the folders `models`. What each run changed by chance is
+    averaged away, and what all of them learned stays.
+
+    Args:
+        models: Folders of models that were saved whole, parted by commas; of runs with other seeds, orders of the
+            examples or learning rates.
+
+    Reference:
+        Wortsman et al., Model soups: averaging weights of multiple fine-tuned models improves accuracy without
+        increasing inference time, 2022, arXiv 2203.05482, section 2 (uniform soup).
+
+    Confidence:
+        memory: The mean is plain; the greedy recipe is from memory.
+
+    Cost:
+        The other runs. And one pass over their files after training.
+
+    Departs:
+        Uniform; the greedy soup, which the paper prefers, wants held-out scores, and is the function `greedy_soup`.
+        Only what this run trained is averaged: what it froze stays the base's. Two fine-tuned language models mixed
+        do not always keep what each can (arXiv 2510.17776): look at the result.
+    """
+
+    models: str = setting("", unit="folders")
+
+    def __post_init__(self) -> None:
+        """Checks the settings; a soup of one is refused."""
+        super().__post_init__()
+        if not others.folders(self.models):
+            raise HoldfastError("Soup() needs other runs: Soup(models='runs/seed-1, runs/seed-2').")
+
+    def init_state(self, run: Run) -> State:
+        """Returns nothing to remember, having looked whether the folders have the weights.
+
+        Raises:
+            HoldfastError: One has not.
+        """
+        others.check(repr(self), others.folders(self.models), run.model)
+        return {}
+
+    def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
+        """Returns the mean of the weight over all runs."""
+        (like,) = wide(tuned)
+        found = [others.weight(repr(self), folder, name, like) for folder in others.folders(self.models)]
+        return uniform_soup([like, *found]).to(tuned.dtype)

@@ -1,0 +1,92 @@
+"""A-GEM: a step that would unlearn the memory is turned until it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.rows import batch_of, drawn, to_tensors
+from holdfast.core.settings import setting
+from holdfast.methods.memory import need_memory, old_examples
+
+
+def conflict(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
+    """Returns how much of the reference gradient is to be taken from a gradient so that it does not conflict.
+
+        max(0, -(g . g_ref) / (g_ref . g_ref))
+
+    Args:
+        grads: The step's gradient g by parameter name; what has none is left out.
+        reference: The memory's gradient g_ref.
+
+    Returns:
+        0 where they agree, where the reference is 0, and where either is not finite.
+    """
+    dot = square = 0.0
+    for name, g in grads.items():  # one tensor at a time: in float64 all of them would be twice the model
+        mine, other = g.double().flatten(), reference[name].double().flatten()
+        here = torch.stack([mine @ other, other @ other]).tolist()
+        dot, square = dot + here[0], square + here[1]
+    return -dot / square if dot < 0 < square < float("inf") else 0.0
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class AGEM(Method):
+    """Takes from the gradient what points against the gradient of the loss on old examples.
+
+        g <- g - (g . g_ref / g_ref . g_ref) * g_ref     where g . g_ref < 0,     else g
+
+    g is the step's clipped gradient over all trained parameters as one vector, g_ref that of the mean token loss on a
+    random batch of the memory. To first order a step along g does not raise the memory's loss; where both agree,
+    nothing is changed and nothing is rehearsed.
+
+    Args:
+        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        samples: Old examples in the batch of each step, drawn anew.
+
+    Reference:
+        Chaudhry et al., Efficient Lifelong Learning with A-GEM, 2019, arXiv 1812.00420, eq. 11.
+
+    Confidence:
+        code: The authors' code was read.
+
+    Cost:
+        One more backward per step. On the memory's batch; and its gradient, a float for each trained weight.
+
+    Departs:
+        The authors train with plain SGD. Adam scales each entry and adds momentum, so that the step that is taken may
+        conflict all the same; with it this is a push, not a promise. Weight decay is not projected. On an adapter the
+        vectors are those of its factors.
+    """
+
+    memory: str = setting("", unit="path, hub id or name")
+    samples: int = setting(16, unit="examples per step", low=1, integer=True, search=(4, 256), log=True)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+
+    def __post_init__(self) -> None:
+        """Checks the settings; without a memory there is nothing to conflict with."""
+        super().__post_init__()
+        need_memory(self)
+
+    def init_state(self, run: Run) -> State:
+        """Returns the old examples as tensors, and the seed by which they are drawn."""
+        return {"memory": to_tensors(old_examples(run, self)), "seed": torch.tensor(run.seed)}
+
+    def edit_grads(self, state: State, step: Step) -> None:
+        """Projects the gradient."""
+        grads = {name: p.grad for name, p in step.params.items() if p.grad is not None}
+        if not grads:
+            return
+        kept = state["memory"]
+        rows = drawn(len(kept["lengths"]), self.samples, int(state["seed"]), step.index)
+        reference = step.gradient(batch_of(kept, rows, next(iter(grads.values())).device))
+        share = conflict(grads, reference)
+        if share > 0.0:
+            for name, grad in grads.items():
+                grad.add_(reference[name].to(grad.dtype), alpha=share)

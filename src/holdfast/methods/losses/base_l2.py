@@ -1,0 +1,109 @@
+"""L2 to the base: what training changes is paid for by its squared size."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.adapters import is_plain_lora, tuner_layers
+from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.settings import setting
+from holdfast.methods.losses.distance import half_square
+
+
+def low_rank_half_square(b: Tensor, a: Tensor, b0: Tensor, a0: Tensor) -> Tensor:
+    """Returns `||B A - B0 A0||_F^2 / 2` from Gram matrices of twice the rank; the product is never formed.
+
+        B A - B0 A0 = [B - B0, B0] [A; A - A0] = L R,   ||L R||_F^2 = sum (L^T L) * (R R^T)
+
+    so that nothing large is subtracted where the factors are near to where they were.
+
+    Args:
+        b: B `[out, rank]`; gradients flow.
+        a: A `[rank, in]`; gradients flow.
+        b0: B at the start.
+        a0: A at the start.
+    """
+    wide = torch.promote_types(b.dtype, torch.float32)
+    b, a, b0, a0 = (t.to(device=b.device, dtype=wide) for t in (b, a, b0, a0))
+    left, right = torch.cat([b - b0, b0], dim=1), torch.cat([a, a - a0], dim=0)
+    return ((left.T @ left) * (right @ right.T)).sum() / 2
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class BaseL2(Method):
+    """Adds half the squared distance of the trained weights from where they started.
+
+        L = L_CE + strength * sum_i (theta_i - theta0_i)^2 / 2
+
+    Of plain low-rank adapters the distance is that of the weights they make, ||s (B A - B0 A0)||_F^2, with s their
+    scale. It holds all weights alike, whatever they are for: cheap, and the weakest leash in comparisons.
+
+    Args:
+        strength: Coefficient of the sum, per unit of weight squared (the paper's alpha).
+
+    Reference:
+        Li, Grandvalet, Davoine, Explicit Inductive Bias for Transfer Learning with Convolutional Networks, 2018, arXiv
+        1802.01483, eq. 3 (L2-SP).
+
+    Confidence:
+        note: The formula is plain; no source says which strength suits a language model.
+
+    Cost:
+        A copy of the trained weights. And one pass over them per step; nothing beside an adapter.
+
+    Departs:
+        One strength for all weights: the paper has another, beta, for a new head, towards zero; here the head is the
+        base's. On a plain LoRA the distance is of B A, by Gram matrices of the factors; other adapters (DoRA, those on
+        embeddings or on stacked experts) are held to their own factors' start. It stands in the loss, and so before
+        clipping and before Adam's scaling, unlike decoupled weight decay.
+    """
+
+    strength: float = setting(0.01, unit="nats per squared weight", low=0.0, search=(1e-4, 1.0), log=True)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"start"})
+
+    def init_state(self, run: Run) -> State:
+        """Returns, by the name of its A, the scale of each plain adapter, and those of its factors that stand still."""
+        state: State = {"scale": {}, "still": {}}
+        for scale, a, b, params in _plain(run.model):
+            state["scale"][a] = torch.tensor(scale, dtype=torch.float64)
+            state["still"] |= {n: params[n].detach().clone() for n in (a, b) if not params[n].requires_grad}
+        return state
+
+    def penalty(self, state: State, step: Step) -> Tensor:
+        """Returns `strength` times half the squared distance."""
+        still, pairs = state.get("still", {}), [(a, _up(a)) for a in state.get("scale", {})]
+        parts: list[Tensor] = []
+        for a, b in pairs:
+            now = [step.params[name] if name in step.params else still[name] for name in (b, a)]
+            start = [step.start[name] if name in step.start else still[name] for name in (b, a)]
+            device = next(step.params[name].device for name in (b, a) if name in step.params)
+            half = low_rank_half_square(*(t.to(device) for t in (*now, *start)))
+            parts.append(float(state["scale"][a]) ** 2 * half)
+        inside = {name for pair in pairs for name in pair}
+        parts += [half_square(p, step.start[name]) for name, p in step.params.items() if name not in inside]
+        return self.strength * sum((part.to(parts[0].device) for part in parts), torch.zeros(()))
+
+
+def _up(name: str) -> str:
+    """Returns the name of the B that belongs to an A."""
+    return name.replace(".lora_A.", ".lora_B.")
+
+
+def _plain(model: nn.Module) -> Iterator[tuple[float, str, str, dict[str, nn.Parameter]]]:
+    """Yields the scale and the names of A and B of each plain low-rank adapter that is trained, and all parameters."""
+    params = dict(model.named_parameters())
+    names = {id(p): name for name, p in params.items()}
+    layer: Any
+    for layer in tuner_layers(model):
+        for adapter in getattr(layer, "lora_A", {}):
+            if not is_plain_lora(layer, adapter):
+                continue
+            factors = [layer.lora_A[adapter].weight, layer.lora_B[adapter].weight]
+            if any(p.requires_grad for p in factors):
+                yield float(layer.scaling[adapter]), names[id(factors[0])], names[id(factors[1])], params

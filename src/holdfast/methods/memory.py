@@ -1,0 +1,50 @@
+"""The old examples that a method looks at itself, beside or without rehearsing them."""
+
+from __future__ import annotations
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run
+from holdfast.core.mix import Example
+from holdfast.core.rows import drawn
+
+
+def need_memory(method: Method) -> None:
+    """Raises `HoldfastError` where a method's setting `memory` is empty."""
+    if not method.sources:
+        name = type(method).__name__
+        raise HoldfastError(f"{name}() needs a memory of old examples: {name}(memory='old.jsonl').")
+
+
+def old_examples(run: Run, method: Method, samples: int | None = None) -> list[Example]:
+    """Returns the examples of a method's memories that have something to learn, in order.
+
+    Args:
+        run: The run.
+        method: The method, whose setting `memory` names them.
+        samples: How many to draw of them; all if absent or if there are fewer.
+
+    Raises:
+        HoldfastError: A memory has no such example.
+    """
+    found: list[Example] = []
+    for name in method.sources:
+        examples = [example for example in run.memory(name) if example.supervised]
+        if not examples:
+            raise HoldfastError(f"{method!r}: memory {name!r} has no example with a supervised token.")
+        found += examples
+    return some(run, found, samples)
+
+
+def new_examples(run: Run, method: Method, samples: int | None = None) -> list[Example]:
+    """Returns the examples being learned that have something to learn, in order; `samples` of them, drawn."""
+    found = [example for example in run.examples("new") if example.supervised]
+    if not found:
+        raise HoldfastError(f"{method!r}: the training data has no example with a supervised token.")
+    return some(run, found, samples)
+
+
+def some(run: Run, examples: list[Example], samples: int | None) -> list[Example]:
+    """Returns `samples` of the examples, drawn by the run's seed and in their order; all if absent or if fewer."""
+    if samples is None or samples >= len(examples):
+        return examples
+    return [examples[row] for row in sorted(drawn(len(examples), samples, run.seed, 0))]

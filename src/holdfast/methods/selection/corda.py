@@ -1,0 +1,125 @@
+"""CorDA, knowledge-preserving: the adapter begins with what old inputs use least of each weight."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.method import Run
+from holdfast.core.settings import setting
+from holdfast.methods.activations import second_moments
+from holdfast.methods.memory import need_memory, old_examples
+from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.selection.lora import move_into, weight_of
+from holdfast.methods.selection.lora_null import plain_layers
+
+DAMP = 0.01
+"""What is added to the second moment's diagonal, as a share of its mean, so that it has an inverse."""
+
+
+def least_part(weight_OI: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Returns the factors (B, A) of the part of a weight that inputs of a second moment use least.
+
+    With C the damped moment and W C = U S V^T, the part is U_r S_r V_r^T C^-1 over the `rank` least singular values;
+    the two factors share each component's size evenly.
+
+    Args:
+        weight_OI: `[out, in]`.
+        moment: `[in, in]`.
+        rank: What is beyond the weight's own size is zero.
+
+    Returns:
+        B `[out, rank]` and A `[rank, in]`, float64.
+    """
+    wide, damped = weight_OI.double(), moment.double()
+    scale = damped.diagonal().mean()
+    damped = damped / scale if scale > 0 else damped
+    damped = damped + DAMP * torch.eye(len(damped), dtype=damped.dtype, device=damped.device)
+    u, s, v = torch.linalg.svd(wide @ damped, full_matrices=False)
+    kept = min(rank, len(s))
+    u, s, v = u[:, -kept:], s[-kept:], torch.linalg.solve(damped, v[-kept:].T).T  # the damped moment is symmetric
+    length = v.norm(dim=1)
+    root = (s * length).sqrt()
+    b, a = wide.new_zeros(wide.shape[0], rank), wide.new_zeros(rank, wide.shape[1])
+    b[:, :kept], a[:kept] = u * root, v * (root / length.clamp(min=1e-300))[:, None]
+    return b, a
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CorDA(Adapter):
+    """Puts the part of each weight that old inputs use least into a LoRA, and trains that; the rest is frozen.
+
+        W C = U S V^T,   C = (1/n) sum_t x_t x_t^T over old inputs
+        (alpha / rank) B A = U_r S_r V_r^T C^-1 at the start, r the `rank` least;    W - (alpha / rank) B A frozen
+
+    What the old examples need of W lies in the large components, which cannot move. This is the knowledge-preserving
+    mode.
+
+    Args:
+        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        rank: Rank of the part that trains.
+        alpha: Its scale; 2 * rank when absent.
+        dropout: Dropout on the adapter's input.
+        targets: As for LoRA.
+        samples: Most old examples that are looked at.
+
+    Reference:
+        Yang et al., CorDA: Context-Oriented Decomposition Adaptation of Large Language Models, 2024, arXiv 2406.05223,
+        section 3.
+
+    Confidence:
+        code: PEFT's code of it was read.
+
+    Cost:
+        One forward of the memory before. And an SVD of every weight; then as LoRA.
+
+    Departs:
+        C is the mean over tokens without padding; the paper scales each sample by its largest entry. It is damped by
+        1% of its mean diagonal, once. The frozen weights move, so that the base is kept as the adapter's start beside
+        them, and what is shipped is a plain adapter of twice the rank on the base as it was. Not for stacked experts.
+    """
+
+    memory: str = setting("", unit="path, hub id or name")
+    rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
+    alpha: float | None = setting(None, unit="1", low=0.0)
+    dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
+    targets: str = setting("all-linear", unit="module names")
+    samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
+
+    def __post_init__(self) -> None:
+        """Checks the settings; without a memory nothing says what is used."""
+        super().__post_init__()
+        need_memory(self)
+
+    @torch.no_grad()
+    def shape_model(self, run: Run) -> nn.Module:
+        """Returns the PEFT model.
+
+        Raises:
+            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its experts are
+                stacked.
+        """
+        import peft
+
+        examples = old_examples(run, self, self.samples)
+        model: Any = adapt(
+            run,
+            self,
+            peft.LoraConfig,
+            r=self.rank,
+            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
+            lora_dropout=self.dropout,
+        )
+        layers = plain_layers(model, self)
+        moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
+        for name, layer in layers.items():
+            if name in moments:
+                root = layer.scaling["default"] ** 0.5 or 1.0
+                weight = weight_of(layer)
+                b, a = least_part(weight, moments[name].to(weight.device), self.rank)
+                move_into(layer, b / root, a / root)
+        model.peft_config["default"].init_lora_weights = "corda"
+        return model  # type: ignore[no-any-return]

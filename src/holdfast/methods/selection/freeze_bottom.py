@@ -1,0 +1,94 @@
+"""Freeze bottom: the lowest layers and the embeddings stand still, and the top ones learn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from torch import nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run
+from holdfast.core.params import trainable
+from holdfast.core.settings import setting
+from holdfast.methods.schedules.layerwise_decay import layer_of
+
+
+def freeze_bottom(names: Iterable[str], share: float) -> set[str]:
+    """Returns those of a model's parameters that lie in its lowest layers, or before the first (embeddings).
+
+    Args:
+        names: Of all parameters, in the model's own order.
+        share: Share of the layers; the whole layers in it are taken, so that below 1 the top one is not.
+    """
+    layers = {name: layer_of(name) for name in names}
+    deepest = max((layer for layer in layers.values() if layer is not None), default=-1)
+    count = int(share * (deepest + 1) + 1e-9)  # 0.3 of 10 is 3
+    found, begun = set(), deepest < 0
+    for name, layer in layers.items():
+        begun = begun or layer is not None
+        if not begun or (layer is not None and layer < count):
+            found.add(name)
+    return found
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FreezeBottom(Method):
+    """Freezes the embeddings and the lowest layers, and trains the top ones and the head.
+
+        theta_l <- theta_l + update_l only in layers l >= k,   k = floor(share * L)
+
+    of L layers, counted from 0 at the bottom. Much of what looks forgotten is still there, and only no longer called
+    up: the first steps on a new task turn the bottom layers away from what the others expect of them.
+
+    Args:
+        share: Share of the layers that stand still; the embeddings do too, unless it is 0.
+
+    Reference:
+        Zheng, Cai, Qiu, Ma, Spurious Forgetting in Continual Learning of Language Models, 2025, arXiv 2501.13453
+        (Freeze).
+
+    Confidence:
+        note: Two summaries agree on what is frozen; the default share is ours.
+
+    Cost:
+        Less than full training. No gradient and no optimizer state of what is frozen.
+
+    Departs:
+        The paper freezes the embeddings and a number of layers: advised are the lowest 1 to 3, and 6 for safety, of
+        about 32, in a part of its settings only after a first task; here it is a share of them, by default most (0.8
+        to 0.9). On an adapter it is the adapter's part in those layers that is frozen. A head that is tied to the
+        embeddings is frozen with them, and so is a last norm where a model declares it before its layers (OPT).
+    """
+
+    share: float = setting(0.85, unit="share of the layers", low=0.0, high=1.0, search=(0.1, 0.9))
+
+    freezes: ClassVar[bool] = True
+    excludes: ClassVar[Mapping[str, str]] = {
+        "FreezeBottom": "the larger share is all that acts; give FreezeBottom() once."
+    }
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing is frozen."""
+        return self.share == 0.0
+
+    def shape_model(self, run: Run) -> nn.Module:
+        """Returns the model, its lowest part without gradients.
+
+        Raises:
+            HoldfastError: No parameter lies in a numbered layer, or none would be left to train.
+        """
+        named = dict(run.model.named_parameters())
+        if all(layer_of(name) is None for name in named):
+            raise HoldfastError(
+                f"{self!r}: no parameter lies in a numbered layer ({', '.join(list(named)[:3]) or 'none'}); leave it"
+                " out of the recipe."
+            )
+        frozen = freeze_bottom(named, self.share)
+        if frozen >= set(trainable(run.model)):
+            raise HoldfastError(f"{self!r} leaves nothing to train; lower share, or let more of the model train.")
+        for name in frozen:
+            named[name].requires_grad = False
+        return run.model

@@ -1,0 +1,129 @@
+"""HFT: half of the matrices of every layer stand still."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from holdfast.core.adapters import tuner_layers
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run
+from holdfast.core.params import trainable
+from holdfast.core.settings import setting
+from holdfast.methods.schedules.layerwise_decay import layer_of
+
+
+def category_of(block: str) -> str:
+    """Returns "norm", "attention" or "ffn" (all that is neither) for a block of a layer, from its name."""
+    *path, last = block.split(".")
+    if "norm" in last or last.startswith("ln"):
+        return "norm"
+    return "attention" if any("attn" in part or "attention" in part for part in (*path, last)) else "ffn"
+
+
+def hft(blocks: Iterable[str], share: float, seed: str) -> set[str]:
+    """Returns the blocks that stand still: in each layer, of each category, `share` of them, drawn at random.
+
+    Where that is no whole number, one more is taken in as many layers as it needs, drawn too: of 3 blocks and a share
+    of 0.5, one in half of the layers and two in the others.
+
+    Args:
+        blocks: Names of what is frozen or trained as one (a matrix with its bias); those in no layer are never frozen.
+        share: In [0, 1].
+        seed: Any text; what is drawn of a category does not depend on the others.
+    """
+    cells: dict[tuple[str, int], dict[int, list[str]]] = {}
+    members: dict[tuple[str, int], list[str]] = {}
+    for block in blocks:
+        layer = layer_of(block)
+        if layer is not None:
+            members.setdefault((category_of(block), layer), []).append(block)
+    for (category, layer), names in members.items():
+        cells.setdefault((category, len(names)), {})[layer] = names
+    found: set[str] = set()
+    for (category, size), layers in cells.items():
+        drawn = hashlib.sha256(f"{seed}/{category}/{size}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
+        least = int(share * size + 1e-9)
+        extra = round((share * size - least) * len(layers))
+        order = torch.randperm(len(layers), generator=generator).tolist()
+        for place, names in zip(order, layers.values(), strict=True):
+            count = least + (place < extra)
+            found.update(names[i] for i in torch.randperm(size, generator=generator)[:count].tolist())
+    return found
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class HFT(Method):
+    """Freezes a random half of the matrices of every layer, and trains the other half (half fine-tuning).
+
+        theta_i <- theta_i + m_i * update_i,   m_i in {0, 1},   half of each layer's attention, feed-forward and norms
+
+    What stands still keeps what it knew, and the trained half has to work beside it.
+
+    Args:
+        share: Share that stands still of each category of each layer: of q, k, v, o two; of gate, up, down one in half
+            of the layers and two in the others; of the two norms one.
+        seed: Which, with the seed of the run; another one in every round of continual learning.
+
+    Reference:
+        Hui et al., HFT: Half Fine-Tuning for Large Language Models, 2024, arXiv 2404.18466, section 3 (category level).
+
+    Confidence:
+        code: Another's implementation was read (SSU) and agrees with a note on the paper.
+
+    Cost:
+        Less than full training. No gradient and no optimizer state of what is frozen.
+
+    Departs:
+        The choice stands for the whole run; in continual learning the paper draws anew for each round (give another
+        seed). Embeddings, head and last norm train, as there. Fused matrices (GPT-2's qkv, Phi's gate and up, stacks of
+        experts) are one each; a router counts as feed-forward, norms of queries and keys as norms; a bias goes with its
+        matrix. A family's categories are told by names. Where half the layers is no whole number it is rounded to the
+        even one. On an adapter it is the adapter's part of a matrix that is frozen.
+    """
+
+    share: float = setting(0.5, unit="share of the matrices", low=0.0, high=1.0, search=(0.4, 0.6))
+    seed: int = setting(0, unit="1", low=0, integer=True)
+
+    freezes: ClassVar[bool] = True
+    excludes: ClassVar[Mapping[str, str]] = {
+        "HFT": "two draws freeze more than either says; give one with a larger share."
+    }
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing is frozen."""
+        return self.share == 0.0
+
+    def shape_model(self, run: Run) -> nn.Module:
+        """Returns the model, what was drawn of its trained matrices without gradients.
+
+        Raises:
+            HoldfastError: No trained parameter lies in a numbered layer, or none would be left to train.
+        """
+        params = trainable(run.model)
+        wrapped = {id(layer) for layer in tuner_layers(run.model)}
+        tuners = {name for name, module in run.model.named_modules() if id(module) in wrapped}
+        blocks: dict[str, list[str]] = {}
+        for name in params:
+            parts = name.split(".")
+            owners = [".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
+            own = next((owner for owner in owners if owner in tuners), None)
+            blocks.setdefault(own or name.removesuffix(".weight").removesuffix(".bias"), []).append(name)
+        if all(layer_of(block) is None for block in blocks):
+            raise HoldfastError(
+                f"{self!r}: no trained parameter lies in a numbered layer ({', '.join(list(params)[:3]) or 'none'});"
+                " leave it out of the recipe, or train the layers."
+            )
+        frozen = hft(blocks, self.share, f"{run.seed}/{self.seed}")
+        if frozen == set(blocks):
+            raise HoldfastError(f"{self!r} leaves nothing to train; lower share, or let more of the model train.")
+        for name in (name for block in frozen for name in blocks[block]):
+            params[name].requires_grad = False
+        return run.model

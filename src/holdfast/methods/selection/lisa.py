@@ -1,0 +1,91 @@
+"""LISA: every few steps another random few of the layers learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.params import trainable
+from holdfast.core.settings import setting
+from holdfast.methods.schedules.layerwise_decay import layer_of
+
+
+def lisa(layers: Sequence[int], count: int, seed: str) -> set[int]:
+    """Returns `count` of the layers (all, if they are fewer), drawn uniformly without replacement; a function of seed.
+
+    Args:
+        layers: Their numbers.
+        count: How many learn.
+        seed: Any text.
+    """
+    drawn = hashlib.sha256(seed.encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
+    return {layers[i] for i in torch.randperm(len(layers), generator=generator)[:count].tolist()}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class LISA(Method):
+    """Trains embeddings, head and a random few of the layers at a time, others every so many steps.
+
+        theta_l <- theta_l + update_l only for l in S_j,   j = floor(t / interval)
+
+    S_j is a number of layers, drawn anew for each interval of steps t. A layer that is not drawn stands still wholly:
+    neither gradient, momentum nor weight decay moves it.
+
+    Args:
+        layers: How many layers learn at a time (the paper's gamma).
+        interval: Steps after which others are drawn (the paper's K).
+        seed: Which, with the seed of the run.
+
+    Reference:
+        Pan et al., LISA: Layerwise Importance Sampling for Memory-Efficient Large Language Model Fine-Tuning, 2024,
+        arXiv 2403.17919, algorithm 1.
+
+    Confidence:
+        code: The authors' code (LMFlow) was read.
+
+    Cost:
+        Nothing. It saves no memory here: all gradients are computed, and those of layers that stand still are dropped.
+
+    Departs:
+        In the paper this saves memory, as what stands still has no gradient and no optimizer state; here it is taken
+        for its effect alone, and the norm by which gradients are clipped counts all layers. The optimizer keeps what it
+        knew of a layer until that is drawn again, as LMFlow does; the paper's runs threw it away. Layers are drawn
+        uniformly, as in both. No measurement of forgetting is in the paper. On an adapter its parts are drawn by layer.
+        With a model of no more than that many layers all learn.
+    """
+
+    layers: int = setting(2, unit="layers", low=1, integer=True, search=(1, 8))
+    interval: int = setting(20, unit="steps", low=1, integer=True, search=(5, 50))
+    seed: int = setting(0, unit="1", low=0, integer=True)
+
+    excludes: ClassVar[Mapping[str, str]] = {"LISA": "two draws leave hardly any layer to learn; give one LISA()."}
+
+    def init_state(self, run: Run) -> State:
+        """Returns the seed of the run.
+
+        Raises:
+            HoldfastError: No trained parameter lies in a numbered layer.
+        """
+        names = list(trainable(run.model))
+        if all(layer_of(name) is None for name in names):
+            raise HoldfastError(
+                f"{self!r}: no trained parameter lies in a numbered layer ({', '.join(names[:3]) or 'none'}); leave it"
+                " out of the recipe, or train the layers."
+            )
+        return {"run_seed": torch.tensor(run.seed)}
+
+    def edit_grads(self, state: State, step: Step) -> None:
+        """Takes the gradients of the layers that are not drawn away, so that the optimizer passes them over."""
+        layers = {name: layer_of(name) for name in step.params}
+        numbers = sorted({layer for layer in layers.values() if layer is not None})
+        drawn = lisa(numbers, self.layers, f"{int(state['run_seed'])}/{self.seed}/{step.index // self.interval}")
+        for name, layer in layers.items():
+            if layer is not None and layer not in drawn:
+                step.params[name].grad = None

@@ -1,0 +1,121 @@
+"""LoRA-Null: a low-rank change that old inputs hardly reach."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.adapters import plain_name, tuner_layers
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Run
+from holdfast.core.settings import setting
+from holdfast.methods.activations import second_moments
+from holdfast.methods.memory import need_memory, old_examples
+from holdfast.methods.selection.adapter import Adapter, adapt, freeze
+
+
+def least_directions(moment: Tensor, rank: int) -> Tensor:
+    """Returns the orthonormal directions along which inputs have the least energy, `[rank, in]`; beyond `in`, zeros.
+
+    Args:
+        moment: Uncentred second moment of the inputs, `[in, in]`.
+        rank: How many.
+    """
+    vectors: Tensor = torch.linalg.eigh(moment.double())[1]
+    found = moment.new_zeros(rank, len(moment), dtype=torch.float64)
+    kept = min(rank, len(moment))
+    found[:kept] = vectors[:, :kept].T
+    return found
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class LoRANull(Adapter):
+    """Trains a LoRA whose A reads the directions that old examples use least, and stands still.
+
+        A = U_min^T,  U_min the `rank` eigenvectors of (1/n) sum_t x_t x_t^T with the least eigenvalues;  B = 0 trains
+
+    x_t are the layer's inputs on the memory. Where an old input has nothing along them, A x = 0 and its output stays,
+    whatever B learns.
+
+    Args:
+        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        rank: Rank of the update.
+        alpha: Its scale; 2 * rank when absent.
+        dropout: Dropout on the adapter's input.
+        targets: As for LoRA.
+        samples: Most old examples that are looked at.
+
+    Reference:
+        Tang et al., LoRA-Null: Low-Rank Adaptation via Null Space for Large Language Models, 2025, arXiv 2503.02659.
+
+    Confidence:
+        code: The authors' code was read.
+
+    Cost:
+        One forward of the memory before. And an eigendecomposition for each input; then less than LoRA, as only B
+        trains.
+
+    Departs:
+        The paper puts the part of W within U_min into the adapter and freezes the rest; here, as in a second version in
+        its code, W stays where it is, so that the adapter is a plain LoRA and the base is there. With more memory than
+        dimensions nothing is quite null: these are then the directions of least energy. Not for stacked experts.
+    """
+
+    memory: str = setting("", unit="path, hub id or name")
+    rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
+    alpha: float | None = setting(None, unit="1", low=0.0)
+    dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
+    targets: str = setting("all-linear", unit="module names")
+    samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
+
+    def __post_init__(self) -> None:
+        """Checks the settings; without a memory there is nothing to keep clear of."""
+        super().__post_init__()
+        need_memory(self)
+
+    def shape_model(self, run: Run) -> nn.Module:
+        """Returns the PEFT model.
+
+        Raises:
+            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its experts are
+                stacked.
+        """
+        import peft
+
+        examples = old_examples(run, self, self.samples)
+        model: Any = adapt(
+            run,
+            self,
+            peft.LoraConfig,
+            r=self.rank,
+            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
+            lora_dropout=self.dropout,
+        )
+        layers = plain_layers(model, self)
+        # B is zero, so that the model still says what it said without the adapter.
+        moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
+        for name, layer in layers.items():
+            if name in moments:
+                weight = layer.lora_A["default"].weight
+                weight.data = least_directions(moments[name], self.rank).to(weight.device, weight.dtype).contiguous()
+            freeze(layer, "lora_A")
+        return model  # type: ignore[no-any-return]
+
+
+def plain_layers(model: Any, method: Adapter) -> dict[str, Any]:
+    """Returns the layers of a PEFT model that carry a LoRA, by their names without it.
+
+    Raises:
+        HoldfastError: The stacked experts of a mixture are among them; the model is then as it was.
+    """
+    carrying = tuner_layers(model)
+    if any(hasattr(layer, "parameter_name") for layer in carrying):
+        model.unload()
+        raise HoldfastError(
+            f"{method!r}: the inputs of a mixture's stacked experts are not looked at; give targets='attention'."
+        )
+    names = {id(module): name for name, module in model.named_modules()}
+    return {plain_name(names[id(layer)]): layer for layer in carrying}

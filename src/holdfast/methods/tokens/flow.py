@@ -1,0 +1,91 @@
+"""FLOW: an example is learned the more, the better the base already knew it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.method import Method, Run, State
+from holdfast.core.settings import setting
+from holdfast.core.tokens import Tokens, is_on
+
+LEAST = 1e-6
+"""The least temperature, in nats: data that is known by heart has a median of 0."""
+
+
+def flow(loss: Tensor, temperature: float) -> Tensor:
+    """Returns `exp(-loss / temperature)`, of the same shape; 0 where the loss is not a number; no gradient."""
+    return (-loss.detach() / max(temperature, LEAST)).exp().nan_to_num(nan=0.0)
+
+
+def median(values: Tensor) -> float:
+    """Returns the median of the numbers among `values` (of two in the middle their mean); NaN if there are none."""
+    values = values.detach()[~values.isnan()].double().sort().values
+    middle = values[(len(values) - 1) // 2 : len(values) // 2 + 1]
+    return float(middle.mean())
+
+
+def sample_means(values_N: Tensor, document_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the mean of the values of each document, `[D]`, and for each value the place of its own there, `[N]`."""
+    numbers_D, place_N = document_N.unique(return_inverse=True)
+    sums_D = values_N.new_zeros(len(numbers_D), dtype=torch.float64).index_add_(0, place_N, values_N.double())
+    return sums_D / torch.bincount(place_N, minlength=len(numbers_D)), place_N
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FLOW(Method):
+    """Multiplies the loss of each example by how well the base already knew it, once and for all before training.
+
+        L = (1/N) sum_i w_i sum_t -log p(y_it),   w_i = exp(-l_i / tau),   tau = median_i l_i
+
+    l_i is the base's mean loss on the answer of example i, N the count of all tokens. What is hard for the base pulls
+    its weights furthest, and is learned least.
+
+    Args:
+        level: "sample" weighs examples, as published; "token" weighs each token by its own loss, with the median over
+            all tokens (the authors' other mode).
+        temperature: tau in nats; when absent the median over the data.
+        on: Which units are weighed: the new ones, the memory's, or all; the others count in full, and the median is
+            taken without them.
+
+    Reference:
+        Sanyal et al., Upweighting Easy Samples in Fine-Tuning Mitigates Forgetting, 2025, arXiv 2502.02797,
+        algorithm 1.
+
+    Confidence:
+        text: The paper and the authors' code were read.
+
+    Cost:
+        One forward over the data beforehand. Then a look-up.
+
+    Departs:
+        Nothing in the weights. As in the authors' code the weights are not normalised, so that the median example
+        counts e^-1 = 0.37 and steps are smaller (Adam undoes a common factor). The base is the model as training finds
+        it, adapters included. A document that is given twice counts once in the median. The paper knows no memory.
+    """
+
+    level: str = setting("sample", unit="what is weighed", choices=("sample", "token"))
+    temperature: float | None = setting(None, unit="nats", low=1e-6, search=(0.05, 2.0), log=True)
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+
+    needs: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    excludes: ClassVar[Mapping[str, str]] = {"FLOW": "two of them would multiply; lower temperature instead."}
+
+    def init_state(self, run: Run) -> State:
+        """Returns the weight of every unit."""
+        found = run.score("nll_N", "document_N", "source_N")
+        loss_N, on_N = found["nll_N"].double(), is_on(found["source_N"], self.on)
+        losses = loss_N[on_N]
+        if self.level == "sample":
+            means_D, place_N = sample_means(loss_N, found["document_N"])
+            loss_N, losses = means_D[place_N], means_D[place_N[on_N].unique()]
+        temperature = median(losses) if self.temperature is None else self.temperature
+        return {"weight": flow(loss_N, temperature).float()}
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Returns what `flow` said of each unit, or of its example, beforehand."""
+        return tok.kept(state["weight"], tok.unit_N).to(tok.nll_N.dtype)

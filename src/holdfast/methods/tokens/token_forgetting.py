@@ -1,0 +1,146 @@
+"""TokenForgetting: learn the tokens that a first fine-tuning gets better at, and gently unlearn the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.mix import Example
+from holdfast.core.params import snapshot, swapped, trainable
+from holdfast.core.rows import drawn
+from holdfast.core.settings import setting
+from holdfast.core.tokens import Tokens, is_on
+
+BATCH = 8
+"""Examples in one step of the reference."""
+
+
+def token_forgetting(gain_N: Tensor, keep: float = 0.7) -> Tensor:
+    """Returns `N / n_pos` for the tokens with the largest gain, and `-N / n_neg` for the others.
+
+    Args:
+        gain_N: By how much the reference improved the loss of each of the N tokens, nats.
+        keep: n_pos / N, rounded down, but at least one token.
+
+    Returns:
+        `[N]`: a mean over all tokens with these weights is that over the positive ones less that over the others.
+    """
+    units = len(gain_N)
+    positive = min(max(int(keep * units), 1), units)
+    weights_N = torch.full_like(gain_N, -units / max(units - positive, 1))
+    weights_N[gain_N.sort(descending=True, stable=True).indices[:positive]] = units / max(positive, 1)
+    return weights_N
+
+
+def ascent(weights_N: Tensor, nll_N: Tensor, coefficient: float, vocabulary: int) -> Tensor:
+    """Returns the factor on each token's loss: negative weights times `coefficient`, and 0 from a loss of log V on."""
+    low_N = nll_N.detach() < math.log(vocabulary)
+    return torch.where(weights_N > 0, weights_N, torch.where(low_N, coefficient * weights_N, torch.zeros_like(nll_N)))
+
+
+def reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
+    """Returns the loss of every unit after a fine-tuning on `rows` (AdamW, constant rate); the model is put back."""
+    params = trainable(run.model)
+    with swapped(params, snapshot(params)):
+        # A step of Adam has the rate's size whatever the gradient's: the reference learns at any scale of loss.
+        optimizer = torch.optim.AdamW(params.values(), lr=run.lr, weight_decay=0.0)
+        for index in range(passes):
+            turn = [rows[i] for i in drawn(len(rows), len(rows), run.seed, 1 + index)]
+            for batch in run.batches(turn, BATCH):
+                for name, grad in run.gradient(batch).items():
+                    params[name].grad = grad.to(params[name].dtype)
+                optimizer.step()
+        optimizer.zero_grad()
+        return run.score("nll_N")["nll_N"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TokenForgetting(Method):
+    """Learns the tokens that a reference fine-tuned beforehand found learnable, and unlearns the others a little.
+
+        L = (1/|P|) sum_{t in P} l_t - c_s (1/|N|) sum_{t in N} l_t,   c_s = peak * s / S
+        P = the `keep` |P u N| tokens with the largest l_t(base) - l_t(reference),   N = the others
+
+    l_t is the loss of token t, s the step of S. Tokens that training on such data makes no likelier are taken for noise
+    that would be memorised; pushing them away is said to leave the model freer for the rest.
+
+    Args:
+        keep: Share of the tokens that are learned (the paper's rho); 1 is plain training.
+        peak: The coefficient c at the end of the run; at 0 the others are only left out.
+        share: Share of the examples on which the reference is trained.
+        passes: How often the reference sees them.
+        on: Which units are parted: the new ones, the memory's, or all; the others count in full.
+
+    Reference:
+        Ghahrizjani, Taban et al., Forgetting: A New Mechanism Towards Better Large Language Model Fine-tuning, 2025,
+        arXiv 2508.04329.
+
+    Confidence:
+        code: The authors' code was read; the paper's text was not.
+
+    Cost:
+        A short fine-tuning beforehand. And two forwards over the data, a copy of the trained weights and AdamW's state
+        while it lasts; then a look-up.
+
+    Departs:
+        The paper's reference learns from other examples of the same kind (10k beside the 50k); here from a share of
+        these, drawn by the seed, whose tokens are ranked among themselves, since it has seen them. It takes AdamW at
+        the run's peak rate, eight examples a step, in the weights' own precision, whatever the run does. |P| and |N|
+        are their shares of the data times the step's tokens, not the counts of each micro-batch; the published ramp
+        begins anew with each epoch. A token in N whose loss has reached log V, that of a blind guess, is let go (ours):
+        ascent has no other end. Published for better answers, not against forgetting. The paper knows no memory.
+    """
+
+    keep: float = setting(0.7, unit="share of tokens", low=0.01, high=1.0, search=(0.5, 0.95))
+    peak: float = setting(0.25, unit="1", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
+    share: float = setting(0.2, unit="share of examples", low=0.01, high=1.0, search=(0.1, 0.5))
+    passes: int = setting(1, unit="times", low=1, integer=True, search=(1, 3))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+
+    needs: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    excludes: ClassVar[Mapping[str, str]] = {
+        "TokenForgetting": "two of them would multiply their signs; give TokenForgetting() once.",
+    }
+
+    @property
+    def off(self) -> bool:
+        """Whether every token is learned."""
+        return self.keep == 1.0
+
+    def init_state(self, run: Run) -> State:
+        """Returns the weight of every unit, and the coefficient of the first step.
+
+        Raises:
+            HoldfastError: The reference diverged.
+        """
+        examples = run.examples("all")
+        on = is_on(torch.tensor([e.source for e in examples]), self.on).nonzero()[:, 0].tolist()
+        chosen = [on[i] for i in drawn(len(on), math.ceil(self.share * len(on)), run.seed, 0)]
+        found = run.score("nll_N", "row_N", "source_N")
+        gain_N = (found["nll_N"] - reference_loss(run, [examples[i] for i in chosen], self.passes)).float()
+        if not bool(gain_N.isfinite().all()):
+            raise HoldfastError(
+                f"{self!r}: the reference's loss is not a number after a fine-tuning at the rate {run.lr:g}; lower it"
+                " (Train(lr=...))."
+            )
+        weight_N = torch.ones_like(gain_N)
+        seen_N, on_N = torch.isin(found["row_N"], torch.tensor(chosen).long()), is_on(found["source_N"], self.on)
+        for group_N in (on_N & seen_N, on_N & ~seen_N):
+            weight_N[group_N] = token_forgetting(gain_N[group_N], self.keep)
+        return {"weight": weight_N, "coefficient": torch.zeros((), dtype=torch.float64)}
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Returns `ascent` at the step's coefficient."""
+        weight_N = tok.kept(state["weight"], tok.unit_N).to(tok.nll_N.dtype)
+        return ascent(weight_N, tok.nll_N, float(state["coefficient"]), tok.logits_NV.shape[-1])
+
+    def after_step(self, state: State, step: Step) -> None:
+        """Moves the coefficient up for the next step."""
+        state["coefficient"] = torch.tensor(self.peak * (step.index + 1) / max(step.total, 1), dtype=torch.float64)
