@@ -7,6 +7,7 @@ import copy
 import numpy
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,3 +139,35 @@ def test_peft_adds_nothing_to_the_loss_of_the_model_or_of_its_base():
 def test_a_start_that_leaves_nothing_to_drop_is_refused():
     with pytest.raises(HoldfastError, match=r"AdaLoRA\(start=8\): give a start above the rank \(8\), or take LoRA"):
         AdaLoRA(start=8).shape_model(run_of(tiny()))
+
+
+@pytest.mark.parametrize("backbone", ["llama", "gpt2"])
+def test_the_penalty_is_the_one_that_peft_adds(backbone):
+    method = AdaLoRA(rank=2, start=4, orthogonality=0.7)
+    model, batch = method.shape_model(run_of(tiny(backbone))), collate(rows(3))
+    plain = float(model(**batch).loss.detach())
+    ours = float(method.penalty({}, Step(0, 1, {}, trainable(model))).detach())
+    model.peft_config["default"].orth_reg_weight = 0.7
+    assert ours == pytest.approx(float(model(**batch).loss.detach()) - plain, rel=1e-5)
+    assert ours > 0.1
+
+
+class _StopAt(transformers.TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = control.should_save = state.global_step == 4
+
+
+def test_resumed_after_the_last_choice_the_choice_is_still_known(tmp_path):
+    def trainer(folder):
+        settings = {"optim": "adamw_torch", "learning_rate": 0.05, "micro": 4}
+        found = trainer_for(tiny(dtype=torch.float32), tmp_path / folder, rows(24), **settings)
+        return attach(found, AdaLoRA(rank=2, start=4, every=50, cooldown=0.5))  # the choice is made at step 3
+
+    whole, stopped, resumed = trainer("whole"), trainer("parts"), trainer("parts")
+    whole.train()
+    stopped.add_callback(_StopAt())
+    stopped.train()
+    resumed.train(resume_from_checkpoint=True)
+    assert 0 < sum(int((e != 0).sum()) for e in values(resumed.model).values()) == 2 * 14
+    for name, e in values(whole.model).items():
+        assert torch.equal(e, resumed.model.get_parameter(name))

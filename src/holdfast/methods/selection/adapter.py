@@ -101,7 +101,7 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
         stacked = stacked_names(model, method.targets)
         if stacked and kind is peft.LoraConfig and not settings.get("use_dora"):
             settings["target_parameters"] = stacked
-        elif stacked or not settings["target_modules"]:
+        elif not settings["target_modules"]:
             raise HoldfastError(_nothing(model, method))
     config = kind(task_type="CAUSAL_LM", **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
