@@ -123,5 +123,5 @@ def test_the_gradient_is_clipped_to_the_norm_over_all_parameters(clip, norm):
 
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
 def test_without_bitsandbytes_it_says_how_to_get_it():
-    with pytest.raises(HoldfastError, match=r"QLoRA\(\) needs bitsandbytes: pip install bitsandbytes"):
+    with pytest.raises(HoldfastError, match=r"QLoRA\(\) needs bitsandbytes: pip install 'holdfast\[gpu\]'"):
         shaped(QLoRA(), tiny())

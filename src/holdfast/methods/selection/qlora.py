@@ -57,9 +57,10 @@ class QLoRA(Adapter):
 
     Departs:
         The base that others compare with, and from which forgetting is measured during training, is the quantised
-        model, which has lost something before training starts. A model that is loaded in four bits is taken as it is;
-        another is quantised where it lies, which takes its whole room once. Norms keep their type. No paged optimizer
-        (give the trainer optim="paged_adamw_8bit"). What is shipped is the adapter: a merged weight would have to be
+        model, which has lost something before training starts. The model is given in 16 or 32 bits and quantised where
+        it lies, which takes its whole room once: transformers' Trainer takes none that is in four bits already and
+        has no adapter (put one on it through PEFT then, and leave QLoRA() out). Norms keep their type. No paged
+        optimizer (give the trainer optim="paged_adamw_8bit"). What is shipped is the adapter: a merged weight would be
         rounded again. Not for Conv1D (GPT-2) nor for stacked experts of a
         mixture, which takes targets="attention".
     """
@@ -81,12 +82,11 @@ class QLoRA(Adapter):
         from transformers.pytorch_utils import Conv1D
 
         if importlib.util.find_spec("bitsandbytes") is None:
-            raise HoldfastError(f"{self!r} needs bitsandbytes: pip install bitsandbytes.")
+            raise HoldfastError(f"{self!r} needs bitsandbytes: pip install 'holdfast[gpu]'.")
         model: Any = run.model
         if any(isinstance(module, Conv1D) for module in model.modules()):
             raise HoldfastError(
-                f"{self!r}: the Conv1D layers of {type(model).__name__} cannot be put into four bits here; load it with"
-                " transformers' BitsAndBytesConfig(load_in_4bit=True), or take LoRA()."
+                f"{self!r}: the Conv1D layers of {type(model).__name__} cannot be put into four bits; take LoRA()."
             )
         held = [] if getattr(model, "is_loaded_in_4bit", False) else _quantise(model)
         try:
