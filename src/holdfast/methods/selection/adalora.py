@@ -75,7 +75,7 @@ class AdaLoRA(Adapter):
         algorithm 1, eq. 8 to 12.
 
     Confidence:
-        code: The authors' code was read as PEFT has it; the layers are PEFT's, the choice of triplets our own.
+        code: PEFT's code was read; its layers are used, and our choice of triplets is held against its own in a test.
 
     Cost:
         As LoRA, and two averages. Two numbers beside each of the adapter's.
@@ -83,7 +83,8 @@ class AdaLoRA(Adapter):
     Departs:
         Between two choices a dropped value grows anew, as in PEFT. The choice at the end of the budget's fall sees the
         last step too (in PEFT the one before). What is shipped keeps `start` triplets, the dropped ones with E = 0.
-        Stacked experts of a mixture are left as they are under "all-linear".
+        Stacked experts of a mixture are left as they are under "all-linear". In PEFT's one published comparison it
+        forgets half as much as LoRA, and learns less.
     """
 
     rank: int = setting(8, unit="1", low=1, integer=True, search=(4, 64), log=True)

@@ -30,10 +30,10 @@ class DoRA(Adapter):
         Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, arXiv 2402.09353, eq. 5.
 
     Confidence:
-        text: Through PEFT, whose code was read.
+        code: PEFT's code was read; the paper was not.
 
     Cost:
-        As LoRA, and a norm of every weight. A forward is slower by up to a third.
+        As LoRA, and a norm of every weight. It is taken anew in each forward.
 
     Departs:
         No gradient flows through the norm (the paper's own saving, section 4.3). With a dropout its mask falls on the

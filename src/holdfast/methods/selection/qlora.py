@@ -50,7 +50,7 @@ class QLoRA(Adapter):
         Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, 2023, arXiv 2305.14314, eq. 5.
 
     Confidence:
-        text: Through PEFT and bitsandbytes, whose code was read; the settings are the paper's, from memory.
+        memory: The settings are the paper's, not read again; the 4-bit layers are bitsandbytes', adapted by PEFT.
 
     Cost:
         A quarter of the room for weights. Each forward dequantises them. Needs bitsandbytes.
@@ -61,8 +61,7 @@ class QLoRA(Adapter):
         it lies, which takes its whole room once: transformers' Trainer takes none that is in four bits already and
         has no adapter (put one on it through PEFT then, and leave QLoRA() out). Norms keep their type. No paged
         optimizer (give the trainer optim="paged_adamw_8bit"). What is shipped is the adapter: a merged weight would be
-        rounded again. Not for Conv1D (GPT-2) nor for stacked experts of a
-        mixture, which takes targets="attention".
+        rounded again. Not for Conv1D (GPT-2) nor for stacked experts of a mixture, which takes targets="attention".
     """
 
     rank: int = setting(64, unit="1", low=1, integer=True, search=(8, 256), log=True)

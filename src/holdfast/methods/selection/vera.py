@@ -29,7 +29,7 @@ class VeRA(Adapter):
         Kopiczko, Blankevoort, Asano, VeRA: Vector-based Random Matrix Adaptation, 2024, arXiv 2310.11454, eq. 2.
 
     Confidence:
-        text: Through PEFT, whose code was read.
+        code: PEFT's code was read; the learning rates of the paper are from memory.
 
     Cost:
         Less than LoRA to keep, more to run. Rank + out numbers are trained for each layer, and A and B kept once.
