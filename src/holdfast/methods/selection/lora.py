@@ -98,11 +98,11 @@ class LoRA(Adapter):
     Departs:
         Every linear layer is adapted by default, not the attention projections alone, and alpha is 2 * rank (as in
         Biderman et al. 2024, arXiv 2405.09673), also where the square root divides it. The adapter is initialised from
-        the run's seed. "pissa" and "olora" change the frozen weights, so the base is kept as the adapter's start
-        beside them (in 16 bits up to their rounding: 1.7% of the logits of a small random model), and what is shipped is
-        a plain adapter of twice the rank on the base as it was. No init but the default is for the stacked experts of a
-        mixture. In PEFT's one published comparison rsLoRA forgets twice as much as LoRA, an
-        adapter of the MLP alone less.
+        the run's seed. "pissa" and "olora" change the frozen weights, so the base is kept as the adapter's start beside
+        them (in 16 bits up to their rounding: 1.7% of the logits of a small random model), and what is shipped is a
+        plain adapter of twice the rank on the base as it was. No init but the default is for the stacked experts of a
+        mixture. In PEFT's one published comparison rsLoRA forgets twice as much as LoRA, an adapter of the MLP alone
+        less.
     """
 
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
