@@ -143,7 +143,7 @@ def test_the_text_of_a_recipe_shows_only_what_is_off_its_default():
         ("Rehearsal(memory=3)", r"Rehearsal\(memory=3\): give text"),
         (
             "LoRA() + LoRA(rank=2)",
-            r"LoRA\(\) \+ LoRA\(rank=2\): a model takes one adapter at a time; give LoRA\(\) once",
+            r"LoRA\(\) \+ LoRA\(rank=2\): a model takes one adapter at a time; give one of them",
         ),
         ("Cosine() + LoRA() + Finch()", r"Cosine\(\) \+ Finch\(\): Finch replaces the cosine"),
         ("Finch() + Cosine()", "Finch replaces the cosine"),

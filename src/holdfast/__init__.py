@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from holdfast.methods.selection.lisa import LISA
     from holdfast.methods.selection.lora import LoRA
     from holdfast.methods.selection.lora_null import LoRANull
+    from holdfast.methods.selection.oft import OFT
     from holdfast.methods.selection.osf import OSF
+    from holdfast.methods.selection.vera import VeRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
     from holdfast.methods.tokens.eaft import EAFT
@@ -103,6 +105,8 @@ __all__ = [
     "EWC",
     "LoRA",
     "DoRA",
+    "VeRA",
+    "OFT",
     "LoRANull",
     "CorDA",
     "OSF",
@@ -157,6 +161,8 @@ _HOME = {
     "FreezeBottom": "holdfast.methods.selection.freeze_bottom",
     "HFT": "holdfast.methods.selection.hft",
     "LISA": "holdfast.methods.selection.lisa",
+    "OFT": "holdfast.methods.selection.oft",
+    "VeRA": "holdfast.methods.selection.vera",
     "DoRA": "holdfast.methods.selection.dora",
     "LoRANull": "holdfast.methods.selection.lora_null",
     "CorDA": "holdfast.methods.selection.corda",

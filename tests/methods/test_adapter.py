@@ -14,14 +14,19 @@ import transformers
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run, chain
-from holdfast.core.mix import Mix
+from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.adapter import ADAPTERS, Adapter, target_names
+from holdfast.methods.selection.corda import CorDA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
+from holdfast.methods.selection.lora_null import LoRANull
+from holdfast.methods.selection.oft import OFT
+from holdfast.methods.selection.osf import OSF
+from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.table import METHODS
 from holdfast.train.attach import attach
 from tests.tiny import BACKBONES, collate, rows, tiny
@@ -35,7 +40,13 @@ KINDS = {
     "pissa": (LoRA(rank=2, init="pissa"), True),
     "olora": (LoRA(rank=2, init="olora"), True),
     "dora": (DoRA(rank=2), False),
+    "vera": (VeRA(rank=8), False),
+    "oft": (OFT(block=4), False),
+    "null": (LoRANull("old", rank=2), False),
+    "corda": (CorDA("old", rank=2), True),
+    "osf": (OSF(), False),
 }
+OLD = [Example(row["input_ids"], row["labels"]) for row in rows(5, seed=3)]
 every_kind = pytest.mark.parametrize(("method", "moves"), KINDS.values(), ids=KINDS)
 NO_CONV1D = ("OFT", "OSF")
 FILLS_EXPERTS = ("LoRA", "DoRA", "QLoRA", "LoRANull", "CorDA")
@@ -51,11 +62,14 @@ def logits(model):
 
 def attached(folder, recipe, base):
     trainer = trainer_for(copy.deepcopy(base), folder, rows(24), optim="adamw_torch", learning_rate=0.02, micro=4)
-    return attach(trainer, recipe)
+    return attach(trainer, recipe, memories={"old": OLD})
 
 
 def shaped(method, model, seed=0):
-    return method.shape_model(Run(model, Mix(()), seed, 0))
+    def batches(examples, _):
+        yield collate([{"input_ids": e.input_ids, "labels": e.labels} for e in examples])
+
+    return method.shape_model(Run(model, Mix(()), seed, 0, memory=lambda _: OLD, batches=batches))
 
 
 def suits(method, backbone, targets):

@@ -192,7 +192,7 @@ def test_orthogonal_factors_add_nothing_at_the_start_but_are_not_zero():
         assert float(b.abs().max()) > 0.01 < float(a.abs().max())
         assert torch.linalg.matrix_rank(a) == 2
     with pytest.raises(HoldfastError, match="orthogonal factors need an even rank; take 4"):
-        LoRA(rank=3, init="orthogonal")
+        shaped(LoRA(rank=3, init="orthogonal"))
 
 
 def test_what_begins_with_a_part_of_the_weight_is_not_for_stacked_experts_and_leaves_them_alone():

@@ -143,6 +143,7 @@ def is_plain_lora(layer: Any, adapter: str = "default") -> bool:
     return (
         adapter in getattr(layer, "lora_A", {})
         and not getattr(layer, "lora_variant", {})
+        and not hasattr(layer, "lora_E")
         and not hasattr(layer, "parameter_name")
         and layer.get_base_layer().weight.dim() == 2
     )

@@ -37,7 +37,9 @@ from holdfast.methods.selection.hft import HFT
 from holdfast.methods.selection.lisa import LISA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.selection.lora_null import LoRANull
+from holdfast.methods.selection.oft import OFT
 from holdfast.methods.selection.osf import OSF
+from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.eaft import EAFT
@@ -71,6 +73,8 @@ METHODS: tuple[type[Method], ...] = (
     SDFT,
     LoRA,
     DoRA,
+    VeRA,
+    OFT,
     LoRANull,
     CorDA,
     OSF,

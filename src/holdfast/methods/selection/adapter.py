@@ -34,7 +34,7 @@ class Adapter(Method):
     small: ClassVar[bool] = True
 
     excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ADAPTERS, "a model takes one adapter at a time; keep one of the two."
+        ADAPTERS, "a model takes one adapter at a time; give one of them."
     )
     targets: str
 

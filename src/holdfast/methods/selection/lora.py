@@ -111,21 +111,17 @@ class LoRA(Adapter):
     scaling: str = setting("rank", unit="divisor of alpha", choices=("rank", "root"))
     init: str = setting("default", unit="start", choices=("default", "orthogonal", "pissa", "olora"))
 
-    def __post_init__(self) -> None:
-        """Checks the settings; orthogonal factors part an even rank."""
-        super().__post_init__()
-        if self.init == "orthogonal" and self.rank % 2:
-            raise HoldfastError(f"{self!r}: orthogonal factors need an even rank; take {self.rank + 1}.")
-
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or stacked experts
-                cannot begin in this way.
+            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, the rank is odd for
+                orthogonal factors, or stacked experts cannot begin in this way.
         """
         import peft
 
+        if self.init == "orthogonal" and self.rank % 2:
+            raise HoldfastError(f"{self!r}: orthogonal factors need an even rank; take {self.rank + 1}.")
         model: nn.Module = adapt(
             run,
             self,
