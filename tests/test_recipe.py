@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 
 import pytest
 from hypothesis import assume, given
@@ -32,9 +33,9 @@ def values(about, default):
     if about.integer:
         numbers = st.integers(int(about.low or 0), int(about.high) if about.high is not None else 10**6)
     else:
-        numbers = st.floats(about.low, about.high, allow_nan=False, allow_infinity=False) | st.integers(
-            int(about.low or 0) + (1 if about.low and about.low % 1 else 0), int(min(about.high or 1000, 1000))
-        )
+        numbers = st.floats(about.low, about.high, allow_nan=False, allow_infinity=False)
+        least, most = math.ceil(about.low or 0), int(min(about.high or 1000, 1000))
+        numbers = numbers | st.integers(least, most) if least <= most else numbers
     return numbers | st.none() if default is None else numbers
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from holdfast.methods.schedules.train import Train
     from holdfast.methods.schedules.warmup import Warmup
     from holdfast.methods.schedules.wsd import WSD
+    from holdfast.methods.selection.adalora import AdaLoRA
     from holdfast.methods.selection.corda import CorDA
     from holdfast.methods.selection.dora import DoRA
     from holdfast.methods.selection.freeze_bottom import FreezeBottom
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from holdfast.methods.selection.lora_null import LoRANull
     from holdfast.methods.selection.oft import OFT
     from holdfast.methods.selection.osf import OSF
+    from holdfast.methods.selection.qlora import QLoRA
     from holdfast.methods.selection.vera import VeRA
     from holdfast.methods.tokens.asft import ASFT
     from holdfast.methods.tokens.dft import DFT
@@ -107,6 +109,8 @@ __all__ = [
     "DoRA",
     "VeRA",
     "OFT",
+    "AdaLoRA",
+    "QLoRA",
     "LoRANull",
     "CorDA",
     "OSF",
@@ -163,6 +167,8 @@ _HOME = {
     "LISA": "holdfast.methods.selection.lisa",
     "OFT": "holdfast.methods.selection.oft",
     "VeRA": "holdfast.methods.selection.vera",
+    "QLoRA": "holdfast.methods.selection.qlora",
+    "AdaLoRA": "holdfast.methods.selection.adalora",
     "DoRA": "holdfast.methods.selection.dora",
     "LoRANull": "holdfast.methods.selection.lora_null",
     "CorDA": "holdfast.methods.selection.corda",

@@ -30,6 +30,7 @@ from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.methods.schedules.wsd import WSD
+from holdfast.methods.selection.adalora import AdaLoRA
 from holdfast.methods.selection.corda import CorDA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
@@ -39,6 +40,7 @@ from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.selection.lora_null import LoRANull
 from holdfast.methods.selection.oft import OFT
 from holdfast.methods.selection.osf import OSF
+from holdfast.methods.selection.qlora import QLoRA
 from holdfast.methods.selection.vera import VeRA
 from holdfast.methods.tokens.asft import ASFT
 from holdfast.methods.tokens.dft import DFT
@@ -75,6 +77,8 @@ METHODS: tuple[type[Method], ...] = (
     DoRA,
     VeRA,
     OFT,
+    AdaLoRA,
+    QLoRA,
     LoRANull,
     CorDA,
     OSF,
