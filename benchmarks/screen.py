@@ -35,7 +35,12 @@ RATES = {"people": (5e-4, 1e-3, 2e-3), "labels": (1e-4, 2e-4, 5e-4)}
 OLD = "memory='ground:general/memory'"
 GIVEN = {"LoRAPlus": "LoRA() + LoRAPlus()"}
 """What is run for a method that needs another; those that take old examples get some, the others run as they come."""
-LEFT = {"Train": "sets the run", "Cosine": "is in every run, plain too", "Soup": "needs other runs"}
+LEFT = {
+    "Train": "sets the run",
+    "Cosine": "is in every run, plain too",
+    "Soup": "needs other runs",
+    "QLoRA": "needs bitsandbytes",
+}
 """Methods that are no choice here, and why."""
 
 

@@ -27,8 +27,8 @@ PUBLIC_NAMES = """
 attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
 TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
 OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
-MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT LISA
-Rehearsal SelfRehearsal SDFT
+MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT
+LISA Rehearsal SelfRehearsal SDFT
 """
 
 

@@ -12,7 +12,7 @@ import torch
 
 from tests import tiny
 from tests.train.retrace import batches_of, reference
-from tests.train.two_processes import CASES, build, guarded
+from tests.train.two_processes import ALONE, CASES, build, guarded
 
 pytestmark = pytest.mark.xdist_group("two processes")  # one spawned group for all, also when tests run in parallel
 
@@ -33,7 +33,9 @@ def trained(tmp_path_factory):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {name: torch.load(out / f"{name}.pt", weights_only=True) for name in (*CASES, "guarded 0", "guarded 1")}
+    return {
+        name: torch.load(out / f"{name}.pt", weights_only=True) for name in (*CASES, *ALONE, "guarded 0", "guarded 1")
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -50,6 +52,17 @@ def test_two_processes_end_where_the_loop_ends(trained, case, tmp_path):
         torch.testing.assert_close(trained[case]["weights"][name], tensor, rtol=0, atol=1e-11)
     if trained[case]["logs"]:
         assert trained[case]["logs"] == pytest.approx([row["task_loss"] for row in record], rel=1e-6)
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_two_processes_end_where_one_does(trained, case, tmp_path):
+    trainer = build(case, tmp_path, accumulate=4)
+    start = {name: p.clone() for name, p in trainer.model.state_dict().items()}
+    trainer.train()
+    found = trainer.model.state_dict()
+    assert any(not torch.equal(tensor, start[name]) for name, tensor in found.items())
+    for name, tensor in found.items():
+        torch.testing.assert_close(trained[case]["weights"][name], tensor, rtol=0, atol=1e-9)
 
 
 def test_a_guard_on_two_processes_acts_as_on_one_and_both_have_its_model(trained, tmp_path):

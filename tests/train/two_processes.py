@@ -32,9 +32,23 @@ CASES = {
     "packed": ("llama", "MaskTheTarget() + Finch()"),
 }
 
+ALONE = [
+    "FLOW(level='token')",
+    "TALR() + LowPerplexity(threshold=60)",
+    "TokenForgetting()",
+    "BaseL2() + EWC(memory='old')",
+    "AGEM('old', samples=2) + MoFO()",
+    "OrthogonalProjection('old')",
+    "ConflictDecay('old', every=1)",
+    "LISA(layers=1, interval=1) + EMA(decay=0.5)",
+    "LoRANull('old', rank=2) + TokenQuality()",
+    "SelfRehearsal(count=6, length=8, ratio=0.5)",
+]
+"""Recipes that look at more than a step's batch: compared with the same trainer in one process."""
+
 
 def build(case, folder, accumulate):
-    backbone, recipe = CASES[case]
+    backbone, recipe = CASES.get(case, ("llama", case))
     model = tiny.tiny(backbone)
     if case == "packed":
         import trl
@@ -68,7 +82,7 @@ def guarded(folder, accumulate):
 
 def main(out: Path) -> None:
     torch.set_num_threads(1)
-    for case in CASES:
+    for case in (*CASES, *ALONE):
         trainer = build(case, out / "run", accumulate=2)
         trainer.train()
         if trainer.args.process_index == 0:
