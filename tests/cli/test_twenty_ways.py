@@ -145,7 +145,7 @@ WAYS = {
     "Finch and Cosine": (["--recipe", "Finch() + Cosine()"], r"Finch\(\) \+ Cosine\(\): Finch replaces the cosine: .*"),
     "two adapters": (
         ["--recipe", "LoRA(rank=2) + LoRA(rank=4)"],
-        r"LoRA\(rank=2\) \+ LoRA\(rank=4\): a model takes one adapter at a time; give LoRA\(\) once\.",
+        r"LoRA\(rank=2\) \+ LoRA\(rank=4\): a model takes one adapter at a time; give one of them\.",
     ),
     "Train twice": (
         ["--recipe", "Train(lr=0.1) + Train(lr=0.2)"],
