@@ -11,6 +11,8 @@ the process held beyond what it held before. Each run has a process of its own.
 
     python benchmarks/screen.py run --out runs/screen [--tasks people] [--only plain EWC]             (resumable)
     python benchmarks/screen.py report --out runs/screen --write docs/studies                         (needs no model)
+
+The rows that were written count: what has one is not run again. To measure a method anew, take its rows out first.
 """
 
 from __future__ import annotations
@@ -136,15 +138,28 @@ def run_all(given: argparse.Namespace) -> None:
     with multiprocessing.Pool(1, maxtasksperchild=1) as pool:
         pool.apply(run_base, ("ground:base", 0, given.out))
     wanted = {name: text for name, text in recipes().items() if not given.only or name in given.only}
+    there = {place(row) for row in written(given.write)}
     plan = [
         (task, name, text, dose, given.out)
         for name, text in wanted.items()
         for task in given.tasks
         for dose in RATES[task]
+        if (task, name, dose) not in there
     ]
+    print(f"{len(plan)} runs, {len(there)} written before", flush=True)
     with multiprocessing.Pool(given.workers, maxtasksperchild=1) as pool:
         for said in pool.imap(run_one, plan):
             print(said, flush=True)
+
+
+def place(row: dict[str, Any]) -> tuple[str, str, float]:
+    return row["task"], row["recipe"], row["dose"]
+
+
+def written(folder: Path) -> list[dict[str, Any]]:
+    """Returns the rows that an earlier report wrote."""
+    path = folder / "screen.json"
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def rows_of(out: Path) -> list[dict[str, Any]]:
@@ -225,7 +240,8 @@ def _plain_there(row: dict[str, Any], plains: dict[float, dict[str, Any]]) -> st
 def report(given: argparse.Namespace) -> None:
     from holdfast.bench.files import write_atomically
 
-    rows = rows_of(given.out)
+    found = {place(row): row for row in [*written(given.write), *rows_of(given.out)]}
+    rows = [found[key] for key in sorted(found)]
     write_atomically(given.write / "screen.json", json.dumps(rows) + "\n")
     text = tables(rows)
     write_atomically(given.write / "screen-tables.md", text)
