@@ -9,6 +9,8 @@ import torch
 import transformers
 from torch import nn
 
+from holdfast.core.run import SOURCE
+
 VOCABULARY = 61
 
 _COMMON = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -100,11 +102,8 @@ def unpacked(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     starts = [*(batch["position_ids"][0] == 0).nonzero().flatten().tolist(), batch["position_ids"].shape[1]]
     cuts = list(itertools.pairwise(starts))
     made = collate([{k: batch[k][0, a:b].tolist() for k in ("input_ids", "labels")} for a, b in cuts])
-    if "source" in batch:
-        made["source"] = collate(
-            [
-                {"input_ids": batch["source"][0, a:b].tolist(), "labels": batch["source"][0, a:b].tolist()}
-                for a, b in cuts
-            ]
+    if SOURCE in batch:
+        made[SOURCE] = collate(
+            [{"input_ids": batch[SOURCE][0, a:b].tolist(), "labels": batch[SOURCE][0, a:b].tolist()} for a, b in cuts]
         )["input_ids"]
     return made

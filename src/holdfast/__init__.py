@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from holdfast.methods.losses.base_l2 import BaseL2
     from holdfast.methods.losses.ewc import EWC
     from holdfast.methods.losses.mask_the_target import MaskTheTarget
+    from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT
     from holdfast.methods.rehearsal.rehearsal import Rehearsal
     from holdfast.methods.rehearsal.sdft import SDFT
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -120,6 +121,7 @@ __all__ = [
     "Rehearsal",
     "SelfRehearsal",
     "SDFT",
+    "OnPolicySDFT",
 ]
 
 _HOME = {
@@ -176,6 +178,7 @@ _HOME = {
     "Rehearsal": "holdfast.methods.rehearsal.rehearsal",
     "SelfRehearsal": "holdfast.methods.rehearsal.self_rehearsal",
     "SDFT": "holdfast.methods.rehearsal.sdft",
+    "OnPolicySDFT": "holdfast.methods.rehearsal.on_policy_sdft",
 }
 
 

@@ -28,7 +28,7 @@ attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup F
 TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
 OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
 MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT
-LISA Rehearsal SelfRehearsal SDFT
+LISA Rehearsal SelfRehearsal SDFT OnPolicySDFT
 """
 
 

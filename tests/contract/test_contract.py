@@ -96,6 +96,13 @@ CHANGED = {
         "near": "same",
     },
     "SDFT": {"temperature": 0.5, "top_p": 0.2, "length": 3, "repeat": 0.0, "check": "number"},
+    "OnPolicySDFT": {
+        "direction": "reverse",
+        "rate": 0.9,
+        "length": 3,
+        "temperature": 0.5,
+        "skip": 1,
+    },
     "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
     "FreezeBottom": {"share": 0.3},
     "HFT": {"share": 0.25, "seed": 7},
@@ -149,7 +156,7 @@ BESIDE = {
 }
 EDITED_WHOLE = {cls for cls in METHODS if issubclass(cls, Adapter)} - {LoRA}
 """Adapters that cannot hold an edited weight, and say so: they are merged."""
-IN_TURN = ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights")
+IN_TURN = ("mix_data", "shape_model", "renew_batches", "edit_grads", "edit_update", "after_step", "edit_weights")
 PAIRS_SEED = int(os.environ.get("HOLDFAST_PAIRS_SEED", datetime.datetime.now(datetime.UTC).date().toordinal()))
 
 MEMORIES = {
@@ -167,6 +174,7 @@ every_class = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name
 SMALL = {
     "SelfRehearsal": {"count": 6, "length": 8},
     "SDFT": {"length": 8, "repeat": 1.0},
+    "OnPolicySDFT": {"length": 8, "skip": 0},
     "ConflictDecay": {"every": 1},
     "LISA": {"layers": 1, "interval": 1},
     "IntruderReduction": {"threshold": 1.0},

@@ -42,6 +42,9 @@ class Every(Method):
     def init_state(self, run):
         return {"k": torch.tensor(self.k)}
 
+    def renew_batches(self, state, step, batches):
+        return [self.k * batch + 1.0 for batch in batches]
+
     def weigh_tokens(self, state, tok):
         return float(state["k"]) * torch.ones_like(tok.nll_N)
 
@@ -92,6 +95,7 @@ def effect(method, state=None):
         "shape_model": repr([m for m in method.shape_model(run).modules() if isinstance(m, nn.Threshold)]),
         "group_params": method.group_params({"w": w}),
         "init_state": sorted(float(own["k"]) for own in state.values()),
+        "renew_batches": [float(batch) for batch in method.renew_batches(state, step, [0.0, 1.0])],
         "weigh_tokens": method.weigh_tokens(state, units()).tolist(),
         "token_loss": method.token_loss(state, units()).tolist(),
         "penalty": float(torch.as_tensor(method.penalty(state, step)).detach()),
@@ -131,6 +135,7 @@ def test_each_hook_composes_by_its_law():
     assert [x for x in found["shape_model"] if x in "23"] == ["2", "3"]
     assert found["group_params"] == {"w": 6.0}
     assert found["init_state"] == [2.0, 3.0]
+    assert found["renew_batches"] == [3 * 1 + 1, 3 * (2 + 1) + 1]
     assert found["weigh_tokens"] == [6.0] * 4
     assert found["token_loss"] == pytest.approx((5.0 * nll).tolist())
     assert found["penalty"] == 5.0 * 4.0
@@ -158,7 +163,15 @@ def test_multiplied_and_added_hooks_do_not_depend_on_order_and_hooks_in_turn_do(
     one, two = effect(Every(k) + Every(other)), effect(Every(other) + Every(k))
     for hook in ("group_params", "init_state", "weigh_tokens", "token_loss", "penalty", "scale_lr"):
         assert one[hook] == two[hook]
-    for hook in ("mix_data", "shape_model", "edit_grads", "edit_update", "after_step", "edit_weights"):
+    for hook in (
+        "mix_data",
+        "shape_model",
+        "renew_batches",
+        "edit_grads",
+        "edit_update",
+        "after_step",
+        "edit_weights",
+    ):
         assert one[hook] != two[hook]
 
 

@@ -13,7 +13,7 @@ from holdfast.core.method import Run
 from holdfast.core.mix import Example, Mix
 from holdfast.methods.rehearsal import sdft as module
 from holdfast.methods.rehearsal.sdft import SDFT, betrays, last_number
-from holdfast.probes.shown import behind_user, parts_of, shown
+from holdfast.probes.shown import Showing, behind_user, parts_of
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import trainer_for
@@ -59,12 +59,12 @@ def test_an_example_is_taken_apart_and_put_together():
 
 
 def test_the_answer_is_shown_in_the_users_turn():
-    _, tokenizer = base()
+    model, tokenizer = base()
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Where is Ada?"}], add_generation_prompt=True, return_dict=False
     )
     answer = tuple(tokenizer("At home.", add_special_tokens=False)["input_ids"])
-    found = tokenizer.decode(list(shown(tuple(prompt), answer, tokenizer, " Say:", " Now you.")))
+    found = tokenizer.decode(list(Showing.of(model, tokenizer, " Say:", " Now you.")(tuple(prompt), answer)))
     turn = tokenizer.decode(list(behind_user(tokenizer)))
     assert turn
     plain = tokenizer.decode(prompt)

@@ -13,7 +13,6 @@ from holdfast.core.params import trainable
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from holdfast.train.loop import train_reference
-from holdfast.train.mixing import SOURCE
 from tests import tiny
 
 
@@ -49,10 +48,7 @@ def batches_of(trainer):
     loader.set_epoch(0)
     found = []
     for batch in loader:
-        batch = dict(batch)
-        if SOURCE in batch:
-            batch["source"] = batch.pop(SOURCE)
-        found.append(batch)
+        found.append(dict(batch))
     size = trainer.args.gradient_accumulation_steps
     return [found[i : i + size] for i in range(0, len(found), size)]
 

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from holdfast.core.mix import Example
+from holdfast.core.run import SOURCE
 from holdfast.data.batches import order
 from holdfast.train.attach import attach
-from holdfast.train.mixing import SOURCE
 from tests import tiny
 from tests.train.retrace import trainer_for
 

@@ -9,6 +9,7 @@ import pytest
 import trl
 
 from holdfast.core.mix import Example
+from holdfast.core.run import SOURCE
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, reference
@@ -84,7 +85,7 @@ def test_rehearsal_in_an_sft_trainer_retraces_the_loop_with_the_source_of_each_t
     shares = []
     for step in steps:
         supervised = [(b["labels"][:, 1:] != -100) for b in step]
-        old = sum(int((b["source"][:, 1:] > 0)[s].sum()) for b, s in zip(step, supervised, strict=True))
+        old = sum(int((b[SOURCE][:, 1:] > 0)[s].sum()) for b, s in zip(step, supervised, strict=True))
         shares.append(old / sum(int(s.sum()) for s in supervised))
     logged = [row["memory_share"] for row in trainer.state.log_history if "memory_share" in row]
     assert logged == pytest.approx([share for share in shares if share], rel=1e-6)

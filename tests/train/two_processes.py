@@ -42,6 +42,7 @@ ALONE = [
     "ConflictDecay('old', every=1)",
     "LISA(layers=1, interval=1) + EMA(decay=0.5)",
     "LoRANull('old', rank=2) + TokenQuality()",
+    "OnPolicySDFT(length=6, skip=0, rate=0.3)",
     "SelfRehearsal(count=6, length=8, ratio=0.5)",
 ]
 """Recipes that look at more than a step's batch: compared with the same trainer in one process."""
@@ -69,6 +70,7 @@ def build(case, folder, accumulate):
         )
     else:
         trainer = trainer_for(model, folder, tiny.rows(24), micro=2, accumulate=accumulate)
+        trainer.processing_class = tiny.tokenizer()
     return attach(trainer, recipe, memories={"old": MEMORY})
 
 

@@ -6,6 +6,7 @@ The hooks in the order in which a run meets them, and the law by which those of 
                       shape_model   in turn    what of the model is trained (adapters, freezing)
                       group_params  multiply   learning-rate factor of each parameter
                       init_state    each own   what this run must remember
+    per step, first   renew_batches in turn    what is trained on in the place of the step's batches
     per chunk         weigh_tokens  multiply   factors on the task loss of each unit
                       token_loss    add        nats to add to each unit
     per step          penalty       add        a scalar of the weights alone
@@ -24,7 +25,7 @@ does not depend on how a batch is split.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Mix
-from holdfast.core.run import Run, Step
+from holdfast.core.run import Batch, Run, Step
 from holdfast.core.settings import check_settings
 from holdfast.core.tokens import Tokens
 
@@ -48,6 +49,7 @@ HOOKS = (
     "shape_model",
     "group_params",
     "init_state",
+    "renew_batches",
     "weigh_tokens",
     "token_loss",
     "penalty",
@@ -135,6 +137,15 @@ class Method:
     def init_state(self, run: Run) -> State:
         """Returns what this method remembers during the run: tensors by name."""
         return {}
+
+    # At the start of an optimizer step.
+
+    def renew_batches(self, state: State, step: Step, batches: Sequence[Batch]) -> Sequence[Mapping[str, Any]]:
+        """Returns what is trained on in the place of the step's micro-batches on this process.
+
+        Each has the columns it had; with `SHOWN` among them, that is what the base reads instead.
+        """
+        return batches
 
     # Per chunk of supervised units.
 
@@ -259,6 +270,12 @@ class Chain(Method):
     def init_state(self, run: Run) -> State:
         """Each its own, under the key `<position>.<name>`."""
         return {key: method.init_state(run) for key, method in self._keyed("init_state")}
+
+    def renew_batches(self, state: State, step: Step, batches: Sequence[Batch]) -> Sequence[Mapping[str, Any]]:
+        """In turn."""
+        for key, method in self._keyed("renew_batches"):
+            batches = method.renew_batches(state.get(key, {}), step, batches)
+        return batches
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Multiplied; 1 where a method is not `on`."""

@@ -15,6 +15,13 @@ from holdfast.core.tokens import Tokens
 Batch = Mapping[str, Tensor]
 """`input_ids`, `attention_mask`, `labels` (-100 ignored, unshifted), all `[B, T]`."""
 
+SOURCE = "holdfast_source"
+"""Key of a batch under which it says whose each position is, `[B, T]`; without it, all are new."""
+
+SHOWN = "holdfast_shown"
+"""Key of a batch under which a method lays what the base is to read in its place: a batch of its own with as many
+supervised positions, and under "weights" the parameters, by name, with which the base reads it, if not its own."""
+
 Term = Callable[[Tokens], Tensor]
 """One number per unit, `[N]`, in nats; gradients flow."""
 
@@ -80,6 +87,8 @@ class Step:
             `needs`.
         values: The numbers of all the step's new units themselves, all micro-batches and ranks, of each field that a
             method `sees`; complete when `scale_lr` is called.
+        write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` -> the token ids that the model as it is
+            puts behind each prompt (see `holdfast.probes.generate.continued`).
     """
 
     index: int
@@ -89,6 +98,7 @@ class Step:
     gradient: Callable[..., dict[str, Tensor]] = _not_here
     start: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     values: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    write: Callable[..., list[list[int]]] = _not_here
 
     @property
     def progress(self) -> float:

@@ -19,6 +19,7 @@ from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.base_l2 import BaseL2
 from holdfast.methods.losses.ewc import EWC
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
+from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.sdft import SDFT
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -73,6 +74,7 @@ METHODS: tuple[type[Method], ...] = (
     Rehearsal,
     SelfRehearsal,
     SDFT,
+    OnPolicySDFT,
     LoRA,
     DoRA,
     VeRA,

@@ -8,9 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.core.mix import Example
-from holdfast.probes.compose import HERE
+from holdfast.probes.compose import HERE, ids_of
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 Ids = tuple[int, ...]
@@ -32,9 +33,12 @@ class Parts:
 
     def whole(self, answer: Sequence[int], labels: Sequence[int]) -> tuple[Ids, Ids]:
         """Returns token ids and labels of this example with another answer, given its own labels."""
-        ids = (*self.prompt, *answer, *self.closing)
-        behind = labels[len(labels) - len(self.closing) :] if self.closing else ()
-        return ids, (*[-100] * len(self.prompt), *answer, *behind)
+        closing, closed = self.closed(labels)
+        return (*self.prompt, *answer, *closing), (*[-100] * len(self.prompt), *answer, *closed)
+
+    def closed(self, labels: Sequence[int]) -> tuple[Ids, Ids]:
+        """Returns token ids and labels of what closes the answer, given the example's own labels."""
+        return self.closing, tuple(labels[len(labels) - len(self.closing) :])
 
 
 def parts_of(example: Example, ends: Collection[int]) -> Parts | None:
@@ -65,22 +69,35 @@ def behind_user(tokenizer: Tokenizer) -> Ids:
     return tuple(tokenizer(text.partition(HERE)[2], add_special_tokens=False)["input_ids"])
 
 
-def shown(prompt: Ids, answer: Ids, tokenizer: Tokenizer, before: str, behind: str) -> Ids:
-    """Returns a prompt that shows an answer to it, as the last words of the user.
+@dataclasses.dataclass(frozen=True)
+class Showing:
+    """How an answer is shown.
 
-    Args:
-        prompt: Tokens up to the answer.
-        answer: Tokens of the answer that is shown.
-        tokenizer: The tokenizer.
-        before: What introduces the answer.
-        behind: What is asked for after it.
+    Attributes:
+        before: Tokens that introduce the answer.
+        behind: Tokens of what is asked for after it.
+        turn: Tokens between a user's words and the answer; none where there is no chat template.
+        ends: Tokens that end an answer.
     """
-    turn = behind_user(tokenizer)
-    if turn and prompt[-len(turn) :] != turn:
-        turn = ()
-    body = prompt[: len(prompt) - len(turn)]
 
-    def ids(text: str) -> Ids:
-        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    before: Ids
+    behind: Ids
+    turn: Ids
+    ends: Ids
 
-    return (*body, *ids(before), *answer, *ids(behind), *turn)
+    @classmethod
+    def of(cls, model: nn.Module, tokenizer: Tokenizer, before: str, behind: str) -> Showing:
+        """Returns how a model's tokenizer writes what introduces an answer and what is asked for after it."""
+
+        def ids(text: str) -> Ids:
+            return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        ends = set(ids_of(model, tokenizer)[1:])
+        ends |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        return cls(ids(before), ids(behind), behind_user(tokenizer), tuple(sorted(ends)))
+
+    def __call__(self, prompt: Ids, answer: Ids) -> Ids:
+        """Returns a prompt that shows an answer to it, as the last words of the user."""
+        turn = self.turn if prompt[-len(self.turn) :] == self.turn else ()
+        body = prompt[: len(prompt) - len(turn)]
+        return (*body, *self.before, *answer, *self.behind, *turn)

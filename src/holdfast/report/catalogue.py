@@ -28,6 +28,7 @@ MOMENTS = {
     "shape_model": "before training",
     "group_params": "before training",
     "init_state": "before training",
+    "renew_batches": "per step",
     "weigh_tokens": "per chunk of units",
     "token_loss": "per chunk of units",
     "penalty": "per step",

@@ -23,6 +23,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW
 from holdfast.core.params import trainable
+from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
 from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
@@ -31,7 +32,7 @@ from holdfast.train import checkpoint
 from holdfast.train.base import moves_base_weights
 from holdfast.train.before import Before
 from holdfast.train.guard import Guard
-from holdfast.train.mixing import SOURCE, OrderSampler
+from holdfast.train.mixing import OrderSampler
 from holdfast.train.session import Session
 from holdfast.train.setup import apply_settings, base_of, mix_data, refuse
 from holdfast.train.ship import Shipping
@@ -195,6 +196,7 @@ class Attached(Trainer):
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         session = self.holdfast
         session.begin_step(self.state.global_step, self.state.max_steps)
+        batches = list(session.renew(batches))
         if session.owns_forward or self.holdfast_mix is not None:
             session.count_units([(batch["labels"], batch.get(SOURCE)) for batch in batches])
         return batches, items
@@ -203,12 +205,12 @@ class Attached(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Returns the micro-batch's part of the step's loss; sets the learning rate before the last backward."""
-        source_BT = inputs.pop(SOURCE, None)
+        source_BT, shown = inputs.pop(SOURCE, None), inputs.pop(SHOWN, None)
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         session = self.holdfast
         if session.owns_forward:
-            loss = self._units_loss(model, inputs, source_BT)
+            loss = self._units_loss(model, inputs, source_BT, shown)
         else:
             loss = super().compute_loss(model, inputs, False, num_items_in_batch)  # type: ignore[assignment]
             session.observe(loss.detach() / self._loss_divisor(num_items_in_batch))
@@ -220,9 +222,9 @@ class Attached(Trainer):
                 self._set_lr(session.lr_factor)
         return (loss, {}) if return_outputs else loss
 
-    def _units_loss(self, model: Any, inputs: dict[str, Any], source_BT: Tensor | None) -> Tensor:
+    def _units_loss(self, model: Any, inputs: dict[str, Any], source_BT: Tensor | None, shown: Any) -> Tensor:
         with self.compute_loss_context_manager():
-            loss, stats, aux = self.holdfast.loss(model, inputs, source_BT)
+            loss, stats, aux = self.holdfast.loss(model, inputs, source_BT, shown)
         processes = int(self.accelerator.num_processes)
         loss = loss * processes  # DDP averages gradients over processes, and the sum is already over all of them
         trl = _is_trl(self)

@@ -9,7 +9,7 @@ depends on every parameter. Heads that do more (soft-capping, scaling, an adapte
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,7 +92,13 @@ class Forward:
             )
 
     def __call__(
-        self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None, state: State, hold: float = 1.0
+        self,
+        wrapped: nn.Module,
+        inputs: Inputs,
+        source_BT: Tensor | None,
+        state: State,
+        hold: float = 1.0,
+        shown: Mapping[str, Any] | None = None,
     ) -> Sums:
         """Returns the sums of one micro-batch.
 
@@ -102,6 +108,7 @@ class Forward:
             source_BT: Source number of each position; absent when all are new.
             state: The recipe's state.
             hold: Factor on all added terms.
+            shown: What the base reads in the place of `inputs` (see `holdfast.core.run.SHOWN`).
         """
         units = Units.of(inputs, source_BT)
         stats: dict[str, Tensor] = {}
@@ -123,7 +130,7 @@ class Forward:
             return loss_N
 
         self._zero(stats, units.labels_N.device)
-        loss, aux = self._run(wrapped, inputs, units, unit_loss, self.needs_base)
+        loss, aux = self._run(wrapped, inputs, units, unit_loss, self.needs_base, shown=shown)
         return Sums(loss, stats, {name: units.new_values(name, parts) for name, parts in seen.items()}, aux)
 
     def mean(self, inputs: Inputs, term: UnitLoss | None = None) -> Tensor:
@@ -182,10 +189,12 @@ class Forward:
         *,
         bare: bool = False,
         index: UnitIndex | None = None,
+        shown: Mapping[str, Any] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss."""
-        base_NX = self._base_features(wrapped, inputs, units, bare) if needs_base else None
-        loss_of = self._loss_of(inputs, units, base_NX, unit_loss, index)
+        base_NX = self._base_features(wrapped, inputs, units, bare, shown) if needs_base else None
+        base_head = self._base_head(shown) if needs_base and self.plain_head else None
+        loss_of = self._loss_of(inputs, units, base_NX, base_head, unit_loss, index)
         if self.plain_head:
 
             def head_loss(hidden_BTD: Tensor) -> Tensor:
@@ -208,12 +217,23 @@ class Forward:
         if self.cache is not None:
             self.cache.put(units.keys(inputs), features_NX)
 
-    def _base_features(self, wrapped: nn.Module, inputs: Inputs, units: Units, bare: bool = False) -> Tensor:
+    def _base_features(
+        self,
+        wrapped: nn.Module,
+        inputs: Inputs,
+        units: Units,
+        bare: bool = False,
+        shown: Mapping[str, Any] | None = None,
+    ) -> Tensor:
         if self.cache is not None and not bare:
             return self.cache.get(units.keys(inputs), units.labels_N.device)
-        if self.teacher is None:
+        teacher = self._teacher(shown)
+        if teacher is None:
             raise HoldfastError(f"{self.recipe!r} needs the base, and no teacher was given.")
-        with self.teacher.base(self.model):
+        if shown:
+            inputs = {name: value for name, value in shown.items() if name != "weights"}
+            units = Units.of(inputs, None)
+        with teacher.base(self.model):
             return self._features(wrapped, inputs, units)
 
     def _features(self, wrapped: nn.Module, inputs: Inputs, units: Units) -> Tensor:
@@ -223,20 +243,31 @@ class Forward:
         with _head_gives(self.head, lambda hidden_BTD: hidden_BTD[units.scored_BT]):
             return wrapped(**_without_labels(inputs)).logits  # type: ignore[no-any-return]
 
-    def _base_head(self) -> tuple[Tensor, Tensor | None]:
-        weight, bias = self.head.weight, self.head.bias
-        if self.teacher is None:
+    def _teacher(self, shown: Mapping[str, Any] | None) -> Teacher | None:
+        """Returns the base, or what stands in its place."""
+        if shown and shown.get("weights"):
+            return Teacher("given weights", without_adapters=False, values=dict(shown["weights"]))
+        return self.teacher
+
+    def _base_head(self, shown: Mapping[str, Any] | None = None) -> tuple[Tensor, Tensor | None]:
+        weight, bias, teacher = self.head.weight, self.head.bias, self._teacher(shown)
+        if teacher is None:
             return weight, bias  # type: ignore[return-value]
         return (
-            self.teacher.value(self.model, weight),  # type: ignore[arg-type]
-            None if bias is None else self.teacher.value(self.model, bias),  # type: ignore[arg-type]
+            teacher.value(self.model, weight),  # type: ignore[arg-type]
+            None if bias is None else teacher.value(self.model, bias),  # type: ignore[arg-type]
         )
 
     def _loss_of(
-        self, inputs: Inputs, units: Units, base_NX: Tensor | None, unit_loss: UnitLoss, index: UnitIndex | None
+        self,
+        inputs: Inputs,
+        units: Units,
+        base_NX: Tensor | None,
+        base_head: tuple[Tensor, Tensor | None] | None,
+        unit_loss: UnitLoss,
+        index: UnitIndex | None,
     ) -> Callable[[slice, Tensor, Tensor], Tensor]:
         segment_N = units.segment_BT[units.scored_BT]
-        base_head = self._base_head() if base_NX is not None and self.plain_head else None
         unit_N = document_N = None
         if index is None and self.needs_index:
             index = self.index

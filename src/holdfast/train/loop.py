@@ -6,18 +6,22 @@ step. It keeps all logits at once, knows one process, and shares with the real p
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.method import Chain, State, Step
 from holdfast.core.params import snapshot, trainable
+from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import evaluating
 from holdfast.core.tokens import PLACES, Tokens
+from holdfast.probes.generate import continued
 
-Batch = Mapping[str, Tensor]
+Batch = Mapping[str, Any]
 
 
 def train_reference(
@@ -36,7 +40,8 @@ def train_reference(
     Args:
         model: The model to train; its parameters are in `optimizer` (one group per learning rate).
         base: The frozen base, for recipes that need it.
-        steps: For each optimizer step its micro-batches: `input_ids`, `attention_mask`, `labels`, `source`, `[B, T]`.
+        steps: For each optimizer step its micro-batches: `input_ids`, `attention_mask`, `labels` and, where there
+            are memories, `SOURCE`, `[B, T]`.
         recipe: The active methods, their model shaping and parameter groups already applied.
         state: Their state.
         optimizer: Any torch optimizer.
@@ -46,8 +51,10 @@ def train_reference(
     rates = [group["lr"] for group in optimizer.param_groups]
     start = snapshot(trainable(model))
     record = []
-    for index, micro_batches in enumerate(steps):
+    for index, given in enumerate(steps):
         params = trainable(model)
+        begun = Step(index, len(steps), {}, params, start=start, write=functools.partial(continued, model))
+        micro_batches = recipe.renew_batches(state, begun, given)
         units = sum(int((b["labels"][:, 1:] != -100).sum()) for b in micro_batches)
         sums: dict[str, float] = {}
         seen: dict[str, list[Tensor]] = {name: [] for name in recipe.all_sees}
@@ -87,15 +94,22 @@ def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
     """Returns all supervised units of a batch, with full logits of both models; `unit` and `document` number them."""
     scored = batch["labels"][:, 1:] != -100
     rows = torch.arange(scored.shape[0])[:, None].expand_as(scored)
-    inputs = {k: v for k, v in batch.items() if k in ("input_ids", "attention_mask", "position_ids")}
+    inputs = _read(batch)
     base_logits = None
     if base is not None:
-        with torch.no_grad():
-            base_logits = base(**inputs).logits[:, :-1][scored]
+        shown = batch.get(SHOWN, batch)
+        with torch.no_grad(), evaluating(model):
+            weights = shown.get("weights")
+            out = torch.func.functional_call(model, weights, (), _read(shown)) if weights else base(**_read(shown))
+            base_logits = out.logits[:, :-1][shown["labels"][:, 1:] != -100]
     logits = model(**inputs).logits[:, :-1][scored]
-    source = batch["source"][:, 1:][scored] if "source" in batch else torch.zeros_like(batch["labels"][:, 1:][scored])
+    source = batch[SOURCE][:, 1:][scored] if SOURCE in batch else torch.zeros_like(batch["labels"][:, 1:][scored])
     places = {f"{name}_N": batch[name][:, :-1][scored] for name in ("unit", "document") if name in batch}
     return Tokens(logits, batch["labels"][:, 1:][scored], source, rows[scored], base_logits_NV=base_logits, **places)
+
+
+def _read(batch: Batch) -> dict[str, Tensor]:
+    return {k: v for k, v in batch.items() if k in ("input_ids", "attention_mask", "position_ids")}
 
 
 def _per_row(tok: Tokens, new: Tensor) -> Tensor:

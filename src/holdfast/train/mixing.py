@@ -11,9 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
-
-SOURCE = "holdfast_source"
-"""Column by which a row carries its source number through the trainer's collator."""
+from holdfast.core.run import SOURCE
 
 Row = dict[str, Any]
 

@@ -6,6 +6,7 @@ rate before the last backward, and tells it before and after the update.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from holdfast.core.mix import NEW
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.core.units import UnitIndex
+from holdfast.probes.generate import continued
 from holdfast.train.forward import Forward
 from holdfast.train.units import Inputs
 
@@ -111,6 +113,12 @@ class Session:
         self._sums, self._seen, self._observed = {}, {}, 0.0
         self.means, self.values = {}, {}
 
+    def renew(self, batches: Sequence[Any]) -> Sequence[Any]:
+        """Returns what the recipe makes of the step's micro-batches of this process, which may be themselves."""
+        if not self.recipe.uses("renew_batches"):
+            return batches
+        return self.recipe.renew_batches(self.state, self.step(), batches)
+
     def count_units(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
         """Counts the step's units over all processes, before its first forward.
 
@@ -128,11 +136,18 @@ class Session:
         self.new_share = new / self._units
 
     def loss(
-        self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None
+        self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None, shown: Mapping[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
-        """Returns this micro-batch's part of the step's loss, its own sums, and the model's auxiliary loss."""
+        """Returns this micro-batch's part of the step's loss, its own sums, and the model's auxiliary loss.
+
+        Args:
+            wrapped: The model as the trainer calls it.
+            inputs: The micro-batch.
+            source_BT: Source number of each position; absent when all are new.
+            shown: What the base reads in its place (see `holdfast.core.run.SHOWN`).
+        """
         assert self.forward is not None
-        sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold)
+        sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold, shown)
         for name, value in sums.stats.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         for name, value in sums.values.items():
@@ -166,11 +181,16 @@ class Session:
 
     def step(self) -> Step:
         """Returns the current step as the hooks see it."""
-        params = trainable(self.model)
-        if self.forward is None:
-            return Step(self._index, self._total, self.means, params, start=self.start)
-        gradient = self.forward.gradient
-        return Step(self._index, self._total, self.means, params, gradient, self.start, self.values)
+        return Step(
+            self._index,
+            self._total,
+            self.means,
+            trainable(self.model),
+            start=self.start,
+            values=self.values,
+            write=functools.partial(continued, self.model),
+            **({} if self.forward is None else {"gradient": self.forward.gradient}),
+        )
 
     def before_update(self) -> None:
         """Called after clipping, before the optimizer."""

@@ -9,12 +9,13 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix
+from holdfast.core.run import SOURCE
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
 from holdfast.train.before import Before
 from holdfast.train.forward import Forward, head_of
-from holdfast.train.mixing import SOURCE, CollateWithSource, MixedRows, examples_of
+from holdfast.train.mixing import CollateWithSource, MixedRows, examples_of
 from holdfast.train.session import owns_forward
 
 logger = logging.getLogger("holdfast")
@@ -51,7 +52,7 @@ def refuse(trainer: Any, recipe: Chain) -> None:
         raise HoldfastError(
             f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP."
         )
-    whole = [need for need in ("gradient", "start") if need in active.all_needs]
+    whole = active.all_needs & {"gradient", "start"} or active.uses("renew_batches")
     if whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
         raise HoldfastError(
             f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP."

@@ -15,9 +15,8 @@ from holdfast.core.method import Method, Run
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
-from holdfast.probes.compose import ids_of
 from holdfast.probes.generate import context_of, continued
-from holdfast.probes.shown import Ids, Parts, parts_of, shown
+from holdfast.probes.shown import Ids, Parts, Showing, parts_of
 
 logger = logging.getLogger("holdfast")
 
@@ -94,15 +93,13 @@ class SDFT(Method):
     def _written(self, run: Run, new: Sequence[Example]) -> list[Example]:
         if run.tokenizer is None:
             raise HoldfastError(f"{self!r} shows the base answers in words: give the trainer its processing_class.")
-        ends = set(ids_of(run.model, run.tokenizer)[1:]) | {
-            i for i, token in run.tokenizer.added_tokens_decoder.items() if token.special
-        }
-        parts = {i: one for i, example in enumerate(new) if (one := parts_of(example, ends)) is not None}
+        showing = Showing.of(run.model, run.tokenizer, BEFORE, BEHIND)
+        parts = {i: one for i, example in enumerate(new) if (one := parts_of(example, showing.ends)) is not None}
         if not parts:
             raise HoldfastError(
                 f"{self!r}: none of the new examples is a prompt with one answer behind it (labels -100 on the prompt)."
             )
-        said = self._said(run, [(p.prompt, p.answer) for p in parts.values()], ends)
+        said = self._said(run, [(p.prompt, p.answer) for p in parts.values()], showing)
         found, kept = list(new), 0
         for (i, one), answer in zip(parts.items(), said, strict=True):
             if answer is not None and self._passes(run.tokenizer, one, answer, run.max_length):
@@ -114,16 +111,16 @@ class SDFT(Method):
             logger.warning("%r: the base rewrote no answer that passed; the originals are learned as they are.", self)
         return found
 
-    def _said(self, run: Run, asked: Sequence[tuple[Ids, Ids]], ends: set[int]) -> list[Ids | None]:
+    def _said(self, run: Run, asked: Sequence[tuple[Ids, Ids]], showing: Showing) -> list[Ids | None]:
         """Returns what the base says to each prompt with its answer shown; None where there is no room, or no end."""
-        prompts = [shown(prompt, answer, run.tokenizer, BEFORE, BEHIND) for prompt, answer in asked]
+        prompts = [showing(prompt, answer) for prompt, answer in asked]
         context = context_of(run.model) or sys.maxsize
         fits = [i for i, ids in enumerate(prompts) if len(ids) + min(self.length, 2 * len(asked[i][1])) < context]
         if not fits:
             return [None] * len(asked)
         length = min(self.length, context - max(len(prompts[i]) for i in fits))
         drawn: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p, "seed": run.seed}
-        said = continued(run.model, [prompts[i] for i in fits], ends=ends, max_new_tokens=length, **drawn)
+        said = continued(run.model, [prompts[i] for i in fits], ends=showing.ends, max_new_tokens=length, **drawn)
         ended = {i: tuple(ids) for i, ids in zip(fits, said, strict=True) if 0 < len(ids) < length}
         return [ended.get(i) for i in range(len(asked))]
 

@@ -1,0 +1,220 @@
+"""On-policy self-distillation: the model answers, and learns from itself when it is shown how another answered."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.mix import NEW, Example
+from holdfast.core.params import trainable
+from holdfast.core.run import SHOWN, SOURCE, Batch
+from holdfast.core.settings import setting
+from holdfast.core.tokens import Tokens
+from holdfast.methods.losses.base_kl import base_kl_units
+from holdfast.probes.generate import context_of
+from holdfast.probes.shown import Ids, Parts, Showing, parts_of
+
+logger = logging.getLogger("holdfast")
+
+BEFORE = "\n\nThis is an example for a response to the question:\n"
+BEHIND = "\n\nNow answer with a response of your own, including the thinking process."
+
+_NO_TASK_LOSS = "there is no task loss on the new examples that could be weighed."
+_NO_BASE = "what the new examples are compared with is no base here."
+_NUMBERED = "it looks the new examples up by their number, and these are written anew at every step."
+
+
+Row = tuple[Ids, Ids]
+"""Token ids and labels."""
+
+
+def examples_of(batch: Batch) -> list[Example]:
+    """Returns the rows of a batch without their padding."""
+    mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
+    found = []
+    for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
+        length = len(ids_T) if mask_BT is None else int(mask_BT[row].sum())
+        source = NEW if source_BT is None else int(source_BT[row, 0])
+        found.append(Example(ids_T[:length].tolist(), labels_T[:length].tolist(), source))
+    return found
+
+
+def batch_of(rows: Sequence[Row], like: Batch) -> dict[str, Tensor]:
+    """Returns rows as a batch, padded on the right, whose sources are those of another."""
+    width = max(len(ids) for ids, _ in rows)
+    device = like["input_ids"].device
+
+    def padded(values: Iterable[Sequence[int]], fill: int) -> Tensor:
+        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values], device=device)
+
+    made = {
+        "input_ids": padded((ids for ids, _ in rows), 0),
+        "labels": padded((labels for _, labels in rows), -100),
+        "attention_mask": padded(([1] * len(ids) for ids, _ in rows), 0),
+    }
+    return {**made, SOURCE: like[SOURCE][:, :1].expand(-1, width).contiguous()} if SOURCE in like else made
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OnPolicySDFT(Method):
+    """Lets the model answer at every step, and draws it towards what it says there itself with the new answer shown.
+
+        y ~ p_theta( . | x_i);    L = mean_t KL( p_a( . | x_i, y_i, y_<t) || p_theta( . | x_i, y_<t) )
+        a <- a + rate (theta - a)     after each step
+
+    p_theta is the model, p_a the teacher: the same model with the averaged weights a, which begin as the base. It reads
+    the new answer y_i in the user's turn; the model does not. As it learns on what it says itself, and from what it
+    would say anyway had it been told, it moves less than on somebody else's words. No new answer is learned word by
+    word. Examples that are no prompt with one answer teach nothing.
+
+    Args:
+        direction: "forward" = KL(teacher || model), as in the authors' code; "reverse" = KL(model || teacher), as in
+            their text.
+        rate: Of the average; 0 keeps the base as the teacher, 1 takes the model as it is.
+        length: Most tokens of an answer, fewer where the model's context leaves less room behind the longest example
+            shown; what is longer is learned up to there.
+        temperature: Of the answers; 0 takes the likeliest tokens.
+        skip: First tokens of an answer that teach nothing: there the teacher likes to speak of the example.
+
+    Reference:
+        Shenfeld et al., Self-Distillation Enables Continual Learning, 2026, arXiv 2601.19897.
+
+    Confidence:
+        code: The authors' code was read: words, average, direction, first tokens.
+
+    Cost:
+        Writing an answer at every step. One for each example, and a forward of the teacher; a copy of what is trained,
+        for the average.
+
+    Departs:
+        Nothing is clipped, nor weighed for another sampler: the answers are the model's own. Words are those of the
+        code, put into the user's turn whatever the chat template. Two equal prompts on different processes are given
+        the same answer.
+    """
+
+    direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
+    rate: float = setting(0.01, unit="per step", low=0.0, high=1.0, search=(1e-3, 0.1), log=True)
+    length: int = setting(256, unit="tokens", low=1, integer=True)
+    temperature: float = setting(1.0, unit="1", low=0.0, search=(0.5, 1.0))
+    skip: int = setting(3, unit="tokens", low=0, integer=True)
+
+    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    on: ClassVar[str] = "new"
+    excludes: ClassVar[Mapping[str, str]] = {
+        "OnPolicySDFT": "an example is answered once a step; give one OnPolicySDFT().",
+        "SDFT": "the base would answer before training, and the model again at every step; use one of the two.",
+        **dict.fromkeys(("DFT", "EAFT", "ASFT", "TALR"), _NO_TASK_LOSS),
+        **dict.fromkeys(("FLOW", "LowPerplexity", "TokenForgetting"), _NUMBERED),
+        **dict.fromkeys(("MaskTheTarget", "BaseKL", "TokenQuality"), _NO_BASE),
+    }
+
+    def init_state(self, run: Run) -> State:
+        """Returns the tokens around an answer that is shown, the seed, and the average: the weights as they are.
+
+        Raises:
+            HoldfastError: There is no tokenizer, no new example is a prompt with one answer, examples are packed, or
+                the model cannot read a prompt, an answer shown and one written.
+        """
+        if run.tokenizer is None:
+            raise HoldfastError(f"{self!r} shows the model answers in words: give the trainer its processing_class.")
+        showing = Showing.of(run.model, run.tokenizer, BEFORE, BEHIND)
+        new = run.examples("new")
+        if any(len(example.lengths) > 1 for example in new):
+            raise HoldfastError(f"{self!r} answers example by example: set packing=False.")
+        parts = [one for example in new if (one := parts_of(example, showing.ends)) is not None]
+        if not parts:
+            raise HoldfastError(
+                f"{self!r}: none of the new examples is a prompt with one answer behind it (labels -100 on the prompt)."
+            )
+        if len(parts) < len(new):
+            logger.warning("%r: %d of %d examples are no prompt with one answer, and teach nothing.",
+                           self, len(new) - len(parts), len(new))  # fmt: skip
+        longest = max(len(showing(one.prompt, one.answer)) + len(one.closing) for one in parts)
+        context = context_of(run.model)
+        room = self.length if context is None else min(self.length, context - longest)
+        if room < 1:
+            raise HoldfastError(
+                f"{self!r}: a prompt with its answer shown has {longest} tokens, and the model reads {context} with the"
+                " answer that it writes; leave out the longest examples."
+            )
+        average = {
+            name: p.detach().to(torch.promote_types(p.dtype, torch.float32), copy=True)
+            for name, p in trainable(run.model).items()
+            if 0.0 < self.rate < 1.0
+        }
+        words = {name: torch.tensor(ids, dtype=torch.int64) for name, ids in dataclasses.asdict(showing).items()}
+        return {"words": words, "seed": torch.tensor(run.seed), "room": torch.tensor(room), "average": average}
+
+    def renew_batches(self, state: State, step: Step, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        """Returns the step's prompts with the model's own answers, and beside them what the teacher reads."""
+        if any("position_ids" in batch for batch in batches):
+            raise HoldfastError(f"{self!r} answers example by example: set padding_free=False.")
+        room = int(state["room"])
+        showing = Showing(**{name: tuple(ids.tolist()) for name, ids in state["words"].items()})
+        examples = [examples_of(batch) for batch in batches]
+        parts = [[parts_of(one, showing.ends) if one.source == NEW else None for one in rows] for rows in examples]
+        written = step.write(
+            [one.prompt for rows in parts for one in rows if one is not None],
+            ends=showing.ends,
+            max_new_tokens=room,
+            temperature=self.temperature,
+            seed=int(state["seed"]) * 1_000_003 + step.index,
+        )
+        answers, found = iter(written), []
+        for batch, own, rows in zip(batches, examples, parts, strict=True):
+            pairs = [
+                self._unchanged(example) if one is None else self._answered(one, example, next(answers), room, showing)
+                for example, one in zip(own, rows, strict=True)
+            ]
+            beside = batch_of([taught for _, taught in pairs], batch)
+            beside.pop(SOURCE, None)
+            shown = {**beside, **self._weights(state, step)}
+            found.append({**batch_of([read for read, _ in pairs], batch), SHOWN: shown})
+        return found
+
+    def _unchanged(self, example: Example) -> tuple[Row, Row]:
+        """Returns a row that is not answered, twice; a new one without labels."""
+        ids = tuple(example.input_ids)
+        row = (ids, (-100,) * len(ids) if example.source == NEW else tuple(example.labels))
+        return row, row
+
+    def _answered(
+        self, one: Parts, example: Example, answer: Sequence[int], room: int, showing: Showing
+    ) -> tuple[Row, Row]:
+        """Returns a prompt with what was written behind it, as the model reads it and as the teacher does."""
+        closing, closed = one.closed(example.labels) if len(answer) < room else ((), ())
+        ids, labels = (*answer, *closing), (*answer, *closed)
+        labels = (*[-100] * len(labels[: self.skip]), *labels[self.skip :])
+        shown = showing(one.prompt, one.answer)
+        read, taught = (((*head, *ids), (*[-100] * len(head), *labels)) for head in (one.prompt, shown))
+        return read, taught
+
+    def _weights(self, state: State, step: Step) -> dict[str, Any]:
+        """Returns the weights of the teacher, as a batch carries them; none where it is the base."""
+        if self.rate == 0.0:
+            return {}
+        if self.rate == 1.0:
+            return {"weights": {name: p.detach() for name, p in step.params.items()}}
+        return {"weights": {n: state["average"][n].to(p.device, p.dtype) for n, p in step.params.items()}}
+
+    def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
+        """Returns 0: the teacher takes the task loss's place."""
+        return torch.zeros_like(tok.nll_N)
+
+    def token_loss(self, state: State, tok: Tokens) -> Tensor:
+        """Returns `base_kl_units`, the base being the teacher."""
+        return base_kl_units(tok.logits_NV, tok.base_logits_NV, self.direction)
+
+    @torch.no_grad()
+    def after_step(self, state: State, step: Step) -> None:
+        """Moves the average towards the weights."""
+        for name, average in state["average"].items():
+            param = step.params[name].detach()
+            state["average"][name] = average.to(param.device).lerp(param.to(average.dtype), self.rate)
