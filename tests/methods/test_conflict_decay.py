@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example
+from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run, Step
+from holdfast.core.tokens import Tokens
 from holdfast.methods.gradients.conflict_decay import ConflictDecay, contradiction, decayed
 from holdfast.train.attach import attach
 from tests import tiny
@@ -109,3 +111,27 @@ def test_without_examples_there_is_nothing_to_look_at(tmp_path):
             ConflictDecay("old"),
             memories={"old": [Example((3, 4), (-100, -100))]},
         ).train()
+
+
+@pytest.mark.parametrize(("memory", "spared"), [("old", False), ("", True)])
+def test_the_target_is_spared_on_new_examples_alone(memory, spared):
+    """The two models differ in nothing but the likeliest token, which is the target."""
+    run = Run(tiny.tiny(), Mix(()), 0, 1, memory=lambda _: OLD, examples=lambda _: OLD)
+    method = ConflictDecay(memory, every=1)
+    found = []
+
+    def gradient(_batch, term):
+        tok = Tokens(
+            torch.tensor([[9.0, 1.0, 0.0]]),
+            torch.tensor([0]),
+            torch.tensor([0]),
+            torch.tensor([0]),
+            base_logits_NV=torch.tensor([[-9.0, 1.0, 0.0]]),
+        )
+        found.append(float(term(tok)))
+        return {}
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    step = Step(0, 1, {}, {"w": weight}, lambda *given: gradient(*given) or {"w": torch.zeros(1)}, {"w": torch.ones(1)})
+    method.after_step(method.init_state(run), step)
+    assert (found[0] == 0.0) is spared

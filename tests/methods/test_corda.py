@@ -11,6 +11,7 @@ import torch
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.methods.selection import corda
 from holdfast.methods.selection.corda import DAMP, CorDA, least_part
 from holdfast.train.attach import attach
 from tests import tiny
@@ -70,3 +71,21 @@ def test_the_start_is_the_base_and_what_is_shipped_is_a_plain_adapter_on_it(tmp_
 def test_it_needs_a_memory():
     with pytest.raises(HoldfastError, match="needs a memory of old examples"):
         CorDA()
+
+
+def test_what_leaves_the_weight_is_what_the_adapter_begins_with(tmp_path, monkeypatch):
+    parts = []
+
+    def kept(*given):
+        b, a = least_part(*given)
+        parts.append(b @ a)
+        return b, a
+
+    monkeypatch.setattr(corda, "least_part", kept)
+    base = tiny.tiny()
+    trainer = trainer_for(copy.deepcopy(base), tmp_path, tiny.rows(4))
+    attach(trainer, CorDA("old", rank=2, alpha=6.0, targets="q_proj"), memories={"old": OLD})
+    whole = [module.weight for name, module in base.named_modules() if name.endswith("q_proj")]
+    left = [layer.get_base_layer().weight for layer in tuner_layers(trainer.model)]
+    for weight, residual, part in zip(whole, left, parts, strict=True):
+        torch.testing.assert_close(weight - residual, part)
