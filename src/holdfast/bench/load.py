@@ -29,7 +29,7 @@ def load_model(name: str) -> nn.Module:
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    name = _resolved(name)
+    name = folder_or_name(name)
     folder = _folder(name)
     try:
         if folder is not None and (folder / "adapter_config.json").exists():
@@ -63,7 +63,7 @@ def load_tokenizer(name: str) -> Any:
     """
     from transformers import AutoTokenizer
 
-    name = _resolved(name)
+    name = folder_or_name(name)
     folder = _folder(name)
     try:
         if folder is not None and (folder / "adapter_config.json").exists() and not _has_tokenizer(folder):
@@ -85,7 +85,7 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def _resolved(name: str) -> str:
+def folder_or_name(name: str) -> str:
     """Returns the folder of the base that comes with the package where its name is given, else the name."""
     return str(base_folder()) if name == BASE else name
 

@@ -87,14 +87,20 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     """Returns the value of an option, lists made tuples and whole numbers made floats where the type says so."""
     if isinstance(value, list) and typing.get_origin(hint) is tuple:
         value = tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    if typing.get_origin(hint) is tuple and isinstance(value, tuple) and typing.get_args(hint)[0] is float:
+        value = tuple(map(_as_float, value))
+    if hint is float:
+        value = _as_float(value)
     if not is_a(value, hint):
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {in_words(hint)}.")
     low = field.metadata["low"]
     if low is not None and value < low:
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
     return value
+
+
+def _as_float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def is_a(value: Any, hint: Any) -> bool:
@@ -122,6 +128,8 @@ def in_words(hint: Any) -> str:
         return "one of " + ", ".join(map(repr, arguments))
     if origin is types.UnionType:
         return in_words(arguments[0])
+    if origin is tuple and arguments[0] in (int, float):
+        return "a list of whole numbers" if arguments[0] is int else "a list of numbers"
     words = {str: "a word", int: "a whole number", float: "a number", bool: "true or false"}
     if hint in words:
         return words[hint]

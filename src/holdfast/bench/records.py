@@ -19,9 +19,11 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 
 __all__ = [
+    "CompareSpec",
     "DiffSpec",
     "Measured",
     "Moment",
+    "ReportSpec",
     "Role",
     "RunSpec",
     "ScoreRow",
@@ -79,32 +81,22 @@ class Measured(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSpec(Measured):
-    """Everything that makes a run what it is; the help of each option stands in the field's metadata.
-
-    Raises:
-        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
-    """
+class Trained(Measured):
+    """What is trained on what, and how the trainer goes about it: the part that all commands which train share."""
 
     model: str = option("model to fine-tune: a folder, a name on the hub, or ground:base", metavar="MODEL")
     data: str = option(
         "examples to learn: a .jsonl, .json, .csv, .parquet or .txt file, or a name such as ground:people",
         metavar="FILE",
     )
-    recipe: str = option(
-        "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'", metavar="SUM"
-    )
     held_out: float = option("share of the data held out as a test when --test is not given", 0.1, metavar="SHARE")
     memory: tuple[str, ...] = option("old examples that methods may ask for by name", (), metavar="NAME=FILE")
     out: str = option("folder in which each run gets a folder of its own", "runs", metavar="FOLDER")
-    name: str | None = option("name of the run's folder; chosen from the settings if not given", None, metavar="NAME")
-    seed: int = option("seed of everything random in the run", 0, metavar="N", low=0)
     batch_size: int = option("rows per device in one forward pass", 8, metavar="ROWS", low=1)
     packing: bool = option("put several short examples into one row", False)
     precision: Literal["fp32", "bf16", "fp16"] = option(
         "number format of the forward pass; the weights being trained are float32 throughout", "fp32"
     )
-    resume: bool = option("go on with a run that was interrupted, from its last checkpoint", False)
     training: dict[str, Any] = option(
         "anything else, passed untouched to transformers.TrainingArguments", {}, metavar="KEY=VALUE"
     )
@@ -114,8 +106,6 @@ class RunSpec(Measured):
         super().__post_init__()
         if not 0 <= self.held_out < 1:
             raise HoldfastError(f"{flag_of('held_out')} {self.held_out!r}: give a share from 0 to below 1.")
-        if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
-            raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
         self.memories()
 
     def memories(self) -> dict[str, str]:
@@ -136,6 +126,112 @@ class RunSpec(Measured):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSpec(Trained):
+    """Everything that makes a run what it is; the help of each option stands in the field's metadata.
+
+    Raises:
+        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+    """
+
+    recipe: str = option(
+        "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'", metavar="SUM"
+    )
+    name: str | None = option("name of the run's folder; chosen from the settings if not given", None, metavar="NAME")
+    seed: int = option("seed of everything random in the run", 0, metavar="N", low=0)
+    resume: bool = option("go on with a run that was interrupted, from its last checkpoint", False)
+
+    def __post_init__(self) -> None:
+        """Checks every value and makes lists of words into tuples."""
+        super().__post_init__()
+        if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
+            raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareSpec(Trained):
+    """What is compared: recipes, each at several doses and with several seeds, on one model and one set of data.
+
+    Raises:
+        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+    """
+
+    recipes: tuple[str, ...] = option(
+        "what is compared: sums of methods, a file with one on each line, or a set of them: classic, field",
+        metavar="SUM",
+    )
+    settings: str = option(
+        "what every recipe is trained with unless it says otherwise; alone, it is plain training, which is always run",
+        "Train() + Cosine()",
+        metavar="SUM",
+    )
+    doses: tuple[float, ...] = option(
+        "times the learning rate at which each recipe is run", (0.5, 1.0, 2.0), metavar="TIMES"
+    )
+    adapter_rate: float = option("times the learning rate of --settings for recipes that train an adapter", 10.0)
+    seeds: tuple[int, ...] = option("seeds with which each is run", (0,), metavar="N")
+    reach: float = option(
+        "share of what the best plain run learns at which methods are compared", 0.95, metavar="SHARE"
+    )
+    workers: int = option("runs at the same time", 1, metavar="N", low=1)
+    out: str = option("folder in which each run gets a folder of its own", "compare", metavar="FOLDER")
+
+    def __post_init__(self) -> None:
+        """Checks every value; a comparison is judged when it is done, and no guard acts in it."""
+        super().__post_init__()
+        _only_judged(self.budget)
+        check_reach(self.reach)
+        if not self.recipes:
+            raise HoldfastError("--recipes: name at least one recipe, or a set of them (classic, field).")
+        for name, values in (("doses", self.doses), ("seeds", self.seeds)):
+            if not values or len(set(values)) < len(values) or min(values) < 0 or (name == "doses" and 0 in values):
+                raise HoldfastError(f"--{name} {' '.join(map(str, values))}: give numbers above 0, each once.")
+        if not self.adapter_rate > 0:
+            raise HoldfastError(f"--adapter-rate {self.adapter_rate}: give a number above 0.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportSpec(Options):
+    """Which runs are set side by side, and how.
+
+    Raises:
+        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+    """
+
+    runs: tuple[str, ...] = option("folders of runs, or folders in which they are; or a table of PEFT's comparison")
+    budget: dict[str, Any] = option(
+        "what may be lost, by which each is judged: points=2, nll=0.02, claim=every", {}, metavar="KEY=VALUE"
+    )
+    reach: float = option(
+        "share of what the best plain run learns at which methods are compared", 0.95, metavar="SHARE"
+    )
+    format: Literal["table", "markdown", "csv", "json"] = option("what is printed", "table")
+    out: str | None = option("folder for the tables and plots; none are written if not given", None, metavar="FOLDER")
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        super().__post_init__()
+        _only_judged(self.budget)
+        check_reach(self.reach)
+
+    def allowed(self) -> Budget | None:
+        """Returns the budget; None if none is given."""
+        return Budget.from_dict(self.budget) if self.budget else None
+
+
+def check_reach(reach: float) -> None:
+    """Raises `HoldfastError` for a share that is none."""
+    if not 0 < reach <= 1:
+        raise HoldfastError(f"--reach {reach}: give a share above 0 and at most 1.")
+
+
+def _only_judged(budget: Mapping[str, Any]) -> None:
+    """Refuses the keys of a budget that would act while a model is trained."""
+    for name in budget:
+        if name not in ("points", "nll", "claim"):
+            raise HoldfastError(f"--budget {name}: acts while a model is trained; give points, nll and claim here.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffSpec(Measured):
     """What is compared, and by what.
 
@@ -153,9 +249,7 @@ class DiffSpec(Measured):
     def __post_init__(self) -> None:
         """Checks every value; a comparison has no training to guard."""
         super().__post_init__()
-        for name in self.budget:
-            if name not in ("points", "nll", "claim"):
-                raise HoldfastError(f"--budget {name}: acts while a model is trained; give points, nll and claim here.")
+        _only_judged(self.budget)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import shutil
@@ -28,11 +29,14 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.utils import logging as transformers_logging
 
 from holdfast.bench.arguments import refused_by_transformers, training_arguments
+from holdfast.bench.cost import Cost
+from holdfast.bench.edited import as_trained, shaping, ship_trained
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
 from holdfast.bench.guarded import guarded, proof, sides
 from holdfast.bench.judge import changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import measure
+from holdfast.bench.once import asked_of, once
 from holdfast.bench.prepare import Suite, check_fit, prepare
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import (
@@ -80,12 +84,17 @@ class RunResult:
         return EXIT_CODES[self.result["verdict"]["word"]] if "verdict" in self.result else 0
 
 
-def train(spec: RunSpec, console: Console | None = None) -> RunResult:
+def train(
+    spec: RunSpec, console: Console | None = None, *, bases: Path | None = None, trained: Path | None = None
+) -> RunResult:
     """Runs `spec` and returns what came of it; a finished run that is asked for again is only read.
 
     Args:
         spec: What to run; with `resume`, an interrupted run goes on from its last checkpoint.
         console: Where progress and the table are printed; the terminal if absent.
+        bases: Folder in which the base's answers are kept, for other runs that ask it the same.
+        trained: Folder of a finished run that differs in nothing but edits of the weights after training: they are done
+            on its model, and nothing is trained.
 
     Raises:
         HoldfastError: For anything the user can mend. Nothing half-written stays behind.
@@ -100,14 +109,16 @@ def train(spec: RunSpec, console: Console | None = None) -> RunResult:
     with leaving_no_empty_folders(folder), warnings.catch_warnings():
         # Of transformers to PEFT, about a name that neither the user nor this package uses.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        result = _run(spec, recipe, folder, console)
+        result = _run(spec, recipe, folder, console, bases, trained)
     return RunResult(folder, spec, result)
 
 
-def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[str, Any]:
+def _run(
+    spec: RunSpec, recipe: Chain, folder: Path, console: Console, bases: Path | None, trained: Path | None
+) -> dict[str, Any]:
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder / "checkpoints")
-    paths, unused = _memories(recipe, spec)
+    paths, unused = memories_of(recipe, spec)
     data = prepare(spec, tokenizer, tuple(paths.values()))
     budget = spec.allowed()
     if budget is not None:
@@ -125,16 +136,22 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     trainer = _trainer(model, arguments, data.train, tokenizer)
     split, guard = _guard(budget, data.suites, tokenizer, spec.raw, console)
-    attach(trainer, recipe, guard, memories=memories)
+    started, preparing = time.monotonic(), Cost.begin()
+    attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=memories)
     assert isinstance(trainer, Attached)
     model = trainer.model
+    prepared = preparing.end()
     begin_folder(folder, spec, recipe)
-    started = time.monotonic()
     with Progress(console) as progress:
-        before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress)
+        before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
-        seconds = _train(trainer, spec.resume)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        training = Cost.begin()
+        if trained is None:
+            _train(trainer, spec.resume)
+        else:
+            ship_trained(trainer, trained)
+        spent = training.end()
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         model = trainer.model  # what is shipped: without its adapter, if that was merged
         _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, spec.raw, progress)
@@ -144,13 +161,16 @@ def _run(spec: RunSpec, recipe: Chain, folder: Path, console: Console) -> dict[s
         "suites": [one.to_dict() for one in found],
         **({"verdict": verdict(found, budget)} if budget is not None else {}),
         **({"guard": {**watch.summary(), "watched": sorted(split)}} if (watch := trainer.holdfast_guard) else {}),
-        "seconds": {"training": seconds, "all": time.monotonic() - started},
+        "seconds": {"training": spent.seconds, "all": time.monotonic() - started},
+        "cost": prepared.plus(spent).to_dict(),
         **({"memories": rehearsed} if (rehearsed := _rehearsed(trainer)) else {}),
         **({"shipped": shipped} if (shipped := trainer.holdfast_shipped) else {}),
         "steps": trainer.state.global_step,
-        "trained_parameters": trained,
+        "trained_parameters": trainable,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+    if trained is not None:
+        result |= as_trained(trained, result)
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return result
@@ -210,9 +230,8 @@ def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[
     return trainer
 
 
-def _train(trainer: Trainer, resume: bool) -> float:
-    """Trains, and returns the seconds that it took; whatever happens, no checkpoint stays half-written."""
-    started = time.monotonic()
+def _train(trainer: Trainer, resume: bool) -> None:
+    """Trains; whatever happens, no checkpoint stays half-written."""
     output = Path(str(trainer.args.output_dir))
     drop_unfinished(output)
     go_on = resume and last_checkpoint(output) is not None
@@ -221,7 +240,6 @@ def _train(trainer: Trainer, resume: bool) -> float:
             trainer.train(resume_from_checkpoint=True if go_on else None)
     finally:
         drop_unfinished(output)
-    return time.monotonic() - started
 
 
 def _check_weights(model: nn.Module) -> None:
@@ -242,14 +260,21 @@ def _scores(
     tokenizer: Any,
     raw: bool,
     progress: Progress,
+    bases: Path | None = None,
 ) -> list[ScoreRow]:
-    """Measures all suites and writes the rows; rows of this moment that stand there already are read back."""
+    """Measures all suites and writes the rows; rows of this moment that stand there already are read back.
+
+    So are those of the base (`bases`) where another run asked it the same.
+    """
     path = folder / "scores.jsonl"
     there = read_scores(path) if path.exists() else []
     own = [row for row in there if row.moment == moment]
     if own:
         return own
-    rows, said = measure(model, tokenizer, suites, moment, run=folder.name, raw=raw, show=progress.measuring)
+    ask = functools.partial(
+        measure, model, tokenizer, suites, moment, run=folder.name, raw=raw, show=progress.measuring
+    )
+    rows, said = ask() if bases is None else once(bases / f"{asked_of(suites, raw)}.jsonl", folder.name, ask)
     if said:
         answers = folder / "answers.jsonl"
         before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
@@ -272,7 +297,7 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _memories(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
+def memories_of(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
     """Finds the memories that the recipe asks for: by the names that the run gives, else as paths.
 
     Returns:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import holdfast
 from holdfast.bench.options import Options
-from holdfast.bench.records import DiffSpec, RunSpec
+from holdfast.bench.records import CompareSpec, DiffSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
@@ -47,6 +47,17 @@ COMMANDS = (
         "train",
         "fine-tune a model, and measure what it learned and what it forgot",
         "Fine-tunes a model with a recipe and leaves one folder with the model, every score and the result.",
+    ),
+    Command(
+        "compare",
+        "which method, at what price, on your model and your data",
+        "Trains with several recipes, each at several doses (times its learning rate), and sets side by side what each "
+        "learned, what it lost and what it cost. Given again, it goes on where it was interrupted.",
+    ),
+    Command(
+        "report",
+        "runs that are finished, set side by side: a table, the frontier",
+        "Reads the folders of finished runs and nothing else, and shows what each recipe learned, lost and cost.",
     ),
     Command(
         "diff",
@@ -86,7 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser("holdfast", description="Fine-tune language models without forgetting.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"holdfast {holdfast.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    add = {"demo": _add_demo, "train": _add_train, "diff": _add_diff, "methods": _add_methods}
+    add = {
+        "demo": _add_demo,
+        "train": _add_train,
+        "compare": _add_compare,
+        "report": _add_report,
+        "diff": _add_diff,
+        "methods": _add_methods,
+    }
     for command in COMMANDS:
         add[command.name](
             commands.add_parser(
@@ -106,10 +124,23 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    _add_fields(parser, RunSpec)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    _add_fields(parser, CompareSpec)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help="YAML file whose keys are the flags below; a flag given here wins"
     )
-    _add_fields(parser, RunSpec)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_fields(parser, ReportSpec, positional=("runs",))
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +159,8 @@ def _add_fields(parser: argparse.ArgumentParser, spec: type[Options], positional
     hints = typing.get_type_hints(spec)
     for field in sorted(dataclasses.fields(spec), key=lambda field: not _is_needed(field)):
         if field.name in positional:
-            parser.add_argument(field.name, metavar=field.name.upper(), help=field.metadata["help"])
+            several: dict[str, Any] = {"nargs": "+"} if typing.get_origin(hints[field.name]) is tuple else {}
+            parser.add_argument(field.name, metavar=field.name.upper(), help=field.metadata["help"], **several)
         else:
             _add_option(parser, field, hints[field.name])
 
@@ -152,7 +184,7 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
     elif origin is Literal:
         options["choices"] = typing.get_args(hint)
     elif origin is tuple:
-        options.update(nargs="+", action="extend")
+        options.update(nargs="+", action="extend", type=typing.get_args(hint)[0])
     elif origin is dict:
         options.update(nargs="+", action=_Pairs, type=_pair)
     else:
@@ -172,8 +204,10 @@ def _default(field: dataclasses.Field[Any]) -> str:
     """Returns what a flag's help says about its default."""
     if field.default is dataclasses.MISSING:
         return "" if field.default_factory is not dataclasses.MISSING else " (needed)"
-    if field.default is None or isinstance(field.default, (bool, tuple)):
+    if field.default is None or isinstance(field.default, bool) or field.default == ():
         return ""
+    if isinstance(field.default, tuple):
+        return f" ({' '.join(map(str, field.default))})"
     return f" ({field.default})"
 
 

@@ -1,20 +1,22 @@
-"""The run that the flags and a YAML file ask for."""
+"""The run or comparison that the flags and a YAML file ask for."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from holdfast.bench.records import RunSpec
+from holdfast.bench.options import Options
 from holdfast.core.errors import HoldfastError
 
+Spec = TypeVar("Spec", bound=Options)
 
-def spec_from(arguments: argparse.Namespace) -> RunSpec:
-    """Returns the run that is asked for; a flag wins over the same key of the file given as `--config`.
+
+def spec_from(arguments: argparse.Namespace, kind: type[Spec]) -> Spec:
+    """Returns what is asked for; a flag wins over the same key of the file given as `--config`.
 
     Under `training` and `budget` the two are merged key by key.
 
@@ -22,14 +24,14 @@ def spec_from(arguments: argparse.Namespace) -> RunSpec:
         HoldfastError: If the file cannot be read, or a key or value is wrong.
     """
     values = read_config(arguments.config) if arguments.config else {}
-    names = {field.name for field in dataclasses.fields(RunSpec)}
+    names = {field.name for field in dataclasses.fields(kind)}
     flags = {name: value for name, value in vars(arguments).items() if name in names}
     for name, given in flags.items():
         below = values.get(name)
         if isinstance(given, dict) and isinstance(below, dict):
             flags[name] = {**below, **given}
     rest = {key: value for key, value in values.items() if key.replace("-", "_") not in flags}
-    return RunSpec.from_dict({**rest, **flags}, arguments.config or "the flags")
+    return kind.from_dict({**rest, **flags}, arguments.config or "the flags")
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def read_config(path: str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise HoldfastError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of `holdfast train`.")
+        raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of the command.")
     return values
 
 

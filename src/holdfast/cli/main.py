@@ -36,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.records import RunSpec
     from holdfast.cli.config import spec_from
 
-    spec = spec_from(arguments)
+    spec = spec_from(arguments, RunSpec)
 
     from holdfast.bench.run import train
     from holdfast.report.table import show
@@ -46,6 +47,32 @@ def _train(arguments: argparse.Namespace) -> int:
     done = train(spec)
     show(done)
     return done.exit_code
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.records import CompareSpec
+    from holdfast.cli.config import spec_from
+
+    spec = spec_from(arguments, CompareSpec)
+
+    from holdfast.bench.compare import compare
+    from holdfast.report.compare import show_compared
+
+    done = compare(spec)
+    show_compared(done)
+    return done.exit_code
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.records import ReportSpec
+
+    names = {field.name for field in dataclasses.fields(ReportSpec)}
+    spec = ReportSpec.from_dict({k: v for k, v in vars(arguments).items() if k in names}, "the flags")
+
+    from holdfast.report.compare import show
+
+    show(spec)
+    return 0
 
 
 def _diff(arguments: argparse.Namespace) -> int:
@@ -80,11 +107,20 @@ def _methods(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_RUN = {"train": _train, "diff": _diff, "demo": _demo, "methods": _methods}
+_RUN = {
+    "train": _train,
+    "compare": _compare,
+    "report": _report,
+    "diff": _diff,
+    "demo": _demo,
+    "methods": _methods,
+}
 
 _HOW_TO_GO_ON = {
     "train": "give the same command with --resume to go on from the last checkpoint",
     "demo": "give the same command again; it takes a few minutes",
+    "compare": "give the same command again to go on; what is finished stays",
+    "report": "give the same command again",
     "diff": "give the same command again",
     "methods": "give the same command again",
 }

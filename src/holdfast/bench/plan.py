@@ -1,0 +1,122 @@
+"""The runs of a comparison: recipes by doses by seeds, and which of them share a training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from holdfast.bench.arguments import ADAPTER_LR, FULL_LR, training_arguments
+from holdfast.bench.edited import trunk_of
+from holdfast.bench.folder import folder_of
+from holdfast.bench.records import CompareSpec, RunSpec, Trained
+from holdfast.bench.sets import recipes_of
+from holdfast.core.method import Chain, chain
+from holdfast.methods.schedules.train import Train
+from holdfast.methods.selection.adapter import Adapter
+from holdfast.recipe import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """One run of a comparison.
+
+    Attributes:
+        recipe: The recipe as it is compared, without its learning rate.
+        dose: Times its learning rate.
+        spec: The run.
+        trunk: The run whose model it edits; None where it trains.
+    """
+
+    recipe: Chain
+    dose: float
+    spec: RunSpec
+    trunk: RunSpec | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The runs of a comparison, those that others edit before them, and sentences worth saying about it."""
+
+    runs: tuple[Planned, ...]
+    notes: tuple[str, ...]
+
+
+def plan(spec: CompareSpec) -> Plan:
+    """Returns the runs that a comparison asks for; every one is checked as far as that can be done without a model.
+
+    Raises:
+        HoldfastError: A recipe or set that is none, a pair of methods that makes no sense, settings that a run refuses.
+    """
+    names = spec.memories()
+    asked, notes = recipes_of(spec.recipes, next(iter(names), None))
+    settings = parse(spec.settings)
+    recipes = [chain(), *asked]
+    whole = list(dict.fromkeys(with_settings(recipe, settings, spec.adapter_rate) for recipe in recipes))
+    runs: dict[str, Planned] = {}
+    for seed in spec.seeds:
+        for recipe in whole:
+            for dose in spec.doses:
+                for planned in _with_trunk(spec, recipe, dose, seed):
+                    runs.setdefault(folder_of(planned.spec).name, planned)
+    for planned in runs.values():
+        training_arguments(planned.spec, parse(planned.spec.recipe), folder_of(planned.spec))
+    return Plan(tuple(runs.values()), tuple(notes))
+
+
+def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
+    """Returns a recipe with the settings that it does not say itself, its learning rate among them.
+
+    A method of the settings gives way to one of the same class in the recipe, and to one that cannot stand beside it.
+    An adapter that does not name its rate gets that of the settings times `adapter_rate`.
+    """
+    small = any(isinstance(method, Adapter) and method.small for method in recipe.methods)
+    own = next((m for m in recipe.methods if isinstance(m, Train)), None)
+    given = next((m for m in settings.methods if isinstance(m, Train)), Train())
+    rate = given.lr * (adapter_rate if small else 1.0) if given.lr is not None else None
+    if rate is None:
+        rate = ADAPTER_LR if small else FULL_LR
+    train = dataclasses.replace(given, lr=rounded(rate))
+    if own is not None:
+        said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
+        train = dataclasses.replace(train, **said)
+    rest = [method for method in recipe.methods if not isinstance(method, Train)]
+    names = {type(method).__name__ for method in rest}
+    beside = []
+    for method in settings.methods:
+        name = type(method).__name__
+        refused = name in names or names & method.excludes.keys() or any(name in m.excludes for m in rest)
+        if not isinstance(method, Train) and not refused:
+            beside.append(method)
+    return chain(train, *beside, *rest)
+
+
+def with_dose(recipe: Chain, dose: float) -> Chain:
+    """Returns a recipe whose learning rate is multiplied."""
+    return chain(
+        *(
+            dataclasses.replace(m, lr=rounded((m.lr or 0.0) * dose)) if isinstance(m, Train) else m
+            for m in recipe.methods
+        )
+    )
+
+
+def rounded(rate: float) -> float:
+    """Returns a rate to six digits, so that it reads as it was meant."""
+    return float(f"{rate:.6g}")
+
+
+def _with_trunk(spec: CompareSpec, recipe: Chain, dose: float, seed: int) -> Iterator[Planned]:
+    """Yields a run, and before it the one whose model it edits, if it only edits one."""
+    dosed = with_dose(recipe, dose)
+    bare = trunk_of(dosed)
+    trunk = None if bare is None else run_spec(spec, bare, seed)
+    if trunk is not None and bare is not None:
+        yield Planned(bare, dose, trunk)
+    yield Planned(recipe, dose, run_spec(spec, dosed, seed), trunk)
+
+
+def run_spec(spec: CompareSpec, recipe: Chain, seed: int) -> RunSpec:
+    """Returns one run of a comparison: as asked for, named by what it is, and taken up again where it was left."""
+    shared: dict[str, Any] = {f.name: getattr(spec, f.name) for f in dataclasses.fields(Trained) if f.name != "budget"}
+    return RunSpec(**shared, recipe=repr(recipe), seed=seed, resume=True)

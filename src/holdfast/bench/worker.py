@@ -1,0 +1,104 @@
+"""A process that makes runs, one after the other, each in a process of its own: `python -m holdfast.bench.worker`.
+
+It reads a job from each line of its input and answers with a line. A run that crashes takes nothing else with it, and
+what it held in memory is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.measure import measure
+from holdfast.bench.once import asked_of, once
+from holdfast.bench.prepare import check_fit, prepare
+from holdfast.bench.progress import Progress
+from holdfast.bench.records import RunSpec
+from holdfast.bench.run import memories_of, train
+from holdfast.core.errors import HoldfastError
+from holdfast.recipe import parse
+
+
+def do(job: Mapping[str, Any], console: Console) -> None:
+    """Does a job: a run, or asking the base what a run would ask it.
+
+    Raises:
+        HoldfastError: For anything the user can mend.
+    """
+    spec, bases = RunSpec.from_dict(job["spec"]), Path(job["bases"])
+    if job["kind"] == "run":
+        trained = job.get("trained")
+        train(spec, console, bases=bases, trained=None if trained is None else Path(trained))
+        return
+    tokenizer = load_tokenizer(spec.model)
+    paths, _ = memories_of(parse(spec.recipe), spec)
+    data = prepare(spec, tokenizer, tuple(paths.values()))
+    target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
+    if target.exists():
+        return
+    model = load_model(spec.model)
+    check_fit(model, [*data.train, *(example for suite in data.suites for example in suite.examples)], spec)
+    with Progress(console) as progress:
+        show = progress.measuring
+        once(
+            target,
+            "base",
+            lambda: measure(model, tokenizer, data.suites, "before", run="base", raw=spec.raw, show=show),
+        )
+
+
+def _done(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job, its output going into its log, and returns what went wrong, if anything did."""
+    with Path(job["log"]).open("a", encoding="utf-8", buffering=1) as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+        try:
+            do(job, Console(file=log, width=120))
+        except HoldfastError as error:
+            return {"error": str(error), "kind": "mend"}
+        except Exception as error:
+            traceback.print_exc(file=log)
+            return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "kind": "crash"}
+    return {}
+
+
+def _apart(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job in a process of its own, and returns what went wrong, if anything did."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        said = _done(job)
+        os.write(write, json.dumps(said).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as pipe:
+        line = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if line:
+        answer: dict[str, str] = json.loads(line)
+        return answer
+    signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    why = "killed, most likely for want of memory" if signal == 9 else f"ended by signal {signal}" if signal else "gone"
+    return {"error": f"The process was {why}.", "kind": "crash"}
+
+
+def main() -> None:
+    """Answers jobs until there are no more."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for line in sys.stdin:
+        job = json.loads(line)
+        answers.write(json.dumps(_apart(job) if hasattr(os, "fork") else _done(job)) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
