@@ -35,6 +35,24 @@ from ground import BATCH, EPOCHS, answers
 
 RATES = {"people": (5e-4, 1e-3, 2e-3), "labels": (1e-4, 2e-4, 5e-4)}
 OLD = "memory='ground:general/memory'"
+DISTIL = "BaseKL(strength=3.0, on='memory') + Rehearsal(memory='ground:general/memory', ratio=0.5)"
+SELF = "BaseKL(strength=3.0, on='memory') + SelfRehearsal(ratio=0.5)"
+SUMS = {
+    "distil": DISTIL,
+    "self-distil": SELF,
+    "WSD, distil": f"WSD() + {DISTIL}",
+    "WSD, self-distil": f"WSD() + {SELF}",
+    "LayerwiseDecay, distil": f"LayerwiseDecay() + {DISTIL}",
+    "LoRA, distil": f"LoRA() + {DISTIL}",
+    "WSD, Rehearsal": f"WSD() + Rehearsal({OLD})",
+    "TokenQuality, Rehearsal": f"TokenQuality() + Rehearsal({OLD})",
+    "EWC, Rehearsal": f"EWC({OLD}) + Rehearsal({OLD})",
+    "MoFO, Rehearsal": f"MoFO() + Rehearsal({OLD})",
+    "EMA, Rehearsal": f"EMA() + Rehearsal({OLD})",
+    "WiSEFT, Rehearsal": f"WiSEFT(alpha=0.8) + Rehearsal({OLD})",
+}
+"""Sums of methods, of which the best go into the effect study; screened on the tasks of `SUMMED` alone."""
+SUMMED = ("people",)
 GIVEN = {"LoRAPlus": "LoRA() + LoRAPlus()"}
 """What is run for a method that needs another; those that take old examples get some, the others run as they come."""
 LEFT = {
@@ -54,7 +72,7 @@ def recipes() -> dict[str, str]:
     for cls in METHODS:
         takes = OLD if "memory" in {field.name for field in dataclasses.fields(cls)} else ""
         found[cls.__name__] = GIVEN.get(cls.__name__, f"{cls.__name__}({takes})")
-    return {name: text for name, text in found.items() if name not in LEFT}
+    return {**{name: text for name, text in found.items() if name not in LEFT}, **SUMS}
 
 
 def training(text: str, rate: float) -> str:
@@ -62,7 +80,7 @@ def training(text: str, rate: float) -> str:
     from holdfast.methods.table import METHODS
 
     replaces = {cls.__name__ for cls in METHODS if "Cosine" in cls.excludes}
-    shape = [] if text.partition("(")[0] in replaces else ["Cosine()"]
+    shape = [] if replaces & {part.partition("(")[0] for part in text.split(" + ")} else ["Cosine()"]
     return " + ".join([f"Train(lr={rate:g}, epochs={EPOCHS}, batch={BATCH})", *shape, *([text] if text else [])])
 
 
@@ -144,7 +162,7 @@ def run_all(given: argparse.Namespace) -> None:
         for name, text in wanted.items()
         for task in given.tasks
         for dose in RATES[task]
-        if (task, name, dose) not in there
+        if (task, name, dose) not in there and (name not in SUMS or task in SUMMED)
     ]
     print(f"{len(plan)} runs, {len(there)} written before", flush=True)
     with multiprocessing.Pool(given.workers, maxtasksperchild=1) as pool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import random
 
 import peft
 import pytest
@@ -27,40 +26,6 @@ from tests import tiny
 
 FULL = "Train(lr=0.01, epochs=2)"
 ADAPTER = "Train(lr=0.05, epochs=2) + LoRA(rank=2) + MaskTheTarget()"
-TEMPLATE = (
-    "{% for m in messages %}{% if m['role'] == 'user' %}t10 {{ m['content'] }} t11 "
-    "{% else %}t12 {{ m['content'] }} t13 {% endif %}{% endfor %}{% if add_generation_prompt %}t12 {% endif %}"
-)
-
-
-def words(count, draw):
-    return " ".join(f"t{draw.randrange(20, tiny.VOCABULARY)}" for _ in range(count))
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    """Two models, one with a chat template, and files to learn, to test with, to keep and to rehearse."""
-    room, draw = tmp_path_factory.mktemp("room"), random.Random(1)
-    for name, seed in (("model", 0), ("other", 1), ("chat", 0)):
-        tiny.tiny("llama", seed=seed, dtype=torch.float32).save_pretrained(room / name)
-        tokenizer = tiny.tokenizer()
-        tokenizer.chat_template = TEMPLATE if name == "chat" else None
-        tokenizer.save_pretrained(room / name)
-
-    def pairs(count, longest=5):
-        return "".join(
-            json.dumps({"prompt": words(3, draw) + " ", "completion": words(draw.randint(1, longest), draw)}) + "\n"
-            for _ in range(count)
-        )
-
-    (room / "facts.jsonl").write_text(pairs(20))
-    (room / "more.jsonl").write_text(pairs(20, longest=20))
-    (room / "test.jsonl").write_text(pairs(6))
-    (room / "texts.txt").write_text("\n\n".join(words(draw.randint(2, 9), draw) for _ in range(16)))
-    (room / "general.txt").write_text("\n\n".join(words(6, draw) for _ in range(5)))
-    (room / "old.jsonl").write_text(pairs(9))
-    (room / "older.jsonl").write_text(pairs(9))
-    return room
 
 
 @pytest.fixture

@@ -270,7 +270,7 @@ class _Side:
                 by_suite.setdefault(row.suite, []).append(row)
         for suite, rows in by_suite.items():
             both = len({row.split for row in rows}) == 2
-            if not both:
+            if not both and rows[0].role != "transfer":
                 self.whole.append(suite)
             found[suite] = {row.item: row for row in rows if not both or row.split == side}
         if not found:

@@ -45,8 +45,7 @@ def draw(found: Mapping[str, Any], folder: Path, name: str = "frontier") -> list
     if "goal" in found:
         height = found["goal"] + (base or 0.0) * (found["learned_unit"] == "points")
         axis.axhline(height, color="grey", lw=0.8, ls=":")
-        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "xytext": (3, 2)}
-        axis.annotate("goal", (0.0, height), ha="left", va="bottom", fontsize=8, **place)
+        axis.annotate("goal", (0.01, height), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8)
     axis.invert_xaxis()
     axis.set_xlabel(f"lost ({found['unit']}; the further right, the less)")
     axis.set_ylabel(f"learned ({found['learned_unit']})")
