@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.bench.calls import fine_tune
-    from holdfast.bench.records import RunSpec
+    from holdfast.bench.calls import compare, fine_tune
+    from holdfast.bench.records import CompareSpec, RunSpec
     from holdfast.core.budget import Budget
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
@@ -71,9 +71,11 @@ __all__ = [
     "attach",
     "Budget",
     "fine_tune",
+    "compare",
     "parse",
     "Method",
     "RunSpec",
+    "CompareSpec",
     "HoldfastError",
     "Train",
     "Cosine",
@@ -128,9 +130,11 @@ _HOME = {
     "attach": "holdfast.train.attach",
     "Budget": "holdfast.core.budget",
     "fine_tune": "holdfast.bench.calls",
+    "compare": "holdfast.bench.calls",
     "parse": "holdfast.recipe",
     "Method": "holdfast.core.method",
     "RunSpec": "holdfast.bench.records",
+    "CompareSpec": "holdfast.bench.records",
     "HoldfastError": "holdfast.core.errors",
     "Train": "holdfast.methods.schedules.train",
     "Cosine": "holdfast.methods.schedules.cosine",

@@ -19,12 +19,16 @@ demo --out --seed
 methods NAME
 diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 diff --out --examples --json --fail-on
+compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
+compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
+compare --seeds --reach --workers
+report RUNS --budget --reach --format --out
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
 """
 
 PUBLIC_NAMES = """
-attach Budget fine_tune parse Method RunSpec HoldfastError Train Cosine Warmup Finch WSD
+attach Budget fine_tune compare parse Method RunSpec CompareSpec HoldfastError Train Cosine Warmup Finch WSD
 TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
 OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
 MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT
@@ -83,6 +87,9 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_python_function_has_the_fields_of_the_flags():
     import inspect
 
+    assert list(inspect.signature(holdfast.compare).parameters) == list(
+        inspect.signature(holdfast.CompareSpec).parameters
+    )
     fields = inspect.signature(holdfast.fine_tune).parameters
     assert list(fields) == list(inspect.signature(holdfast.RunSpec).parameters)
     with pytest.raises(holdfast.HoldfastError, match="--max-length 1"):

@@ -169,7 +169,9 @@ def test_a_process_that_dies_takes_nothing_with_it(asked, tmp_path, monkeypatch)
     killer.write_text(
         "import os, holdfast.bench.worker as w\n"
         "real = w.do\n"
-        "w.do = lambda job, console: os.kill(os.getpid(), 9) if 'Finch' in job['spec']['recipe'] else real(job, console)\n"
+        "def do(job, console):\n"
+        "    os.kill(os.getpid(), 9) if 'Finch' in job['spec']['recipe'] else real(job, console)\n"
+        "w.do = do\n"
         "w.main()\n"
     )
     real = subprocess.Popen

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from holdfast.bench.records import RunSpec
+from holdfast.bench.records import CompareSpec, ReportSpec, RunSpec
 from holdfast.cli.commands import build_parser
 from holdfast.cli.config import spec_from
 from holdfast.cli.main import main
@@ -17,7 +17,7 @@ NEEDED = ["--model", "m", "--data", "d.jsonl", "--recipe", "LoRA(rank=16)"]
 
 
 def spec(*words):
-    return spec_from(build_parser().parse_args(["train", *words]))
+    return spec_from(build_parser().parse_args(["train", *words]), RunSpec)
 
 
 @pytest.fixture
@@ -59,6 +59,33 @@ def test_the_flags_are_the_fields_with_the_same_defaults():
     parser = build_parser()._subparsers._group_actions[0].choices["train"]
     flags = {action.dest for action in parser._actions} - {"help", "config"}
     assert flags == {field.name for field in dataclasses.fields(RunSpec)}
+
+
+def test_a_comparison_takes_lists_of_recipes_doses_and_seeds(tmp_path):
+    needed = ["--model", "m", "--data", "d.jsonl", "--recipes", "classic", "LoRA(rank=16)"]
+    found = spec_from(build_parser().parse_args(["compare", *needed]), CompareSpec)
+    assert found == CompareSpec(model="m", data="d.jsonl", recipes=("classic", "LoRA(rank=16)"))
+    (tmp_path / "c.yaml").write_text("doses: [1, 2]\nseeds: [4, 5]\nworkers: 2\nbudget: {points: 2}\n")
+    words = ["compare", *needed, "--config", str(tmp_path / "c.yaml"), "--seeds", "7", "--doses", "0.5", "1"]
+    found = spec_from(build_parser().parse_args(words), CompareSpec)
+    assert (found.doses, found.seeds, found.workers, found.budget) == ((0.5, 1.0), (7,), 2, {"points": 2})
+
+
+def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monkeypatch):
+    called = []
+    done = types.SimpleNamespace(exit_code=1)
+    compare = types.SimpleNamespace(compare=lambda asked: called.append(asked) or done)
+    monkeypatch.setitem(sys.modules, "holdfast.bench.compare", compare)
+    monkeypatch.setitem(sys.modules, "holdfast.report.compare", types.SimpleNamespace(show_compared=called.append))
+    assert main(["compare", "--model", "m", "--data", "d.jsonl", "--recipes", "MoFO()"]) == 1
+    assert called == [CompareSpec(model="m", data="d.jsonl", recipes=("MoFO()",)), done]
+
+
+def test_a_report_is_of_folders(monkeypatch):
+    called = []
+    monkeypatch.setitem(sys.modules, "holdfast.report.compare", types.SimpleNamespace(show=called.append))
+    assert main(["report", "runs/a", "runs/b", "--format", "csv", "--budget", "points=2"]) == 0
+    assert called == [ReportSpec(runs=("runs/a", "runs/b"), format="csv", budget={"points": 2})]
 
 
 def test_every_kind_of_flag_arrives():

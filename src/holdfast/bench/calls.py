@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from holdfast.bench.records import RunSpec
+from holdfast.bench.compare import compare as _compare
+from holdfast.bench.records import CompareSpec, RunSpec
 from holdfast.bench.run import train
 
 P = ParamSpec("P")
@@ -36,6 +37,19 @@ fine_tune = _with_fields(
     """Fine-tunes a model, measures what it learned and forgot, and returns the record; `holdfast train` in Python.
 
     The fields are those of `RunSpec`, which are the flags of the command.
+
+    Raises:
+        HoldfastError: For anything the caller can mend, in one sentence.
+    """,
+)
+
+compare = _with_fields(
+    CompareSpec,
+    _compare,
+    "compare",
+    """Trains with several recipes, doses and seeds, and returns where the runs are; `holdfast compare` in Python.
+
+    The fields are those of `CompareSpec`, which are the flags of the command.
 
     Raises:
         HoldfastError: For anything the caller can mend, in one sentence.

@@ -1,0 +1,212 @@
+"""From finished runs to the trade-off: doses chosen on one side, everything stated on the other."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from holdfast.bench.gather import gather, labels, side_by_side
+from holdfast.bench.records import read_scores, write_scores
+from holdfast.bench.tradeoff import tradeoff
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.recipe import parse
+from tests.bench.comparison import comparison, rows, write
+
+
+def of(folder, **changes):
+    runs, _ = gather([str(folder)])
+    (own,) = side_by_side(runs)
+    return tradeoff(own, **changes)
+
+
+def by_recipe(found):
+    return {row["recipe"]: row for row in found["recipes"]}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return of(comparison(tmp_path_factory.mktemp("runs")), budget=Budget(points=10))
+
+
+def test_those_that_learn_enough_come_first_by_what_they_lose(found):
+    assert [row["recipe"] for row in found["recipes"]] == ["MaskTheTarget()", "plain", "LoRA(rank=2)"]
+    assert [row["reached"] for row in found["recipes"]] == [True, True, False]
+    assert found["goal"] == pytest.approx(0.95 * 90.0)
+    assert found["base"] == 0.0
+    assert found["unit"] == found["learned_unit"] == "points"
+
+
+def test_what_is_stated_is_what_the_proof_items_say(found):
+    plain = by_recipe(found)["plain"]
+    assert plain["rate"] == 4e-4
+    assert plain["learned"]["value"] == pytest.approx(90.0)
+    assert plain["suites"]["facts"]["value"] == pytest.approx(50.0)
+    assert plain["suites"]["sums"]["value"] == pytest.approx(60.0)
+    assert plain["lost"]["value"] == pytest.approx(55.0)
+    assert plain["worst"]["suite"] == "sums"
+    assert plain["lost"]["low"] < 55.0 < plain["lost"]["high"]
+    assert plain["flips"] == {"lost": 44.0, "gained": 0.0, "items": 80}
+    assert [dose["learned"]["value"] for dose in plain["doses"]] == pytest.approx([30.0, 60.0, 90.0])
+
+
+def test_the_interval_is_about_what_theory_gives(found):
+    lost = by_recipe(found)["plain"]["lost"]
+    wide = 1.96 * np.sqrt(0.5 * 0.5 / 40 + 0.4 * 0.6 / 40) / 2 * 100
+    assert lost["high"] - lost["low"] == pytest.approx(2 * wide, rel=0.2)
+
+
+def test_prices_are_shares_of_plains(found):
+    rows = by_recipe(found)
+    assert (rows["plain"]["time"], rows["plain"]["memory"]) == (1.0, 1.0)
+    assert rows["MaskTheTarget()"]["time"] == pytest.approx(1.2)
+    assert rows["MaskTheTarget()"]["memory"] == pytest.approx(300 / 200)
+    assert rows["LoRA(rank=2)"]["trained"] == 0.5
+
+
+def test_at_equal_learning_doses_are_joined_and_what_is_not_reached_is_not_invented(found):
+    rows = by_recipe(found)
+    goal = found["goal"]
+    share = (goal - 60.0) / 30.0
+    assert rows["plain"]["matched"]["value"] == pytest.approx(25.0 + share * 30.0)
+    assert rows["LoRA(rank=2)"]["matched"] == {"reached": 0.0}
+    assert 0.5 < rows["plain"]["matched"]["reached"] <= 1.0
+
+
+def test_the_front_and_the_area(found):
+    rows = by_recipe(found)
+    assert rows["MaskTheTarget()"]["front"] > 0.9
+    assert rows["plain"]["front"] < 0.5
+    assert rows["MaskTheTarget()"]["hypervolume"] > rows["plain"]["hypervolume"] > rows["LoRA(rank=2)"]["hypervolume"]
+    assert found["hypervolume"] >= rows["MaskTheTarget()"]["hypervolume"]
+
+
+def test_each_is_judged_by_the_budget(found):
+    words = {name: row["verdict"]["word"] for name, row in by_recipe(found).items()}
+    assert words["plain"] == "forgot"
+    assert words["MaskTheTarget()"] != "kept"
+    assert all("verdict" not in row for row in of_without(found))
+
+
+def of_without(found):
+    return [{k: v for k, v in row.items() if k != "verdict"} for row in found["recipes"]]
+
+
+def test_the_dose_is_chosen_on_watched_items_alone(tmp_path):
+    """On the proof side the higher dose is better; on the watched side it is worse, and that decides."""
+    for name, lr, watch, proof in (("a", "0.0001", 0.9, 0.5), ("b", "0.0002", 0.5, 0.9)):
+        folder = write(tmp_path / name, f"Train(lr={lr})", learned=0.9, kept=0.9)
+        own = rows(name, learned=0.9, kept=watch, sides=("watch",)) + rows(
+            name, learned=0.9, kept=proof, sides=("proof",)
+        )
+        write_scores(folder / "scores.jsonl", own)
+    (row,) = of(tmp_path)["recipes"]
+    assert row["rate"] == 1e-4
+    assert row["suites"]["facts"]["value"] == pytest.approx(50.0)
+
+
+def test_seeds_widen_the_interval(tmp_path):
+    one = of(comparison(tmp_path / "one"))
+    assert any("One seed" in note for note in one["notes"])
+    for seed, kept in enumerate((0.3, 0.5, 0.7)):
+        write(tmp_path / "three" / f"s{seed}", "Train(lr=0.0001)", seed=seed, learned=0.9, kept=kept)
+        write(tmp_path / "same" / f"s{seed}", "Train(lr=0.0001)", seed=seed, learned=0.9, kept=0.5)
+    apart, alike = (of(tmp_path / name)["recipes"][0] for name in ("three", "same"))
+    assert apart["seeds"] == 3
+    assert apart["lost"]["value"] == pytest.approx(alike["lost"]["value"])
+    assert apart["lost"]["high"] - apart["lost"]["low"] > 1.5 * (alike["lost"]["high"] - alike["lost"]["low"])
+
+
+def test_items_that_one_run_was_not_asked_are_left_out_of_all(tmp_path):
+    comparison(tmp_path)
+    folder = tmp_path / "run-0-0-0"
+    kept = [row for row in read_scores(folder / "scores.jsonl") if row.item not in ("proof-1", "watch-2")]
+    write_scores(folder / "scores.jsonl", kept)
+    assert of(tmp_path)["items"] == {"learned": 39, "kept": 78}
+
+
+def test_texts_are_lost_in_nats(tmp_path):
+    for lr, learned, kept in ((1e-4, 0.5, 0.9), (2e-4, 0.9, 0.5)):
+        write(tmp_path / f"{lr}", f"Train(lr={lr})", learned=learned, kept=kept, unit="nats")
+    found = of(tmp_path, budget=Budget(nll=0.02))
+    (row,) = found["recipes"]
+    assert found["unit"] == found["learned_unit"] == "nats"
+    assert row["lost"]["value"] == pytest.approx(0.55)
+    assert "flips" not in row
+    assert row["verdict"]["word"] == "forgot"
+
+
+def test_what_was_not_measured_stays_absent(tmp_path):
+    for lr in (1e-4, 2e-4):
+        write(
+            tmp_path / f"{lr}",
+            f"Train(lr={lr})",
+            learned=0.9,
+            kept=0.9,
+            cost={},
+            result={"cost": None, "parameters": None},
+        )
+    (row,) = of(tmp_path)["recipes"]
+    assert not {"time", "memory", "trained", "transfer", "verdict"} & row.keys()
+
+
+def test_without_plain_training_the_best_of_all_sets_the_goal(tmp_path):
+    write(tmp_path / "a", "Train(lr=0.0001) + MaskTheTarget()", learned=0.8, kept=0.9)
+    found = of(tmp_path)
+    assert found["goal"] == pytest.approx(0.95 * 80)
+    assert any("No run is plain" in note for note in found["notes"])
+    assert "time" not in found["recipes"][0]
+
+
+def test_suites_of_one_side_are_used_for_both_and_it_is_said(tmp_path):
+    folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
+    write_scores(folder / "scores.jsonl", rows("a", learned=0.8, kept=0.9, sides=("proof",)))
+    assert any(note.startswith("Of task, facts, sums there is one side only") for note in of(tmp_path)["notes"])
+
+
+def test_runs_that_measured_other_things_are_not_set_side_by_side(tmp_path):
+    write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
+    write(tmp_path / "b", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec={"model": "other"})
+    runs, _ = gather([str(tmp_path)])
+    assert [len(own) for own in side_by_side(runs)] == [1, 1]
+
+
+@pytest.mark.parametrize(("role", "flag"), [("learned", "--test"), ("retained", "--keep")])
+def test_runs_that_measure_nothing_of_one_are_refused(tmp_path, role, flag):
+    folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
+    write_scores(folder / "scores.jsonl", [r for r in read_scores(folder / "scores.jsonl") if r.role != role])
+    with pytest.raises(HoldfastError, match=flag):
+        of(tmp_path)
+
+
+def test_gathering_reads_folders_of_runs_and_says_what_is_not_finished(tmp_path):
+    comparison(tmp_path)
+    (tmp_path / "run-0-0-0" / "result.json").unlink()
+    (tmp_path / "logs").mkdir()
+    runs, notes = gather([str(tmp_path), str(tmp_path / "run-0-1-0")])
+    assert len(runs) == 8
+    assert notes == [f"{tmp_path / 'run-0-0-0'} is not finished and left out."]
+    for place, message in (
+        (tmp_path / "none", "there is no such folder"),
+        (tmp_path / "logs", "holds no finished run"),
+    ):
+        with pytest.raises(HoldfastError, match=message):
+            gather([str(place)])
+    (tmp_path / "run-0-1-0" / "result.json").write_text("[]")
+    with pytest.raises(HoldfastError, match="is not the record of a run"):
+        gather([str(tmp_path)])
+
+
+def test_labels_say_what_a_recipe_has_beyond_plain_training():
+    texts = ["Train(epochs=2) + Cosine()", "Train(epochs=2) + Cosine() + MoFO()", "Train(epochs=2) + WSD()",
+             "Train(epochs=5) + Cosine() + LoRA(rank=2)"]  # fmt: skip
+    recipes = [parse(text) for text in texts]
+    found = labels(recipes)
+    assert [found[recipe] for recipe in recipes] == ["plain", "MoFO()", "WSD()", "Train(epochs=5) + LoRA(rank=2)"]
+    assert list(labels([parse("Train(epochs=2) + MoFO()")]).values()) == ["Train(epochs=2) + MoFO()"]
+
+
+def test_it_is_json(found):
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
