@@ -104,3 +104,9 @@ def test_a_recipe_named_twice_is_run_once():
 def test_typos_stop_before_anything_runs(changes, message):
     with pytest.raises(HoldfastError, match=message):
         plan(spec(**{"recipes": ("Finch()",), **changes}))
+
+
+def test_adapters_learn_at_as_many_times_the_rate_as_is_said():
+    for times, rate in ((10.0, "0.001"), (5.0, "0.0005")):
+        found = plan(spec("LoRA()", settings="Train(lr=1e-4)", adapter_rate=times, doses=(1.0,)))
+        assert texts(found)[1] == f"Train(lr={rate}) + LoRA()"

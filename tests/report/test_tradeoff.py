@@ -6,14 +6,16 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from holdfast.bench.records import ReportSpec
+from holdfast.bench.compare import CompareResult
+from holdfast.bench.records import CompareSpec, ReportSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.methods.table import METHODS
-from holdfast.report.compare import report, show
+from holdfast.report.compare import report, show, show_compared
 from holdfast.report.frontier import draw
 from holdfast.report.published import PUBLISHED, published
 from holdfast.report.tradeoff import as_csv, markdown, terminal
@@ -194,3 +196,16 @@ def test_what_was_published_is_about_methods_that_there_are():
         "83.9, 0.25, 1.23x",
         "86.7, 1.1, 0.9x",
     ]
+
+
+def test_a_finished_comparison_is_shown_by_its_budget_and_its_share_and_leaves_a_report(runs, tmp_path):
+    folders = tuple(sorted(Path(runs).glob("run-*")))
+    usual = {"model": "base", "data": "new.jsonl", "recipes": ("MoFO()",), "out": str(tmp_path)}
+    done = CompareResult(CompareSpec(**usual, reach=0.5, budget={"points": 2}), folders, {})
+    text = printed(lambda console: show_compared(done, console), width=200)
+    assert "Goal: 45.0 points" in text
+    assert "verdict" in text
+    assert (tmp_path / "report" / "tradeoff.md").exists()
+    nothing = CompareResult(CompareSpec(**usual), (), {"run": "why"})
+    assert printed(lambda console: show_compared(nothing, console)) == ""
+    assert (done.exit_code, nothing.exit_code) == (0, 1)

@@ -101,8 +101,9 @@ def _ask_base(todo: Sequence[Planned], bases: Path, out: Path, crew: _Crew, cons
         by_memories.setdefault(tuple(paths.values()), one)
     for one in by_memories.values():
         job = {"kind": "base", "spec": one.spec.to_dict(), "bases": str(bases), "log": str(out / "logs" / "base.txt")}
-        console.print("asking the base ...", highlight=False)
-        if error := crew.first(job).get("error"):
+        with console.status("asking the base ..."):
+            error = crew.first(job).get("error")
+        if error:
             raise HoldfastError(error)
 
 
@@ -122,21 +123,23 @@ def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: _Crew, console:
         for one in wave:
             if one.trunk is not None and not (folder_of(one.trunk) / "result.json").exists():
                 failed[folder_of(one.spec).name] = f"it edits {folder_of(one.trunk).name}, which has not finished."
-                clock.left(one)
+                clock.skip(one)
             else:
                 ready.append(one)
-        for one, said, seconds in crew.all([(one, job(one)) for one in ready]):
-            left = clock.done(one, seconds)
-            if "error" in said:
-                failed[folder_of(one.spec).name] = said["error"]
-            word = "FAILED" if "error" in said else "done"
-            console.print(
-                f"{clock.finished}/{clock.total} {word} in {seconds:.0f} s: {one.recipe!r}, dose {one.dose:g}, seed "
-                f"{one.spec.seed}{left}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+        with console.status(clock.words()) as status:
+            for one, said, seconds in crew.all([(one, job(one)) for one in ready]):
+                clock.done(one, seconds)
+                if "error" in said:
+                    failed[folder_of(one.spec).name] = said["error"]
+                word = "FAILED" if "error" in said else "done"
+                console.print(
+                    f"{clock.finished}/{clock.total} {word} in {seconds:.0f} s: {one.recipe!r}, dose {one.dose:g}, "
+                    f"seed {one.spec.seed}{clock.left()}",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
+                status.update(clock.words())
     return failed
 
 
@@ -166,24 +169,27 @@ class _Clock:
         self.waiting = {kind: sum((one.trunk is None) == kind for one in todo) for kind in (True, False)}
         self.took: dict[bool, list[float]] = {True: [], False: []}
 
-    def left(self, one: Planned) -> None:
+    def skip(self, one: Planned) -> None:
         """Counts a run that is not made."""
         self.finished += 1
         self.waiting[one.trunk is None] -= 1
 
-    def done(self, one: Planned, seconds: float) -> str:
-        """Counts a run, and returns what to say of the time left; nothing where none is."""
-        self.left(one)
+    def done(self, one: Planned, seconds: float) -> None:
+        """Counts a run that is made."""
+        self.skip(one)
         self.took[one.trunk is None].append(seconds)
-        known = [mean for took in self.took.values() if took and (mean := sum(took) / len(took))]
-        rest = sum(
-            count * (sum(self.took[kind]) / len(self.took[kind]) if self.took[kind] else min(known))
-            for kind, count in self.waiting.items()
-        )
-        rest /= self.workers
-        if not any(self.waiting.values()):
+
+    def left(self) -> str:
+        """Returns what to say of the time left; nothing where none is, or nothing is known."""
+        means = {kind: sum(took) / len(took) for kind, took in self.took.items() if took}
+        if not means or not any(self.waiting.values()):
             return ""
+        rest = sum(count * means.get(kind, min(means.values())) for kind, count in self.waiting.items()) / self.workers
         return f"; about {rest / 60:.0f} min left" if rest >= 90 else f"; about {rest:.0f} s left"
+
+    def words(self) -> str:
+        """Returns how far it is."""
+        return f"{self.finished} of {self.total} runs{self.left()}"
 
 
 class _Crew:
