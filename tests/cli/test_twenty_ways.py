@@ -343,7 +343,8 @@ class TestAFinishedRun:
         code, err = train("--name", "run", "--recipe", "Train(lr=0.1)", "--seed", "1")
         assert code == 1
         assert re.fullmatch(
-            r".*run holds a run with another recipe, seed; choose another folder with --name\.", one_sentence(err)
+            r".*run holds a run with another recipe, seed; choose another folder with --out or --name\.",
+            one_sentence(err),
         )
         assert there == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
 

@@ -41,7 +41,8 @@ def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     other = _read(folder / "spec.json")
     asked = identity(spec)
     done = (folder / "result.json").exists()
-    otherwise = "choose another folder with --name" if done else "delete it, or choose another folder with --name"
+    otherwise = "choose another folder with --out or --name"
+    otherwise = otherwise if done else f"delete it, or {otherwise}"
     different = sorted(key for key in {*asked, *({"budget"} & other.keys())} if other.get(key) != asked.get(key))
     if different:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {otherwise}.")
