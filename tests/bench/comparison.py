@@ -21,7 +21,7 @@ def rows(run, *, learned, kept, seed=0, items=40, unit="points", sides=("watch",
         ("sums", "retained", kept - 0.1, 1.0),
     ):
         for side in sides:
-            right = {*draw.sample(range(items), round(max(0.0, share) * items))}
+            right = {*draw.sample(range(items), round(min(max(0.0, share), 1.0) * items))}
             for number in range(items):
                 about = {
                     "suite": suite,

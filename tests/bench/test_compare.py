@@ -184,6 +184,88 @@ def test_a_process_that_dies_takes_nothing_with_it(asked, tmp_path, monkeypatch)
     assert "killed" in why
 
 
+def test_a_worker_that_is_gone_is_started_again(asked, tmp_path, monkeypatch):
+    """The first job ends the process that makes runs; what it prints before is no answer."""
+    killer = tmp_path / "killer.py"
+    killer.write_text(
+        "import os, holdfast.bench.worker as w\n"
+        "real = w._apart\n"
+        "def apart(job):\n"
+        "    os._exit(3) if 'Finch' in job['spec']['recipe'] else real(job)\n"
+        "    return real(job)\n"
+        "w._apart = apart\n"
+        "print('a greeting')\n"
+        "w.main()\n"
+    )
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(killer)], **options)
+    )
+    done, _ = go(asked("Finch()", "MoFO()"))
+    assert len(done.folders) == 2
+    (why,) = done.failed.values()
+    assert "gone (exit code 3)" in why
+
+
+def test_each_worker_has_one_of_the_gpus_that_there_are(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    with module._Crew(3) as crew:
+        assert [member.env["CUDA_VISIBLE_DEVICES"] for member in crew.members] == ["2", "5", "2"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(module.torch.cuda, "device_count", lambda: 2)
+    with module._Crew(2) as crew:
+        assert [member.env["CUDA_VISIBLE_DEVICES"] for member in crew.members] == ["0", "1"]
+    monkeypatch.setattr(module.torch.cuda, "device_count", lambda: 1)
+    with module._Crew(2) as crew:
+        assert not any("CUDA_VISIBLE_DEVICES" in member.env for member in crew.members)
+
+
+def test_the_processors_are_shared(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with module._Crew(1) as one, module._Crew(2) as two:
+        threads = [int(crew.members[0].env["OMP_NUM_THREADS"]) for crew in (one, two)]
+    assert threads == [len(os.sched_getaffinity(0)), max(1, len(os.sched_getaffinity(0)) // 2)]
+
+
+def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, tmp_path, monkeypatch):
+    gpu = tmp_path / "gpu.py"
+    gpu.write_text(
+        "import holdfast.bench.worker as w\nw.torch.cuda.is_available = lambda: True\nw._apart = None\nw.main()\n"
+    )
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(gpu)], **options)
+    )
+    done, _ = go(asked("Finch()"))
+    assert len(done.folders) == 2
+
+
+def test_a_budget_that_nothing_is_measured_by_is_refused_before_any_run(asked):
+    with pytest.raises(HoldfastError, match="limits nothing that is measured"):
+        compare(asked("Finch()", budget={"points": 2}), Console(quiet=True))
+
+
+def test_told_to_end_it_ends_what_it_started(asked, tmp_path):
+    spec = asked("MoFO()", settings="Train(lr=0.01, epochs=400)")
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.records import CompareSpec\n"
+        "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
+    )
+    words = [sys.executable, str(script), json.dumps(spec.to_dict())]
+    first = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("*/log.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(first.pid, signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert first.returncode == 143
+    time.sleep(0.5)
+    sizes = {log: log.stat().st_size for log in (tmp_path / "out").glob("*/log.jsonl")}
+    time.sleep(1.5)
+    assert {log: log.stat().st_size for log in (tmp_path / "out").glob("*/log.jsonl")} == sizes
+
+
 def test_a_base_that_cannot_be_asked_stops_everything(asked, room):
     spec = asked("Finch()", keep=("nothing.txt",))
     with pytest.raises(HoldfastError, match="nothing.txt"):

@@ -11,7 +11,7 @@ from holdfast.recipe import parse
 
 
 def spec(*recipes, **changes):
-    return CompareSpec(**{"model": "m", "data": "d.jsonl", "recipes": recipes, **changes})
+    return CompareSpec(**{"model": "m", "data": "d.jsonl", "keep": ("k.txt",), "recipes": recipes, **changes})
 
 
 def texts(found, dose=1.0, seed=0):
@@ -88,11 +88,14 @@ def test_a_recipe_named_twice_is_run_once():
         ({"recipes": ("LoRA(rnk=2)",)}, "Did you mean 'rank'"),
         ({"recipes": ("LoRA() + DoRA()",)}, "LoRA"),
         ({"recipes": ()}, "name at least one recipe"),
+        ({"keep": ()}, "--keep is missing"),
+        ({"held_out": 0.0}, "--test is missing"),
+        ({"doses": (float("inf"),)}, "--doses inf"),
         ({"doses": (0.0, 1.0)}, "--doses 0.0 1.0: give numbers above 0, each once"),
         ({"doses": (1.0, 1.0)}, "each once"),
         ({"doses": ("fast",)}, "give a list of numbers"),
         ({"seeds": ()}, "--seeds"),
-        ({"seeds": (-1,)}, "--seeds -1"),
+        ({"seeds": (-1,)}, "--seeds -1: give whole numbers from 0"),
         ({"reach": 0.0}, "--reach 0.0: give a share"),
         ({"workers": 0}, "--workers 0"),
         ({"adapter_rate": 0.0}, "--adapter-rate 0.0"),
@@ -110,3 +113,7 @@ def test_adapters_learn_at_as_many_times_the_rate_as_is_said():
     for times, rate in ((10.0, "0.001"), (5.0, "0.0005")):
         found = plan(spec("LoRA()", settings="Train(lr=1e-4)", adapter_rate=times, doses=(1.0,)))
         assert texts(found)[1] == f"Train(lr={rate}) + LoRA()"
+    # The rate of settings that train an adapter is that adapter's.
+    found = plan(spec("MoFO()", settings="Train(lr=1e-3) + LoRA()", doses=(1.0,)))
+    assert texts(found) == ["Train(lr=0.001) + LoRA()", "Train(lr=0.001) + LoRA() + MoFO()"]
+    assert texts(plan(spec("MoFO()", settings="LoRA()", doses=(1.0,))))[0] == "Train(lr=0.0002) + LoRA()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -133,9 +134,76 @@ def test_texts_are_lost_in_nats(tmp_path):
     found = of(tmp_path, budget=Budget(nll=0.02))
     (row,) = found["recipes"]
     assert found["unit"] == found["learned_unit"] == "nats"
+    assert row["learned"]["value"] == pytest.approx(0.9)
     assert row["lost"]["value"] == pytest.approx(0.55)
     assert "flips" not in row
     assert row["verdict"]["word"] == "forgot"
+
+
+def test_texts_beside_items_are_named_and_judged(tmp_path):
+    folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=1.1)
+    texts = [row for row in rows("a", learned=0.9, kept=0.2, unit="nats") if row.suite == "facts"]
+    texts = [dataclasses.replace(row, suite="stories") for row in texts]
+    write_scores(folder / "scores.jsonl", [*rows("a", learned=0.9, kept=1.1), *texts])
+    found = of(tmp_path, budget=Budget(points=30, nll=0.02))
+    assert found["recipes"][0]["lost"]["value"] == pytest.approx(0.0)
+    assert found["recipes"][0]["verdict"]["word"] == "forgot"
+    assert any("stories is measured in nats" in note for note in found["notes"])
+    assert of(tmp_path, budget=Budget(nll=0.02))["recipes"][0]["verdict"]["word"] == "forgot"
+
+
+def test_transfer_is_in_its_own_unit(tmp_path):
+    folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=0.9)
+    moved = [row for row in rows("a", learned=0.5, kept=0.9, unit="nats") if row.suite == "task"]
+    moved = [dataclasses.replace(row, suite="transfer", role="transfer") for row in moved]
+    write_scores(folder / "scores.jsonl", [*read_scores(folder / "scores.jsonl"), *moved])
+    transfer = of(tmp_path)["recipes"][0]["transfer"]
+    assert (transfer["unit"], transfer["value"]) == ("nats", pytest.approx(0.5))
+
+
+def test_a_seed_that_failed_is_said_and_does_not_count_against_a_recipe(tmp_path):
+    for name, recipe, seeds in (("a", "Train(lr=0.0001)", (0, 1)), ("b", "Train(lr=0.0001) + MoFO()", (0,))):
+        for seed in seeds:
+            write(tmp_path / f"{name}{seed}", recipe, seed=seed, learned=0.9, kept=0.9)
+    found = of(tmp_path)
+    by = by_recipe(found)
+    assert any(note == "MoFO() has 1 of 2 seeds." for note in found["notes"])
+    assert by["MoFO()"]["front"] == pytest.approx(by["plain"]["front"], abs=0.15)
+
+
+def test_the_same_run_twice_is_said(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / name, "Train(lr=0.0001)", learned=0.9, kept=0.9)
+    assert any("is the same run as" in note for note in of(tmp_path)["notes"])
+
+
+def test_plain_training_is_what_all_others_have(tmp_path):
+    settings = "Train(lr=0.0001) + Finch()"
+    for name, more, seconds in (("a", "", 10.0), ("b", " + MoFO()", 20.0), ("c", " + MaskTheTarget()", 30.0)):
+        cost = {"device": "cpu", "seconds": 1.0, "cpu": seconds, "memory": 300.0, "before": 100.0}
+        write(tmp_path / name, settings + more, learned=0.9, kept=0.9, cost=cost)
+    by = by_recipe(of(tmp_path))
+    assert {name: row["time"] for name, row in by.items()} == {"plain": 1.0, "MoFO()": 2.0, "MaskTheTarget()": 3.0}
+
+
+def test_more_passes_are_another_recipe_than_plain(tmp_path):
+    for name, recipe, seconds in (
+        ("a", "Train(lr=0.0001, epochs=3)", 10.0),
+        ("b", "Train(lr=0.0001, epochs=6)", 20.0),
+        ("c", "Train(lr=0.0001, epochs=3) + MoFO()", 10.0),
+    ):
+        cost = {"device": "cpu", "seconds": 1.0, "cpu": seconds, "memory": 300.0, "before": 100.0}
+        write(tmp_path / name, recipe, learned=0.9, kept=0.9, cost=cost)
+    by = by_recipe(of(tmp_path))
+    assert by["plain"]["time"] == 1.0
+    assert by["Train(epochs=6)"]["time"] == 2.0
+
+
+def test_a_rate_that_no_recipe_names_is_the_one_it_was_trained_with(tmp_path):
+    write(tmp_path / "a", "LoRA(rank=2)", learned=0.9, kept=0.9)
+    write(tmp_path / "b", "Train(lr=0.0001) + LoRA(rank=2)", learned=0.5, kept=0.9)
+    (row,) = of(tmp_path)["recipes"]
+    assert [dose["rate"] for dose in row["doses"]] == [1e-4, 2e-4]
 
 
 def test_what_was_not_measured_stays_absent(tmp_path):
@@ -168,9 +236,10 @@ def test_suites_of_one_side_are_used_for_both_and_it_is_said(tmp_path):
 
 def test_runs_that_measured_other_things_are_not_set_side_by_side(tmp_path):
     write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
-    write(tmp_path / "b", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec={"model": "other"})
+    for number, other in enumerate(({"model": "other"}, {"files": {"new.jsonl": "1"}}, {"precision": "bf16"})):
+        write(tmp_path / f"b{number}", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec=other)
     runs, _ = gather([str(tmp_path)])
-    assert [len(own) for own in side_by_side(runs)] == [1, 1]
+    assert [len(own) for own in side_by_side(runs)] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("role", "flag"), [("learned", "--test"), ("retained", "--keep")])
@@ -206,6 +275,8 @@ def test_labels_say_what_a_recipe_has_beyond_plain_training():
     found = labels(recipes)
     assert [found[recipe] for recipe in recipes] == ["plain", "MoFO()", "WSD()", "Train(epochs=5) + LoRA(rank=2)"]
     assert list(labels([parse("Train(epochs=2) + MoFO()")]).values()) == ["Train(epochs=2) + MoFO()"]
+    alike = [parse(text) for text in ("Train() + Cosine()", "Cosine() + LoRA()", "LoRA()")]
+    assert list(labels(alike).values()) == ["plain", "Cosine() + LoRA()", "LoRA()"]
 
 
 def test_it_is_json(found):

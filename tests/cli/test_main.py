@@ -62,9 +62,9 @@ def test_the_flags_are_the_fields_with_the_same_defaults():
 
 
 def test_a_comparison_takes_lists_of_recipes_doses_and_seeds(tmp_path):
-    needed = ["--model", "m", "--data", "d.jsonl", "--recipes", "classic", "LoRA(rank=16)"]
+    needed = ["--model", "m", "--data", "d.jsonl", "--keep", "k.txt", "--recipes", "classic", "LoRA(rank=16)"]
     found = spec_from(build_parser().parse_args(["compare", *needed]), CompareSpec)
-    assert found == CompareSpec(model="m", data="d.jsonl", recipes=("classic", "LoRA(rank=16)"))
+    assert found == CompareSpec(model="m", data="d.jsonl", keep=("k.txt",), recipes=("classic", "LoRA(rank=16)"))
     (tmp_path / "c.yaml").write_text("doses: [1, 2]\nseeds: [4, 5]\nworkers: 2\nbudget: {points: 2}\n")
     words = ["compare", *needed, "--config", str(tmp_path / "c.yaml"), "--seeds", "7", "--doses", "0.5", "1"]
     found = spec_from(build_parser().parse_args(words), CompareSpec)
@@ -77,8 +77,8 @@ def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monke
     compare = types.SimpleNamespace(compare=lambda asked: called.append(asked) or done)
     monkeypatch.setitem(sys.modules, "holdfast.bench.compare", compare)
     monkeypatch.setitem(sys.modules, "holdfast.report.compare", types.SimpleNamespace(show_compared=called.append))
-    assert main(["compare", "--model", "m", "--data", "d.jsonl", "--recipes", "MoFO()"]) == 1
-    assert called == [CompareSpec(model="m", data="d.jsonl", recipes=("MoFO()",)), done]
+    assert main(["compare", "--model", "m", "--data", "d.jsonl", "--keep", "k.txt", "--recipes", "MoFO()"]) == 1
+    assert called == [CompareSpec(model="m", data="d.jsonl", keep=("k.txt",), recipes=("MoFO()",)), done]
 
 
 def test_a_report_is_of_folders(monkeypatch):

@@ -100,6 +100,13 @@ def test_rows_become_a_batch_and_again_rows():
     assert [one.source for one in examples_of(batch)] == [0, 3]
 
 
+def test_padding_on_the_left_is_no_part_of_a_row():
+    batch = {"input_ids": torch.tensor([[0, 5, 6]]), "labels": torch.tensor([[-100, -100, 6]]),
+             "attention_mask": torch.tensor([[0, 1, 1]])}  # fmt: skip
+    (example,) = examples_of(batch)
+    assert (example.input_ids, example.labels) == ([5, 6], [-100, 6])
+
+
 def test_every_step_draws_anew_and_the_seed_decides():
     batch = collated(([5, 6, 11, END], [-100, -100, 11, END]))
     seeds = set()
@@ -132,6 +139,7 @@ def test_the_teacher_is_the_average_that_begins_as_the_base():
     assert found[SHOWN]["weights"][name].dtype == torch.bfloat16
     torch.testing.assert_close(found[SHOWN]["weights"][name].float(), expected, rtol=0.01, atol=0.01)
     assert "weights" not in renewed(OnPolicySDFT(rate=0.0), batch, [[21]])[0][SHOWN]
+    OnPolicySDFT(rate=0.0).after_step({"words": {}}, Step(0, 3, {}, {}))  # as a checkpoint gives an empty state back
     live, _ = renewed(OnPolicySDFT(rate=1.0), batch, [[21]], model)
     assert torch.equal(live[SHOWN]["weights"][name], param)
 

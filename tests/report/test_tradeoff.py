@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.compare import CompareResult
-from holdfast.bench.records import CompareSpec, ReportSpec
+from holdfast.bench.records import CompareSpec, ReportSpec, read_scores, write_scores
 from holdfast.core.errors import HoldfastError
 from holdfast.methods.table import METHODS
 from holdfast.report.compare import report, show, show_compared
@@ -84,6 +84,8 @@ def test_csv_has_a_line_for_each_dose_with_numbers_in_full(runs):
     plain = next(line for line in chosen if line["recipe"] == "plain")
     assert float(plain["lost"]) == pytest.approx(55.0)
     assert float(plain["time"]) == 1.0
+    assert (plain["worst_suite"], float(plain["answers_lost"])) == ("sums", 44.0)
+    assert float(plain["lost_at_goal"]) == pytest.approx(50.5)
 
 
 def test_what_was_not_measured_is_a_blank(tmp_path):
@@ -146,6 +148,16 @@ def test_runs_of_two_kinds_are_two_tables(tmp_path):
     assert (tmp_path / "out" / "tradeoff-2.md").exists()
 
 
+def test_runs_of_which_nothing_can_be_said_do_not_hide_the_others(runs, tmp_path):
+    comparison(tmp_path)
+    write(tmp_path / "odd", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec={"data": "other.jsonl"})
+    scores = tmp_path / "odd" / "scores.jsonl"
+    write_scores(scores, [row for row in read_scores(scores) if row.role == "learned"])
+    text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
+    assert "Goal: 85.5 points" in text
+    assert "measure nothing of what is to be kept; give --keep" in text
+
+
 def test_what_is_not_finished_is_said(runs, tmp_path):
     comparison(tmp_path)
     (tmp_path / "run-1-1-0" / "result.json").unlink()
@@ -166,6 +178,8 @@ def test_pefts_comparison_is_read_as_a_table_of_the_same_kind(tmp_path):
     assert {name for name, row in rows.items() if row["on_front"]} == {"full-finetuning--lr_1e-5", "lora--mlp", "osf"}
     text = printed(lambda console: show(ReportSpec(runs=(str(file),), out=str(tmp_path / "out")), console))
     assert "lora--mlp" in text
+    assert "lost at the goal |" not in (tmp_path / "out" / "tradeoff.md").read_text()
+    assert report(ReportSpec(runs=(str(file),), reach=0.5))[0]["goal"] == pytest.approx(23.5)
     assert (tmp_path / "out" / "frontier.svg").exists()
 
 
@@ -200,7 +214,7 @@ def test_what_was_published_is_about_methods_that_there_are():
 
 def test_a_finished_comparison_is_shown_by_its_budget_and_its_share_and_leaves_a_report(runs, tmp_path):
     folders = tuple(sorted(Path(runs).glob("run-*")))
-    usual = {"model": "base", "data": "new.jsonl", "recipes": ("MoFO()",), "out": str(tmp_path)}
+    usual = {"model": "base", "data": "new.jsonl", "keep": ("old.txt",), "recipes": ("MoFO()",), "out": str(tmp_path)}
     done = CompareResult(CompareSpec(**usual, reach=0.5, budget={"points": 2}), folders, {})
     text = printed(lambda console: show_compared(done, console), width=200)
     assert "Goal: 45.0 points" in text

@@ -25,6 +25,12 @@ def test_beyond_the_last_dose_nothing_is_said():
     assert math.isnan(lost_at([10.0, 20.0], [2.0, 8.0], 20.1))
 
 
+def test_a_gain_is_kept_whole():
+    """The base is where it is: that a dose lost less than nothing moves nothing but the line to it."""
+    assert lost_at([10.0], [-4.0], 9.5) == pytest.approx(-3.8)
+    assert lost_at([3.0, 10.0], [-4.0, -4.0], 10.0) == pytest.approx(-4.0)
+
+
 def test_a_dose_that_falls_is_pooled_with_the_one_before():
     # 30 and 20 become 25 each; 4 and 2 become 3 each.
     assert lost_at([30.0, 20.0], [4.0, 2.0], 25.0) == pytest.approx(3.0)
@@ -33,7 +39,7 @@ def test_a_dose_that_falls_is_pooled_with_the_one_before():
 
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4), st.floats(0, 50), st.floats(0, 50))
 def test_more_learning_is_never_had_for_less(points, one, other):
-    learned, lost = ([p[i] for p in points] for i in (0, 1))
+    learned, lost = [p[0] for p in points], [abs(p[1]) for p in points]
     low, high = (lost_at(learned, lost, goal) for goal in sorted((one, other)))
     if not math.isnan(high):
         assert low <= high + 1e-9

@@ -43,6 +43,13 @@ _OF_TRAIN = {
 }
 
 
+def rate_of(recipe: Chain) -> float:
+    """Returns the learning rate that a recipe names, or that it is trained with where it names none."""
+    named = next((part.lr for part in recipe.parts() if isinstance(part, Train)), None)
+    small = any(isinstance(part, Adapter) and part.small for part in recipe.parts())
+    return (ADAPTER_LR if small else FULL_LR) if named is None else named
+
+
 def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingArguments:
     """Returns the arguments of a run.
 
@@ -70,11 +77,10 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
             raise HoldfastError(f"training: {key} is {value!r}; give a number.")
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
-    adapter = any(isinstance(part, Adapter) and part.small for part in recipe.parts())
     values: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": spec.batch_size,
-        "learning_rate": ADAPTER_LR if adapter else FULL_LR,
+        "learning_rate": rate_of(recipe),
         "lr_scheduler_type": "constant",
         "seed": spec.seed,
         "data_seed": spec.seed,

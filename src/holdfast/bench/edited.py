@@ -63,13 +63,15 @@ def ship_trained(trainer: Attached, folder: Path) -> None:
     trainer._ship()
 
 
-def as_trained(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Returns what result.json says of the training of another run, with the cost of the edits added."""
+def as_trained(folder: Path, own: dict[str, Any]) -> dict[str, Any]:
+    """Returns what result.json says of another run's training, and its cost, if known, with that of the edits added."""
     then = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    cost, own = then["cost"], result["cost"]
+    found = {"trained_in": folder.name, "steps": then["steps"], "trained_parameters": then["trained_parameters"]}
+    found |= {"memories": then["memories"]} if "memories" in then else {}
+    if "cost" not in then:
+        return found
+    cost = then["cost"]
     added = {name: cost[name] + own[name] for name in ("seconds", "cpu")}
     if "memory" in cost and "memory" in own:
         added["memory"] = max(cost["memory"], own["memory"])
-    found = {"trained_in": folder.name, "steps": then["steps"], "cost": {**cost, **added}}
-    found["trained_parameters"] = then["trained_parameters"]
-    return found | ({"memories": then["memories"]} if "memories" in then else {})
+    return found | {"cost": {**cost, **added}}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.bench.arguments import rate_of
 from holdfast.bench.records import ScoreRow, read_scores
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
@@ -17,8 +18,8 @@ from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.recipe import parse
 
-SAME = ("model", "data", "test", "transfer", "keep", "held_out", "max_length", "raw", "loss_on", "over_long")
-"""Settings in which runs must agree to be set side by side."""
+FREE = ("recipe", "resolved_recipe", "seed")
+"""Settings in which runs that are set side by side may differ; the digests of the files that they read may not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,20 +47,22 @@ class Finished:
         return parse(self.spec["recipe"])
 
     @property
-    def rate(self) -> float | None:
-        """Returns the learning rate that the recipe names."""
-        return next((m.lr for m in self.recipe.methods if isinstance(m, Train)), None)
+    def rate(self) -> float:
+        """Returns the learning rate that it was trained with."""
+        return float(self.spec.get("training", {}).get("learning_rate", rate_of(self.recipe)))
 
     @property
     def undosed(self) -> Chain:
         """Returns the recipe without its learning rate, whose doses are runs of one recipe."""
         parts = (dataclasses.replace(m, lr=None) if isinstance(m, Train) else m for m in self.recipe.active().methods)
-        return chain(*parts)
+        return chain(*(method for method in parts if method != Train()))
 
     @property
-    def measured(self) -> tuple[Any, ...]:
-        """Returns the settings in which runs that are set side by side agree."""
-        return tuple(tuple(v) if isinstance(v := self.spec.get(name), list) else v for name in SAME)
+    def settings(self) -> str:
+        """Returns the settings in which runs that are set side by side agree, as text."""
+        own = {name: value for name, value in self.spec.items() if name not in FREE}
+        training = {name: value for name, value in own.get("training", {}).items() if name != "learning_rate"}
+        return json.dumps({**own, "training": training}, sort_keys=True)
 
 
 def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
@@ -89,29 +92,39 @@ def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
 
 
 def side_by_side(runs: Sequence[Finished]) -> list[list[Finished]]:
-    """Returns the runs in sets that measured the same of the same model on the same data."""
-    sets: dict[tuple[Any, ...], list[Finished]] = {}
+    """Returns the runs in sets that differ in recipe and seed alone."""
+    sets: dict[str, list[Finished]] = {}
     for run in runs:
-        sets.setdefault(run.measured, []).append(run)
+        sets.setdefault(run.settings, []).append(run)
     return list(sets.values())
 
 
-def is_plain(recipe: Chain) -> bool:
-    """Returns whether a recipe is the trainer's settings and an ordinary schedule alone."""
-    return all(isinstance(method, (Train, Cosine, Warmup)) for method in recipe.methods)
+def plain_of(recipes: Sequence[Chain]) -> Chain | None:
+    """Returns the recipe that is plain training: that which most of the others have in them; None if there is none.
+
+    It has nothing but the trainer's settings and an ordinary schedule, or else is in more than half of the others.
+    """
+
+    def inside(one: Chain) -> int:
+        return sum(other != one and {*one.methods} <= {*other.methods} for other in recipes)
+
+    def ordinary(one: Chain) -> bool:
+        return all(isinstance(method, (Train, Cosine, Warmup)) for method in one.methods)
+
+    able = [one for one in recipes if ordinary(one) or inside(one) > (len(recipes) - 1) / 2]
+    return max(able, key=lambda one: (inside(one), ordinary(one)), default=None)
 
 
 def labels(recipes: Sequence[Chain]) -> dict[Chain, str]:
-    """Returns what to call each recipe: what it has beyond plain training, which is the one most like the others."""
-    plains = [recipe for recipe in recipes if is_plain(recipe)]
-    shared = {id(p): sum(m in r.methods for r in recipes for m in p.methods) for p in plains}
-    plain = max(plains, key=lambda p: shared[id(p)], default=None)
+    """Returns what to call each recipe: what it has beyond plain training; all it has where two would be alike."""
+    plain = plain_of(recipes)
     usual = set() if plain is None else {*plain.methods}
     found = {}
     for recipe in recipes:
-        own = [method for method in recipe.methods if method not in usual and method != Train()]
-        found[recipe] = " + ".join(map(repr, own)) or "plain"
-    return found
+        own = [method for method in recipe.methods if method not in usual]
+        found[recipe] = "plain" if recipe == plain else " + ".join(map(repr, own)) or repr(recipe)
+    alike = {label for label in found.values() if list(found.values()).count(label) > 1}
+    return {recipe: repr(recipe) if label in alike else label for recipe, label in found.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

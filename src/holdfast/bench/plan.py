@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from holdfast.bench.arguments import ADAPTER_LR, FULL_LR, training_arguments
+from holdfast.bench.arguments import rate_of, training_arguments
 from holdfast.bench.edited import trunk_of
 from holdfast.bench.folder import folder_of
 from holdfast.bench.records import CompareSpec, RunSpec, Trained
@@ -68,14 +68,13 @@ def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
     """Returns a recipe with the settings that it does not say itself, its learning rate among them.
 
     A method of the settings gives way to one of the same class in the recipe, and to one that cannot stand beside it.
-    An adapter that does not name its rate gets that of the settings times `adapter_rate`.
+    An adapter that does not name its rate gets that of the settings times `adapter_rate`, if it is not theirs.
     """
-    small = any(isinstance(method, Adapter) and method.small for method in recipe.methods)
+    small, has = (any(isinstance(m, Adapter) and m.small for m in one.methods) for one in (recipe, settings))
     own = next((m for m in recipe.methods if isinstance(m, Train)), None)
     given = next((m for m in settings.methods if isinstance(m, Train)), Train())
-    rate = given.lr * (adapter_rate if small else 1.0) if given.lr is not None else None
-    if rate is None:
-        rate = ADAPTER_LR if small else FULL_LR
+    times = adapter_rate if small and not has else 1.0
+    rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
     train = dataclasses.replace(given, lr=rounded(rate))
     if own is not None:
         said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}

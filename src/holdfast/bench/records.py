@@ -182,9 +182,18 @@ class CompareSpec(Trained):
         check_reach(self.reach)
         if not self.recipes:
             raise HoldfastError("--recipes: name at least one recipe, or a set of them (classic, field).")
-        for name, values in (("doses", self.doses), ("seeds", self.seeds)):
-            if not values or len(set(values)) < len(values) or min(values) < 0 or (name == "doses" and 0 in values):
-                raise HoldfastError(f"--{name} {' '.join(map(str, values))}: give numbers above 0, each once.")
+        if not self.keep:
+            raise HoldfastError("--keep is missing: name what the model must not get worse at.")
+        if self.test is None and self.held_out == 0:
+            raise HoldfastError("--test is missing: with --held-out 0 nothing measures what is learned.")
+        if (
+            not self.doses
+            or len({*self.doses}) < len(self.doses)
+            or not 0 < min(self.doses) <= max(self.doses) < math.inf
+        ):
+            raise HoldfastError(f"--doses {' '.join(map(str, self.doses))}: give numbers above 0, each once.")
+        if not self.seeds or len({*self.seeds}) < len(self.seeds) or min(self.seeds) < 0:
+            raise HoldfastError(f"--seeds {' '.join(map(str, self.seeds))}: give whole numbers from 0, each once.")
         if not self.adapter_rate > 0:
             raise HoldfastError(f"--adapter-rate {self.adapter_rate}: give a number above 0.")
 

@@ -146,8 +146,9 @@ def _run(
         before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         training = Cost.begin()
+        resumed = False
         if trained is None:
-            _train(trainer, spec.resume)
+            resumed = _train(trainer, spec.resume)
         else:
             ship_trained(trainer, trained)
         spent = training.end()
@@ -162,7 +163,7 @@ def _run(
         **({"verdict": verdict(found, budget)} if budget is not None else {}),
         **({"guard": {**watch.summary(), "watched": sorted(split)}} if (watch := trainer.holdfast_guard) else {}),
         "seconds": {"training": spent.seconds, "all": time.monotonic() - started},
-        "cost": prepared.plus(spent).to_dict(),
+        **({} if resumed else {"cost": prepared.plus(spent).to_dict()}),  # what it was before is not known
         **({"memories": rehearsed} if (rehearsed := _rehearsed(trainer)) else {}),
         **({"shipped": shipped} if (shipped := trainer.holdfast_shipped) else {}),
         "steps": trainer.state.global_step,
@@ -170,7 +171,7 @@ def _run(
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if trained is not None:
-        result |= as_trained(trained, result)
+        result |= as_trained(trained, result.pop("cost"))
     write_json(folder / "result.json", result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return result
@@ -230,8 +231,8 @@ def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[
     return trainer
 
 
-def _train(trainer: Trainer, resume: bool) -> None:
-    """Trains; whatever happens, no checkpoint stays half-written."""
+def _train(trainer: Trainer, resume: bool) -> bool:
+    """Trains, and returns whether it went on from a checkpoint; whatever happens, none stays half-written."""
     output = Path(str(trainer.args.output_dir))
     drop_unfinished(output)
     go_on = resume and last_checkpoint(output) is not None
@@ -240,6 +241,7 @@ def _train(trainer: Trainer, resume: bool) -> None:
             trainer.train(resume_from_checkpoint=True if go_on else None)
     finally:
         drop_unfinished(output)
+    return go_on
 
 
 def _check_weights(model: nn.Module) -> None:

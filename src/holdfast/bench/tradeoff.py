@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.bench.gather import Finished, is_plain, labels
+from holdfast.bench.gather import Finished, labels, plain_of
 from holdfast.bench.judge import changes, verdict
 from holdfast.bench.records import ScoreRow
 from holdfast.core.budget import Budget
@@ -54,18 +54,19 @@ def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | 
 class _Table:
     def __init__(self, runs: Sequence[Finished], reach: float, budget: Budget | None) -> None:
         self.budget, self.notes = budget, list[str]()
-        recipes = list(dict.fromkeys(run.undosed for run in runs))
-        self.names = labels(recipes)
-        self.recipes = sorted(recipes, key=lambda recipe: self.names[recipe] != "plain")
+        self.recipes = list(dict.fromkeys(run.undosed for run in runs))
+        self.names, self.plain = labels(self.recipes), plain_of(self.recipes)
         self.seeds = sorted({run.spec["seed"] for run in runs})
         self.runs: dict[tuple[Key, int], Finished] = {}
-        self.rates: dict[Chain, list[float | None]] = {}
+        self.rates: dict[Chain, list[float]] = {}
         for i, recipe in enumerate(self.recipes):
             own = [run for run in runs if run.undosed == recipe]
-            self.rates[recipe] = sorted({run.rate for run in own}, key=lambda rate: rate or 0.0)
+            self.rates[recipe] = sorted({run.rate for run in own})
             for run in own:
                 place = (i, self.rates[recipe].index(run.rate)), self.seeds.index(run.spec["seed"])
-                self.runs[place] = run
+                if place in self.runs:
+                    self.notes.append(f"{run.folder} is the same run as {self.runs[place].folder} and left out.")
+                self.runs.setdefault(place, run)
         self.keys = sorted({key for key, _ in self.runs})
         self.watch = _Side(self, "watch", 0)
         self.proof = _Side(self, "proof", DRAWS)
@@ -74,7 +75,9 @@ class _Table:
             self.notes.append(
                 f"Of {', '.join(self.proof.whole)} there is one side only: doses are chosen on what is stated."
             )
-        plain = [k for k in self.keys if is_plain(self.recipes[k[0]])]
+        for suite in self.proof.beside:
+            self.notes.append(f"{suite} is measured in {self.proof.units[suite]}, beside the mean of what is lost.")
+        plain = [key for key in self.keys if self.recipes[key[0]] == self.plain]
         if not plain:
             self.notes.append("No run is plain training: the goal is a share of what the best of all learns.")
         self.goals = {
@@ -82,6 +85,10 @@ class _Table:
             for side in (self.watch, self.proof)
         }
         self.chosen = {i: self._choose(i) for i in range(len(self.recipes))}
+        for key, _ in self.chosen.values():
+            there = sum(own == key for own, _ in self.runs)
+            if there < len(self.seeds):
+                self.notes.append(f"{self.names[self.recipes[key[0]]]} has {there} of {len(self.seeds)} seeds.")
         if len(self.seeds) == 1:
             self.notes.append("One seed: intervals are over items alone.")
 
@@ -127,24 +134,24 @@ class _Table:
         recipe, (key, reached) = self.recipes[place], self.chosen[place]
         own = [k for k in self.keys if k[0] == place]
         side = self.proof
-        found: dict[str, Any] = {"recipe": self.names[recipe], "text": repr(recipe), "reached": reached}
+        found: dict[str, Any] = {"recipe": self.names[recipe], "text": repr(recipe) or "Train()", "reached": reached}
         found |= {"seeds": sum(k == key for k, _ in self.runs)}
-        rate = self.rates[recipe][key[1]]
-        found |= {"rate": rate} if rate is not None else {}
-        found |= {"learned": _ends(side.learned[key] * side.sense + side.before * (side.sense > 0))}
-        found |= {"transfer": _ends(side.transfer[key])} if key in side.transfer else {}
+        found |= {"rate": self.rates[recipe][key[1]], "learned": _ends(side.score(key))}
+        if key in side.transfer:
+            found |= {"transfer": {**_ends(side.transfer[key]), "unit": side.transfer_unit}}
         found |= {"lost": _ends(side.lost[key])}
         suites = {name: values[key] for name, values in side.suites.items()}
         worst = max(suites, key=lambda name: float(suites[name][0]))
         found |= {"worst": {"suite": worst, **_ends(suites[worst])}}
         found |= {"suites": {name: _ends(values) for name, values in suites.items()}}
         found |= self._flips(key) | self._cost(place) | self._judged(key) | self._matched(own)
-        found |= {"front": float(front_B[1:].mean()), "on_front": bool(front_B[0])}
+        known_B = ~np.isnan(side.lost[key][1:])
+        found |= {"front": float(front_B[1:][known_B].mean()), "on_front": bool(front_B[0])}
         found |= self._volume(own)
         found["doses"] = [
             {
-                **({"rate": r} if (r := self.rates[recipe][k[1]]) is not None else {}),
-                "learned": _ends(side.learned[k] * side.sense + side.before * (side.sense > 0)),
+                "rate": self.rates[recipe][k[1]],
+                "learned": _ends(side.score(k)),
                 "lost": _ends(side.lost[k]),
             }
             for k in own
@@ -157,7 +164,8 @@ class _Table:
         learned_BD = np.stack([self.proof.learned[k] for k in own], 1)
         lost_BD = np.stack([self.proof.lost[k] for k in own], 1)
         drawn = np.array([lost_at(y, x, goal) for y, x in zip(learned_BD.tolist(), lost_BD.tolist(), strict=True)])
-        share = float(np.mean(~np.isnan(drawn[1:])))
+        known_B = ~np.isnan(learned_BD[1:]).any(1)
+        share = float(np.mean(~np.isnan(drawn[1:][known_B])))
         if math.isnan(drawn[0]):
             return {"matched": {"reached": share}}
         return {"matched": {"reached": share, **_ends(drawn)}}
@@ -183,7 +191,7 @@ class _Table:
         """Returns time and memory as shares of plain's, over all doses and seeds, and the share of what is trained."""
         found: dict[str, Any] = {}
         own = [run.result for (key, _), run in self.runs.items() if key[0] == place]
-        plain = [r.result for (key, _), r in self.runs.items() if is_plain(self.recipes[key[0]])]
+        plain = [run.result for (key, _), run in self.runs.items() if self.recipes[key[0]] == self.plain]
         for name, of in (("time", _time), ("memory", _memory)):
             mine, theirs = _mean(of, own), _mean(of, plain)
             if mine is not None and theirs:
@@ -210,7 +218,7 @@ class _Side:
         suites: Loss of each of them.
         transfer: Score (points) or improvement (nats) on the shifted domain.
         before: What the base scored on what measures the learning.
-        sense: 1 where more is better there, else -1 and improvements are shown.
+        beside: Suites that are kept, and measured in another unit than most are.
         whole: Suites that have items of one side only, which stand on both.
     """
 
@@ -219,16 +227,16 @@ class _Side:
         runs = list(table.runs.values())
         self._items = self._common(runs, side)
         roles = {suite: next(iter(items.values())).role for suite, items in self._items.items()}
-        units = {suite: next(iter(items.values())).unit for suite, items in self._items.items()}
+        self.units = units = {suite: next(iter(items.values())).unit for suite, items in self._items.items()}
         kept = [suite for suite, role in roles.items() if role == "retained"]
         points = [suite for suite in kept if units[suite] == "points"]
         self.kept = points or kept
+        self.beside = [suite for suite in kept if suite not in self.kept]
         learned = [suite for suite, role in roles.items() if role == "learned"]
         if not learned or not self.kept:
             what, flag = ("is to be kept", "--keep") if learned else ("is learned", "--test")
             raise HoldfastError(f"The runs in {runs[0].folder.parent} measure nothing of what {what}; give {flag}.")
         self.unit, self.learned_unit = units[self.kept[0]], units[learned[0]]
-        self.sense = 1 if self.learned_unit == "points" else -1
         columns = list(table.runs.items())
         made = {suite: self._suite(suite, [run for _, run in columns]) for suite in self._items}
         drawn = Draws.of(list(made.values()), len(table.seeds), draws)
@@ -254,9 +262,9 @@ class _Side:
         self.suites = {suite: by_key(lambda column, suite=suite: worse(suite, column)) for suite in self.kept}  # type: ignore[misc]
         self.lost = {key: np.mean([self.suites[suite][key] for suite in self.kept], 0) for key in table.keys}
         moved = [suite for suite, role in roles.items() if role == "transfer"]
-        self.transfer = {}
+        self.transfer, self.transfer_unit = dict[Key, Floats](), units[moved[0]] if moved else ""
         if moved:
-            sign = 1.0 if units[moved[0]] == "points" else 0.0
+            sign = 1.0 if self.transfer_unit == "points" else 0.0
             self.transfer = by_key(lambda column: sign * over[moved[0]][:, -1] - worse(moved[0], column))
         self.items = {"learned": len(self._items[learned[0]]), "kept": sum(len(self._items[s]) for s in self.kept)}
 
@@ -292,6 +300,10 @@ class _Side:
             r.item: r for r in run.rows if r.moment == "after" and r.suite == suite and r.item in self._items[suite]
         }
 
+    def score(self, key: Key) -> Floats:
+        """Returns what is shown as learned: the score in points, or by how many nats it is better."""
+        return self.learned[key] + (self.before if self.learned_unit == "points" else 0.0)
+
     def flips(self, run: Finished) -> tuple[int, int, int]:
         """Returns how many answers of what is kept a run lost and gained, and how many there are."""
         lost = gained = total = 0
@@ -305,9 +317,10 @@ class _Side:
 
     def averaged(self, runs: Sequence[Finished]) -> tuple[list[ScoreRow], list[ScoreRow]]:
         """Returns the scores of every kept item before, and after in the mean of some runs."""
-        before = [row for suite in self.kept for row in self._items[suite].values()]
+        kept = [*self.kept, *self.beside]
+        before = [row for suite in kept for row in self._items[suite].values()]
         after = []
-        by_suite = {suite: [self._after(run, suite) for run in runs] for suite in self.kept}
+        by_suite = {suite: [self._after(run, suite) for run in runs] for suite in kept}
         for row in before:
             value = statistics.mean(scores[row.item].value for scores in by_suite[row.suite])
             after.append(dataclasses.replace(row, moment="after", value=value))

@@ -6,16 +6,23 @@ what it held in memory is its own.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import json
 import os
+import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
+from holdfast.bench.judge import check_limits
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import measure
 from holdfast.bench.once import asked_of, once
@@ -23,8 +30,12 @@ from holdfast.bench.prepare import check_fit, prepare
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import RunSpec
 from holdfast.bench.run import memories_of, train
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
+
+SIGN = "\x1e"
+"""What an answer begins with: a library may write to the output too."""
 
 
 def do(job: Mapping[str, Any], console: Console) -> None:
@@ -41,18 +52,19 @@ def do(job: Mapping[str, Any], console: Console) -> None:
     tokenizer = load_tokenizer(spec.model)
     paths, _ = memories_of(parse(spec.recipe), spec)
     data = prepare(spec, tokenizer, tuple(paths.values()))
+    if job.get("budget"):
+        kept = {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()}
+        check_limits(Budget.from_dict(job["budget"]), kept)
     target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
     if target.exists():
         return
     model = load_model(spec.model)
     check_fit(model, [*data.train, *(example for suite in data.suites for example in suite.examples)], spec)
+    if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
+        model.to(device)
     with Progress(console) as progress:
-        show = progress.measuring
-        once(
-            target,
-            "base",
-            lambda: measure(model, tokenizer, data.suites, "before", run="base", raw=spec.raw, show=show),
-        )
+        show, ask = progress.measuring, functools.partial(measure, model, tokenizer, data.suites, "before")
+        once(target, "base", lambda: ask(run="base", raw=spec.raw, show=show))
 
 
 def _done(job: Mapping[str, Any]) -> dict[str, str]:
@@ -75,6 +87,7 @@ def _apart(job: Mapping[str, Any]) -> dict[str, str]:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        _die_with_parent()
         os.close(read)
         said = _done(job)
         os.write(write, json.dumps(said).encode())
@@ -86,17 +99,36 @@ def _apart(job: Mapping[str, Any]) -> dict[str, str]:
     if line:
         answer: dict[str, str] = json.loads(line)
         return answer
-    signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    why = "killed, most likely for want of memory" if signal == 9 else f"ended by signal {signal}" if signal else "gone"
-    return {"error": f"The process was {why}.", "kind": "crash"}
+    by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    why = "was killed, most likely for want of memory" if by == signal.SIGKILL else f"ended by signal {by}"
+    return {"error": f"The process {why if by else 'ended'}.", "kind": "crash"}
+
+
+def _afresh(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job in a new process: where a GPU may be in use already, a copy of this one could not use it."""
+    words = [sys.executable, "-m", "holdfast.bench.worker", "one"]
+    done = subprocess.run(words, input=json.dumps(job) + "\n", stdout=subprocess.PIPE, text=True)
+    found = [line for line in done.stdout.split("\n") if line.startswith(SIGN)]
+    if not found:
+        return {"error": f"The process ended with code {done.returncode}.", "kind": "crash"}
+    answer: dict[str, str] = json.loads(found[-1].removeprefix(SIGN))
+    return answer
+
+
+def _die_with_parent() -> None:
+    """Asks Linux to end this process when the one that started it ends, however that comes about."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
 
 
 def main() -> None:
     """Answers jobs until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    may_fork = hasattr(os, "fork") and not torch.cuda.is_available()
+    way = _done if sys.argv[1:] == ["one"] else _apart if may_fork else _afresh
     for line in sys.stdin:
-        job = json.loads(line)
-        answers.write(json.dumps(_apart(job) if hasattr(os, "fork") else _done(job)) + "\n")
+        answers.write(SIGN + json.dumps(way(json.loads(line))) + "\n")
         answers.flush()
 
 

@@ -13,6 +13,7 @@ from holdfast.bench.files import write_atomically, write_json
 from holdfast.bench.gather import gather, side_by_side
 from holdfast.bench.records import ReportSpec
 from holdfast.bench.tradeoff import tradeoff
+from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
 from holdfast.report.frontier import draw
 from holdfast.report.yardstick import is_yardstick, yardstick
@@ -26,12 +27,19 @@ def report(spec: ReportSpec) -> list[dict[str, Any]]:
     Raises:
         HoldfastError: For anything the user can mend.
     """
-    tables = [yardstick(place) for place in spec.runs if is_yardstick(place)]
+    tables = [yardstick(place, spec.reach) for place in spec.runs if is_yardstick(place)]
     places = [place for place in spec.runs if not is_yardstick(place)]
     runs, notes = gather(places) if places else ([], [])
-    found = [tradeoff(own, reach=spec.reach, budget=spec.allowed()) for own in side_by_side(runs)]
+    found, reasons = [], list[HoldfastError]()
+    for own in side_by_side(runs):
+        try:
+            found.append(tradeoff(own, reach=spec.reach, budget=spec.allowed()))
+        except HoldfastError as error:
+            reasons.append(error)
+    if reasons and not (found or tables):
+        raise reasons[0]
     for one in found:
-        one["notes"] += notes
+        one["notes"] += [*notes, *map(str, reasons)]
     if spec.out is not None:
         for number, one in enumerate([*found, *tables]):
             write(one, Path(spec.out), "" if len(found) + len(tables) == 1 else f"-{number + 1}")

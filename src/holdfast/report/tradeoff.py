@@ -37,8 +37,8 @@ def _times(row: Row, name: str) -> str:
 
 
 def _matched(row: Row, unit: str) -> str:
-    found = row.get("matched", {})
-    return _value(found, unit, ends=True) if "value" in found else "not reached"
+    found = row.get("matched")
+    return "" if found is None else _value(found, unit, ends=True) if "value" in found else "not reached"
 
 
 def _worst(row: Row, unit: str) -> str:
@@ -61,7 +61,7 @@ COLUMNS: dict[str, Cell] = {
     "rate": lambda row, _: f"{row['rate']:g}" if "rate" in row else "",
     "learned": lambda row, all: _value(row["learned"], all["learned_unit"]),
     "goal": lambda row, _: "reached" if row["reached"] else "not reached",
-    "transfer": lambda row, all: _value(row.get("transfer"), all["learned_unit"]),
+    "transfer": lambda row, _: _value(row["transfer"], row["transfer"]["unit"]) if "transfer" in row else "",
     "lost [95%]": lambda row, all: _value(row["lost"], all["unit"], ends=True),
     "worst suite": lambda row, all: _worst(row, all["unit"]),
     "flips": lambda row, _: _flips(row),
@@ -174,7 +174,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def as_csv(found: Mapping[str, Any]) -> str:
     """Returns a line for each dose of each recipe, numbers in full; what was not measured is empty."""
     names = ["recipe", "text", "rate", "chosen", "learned", "learned_low", "learned_high", "lost", "lost_low"]
-    names += ["lost_high", "reached", "time", "memory", "trained", "front", "hypervolume"]
+    names += ["lost_high", "reached", "transfer", "worst_suite", "worst_lost", "answers_lost", "answers_gained"]
+    names += ["lost_at_goal", "verdict", "time", "memory", "trained", "front", "hypervolume"]
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
@@ -185,6 +186,11 @@ def as_csv(found: Mapping[str, Any]) -> str:
             line |= {"rate": dose.get("rate", ""), "chosen": chosen}
             if chosen:
                 line |= {name: row[name] for name in ("reached", "front", "hypervolume") if name in row}
+                line |= {"worst_suite": row["worst"]["suite"], "worst_lost": row["worst"]["value"]}
+                line |= {"transfer": row["transfer"]["value"]} if "transfer" in row else {}
+                line |= {f"answers_{way}": row["flips"][way] for way in ("lost", "gained") if "flips" in row}
+                line |= {"lost_at_goal": row["matched"]["value"]} if "value" in row.get("matched", {}) else {}
+                line |= {"verdict": row["verdict"]["word"]} if "verdict" in row else {}
             for name in ("learned", "lost"):
                 line |= {name: dose[name]["value"]}
                 line |= {f"{name}_{end}": dose[name][end] for end in ("low", "high") if end in dose[name]}

@@ -25,7 +25,6 @@ COLUMNS = {
 }
 FULL = "full-finetuning"
 """What the names of plain runs begin with."""
-REACH = 0.95
 
 
 def is_yardstick(path: str) -> bool:
@@ -33,8 +32,12 @@ def is_yardstick(path: str) -> bool:
     return path.endswith(".csv") and Path(path).expanduser().is_file()
 
 
-def yardstick(path: str) -> dict[str, Any]:
+def yardstick(path: str, reach: float = 0.95) -> dict[str, Any]:
     """Returns the table as a trade-off, each configuration a recipe of one dose.
+
+    Args:
+        path: The table.
+        reach: Share of what the best plain configuration learns at which they are compared.
 
     Raises:
         HoldfastError: A column is missing, or a value is no number; names file, line and column.
@@ -49,7 +52,7 @@ def yardstick(path: str) -> dict[str, Any]:
         raise HoldfastError(f"{path}: holds no configuration.")
     plains = [row for row in rows if row["recipe"].startswith(FULL)]
     plain = max(plains or rows, key=lambda row: row["learned"]["value"])
-    goal = REACH * plain["learned"]["value"]
+    goal = reach * plain["learned"]["value"]
     whole = max(row["trained"] for row in plains) if plains else None
     usual = {name: plain[name] for name in ("time", "memory")}
     learned = np.array([[row["learned"]["value"] for row in rows]])

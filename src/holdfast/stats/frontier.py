@@ -15,8 +15,8 @@ Floats = npt.NDArray[np.float64]
 def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> float:
     """Returns what a method has lost when it has learned as much as `goal`; nan where it never does.
 
-    Both are fitted as functions of the dose that never fall (isotonic regression), from the base, which has learned and
-    lost nothing; between doses they are straight lines. Nothing is taken beyond the last dose.
+    Both are fitted as functions of the dose that never fall (isotonic regression). The base, which has learned and lost
+    nothing, comes before the first dose; between doses they are straight lines. Nothing is taken beyond the last dose.
 
     Args:
         learned: What is learned over the base at each dose, doses rising.
@@ -27,15 +27,14 @@ def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> flo
         Barlow et al., "Statistical inference under order restrictions", 1972 (pool adjacent violators), as
         `scipy.optimize.isotonic_regression` has it.
     """
-    rises = optimize.isotonic_regression([0.0, *learned]).x
-    falls = optimize.isotonic_regression([0.0, *lost]).x
-    if goal <= rises[0]:
-        return float(falls[0])
-    above = int(np.argmax(rises >= goal))
-    if rises[above] < goal:
+    rises, falls = ([0.0, *optimize.isotonic_regression(list(values)).x.tolist()] for values in (learned, lost))
+    if goal <= 0:
+        return 0.0
+    if not max(rises) >= goal:
         return math.nan
+    above = next(place for place, value in enumerate(rises) if value >= goal)
     share = (goal - rises[above - 1]) / (rises[above] - rises[above - 1])
-    return float(falls[above - 1] + share * (falls[above] - falls[above - 1]))
+    return falls[above - 1] + share * (falls[above] - falls[above - 1])
 
 
 def on_front(learned_BR: Floats, lost_BR: Floats) -> npt.NDArray[np.bool_]:

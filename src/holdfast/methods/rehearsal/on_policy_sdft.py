@@ -40,9 +40,9 @@ def examples_of(batch: Batch) -> list[Example]:
     mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
     found = []
     for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
-        length = len(ids_T) if mask_BT is None else int(mask_BT[row].sum())
+        own_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
         source = NEW if source_BT is None else int(source_BT[row, 0])
-        found.append(Example(ids_T[:length].tolist(), labels_T[:length].tolist(), source))
+        found.append(Example(ids_T[own_T.bool()].tolist(), labels_T[own_T.bool()].tolist(), source))
     return found
 
 
@@ -215,6 +215,6 @@ class OnPolicySDFT(Method):
     @torch.no_grad()
     def after_step(self, state: State, step: Step) -> None:
         """Moves the average towards the weights."""
-        for name, average in state["average"].items():
+        for name, average in state.get("average", {}).items():
             param = step.params[name].detach()
             state["average"][name] = average.to(param.device).lerp(param.to(average.dtype), self.rate)
