@@ -12,7 +12,8 @@ the process held beyond what it held before. Each run has a process of its own.
     python benchmarks/screen.py run --out runs/screen [--tasks people] [--only plain EWC]             (resumable)
     python benchmarks/screen.py report --out runs/screen --write docs/studies                         (needs no model)
 
-The rows that were written count: what has one is not run again. To measure a method anew, take its rows out first.
+The rows that were written count: what has one is not run again. Where machines differ, run plain training again in
+every sitting (`run --only plain --again`), by which the seconds of its runs are scaled to those of the first.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def run_all(given: argparse.Namespace) -> None:
     with multiprocessing.Pool(1, maxtasksperchild=1) as pool:
         pool.apply(run_base, ("ground:base", 0, given.out))
     wanted = {name: text for name, text in recipes().items() if not given.only or name in given.only}
-    there = {place(row) for row in written(given.write)}
+    there = set() if given.again else {place(row) for row in written(given.write)}
     plan = [
         (task, name, text, dose, given.out)
         for name, text in wanted.items()
@@ -178,6 +179,23 @@ def written(folder: Path) -> list[dict[str, Any]]:
     """Returns the rows that an earlier report wrote."""
     path = folder / "screen.json"
     return json.loads(path.read_text()) if path.exists() else []
+
+
+def merged(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Returns all rows, the seconds of new ones scaled to the machine of the old: by what plain training took on both.
+
+    Plain training stays what it was; run it again (`run --only plain --again`) beside the others in every sitting.
+    """
+    found = {place(row): row for row in old}
+    usual = {key: row["cpu"] for key, row in found.items() if row["recipe"] == "plain"}
+    now = {place(row): row["cpu"] for row in new if row["recipe"] == "plain"}
+    for row in new:
+        both = [key for key in now if key in usual and key[0] == row["task"]]
+        if place(row) in both:
+            continue
+        scale = sum(usual[key] for key in both) / sum(now[key] for key in both) if both else 1.0
+        found[place(row)] = {**row, "cpu": row["cpu"] * scale}
+    return found
 
 
 def rows_of(out: Path) -> list[dict[str, Any]]:
@@ -258,7 +276,7 @@ def _plain_there(row: dict[str, Any], plains: dict[float, dict[str, Any]]) -> st
 def report(given: argparse.Namespace) -> None:
     from holdfast.bench.files import write_atomically
 
-    found = {place(row): row for row in [*written(given.write), *rows_of(given.out)]}
+    found = merged(written(given.write), rows_of(given.out))
     rows = [found[key] for key in sorted(found)]
     write_atomically(given.write / "screen.json", json.dumps(rows) + "\n")
     text = tables(rows)
@@ -272,6 +290,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", choices=RATES, default=list(RATES))
     parser.add_argument("--only", nargs="+", default=[], help="names of methods; all if not given")
+    parser.add_argument("--again", action="store_true", help="run what has a row too")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", type=Path, default=Path("docs/studies"))
     given = parser.parse_args()
