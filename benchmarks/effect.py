@@ -165,7 +165,7 @@ def run_all(given: argparse.Namespace) -> None:
         for world in given.worlds:
             for task in given.tasks:
                 plan += [((world, task, 0, "base", 0.0), "", given.out)] if seed == given.seeds[0] else []
-                for name, text in recipes().items():
+                for name, text in recipes().items() if not given.only else ((n, recipes()[n]) for n in given.only):
                     plan += [((world, task, seed, name, dose), text, given.out) for dose in RATES[task]]
     there = {place(row) for row in written()}
     plan = [one for one in plan if one[0] not in there]
@@ -268,6 +268,7 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", choices=RATES, default=list(RATES))
     parser.add_argument("--worlds", nargs="+", type=int, choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--only", nargs="+", default=[], help="names of recipes; all if not given")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plots", type=Path, default=Path("docs/studies"))
     given = parser.parse_args()

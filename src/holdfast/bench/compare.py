@@ -75,6 +75,7 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     failed: dict[str, str] = {}
     if todo:
         (out / "logs").mkdir(parents=True, exist_ok=True)
+        _record(spec, planned, {})
         with _told_to_end(), _Crew(spec.workers) as crew:
             _ask_base(todo, spec.budget, bases, out, crew, console)
             failed = _make(todo, bases, out, crew, console)
@@ -82,7 +83,8 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     _record(spec, planned, failed)
     for name, why in failed.items():
         console.print(f"failed: {name}: {why}", style="red", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"  {out / 'logs' / name}.txt", highlight=False, markup=False, soft_wrap=True)
+        if (log := out / "logs" / f"{name}.txt").exists():
+            console.print(f"  {log}", highlight=False, markup=False, soft_wrap=True)
     return CompareResult(spec, folders, failed)
 
 

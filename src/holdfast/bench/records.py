@@ -167,7 +167,9 @@ class CompareSpec(Trained):
     doses: tuple[float, ...] = option(
         "times the learning rate at which each recipe is run", (0.5, 1.0, 2.0), metavar="TIMES"
     )
-    adapter_rate: float = option("times the learning rate of --settings for recipes that train an adapter", 10.0)
+    adapter_rate: float = option(
+        "times the learning rate of --settings for recipes that train an adapter", 10.0, metavar="TIMES"
+    )
     seeds: tuple[int, ...] = option("seeds with which each is run", (0,), metavar="N")
     reach: float = option(
         "share of what the best plain run learns at which methods are compared", 0.95, metavar="SHARE"
