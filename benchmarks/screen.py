@@ -54,6 +54,8 @@ SUMS = {
 }
 """Sums of methods, of which the best go into the effect study; screened on the tasks of `SUMMED` alone."""
 SUMMED = ("people",)
+MORE = {"Rehearsal 1%": f"Rehearsal({OLD}, ratio=0.01)"}
+"""Settings of a method that are claimed to be enough."""
 GIVEN = {"LoRAPlus": "LoRA() + LoRAPlus()"}
 """What is run for a method that needs another; those that take old examples get some, the others run as they come."""
 LEFT = {
@@ -73,7 +75,7 @@ def recipes() -> dict[str, str]:
     for cls in METHODS:
         takes = OLD if "memory" in {field.name for field in dataclasses.fields(cls)} else ""
         found[cls.__name__] = GIVEN.get(cls.__name__, f"{cls.__name__}({takes})")
-    return {**{name: text for name, text in found.items() if name not in LEFT}, **SUMS}
+    return {**{name: text for name, text in found.items() if name not in LEFT}, **MORE, **SUMS}
 
 
 def training(text: str, rate: float) -> str:
@@ -251,6 +253,8 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
             cells = [f"{found[d]['test']:.1f} / {found[d]['proof']['mean']:.1f}" if d in found else "–" for d in doses]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         lines += [""]
+    lines += ["### Mean place of the methods", ""]
+    lines += [", ".join(f"{name} {place:.1f}" for name, place in places(rows).items()) + ".", ""]
     texts = dict.fromkeys((row["recipe"], row["text"]) for row in rows if row["text"])
     lines += [
         "### What was run",
@@ -261,6 +265,17 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     lines += ["| method | recipe |", "|---|---|"]
     lines += [f"| {name} | `{text}` |" for name, text in texts]
     return "\n".join(lines) + "\n"
+
+
+def places(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Returns the mean over the tasks of a method's place in their tables (chosen and ordered on watched items)."""
+    found: dict[str, list[int]] = {}
+    for task in RATES:
+        own = [row for row in rows if row["task"] == task and row["recipe"] not in {*SUMS, *MORE}]
+        for number, row in enumerate(chosen(own, task) if own else [], 1):
+            found.setdefault(row["recipe"], []).append(number)
+    means = {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
+    return dict(sorted(means.items(), key=lambda one: one[1]))
 
 
 def _plain_there(row: dict[str, Any], plains: dict[float, dict[str, Any]]) -> str:
