@@ -42,6 +42,15 @@ class Finished:
         return read_scores(self.folder / "scores.jsonl")
 
     @functools.cached_property
+    def after(self) -> dict[str, dict[str, ScoreRow]]:
+        """Returns the scores after training, by suite and item."""
+        found: dict[str, dict[str, ScoreRow]] = {}
+        for row in self.rows:
+            if row.moment == "after":
+                found.setdefault(row.suite, {})[row.item] = row
+        return found
+
+    @functools.cached_property
     def recipe(self) -> Chain:
         """Returns the recipe."""
         return parse(self.spec["recipe"])

@@ -272,7 +272,7 @@ class _Side:
         """Returns the items of a side that all runs were asked, by suite, with the base's scores."""
         found: dict[str, dict[str, ScoreRow]] = {}
         by_suite: dict[str, list[ScoreRow]] = {}
-        asked = set.intersection(*({(r.suite, r.item) for r in run.rows if r.moment == "after"} for run in runs))
+        asked = set.intersection(*({(suite, item) for suite in run.after for item in run.after[suite]} for run in runs))
         for row in runs[0].rows:
             if row.moment == "before" and (row.suite, row.item) in asked:
                 by_suite.setdefault(row.suite, []).append(row)
@@ -289,16 +289,10 @@ class _Side:
         items = self._items[suite]
         columns = []
         for run in runs:
-            scores = self._after(run, suite)
-            columns.append([scores[item].value for item in items])
+            columns.append([run.after[suite][item].value for item in items])
         columns.append([row.value for row in items.values()])
         rows = list(items.values())
         return Suite([r.group for r in rows], np.array([r.weight for r in rows]), np.array(columns).T)
-
-    def _after(self, run: Finished, suite: str) -> dict[str, ScoreRow]:
-        return {
-            r.item: r for r in run.rows if r.moment == "after" and r.suite == suite and r.item in self._items[suite]
-        }
 
     def score(self, key: Key) -> Floats:
         """Returns what is shown as learned: the score in points, or by how many nats it is better."""
@@ -308,10 +302,10 @@ class _Side:
         """Returns how many answers of what is kept a run lost and gained, and how many there are."""
         lost = gained = total = 0
         for suite in self.kept:
-            for item, row in self._after(run, suite).items():
-                before = self._items[suite][item]
+            for item, before in self._items[suite].items():
                 if before.unit == "points":
-                    lost, gained = lost + (row.value < before.value), gained + (row.value > before.value)
+                    now = run.after[suite][item].value
+                    lost, gained = lost + (now < before.value), gained + (now > before.value)
                     total += 1
         return lost, gained, total
 
@@ -320,9 +314,8 @@ class _Side:
         kept = [*self.kept, *self.beside]
         before = [row for suite in kept for row in self._items[suite].values()]
         after = []
-        by_suite = {suite: [self._after(run, suite) for run in runs] for suite in kept}
         for row in before:
-            value = statistics.mean(scores[row.item].value for scores in by_suite[row.suite])
+            value = statistics.mean(run.after[row.suite][row.item].value for run in runs)
             after.append(dataclasses.replace(row, moment="after", value=value))
         return before, after
 
