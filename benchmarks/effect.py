@@ -43,7 +43,7 @@ OLD = "memory='ground:general/memory'"
 METHODS = {
     "plain": "",
     "SelfRehearsal": "SelfRehearsal()",
-    "Rehearsal": f"Rehearsal({OLD})",
+    "Rehearsal": f"Rehearsal({OLD}, ratio=0.2)",
     "LayerwiseDecay": "LayerwiseDecay()",
     "TokenQuality": "TokenQuality()",
     "FreezeBottom": "FreezeBottom()",
