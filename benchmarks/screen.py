@@ -49,6 +49,9 @@ SUMS = {
     "FreezeBottom, Rehearsal": f"FreezeBottom() + Rehearsal({OLD})",
     "FreezeBottom, WSD": "FreezeBottom() + WSD()",
     "FreezeBottom, MaskTheTarget": "FreezeBottom() + MaskTheTarget()",
+    "FreezeBottom, WSD, MaskTheTarget": "FreezeBottom() + WSD() + MaskTheTarget()",
+    "FreezeBottom, WSD, distil": f"FreezeBottom() + WSD() + {DISTIL}",
+    "FreezeBottom, MaskTheTarget, Rehearsal": f"FreezeBottom() + MaskTheTarget() + Rehearsal({OLD}, ratio=0.2)",
     "TokenQuality, Rehearsal": f"TokenQuality() + Rehearsal({OLD})",
     "WiSEFT, Rehearsal": f"WiSEFT(alpha=0.8) + Rehearsal({OLD})",
 }
