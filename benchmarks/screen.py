@@ -60,8 +60,8 @@ SUMMED = ("people",)
 MORE = {"Rehearsal 1%": f"Rehearsal({OLD}, ratio=0.01)"}
 """Settings of a method that are claimed to be enough."""
 GIVEN = {"LoRAPlus": "LoRA() + LoRAPlus()", "Rehearsal": "Rehearsal('ground:general/memory', ratio=0.2)"}
-"""What is run for a method that needs another, or as much as SelfRehearsal has; those that take old examples get some, the
-others run as they come."""
+"""What is run for a method that needs another, or as much as SelfRehearsal has; those that take old examples get some,
+the others run as they come."""
 LEFT = {
     "Train": "sets the run",
     "Cosine": "is in every run, plain too",
