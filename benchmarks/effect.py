@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from held import ADAPTER, asked_of, load_tuned, questions
-from screen import DISTIL, SELF, memory, training, trains_adapter
+from screen import DISTIL, memory, training, trains_adapter
 
 from ground import BATCH, answers, load
 
@@ -53,8 +53,11 @@ METHODS = {
 }
 """The eight with the best mean place in the screen; of three that share the eighth, the cheapest."""
 SUMS = {
-    "distil": DISTIL,
-    "self-distil": SELF,
+    "FreezeBottom, WSD, distil": f"FreezeBottom() + WSD() + {DISTIL}",
+    "FreezeBottom, distil": f"FreezeBottom() + {DISTIL}",
+    "FreezeBottom, WSD, MaskTheTarget": "FreezeBottom() + WSD() + MaskTheTarget()",
+    "LayerwiseDecay, distil": f"LayerwiseDecay() + {DISTIL}",
+    "WSD, distil": f"WSD() + {DISTIL}",
 }
 """The five best sums of the screen."""
 ROWS = Path("docs/studies/effect.jsonl")

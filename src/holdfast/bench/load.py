@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,10 @@ def load_model(name: str) -> nn.Module:
                 f"Model {name!r} is of type {config.model_type!r}, which is no causal language model; give one that"
                 " AutoModelForCausalLM loads."
             )
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, config=config, dtype=torch.float32, output_loading_info=True
-        )
+        with _unreported():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                name, config=config, dtype=torch.float32, output_loading_info=True
+            )
     except _CANNOT_LOAD as error:
         raise _cannot_load("Model", name, folder, error) from error
     model: nn.Module = loaded[0]
@@ -53,6 +56,19 @@ def load_model(name: str) -> nn.Module:
             " would start from noise; give a whole causal language model."
         )
     return model
+
+
+@contextlib.contextmanager
+def _unreported() -> Iterator[None]:
+    """Keeps transformers from printing a table of missing weights, of which we say what matters in one sentence."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def load_tokenizer(name: str) -> Any:
