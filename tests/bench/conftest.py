@@ -6,9 +6,6 @@ import json
 import random
 
 import pytest
-import torch
-
-from tests import tiny
 
 TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'user' %}t10 {{ m['content'] }} t11 "
@@ -17,12 +14,18 @@ TEMPLATE = (
 
 
 def words(count, draw):
+    from tests import tiny
+
     return " ".join(f"t{draw.randrange(20, tiny.VOCABULARY)}" for _ in range(count))
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory):
     """Two models, one with a chat template, and files to learn, to test with, to keep and to rehearse."""
+    import torch  # here, while pytest holds what is printed: transformers keeps the stream that it finds
+
+    from tests import tiny
+
     room, draw = tmp_path_factory.mktemp("room"), random.Random(1)
     for name, seed in (("model", 0), ("other", 1), ("chat", 0)):
         tiny.tiny("llama", seed=seed, dtype=torch.float32).save_pretrained(room / name)

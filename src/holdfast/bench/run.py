@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import math
 import os
 import shutil
@@ -236,12 +237,20 @@ def _train(trainer: Trainer, resume: bool) -> bool:
     output = Path(str(trainer.args.output_dir))
     drop_unfinished(output)
     go_on = resume and last_checkpoint(output) is not None
+    noise = logging.getLogger("transformers.trainer_utils")
+    noise.addFilter(_is_news)
     try:
         with writing(output):
             trainer.train(resume_from_checkpoint=True if go_on else None)
     finally:
+        noise.removeFilter(_is_news)
         drop_unfinished(output)
     return go_on
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Returns whether a log line says what a run does not see to itself: a resumed one has the settings it had."""
+    return not record.getMessage().startswith("Warning: The following arguments do not match")
 
 
 def _check_weights(model: nn.Module) -> None:
