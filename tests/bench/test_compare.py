@@ -83,7 +83,7 @@ def test_every_run_has_a_folder_as_train_leaves_it(finished):
     assert all(run["finished"] for run in record["runs"])
 
 
-def test_what_is_edited_is_to_the_bit_what_training_it_gives(finished, tmp_path):
+def test_what_is_edited_is_what_training_it_gives(finished, tmp_path):
     spec, done, _ = finished
     folders = by_recipe(spec, done)
     for recipe in ("Train(lr=0.01, epochs=1) + WiSEFT(alpha=0.25)", "Train(lr=0.1, epochs=1) + LoRA(rank=2) + FAPM()"):
