@@ -46,6 +46,21 @@ def go(spec):
     return done, said.getvalue()
 
 
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Puts another program in the place of the worker: the same, as `w`, after some changes."""
+    real = subprocess.Popen
+
+    def replace(changes):
+        script = tmp_path / "worker.py"
+        script.write_text(f"import holdfast.bench.worker as w\n{changes}w.main()\n")
+        monkeypatch.setattr(
+            module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
+        )
+
+    return replace
+
+
 def weights(folder):
     return safetensors.torch.load_file(next((folder / "model").glob("*.safetensors")))
 
@@ -163,20 +178,14 @@ def test_what_edits_a_run_that_failed_is_left_out_with_the_reason(asked):
     assert any("which has not finished" in why for why in done.failed.values())
 
 
-def test_a_process_that_dies_takes_nothing_with_it(asked, tmp_path, monkeypatch):
+def test_a_process_that_dies_takes_nothing_with_it(asked, worker):
     """A job that kills its own process, and one after it that does not."""
-    killer = tmp_path / "killer.py"
-    killer.write_text(
-        "import os, holdfast.bench.worker as w\n"
+    worker(
+        "import os\n"
         "real = w.do\n"
         "def do(job, console):\n"
         "    os.kill(os.getpid(), 9) if 'Finch' in job['spec']['recipe'] else real(job, console)\n"
         "w.do = do\n"
-        "w.main()\n"
-    )
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(killer)], **options)
     )
     done, _ = go(asked("Finch()", "MoFO()"))
     assert len(done.folders) == 2
@@ -184,22 +193,15 @@ def test_a_process_that_dies_takes_nothing_with_it(asked, tmp_path, monkeypatch)
     assert "killed" in why
 
 
-def test_a_worker_that_is_gone_is_started_again(asked, tmp_path, monkeypatch):
+def test_a_worker_that_is_gone_is_started_again(asked, worker):
     """The first job ends the process that makes runs; what it prints before is no answer."""
-    killer = tmp_path / "killer.py"
-    killer.write_text(
-        "import os, holdfast.bench.worker as w\n"
+    worker(
+        "import os\n"
         "real = w._apart\n"
         "def apart(job):\n"
-        "    os._exit(3) if 'Finch' in job['spec']['recipe'] else real(job)\n"
-        "    return real(job)\n"
+        "    return os._exit(3) if 'Finch' in job['spec']['recipe'] else real(job)\n"
         "w._apart = apart\n"
         "print('a greeting')\n"
-        "w.main()\n"
-    )
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(killer)], **options)
     )
     done, _ = go(asked("Finch()", "MoFO()"))
     assert len(done.folders) == 2
@@ -227,15 +229,8 @@ def test_the_processors_are_shared(monkeypatch):
     assert threads == [len(os.sched_getaffinity(0)), max(1, len(os.sched_getaffinity(0)) // 2)]
 
 
-def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, tmp_path, monkeypatch):
-    gpu = tmp_path / "gpu.py"
-    gpu.write_text(
-        "import holdfast.bench.worker as w\nw.torch.cuda.is_available = lambda: True\nw._apart = None\nw.main()\n"
-    )
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(gpu)], **options)
-    )
+def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, worker):
+    worker("w.torch.cuda.is_available = lambda: True\nw._apart = None\n")
     done, _ = go(asked("Finch()"))
     assert len(done.folders) == 2
 
