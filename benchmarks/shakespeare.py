@@ -25,6 +25,8 @@ from pathlib import Path
 
 SEEDS = (0, 1)
 FULL, ADAPTER = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2)
+HIGH = (*FULL, 1e-2)
+DISTIL = "BaseKL(strength=3.0, on='memory') + Rehearsal('stories', ratio=0.5)"
 RECIPES: dict[str, tuple[str, tuple[float, ...]]] = {
     "Train alone": ("", FULL),
     "Finch": ("Finch()", FULL),
@@ -35,7 +37,17 @@ RECIPES: dict[str, tuple[str, tuple[float, ...]]] = {
     "Rehearsal 5%, same kind": ("Rehearsal('stories', ratio=0.05)", FULL),
     "Rehearsal 5%, another kind": ("Rehearsal('wikitext', ratio=0.05)", FULL),
     "MaskTheTarget + Rehearsal 5%, same kind": ("MaskTheTarget() + Rehearsal('stories', ratio=0.05)", FULL),
+    "SelfRehearsal 20%": ("SelfRehearsal(ratio=0.2)", FULL),
+    "FreezeBottom": ("FreezeBottom()", HIGH),
+    "FreezeBottom + WSD + MaskTheTarget": ("FreezeBottom() + WSD() + MaskTheTarget()", HIGH),
+    "FreezeBottom 40% + WSD + MaskTheTarget": ("FreezeBottom(share=0.4) + WSD() + MaskTheTarget()", HIGH),
+    "WSD + MaskTheTarget": ("WSD() + MaskTheTarget()", FULL),
+    "Distil, same kind": (DISTIL, FULL),
+    "WSD + Distil, same kind": (f"WSD() + {DISTIL}", FULL),
+    "FreezeBottom + WSD + Distil, same kind": (f"FreezeBottom() + WSD() + {DISTIL}", HIGH),
 }
+ROWS = Path("docs/studies/shakespeare.json")
+"""The rows of finished runs; what has one is not run again."""
 EXAMPLES, HELD_OUT, KEPT, MEMORY = 800, 100, 50, 300
 
 
@@ -118,7 +130,8 @@ def run_one(fields: dict[str, object]) -> str:
 def run_all(data: Path, out: Path, workers: int) -> None:
     """Runs what is not finished yet, `workers` at a time, one thread each."""
     files = write_data(data, out / "data")
-    specs = plan(files, str(data / "models/stories260K"), out)
+    there = {_folder(point.recipe, point.lr, point.seed) for point in written()}
+    specs = [spec for spec in plan(files, str(data / "models/stories260K"), out) if spec["name"] not in there]
     os.environ["OMP_NUM_THREADS"] = "1"
     import multiprocessing
 
@@ -142,14 +155,20 @@ class Point:
     lost_high: float
 
 
+def written() -> list[Point]:
+    return [Point(**row) for row in json.loads(ROWS.read_text(encoding="utf-8"))] if ROWS.exists() else []
+
+
 def read_points(out: Path) -> list[Point]:
-    """Returns every finished run, from its folder alone."""
+    """Returns every finished run: from its folder, or else its row."""
+    rows = {(point.recipe, point.lr, point.seed): point for point in written()}
     points = []
     for name, (_, rates) in RECIPES.items():
         for lr in rates:
             for seed in SEEDS:
                 path = out / _folder(name, lr, seed) / "result.json"
                 if not path.exists():
+                    points += [rows[name, lr, seed]] if (name, lr, seed) in rows else []
                     continue
                 result = json.loads(path.read_text(encoding="utf-8"))
                 task, kept = result["suites"]

@@ -107,7 +107,7 @@ def test_the_text_of_a_recipe_shows_only_what_is_off_its_default():
     [
         ("MaskTarget()", r"there is no method 'MaskTarget'\. Did you mean 'MaskTheTarget'\?"),
         ("lora()", r"there is no method 'lora'\. Did you mean 'LoRA'\?"),
-        ("Xyzzy()", r"there is no method 'Xyzzy'\. Known: Train, Cosine, .*LoRA, .*\."),
+        ("Xyzzy()", r"there is no method 'Xyzzy'\. Known: Holdfast, Train, Cosine, .*LoRA, .*\."),
         ("LoRA(rnak=8)", r"LoRA has no setting 'rnak'\. Did you mean 'rank'\?"),
         ("Warmup(zzz=8)", r"Warmup has no setting 'zzz'\. It takes ratio\."),
         ("LoRA(**{'rank': 8})", "LoRA has no setting"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from holdfast.methods.gradients.conflict_decay import ConflictDecay
     from holdfast.methods.gradients.mofo import MoFO
     from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
+    from holdfast.methods.holdfast import Holdfast
     from holdfast.methods.losses.base_kl import BaseKL
     from holdfast.methods.losses.base_l2 import BaseL2
     from holdfast.methods.losses.ewc import EWC
@@ -77,6 +78,7 @@ __all__ = [
     "RunSpec",
     "CompareSpec",
     "HoldfastError",
+    "Holdfast",
     "Train",
     "Cosine",
     "Warmup",
@@ -163,6 +165,7 @@ _HOME = {
     "TokenQuality": "holdfast.methods.schedules.token_quality",
     "LoRAPlus": "holdfast.methods.schedules.lora_plus",
     "LayerwiseDecay": "holdfast.methods.schedules.layerwise_decay",
+    "Holdfast": "holdfast.methods.holdfast",
     "MaskTheTarget": "holdfast.methods.losses.mask_the_target",
     "BaseKL": "holdfast.methods.losses.base_kl",
     "BaseL2": "holdfast.methods.losses.base_l2",

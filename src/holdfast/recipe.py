@@ -8,13 +8,14 @@ from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain, Method, chain
-from holdfast.methods.table import METHODS
+from holdfast.methods.table import METHODS, SUMS
 
 
 def parse(text: str) -> Chain:
     """Returns the recipe that `text` writes, such as "Train(lr=2e-4) + LoRA(rank=16) + MaskTheTarget()".
 
-    Only names of the table, literal settings and `+` are read; nothing is evaluated.
+    Only names of the tables, literal settings and `+` are read; nothing is evaluated. In the place of a sum with a name
+    (`Holdfast()`) are its parts.
 
     Raises:
         HoldfastError: Not such a text; an unknown method or setting (with the nearest name); a value out of its range;
@@ -35,7 +36,7 @@ def _summands(node: ast.expr) -> list[ast.expr]:
 
 
 def _method(node: ast.expr, text: str) -> Method:
-    table = {cls.__name__: cls for cls in METHODS}
+    table = {cls.__name__: cls for cls in (*SUMS, *METHODS)}
     written = ast.unparse(node)
     name = node.func if isinstance(node, ast.Call) else node
     if not isinstance(name, ast.Name):

@@ -28,7 +28,7 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 """
 
 PUBLIC_NAMES = """
-attach Budget fine_tune compare parse Method RunSpec CompareSpec HoldfastError Train Cosine Warmup Finch WSD
+attach Budget fine_tune compare parse Method RunSpec CompareSpec HoldfastError Holdfast Train Cosine Warmup Finch WSD
 TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
 OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
 MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT

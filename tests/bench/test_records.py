@@ -76,10 +76,20 @@ def test_a_wrong_option_is_answered_with_one_sentence(change, sentence):
         RunSpec.from_dict({**GIVEN, **change}, where="run.yaml")
 
 
-@pytest.mark.parametrize("missing", ["model", "data", "recipe"])
+@pytest.mark.parametrize("missing", ["model", "data"])
 def test_a_missing_option_is_named(missing):
     with pytest.raises(HoldfastError, match=f"--{missing} is missing"):
         RunSpec.from_dict({key: value for key, value in GIVEN.items() if key != missing})
+
+
+@pytest.mark.parametrize(
+    ("memory", "recipe"),
+    [([], "Holdfast()"), (["a=x.txt", "b=y.txt"], "Holdfast(memory='a, b')")],
+)
+def test_without_a_recipe_it_is_holdfast_with_every_memory(memory, recipe):
+    given = {key: value for key, value in GIVEN.items() if key != "recipe"}
+    assert RunSpec.from_dict({**given, "memory": memory}).recipe == recipe
+    assert RunSpec.from_dict({**given, "memory": memory, "recipe": "DFT()"}).recipe == "DFT()"
 
 
 def test_a_score_survives_being_written(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 
 from holdfast.bench.sets import NOT_ALONE, recipes_of
 from holdfast.core.errors import HoldfastError
+from holdfast.core.method import chain
+from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.table import METHODS
 
 HAS_BITS = importlib.util.find_spec("bitsandbytes") is not None
@@ -20,7 +22,9 @@ def names(found):
 def test_the_classic_set_is_what_practitioners_reach_for():
     found, notes = recipes_of(["classic"], "old")
     usual = {"LoRA", "FAPM", "TokenForgetting", "LayerwiseDecay", "FreezeBottom", "Rehearsal"}
-    assert names(found) == usual | ({"QLoRA"} if HAS_BITS else set())
+    own = [Holdfast("old"), Holdfast(), Holdfast("old", adapter=True), Holdfast(adapter=True)]
+    assert found[:4] == [chain(recipe) for recipe in own]
+    assert names(found[4:]) == usual | ({"QLoRA"} if HAS_BITS else set())
     assert bool(notes) is not HAS_BITS
     assert "Rehearsal(memory='old')" in map(repr, found)
 
@@ -28,7 +32,8 @@ def test_the_classic_set_is_what_practitioners_reach_for():
 def test_the_field_is_every_method_that_stands_alone():
     found, _ = recipes_of(["field"], "old")
     left = {cls.__name__ for cls in NOT_ALONE} | (set() if HAS_BITS else {"QLoRA"})
-    assert names(found) == {cls.__name__ for cls in METHODS} - left
+    assert names(found[4:]) == {cls.__name__ for cls in METHODS} - left
+    assert found[:2] == [chain(Holdfast("old")), chain(Holdfast())]
     assert "LoRA() + LoRAPlus()" in map(repr, found)
 
 

@@ -299,8 +299,8 @@ def test_a_flag_that_is_none_says_which(train, tmp_path):
 
 
 def test_a_missing_flag_says_which(train, tmp_path):
-    code, err = train("--model", "model", "--data", "facts.jsonl", plain=False)
-    assert (code, one_sentence(err)[:20]) == (1, "--recipe is missing:")
+    code, err = train("--model", "model", plain=False)
+    assert (code, one_sentence(err)[:18]) == (1, "--data is missing:")
 
 
 def test_a_folder_of_something_else_is_left_alone(train, tmp_path):

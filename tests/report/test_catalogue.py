@@ -16,7 +16,7 @@ from holdfast.cli import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS
 from holdfast.core.settings import settings_of
-from holdfast.methods.table import METHODS
+from holdfast.methods.table import METHODS, SUMS
 from holdfast.report import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
@@ -63,7 +63,7 @@ def test_the_table_has_a_row_for_every_method(width):
         assert found == memory | ({"base"} if one.needs_base else set())
 
 
-@pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*SUMS, *METHODS], ids=lambda cls: cls.__name__)
 def test_a_card_has_every_setting_hook_exclusion_and_the_paper(cls, tmp_path):
     one = catalogue.card(cls)
     catalogue.write(tmp_path)
@@ -109,7 +109,7 @@ def test_the_name_of_the_card_is_understood_too():
     [
         ("MaskTarget", r"There is no method 'MaskTarget'. Did you mean 'MaskTheTarget'\?"),
         ("lroa", r"Did you mean 'lora'\?|Did you mean 'LoRA'\?"),
-        ("xyzzy", "There is no method 'xyzzy'. Known: Train, Cosine"),
+        ("xyzzy", "There is no method 'xyzzy'. Known: Holdfast, Train, Cosine"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, message):

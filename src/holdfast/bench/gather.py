@@ -13,6 +13,7 @@ from holdfast.bench.arguments import rate_of
 from holdfast.bench.records import ScoreRow, read_scores
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
+from holdfast.methods.holdfast import short
 from holdfast.methods.schedules.cosine import Cosine
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
@@ -125,13 +126,16 @@ def plain_of(recipes: Sequence[Chain]) -> Chain | None:
 
 
 def labels(recipes: Sequence[Chain]) -> dict[Chain, str]:
-    """Returns what to call each recipe: what it has beyond plain training; all it has where two would be alike."""
+    """Returns what to call each recipe: what it has beyond plain training; all it has where two would be alike.
+
+    The parts of `Holdfast` are called by that name.
+    """
     plain = plain_of(recipes)
     usual = set() if plain is None else {*plain.methods}
     found = {}
     for recipe in recipes:
         own = [method for method in recipe.methods if method not in usual]
-        found[recipe] = "plain" if recipe == plain else " + ".join(map(repr, own)) or repr(recipe)
+        found[recipe] = "plain" if recipe == plain else " + ".join(map(repr, short(own))) or repr(recipe)
     alike = {label for label in found.values() if list(found.values()).count(label) > 1}
     return {recipe: repr(recipe) if label in alike else label for recipe, label in found.items()}
 

@@ -40,6 +40,9 @@ Moment = Literal["before", "after"]
 Role = Literal["learned", "transfer", "retained"]
 Split = Literal["watch", "proof"]
 
+HOLDFAST = "Holdfast()"
+"""What is trained with where no recipe is given."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measured(Options):
@@ -134,7 +137,10 @@ class RunSpec(Trained):
     """
 
     recipe: str = option(
-        "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'", metavar="SUM"
+        "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'; Holdfast() "
+        "alone takes every --memory",
+        HOLDFAST,
+        metavar="SUM",
     )
     name: str | None = option("name of the run's folder; chosen from the settings if not given", None, metavar="NAME")
     seed: int = option("seed of everything random in the run", 0, metavar="N", low=0)
@@ -143,6 +149,8 @@ class RunSpec(Trained):
     def __post_init__(self) -> None:
         """Checks every value and makes lists of words into tuples."""
         super().__post_init__()
+        if self.recipe == HOLDFAST and (memories := ", ".join(self.memories())):
+            object.__setattr__(self, "recipe", f"Holdfast(memory={memories!r})")
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
             raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
 

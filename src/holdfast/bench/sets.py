@@ -11,6 +11,7 @@ from holdfast.core.method import Chain, Method, chain
 from holdfast.core.settings import settings_of
 from holdfast.methods.edits.fapm import FAPM
 from holdfast.methods.edits.soup import Soup
+from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.schedules.cosine import Cosine
 from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay
@@ -24,7 +25,7 @@ from holdfast.methods.tokens.token_forgetting import TokenForgetting
 from holdfast.recipe import parse
 
 CLASSIC: tuple[type[Method], ...] = (LoRA, QLoRA, FAPM, TokenForgetting, LayerwiseDecay, FreezeBottom, Rehearsal)
-"""What practitioners reach for, beside full fine-tuning, which is always run."""
+"""What practitioners reach for, beside full fine-tuning, which is always run, and `Holdfast`."""
 
 NOT_ALONE = {Train: "sets the run", Cosine: "a schedule of plain training", Soup: "needs the folders of other runs"}
 """Methods that are no choice by themselves, and why."""
@@ -32,15 +33,21 @@ NOT_ALONE = {Train: "sets the run", Cosine: "a schedule of plain training", Soup
 
 def classic(memory: str | None) -> tuple[list[Chain], list[str]]:
     """Returns the recipes of the set, and a sentence about each that is left out."""
-    return _each(CLASSIC, memory)
+    return _with_holdfast(*_each(CLASSIC, memory), memory)
 
 
 def field(memory: str | None) -> tuple[list[Chain], list[str]]:
-    """Returns every method of the catalogue alone, as it comes, and a sentence about each that is left out."""
-    return _each([cls for cls in METHODS if cls not in NOT_ALONE], memory)
+    """Returns `Holdfast` and every method alone, as it comes, and a sentence about each that is left out."""
+    return _with_holdfast(*_each([cls for cls in METHODS if cls not in NOT_ALONE], memory), memory)
 
 
 SETS: dict[str, Callable[[str | None], tuple[list[Chain], list[str]]]] = {"classic": classic, "field": field}
+
+
+def _with_holdfast(found: list[Chain], left: list[str], memory: str | None) -> tuple[list[Chain], list[str]]:
+    """Returns a set with `Holdfast` before the others: with old examples if there are any, and without."""
+    own = [Holdfast(given, adapter) for adapter in (False, True) for given in dict.fromkeys((memory or "", ""))]
+    return [*map(chain, own), *found], left
 
 
 def _each(classes: Sequence[type[Method]], memory: str | None) -> tuple[list[Chain], list[str]]:

@@ -20,7 +20,7 @@ class Setting:
     unit: str
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | bool, ...] = ()
     search: tuple[float, float] | None = None
     log: bool = False
     integer: bool = False
@@ -32,7 +32,7 @@ def setting(
     unit: str,
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str | bool, ...] = (),
     search: tuple[float, float] | None = None,
     log: bool = False,
     integer: bool = False,

@@ -1,4 +1,7 @@
-"""The one table of methods: a line here enrols a method in the recipe parser, the catalogue and the contract tests."""
+"""The one table of methods: a line here enrols a method in the recipe parser, the catalogue and the contract tests.
+
+Sums with a name stand in a table of their own: a recipe has their parts in their place.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.gradients.conflict_decay import ConflictDecay
 from holdfast.methods.gradients.mofo import MoFO
 from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
+from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.base_l2 import BaseL2
 from holdfast.methods.losses.ewc import EWC
@@ -50,6 +54,8 @@ from holdfast.methods.tokens.flow import FLOW
 from holdfast.methods.tokens.low_perplexity import LowPerplexity
 from holdfast.methods.tokens.talr import TALR
 from holdfast.methods.tokens.token_forgetting import TokenForgetting
+
+SUMS: tuple[type[Method], ...] = (Holdfast,)
 
 METHODS: tuple[type[Method], ...] = (
     Train,

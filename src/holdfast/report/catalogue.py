@@ -21,7 +21,7 @@ from holdfast.bench.files import write_atomically
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import HOOKS, Chain, Method
 from holdfast.core.settings import Setting, settings_of
-from holdfast.methods.table import METHODS
+from holdfast.methods.table import METHODS, SUMS
 
 MOMENTS = {
     "mix_data": "before training",
@@ -118,15 +118,16 @@ def card(cls: type[Method]) -> Card:
         line=_joined(line),
         body=body.strip("\n"),
         settings=tuple(
-            (name, _default(fields[name]), about, meanings.get(name, "")) for name, about in settings_of(cls).items()
+            (name, _default(fields[name], _refused(cls)), about, meanings.get(name, ""))
+            for name, about in settings_of(cls).items()
         ),
         reference=reference,
         papers=tuple(re.findall(r"arXiv (\d{4}\.\d{4,5})", reference)),
         confidence=(sure.strip(), why.strip()),
         cost=_joined(sections["Cost"]),
         departs=_joined(sections["Departs"]),
-        hooks={hook: _first(getattr(cls, hook)) for hook in HOOKS if _acts(cls, hook)},
-        needs_base=any(need.startswith("base_") for need in cls.needs),
+        hooks={hook: doing for hook in HOOKS if (doing := _doing(cls, hook))},
+        needs_base=any(need.startswith("base_") for part in _parts(cls) for need in part.needs),
         needs_memory="memory" in fields and _refused(cls),
         may_use_memory="memory" in fields,
         excludes=_exclusions(cls),
@@ -134,8 +135,8 @@ def card(cls: type[Method]) -> Card:
 
 
 def cards() -> list[Card]:
-    """Returns the cards of all methods, in the order of the table."""
-    return [card(cls) for cls in METHODS]
+    """Returns the cards of all sums with a name and of all methods, in the order of the tables."""
+    return [card(cls) for cls in (*SUMS, *METHODS)]
 
 
 def show(name: str | None = None, console: Console | None = None) -> None:
@@ -175,8 +176,16 @@ def write(folder: str | Path) -> list[Path]:
     return [Path(folder) / file for file in pages]
 
 
-def _acts(cls: type[Method], hook: str) -> bool:
-    return getattr(cls, hook) is not getattr(Method, hook)
+def _parts(cls: type[Method]) -> list[type[Method]]:
+    """The methods that a sum with a name has as it comes; of any other class itself."""
+    return [type(part) for part in cls().parts()] if cls in SUMS else [cls]
+
+
+def _doing(cls: type[Method], hook: str) -> str:
+    """What a method does at a hook, or which parts of a sum act there; "" where nothing does."""
+    acting = [part for part in _parts(cls) if getattr(part, hook) is not getattr(Method, hook)]
+    said = ", ".join(part.__name__ for part in acting) + "." if cls in SUMS else _first(getattr(cls, hook))
+    return said if acting else ""
 
 
 def _refused(cls: type[Method]) -> bool:
@@ -189,11 +198,13 @@ def _refused(cls: type[Method]) -> bool:
 
 
 def _exclusions(cls: type[Method]) -> dict[str, str]:
-    """The pairs refused, whichever of the two refuses."""
-    found = dict(cls.excludes)
-    for other in METHODS:
-        if cls.__name__ in other.excludes:
-            found.setdefault(other.__name__, other.excludes[cls.__name__])
+    """The pairs refused, whichever of the two refuses; of a sum those of its parts."""
+    found: dict[str, str] = {}
+    for part in _parts(cls):
+        found |= part.excludes
+        for other in METHODS:
+            if part.__name__ in other.excludes:
+                found.setdefault(other.__name__, other.excludes[part.__name__])
     return found
 
 
@@ -234,9 +245,9 @@ def _first(what: object) -> str:
     return _joined((inspect.getdoc(what) or "").partition("\n\n")[0])
 
 
-def _default(field: dataclasses.Field[object]) -> str:
+def _default(field: dataclasses.Field[object], refused: bool) -> str:
     if field.default in (dataclasses.MISSING, ""):
-        return "needed"
+        return "needed" if refused else "none"
     return "not set" if field.default is None else repr(field.default)
 
 
@@ -367,8 +378,8 @@ def _page(one: Card) -> str:
         lines.append(f"- {MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}")
     if not one.hooks:
         lines.append("- At no hook: it sets the run.")
-    lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}."]
-    lines += ["", f"Extra cost: {one.cost}"]
+    lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}.", ""]
+    lines.append(f"Extra cost: {one.cost}")
     if one.excludes:
         lines += ["", "## Not beside", ""]
         lines += [f"- `{other}`: {reason}" for other, reason in one.excludes.items()]
@@ -377,7 +388,7 @@ def _page(one: Card) -> str:
 
 
 def _signature(one: Card) -> str:
-    shown = {"needed": "...", "not set": "None"}
+    shown = {"needed": "...", "none": "''", "not set": "None"}
     return ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in one.settings)
 
 
