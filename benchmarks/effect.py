@@ -9,6 +9,9 @@ questions, what was lost on proof items, by the same code as `holdfast report`.
 
 A line of docs/studies/effect.jsonl is a run: what it was, what it cost, and its answers, a bit for each item in the
 order in which `asked` gives them. Runs that have a line are not made again.
+
+With `run --chosen`, a recipe is run at one dose only: the one that watched items chose among the rows there are of that
+world and task, so that a further seed costs a third. Plain training is run at all.
 """
 
 from __future__ import annotations
@@ -60,12 +63,18 @@ SUMS = {
     "WSD, distil": f"WSD() + {DISTIL}",
 }
 """The five best sums of the screen."""
+ADAPTERS = {
+    "LoRA": "LoRA()",
+    "LoRA, WSD, MaskTheTarget": "LoRA() + WSD() + MaskTheTarget()",
+    "LoRA, WSD, distil": f"LoRA() + WSD() + {DISTIL}",
+}
+"""For who can train nothing but an adapter: plain, and the best sums with one in the place of what is frozen."""
 ROWS = Path("docs/studies/effect.jsonl")
 SPLITS = {"validation": "watch", "test": "proof"}
 
 
 def recipes() -> dict[str, str]:
-    return {**METHODS, **SUMS}
+    return {**METHODS, **SUMS, **ADAPTERS}
 
 
 def of_world(text: str, world: int) -> str:
@@ -176,8 +185,10 @@ def run_all(given: argparse.Namespace) -> None:
         for world in given.worlds:
             for task in given.tasks:
                 plan += [((world, task, 0, "base", 0.0), "", given.out)] if seed == given.seeds[0] else []
-                for name, text in recipes().items() if not given.only else ((n, recipes()[n]) for n in given.only):
-                    plan += [((world, task, seed, name, dose), text, given.out) for dose in RATES[task]]
+                doses = chosen(given.out, world, task) if given.chosen else {}
+                for name in given.only or recipes():
+                    own = [doses[name]] if name in doses and name != "plain" else RATES[task]
+                    plan += [((world, task, seed, name, dose), recipes()[name], given.out) for dose in own]
     there = {place(row) for row in written()}
     plan = [one for one in plan if one[0] not in there]
     print(f"{len(plan)} runs, {len(there)} written before", flush=True)
@@ -229,9 +240,22 @@ def finished(rows: Sequence[dict[str, Any]], world: int, task: str) -> list[Any]
         spec = {"model": f"world {world}", "data": task, "recipe": recipe, "seed": row["seed"]}
         cost = {"device": "cpu", "seconds": row["cpu"], "cpu": row["cpu"], "memory": row["memory"], "before": 0.0}
         result = {"cost": cost, "trained_parameters": row["trained"], "parameters": 1.0}
-        run = Finished(Path("docs/studies"), spec, result)
+        run = Finished(Path(row["recipe"]), spec, result)
         run.__dict__["rows"] = [*before, *scores(row, "after")]
         found.append(run)
+    return found
+
+
+def chosen(out: Path, world: int, task: str) -> dict[str, float]:
+    """Returns the dose of each recipe that watched items choose, by its name."""
+    from holdfast.bench.tradeoff import tradeoff
+
+    runs = finished(rows_of(out), world, task)
+    names = {repr(run.undosed): run.folder.name for run in runs}
+    found = {}
+    for row in tradeoff(runs)["recipes"] if runs else ():
+        times = ADAPTER if trains_adapter(recipes()[names[row["text"]]]) else 1.0
+        found[names[row["text"]]] = round(row["rate"] / times, 10)
     return found
 
 
@@ -279,6 +303,7 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", choices=RATES, default=list(RATES))
     parser.add_argument("--worlds", nargs="+", type=int, choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--chosen", action="store_true", help="one dose of each recipe, chosen from the rows there are")
     parser.add_argument("--only", nargs="+", default=[], help="names of recipes; all if not given")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plots", type=Path, default=Path("docs/studies"))

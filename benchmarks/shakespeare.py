@@ -45,6 +45,13 @@ RECIPES: dict[str, tuple[str, tuple[float, ...]]] = {
     "Distil, same kind": (DISTIL, FULL),
     "WSD + Distil, same kind": (f"WSD() + {DISTIL}", FULL),
     "FreezeBottom + WSD + Distil, same kind": (f"FreezeBottom() + WSD() + {DISTIL}", HIGH),
+    "WSD + SelfRehearsal 20%": ("WSD() + SelfRehearsal(ratio=0.2)", FULL),
+    "WSD + SelfRehearsal 20% + MaskTheTarget": ("WSD() + SelfRehearsal(ratio=0.2) + MaskTheTarget()", FULL),
+    "WSD + SelfRehearsal 20%, leashed": ("WSD() + BaseKL(on='memory') + SelfRehearsal(ratio=0.2)", FULL),
+    "WSD + SelfRehearsal 50%": ("WSD() + SelfRehearsal(ratio=0.5)", FULL),
+    "WSD + SelfRehearsal 50%, leashed": ("WSD() + BaseKL(on='memory') + SelfRehearsal(ratio=0.5)", FULL),
+    "WSD + Rehearsal 20%, same kind": ("WSD() + Rehearsal('stories', ratio=0.2)", FULL),
+    "WSD + Rehearsal 50%, same kind": ("WSD() + Rehearsal('stories', ratio=0.5)", FULL),
 }
 ROWS = Path("docs/studies/shakespeare.json")
 """The rows of finished runs; what has one is not run again."""

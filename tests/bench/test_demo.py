@@ -1,7 +1,8 @@
-"""The demo: both recipes run on the same base and data, and what they learned and lost is told apart."""
+"""The demo: all recipes run on the same base and data, and what they learned and lost is told apart."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from types import SimpleNamespace
 
@@ -11,6 +12,9 @@ from rich.console import Console
 from holdfast.bench import demo as module
 from holdfast.bench.records import write_jsonl
 from holdfast.data.examples import read
+from holdfast.methods.holdfast import Holdfast, short
+from holdfast.methods.schedules.cosine import Cosine
+from holdfast.methods.schedules.train import Train
 from holdfast.probes.sources import items_of
 from holdfast.recipe import parse
 from holdfast.report.demo import show
@@ -52,18 +56,21 @@ def runs(monkeypatch, tmp_path):
     return asked
 
 
-def test_both_recipes_can_be_read_and_differ_only_in_what_holds():
-    plain, held = (parse(recipe).parts() for recipe in module.RECIPES.values())
-    assert held[: len(plain)] == plain
-    assert len(held) > len(plain)
+def test_the_recipes_can_be_read_and_are_plain_training_and_holdfast():
+    plain, *held = (parse(recipe).parts() for recipe in module.RECIPES.values())
+    assert {type(method) for method in plain} == {Train, Cosine}
+    assert [short(parts)[0] for parts in held] == [Holdfast()]
+    settings = {dataclasses.replace(parts[0], lr=None) for parts in (plain, *held)}
+    assert len(settings) == 1, "they differ in more than the rate"
 
 
-def test_both_runs_share_base_data_and_seed(runs, tmp_path):
+def test_all_runs_share_base_data_and_seed(runs, tmp_path):
     done = module.demo(str(tmp_path), seed=3, console=Console(file=io.StringIO()))
     assert list(done.runs) == ["plain", "held"]
-    plain, held = runs
-    assert plain.model == held.model == "ground:base"
-    assert (plain.data, plain.test, plain.keep, plain.seed) == (held.data, held.test, held.keep, 3)
+    plain = runs[0]
+    assert {(run.model, run.data, run.test, run.keep, run.seed) for run in runs} == {
+        ("ground:base", plain.data, plain.test, plain.keep, 3)
+    }
     assert len(read(plain.data)) > 1000
     assert len(items_of(plain.test)) >= 200
     assert {item.suite for source in plain.keep for item in items_of(source)} >= {"facts", "sums", "refuse"}

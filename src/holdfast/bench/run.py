@@ -29,6 +29,7 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from holdfast.bench.alone import alone
 from holdfast.bench.arguments import refused_by_transformers, training_arguments
 from holdfast.bench.cost import Cost
 from holdfast.bench.edited import as_trained, shaping, ship_trained
@@ -103,14 +104,15 @@ def train(
     console = console or Console()
     recipe = parse(spec.recipe)
     folder = folder_of(spec)
-    finished = open_folder(folder, spec)
-    if finished is not None:
-        return RunResult(folder, spec, _judged_again(finished, folder, spec))
-    transformers_logging.disable_progress_bar()  # the run shows its own
-    with leaving_no_empty_folders(folder), warnings.catch_warnings():
-        # Of transformers to PEFT, about a name that neither the user nor this package uses.
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        result = _run(spec, recipe, folder, console, bases, trained)
+    with alone(folder):
+        finished = open_folder(folder, spec)
+        if finished is not None:
+            return RunResult(folder, spec, _judged_again(finished, folder, spec))
+        transformers_logging.disable_progress_bar()  # the run shows its own
+        with leaving_no_empty_folders(folder), warnings.catch_warnings():
+            # Of transformers to PEFT, about a name that neither the user nor this package uses.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            result = _run(spec, recipe, folder, console, bases, trained)
     return RunResult(folder, spec, result)
 
 

@@ -32,9 +32,10 @@ def show(done: DemoResult, console: Console | None = None) -> None:
     for i, suite in enumerate(_points(done.runs[names[0]])):
         label = "new people (learned)" if suite["role"] == "learned" else suite["name"]
         table.add_row(label, f"{suite['before']:.1f}", *(_cell(_points(done.runs[name])[i]) for name in names))
+    wide = max(map(len, names)) + 1
     console.print()
     for name in names:
-        console.print(f"[bold]{name:6}[/bold] {done.runs[name].spec.recipe}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{name:{wide}}[/bold] {done.runs[name].spec.recipe}", highlight=False, soft_wrap=True)
     console.print()
     console.print(table)
     console.print()
@@ -42,8 +43,8 @@ def show(done: DemoResult, console: Console | None = None) -> None:
         kept = [row["change"] for row in _points(done.runs[name]) if row["role"] == "retained"]
         learned = next(row["after"] for row in _points(done.runs[name]) if row["role"] == "learned")
         console.print(
-            f"{name:6} knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of what "
-            f"it knew ({-min(kept):.0f} on the worst suite).",
+            f"{name:{wide}} knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of "
+            f"what it knew ({-min(kept):.0f} on the worst suite).",
             highlight=False,
             soft_wrap=True,
         )
@@ -59,7 +60,7 @@ def show(done: DemoResult, console: Console | None = None) -> None:
         "intervals, and for your own model:\n"
         "  holdfast train --model ground:base --data ground:people --test ground:people/test --keep ground:suites/proof"
         f' --recipe "{held.spec.recipe}"\n'
-        "  holdfast train --model MODEL --data new.jsonl --keep general.txt --recipe 'LoRA(rank=16) + MaskTheTarget()'",
+        "  holdfast train --model MODEL --data new.jsonl --keep general.txt --memory old=old.jsonl",
         highlight=False,
         soft_wrap=True,
     )
@@ -77,6 +78,7 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
     if not chosen:
         return
     said = {name: _said(run) for name, run in done.runs.items()}
+    wide = max(map(len, done.runs)) + 1
     console.print(f"\nFor example ([bold]{first}[/bold] forgot, others did not):" if held else "\nFor example:")
     for key in chosen:
         asked = said[first][key]
@@ -84,7 +86,7 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
         console.print(f"    before: {short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
         for name in done.runs:
             text = short(said[name][key]["after"])
-            console.print(f"    {name + ':':6} {text}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"    {name + ':':{wide}} {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _values(run: RunResult) -> dict[tuple[str, str], tuple[float, float]]:

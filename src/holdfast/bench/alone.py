@@ -1,0 +1,42 @@
+"""One process at a time writes a run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from holdfast.core.errors import HoldfastError
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds a run's folder, so that no other process of this machine and user writes to it.
+
+    The lock lies among the temporary files and is let go when the process ends, however it ends. Of the processes of
+    one distributed run the first holds it.
+
+    Raises:
+        HoldfastError: Another process holds it.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    told = hashlib.sha256(f"{getpass.getuser()} {folder.absolute()}".encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"holdfast-{told}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise HoldfastError(
+            f"{folder} is being written by another process; wait for it, or choose another folder with --name."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
