@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from held import ADAPTER, asked_of, load_tuned, questions
-from screen import DISTIL, memory, training, trains_adapter
+from screen import DISTIL, SELF, memory, training, trains_adapter
 
 from ground import BATCH, answers, load
 
@@ -63,6 +63,8 @@ SUMS = {
     "WSD, distil": f"WSD() + {DISTIL}",
 }
 """The five best sums of the screen."""
+MORE = {"distil": DISTIL, "self-distil": SELF}
+"""The leash on old documents alone, given and written by the base: what three of the five have in common."""
 ADAPTERS = {
     "LoRA": "LoRA()",
     "LoRA, WSD, MaskTheTarget": "LoRA() + WSD() + MaskTheTarget()",
@@ -74,7 +76,7 @@ SPLITS = {"validation": "watch", "test": "proof"}
 
 
 def recipes() -> dict[str, str]:
-    return {**METHODS, **SUMS, **ADAPTERS}
+    return {**METHODS, **SUMS, **MORE, **ADAPTERS}
 
 
 def of_world(text: str, world: int) -> str:
