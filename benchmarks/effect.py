@@ -79,7 +79,7 @@ CLAIMED = {
     "FAPM": "FAPM(keep=0.5)",
     "WiSEFT": "WiSEFT(alpha=0.8)",
 }
-"""What is claimed to be enough: also on the tasks where the screen did not have it, and where it did not have its due."""
+"""What is claimed to be enough, on the tasks too where the screen did not have it."""
 LOWER = {"Finch": 0.2}
 """What a recipe's learning rates are multiplied by: Finch raises the rate as the loss falls."""
 ROWS = Path("docs/studies/effect.jsonl")
