@@ -59,14 +59,14 @@ def runs(monkeypatch, tmp_path):
 def test_the_recipes_can_be_read_and_are_plain_training_and_holdfast():
     plain, *held = (parse(recipe).parts() for recipe in module.RECIPES.values())
     assert {type(method) for method in plain} == {Train, Cosine}
-    assert [short(parts)[0] for parts in held] == [Holdfast()]
+    assert [short(parts)[0] for parts in held] == [Holdfast(), Holdfast("ground:general/memory")]
     settings = {dataclasses.replace(parts[0], lr=None) for parts in (plain, *held)}
     assert len(settings) == 1, "they differ in more than the rate"
 
 
 def test_all_runs_share_base_data_and_seed(runs, tmp_path):
     done = module.demo(str(tmp_path), seed=3, console=Console(file=io.StringIO()))
-    assert list(done.runs) == ["plain", "held"]
+    assert list(done.runs) == ["plain", "held", "held-old"]
     plain = runs[0]
     assert {(run.model, run.data, run.test, run.keep, run.seed) for run in runs} == {
         ("ground:base", plain.data, plain.test, plain.keep, 3)
@@ -92,5 +92,5 @@ def test_answers_that_only_plain_training_lost_are_shown(runs, tmp_path):
     show(module.demo(str(tmp_path), console=Console(file=io.StringIO())), Console(file=text, width=100))
     said = text.getvalue()
     assert "facts: Ask facts-1?" in said
-    assert "plain: after plain-seed0" in said
-    assert "held:  after held-seed0" in said
+    assert "plain:    after plain-seed0" in said
+    assert "held-old: after held-old-seed0" in said
