@@ -15,8 +15,8 @@ RECIPES = {
     "held": "Train(lr=2.5e-4, epochs=3, batch=16) + Holdfast()",
     "held-old": "Train(lr=2.5e-4, epochs=3, batch=16) + Holdfast('ground:general/memory')",
 }
-"""What is compared: plain training at the rate at which it loses little, and Holdfast at half of it, where the base writes
-the old documents itself and where there are some (docs/which-method.md)."""
+"""What is compared: plain training at the rate at which it loses little, and Holdfast at half of it: where the base
+writes the old documents itself, and where there are some (docs/which-method.md)."""
 BUDGET = {"points": 2, "on_spent": "log"}
 """What may be lost; it is judged and nothing is done about it, so that all recipes train to the end."""
 
