@@ -262,7 +262,7 @@ def finished(rows: Sequence[dict[str, Any]], world: int, task: str) -> list[Any]
     for row in own:
         if row["recipe"] == "base":
             continue
-        recipe = row["text"].replace(f"@{world}", "")
+        recipe = row["text"].replace(f"ground:general/memory@{world}", "old")
         spec = {"model": f"world {world}", "data": task, "recipe": recipe, "seed": row["seed"]}
         cost = {"device": "cpu", "seconds": row["cpu"], "cpu": row["cpu"], "memory": row["memory"], "before": 0.0}
         result = {"cost": cost, "trained_parameters": row["trained"], "parameters": 1.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 
 MARKS = "osD^vPX*<>hp"
-NAMED = 12
-"""Recipes that are named in the legend; the others are drawn in grey."""
+NAMED = 11
+"""Recipes that are named in the legend: ten colours, and plain training in black. The others are drawn in grey."""
 
 
 def draw(found: Mapping[str, Any], folder: Path, name: str = "frontier") -> list[Path]:
@@ -76,8 +77,8 @@ def _line(axis: Any, row: Mapping[str, Any], named: Sequence[str]) -> None:
     if row["recipe"] not in named:
         axis.plot(x, y, color="lightgrey", lw=0.8, marker=".", ms=4, zorder=1)
         return
-    place = named.index(row["recipe"])
-    color = "black" if row["recipe"] == "plain" else f"C{place % 10}"
+    place = [name for name in named if name != "plain"].index(row["recipe"]) if row["recipe"] != "plain" else -1
+    color = "black" if place < 0 else f"C{place % 10}"
     errors = [_error(points, name) for name in ("lost", "learned")]
     axis.errorbar(
         x,
@@ -89,7 +90,7 @@ def _line(axis: Any, row: Mapping[str, Any], named: Sequence[str]) -> None:
         ms=5,
         lw=1.8 if row["recipe"] == "plain" else 1.1,
         elinewidth=0.6,
-        label=row["recipe"] if len(row["recipe"]) <= 48 else row["recipe"][:47] + "…",
+        label="\n".join(textwrap.wrap(row["recipe"], 48)),
         zorder=3,
     )
 
