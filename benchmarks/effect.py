@@ -285,6 +285,39 @@ def chosen(out: Path, world: int, task: str) -> dict[str, float]:
     return found
 
 
+def summary(tables: dict[tuple[int, str], dict[str, Any]]) -> list[str]:
+    """Returns the tasks side by side: learned and lost of every recipe at its chosen rate, and its time."""
+    names = dict.fromkeys(row["recipe"] for found in tables.values() for row in found["recipes"])
+    lines = []
+    for world in dict.fromkeys(world for world, _ in tables):
+        own = {task: found for (at, task), found in tables.items() if at == world}
+        rows = {task: {row["recipe"]: row for row in found["recipes"]} for task, found in own.items()}
+        lines += [
+            f"## All tasks, world {world}",
+            "",
+            "Learned / lost at the chosen rate; * the goal is not reached.",
+            "",
+        ]
+        lines += [f"| recipe | {' | '.join(own)} | time |", "|---" * (len(own) + 2) + "|"]
+        for name in names:
+            cells, times_ = [], []
+            for task in own:
+                row = rows[task].get(name)
+                cells.append("" if row is None else _cell(row))
+                times_ += [row["time"]] if row is not None and "time" in row else []
+            if any(cells):
+                ends = dict.fromkeys(f"{end(times_):.1f}x" for end in (min, max) if times_)
+                lines.append(f"| {name} | {' | '.join(cells)} | {' to '.join(ends)} |")
+        lines.append("")
+    return lines
+
+
+def _cell(row: dict[str, Any]) -> str:
+    lost = row["lost"]
+    ends = f" [{lost['low']:.1f}, {lost['high']:.1f}]" if "low" in lost else ""
+    return f"{row['learned']['value']:.1f}{'' if row['reached'] else '*'} / {lost['value']:.1f}{ends}"
+
+
 def report(given: argparse.Namespace) -> None:
     from scipy import stats
 
@@ -300,12 +333,13 @@ def report(given: argparse.Namespace) -> None:
         "",
     ]
     volumes: dict[tuple[int, str], dict[str, float]] = {}
+    tables: dict[tuple[int, str], dict[str, Any]] = {}
     for world in WORLDS:
         for task in RATES:
             runs = finished(rows, world, task)
             if not runs:
                 continue
-            found = tradeoff(runs)
+            found = tables[world, task] = tradeoff(runs)
             volumes[world, task] = {row["recipe"]: row["hypervolume"] for row in found["recipes"]}
             lines += [f"## {task}, world {world}", "", table.markdown(found)]
             draw(found, given.plots, f"effect-{task}-world{world}")
@@ -316,6 +350,7 @@ def report(given: argparse.Namespace) -> None:
         if len(names) > 2:
             rho = stats.spearmanr([both[0][n] for n in names], [both[1][n] for n in names]).statistic
             lines.append(f"- {task}: rank correlation of the volumes of {len(names)} recipes {rho:.2f}")
+    lines[2:2] = summary(tables)
     hours = sum(row.get("cpu", 0.0) for row in rows) / 3600
     lines += ["", f"{len(rows)} rows; the trainings took {hours:.1f} hours of one processor."]
     write_atomically(given.plots / "effect-tables.md", "\n".join(lines) + "\n")
