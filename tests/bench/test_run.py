@@ -15,11 +15,14 @@ from rich.console import Console
 from holdfast.bench import run as bench
 from holdfast.bench.load import load_tokenizer
 from holdfast.bench.prepare import prepare
-from holdfast.bench.records import RunSpec, read_jsonl, read_scores
+from holdfast.bench.records import HOLDFAST, RunSpec, read_jsonl, read_scores
 from holdfast.bench.run import train
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
+from holdfast.core.method import chain
 from holdfast.data.batches import collate
+from holdfast.methods.holdfast import Holdfast
+from holdfast.methods.rehearsal.self_rehearsal import SELF
 from holdfast.probes.likelihood import document_nll
 from holdfast.train.attach import attach
 from tests import tiny
@@ -346,3 +349,15 @@ def test_collation_by_the_run_is_that_of_the_data_room(asked):
     batch = bench._Collate(0)(bench._rows(examples))
     expected = collate(examples, 0)
     assert all(torch.equal(batch[name], expected[name]) for name in ("input_ids", "labels"))
+
+
+@pytest.mark.parametrize(
+    ("model", "memory"), [("model", ()), ("chat", ()), ("model", ("old=old.jsonl",)), ("chat", ("old=old.jsonl",))]
+)
+def test_without_a_recipe_it_is_holdfast_that_trains(asked, model, memory):
+    spec = asked(model=model, memory=memory, recipe=HOLDFAST)
+    done = go(spec)
+    recorded = json.loads((done.folder / "spec.json").read_text())
+    assert recorded["resolved_recipe"] == repr(chain(Holdfast("old" if memory else "")))
+    (rehearsed,) = done.result["memories"]
+    assert (rehearsed["name"], rehearsed["share"]) == ("old" if memory else SELF, 0.5)
