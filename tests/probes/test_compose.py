@@ -69,6 +69,16 @@ def test_chats_are_questions_of_the_kind_that_was_taught_with_the_models_answers
     assert all(not set("\n<|>") & set(row.contents[0]) for row in rows)
 
 
+def test_questions_that_leave_no_room_for_an_answer_are_left_out(base, monkeypatch):
+    model, tokenizer = base
+    whole = [row.contents[0] for row in chats(model, tokenizer, 24, max_tokens=48, seed=1)]
+    monkeypatch.setattr(model.config, "max_position_embeddings", 14)
+    short = [row.contents[0] for row in chats(model, tokenizer, 24, max_tokens=48, seed=1)]
+    assert short
+    assert len(short) < len(whole)
+    assert max(map(len, short)) < max(map(len, whole))
+
+
 def test_a_template_that_rewrites_the_user_is_refused(base):
     model, tokenizer = base
     import copy

@@ -9,7 +9,8 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.probes.generate import continued, generate
+from holdfast.data.tokenize import prompt_ids
+from holdfast.probes.generate import UNCUT, answered, context_of, continued, generate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -96,8 +97,8 @@ def chats(
     """Returns conversations of one turn each: the model writes the user's question, and then answers it.
 
     The question is drawn behind what the chat template writes before a user's turn, up to the first special token or
-    line break; the answer is the likeliest, as at any other time. What is empty on either side is left out, so that
-    there may be fewer than asked for.
+    line break; the answer is the likeliest, as at any other time. What is empty on either side is left out, and a
+    question that leaves no room for an answer, so that there may be fewer than asked for.
 
     Args:
         model: The model; left as it was found.
@@ -127,7 +128,12 @@ def chats(
     drawn = {"temperature": temperature, "top_p": top_p, "seed": seed}
     said = continued(model, [prefix] * count, ends=ends, max_new_tokens=max_tokens, **drawn)  # type: ignore[arg-type]
     texts = [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in said]
-    asked = [(Turn("user", text),) for text in texts if text]
+    context = context_of(model) or UNCUT
+    asked = [
+        turns
+        for turns in ((Turn("user", text),) for text in texts if text)
+        if len(prompt_ids(answered(turns, "A", "question"), tokenizer, raw=False)) < context
+    ]
     answers = generate(model, tokenizer, asked, max_new_tokens=max_tokens, progress=progress) if asked else []
     return [
         Row(turns=(*turns, Turn("assistant", answer))) for turns, answer in zip(asked, answers, strict=True) if answer
