@@ -83,7 +83,7 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
     for key in chosen:
         asked = said[first][key]
         console.print(f"  {key[0]}: {short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"    before: {short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"    {'before:':{wide}} {short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
         for name in done.runs:
             text = short(said[name][key]["after"])
             console.print(f"    {name + ':':{wide}} {text}", highlight=False, markup=False, soft_wrap=True)
