@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import os
 import tempfile
@@ -28,7 +27,8 @@ def alone(folder: Path) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    told = hashlib.sha256(f"{getpass.getuser()} {folder.absolute()}".encode()).hexdigest()[:16]
+    user = getattr(os, "getuid", int)()  # where there is none, each user's temporary files are apart
+    told = hashlib.sha256(f"{user} {folder.absolute()}".encode()).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir()) / f"holdfast-{told}.lock")
     try:
         lock.acquire(timeout=0)
