@@ -279,5 +279,12 @@ def test_labels_say_what_a_recipe_has_beyond_plain_training():
     assert list(labels(alike).values()) == ["plain", "Cosine() + LoRA()", "LoRA()"]
 
 
+def test_the_parts_of_holdfast_are_called_by_its_name():
+    texts = ["Train() + Cosine()", "Holdfast()", "Holdfast('old', adapter=True)", "Holdfast() + MoFO()", "WSD()"]
+    found = labels([parse(text) for text in texts])
+    named = ["Holdfast()", "Holdfast(memory='old', adapter=True)", "Holdfast() + MoFO()"]
+    assert list(found.values()) == ["plain", *named, "WSD()"]
+
+
 def test_it_is_json(found):
     assert json.loads(json.dumps(found, allow_nan=False)) == found

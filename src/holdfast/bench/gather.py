@@ -110,9 +110,10 @@ def side_by_side(runs: Sequence[Finished]) -> list[list[Finished]]:
 
 
 def plain_of(recipes: Sequence[Chain]) -> Chain | None:
-    """Returns the recipe that is plain training: that which most of the others have in them; None if there is none.
+    """Returns the recipe that is plain training; None if there is none.
 
-    It has nothing but the trainer's settings and an ordinary schedule, or else is in more than half of the others.
+    It has nothing but the trainer's settings and an ordinary schedule, or else is in more than half of the others; of
+    several, it is the one that most of the others have in them.
     """
 
     def inside(one: Chain) -> int:
@@ -122,7 +123,7 @@ def plain_of(recipes: Sequence[Chain]) -> Chain | None:
         return all(isinstance(method, (Train, Cosine, Warmup)) for method in one.methods)
 
     able = [one for one in recipes if ordinary(one) or inside(one) > (len(recipes) - 1) / 2]
-    return max(able, key=lambda one: (inside(one), ordinary(one)), default=None)
+    return max(able, key=lambda one: (ordinary(one), inside(one)), default=None)
 
 
 def labels(recipes: Sequence[Chain]) -> dict[Chain, str]:
