@@ -139,6 +139,20 @@ def test_the_plot_has_a_line_for_each_recipe_and_loses_to_the_left(runs, tmp_pat
     assert by_place == sorted(by_place, reverse=True)
 
 
+def test_no_two_recipes_that_are_named_have_one_colour_and_names_are_whole(tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    drawn = {}
+    monkeypatch.setattr(Axes, "errorbar", lambda self, x, y, *, label, color, **style: drawn.update({label: color}))
+    names = ["plain", "A() + " * 20 + "B()", *(f"M{i}()" for i in range(12))]
+    dose = {"rate": 1.0, "learned": {"value": 50.0}, "lost": {"value": 1.0}}
+    draw({"recipes": [{"recipe": name, "doses": [dose]} for name in names], "unit": "points", "learned_unit": "points"},
+         tmp_path)  # fmt: skip
+    assert len(drawn) == len(set(drawn.values())) == 11
+    assert drawn["plain"] == "black"
+    assert names[1] in {label.replace("\n", " ") for label in drawn}
+
+
 def test_runs_of_two_kinds_are_two_tables(tmp_path):
     write(tmp_path / "runs" / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
     write(tmp_path / "runs" / "b", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec={"data": "other.jsonl"})
