@@ -10,7 +10,11 @@ import torch
 from holdfast.core.method import Run, chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import SOURCE
+from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
+from holdfast.methods.schedules.finch import Finch
+from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.train.base import make_teacher
 from holdfast.train.forward import Forward
 from holdfast.train.loop import tokens
@@ -106,3 +110,69 @@ def test_lora_shapes_every_backbone_and_starts_as_the_base():
             torch.testing.assert_close(
                 model(input_ids=batch["input_ids"]).logits, base(input_ids=batch["input_ids"]).logits
             )
+
+
+def read_by(base_model, read):
+    """Notes how many rows each call of a backbone reads, in eval mode (the base) alone."""
+    base_model.model.register_forward_pre_hook(
+        lambda module, _args, kwargs: None if module.training else read.append(len(kwargs["input_ids"])),
+        with_kwargs=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("on", "old", "reads"),
+    [
+        ("memory", [1, 3], [2]),
+        ("memory", [], []),
+        ("memory", [0, 1, 2, 3, 4], [5]),
+        ("new", [1, 3], [3]),
+        ("all", [1, 3], [5]),
+    ],
+)
+def test_the_base_reads_the_rows_that_are_compared_and_the_loss_is_that_of_reading_all(on, old, reads):
+    base = tiny()
+    model = copy.deepcopy(base)
+    recipe = chain(BaseKL(strength=2.0, on=on))
+    forward = Forward(model, recipe, teacher=make_teacher(model))
+    moved(model).train()
+    batch = collate(rows(5))
+    source_BT = torch.zeros_like(batch["labels"])
+    source_BT[old] = 1
+    read: list[int] = []
+    read_by(model, read)
+    sums = forward(model, batch, source_BT, {})
+    sums.loss.backward()
+    assert read == reads
+    got = {name: p.grad.clone() for name, p in trainable(model).items()}
+    model.zero_grad()
+    expected = plain_loss(model, base.eval(), {**batch, SOURCE: source_BT}, recipe, {})
+    expected.backward()
+    assert sums.loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    for name, p in trainable(model).items():
+        torch.testing.assert_close(got[name], p.grad, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "on"),
+    [
+        (BaseKL(on="memory") + Finch(), "memory"),
+        (BaseKL(on="memory") + MaskTheTarget(on="new"), "all"),
+        (BaseKL(on="memory") + TokenQuality(), "all"),
+        (BaseKL(on="new") + MaskTheTarget(on="new"), "new"),
+    ],
+)
+def test_what_is_compared_with_the_base_is_what_all_that_compare_agree_on(recipe, on):
+    assert recipe.compares_on == on
+
+
+def test_the_base_reads_every_row_where_a_row_is_more_than_its_tokens():
+    model = tiny()
+    forward = Forward(model, chain(BaseKL(on="memory")), teacher=make_teacher(model))
+    moved(model).train()
+    batch = collate(rows(3))
+    read: list[int] = []
+    read_by(model, read)
+    positions = torch.arange(batch["labels"].shape[1])[None]
+    forward(model, {**batch, "position_ids": positions}, torch.zeros_like(batch["labels"]), {})
+    assert read == [3]

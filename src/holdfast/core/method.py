@@ -233,6 +233,12 @@ class Chain(Method):
         return self.all_needs - {"start", "gradient", "base_gradient"}
 
     @property
+    def compares_on(self) -> On:
+        """Which units are compared with the base: the ones that all parts which do so have in common, else "all"."""
+        compare = {_on(method) for method in self.methods if any(need.startswith("base_") for need in method.needs)}
+        return compare.pop() if len(compare) == 1 else "all"
+
+    @property
     def all_sees(self) -> frozenset[str]:
         """Every field that some part sees one by one."""
         return frozenset().union(*(method.sees for method in self.methods))

@@ -20,7 +20,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
-from holdfast.core.tokens import PLACES, Tokens
+from holdfast.core.tokens import PLACES, Tokens, is_on
 from holdfast.core.units import UnitIndex
 from holdfast.kernels.chunked import chunked_loss
 from holdfast.train.units import Inputs, Units
@@ -233,8 +233,36 @@ class Forward:
         if shown:
             inputs = {name: value for name, value in shown.items() if name != "weights"}
             units = Units.of(inputs, None)
+        row_N = units.scored_BT.nonzero()[:, 0]
+        rows = None if bare or shown else self._rows_to_compare(inputs, units, row_N)
         with teacher.base(self.model):
-            return self._features(wrapped, inputs, units)
+            if rows is None:
+                return self._features(wrapped, inputs, units)
+            weight_VD: Any = self.head.weight
+            features_NX: Tensor = weight_VD.new_zeros(len(row_N), weight_VD.shape[1])
+            if len(rows):
+                part = {name: value[rows] for name, value in inputs.items()}
+                found = self._features(wrapped, part, Units.of(part, None))
+                features_NX = features_NX.to(found.dtype)
+                features_NX[torch.isin(row_N, rows)] = found
+        return features_NX
+
+    def _rows_to_compare(self, inputs: Inputs, units: Units, row_N: Tensor) -> Tensor | None:
+        """Returns the rows that hold a unit which is compared with the base; None where the base has to read them all.
+
+        Every process has the base read something, as sharded models call for.
+        """
+        on, shape = self.recipe.compares_on, inputs["input_ids"].shape
+        if (
+            on == "all"
+            or not self.plain_head
+            or any(getattr(value, "shape", None) != shape for value in inputs.values())
+        ):
+            return None
+        rows = row_N[is_on(units.source_N, on)].unique()
+        if not len(rows) and torch.distributed.is_available() and torch.distributed.is_initialized():
+            rows = rows.new_zeros(1)
+        return None if len(rows) == shape[0] else rows
 
     def _features(self, wrapped: nn.Module, inputs: Inputs, units: Units) -> Tensor:
         """Hidden states `[N, D]` before a plain head, logits `[N, V]` otherwise."""
