@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from advice import filled, summary
 from held import ADAPTER, asked_of, load_tuned, questions
 from screen import DISTIL, SELF, memory, training, trains_adapter
 
@@ -101,6 +102,7 @@ REPAIRS = {
 LOWER = {"Finch": 0.2, "WSD, distil": 0.5, "WSD, leash": 0.5, "WSD, self-leash": 0.5}
 """What a recipe's learning rates are multiplied by: Finch raises the rate as the loss falls, WSD keeps it high."""
 ROWS = Path("docs/studies/effect.jsonl")
+ADVICE = Path("docs/which-method.md")
 SPLITS = {"validation": "watch", "test": "proof"}
 
 
@@ -318,39 +320,6 @@ def chosen(out: Path, world: int, task: str) -> dict[str, float]:
     return found
 
 
-def summary(tables: dict[tuple[int, str], dict[str, Any]]) -> list[str]:
-    """Returns the tasks side by side: learned and lost of every recipe at its chosen rate, and its time."""
-    names = dict.fromkeys(row["recipe"] for found in tables.values() for row in found["recipes"])
-    lines = []
-    for world in dict.fromkeys(world for world, _ in tables):
-        own = {task: found for (at, task), found in tables.items() if at == world}
-        rows = {task: {row["recipe"]: row for row in found["recipes"]} for task, found in own.items()}
-        lines += [
-            f"## All tasks, world {world}",
-            "",
-            "Learned / lost at the chosen rate; * the goal is not reached.",
-            "",
-        ]
-        lines += [f"| recipe | {' | '.join(own)} | time |", "|---" * (len(own) + 2) + "|"]
-        for name in names:
-            cells, times_ = [], []
-            for task in own:
-                row = rows[task].get(name)
-                cells.append("" if row is None else _cell(row))
-                times_ += [row["time"]] if row is not None and "time" in row else []
-            if any(cells):
-                ends = dict.fromkeys(f"{end(times_):.1f}x" for end in (min, max) if times_)
-                lines.append(f"| {name} | {' | '.join(cells)} | {' to '.join(ends)} |")
-        lines.append("")
-    return lines
-
-
-def _cell(row: dict[str, Any]) -> str:
-    lost = row["lost"]
-    ends = f" [{lost['low']:.1f}, {lost['high']:.1f}]" if "low" in lost else ""
-    return f"{row['learned']['value']:.1f}{'' if row['reached'] else '*'} / {lost['value']:.1f}{ends}"
-
-
 def report(given: argparse.Namespace) -> None:
     from scipy import stats
 
@@ -376,17 +345,20 @@ def report(given: argparse.Namespace) -> None:
             volumes[world, task] = {row["recipe"]: row["hypervolume"] for row in found["recipes"]}
             lines += [f"## {task}, world {world}", "", table.markdown(found)]
             draw(found, given.plots, f"effect-{task}-world{world}")
-    lines += ["## Do the worlds agree?", ""]
+    agree = []
     for task in RATES:
         both = [volumes.get((world, task), {}) for world in WORLDS]
         names = sorted(both[0].keys() & both[1].keys())
         if len(names) > 2:
             rho = stats.spearmanr([both[0][n] for n in names], [both[1][n] for n in names]).statistic
-            lines.append(f"- {task}: rank correlation of the volumes of {len(names)} recipes {rho:.2f}")
+            agree.append(f"- {task}: rank correlation of the volumes of {len(names)} recipes {rho:.2f}")
     lines[2:2] = summary(tables)
     hours = sum(row.get("cpu", 0.0) for row in rows) / 3600
-    lines += ["", f"{len(rows)} rows; the trainings took {hours:.1f} hours of one processor."]
+    cost = [f"{len(rows)} rows; the trainings took {hours:.1f} hours of one processor."]
+    lines += ["## Do the worlds agree?", "", *agree, "", *cost]
     write_atomically(given.plots / "effect-tables.md", "\n".join(lines) + "\n")
+    if ADVICE.exists():
+        write_atomically(ADVICE, filled(ADVICE.read_text(), tables, {"agree": agree, "cost": cost}))
     print("\n".join(lines))
 
 
