@@ -186,6 +186,21 @@ def test_plain_training_is_what_all_others_have(tmp_path):
     assert {name: row["time"] for name, row in by.items()} == {"plain": 1.0, "MoFO()": 2.0, "MaskTheTarget()": 3.0}
 
 
+def test_time_is_compared_within_a_seed_as_machines_differ(tmp_path):
+    for name, recipe, seed, seconds in (
+        ("a", "Train(lr=0.0001)", 0, 10.0),
+        ("b", "Train(lr=0.0002)", 0, 10.0),
+        ("c", "Train(lr=0.0001)", 1, 40.0),
+        ("d", "Train(lr=0.0001) + MoFO()", 0, 20.0),
+        ("e", "Train(lr=0.0001) + MaskTheTarget()", 1, 120.0),
+        ("f", "Train(lr=0.0001) + EWC(memory='old')", 2, 120.0),
+    ):
+        cost = {"device": "cpu", "seconds": 1.0, "cpu": seconds, "memory": 300.0, "before": 100.0}
+        write(tmp_path / name, recipe, seed=seed, learned=0.9, kept=0.9, cost=cost)
+    times = {name: row.get("time") for name, row in by_recipe(of(tmp_path)).items()}
+    assert times == {"plain": 1.0, "MoFO()": 2.0, "MaskTheTarget()": 3.0, "EWC(memory='old')": None}
+
+
 def test_more_passes_are_another_recipe_than_plain(tmp_path):
     for name, recipe, seconds in (
         ("a", "Train(lr=0.0001, epochs=3)", 10.0),

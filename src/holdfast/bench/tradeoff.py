@@ -188,16 +188,28 @@ class _Table:
         return {"flips": {"lost": lost, "gained": gained, "items": int(total)}}
 
     def _cost(self, place: int) -> dict[str, Any]:
-        """Returns time and memory as shares of plain's, over all doses and seeds, and the share of what is trained."""
+        """Returns time and memory as shares of plain's, and the share of what is trained.
+
+        Shares are the mean over the seeds that both have, as seeds may have been run where machines differ in speed.
+        """
         found: dict[str, Any] = {}
-        own = [run.result for (key, _), run in self.runs.items() if key[0] == place]
-        plain = [run.result for (key, _), run in self.runs.items() if self.recipes[key[0]] == self.plain]
+        own, plain = self._by_seed(self.recipes[place]), self._by_seed(self.plain)
         for name, of in (("time", _time), ("memory", _memory)):
-            mine, theirs = _mean(of, own), _mean(of, plain)
-            if mine is not None and theirs:
-                found[name] = mine / theirs
-        if all({"trained_parameters", "parameters"} <= result.keys() for result in own):
-            found["trained"] = statistics.mean(r["trained_parameters"] / r["parameters"] for r in own)
+            costs = [(_mean(of, own[seed]), _mean(of, plain[seed])) for seed in own.keys() & plain.keys()]
+            shares = [mine / theirs for mine, theirs in costs if mine is not None and theirs]
+            if shares and len(shares) == len(costs):
+                found[name] = statistics.mean(shares)
+        results = [result for those in own.values() for result in those]
+        if all({"trained_parameters", "parameters"} <= result.keys() for result in results):
+            found["trained"] = statistics.mean(r["trained_parameters"] / r["parameters"] for r in results)
+        return found
+
+    def _by_seed(self, recipe: Chain | None) -> dict[int, list[Mapping[str, Any]]]:
+        """Returns what came of a recipe's runs, of all doses, by seed."""
+        found: dict[int, list[Mapping[str, Any]]] = {}
+        for (key, seed), run in self.runs.items():
+            if self.recipes[key[0]] == recipe:
+                found.setdefault(seed, []).append(run.result)
         return found
 
     def _judged(self, key: Key) -> dict[str, Any]:
