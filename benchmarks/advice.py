@@ -41,6 +41,7 @@ REPAIRS = {
 CLAIMED = {
     **PLAIN,
     "Finch()": "`Finch()`, a fifth of the rates",
+    "WSD()": "`WSD()`, half of the rates",
     "Rehearsal(memory='old', ratio=0.01)": '`Rehearsal("old.jsonl", ratio=0.01)`',
     "MaskTheTarget()": "`MaskTheTarget()`",
     "EAFT()": "`EAFT()`",

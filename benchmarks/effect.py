@@ -85,11 +85,13 @@ ADAPTERS = {
 """For who can train nothing but an adapter."""
 CLAIMED = {
     "Finch": "Finch()",
+    "WSD": "WSD()",
     "Rehearsal 1%": f"Rehearsal({OLD}, ratio=0.01)",
     "EAFT": "EAFT()",
     "LowPerplexity": "LowPerplexity()",
 }
-"""What is claimed to be enough, on the tasks too where the screen did not have it."""
+"""What is claimed to be enough, on the tasks too where the screen did not have it; WSD as another rate than the cosine's,
+to set Finch beside."""
 REPAIRS = {
     "WiSEFT 0.9": "WiSEFT(alpha=0.9)",
     "WiSEFT 0.8": "WiSEFT(alpha=0.8)",
@@ -99,7 +101,7 @@ REPAIRS = {
     "TIES 0.5": "TIES(keep=0.5)",
 }
 """Edits of what plain training made, more cautious than at their defaults, which take most of the learning away."""
-LOWER = {"Finch": 0.2, "WSD, distil": 0.5, "WSD, leash": 0.5, "WSD, self-leash": 0.5}
+LOWER = {"Finch": 0.2, "WSD": 0.5, "WSD, distil": 0.5, "WSD, leash": 0.5, "WSD, self-leash": 0.5}
 """What a recipe's learning rates are multiplied by: Finch raises the rate as the loss falls, WSD keeps it high."""
 ROWS = Path("docs/studies/effect.jsonl")
 ADVICE = Path("docs/which-method.md")
