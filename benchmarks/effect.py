@@ -90,8 +90,8 @@ CLAIMED = {
     "EAFT": "EAFT()",
     "LowPerplexity": "LowPerplexity()",
 }
-"""What is claimed to be enough, on the tasks too where the screen did not have it; WSD as another rate than the cosine's,
-to set Finch beside."""
+"""What is claimed to be enough, on the tasks too where the screen did not have it; and WSD, which is another rate than
+the cosine's as Finch is."""
 REPAIRS = {
     "WiSEFT 0.9": "WiSEFT(alpha=0.9)",
     "WiSEFT 0.8": "WiSEFT(alpha=0.8)",
