@@ -153,6 +153,19 @@ def test_the_base_reads_the_rows_that_are_compared_and_the_loss_is_that_of_readi
         torch.testing.assert_close(got[name], p.grad, rtol=1e-9, atol=1e-11)
 
 
+def test_among_several_processes_the_base_reads_something_in_each(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    model = tiny()
+    forward = Forward(model, chain(BaseKL(on="memory")), teacher=make_teacher(model))
+    moved(model).train()
+    batch = collate(rows(3))
+    read: list[int] = []
+    read_by(model, read)
+    sums = forward(model, batch, torch.zeros_like(batch["labels"]), {})
+    assert read == [1]
+    assert sums.loss.item() == pytest.approx(tokens(model, None, batch).nll_N.sum().item(), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("recipe", "on"),
     [
