@@ -112,12 +112,19 @@ def test_lora_shapes_every_backbone_and_starts_as_the_base():
             )
 
 
-def read_by(base_model, read):
-    """Notes how many rows each call of a backbone reads, in eval mode (the base) alone."""
-    base_model.model.register_forward_pre_hook(
-        lambda module, _args, kwargs: None if module.training else read.append(len(kwargs["input_ids"])),
-        with_kwargs=True,
-    )
+def comparing(recipe):
+    """A model away from its base, its forward, and how many rows each reading of the base takes."""
+    model = tiny()
+    forward = Forward(model, chain(recipe), teacher=make_teacher(model))
+    moved(model).train()
+    read: list[int] = []
+
+    def count(backbone, _args, kwargs):
+        if not backbone.training:  # the base is read in eval mode
+            read.append(len(kwargs["input_ids"]))
+
+    model.model.register_forward_pre_hook(count, with_kwargs=True)
+    return model, forward, read
 
 
 @pytest.mark.parametrize(
@@ -131,22 +138,16 @@ def read_by(base_model, read):
     ],
 )
 def test_the_base_reads_the_rows_that_are_compared_and_the_loss_is_that_of_reading_all(on, old, reads):
-    base = tiny()
-    model = copy.deepcopy(base)
-    recipe = chain(BaseKL(strength=2.0, on=on))
-    forward = Forward(model, recipe, teacher=make_teacher(model))
-    moved(model).train()
+    model, forward, read = comparing(BaseKL(strength=2.0, on=on))
     batch = collate(rows(5))
     source_BT = torch.zeros_like(batch["labels"])
     source_BT[old] = 1
-    read: list[int] = []
-    read_by(model, read)
     sums = forward(model, batch, source_BT, {})
     sums.loss.backward()
     assert read == reads
     got = {name: p.grad.clone() for name, p in trainable(model).items()}
     model.zero_grad()
-    expected = plain_loss(model, base.eval(), {**batch, SOURCE: source_BT}, recipe, {})
+    expected = plain_loss(model, tiny().eval(), {**batch, SOURCE: source_BT}, forward.recipe, {})
     expected.backward()
     assert sums.loss.item() == pytest.approx(expected.item(), rel=1e-12)
     for name, p in trainable(model).items():
@@ -155,12 +156,8 @@ def test_the_base_reads_the_rows_that_are_compared_and_the_loss_is_that_of_readi
 
 def test_among_several_processes_the_base_reads_something_in_each(monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    model = tiny()
-    forward = Forward(model, chain(BaseKL(on="memory")), teacher=make_teacher(model))
-    moved(model).train()
+    model, forward, read = comparing(BaseKL(on="memory"))
     batch = collate(rows(3))
-    read: list[int] = []
-    read_by(model, read)
     sums = forward(model, batch, torch.zeros_like(batch["labels"]), {})
     assert read == [1]
     assert sums.loss.item() == pytest.approx(tokens(model, None, batch).nll_N.sum().item(), rel=1e-12)
@@ -180,12 +177,8 @@ def test_what_is_compared_with_the_base_is_what_all_that_compare_agree_on(recipe
 
 
 def test_the_base_reads_every_row_where_a_row_is_more_than_its_tokens():
-    model = tiny()
-    forward = Forward(model, chain(BaseKL(on="memory")), teacher=make_teacher(model))
-    moved(model).train()
+    model, forward, read = comparing(BaseKL(on="memory"))
     batch = collate(rows(3))
-    read: list[int] = []
-    read_by(model, read)
     positions = torch.arange(batch["labels"].shape[1])[None]
     forward(model, {**batch, "position_ids": positions}, torch.zeros_like(batch["labels"]), {})
     assert read == [3]
