@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -19,7 +20,9 @@ import torch
 import transformers
 
 from holdfast.bench import files
+from holdfast.cli.commands import IN_RECIPE
 from holdfast.cli.main import main
+from holdfast.methods.schedules.train import Train
 from tests import tiny
 
 TRAIN = "Train(lr=0.01, epochs=2)"
@@ -290,6 +293,14 @@ def test_a_loss_that_is_no_number_ends_the_run_and_ships_nothing(train, tmp_path
     assert not (run / "model").exists()
     assert not (run / "result.json").exists()
     assert not litter(run)
+
+
+@pytest.mark.parametrize(("flag", "setting"), IN_RECIPE.items())
+def test_a_flag_of_other_trainers_is_answered_with_the_recipes_setting(train, flag, setting):
+    code, err = train(flag, "3")
+    assert code == 1
+    assert err.splitlines()[-1].endswith(f"{flag} 3. Did you mean --recipe 'Train({setting}=...) + ...'?")
+    assert setting in {field.name for field in dataclasses.fields(Train)}
 
 
 def test_a_flag_that_is_none_says_which(train, tmp_path):

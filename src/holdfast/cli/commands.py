@@ -73,14 +73,20 @@ COMMANDS = (
 )
 
 
+IN_RECIPE = {"--lr": "lr", "--learning-rate": "lr", "--epochs": "epochs", "--num-train-epochs": "epochs"}
+"""Flags that other trainers have, and the setting of `Train` that says the same here."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors end with exit code 1, since 2 says that the model forgot."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the usage and the error, with the nearest flag for one that is none, and ends the program."""
+        """Prints the usage and the error, with what a flag that is none may have meant, and ends the program."""
         self.print_usage(sys.stderr)
         unknown = re.search(r"(--[\w-]+)", message.partition("unrecognized arguments: ")[2])
-        hint = nearest(unknown[1], self._flags()) if unknown else ""
+        flag = unknown[1] if unknown else ""
+        setting = IN_RECIPE.get(flag.replace("_", "-"))
+        hint = f" Did you mean --recipe 'Train({setting}=...) + ...'?" if setting else nearest(flag, self._flags())
         self.exit(1, f"{self.prog}: {message}{'.' if hint else ''}{hint}\n")
 
     def _flags(self) -> list[str]:
