@@ -238,13 +238,13 @@ class Forward:
         with teacher.base(self.model):
             if rows is None:
                 return self._features(wrapped, inputs, units)
-            weight_VD: Any = self.head.weight
-            features_NX: Tensor = weight_VD.new_zeros(len(row_N), weight_VD.shape[1])
-            if len(rows):
-                part = {name: value[rows] for name, value in inputs.items()}
-                found = self._features(wrapped, part, Units.of(part, None))
-                features_NX = features_NX.to(found.dtype)
-                features_NX[torch.isin(row_N, rows)] = found
+            if not len(rows):  # never where weights are sharded
+                weight_VD: Any = self.head.weight
+                return torch.zeros(len(row_N), weight_VD.shape[1], dtype=weight_VD.dtype, device=row_N.device)
+            part = {name: value[rows] for name, value in inputs.items()}
+            found = self._features(wrapped, part, Units.of(part, None))
+        features_NX = found.new_zeros(len(row_N), found.shape[1])
+        features_NX[torch.isin(row_N, rows)] = found
         return features_NX
 
     def _rows_to_compare(self, inputs: Inputs, units: Units, row_N: Tensor) -> Tensor | None:
