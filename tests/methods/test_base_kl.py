@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.methods.losses.base_kl import base_kl, base_kl_units
+from holdfast.methods.losses.base_kl import BaseKL, base_kl, base_kl_units
 
 BOTH = pytest.mark.parametrize("direction", ["forward", "reverse"])
 
@@ -154,3 +154,8 @@ def test_dropped_the_divergence_stands_in_the_place_of_the_task_loss_on_its_unit
         assert kept.weigh_tokens({}, tok).tolist() == [1.0] * 6
         assert gone.weigh_tokens({}, tok).tolist() == (~dropped).double().tolist()
         assert torch.equal(kept.token_loss({}, tok), gone.token_loss({}, tok))
+
+
+def test_a_strength_of_zero_still_drops_the_task_loss():
+    assert BaseKL(strength=0.0).off
+    assert not BaseKL(strength=0.0, on="memory", task_loss="dropped").off

@@ -201,3 +201,16 @@ def test_what_begins_with_a_part_of_the_weight_is_not_for_stacked_experts_and_le
     with pytest.raises(HoldfastError, match="the stacked experts of a mixture cannot begin so; give targets"):
         shaped(LoRA(init="pissa"), model=model)
     assert [name for name, _ in model.named_parameters()] == names
+
+
+def test_one_wrong_name_among_the_targets_is_named():
+    with pytest.raises(HoldfastError, match="no module of LlamaForCausalLM ends in v_porj; its linear layers are"):
+        shaped(LoRA(targets="q_proj,v_porj"))
+
+
+def test_pissa_is_exact_however_wide_the_weight():
+    """PEFT computes the frozen rest of a checkpoint anew, from all singular values."""
+    weight = torch.randn(1100, 1056, generator=torch.Generator().manual_seed(0))
+    b, a = pissa(weight, 4)
+    u, s, v = torch.linalg.svd(weight, full_matrices=False)
+    torch.testing.assert_close(b @ a, (u[:, :4] * s[:4]) @ v[:4], rtol=0, atol=1e-3)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import math
 
+import accelerate
 import numpy as np
+import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +93,41 @@ def test_the_model_stays_nearer_to_where_it_was(tmp_path):
 def test_a_tensor_without_a_gradient_is_left_to_the_optimizer():
     step = type("Step", (), {"params": {"w": torch.nn.Parameter(torch.zeros(2))}})()
     assert MoFO().edit_update({"momentum": {}}, step, "w", torch.zeros(2), torch.ones(2)).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("recipe", ["MoFO(keep=0.5)", "AdaLoRA(rank=2, start=3, every=1)", "EMA()"])
+def test_a_step_that_an_overflow_left_out_leaves_no_trace(tmp_path, monkeypatch, recipe):
+    """As under fp16: the gradients are no numbers, and the optimizer takes no step."""
+    kind = accelerate.Accelerator
+    skipped = {0}
+
+    class Overflow(transformers.TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, optimizer=None, **kwargs):
+            monkeypatch.setattr(kind, "optimizer_step_was_skipped", state.global_step in skipped)
+            if state.global_step in skipped:
+                for p in model.parameters():
+                    p.grad = None if p.grad is None else torch.full_like(p, math.nan)
+                optimizer.zero_grad()  # so that the step is none
+                for p in model.parameters():
+                    if p.requires_grad:
+                        p.grad = torch.full_like(p, math.nan)
+
+    class Skipping(torch.optim.SGD):
+        def step(self, closure=None):
+            grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+            if all(torch.isfinite(grad).all() for grad in grads):
+                super().step(closure)
+
+    trainer = trainer_for(tiny.tiny(dtype=torch.float32), tmp_path, tiny.rows(24), max_grad_norm=0.0)
+    trainer.create_optimizer = lambda model=None: setattr(
+        trainer, "optimizer", Skipping([p for p in trainer.model.parameters() if p.requires_grad], lr=0.05)
+    )
+    attach(trainer, recipe)
+    trainer.callback_handler.callbacks.insert(0, Overflow())
+    trainer.train()
+    assert trainer.state.global_step == 3
+    states = [value for state in trainer.holdfast.state.values() for value in state.values()]
+    tensors = [t for value in states for t in (value.values() if isinstance(value, dict) else [value])]
+    assert tensors
+    assert all(torch.isfinite(t.float()).all() for t in tensors)
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())

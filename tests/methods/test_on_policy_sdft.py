@@ -16,6 +16,7 @@ from holdfast.core.run import SHOWN, SOURCE
 from holdfast.methods.rehearsal import on_policy_sdft
 from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT, batch_of, examples_of
 from holdfast.methods.selection.lora import LoRA
+from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from holdfast.train.loop import train_reference
 from tests import tiny
@@ -233,3 +234,8 @@ def test_it_says_how_many_examples_teach_nothing(caplog):
     fine = Example((5, 6, 11, END), (-100, -100, 11, END))
     OnPolicySDFT(length=4).init_state(run(tiny.tiny(), [fine, Example((5, 6), (5, 6))]))
     assert "1 of 2 examples are no prompt with one answer" in caplog.text
+
+
+def test_there_is_no_loss_for_finch_to_follow():
+    with pytest.raises(HoldfastError, match="it follows the task loss, and there is none on the new examples"):
+        parse("Finch() + OnPolicySDFT()")

@@ -125,3 +125,19 @@ def test_an_adapter_that_divides_by_the_weights_norm_cannot_be_held(tmp_path):
         ALL.init_state(run)
     with pytest.raises(HoldfastError, match=r"OrthogonalProjection\(\) needs a memory of old examples"):
         OrthogonalProjection()
+
+
+@pytest.mark.parametrize("recipe", ["{} + MoFO()", "MoFO() + {}"])
+def test_what_chooses_entries_acts_before_it_in_whatever_order_they_are_given(tmp_path, recipe):
+    model = tiny.tiny(hidden_size=32, intermediate_size=48)
+    old = torch.tensor([OLD[0]["input_ids"]])
+    before = model.eval()(input_ids=old).logits.detach()
+    trainer = run(tmp_path, model, recipe.format(repr(ALL)))
+    after = trainer.model.eval()(input_ids=old).logits.detach()
+    assert furthest(trainer.model, model) > 1e-3
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-9)
+
+
+def test_an_adapter_it_cannot_project_is_named(tmp_path):
+    with pytest.raises(HoldfastError, match="nothing that is trained is the weight of a linear layer or the A of"):
+        run(tmp_path, tiny.tiny(dtype=torch.float32), f"AdaLoRA(rank=2, start=3) + {ALL!r}")

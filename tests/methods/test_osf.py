@@ -60,3 +60,15 @@ def test_what_it_cannot_be_put_on_is_refused():
     with pytest.raises(HoldfastError, match="OSF"):
         OSF().shape_model(Run(model, Mix(()), 0, 0))
     assert before.keys() == dict(model.named_parameters()).keys()
+
+
+@pytest.mark.parametrize("recipe", ["OSF() + MoFO()", "MoFO() + OSF()"])
+def test_what_chooses_entries_acts_before_it_in_whatever_order_they_are_given(tmp_path, recipe):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(24), learning_rate=0.01)
+    attach(trainer, recipe)
+    trainer.train()
+    kept = next(state for key, state in trainer.holdfast.state.items() if key.endswith("OSF"))
+    params = dict(trainer.model.named_parameters())
+    for name, high in kept.items():
+        factor = params[name].detach()
+        assert (high.T @ (factor.T if name.endswith("V_low") else factor)).abs().max() < 1e-12

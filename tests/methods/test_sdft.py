@@ -30,7 +30,7 @@ def base():
 
 def run(model, tokenizer, examples, seed=0, limit=128):
     mix = Mix(tuple(examples)).with_memory("old", [Example((1, 5, 6), (1, 5, 6))], 0.2)
-    return Run(model, mix, seed, 0, tokenizer=tokenizer, max_length=limit, keep=lambda _, make: make())
+    return Run(model, mix, seed, 0, tokenizer=tokenizer, longest=lambda: limit, keep=lambda _, make: make())
 
 
 def lessons(tokenizer, count=6):

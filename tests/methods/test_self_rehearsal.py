@@ -28,7 +28,7 @@ def run(model=None, tokenizer=None, seed=0, mix=None, limit=64):
         seed,
         0,
         tokenizer=tokenizer,
-        max_length=limit,
+        longest=lambda: limit,
         keep=lambda name, make: kept.setdefault(name, make()),
     )
 

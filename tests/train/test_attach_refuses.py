@@ -13,6 +13,7 @@ import torch
 import transformers
 import trl
 
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
@@ -48,6 +49,10 @@ def built(folder, **named):
     return transformers.Trainer(
         args=arguments(folder), **{"train_dataset": tiny.rows(8), "data_collator": tiny.collate, **named}
     )
+
+
+def making_labels():
+    return transformers.DataCollatorForLanguageModeling(tiny.tokenizer(), mlm=False)
 
 
 def sgd(model):
@@ -291,8 +296,9 @@ def test_epochs_beside_max_steps_are_refused(tmp_path):
 
 def test_a_memory_with_prompts_needs_labels_in_the_dataset(tmp_path):
     unlabelled = [{"input_ids": row["input_ids"]} for row in tiny.rows(8)]
+    trainer = built(tmp_path, train_dataset=unlabelled, data_collator=making_labels())
     with pytest.raises(HoldfastError, match="the train dataset has no 'labels' column"):
-        attach(plain(tmp_path, data=unlabelled), "Rehearsal('old')", memories=OLD)
+        attach(trainer, "Rehearsal('old')", memories=OLD)
 
 
 def test_an_injected_adapter_is_not_overwritten(tmp_path):
@@ -311,3 +317,166 @@ def test_a_model_without_a_head_is_refused_and_left_as_it_was(tmp_path):
     assert type(trainer) is transformers.Trainer
     assert trainer.model is model
     assert [name for name, p in model.named_parameters() if p.requires_grad] == names
+
+
+@pytest.mark.parametrize("recipe", ["BaseKL(on='memory')", "MaskTheTarget(on='memory')", "DFT(on='memory')"])
+def test_what_acts_on_old_examples_alone_needs_some(tmp_path, recipe):
+    with pytest.raises(HoldfastError, match=r"acts on old examples, and the recipe has none: add Rehearsal"):
+        attach(plain(tmp_path), recipe)
+    attach(plain(tmp_path), f"{recipe} + Rehearsal('old', ratio=0.3)", memories=OLD)
+
+
+@pytest.mark.parametrize("recipe", ["AdaLoRA(rank=2, start=3)", "AdaLoRA(rank=2, start=3) + MaskTheTarget()"])
+def test_a_term_that_holds_nothing_is_not_raised(tmp_path, recipe):
+    budget = Budget(nll=0.1, keep=OLD["old"], on_spent="hold")
+    with pytest.raises(HoldfastError, match="does not hold the model to the base; use on_spent='rewind'"):
+        attach(plain(tmp_path), recipe, budget)
+
+
+def test_models_that_do_not_read_from_left_to_right_are_refused(tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    masked = transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=61, **sizes))
+    pair = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    bart = transformers.BartForConditionalGeneration(transformers.BartConfig(vocab_size=61, d_model=16, **pair))
+    for model in (masked, bart):
+        with pytest.raises(HoldfastError, match=rf"causal language models, and {type(model).__name__} is none"):
+            attach(plain(tmp_path, model=model), "DFT()")
+
+
+def test_adapters_that_units_do_not_fit_are_refused(tmp_path):
+    prompts = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    with pytest.raises(HoldfastError, match="a prompt-learning adapter shifts positions"):
+        attach(plain(tmp_path, model=peft.get_peft_model(tiny.tiny(), prompts)), "DFT()")
+    ranks = peft.AdaLoraConfig(task_type="CAUSAL_LM", total_step=10, target_modules=["q_proj"], orth_reg_weight=0.5)
+    with pytest.raises(HoldfastError, match="AdaLoRA adds a penalty to the one that the model computes"):
+        attach(plain(tmp_path, model=peft.get_peft_model(tiny.tiny(), ranks)), "DFT()")
+
+
+@pytest.mark.parametrize(
+    "recipe", ["MaskTheTarget()", "WiSEFT()", "EMA()", "MoFO()", "LoRA(rank=2, init='pissa') + BaseKL()"]
+)
+@pytest.mark.parametrize("parted", ["is_fsdp_enabled", "is_deepspeed_enabled"])
+def test_parted_weights_are_refused_where_whole_ones_are_meant(tmp_path, recipe, parted):
+    trainer = plain(tmp_path, model=tiny.tiny(dtype=torch.float32))
+    setattr(trainer, parted, True)
+    with pytest.raises(HoldfastError, match="use DDP"):
+        attach(trainer, recipe)
+    attach(trainer, "LoRA(rank=2) + DFT() + Cosine()")
+
+
+def test_a_budget_is_refused_where_weights_are_parted(tmp_path):
+    trainer = plain(tmp_path)
+    trainer.is_fsdp_enabled = True
+    with pytest.raises(HoldfastError, match="A budget asks the model on one process"):
+        attach(trainer, None, Budget(nll=0.1, keep=OLD["old"]))
+
+
+def test_two_that_choose_the_model_are_refused(tmp_path):
+    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps"}
+    trainer = transformers.Trainer(
+        model=tiny.tiny(), args=arguments(tmp_path, **best), train_dataset=tiny.rows(8), eval_dataset=tiny.rows(4),
+        data_collator=tiny.collate,
+    )  # fmt: skip
+    with pytest.raises(HoldfastError, match="set load_best_model_at_end=False"):
+        attach(trainer, "EMA()")
+    attach(trainer, "WiSEFT()")
+
+
+def test_a_rate_that_cannot_be_halved_is_refused(tmp_path):
+    trainer = plain(tmp_path)
+    trainer.args.lr_scheduler_type = transformers.SchedulerType.REDUCE_ON_PLATEAU
+    with pytest.raises(HoldfastError, match="take another lr_scheduler_type"):
+        attach(trainer, None, Budget(nll=0.1, keep=OLD["old"], on_spent="rewind"))
+
+
+def test_rows_with_columns_that_old_examples_have_not_are_refused(tmp_path):
+    data = [{**row, "token_type_ids": [0] * len(row["input_ids"])} for row in tiny.rows(8)]
+    with pytest.raises(HoldfastError, match="have token_type_ids, which old examples have not; take it out"):
+        attach(plain(tmp_path, data=data, remove_unused_columns=False), "Rehearsal('old')", memories=OLD)
+    attach(plain(tmp_path, data=data), "Rehearsal('old')", memories=OLD)
+
+
+def test_an_adapter_on_the_head_that_trl_reads_past_is_refused(tmp_path):
+    with pytest.raises(HoldfastError, match="puts an adapter on the output head"):
+        attach(sft(tmp_path), "LoRA(rank=2, targets='q_proj,lm_head')")
+    attach(plain(tmp_path, model=tiny.tiny(dtype=torch.float32)), "LoRA(rank=2, targets='q_proj,lm_head')")
+
+
+@pytest.mark.parametrize("name", ["get_train_dataloader", "_get_train_sampler"])
+def test_a_trainer_that_draws_its_own_rows_is_refused_old_ones(tmp_path, name):
+    kind = type("Own", (transformers.Trainer,), {name: lambda self, *args: getattr(transformers.Trainer, name)(self)})
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=kind)
+    with pytest.raises(HoldfastError, match=f"Own has a {name} of its own; leave it out"):
+        attach(trainer, "Rehearsal('old')", memories=OLD)
+    attach(trainer, "MaskTheTarget()").train()
+
+
+@pytest.mark.parametrize("way", ["class", "instance"])
+@pytest.mark.parametrize("recipe", ["Cosine()", "BaseL2()", "Finch()"])
+def test_a_loss_that_is_computed_past_the_recipe_ends_the_training_before_it_moves_anything(tmp_path, recipe, way):
+    class Own(transformers.Trainer):
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            loss = model(**self._prepare_inputs(inputs)).loss
+            loss.backward()
+            return loss.detach()
+
+    trainer = trainer_for(
+        tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=Own if way == "class" else transformers.Trainer
+    )
+    if way == "instance":
+        trainer.compute_loss = lambda model, inputs, return_outputs=False, num_items_in_batch=None: model(**inputs).loss
+    before = {name: p.clone() for name, p in trainer.model.state_dict().items()}
+    with pytest.raises(HoldfastError, match="was left out of this step: the trainer computes its loss past"):
+        attach(trainer, recipe).train()
+    assert all(torch.equal(p, before[name]) for name, p in trainer.model.state_dict().items())
+
+
+def test_what_needs_nothing_of_the_loss_goes_with_a_training_step_of_its_own(tmp_path):
+    class Own(transformers.Trainer):
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            loss = model(**self._prepare_inputs(inputs)).loss
+            loss.backward()
+            return loss.detach()
+
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=Own)
+    attach(trainer, "MoFO() + WiSEFT()").train()
+    assert trainer.state.global_step == 1
+
+
+def test_overrides_with_the_usual_signatures_are_called_as_the_trainer_calls_them(tmp_path):
+    class Own(transformers.Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
+
+        def create_optimizer(self):
+            return super().create_optimizer()
+
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=Own)
+    trainer.eval_dataset = tiny.rows(4)
+    attach(trainer, "FreezeBottom(share=0.5) + Cosine()").train()
+    assert trainer.evaluate()["eval_loss"] > 0
+
+
+def test_a_trainer_whose_model_was_shipped_in_another_form_is_not_trained_on(tmp_path):
+    for recipe in ("LoRA(rank=2, init='pissa')", "LoRA(rank=2) + Train(ship='merged')"):
+        trainer = attach(plain(tmp_path, model=tiny.tiny(dtype=torch.float32)), recipe)
+        trainer.train()
+        with pytest.raises(HoldfastError, match="in another form than it was trained in; build a new trainer"):
+            trainer.train()
+    trainer = attach(plain(tmp_path, model=tiny.tiny(dtype=torch.float32)), "LoRA(rank=2) + WiSEFT()")
+    trainer.train()
+    trainer.train()
+
+
+def test_a_batch_without_labels_is_named(tmp_path):
+    def bare(rows):
+        return {name: value for name, value in tiny.collate(rows).items() if name != "labels"}
+
+    with pytest.raises(HoldfastError, match="A batch has no labels: give the train dataset a labels column"):
+        attach(built(tmp_path, data_collator=bare), "DFT()").train()
+
+
+def test_rows_that_nobody_reads_beforehand_need_not_be_tokenised(tmp_path):
+    data = [{"text": "t5 t6 t7"}] * 8
+    trainer = plain(tmp_path, model=tiny.tiny(dtype=torch.float32), data=data)
+    attach(trainer, "LoRA(rank=2) + Cosine() + MaskTheTarget()", Budget(nll=0.1, keep=OLD["old"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 
@@ -472,3 +473,39 @@ def test_a_checkpoint_of_another_guard_is_refused(tmp_path):
     second = trainer_of(tmp_path, None, Budget(nll=NEVER, keep=KEPT[:3], every=1), **saved)
     with pytest.raises(HoldfastError, match="The checkpoint's guard asked other things than this one"):
         second.train(resume_from_checkpoint=True)
+
+
+def shipped_at(folder, looks, steps, recipe, **changes):
+    """The model that a run of so many steps ships, none of its looks beyond the budget."""
+    looks(*[1.0] * 12)
+    trainer = trainer_of(folder, recipe, Budget(nll=0.5, keep=KEPT, every=1), max_steps=steps, **changes)
+    trainer.train()
+    return trainer.model
+
+
+@pytest.mark.parametrize("recipe", ["EMA(decay=0.5)", "EMA(decay=0.5) + WiSEFT(alpha=0.5)"])
+def test_with_an_average_the_model_that_is_shipped_is_that_of_the_step_it_went_back_to(tmp_path, looks, recipe):
+    looks(1.0, 1.1, 1.1, *[9.0] * 9)
+    start = model()
+    trainer = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1), start=copy.deepcopy(start))
+    trainer.train()
+    assert trainer.holdfast_guard.summary()["model_of"] == 2
+    expected = shipped_at(tmp_path, looks, 2, recipe, start=copy.deepcopy(start))
+    assert furthest(trainer.model, expected) == 0.0
+    assert furthest(trainer.model, start) > 0.0
+
+
+def test_a_run_with_an_average_that_is_resumed_goes_back_to_the_same_model(tmp_path, looks):
+    script = [1.0, 1.1, 1.1, 1.1, *[9.0] * 9]
+    budget, saved = Budget(nll=0.5, keep=KEPT, every=1), {"save_strategy": "steps", "save_steps": 1}
+    looks(*script)
+    whole = trainer_of(tmp_path / "whole", "EMA(decay=0.5)", budget, **saved)
+    whole.train()
+    looks(*script[:4])
+    first = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", budget, **saved)
+    first.add_callback(_StopAt())
+    first.train()
+    looks(*script[4:])
+    second = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", budget, **saved)
+    second.train(resume_from_checkpoint=True)
+    assert furthest(whole.model, second.model) == 0.0

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
+import transformers
 
+from holdfast.core.budget import Budget
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
 from holdfast.data.batches import order
 from holdfast.train.attach import attach
+from holdfast.train.mixing import examples_of
 from tests import tiny
-from tests.train.retrace import trainer_for
+from tests.train.retrace import furthest, trainer_for
 
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(9, seed=3)]
+MEMORY_LEARNED = [Example(row["input_ids"], row["input_ids"]) for row in tiny.rows(9, seed=3)]
 RATIO = 0.25
 
 
@@ -95,3 +100,104 @@ def test_what_is_logged_is_the_mean_over_the_steps_since_the_last_line(tmp_path)
     assert three[0]["task_loss"] == pytest.approx(sum(row["task_loss"] for row in one[:3]) / 3, rel=1e-6)
     shares = [row.get("memory_share", 0.0) for row in one[:3]]
     assert three[0]["memory_share"] == pytest.approx(sum(shares) / 3, rel=1e-6)
+
+
+def masked_prompts(rows):
+    """A collator that says itself what is learned: the last three tokens of a row."""
+    batch = tiny.collate([{**row, "labels": row["input_ids"]} for row in rows])
+    ends = batch["attention_mask"].sum(1, keepdim=True)
+    places = torch.arange(batch["input_ids"].shape[1])[None]
+    batch["labels"][(places < ends - 3) | (places >= ends)] = -100
+    return batch
+
+
+def test_the_share_is_of_what_the_collator_says_is_learned(tmp_path):
+    data = [{"input_ids": row["input_ids"]} for row in tiny.rows(60, longest=30)]
+    memory = [Example(row["input_ids"], row["input_ids"]) for row in tiny.rows(30, seed=3, longest=8)]
+    trainer = trainer_for(tiny.tiny(), tmp_path, data, micro=4)
+    trainer.data_collator = masked_prompts
+    attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": memory}).train()
+    shares = [row["memory_share"] for row in trainer.state.log_history if "memory_share" in row]
+    assert sum(shares) / len(shares) == pytest.approx(0.3, abs=0.02)
+
+
+def test_padding_that_rows_bring_along_is_not_learned_and_does_not_count(tmp_path):
+    words = tiny.tokenizer()
+    texts = [" ".join(f"t{i}" for i in row["input_ids"] if i > 3) for row in tiny.rows(40)]
+    data = [dict(words(text, padding="max_length", max_length=40)) for text in texts]
+    for row in data:
+        row.pop("token_type_ids", None)
+    collate = transformers.DataCollatorForLanguageModeling(words, mlm=False)
+    found = examples_of(data, collate)
+    assert [len(example.input_ids) for example in found] == [sum(row["attention_mask"]) for row in data]
+    assert not any(label == -100 for example in found for label in example.labels)
+    trainer = trainer_for(tiny.tiny(), tmp_path, data, micro=4)
+    trainer.data_collator = collate
+    attach(trainer, "Rehearsal('old', ratio=0.25)", memories={"old": MEMORY_LEARNED}).train()
+    shares = [row["memory_share"] for row in trainer.state.log_history if "memory_share" in row]
+    assert sum(shares) / trainer.state.global_step == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "recipe", ["FLOW()", "LowPerplexity(threshold=1000)", "Train(teacher='cache') + MaskTheTarget()"]
+)
+@pytest.mark.parametrize("kind", ["the end is padding", "left"])
+def test_what_was_looked_at_beforehand_is_met_again_whatever_the_collator_does(tmp_path, recipe, kind):
+    words = tiny.tokenizer()
+    if kind == "left":
+        words.padding_side = "left"
+    else:
+        words.pad_token = words.eos_token
+    data = [{"input_ids": [*row["input_ids"], words.eos_token_id]} for row in tiny.rows(12)]
+    trainer = trainer_for(tiny.tiny(), tmp_path, data, micro=4)
+    trainer.data_collator = transformers.DataCollatorForLanguageModeling(words, mlm=False)
+    trainer.processing_class = words
+    attach(trainer, f"{recipe} + Rehearsal('old', ratio=0.2)", memories={"old": MEMORY_LEARNED}).train()
+    assert trainer.state.global_step > 1
+
+
+def test_padding_on_the_left_is_padding_on_the_right(tmp_path):
+    ends = []
+    for side in ("left", "right"):
+        words = tiny.tokenizer()
+        words.padding_side = side
+        trainer = trainer_for(tiny.tiny(), tmp_path, [{"input_ids": r["input_ids"]} for r in tiny.rows(12)], micro=4)
+        trainer.data_collator = transformers.DataCollatorForLanguageModeling(words, mlm=False)
+        attach(trainer, "MaskTheTarget()").train()
+        ends.append(trainer.model)
+    assert furthest(*ends) < 1e-7
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    ["FLOW() + AGEM('old')", "FLOW() + ConflictDecay('old')", "LowPerplexity(threshold=1000) + EWC(memory='old')"],
+)
+def test_a_gradient_on_old_examples_goes_with_what_numbers_the_new_ones(tmp_path, recipe):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(12), micro=4)
+    attach(trainer, recipe, memories={"old": MEMORY}).train()
+    assert trainer.state.global_step == 3
+
+
+def test_new_examples_keep_an_order_that_is_asked_for(tmp_path):
+    _, rows = visited(tmp_path, train_sampling_strategy="sequential", num_train_epochs=2)
+    new = [ids for source, ids in rows if source == 0]
+    given = [tuple(row["input_ids"]) for row in tiny.rows(20)]
+    assert new[:40] == given * 2
+    assert {source for source, _ in rows} == {0, 1}
+
+
+def test_a_strategy_that_gives_way_is_said(tmp_path, caplog):
+    with caplog.at_level("WARNING", "holdfast"):
+        visited(tmp_path, train_sampling_strategy="group_by_length", num_train_epochs=1)
+    assert "train_sampling_strategy='group_by_length' gives way" in caplog.text
+
+
+def test_the_tokenizer_of_a_processor_is_taken(tmp_path):
+    class Processor:
+        tokenizer = tiny.tokenizer()
+
+    (tmp_path / "old.jsonl").write_text('{"text": "t5 t6 t7 t8"}\n' * 4)
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(12), micro=4)
+    trainer.processing_class = Processor()
+    attach(trainer, f"Rehearsal('{tmp_path}/old.jsonl', ratio=0.2)", Budget(nll=5, keep=f"{tmp_path}/old.jsonl"))
+    assert trainer.holdfast_mix.names

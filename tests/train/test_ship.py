@@ -361,3 +361,18 @@ def test_ranks_of_single_layers_are_doubled_with_their_scale(tmp_path):
         torch.testing.assert_close(one.tuned(), expected[one.name], rtol=0, atol=2e-5)
     ranks = {one.name.split(".")[-2]: one.layers[0].r["default"] for one in adapted(loaded)}
     assert ranks == {"q_proj": 6, "up_proj": 10}
+
+
+@pytest.mark.parametrize("saved", ["lm_head", "embed_tokens"])
+def test_merged_a_trained_copy_of_a_tied_weight_leaves_the_other_as_it_was(tmp_path, saved):
+    base = tiny.tiny(dtype=torch.float32, tie_word_embeddings=True)
+    model = peft.get_peft_model(
+        base, peft.LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", modules_to_save=[saved])
+    )
+    nudge(model)
+    expected = logits(model)
+    shipped, _ = Shipping(model, chain(), "merged").ship({})
+    torch.testing.assert_close(logits(shipped), expected, rtol=0, atol=1e-4)
+    shipped.save_pretrained(tmp_path)
+    again = type(shipped).from_pretrained(tmp_path, dtype=torch.float32)
+    torch.testing.assert_close(logits(again), expected, rtol=0, atol=1e-4)

@@ -111,19 +111,20 @@ def _changed(base_layer: nn.Module, layers: list[Any]) -> list[nn.Parameter]:
     return [p for name, p in base_layer.named_parameters() if name in named]
 
 
-def low_rank(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def low_rank(change: Tensor, rank: int, *, exact: bool = False) -> tuple[Tensor, Tensor]:
     """Returns the factors (B, A) of the nearest change of a rank, the singular values shared evenly between them.
 
     Args:
         change: `[out, in]`; beyond `EXACT` its singular vectors come by random projection from a fixed seed: exact up
             to rounding for a change of that rank or less.
         rank: What is above the change's own size is filled up with zeros.
+        exact: Whether all singular values are computed, whatever the size.
 
     Returns:
         B `[out, rank]` and A `[rank, in]`, in float32 or wider.
     """
     wide = change if change.dtype == torch.float64 else change.float()
-    if min(wide.shape) > EXACT:
+    if min(wide.shape) > EXACT and not exact:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             u, s, turned = torch.svd_lowrank(wide, q=min(rank + 16, *wide.shape), niter=4)

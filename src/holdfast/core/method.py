@@ -76,6 +76,9 @@ class Method:
             adapter too, before those edits that are given weights (of an adapted layer: the base's with the adapter in
             it) by their names in a model without adapters.
         freezes: Whether `shape_model` only says which parameters train; it then acts after those that add some.
+        confines: Whether `edit_update` keeps the weight out of some directions; it then acts after those that choose
+            which entries move, as their choice would put back what it took out.
+        holds: Whether what it adds to the loss holds the model to the base, so that a spent budget may raise it.
         excludes: Names of methods that make no sense beside this one, each with the reason.
     """
 
@@ -83,6 +86,8 @@ class Method:
     sees: ClassVar[frozenset[str]] = frozenset()
     on_parameters: ClassVar[bool] = False
     freezes: ClassVar[bool] = False
+    confines: ClassVar[bool] = False
+    holds: ClassVar[bool] = True
     excludes: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
@@ -243,14 +248,15 @@ class Chain(Method):
         """Every field that some part sees one by one."""
         return frozenset().union(*(method.sees for method in self.methods))
 
-    def _keyed(self, hook: str) -> Iterator[tuple[str, Method]]:
+    def keyed(self, hook: str) -> Iterator[tuple[str, Method]]:
+        """Yields the methods that act at a hook, each with the key of its state."""
         for i, method in enumerate(self.methods):
             if method.uses(hook):
                 yield f"{i}.{type(method).__name__}", method
 
     def mix_data(self, run: Run) -> Mix:
         """In turn."""
-        for _, method in self._keyed("mix_data"):
+        for _, method in self.keyed("mix_data"):
             run = dataclasses.replace(run, mix=method.mix_data(run))
         return run.mix
 
@@ -261,32 +267,32 @@ class Chain(Method):
     def shapes(self, run: Run) -> Iterator[nn.Module]:
         """Yields the model as it is, and what each method that shapes it makes of the last."""
         yield run.model
-        for _, method in sorted(self._keyed("shape_model"), key=lambda keyed: keyed[1].freezes):
+        for _, method in sorted(self.keyed("shape_model"), key=lambda keyed: keyed[1].freezes):
             run = dataclasses.replace(run, model=method.shape_model(run))
             yield run.model
 
     def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
         """Multiplied."""
         factors: dict[str, float] = {}
-        for _, method in self._keyed("group_params"):
+        for _, method in self.keyed("group_params"):
             for name, factor in method.group_params(params).items():
                 factors[name] = factors.get(name, 1.0) * factor
         return factors
 
     def init_state(self, run: Run) -> State:
         """Each its own, under the key `<position>.<name>`."""
-        return {key: method.init_state(run) for key, method in self._keyed("init_state")}
+        return {key: method.init_state(run) for key, method in self.keyed("init_state")}
 
     def renew_batches(self, state: State, step: Step, batches: Sequence[Batch]) -> Sequence[Mapping[str, Any]]:
         """In turn."""
-        for key, method in self._keyed("renew_batches"):
+        for key, method in self.keyed("renew_batches"):
             batches = method.renew_batches(state.get(key, {}), step, batches)
         return batches
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Multiplied; 1 where a method is not `on`."""
         factors = torch.ones_like(tok.nll_N)
-        for key, method in self._keyed("weigh_tokens"):
+        for key, method in self.keyed("weigh_tokens"):
             own = method.weigh_tokens(state.get(key, {}), tok)
             factors = factors * torch.where(tok.is_on(_on(method)), own, 1.0)
         return factors
@@ -294,41 +300,41 @@ class Chain(Method):
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Added; 0 where a method is not `on`."""
         nats = torch.zeros_like(tok.nll_N)
-        for key, method in self._keyed("token_loss"):
+        for key, method in self.keyed("token_loss"):
             own = method.token_loss(state.get(key, {}), tok)
             nats = nats + torch.where(tok.is_on(_on(method)), own, 0.0)
         return nats
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
         """Added."""
-        return sum((method.penalty(state.get(key, {}), step) for key, method in self._keyed("penalty")), 0.0)
+        return sum((method.penalty(state.get(key, {}), step) for key, method in self.keyed("penalty")), 0.0)
 
     def edit_grads(self, state: State, step: Step) -> None:
         """In turn."""
-        for key, method in self._keyed("edit_grads"):
+        for key, method in self.keyed("edit_grads"):
             method.edit_grads(state.get(key, {}), step)
 
     def scale_lr(self, state: State, step: Step) -> float:
         """Multiplied."""
         factor = 1.0
-        for key, method in self._keyed("scale_lr"):
+        for key, method in self.keyed("scale_lr"):
             factor *= method.scale_lr(state.get(key, {}), step)
         return factor
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
-        """In turn."""
-        for key, method in self._keyed("edit_update"):
+        """In turn, those that confine the weight last."""
+        for key, method in sorted(self.keyed("edit_update"), key=lambda keyed: keyed[1].confines):
             after = method.edit_update(state.get(key, {}), step, name, before, after)
         return after
 
     def after_step(self, state: State, step: Step) -> None:
         """In turn."""
-        for key, method in self._keyed("after_step"):
+        for key, method in self.keyed("after_step"):
             method.after_step(state.get(key, {}), step)
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
         """In turn."""
-        for key, method in self._keyed("edit_weights"):
+        for key, method in self.keyed("edit_weights"):
             tuned = method.edit_weights(state.get(key, {}), name, base, tuned)
         return tuned
 

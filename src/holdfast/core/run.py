@@ -50,7 +50,7 @@ class Run:
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
             supervised units of a batch under the model as it is, by parameter name; in eval mode.
         tokenizer: The trainer's tokenizer; None if it has none.
-        max_length: Most tokens of an example.
+        longest: `longest()` gives the most tokens of an example, for which all of them may have to be read.
         keep: `keep(name, make)` gives the examples that `make()` makes, and those it made before where the run's folder
             has them.
     """
@@ -66,7 +66,7 @@ class Run:
     score: Callable[..., dict[str, Tensor]] = _not_here
     gradient: Callable[..., dict[str, Tensor]] = _not_here
     tokenizer: Any = None
-    max_length: int = 0
+    longest: Callable[[], int] = _not_here
     keep: Callable[[str, Callable[[], Sequence[Example]]], Sequence[Example]] = _not_here
 
 

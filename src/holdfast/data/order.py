@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW, Mix
 
 
-def order(mix: Mix, *, epochs: float, seed: int) -> list[list[int]]:
+def order(mix: Mix, *, epochs: float, seed: int, shuffle: bool = True) -> list[list[int]]:
     """Returns for each epoch the indices into `mix.examples` in the order in which they are visited.
 
     New examples follow one seeded permutation per pass, the same with and without memories. With memories, every slot
@@ -31,6 +32,7 @@ def order(mix: Mix, *, epochs: float, seed: int) -> list[list[int]]:
         mix: Examples, with at least one new one.
         epochs: Passes over the new examples, above 0; there are `ceil(epochs)` lists.
         seed: Chooses the permutations, from 0.
+        shuffle: Whether new examples are permuted; otherwise they keep their own order.
 
     Raises:
         HoldfastError: If `epochs`, `seed` or a ratio is outside its range, or a source has nothing to learn.
@@ -39,7 +41,10 @@ def order(mix: Mix, *, epochs: float, seed: int) -> list[list[int]]:
     _check(mix, sources, epochs, seed)
     new = sources[NEW]
     lists, wanted = math.ceil(epochs), max(1, round(epochs * len(new)))
-    stream = [_endless(members, seed, source) for source, members in enumerate(sources)]
+    stream = [
+        itertools.cycle(members) if source == NEW and not shuffle else _endless(members, seed, source)
+        for source, members in enumerate(sources)
+    ]
     if not mix.names:
         sizes = [min(len(new), wanted - k * len(new)) for k in range(lists)]
         return [[next(stream[NEW]) for _ in range(size)] for size in sizes]

@@ -34,8 +34,9 @@ from holdfast.train.before import Before
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
 from holdfast.train.session import Session
-from holdfast.train.setup import apply_settings, base_of, mix_data, refuse
+from holdfast.train.setup import apply_settings, base_of, is_trl, mix_data, refuse, refuse_shaped
 from holdfast.train.ship import Shipping
+from holdfast.train.units import scored_of
 
 T = TypeVar("T", bound=Trainer)
 
@@ -85,6 +86,7 @@ def attach(
         if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
             model.enable_input_require_grads()
         teacher, cache = base_of(before, active, settings)
+        refuse_shaped(trainer, active, teacher, cache, budget)
         session = Session(
             model,
             active,
@@ -94,7 +96,7 @@ def attach(
             cache=cache,
             index=before.index(active),
             mixes=before.mix is not None,
-            metrics=_is_trl(trainer),
+            metrics=is_trl(trainer),
         )
         shipping = Shipping(model, active, settings.ship)
         if guard is not None:
@@ -151,6 +153,12 @@ class Attached(Trainer):
             if last is None:
                 raise HoldfastError(f"{self._output} has no finished checkpoint to resume from; train afresh.")
             resume_from_checkpoint = str(last)
+        shipping = self._holdfast_shipping
+        if shipping.model is not self.model or (shipping.has_moved and self.holdfast_shipped):
+            raise HoldfastError(
+                "This trainer has shipped its model in another form than it was trained in; build a new trainer on it"
+                " to train on."
+            )
         self._holdfast_resume = Path(resume_from_checkpoint) if resume_from_checkpoint else None
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
@@ -173,7 +181,7 @@ class Attached(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Builds the trainer's optimizer, then parts its groups where the recipe wants other rates."""
-        optimizer = super().create_optimizer(model)
+        optimizer = super().create_optimizer(*([] if model is None else [model]))
         factors = self.holdfast.recipe.group_params(trainable(self.holdfast.model))
         if factors:
             _split_groups(optimizer, {id(p): factors.get(n, 1.0) for n, p in self.holdfast.model.named_parameters()})
@@ -189,7 +197,10 @@ class Attached(Trainer):
             per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
             epochs = max(1, math.ceil(self.args.max_steps * per_step / new))
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return OrderSampler(order(mix, epochs=epochs, seed=seed), lambda: int((self.state.epoch or 0.0) + 1e-6))
+        drawn = str(getattr(self.args, "train_sampling_strategy", "random")) != "sequential"
+        return OrderSampler(
+            order(mix, epochs=epochs, seed=seed, shuffle=drawn), lambda: int((self.state.epoch or 0.0) + 1e-6)
+        )
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> Any:
         """Fetches the micro-batches of a step and counts its units before the first forward."""
@@ -198,7 +209,14 @@ class Attached(Trainer):
         session.begin_step(self.state.global_step, self.state.max_steps)
         batches = list(session.renew(batches))
         if session.owns_forward or self.holdfast_mix is not None:
-            session.count_units([(batch["labels"], batch.get(SOURCE)) for batch in batches])
+            if not all("labels" in batch for batch in batches):
+                raise HoldfastError(
+                    "A batch has no labels: give the train dataset a labels column, or the trainer a collator that"
+                    " makes them (DataCollatorForLanguageModeling(tokenizer, mlm=False))."
+                )
+            session.count_units(
+                [(scored_of(batch["labels"], batch.get("attention_mask")), batch.get(SOURCE)) for batch in batches]
+            )
         return batches, items
 
     def compute_loss(
@@ -207,12 +225,14 @@ class Attached(Trainer):
         """Returns the micro-batch's part of the step's loss; sets the learning rate before the last backward."""
         source_BT, shown = inputs.pop(SOURCE, None), inputs.pop(SHOWN, None)
         if not model.training:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return super().compute_loss(
+                model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+            )
         session = self.holdfast
         if session.owns_forward:
             loss = self._units_loss(model, inputs, source_BT, shown)
         else:
-            loss = super().compute_loss(model, inputs, False, num_items_in_batch)  # type: ignore[assignment]
+            loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
             session.observe(loss.detach() / self._loss_divisor(num_items_in_batch))
         if self.accelerator.sync_gradients:
             penalty = session.finish_forward(self.accelerator.num_processes)
@@ -227,7 +247,7 @@ class Attached(Trainer):
             loss, stats, aux = self.holdfast.loss(model, inputs, source_BT, shown)
         processes = int(self.accelerator.num_processes)
         loss = loss * processes  # DDP averages gradients over processes, and the sum is already over all of them
-        trl = _is_trl(self)
+        trl = is_trl(self)
         if trl:
             self._trl_metrics(inputs, stats, aux)
         if aux is None:
@@ -236,7 +256,7 @@ class Attached(Trainer):
         if trl:
             scale = self.router_aux_loss_coef / self.current_gradient_accumulation_steps
         else:
-            scale = getattr(self.model.config.get_text_config(), "router_aux_loss_coef", 0.0) * processes
+            scale = _aux_share(self.model.config.get_text_config()) * processes
         return loss + scale * aux.to(loss.device)
 
     def _trl_metrics(self, inputs: Mapping[str, Any], stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
@@ -308,10 +328,12 @@ class _Hooks(TrainerCallback):
         self.trainer._begin_state()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not args.max_grad_norm:  # clipping takes the scale of fp16 off the gradients
+            self.trainer.accelerator.unscale_gradients()
         self.trainer.holdfast.before_update()
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.holdfast.after_update()
+        self.trainer.holdfast.after_update(skipped=self.trainer.accelerator.optimizer_step_was_skipped)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer.holdfast_guard is not None:
@@ -325,6 +347,17 @@ class _Hooks(TrainerCallback):
             checkpoint.save_changed(
                 output, folder, trainer.holdfast.state, trainer._holdfast_marks, trainer._holdfast_facts
             )
+
+
+def _aux_share(config: Any) -> float:
+    """Returns what a model multiplies the auxiliary loss of its experts by."""
+    for name in ("router_aux_loss_coef", "aux_loss_coef"):
+        if hasattr(config, name):
+            return float(getattr(config, name))
+    raise HoldfastError(
+        f"{type(config).__name__} has no router_aux_loss_coef, and the model has an auxiliary loss; set one, or"
+        " output_router_logits=False."
+    )
 
 
 def _split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float]) -> None:
@@ -360,7 +393,3 @@ def _gather(accelerator: Any, values: Tensor) -> Tensor:
     padded = accelerator.pad_across_processes(values, dim=0, pad_index=math.nan)
     gathered: Tensor = accelerator.gather(padded)
     return gathered[~gathered.isnan()]
-
-
-def _is_trl(trainer: Trainer) -> bool:
-    return any(cls.__module__.startswith("trl.") for cls in type(trainer).__mro__)

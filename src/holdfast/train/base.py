@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
+import torch
 from torch import nn
 
-from holdfast.core.adapters import own_parameters, tuner_layers
+from holdfast.core.adapters import adapted, own_parameters, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import Teacher
@@ -28,7 +29,8 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
             so that with one that was trained before and loaded, the base is where this training starts.
 
     Raises:
-        HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up.
+        HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up; or a copy is asked for
+            as the base of an adapter that was trained before.
     """
     configs = list(getattr(model, "peft_config", {}).values())
     if any(config.is_prompt_learning for config in configs):
@@ -37,9 +39,14 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
             " by token; use LoRA() or another weight adapter."
         )
     params = trainable(model)
+    moved = any(moves_base_weights(config) for config in configs)
+    if form == "copy" and reference == "base" and not moved and not _adds_nothing(model):
+        raise HoldfastError(
+            "Train(teacher='copy') keeps the model as it is, with the adapter that it was trained with; give"
+            " reference='start' for that, or leave out teacher='copy' for the model without it."
+        )
     if form == "copy" or not tuner_layers(model):
         return Teacher("copy", False, snapshot(params))
-    moved = any(moves_base_weights(config) for config in configs)
     if moved and reference == "base":
         logger.info("The adapter began by moving base weights: the base is the model as it is now, adapter included.")
     if reference == "start" or moved:
@@ -47,6 +54,11 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     inside = {id(p) for layer in tuner_layers(model) for p in own_parameters(layer)}
     beside = {name: p for name, p in params.items() if id(p) not in inside}
     return Teacher("adapters off", True, snapshot(beside))
+
+
+def _adds_nothing(model: nn.Module) -> bool:
+    pairs = ((one.tuned(), one.param.detach()) for one in adapted(model) if one.param.is_floating_point())
+    return all(torch.allclose(tuned, base.to(tuned.dtype), rtol=1e-4, atol=1e-6) for tuned, base in pairs)
 
 
 def moves_base_weights(config: object) -> bool:

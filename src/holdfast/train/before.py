@@ -13,16 +13,17 @@ from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Run, chain
-from holdfast.core.mix import Example, Mix
+from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.params import trainable
 from holdfast.core.rows import to_examples, to_tensors
+from holdfast.core.run import SOURCE
 from holdfast.core.tokens import PLACES
 from holdfast.core.units import UnitIndex
 from holdfast.data.batches import collate, pack
 from holdfast.data.memory import load_memory
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
-from holdfast.train.mixing import examples_of, row_limit
+from holdfast.train.mixing import COLUMNS, Collate, MixedRows, examples_of, row_limit, tokenizer_of
 from holdfast.train.units import Units
 
 SCORED = 16
@@ -45,6 +46,12 @@ class Before:
     mix: Mix | None = None
     made: dict[Path, Sequence[Example]] = dataclasses.field(default_factory=dict)
     _longest: int | None = None
+    _examples: list[Example] | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The trainer's tokenizer, which may be part of a processor; None if it has none."""
+        return tokenizer_of(self.trainer)
 
     def run(self, mix: Mix | None = None, forward: Forward | None = None) -> Run:
         """Returns what methods may ask for now.
@@ -65,15 +72,53 @@ class Before:
             examples=self.examples,
             score=self.score,
             gradient=forward.gradient if forward is not None else self.plain().gradient,
-            tokenizer=self.trainer.processing_class,
-            max_length=self.longest(),
+            tokenizer=self.tokenizer,
+            longest=self.longest,
             keep=self.keep,
         )
 
     def examples(self, which: str = "all") -> Sequence[Example]:
         """Returns the examples that are trained on: all, the "new" or the "memory" ones."""
-        everything = self.mix.examples if self.mix is not None else examples_of(self.trainer.train_dataset)
+        if self.mix is not None:
+            everything: Sequence[Example] = self.mix.examples
+        else:
+            if self._examples is None:
+                self._examples = examples_of(self.trainer.train_dataset, self._collate())
+            everything = self._examples
         return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
+
+    def columns(self) -> set[str]:
+        """Returns the columns of a row that the trainer hands to its collator.
+
+        Raises:
+            HoldfastError: An old example does not have one of them.
+        """
+        trainer, found = self.trainer, set(self.trainer.train_dataset[0])
+        if trainer.args.remove_unused_columns:
+            trainer._set_signature_columns_if_needed()
+            found &= {*trainer._signature_columns, *COLUMNS}
+        other = sorted(found - {*COLUMNS})
+        if other:
+            raise HoldfastError(
+                f"The rows of the train dataset have {', '.join(other)}, which old examples have not; take"
+                f" {'it' if len(other) == 1 else 'them'} out, or set remove_unused_columns=True if the model does not"
+                " read it."
+            )
+        return found
+
+    def as_collated(self, examples: Sequence[Example], rows: MixedRows) -> tuple[Example, ...]:
+        """Returns examples with the labels that the trainer's collator gives the rows made of them."""
+        made = [i for i, example in enumerate(examples) if example.source != NEW or i in rows.changed]
+        plain = [{name: value for name, value in rows[i].items() if name != SOURCE} for i in made]
+        read = dict(zip(made, examples_of(plain, self._collate()), strict=True))
+        return tuple(
+            dataclasses.replace(example, input_ids=read[i].input_ids, labels=read[i].labels) if i in read else example
+            for i, example in enumerate(examples)
+        )
+
+    def _collate(self) -> Collate:
+        collate: Collate = self.trainer._get_collator_with_removed_columns(self.trainer.data_collator, "training")
+        return collate
 
     def memory(self, name: str) -> list[Example]:
         """Returns the examples of a memory, packed where the new ones are.
@@ -85,11 +130,11 @@ class Before:
         if isinstance(source, Sequence) and source and isinstance(source[0], Example):
             examples = list(source)
         else:
-            if self.trainer.processing_class is None:
+            if self.tokenizer is None:
                 raise HoldfastError(
                     f"Memory {name!r} must be tokenised: give the trainer its processing_class=tokenizer."
                 )
-            examples = load_memory(source, self.trainer.processing_class, max_length=longest)
+            examples = load_memory(source, self.tokenizer, max_length=longest)
         return pack(examples, longest) if getattr(self.trainer.args, "packing", False) else examples
 
     def longest(self) -> int:

@@ -130,7 +130,8 @@ class Forward:
             return loss_N
 
         self._zero(stats, units.labels_N.device)
-        loss, aux = self._run(wrapped, inputs, units, unit_loss, self.needs_base, shown=shown)
+        index = self.index if self.needs_index else None
+        loss, aux = self._run(wrapped, inputs, units, unit_loss, self.needs_base, index=index, shown=shown)
         return Sums(loss, stats, {name: units.new_values(name, parts) for name, parts in seen.items()}, aux)
 
     def mean(self, inputs: Inputs, term: UnitLoss | None = None) -> Tensor:
@@ -297,8 +298,6 @@ class Forward:
     ) -> Callable[[slice, Tensor, Tensor], Tensor]:
         segment_N = units.segment_BT[units.scored_BT]
         unit_N = document_N = None
-        if index is None and self.needs_index:
-            index = self.index
         if index is not None:
             unit_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(units.keys(inputs)))
 

@@ -17,12 +17,14 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.train.control import SLOWER, Look, Standing, standing
-from holdfast.train.mixing import row_limit
+from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.panel import Panel, Score, learned, losses, panel_of
 
 logger = logging.getLogger("holdfast")
 
 UNITS = ("points", "nats")
+WITHOUT_BASE_RATES = ("reduce_lr_on_plateau", "greedy")
+"""Schedulers of the trainer that do not count from a rate at the start."""
 WARM, MEASURED = 4, 16
 """Steps that are not timed, and the step up to which they are, before the pace of the looks is set."""
 
@@ -47,9 +49,14 @@ class Guard(TrainerCallback):
             raise HoldfastError(
                 "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False."
             )
+        if budget.on_spent == "rewind" and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES:
+            raise HoldfastError(
+                "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
+                " itself; take another lr_scheduler_type."
+            )
         self.trainer = trainer
         self.budget = budget
-        tokenizer, limit = trainer.processing_class, row_limit(trainer)
+        tokenizer, limit = tokenizer_of(trainer), row_limit(trainer)
         kept = panel_of(budget.keep, tokenizer, limit, "keep")
         self.kept = kept.only(budget.limits).thinned(budget.items)
         if not len(self.kept):
@@ -81,10 +88,17 @@ class Guard(TrainerCallback):
 
     def check(self, recipe: Any, mix: Mix | None) -> None:
         """Refuses a leash that is not there, and says how many of the kept texts are also rehearsed."""
-        if self.budget.on_spent == "hold" and not (recipe.uses("token_loss") or recipe.uses("penalty")):
+        adds = [part for part in recipe.methods if part.uses("token_loss") or part.uses("penalty")]
+        if self.budget.on_spent == "hold" and not adds:
             raise HoldfastError(
                 "Budget(on_spent='hold') raises the recipe's added terms, and it has none: add MaskTheTarget() or"
                 " BaseKL(), or use on_spent='rewind'."
+            )
+        loose = [part for part in adds if not part.holds]
+        if self.budget.on_spent == "hold" and loose:
+            raise HoldfastError(
+                f"Budget(on_spent='hold') raises the recipe's added terms, and that of {loose[0]!r} does not hold the"
+                " model to the base; use on_spent='rewind'."
             )
         rehearsed = {tuple(example.input_ids) for example in (mix.examples if mix is not None else ())}
         both = sum(tuple(example.input_ids) in rehearsed for example in self.kept.examples)
@@ -103,7 +117,7 @@ class Guard(TrainerCallback):
             own["looks"] = torch.zeros(0, len(UNITS) + 3, dtype=torch.float64)
             own["every"] = torch.tensor(self.budget.every or 0)
             if self.budget.on_spent == "rewind":
-                own["best"] = self._weights()
+                self._remember()
             own["asked"] = torch.tensor(self.kept.fingerprint)
         if int(own["asked"]) != self.kept.fingerprint:
             raise HoldfastError(
@@ -129,7 +143,7 @@ class Guard(TrainerCallback):
         self.standing = standing(self.looks, self.budget)
         self._note(self.looks[-1])
         if self.budget.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
-            self._own["best"] = self._weights()
+            self._remember()
         self._obey()
         if self.standing.spent:
             self._say(self.looks[-1])
@@ -236,10 +250,21 @@ class Guard(TrainerCallback):
             logger.info("The guard looks %s (a look takes as long as %.1f steps).", when, self._asked / step)
         return paced
 
+    def _remember(self) -> None:
+        """Keeps the weights, and what those edits have gathered that ship something else than the last weights."""
+        self._own["best"] = self._weights()
+        self._own["best_edits"] = {key: _copied(state) for key, state in self._edits()}
+
     def _go_back(self) -> None:
         with torch.no_grad():
             for name, p in trainable(self.trainer.holdfast.model).items():
                 p.copy_(self._own["best"][name])
+        for key, _ in self._edits():
+            self.trainer.holdfast.state[key] = _copied(self._own["best_edits"][key])
+
+    def _edits(self) -> list[tuple[str, dict[str, Any]]]:
+        session = self.trainer.holdfast
+        return [(key, session.state[key]) for key, part in session.recipe.keyed("edit_weights") if part.on_parameters]
 
     def _where(self) -> str:
         best = self.standing.best
@@ -283,3 +308,7 @@ class Guard(TrainerCallback):
             " (a suite is beyond it for certain)" if look.beyond else "",
             ends[self.budget.on_spent],
         )
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: _copied(one) if isinstance(one, dict) else one.to("cpu", copy=True) for name, one in state.items()}

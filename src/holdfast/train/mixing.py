@@ -14,6 +14,19 @@ from holdfast.core.mix import Example, Mix
 from holdfast.core.run import SOURCE
 
 Row = dict[str, Any]
+Collate = Callable[[list[Any]], Mapping[str, Any]]
+
+COLUMNS = ("input_ids", "labels", "attention_mask", "seq_lengths")
+"""What a row may have that is trained on beside old examples."""
+
+COLLATED = 64
+"""Rows in one batch while they are read."""
+
+
+def tokenizer_of(trainer: Any) -> Any:
+    """Returns a trainer's tokenizer: that of its processor, where it has one; None if it has none."""
+    processing = trainer.processing_class
+    return getattr(processing, "tokenizer", processing)
 
 
 def row_limit(trainer: Any) -> int:
@@ -25,8 +38,13 @@ def row_limit(trainer: Any) -> int:
     return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
 
 
-def examples_of(dataset: Any) -> list[Example]:
+def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     """Returns the rows of a trainer's tokenised dataset as examples.
+
+    Args:
+        dataset: The rows.
+        collate: The trainer's collator, which has the last word on what is supervised and what is padding; without it
+            a row is taken as it is, all of it supervised where it has no labels.
 
     Raises:
         HoldfastError: The dataset has no length (streaming), or is not tokenised.
@@ -43,23 +61,53 @@ def examples_of(dataset: Any) -> list[Example]:
         ids = [int(token) for token in row["input_ids"]]
         labels = [int(label) for label in row.get("labels", ids)]
         examples.append(Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}"))
-    return examples
+    if collate is None:
+        return examples
+    rows = [dataset[i] for i in range(len(dataset))]  # type: ignore[index]
+    return [
+        example
+        for start in range(0, len(rows), COLLATED)
+        for example in _collated(examples[start : start + COLLATED], collate(rows[start : start + COLLATED]))
+    ]
+
+
+def _collated(examples: Sequence[Example], batch: Mapping[str, Any]) -> list[Example]:
+    """Returns examples with the tokens and labels that they have in a batch."""
+    ids_BT, labels_BT, mask_BT = batch["input_ids"], batch.get("labels"), batch.get("attention_mask")
+    if labels_BT is None:
+        return list(examples)
+    if len(ids_BT) != len(examples):  # padding-free: all rows in one
+        sizes = [len(example.input_ids) for example in examples]
+        parts = zip(ids_BT[0].split(sizes), labels_BT[0].split(sizes), strict=True)
+    else:
+        inside = [
+            torch.arange(len(ids)) < len(example.input_ids) if mask_BT is None else mask_BT[i].bool()
+            for i, (ids, example) in enumerate(zip(ids_BT, examples, strict=True))
+        ]
+        parts = ((ids_BT[i][own], labels_BT[i][own]) for i, own in enumerate(inside))  # type: ignore[assignment]
+    return [
+        dataclasses.replace(example, input_ids=ids.tolist(), labels=labels.tolist())
+        for example, (ids, labels) in zip(examples, parts, strict=True)
+    ]
 
 
 class MixedRows(Dataset[Row]):
     """The trainer's rows followed by those of the memories, all of one shape, each with its source number."""
 
-    def __init__(self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None) -> None:
+    def __init__(
+        self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None, columns: set[str] | None = None
+    ) -> None:
         """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns.
 
         Args:
             new: The trainer's dataset.
             mix: What is trained on.
             changed: Examples in the place of the trainer's own, by number.
+            columns: Of a row; those of the first if absent.
         """
         self.new = new
         self.count = len(new)
-        columns = set(new[0])
+        columns = set(new[0]) if columns is None else columns
         self.changed = {i: _row(example, columns) for i, example in (changed or {}).items()}
         self.memory = [_row(example, columns) for example in mix.examples[self.count :]]
 

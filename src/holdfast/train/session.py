@@ -106,12 +106,19 @@ class Session:
         self._seen: dict[str, list[Tensor]] = {}
         self._observed = 0.0
         self._before: dict[str, Tensor] = {}
+        self._finished = True
+
+    @property
+    def acts_in_loss(self) -> bool:
+        """Whether the recipe does anything that a trainer's own loss, computed past this session, would leave out."""
+        return self.owns_forward or any(map(self.recipe.uses, ("penalty", "scale_lr")))
 
     def begin_step(self, index: int, total: int) -> None:
         """Starts the optimizer step that comes after `index` others, of `total`."""
         self._index, self._total = index, total
         self._sums, self._seen, self._observed = {}, {}, 0.0
         self.means, self.values = {}, {}
+        self._finished = False
 
     def renew(self, batches: Sequence[Any]) -> Sequence[Any]:
         """Returns what the recipe makes of the step's micro-batches of this process, which may be themselves."""
@@ -123,13 +130,12 @@ class Session:
         """Counts the step's units over all processes, before its first forward.
 
         Args:
-            micro_batches: For each of this process its labels and sources, `[B, T]`; no sources where all are new.
+            micro_batches: For each of this process the positions that predict a supervised label (`scored_of`), and
+                the sources, `[B, T]`; no sources where all are new.
         """
-        device = micro_batches[0][0].device if micro_batches else "cpu"
-        counts = torch.zeros(2, dtype=torch.float64, device=device)
-        for labels_BT, source_BT in micro_batches:
-            scored_BT = labels_BT[:, 1:] != -100
-            new_BT = scored_BT if source_BT is None else scored_BT & (source_BT[:, 1:] == NEW)
+        counts = torch.zeros(2, dtype=torch.float64, device=next(self.model.parameters()).device)
+        for scored_BT, source_BT in micro_batches:
+            new_BT = scored_BT if source_BT is None else scored_BT[:, :-1] & (source_BT[:, 1:] == NEW)
             counts += torch.stack([scored_BT.sum(), new_BT.sum()])
         units, new = self.reduce(counts).tolist()
         self._units = max(units, 1.0)
@@ -163,6 +169,7 @@ class Session:
 
         The step's means and the learning-rate factor are known from here on.
         """
+        self._finished = True
         if self.owns_forward:
             names = sorted(name for name in self._sums if name == "new_units" or name.startswith("new."))
             reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
@@ -193,15 +200,27 @@ class Session:
         )
 
     def before_update(self) -> None:
-        """Called after clipping, before the optimizer."""
+        """Called after clipping, before the optimizer.
+
+        Raises:
+            HoldfastError: The step's loss was computed without the recipe.
+        """
+        if self.acts_in_loss and not self._finished:
+            raise HoldfastError(
+                f"{self.recipe!r} was left out of this step: the trainer computes its loss past Trainer.compute_loss (a"
+                " training_step of its own, or a compute_loss put on the trainer); let it call the one it has."
+            )
         if self.recipe.uses("edit_grads"):
             self.recipe.edit_grads(self.state, self.step())
         if self.recipe.uses("edit_update"):
             self._before = snapshot(trainable(self.model))
 
     @torch.no_grad()
-    def after_update(self) -> None:
-        """Called after the optimizer, before the gradients are zeroed."""
+    def after_update(self, *, skipped: bool = False) -> None:
+        """Called after the optimizer, before the gradients are zeroed; `skipped` where it took no step (fp16)."""
+        if skipped:  # nothing was updated, and the gradients are no numbers
+            self._before = {}
+            return
         if self.recipe.uses("edit_update"):
             step = self.step()
             for name, before in self._before.items():

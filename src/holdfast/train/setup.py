@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix
@@ -15,7 +16,7 @@ from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
 from holdfast.train.before import Before
 from holdfast.train.forward import Forward, head_of
-from holdfast.train.mixing import CollateWithSource, MixedRows, examples_of
+from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.session import owns_forward
 
 logger = logging.getLogger("holdfast")
@@ -38,7 +39,7 @@ def refuse(trainer: Any, recipe: Chain) -> None:
             " token terms work on Trainer and SFTTrainer as they are."
         )
     if units:
-        head_of(trainer.model)
+        _needs_causal(trainer, recipe)
     if units and trainer.compute_loss_func is not None:
         raise HoldfastError(f"{recipe!r} owns the loss, and this trainer has a compute_loss_func; use one of the two.")
     if units and args.label_smoothing_factor > 0:
@@ -46,16 +47,22 @@ def refuse(trainer: Any, recipe: Chain) -> None:
     if units and getattr(args, "loss_type", "nll") != "nll":
         raise HoldfastError(f"{recipe!r} owns the loss; set loss_type='nll' in SFTConfig.")
     if units and max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1:
-        raise HoldfastError(f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP or FSDP.")
+        raise HoldfastError(f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP.")
     acts_on_update = [hook for hook in ("edit_grads", "edit_update") if active.uses(hook)]
     if acts_on_update and trainer.is_deepspeed_enabled:
         raise HoldfastError(
-            f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use FSDP."
+            f"{recipe!r} acts around the optimizer step, which DeepSpeed takes inside backward; use DDP."
         )
-    whole = active.all_needs & {"gradient", "start"} or active.uses("renew_batches")
+    whole = active.all_needs & {"gradient", "start"} or any(map(active.uses, WHOLE))
     if whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
         raise HoldfastError(
             f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP."
+        )
+    kept = [part for part in active.methods if part.on_parameters]
+    if kept and args.load_best_model_at_end:
+        raise HoldfastError(
+            f"{kept[0]!r} ships what it gathered up to the last step, and load_best_model_at_end an earlier model; set"
+            " load_best_model_at_end=False."
         )
     if (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None:
         raise HoldfastError(
@@ -84,6 +91,74 @@ def refuse(trainer: Any, recipe: Chain) -> None:
                 getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             )
         args.lr_scheduler_type, args.warmup_steps = type(args.lr_scheduler_type)("constant"), 0
+
+
+WHOLE = ("renew_batches", "edit_update", "edit_weights")
+"""Hooks that read or write whole weights."""
+
+
+def is_trl(trainer: Any) -> bool:
+    """Returns whether a trainer is one of TRL's."""
+    return any(cls.__module__.startswith("trl.") for cls in type(trainer).__mro__)
+
+
+def refuse_shaped(
+    trainer: Any, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+) -> None:
+    """Names what cannot be had with the model as the recipe shaped it."""
+    getter: Any = getattr(trainer.model, "get_output_embeddings", lambda: None)
+    if is_trl(trainer) and hasattr(getter(), "_disable_adapters"):
+        raise HoldfastError(
+            f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
+            " that it would not train; leave the head out of the targets."
+        )
+    if not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
+        return
+    if budget is not None:
+        raise HoldfastError(
+            "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP."
+        )
+    if cache is not None or (teacher is not None and teacher.values):
+        raise HoldfastError(
+            "The base is compared with by putting its weights in the place of the trained ones, which FSDP and"
+            " DeepSpeed part; use DDP, or train an adapter alone, whose base is the model without it."
+        )
+
+
+def _needs_causal(trainer: Any, recipe: Chain) -> None:
+    """Refuses a model that does not predict each token from those before it, at their own places."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    model = trainer.model
+    head_of(model)
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if getattr(model.config, "is_encoder_decoder", False) or type(inner).__name__ in MASKED.values():
+        raise HoldfastError(f"{recipe!r} works on causal language models, and {type(inner).__name__} is none.")
+    if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
+        raise HoldfastError(
+            f"{recipe!r}: a prompt-learning adapter shifts positions, so that units do not line up; use LoRA() or"
+            " another weight adapter."
+        )
+    for config in getattr(model, "peft_config", {}).values():
+        if getattr(config, "orth_reg_weight", 0.0):
+            raise HoldfastError(
+                f"{recipe!r} owns the loss, and PEFT's AdaLoRA adds a penalty to the one that the model computes; set"
+                " orth_reg_weight=0.0, or let AdaLoRA() make the adapter."
+            )
+
+
+def _needs_order(trainer: Any, recipe: Chain) -> None:
+    """Refuses a trainer that draws its rows itself, past the order that keeps the memories' shares."""
+    for name in ("get_train_dataloader", "_get_train_sampler"):
+        owner = next(cls for cls in (type(trainer), *type(trainer).__mro__) if name in vars(cls))
+        if name in vars(trainer) or not owner.__module__.startswith(("transformers.", "trl.")):
+            raise HoldfastError(
+                f"{recipe!r} mixes old examples among the new in an order that keeps their share, and"
+                f" {type(trainer).__name__} has a {name} of its own; leave it out."
+            )
+    strategy = str(getattr(trainer.args, "train_sampling_strategy", "random"))
+    if strategy not in ("random", "sequential"):
+        logger.warning("%r orders the rows: train_sampling_strategy=%r gives way.", recipe, strategy)
 
 
 def _has_own_loss(trainer: Any) -> bool:
@@ -117,22 +192,35 @@ def apply_settings(settings: Train, trainer: Any) -> None:
 
 def mix_data(before: Before, active: Chain) -> None:
     """Puts the memories beside the trainer's dataset, and says in `before.mix` what is trained on then."""
+    if active.uses("mix_data"):
+        _mix_data(before, active)
+    memories = before.mix is not None and before.mix.names
+    for part in active.methods:
+        acts = part.uses("weigh_tokens") or part.uses("token_loss")
+        if acts and getattr(part, "on", "all") == "memory" and not memories:
+            raise HoldfastError(
+                f"{part!r} acts on old examples, and the recipe has none: add Rehearsal('old.jsonl') or"
+                " SelfRehearsal()."
+            )
+
+
+def _mix_data(before: Before, active: Chain) -> None:
     trainer = before.trainer
-    if not active.uses("mix_data"):
-        return
-    new = Mix(tuple(examples_of(trainer.train_dataset)))
+    new = Mix(tuple(before.examples("new")))
     mix = active.mix_data(before.run(new))
     changed = {i: e for i, (old, e) in enumerate(zip(new.examples, mix.examples, strict=False)) if e is not old}
     if not mix.names and not changed:
         return
-    before.mix = mix
+    _needs_order(trainer, active)
     masked = any(-100 in example.labels[1:] for example in mix.examples[len(new.examples) :])
     if masked and "labels" not in trainer.train_dataset[0]:
         raise HoldfastError(
             "The memory has tokens that are not to be learned (prompts), and the train dataset has no 'labels' column"
             " to say so; give it one (a copy of input_ids, -100 where nothing is learned)."
         )
-    trainer.train_dataset = MixedRows(trainer.train_dataset, mix, changed)
+    rows = MixedRows(trainer.train_dataset, mix, changed, before.columns())
+    before.mix = dataclasses.replace(mix, examples=before.as_collated(mix.examples, rows))
+    trainer.train_dataset = rows
     trainer.data_collator = CollateWithSource(trainer.data_collator)
     trainer._set_signature_columns_if_needed()
     trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]

@@ -27,7 +27,6 @@ from holdfast.core.adapters import (
     plain_name,
     put_factors,
     shared,
-    tuner_layers,
     widen,
 )
 from holdfast.core.errors import HoldfastError
@@ -186,13 +185,11 @@ class Shipping:
     def _merged(self, made: dict[str, tuple[Tensor, ...]]) -> nn.Module:
         for one in self.weights:
             one.param.copy_(made[one.name][0])
-        for module in tuner_layers(self.model):  # what PEFT trained a copy of
-            wrapper: Any = module
-            for name in getattr(wrapper, "modules_to_save", {}):
-                if name in wrapper.active_adapters:
-                    wrapper.original_module.load_state_dict(wrapper.modules_to_save[name].state_dict())
-        plain: nn.Module = self.model.unload()  # type: ignore[operator]
-        return plain
+        plain: Any = self.model.unload()  # type: ignore[operator]  # what PEFT trained a copy of comes as the copy
+        head, embedding = plain.get_output_embeddings(), plain.get_input_embeddings()
+        if head is not None and head.weight is not embedding.weight:
+            plain.config.get_text_config().tie_word_embeddings = plain.config.tie_word_embeddings = False
+        return plain  # type: ignore[no-any-return]
 
     def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, Any]:
         config = next(iter(self.model.peft_config.values()))  # type: ignore[operator]

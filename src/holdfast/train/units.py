@@ -39,8 +39,7 @@ class Units:
     def of(cls, inputs: Inputs, source_BT: Tensor | None) -> Units:
         """Returns the units of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
         labels_BT = inputs["labels"]
-        scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
-        scored_BT[:, :-1] = labels_BT[:, 1:] != -100
+        scored_BT = scored_of(labels_BT, inputs.get("attention_mask"))
         labels_N = labels_BT[:, 1:][scored_BT[:, :-1]]
         if source_BT is None:
             source_N = torch.full_like(labels_N, NEW)
@@ -51,12 +50,19 @@ class Units:
     def new_values(self, name: str, parts: list[Tensor]) -> Tensor:
         """Returns what was seen of each new unit of a batch; for "document_nll", the mean of each of its documents."""
         new_N = self.source_N == NEW
-        values_N = torch.cat(parts)[new_N] if parts else torch.zeros(0)
+        values_N = torch.cat(parts)[new_N] if parts else torch.zeros(0, device=new_N.device)
         if name != "document_nll":
             return values_N
         _, document_N = self.segment_BT[self.scored_BT][new_N].unique(return_inverse=True)
         sums_D = values_N.new_zeros(len(document_N.unique())).index_add_(0, document_N, values_N)
         return sums_D / torch.bincount(document_N)
+
+
+def scored_of(labels_BT: Tensor, mask_BT: Tensor | None) -> Tensor:
+    """Returns which positions predict a supervised label, `[B, T]`; padding in front of a row predicts none."""
+    scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
+    scored_BT[:, :-1] = labels_BT[:, 1:] != -100
+    return scored_BT if mask_BT is None else scored_BT & mask_BT.bool()
 
 
 def _segments(inputs: Inputs) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -85,6 +85,8 @@ class OrthogonalProjection(Method):
     samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
     rest: str = setting("frozen", unit="other tensors", choices=("frozen", "free"))
 
+    confines: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         """Checks the settings; without a memory there is nothing to be orthogonal to."""
         super().__post_init__()
@@ -140,8 +142,10 @@ def _places(run: Run) -> dict[str, tuple[str, str]]:
     layer: Any
     for layer in tuner_layers(run.model):
         for adapter in getattr(layer, "lora_A", {}):
-            a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight if adapter in layer.lora_B else None
-            if b is None or id(a) not in names or not is_plain_lora(layer, adapter):
+            if adapter not in layer.lora_B or not is_plain_lora(layer, adapter):
+                continue
+            a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+            if id(a) not in names:
                 continue
             fresh = not bool(b.detach().any())
             place = plain_name(full[id(layer)])

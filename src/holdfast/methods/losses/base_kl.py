@@ -87,6 +87,11 @@ class BaseKL(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
 
+    @property
+    def off(self) -> bool:
+        """Whether nothing is added, and no task loss is dropped."""
+        return self.strength == 0.0 and self.task_loss == "kept"
+
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns 1, or 0 where the task loss is dropped."""
         return torch.full_like(tok.nll_N, float(self.task_loss == "kept"))

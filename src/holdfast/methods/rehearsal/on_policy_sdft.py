@@ -107,10 +107,12 @@ class OnPolicySDFT(Method):
 
     needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
     on: ClassVar[str] = "new"
+    holds: ClassVar[bool] = False
     excludes: ClassVar[Mapping[str, str]] = {
         "OnPolicySDFT": "an example is answered once a step; give one OnPolicySDFT().",
         "SDFT": "the base would answer before training, and the model again at every step; use one of the two.",
         **dict.fromkeys(("DFT", "EAFT", "ASFT", "TALR"), _NO_TASK_LOSS),
+        "Finch": "it follows the task loss, and there is none on the new examples; take Cosine() or WSD().",
         **dict.fromkeys(("FLOW", "LowPerplexity", "TokenForgetting"), _NUMBERED),
         **dict.fromkeys(("MaskTheTarget", "BaseKL", "TokenQuality"), _NO_BASE),
     }

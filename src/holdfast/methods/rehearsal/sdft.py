@@ -102,7 +102,7 @@ class SDFT(Method):
         said = self._said(run, [(p.prompt, p.answer) for p in parts.values()], showing)
         found, kept = list(new), 0
         for (i, one), answer in zip(parts.items(), said, strict=True):
-            if answer is not None and self._passes(run.tokenizer, one, answer, run.max_length):
+            if answer is not None and self._passes(run.tokenizer, one, answer, run.longest()):
                 ids, labels = one.whole(answer, new[i].labels)
                 found[i] = dataclasses.replace(new[i], input_ids=ids, labels=labels, lengths=())
                 kept += 1

@@ -136,7 +136,7 @@ class SelfRehearsal(Method):
         has_template = bool(getattr(run.tokenizer, "chat_template", None))
         if self.form == "chat" and not has_template:
             raise HoldfastError(f"{self!r}: chats need a tokenizer with a chat template; use form='text'.")
-        length = min(self.length, run.max_length)
+        length = min(self.length, run.longest())
         for number in range(ROUNDS):
             drawn: dict[str, Any] = {"max_tokens": length, "temperature": self.temperature, "top_p": self.top_p}
             drawn["seed"] = run.seed * ROUNDS + number
@@ -145,4 +145,4 @@ class SelfRehearsal(Method):
                     yield Example(tuple(ids), tuple(ids), origin=SELF)
             else:
                 rows = chats(run.model, run.tokenizer, self.count, **drawn)
-                yield from tokenize(rows, run.tokenizer, max_length=run.max_length).examples
+                yield from tokenize(rows, run.tokenizer, max_length=run.longest()).examples

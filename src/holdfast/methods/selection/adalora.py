@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +97,8 @@ class AdaLoRA(Adapter):
     every: int = setting(10, unit="steps", low=1, integer=True, search=(1, 100), log=True)
     decay: float = setting(0.85, unit="1", low=0.001, high=0.9999, search=(0.8, 0.95))
     orthogonality: float = setting(0.5, unit="1", low=0.0, search=(0.1, 0.5))
+
+    holds: ClassVar[bool] = False
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.

@@ -103,6 +103,9 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
             settings["target_parameters"] = stacked
         elif not settings["target_modules"]:
             raise HoldfastError(_nothing(model, method))
+    missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
+    if missing:
+        raise HoldfastError(_nothing(model, method, missing))
     config = kind(task_type="CAUSAL_LM", **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
@@ -128,17 +131,23 @@ def _undo(model: nn.Module) -> None:
                 setattr(module, name, base.get_base_layer())
 
 
-def _nothing(model: nn.Module, method: Adapter) -> str:
+def _missing(model: nn.Module, names: list[str]) -> list[str]:
+    modules = [f".{name}" for name, _ in model.named_modules()]
+    return [name for name in names if not any(module.endswith(f".{name}") for module in modules)]
+
+
+def _nothing(model: nn.Module, method: Adapter, missing: list[str] | None = None) -> str:
     kind, linear = type(model).__name__, {name: model.get_submodule(name) for name in linear_names(model)}
     endings = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
-    if method.targets in PARTS or method.targets == "all-linear" or target_names(model, method.targets):
+    known = method.targets in PARTS or method.targets == "all-linear" or target_names(model, method.targets)
+    if known and not missing:
         kinds = " and ".join(sorted({type(module).__name__ for module in linear.values()}))
         return (
             f"{method!r}: {kind} has layers there that this kind of adapter cannot be put on; its linear layers"
             f" ({kinds}) are {endings}; name some of them as targets, or take LoRA()."
         )
     return (
-        f"{method!r}: no module of {kind} ends in {' or '.join(names_of(method.targets))};"
+        f"{method!r}: no module of {kind} ends in {' or '.join(missing or names_of(method.targets))};"
         f" its linear layers are {endings}."
     )
 

@@ -79,7 +79,8 @@ class CorDA(Adapter):
     Departs:
         C is the mean over tokens without padding; the paper scales each sample by its largest entry. It is damped by
         1% of its mean diagonal, once. The frozen weights move, so that the base is kept as the adapter's start beside
-        them, and what is shipped is a plain adapter of twice the rank on the base as it was. Not for stacked experts.
+        them, and what is shipped is a plain adapter of twice the rank on the base as it was; a checkpoint of the
+        training is for resuming, and PEFT alone does not load it. Not for stacked experts.
     """
 
     memory: str = setting("", unit="path, hub id or name")

@@ -17,7 +17,7 @@ from holdfast.methods.selection.adapter import Adapter, adapt
 
 def pissa(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Returns the factors (B, A) of the principal part of a weight, `U sqrt(S)` and `sqrt(S) V^T`; B A leaves W."""
-    return low_rank(weight_OI, rank)
+    return low_rank(weight_OI, rank, exact=True)  # as PEFT does it anew when it loads a checkpoint of the training
 
 
 def olora(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,8 @@ class LoRA(Adapter):
         text: Through PEFT, whose code was read.
 
     Cost:
-        Less than full training. No gradient and no optimizer state of the frozen weights.
+        Less than full training. No gradient and no optimizer state of the frozen weights; for "pissa" an SVD of each
+        adapted weight before.
 
     Departs:
         Every linear layer is adapted by default, not the attention projections alone, and alpha is 2 * rank (as in

@@ -57,6 +57,7 @@ class OSF(Adapter):
     """
 
     small: ClassVar[bool] = False
+    confines: ClassVar[bool] = True
 
     keep: float = setting(0.5, unit="share of directions", low=0.01, high=0.99, search=(0.25, 0.95))
     targets: str = setting("all-linear", unit="module names")
