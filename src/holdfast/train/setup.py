@@ -241,7 +241,7 @@ def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | N
         )
     cache = StateCache()
     forward = Forward(trainer.model, active, teacher=teacher, cache=cache)
-    with teacher.base(trainer.model):
+    with teacher.base(trainer.model), trainer.accelerator.autocast():  # as the base will be run beside the training
         for batch in before.batches("all", trainer.args.per_device_train_batch_size):
             forward.fill(batch)
     # Only the head's start weights are still needed: the states stand for the rest.
