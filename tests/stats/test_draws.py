@@ -76,3 +76,13 @@ def test_nothing_that_varies_has_no_interval():
     assert interval(np.array([1.0, math.nan, math.nan])) is None
     low, high = interval(np.arange(1001.0))
     assert (low, high) == (pytest.approx(26, abs=1), pytest.approx(975, abs=1))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_of_few_seeds_the_variance_of_the_mean_is_that_of_the_mean_of_seeds(seeds):
+    values = np.random.default_rng(seeds).normal(size=seeds)
+    draws = Draws.of([Suite(["a"], np.ones(1), np.ones((1, 1)))], seeds, 40_000, 1)
+    found = draws.over_seeds(np.broadcast_to(values, (40_001, seeds)))
+    assert found[0] == pytest.approx(values.mean())
+    assert found[1:].var() == pytest.approx(values.var(ddof=1) / seeds, rel=0.03)
+    assert (draws.over_seeds(np.array([[2.0, math.nan, math.nan, math.nan, math.nan][:seeds]] * 40_001))[0]) == 2.0

@@ -11,6 +11,7 @@ from scipy import optimize, stats
 
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.flips import Flips, flips
+from holdfast.stats.verdict import holm, judge
 
 
 def table(right, lost, gained, items):
@@ -148,3 +149,13 @@ def test_what_cannot_be_compared_is_refused():
         flips([1, 0], [1])
     with pytest.raises(ValueError, match="vectors of one length"):
         flips([1, 0], [1, 0], ["a"])
+
+
+def test_a_single_group_says_nothing_and_has_a_p_value_of_a_half():
+    found = flips([1, 1, 1, 1], [1, 0, 0, 1], ["x"] * 4)
+    assert found.statistic(-0.02) == 0.0
+    assert found.degrees == 1.0
+    said = judge(found, 0.02)
+    assert (said.p_forgot, said.p_kept) == pytest.approx((0.5, 0.5))
+    assert said.word == "not enough evidence"
+    assert holm([said.p_forgot, 1e-9]) == pytest.approx([0.5, 2e-9])

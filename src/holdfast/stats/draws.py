@@ -69,11 +69,21 @@ class Draws:
         return found
 
     def over_seeds(self, values_BS: Floats) -> Floats:
-        """Returns the mean over the seeds drawn in each repetition, `[B]`; a seed that is nan is left out."""
+        """Returns the mean over the seeds drawn in each repetition, `[B]`; a seed that is nan is left out.
+
+            m + sqrt(S / (S - 1)) (m* - m)
+
+        m is the mean of all S seeds and m* of those drawn, whose variance is too small by that factor: with two seeds
+        the half of what it should be.
+        """
         known = ~np.isnan(values_BS)
-        counts = self.seeds * known
+        values, counts = np.where(known, values_BS, 0.0), self.seeds * known
+        seeds = known.sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: Floats = (self.seeds * np.where(known, values_BS, 0.0)).sum(1) / counts.sum(1)
+            drawn = (self.seeds * values).sum(1) / counts.sum(1)
+            mean = values.sum(1) / seeds
+            wide = np.sqrt(np.where(seeds > 1, seeds / (seeds - 1), 1.0))
+            found: Floats = mean + wide * (drawn - mean)
         return found
 
 

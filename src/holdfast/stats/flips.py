@@ -51,30 +51,17 @@ class Flips:
     @property
     def degrees(self) -> float:
         """Returns the degrees of freedom of `statistic`: infinite (a normal) without groups, else groups - 1."""
-        return math.inf if self.groups == self.items else self.groups - 1.0
+        return math.inf if self.groups == self.items else max(1.0, self.groups - 1.0)
 
     def statistic(self, change: float) -> float:
         """Returns Tango's score statistic for a true change of `change`; positive where the observed one is above.
 
-            Z(D) = (c - b - n D) / sqrt(n (2 q + D (1 - D)))
-            q = (sqrt(B^2 - 4 A C) - B) / (2 A),  A = 2 n,  B = -b - c + (2 n - c + b) D,  C = -b D (1 - D)
-
-        with b items lost, c gained and n in all, each times `effective / items`; q is the share lost that is most
-        likely if the true change is D.
-
-        Reference:
-            Toshiro Tango, "Equivalence test and confidence interval for the difference in proportions for the
-            paired-sample design", Statistics in Medicine 17, 1998, equations 9 to 12.
+        Of a single group 0: it tells nothing.
         """
+        if self.groups < 2:
+            return 0.0
         scale = self.effective / self.items
-        n, b, c = self.effective, self.lost * scale, self.gained * scale
-        first, second, third = 2 * n, -b - c + (2 * n - c + b) * change, -b * change * (1 - change)
-        q = (math.sqrt(max(0.0, second * second - 4 * first * third)) - second) / (2 * first)
-        variance = n * (2 * q + change * (1 - change))
-        distance = c - b - n * change
-        if variance <= 1e-12 * n:
-            return math.copysign(math.inf, distance) if abs(distance) > 1e-9 * n else 0.0
-        return distance / math.sqrt(variance)
+        return tango(self.lost * scale, self.gained * scale, self.effective, change)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change: all values that `statistic` does not reject.
@@ -84,8 +71,8 @@ class Flips:
         if self.groups < 2:
             return -1.0, 1.0
         far = float(stats.t.ppf(0.5 + confidence / 2, self.degrees))
-        low = _root(lambda d: self.statistic(d) - far, -1.0, self.change)
-        return low, _root(lambda d: self.statistic(d) + far, self.change, 1.0)
+        low = root(lambda d: self.statistic(d) - far, -1.0, self.change)
+        return low, root(lambda d: self.statistic(d) + far, self.change, 1.0)
 
     def mcnemar(self) -> float:
         """Returns the exact two-sided p-value of no change; it takes items as independent.
@@ -120,38 +107,98 @@ def flips(before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable
     Reference:
         Leslie Kish, "Survey Sampling", 1965, section 8.2 (design effect).
     """
+    first, last = paired(before, after, groups)
+    if not (np.isin(first, (0.0, 1.0)).all() and np.isin(last, (0.0, 1.0)).all()):
+        raise HoldfastError("Every item must be 1 (right) or 0 (wrong); compare other scores by their means.")
+    moved = last - first
+    independent = independence(moved, groups)
+    return Flips(
+        right=int((first * last).sum()),
+        lost=int((moved < 0).sum()),
+        gained=int((moved > 0).sum()),
+        items=first.size,
+        groups=independent.groups,
+        effective=independent.effective,
+    )
+
+
+def paired(
+    before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable] | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns scores before and after as vectors.
+
+    Raises:
+        HoldfastError: If there is no item.
+        ValueError: If the lengths differ.
+    """
     first, last = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.ndim != 1 or first.shape != last.shape or (groups is not None and len(groups) != len(first)):
         raise ValueError(f"before {first.shape}, after {last.shape}: give vectors of one length, and as many groups")
     if first.size == 0:
         raise HoldfastError("There is no item to compare; give at least one.")
-    if not (np.isin(first, (0.0, 1.0)).all() and np.isin(last, (0.0, 1.0)).all()):
-        raise HoldfastError("Every item must be 1 (right) or 0 (wrong); compare other scores by their means.")
-    n, moved = first.size, last - first
-    count, effective = n, float(n)
-    if groups is not None and len(numbers := {group: i for i, group in enumerate(dict.fromkeys(groups))}) < n:
-        place = np.array([numbers[group] for group in groups])
-        count = len(numbers)
-        sizes = np.bincount(place)
-        most = float((sizes**2).sum()) / n
-        flipped = int((np.bincount(place, np.abs(moved)) > 0).sum())
-        shown = most
-        centred = moved - moved.mean()
-        if count > 1 and (spread := float(centred @ centred)) > 0:
-            sums = np.bincount(place, centred)
-            shown = max(1.0, count / (count - 1) * float(sums @ sums) / spread)
-        effective = n * (flipped + 2) / (flipped * shown + 2 * most)
-    return Flips(
-        right=int((first * last).sum()),
-        lost=int((moved < 0).sum()),
-        gained=int((moved > 0).sum()),
-        items=n,
-        groups=count,
-        effective=effective,
-    )
+    return first, last
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
+@dataclasses.dataclass(frozen=True)
+class Independence:
+    """How independent items are.
+
+    Attributes:
+        groups: Number of groups that they are of.
+        moved: Number of groups in which some item moved.
+        effective: Number of independent items that would carry as much evidence.
+    """
+
+    groups: int
+    moved: int
+    effective: float
+
+
+def independence(moved: npt.NDArray[np.float64], groups: Sequence[Hashable] | None) -> Independence:
+    """Returns how independent the moves of items are, `[n]`, by the design effect of their groups (see `flips`)."""
+    n = moved.size
+    numbers = {group: i for i, group in enumerate(dict.fromkeys(groups if groups is not None else range(n)))}
+    place = np.arange(n) if groups is None else np.array([numbers[group] for group in groups])
+    count = len(numbers)
+    flipped = int((np.bincount(place, np.abs(moved)) > 0).sum())
+    if count == n:
+        return Independence(n, flipped, float(n))
+    sizes = np.bincount(place)
+    shown = most = float((sizes**2).sum()) / n
+    centred = moved - moved.mean()
+    if count > 1 and (spread := float(centred @ centred)) > 0:
+        sums = np.bincount(place, centred)
+        shown = max(1.0, count / (count - 1) * float(sums @ sums) / spread)
+    return Independence(count, flipped, n * (flipped + 2) / (flipped * shown + 2 * most))
+
+
+def tango(lost: float, gained: float, items: float, change: float) -> float:
+    """Returns Tango's score statistic of paired shares for a true change; positive where the observed one is above.
+
+        Z(D) = (c - b - n D) / sqrt(n (2 q + D (1 - D)))
+        q = (sqrt(B^2 - 4 A C) - B) / (2 A),  A = 2 n,  B = -b - c + (2 n - c + b) D,  C = -b D (1 - D)
+
+    Args:
+        lost: Items right before and wrong after (b); need not be a whole number.
+        gained: Items wrong before and right after (c).
+        items: All items (n).
+        change: The true change supposed (D); q is the share lost that is most likely with it.
+
+    Reference:
+        Toshiro Tango, "Equivalence test and confidence interval for the difference in proportions for the
+        paired-sample design", Statistics in Medicine 17, 1998, equations 9 to 12.
+    """
+    n, b, c = items, lost, gained
+    first, second, third = 2 * n, -b - c + (2 * n - c + b) * change, -b * change * (1 - change)
+    q = (math.sqrt(max(0.0, second * second - 4 * first * third)) - second) / (2 * first)
+    variance = n * (2 * q + change * (1 - change))
+    distance = c - b - n * change
+    if variance <= 1e-12 * n:
+        return math.copysign(math.inf, distance) if abs(distance) > 1e-9 * n else 0.0
+    return distance / math.sqrt(variance)
+
+
+def root(function: Callable[[float], float], low: float, high: float) -> float:
     """Returns where a falling function crosses zero between two ends; the end on whose side it lies if it does not."""
     if low >= high or function(low) <= 0:
         return low

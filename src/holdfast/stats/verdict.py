@@ -127,16 +127,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def together(verdicts: Sequence[Verdict], means: Sequence[Verdict] = ()) -> Word:
     """Returns what the verdicts on several suites say together.
 
-    Some suite forgot if one of their p-values is below .05 after Holm's adjustment. All is kept if every mean of suites
-    is, or, if none is given, every suite. That needs no adjustment: the claim is wrong only if it is wrong for a suite
-    that was tested alone (intersection-union).
+    Something forgot if one of all their p-values, those of the means among them, is below .05 after Holm's adjustment.
+    All is kept if every mean of suites is, or, if none is given, every suite. That needs no adjustment: the claim is
+    wrong only if it is wrong for a suite that was tested alone (intersection-union).
 
     Raises:
         ValueError: If there is no verdict.
     """
     if not verdicts:
         raise ValueError("give at least one verdict")
-    forgot = any(p < 1 - CONFIDENCE for p in holm([verdict.p_forgot for verdict in verdicts]))
-    if forgot or any(mean.word == "forgot" for mean in means):
+    if any(p < 1 - CONFIDENCE for p in holm([one.p_forgot for one in (*verdicts, *means)])):
         return "forgot"
     return "kept" if all(one.word == "kept" for one in means or verdicts) else "not enough evidence"
