@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import peft
@@ -10,9 +11,12 @@ from rich.console import Console
 
 from holdfast.bench.answers import is_saved, read_answers
 from holdfast.bench.diff import diff
+from holdfast.bench.judge import changes as compared
+from holdfast.bench.judge import verdict
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.records import DiffSpec
+from holdfast.bench.records import DiffSpec, ScoreRow
 from holdfast.cli.main import main
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.calibration import calibration
@@ -263,3 +267,61 @@ def test_answers_that_are_there_twice_or_not_at_all_are_refused(tmp_path):
     other.write_text(json.dumps(sample(1, 1.0)) + "\n")
     with pytest.raises(HoldfastError, match="no item in common"):
         go(DiffSpec(base=str(one), tuned=str(other)))
+
+
+def test_samples_that_are_true_or_false_are_points_and_tasks_without_points_are_left_out(tmp_path, caplog):
+    folder = lm_eval(tmp_path / "before", 2, items=3)
+    beside = folder / "org__model"
+    rows = [{"doc_id": i, "metrics": ["prompt_level_strict_acc"], "prompt_level_strict_acc": i > 0} for i in range(3)]
+    (beside / "samples_ifeval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    wiki = {"doc_id": 0, "metrics": ["word_perplexity"], "word_perplexity": 12.5}
+    (beside / "samples_wikitext.jsonl").write_text(json.dumps(wiki) + "\n")
+    found = read_answers(str(folder), "before").rows
+    assert [row.value for row in found if row.suite == "ifeval"] == [0.0, 100.0, 100.0]
+    assert {row.suite for row in found} == {"gsm8k (strict-match)", "ifeval"}
+    assert "samples_wikitext.jsonl:1: no metric from 0 to 1 (None: None): left out." in caplog.text
+
+
+@pytest.mark.parametrize("metrics", [5, "acc", None, []])
+def test_metrics_that_are_no_list_are_looked_for(tmp_path, metrics):
+    path = tmp_path / "samples_x.jsonl"
+    path.write_text(json.dumps({"doc_id": 0, "metrics": metrics, "acc": 1.0}))  # no newline at the end
+    assert [row.value for row in read_answers(str(path), "before").rows] == [100.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"unit": "nats"}, "is measured in nats and in points; give each unit its own suite"),
+        ({"higher_is_better": False}, "more points are better here, and the row says otherwise"),
+        ({"value": 1500.0}, "1500 points; give percent, from 0 to 100"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(tmp_path, changes, said):
+    row = ScoreRow(
+        run="r", moment="before", suite="s", role="retained", split="proof", item="1", group="1", value=100.0,
+        unit="points", higher_is_better=True,
+    )  # fmt: skip
+    with pytest.raises(HoldfastError, match=rf"s/1: .*{said}"):
+        compared([row], [dataclasses.replace(row, moment="after", **changes)])
+
+
+def test_a_suite_of_one_group_hides_no_other(tmp_path):
+    """Of one group nothing is known; that is no reason to miss what another suite lost."""
+
+    def rows(moment, lost):
+        about = {"run": "r", "moment": moment, "role": "retained", "split": "proof", "unit": "points"}
+        many = [
+            ScoreRow(**about, suite="a", item=str(i), group=str(i), value=100.0 * (i >= lost), higher_is_better=True)
+            for i in range(40)
+        ]
+        one = [
+            ScoreRow(**about, suite="b", item=str(i), group="x", value=100.0, higher_is_better=True) for i in range(4)
+        ]
+        return [*one, *many]
+
+    said = verdict(compared(rows("before", 0), rows("after", 12)), Budget(points=2))
+    assert said["word"] == "forgot"
+    assert said["suites"]["b"]["p_forgot"] == pytest.approx(0.5)
+    assert "floor" not in said["suites"]["b"]
+    assert json.dumps(said, allow_nan=False)

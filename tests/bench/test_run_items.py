@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 
@@ -9,10 +10,12 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.prepare import prepare
 from holdfast.bench.records import RunSpec, read_jsonl, read_scores
 from holdfast.bench.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
+from holdfast.probes.sources import items_of
 from holdfast.probes.suites import read_items
 from tests import tiny
 
@@ -206,3 +209,61 @@ def test_a_budget_of_what_is_not_measured_stops_before_training(room, tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(HoldfastError, match="Did you mean 'points'"):
         spec(room, tmp_path, budget={"point": 2})
+
+
+ITEMS = [{"id": f"{i}", "suite": "s", "prompt": p, "check": {"lacks": "t15"}} for i, p in enumerate(KEPT[:6])]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".ndjson", ".json", ".jsonl.gz", ".bom.jsonl"])
+def test_questions_are_asked_whatever_the_file_of_json(room, tmp_path, ending):
+    path = tmp_path / f"items{ending}"
+    text = json.dumps(ITEMS) if ending == ".json" else "".join(json.dumps(item) + "\n" for item in ITEMS)
+    data = ("\ufeff" * (ending == ".bom.jsonl") + text).encode()
+    path.write_bytes(gzip.compress(data) if ending.endswith(".gz") else data)
+    (found,) = prepare(spec(room, tmp_path, test=None, held_out=0.0, keep=(str(path),)), tiny.tokenizer()).suites
+    assert (found.name, len(found.items), found.units()) == ("s", 6, {"points"})
+
+
+def test_a_question_without_an_id_is_named_and_not_taken_for_a_text(room, tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text(json.dumps({"suite": "s", "prompt": "t3", "answer": "t4", "check": {"exact": "t4"}}) + "\n")
+    with pytest.raises(HoldfastError, match=r"items\.jsonl:1: field 'id' is missing"):
+        train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
+    path.write_text(json.dumps({"prompt": "t3", "completion": "t4", "choices": ["a", "b"]}) + "\n")
+    assert items_of(str(path)) is None  # a row with a column more
+
+
+def test_a_suite_of_questions_and_texts_is_refused(room, tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text("".join(json.dumps(item) + "\n" for item in [*ITEMS, {"id": "x", "suite": "s", "text": "t1 t2"}]))
+    with pytest.raises(HoldfastError, match="the suite 's' has questions, which are measured in points, and texts"):
+        train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_file_of_texts_that_is_called_as_a_suite_is_refused_in_either_order(room, tmp_path, order):
+    (tmp_path / "old.txt").write_text("t1 t2 t3\n\nt4 t5 t6\n")
+    keep = (str(room / "kept.jsonl"), str(tmp_path / "old.txt"))[::order]
+    with pytest.raises(HoldfastError, match="a suite called 'old' is measured already"):
+        train(spec(room, tmp_path, keep=keep), Console(quiet=True))
+
+
+def test_items_of_one_id_in_two_suites_of_the_task_stay_apart(room, tmp_path):
+    path = tmp_path / "two.jsonl"
+    two = [{**ITEMS[0], "suite": suite, "prompt": p} for suite, p in (("a", "t30 t31"), ("b", "t32 t33"))]
+    path.write_text("".join(json.dumps(item) + "\n" for item in two))
+    (task, *_) = prepare(spec(room, tmp_path, test=str(path)), tiny.tokenizer()).suites
+    assert [item.id for item in task.items] == ["a/0", "b/0"]
+
+
+def test_what_is_mended_before_anything_was_measured_leaves_no_folder(room, tmp_path):
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({**ITEMS[0], "prompt": "t3 " * 3000}) + "\n")
+    with pytest.raises(HoldfastError, match="tokens"):
+        train(spec(room, tmp_path / "runs", keep=(str(path),)), Console(quiet=True))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_home_in_out_is_one_place(tmp_path, monkeypatch, room):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert spec(room, "~/runs").out == str(tmp_path / "runs")

@@ -303,3 +303,10 @@ def test_the_parts_of_holdfast_are_called_by_its_name():
 
 def test_it_is_json(found):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_folder_of_something_else_is_named(tmp_path):
+    (tmp_path / "spec.json").write_text('{"model": "m"}')
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(HoldfastError, match="is not the folder of a run .its spec.json lacks data, recipe, seed"):
+        gather([str(tmp_path)])

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.bench.records import CompareSpec, ReportSpec, RunSpec
 from holdfast.cli.commands import build_parser
-from holdfast.cli.config import spec_from
+from holdfast.cli.config import read_config, spec_from
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 
@@ -227,3 +227,20 @@ def test_the_demo_passes_its_flags_on(monkeypatch):
     assert main(["demo", "--seed", "2"]) == 0
     assert asked == [{"out": "demo-runs", "seed": 2}]
     assert len(shown) == 1
+
+
+@pytest.mark.parametrize("text", ["model: 2024-99-99\n", "a: " + "[" * 3000 + "\n"])
+def test_yaml_that_cannot_be_read_is_one_sentence(tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(HoldfastError, match=r"run\.yaml is not YAML: "):
+        read_config(str(tmp_path / "run.yaml"))
+
+
+def test_a_path_that_cannot_be_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code = main(["compare", "--model", "ground:base", "--data", "ground:people", "--keep", "ground:suites/cut",
+                 "--recipes", "Finch()", "--out", str(tmp_path / "file")])  # fmt: skip
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said.splitlines()[-1].startswith("holdfast: ")
+    assert "Traceback" not in said

@@ -203,11 +203,12 @@ def test_pefts_comparison_is_read_as_a_table_of_the_same_kind(tmp_path):
         (YARDSTICK.replace("train_time_s", "time"), "has no column train_time_s"),
         (YARDSTICK.replace("0.49,", "much,"), r"peft.csv:3: column test_accuracy_gsm8k is 'much'"),
         (YARDSTICK.partition("\n")[0] + "\n", "holds no configuration"),
+        ("\udcff", "cannot be read as UTF-8"),
     ],
 )
 def test_a_table_that_is_not_pefts_is_refused_with_the_place(tmp_path, text, message):
     file = tmp_path / "peft.csv"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(HoldfastError, match=message):
         yardstick(str(file))
 

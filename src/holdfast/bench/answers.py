@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from holdfast.bench.files import read_jsonl, write_jsonl
 from holdfast.bench.measure import Said
 from holdfast.bench.records import Moment, ScoreRow
 from holdfast.core.errors import HoldfastError
+
+logger = logging.getLogger("holdfast")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +50,26 @@ def read_answers(name: str, moment: Moment) -> Saved:
     path = Path(name).expanduser()
     files = _samples(path) if path.is_dir() else [path]
     rows: list[ScoreRow] = []
+    left: dict[str, str] = {}
     said: list[Said] = []
     first: dict[tuple[str, str], str] = {}
     for file in files:
-        for number, record in enumerate(read_jsonl(file), 1):
+        for number, record in enumerate(read_jsonl(file, whole=True), 1):
             where = f"{file}:{number}"
             of_lm_eval = "doc_id" in record
-            row, one = _sample(record, moment, file, where) if of_lm_eval else _own(record, moment, where)
+            if of_lm_eval and isinstance(metric := _metric(record), str):
+                left.setdefault(str(file), f"{where}: {metric}")
+                continue
+            row, one = _sample(record, moment, file) if of_lm_eval else _own(record, moment, where)
             before = first.setdefault((row.suite, row.item), where)
             if before != where:
                 raise HoldfastError(f"{where}: {row.suite}/{row.item} is at {before} too; keep one of them.")
             rows.append(row)
             said += [one] if one is not None else []
+    if left and not rows:
+        raise HoldfastError(f"{next(iter(left.values()))}; give samples of a task that is right or wrong.")
+    for why in left.values():
+        logger.warning("%s: left out.", why)
     if not rows:
         raise HoldfastError(f"{name}: holds no answers; give a file that `holdfast diff --out` or lm-eval wrote.")
     return Saved(tuple(rows), tuple(said))
@@ -85,15 +96,20 @@ LOWER_IS_BETTER = re.compile(r"perplexity|bits_per_byte|loss|nll|ter$|wer$|brier
 _DATE = re.compile(r"_\d{4}-\d{2}-\d{2}T[\d.\-:]+$")
 
 
-def _sample(record: Mapping[str, Any], moment: Moment, file: Path, where: str) -> tuple[ScoreRow, Said]:
-    """Returns a sample of lm-eval: its first metric, under the name of the task and of the filter, if it has one."""
-    named = record.get("metrics") or [name for name in ("exact_match", "acc", "acc_norm", "em", "f1") if name in record]
+def _metric(record: Mapping[str, Any]) -> float | str:
+    """Returns the first metric of a sample of which more is better, from 0 to 1; why there is none, as words."""
+    named = record.get("metrics")
+    if not isinstance(named, list) or not named:
+        named = [name for name in ("exact_match", "acc", "acc_norm", "em", "f1") if name in record]
     metric = next((name for name in named if not LOWER_IS_BETTER.search(str(name))), None)
     value = record.get(str(metric))
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise HoldfastError(
-            f"{where}: no metric from 0 to 1 ({metric}: {value!r}); give samples of a task that is right or wrong."
-        )
+    if not isinstance(value, (bool, int, float)) or not 0 <= value <= 1:
+        return f"no metric from 0 to 1 ({metric}: {value!r})"
+    return float(value)
+
+
+def _sample(record: Mapping[str, Any], moment: Moment, file: Path) -> tuple[ScoreRow, Said]:
+    """Returns a sample of lm-eval: its first metric, under the name of the task and of the filter, if it has one."""
     task = _DATE.sub("", file.stem).removeprefix("samples_")
     kind = record.get("filter", "none")
     row = ScoreRow(
@@ -104,7 +120,7 @@ def _sample(record: Mapping[str, Any], moment: Moment, file: Path, where: str) -
         split="proof",
         item=str(record["doc_id"]),
         group=str(record["doc_id"]),
-        value=100.0 * value,
+        value=100.0 * float(_metric(record)),
         unit="points",
         higher_is_better=True,
     )

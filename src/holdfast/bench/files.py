@@ -83,8 +83,12 @@ def append_jsonl(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Non
         raise _cannot_write(target, error) from error
 
 
-def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def read_jsonl(path: str | os.PathLike[str], *, whole: bool = False) -> list[dict[str, Any]]:
     """Returns the objects in `path`, one per line, without a last line that was not finished.
+
+    Args:
+        path: The file.
+        whole: Whether a last line without its newline counts, as in a file that somebody else wrote.
 
     Raises:
         HoldfastError: If the file cannot be read, or a finished line is not a JSON object; names file and line.
@@ -94,7 +98,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
     records = []
-    finished, _, _ = data.rpartition(b"\n")
+    finished = data.removesuffix(b"\n") if whole else data.rpartition(b"\n")[0]
     for number, line in enumerate(finished.split(b"\n") if finished else [], start=1):
         try:
             record = json.loads(line)

@@ -75,11 +75,22 @@ def identity(spec: RunSpec) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
-    """Takes away, when something fails, the folders that were made for a run and hold nothing."""
+    """Takes away, when something fails, the folders that were made for a run and hold nothing.
+
+    What the user can mend before anything was measured leaves no record of what was asked for either.
+    """
     made = [path for path in (folder / "checkpoints", folder, *folder.parents) if not path.exists()]
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        begun = [folder / "spec.json", folder / "env.json"]
+        if (
+            isinstance(error, HoldfastError)
+            and folder in made
+            and {p for p in folder.rglob("*") if p.is_file()} <= {*begun}
+        ):
+            for path in begun:
+                path.unlink(missing_ok=True)
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()

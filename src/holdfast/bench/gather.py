@@ -95,7 +95,12 @@ def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
         notes += [f"{folder} is not finished and left out." for folder in unfinished]
         for folder in folders:
             if folder not in unfinished:
-                found[folder.resolve()] = Finished(folder, _read(folder / "spec.json"), _read(folder / "result.json"))
+                spec = _read(folder / "spec.json")
+                if missing := [name for name in ("model", "data", "recipe", "seed") if name not in spec]:
+                    raise HoldfastError(
+                        f"{folder} is not the folder of a run (its spec.json lacks {', '.join(missing)}); leave it out."
+                    )
+                found[folder.resolve()] = Finished(folder, spec, _read(folder / "result.json"))
         if not set(folders) - set(unfinished):
             raise HoldfastError(f"{place}: holds no finished run; a finished one has a result.json.")
     return list(found.values()), notes

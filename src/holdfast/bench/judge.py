@@ -133,8 +133,8 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
         `word`; `budget` and `claim`; `means`, one for each unit that the budget limits, with `change`, `low`, `high`
         (95%, two-sided), `word`, `most` (the loss at its upper one-sided bound) and `floor` (the least loss that would
         be told from none); `suites`, by name, with `word`, `most`, `floor`, `p_forgot`, `p_holm` (adjusted for the
-        number of suites and means) and, where it is not settled, `items_needed`; and `unjudged`, the retained suites of a unit
-        that the budget does not limit.
+        number of suites and means) and, where it is not settled, `items_needed`; and `unjudged`, the retained suites of
+        a unit that the budget does not limit.
 
     Raises:
         HoldfastError: If the budget limits nothing that was measured.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ class Options:
         hints = hints_of(cls)
         for field in dataclasses.fields(self):
             value = _checked(field, hints[field.name], getattr(self, field.name))
+            if field.name == "out" and value is not None:  # whoever writes there, writes to the same place
+                value = os.path.expanduser(value)
             object.__setattr__(self, field.name, value)
 
     def to_dict(self) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
             continue
         asked = items_of(source)
         if asked is not None:
-            found.append(Suite(name, role, items=_unlearned(asked, learned, source, notes)))
+            items = _of_one_suite(_unlearned(asked, learned, source, notes))
+            found.append(_of_one_unit(Suite(name, role, items=items), source))
         elif rows := _without_train(read(source), learned, source, notes):
             found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
     return [*found, *_kept(spec, tokenizer, learned, notes)]
@@ -119,6 +120,8 @@ def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[st
     for name, source in _named(spec.keep).items():
         asked = items_of(source)
         if asked is None:
+            if name in found:
+                raise HoldfastError(f"--keep {source}: a suite called {name!r} is measured already; rename the file.")
             rows = _without_train(read(source), learned, name, notes)
             found[name] = Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes)))
             continue
@@ -128,8 +131,24 @@ def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[st
         for suite, items in by_suite.items():
             if suite in found or suite in TAKEN:
                 raise HoldfastError(f"--keep {source}: a suite called {suite!r} is measured already; name it once.")
-            found[suite] = Suite(suite, "retained", items=tuple(items))
+            found[suite] = _of_one_unit(Suite(suite, "retained", items=tuple(items)), source)
     return list(found.values())
+
+
+def _of_one_suite(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Returns items of several suites as those of one, in which each still has an id of its own."""
+    if len({item.id for item in items}) == len(items):
+        return items
+    return tuple(dataclasses.replace(item, id=f"{item.suite}/{item.id}") for item in items)
+
+
+def _of_one_unit(suite: Suite, source: str) -> Suite:
+    if len(suite.units()) > 1:
+        raise HoldfastError(
+            f"{source}: the suite {suite.name!r} has questions, which are measured in points, and texts, which are"
+            " measured in nats; give them suites of their own."
+        )
+    return suite
 
 
 def _unlearned(items: Sequence[Item], learned: Sequence[Row], name: str, notes: list[str]) -> tuple[Item, ...]:

@@ -51,7 +51,7 @@ def read_config(path: str) -> dict[str, Any]:
                 loader.dispose()
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none; not UTF-8
         raise HoldfastError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of the command.")

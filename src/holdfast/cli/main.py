@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone (`holdfast methods | head`); what is left in the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"holdfast: {where}{error.strerror or error}; check the paths that are given.", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"\nholdfast: interrupted; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
     return ERROR

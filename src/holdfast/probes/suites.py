@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.data.files import records_of
 from holdfast.data.rows import ROLES, Row, Turn
 from holdfast.probes.checks import check_markers
 
@@ -136,30 +137,23 @@ def _turns(messages: Any, origin: str) -> tuple[Turn, ...]:
 
 
 def read_items(path: str | os.PathLike[str]) -> list[Item]:
-    """Returns the items of a JSON lines file.
+    """Returns the items of a file of JSON: one to a line, or a list.
 
     Raises:
-        HoldfastError: If the file is not there or a line is no item, naming line and field, or an id is given twice.
+        HoldfastError: If the file is not there or a record is no item, naming line and field, or an id is given twice.
     """
-    items, seen = [], dict[tuple[str, str], int]()
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HoldfastError(f"{path}: cannot be read ({error}).") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        origin = f"{Path(path).name}:{number}"
+    items, seen = [], dict[tuple[str, str], str]()
+    for origin, record in records_of(Path(path), Path(path).name):
         try:
-            record = json.loads(line)
             json.dumps(record, ensure_ascii=False).encode()  # Half a surrogate pair is no text.
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise HoldfastError(f"{origin}: not valid JSON ({error}); mend or delete that line.") from None
         if not isinstance(record, dict):
             raise HoldfastError(f"{origin}: every line must be a JSON object.")
         item = item_of(record, origin)
-        if (before := seen.setdefault((item.suite, item.id), number)) != number:
-            raise HoldfastError(f"{origin}: the id '{item.id}' is that of line {before} too; give each its own.")
+        if (before := seen.setdefault((item.suite, item.id), origin)) != origin:
+            line = before.rpartition(":")[2]
+            raise HoldfastError(f"{origin}: the id '{item.id}' is that of line {line} too; give each its own.")
         items.append(item)
     if not items:
         raise HoldfastError(f"{path}: holds no items; give at least one.")

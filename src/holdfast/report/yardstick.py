@@ -7,6 +7,7 @@ loss on encyclopedia text, trained parameters, time and memory. There are no ite
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,11 @@ def yardstick(path: str, reach: float = 0.95) -> dict[str, Any]:
     Raises:
         HoldfastError: A column is missing, or a value is no number; names file, line and column.
     """
-    with Path(path).expanduser().open(encoding="utf-8", newline="") as file:
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HoldfastError(f"{path}: cannot be read as UTF-8 ({error}); give PEFT's method comparison.") from error
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         missing = {"method", *COLUMNS.values()} - set(reader.fieldnames or [])
         if missing:
@@ -55,6 +60,8 @@ def yardstick(path: str, reach: float = 0.95) -> dict[str, Any]:
     goal = reach * plain["learned"]["value"]
     whole = max(row["trained"] for row in plains) if plains else None
     usual = {name: plain[name] for name in ("time", "memory")}
+    if none := [COLUMNS[name] for name, value in usual.items() if value <= 0]:
+        raise HoldfastError(f"{path}: column {none[0]} of {plain['recipe']} is not above 0, and others are set by it.")
     learned = np.array([[row["learned"]["value"] for row in rows]])
     lost = np.array([[row["lost"]["value"] for row in rows]])
     most = float(learned.max()), max(float(lost.max()), 1e-9)
