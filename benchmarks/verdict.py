@@ -16,8 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from holdfast.bench.files import write_atomically
+from holdfast.stats.draws import Draws, Suite, interval
 from holdfast.stats.flips import flips
-from holdfast.stats.verdict import judge
+from holdfast.stats.graded import graded
+from holdfast.stats.pooled import pooled
+from holdfast.stats.verdict import judge, together
 
 ALLOWED = 0.02
 
@@ -100,6 +103,51 @@ def words(truth: Truth, runs: int, rng: np.random.Generator) -> tuple[float, flo
     return kept / runs, forgot / runs, rule / runs
 
 
+def graded_words(items: int, share: float, runs: int, rng: np.random.Generator) -> str:
+    """Returns what is said of graded answers, of which so many lose as much of a score as makes up what is allowed."""
+    said = {"kept": 0, "forgot": 0, "not enough evidence": 0}
+    for _ in range(runs):
+        before = rng.choice([0.6, 0.8, 1.0], items)
+        after = np.where(rng.random(items) < share, before - ALLOWED / share, before)
+        said[judge(graded(before, after), ALLOWED).word] += 1
+    return f"| {items} | {share:g} | {ALLOWED / share:g} | {said['kept'] / runs:.3f} | {said['forgot'] / runs:.3f} |"
+
+
+def averaged_words(items: int, seeds: int, alike: float, runs: int, rng: np.random.Generator) -> str:
+    """Returns what is said of the mean over seeds of items that are right or wrong, some alike in all seeds."""
+    said = {"kept": 0, "forgot": 0, "not enough evidence": 0}
+    for _ in range(runs):
+        shared = rng.random(items)
+        own = [np.where(rng.random(items) < alike, shared, rng.random(items)) >= ALLOWED for _ in range(seeds)]
+        said[judge(graded(np.ones(items), np.mean(own, 0)), ALLOWED).word] += 1
+    return f"| {items} | {seeds} | {alike:g} | {said['kept'] / runs:.3f} | {said['forgot'] / runs:.3f} |"
+
+
+def together_words(suites: int, items: int, lost: float, runs: int, rng: np.random.Generator) -> str:
+    """Returns what is said of several suites and of their mean, each of which lost exactly what is allowed."""
+    said = {"kept": 0, "forgot": 0, "not enough evidence": 0}
+    for _ in range(runs):
+        parts = []
+        for _ in range(suites):
+            right, moves = rng.random(items) < 0.8, rng.random(items)
+            parts.append(flips(right, np.where(right, moves >= lost / 0.8, moves < (lost - ALLOWED) / 0.2)))
+        said[together([judge(part, ALLOWED) for part in parts], [judge(pooled(parts), ALLOWED)])] += 1
+    return f"| {suites} | {items} | {lost:g} | {said['kept'] / runs:.3f} | {said['forgot'] / runs:.3f} |"
+
+
+def seed_coverage(seeds: int, spread: float, runs: int, rng: np.random.Generator) -> str:
+    """Returns how often the interval over items and seeds of a comparison holds the truth."""
+    items, truth, held = 300, 0.1, 0
+    for run in range(runs):
+        shares, shared = truth + rng.normal(0, spread, seeds), rng.random(items)
+        own = [np.where(rng.random(items) < 0.7, shared, rng.random(items)) < share for share in shares]
+        suite = Suite(range(items), np.ones(items), np.array(own, dtype=np.float64).T)
+        draws = Draws.of([suite], seeds, 1000, run)
+        low, high = interval(draws.over_seeds(draws.means(suite))) or (0.0, 0.0)
+        held += low <= truth <= high
+    return f"| {seeds} | {100 * spread:g} | {held / runs:.3f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
@@ -117,6 +165,23 @@ def main() -> None:
     lines += [_words(truth, given.runs, rng) for truth in BORDER]
     lines += ["", "### What is said where nothing is lost (forgot is wrong)", "", said, "|---|---|---|---|---|---|---|"]
     lines += [_words(truth, given.runs, rng) for truth in UNCHANGED]
+    fewer = given.runs // 4
+    lines += ["", "### Graded answers, at the border: some items lose a part of their score", ""]
+    lines += ["| items | share that lose | lost by each | kept | forgot |", "|---|---|---|---|---|"]
+    lines += [graded_words(n, share, given.runs, rng) for n in (5, 20, 100, 300, 1000) for share in (0.04, 0.2)]
+    lines += ["", "### Answers averaged over seeds, at the border", ""]
+    lines += ["| items | seeds | items alike in all seeds | kept | forgot |", "|---|---|---|---|---|"]
+    lines += [averaged_words(n, *of, given.runs, rng) for n in (60, 300) for of in ((2, 0.8), (3, 0.8), (3, 0.5))]
+    lines += ["", f"### Several suites and their mean, each at the border ({fewer:,} evaluations a row)", ""]
+    lines += ["| suites | items of each | lost of all | kept | forgot |", "|---|---|---|---|---|"]
+    lines += [together_words(*of, fewer, rng) for of in ((4, 200, 0.05), (8, 200, 0.05), (16, 300, 0.05))]
+    lines += [
+        "",
+        f"### How often the 95% interval of a comparison, over items and seeds, holds the truth ({fewer:,} a row)",
+        "",
+    ]
+    lines += ["| seeds | standard deviation of seeds, points | held |", "|---|---|---|"]
+    lines += [seed_coverage(seeds, spread, fewer, rng) for seeds in (2, 3, 5) for spread in (0.0, 0.02, 0.05)]
     text = "\n".join(lines) + "\n"
     write_atomically(given.write / "verdict-tables.md", text)
     print(text)

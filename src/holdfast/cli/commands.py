@@ -19,6 +19,7 @@ from holdfast.bench.records import CompareSpec, DiffSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
+SEVERAL = "Exit codes: 0 done, whatever the verdicts of the runs; 1 error, or a run that failed."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,11 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         add[command.name](
             commands.add_parser(
-                command.name, help=command.help, description=command.text, epilog=EPILOG, allow_abbrev=False
+                command.name,
+                help=command.help,
+                description=command.text,
+                epilog=SEVERAL if command.name in ("compare", "report") else EPILOG,
+                allow_abbrev=False,
             )
         )
     return parser
