@@ -325,3 +325,12 @@ def test_a_suite_of_one_group_hides_no_other(tmp_path):
     assert said["suites"]["b"]["p_forgot"] == pytest.approx(0.5)
     assert "floor" not in said["suites"]["b"]
     assert json.dumps(said, allow_nan=False)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_single_sample_without_points_is_named_and_not_left_out(tmp_path, order):
+    path = tmp_path / "samples_f1.jsonl"
+    rows = [{"doc_id": i, "metrics": ["f1"], "f1": 1.7 if i == 3 else 1.0} for i in range(4)][::order]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(HoldfastError, match=r"no metric from 0 to 1 \(f1: 1.7\); mend or delete that line"):
+        read_answers(str(path), "before")

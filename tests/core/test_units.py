@@ -49,6 +49,16 @@ def test_order_padding_and_packing_do_not_matter():
 def test_a_row_with_other_labels_is_another_and_one_that_was_not_there_is_refused():
     index = UnitIndex()
     index.add(keys(EXAMPLES[:3]))
-    other = Example(EXAMPLES[0].input_ids, [-100] * 4 + list(EXAMPLES[0].input_ids[4:]))
+    long = next(example for example in EXAMPLES[:3] if len(example.input_ids) > 6)
+    other = Example(long.input_ids, [-100] * 5 + list(long.input_ids[5:]))
+    unseen = next(example for example in EXAMPLES[4:] if example.supervised)
     with pytest.raises(HoldfastError, match="2 of the 3 rows of this batch were not there before training"):
-        index.find(keys([EXAMPLES[0], other, EXAMPLES[5]]))
+        index.find(keys([EXAMPLES[0], other, unseen]))
+
+
+def test_a_row_of_which_nothing_is_learned_need_not_have_been_there():
+    index = UnitIndex()
+    index.add(keys(EXAMPLES[:1]))
+    silent = Example([7, 8, 9], [-100] * 3)
+    units, documents = index.find(keys([silent, EXAMPLES[0], silent]))
+    assert len(units) == len(documents) == EXAMPLES[0].supervised

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
 import torch
@@ -165,5 +164,5 @@ def test_the_trainer_is_given_the_rewritten_rows(tmp_path, monkeypatch):
         ids = trainer.train_dataset[i]["input_ids"]
         assert list(ids[:prompt]) == row["input_ids"][:prompt]
         assert list(ids[prompt : prompt + 2]) == [5, 6]
-        assert dataclasses.asdict(trainer.holdfast_mix.examples[i])["input_ids"] == tuple(ids)
+        assert list(trainer.holdfast_mix.examples[i].input_ids) == list(ids)
     trainer.train()

@@ -32,8 +32,10 @@ def test_of_scores_of_0_and_1_it_is_what_flips_say(seed, n, grouped):
 def test_values_worked_by_hand():
     found = graded([1.0, 0.5, 0.0, 1.0], [0.5, 0.5, 0.25, 1.0])
     assert (found.fell, found.rose, found.change) == pytest.approx((0.5, 0.25, -0.0625))
-    # Moves of 1/2 and 1/4: sum d^2 / sum |d| = (1/4 + 1/16) / (3/4) = 5/12, of two items, beside two of size 1.
-    assert found.size == pytest.approx((2 * 5 / 12 + 2) / 4)
+    # Moves of 1/2 and 1/4, beside two of 1; in one group, they are one.
+    assert found.size == pytest.approx((1 / 4 + 1 / 16 + 2) / (1 / 2 + 1 / 4 + 2))
+    together = graded([1.0, 0.5, 0.0, 1.0], [0.5, 0.5, 0.25, 1.0], ["a", "b", "a", "b"])
+    assert together.size == pytest.approx(((1 / 4 + 1 / 16) / 2 + 2) / ((1 / 2 + 1 / 4) / 2 + 2))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
@@ -51,6 +53,17 @@ def test_the_interval_holds_what_was_observed_and_shrinks_with_the_moves(seed, n
     low, high = found.interval()
     assert -1 <= low <= found.change <= high <= 1
     assert most / 4 < found.size <= 1
+
+
+@pytest.mark.parametrize("n", [20, 60, 300])
+def test_items_that_all_move_a_little_hide_no_few_that_lose_everything(n):
+    """Two points, as allowed; the t interval says kept in 63, 30 and 10% of the cases."""
+    rng = np.random.default_rng(1)
+    kept = 0
+    for _ in range(400):
+        after = np.where(rng.random(n) < 0.02 / 0.95, 0.0, 0.95 + rng.uniform(-0.05, 0.05, n))
+        kept += judge(graded(np.full(n, 0.95), after), 0.02).word == "kept"
+    assert kept / 400 < 0.09
 
 
 @pytest.mark.parametrize("n", [20, 100, 300])

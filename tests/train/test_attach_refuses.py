@@ -64,10 +64,10 @@ def scheduled(model):
     return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)
 
 
-def sft(folder, **changes):
+def sft(folder, model=None, **changes):
     settings = {"output_dir": str(folder), "report_to": "none", "use_cpu": True, "bf16": False, **changes}
     return trl.SFTTrainer(
-        model=tiny.tiny(dtype=torch.float32),
+        model=model or tiny.tiny(dtype=torch.float32),
         args=trl.SFTConfig(**settings),
         train_dataset=datasets.Dataset.from_list([{"input_ids": row["input_ids"]} for row in tiny.rows(8)]),
         processing_class=tiny.tokenizer(),
@@ -297,7 +297,14 @@ def test_epochs_beside_max_steps_are_refused(tmp_path):
 def test_a_memory_with_prompts_needs_labels_in_the_dataset(tmp_path):
     unlabelled = [{"input_ids": row["input_ids"]} for row in tiny.rows(8)]
     trainer = built(tmp_path, train_dataset=unlabelled, data_collator=making_labels())
-    with pytest.raises(HoldfastError, match="the train dataset has no 'labels' column"):
+    with pytest.raises(HoldfastError, match="the trainer's collator learns them; give the train dataset a 'labels'"):
+        attach(trainer, "Rehearsal('old')", memories=OLD)
+
+
+def test_a_collator_that_learns_prompts_is_refused_prompts_of_old_examples(tmp_path):
+    rows = [row for row in tiny.rows(40) if len(row["input_ids"]) == len(tiny.rows(1)[0]["input_ids"])]
+    trainer = built(tmp_path, train_dataset=rows, data_collator=making_labels())
+    with pytest.raises(HoldfastError, match="the trainer's collator learns them"):
         attach(trainer, "Rehearsal('old')", memories=OLD)
 
 
@@ -391,15 +398,25 @@ def test_a_rate_that_cannot_be_halved_is_refused(tmp_path):
 
 def test_rows_with_columns_that_old_examples_have_not_are_refused(tmp_path):
     data = [{**row, "token_type_ids": [0] * len(row["input_ids"])} for row in tiny.rows(8)]
-    with pytest.raises(HoldfastError, match="have token_type_ids, which old examples have not; take it out"):
-        attach(plain(tmp_path, data=data, remove_unused_columns=False), "Rehearsal('old')", memories=OLD)
+
+    def reading(batch):
+        return {**tiny.collate(batch), "token_type_ids": torch.tensor([row["token_type_ids"][:1] for row in batch])}
+
+    trainer = plain(tmp_path, data=data, remove_unused_columns=False)
+    trainer.data_collator = reading
+    with pytest.raises(HoldfastError, match="have token_type_ids, which old examples have not, .* stumbles over it"):
+        attach(trainer, "Rehearsal('old')", memories=OLD)
     attach(plain(tmp_path, data=data), "Rehearsal('old')", memories=OLD)
+    attach(plain(tmp_path, data=data, remove_unused_columns=False), "Rehearsal('old')", memories=OLD)  # nobody reads it
 
 
 def test_an_adapter_on_the_head_that_trl_reads_past_is_refused(tmp_path):
     with pytest.raises(HoldfastError, match="puts an adapter on the output head"):
         attach(sft(tmp_path), "LoRA(rank=2, targets='q_proj,lm_head')")
     attach(plain(tmp_path, model=tiny.tiny(dtype=torch.float32)), "LoRA(rank=2, targets='q_proj,lm_head')")
+    copied = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], modules_to_save=["lm_head"])
+    trainer = sft(tmp_path, model=peft.get_peft_model(tiny.tiny(dtype=torch.float32), copied))
+    attach(trainer, "MaskTheTarget() + Cosine()").train()  # a copy of the head that is trained, TRL reads
 
 
 @pytest.mark.parametrize("name", ["get_train_dataloader", "_get_train_sampler"])
@@ -429,6 +446,20 @@ def test_a_loss_that_is_computed_past_the_recipe_ends_the_training_before_it_mov
     with pytest.raises(HoldfastError, match="was left out of this step: the trainer computes its loss past"):
         attach(trainer, recipe).train()
     assert all(torch.equal(p, before[name]) for name, p in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize("recipe", ["Cosine()", "MaskTheTarget()"])
+def test_a_training_step_that_leaves_a_batch_out_goes_on(tmp_path, recipe):
+    class Careful(transformers.Trainer):
+        calls = 0
+
+        def training_step(self, *args, **kwargs):
+            self.calls += 1
+            return super().training_step(*args, **kwargs) if self.calls != 4 else torch.zeros(())
+
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(16), trainer_class=Careful, micro=2, accumulate=2)
+    attach(trainer, recipe).train()
+    assert trainer.state.global_step == 4
 
 
 def test_what_needs_nothing_of_the_loss_goes_with_a_training_step_of_its_own(tmp_path):

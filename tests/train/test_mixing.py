@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import datasets
 import pytest
 import torch
 import transformers
+import trl
 
 from holdfast.core.budget import Budget
 from holdfast.core.mix import Example
@@ -201,3 +203,27 @@ def test_the_tokenizer_of_a_processor_is_taken(tmp_path):
     trainer.processing_class = Processor()
     attach(trainer, f"Rehearsal('{tmp_path}/old.jsonl', ratio=0.2)", Budget(nll=5, keep=f"{tmp_path}/old.jsonl"))
     assert trainer.holdfast_mix.names
+
+
+@pytest.mark.parametrize("recipe", ["Rehearsal('old', ratio=0.2)", "FLOW() + Rehearsal('old', ratio=0.2)"])
+@pytest.mark.parametrize("form", [{"packing": True}, {"padding_free": True, "max_length": None}, {}])
+def test_rows_that_are_padded_to_a_multiple_are_read_without_their_padding(tmp_path, recipe, form):
+    config = trl.SFTConfig(
+        output_dir=str(tmp_path), report_to="none", use_cpu=True, bf16=False, per_device_train_batch_size=4,
+        pad_to_multiple_of=8, **{"max_length": 24, **form},
+    )  # fmt: skip
+    data = datasets.Dataset.from_list([{"input_ids": row["input_ids"]} for row in tiny.rows(24)])
+    model = tiny.tiny(dtype=torch.float32)
+    trainer = trl.SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tiny.tokenizer())
+    attach(trainer, recipe, memories={"old": MEMORY}).train()
+    assert trainer.state.global_step > 1
+
+
+@pytest.mark.parametrize(
+    "recipe", ["Rehearsal('old', ratio=0.2)", "FLOW()", "Train(teacher='cache') + MaskTheTarget()"]
+)
+def test_a_collator_that_takes_one_row_at_a_time_is_given_one(tmp_path, recipe):
+    trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), micro=1)
+    trainer.data_collator = transformers.default_data_collator
+    attach(trainer, recipe, memories={"old": MEMORY}).train()
+    assert trainer.state.global_step >= 8

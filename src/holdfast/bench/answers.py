@@ -54,12 +54,18 @@ def read_answers(name: str, moment: Moment) -> Saved:
     said: list[Said] = []
     first: dict[tuple[str, str], str] = {}
     for file in files:
+        of_file = False
         for number, record in enumerate(read_jsonl(file, whole=True), 1):
             where = f"{file}:{number}"
             of_lm_eval = "doc_id" in record
             if of_lm_eval and isinstance(metric := _metric(record), str):
+                if of_file:  # the task has points, and this answer none
+                    raise HoldfastError(f"{where}: {metric}; mend or delete that line.")
                 left.setdefault(str(file), f"{where}: {metric}")
                 continue
+            if str(file) in left:
+                raise HoldfastError(f"{left[str(file)]}; mend or delete that line.")
+            of_file = True
             row, one = _sample(record, moment, file) if of_lm_eval else _own(record, moment, where)
             before = first.setdefault((row.suite, row.item), where)
             if before != where:

@@ -83,12 +83,9 @@ def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        begun = [folder / "spec.json", folder / "env.json"]
-        if (
-            isinstance(error, HoldfastError)
-            and folder in made
-            and {p for p in folder.rglob("*") if p.is_file()} <= {*begun}
-        ):
+        begun = {folder / "spec.json", folder / "env.json"}
+        mistake = isinstance(error, HoldfastError) and not isinstance(error.__cause__, OSError)  # no full disk
+        if mistake and folder in made and {path for path in folder.rglob("*") if path.is_file()} <= begun:
             for path in begun:
                 path.unlink(missing_ok=True)
         for path in made:

@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`holdfast methods | head`); what is left in the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"holdfast: {where}{error.strerror or error}; check the paths that are given.", file=sys.stderr)
+        if error.filename is None:  # no path that was given
+            raise
+        print(f"holdfast: {error.filename}: {error.strerror}; check the paths that are given.", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"\nholdfast: interrupted; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
     return ERROR

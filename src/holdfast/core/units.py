@@ -71,7 +71,7 @@ class UnitIndex:
         Raises:
             HoldfastError: A document is not among the training examples that were numbered.
         """
-        missing = sum(key not in self._places for key, _ in keys)
+        missing = sum(count > 0 and key not in self._places for key, count in keys)
         if missing:
             raise HoldfastError(
                 f"{missing} of the {len(keys)} rows of this batch were not there before training; rows must not change"
@@ -80,6 +80,8 @@ class UnitIndex:
         units = [torch.zeros(0, dtype=torch.int64)]
         documents = list(units)
         for key, count in keys:
+            if not count:  # padding that is counted as a document, where there is no mask to say so
+                continue
             start, number = self._places[key]
             units.append(torch.arange(start, start + count))
             documents.append(torch.full((count,), number))

@@ -72,12 +72,13 @@ class Graded:
 def graded(before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable] | None = None) -> Graded:
     """Returns the change of the mean of graded answers, with evidence that does not vanish where few items move.
 
-        size = (k sum_i d_i^2 / sum_i |d_i| + 2) / (k + 2)
+        size = (r sum_i d_i^2 + 2) / (r sum_i |d_i| + 2)
 
-    d_i is the move of an item, k the number of groups in which one moved. The variance of moves of all sizes is that of
-    as many flips of the size `sum d^2 / sum |d|`; 1 is the largest that there can be, and a few moves show little of
-    what others would be, hence the mean of the two. Scores of 0 and 1 alone make flips, and size 1. A paired t interval
-    would be too narrow here: it has no width where nothing moves, and is right only where many do.
+    d_i is the move of an item, r the number of groups in which one moved over that of the items that did. The variance
+    of moves of all sizes is that of as many flips of the size `sum d^2 / sum |d|`; what was seen of them says little of
+    larger ones, hence two more of the largest there can be, which is 1. Scores of 0 and 1 alone make flips, and size 1.
+    A paired t interval would be too narrow here: it has no width where nothing moves, and knows nothing of what few
+    items lose where all others move a little.
 
     Args:
         before: Scores before, from 0 to 1, `[n]`.
@@ -93,12 +94,11 @@ def graded(before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashabl
         raise HoldfastError("Every score must be from 0 to 1; compare other scores by their means.")
     moved = last - first
     independent = independence(moved, groups)
-    total = float(np.abs(moved).sum())
-    shown = float(moved @ moved) / total if total else 1.0
+    share = independent.moved / max(1, int(np.count_nonzero(moved)))
     return Graded(
         before=float(first.mean()),
         after=float(last.mean()),
-        size=(independent.moved * shown + 2) / (independent.moved + 2),
+        size=(share * float(moved @ moved) + 2) / (share * float(np.abs(moved).sum()) + 2),
         fell=float(-moved[moved < 0].sum()),
         rose=float(moved[moved > 0].sum()),
         items=first.size,

@@ -23,7 +23,7 @@ from holdfast.data.batches import collate, pack
 from holdfast.data.memory import load_memory
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
-from holdfast.train.mixing import COLUMNS, Collate, MixedRows, examples_of, row_limit, tokenizer_of
+from holdfast.train.mixing import Collate, MixedRows, examples_of, row_limit, tokenizer_of
 from holdfast.train.units import Units
 
 SCORED = 16
@@ -87,34 +87,40 @@ class Before:
             everything = self._examples
         return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
 
-    def columns(self) -> set[str]:
-        """Returns the columns of a row that the trainer hands to its collator.
+    def as_collated(self, examples: Sequence[Example], rows: MixedRows) -> tuple[Example, ...]:
+        """Returns examples with the labels that the trainer's collator gives the rows made of them.
 
         Raises:
-            HoldfastError: An old example does not have one of them.
+            HoldfastError: Rows of old examples do not go with the others, or the collator learns their prompts.
         """
-        trainer, found = self.trainer, set(self.trainer.train_dataset[0])
-        if trainer.args.remove_unused_columns:
-            trainer._set_signature_columns_if_needed()
-            found &= {*trainer._signature_columns, *COLUMNS}
-        other = sorted(found - {*COLUMNS})
-        if other:
-            raise HoldfastError(
-                f"The rows of the train dataset have {', '.join(other)}, which old examples have not; take"
-                f" {'it' if len(other) == 1 else 'them'} out, or set remove_unused_columns=True if the model does not"
-                " read it."
-            )
-        return found
-
-    def as_collated(self, examples: Sequence[Example], rows: MixedRows) -> tuple[Example, ...]:
-        """Returns examples with the labels that the trainer's collator gives the rows made of them."""
         made = [i for i, example in enumerate(examples) if example.source != NEW or i in rows.changed]
         plain = [{name: value for name, value in rows[i].items() if name != SOURCE} for i in made]
-        read = dict(zip(made, examples_of(plain, self._collate()), strict=True))
-        return tuple(
-            dataclasses.replace(example, input_ids=read[i].input_ids, labels=read[i].labels) if i in read else example
-            for i, example in enumerate(examples)
-        )
+        self._check_columns(plain[0])
+        found = list(examples)
+        for i, read in zip(made, examples_of(plain, self._collate()), strict=True):
+            if any(old == -100 != new for old, new in zip(examples[i].labels[1:], read.labels[1:], strict=False)):
+                raise HoldfastError(
+                    "Old examples have tokens that are not to be learned (prompts), and the trainer's collator learns"
+                    " them; give the train dataset a 'labels' column (-100 where nothing is learned) and a collator"
+                    " that keeps it."
+                )
+            found[i] = dataclasses.replace(examples[i], input_ids=read.input_ids, labels=read.labels)
+        return tuple(found)
+
+    def _check_columns(self, row: Mapping[str, Any]) -> None:
+        """Refuses columns that an old example has not, if the collator asks for them."""
+        new = self.trainer.train_dataset[0]
+        other = sorted(set(new) - set(row))
+        if not other:
+            return
+        try:
+            self._collate()([row] if self.trainer.args.train_batch_size == 1 else [new, row])
+        except Exception as error:  # of whatever kind, in a collator that somebody else wrote
+            raise HoldfastError(
+                f"The rows of the train dataset have {', '.join(other)}, which old examples have not, and the trainer's"
+                f" collator stumbles over it ({type(error).__name__}: {error}); take such columns out, or set"
+                " remove_unused_columns=True if the model does not read them."
+            ) from error
 
     def _collate(self) -> Collate:
         collate: Collate = self.trainer._get_collator_with_removed_columns(self.trainer.data_collator, "training")

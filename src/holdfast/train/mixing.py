@@ -16,12 +16,6 @@ from holdfast.core.run import SOURCE
 Row = dict[str, Any]
 Collate = Callable[[list[Any]], Mapping[str, Any]]
 
-COLUMNS = ("input_ids", "labels", "attention_mask", "seq_lengths")
-"""What a row may have that is trained on beside old examples."""
-
-COLLATED = 64
-"""Rows in one batch while they are read."""
-
 
 def tokenizer_of(trainer: Any) -> Any:
     """Returns a trainer's tokenizer: that of its processor, where it has one; None if it has none."""
@@ -60,54 +54,36 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
             raise HoldfastError(f"Row {i} of the train dataset has no 'input_ids': tokenise it before attach().")
         ids = [int(token) for token in row["input_ids"]]
         labels = [int(label) for label in row.get("labels", ids)]
-        examples.append(Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}"))
-    if collate is None:
-        return examples
-    rows = [dataset[i] for i in range(len(dataset))]  # type: ignore[index]
-    return [
-        example
-        for start in range(0, len(rows), COLLATED)
-        for example in _collated(examples[start : start + COLLATED], collate(rows[start : start + COLLATED]))
-    ]
+        example = Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}")
+        examples.append(example if collate is None else _collated(example, collate([row])))
+    return examples
 
 
-def _collated(examples: Sequence[Example], batch: Mapping[str, Any]) -> list[Example]:
-    """Returns examples with the tokens and labels that they have in a batch."""
-    ids_BT, labels_BT, mask_BT = batch["input_ids"], batch.get("labels"), batch.get("attention_mask")
+def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
+    """Returns an example with the tokens and labels that it has in a batch of its own, without padding."""
+    ids_T, labels_BT, mask_BT = batch["input_ids"][0], batch.get("labels"), batch.get("attention_mask")
     if labels_BT is None:
-        return list(examples)
-    if len(ids_BT) != len(examples):  # padding-free: all rows in one
-        sizes = [len(example.input_ids) for example in examples]
-        parts = zip(ids_BT[0].split(sizes), labels_BT[0].split(sizes), strict=True)
-    else:
-        inside = [
-            torch.arange(len(ids)) < len(example.input_ids) if mask_BT is None else mask_BT[i].bool()
-            for i, (ids, example) in enumerate(zip(ids_BT, examples, strict=True))
-        ]
-        parts = ((ids_BT[i][own], labels_BT[i][own]) for i, own in enumerate(inside))  # type: ignore[assignment]
-    return [
-        dataclasses.replace(example, input_ids=ids.tolist(), labels=labels.tolist())
-        for example, (ids, labels) in zip(examples, parts, strict=True)
-    ]
+        return example
+    inside_T = torch.arange(len(ids_T)) < len(example.input_ids)
+    if mask_BT is not None and mask_BT.shape == batch["input_ids"].shape:
+        inside_T = mask_BT[0].bool()
+    return dataclasses.replace(example, input_ids=ids_T[inside_T].tolist(), labels=labels_BT[0][inside_T].tolist())
 
 
 class MixedRows(Dataset[Row]):
     """The trainer's rows followed by those of the memories, all of one shape, each with its source number."""
 
-    def __init__(
-        self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None, columns: set[str] | None = None
-    ) -> None:
+    def __init__(self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None) -> None:
         """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns.
 
         Args:
             new: The trainer's dataset.
             mix: What is trained on.
             changed: Examples in the place of the trainer's own, by number.
-            columns: Of a row; those of the first if absent.
         """
         self.new = new
         self.count = len(new)
-        columns = set(new[0]) if columns is None else columns
+        columns = set(new[0])
         self.changed = {i: _row(example, columns) for i, example in (changed or {}).items()}
         self.memory = [_row(example, columns) for example in mix.examples[self.count :]]
 

@@ -106,7 +106,7 @@ class Session:
         self._seen: dict[str, list[Tensor]] = {}
         self._observed = 0.0
         self._before: dict[str, Tensor] = {}
-        self._finished = True
+        self._passed = False
 
     @property
     def acts_in_loss(self) -> bool:
@@ -118,7 +118,6 @@ class Session:
         self._index, self._total = index, total
         self._sums, self._seen, self._observed = {}, {}, 0.0
         self.means, self.values = {}, {}
-        self._finished = False
 
     def renew(self, batches: Sequence[Any]) -> Sequence[Any]:
         """Returns what the recipe makes of the step's micro-batches of this process, which may be themselves."""
@@ -153,6 +152,7 @@ class Session:
             shown: What the base reads in its place (see `holdfast.core.run.SHOWN`).
         """
         assert self.forward is not None
+        self._passed = True
         sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold, shown)
         for name, value in sums.stats.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
@@ -162,6 +162,7 @@ class Session:
 
     def observe(self, loss: Tensor) -> None:
         """Notes this process's part of the step's loss where the trainer computed it itself; parts add up."""
+        self._passed = True
         self._observed += float(loss)
 
     def finish_forward(self, processes: int) -> Tensor | float:
@@ -169,7 +170,6 @@ class Session:
 
         The step's means and the learning-rate factor are known from here on.
         """
-        self._finished = True
         if self.owns_forward:
             names = sorted(name for name in self._sums if name == "new_units" or name.startswith("new."))
             reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
@@ -203,9 +203,9 @@ class Session:
         """Called after clipping, before the optimizer.
 
         Raises:
-            HoldfastError: The step's loss was computed without the recipe.
+            HoldfastError: No loss has been computed with the recipe.
         """
-        if self.acts_in_loss and not self._finished:
+        if self.acts_in_loss and not self._passed:
             raise HoldfastError(
                 f"{self.recipe!r} was left out of this step: the trainer computes its loss past Trainer.compute_loss (a"
                 " training_step of its own, or a compute_loss put on the trainer); let it call the one it has."

@@ -106,8 +106,8 @@ def refuse_shaped(
     trainer: Any, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
 ) -> None:
     """Names what cannot be had with the model as the recipe shaped it."""
-    getter: Any = getattr(trainer.model, "get_output_embeddings", lambda: None)
-    if is_trl(trainer) and hasattr(getter(), "_disable_adapters"):
+    head = getattr(trainer.model, "get_output_embeddings", lambda: None)()
+    if is_trl(trainer) and hasattr(head, "_disable_adapters") and hasattr(head, "base_layer"):  # not a trained copy
         raise HoldfastError(
             f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
             " that it would not train; leave the head out of the targets."
@@ -212,13 +212,7 @@ def _mix_data(before: Before, active: Chain) -> None:
     if not mix.names and not changed:
         return
     _needs_order(trainer, active)
-    masked = any(-100 in example.labels[1:] for example in mix.examples[len(new.examples) :])
-    if masked and "labels" not in trainer.train_dataset[0]:
-        raise HoldfastError(
-            "The memory has tokens that are not to be learned (prompts), and the train dataset has no 'labels' column"
-            " to say so; give it one (a copy of input_ids, -100 where nothing is learned)."
-        )
-    rows = MixedRows(trainer.train_dataset, mix, changed, before.columns())
+    rows = MixedRows(trainer.train_dataset, mix, changed)
     before.mix = dataclasses.replace(mix, examples=before.as_collated(mix.examples, rows))
     trainer.train_dataset = rows
     trainer.data_collator = CollateWithSource(trainer.data_collator)
