@@ -227,3 +227,18 @@ def test_a_collator_that_takes_one_row_at_a_time_is_given_one(tmp_path, recipe):
     trainer.data_collator = transformers.default_data_collator
     attach(trainer, recipe, memories={"old": MEMORY}).train()
     assert trainer.state.global_step >= 8
+
+
+@pytest.mark.parametrize(("learns_all", "asked"), [(False, 8), (True, 40)])
+def test_a_collator_that_keeps_labels_is_not_asked_about_every_row(learns_all, asked):
+    calls = []
+
+    def collate(rows):
+        calls.append(rows)
+        batch = tiny.collate(rows)
+        return {**batch, "labels": batch["input_ids"]} if learns_all else batch
+
+    found = examples_of(tiny.rows(40), collate)
+    assert len(calls) == asked
+    assert all(example.labels == (example.input_ids if learns_all else row["labels"])
+               for example, row in zip(found, tiny.rows(40), strict=True))  # fmt: skip

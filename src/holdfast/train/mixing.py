@@ -16,6 +16,9 @@ from holdfast.core.run import SOURCE
 Row = dict[str, Any]
 Collate = Callable[[list[Any]], Mapping[str, Any]]
 
+TRIED = 8
+"""Rows with labels of which a collator shows what it does with them."""
+
 
 def tokenizer_of(trainer: Any) -> Any:
     """Returns a trainer's tokenizer: that of its processor, where it has one; None if it has none."""
@@ -38,7 +41,8 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     Args:
         dataset: The rows.
         collate: The trainer's collator, which has the last word on what is supervised and what is padding; without it
-            a row is taken as it is, all of it supervised where it has no labels.
+            a row is taken as it is, all of it supervised where it has no labels. Rows with labels and without padding
+            are taken as they are, too, once it has left the first `TRIED` of them as they were.
 
     Raises:
         HoldfastError: The dataset has no length (streaming), or is not tokenised.
@@ -47,7 +51,7 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
         raise HoldfastError("The trainer has no example to train on: give it a train_dataset with rows.")
     if not isinstance(dataset, Sized):
         raise HoldfastError("Rehearsal and other data methods need a dataset with a length; this one streams.")
-    examples = []
+    examples, changes = [], False
     for i in range(len(dataset)):
         row = dataset[i]  # type: ignore[index]
         if not isinstance(row, Mapping) or "input_ids" not in row:
@@ -55,7 +59,12 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
         ids = [int(token) for token in row["input_ids"]]
         labels = [int(label) for label in row.get("labels", ids)]
         example = Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}")
-        examples.append(example if collate is None else _collated(example, collate([row])))
+        plain = "labels" in row and all(row.get("attention_mask", ()))
+        if collate is not None and (i < TRIED or changes or not plain):
+            read = _collated(example, collate([row]))
+            changes = changes or read.labels[1:] != labels[1:]
+            example = read
+        examples.append(example)
     return examples
 
 
