@@ -23,6 +23,16 @@ MAIN = {
     "Rehearsal(memory='old', ratio=0.2)": '`Rehearsal("old.jsonl", ratio=0.2)`',
     "FreezeBottom() + WSD() + MaskTheTarget()": "`FreezeBottom() + WSD() + MaskTheTarget()`",
 }
+STRONG = "BaseKL(strength=3.0, on='memory') + Rehearsal(memory='old', ratio=0.5)"
+SUMS = {
+    "Holdfast(memory='old')": '`Holdfast("old.jsonl")`, whose leash has strength 1',
+    f"WSD() + {STRONG}": "`WSD()` + a leash of strength 3",
+    f"FreezeBottom() + WSD() + {STRONG}": "`FreezeBottom() + WSD()` + a leash of strength 3",
+    f"FreezeBottom() + {STRONG}": "`FreezeBottom()` + a leash of strength 3",
+    f"LayerwiseDecay() + {STRONG}": "`LayerwiseDecay()` + a leash of strength 3",
+    STRONG: "a leash of strength 3",
+    "BaseKL(strength=3.0, on='memory') + SelfRehearsal(ratio=0.5)": "a leash of strength 3 on what the base wrote",
+}
 ADAPTERS = {
     **PLAIN,
     "LoRA()": "`LoRA()`",
@@ -62,6 +72,7 @@ def _of(world: int, *tasks: str) -> list[Column]:
 SHOWN: dict[str, tuple[list[Column], dict[str, str]]] = {
     "main": (_of(0, *TASKS), MAIN),
     "other-world": (_of(1, *TASKS), MAIN),
+    "sums": (_of(0, *TASKS), SUMS),
     "adapters": (_of(0, *TASKS), ADAPTERS),
     "repairs": (_of(0, *TASKS), REPAIRS),
     "alone": (_of(0, *TASKS), CLAIMED),
