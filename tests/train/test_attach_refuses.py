@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import types
 from typing import ClassVar
 
 import datasets
@@ -17,7 +18,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
-from holdfast.train.attach import attach
+from holdfast.train.attach import _aux_share, attach
 from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, furthest, trainer_for
@@ -511,3 +512,20 @@ def test_rows_that_nobody_reads_beforehand_need_not_be_tokenised(tmp_path):
     data = [{"text": "t5 t6 t7"}] * 8
     trainer = plain(tmp_path, model=tiny.tiny(dtype=torch.float32), data=data)
     attach(trainer, "LoRA(rank=2) + Cosine() + MaskTheTarget()", Budget(nll=0.1, keep=OLD["old"]))
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_the_scale_of_fp16_is_taken_off_the_gradients_once(tmp_path, monkeypatch, clip):
+    """A second time is an error of the scaler's; the trainer does it when it takes the norm."""
+    calls = []
+    trainer = attach(plain(tmp_path, data=tiny.rows(16), max_grad_norm=clip), "MoFO()")
+    monkeypatch.setattr(trainer.accelerator, "unscale_gradients", lambda: calls.append(1))
+    trainer.train()
+    assert len(calls) == trainer.state.global_step == 2
+
+
+def test_the_share_of_an_auxiliary_loss_is_found_under_either_name():
+    assert _aux_share(types.SimpleNamespace(router_aux_loss_coef=0.02)) == 0.02
+    assert _aux_share(types.SimpleNamespace(aux_loss_coef=0.01)) == 0.01
+    with pytest.raises(HoldfastError, match="has no router_aux_loss_coef, and the model has an auxiliary loss"):
+        _aux_share(types.SimpleNamespace())

@@ -328,8 +328,6 @@ class _Hooks(TrainerCallback):
         self.trainer._begin_state()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not args.max_grad_norm:  # clipping takes the scale of fp16 off the gradients
-            self.trainer.accelerator.unscale_gradients()
         self.trainer.holdfast.before_update()
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
