@@ -93,7 +93,7 @@ def training(text: str, rate: float) -> str:
 
 def trains_adapter(text: str) -> bool:
     """Returns whether a recipe adds an adapter that learns at higher rates."""
-    from holdfast.methods.selection.adapter import Adapter
+    from holdfast.methods.adapter import Adapter
     from holdfast.recipe import parse
 
     return any(isinstance(method, Adapter) and method.small for method in parse(training(text, 1e-3)).methods)

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.bench.arguments import ADAPTER_LR, FULL_LR, training_arguments
 from holdfast.bench.records import RunSpec
-from holdfast.methods.selection.adapter import Adapter
+from holdfast.methods.adapter import Adapter
 from holdfast.methods.table import METHODS
 from holdfast.recipe import parse
 

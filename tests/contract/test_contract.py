@@ -23,6 +23,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS, Method, chain
 from holdfast.core.mix import Example
 from holdfast.core.settings import settings_of
+from holdfast.methods.adapter import Adapter
 from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -30,7 +31,6 @@ from holdfast.methods.rehearsal.sdft import SDFT
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.wsd import WSD
-from holdfast.methods.selection.adapter import Adapter
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.selection.qlora import QLoRA

@@ -17,11 +17,11 @@ from holdfast.core.method import Run, chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
 from holdfast.data.batches import collate as put_together
+from holdfast.methods.adapter import ADAPTERS, Adapter, target_names
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.adalora import AdaLoRA
-from holdfast.methods.selection.adapter import ADAPTERS, Adapter, target_names
 from holdfast.methods.selection.corda import CorDA
 from holdfast.methods.selection.dora import DoRA
 from holdfast.methods.selection.lora import LoRA

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from holdfast.core.adapters import adapted
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.run import Run, Step
+from holdfast.methods.distance import half_square
 from holdfast.methods.losses.base_l2 import BaseL2, low_rank_half_square
-from holdfast.methods.losses.distance import half_square
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train import checkpoint
 from holdfast.train.attach import attach

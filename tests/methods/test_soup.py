@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.mix import Mix
-from holdfast.methods.edits.others import edited
 from holdfast.methods.edits.soup import Soup, greedy_soup, uniform_soup
 from holdfast.methods.edits.ties import TIES
+from holdfast.methods.others import edited
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.lora import LoRA

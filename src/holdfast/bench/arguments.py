@@ -13,8 +13,8 @@ from transformers import TrainingArguments
 from holdfast.bench.records import RunSpec
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
+from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
-from holdfast.methods.selection.adapter import Adapter
 
 FULL_LR, ADAPTER_LR = 2e-5, 2e-4
 """Peak learning rates where the recipe names none: full fine-tuning, and adapters at ten times that (2405.09673)."""

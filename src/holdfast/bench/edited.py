@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from holdfast.core.method import HOOKS, Chain, Method
+from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
-from holdfast.methods.selection.adapter import Adapter
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import Attached
 

@@ -12,8 +12,8 @@ from holdfast.bench.folder import folder_of
 from holdfast.bench.records import CompareSpec, RunSpec, Trained
 from holdfast.bench.sets import recipes_of
 from holdfast.core.method import Chain, chain
+from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
-from holdfast.methods.selection.adapter import Adapter
 from holdfast.recipe import parse
 
 

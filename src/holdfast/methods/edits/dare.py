@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.core.method import Method, Run, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import wide
+from holdfast.methods.delta import wide
 
 
 def dare(base: Tensor, tuned: Tensor, keep: float, generator: torch.Generator) -> Tensor:

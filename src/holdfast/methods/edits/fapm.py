@@ -10,7 +10,7 @@ from torch import Tensor
 from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import wide
+from holdfast.methods.delta import wide
 
 
 def fapm_score(base: Tensor, tuned: Tensor, relative: float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.core.adapters import plain_name
 from holdfast.core.method import Method, Run, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import wide
+from holdfast.methods.delta import wide
 from holdfast.methods.schedules.layerwise_decay import layer_of
 
 

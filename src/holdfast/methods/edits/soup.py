@@ -12,8 +12,8 @@ from torch import Tensor
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, Run, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits import others
-from holdfast.methods.edits.delta import wide
+from holdfast.methods import others
+from holdfast.methods.delta import wide
 
 
 def uniform_soup(weights: Sequence[Tensor]) -> Tensor:

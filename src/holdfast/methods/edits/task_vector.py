@@ -8,7 +8,7 @@ from torch import Tensor
 
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import wide
+from holdfast.methods.delta import wide
 
 
 def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 from holdfast.core.largest import largest
 from holdfast.core.method import Method, Run, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits import others
-from holdfast.methods.edits.delta import wide
+from holdfast.methods import others
+from holdfast.methods.delta import wide
 
 
 def trim(delta: Tensor, keep: float) -> Tensor:

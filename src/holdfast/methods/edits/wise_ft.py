@@ -9,7 +9,7 @@ from torch import Tensor
 
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.edits.delta import wide
+from holdfast.methods.delta import wide
 
 
 def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:

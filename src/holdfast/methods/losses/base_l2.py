@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from holdfast.core.adapters import is_plain_lora, tuner_layers
 from holdfast.core.method import Method, Run, State, Step
 from holdfast.core.settings import setting
-from holdfast.methods.losses.distance import half_square
+from holdfast.methods.distance import half_square
 
 
 def low_rank_half_square(b: Tensor, a: Tensor, b0: Tensor, a0: Tensor) -> Tensor:

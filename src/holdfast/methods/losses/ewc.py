@@ -13,7 +13,7 @@ from holdfast.core.method import Method, Run, State, Step
 from holdfast.core.params import trainable
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
-from holdfast.methods.losses.distance import half_square
+from holdfast.methods.distance import half_square
 from holdfast.methods.memory import need_memory, new_examples, old_examples
 
 

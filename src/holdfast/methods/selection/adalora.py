@@ -15,7 +15,7 @@ from holdfast.core.largest import largest
 from holdfast.core.method import Run, State, Step
 from holdfast.core.params import trainable
 from holdfast.core.settings import setting
-from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter, adapt
 
 
 def budget(done: int, *, first: int, last: int, begin: int, end: int) -> int:

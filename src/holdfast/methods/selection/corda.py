@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
 from holdfast.methods.activations import second_moments
+from holdfast.methods.adapter import Adapter, adapt
 from holdfast.methods.memory import need_memory, old_examples
-from holdfast.methods.selection.adapter import Adapter, adapt
 from holdfast.methods.selection.lora import move_into, weight_of
 from holdfast.methods.selection.lora_null import plain_layers
 

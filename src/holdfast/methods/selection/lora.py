@@ -12,7 +12,7 @@ from holdfast.core.adapters import low_rank, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
-from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter, adapt
 
 
 def pissa(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
 from holdfast.methods.activations import second_moments
+from holdfast.methods.adapter import Adapter, adapt, freeze
 from holdfast.methods.memory import need_memory, old_examples
-from holdfast.methods.selection.adapter import Adapter, adapt, freeze
 
 
 def least_directions(moment: Tensor, rank: int) -> Tensor:

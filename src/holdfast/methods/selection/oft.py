@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
-from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter, adapt
 
 
 def cayley(entries_NK: Tensor, size: int) -> Tensor:

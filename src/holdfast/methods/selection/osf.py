@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Run, State, Step
 from holdfast.core.settings import setting
-from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter, adapt
 
 
 def kept_out(factor: Tensor, high: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run, State, Step
 from holdfast.core.settings import setting
-from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter, adapt
 
 
 def in_four_bits(layer: nn.Linear) -> nn.Module:

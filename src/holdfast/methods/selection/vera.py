@@ -8,7 +8,7 @@ from torch import nn
 
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
-from holdfast.methods.selection.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter, adapt
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
