@@ -43,6 +43,23 @@ def turns_of(row: Row) -> tuple[Turn, ...]:
     return (Turn("user", row.prompt or ""), Turn("assistant", row.completion or ""))
 
 
+def as_completion(row: Row) -> Row | None:
+    """Returns a row as a prompt with its completion, as it is written without a chat template.
+
+    One turn of a user and one of the assistant are a prompt and its completion, with a blank between them where neither
+    has white space there. Of any other conversation roles and turns have to be told apart: None.
+    """
+    if row.kind == "completion":
+        return row
+    if [turn.role for turn in row.turns] != ["user", "assistant"]:
+        return None
+    prompt, completion = (turn.content for turn in row.turns)
+    apart = not prompt or not completion or prompt[-1:].isspace() or completion[:1].isspace()
+    return dataclasses.replace(
+        row, turns=(), prompt=prompt, completion=completion, joint=row.joint or ("" if apart else " ")
+    )
+
+
 def learned_turns(row: Row) -> list[int]:
     """Returns the positions of the assistant's turns that have content and are to be learned."""
     return [i for i, t in enumerate(turns_of(row)) if t.role == "assistant" and t.learned and t.content.strip()]
@@ -56,7 +73,8 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
     (the turn is then learned from where they part). Some templates rewrite earlier turns once later ones follow
     (dropping their thoughts, moving the system message); such a conversation becomes one text for each learned turn,
     ending with it, which is also what the model sees when it writes that turn. Contents are given to the template as
-    strings, or as lists of parts if it loses strings.
+    strings, or as lists of parts if it loses strings. Without a template a prompt is written as it is, with its
+    completion behind it (see `as_completion`), and any other conversation as "role: content" lines.
 
     Args:
         row: A conversation or a prompt with its completion.
@@ -68,11 +86,11 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
             apart, naming it.
     """
     by_template = uses_template(tokenizer, raw)
-    if row.kind == "completion" and not by_template:
-        prompt = (row.prompt or "") + row.joint
-        text = prompt + (row.completion or "")
-        return [Piece(text, ((len(prompt), len(text)),))]
     turns, learned = turns_of(row), learned_turns(row)
+    if not by_template and (plain := as_completion(row)) is not None:
+        prompt = (plain.prompt or "") + plain.joint
+        text = prompt + (plain.completion or "")
+        return [Piece(text, ((len(prompt), len(text)),) if learned else ())]
     write = _Template(tokenizer, by_template, row.origin)
     piece = _piece(turns, learned, write)
     if piece is not None:
@@ -99,8 +117,9 @@ def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
     by_template = uses_template(tokenizer, raw)
     if row.kind == "text":
         raise HoldfastError(f"{row.origin}: a document has no prompt; give prompt and completion, or messages.")
-    if row.kind == "completion" and not by_template:
-        return Piece((row.prompt or "") + row.joint, ())
+    if not by_template and (plain := as_completion(row)) is not None:
+        # A blank belongs to the word behind it; what a file puts between the two is part of the prompt.
+        return Piece((plain.prompt or "") + row.joint, ())
     turns = turns_of(row)
     last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=None)
     if last is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 Kind = Literal["messages", "completion", "text"]
 
@@ -38,6 +39,7 @@ class Row:
         completion: What is to be learned, given the prompt.
         joint: What stands between prompt and completion where no chat template is used.
         origin: Where the row was read: "facts.jsonl:7".
+        tools: Tools that the chat template is given with the conversation, as JSON schemas of functions.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -46,6 +48,7 @@ class Row:
     completion: str | None = None
     joint: str = ""
     origin: str = ""
+    tools: tuple[Mapping[str, Any], ...] = dataclasses.field(default=(), hash=False)
 
     @property
     def kind(self) -> Kind:

@@ -10,7 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.held_out import duplicates, split_held_out
 from holdfast.data.notes import Notes
-from holdfast.data.render import Piece, learned_turns, pieces_of, prompt_text, uses_template
+from holdfast.data.render import Piece, as_completion, learned_turns, pieces_of, prompt_text, uses_template
 from holdfast.data.rows import Row
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def tokenize(
     (a prompt is then a user's turn), and no special token is added to what it writes, except an end-of-sequence token
     where it writes nothing behind an assistant's turn that is the last. Learned are the assistant's turns, up to and
     with the last special token that the template writes behind them; line breaks after that are not.
-    Without a template, prompt and completion are joined and conversations written as "role: content" lines, with the
-    special tokens that the tokenizer adds by its own habit and an end-of-sequence token, which is learned, behind the
-    completion. Prompt and text are always tokenised jointly, and the completion begins where the tokens of the prompt
-    alone and those of the whole part. Documents are learned in full, with the end-of-sequence token behind them;
-    those longer than `max_length` become consecutive windows, each beginning with the last token of the one before so
-    that every token is predicted once.
+    Without a template, prompt and completion are joined (one turn of a user and one of the assistant are such a pair)
+    and other conversations written as "role: content" lines, with the special tokens that the tokenizer adds by its own
+    habit and an end-of-sequence token, which is learned, behind the completion. Prompt and text are always tokenised
+    jointly, and the completion begins where the tokens of the prompt alone and those of the whole part. Documents are
+    learned in full, with the end-of-sequence token behind them; those longer than `max_length` become consecutive
+    windows, each beginning with the last token of the one before so that every token is predicted once.
 
     Args:
         rows: The rows.
@@ -127,7 +127,7 @@ def _conversation(
     by_template = uses_template(writer.tokenizer, raw)
     pieces = pieces_of(row, writer.tokenizer, raw=raw)
     notes.rewritten += len(pieces) > 1
-    notes.plain_chat += row.kind == "messages" and not by_template
+    notes.plain_chat += not by_template and as_completion(row) is None
     whole = [writer.example(piece, row, learn_all) for piece in pieces]
     kept = whole
     if any(len(example.input_ids) > max_length for example in whole):

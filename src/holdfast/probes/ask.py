@@ -13,11 +13,12 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.checks import fulfils
+from holdfast.probes.checks import fulfils, takes_lines
 from holdfast.probes.choice import Choice, Per, check_names, choose, name_of
-from holdfast.probes.generate import context_of, generate
+from holdfast.probes.generate import answered, context_of, generate
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.sampling import Sampling
+from holdfast.probes.stops import Stop, usual
 from holdfast.probes.suites import Item
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def ask(
     seed: int = 0,
     per: Per = "raw",
     raw: bool = False,
-    batch_tokens: int = 8192,
+    end: bool = False,
+    batch_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> list[Answer]:
     """Returns the answer of a causal language model to each item.
@@ -90,17 +92,19 @@ def ask(
         items: What to ask, of one suite or of several.
         form: How to ask; "auto" generates where there is a check, else chooses where there are choices, else takes the
             likelihood of the text.
-        max_new_tokens: Most tokens of a generated answer.
+        max_new_tokens: Most tokens of a generated answer, where the item does not say (`max_tokens`). What else ends it
+            is what the item says (`stop`), or what is usual; see `generate`.
         samples: Number of answers that are drawn to each item whose answer is generated; more than one need a
             `temperature` above 0. Other items are asked as ever.
         temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest. See `generate`.
         top_p: Least probability of the set of likeliest tokens that one is drawn from; 1 for all tokens.
         seed: Seed of what is drawn; what an item is answered depends on it and on the item's name, not on other items.
-        per: How the costs of choices are compared before the least is picked: "raw" (as they are), "tokens" or "bytes"
-            (divided by their number), or "unconditional" (less what the choice costs without the question, which is
-            read for it; see `choose`).
+        per: How the costs of choices are compared before the least is picked: "raw" (as they are), "tokens", "bytes" or
+            "chars" (divided by their number), or "unconditional" (less what the choice costs without the question,
+            which is read for it; see `choose`).
         raw: Whether to leave the chat template unused.
-        batch_tokens: Most tokens of a batch, padding included.
+        end: Whether to score what ends a choice with it; see `choose`.
+        batch_tokens: Most tokens of a batch, padding included; by the device if absent.
         progress: Told the number of items done and their total after each batch; those that are generated come first,
             then choices, then texts.
 
@@ -134,6 +138,7 @@ def ask(
                 tokenizer,
                 chosen,
                 raw=raw,
+                end=end,
                 unconditional=per == "unconditional",
                 batch_tokens=batch_tokens,
                 progress=told,
@@ -209,7 +214,7 @@ def _generated(
     samples: int,
     sampling: Sampling,
     raw: bool,
-    batch_tokens: int,
+    batch_tokens: int | None,
     progress: Progress | None,
 ) -> list[Answer]:
     repeated = [item for item in items for _ in range(samples)]
@@ -217,7 +222,9 @@ def _generated(
         model,
         tokenizer,
         [item.turns for item in repeated],
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=[item.max_tokens or max_new_tokens for item in repeated],
+        stops=[_stop_of(item, tokenizer, raw) for item in repeated],
+        tools=[item.tools for item in repeated],
         batch_tokens=batch_tokens,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -232,6 +239,14 @@ def _generated(
         value = sum(fulfils(one, item.check) for one in said) / samples
         found.append(Answer(item, "generate", value, said=said[0], sampled=tuple(said) if samples > 1 else ()))
     return found
+
+
+def _stop_of(item: Item, tokenizer: Tokenizer, raw: bool) -> Stop | None:
+    """Returns what ends an answer: what the item says, or what is usual for an answer of as many lines as it takes."""
+    if item.stop is not None:
+        return Stop(item.stop)
+    row = answered(item.turns, "A", name_of(item)) if item.turns else None
+    return None if row is None else usual(row, tokenizer, raw, lines=takes_lines(item.check))
 
 
 def _chosen(item: Item, choice: Choice, per: Per) -> Answer:
@@ -251,7 +266,7 @@ def _texts(
     model: nn.Module,
     tokenizer: Tokenizer,
     items: Sequence[Item],
-    batch_tokens: int,
+    batch_tokens: int | None,
     progress: Progress | None,
 ) -> list[Answer]:
     """Returns what the texts cost, each read in windows that fit into the model's context."""

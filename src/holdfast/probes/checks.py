@@ -86,6 +86,11 @@ def fulfils(answer: str, check: Mapping[str, Any]) -> bool:
     return all(MARKERS[name](answer, wanted) for name, wanted in check.items())
 
 
+def takes_lines(check: Mapping[str, Any]) -> bool:
+    """Returns whether an answer that fulfils a check has several lines, or is likely to."""
+    return check.get("format") in ("list", "json") or "keys" in check
+
+
 def check_markers(check: Mapping[str, Any], origin: str) -> None:
     """Raises `HoldfastError`, naming `origin`, if a check names an unknown marker or a value that it cannot have."""
     for name, wanted in check.items():

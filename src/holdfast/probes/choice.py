@@ -11,6 +11,8 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.data.continuation import continuation
+from holdfast.data.render import uses_template
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.generate import UNCUT, answered, context_of
@@ -20,9 +22,9 @@ from holdfast.probes.suites import Item
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-Per = Literal["raw", "tokens", "bytes", "unconditional"]
-"""How the cost of a choice is made comparable: not at all, divided by its number of tokens or of bytes, or less what it
-costs without the question."""
+Per = Literal["raw", "tokens", "bytes", "chars", "unconditional"]
+"""How the cost of a choice is made comparable: not at all (lm-eval's `acc`), divided by its number of tokens, of bytes
+(`acc_bytes`) or of characters (`acc_norm`), or less what it costs without the question (`acc_mutual_info`)."""
 
 _Text = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -35,19 +37,21 @@ class Choice:
     """What each choice of an item costs a model; the first choice is right.
 
     Attributes:
-        nats: Negative log-likelihood of each choice, with what ends it, given the conversation.
+        nats: Negative log-likelihood of each choice given the conversation.
         tokens: Number of tokens of each that the sum is over.
-        bytes: Length of each in UTF-8 bytes, without what ends it.
-        alone: Negative log-likelihood of each, with what ends it, given nothing (see `choose`); None if not taken.
+        bytes: Length of each in UTF-8 bytes.
+        alone: Negative log-likelihood of each given nothing (see `choose`); None if not taken.
+        chars: Length of each in characters; that of `bytes` if empty.
     """
 
     nats: tuple[float, ...]
     tokens: tuple[int, ...]
     bytes: tuple[int, ...]
     alone: tuple[float, ...] | None = None
+    chars: tuple[int, ...] = ()
 
     def costs(self, per: Per = "raw") -> tuple[float, ...]:
-        """Returns what each choice costs: nats, nats per token or per byte, or nats beyond what it costs alone.
+        """Returns what each choice costs: nats, nats per token, byte or character, or nats beyond its cost alone.
 
             unconditional_k = -log p(choice_k | conversation) + log p(choice_k | nothing)
 
@@ -72,7 +76,7 @@ class Choice:
                     "choose(..., unconditional=True) or ask(..., per='unconditional')."
                 )
             return tuple(nats - alone for nats, alone in zip(self.nats, self.alone, strict=True))
-        sizes = self.tokens if per == "tokens" else self.bytes
+        sizes = {"tokens": self.tokens, "bytes": self.bytes, "chars": self.chars or self.bytes}[per]
         return tuple(nats / size for nats, size in zip(self.nats, sizes, strict=True))
 
     def picked(self, per: Per = "raw") -> int:
@@ -102,32 +106,37 @@ def choose(
     items: Sequence[Item],
     *,
     raw: bool = False,
+    end: bool = False,
     unconditional: bool = False,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Choice]:
     """Returns what the choices of each item cost a causal language model.
 
-    A choice is the assistant's answer to the item's conversation, written out as the data room writes it for training,
-    with what ends its turn; where a token spans question and answer for one choice, all choices of the item are scored
-    from there. Without a conversation the choice is a document, with the end-of-sequence token behind it; where the
-    tokenizer puts no special token before it, its BOS (or EOS) is put there, so that the first token is scored too.
-    What the choices of an item begin with, question and all, is read once for all of them (see `group_nll`).
+    Scored are the tokens of a choice itself, as in lm-eval: without what ends a turn or a text. Through a chat template
+    the choice is the assistant's answer to the item's conversation, written out as the data room writes it for
+    training. Without one a single question is the prompt as it is, and the choice goes on from there behind a blank
+    (none where the prompt ends or the choice begins with white space); white space at the end of a prompt is scored
+    with the choice. Conversations of several turns are written as "role: content" lines. Where a token spans question and
+    answer for one choice, all choices of the item are scored from there. Without a conversation the choice is a
+    document; where the tokenizer puts no special token before it, its BOS (or EOS) is put there, so that the first
+    token is scored too. What the choices of an item begin with, question and all, is read once for all of them (see
+    `group_nll`).
 
-    Given nothing, a choice is the assistant's answer to a user who says nothing: the whole conversation, system message
-    and earlier turns included, gives way to one user's turn without content, written in the same way. What remains says
-    that an answer follows (the template's headers, or "user: " and "assistant:" without one): the answer context of
-    Brown et al., the domain premise of Holtzman et al. So the same tokens are scored, with what ends the turn. It is
-    not a document, as in lm-eval's acc_mutual_info, where the choice is written with other tokens than behind the
-    question, and how unlike a chat it is counts too. Where the template writes nothing before the answer, its BOS (or
-    EOS) stands there. Where a token spans question and answer, the part of the question in it is scored only with the
-    question; it is the same text for all choices.
+    Given nothing, a choice stands through a chat template behind a user who says nothing: the whole conversation,
+    system message and earlier turns included, gives way to one user's turn without content, written in the same way.
+    What remains says that an answer follows: the answer context of Brown et al., the domain premise of Holtzman et al.
+    Where the template writes nothing before the answer, and where there is no template, BOS (or EOS) stands there, as
+    in lm-eval's acc_mutual_info. The same tokens are scored as with the question, but where a token spans question and
+    answer through a template: the part of the question in it is scored only with the question.
 
     Args:
         model: A causal language model, plain or wrapped by PEFT; left as it was found.
         tokenizer: Its tokenizer.
         items: Items with choices.
         raw: Whether to leave the chat template unused.
+        end: Whether to score what ends a choice too: what the chat template writes behind an answer, or the
+            end-of-sequence token.
         unconditional: Whether to take what the choices cost given nothing too; each that differs is read once for all
             items.
         batch_tokens: Most tokens of a batch; see `group_nll`.
@@ -154,8 +163,8 @@ def choose(
                 f"{name_of(item)}: has no question that its choices could be scored without; use per='raw', 'tokens' "
                 "or 'bytes', or give it a 'prompt'."
             )
-        given.append(_examples(item, tokenizer, raw))
-        alone.append(_examples(item, tokenizer, raw, alone=True) if unconditional else [])
+        given.append(_examples(item, tokenizer, raw, end))
+        alone.append(_alone(item, given[-1], tokenizer, raw, end) if unconditional else [])
         for example in (*given[-1], *alone[-1]):
             check_fits(example, context)
         # Many items have the same choices (yes and no).
@@ -174,6 +183,7 @@ def choose(
                 nats=tuple(score.nats for score in own),
                 tokens=tuple(score.tokens for score in own),
                 bytes=tuple(len(choice.encode()) for choice in item.choices),
+                chars=tuple(map(len, item.choices)),
                 alone=tuple(by_origin[once[_text(e)]].nats for e in without) if unconditional else None,
             )
         )
@@ -208,25 +218,40 @@ def _text(example: Example) -> _Text:
     return tuple(example.input_ids), tuple(example.labels)
 
 
-def _examples(item: Item, tokenizer: Tokenizer, raw: bool, *, alone: bool = False) -> list[Example]:
-    """Returns each choice as an example, its labels masked on what is given, or on nothing."""
+def _examples(item: Item, tokenizer: Tokenizer, raw: bool, end: bool, *, alone: bool = False) -> list[Example]:
+    """Returns each choice as an example, its labels masked on what is given, or on a user who says nothing."""
     turns = (Turn("user", "", False),) if alone else item.turns
-    examples = []
+    examples, starts = [], []
     for number, choice in enumerate(item.choices):
         origin = f"{name_of(item)}, choice {number + 1}{' alone' if alone else ''}"
-        row = answered(turns, choice, origin) if turns else Row(text=choice, origin=origin)
-        tokenized = tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples
-        if not tokenized:
+        if not choice.strip():
             raise HoldfastError(f"{origin}: is blank; say something or leave it out.")
-        examples += tokenized
-    starts = [next(k for k, label in enumerate(example.labels) if label != -100) for example in examples]
+        row = answered(turns, choice, origin, item.tools) if turns else Row(text=choice, origin=origin)
+        if end:
+            examples += tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples
+            starts.append(next(k for k, label in enumerate(examples[-1].labels) if label != -100))
+        else:
+            found = continuation(row, tokenizer, raw=raw)
+            examples.append(Example(found.ids, found.ids, origin=origin))
+            starts.append(found.start)
     first = min(starts)
     masked = [
-        dataclasses.replace(example, labels=(*example.labels[:first], *example.input_ids[first:start], *rest))
+        dataclasses.replace(example, labels=(*[-100] * first, *example.input_ids[first:start], *rest))
         for example, start in zip(examples, starts, strict=True)
         for rest in [example.labels[start:]]
     ]
     return masked if first else [_begun(example, tokenizer) for example in masked]
+
+
+def _alone(item: Item, given: Sequence[Example], tokenizer: Tokenizer, raw: bool, end: bool) -> list[Example]:
+    """Returns each choice as an example given nothing."""
+    if uses_template(tokenizer, raw):
+        return _examples(item, tokenizer, raw, end, alone=True)
+    made = []
+    for example in given:
+        said = tuple(label for label in example.labels if label != -100)
+        made.append(_begun(Example(said, said, origin=f"{example.origin} alone"), tokenizer))
+    return made
 
 
 def _begun(example: Example, tokenizer: Tokenizer) -> Example:

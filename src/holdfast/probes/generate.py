@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.head import Head
 from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import prompt_ids, tokenize
+from holdfast.probes.fitting import fitting, tokens_of
 from holdfast.probes.sampling import Sampling, drawn, numbered, source_of
+from holdfast.probes.stops import Ended, Reader, Stop, usual
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 UNCUT = 2**30
 """A length, in tokens, that no text reaches."""
+NEXT_LOGITS = 2**24
+"""Most logits of the next tokens of a batch: its rows times the vocabulary."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +37,7 @@ class _Prompt:
     ids: Sequence[int]
     limit: int
     key: Hashable
+    reader: Reader | None = None
 
 
 def generate(
@@ -39,21 +45,24 @@ def generate(
     tokenizer: Tokenizer,
     conversations: Sequence[Sequence[Turn]],
     *,
-    max_new_tokens: int,
-    batch_tokens: int = 8192,
+    max_new_tokens: int | Sequence[int],
+    batch_tokens: int | None = None,
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
     raw: bool = False,
+    stops: Sequence[Stop | None] | None = None,
+    tools: Sequence[Sequence[Mapping[str, Any]]] | None = None,
     names: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Returns the answer of a causal language model to each conversation, token by token the likeliest or drawn.
 
-    A conversation is written out as the data room writes it for training, up to where the assistant's turn begins. An
-    answer ends before the first token that ends a turn: the end-of-sequence tokens of the model and of the tokenizer,
-    and the special token that the chat template writes behind an assistant's turn; or after `max_new_tokens`, or where
-    the model's context is full. Special tokens and outer white space are not part of it.
+    A conversation is written out as the data room writes it for training, up to where the assistant's turn begins;
+    without a chat template a single question is the prompt as it is. An answer ends before the first token that ends a
+    turn: the end-of-sequence tokens of the model and of the tokenizer, and the special token that the chat template
+    writes behind an assistant's turn; before a string that ends it (`stops`); after `max_new_tokens`, or where the
+    model's context is full. Special tokens and outer white space are not part of it.
 
     With a `temperature` above 0 each token is drawn (see `drawn`), for each conversation with random numbers of its
     own, which depend on the seed, the conversation's name (on the conversation itself if there are no names), and how
@@ -68,15 +77,18 @@ def generate(
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
         tokenizer: Its tokenizer.
         conversations: The turns up to each answer.
-        max_new_tokens: Most tokens of an answer.
-        batch_tokens: Most tokens of a batch, padding and room for the answers included; a longer conversation makes a
-            batch of its own.
+        max_new_tokens: Most tokens of an answer, of all or of each.
+        batch_tokens: Most tokens of a batch, padding and room for the answers included (by the device if absent); a
+            longer conversation makes a batch of its own.
         temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest.
         top_p: Least probability of the set of likeliest tokens that one is drawn from; 1 for all tokens.
         seed: Seed of what is drawn.
         raw: Whether to leave the chat template unused.
+        stops: What ends each answer beside its tokens; None for what is usual: nothing through a chat template, and
+            without one the end of the line (or, in a conversation of several turns, where another turn begins).
+        tools: The tools that the chat template is given with each conversation.
         names: What to call the conversations in messages.
-        progress: Told the number of conversations done and their total after each batch.
+        progress: Told the number of conversations done and their total, as they are.
 
     Returns:
         One answer per conversation, in their order.
@@ -87,30 +99,39 @@ def generate(
             If `temperature`, `top_p` or `seed` is outside its range.
         ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
     """
-    for name, value in (("max_new_tokens", max_new_tokens), ("batch_tokens", batch_tokens)):
-        if value < 1:
-            raise ValueError(f"{name} {value}: give a positive number of tokens")
+    count = len(conversations)
+    limits = [max_new_tokens] * count if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    if least := [
+        limit for limit in [*limits, *([max_new_tokens] if isinstance(max_new_tokens, int) else [])] if limit < 1
+    ]:
+        raise ValueError(f"max_new_tokens {least[0]}: give a positive number of tokens")
+    tokens = tokens_of(model, batch_tokens)
     sampling = Sampling(temperature, top_p, seed)
     called = names
     if names is None:
-        names = [f"conversation {number + 1}" for number in range(len(conversations))]
-    rows = [answered(turns, "A", name) for turns, name in zip(conversations, names, strict=True)]
+        names = [f"conversation {number + 1}" for number in range(count)]
+    rows = [
+        answered(turns, "A", name, own)
+        for turns, name, own in zip(conversations, names, tools or [()] * count, strict=True)
+    ]
     context = context_of(model)
     prompts = []
     read = [prompt_ids(row, tokenizer, raw=raw) for row in rows]
     keys = numbered(map(tuple, read) if called is None else called)
-    for number, (row, ids) in enumerate(zip(rows, read, strict=True)):
-        limit = max_new_tokens if context is None else min(max_new_tokens, context - len(ids))
+    for number, (row, ids, stop) in enumerate(zip(rows, read, stops or [None] * count, strict=True)):
+        limit = limits[number] if context is None else min(limits[number], context - len(ids))
         if limit < 1 or not ids:
             raise HoldfastError(
                 f"{row.origin}: has {len(ids)} tokens, and the model needs at least one and reads {context} with its "
                 "answer; shorten the conversation or leave it out."
             )
-        prompts.append(_Prompt(number, row.origin, ids, limit, keys[number]))
+        stop = usual(row, tokenizer, raw) if stop is None else stop
+        reader = Reader(stop or Stop(), tokenizer)
+        prompts.append(_Prompt(number, row.origin, ids, limit, keys[number], reader))
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
-    said = _said(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, batch_tokens, progress)
-    decoded = (tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in said)
-    return [str(text).strip() for text in decoded]
+    said = _said(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
+    readers = (prompt.reader or Reader(Stop(), tokenizer) for prompt in prompts)
+    return [reader.text(ids).strip() for reader, ids in zip(readers, said, strict=True)]
 
 
 def continued(
@@ -119,7 +140,7 @@ def continued(
     *,
     ends: Collection[int],
     max_new_tokens: int,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
@@ -132,11 +153,11 @@ def continued(
         prompts: Token ids, at least one each; given twice, a prompt gets two answers.
         ends: Tokens that end what is put behind; none of them is part of it.
         max_new_tokens: Most tokens behind a prompt; what is shorter ended.
-        batch_tokens: Most tokens of a batch.
+        batch_tokens: Most tokens of a batch; by the device if absent.
         temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest.
         top_p: Least probability of the set of likeliest tokens that one is drawn from.
         seed: Seed of what is drawn.
-        progress: Told the number of prompts done and their total after each batch.
+        progress: Told the number of prompts done and their total, as they are.
 
     Raises:
         HoldfastError: A prompt is empty or leaves no room in the model's context, or the logits are not finite.
@@ -149,7 +170,8 @@ def continued(
         _Prompt(number, f"prompt {number + 1}", ids, limit, key)
         for number, (ids, key) in enumerate(zip(prompts, numbered(map(tuple, prompts)), strict=True))
     ]
-    return _said(model, asked, set(ends), 0, Sampling(temperature, top_p, seed), batch_tokens, progress)
+    tokens = tokens_of(model, batch_tokens)
+    return _said(model, asked, set(ends), 0, Sampling(temperature, top_p, seed), tokens, progress)
 
 
 def _said(
@@ -164,18 +186,35 @@ def _said(
     """Returns what the model puts behind each prompt, in batches of prompts of a length."""
     device = next(model.parameters()).device
     said: list[list[int]] = [[] for _ in prompts]
-    done = 0
-    with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for batch in _batches(prompts, 1 if learns_prompts(model) else batch_tokens):
-            for prompt, ids in zip(batch, _continued(model, batch, ends, pad_id, device, sampling), strict=True):
-                said[prompt.number] = ids
-            done += len(batch)
+    over = set[int]()
+
+    def ended(number: int) -> None:
+        if number not in over:  # one that is asked again, for want of memory, ends again
+            over.add(number)
             if progress is not None:
-                progress(done, len(prompts))
+                progress(len(over), len(prompts))
+
+    rows = max(1, NEXT_LOGITS // Head(model).size)
+
+    def cut(left: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
+        return _batches(left, most, rows)
+
+    with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        found = fitting(
+            model,
+            prompts,
+            cut,
+            _size_of,
+            lambda batch: _continued(model, batch, ends, pad_id, device, sampling, ended),
+            1 if learns_prompts(model) else batch_tokens,
+        )
+        for batch, answers in found:
+            for prompt, ids in zip(batch, answers, strict=True):
+                said[prompt.number] = ids
     return said
 
 
-def answered(turns: Sequence[Turn], answer: str, name: str) -> Row:
+def answered(turns: Sequence[Turn], answer: str, name: str, tools: Sequence[Mapping[str, Any]] = ()) -> Row:
     """Returns the conversation with an answer behind it, of which the answer alone is learned.
 
     Raises:
@@ -185,7 +224,7 @@ def answered(turns: Sequence[Turn], answer: str, name: str) -> Row:
         lack = "ends with the assistant's turn" if turns else "has no turns"
         raise HoldfastError(f"{name}: the conversation {lack}; end it with what the assistant is to answer.")
     given = (dataclasses.replace(turn, learned=False) for turn in turns)
-    return Row(turns=(*given, Turn("assistant", answer)), origin=name)
+    return Row(turns=(*given, Turn("assistant", answer)), origin=name, tools=tuple(tools))
 
 
 def context_of(model: nn.Module) -> int | None:
@@ -224,19 +263,23 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     return ends
 
 
-def _batches(prompts: Sequence[_Prompt], batch_tokens: int) -> Iterator[list[_Prompt]]:
+def _batches(prompts: Sequence[_Prompt], batch_tokens: int, rows: int) -> Iterator[list[_Prompt]]:
     """Yields the prompts from the longest to the shortest, as many at a time as fit with their answers."""
     batch: list[_Prompt] = []
-    longest = 0
     for prompt in sorted(prompts, key=lambda prompt: -len(prompt.ids)):
-        # Where the context leaves less room for the answer, a shorter prompt may need more of it.
-        longest = max(longest, len(prompt.ids) + prompt.limit)
-        if batch and (len(batch) + 1) * longest > batch_tokens:
+        grown = [*batch, prompt]
+        if batch and (_size_of(grown) > batch_tokens or len(grown) > rows):
             yield batch
-            batch, longest = [], len(prompt.ids) + prompt.limit
-        batch.append(prompt)
+            grown = [prompt]
+        batch = grown
     if batch:
         yield batch
+
+
+def _size_of(batch: Sequence[_Prompt]) -> int:
+    """Returns the number of tokens of a batch with its answers, padding included."""
+    # Where the context leaves less room for the answer, a shorter prompt may need more of it.
+    return len(batch) * max(len(prompt.ids) + prompt.limit for prompt in batch)
 
 
 def _continued(
@@ -246,6 +289,7 @@ def _continued(
     pad_id: int,
     device: torch.device,
     sampling: Sampling,
+    ended: Ended,
 ) -> list[list[int]]:
     """Returns the ids that the model puts behind each prompt, without the one that ends them."""
     width = max(len(prompt.ids) for prompt in batch)
@@ -285,8 +329,10 @@ def _continued(
             prompt, own = batch[going[row]], said[going[row]]
             if token not in ends:
                 own.append(token)
-                if len(own) < prompt.limit:
+                if len(own) < prompt.limit and not (prompt.reader is not None and prompt.reader.ended(own)):
                     kept.append(row)
+                    continue
+            ended(prompt.number)
         if not kept:
             return said
         cache = output.past_key_values if cached else None

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
+from holdfast.probes.fitting import fitting, tokens_of
 
 CHUNK_LOGITS = 2**24
-"""Number of logits turned into float32 at a time (64 MiB)."""
+"""Number of logits that exist at a time (64 MiB in float32), where they can be had in pieces (see `Head`)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ def document_nll(
     model: nn.Module,
     examples: Sequence[Example],
     *,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     pad_id: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DocumentScore]:
@@ -59,14 +61,16 @@ def document_nll(
     of its own; documents packed into one row are read apart. Windows are batched by length and padded on the right, in
     an order that depends on the lengths alone, so that two models are asked in identical batches.
 
-    The model computes in its own precision; the log-likelihood is taken in float32 (or float64, if the logits are),
-    some rows at a time, and summed in float64. The model is left as it was found: the mode of every module, gradients,
+    The model computes in its own precision; the log-likelihood is taken in float32 (or float64, if the logits are) and
+    summed in float64. Logits are taken for supervised positions alone, some at a time (see `Head`); a batch that does
+    not fit into memory is read in smaller ones. The model is left as it was found: the mode of every module, gradients,
     torch's random state and the configuration.
 
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
         examples: What to score, with `labels` as everywhere: unshifted, -100 where nothing is supervised.
-        batch_tokens: Most tokens of a batch, padding included; a longer window makes a batch of its own.
+        batch_tokens: Most tokens of a batch, padding included (by the device if absent, see `TOKENS`); a longer window
+            makes a batch of its own.
         pad_id: Token id of the padding, which the model does not attend to; any id will do.
         progress: Told the number of windows done and their total after each batch.
 
@@ -77,11 +81,19 @@ def document_nll(
         HoldfastError: If a document's likelihood is not finite; names the document.
         ValueError: If `batch_tokens` is not positive.
     """
-    if batch_tokens < 1:
-        raise ValueError(f"batch_tokens {batch_tokens}: give a positive number of tokens")
+    batch_tokens = tokens_of(model, batch_tokens)
+    if not examples:
+        return []
     device = next(model.parameters()).device
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        scores = by_document(examples, lambda batch: _score(model, batch, pad_id, device), batch_tokens, progress)
+        head = Head(model)
+        scores = by_document(
+            model,
+            examples,
+            lambda batch: _score(head, batch, pad_id, device),
+            batch_tokens,
+            progress,
+        )
     for number, score in enumerate(scores):
         if not math.isfinite(score.nats):
             raise HoldfastError(
@@ -93,6 +105,7 @@ def document_nll(
 
 
 def by_document(
+    model: nn.Module,
     examples: Sequence[Example],
     score: Callable[[Sequence[Window]], list[tuple[float, int]]],
     batch_tokens: int,
@@ -102,8 +115,8 @@ def by_document(
     origins, windows = windows_of(examples)
     nats, tokens = [0.0] * len(origins), [0] * len(origins)
     done = 0
-    for batch in batches(windows, batch_tokens):
-        for window, (cost, count) in zip(batch, score(batch), strict=True):
+    for batch, found in fitting(model, windows, batches, size_of, score, batch_tokens):
+        for window, (cost, count) in zip(batch, found, strict=True):
             nats[window.document] += cost
             tokens[window.document] += count
         done += len(batch)
@@ -158,6 +171,11 @@ def batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[Windo
         yield batch
 
 
+def size_of(batch: Sequence[Window]) -> int:
+    """Returns the number of tokens of a batch, padding included."""
+    return len(batch) * max(len(window.input_ids) for window in batch)
+
+
 def padded(batch: Sequence[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the tokens, labels and attention mask of a batch, longest first, `[B, T]` int64, padded on the right."""
     shape = len(batch), len(batch[0].input_ids)
@@ -172,35 +190,42 @@ def padded(batch: Sequence[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor
     return input_ids_BT, labels_BT, mask_BT
 
 
-def _score(model: nn.Module, batch: Sequence[Window], pad_id: int, device: torch.device) -> list[tuple[float, int]]:
+def _score(head: Head, batch: Sequence[Window], pad_id: int, device: torch.device) -> list[tuple[float, int]]:
     """Returns nats and number of supervised tokens of each window of a batch, longest first."""
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
-    output: Any = model(input_ids=input_ids_BT.to(device), attention_mask=mask_BT.to(device), use_cache=False)
-    nats_B, count_B = row_nll(output.logits, labels_BT[:, 1:])
+    options = {"input_ids": input_ids_BT.to(device), "attention_mask": mask_BT.to(device), "use_cache": False}
+    nats_B, count_B, _ = row_nll(head, labels_BT[:, 1:], input_ids_BT.shape[1], **options)
     return list(zip(nats_B.tolist(), count_B.tolist(), strict=True))
 
 
-def row_nll(logits_BTV: Tensor, next_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns nats and number of supervised tokens of each row, `[B]` float64 and int64, on the CPU.
+def row_nll(head: Head, next_BT: Tensor, width: int, **inputs: Any) -> tuple[Tensor, Tensor, Any]:
+    """Returns nats and number of supervised tokens of each row, `[B]` float64 and int64, on the CPU; and the output.
 
     Args:
-        logits_BTV: Logits; there may be more positions than labels.
+        head: The head of the model that is called.
         next_BT: The label that each position predicts, -100 where nothing is supervised, on the CPU.
+        width: Number of positions of a row, at least those of `next_BT`, which are the first.
+        inputs: What the model is called with.
     """
     row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
-    label_N = next_BT[row_N, position_N]
-    device = logits_BTV.device
-    nats_N = _nll(logits_BTV, row_N.to(device), position_N.to(device), label_N.to(device)).cpu()
+    features_NX, output = head.read(row_N, position_N, width=width, **inputs)
+    nats_N = label_nll(head, features_NX, next_BT[row_N, position_N])
     nats_B = torch.zeros(len(next_BT), dtype=torch.float64).index_add_(0, row_N, nats_N)
-    return nats_B, torch.bincount(row_N, minlength=len(next_BT))
+    return nats_B, torch.bincount(row_N, minlength=len(next_BT)), output
 
 
-def _nll(logits_BTV: Tensor, row_N: Tensor, position_N: Tensor, labels_N: Tensor) -> Tensor:
-    """Returns -log p of each label in nats, `[N]` float64, from some rows of the logits at a time."""
-    wide = torch.promote_types(logits_BTV.dtype, torch.float32)
-    size = max(1, CHUNK_LOGITS // logits_BTV.shape[-1])
-    pieces = [
-        F.cross_entropy(logits_BTV[rows, positions].to(wide), labels, reduction="none").double()
-        for rows, positions, labels in zip(row_N.split(size), position_N.split(size), labels_N.split(size), strict=True)
-    ]
+def label_nll(head: Head, features_NX: Tensor, label_N: Tensor) -> Tensor:
+    """Returns -log p of each label in nats, `[N]` float64 on the CPU, with the logits of some positions at a time."""
+    pieces = [torch.zeros(0, dtype=torch.float64)]
+    for rows in pieces_of(head, len(label_N)):
+        logits_CV = head.logits(features_NX[rows])
+        wide = torch.promote_types(logits_CV.dtype, torch.float32)
+        label_C = label_N[rows].to(logits_CV.device)
+        pieces.append(F.cross_entropy(logits_CV.to(wide), label_C, reduction="none").double().cpu())
     return torch.cat(pieces)
+
+
+def pieces_of(head: Head, count: int) -> list[slice]:
+    """Returns the positions in pieces of at most `CHUNK_LOGITS` logits."""
+    size = max(1, CHUNK_LOGITS // head.size)
+    return [slice(start, start + size) for start in range(0, count, size)]

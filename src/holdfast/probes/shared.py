@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
+from holdfast.probes.fitting import fitting, tokens_of
 from holdfast.probes.generate import learns_prompts, parameters_of
-from holdfast.probes.likelihood import DocumentScore, document_nll, row_nll
+from holdfast.probes.likelihood import DocumentScore, document_nll, label_nll, row_nll
 
 WORTH = 0.2
 """Least share of a group's tokens that reading its stem once must save; about the half of that pays for the cache."""
@@ -46,13 +48,6 @@ class _Group:
         return max(len(example.input_ids) for example in self.examples)
 
     @property
-    def kept(self) -> int:
-        """Number of the last positions of the stem whose logits are needed: those before a label, and the last."""
-        labels = self.examples[0].labels
-        first = next((k for k in range(1, self.stem) if labels[k] != -100), self.stem)
-        return self.stem - first + 1
-
-    @property
     def saved(self) -> int:
         """Number of tokens that need not be read if the stem is read once; the last of an example never need."""
         return (len(self.examples) - 1) * self.stem + len(self.examples)
@@ -68,7 +63,7 @@ def group_nll(
     model: nn.Module,
     groups: Sequence[Sequence[Example]],
     *,
-    batch_tokens: int = 8192,
+    batch_tokens: int | None = None,
     pad_id: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DocumentScore]:
@@ -84,7 +79,8 @@ def group_nll(
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
         groups: Examples of one document each, every one with its own `origin`.
-        batch_tokens: Most tokens of a batch, padding included, each stem counted once for every example.
+        batch_tokens: Most tokens of a batch, padding included, each stem counted once for every example; by the device
+            if absent.
         pad_id: Token id of the padding, which the model does not attend to; any id will do.
         progress: Told the number of examples done and their total after each batch.
 
@@ -95,16 +91,24 @@ def group_nll(
         HoldfastError: If a likelihood is not finite; names the example.
         ValueError: If `batch_tokens` is not positive.
     """
+    batch_tokens = tokens_of(model, batch_tokens)
     total, done = sum(map(len, groups)), 0
     scores: list[DocumentScore] = []
     shared = set[int]()
-    if batch_tokens >= 1 and _reads_in_parts(model):
+    if _reads_in_parts(model):
         device = next(model.parameters()).device
         with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            for batch in _batches(groups, batch_tokens):
-                if sum(group.saved for group in batch) < LEAST:
-                    continue
-                found = _scores(model, batch, pad_id, device)
+            head = Head(model)
+            own = [_Group(number, group, _stem(group)) for number, group in enumerate(groups)]
+            told = fitting(
+                model,
+                [group for group in own if group.worth],
+                _worthy,
+                _size_of,
+                lambda batch: _scores(head, batch, pad_id, device),
+                batch_tokens,
+            )
+            for batch, found in told:
                 if found is None:
                     break
                 # A row of nothing but padding can be NaN (eager attention in float64) and spoil what attends to it.
@@ -115,8 +119,8 @@ def group_nll(
                     if progress is not None:
                         progress(done, total)
     rest = [example for number, group in enumerate(groups) if number not in shared for example in group]
-    told = None if progress is None else lambda now, _: progress(done + now, total)
-    return scores + document_nll(model, rest, batch_tokens=batch_tokens, pad_id=pad_id, progress=told)
+    later = None if progress is None else lambda now, _: progress(done + now, total)
+    return scores + document_nll(model, rest, batch_tokens=batch_tokens, pad_id=pad_id, progress=later)
 
 
 def _reads_in_parts(model: nn.Module) -> bool:
@@ -136,19 +140,28 @@ def _reads_in_parts(model: nn.Module) -> bool:
     return not any(one.get("rope_type") in MOVING for one in (rope, *rope.values()) if isinstance(one, dict))
 
 
-def _batches(groups: Sequence[Sequence[Example]], batch_tokens: int) -> Iterator[list[_Group]]:
-    """Yields the groups that are worth it from the longest stem to the shortest, as many at a time as fit."""
-    found = (_Group(number, group, _stem(group)) for number, group in enumerate(groups))
+def _worthy(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:
+    """Yields the batches that save enough."""
+    return (batch for batch in _batches(groups, batch_tokens) if sum(group.saved for group in batch) >= LEAST)
+
+
+def _batches(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:
+    """Yields the groups from the longest stem to the shortest, as many at a time as fit."""
     batch: list[_Group] = []
-    for group in sorted((group for group in found if group.worth), key=lambda group: (-group.stem, -group.longest)):
+    for group in sorted(groups, key=lambda group: (-group.stem, -group.longest)):
         grown = [*batch, group]
-        width = grown[0].stem + max(one.longest - one.stem for one in grown)
-        if batch and sum(len(one.examples) for one in grown) * width > batch_tokens:
+        if batch and _size_of(grown) > batch_tokens:
             yield batch
             grown = [group]
         batch = grown
     if batch:
         yield batch
+
+
+def _size_of(batch: Sequence[_Group]) -> int:
+    """Returns the number of tokens of a batch, padding included, longest stem first."""
+    width = batch[0].stem + max(one.longest - one.stem for one in batch)
+    return width * sum(len(one.examples) for one in batch)
 
 
 def _stem(group: Sequence[Example]) -> int:
@@ -158,40 +171,56 @@ def _stem(group: Sequence[Example]) -> int:
     return min(alike, *(len(example.input_ids) - 1 for example in group))
 
 
-def _scores(model: nn.Module, batch: Sequence[_Group], pad_id: int, device: torch.device) -> list[DocumentScore] | None:
+def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.device) -> list[DocumentScore] | None:
     """Returns the score of each example of a batch, longest stem first; None if the model's cache cannot be used."""
-    takes = parameters_of(model)
-    kept = max(group.kept for group in batch)
+    takes = parameters_of(head.model)
     # Router logits would be balanced over the rows of a cache that are not there.
-    wanted = {"logits_to_keep": kept, "output_router_logits": False}
-    options: dict[str, Any] = {name: value for name, value in wanted.items() if name in takes}
+    options: dict[str, Any] = {"output_router_logits": False} if "output_router_logits" in takes else {}
     stems = [group.examples[0].input_ids[: group.stem] for group in batch]
+    width = len(stems[0])
+    # What is learned of a stem counts for each of its examples; what its last position predicts is each one's own.
+    next_BT = _aligned([group.examples[0].labels[1 : group.stem] for group in batch], -100, right=True, width=width - 1)
+    row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
+    kept = width - int(position_N.min()) if len(position_N) else 1
+    if "logits_to_keep" in takes:  # A head that does more than project costs as much as there are positions.
+        options["logits_to_keep"] = kept
+    skipped = width - kept if "logits_to_keep" in takes else 0
+    rows_B = torch.arange(len(batch))
     mask_BT = _aligned([[1] * len(stem) for stem in stems], 0, right=True).to(device)
-    output: Any = model(
+    features_NX, output = head.read(
+        torch.cat([row_N, rows_B]),
+        torch.cat([position_N, torch.full_like(rows_B, width - 1)]) - skipped,
+        width=width - skipped,
         input_ids=_aligned(stems, pad_id, right=True).to(device),
         attention_mask=mask_BT,
         position_ids=(mask_BT.cumsum(1) - 1).clamp(min=0),
         use_cache=True,
         **options,
     )
-    cache, logits_BTV = output.past_key_values, output.logits[:, -kept:]
+    cache = output.past_key_values
     if not _repeats(cache):
         return None
-    # What is learned of a stem counts for each of its examples, and so does what its last position predicts.
-    inside = [group.examples[0].labels[max(1, group.stem - kept + 1) : group.stem] for group in batch]
-    nats_B, count_B = row_nll(logits_BTV, _aligned(inside, -100, right=True, width=kept - 1))
+    inside_N = label_nll(head, features_NX[: len(row_N)], next_BT[row_N, position_N])
+    nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, inside_N)
+    count_B = torch.bincount(row_N, minlength=len(batch))
     rows = [(place, example.labels[group.stem :]) for place, group in enumerate(batch) for example in group.examples]
     of_R = torch.tensor([place for place, _ in rows])
-    next_R = torch.tensor([[labels[0]] for _, labels in rows])
-    nats_R, count_R = row_nll(logits_BTV[of_R.to(device), -1:], next_R)
-    nats_R, count_R = nats_R + nats_B[of_R], count_R + count_B[of_R]
+    next_R = torch.tensor([labels[0] for _, labels in rows])
+    told_R = next_R != -100
+    first_R = torch.zeros(len(rows), dtype=torch.float64)
+    last_BX = features_NX[len(row_N) :]
+    first_R[told_R] = label_nll(head, last_BX[of_R[told_R].to(last_BX.device)], next_R[told_R])
+    nats_R, count_R = first_R + nats_B[of_R], told_R.long() + count_B[of_R]
     tails = [example.input_ids[group.stem : -1] for group in batch for example in group.examples]
     if max(map(len, tails)):
         cache.reorder_cache(of_R.to(device))
         tail_mask_RT = _aligned([[1] * len(tail) for tail in tails], 0).to(device)
         mask_RT = torch.cat([mask_BT[of_R.to(device)], tail_mask_RT], 1)
         options.pop("logits_to_keep", None)
-        output = model(
+        own_R, own_count_R, _ = row_nll(
+            head,
+            _aligned([labels[1:] for _, labels in rows], -100),
+            tail_mask_RT.shape[1],
             input_ids=_aligned(tails, pad_id).to(device),
             attention_mask=mask_RT,
             position_ids=(mask_RT.cumsum(1) - 1)[:, mask_BT.shape[1] :],
@@ -199,7 +228,6 @@ def _scores(model: nn.Module, batch: Sequence[_Group], pad_id: int, device: torc
             use_cache=True,
             **options,
         )
-        own_R, own_count_R = row_nll(output.logits, _aligned([labels[1:] for _, labels in rows], -100))
         nats_R, count_R = nats_R + own_R, count_R + own_count_R
     origins = [example.origin for group in batch for example in group.examples]
     found = zip(origins, nats_R.tolist(), count_R.tolist(), strict=True)
