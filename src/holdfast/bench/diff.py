@@ -17,7 +17,7 @@ from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
 from holdfast.bench.judge import SuiteChange, changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.measure import Said, measure
+from holdfast.bench.measure import Said, manner, measure
 from holdfast.bench.prepare import Suite, check_fit, measured
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import DiffSpec, Moment
@@ -120,9 +120,11 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
     budget = spec.allowed()
     if budget is not None:
         check_limits(budget, {unit for suite in suites if suite.role == "retained" for unit in suite.units()})
-    base: Any = load_model(spec.base)
+    with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
+        base: Any = load_model(spec.base)
     notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
-    tuned: Any = load_model(spec.tuned)
+    with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
+        tuned: Any = load_model(spec.tuned)
     own = load_tokenizer(spec.tuned)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
@@ -130,14 +132,20 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
     with Progress(console) as progress:
         moments: tuple[tuple[Moment, nn.Module, Any], ...] = (("before", base, tokenizer), ("after", tuned, own))
         for moment, model, its in moments:
-            rows, said = measure(model, its, suites, moment, run="diff", raw=spec.raw, show=progress.measuring)
+            rows, said = measure(model, its, suites, moment, run="diff", show=progress.measuring, **manner(spec))
             saved.append(Saved(tuple(rows), tuple(said)))
         moved = {}
         if own.get_vocab() == tokenizer.get_vocab():
             for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
                 if examples := _to_read([one for one in suites if one.role in roles], saved[0].said, tokenizer, spec):
-                    show = progress.measuring(f"drift on {name}")
-                    scores = drift(base, tuned, examples, pad_id=int(tokenizer.pad_token_id), progress=show)
+                    scores = drift(
+                        base,
+                        tuned,
+                        examples,
+                        batch_tokens=spec.eval_batch_tokens,
+                        pad_id=int(tokenizer.pad_token_id),
+                        progress=progress.measuring(f"drift on {name}", len(examples)),
+                    )
                     change = paired_change(
                         [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
                     )

@@ -27,13 +27,20 @@ def sides(suites: Sequence[Suite], budget: Budget) -> frozenset[str]:
 
 
 def guarded(
-    suites: Sequence[Suite], split: Collection[str], budget: Budget, tokenizer: Any, raw: bool
+    suites: Sequence[Suite],
+    split: Collection[str],
+    budget: Budget,
+    tokenizer: Any,
+    raw: bool,
+    end: bool = False,
+    batch_tokens: int | None = None,
 ) -> Budget | None:
     """Returns the budget with the watched side of the suites that are split; None if none of them is to be kept."""
-    kept = _panel([suite for suite in suites if suite.role == "retained" and suite.name in split], tokenizer, raw)
+    how = Panel(tokenizer=tokenizer, raw=raw, end=end, batch_tokens=batch_tokens)
+    kept = _panel([suite for suite in suites if suite.role == "retained" and suite.name in split], how)
     if not len(kept):
         return None
-    learned = _panel([suite for suite in suites if suite.role == "learned" and suite.name in split], tokenizer, raw)
+    learned = _panel([suite for suite in suites if suite.role == "learned" and suite.name in split], how)
     return dataclasses.replace(budget, keep=kept, learn=learned if len(learned) else None)
 
 
@@ -47,7 +54,7 @@ def _splits(suite: Suite) -> list[Split]:
     return [split_of(f"{suite.name} {origin}") for origin in documents] + [item.split for item in suite.items]
 
 
-def _panel(suites: Sequence[Suite], tokenizer: Any, raw: bool) -> Panel:
+def _panel(suites: Sequence[Suite], how: Panel) -> Panel:
     items = [item for suite in suites for item in suite.items if item.split == "watch"]
     examples = [
         example
@@ -55,4 +62,4 @@ def _panel(suites: Sequence[Suite], tokenizer: Any, raw: bool) -> Panel:
         for example in suite.examples
         if split_of(f"{suite.name} {example.origin}") == "watch"
     ]
-    return Panel(items, examples, tokenizer, raw)
+    return dataclasses.replace(how, items=items, examples=examples)

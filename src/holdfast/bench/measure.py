@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import Moment, ScoreRow
+from holdfast.bench.records import Measured, Moment, ScoreRow
 from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.suites import split_of
@@ -37,6 +37,11 @@ class Said:
     confidence: float | None = None
 
 
+def manner(spec: Measured) -> dict[str, Any]:
+    """Returns how a spec has its suites asked, as arguments of `measure`."""
+    return {"raw": spec.raw, "end": spec.end_of_turn, "batch_tokens": spec.eval_batch_tokens}
+
+
 def measure(
     model: nn.Module,
     tokenizer: Any,
@@ -45,7 +50,9 @@ def measure(
     *,
     run: str,
     raw: bool,
-    show: Callable[[str], Callable[[int, int], None]],
+    show: Callable[[str, int], Callable[[int, int], None]],
+    end: bool = False,
+    batch_tokens: int | None = None,
 ) -> tuple[list[ScoreRow], list[Said]]:
     """Returns the scores of a model on all suites, in their order, and what it said.
 
@@ -56,21 +63,41 @@ def measure(
         moment: Whether this is the model before or after.
         run: Name of the run, for the rows.
         raw: Whether the chat template is left unused.
-        show: Called with what is being measured, for what is to be told the progress.
+        show: Called with what is being measured and the number of its examples and items, for what is to be told how
+            many of them are done.
+        end: Whether what ends a choice is scored with it.
+        batch_tokens: Most tokens of a batch; by the device if absent.
 
     Raises:
         HoldfastError: As `holdfast.probes.ask.ask` and `holdfast.probes.likelihood.document_nll` do.
     """
     rows, said = [], []
     for suite in suites:
-        told = show(f"measuring {suite.name} {moment}")
+        total = len(suite.examples) + len(suite.items)
+        told = show(f"measuring {suite.name} {moment}", total)
         make = functools.partial(ScoreRow, run=run, moment=moment, suite=suite.name, role=suite.role)
         nats = functools.partial(make, unit="nats", higher_is_better=False)
-        for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=told):
+        scores = document_nll(
+            model,
+            suite.examples,
+            batch_tokens=batch_tokens,
+            pad_id=int(tokenizer.pad_token_id),
+            progress=_part(told, 0, len(suite.examples), total),
+        )
+        for score in scores:
             side = split_of(f"{suite.name} {score.origin}")
             of: dict[str, Any] = {"split": side, "item": score.origin, "group": score.origin}
             rows.append(nats(**of, value=score.nats, weight=score.tokens))
-        for answer in ask(model, tokenizer, suite.items, raw=raw, progress=told):
+        answers = ask(
+            model,
+            tokenizer,
+            suite.items,
+            raw=raw,
+            end=end,
+            batch_tokens=batch_tokens,
+            progress=_part(told, len(suite.examples), len(suite.items), total),
+        )
+        for answer in answers:
             item = answer.item
             of = {"split": item.split, "item": item.id, "group": item.group or item.id}
             if answer.nats is not None:
@@ -80,3 +107,8 @@ def measure(
             asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
             said.append(Said(suite.name, item.id, asked, answer.said, right, answer.confidence))
     return rows, said
+
+
+def _part(told: Callable[[int, int], None], before: int, share: int, total: int) -> Callable[[int, int], None]:
+    """Returns what tells the rows done while one kind of them is asked, of which it is told windows, or rows."""
+    return lambda done, whole: told(before + share * done // whole, total)

@@ -97,7 +97,7 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     if not is_a(value, hint):
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {in_words(hint)}.")
     low = field.metadata["low"]
-    if low is not None and value < low:
+    if low is not None and value is not None and value < low:
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
     return value
 

@@ -68,6 +68,14 @@ class Measured(Options):
         "tokens of a row that are learned and scored: those of the completion, or all", "completion"
     )
     over_long: Literal["truncate", "drop"] = option("what becomes of rows longer than --max-length", "truncate")
+    end_of_turn: bool = option("score what ends a turn or a text with every choice that an item gives", False)
+    eval_batch_tokens: int | None = option(
+        "most tokens of a batch while measuring, padding included (8192 on a GPU, 2048 on a processor if not given); "
+        "fewer are taken where memory runs out",
+        None,
+        metavar="TOKENS",
+        low=1,
+    )
 
     def __post_init__(self) -> None:
         """Checks the values, and that the budget can be held."""

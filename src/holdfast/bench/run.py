@@ -37,7 +37,7 @@ from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_fold
 from holdfast.bench.guarded import guarded, proof, sides
 from holdfast.bench.judge import changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.measure import measure
+from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
 from holdfast.bench.prepare import Suite, check_fit, prepare
 from holdfast.bench.progress import Progress
@@ -52,6 +52,7 @@ from holdfast.bench.records import (
     write_jsonl,
     write_scores,
 )
+from holdfast.core import phases
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
@@ -129,7 +130,8 @@ def _run(
     memories = {
         name: load_memory(path, tokenizer, max_length=spec.max_length, raw=spec.raw) for name, path in paths.items()
     }
-    model: Any = load_model(spec.model)
+    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
+        model: Any = load_model(spec.model)
     suites = [example for suite in data.suites for example in suite.examples]
     notes = [*data.notes, *unused]
     notes += check_fit(model, [*data.train, *suites, *(e for m in memories.values() for e in m)], spec)
@@ -138,15 +140,16 @@ def _run(
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     trainer = _trainer(model, arguments, data.train, tokenizer)
-    split, guard = _guard(budget, data.suites, tokenizer, spec.raw, console)
+    split, guard = _guard(budget, data.suites, tokenizer, spec, console)
     started, preparing = time.monotonic(), Cost.begin()
-    attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=memories)
+    with Progress(console) as progress, phases.shown(progress.measuring):
+        attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=memories)
     assert isinstance(trainer, Attached)
     model = trainer.model
     prepared = preparing.end()
     begin_folder(folder, spec, recipe)
     with Progress(console) as progress:
-        before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress, bases)
+        before = _scores(model, data.suites, "before", folder, tokenizer, spec, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         training = Cost.begin()
         resumed = False
@@ -158,7 +161,7 @@ def _run(
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         model = trainer.model  # what is shipped: without its adapter, if that was merged
         _check_weights(model)
-        after = _scores(model, data.suites, "after", folder, tokenizer, spec.raw, progress)
+        after = _scores(model, data.suites, "after", folder, tokenizer, spec, progress)
     _save(model, tokenizer, folder / "model")
     found = changes(proof(before, split), proof(after, split))
     result = {
@@ -181,13 +184,13 @@ def _run(
 
 
 def _guard(
-    budget: Budget | None, suites: Sequence[Suite], tokenizer: Any, raw: bool, console: Console
+    budget: Budget | None, suites: Sequence[Suite], tokenizer: Any, spec: RunSpec, console: Console
 ) -> tuple[frozenset[str], Budget | None]:
     """Returns the suites of which one side is watched, and the budget with what a guard watches; None without one."""
     if budget is None:
         return frozenset(), None
     split = sides(suites, budget)
-    found = guarded(suites, split, budget, tokenizer, raw)
+    found = guarded(suites, split, budget, tokenizer, **manner(spec))
     said = (
         "The guard watches some of what is to be kept while the model trains; the verdict is on the rest."
         if found is not None
@@ -271,7 +274,7 @@ def _scores(
     moment: Moment,
     folder: Path,
     tokenizer: Any,
-    raw: bool,
+    spec: RunSpec,
     progress: Progress,
     bases: Path | None = None,
 ) -> list[ScoreRow]:
@@ -285,9 +288,10 @@ def _scores(
     if own:
         return own
     ask = functools.partial(
-        measure, model, tokenizer, suites, moment, run=folder.name, raw=raw, show=progress.measuring
+        measure, model, tokenizer, suites, moment, run=folder.name, show=progress.measuring, **manner(spec)
     )
-    rows, said = ask() if bases is None else once(bases / f"{asked_of(suites, raw)}.jsonl", folder.name, ask)
+    asked = asked_of(suites, spec.raw, spec.end_of_turn)
+    rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", folder.name, ask)
     if said:
         answers = folder / "answers.jsonl"
         before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from holdfast.bench.judge import check_limits
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.measure import measure
+from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
 from holdfast.bench.prepare import check_fit, prepare
 from holdfast.bench.progress import Progress
@@ -55,16 +55,17 @@ def do(job: Mapping[str, Any], console: Console) -> None:
     if job.get("budget"):
         kept = {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()}
         check_limits(Budget.from_dict(job["budget"]), kept)
-    target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
+    target = bases / f"{asked_of(data.suites, spec.raw, spec.end_of_turn)}.jsonl"
     if target.exists():
         return
-    model = load_model(spec.model)
+    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
+        model: Any = load_model(spec.model)
     check_fit(model, [*data.train, *(example for suite in data.suites for example in suite.examples)], spec)
     if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
         model.to(device)
     with Progress(console) as progress:
         show, ask = progress.measuring, functools.partial(measure, model, tokenizer, data.suites, "before")
-        once(target, "base", lambda: ask(run="base", raw=spec.raw, show=show))
+        once(target, "base", lambda: ask(run="base", show=show, **manner(spec)))
 
 
 def _done(job: Mapping[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.core.tokens import Tokens
@@ -53,6 +54,8 @@ class Run:
         longest: `longest()` gives the most tokens of an example, for which all of them may have to be read.
         keep: `keep(name, make)` gives the examples that `make()` makes, and those it made before where the run's folder
             has them.
+        phase: `phase(name, total)` begins a phase that takes a while, and gives what is to be told how many are done,
+            and of how many.
     """
 
     model: nn.Module
@@ -68,6 +71,7 @@ class Run:
     tokenizer: Any = None
     longest: Callable[[], int] = _not_here
     keep: Callable[[str, Callable[[], Sequence[Example]]], Sequence[Example]] = _not_here
+    phase: phases.Show = phases.begin
 
 
 @dataclasses.dataclass

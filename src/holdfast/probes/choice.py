@@ -117,8 +117,8 @@ def choose(
     the choice is the assistant's answer to the item's conversation, written out as the data room writes it for
     training. Without one a single question is the prompt as it is, and the choice goes on from there behind a blank
     (none where the prompt ends or the choice begins with white space); white space at the end of a prompt is scored
-    with the choice. Conversations of several turns are written as "role: content" lines. Where a token spans question and
-    answer for one choice, all choices of the item are scored from there. Without a conversation the choice is a
+    with the choice. Conversations of several turns are written as "role: content" lines. Where a token spans question
+    and answer for one choice, all choices of the item are scored from there. Without a conversation the choice is a
     document; where the tokenizer puts no special token before it, its BOS (or EOS) is put there, so that the first
     token is scored too. What the choices of an item begin with, question and all, is read once for all of them (see
     `group_nll`).

@@ -100,11 +100,10 @@ def generate(
         ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
     """
     count = len(conversations)
-    limits = [max_new_tokens] * count if isinstance(max_new_tokens, int) else list(max_new_tokens)
-    if least := [
-        limit for limit in [*limits, *([max_new_tokens] if isinstance(max_new_tokens, int) else [])] if limit < 1
-    ]:
+    given = [max_new_tokens] if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    if least := [limit for limit in given if limit < 1]:
         raise ValueError(f"max_new_tokens {least[0]}: give a positive number of tokens")
+    limits = given * count if isinstance(max_new_tokens, int) else given
     tokens = tokens_of(model, batch_tokens)
     sampling = Sampling(temperature, top_p, seed)
     called = names

@@ -48,12 +48,16 @@ class Panel:
         examples: Examples whose likelihood is taken, all one suite.
         tokenizer: The model's; needed for items.
         raw: Whether items are asked without the chat template.
+        end: Whether what ends a choice is scored with it.
+        batch_tokens: Most tokens of a batch; by the device if absent.
     """
 
     items: Sequence[Item] = ()
     examples: Sequence[Example] = ()
     tokenizer: Any = None
     raw: bool = False
+    end: bool = False
+    batch_tokens: int | None = None
 
     def __len__(self) -> int:
         """Number of things asked."""
@@ -95,9 +99,11 @@ class Panel:
         """
         scores = [
             Score(TEXTS, f"{i}", score.nats, score.tokens)
-            for i, score in enumerate(document_nll(model, self.examples) if self.examples else ())
+            for i, score in enumerate(document_nll(model, self.examples, batch_tokens=self.batch_tokens))
         ]
-        for answer in ask(model, self.tokenizer, self.items, raw=self.raw) if self.items else ():
+        for answer in ask(
+            model, self.tokenizer, self.items, raw=self.raw, end=self.end, batch_tokens=self.batch_tokens
+        ):
             item = answer.item
             value = answer.value if answer.nats is None else answer.nats
             scores.append(Score(item.suite, item.group or item.id, value, answer.tokens))
