@@ -66,17 +66,12 @@ def begin_folder(folder: Path, spec: RunSpec, recipe: Any) -> None:
 def identity(spec: RunSpec) -> dict[str, Any]:
     """Returns the settings that make a run another one.
 
-    A budget is one of them if its guard acts; what is only judged by can be asked again later. The size of a batch while
-    measuring is none.
+    A budget is one of them if its guard acts; what is only judged by can be asked again later. The size of a batch
+    while measuring is none.
     """
     budget = spec.allowed()
-    free = (
-        "resume",
-        "out",
-        "name",
-        "eval_batch_tokens",
-        *(() if budget is not None and budget.on_spent != "log" else ("budget",)),
-    )
+    judged = () if budget is not None and budget.on_spent != "log" else ("budget",)
+    free = ("resume", "out", "name", "eval_batch_tokens", *judged)
     return {key: value for key, value in spec.to_dict().items() if key not in free}
 
 
