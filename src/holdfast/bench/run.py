@@ -148,7 +148,7 @@ def _run(
     model = trainer.model
     prepared = preparing.end()
     begin_folder(folder, spec, recipe)
-    with Progress(console) as progress:
+    with Progress(console) as progress, phases.shown(progress.measuring):
         before = _scores(model, data.suites, "before", folder, tokenizer, spec, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         training = Cost.begin()

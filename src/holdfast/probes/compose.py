@@ -108,7 +108,7 @@ def chats(
         temperature: For the question.
         top_p: For the question.
         seed: Seed of what is drawn.
-        progress: Told the number of answers done and their total.
+        progress: Told the number of conversations done and their total; the questions are half of the work.
 
     Raises:
         HoldfastError: The template does not write the user's words as they are.
@@ -126,7 +126,14 @@ def chats(
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     ends = special | set(tokenizer.all_special_ids) | set(tokenizer("\n", add_special_tokens=False)["input_ids"])
     drawn = {"temperature": temperature, "top_p": top_p, "seed": seed}
-    said = continued(model, [prefix] * count, ends=ends, max_new_tokens=max_tokens, **drawn)  # type: ignore[arg-type]
+    said = continued(
+        model,
+        [prefix] * count,
+        ends=ends,
+        max_new_tokens=max_tokens,
+        progress=None if progress is None else lambda done, whole: progress(done * count // (2 * whole), count),
+        **drawn,  # type: ignore[arg-type]
+    )
     texts = [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in said]
     context = context_of(model) or UNCUT
     asked = [
@@ -134,7 +141,8 @@ def chats(
         for turns in ((Turn("user", text),) for text in texts if text)
         if len(prompt_ids(answered(turns, "A", "question"), tokenizer, raw=False)) < context
     ]
-    answers = generate(model, tokenizer, asked, max_new_tokens=max_tokens, progress=progress) if asked else []
+    rest = None if progress is None else lambda done, all: progress(count - (all - done) * count // (2 * all), count)
+    answers = generate(model, tokenizer, asked, max_new_tokens=max_tokens, progress=rest) if asked else []
     return [
         Row(turns=(*turns, Turn("assistant", answer))) for turns, answer in zip(asked, answers, strict=True) if answer
     ]

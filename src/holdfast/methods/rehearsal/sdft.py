@@ -120,6 +120,7 @@ class SDFT(Method):
             return [None] * len(asked)
         length = min(self.length, context - max(len(prompts[i]) for i in fits))
         drawn: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p, "seed": run.seed}
+        drawn["progress"] = run.phase("writing answers", len(fits))
         said = continued(run.model, [prompts[i] for i in fits], ends=showing.ends, max_new_tokens=length, **drawn)
         ended = {i: tuple(ids) for i, ids in zip(fits, said, strict=True) if 0 < len(ids) < length}
         return [ended.get(i) for i in range(len(asked))]

@@ -140,9 +140,8 @@ class SelfRehearsal(Method):
         for number in range(ROUNDS):
             drawn: dict[str, Any] = {"max_tokens": length, "temperature": self.temperature, "top_p": self.top_p}
             drawn["seed"] = run.seed * ROUNDS + number
-            drawn["progress"] = run.phase(
-                f"writing old examples{f', round {number + 1}' if number else ''}", self.count
-            )
+            again = f", round {number + 1}" if number else ""
+            drawn["progress"] = run.phase(f"writing old examples{again}", self.count)
             if self.form == "text" or not has_template:
                 for ids in documents(run.model, run.tokenizer, self.count, **drawn):
                     yield Example(tuple(ids), tuple(ids), origin=SELF)
