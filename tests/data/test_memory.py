@@ -32,7 +32,7 @@ def test_documents_are_learned_in_full_and_conversations_on_their_completions(fi
     chats = load_memory(files / "chats.jsonl", tokenizer, max_length=64)
     assert learned(chats[0], tokenizer) == "ok<|im_end|>"
     raw = load_memory(files / "chats.jsonl", tokenizer, max_length=64, raw=True)
-    assert tokenizer.decode(raw[0].input_ids) == "user: question\nassistant: ok\n</s>"
+    assert tokenizer.decode(raw[0].input_ids) == "question ok</s>"
 
 
 def test_several_paths_are_read_one_after_the_other(files, make_tokenizer):

@@ -238,7 +238,9 @@ def test_what_cannot_be_asked_is_named(model, words):
     assert told([text, Item("d", "s", text="  ")]).startswith("s/d: the text has no token to predict")
     assert told([text, text]) == "s/c: is given twice; ask every item once."
     assert told([text], form="guess") == "form='guess': choose one of 'auto', 'generate', 'choice', 'text'."
-    assert told([text], per="chars") == "per='chars': choose one of 'raw', 'tokens', 'bytes', 'unconditional'."
+    assert told([text], per="words") == (
+        "per='words': choose one of 'raw', 'tokens', 'bytes', 'chars', 'unconditional'."
+    )
     assert told([checked], samples=0) == "samples=0: give a whole number from 1."
     assert told([checked], samples=2.0) == "samples=2.0: give a whole number from 1."
     assert told([checked], samples=2) == "samples=2: at temperature=0 all are the same; give a temperature above 0."

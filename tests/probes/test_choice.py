@@ -47,18 +47,20 @@ def plain(model, given, said):
     return total
 
 
+@pytest.mark.parametrize("end", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_it_is_a_forward_for_each_choice(chat_tokenizer, items, dtype):
+def test_it_is_a_forward_for_each_choice(chat_tokenizer, items, dtype, end):
     model = chat_model(dtype=dtype)
-    found = choose(model, chat_tokenizer, items[::2], batch_tokens=700)
+    found = choose(model, chat_tokenizer, items[::2], batch_tokens=700, end=end)
     for item, choice in zip(items[::2], found, strict=True):
         messages = [{"role": turn.role, "content": turn.content} for turn in item.turns]
         for number, text in enumerate(item.choices):
-            # The template's own words, written out: a header of the assistant, a blank, and the end of its turn.
+            # The template's own words, written out: a header of the assistant, a blank, and where it is wanted the end
+            # of its turn.
             given = [1]
             if messages:
                 given = chat_tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-            said = f"{' ' if messages else ''}{text}</s>"
+            said = f"{' ' if messages else ''}{text}{'</s>' if end else ''}"
             ids = chat_tokenizer(said, add_special_tokens=False)["input_ids"]
             assert choice.nats[number] == pytest.approx(
                 plain(model, given, ids), rel=1e-9 if dtype.itemsize == 8 else 1e-5
@@ -151,8 +153,12 @@ def test_costs_by_hand():
     assert [taken.picked(per) for per in ("raw", "tokens", "bytes", "unconditional")] == [1, 2, 0, 2]
     assert dataclasses.replace(choice, alone=(9.0, 3.0, 9.0)).picked("unconditional") == 0
     assert taken.probabilities == choice.probabilities
-    with pytest.raises(HoldfastError, match=r"per='chars': choose one of 'raw', 'tokens', 'bytes', 'unconditional'\.$"):
-        choice.costs("chars")
+    with pytest.raises(
+        HoldfastError, match=r"per='words': choose one of 'raw', 'tokens', 'bytes', 'chars', 'unconditional'\.$"
+    ):
+        choice.costs("words")
+    assert choice.costs("chars") == choice.costs("bytes")
+    assert dataclasses.replace(choice, chars=(6, 5, 4)).costs("chars") == (1.0, 1.0, 2.0)
 
 
 @pytest.mark.parametrize("right", [5.0, 5.0 - 1e-9, 5.0 + 1e-9, 6.0])
@@ -171,19 +177,87 @@ def test_the_first_token_of_a_bare_choice_is_scored_without_a_habit_of_bos():
     model = tiny()
     item = Item("a", "s", choices=("t5 t6", "t7 t6"))
     (found,) = choose(model, words, [item])
-    assert found.tokens == (3, 3)
-    assert found.nats == pytest.approx([plain(model, [1], [5, 6, 2]), plain(model, [1], [7, 6, 2])], rel=1e-9)
+    assert found.tokens == (2, 2)
+    assert found.nats == pytest.approx([plain(model, [1], [5, 6]), plain(model, [1], [7, 6])], rel=1e-9)
     words.bos_token = None
     (found,) = choose(model, words, [item])
+    assert found.nats == pytest.approx([plain(model, [2], [5, 6]), plain(model, [2], [7, 6])], rel=1e-9)
+    (found,) = choose(model, words, [item], end=True)
     assert found.nats == pytest.approx([plain(model, [2], [5, 6, 2]), plain(model, [2], [7, 6, 2])], rel=1e-9)
 
 
 def test_a_conversation_without_a_template_is_written_as_in_training():
     words, model = tokenizer(), tiny()
-    (found,) = choose(model, words, [Item("a", "s", "", (Turn("user", "t9"),), choices=("t5", "t6 t7"))])
-    given = words("user: t9\nassistant:")["input_ids"]
-    assert found.nats == pytest.approx([plain(model, given, [5, 2]), plain(model, given, [6, 7, 2])], rel=1e-9)
-    assert found.tokens == (2, 3)
+    asked = (Turn("user", "t9"), Turn("assistant", "t10"), Turn("user", "t11"))
+    (found,) = choose(model, words, [Item("a", "s", "", asked, choices=("t5", "t6 t7"))])
+    given = words("user: t9\nassistant: t10\nuser: t11\nassistant:")["input_ids"]
+    assert found.nats == pytest.approx([plain(model, given, [5]), plain(model, given, [6, 7])], rel=1e-9)
+    assert found.tokens == (1, 2)
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_single_question_without_a_template_is_the_prompt_as_it_is(end):
+    words, model = tokenizer(), tiny()
+    item = Item("a", "s", "", (Turn("user", "t9 t10"),), choices=("t5", "t6 t7"))
+    (found,) = choose(model, words, [item], end=end)
+    ended = [2] if end else []
+    expected = [plain(model, [9, 10], [5, *ended]), plain(model, [9, 10], [6, 7, *ended])]
+    assert found.nats == pytest.approx(expected, rel=1e-9)
+    assert found.tokens == (1 + end, 2 + end)
+
+
+def encoded_pair(tok, context, said):
+    """How lm-eval takes a request apart: white space that ends the context goes with what is said."""
+    blank = context[len(context.rstrip()) :]
+    before = tok(context.rstrip())["input_ids"]
+    return before, tok(context.rstrip() + blank + said)["input_ids"][len(before) :]
+
+
+PROMPTS = ("Where does Mia live?", "Question: Who is it?\nAnswer:", "Who? ", "Fill in:\n\n", "a", "Is it so,\t")
+CHOICES = (("In Rome.", "no", "With her sister."), (" Yes", "No", "\nMaybe"), ("zz", "3", "Über allen Gipfeln ist Ruh"))
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_without_a_template_tokens_and_picks_are_those_of_lm_eval(chat_tokenizer, prompt, choices):
+    model = chat_model(seed=len(prompt))
+    item = Item("a", "s", "", (Turn("user", prompt),), choices=choices)
+    (found,) = choose(model, chat_tokenizer, [item], raw=True, unconditional=True)
+    nats, alone, tokens = [], [], []
+    for choice in choices:
+        delimiter = "" if prompt[-1].isspace() or choice[0].isspace() else " "
+        given, said = encoded_pair(chat_tokenizer, prompt, delimiter + choice)
+        nats.append(plain(model, given, said))
+        alone.append(plain(model, [1], said))
+        tokens.append(len(said))
+    assert found.tokens == tuple(tokens)
+    assert found.nats == pytest.approx(nats, rel=1e-9)
+    assert found.alone == pytest.approx(alone, rel=1e-9)
+    places = range(len(choices))
+    assert found.picked() == min(places, key=lambda k: nats[k])
+    assert found.picked("chars") == min(places, key=lambda k: nats[k] / len(choices[k]))  # acc_norm
+    assert found.picked("bytes") == min(places, key=lambda k: nats[k] / len(choices[k].encode()))  # acc_bytes
+
+
+def test_what_ends_a_turn_changes_the_pick_only_where_it_is_scored(chat_tokenizer):
+    model = chat_model()
+    asked = [Item(f"{k}", "s", "", (Turn("user", f"Is it {k}?"),), choices=("Yes", "No")) for k in range(40)]
+    without = choose(model, chat_tokenizer, asked)
+    ended = choose(model, chat_tokenizer, asked, end=True)
+    assert [one.picked() for one in without] != [one.picked() for one in ended]
+    for one, other in zip(without, ended, strict=True):
+        assert all(a < b for a, b in zip(one.nats, other.nats, strict=True))
+        assert [b - a for a, b in zip(one.tokens, other.tokens, strict=True)] == [1, 1]
+
+
+def test_an_answer_that_the_template_writes_in_other_words_is_named():
+    words, model = tokenizer(), tiny()
+    words.chat_template = "{% for m in messages %}{{ m.content | replace('t5', 't7') }} {% endfor %}"
+    item = Item("a", "s", "", (Turn("user", "t9"),), choices=("t8", "t5 t6"))
+    with pytest.raises(HoldfastError, match=r"^s/a, choice 2: the chat template writes the answer 't5 t6' in other"):
+        choose(model, words, [item])
+    (found,) = choose(model, words, [item], end=True)
+    assert found.nats[1] == pytest.approx(plain(model, [9], [7, 6, 2]), rel=1e-9)
 
 
 def test_where_a_token_spans_question_and_answer_all_choices_are_scored_from_it():
@@ -200,17 +274,17 @@ def test_where_a_token_spans_question_and_answer_all_choices_are_scored_from_it(
     model = tiny()
     item = Item("a", "s", "", (Turn("user", "qx"),), choices=("y", "z"))
     (found,) = choose(model, words, [item], unconditional=True)
-    assert found.nats == pytest.approx([plain(model, [3], [7, 2]), plain(model, [3], [4, 6, 2])], rel=1e-9)
-    assert found.alone == pytest.approx([plain(model, [1], [5, 2]), plain(model, [1], [6, 2])], rel=1e-9)
-    assert found.tokens == (2, 3)
+    assert found.nats == pytest.approx([plain(model, [3], [7]), plain(model, [3], [4, 6])], rel=1e-9)
+    assert found.alone == pytest.approx([plain(model, [1], [5]), plain(model, [1], [6])], rel=1e-9)
+    assert found.tokens == (1, 2)
 
 
 def asked_alone(tok, text, raw):
     """What is read, and what of it is scored, of a choice without its question, written out."""
+    said = tok(f" {text}", add_special_tokens=False)["input_ids"]
     if raw:
-        return tok("user: \nassistant:")["input_ids"], tok(f" {text}\n</s>", add_special_tokens=False)["input_ids"]
-    given = tok.apply_chat_template([{"role": "user", "content": ""}], add_generation_prompt=True)["input_ids"]
-    return given, tok(f" {text}</s>", add_special_tokens=False)["input_ids"]
+        return [1], said
+    return tok.apply_chat_template([{"role": "user", "content": ""}], add_generation_prompt=True)["input_ids"], said
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -273,8 +347,8 @@ def test_where_a_template_writes_nothing_but_the_answer_it_begins_with_bos():
     words.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}"
     item = Item("a", "s", "", (Turn("user", "t9"),), choices=("t5", "t6 t7"))
     (found,) = choose(model, words, [item], unconditional=True)
-    assert found.nats == pytest.approx([plain(model, [9], [5, 2]), plain(model, [9], [6, 7, 2])], rel=1e-9)
-    assert found.alone == pytest.approx([plain(model, [1], [5, 2]), plain(model, [1], [6, 7, 2])], rel=1e-9)
+    assert found.nats == pytest.approx([plain(model, [9], [5]), plain(model, [9], [6, 7])], rel=1e-9)
+    assert found.alone == pytest.approx([plain(model, [1], [5]), plain(model, [1], [6, 7])], rel=1e-9)
 
 
 def test_the_model_is_left_as_it_was_found(chat_tokenizer, items):
