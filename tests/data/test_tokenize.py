@@ -78,6 +78,28 @@ def test_a_conversation_without_a_template_is_written_as_lines_and_noted(make_to
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "answer", "text"),
+    [("Hi:", "yes", "Hi: yes"), ("Hi: ", "yes", "Hi: yes"), ("Hi:", "\nyes", "Hi:\nyes"), ("", "yes", "yes")],
+)
+def test_a_question_and_its_answer_without_a_template_are_joined(make_tokenizer, learned, asked, answer, text):
+    tokenizer = make_tokenizer(bos=True)
+    row = chat(("user", asked), ("assistant", answer))
+    prepared = tokenize([row], tokenizer, max_length=200)
+    (example,) = prepared.examples
+    assert tokenizer.decode(example.input_ids) == f"<s>{text}</s>"
+    assert learned(example, tokenizer) == f"{text[len(asked) :]}</s>"
+    assert prepared.notes.sentences() == []
+    assert tokenizer.decode(prompt_ids(row, tokenizer)) == f"<s>{asked}"
+
+
+def test_a_system_message_makes_it_a_conversation(make_tokenizer):
+    tokenizer = make_tokenizer()
+    prepared = tokenize([chat(("system", "s"), ("user", "u"), ("assistant", "a"))], tokenizer, max_length=200)
+    assert tokenizer.decode(prepared.examples[0].input_ids) == "system: s\nuser: u\nassistant: a\n</s>"
+    assert prepared.notes.plain_chat == 1
+
+
 # With a template.
 
 

@@ -1,0 +1,131 @@
+"""What a spec says of how its suites are measured is what happens."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from holdfast.bench.folder import identity
+from holdfast.bench.guarded import guarded, sides
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.measure import manner, measure
+from holdfast.bench.once import asked_of
+from holdfast.bench.prepare import Suite
+from holdfast.bench.records import DiffSpec, RunSpec
+from holdfast.bench.run import train
+from holdfast.core import phases
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.data.rows import Row, Turn
+from holdfast.data.tokenize import tokenize
+from holdfast.probes.suites import Item
+
+
+@pytest.fixture(scope="module")
+def asked(room):
+    model, tokenizer = load_model(str(room / "chat")), load_tokenizer(str(room / "chat"))
+    texts = [Row(text=f"t{20 + k} t{30 + k} t{25 - k}", origin=f"{k}") for k in range(6)]
+    examples = tuple(tokenize(texts, tokenizer, max_length=32).examples)
+    items = tuple(
+        Item(f"{k}", "chosen", turns=(Turn("user", f"t{k + 20}"),), choices=(f"t{k + 21}", f"t{k + 30} t{k + 22}"))
+        for k in range(20)
+    )
+    return model, tokenizer, (Suite("texts", "retained", examples), Suite("chosen", "retained", items=items))
+
+
+def measured(asked, **options):
+    model, tokenizer, suites = asked
+    told = {}
+
+    def show(name, total):
+        told[name] = [(0, total)]
+        return lambda done, total: told[name].append((done, total))
+
+    how = manner(DiffSpec(base="a", tuned="b", **options))
+    rows, said = measure(model, tokenizer, suites, "before", run="r", show=show, **how)
+    return rows, said, told
+
+
+def test_phases_begin_at_0_and_advance_by_rows(asked):
+    _, _, told = measured(asked, eval_batch_tokens=20)
+    assert list(told) == ["measuring texts before", "measuring chosen before"]
+    for own, total in zip(told.values(), (6, 20), strict=True):
+        assert own[0] == (0, total)
+        assert own[-1] == (total, total)
+        assert own == sorted(own)
+        assert len(own) > 2
+
+
+def test_eval_batch_tokens_bounds_every_batch_and_changes_no_score(asked):
+    shapes = []
+    hook = asked[0].register_forward_pre_hook(
+        lambda _, __, given: shapes.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    wide, said, _ = measured(asked)
+    most = max(shapes)
+    shapes.clear()
+    narrow, said_again, _ = measured(asked, eval_batch_tokens=18)
+    hook.remove()
+    assert max(shapes) <= 18 < most
+    assert [row.value for row in wide] == pytest.approx([row.value for row in narrow], rel=1e-5)
+    assert [one.said for one in said] == [one.said for one in said_again]
+    with pytest.raises(HoldfastError, match="--eval-batch-tokens 0: give a whole number of at least 1"):
+        DiffSpec(base="a", tuned="b", eval_batch_tokens=0)
+
+
+def test_end_of_turn_scores_what_ends_a_choice(asked):
+    _, said, _ = measured(asked)
+    _, ended, _ = measured(asked, end_of_turn=True)
+    assert [one.confidence for one in said] != [one.confidence for one in ended]
+    model, tokenizer, suites = asked
+    assert len({asked_of(suites, raw, end) for raw in (False, True) for end in (False, True)}) == 4
+    spec = DiffSpec(base="a", tuned="b", end_of_turn=True, eval_batch_tokens=33)
+    budget = Budget(points=2)
+    made = guarded(suites, sides(suites, budget), budget, tokenizer, **manner(spec))
+    assert made is not None
+    assert (made.keep.end, made.keep.batch_tokens, made.keep.raw) == (True, 33, False)
+    assert len(made.keep.ask(model)) == len(made.keep)
+
+
+def test_the_size_of_a_batch_makes_no_other_run_but_what_is_scored_does():
+    given = {"model": "m", "data": "d.jsonl"}
+    assert identity(RunSpec(**given)) == identity(RunSpec(**given, eval_batch_tokens=7))
+    assert identity(RunSpec(**given)) != identity(RunSpec(**given, end_of_turn=True))
+
+
+def test_loading_and_writing_old_examples_are_phases_too(room, tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    spec = RunSpec(
+        model=str(room / "model"),
+        data=str(room / "facts.jsonl"),
+        keep=(str(room / "texts.txt"),),
+        recipe="Train(epochs=1, batch=8) + SelfRehearsal(count=6, length=8, repeat=1, similar=1)",
+        out=str(tmp_path / "runs"),
+        training={"save_strategy": "no"},
+    )
+    train(spec, console)
+    said = console.file.getvalue()
+    order = [
+        f"loading {spec.model} ...",
+        "writing old examples: 0/6",
+        "measuring task before: 0/2",
+        "measuring texts before: 0/16",
+        "training: 0/",
+        "measuring texts after: 0/16",
+    ]
+    places = [said.index(line) for line in order]
+    assert places == sorted(places)
+
+
+def test_phases_are_shown_to_whoever_asks_and_to_nobody_else():
+    begun = []
+
+    def show(name, total):
+        begun.append((name, total))
+        return lambda done, total: begun.append((done, total))
+
+    phases.begin("before", 3)(1, 3)
+    with phases.shown(show):
+        phases.begin("within", 3)(1, 3)
+    phases.begin("behind", 3)(1, 3)
+    assert begun == [("within", 3), (1, 3)]
