@@ -13,6 +13,7 @@ from holdfast.data.batches import pack
 from holdfast.data.examples import read
 from holdfast.data.held_out import normalised
 from holdfast.data.named import GROUP, offered
+from holdfast.data.render import uses_template
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
 from holdfast.probes.ask import form_of
@@ -111,7 +112,25 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
             found.append(_of_one_unit(Suite(name, role, items=items), source))
         elif rows := _without_train(read(source), learned, source, notes):
             found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
-    return [*found, *_kept(spec, tokenizer, learned, notes)]
+    found += _kept(spec, tokenizer, learned, notes)
+    notes += plainly([item for suite in found for item in suite.items], tokenizer, spec.raw)
+    return found
+
+
+def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
+    """Returns sentences about how items are put to a model without a chat template; none where one is used."""
+    asked = [item for item in items if item.turns]
+    if not asked or uses_template(tokenizer, raw):
+        return []
+    several = sum(len(item.turns) > 1 or item.turns[0].role != "user" for item in asked)
+    lines = sum(bool(item.check) and item.stop is None for item in asked) if several < len(asked) else 0
+    said = []
+    if several < len(asked):
+        ends = f"; an answer ends with its first line where the item has no 'stop' ({lines})" if lines else ""
+        said.append(f"No chat template is used: {len(asked) - several} questions are asked as they stand{ends}.")
+    if several:
+        said.append(f'{several} items are written as plain "role: content" lines, because no chat template is used.')
+    return said
 
 
 def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
