@@ -9,8 +9,9 @@ import torch
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Turn
+from holdfast.probes import fitting
 from holdfast.probes.drift import drift
-from holdfast.probes.fitting import TOKENS, tokens_of
+from holdfast.probes.fitting import tokens_of
 from holdfast.probes.generate import generate
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.shared import group_nll
@@ -98,9 +99,12 @@ def test_other_errors_are_not_taken_for_a_want_of_memory(examples):
     assert len(asked) == 1
 
 
-def test_a_batch_is_as_large_as_is_asked_for_or_usual():
+def test_a_batch_is_as_large_as_is_asked_for_or_usual(monkeypatch):
     model = tiny()
-    assert tokens_of(model, None) == TOKENS["cpu"]
+    assert tokens_of(model, None) == 8192
+    monkeypatch.setattr(fitting, "LARGE", 100)
+    assert tokens_of(model, None) == 2048
+    assert tokens_of(model, None, writes=True) == 8192
     assert tokens_of(model, 7) == 7
     with pytest.raises(ValueError, match="batch_tokens 0: give a positive number of tokens"):
         tokens_of(model, 0)

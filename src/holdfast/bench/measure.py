@@ -66,7 +66,7 @@ def measure(
         show: Called with what is being measured and the number of its examples and items, for what is to be told how
             many of them are done.
         end: Whether what ends a choice is scored with it.
-        batch_tokens: Most tokens of a batch; by the device if absent.
+        batch_tokens: Most tokens of a batch; usually 8192 if absent.
 
     Raises:
         HoldfastError: As `holdfast.probes.ask.ask` and `holdfast.probes.likelihood.document_nll` do.

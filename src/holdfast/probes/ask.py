@@ -104,7 +104,7 @@ def ask(
             which is read for it; see `choose`).
         raw: Whether to leave the chat template unused.
         end: Whether to score what ends a choice with it; see `choose`.
-        batch_tokens: Most tokens of a batch, padding included; by the device if absent.
+        batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
         progress: Told the number of items done and their total after each batch; those that are generated come first,
             then choices, then texts.
 

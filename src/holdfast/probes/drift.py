@@ -35,7 +35,7 @@ def drift(
         base: The causal language model before.
         tuned: The one after, with the same vocabulary.
         examples: What to read; -100 in `labels` where nothing is supervised.
-        batch_tokens: Most tokens of a batch, padding included; by the device if absent.
+        batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
         pad_id: Token id of the padding, which is not attended to.
         progress: Told the number of windows done and their total.
 

@@ -18,24 +18,33 @@ logger = logging.getLogger("holdfast")
 Thing = TypeVar("Thing")
 Found = TypeVar("Found")
 
-TOKENS = {"cpu": 2048, "cuda": 8192}
-"""Tokens of a batch, padding included, where nobody says how many, by kind of device; others take the larger number. A
-processor gains nothing by more, and shows its progress more often by fewer."""
+USUAL = 8192
+"""Tokens of a batch, padding included, where nobody says how many."""
+FEWER = 2048
+"""The same where a processor reads texts with a model of at least `LARGE` parameters: it gains nothing by more, and
+shows its progress more often by fewer."""
+LARGE = 30_000_000
 
 _fits = weakref.WeakKeyDictionary[nn.Module, int]()
 """Most tokens of a batch that have been found to fit, of models with which more did not."""
 
 
-def tokens_of(model: nn.Module, batch_tokens: int | None) -> int:
+def tokens_of(model: nn.Module, batch_tokens: int | None, *, writes: bool = False) -> int:
     """Returns the most tokens of a batch: those that are asked for or usual, and no more than were found to fit.
+
+    Args:
+        model: The model.
+        batch_tokens: What is asked for, if anything.
+        writes: Whether the model writes: it reads all its weights for a token of each row, so that more rows cost less.
 
     Raises:
         ValueError: If `batch_tokens` is not positive.
     """
     if batch_tokens is not None and batch_tokens < 1:
         raise ValueError(f"batch_tokens {batch_tokens}: give a positive number of tokens")
-    device = next(model.parameters()).device.type
-    wanted = TOKENS.get(device, TOKENS["cuda"]) if batch_tokens is None else batch_tokens
+    wanted = batch_tokens or USUAL
+    if batch_tokens is None and not writes and next(model.parameters()).device.type == "cpu":
+        wanted = FEWER if sum(p.numel() for p in model.parameters()) >= LARGE else USUAL
     return min(wanted, _fits.get(model, wanted))
 
 

@@ -78,7 +78,7 @@ def generate(
         tokenizer: Its tokenizer.
         conversations: The turns up to each answer.
         max_new_tokens: Most tokens of an answer, of all or of each.
-        batch_tokens: Most tokens of a batch, padding and room for the answers included (by the device if absent); a
+        batch_tokens: Most tokens of a batch, padding and room for the answers included (8192 if absent); a
             longer conversation makes a batch of its own.
         temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest.
         top_p: Least probability of the set of likeliest tokens that one is drawn from; 1 for all tokens.
@@ -104,7 +104,7 @@ def generate(
     if least := [limit for limit in given if limit < 1]:
         raise ValueError(f"max_new_tokens {least[0]}: give a positive number of tokens")
     limits = given * count if isinstance(max_new_tokens, int) else given
-    tokens = tokens_of(model, batch_tokens)
+    tokens = tokens_of(model, batch_tokens, writes=True)
     sampling = Sampling(temperature, top_p, seed)
     called = names
     if names is None:
@@ -152,7 +152,7 @@ def continued(
         prompts: Token ids, at least one each; given twice, a prompt gets two answers.
         ends: Tokens that end what is put behind; none of them is part of it.
         max_new_tokens: Most tokens behind a prompt; what is shorter ended.
-        batch_tokens: Most tokens of a batch; by the device if absent.
+        batch_tokens: Most tokens of a batch; 8192 if absent.
         temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest.
         top_p: Least probability of the set of likeliest tokens that one is drawn from.
         seed: Seed of what is drawn.
@@ -169,7 +169,7 @@ def continued(
         _Prompt(number, f"prompt {number + 1}", ids, limit, key)
         for number, (ids, key) in enumerate(zip(prompts, numbered(map(tuple, prompts)), strict=True))
     ]
-    tokens = tokens_of(model, batch_tokens)
+    tokens = tokens_of(model, batch_tokens, writes=True)
     return _said(model, asked, set(ends), 0, Sampling(temperature, top_p, seed), tokens, progress)
 
 

@@ -79,7 +79,7 @@ def group_nll(
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
         groups: Examples of one document each, every one with its own `origin`.
-        batch_tokens: Most tokens of a batch, padding included, each stem counted once for every example; by the device
+        batch_tokens: Most tokens of a batch, padding included, each stem counted once for every example; usually 8192
             if absent.
         pad_id: Token id of the padding, which the model does not attend to; any id will do.
         progress: Told the number of examples done and their total after each batch.

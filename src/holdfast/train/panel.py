@@ -49,7 +49,7 @@ class Panel:
         tokenizer: The model's; needed for items.
         raw: Whether items are asked without the chat template.
         end: Whether what ends a choice is scored with it.
-        batch_tokens: Most tokens of a batch; by the device if absent.
+        batch_tokens: Most tokens of a batch; usually 8192 if absent.
     """
 
     items: Sequence[Item] = ()
