@@ -69,8 +69,8 @@ def document_nll(
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
         examples: What to score, with `labels` as everywhere: unshifted, -100 where nothing is supervised.
-        batch_tokens: Most tokens of a batch, padding included (usually 8192 if absent, see `tokens_of`); a longer window
-            makes a batch of its own.
+        batch_tokens: Most tokens of a batch, padding included (usually 8192 if absent, see `tokens_of`); a longer
+            window makes a batch of its own.
         pad_id: Token id of the padding, which the model does not attend to; any id will do.
         progress: Told the number of windows done and their total after each batch.
 
