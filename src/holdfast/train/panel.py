@@ -101,9 +101,9 @@ class Panel:
             Score(TEXTS, f"{i}", score.nats, score.tokens)
             for i, score in enumerate(document_nll(model, self.examples, batch_tokens=self.batch_tokens))
         ]
-        for answer in ask(
-            model, self.tokenizer, self.items, raw=self.raw, end=self.end, batch_tokens=self.batch_tokens
-        ):
+        how: dict[str, Any] = {"raw": self.raw, "end": self.end, "batch_tokens": self.batch_tokens}
+        # Without items there need be no tokenizer.
+        for answer in ask(model, self.tokenizer, self.items, **how) if self.items else ():
             item = answer.item
             value = answer.value if answer.nats is None else answer.nats
             scores.append(Score(item.suite, item.group or item.id, value, answer.tokens))
