@@ -88,9 +88,10 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
     by_template = uses_template(tokenizer, raw)
     turns, learned = turns_of(row), learned_turns(row)
     if not by_template and (plain := as_completion(row)) is not None:
-        prompt = (plain.prompt or "") + plain.joint
-        text = prompt + (plain.completion or "")
-        return [Piece(text, ((len(prompt), len(text)),) if learned else ())]
+        text = (plain.prompt or "") + plain.joint + (plain.completion or "")
+        # A blank between the two belongs to the word behind it; what a file puts there is part of the prompt.
+        start = len(plain.prompt or "") + len(row.joint)
+        return [Piece(text, ((start, len(text)),) if learned else ())]
     write = _Template(tokenizer, by_template, row.origin)
     piece = _piece(turns, learned, write)
     if piece is not None:
@@ -118,7 +119,6 @@ def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
     if row.kind == "text":
         raise HoldfastError(f"{row.origin}: a document has no prompt; give prompt and completion, or messages.")
     if not by_template and (plain := as_completion(row)) is not None:
-        # A blank belongs to the word behind it; what a file puts between the two is part of the prompt.
         return Piece((plain.prompt or "") + row.joint, ())
     turns = turns_of(row)
     last = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=None)
