@@ -32,9 +32,9 @@ def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> flo
     """
     if goal <= 0:
         return 0.0
-    if not len(learned) or math.isnan(most := max(learned)):
+    if not len(learned) or any(map(math.isnan, (*learned, *lost))):
         return math.nan
-    top = list(learned).index(most) + 1
+    top = list(learned).index(max(learned)) + 1
     rises, falls = (
         [0.0, *np.maximum(optimize.isotonic_regression(list(values[:top])).x, 0.0).tolist()]
         for values in (learned, lost)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from holdfast.stats.size import LEAST
 from holdfast.stats.verdict import Evidence
 
 Learned = Literal["learned", "learned little", "not learned", "not enough evidence", "not measured"]
 
-LEAST = {"points": 0.5, "nats": 0.01}
-"""The least change that is of interest, where nobody said another: half a point of right answers (one question in 200),
-and 0.01 nats per token (one per cent of the perplexity)."""
 ROOM = 0.05
 """Share of the answers that were wrong before below which a gain is little."""
 REACHED = 0.25
@@ -22,9 +20,9 @@ BEST_FIRST: tuple[Learned, ...] = ("learned", "learned little", "not enough evid
 def little(unit: str, before: float, reached: float | None = None) -> float:
     """Returns the gain below which a model has learned little.
 
-    It is the largest of the least change of interest (`LEAST`); of answers, a twentieth of what there was to learn, the
-    points that were missing to 100; and where a guard took the model back, a quarter of the most that it had seen
-    learned. Texts have no known end, and so no share of it.
+    It is the largest of the least change of interest (`holdfast.stats.size.LEAST`); of answers, a twentieth of what
+    there was to learn, the points that were missing to 100; and where a guard took the model back, a quarter of the
+    most that it had seen learned. Texts have no known end, and so no share of it.
 
     Args:
         unit: "points" or "nats".

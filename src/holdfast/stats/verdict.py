@@ -143,21 +143,21 @@ class Together:
     adjusted: tuple[float, ...]
 
 
-def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), *, every: bool = False) -> Together:
+def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), claimed: Sequence[Verdict] = ()) -> Together:
     """Returns what the verdicts on several suites say together, and the word on each that agrees with it.
 
     - **forgot**, if one of all their p-values, those of the means among them, is below .05 after Holm's adjustment; and
       each whose p-value is. A test that says so alone, and not among all that were looked at, is "not enough evidence".
-    - **kept**, if every mean is (with `every`, or where there is no mean, every suite), and no suite's own test, taken
-      alone, says that it forgot: what some suites gain does not pay for what another lost. That needs no adjustment:
-      the claim is wrong only if it is wrong for one that was tested alone (intersection-union).
+    - **kept**, if all that is claimed is, and no suite's own test, taken alone, says that it forgot: what some suites
+      gain does not pay for what another lost. That needs no adjustment: the claim is wrong only if it is wrong for one
+      that was tested alone (intersection-union).
 
     So the whole forgot if and only if some part is said to have forgot.
 
     Args:
         verdicts: On each suite.
-        means: On the means of suites.
-        every: Whether the claim is about every suite.
+        means: On the means of several suites.
+        claimed: Those of them that "kept" is said of; the means if absent, or where there is none every suite.
 
     Raises:
         ValueError: If there is no verdict.
@@ -173,7 +173,7 @@ def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), *, every:
     word: Word = "not enough evidence"
     if "forgot" in words:
         word = "forgot"
-    elif all(one.word == "kept" for one in (verdicts if every else means or verdicts)):
+    elif all(one.word == "kept" for one in claimed or means or verdicts):
         word = "not enough evidence" if any(one.word == "forgot" for one in verdicts) else "kept"
     return Together(word, tuple(words[: len(verdicts)]), tuple(words[len(verdicts) :]), tuple(adjusted))
 
