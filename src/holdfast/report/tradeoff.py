@@ -95,9 +95,9 @@ CHOSEN = (
 ALL = "learned, lost: on all items that steered no run; each recipe has one learning rate, and nothing was chosen"
 EXPLAINED = (
     "worst suite: of {worst}, and picked because it is the worst, so that it looks worse than it is; set off: what "
-    "suites lost and gained of the mean that is called lost; lost at the goal: between doses, when just enough is learned; "
-    "flips: answers lost and gained; time, memory: times plain's; front: in how many repetitions nobody is better in "
-    "both; volume: share of the plane of learned and kept that the doses cover."
+    "suites lost and gained of the mean that is called lost; lost at the goal: between doses, when just enough is "
+    "learned; flips: answers lost and gained; time, memory: times plain's; front: in how many repetitions nobody is "
+    "better in both; volume: share of the plane of learned and kept that the doses cover."
 )
 
 
