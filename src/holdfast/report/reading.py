@@ -115,6 +115,6 @@ def alone_line(own: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> li
     if not alone:
         return []
     return [
-        f"  tested alone, {', '.join(alone)} lost more than the budget; with {len(own)} suites tested that can be chance, so "
-        "it is called neither kept nor forgot"
+        f"  tested alone, {', '.join(alone)} lost more than the budget; with {len(own)} suites tested that can be "
+        "chance, so it is called neither kept nor forgot"
     ]
