@@ -1,6 +1,7 @@
 """How often are intervals and verdicts wrong? Simulated evaluations whose truth is known, and the 3% rule beside them.
 
-    python benchmarks/verdict.py --write docs/studies        (some minutes, no model)
+    python benchmarks/verdict.py --write docs/studies                        (a quarter of an hour, no model)
+    python benchmarks/verdict.py --write docs/studies --only seeds recipe    (these tables; the others stay as they are)
 
 Every row is a truth: so many items, in groups or not, of which some are lost and some gained. Losses within a group are
 correlated (beta-binomial). At the border the true loss is exactly what is allowed, where either word is an error: what
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from holdfast.stats.draws import Draws, Suite, interval
 from holdfast.stats.flips import flips
 from holdfast.stats.graded import graded
 from holdfast.stats.pooled import pooled
+from holdfast.stats.seeds import seeded
 from holdfast.stats.verdict import judge, together
 
 ALLOWED = 0.02
@@ -136,60 +140,167 @@ def together_words(suites: int, items: int, lost: float, runs: int, rng: np.rand
     return f"| {suites} | {items} | {lost:g} | {said['kept'] / runs:.3f} | {said['forgot'] / runs:.3f} |"
 
 
+def masked_words(suites: int, items: int, runs: int, rng: np.random.Generator) -> str:
+    """Returns what is said where one suite lost twice what is allowed and the others gained so much that none is lost.
+
+    "Kept" is wrong of that suite; before its own test had a say, the mean alone decided.
+    """
+    said, alone = {"kept": 0, "forgot": 0, "not enough evidence": 0}, 0
+    for _ in range(runs):
+        parts = []
+        for k in range(suites):
+            change = -2 * ALLOWED if k == 0 else 2 * ALLOWED / (suites - 1)
+            right, moves = rng.random(items) < 0.7, rng.random(items)
+            lost, gained = (0.03 + max(0, -change)) / 0.7, (0.03 + max(0, change)) / 0.3
+            parts.append(flips(right, np.where(right, moves >= lost, moves < gained)))
+        verdicts, mean = [judge(part, ALLOWED) for part in parts], judge(pooled(parts), ALLOWED)
+        said[together(verdicts, [mean])] += 1
+        alone += mean.word == "kept"
+    return f"| {suites} | {items} | {said['kept'] / runs:.3f} | {said['forgot'] / runs:.3f} | {alone / runs:.3f} |"
+
+
+def recipe_words(seeds: int, spread: float, runs: int, rng: np.random.Generator) -> str:
+    """Returns what is said of a recipe whose mean loss is what is allowed: seeds drawn, and seeds taken as fixed."""
+    said = {drawn: {"kept": 0, "forgot": 0, "not enough evidence": 0} for drawn in (True, False)}
+    items = 2000
+    for _ in range(runs):
+        before = (rng.random(items) < 0.7).astype(float)
+        afters = []
+        for loss in np.clip(ALLOWED + rng.normal(0, spread, seeds), -0.05, 0.3):
+            lost, gained = (max(loss, 0) + 0.03) / 0.7, (0.03 + max(-loss, 0)) / 0.3
+            afters.append(np.where(before == 1, rng.random(items) > lost, rng.random(items) < gained).astype(float))
+        found = graded(before, np.mean(afters, 0))
+        changes = [float((after - before).mean()) for after in afters]
+        shifts = [
+            dict(enumerate((after - before - change) / items)) for after, change in zip(afters, changes, strict=True)
+        ]
+        said[True][judge(seeded(found, changes, shifts), ALLOWED).word] += 1
+        said[False][judge(found, ALLOWED).word] += 1
+    words = [f"{said[drawn][word] / runs:.3f}" for drawn in (True, False) for word in ("kept", "forgot")]
+    return f"| {seeds} | {100 * spread:g} | {' | '.join(words)} |"
+
+
 def seed_coverage(seeds: int, spread: float, runs: int, rng: np.random.Generator) -> str:
-    """Returns how often the interval over items and seeds of a comparison holds the truth."""
-    items, truth, held = 300, 0.1, 0
+    """Returns how often 95% intervals over items and seeds hold the truth: the stated one, and that of repetitions."""
+    items, truth, held, redrawn = 300, 0.1, 0, 0
     for run in range(runs):
         shares, shared = truth + rng.normal(0, spread, seeds), rng.random(items)
-        own = [np.where(rng.random(items) < 0.7, shared, rng.random(items)) < share for share in shares]
-        suite = Suite(range(items), np.ones(items), np.array(own, dtype=np.float64).T)
+        own = [np.where(rng.random(items) < 0.7, shared, rng.random(items)) < share for share in np.clip(shares, 0, 1)]
+        scores = np.array(own, dtype=np.float64)
+        shifts = [dict(enumerate((row - row.mean()) / items)) for row in scores]
+        found = seeded(graded(np.zeros(items), scores.mean(0)), [float(row.mean()) for row in scores], shifts)
+        low, high = found.interval()
+        held += low <= truth <= high
+        suite = Suite(range(items), np.ones(items), scores.T)
         draws = Draws.of([suite], seeds, 1000, run)
         low, high = interval(draws.over_seeds(draws.means(suite))) or (0.0, 0.0)
-        held += low <= truth <= high
-    return f"| {seeds} | {100 * spread:g} | {held / runs:.3f} |"
+        redrawn += low <= truth <= high
+    return f"| {seeds} | {100 * spread:g} | {held / runs:.3f} | {redrawn / runs:.3f} |"
+
+
+def worst_coverage(suites: int, items: int, runs: int, rng: np.random.Generator) -> str:
+    """Returns how often the interval of the worst of several suites, all of which lost two points, holds the truth."""
+    own = all_ = 0
+    worst = 0.0
+    for _ in range(runs):
+        parts = []
+        for _ in range(suites):
+            right, moves = rng.random(items) < 0.8, rng.random(items)
+            parts.append(flips(right, np.where(right, moves >= 0.05 / 0.8, moves < 0.03 / 0.2)))
+        picked = min(parts, key=lambda part: part.change)
+        worst -= picked.change
+        (low, high), (least, most) = picked.interval(), picked.interval(1 - 0.05 / suites)
+        own, all_ = own + (low <= -ALLOWED <= high), all_ + (least <= -ALLOWED <= most)
+    return f"| {suites} | {items} | {100 * worst / runs:.1f} | {own / runs:.3f} | {all_ / runs:.3f} |"
+
+
+Section = tuple[str, list[str], Callable[[int, np.random.Generator], list[str]]]
+_KINDS = ((0.04, 0.0), (0.2, 0.0), (0.04, 0.05), (0.2, 0.1))
+_HEAD = ["groups x items", "lost", "gained", "correlation within a group"]
+_SPREADS = (0.0, 0.02, 0.05)
+
+SECTIONS: dict[str, Section] = {
+    "coverage": (
+        "How often a 95% interval holds the truth",
+        [*_HEAD, "held"],
+        lambda n, rng: [f"{_about(truth)} {coverage(truth, n, rng):.3f} |" for truth in COVERED],
+    ),
+    "border": (
+        "What is said where the true loss is exactly what is allowed (either word is wrong)",
+        [*_HEAD, "kept", "forgot", "forgot, by the 3% rule"],
+        lambda n, rng: [_words(truth, n, rng) for truth in BORDER],
+    ),
+    "unchanged": (
+        "What is said where nothing is lost (forgot is wrong)",
+        [*_HEAD, "kept", "forgot", "forgot, by the 3% rule"],
+        lambda n, rng: [_words(truth, n, rng) for truth in UNCHANGED],
+    ),
+    "graded": (
+        "Graded answers, at the border: some items lose a part of their score",
+        ["items", "share that lose", "lost by each", "all move by up to", "kept", "forgot"],
+        lambda n, rng: [graded_words(items, *kind, n, rng) for items in (5, 20, 100, 300, 1000) for kind in _KINDS],
+    ),
+    "averaged": (
+        "Answers averaged over seeds, at the border, the seeds taken as fixed",
+        ["items", "seeds", "items alike in all seeds", "kept", "forgot"],
+        lambda n, rng: [
+            averaged_words(items, *of, n, rng) for items in (60, 300) for of in ((2, 0.8), (3, 0.8), (3, 0.5))
+        ],
+    ),
+    "together": (
+        "Several suites and their mean, each at the border (a quarter of the evaluations)",
+        ["suites", "items of each", "lost of all", "kept", "forgot"],
+        lambda n, rng: [together_words(*of, n // 4, rng) for of in ((4, 200, 0.05), (8, 200, 0.05), (16, 300, 0.05))],
+    ),
+    "masked": (
+        "One suite lost twice what is allowed, and the others gained so much that the mean lost nothing (a quarter)",
+        ["suites", "items of each", "kept", "forgot", "kept, by the mean alone"],
+        lambda n, rng: [masked_words(*of, n // 4, rng) for of in ((4, 200), (4, 1000), (8, 200))],
+    ),
+    "recipe": (
+        "A recipe whose mean loss is what is allowed, 2,000 items: seeds drawn, and seeds taken as fixed (a half)",
+        ["seeds", "standard deviation of seeds, points", "kept", "forgot", "kept, fixed", "forgot, fixed"],
+        lambda n, rng: [
+            recipe_words(seeds, spread, n // 2, rng) for seeds in (2, 3, 5) for spread in (0.0, 0.02, 0.04)
+        ],
+    ),
+    "seeds": (
+        "How often 95% intervals over items and seeds hold the truth (a quarter)",
+        ["seeds", "standard deviation of seeds, points", "held", "held, of repetitions (at the goal, the front)"],
+        lambda n, rng: [seed_coverage(seeds, spread, n // 4, rng) for seeds in (2, 3, 5) for spread in _SPREADS],
+    ),
+    "worst": (
+        "The worst of several suites that all lost two points: its loss in the mean, and how often intervals hold two",
+        ["suites", "items of each", "said to be lost", "held, by its own interval", "held, by that for all suites"],
+        lambda n, rng: [worst_coverage(*of, n // 2, rng) for of in ((1, 200), (4, 200), (16, 200))],
+    ),
+}
+"""Title, columns and rows of each table, by its name; each has a random stream of its own."""
+
+
+def section(name: str, runs: int) -> str:
+    """Returns a table."""
+    title, columns, rows = SECTIONS[name]
+    rng = np.random.default_rng(list(SECTIONS).index(name))
+    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
+    return f"### {title}\n\n{head}\n" + "\n".join(rows(runs, rng)) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--write", type=Path, default=Path("docs/studies"))
     given = parser.parse_args()
-    rng = np.random.default_rng(0)
-    lines = [f"{given.runs:,} simulated evaluations a row; a loss of {100 * ALLOWED:g} points is allowed.", ""]
-    head = "| groups x items | lost | gained | correlation within a group |"
-    lines += [f"### How often a 95% interval holds the truth\n\n{head} held |", "|---|---|---|---|---|"]
-    for truth in COVERED:
-        lines.append(f"{_about(truth)} {coverage(truth, given.runs, rng):.3f} |")
-    said = f"{head} kept | forgot | forgot, by the 3% rule |"
-    lines += ["", "### What is said where the true loss is exactly what is allowed (either word is wrong)", "", said]
-    lines += ["|---|---|---|---|---|---|---|"]
-    lines += [_words(truth, given.runs, rng) for truth in BORDER]
-    lines += ["", "### What is said where nothing is lost (forgot is wrong)", "", said, "|---|---|---|---|---|---|---|"]
-    lines += [_words(truth, given.runs, rng) for truth in UNCHANGED]
-    fewer = given.runs // 4
-    lines += ["", "### Graded answers, at the border: some items lose a part of their score", ""]
-    lines += [
-        "| items | share that lose | lost by each | all move by up to | kept | forgot |",
-        "|---|---|---|---|---|---|",
-    ]
-    kinds = ((0.04, 0.0), (0.2, 0.0), (0.04, 0.05), (0.2, 0.1))
-    lines += [graded_words(n, *kind, given.runs, rng) for n in (5, 20, 100, 300, 1000) for kind in kinds]
-    lines += ["", "### Answers averaged over seeds, at the border", ""]
-    lines += ["| items | seeds | items alike in all seeds | kept | forgot |", "|---|---|---|---|---|"]
-    lines += [averaged_words(n, *of, given.runs, rng) for n in (60, 300) for of in ((2, 0.8), (3, 0.8), (3, 0.5))]
-    lines += ["", f"### Several suites and their mean, each at the border ({fewer:,} evaluations a row)", ""]
-    lines += ["| suites | items of each | lost of all | kept | forgot |", "|---|---|---|---|---|"]
-    lines += [together_words(*of, fewer, rng) for of in ((4, 200, 0.05), (8, 200, 0.05), (16, 300, 0.05))]
-    lines += [
-        "",
-        f"### How often the 95% interval of a comparison, over items and seeds, holds the truth ({fewer:,} a row)",
-        "",
-    ]
-    lines += ["| seeds | standard deviation of seeds, points | held |", "|---|---|---|"]
-    lines += [seed_coverage(seeds, spread, fewer, rng) for seeds in (2, 3, 5) for spread in (0.0, 0.02, 0.05)]
-    text = "\n".join(lines) + "\n"
-    write_atomically(given.write / "verdict-tables.md", text)
-    print(text)
+    path = given.write / "verdict-tables.md"
+    text = path.read_text() if path.exists() else ""
+    there = {found.split("\n", 1)[0]: f"### {found}" for found in re.split(r"^### ", text, flags=re.MULTILINE)[1:]}
+    made = [f"{given.runs:,} simulated evaluations a row; a loss of {100 * ALLOWED:g} points is allowed.\n"]
+    for name, (title, _, _) in SECTIONS.items():
+        found = section(name, given.runs) if name in given.only else there.get(title, "").rstrip() + "\n"
+        made += [found] if found.strip() else []
+    write_atomically(path, "\n".join(made))
+    print("\n".join(made))
 
 
 def _about(truth: Truth) -> str:

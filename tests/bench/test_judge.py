@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from holdfast.bench.judge import changes, check_limits, verdict
+from holdfast.bench.changes import over_seeds
+from holdfast.bench.judge import changes, check_limits, exit_code, parted, verdict
+from holdfast.bench.learned import Seen, learning, seen
 from holdfast.bench.records import ScoreRow
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -168,3 +170,181 @@ def test_one_document_has_no_interval_and_settles_nothing():
     (grouped,) = found(answers("facts", suite(3, 0, 30), group=lambda i: "one"))
     assert "low" not in grouped.to_dict()
     assert verdict([grouped], Budget(points=2))["word"] == "not enough evidence"
+
+
+# Gains and losses
+
+
+def masked(lost=12):
+    """One suite loses, three gain: the mean is kept."""
+    spec = [("safety", lost, 3, 100), ("maths", 5, 40, 400), ("facts", 5, 40, 400), ("code", 5, 40, 400)]
+    return found(*(answers(name, suite(b, c, n), group=lambda i, name=name: f"{name}{i}") for name, b, c, n in spec))
+
+
+@pytest.mark.parametrize("claim", ["mean", "every"])
+def test_nothing_is_kept_while_the_test_of_a_suite_says_it_forgot(claim):
+    said = verdict(masked(), Budget(points=2, claim=claim))
+    assert said["word"] == "not enough evidence"
+    assert said["suites"]["safety"]["word"] == "not enough evidence"
+    assert said["suites"]["safety"]["alone"] == "forgot"
+    assert "items_needed" not in said["suites"]["safety"]
+    for lost in (17, 25):
+        said = verdict(masked(lost), Budget(points=2, claim=claim))
+        assert (said["word"], said["suites"]["safety"]["word"]) == ("forgot", "forgot")
+        assert "alone" not in said["suites"]["safety"]
+
+
+def test_what_suites_gained_and_lost_of_the_mean_is_said():
+    (mean,) = verdict(masked(), Budget(points=2))["means"]
+    assert mean["word"] == "kept"
+    assert mean["gained"] == pytest.approx(3 * 8.75 / 4)
+    assert mean["lost"] == pytest.approx(9 / 4)
+    assert mean["gained"] - mean["lost"] == pytest.approx(mean["change"])
+    assert mean["lost_in"] == ["safety"]
+    assert set(mean["gained_in"]) == {"maths", "facts", "code"}
+    nats_ = parted({"a": 0.1, "b": -0.3}, "nats")
+    assert (nats_["lost"], nats_["gained"]) == (pytest.approx(0.05), pytest.approx(0.15))
+
+
+def test_a_single_suite_is_not_looked_at_twice():
+    """Its mean is the suite: what its own test says is what is said."""
+    said = verdict(found(answers("facts", suite(48, 10, 1000))), Budget(points=2))
+    own = said["suites"]["facts"]
+    assert own["p_forgot"] == own["p_holm"]
+    assert 0.025 < own["p_forgot"] < 0.05
+    assert said["word"] == own["word"] == said["means"][0]["word"] == "forgot"
+
+
+# Seeds
+
+
+def after_of(*suites):
+    return [row for rows in suites for row in rows if row.moment == "after"]
+
+
+def test_over_seeds_the_verdict_is_on_the_recipe_and_of_one_seed_on_that_run():
+    lost = [answers("facts", suite(count, 2, 1000)) for count in (2, 8, 30)]
+    before = [row for row in lost[0] if row.moment == "before"]
+    before = [row.__class__(**{**vars(row), "value": 100.0}) for row in before]
+    runs = [[row.__class__(**{**vars(row), "value": 100.0 * (int(row.item) >= count)}) for row in after_of(own)]
+            for own, count in zip(lost, (2, 8, 30), strict=True)]  # fmt: skip
+    alone = over_seeds(before, runs[:1])
+    assert alone == changes(before, runs[0])
+    assert "seeds" not in verdict(alone, Budget(points=2))
+    three = over_seeds(before, runs)
+    said = verdict(three, Budget(points=2))
+    assert (said["seeds"], said["word"]) == (3, "not enough evidence")
+    assert three[0].to_dict()["change"] == pytest.approx(-(0.2 + 0.8 + 3.0) / 3)
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    assert verdict(over_seeds(before, [runs[0]] * 3), Budget(points=2))["word"] == "kept"
+
+
+def test_a_seed_that_is_bad_for_every_suite_is_seen_in_the_mean():
+    """If what the seeds differ in were taken as independent between suites, it would cancel."""
+
+    def of(name, counts):
+        before = [row for row in answers(name, [(1, 1)] * 400, group=lambda i: f"{name}{i}") if row.moment == "before"]
+        after = [[row.__class__(**{**vars(row), "moment": "after", "value": 100.0 * (int(row.item) >= n)})
+                  for row in before] for n in counts]  # fmt: skip
+        return before, after
+
+    counts = (0, 8, 16)
+    parts = [of(f"s{k}", counts) for k in range(8)]
+    apart = [of(f"s{k}", counts[k % 3 :] + counts[: k % 3]) for k in range(9)]
+    together, alone = (
+        over_seeds(
+            [row for before, _ in made for row in before],
+            [[r for _, after in made for r in after[s]] for s in range(3)],
+        )
+        for made in (parts, apart)
+    )
+    wide, narrow = (verdict(one, Budget(points=4))["means"][0] for one in (together, alone))
+    assert wide["change"] == pytest.approx(narrow["change"]) == pytest.approx(-2.0)
+    assert wide["high"] - wide["low"] > 2 * 4.303 * 2 / math.sqrt(3) * 0.95
+    assert narrow["high"] - narrow["low"] < 3
+    assert (verdict(together, Budget(points=4))["word"], verdict(alone, Budget(points=4))["word"]) == (
+        "not enough evidence", "kept",
+    )  # fmt: skip
+
+
+# Learning
+
+
+def task(gained, items, lost=0):
+    return answers("task", [(0, 1)] * gained + [(1, 0)] * lost + [(0, 0)] * (items - gained - lost), role="learned")
+
+
+@pytest.mark.parametrize(
+    ("gained", "items", "word"),
+    [(60, 100, "learned"), (8, 400, "learned little"), (0, 200, "not learned"), (0, 20, "not enough evidence")],
+)
+def test_learning_has_its_own_word_with_an_interval(gained, items, word):
+    said = learning(found(task(gained, items), answers("facts", KEPT)))
+    (entry,) = said["of"]
+    assert said["word"] == entry["word"] == word
+    assert entry["gain"] == pytest.approx(100 * gained / items)
+    assert entry["low"] <= entry["gain"] <= entry["high"]
+    assert entry["least"] == pytest.approx(5.0)
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+
+
+def test_texts_are_learned_in_nats_and_the_best_word_stands_for_all():
+    rows = texts("new", nats(-0.5), role="learned")
+    said = learning(found(rows))
+    assert said["word"] == "learned"
+    assert said["of"][0]["unit"] == "nats"
+    assert said["of"][0]["gain"] == pytest.approx(0.5 - DRIFT.mean())
+    assert learning(found(texts("new", nats(0.3), role="learned")))["word"] == "not learned"
+    both = learning(found(rows, task(0, 200)))
+    assert both["word"] == "learned"
+    assert {entry["unit"]: entry["word"] for entry in both["of"]} == {"nats": "learned", "points": "not learned"}
+
+
+def test_without_a_task_learning_is_not_measured_and_of_one_document_unknown():
+    assert learning(found(answers("facts", KEPT))) == {"word": "not measured", "of": []}
+    (entry,) = learning(found(texts("new", [(3.0, 1.0)], role="learned")))["of"]
+    assert entry["word"] == "not enough evidence"
+    assert "low" not in entry
+
+
+def test_a_run_that_was_put_back_learned_little_of_what_it_had():
+    rows = found(task(10, 100))
+    assert learning(rows)["word"] == "learned"
+    said = learning(rows, Seen(most=80.0, unit="points", started=False))
+    assert (said["word"], said["of"][0]["least"], said["of"][0]["reached"]) == ("learned little", 20.0, 80.0)
+    assert learning(found(task(30, 100)), Seen(80.0, "points", False))["word"] == "learned"
+    start = learning(rows, Seen(80.0, "points", True))
+    assert (start["word"], start["put_back_to"]) == ("not learned", "start")
+
+
+def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
+    rows = [row for row in task(4, 40, lost=8) if row.moment == "before"]
+    watched = [row.__class__(**{**vars(row), "split": "watch"}) for row in rows]
+    guard = {"model_of": 20, "watched": ["task"], "looks": [{"learned": 30.0}, {"learned": 70.0}, {}]}
+    assert seen(guard, watched) == Seen(50.0, "points", False)
+    assert seen({**guard, "model_of": 0}, watched) == Seen(50.0, "points", True)
+    assert seen({**guard, "model_of": None}, watched) is None
+    assert seen({}, watched) is None
+    assert seen({**guard, "watched": []}, watched) == Seen(0.0, "nats", False)
+    lines = [row for row in texts("task", [(3.0, 1.0)] * 5, role="learned") if row.moment == "before"]
+    lines = [row.__class__(**{**vars(row), "split": "watch"}) for row in lines]
+    found_ = seen({**guard, "looks": [{"learned": -2.5}, {"learned": -1.0}]}, lines)
+    assert (found_.unit, found_.most) == ("nats", pytest.approx(2.0))
+
+
+@pytest.mark.parametrize(
+    ("word", "learned", "code"),
+    [
+        ("kept", "learned", 0),
+        ("kept", "learned little", 4),
+        ("kept", "not learned", 4),
+        ("kept", "not enough evidence", 0),
+        ("kept", "not measured", 0),
+        ("forgot", "not learned", 2),
+        ("not enough evidence", "not learned", 3),
+    ],
+)
+def test_a_program_ends_by_what_was_kept_and_learned(word, learned, code):
+    assert exit_code({"verdict": {"word": word}, "learned": {"word": learned}}) == code
+    assert exit_code({"learned": {"word": learned}}) == 0
+    assert exit_code({"verdict": {"word": word}}) == EXIT_CODES[word]

@@ -8,7 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from holdfast.bench import guarded
+from holdfast.bench.changes import changes
 from holdfast.bench.gather import gather, labels, side_by_side
+from holdfast.bench.judge import verdict
+from holdfast.bench.learned import learning
 from holdfast.bench.records import read_scores, write_scores
 from holdfast.bench.tradeoff import tradeoff
 from holdfast.core.budget import Budget
@@ -57,6 +61,16 @@ def test_the_interval_is_about_what_theory_gives(found):
     lost = by_recipe(found)["plain"]["lost"]
     wide = 1.96 * np.sqrt(0.5 * 0.5 / 40 + 0.4 * 0.6 / 40) / 2 * 100
     assert lost["high"] - lost["low"] == pytest.approx(2 * wide, rel=0.2)
+    assert found["chosen"] is True
+
+
+def test_the_worst_suite_says_of_how_many_and_its_interval_holds_for_all(found):
+    for row in found["recipes"]:
+        worst = row["worst"]
+        own = row["suites"][worst["suite"]]
+        assert (worst["of"], worst["value"]) == (2, own["value"])
+        assert worst["low"] < own["low"]
+        assert worst["high"] > own["high"] or worst["high"] == 100.0
 
 
 def test_prices_are_shares_of_plains(found):
@@ -125,7 +139,110 @@ def test_items_that_one_run_was_not_asked_are_left_out_of_all(tmp_path):
     folder = tmp_path / "run-0-0-0"
     kept = [row for row in read_scores(folder / "scores.jsonl") if row.item not in ("proof-1", "watch-2")]
     write_scores(folder / "scores.jsonl", kept)
-    assert of(tmp_path)["items"] == {"learned": 39, "kept": 78}
+    assert of(tmp_path)["items"] == {"learned": 39, "kept": 78}  # several doses: of the side that chose none
+
+
+# The run's own table and the report agree
+
+
+def own_table(folder, watched=(), budget=None):
+    """Returns what `holdfast train` states of a run: its rows, the verdict and the word on learning."""
+    scores = guarded.proof(read_scores(folder / "scores.jsonl"), watched)
+    changed = changes(*([row for row in scores if row.moment == moment] for moment in ("before", "after")))
+    said = verdict(changed, budget) if budget else {}
+    return {row["name"]: row for row in (one.to_dict() for one in changed)}, said, learning(changed)
+
+
+@pytest.mark.parametrize("watched", [(), ("facts", "sums", "task")])
+@pytest.mark.parametrize("unit", ["points", "nats"])
+def test_one_run_is_said_to_be_the_same_by_its_own_table_and_by_the_report(tmp_path, unit, watched):
+    """With one learning rate nothing is chosen: every item counts that steered nothing, in either."""
+    guard = {"guard": {"watched": list(watched), "model_of": None, "looks": []}} if watched else {}
+    folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9, unit=unit, result=guard)
+    budget = Budget(points=5, nll=0.05)
+    suites, said, learned = own_table(folder, watched, budget)
+    found = of(tmp_path, budget=budget)
+    (row,) = found["recipes"]
+    assert found["chosen"] is False
+    assert found["items"]["kept"] == (80 if watched else 160) == suites["facts"]["items"] + suites["sums"]["items"]
+    sign = -1 if unit == "points" else 1
+    for name, of_suite in row["suites"].items():
+        own = suites[name]
+        assert of_suite["value"] == pytest.approx(sign * own["change"])
+        assert [of_suite["low"], of_suite["high"]] == pytest.approx(sorted((sign * own["low"], sign * own["high"])))
+    (mean,) = said["means"]
+    assert row["lost"]["value"] == pytest.approx(sign * mean["change"])
+    assert [row["lost"]["low"], row["lost"]["high"]] == pytest.approx(sorted((sign * mean["low"], sign * mean["high"])))
+    assert row["verdict"]["word"] == said["word"]
+    assert {name: one["word"] for name, one in row["verdict"]["suites"].items()} == {
+        name: one["word"] for name, one in said["suites"].items()
+    }
+    (entry,) = learned["of"]
+    base = found["base"] if unit == "points" else 0.0
+    assert row["learned"]["word"] == learned["word"]
+    assert [row["learned"][name] - base for name in ("value", "low", "high")] == pytest.approx(
+        [entry[name] for name in ("gain", "low", "high")]
+    )
+
+
+def test_of_several_recipes_with_one_rate_each_all_items_count_too(tmp_path):
+    write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
+    write(tmp_path / "b", "Train(lr=0.0003) + MoFO()", learned=0.8, kept=0.7)
+    found = of(tmp_path)
+    assert (found["chosen"], found["items"]) == (False, {"learned": 80, "kept": 160})
+    for row, folder in zip(sorted(found["recipes"], key=lambda row: row["recipe"]), ("b", "a"), strict=True):
+        suites, _, _ = own_table(tmp_path / folder)
+        assert row["suites"]["facts"]["value"] == pytest.approx(-suites["facts"]["change"])
+
+
+def test_what_steered_one_run_is_left_out_of_all(tmp_path):
+    guard = {"guard": {"watched": ["facts"], "model_of": None, "looks": []}}
+    write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9, result=guard)
+    write(tmp_path / "b", "Train(lr=0.0001) + MoFO()", learned=0.8, kept=0.7)
+    assert of(tmp_path)["items"] == {"learned": 80, "kept": 120}
+
+
+def test_the_verdict_on_a_recipe_draws_its_seeds(tmp_path):
+    for seed, kept in enumerate((1.1, 1.1, 0.95)):
+        write(tmp_path / "three" / f"s{seed}", "Train(lr=0.0001)", seed=seed, learned=0.9, kept=kept, items=400)
+    write(tmp_path / "one" / "s0", "Train(lr=0.0001)", learned=0.9, kept=1.1, items=400)
+    budget = Budget(points=5)
+    (three,), (one,) = (of(tmp_path / name, budget=budget)["recipes"] for name in ("three", "one"))
+    assert (one["verdict"]["word"], three["verdict"]["word"]) == ("kept", "not enough evidence")
+    assert three["verdict"]["seeds"] == 3
+    assert "seeds" not in one["verdict"]
+    assert three["lost"]["high"] - three["lost"]["low"] > 10
+    notes = of(tmp_path / "one")["notes"]
+    assert any("One seed: what is said holds for these runs alone" in note for note in notes)
+    write(tmp_path / "one" / "s1", "Train(lr=0.0001)", seed=1, learned=0.9, kept=1.1, items=400)
+    assert any("Two seeds say little" in note for note in of(tmp_path / "one")["notes"])
+
+
+def test_gains_of_some_suites_are_shown_beside_what_others_lost(tmp_path):
+    folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=0.9)
+    swapped = {"before": "after", "after": "before"}
+    own = [
+        dataclasses.replace(row, moment=swapped[row.moment]) if row.suite == "sums" else row
+        for row in read_scores(folder / "scores.jsonl")
+    ]
+    write_scores(folder / "scores.jsonl", own)
+    found = of(tmp_path)
+    (row,) = found["recipes"]
+    assert row["lost"]["value"] == pytest.approx(-5.0)
+    assert row["set_off"] == {"lost": 5.0, "gained": pytest.approx(10.0), "gained_in": ["sums"]}
+    assert any(
+        "suites that got better (sums) take 10.0 off what is lost; the others lost 5.0" in n for n in found["notes"]
+    )
+
+
+def test_a_dose_that_went_too_far_does_not_change_what_is_lost_at_the_goal(tmp_path):
+    for lr, learned, kept in ((1e-4, 0.2, 1.1), (2e-4, 0.9, 0.95), (4e-4, 0.4, 0.5)):
+        write(tmp_path / "all" / f"{lr}", f"Train(lr={lr})", learned=learned, kept=kept)
+        if lr < 4e-4:
+            write(tmp_path / "two" / f"{lr}", f"Train(lr={lr})", learned=learned, kept=kept)
+    (every,), (two,) = (of(tmp_path / name)["recipes"] for name in ("all", "two"))
+    assert every["matched"]["value"] == pytest.approx(two["matched"]["value"])
+    assert every["matched"]["reached"] > 0.5
 
 
 def test_texts_are_lost_in_nats(tmp_path):
@@ -246,6 +363,9 @@ def test_without_plain_training_the_best_of_all_sets_the_goal(tmp_path):
 def test_suites_of_one_side_are_used_for_both_and_it_is_said(tmp_path):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
     write_scores(folder / "scores.jsonl", rows("a", learned=0.8, kept=0.9, sides=("proof",)))
+    assert not any("one side only" in note for note in of(tmp_path)["notes"])  # nothing is chosen
+    folder = write(tmp_path / "b", "Train(lr=0.0002)", learned=0.8, kept=0.9)
+    write_scores(folder / "scores.jsonl", rows("b", learned=0.8, kept=0.9, sides=("proof",)))
     assert any(note.startswith("Of task, facts, sums there is one side only") for note in of(tmp_path)["notes"])
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from holdfast.report.table import before_after, reading, show, verdict_lines
+from holdfast.report.reading import learned_lines, reading
+from holdfast.report.table import before_after, show, verdict_lines
 
 SUITES = [
     {"name": "task", "role": "learned", "documents": 1234, "tokens": 1234567.0}
@@ -37,14 +38,32 @@ def drawn(width, suites=SUITES, **named):
         ("learned", 1.0, 2.0, "worse"),
         ("transfer", 1.0, 2.0, "worse"),
         ("retained", 1.0, 2.0, "lost"),
-        ("learned", -1.0, 2.0, "no change seen"),
-        ("retained", -1.0, 2.0, "no change seen"),
-        ("retained", 0.0, 2.0, "no change seen"),
-        ("retained", -1.0, 0.0, "no change seen"),
+        ("learned", -0.01, 0.02, "no change seen"),
+        ("retained", -0.01, 0.02, "no change seen"),
+        ("retained", 0.0, 0.02, "no change seen"),
+        ("retained", -0.02, 0.0, "no change seen"),
+        ("retained", -1.0, 2.0, "cannot detect less than 1.9 nats"),
+        ("retained", 0.001, 0.005, "tiny loss"),
+        ("retained", -0.005, -0.001, "tiny gain"),
+        ("retained", 0.012, 0.02, "lost"),
     ],
 )
-def test_only_what_lies_outside_zero_is_called_a_change(role, low, high, word):
-    assert reading({"role": role, "low": low, "high": high}) == word
+def test_only_what_lies_outside_zero_is_called_a_change_and_a_tiny_one_tiny(role, low, high, word):
+    assert reading({"role": role, "low": low, "high": high, "change": (low + high) / 2}) == word
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "word"),
+    [
+        (-7.5, -20.2, 5.0, "cannot detect less than 16 points"),
+        (-0.3, -2.0, 1.4, "no change seen"),
+        (-0.3, -0.5, -0.1, "tiny loss"),
+        (-0.6, -0.9, -0.3, "lost"),
+        (-3.0, -7.0, 1.0, "cannot detect less than 5.1 points"),
+    ],
+)
+def test_a_suite_of_few_items_says_what_it_could_not_have_seen(change, low, high, word):
+    assert reading({"role": "retained", "unit": "points", "change": change, "low": low, "high": high}) == word
 
 
 @pytest.mark.parametrize("role", ["learned", "retained"])
@@ -59,7 +78,7 @@ def test_it_fits_and_the_change_stays_beside_its_interval(width):
     text = "\n".join(lines)
     for number in ("-1.158 [-2.563, +0.246]", "-1.158 [one document]", "+10.000 [+9.980, +10.020]", "1.23M", "12,345"):
         assert number in text
-    for word in ("change", "enough", "documents", "lost"):
+    for word in ("cannot", "enough", "documents", "lost"):
         assert re.search(rf"\b{word}\b", text.split("interval]", 1)[1])
 
 
@@ -102,6 +121,7 @@ POINTS = {"name": "facts", "role": "retained", "unit": "points", "documents": 16
 def test_points_have_one_place_and_more_of_them_is_better():
     line = next(line for line in drawn(80, [POINTS]) if line.startswith("facts"))
     assert line.split() == ["facts", "1,050", "97.1", "60.0", "-37.1", "[-41.2,", "-33.1]", "lost"]
+    assert not any("tokens" in line for line in drawn(80, [POINTS]))
     assert reading({**POINTS, "low": 1.0, "high": 2.0}) == "better"
     assert reading({**POINTS, "role": "learned", "low": 1.0, "high": 2.0}) == "learned"
     assert reading({**POINTS, "role": "learned"}) == "worse"
@@ -118,7 +138,8 @@ def test_the_caption_says_the_units_that_are_there():
 
 JUDGED = {
     "word": "forgot", "budget": {"points": 2.0}, "claim": "mean", "unjudged": ["general [en]"],
-    "means": [{"unit": "points", "suites": 2, "change": -9.9, "low": -11.0, "high": -8.8, "word": "forgot"}],
+    "means": [{"unit": "points", "suites": 2, "change": -9.9, "low": -11.0, "high": -8.8, "word": "forgot"}
+              | {"floor": 1.4, "gained": 0.6, "gained_in": ["few"], "lost": 10.5, "lost_in": ["facts"]}],
     "suites": {
         "facts": {"word": "forgot", "most": 40.5, "p_forgot": 1e-9, "p_holm": 2e-9},
         "few": {"word": "not enough evidence", "most": 9.0, "p_forgot": 0.4, "p_holm": 0.4, "items_needed": 1234},
@@ -146,6 +167,8 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     assert "mean of 2 suites: -9.9 [-11.0, -8.8] points, forgot" in text
     assert "forgot for certain, with 2 suites looked at: facts" in text
     assert "not settled: few (about 1,234 items)" in text
+    assert "1 suite gained 0.6 of it (most: few), 1 lost 10.5 (most: facts)" in text
+    assert "too small to be seen: losses below 1.4 in the mean (points)" in text
     assert "without a limit: general [en]" in text
     every = verdict_lines({**JUDGED, "claim": "every", "budget": {"points": 1.0, "nats": 0.02}}, [POINTS])
     assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]
@@ -160,3 +183,78 @@ def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
     assert "is not said: near='same', 'near' or 'none'" in unsaid
     assert set(NEAR) == {"same", "near", "none", "unsaid"}
     assert memory_lines([]) == []
+
+
+LEARNED = {"word": "learned", "of": [{"unit": "points", "suites": ["task"], "before": 6.0, "gain": 80.0, "low": 71.2,
+           "high": 86.6, "least": 4.7, "word": "learned"}]}  # fmt: skip
+
+
+def learned(**changes):
+    return {"word": changes["word"], "of": [{**LEARNED["of"][0], **changes}]}
+
+
+def plain(lines):
+    return [line.replace("[bold]", "").replace("[/bold]", "").replace("\\[", "[") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (LEARNED, "Learning: learned (task: +80.0 [+71.2, +86.6] points)"),
+        (
+            learned(word="learned", reached=84.2, least=21.0),
+            "Learning: learned (task: +80.0 [+71.2, +86.6] points, 95% of the 84.2 that it had learned before the "
+            "guard took it back)",
+        ),
+        (
+            learned(word="learned little", gain=3.0, low=0.4, high=5.6),
+            "Learning: learned little (task: +3.0 [+0.4, +5.6] points; little is below 4.7 points)",
+        ),
+        (
+            learned(word="learned little", gain=3.0, low=0.4, high=5.6, reached=50.0, least=12.5),
+            "Learning: learned little (task: +3.0 [+0.4, +5.6] points; little is below 12.5 points, a quarter of the "
+            "50.0 that it had learned before the guard took it back)",
+        ),
+        (
+            learned(word="not learned", gain=0.0, low=-2.0, high=2.0),
+            "Learning: not learned (task: +0.0 [-2.0, +2.0] points; if anything, less than 4.7 points)",
+        ),
+        (
+            learned(word="not learned", gain=-4.0, low=-6.0, high=-2.0),
+            "Learning: not learned (task: -4.0 [-6.0, -2.0] points; it got worse)",
+        ),
+        (
+            learned(word="not enough evidence", gain=2.5, low=-3.0, high=12.0),
+            "Learning: not enough evidence (task: +2.5 [-3.0, +12.0] points; it may be nothing, or more than 4.7 "
+            "points)",
+        ),
+        (
+            {**learned(word="not learned", gain=0.0, low=-2.0, high=2.0), "put_back_to": "start"},
+            "Learning: not learned (task: +0.0 [-2.0, +2.0] points; the guard put the model back to where it started)",
+        ),
+        (
+            learned(word="learned", unit="nats", gain=1.9, low=1.5, high=2.3, least=0.01),
+            "Learning: learned (task: +1.900 [+1.500, +2.300] nats per token better)",
+        ),
+        (
+            {"word": "not measured", "of": []},
+            "Learning: not measured (name questions or examples of the task with --test)",
+        ),
+    ],
+)
+def test_what_was_learned_is_said_in_a_line(said, line):
+    assert plain(learned_lines(said)) == [line]
+
+
+def test_the_table_has_the_words_of_the_verdict_and_of_learning():
+    """One source for both: what the table calls forgot is what the verdict does."""
+    task = {**POINTS, "name": "task", "role": "learned", "low": 0.4, "high": 5.6, "change": 3.0}
+    lines = drawn(100, [task, POINTS], judged=JUDGED, learned=learned(word="learned little"))
+    assert next(line for line in lines if line.startswith("task")).rstrip().endswith("learned little")
+    facts = {**JUDGED["suites"]["facts"], "word": "not enough evidence", "alone": "forgot", "p_holm": 0.2}
+    masked = {**JUDGED, "word": "not enough evidence", "suites": {**JUDGED["suites"], "facts": facts}}
+    assert "unsettled" in "".join(drawn(100, [POINTS], judged=masked))
+    text = "\n".join(verdict_lines(masked, [POINTS]))
+    assert "Verdict: not enough evidence" in text
+    assert "tested alone, facts lost more than the budget; with 2 suites tested that can be chance" in text
+    assert "forgot for certain" not in text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from holdfast.stats.flips import Flips, flips
-from holdfast.stats.forgetting import forgetting
+from holdfast.stats.forgetting import forgetting, forgetting_of
 from holdfast.stats.power import items_needed, noise_floor
 from holdfast.stats.verdict import judge
 
@@ -58,6 +58,36 @@ def test_where_nothing_was_known_nothing_can_be_said_to_be_lost():
     assert (found.of_known, found.of_right, found.relative) == (None, None, None)
     with pytest.raises(ValueError, match="at least 2"):
         forgetting(table(1, 1, 1, 10), 1)
+
+
+def test_guessing_is_taken_out_by_the_choices_of_each_item():
+    """By an independent loop over items of two, four and no choices, of which half are guessed."""
+    rng, by, lost, known = np.random.default_rng(3), {}, 0.0, 0.0
+    for options, count in ((2, 20_000), (4, 10_000), (math.inf, 5_000)):
+        chance = 0.0 if math.isinf(options) else 1 / options
+        knew = rng.random(count) < 0.5
+        still = knew & (rng.random(count) < 0.8)
+        before, after = (known_ | (rng.random(count) < chance) for known_ in (knew, still))
+        by[options] = flips(before, after)
+        for right, now in ((before, after),):
+            a, b = right.mean(), now.mean()
+            lost += (right & ~now).sum() - (count * (1 - a) * (1 - b) / (options - 1))
+            known += count * (a if math.isinf(options) else (options * a - 1) / (options - 1))
+    found = forgetting_of(by)
+    assert found.lost == pytest.approx(lost / 35_000)
+    assert found.known == pytest.approx(known / 35_000)
+    assert (found.lost, found.known) == (pytest.approx(0.1, abs=0.01), pytest.approx(0.5, abs=0.01))
+    assert found.of_known == pytest.approx(0.2, abs=0.02)
+
+
+def test_where_the_number_of_choices_is_not_known_nothing_is_said_of_guessing():
+    found = forgetting_of({None: table(62, 188, 187, 1000)})
+    assert (found.negative_flips, found.of_right) == (0.188, 188 / 250)
+    assert (found.lost, found.known, found.of_known, found.gained) == (None, None, None, None)
+    some = forgetting_of({None: table(62, 188, 187, 1000), 4: table(62, 188, 187, 1000)})
+    assert some.lost is None
+    with pytest.raises(ValueError, match="at least one item"):
+        forgetting_of({})
 
 
 @pytest.mark.parametrize(

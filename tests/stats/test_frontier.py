@@ -25,21 +25,46 @@ def test_beyond_the_last_dose_nothing_is_said():
     assert math.isnan(lost_at([10.0, 20.0], [2.0, 8.0], 20.1))
 
 
-def test_a_gain_is_kept_whole():
-    """The base is where it is: that a dose lost less than nothing moves nothing but the line to it."""
-    assert lost_at([10.0], [-4.0], 9.5) == pytest.approx(-3.8)
-    assert lost_at([3.0, 10.0], [-4.0, -4.0], 10.0) == pytest.approx(-4.0)
+def test_the_base_is_part_of_the_fit_and_has_lost_nothing():
+    """A gain at a low dose is no price that a later one can spend: more is never had for less than nothing."""
+    assert lost_at([10.0], [-4.0], 9.5) == 0.0
+    assert lost_at([5.0, 40.0], [-3.0, 5.0], 2.5) == 0.0
+    assert lost_at([5.0, 40.0], [-3.0, 5.0], 5.0) == 0.0
+    assert lost_at([5.0, 40.0], [-3.0, 5.0], 22.5) == pytest.approx(2.5)
+    assert lost_at([-5.0, 40.0], [1.0, 5.0], 20.0) == pytest.approx(1.0 + 0.5 * 4.0)
 
 
-def test_a_dose_that_falls_is_pooled_with_the_one_before():
+@pytest.mark.parametrize(
+    ("learned", "lost", "goal", "price"),
+    [
+        ([10.0, 40.0, 20.0], [1.0, 5.0, 30.0], 38.0, 1 + 28 / 30 * 4),
+        ([10.0, 60.0, 12.0], [1.0, 8.0, 30.0], 35.0, 4.5),
+        ([10.0, 40.0, 5.0], [1.0, 5.0, 30.0], 20.0, 1 + 4 / 3),
+        ([10.0, 40.0, 39.0, -5.0], [1.0, 5.0, 80.0, 2.0], 40.0, 5.0),
+    ],
+)
+def test_a_dose_that_went_too_far_says_nothing_of_those_below(learned, lost, goal, price):
+    assert lost_at(learned, lost, goal) == pytest.approx(price)
+    top = learned.index(max(learned)) + 1
+    assert lost_at(learned, lost, goal) == lost_at(learned[:top], lost[:top], goal)
+
+
+def test_the_dose_that_learns_most_reaches_what_it_learned():
+    assert lost_at([10.0, 40.0, 20.0], [1.0, 5.0, 30.0], 40.0) == 5.0
+    assert lost_at([30.0, 20.0], [4.0, 2.0], 26.0) == pytest.approx(4 * 26 / 30)
+
+
+def test_a_dose_below_the_best_that_falls_is_pooled_with_the_one_before():
     # 30 and 20 become 25 each; 4 and 2 become 3 each.
-    assert lost_at([30.0, 20.0], [4.0, 2.0], 25.0) == pytest.approx(3.0)
-    assert math.isnan(lost_at([30.0, 20.0], [4.0, 2.0], 26.0))
+    assert lost_at([30.0, 20.0, 50.0], [4.0, 2.0, 9.0], 25.0) == pytest.approx(3.0)
+    assert math.isnan(lost_at([30.0, 20.0, 50.0], [4.0, 2.0, 9.0], 50.1))
+    assert math.isnan(lost_at([], [], 1.0))
+    assert math.isnan(lost_at([1.0, math.nan], [1.0, 2.0], 0.5))
 
 
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4), st.floats(0, 50), st.floats(0, 50))
 def test_more_learning_is_never_had_for_less(points, one, other):
-    learned, lost = [p[0] for p in points], [abs(p[1]) for p in points]
+    learned, lost = [p[0] for p in points], [p[1] for p in points]
     low, high = (lost_at(learned, lost, goal) for goal in sorted((one, other)))
     if not math.isnan(high):
         assert low <= high + 1e-9

@@ -11,7 +11,7 @@ from scipy import stats
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.paired import Change, paired_change
 from holdfast.stats.pooled import pooled
-from holdfast.stats.verdict import Verdict, holm, judge, together
+from holdfast.stats.verdict import Verdict, holm, judge, settle, together
 
 
 def table(lost, gained, items):
@@ -109,6 +109,36 @@ def test_all_is_kept_if_every_suite_is_and_one_that_forgot_is_enough():
     assert together([kept, open_], means=[forgot]) == "forgot"
     with pytest.raises(ValueError, match="at least one"):
         together([])
+
+
+def test_gains_of_some_suites_do_not_pay_for_what_another_lost():
+    """The mean is kept, and a suite's own test says that it forgot: that is not called kept, if not yet forgot."""
+    lost, gained = judge(table(12, 3, 100), 0.02), judge(table(5, 40, 400), 0.02)
+    mean = judge(pooled([table(12, 3, 100), *[table(5, 40, 400)] * 3]), 0.02)
+    assert (lost.word, gained.word, mean.word) == ("forgot", "kept", "kept")
+    found = settle([lost, gained, gained, gained], [mean])
+    assert found.adjusted[0] > 0.05
+    assert found.word == "not enough evidence"
+    assert found.suites == ("not enough evidence", "kept", "kept", "kept")
+    assert found.means == ("kept",)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(121, 600)), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_the_words_on_the_parts_agree_with_that_on_the_whole(counts, every):
+    parts = [table(*count) for count in counts]
+    verdicts, mean = [judge(part, 0.02) for part in parts], judge(pooled(parts), 0.02)
+    means = [mean] if len(parts) > 1 else []
+    found = settle(verdicts, means, verdicts if every else [mean])
+    assert (found.word == "forgot") == ("forgot" in (*found.suites, *found.means))
+    if found.word == "kept":
+        assert all(one.word != "forgot" for one in verdicts)
+        assert not every or set(found.suites) == {"kept"}
+        assert every or mean.word == "kept"
+    for own, word in zip(verdicts, found.suites, strict=True):
+        assert word == own.word or (own.word, word) == ("forgot", "not enough evidence")
 
 
 def test_many_suites_are_not_forgotten_by_chance_more_often_than_one():

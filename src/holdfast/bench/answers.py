@@ -129,10 +129,27 @@ def _sample(record: Mapping[str, Any], moment: Moment, file: Path) -> tuple[Scor
         value=100.0 * float(_metric(record)),
         unit="points",
         higher_is_better=True,
+        choices=_choices(record),
     )
     given = record.get("filtered_resps", record.get("resps", ""))
     said = given[0] if isinstance(given, list) and len(given) == 1 else given
     return row, Said(row.suite, row.item, _asked(record.get("arguments")), str(said), str(record.get("target", "")))
+
+
+def _choices(record: Mapping[str, Any]) -> int | None:
+    """Returns how many choices a sample's answer was picked from, 0 if it was written; None if its form does not say.
+
+    lm-eval logs one response for each choice, a likelihood and whether it is what the model would have said, and for
+    what is written a text.
+    """
+    given = record.get("resps")
+    one = given[0] if isinstance(given, list) and given else None
+    while isinstance(one, list) and len(one) == 1:
+        one = one[0]
+    if isinstance(one, str):
+        return 0
+    several = isinstance(given, list) and len(given) > 1 and isinstance(one, list) and len(one) == 2
+    return len(given) if several and isinstance(given, list) else None
 
 
 def _asked(arguments: Any) -> str:

@@ -13,9 +13,11 @@ from rich.console import Console
 from torch import nn
 
 from holdfast.bench.answers import Saved, is_saved, read_answers, write_answers
+from holdfast.bench.changes import SuiteChange, changes
 from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
-from holdfast.bench.judge import SuiteChange, changes, check_limits, verdict
+from holdfast.bench.judge import check_limits, exit_code, verdict
+from holdfast.bench.learned import learning
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import Said, manner, measure
 from holdfast.bench.prepare import Suite, check_fit, measured
@@ -29,9 +31,9 @@ from holdfast.probes.drift import drift
 from holdfast.probes.suites import row_of
 from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.stats.flips import Flips
-from holdfast.stats.forgetting import forgetting
+from holdfast.stats.forgetting import forgetting_of
 from holdfast.stats.paired import paired_change
-from holdfast.stats.verdict import EXIT_CODES
+from holdfast.stats.size import drift_size
 
 READ = 200
 """Most examples of a kind on which the drift is taken, evenly chosen."""
@@ -43,9 +45,10 @@ class DiffResult:
 
     Attributes:
         spec: What was asked for.
-        result: `suites` (rows of the table), `verdict` if there is a budget, `forgetting` of the retained suites of
-            answers, `examples` of lost and gained answers, `calibration` (expected calibration error of the choices, if
-            any) and `drift` (nats per token) where two models were loaded.
+        result: `suites` (rows of the table), `verdict` if there is a budget, `learned` (the word on what --test
+            measures), `forgetting` of the retained suites of answers (without what guessing does, where the number of
+            choices of each item is known), `examples` of lost and gained answers, `calibration` (expected calibration
+            error of the choices, if any) and `drift` (nats per token, and its size) where two models were loaded.
     """
 
     spec: DiffSpec
@@ -53,8 +56,8 @@ class DiffResult:
 
     @property
     def exit_code(self) -> int:
-        """Returns 0 kept, 2 forgot, 3 not enough evidence; 0 without a budget."""
-        return EXIT_CODES[self.result["verdict"]["word"]] if "verdict" in self.result else 0
+        """Returns 0 kept, 2 forgot, 3 not enough evidence, 4 kept but nothing learned; 0 without a budget."""
+        return exit_code(self.result)
 
 
 def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
@@ -80,7 +83,11 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     budget = spec.allowed()
     result: dict[str, Any] = {"base": spec.base, "tuned": spec.tuned, "suites": [one.to_dict() for one in found]}
     result |= {"verdict": verdict(found, budget)} if budget is not None else {}
-    result |= {"forgetting": _forgetting(found), "examples": _examples(before, after, spec.examples)}
+    result |= {
+        "learned": learning(found),
+        "forgetting": _forgetting(found),
+        "examples": _examples(before, after, spec.examples),
+    }
     result |= _calibration(before, after)
     result |= {"drift": moved} if moved else {}
     if spec.out is not None:
@@ -134,7 +141,7 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
         for moment, model, its in moments:
             rows, said = measure(model, its, suites, moment, run="diff", show=progress.measuring, **manner(spec))
             saved.append(Saved(tuple(rows), tuple(said)))
-        moved = {}
+        moved: dict[str, dict[str, Any]] = {}
         if own.get_vocab() == tokenizer.get_vocab():
             for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
                 if examples := _to_read([one for one in suites if one.role in roles], saved[0].said, tokenizer, spec):
@@ -150,7 +157,8 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
                         [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
                     )
                     low, high = change.interval()
-                    moved[name] = {"nats_per_token": change.change, "documents": change.documents}
+                    moved[name] = {"nats_per_token": change.change, "size": drift_size(change.change)}
+                    moved[name] |= {"documents": change.documents}
                     moved[name] |= {"low": max(0.0, low), "high": high} if change.documents > 1 else {}
     return saved[0], saved[1], moved
 
@@ -171,11 +179,13 @@ def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec
 
 
 def _forgetting(found: Sequence[SuiteChange]) -> dict[str, Any]:
-    return {
-        one.name: dataclasses.asdict(forgetting(one.evidence))
-        for one in found
-        if one.role == "retained" and isinstance(one.evidence, Flips)
-    }
+    """Returns what was forgotten item by item; what guessing does is taken out where the choices are known."""
+    told = {}
+    for one in found:
+        if one.role == "retained" and isinstance(one.evidence, Flips):
+            said = dataclasses.asdict(forgetting_of(one.by_options or {None: one.evidence}))
+            told[one.name] = {name: value for name, value in said.items() if value is not None}
+    return told
 
 
 def _calibration(before: Saved, after: Saved) -> dict[str, Any]:

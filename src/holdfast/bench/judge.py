@@ -1,119 +1,20 @@
-"""From scores before and after to what they say: the change of every suite, and the verdict under a budget."""
+"""The verdict: what changes say of what may be lost, and how a program that was given a budget ends."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.bench.records import Role, ScoreRow
+from holdfast.bench.changes import SuiteChange, changes, ends, mean_of
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.stats.flips import Flips, flips
-from holdfast.stats.graded import Graded, graded
-from holdfast.stats.paired import Change, paired_change
-from holdfast.stats.pooled import Pooled, pooled
-from holdfast.stats.verdict import CONFIDENCE, Evidence, Verdict, holm, judge, together
+from holdfast.stats.verdict import EXIT_CODES, NOTHING_LEARNED, Evidence, Verdict, Word, judge, settle
+
+__all__ = ["SuiteChange", "changes", "check_limits", "exit_code", "verdict"]
 
 HOPELESS = 1000.0
 """Times as many items beyond which a loss is just what is allowed, and more items are no advice."""
-
-POINTS = 100.0
-"""Points of a whole share: items are judged as shares, and said in points."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SuiteChange:
-    """What became of one suite.
-
-    Attributes:
-        name: Its name.
-        role: What it is there to show.
-        unit: "points" (percent of right answers) or "nats" (per token).
-        items: Number of items.
-        evidence: The change; a share where the unit is points.
-        shifts: By group, the sum of the items' differences from the change, over their number.
-    """
-
-    name: str
-    role: Role
-    unit: str
-    items: int
-    evidence: Flips | Graded | Change
-    shifts: Mapping[Hashable, float]
-
-    @property
-    def scale(self) -> float:
-        """Returns how many of its unit the evidence counts as one."""
-        return POINTS if self.unit == "points" else 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the change as a row of a table, in its unit; without `low` and `high` where there is no interval."""
-        found: dict[str, Any] = {"name": self.name, "role": self.role, "unit": self.unit}
-        found |= {"documents": self.evidence.groups, "items": self.items}
-        if isinstance(self.evidence, Flips):
-            found |= {"lost": self.evidence.lost, "gained": self.evidence.gained, "mcnemar": self.evidence.mcnemar()}
-        elif isinstance(self.evidence, Change) and self.unit != "points":
-            found |= {"tokens": self.evidence.weight}
-        for name in ("before", "after", "change"):
-            found[name] = self.scale * getattr(self.evidence, name)
-        if self.evidence.groups > 1 or getattr(self.evidence, "identical", False):
-            low, high = self.evidence.interval()
-            found |= {"low": self.scale * low, "high": self.scale * high}
-        return found
-
-
-def changes(before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> list[SuiteChange]:
-    """Returns what became of every suite, in the order of the rows, paired by item.
-
-    Raises:
-        HoldfastError: If an item has one moment only; names it.
-    """
-    last = {(row.suite, row.item): row for row in after}
-    by_suite: dict[str, list[tuple[ScoreRow, ScoreRow]]] = {}
-    for row in before:
-        pair = last.get((row.suite, row.item))
-        if pair is None:
-            raise HoldfastError(f"{row.suite}/{row.item}: has a score before and none after; compare the same items.")
-        by_suite.setdefault(row.suite, []).append((row, pair))
-        _check_unit(row, pair, by_suite[row.suite][0][0])
-    return [_change(pairs) for pairs in by_suite.values()]
-
-
-def _check_unit(row: ScoreRow, pair: ScoreRow, first: ScoreRow) -> None:
-    where = f"{row.suite}/{row.item}"
-    if len(units := {row.unit, pair.unit, first.unit}) > 1:
-        raise HoldfastError(f"{where}: is measured in {' and in '.join(sorted(units))}; give each unit its own suite.")
-    for one in (row, pair):
-        if one.unit in ("points", "nats") and one.higher_is_better != (one.unit == "points"):
-            better = "more points are" if one.unit == "points" else "fewer nats are"
-            raise HoldfastError(f"{where}: {better} better here, and the row says otherwise; turn the numbers round.")
-        if one.unit == "points" and not 0 <= one.value <= POINTS:
-            raise HoldfastError(f"{where}: {one.value:g} points; give percent, from 0 to 100.")
-
-
-def _change(pairs: Sequence[tuple[ScoreRow, ScoreRow]]) -> SuiteChange:
-    rows = [row for row, _ in pairs]
-    scale = POINTS if rows[0].unit == "points" else 1.0
-    first, last = ([pair[i].value / scale for pair in pairs] for i in (0, 1))
-    weight, groups = [row.weight for row in rows], [row.group for row in rows]
-    evidence: Flips | Graded | Change
-    if scale == POINTS and {*first, *last} <= {0.0, 1.0}:
-        evidence = flips(first, last, groups)
-    elif scale == POINTS and {*weight} == {1.0}:
-        evidence = graded(first, last, groups)
-    else:
-        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-        for group, *values in zip(groups, first, last, weight, strict=True):
-            for i, value in enumerate(values):
-                sums[group][i] += value
-        evidence = paired_change(*zip(*sums.values(), strict=True))
-    shifts: dict[Hashable, float] = defaultdict(float)
-    for group, was, now, count in zip(groups, first, last, weight, strict=True):
-        shifts[group] += (now - was - evidence.change * count) / math.fsum(weight)
-    return SuiteChange(rows[0].suite, rows[0].role, rows[0].unit, len(rows), evidence, shifts)
 
 
 def check_limits(budget: Budget, units: set[str]) -> None:
@@ -126,15 +27,30 @@ def check_limits(budget: Budget, units: set[str]) -> None:
         )
 
 
+def exit_code(result: Mapping[str, Any]) -> int:
+    """Returns how a program ends with a result: by its verdict, and where that is `kept` by what was learned.
+
+    0 kept, 2 forgot, 3 not enough evidence, 4 kept while nothing or little was learned; 0 without a budget, which can
+    be neither kept nor broken. What was not measured, or is open, is no reason for 4.
+    """
+    if "verdict" not in result:
+        return 0
+    word: Word = result["verdict"]["word"]
+    little = result.get("learned", {}).get("word") in ("not learned", "learned little")
+    return NOTHING_LEARNED if word == "kept" and little else EXIT_CODES[word]
+
+
 def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
     """Returns the verdict on the retained suites, ready for result.json.
 
     Returns:
-        `word`; `budget` and `claim`; `means`, one for each unit that the budget limits, with `change`, `low`, `high`
-        (95%, two-sided), `word`, `most` (the loss at its upper one-sided bound) and `floor` (the least loss that would
-        be told from none); `suites`, by name, with `word`, `most`, `floor`, `p_forgot`, `p_holm` (adjusted for the
-        number of suites and means) and, where it is not settled, `items_needed`; and `unjudged`, the retained suites of
-        a unit that the budget does not limit.
+        `word`; `budget` and `claim`; `seeds`, if the changes are over several; `means`, one for each unit that the
+        budget limits, with `change`, `low`, `high` (95%, two-sided), `word`, `most` (the loss at its upper one-sided
+        bound), `floor` (the least loss that would be told from none), and what suites gained and lost of it (`gained`,
+        `lost`, both positive, and in which suites); `suites`, by name, with `word`, `most`, `floor`, `p_forgot`,
+        `p_holm` (adjusted for the number of suites and means), `alone` where its own test says another word than it
+        does among all that were looked at and, where it is not settled, `items_needed`; and `unjudged`, the retained
+        suites of a unit that the budget does not limit. The words are those of `holdfast.stats.verdict.settle`.
 
     Raises:
         HoldfastError: If the budget limits nothing that was measured.
@@ -145,21 +61,23 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
     judged = [one for one in kept if one.unit in limits]
     verdicts = [_judged(one.evidence, one, limits) for one in judged]
     units = {unit: [one for one in judged if one.unit == unit] for unit in dict.fromkeys(one.unit for one in judged)}
-    means = {unit: pooled([one.evidence for one in own], [one.shifts for one in own]) for unit, own in units.items()}
+    means = {unit: mean_of(own) for unit, own in units.items()}
     on_means = {unit: _judged(mean, units[unit][0], limits) for unit, mean in means.items()}
-    claimed = list(on_means.values()) if budget.claim == "mean" else []
-    adjusted = holm([one.p_forgot for one in (*verdicts, *claimed)])
-    for unit, p in zip(on_means, adjusted[len(judged) :], strict=False):
-        if on_means[unit].word == "forgot" and p >= 1 - CONFIDENCE:  # one of many that were looked at
-            on_means[unit] = dataclasses.replace(on_means[unit], word="not enough evidence")
+    # A mean of one suite is that suite, which is not looked at twice.
+    several = [unit for unit, own in units.items() if len(own) > 1]
+    claimed = verdicts if budget.claim == "every" else list(on_means.values())
+    said = settle(verdicts, [on_means[unit] for unit in several], claimed)
+    by_suite = dict(zip((one.name for one in judged), said.suites, strict=True))
+    words = {unit: by_suite[own[0].name] for unit, own in units.items()} | dict(zip(several, said.means, strict=True))
     return {
-        "word": together(verdicts, claimed),
+        "word": said.word,
         "budget": limits,
         "claim": budget.claim,
-        "means": [_of_mean(means[unit], said, units[unit]) for unit, said in on_means.items()],
+        **({"seeds": len(judged[0].seeds)} if judged[0].seeds else {}),
+        "means": [_of_mean(means[unit], on, units[unit], words[unit]) for unit, on in on_means.items()],
         "suites": {
-            one.name: _of_suite(one, said, p_holm)
-            for one, said, p_holm in zip(judged, verdicts, adjusted, strict=False)
+            one.name: _of_suite(one, own, by_suite[one.name], p_holm)
+            for one, own, p_holm in zip(judged, verdicts, said.adjusted, strict=False)
         },
         "unjudged": [one.name for one in kept if one.unit not in limits],
     }
@@ -169,12 +87,14 @@ def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float])
     return judge(evidence, limits[suite.unit] / suite.scale, higher_is_better=suite.unit == "points")
 
 
-def _of_suite(suite: SuiteChange, said: Verdict, p_holm: float) -> dict[str, Any]:
-    found = {"word": said.word, "most": suite.scale * said.most, "p_forgot": said.p_forgot, "p_holm": p_holm}
-    if _tells(said, suite):
-        found["floor"] = suite.scale * said.floor
-    if said.word == "not enough evidence" and said.factor <= HOPELESS:
-        found["items_needed"] = math.ceil(suite.items * said.factor)
+def _of_suite(suite: SuiteChange, own: Verdict, word: Word, p_holm: float) -> dict[str, Any]:
+    found = {"word": word, "most": suite.scale * own.most, "p_forgot": own.p_forgot, "p_holm": p_holm}
+    if own.word != word:
+        found["alone"] = own.word
+    if _tells(own, suite):
+        found["floor"] = suite.scale * own.floor
+    if word == "not enough evidence" and own.word == word and own.factor <= HOPELESS and not suite.seeds:
+        found["items_needed"] = math.ceil(suite.items * own.factor)
     return found
 
 
@@ -183,9 +103,26 @@ def _tells(said: Verdict, suite: SuiteChange) -> bool:
     return math.isfinite(said.floor) and (suite.unit != "points" or said.floor <= 1)
 
 
-def _of_mean(mean: Pooled, said: Verdict, suites: Sequence[SuiteChange]) -> dict[str, Any]:
-    scale = suites[0].scale
-    low, high = mean.interval()
-    about = {"unit": suites[0].unit, "suites": len(suites), "change": scale * mean.change}
+def _of_mean(mean: Evidence, said: Verdict, suites: Sequence[SuiteChange], word: Word) -> dict[str, Any]:
+    unit, scale = suites[0].unit, suites[0].scale
+    about: dict[str, Any] = {"unit": unit, "suites": len(suites), "change": scale * mean.change}
     about |= {"floor": scale * said.floor} if _tells(said, suites[0]) else {}
-    return about | {"low": scale * low, "high": scale * high, "word": said.word, "most": scale * said.most}
+    low, high = ends(mean, unit)
+    about |= {"low": low, "high": high, "word": word, "most": scale * said.most}
+    return about | parted({one.name: scale * one.evidence.change for one in suites}, unit)
+
+
+def parted(moved: Mapping[str, float], unit: str) -> dict[str, Any]:
+    """Returns what of a mean change suites gained and what they lost, which the mean sets off against each other.
+
+    Args:
+        moved: The change of each suite, in its unit.
+        unit: "points", of which more are better, or "nats".
+    """
+    better = {name: value if unit == "points" else -value for name, value in moved.items()}
+    found: dict[str, Any] = {}
+    for name, sign in (("gained", 1.0), ("lost", -1.0)):
+        own = {suite: sign * value for suite, value in better.items() if sign * value > 0}
+        found[name] = math.fsum(own.values()) / len(moved)
+        found[f"{name}_in"] = sorted(own, key=lambda suite, own=own: -own[suite])  # type: ignore[misc]
+    return found

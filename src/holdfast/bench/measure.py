@@ -103,6 +103,7 @@ def measure(
             if answer.nats is not None:
                 rows.append(nats(**of, value=answer.nats, weight=answer.tokens))
                 continue
+            of["choices"] = len(item.choices) if answer.form == "choice" else 0
             rows.append(make(**of, value=100.0 * answer.value, unit="points", higher_is_better=True))
             asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
             said.append(Said(suite.name, item.id, asked, answer.said, right, answer.confidence))

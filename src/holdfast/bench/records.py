@@ -295,6 +295,7 @@ class ScoreRow:
         unit: Unit of `value`: "nats", "points", "1" for a pure number.
         higher_is_better: Whether more is better.
         weight: How many units `value` is a sum over (the tokens of a document); 1 for a score of the item as a whole.
+        choices: How many choices the answer was picked from, 0 if it was generated; None if that is not known.
     """
 
     run: str
@@ -308,6 +309,7 @@ class ScoreRow:
     unit: str
     higher_is_better: bool
     weight: float = 1.0
+    choices: int | None = None
 
     def __post_init__(self) -> None:
         """Raises `HoldfastError` for a value that a score cannot have."""
@@ -322,6 +324,8 @@ class ScoreRow:
             raise HoldfastError(f"{where}: {self.value} is no measurement; leave the row out instead.")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise HoldfastError(f"{where}: a weight of {self.weight} counts nothing; leave the row out instead.")
+        if self.choices is not None and self.choices not in (0, *range(2, 10_000)):
+            raise HoldfastError(f"{where}: {self.choices} choices; give 0 for a generated answer, or at least 2.")
 
     def to_json(self) -> str:
         """Returns the row as one line of JSON, without a newline."""
@@ -353,7 +357,7 @@ class ScoreRow:
         for key in record:
             if key not in fields:
                 raise HoldfastError(f"Unknown field {key!r} in {where}.{nearest(str(key), fields)}")
-        missing = fields - set(record) - {"weight"}
+        missing = fields - set(record) - {"weight", "choices"}
         if missing:
             raise HoldfastError(f"Missing in {where}: {', '.join(sorted(missing))}.")
         return cls(**record)

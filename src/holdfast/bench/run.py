@@ -35,7 +35,8 @@ from holdfast.bench.cost import Cost
 from holdfast.bench.edited import as_trained, shaping, ship_trained
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
 from holdfast.bench.guarded import guarded, proof, sides
-from holdfast.bench.judge import changes, check_limits, verdict
+from holdfast.bench.judge import changes, check_limits, exit_code, verdict
+from holdfast.bench.learned import learning, seen
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
@@ -60,7 +61,6 @@ from holdfast.core.mix import Example
 from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
 from holdfast.recipe import parse
-from holdfast.stats.verdict import EXIT_CODES
 from holdfast.train.attach import Attached, attach
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
 from holdfast.train.session import check_losses
@@ -73,8 +73,8 @@ class RunResult:
     Attributes:
         folder: Where everything lies.
         spec: What was asked for.
-        result: What result.json holds: `suites` (the rows of the table), `verdict` if there is a budget, `guard` if it
-            had something to watch, `seconds`, `steps`, `trained_parameters`.
+        result: What result.json holds: `suites` (the rows of the table), `learned`, `verdict` if there is a budget,
+            `guard` if it had something to watch, `seconds`, `steps`, `trained_parameters`.
     """
 
     folder: Path
@@ -83,8 +83,8 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """Returns 0 kept, 2 forgot, 3 not enough evidence; 0 without a budget, which can be neither kept nor broken."""
-        return EXIT_CODES[self.result["verdict"]["word"]] if "verdict" in self.result else 0
+        """Returns 0 kept, 2 forgot, 3 not enough evidence, 4 kept but nothing learned; 0 without a budget."""
+        return exit_code(self.result)
 
 
 def train(
@@ -164,10 +164,12 @@ def _run(
         after = _scores(model, data.suites, "after", folder, tokenizer, spec, progress)
     _save(model, tokenizer, folder / "model")
     found = changes(proof(before, split), proof(after, split))
+    guard_saw = {**watch.summary(), "watched": sorted(split)} if (watch := trainer.holdfast_guard) else {}
     result = {
         "suites": [one.to_dict() for one in found],
+        "learned": learning(found, seen(guard_saw, before)),
         **({"verdict": verdict(found, budget)} if budget is not None else {}),
-        **({"guard": {**watch.summary(), "watched": sorted(split)}} if (watch := trainer.holdfast_guard) else {}),
+        **({"guard": guard_saw} if guard_saw else {}),
         "seconds": {"training": spent.seconds, "all": time.monotonic() - started},
         **({} if resumed else {"cost": prepared.plus(spent).to_dict()}),  # what it was before is not known
         **({"memories": rehearsed} if (rehearsed := _rehearsed(trainer)) else {}),
@@ -202,15 +204,14 @@ def _guard(
 
 
 def _judged_again(result: dict[str, Any], folder: Path, spec: RunSpec) -> dict[str, Any]:
-    """Returns the result of a finished run with the verdict of the budget that is given now, if one is."""
-    budget = spec.allowed()
-    rest = {key: value for key, value in result.items() if key != "verdict"}
-    if budget is None:
-        return rest
+    """Returns the result of a finished run with the verdict of the budget that is given now, and what was learned."""
+    budget, guard_saw = spec.allowed(), result.get("guard", {})
     rows = read_scores(folder / "scores.jsonl")
-    rows = proof(rows, result.get("guard", {}).get("watched", ()))
-    found = changes([r for r in rows if r.moment == "before"], [r for r in rows if r.moment == "after"])
-    return {**rest, "verdict": verdict(found, budget)}
+    before, after = ([row for row in rows if row.moment == moment] for moment in ("before", "after"))
+    found = changes(*(proof(own, guard_saw.get("watched", ())) for own in (before, after)))
+    rest = {key: value for key, value in result.items() if key != "verdict"}
+    rest |= {"learned": learning(found, seen(guard_saw, before))}
+    return rest if budget is None else {**rest, "verdict": verdict(found, budget)}
 
 
 def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:

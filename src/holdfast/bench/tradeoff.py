@@ -1,12 +1,12 @@
 """From finished runs to the trade-off: what each recipe learns, what it loses, and at what price.
 
-Doses are chosen on watched items alone, and everything is stated on the others. Intervals are over items (drawn in
-their groups, the same for all recipes) and over seeds.
+Where a recipe has several doses, they are chosen on watched items alone and everything is stated on the others; where
+each has one, nothing is chosen, and all items count that steered no run. Intervals are over items and, where there are
+several, over seeds.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -16,20 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from holdfast.bench.gather import Finished, labels, plain_of
-from holdfast.bench.judge import changes, verdict
-from holdfast.bench.records import ScoreRow
+from holdfast.bench.judge import verdict
+from holdfast.bench.side import Key, Side
 from holdfast.core.budget import Budget
-from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
-from holdfast.stats.draws import Draws, Suite, interval
+from holdfast.stats.draws import interval
 from holdfast.stats.frontier import hypervolume, lost_at, on_front
+from holdfast.stats.size import LEAST
 
 Floats = npt.NDArray[np.float64]
 DRAWS = 1000
 """Imagined repetitions from which intervals are read."""
-
-Key = tuple[int, int]
-"""A recipe and a dose, by their places."""
 
 
 def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | None = None) -> dict[str, Any]:
@@ -68,8 +65,9 @@ class _Table:
                     self.notes.append(f"{run.folder} is the same run as {self.runs[place].folder} and left out.")
                 self.runs.setdefault(place, run)
         self.keys = sorted({key for key, _ in self.runs})
-        self.watch = _Side(self, "watch", 0)
-        self.proof = _Side(self, "proof", DRAWS)
+        self.chooses = any(len(rates) > 1 for rates in self.rates.values())
+        self.proof = Side(self.runs, len(self.seeds), "proof" if self.chooses else None, DRAWS)
+        self.watch = Side(self.runs, len(self.seeds), "watch", 0) if self.chooses else self.proof
         self.unit = self.proof.unit
         if self.proof.whole:
             self.notes.append(
@@ -89,8 +87,20 @@ class _Table:
             there = sum(own == key for own, _ in self.runs)
             if there < len(self.seeds):
                 self.notes.append(f"{self.names[self.recipes[key[0]]]} has {there} of {len(self.seeds)} seeds.")
-        if len(self.seeds) == 1:
-            self.notes.append("One seed: intervals are over items alone.")
+        self.notes += _about_seeds(len(self.seeds))
+        for i, (key, _) in self.chosen.items():
+            self.notes += self._set_off(self.names[self.recipes[i]], self.proof.of(key)["set_off"])
+
+    def _set_off(self, name: str, parts: Mapping[str, Any]) -> list[str]:
+        """Returns a sentence where gains of some suites make up for losses of others that are of interest."""
+        if min(parts["lost"], parts["gained"]) < LEAST[self.unit]:
+            return []
+        places = 1 if self.unit == "points" else 3
+        gained = ", ".join(parts["gained_in"][:3]) + (", ..." if len(parts["gained_in"]) > 3 else "")
+        return [
+            f"{name}: suites that got better ({gained}) take {parts['gained']:.{places}f} off what is lost; the others "
+            f"lost {parts['lost']:.{places}f}."
+        ]
 
     def _choose(self, recipe: int) -> tuple[Key, bool]:
         """Returns the dose that loses least among those that reach the goal, else the one that learns most."""
@@ -117,6 +127,7 @@ class _Table:
             "unit": self.unit,
             "learned_unit": self.proof.learned_unit,
             "items": self.proof.items,
+            "chosen": self.chooses,
             "base": float(self.proof.before),
             "goal": self.goals[self.proof],
             "recipes": [rows[i] for i in order],
@@ -136,23 +147,16 @@ class _Table:
         side = self.proof
         found: dict[str, Any] = {"recipe": self.names[recipe], "text": repr(recipe) or "Train()", "reached": reached}
         found |= {"seeds": sum(k == key for k, _ in self.runs)}
-        found |= {"rate": self.rates[recipe][key[1]], "learned": _ends(side.score(key))}
-        if key in side.transfer:
-            found |= {"transfer": {**_ends(side.transfer[key]), "unit": side.transfer_unit}}
-        found |= {"lost": _ends(side.lost[key])}
-        suites = {name: values[key] for name, values in side.suites.items()}
-        worst = max(suites, key=lambda name: float(suites[name][0]))
-        found |= {"worst": {"suite": worst, **_ends(suites[worst])}}
-        found |= {"suites": {name: _ends(values) for name, values in suites.items()}}
-        found |= self._flips(key) | self._cost(place) | self._judged(key) | self._matched(own)
+        found |= {"rate": self.rates[recipe][key[1]]} | side.of(key)
+        found |= side.flips(key) | self._cost(place) | self._judged(key) | self._matched(own)
         known_B = ~np.isnan(side.lost[key][1:])
         found |= {"front": float(front_B[1:][known_B].mean()), "on_front": bool(front_B[0])}
         found |= self._volume(own)
         found["doses"] = [
             {
                 "rate": self.rates[recipe][k[1]],
-                "learned": _ends(side.score(k)),
-                "lost": _ends(side.lost[k]),
+                "learned": side.of(k)["learned"],
+                "lost": side.of(k)["lost"],
             }
             for k in own
         ]
@@ -177,15 +181,6 @@ class _Table:
             return {}
         learned, lost = ([float(of[key][0]) for key in keys] for of in (self.proof.learned, self.proof.lost))
         return {"hypervolume": hypervolume(learned, lost, most, most_lost)}
-
-    def _flips(self, key: Key) -> dict[str, Any]:
-        """Returns how many answers of what is kept were lost and gained, in the mean over seeds."""
-        own = [run for (k, _), run in self.runs.items() if k == key]
-        counts = [self.proof.flips(run) for run in own]
-        if not any(total for _, _, total in counts):
-            return {}
-        lost, gained, total = (statistics.mean(column) for column in zip(*counts, strict=True))
-        return {"flips": {"lost": lost, "gained": gained, "items": int(total)}}
 
     def _cost(self, place: int) -> dict[str, Any]:
         """Returns time and memory as shares of plain's, and the share of what is trained.
@@ -213,123 +208,26 @@ class _Table:
         return found
 
     def _judged(self, key: Key) -> dict[str, Any]:
-        """Returns the verdict under the budget, on the mean of the seeds' scores of each item."""
+        """Returns the verdict under the budget: of the run, or of the recipe where there are several seeds."""
         if self.budget is None:
             return {}
-        before, after = self.proof.averaged([run for (k, _), run in self.runs.items() if k == key])
-        said = verdict(changes(before, after), self.budget)
-        return {"verdict": {"word": said["word"], "means": said["means"]}}
+        said = verdict(self.proof.changes(key), self.budget)
+        return {"verdict": {name: said[name] for name in ("word", "means", "suites", "seeds") if name in said}}
 
 
-class _Side:
-    """The watched items of the runs, or the others: what was learned and lost on them by each recipe at each dose.
-
-    Attributes:
-        learned: Improvement over the base on what measures the learning, in each repetition, `[B]`.
-        lost: Loss in the mean of the suites that are kept, likewise.
-        suites: Loss of each of them.
-        transfer: Score (points) or improvement (nats) on the shifted domain.
-        before: What the base scored on what measures the learning.
-        beside: Suites that are kept, and measured in another unit than most are.
-        whole: Suites that have items of one side only, which stand on both.
-    """
-
-    def __init__(self, table: _Table, side: str, draws: int) -> None:
-        self.whole: list[str] = []
-        runs = list(table.runs.values())
-        self._items = self._common(runs, side)
-        roles = {suite: next(iter(items.values())).role for suite, items in self._items.items()}
-        self.units = units = {suite: next(iter(items.values())).unit for suite, items in self._items.items()}
-        kept = [suite for suite, role in roles.items() if role == "retained"]
-        points = [suite for suite in kept if units[suite] == "points"]
-        self.kept = points or kept
-        self.beside = [suite for suite in kept if suite not in self.kept]
-        learned = [suite for suite, role in roles.items() if role == "learned"]
-        if not learned or not self.kept:
-            what, flag = ("is to be kept", "--keep") if learned else ("is learned", "--test")
-            raise HoldfastError(f"The runs in {runs[0].folder.parent} measure nothing of what {what}; give {flag}.")
-        self.unit, self.learned_unit = units[self.kept[0]], units[learned[0]]
-        columns = list(table.runs.items())
-        made = {suite: self._suite(suite, [run for _, run in columns]) for suite in self._items}
-        drawn = Draws.of(list(made.values()), len(table.seeds), draws)
-        over = {suite: drawn.means(one) for suite, one in made.items()}  # [B, C], before in the last column
-
-        def by_key(values: Callable[[int], Floats]) -> dict[Key, Floats]:
-            found = {}
-            for key in table.keys:
-                by_seed = np.full((len(drawn.seeds), len(table.seeds)), np.nan)
-                for column, ((own, seed), _) in enumerate(columns):
-                    if own == key:
-                        by_seed[:, seed] = values(column)
-                found[key] = drawn.over_seeds(by_seed)
-            return found
-
-        def worse(suite: str, column: int) -> Floats:
-            sign = 1.0 if units[suite] == "points" else -1.0
-            change: Floats = over[suite][:, -1] - over[suite][:, column]
-            return sign * change
-
-        self.before = float(over[learned[0]][0, -1])
-        self.learned = by_key(lambda column: -worse(learned[0], column))
-        self.suites = {suite: by_key(lambda column, suite=suite: worse(suite, column)) for suite in self.kept}  # type: ignore[misc]
-        self.lost = {key: np.mean([self.suites[suite][key] for suite in self.kept], 0) for key in table.keys}
-        moved = [suite for suite, role in roles.items() if role == "transfer"]
-        self.transfer, self.transfer_unit = dict[Key, Floats](), units[moved[0]] if moved else ""
-        if moved:
-            sign = 1.0 if self.transfer_unit == "points" else 0.0
-            self.transfer = by_key(lambda column: sign * over[moved[0]][:, -1] - worse(moved[0], column))
-        self.items = {"learned": len(self._items[learned[0]]), "kept": sum(len(self._items[s]) for s in self.kept)}
-
-    def _common(self, runs: Sequence[Finished], side: str) -> dict[str, dict[str, ScoreRow]]:
-        """Returns the items of a side that all runs were asked, by suite, with the base's scores."""
-        found: dict[str, dict[str, ScoreRow]] = {}
-        by_suite: dict[str, list[ScoreRow]] = {}
-        asked = set.intersection(*({(suite, item) for suite in run.after for item in run.after[suite]} for run in runs))
-        for row in runs[0].rows:
-            if row.moment == "before" and (row.suite, row.item) in asked:
-                by_suite.setdefault(row.suite, []).append(row)
-        for suite, rows in by_suite.items():
-            both = len({row.split for row in rows}) == 2
-            if not both and rows[0].role != "transfer":
-                self.whole.append(suite)
-            found[suite] = {row.item: row for row in rows if not both or row.split == side}
-        if not found:
-            raise HoldfastError(f"No item was asked of all runs in {runs[0].folder.parent}; compare alike runs.")
-        return found
-
-    def _suite(self, suite: str, runs: Sequence[Finished]) -> Suite:
-        items = self._items[suite]
-        columns = []
-        for run in runs:
-            columns.append([run.after[suite][item].value for item in items])
-        columns.append([row.value for row in items.values()])
-        rows = list(items.values())
-        return Suite([r.group for r in rows], np.array([r.weight for r in rows]), np.array(columns).T)
-
-    def score(self, key: Key) -> Floats:
-        """Returns what is shown as learned: the score in points, or by how many nats it is better."""
-        return self.learned[key] + (self.before if self.learned_unit == "points" else 0.0)
-
-    def flips(self, run: Finished) -> tuple[int, int, int]:
-        """Returns how many answers of what is kept a run lost and gained, and how many there are."""
-        lost = gained = total = 0
-        for suite in self.kept:
-            for item, before in self._items[suite].items():
-                if before.unit == "points":
-                    now = run.after[suite][item].value
-                    lost, gained = lost + (now < before.value), gained + (now > before.value)
-                    total += 1
-        return lost, gained, total
-
-    def averaged(self, runs: Sequence[Finished]) -> tuple[list[ScoreRow], list[ScoreRow]]:
-        """Returns the scores of every kept item before, and after in the mean of some runs."""
-        kept = [*self.kept, *self.beside]
-        before = [row for suite in kept for row in self._items[suite].values()]
-        after = []
-        for row in before:
-            value = statistics.mean(run.after[row.suite][row.item].value for run in runs)
-            after.append(dataclasses.replace(row, moment="after", value=value))
-        return before, after
+def _about_seeds(count: int) -> list[str]:
+    """Returns what so many seeds can say."""
+    if count == 1:
+        return [
+            "One seed: what is said holds for these runs alone; the same recipe with another seed may end elsewhere. "
+            "Three to five seeds (--seeds 0 1 2) say something of the recipe."
+        ]
+    if count == 2:
+        return [
+            "Two seeds say little of how far seeds differ: intervals are wide, and a verdict is rare. Three to five "
+            "say more."
+        ]
+    return []
 
 
 def _ends(drawn_B: Floats) -> dict[str, float]:

@@ -18,7 +18,7 @@ from holdfast.bench.options import Options
 from holdfast.bench.records import CompareSpec, DiffSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
-EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence."
+EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but nothing (or little) was learned."
 SEVERAL = "Exit codes: 0 done, whatever the verdicts of the runs; 1 error, or a run that failed."
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from holdfast.cli.commands import build_parser
 from holdfast.core.errors import HoldfastError
 
-ERROR, NOT_ENOUGH_EVIDENCE = 1, 3
+ERROR, FORGOT = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0 kept, 1 error, 2 forgot, 3 not enough evidence.
+    """Runs one command and returns the exit code: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 nothing learned.
 
     Args:
         argv: The words after `holdfast`; those of the process if not given.
@@ -92,7 +92,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
     done = diff(spec)
     show(done, as_json=arguments.json)
-    return 0 if arguments.fail_on == "forgot" and done.exit_code == NOT_ENOUGH_EVIDENCE else done.exit_code
+    return 0 if arguments.fail_on == "forgot" and done.exit_code != FORGOT else done.exit_code
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
 from holdfast.bench.diff import DiffResult
 from holdfast.report.demo import short
+from holdfast.report.reading import learned_lines
 from holdfast.report.table import before_after, verdict_lines
 
 
@@ -20,7 +24,7 @@ def show(done: DiffResult, console: Console | None = None, as_json: bool = False
     result = done.result
     judged = result.get("verdict")
     console.print(f"{result['base']} -> {result['tuned']}", style="bold", highlight=False, markup=False, soft_wrap=True)
-    console.print(before_after(result["suites"], judged=judged))
+    console.print(before_after(result["suites"], judged=judged, learned=result["learned"]))
     for kind in ("lost", "gained"):
         total = sum(suite.get(kind, 0) for suite in result["suites"])
         examples = result["examples"][kind]
@@ -44,11 +48,31 @@ def show(done: DiffResult, console: Console | None = None, as_json: bool = False
     if "drift" in result:
         console.print("\nDrift, KL(base || tuned) in nats per token:", highlight=False)
         for name, found in result["drift"].items():
-            ends = f" [{found['low']:.4f}, {found['high']:.4f}]" if "low" in found else ""
-            console.print(f"  on {name} prompts {found['nats_per_token']:.4f}{ends}", highlight=False, markup=False)
+            console.print(f"  on {name} prompts {_drift(found)}", highlight=False, markup=False, soft_wrap=True)
+    for line in _forgotten(result["forgetting"]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
     if judged is None:
         console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
-        return
-    for line in verdict_lines(judged, result["suites"]):
+    lines = verdict_lines(judged, result["suites"]) if judged is not None else []
+    for line in [*lines, *learned_lines(result["learned"])]:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _drift(found: Mapping[str, Any]) -> str:
+    """Returns a drift with its interval, its size, and what that means for the words of the base."""
+    ends = f" [{found['low']:.4f}, {found['high']:.4f}]" if "low" in found else ""
+    times = math.exp(min(found["nats_per_token"], 99.0))
+    means = f"{times:,.0f} times" if times >= 9.5 else f"{times:.1f} times" if times >= 1.5 else f"{1 - 1 / times:.0%}"
+    size = f"{found['nats_per_token']:.4f}{ends}, {found['size']}"
+    return f"{size}: each token that the base would say is {means} less likely"
+
+
+def _forgotten(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns what was forgotten of what was known, lucky guesses taken out, suite by suite; nothing if nothing was."""
+    rows = [
+        f"  {name}: {100 * said['lost']:.1f} of {100 * said['known']:.1f} points"
+        for name, said in told.items()
+        if said.get("known") and said["lost"] > 0
+    ]
+    return ["\nForgotten of what was known, lucky guesses taken out:", *rows] if rows else []

@@ -13,21 +13,17 @@ from rich.table import Table
 from holdfast.bench.run import RunResult
 from holdfast.core.budget import Budget
 from holdfast.report.guard import guard_lines
-
-SHORT = {"not enough evidence": "unsettled"}
-"""Words that are too long for a column."""
-
-UNITS = {"points": "points", "nats": "nats per token"}
+from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of
 
 
 def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and where its files are."""
     console = console or Console()
-    judged = done.result.get("verdict")
-    console.print(before_after(done.result["suites"], judged=judged))
-    if judged is not None:
-        for line in verdict_lines(judged, done.result["suites"]):
-            console.print(line, highlight=False, soft_wrap=True)
+    judged, learned = done.result.get("verdict"), done.result.get("learned")
+    console.print(before_after(done.result["suites"], judged=judged, learned=learned))
+    lines = verdict_lines(judged, done.result["suites"]) if judged is not None else []
+    for line in [*lines, *(learned_lines(learned) if learned is not None else [])]:
+        console.print(line, highlight=False, soft_wrap=True)
     if "guard" in done.result:
         for line in guard_lines(done.result["guard"], done.result["seconds"]["training"]):
             console.print(line, highlight=False, soft_wrap=True)
@@ -38,7 +34,10 @@ def show(done: RunResult, console: Console | None = None) -> None:
 
 
 def before_after(
-    suites: Sequence[Mapping[str, Any]], title: str = "", judged: Mapping[str, Any] | None = None
+    suites: Sequence[Mapping[str, Any]],
+    title: str = "",
+    judged: Mapping[str, Any] | None = None,
+    learned: Mapping[str, Any] | None = None,
 ) -> Table:
     """Returns a table of suites: scores before and after, the change with its paired interval, and what it says.
 
@@ -49,8 +48,10 @@ def before_after(
             after, change and, where there is one, low and high (nats per token, or points: percent of items right).
         title: Printed above.
         judged: The verdict, as in result.json: its words stand in place of the readings of the suites it is on.
+        learned: The word on what was learned, likewise.
     """
-    words = {name: SHORT.get(said["word"], said["word"]) for name, said in (judged or {"suites": {}})["suites"].items()}
+    words = words_of(judged, learned)
+    texts = not suites or any(suite.get("unit") != "points" for suite in suites)
     table = Table(
         title=escape(title) or None,
         title_justify="left",
@@ -60,7 +61,7 @@ def before_after(
         padding=(0, 1, 0, 0),
     )
     table.add_column("suite", overflow="fold", min_width=8)
-    for name in ("items", "tokens", "before", "after", "change [95% interval]"):
+    for name in ("items", *(["tokens"] if texts else []), "before", "after", "change [95% interval]"):
         table.add_column(escape(name), justify="right", no_wrap=True)
     table.add_column("reading", min_width=9)
     for suite in suites:
@@ -72,7 +73,7 @@ def before_after(
         table.add_row(
             escape(suite["name"]),
             f"{suite.get('items', suite['documents']):,}",
-            "" if points else _short(suite["tokens"]),
+            *(["" if points else _short(suite["tokens"])] if texts else []),
             f"{suite['before']:.{places}f}",
             f"{suite['after']:.{places}f}",
             escape(f"{suite['change']:+.{places}f}{interval}"),
@@ -99,17 +100,18 @@ def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]
     for mean in judged["means"]:
         if mean["suites"] == 1:
             continue
-        places = 1 if mean["unit"] == "points" else 3
+        change, low, high = (number(mean[name], mean["unit"], "+") for name in ("change", "low", "high"))
         lines.append(
-            f"  mean of {mean['suites']} suites: {mean['change']:+.{places}f} \\[{mean['low']:+.{places}f}, "
-            f"{mean['high']:+.{places}f}] {UNITS[mean['unit']]}, {mean['word']}"
+            f"  mean of {mean['suites']} suites: {change} \\[{low}, {high}] {UNITS[mean['unit']]}, {mean['word']}"
         )
+        lines += parts_line(mean)
     lines += [] if brief else _floors(judged, suites)
     found = {suite["name"]: suite for suite in suites if suite["name"] in own}
-    forgot = [name for name in found if own[name]["p_holm"] < 0.05]
+    forgot = [name for name in found if own[name]["word"] == "forgot"]
     if forgot:
         looked = f"{len(own)} suite{'s' if len(own) > 1 else ''}"
         lines.append(f"  forgot for certain, with {looked} looked at: {', '.join(map(escape, forgot))}")
+    lines += alone_line(own, list(found))
     unsettled = {name: said for name, said in own.items() if said["word"] == "not enough evidence"}
     if unsettled and not brief:
         needs = [
@@ -141,31 +143,19 @@ def _floors(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> l
     units = {suite["name"]: suite.get("unit", "nats") for suite in suites}
     lines = []
     for mean in judged["means"]:
+        unit = mean["unit"]
+        own = [said for name, said in judged["suites"].items() if units.get(name) == unit]
         floors = [
-            said["floor"]
-            for name, said in judged["suites"].items()
-            if "floor" in said and units.get(name) == mean["unit"]
+            number(said["floor"], unit)
+            for said in sorted(own, key=lambda said: said.get("floor", 0.0))
+            if "floor" in said
         ]
-        places = 1 if mean["unit"] == "points" else 3
-        said = [f"{mean['floor']:.{places}f} of the mean"] if mean["suites"] > 1 and "floor" in mean else []
+        said = [f"{number(mean['floor'], unit)} in the mean"] if mean["suites"] > 1 and "floor" in mean else []
         if floors:
-            least, most = f"{min(floors):.{places}f}", f"{max(floors):.{places}f}"
-            said += [f"{least}{f' to {most}' if most != least else ''} of a suite"]
+            said.append(f"{' to '.join(dict.fromkeys((floors[0], floors[-1])))} in one suite")
         if said:
-            lines.append(f"  noise floor: losses below {' and '.join(said)} would not be seen ({UNITS[mean['unit']]})")
+            lines.append(f"  too small to be seen: losses below {', '.join(said)} ({UNITS[unit]})")
     return lines
-
-
-def reading(suite: Mapping[str, Any]) -> str:
-    """Returns in a word what the interval of a suite says: only what lies outside zero is called a change."""
-    if "low" not in suite:
-        return "not enough documents"
-    gains = suite["low"] > 0 if suite.get("unit") == "points" else suite["high"] < 0
-    if gains:
-        return "learned" if suite["role"] != "retained" else "better"
-    if suite["high"] < 0 or suite["low"] > 0:
-        return "lost" if suite["role"] == "retained" else "worse"
-    return "no change seen"
 
 
 def _short(count: float) -> str:

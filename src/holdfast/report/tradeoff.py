@@ -13,23 +13,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.report.published import published
-from holdfast.report.table import SHORT
+from holdfast.report.reading import SHORT, number
+from holdfast.stats.size import LEAST
 
 Row = Mapping[str, Any]
 WIDE = 150
 """Columns of a terminal from which the whole table fits."""
 
 
-def _places(unit: str) -> int:
-    return 1 if unit == "points" else 3
-
-
 def _value(of: Row | None, unit: str, ends: bool = False) -> str:
     if of is None:
         return ""
-    places = _places(unit)
-    text = f"{of['value']:.{places}f}"
-    return f"{text} [{of['low']:.{places}f}, {of['high']:.{places}f}]" if ends and "low" in of else text
+    text = number(of["value"], unit)
+    return f"{text} [{number(of['low'], unit)}, {number(of['high'], unit)}]" if ends and "low" in of else text
 
 
 def _times(row: Row, name: str) -> str:
@@ -45,13 +41,28 @@ def _worst(row: Row, unit: str) -> str:
     return f"{row['worst']['suite']} {_value(row['worst'], unit)}"
 
 
+def _set_off(row: Row, unit: str) -> str:
+    """Returns what suites that got better gained of the mean, and what the others lost, where both are of interest."""
+    parts = row.get("set_off")
+    if parts is None or min(parts["gained"], parts["lost"]) < LEAST[unit]:
+        return ""
+    return f"-{number(parts['lost'], unit)} +{number(parts['gained'], unit)}"
+
+
 def _flips(row: Row) -> str:
     return f"-{row['flips']['lost']:.0f} +{row['flips']['gained']:.0f}" if "flips" in row else ""
 
 
 def _verdict(row: Row) -> str:
-    word = row["verdict"]["word"] if "verdict" in row else ""
-    return SHORT.get(word, word)
+    if "verdict" not in row:
+        return ""
+    word, learned = row["verdict"]["word"], row["learned"].get("word", "learned")
+    return ", ".join([SHORT.get(word, word), *([] if learned == "learned" else [_learning(learned)])])
+
+
+def _learning(word: str) -> str:
+    """Returns the word on learning where another word stands beside it."""
+    return "learning unsettled" if word == "not enough evidence" else word
 
 
 Cell = Callable[[Row, Mapping[str, Any]], str]
@@ -64,6 +75,7 @@ COLUMNS: dict[str, Cell] = {
     "transfer": lambda row, _: _value(row["transfer"], row["transfer"]["unit"]) if "transfer" in row else "",
     "lost [95%]": lambda row, all: _value(row["lost"], all["unit"], ends=True),
     "worst suite": lambda row, all: _worst(row, all["unit"]),
+    "set off": lambda row, all: _set_off(row, all["unit"]),
     "flips": lambda row, _: _flips(row),
     "lost at the goal": lambda row, all: _matched(row, all["unit"]),
     "time": lambda row, _: _times(row, "time"),
@@ -76,12 +88,24 @@ COLUMNS: dict[str, Cell] = {
 NARROW = ("recipe", "learned", "lost [95%]", "worst suite", "time", "front")
 """What a narrow terminal shows."""
 
-EXPLAINED = (
+CHOSEN = (
     "learned, lost: on test questions and proof items, at the dose that loses least on watched items among those that "
-    "learn enough; lost at the goal: between doses, when just enough is learned; flips: answers lost and gained; time, "
-    "memory: times plain's; front: in how many repetitions nobody is better in both; volume: share of the plane of "
-    "learned and kept that the doses cover."
+    "learn enough"
 )
+ALL = "learned, lost: on all items that steered no run; each recipe has one learning rate, and nothing was chosen"
+EXPLAINED = (
+    "worst suite: of {worst}, and picked because it is the worst, so that it looks worse than it is; set off: what "
+    "suites lost and gained of the mean that is called lost; lost at the goal: between doses, when just enough is "
+    "learned; flips: answers lost and gained; time, memory: times plain's; front: in how many repetitions nobody is "
+    "better in both; volume: share of the plane of learned and kept that the doses cover."
+)
+
+
+def explained(found: Mapping[str, Any]) -> str:
+    """Returns what the columns mean."""
+    worst = max(row["worst"].get("of", 1) for row in found["recipes"])
+    suites = f"{worst} suites" if worst > 1 else "the one there is"
+    return f"{CHOSEN if found.get('chosen', True) else ALL}; {EXPLAINED.format(worst=suites)}"
 
 
 def columns_of(found: Mapping[str, Any]) -> list[str]:
@@ -121,8 +145,25 @@ def terminal(found: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     if "goal" not in names and not all(row["reached"] for row in found["recipes"]):
         console.print("* the goal is not reached", highlight=False)
-    for line in [EXPLAINED, *found["notes"]]:
+    for line in _words(found, "verdict" in names):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for line in [explained(found), *found["notes"]]:
         console.print(line, highlight=False, markup=False, style="dim")
+
+
+def _words(found: Mapping[str, Any], shown: bool) -> list[str]:
+    """Returns the verdicts where the table has no column for them, and which recipes did not learn."""
+    rows = found["recipes"]
+    if any("verdict" in row for row in rows):
+        of = "this run" if len(found["about"]["seeds"]) == 1 else "the recipe"
+        return [] if shown else [f"verdict on {of}, {row['recipe']}: {_verdict(row)}" for row in rows]
+    words = {row["recipe"]: row["learned"].get("word", "learned") for row in rows}
+    return [
+        f"{'not shown to have learned' if word == 'not enough evidence' else word}: "
+        f"{', '.join(name for name, own in words.items() if own == word)}"
+        for word in dict.fromkeys(words.values())
+        if word != "learned"
+    ]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -130,7 +171,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     names = columns_of(found)
     lines = [f"**{heading(found)[0]}**", "", heading(found)[1] + ".", ""]
     lines += _table(names, [[COLUMNS[name](row, found) for name in names] for row in found["recipes"]])
-    lines += ["", EXPLAINED, *found["notes"], "", "Every dose: learned / lost.", ""]
+    lines += ["", explained(found), *found["notes"], "", "Every dose: learned / lost.", ""]
     most = max(len(row["doses"]) for row in found["recipes"])
     cells = [[row["recipe"], *(_dose(dose, found) for dose in row["doses"])] for row in found["recipes"]]
     lines += _table(
@@ -175,7 +216,19 @@ def as_csv(found: Mapping[str, Any]) -> str:
     """Returns a line for each dose of each recipe, numbers in full; what was not measured is empty."""
     names = ["recipe", "text", "rate", "chosen", "learned", "learned_low", "learned_high", "lost", "lost_low"]
     names += ["lost_high", "reached", "transfer", "worst_suite", "worst_lost", "answers_lost", "answers_gained"]
-    names += ["lost_at_goal", "verdict", "time", "memory", "trained", "front", "hypervolume"]
+    names += [
+        "worst_of",
+        "suites_lost",
+        "suites_gained",
+        "lost_at_goal",
+        "verdict",
+        "learning",
+        "time",
+        "memory",
+        "trained",
+        "front",
+        "hypervolume",
+    ]
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
@@ -191,6 +244,9 @@ def as_csv(found: Mapping[str, Any]) -> str:
                 line |= {f"answers_{way}": row["flips"][way] for way in ("lost", "gained") if "flips" in row}
                 line |= {"lost_at_goal": row["matched"]["value"]} if "value" in row.get("matched", {}) else {}
                 line |= {"verdict": row["verdict"]["word"]} if "verdict" in row else {}
+                line |= {"learning": row["learned"]["word"]} if "word" in row["learned"] else {}
+                line |= {"worst_of": row["worst"]["of"]} if "of" in row["worst"] else {}
+                line |= {f"suites_{way}": row["set_off"][way] for way in ("lost", "gained") if "set_off" in row}
             for name in ("learned", "lost"):
                 line |= {name: dose[name]["value"]}
                 line |= {f"{name}_{end}": dose[name][end] for end in ("low", "high") if end in dose[name]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from holdfast.stats.flips import Flips
 
@@ -17,7 +18,8 @@ class Forgetting:
         relative: `negative_flips` in parts of what two models with independent errors would have; 1 is no better than
             another model altogether. None where either never errs in the way that is counted.
         of_right: Share lost of the items right before; None if there were none.
-        lost: Share forgotten beyond what guessing flips.
+        lost: Share forgotten beyond what guessing flips; None, as the next three, if it is not known how many choices
+            the items have.
         known: Share known before beyond what guessing gets right: the most that can be lost.
         of_known: `lost / known`; None if nothing was known.
         gained: Share newly right beyond what guessing flips (backward transfer).
@@ -26,10 +28,10 @@ class Forgetting:
     negative_flips: float
     relative: float | None
     of_right: float | None
-    lost: float
-    known: float
+    lost: float | None
+    known: float | None
     of_known: float | None
-    gained: float
+    gained: float | None
 
 
 def forgetting(flips: Flips, options: float = math.inf) -> Forgetting:
@@ -51,19 +53,54 @@ def forgetting(flips: Flips, options: float = math.inf) -> Forgetting:
         Sample-wise forgetting and backward transfer: "Mapping Post-Training Forgetting in Language Models at Scale",
         2025, arXiv:2510.17776. Negative flips: Sijie Yan et al., "Positive-Congruent Training", CVPR 2021.
     """
-    if not options >= 2:
-        raise ValueError(f"options {options}: give a number of choices of at least 2")
-    n, before, after = flips.items, flips.before, flips.after
-    guessed = (1 - before) * (1 - after) / (options - 1)
-    known = before if math.isinf(options) else max(0.0, (options * before - 1) / (options - 1))
-    lost, independent = max(0.0, flips.lost / n - guessed), before * (1 - after)
-    right = flips.right + flips.lost
+    return forgetting_of({options: flips})
+
+
+def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
+    """Returns what `forgetting` does of items with different numbers of choices.
+
+    What guessing does is taken of the items of each number by itself, and added up:
+
+        lost = max(0, sum_k (b_k - n_k g_k) / n),    known = max(0, sum_k n_k (k a_k - 1) / (k - 1) / n)
+
+    Args:
+        by_options: What became of the items, by their number of choices: infinite where answers are generated, None
+            where it is not known, in which case nothing is said of guessing.
+
+    Raises:
+        ValueError: If there is no item, or a number of choices is below 2.
+    """
+    if not by_options:
+        raise ValueError("give at least one item")
+    for options in by_options:
+        if options is not None and not options >= 2:
+            raise ValueError(f"options {options}: give a number of choices of at least 2")
+    parts = list(by_options.items())
+    n = sum(part.items for _, part in parts)
+    fell, right = sum(part.lost for _, part in parts), sum(part.right + part.lost for _, part in parts)
+    rose = sum(part.gained for _, part in parts)
+    independent = math.fsum(part.items / n * part.before * (1 - part.after) for _, part in parts)
+    lost: float | None = None
+    known: float | None = None
+    gained: float | None = None
+    if None not in by_options:
+        guessed = math.fsum(part.items * _guessed(part, options or math.inf) for options, part in parts)
+        lost, gained = max(0.0, (fell - guessed) / n), max(0.0, (rose - guessed) / n)
+        known = max(0.0, math.fsum(part.items * _known(part, options or math.inf) for options, part in parts) / n)
     return Forgetting(
-        negative_flips=flips.lost / n,
-        relative=flips.lost / n / independent if independent else None,
-        of_right=flips.lost / right if right else None,
+        negative_flips=fell / n,
+        relative=fell / n / independent if independent else None,
+        of_right=fell / right if right else None,
         lost=lost,
         known=known,
-        of_known=min(1.0, lost / known) if known else None,
-        gained=max(0.0, flips.gained / n - guessed),
+        of_known=min(1.0, lost / known) if known and lost is not None else None,
+        gained=gained,
     )
+
+
+def _guessed(part: Flips, options: float) -> float:
+    return (1 - part.before) * (1 - part.after) / (options - 1)
+
+
+def _known(part: Flips, options: float) -> float:
+    return part.before if math.isinf(options) else (options * part.before - 1) / (options - 1)

@@ -15,8 +15,11 @@ Floats = npt.NDArray[np.float64]
 def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> float:
     """Returns what a method has lost when it has learned as much as `goal`; nan where it never does.
 
-    Both are fitted as functions of the dose that never fall (isotonic regression). The base, which has learned and lost
-    nothing, comes before the first dose; between doses they are straight lines. Nothing is taken beyond the last dose.
+    Doses count up to the one that learns most: a higher one that learns less went too far, and says nothing of those
+    below it. Learned and lost are both fitted as functions of the dose that never fall (isotonic regression). The base
+    is part of the fit and has learned and lost exactly nothing, so that neither function is ever below 0: where a dose
+    lost less than nothing, what it gained is no price that a later dose can spend. Between doses they are straight
+    lines. Nothing is taken beyond the dose that learns most.
 
     Args:
         learned: What is learned over the base at each dose, doses rising.
@@ -25,16 +28,22 @@ def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> flo
 
     Reference:
         Barlow et al., "Statistical inference under order restrictions", 1972 (pool adjacent violators), as
-        `scipy.optimize.isotonic_regression` has it.
+        `scipy.optimize.isotonic_regression` has it; a fit with a known start is the one without, cut off there.
     """
-    rises, falls = ([0.0, *optimize.isotonic_regression(list(values)).x.tolist()] for values in (learned, lost))
     if goal <= 0:
         return 0.0
-    if not max(rises) >= goal:
+    if not len(learned) or any(map(math.isnan, (*learned, *lost))):
+        return math.nan
+    top = list(learned).index(max(learned)) + 1
+    rises, falls = (
+        [0.0, *np.maximum(optimize.isotonic_regression(list(values[:top])).x, 0.0).tolist()]
+        for values in (learned, lost)
+    )
+    if not rises[-1] >= goal:
         return math.nan
     above = next(place for place, value in enumerate(rises) if value >= goal)
     share = (goal - rises[above - 1]) / (rises[above] - rises[above - 1])
-    return falls[above - 1] + share * (falls[above] - falls[above - 1])
+    return float(falls[above - 1] + share * (falls[above] - falls[above - 1]))
 
 
 def on_front(learned_BR: Floats, lost_BR: Floats) -> npt.NDArray[np.bool_]:

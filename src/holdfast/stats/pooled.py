@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from scipy import optimize, stats
 
@@ -51,12 +51,7 @@ class Pooled:
 
     def statistic(self, change: float) -> float:
         """Returns the normal deviate whose one-sided bound is `change`; positive where the observed mean is above."""
-        distance = self.change - change
-        if distance == 0:
-            return 0.0
-        side = 0 if distance > 0 else 1
-        reach = _reach(lambda z: (self.interval(2 * float(stats.norm.cdf(z)) - 1)[side] - change) * (1 - 2 * side))
-        return math.copysign(reach, distance)
+        return reach(self, change)
 
 
 def pooled(parts: Sequence[Evidence], shifts: Sequence[Mapping[Hashable, float]] = ()) -> Pooled:
@@ -90,10 +85,21 @@ FARTHEST = 8.0
 """Normal deviate beyond which nothing is told apart."""
 
 
-def _reach(over: Callable[[float], float]) -> float:
-    """Returns the deviate at which a falling function crosses zero: 0 where it never was above, `FARTHEST` at most."""
+def reach(evidence: Evidence, change: float) -> float:
+    """Returns the normal deviate at which a one-sided bound of evidence is `change`: what its `statistic` says.
+
+    Positive where the observed change is above; 0 where the evidence says nothing, `FARTHEST` at most.
+    """
+    distance = evidence.change - change
+    if distance == 0:
+        return 0.0
+    side = 0 if distance > 0 else 1
+
+    def over(z: float) -> float:
+        return (evidence.interval(2 * float(stats.norm.cdf(z)) - 1)[side] - change) * (1 - 2 * side)
+
     if over(0.0) <= 0:  # A part that says nothing, whose interval is everything at any confidence.
         return 0.0
     if over(FARTHEST) > 0:
-        return FARTHEST
-    return float(optimize.brentq(over, 0.0, FARTHEST, xtol=1e-9))
+        return math.copysign(FARTHEST, distance)
+    return math.copysign(float(optimize.brentq(over, 0.0, FARTHEST, xtol=1e-9)), distance)

@@ -13,6 +13,8 @@ Word = Literal["kept", "forgot", "not enough evidence"]
 
 EXIT_CODES: dict[Word, int] = {"kept": 0, "forgot": 2, "not enough evidence": 3}
 """What a program ends with; 1 is an error."""
+NOTHING_LEARNED = 4
+"""What it ends with where everything is kept, and nothing, or next to nothing, was learned."""
 
 CONFIDENCE = 0.95
 """Of the one-sided bounds by which is judged."""
@@ -124,18 +126,58 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def together(verdicts: Sequence[Verdict], means: Sequence[Verdict] = ()) -> Word:
-    """Returns what the verdicts on several suites say together.
+@dataclasses.dataclass(frozen=True)
+class Together:
+    """What the verdicts on several suites, and on means of them, say together.
 
-    Something forgot if one of all their p-values, those of the means among them, is below .05 after Holm's adjustment.
-    All is kept if every mean of suites is, or, if none is given, every suite. That needs no adjustment: the claim is
-    wrong only if it is wrong for a suite that was tested alone (intersection-union).
+    Attributes:
+        word: Of all.
+        suites: The word on each suite, with the others looked at.
+        means: The word on each mean, likewise.
+        adjusted: Their p-values of a loss within what is allowed after Holm's adjustment, the suites' first.
+    """
+
+    word: Word
+    suites: tuple[Word, ...]
+    means: tuple[Word, ...]
+    adjusted: tuple[float, ...]
+
+
+def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), claimed: Sequence[Verdict] = ()) -> Together:
+    """Returns what the verdicts on several suites say together, and the word on each that agrees with it.
+
+    - **forgot**, if one of all their p-values, those of the means among them, is below .05 after Holm's adjustment; and
+      each whose p-value is. A test that says so alone, and not among all that were looked at, is "not enough evidence".
+    - **kept**, if all that is claimed is, and no suite's own test, taken alone, says that it forgot: what some suites
+      gain does not pay for what another lost. That needs no adjustment: the claim is wrong only if it is wrong for one
+      that was tested alone (intersection-union).
+
+    So the whole forgot if and only if some part is said to have forgot.
+
+    Args:
+        verdicts: On each suite.
+        means: On the means of several suites.
+        claimed: Those of them that "kept" is said of; the means if absent, or where there is none every suite.
 
     Raises:
         ValueError: If there is no verdict.
     """
     if not verdicts:
         raise ValueError("give at least one verdict")
-    if any(p < 1 - CONFIDENCE for p in holm([one.p_forgot for one in (*verdicts, *means)])):
-        return "forgot"
-    return "kept" if all(one.word == "kept" for one in means or verdicts) else "not enough evidence"
+    looked = (*verdicts, *means)
+    adjusted = holm([one.p_forgot for one in looked])
+    words: list[Word] = []
+    for one, p in zip(looked, adjusted, strict=True):
+        open_: Word = "not enough evidence" if one.word == "forgot" else one.word
+        words.append("forgot" if p < 1 - CONFIDENCE else open_)
+    word: Word = "not enough evidence"
+    if "forgot" in words:
+        word = "forgot"
+    elif all(one.word == "kept" for one in claimed or means or verdicts):
+        word = "not enough evidence" if any(one.word == "forgot" for one in verdicts) else "kept"
+    return Together(word, tuple(words[: len(verdicts)]), tuple(words[len(verdicts) :]), tuple(adjusted))
+
+
+def together(verdicts: Sequence[Verdict], means: Sequence[Verdict] = ()) -> Word:
+    """Returns the word of `settle`."""
+    return settle(verdicts, means).word
