@@ -99,7 +99,8 @@ def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
 def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
     """A model that does not predict each token from those before it, at their own places."""
     kind = type(inner_of(model)).__name__
-    yield not _predicts_tokens(model), f"{recipe!r} acts on tokens that are predicted, and {kind} predicts none."
+    tokens = _predicts_tokens(model)
+    yield not tokens, f"{recipe!r} acts on predicted tokens, and {kind} predicts none (it has no output embeddings)."
     yield not is_causal(model), f"{recipe!r} works on causal language models, and {kind} is none."
     yield (
         any(config.is_prompt_learning for config in active_configs(model)),
