@@ -18,8 +18,8 @@ OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]
 OPTIMS = [name.value for name in transformers.training_args.OptimizerNames]
 INSIDE = [name for name in OPTIMS if name.endswith("layerwise") or "lomo" in name]
 AROUND = [
-    "MoFO()", "LISA()", "Finch()", "Cosine()", "WSD()", "TokenQuality()", "LayerwiseDecay()", "LoRA(rank=2) + LoRAPlus()",
-    "AGEM('old')", "OrthogonalProjection('old')", "ConflictDecay('old')", "EMA()", "AdaLoRA()", "OSF()",
+    "MoFO()", "LISA()", "Finch()", "Cosine()", "WSD()", "TokenQuality()", "LayerwiseDecay()",
+    "LoRA(rank=2) + LoRAPlus()", "AGEM('old')", "OrthogonalProjection('old')", "ConflictDecay('old')", "EMA()", "AdaLoRA()", "OSF()",
 ]  # fmt: skip
 
 
@@ -39,7 +39,8 @@ def refused(folder, recipe, budget=None, make=layerwise):
 def test_every_such_optimizer_of_the_trainer_is_known(tmp_path, optim):
     assert len(INSIDE) >= 6
     assert refused(tmp_path, "MoFO()", make=lambda folder: layerwise(folder, optim)) == (
-        f"MoFO() acts around the optimizer's step, and optim={optim!r} takes it inside backward; take another one."
+        f"MoFO() acts around the optimizer's step, and optim={optim!r} takes it inside backward;"
+        " use an optimizer that steps after backward."
     )
 
 
@@ -57,7 +58,7 @@ def test_what_does_not_is_attached(tmp_path, recipe):
 
 def test_a_guard_that_would_put_the_optimizer_back_is_refused(tmp_path):
     said = refused(tmp_path, None, Budget(nll=0.5, keep=OLD))
-    assert said.startswith("Budget(on_spent='rewind') puts the optimizer back and halves its rate, and optim=")
+    assert said.startswith("Budget(on_spent='rewind') acts on the optimizer, whose rate it halves, and optim=")
     attach(layerwise(tmp_path), None, Budget(nll=0.5, keep=OLD, on_spent="stop"))
 
 
@@ -92,8 +93,8 @@ def a_users_own(folder):
 @pytest.mark.parametrize("make", [stepping_by_hooks, applied_in_backward])
 def test_optimizers_in_hooks_are_found(tmp_path, make):
     assert refused(tmp_path, "Cosine()", make=make) == (
-        "Cosine() acts around the optimizer's step, and hooks on the model's parameters run inside backward, as an"
-        " optimizer does that steps there; take another one."
+        "Cosine() acts around the optimizer's step, and hooks on the model's parameters run inside backward, where an"
+        " optimizer may step; use an optimizer that steps after backward."
     )
     attach(make(tmp_path), "BaseL2()")
 

@@ -127,11 +127,12 @@ def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> 
     args = trainer.args
     around = next((part for part in active.methods if _acts_around_step(part)), None)
     inside = _inside_backward(trainer)
-    yield around is not None and inside, f"{around!r} acts around the optimizer's step, and {inside}; take another one."
+    after = "use an optimizer that steps after backward"
+    yield around is not None and inside, f"{around!r} acts around the optimizer's step, and {inside}; {after}."
     yield (
         inside and budget is not None and budget.on_spent == "rewind",
-        f"Budget(on_spent='rewind') puts the optimizer back and halves its rate, and {inside}; take another one, or"
-        " another on_spent.",
+        f"Budget(on_spent='rewind') acts on the optimizer, whose rate it halves, and {inside}; {after}, or take another"
+        " on_spent.",
     )
     deep = next((part for part in active.methods if _acts_around_step(part, parted=True)), None)
     yield (
@@ -197,7 +198,7 @@ def _inside_backward(trainer: Any) -> str:
         return f"{given.__name__} takes it inside backward"
     for p in trainer.model.parameters():
         if getattr(p, "_post_accumulate_grad_hooks", None) or hasattr(p, "_in_backward_optimizers"):
-            return "hooks on the model's parameters run inside backward, as an optimizer does that steps there"
+    
     return ""
 
 
