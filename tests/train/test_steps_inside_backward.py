@@ -19,7 +19,8 @@ OPTIMS = [name.value for name in transformers.training_args.OptimizerNames]
 INSIDE = [name for name in OPTIMS if name.endswith("layerwise") or "lomo" in name]
 AROUND = [
     "MoFO()", "LISA()", "Finch()", "Cosine()", "WSD()", "TokenQuality()", "LayerwiseDecay()",
-    "LoRA(rank=2) + LoRAPlus()", "AGEM('old')", "OrthogonalProjection('old')", "ConflictDecay('old')", "EMA()", "AdaLoRA()", "OSF()",
+    "LoRA(rank=2) + LoRAPlus()", "AGEM('old')", "OrthogonalProjection('old')", "ConflictDecay('old')", "EMA()",
+    "AdaLoRA()", "OSF()",
 ]  # fmt: skip
 
 

@@ -193,12 +193,12 @@ def _inside_backward(trainer: Any) -> str:
     if (optim.endswith("_layerwise") or optim in IN_BACKWARD) and trainer.optimizer is None:
         return f"optim={optim!r} takes it inside backward"
     given = trainer.optimizer_cls_and_kwargs[0] if trainer.optimizer_cls_and_kwargs else type(trainer.optimizer)
-    names = {cls.__name__.lower() for cls in given.__mro__}
+    names = {cls.__name__.lower() for cls in getattr(given, "__mro__", ())}
     if names & {"layerwisedummyoptimizer", *IN_BACKWARD}:
         return f"{given.__name__} takes it inside backward"
     for p in trainer.model.parameters():
         if getattr(p, "_post_accumulate_grad_hooks", None) or hasattr(p, "_in_backward_optimizers"):
-    
+            return "hooks on the model's parameters run inside backward, where an optimizer may step"
     return ""
 
 
