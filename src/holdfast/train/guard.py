@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +15,7 @@ from transformers import TrainerCallback
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Mix
-from holdfast.core.params import trainable
-from holdfast.train import checkpoint, rewind
+from holdfast.train import rewind
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.panel import Panel, Score, learned, losses, panel_of
@@ -73,7 +71,6 @@ class Guard(TrainerCallback):
         self._marks: dict[int, float] = {}
         self._asked = 0.0
         self._said = False
-        self._anew = False
 
     @property
     def _own(self) -> dict[str, Any]:
@@ -254,44 +251,14 @@ class Guard(TrainerCallback):
         return paced
 
     def _remember(self) -> None:
-        """Keeps the weights, the optimizer's state and what the methods have changed of theirs since the start."""
-        own, state = self._own, self.trainer.holdfast.state
-        own["best"] = self._weights()
-        own["best_state"] = rewind.remembered({key: state[key] for key in state if key != "guard"}, self._state_marks())
-        optimizer = rewind.optimizer_state(self.trainer.optimizer)
-        if optimizer is None and not self._anew:
-            self._anew = True
-            logger.warning(
-                "%s keeps what the guard cannot: where the model goes back, the optimizer begins anew.",
-                type(getattr(self.trainer.optimizer, "optimizer", self.trainer.optimizer)).__name__,
-            )
-        own["best_optimizer"] = optimizer or {}
+        rewind.keep(self._own, self.trainer)
 
     def _go_back(self) -> None:
-        """Puts the run back to where it was remembered, so that nothing of what came after is left in it.
-
-        Time goes on: batches, the schedule and the random state are not put back.
-        """
-        own, state = self._own, self.trainer.holdfast.state
-        with torch.no_grad():
-            for name, p in trainable(self.trainer.holdfast.model).items():
-                p.copy_(own["best"][name])
-        rewind.restore_optimizer(self.trainer.optimizer, own.get("best_optimizer", {}))
-        methods = {key: state[key] for key in state if key != "guard"}
-        output = Path(str(self.trainer.args.output_dir))
-        rewind.restore(methods, own.get("best_state", {}), self._state_marks(), output)
-        state.update(methods)
-
-    def _state_marks(self) -> checkpoint.Marks:
-        marks: checkpoint.Marks = self.trainer._holdfast_marks
-        return marks
+        rewind.go_back(self._own, self.trainer)
 
     def _where(self) -> str:
         best = self.standing.best
         return "of the start" if best is None else f"of step {self.looks[best].step}"
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: p.detach().to("cpu", copy=True) for name, p in trainable(self.trainer.holdfast.model).items()}
 
     def _obey(self) -> None:
         if self.budget.on_spent == "hold":

@@ -6,6 +6,7 @@ All of it lies in host memory, once, as tensors that a checkpoint can hold: the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import torch
 from torch import Tensor
 
 from holdfast.core.method import State
+from holdfast.core.params import trainable
 from holdfast.train import checkpoint
+
+logger = logging.getLogger("holdfast")
 
 Kept = dict[str, dict[str, Tensor]]
 
@@ -22,6 +26,41 @@ PLAIN = {bool: torch.bool, int: torch.int64, float: torch.float64}
 """Numbers of Python that optimizers keep, and the tensors that they are kept as."""
 RATES = ("lr", "initial_lr")
 """Entries of a parameter group that the guard and the schedule set, which do not go back."""
+
+
+def keep(own: State, trainer: Any) -> None:
+    """Keeps a trainer's run as it is now in `own`, in the place of what was kept before.
+
+    Says so, once, where the optimizer keeps what cannot be kept here.
+    """
+    state, optimizer = _methods(trainer), optimizer_state(trainer.optimizer)
+    own["best"] = {name: p.detach().to("cpu", copy=True) for name, p in trainable(trainer.holdfast.model).items()}
+    own["best_state"] = remembered(state, trainer._holdfast_marks)
+    own["best_optimizer"] = optimizer or {}
+    if optimizer is None and "anew" not in own:
+        own["anew"] = torch.tensor(True)
+        logger.warning(
+            "%s keeps what the guard cannot: where the model goes back, the optimizer begins anew.",
+            type(_bare(trainer.optimizer)).__name__,
+        )
+
+
+@torch.no_grad()
+def go_back(own: State, trainer: Any) -> None:
+    """Puts a trainer's run back to where it was kept, so that nothing of what came after is left in it.
+
+    Time goes on: batches, the schedule and the random state are not put back.
+    """
+    for name, p in trainable(trainer.holdfast.model).items():
+        p.copy_(own["best"][name])
+    restore_optimizer(trainer.optimizer, own.get("best_optimizer", {}))
+    state = _methods(trainer)
+    restore(state, own.get("best_state", {}), trainer._holdfast_marks, Path(str(trainer.args.output_dir)))
+    trainer.holdfast.state.update(state)
+
+
+def _methods(trainer: Any) -> State:
+    return {key: own for key, own in trainer.holdfast.state.items() if key != "guard"}
 
 
 def optimizer_state(optimizer: Any) -> Kept | None:
