@@ -1,14 +1,17 @@
-"""Adapters on a model, whoever made them: which layers carry one, how it is switched off, what weights it makes.
+"""Adapters on a model, whoever made them: which act, which train, how they are switched off, what weights they make.
 
-PEFT's layers are known here by what they offer (`merge`, `get_base_layer`, `lora_A`), not by their classes.
+PEFT's layers are known here by what they offer (`merge`, `get_base_layer`, `lora_A`), not by their classes. A model may
+hold several adapters, each under a name of its own: those that are active act, and those of them train whose parameters
+require gradients. All others keep their bits, whatever they are called.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,20 +24,72 @@ def tuner_layers(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(getattr(module, "_disable_adapters", None), bool)]
 
 
+def held_by(layer: Any) -> dict[str, list[nn.Parameter]]:
+    """Returns the parameters of each adapter that a tuner layer holds, active or not, by the adapter's name."""
+    held: dict[str, list[nn.Parameter]] = {}
+    for attribute in layer.adapter_layer_names:
+        container: Any = functools.reduce(getattr, attribute.split("."), layer)
+        if isinstance(container, (nn.ModuleDict, nn.ParameterDict)):
+            for name, part in container.items():
+                held.setdefault(name, []).extend([part] if isinstance(part, nn.Parameter) else part.parameters())
+    return held
+
+
+def acting_in(layer: Any) -> list[str]:
+    """Returns the names of the adapters that act in a tuner layer: held by it, active and not switched off."""
+    if layer._disable_adapters:
+        return []
+    active = layer.active_adapters
+    return [name for name in ([active] if isinstance(active, str) else active) if name in held_by(layer)]
+
+
+def acting(model: nn.Module) -> list[str]:
+    """Returns the names of the adapters that act somewhere in a model, each once."""
+    layers: list[Any] = tuner_layers(model)
+    return list(dict.fromkeys(name for layer in layers for name in acting_in(layer)))
+
+
+def training(model: nn.Module) -> list[str]:
+    """Returns the names of the adapters that act in a model and have parameters that require gradients, each once."""
+    found: dict[str, None] = {}
+    for layer in tuner_layers(model):
+        held = held_by(layer)
+        found |= dict.fromkeys(name for name in acting_in(layer) if any(p.requires_grad for p in held[name]))
+    return list(found)
+
+
+def idle(model: nn.Module) -> list[str]:
+    """Returns the names of the adapters that a model holds and that act nowhere in it, sorted."""
+    layers: list[Any] = tuner_layers(model)
+    return sorted({name for layer in layers for name in held_by(layer)} - set(acting(model)))
+
+
+def active_configs(model: nn.Module) -> list[Any]:
+    """Returns PEFT's configurations of the adapters that are active; of virtual tokens, which have no layers, too."""
+    configs: Any = getattr(model, "peft_config", {})
+    wrapper: Any = getattr(model, "active_adapter", None)  # a method where transformers put the adapter on
+    named = [wrapper] if isinstance(wrapper, str) else list(wrapper) if isinstance(wrapper, list) else []
+    return [configs[name] for name in dict.fromkeys([*acting(model), *named]) if name in configs]
+
+
 @contextmanager
-def adapters_off(model: nn.Module, only: Sequence[nn.Module] | None = None) -> Iterator[None]:
-    """Switches every adapter off, or those of some layers only, by its flag alone.
+def adapters_off(
+    model: nn.Module, only: Sequence[nn.Module] | None = None, staying: Collection[str] = ()
+) -> Iterator[None]:
+    """Switches every adapter off, or those of some layers only, but for those whose names stay.
 
     PEFT's `disable_adapter()` also re-enables the gradients of frozen adapter weights on leaving; a flag does not.
     """
-    layers = [(module, module._disable_adapters) for module in only or tuner_layers(model)]
+    layers: list[Any] = list(only or tuner_layers(model))
+    held = [(layer, layer._disable_adapters, layer._active_adapter) for layer in layers]
     try:
-        for module, _ in layers:
-            module._disable_adapters = True  # type: ignore[assignment]
+        for layer in layers:
+            kept = [name for name in acting_in(layer) if name in staying]
+            layer._disable_adapters, layer._active_adapter = not kept, kept or layer._active_adapter
         yield
     finally:
-        for module, was in layers:
-            module._disable_adapters = was
+        for layer, was, active in held:
+            layer._disable_adapters, layer._active_adapter = was, active
 
 
 def own_parameters(layer: nn.Module) -> list[nn.Parameter]:
@@ -60,7 +115,7 @@ class Adapted:
     Attributes:
         name: Its name in a model without adapters.
         param: The weight itself, frozen, as the base has it.
-        layers: The tuner layers upon it, the innermost first.
+        layers: The tuner layers upon it in which an adapter acts, the innermost first.
     """
 
     name: str
@@ -68,10 +123,13 @@ class Adapted:
     layers: list[Any]
 
     @torch.no_grad()
-    def tuned(self) -> Tensor:
-        """Returns the weight with the adapter in it, in float32 or wider; the base keeps its own bits.
+    def tuned(self, without: Collection[str] = ()) -> Tensor:
+        """Returns the weight with what acts on it, in float32 or wider; the base keeps its own bits.
 
         Unmerging would not give them back; and half a precision would round away what an adapter of float32 holds.
+
+        Args:
+            without: Names of adapters that are left out.
         """
         base_layer = self.layers[0].get_base_layer()
         held = {name: p.data for name, p in base_layer.named_parameters()}
@@ -80,7 +138,7 @@ class Adapted:
                 wide = torch.promote_types(p.dtype, torch.float32) if p.is_floating_point() else p.dtype
                 p.data = held[name].to(wide, copy=True)
             for layer in self.layers:
-                layer.merge()
+                layer.merge(adapter_names=[name for name in acting_in(layer) if name not in without])
             return self.param.data
         finally:
             for name, p in base_layer.named_parameters():
@@ -96,11 +154,11 @@ def shared(model: nn.Module, one: Adapted) -> bool:
 
 
 def adapted(model: nn.Module) -> list[Adapted]:
-    """Returns the weights of the base that adapters change, in the model's order."""
+    """Returns the weights of the base that the adapters change which act, in the model's order."""
     layers: dict[int, list[Any]] = {}
     for module in reversed(tuner_layers(model)):  # an inner wrapper stands behind the outer one
         layer: Any = module
-        if hasattr(layer, "merge") and hasattr(layer, "get_base_layer"):
+        if hasattr(layer, "merge") and hasattr(layer, "get_base_layer") and acting_in(layer):
             layers.setdefault(id(layer.get_base_layer()), []).append(layer)
     owners = {id(p): own for own in layers.values() for p in _changed(own[0].get_base_layer(), own)}
     return [Adapted(plain_name(name), p, owners[id(p)]) for name, p in model.named_parameters() if id(p) in owners]
@@ -139,18 +197,18 @@ def low_rank(change: Tensor, rank: int, *, exact: bool = False) -> tuple[Tensor,
     return b, a
 
 
-def is_plain_lora(layer: Any, adapter: str = "default") -> bool:
-    """Returns whether a tuner layer adds B A to a matrix and does nothing else."""
+def is_plain_lora(layer: Any, adapter: str) -> bool:
+    """Returns whether an adapter of a tuner layer adds B A to a matrix and does nothing else."""
     return (
         adapter in getattr(layer, "lora_A", {})
-        and not getattr(layer, "lora_variant", {})
+        and adapter not in getattr(layer, "lora_variant", {})
         and not hasattr(layer, "lora_E")
         and not hasattr(layer, "parameter_name")
         and layer.get_base_layer().weight.dim() == 2
     )
 
 
-def factors_for(layer: Any, change: Tensor, rank: int, adapter: str = "default") -> tuple[Tensor, Tensor, Tensor]:
+def factors_for(layer: Any, change: Tensor, rank: int, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the factors (B, A) by which a plain LoRA layer adds what is nearest to `change`, and what it then adds.
 
     Args:
@@ -167,7 +225,7 @@ def factors_for(layer: Any, change: Tensor, rank: int, adapter: str = "default")
     return up, down, held.T if turned else held
 
 
-def put_factors(layer: Any, up: Tensor, down: Tensor, adapter: str = "default") -> None:
+def put_factors(layer: Any, up: Tensor, down: Tensor, adapter: str) -> None:
     """Puts factors (B, A) of any one rank into a plain LoRA layer."""
     layer.lora_A[adapter].weight.data, layer.lora_B[adapter].weight.data = down, up
     rank = len(down)

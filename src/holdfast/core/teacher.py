@@ -50,11 +50,13 @@ class Teacher:
         form: "adapters off", "start adapter" or "copy", for messages and records.
         without_adapters: Whether adapters are switched off.
         values: Start values of trained parameters to put in their place, by name.
+        staying: Names of the adapters that stay on all the same: frozen, and active beside the one that trains.
     """
 
     form: str
     without_adapters: bool
     values: dict[str, Tensor]
+    staying: tuple[str, ...] = ()
 
     @contextmanager
     def base(self, model: nn.Module) -> Iterator[None]:
@@ -65,7 +67,7 @@ class Teacher:
                 self.values[name] = value.to(params[name].device)
         with evaluating(model), swapped(params, self.values):
             if self.without_adapters:
-                with adapters_off(model):
+                with adapters_off(model, staying=self.staying):
                     yield
             else:
                 yield

@@ -17,6 +17,9 @@ from holdfast.core.method import Method, Run
 ADAPTERS = ("LoRA", "DoRA", "VeRA", "OFT", "AdaLoRA", "QLoRA", "LoRANull", "CorDA", "OSF")
 """Names of all methods that put an adapter on the model."""
 
+NAME = "default"
+"""Name of the adapter that a method puts on a model without any; PEFT's own."""
+
 PARTS = {
     "mlp": re.compile(r"(^|\.)(mlp|ffn|feed_forward|block_sparse_moe)\."),
     "attention": re.compile(r"(^|\.)(\w+_)?(attn|attention)\."),
@@ -111,7 +114,7 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
         torch.manual_seed(run.seed)
         try:
-            made = peft.get_peft_model(model, config)
+            made = peft.get_peft_model(model, config, adapter_name=NAME)
         except (ValueError, TypeError) as error:
             _undo(model)
             if not re.search("target|ParamWrapper", str(error), re.IGNORECASE):
@@ -152,7 +155,7 @@ def _nothing(model: nn.Module, method: Adapter, missing: list[str] | None = None
     )
 
 
-def freeze(layer: Any, name: str, adapter: str = "default") -> None:
+def freeze(layer: Any, name: str, adapter: str = NAME) -> None:
     """Lets one factor of a layer's adapter stand still, also after PEFT has set the adapter anew."""
     held = layer.frozen_peft_weight_names
     layer.frozen_peft_weight_names = {**held, adapter: (*held.get(adapter, ()), name)}

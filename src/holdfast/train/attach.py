@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
-from holdfast.core.adapters import tuner_layers
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
@@ -26,15 +25,16 @@ from holdfast.core.params import trainable
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
 from holdfast.data.batches import order
-from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
-from holdfast.train.base import moves_base_weights
 from holdfast.train.before import Before
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
+from holdfast.train.places import gather, split_groups, start_of, unwrap
+from holdfast.train.reading import is_causal, is_task_loss, is_trl, reading
+from holdfast.train.refusals import refuse, refuse_shaped, settings_of
 from holdfast.train.session import Session
-from holdfast.train.setup import apply_settings, base_of, is_trl, mix_data, refuse, refuse_shaped
+from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.ship import Shipping
 from holdfast.train.units import scored_of
 
@@ -73,10 +73,10 @@ def attach(
     own, arguments = dict(vars(trainer)), dict(vars(trainer.args))
     trained = [(p, p.requires_grad) for p in trainer.model.parameters()]  # type: ignore[union-attr]
     try:
-        refuse(trainer, parts)
+        refuse(trainer, parts, budget)
         guard = None if budget is None else Guard(trainer, budget)
-        settings = next((part for part in parts.parts() if isinstance(part, Train)), Train())
-        apply_settings(settings, trainer)
+        settings = settings_of(parts)
+        apply_settings(parts, trainer)
         active = parts.active()
         before = Before(trainer, dict(memories or {}))
         mix_data(before, active)
@@ -91,19 +91,20 @@ def attach(
             model,
             active,
             reduce=functools.partial(trainer.accelerator.reduce, reduction="sum"),
-            gather=functools.partial(_gather, trainer.accelerator),
+            gather=functools.partial(gather, trainer.accelerator),
             teacher=teacher,
             cache=cache,
             index=before.index(active),
             mixes=before.mix is not None,
             metrics=is_trl(trainer),
+            reads=not is_task_loss(trainer),
         )
         shipping = Shipping(model, active, settings.ship)
         if guard is not None:
             guard.check(active, before.mix)
     except BaseException:  # what is refused leaves trainer and model as they were
         if trainer.model is not own["model"]:
-            _unwrap(trainer.model)
+            unwrap(trainer.model)
         for p, was in trained:
             p.requires_grad = was
         vars(trainer).update(own)
@@ -140,7 +141,7 @@ class Attached(Trainer):
         self.holdfast = session
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True
-        self._holdfast_facts = {"recipe": repr(recipe), "starting model": _start_of(self.model, teacher)}
+        self._holdfast_facts = {"recipe": repr(recipe), "starting model": start_of(self.model, teacher)}
         self._holdfast_resume: Path | None = None
         self._holdfast_shipping = shipping
         self.holdfast_shipped: dict[str, Any] = {}
@@ -184,7 +185,7 @@ class Attached(Trainer):
         optimizer = super().create_optimizer(*([] if model is None else [model]))
         factors = self.holdfast.recipe.group_params(trainable(self.holdfast.model))
         if factors:
-            _split_groups(optimizer, {id(p): factors.get(n, 1.0) for n, p in self.holdfast.model.named_parameters()})
+            split_groups(optimizer, {id(p): factors.get(n, 1.0) for n, p in self.holdfast.model.named_parameters()})
         return optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -231,6 +232,10 @@ class Attached(Trainer):
         session = self.holdfast
         if session.owns_forward:
             loss = self._units_loss(model, inputs, source_BT, shown)
+        elif session.reads:
+            with reading(model, inputs, is_causal(session.model)) as losses:
+                loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
+            session.read(losses, type(self).__mro__[2].__name__)
         else:
             loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
             session.observe(loss.detach() / self._loss_divisor(num_items_in_batch))
@@ -356,38 +361,3 @@ def _aux_share(config: Any) -> float:
         f"{type(config).__name__} has no router_aux_loss_coef, and the model has an auxiliary loss; set one, or"
         " output_router_logits=False."
     )
-
-
-def _split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float]) -> None:
-    groups = []
-    for group in optimizer.param_groups:
-        by_factor: dict[float, list[Any]] = {}
-        for p in group["params"]:
-            by_factor.setdefault(factors.get(id(p), 1.0), []).append(p)
-        groups += [{**group, "params": params, "lr": group["lr"] * f} for f, params in by_factor.items()]
-    optimizer.param_groups[:] = groups
-
-
-def _start_of(model: Any, teacher: Teacher | None) -> str:
-    """Fingerprint of the weights that a resumed run must start from: all, but an adapter's that resuming reads back."""
-    named = dict(model.named_parameters())
-    if tuner_layers(model):
-        named = {name: p for name, p in named.items() if not p.requires_grad}
-    return checkpoint.fingerprint({**named, **(teacher.values if teacher is not None else {})})
-
-
-def _unwrap(shaped: Any) -> None:
-    """Takes the adapter off that a recipe put on a model, with the weights that it had moved into it."""
-    if any(moves_base_weights(config) for config in getattr(shaped, "peft_config", {}).values()):
-        shaped.merge_and_unload()
-    else:
-        getattr(shaped, "unload", dict)()  # nothing but PEFT wraps in place
-
-
-def _gather(accelerator: Any, values: Tensor) -> Tensor:
-    """Returns the numbers of all processes, which may have different counts of them, one behind the other."""
-    if accelerator.num_processes == 1:
-        return values
-    padded = accelerator.pad_across_processes(values, dim=0, pad_index=math.nan)
-    gathered: Tensor = accelerator.gather(padded)
-    return gathered[~gathered.isnan()]

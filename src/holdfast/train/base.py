@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from holdfast.core.adapters import adapted, own_parameters, tuner_layers
+from holdfast.core.adapters import acting, active_configs, adapted, own_parameters, training, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import Teacher
@@ -26,26 +28,26 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         form: "auto" or "copy" (see `Train`); "cache" is filled from an "auto" teacher by the caller.
         reference: "base" for the model without its adapter, "start" for the model as it is now. The two are one for an
             adapter whose initialisation moved base weights (PiSSA, OLoRA): what it had before is not there any more,
-            so that with one that was trained before and loaded, the base is where this training starts.
+            so that with one that was trained before and loaded, the base is where this training starts. An adapter
+            that is active and frozen beside the one that trains belongs to the base; one that is not active does not.
 
     Raises:
         HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up; or a copy is asked for
             as the base of an adapter that was trained before.
     """
-    configs = list(getattr(model, "peft_config", {}).values())
-    if any(config.is_prompt_learning for config in configs):
+    if any(config.is_prompt_learning for config in active_configs(model)):
         raise HoldfastError(
             f"{type(model).__name__}: a prompt-learning adapter shifts positions, so the base cannot be compared token"
             " by token; use LoRA() or another weight adapter."
         )
-    params = trainable(model)
-    moved = any(moves_base_weights(config) for config in configs)
-    if form == "copy" and reference == "base" and not moved and not _adds_nothing(model):
+    params, names = trainable(model), training(model)
+    moved = has_moved(model, names)
+    if form == "copy" and reference == "base" and not moved and not _add_nothing(model, names):
         raise HoldfastError(
             "Train(teacher='copy') keeps the model as it is, with the adapter that it was trained with; give"
             " reference='start' for that, or leave out teacher='copy' for the model without it."
         )
-    if form == "copy" or not tuner_layers(model):
+    if form == "copy" or not names:
         return Teacher("copy", False, snapshot(params))
     if moved and reference == "base":
         logger.info("The adapter began by moving base weights: the base is the model as it is now, adapter included.")
@@ -53,11 +55,17 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         return Teacher("start adapter", False, snapshot(params))
     inside = {id(p) for layer in tuner_layers(model) for p in own_parameters(layer)}
     beside = {name: p for name, p in params.items() if id(p) not in inside}
-    return Teacher("adapters off", True, snapshot(beside))
+    return Teacher("adapters off", True, snapshot(beside), tuple(name for name in acting(model) if name not in names))
 
 
-def _adds_nothing(model: nn.Module) -> bool:
-    pairs = ((one.tuned(), one.param.detach()) for one in adapted(model) if one.param.is_floating_point())
+def has_moved(model: nn.Module, names: Iterable[str]) -> bool:
+    """Returns whether one of the adapters of these names began by moving weights of the base into itself."""
+    configs: Any = getattr(model, "peft_config", {})
+    return any(moves_base_weights(configs.get(name)) for name in names)
+
+
+def _add_nothing(model: nn.Module, names: Sequence[str]) -> bool:
+    pairs = ((one.tuned(), one.tuned(names)) for one in adapted(model) if one.param.is_floating_point())
     return all(torch.allclose(tuned, base.to(tuned.dtype), rtol=1e-4, atol=1e-6) for tuned, base in pairs)
 
 

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,23 @@ def save_start(output: Path, state: State) -> None:
     save_tensors(output / "holdfast" / "state.safetensors", flatten(state))
 
 
+def changed(state: State, marks: Marks) -> dict[str, Tensor]:
+    """Returns the tensors of a state that are not as they were when it was marked, by their joined names."""
+    return {name: t for name, t in flatten(state).items() if not _is(t, marks.get(name))}
+
+
+def start_values(output: Path, names: Sequence[str]) -> dict[str, Tensor]:
+    """Returns those of the named tensors that the state at the start of a run had, as it was written then."""
+    if not names:
+        return {}
+    with safetensors.safe_open(output / "holdfast" / "state.safetensors", "pt") as opened:
+        known = set(opened.keys())
+        return {name: opened.get_tensor(name) for name in names if name in known}
+
+
 def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, facts: Mapping[str, Any]) -> None:
     """Writes, into a checkpoint, the tensors of `state` that changed since `marks`, then the facts about it."""
-    changed = {name: t for name, t in flatten(state).items() if not _is(t, marks.get(name))}
-    save_tensors(checkpoint / "holdfast.safetensors", changed)
+    save_tensors(checkpoint / "holdfast.safetensors", changed(state, marks))
     about = {**facts, "start": _hash(output / "holdfast" / "state.safetensors")}
     partial = checkpoint / "holdfast.json.partial"
     partial.write_text(json.dumps(about, indent=1), encoding="utf-8")
@@ -107,8 +120,8 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, Any]) -> tuple[Stat
     if not start_file.exists() or _hash(start_file) != about["start"]:
         raise HoldfastError(f"{start_file} is not the one that {checkpoint} was made with; restore it or start afresh.")
     flat = safetensors.torch.load_file(start_file)
-    changed = safetensors.torch.load_file(checkpoint / "holdfast.safetensors")
-    return unflatten({**flat, **changed}), mark(flat)
+    since = safetensors.torch.load_file(checkpoint / "holdfast.safetensors")
+    return unflatten({**flat, **since}), mark(flat)
 
 
 def last_checkpoint(output: Path) -> Path | None:

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Mix
-from holdfast.core.params import trainable
+from holdfast.train import rewind
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.panel import Panel, Score, learned, losses, panel_of
@@ -251,27 +251,14 @@ class Guard(TrainerCallback):
         return paced
 
     def _remember(self) -> None:
-        """Keeps the weights, and what those edits have gathered that ship something else than the last weights."""
-        self._own["best"] = self._weights()
-        self._own["best_edits"] = {key: _copied(state) for key, state in self._edits()}
+        rewind.keep(self._own, self.trainer)
 
     def _go_back(self) -> None:
-        with torch.no_grad():
-            for name, p in trainable(self.trainer.holdfast.model).items():
-                p.copy_(self._own["best"][name])
-        for key, _ in self._edits():
-            self.trainer.holdfast.state[key] = _copied(self._own["best_edits"][key])
-
-    def _edits(self) -> list[tuple[str, dict[str, Any]]]:
-        session = self.trainer.holdfast
-        return [(key, session.state[key]) for key, part in session.recipe.keyed("edit_weights") if part.on_parameters]
+        rewind.go_back(self._own, self.trainer)
 
     def _where(self) -> str:
         best = self.standing.best
         return "of the start" if best is None else f"of step {self.looks[best].step}"
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: p.detach().to("cpu", copy=True) for name, p in trainable(self.trainer.holdfast.model).items()}
 
     def _obey(self) -> None:
         if self.budget.on_spent == "hold":
@@ -308,7 +295,3 @@ class Guard(TrainerCallback):
             " (a suite is beyond it for certain)" if look.beyond else "",
             ends[self.budget.on_spent],
         )
-
-
-def _copied(state: dict[str, Any]) -> dict[str, Any]:
-    return {name: _copied(one) if isinstance(one, dict) else one.to("cpu", copy=True) for name, one in state.items()}

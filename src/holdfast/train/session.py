@@ -49,6 +49,7 @@ class Session:
     Attributes:
         owns_forward: Whether the recipe needs the units themselves, so that the session computes the loss; otherwise
             the trainer's own loss is left untouched, and only looked at.
+        reads: Whether the mean task loss is read from the model's predictions, beside the trainer's own loss.
         scales_lr: Whether the recipe sets the learning rate.
         hold: Factor on all added terms.
         state: The recipe's state, once the run has begun.
@@ -67,6 +68,7 @@ class Session:
         index: UnitIndex | None,
         mixes: bool,
         metrics: bool,
+        reads: bool = False,
     ) -> None:
         """Prepares the forward.
 
@@ -80,12 +82,15 @@ class Session:
             index: The numbers of the training examples' units, where the recipe reads them.
             mixes: Whether there are memories among the examples.
             metrics: Whether entropy and accuracy are wanted.
+            reads: Whether the trainer's own loss is another than the task loss, which a recipe that wants its mean then
+                reads beside it.
         """
         self.model = model
         self.recipe = recipe
         self.reduce = reduce
         self.gather = gather
         self.owns_forward = owns_forward(recipe, mixes)
+        self.reads = reads and bool(recipe.token_needs) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
         looks = self.owns_forward or "gradient" in recipe.all_needs
         self.forward = (
@@ -165,12 +170,32 @@ class Session:
         self._passed = True
         self._observed += float(loss)
 
+    def read(self, losses: Sequence[Tensor], who: str) -> None:
+        """Notes the loss of each of this micro-batch's tokens where the trainer trains on another loss.
+
+        Args:
+            losses: One vector `[N]`, nats; none if the model was not seen to predict the labels.
+            who: The trainer's class, for the message.
+
+        Raises:
+            HoldfastError: There is none.
+        """
+        self._passed = True
+        if not losses:
+            raise HoldfastError(
+                f"{self.recipe!r} reads the mean loss of the new tokens, and {who} does not call the model in"
+                " compute_loss so that it gives logits for each label; let it, or leave out what reads the loss."
+            )
+        wide = torch.float64 if losses[0].device.type != "mps" else torch.float32
+        for name, values_N in (("new_units", torch.ones_like(losses[0])), ("new.nll_N", losses[0])):
+            self._sums[name] = self._sums.get(name, 0.0) + values_N.sum(dtype=wide)
+
     def finish_forward(self, processes: int) -> Tensor | float:
         """Called after the last forward of a step and before its backward; returns the penalty to add to the loss.
 
         The step's means and the learning-rate factor are known from here on.
         """
-        if self.owns_forward:
+        if self.owns_forward or self.reads:
             names = sorted(name for name in self._sums if name == "new_units" or name.startswith("new."))
             reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
             sums = dict(zip(names, reduced.tolist(), strict=True))

@@ -3,6 +3,9 @@
 Edits act on whole weights. Those of an adapter are the base's with the adapter in them; what becomes of them is put
 back into the adapter, as near as its rank can hold it, or shipped whole. An adapter that began by moving base weights
 (PiSSA, CorDA) is shipped as a plain one of twice its rank on the base as it was.
+
+What trains is edited. An adapter that is active and frozen beside it belongs to the base; one that is not active keeps
+its bits.
 """
 
 from __future__ import annotations
@@ -19,20 +22,24 @@ from torch import Tensor, nn
 
 from holdfast.core.adapters import (
     Adapted,
+    acting,
+    acting_in,
     adapted,
     adapters_off,
     factors_for,
+    idle,
     is_plain_lora,
     own_parameters,
     plain_name,
     put_factors,
     shared,
+    training,
     widen,
 )
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, State
 from holdfast.core.params import snapshot, swapped, trainable
-from holdfast.train.base import moves_base_weights
+from holdfast.train.base import has_moved
 
 logger = logging.getLogger("holdfast")
 
@@ -47,6 +54,8 @@ class Shipping:
         form: "adapter" or "merged": what is shipped of a model with an adapter.
         start: Its trained parameters at the start, where the recipe edits weights.
         moved: Its adapted weights at the start, adapter included, where that moved the base's.
+        names: Names of the adapters that train.
+        beside: Names of those that are active beside them and frozen.
     """
 
     model: nn.Module
@@ -58,9 +67,14 @@ class Shipping:
     def __post_init__(self) -> None:
         """Looks at the model's adapters; refuses what they cannot hold."""
         edits = self.recipe.uses("edit_weights")
+        self.names = training(self.model)
+        self.beside = [name for name in acting(self.model) if name not in self.names]
         self.weights = adapted(self.model)
-        configs = list(getattr(self.model, "peft_config", {}).values())
-        self.has_moved = any(moves_base_weights(config) for config in configs)
+        if self.form == "adapter":
+            self.weights = [
+                one for one in self.weights if any(set(acting_in(layer)) & set(self.names) for layer in one.layers)
+            ]
+        self.has_moved = has_moved(self.model, self.names)
         self.edits_weights = edits and bool(self._part(on_parameters=False).uses("edit_weights"))
         self.whole = bool(self.weights) and (self.form == "merged" or self.edits_weights or self.has_moved)
         self._refuse()
@@ -82,10 +96,10 @@ class Shipping:
                 values[names[id(one.param)]] = weight.to(one.param.dtype)
             return self._without_adapters(named, values)
         for one, base, weight in self._whole(state):
-            layer = one.layers[0]
-            up, down, _ = factors_for(layer, weight - base, self._rank(layer))
-            values[names[id(layer.lora_A["default"].weight)]] = down
-            values[names[id(layer.lora_B["default"].weight)]] = up
+            layer, adapter = one.layers[0], self.names[0]
+            up, down, _ = factors_for(layer, weight - base, self._rank(layer), adapter)
+            values[names[id(layer.lora_A[adapter].weight)]] = down
+            values[names[id(layer.lora_B[adapter].weight)]] = up
             if self.has_moved:
                 values[names[id(one.param)]] = base
         return swapped(named, values)
@@ -132,13 +146,34 @@ class Shipping:
                 f"{self.recipe!r} makes whole weights, and {tied[0]} is one of two layers', of which the adapter"
                 " changes one; leave that layer out of the adapter's targets."
             )
-        if self.form == "adapter" and not all(
-            len(one.layers) == 1 and is_plain_lora(one.layers[0]) for one in self.weights
-        ):
-            does = "edits whole weights" if self.edits_weights else "ships an adapter that moved weights as a plain one"
+        does = "edits whole weights" if self.edits_weights else "ships an adapter that moved weights as a plain one"
+        if self.form == "merged":
+            self._refuse_to_merge()
+        elif len(self.names) > 1 or (self.has_moved and self.beside):
+            raise HoldfastError(
+                f"{self.recipe!r} {does}, and {_listed([*self.names, *self.beside])} are active at once, among which"
+                " they cannot be parted; let one adapter be active (model.set_adapter), or add Train(ship='merged') to"
+                " ship them whole."
+            )
+        elif not all(len(one.layers) == 1 and is_plain_lora(one.layers[0], self.names[0]) for one in self.weights):
             raise HoldfastError(
                 f"{self.recipe!r} {does}, which this kind of adapter cannot hold afterwards; add Train(ship='merged')"
                 " to ship them whole."
+            )
+
+    def _refuse_to_merge(self) -> None:
+        """Refuses to take off adapters that another one would be lost with, or that PEFT has not put on."""
+        others = idle(self.model)
+        if others:
+            raise HoldfastError(
+                f"Train(ship='merged') takes every adapter off the model, and this training does not touch"
+                f" {_listed(others)}, which would be lost; save and delete it first (model.delete_adapter), or ship the"
+                " adapter."
+            )
+        if not hasattr(self.model, "unload"):
+            raise HoldfastError(
+                f"Train(ship='merged') takes the adapter off, for which {type(self.model).__name__} has no unload();"
+                " put it on with peft.get_peft_model, or ship the adapter."
             )
 
     def _parameters(self, state: State) -> Iterator[tuple[str, Tensor]]:
@@ -159,10 +194,11 @@ class Shipping:
         with torch.no_grad(), swapped(dict(self.model.named_parameters()), dict(self._parameters(state))):
             for one in self.weights:
                 base = self.moved[one.name].to(one.param.device) if self.has_moved else one.param.detach()
+                base = one.tuned(self.names) if self.beside else base
                 yield one, base, edits.edit_weights(state, one.name, base, one.tuned())
 
     def _rank(self, layer: Any) -> int:
-        return int(layer.r["default"]) * (2 if self.has_moved else 1)
+        return int(layer.r[self.names[0]]) * (2 if self.has_moved else 1)
 
     @contextlib.contextmanager
     def _without_adapters(self, named: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
@@ -177,7 +213,8 @@ class Shipping:
                 made[one.name] = (weight.to(one.param.dtype, copy=True),)
                 continue
             change = weight - base
-            up, down, held = factors_for(one.layers[0], change, self._rank(one.layers[0]))
+            layer = one.layers[0]
+            up, down, held = factors_for(layer, change, self._rank(layer), self.names[0])
             squares = [t.double().pow(2).sum() for t in (change, change - held)]
             made[one.name] = (up, down, torch.stack(squares))
         return made
@@ -192,22 +229,28 @@ class Shipping:
         return plain  # type: ignore[no-any-return]
 
     def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, Any]:
-        config = next(iter(self.model.peft_config.values()))  # type: ignore[operator]
+        adapter = self.names[0]
         for one in self.weights:
             up, down, _ = made[one.name]
-            put_factors(one.layers[0], up, down)
+            put_factors(one.layers[0], up, down, adapter)
             if self.has_moved:
                 one.param.data.copy_(self.moved[one.name])
         if self.has_moved:
+            config = self.model.peft_config[adapter]  # type: ignore[index]
             widen(config, 2)
             config.init_lora_weights = True
+        rank = max(int(one.layers[0].r[adapter]) for one in self.weights)
         whole, left = torch.stack([squares.cpu() for _, _, squares in made.values()]).sum(0).tolist()
         error = math.sqrt(left / whole) if whole else 0.0
         if error > 1e-3:
             logger.warning(
                 "The edited weights are shipped as an adapter of rank %d, which holds their change up to a relative"
                 " error of %.1f%%; Train(ship='merged') ships them whole.",
-                config.r,
+                rank,
                 100 * error,
             )
-        return {"rank": int(config.r), "error": error}
+        return {"rank": rank, "error": error}
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(map(repr, names))

@@ -15,7 +15,7 @@ from holdfast.core.largest import largest
 from holdfast.core.method import Run, State, Step
 from holdfast.core.params import trainable
 from holdfast.core.settings import setting
-from holdfast.methods.adapter import Adapter, adapt
+from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
 def budget(done: int, *, first: int, last: int, begin: int, end: int) -> int:
@@ -125,7 +125,7 @@ class AdaLoRA(Adapter):
         )
         layer: Any
         for layer in tuner_layers(model):
-            layer.ranknum["default"].requires_grad_(False)  # PEFT trains it unless the model is float32
+            layer.ranknum[NAME].requires_grad_(False)  # PEFT trains it unless the model is float32
         return model
 
     def init_state(self, run: Run) -> State:

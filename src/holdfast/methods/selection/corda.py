@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
 from holdfast.methods.activations import second_moments
-from holdfast.methods.adapter import Adapter, adapt
+from holdfast.methods.adapter import NAME, Adapter, adapt
 from holdfast.methods.memory import need_memory, old_examples
 from holdfast.methods.selection.lora import move_into, weight_of
 from holdfast.methods.selection.lora_null import plain_layers
@@ -118,9 +118,9 @@ class CorDA(Adapter):
         moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
         for name, layer in layers.items():
             if name in moments:
-                root = layer.scaling["default"] ** 0.5 or 1.0
+                root = layer.scaling[NAME] ** 0.5 or 1.0
                 weight = weight_of(layer)
                 b, a = least_part(weight, moments[name].to(weight.device), self.rank)
                 move_into(layer, b / root, a / root)
-        model.peft_config["default"].init_lora_weights = "corda"
+        model.peft_config[NAME].init_lora_weights = "corda"
         return model  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from holdfast.core.adapters import low_rank, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
-from holdfast.methods.adapter import Adapter, adapt
+from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
 def pissa(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -47,14 +47,14 @@ def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tupl
 
 def put_into(layer: Any, b: Tensor, a: Tensor) -> None:
     """Writes the factors of a plain LoRA layer."""
-    for linear, value in ((layer.lora_B["default"], b), (layer.lora_A["default"], a)):
+    for linear, value in ((layer.lora_B[NAME], b), (layer.lora_A[NAME], a)):
         linear.weight.data = value.to(linear.weight.dtype).contiguous()
 
 
 def move_into(layer: Any, b: Tensor, a: Tensor) -> None:
     """Puts factors into a plain LoRA layer and takes what they add from its frozen weight."""
     weight = layer.get_base_layer().weight
-    part = layer.scaling["default"] * (b @ a)
+    part = layer.scaling[NAME] * (b @ a)
     turned = part.T if layer.fan_in_fan_out else part
     weight.data = (weight.data.to(part.dtype) - turned).to(weight.dtype)
     put_into(layer, b, a)
@@ -152,10 +152,10 @@ class LoRA(Adapter):
             if self.init == "orthogonal":
                 put_into(layer, *orthogonal(weight, self.rank, generator))
             elif self.init == "pissa":
-                root = layer.scaling["default"] ** 0.5 or 1.0
+                root = layer.scaling[NAME] ** 0.5 or 1.0
                 b, a = pissa(weight, self.rank)
                 move_into(layer, b / root, a / root)
             else:
                 move_into(layer, *olora(weight, self.rank))
         if self.init != "orthogonal":
-            model.peft_config["default"].init_lora_weights = self.init
+            model.peft_config[NAME].init_lora_weights = self.init

@@ -13,7 +13,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
 from holdfast.methods.activations import second_moments
-from holdfast.methods.adapter import Adapter, adapt, freeze
+from holdfast.methods.adapter import NAME, Adapter, adapt, freeze
 from holdfast.methods.memory import need_memory, old_examples
 
 
@@ -99,7 +99,7 @@ class LoRANull(Adapter):
         moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
         for name, layer in layers.items():
             if name in moments:
-                weight = layer.lora_A["default"].weight
+                weight = layer.lora_A[NAME].weight
                 weight.data = least_directions(moments[name], self.rank).to(weight.device, weight.dtype).contiguous()
             freeze(layer, "lora_A")
         return model  # type: ignore[no-any-return]

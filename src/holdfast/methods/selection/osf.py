@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Run, State, Step
 from holdfast.core.settings import setting
-from holdfast.methods.adapter import Adapter, adapt
+from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
 def kept_out(factor: Tensor, high: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class OSF(Adapter):
         state: State = {}
         layer: Any
         for layer in tuner_layers(run.model):
-            factors = layer.osf_svd_params["default"]
+            factors = layer.osf_svd_params[NAME]
             weight = layer.get_base_layer().weight.detach()
             wide = weight if weight.dtype == torch.float64 else weight.float()
             u, _, v = torch.linalg.svd(wide, full_matrices=False)

@@ -1,0 +1,129 @@
+"""What loss a trainer trains on by itself, and how the task loss is read beside another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.adapters import active_configs
+from holdfast.train.units import Inputs, scored_of
+
+CHUNK = 2**22
+"""Logits of which the loss is taken at a time."""
+
+
+def has_own_loss(trainer: Any) -> bool:
+    """Returns whether a trainer has another `compute_loss` than those that the units are made to match."""
+    return owner_of_loss(trainer) not in ("transformers.trainer", "trl.trainer.sft_trainer") or (
+        "compute_loss" in vars(trainer)
+    )
+
+
+def owner_of_loss(trainer: Any) -> str:
+    """Returns the module of the class that a trainer has its `compute_loss` from."""
+    return next(cls.__module__ for cls in type(trainer).__mro__ if "compute_loss" in vars(cls))
+
+
+def is_trl(trainer: Any) -> bool:
+    """Returns whether a trainer is one of TRL's."""
+    return any(cls.__module__.startswith("trl.") for cls in type(trainer).__mro__)
+
+
+def inner_of(model: Any) -> Any:
+    """Returns the model inside PEFT's wrapper, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def is_causal(model: Any) -> bool:
+    """Returns whether a model predicts each token from those before it; another reads a label at its own place."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    return not encodes and type(inner_of(model)).__name__ not in MASKED.values()
+
+
+def is_task_loss(trainer: Any) -> bool:
+    """Returns whether a trainer's own loss is the mean over the step's supervised tokens, in nats, and nothing else.
+
+    Not so are a loss of the user's, label smoothing, TRL's DFT, the auxiliary loss of experts, a mean of the means of
+    micro-batches (of models that take no count of tokens) or of processes, and models of which we do not know it.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    args, model = trainer.args, trainer.model
+    config = getattr(model, "config", None)
+    text: Any = config.get_text_config() if hasattr(config, "get_text_config") else config
+    changed = (
+        has_own_loss(trainer)
+        or trainer.compute_loss_func is not None
+        or args.label_smoothing_factor > 0
+        or getattr(args, "loss_type", "nll") != "nll"
+        or getattr(text, "output_router_logits", False)
+        or any(getattr(adapter, "orth_reg_weight", 0.0) for adapter in active_configs(model))
+    )
+    per_token = trainer.model_accepts_loss_kwargs and (args.average_tokens_across_devices or args.world_size == 1)
+    return not changed and per_token and type(inner_of(model)).__name__ in CAUSAL.values()
+
+
+@contextmanager
+def reading(model: nn.Module, inputs: Inputs, causal: bool) -> Iterator[list[Tensor]]:
+    """Yields a list that holds, once the model has been called with a batch, the loss of each of its tokens, `[N]`.
+
+    It stays empty where no call in the block gives a prediction for each label.
+
+    Args:
+        model: The model as the trainer calls it.
+        inputs: The batch, from which the trainer may take the labels away.
+        causal: Whether a label is predicted at the position before it.
+    """
+    labels_BT, mask_BT = inputs.get("labels"), inputs.get("attention_mask")
+    losses: list[Tensor] = []
+
+    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not losses and (loss_N := token_losses(output, labels_BT, mask_BT, causal)) is not None:
+            losses.append(loss_N)
+
+    handle = model.register_forward_hook(look)
+    try:
+        yield losses
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def token_losses(output: Any, labels_BT: Tensor | None, mask_BT: Tensor | None, causal: bool) -> Tensor | None:
+    """Returns the loss of each supervised token in what a model returned, `[N]`, float32 nats; None if it has none.
+
+    Args:
+        output: Has `logits` (those of virtual tokens may stand in front), or the `log_probs` of TRL's fused head.
+        labels_BT: -100 where nothing is supervised.
+        mask_BT: Where there is padding, 0.
+        causal: Whether a label is predicted at the position before it.
+    """
+    if getattr(output, "log_probs", None) is not None:
+        loss_N: Tensor = -output.log_probs[output.label_mask].float()
+        return loss_N
+    logits_BTV = getattr(output, "logits", None)
+    if labels_BT is None or labels_BT.dim() != 2 or not isinstance(logits_BTV, Tensor) or logits_BTV.dim() != 3:
+        return None
+    batch, length = labels_BT.shape
+    if logits_BTV.shape[0] != batch or logits_BTV.shape[1] < length:
+        return None
+    logits_BTV = logits_BTV[:, -length:]
+    if causal:
+        rows_N2 = scored_of(labels_BT, mask_BT).nonzero()
+        labels_N = labels_BT[rows_N2[:, 0], rows_N2[:, 1] + 1]
+    else:
+        rows_N2 = (labels_BT != -100).nonzero()
+        labels_N = labels_BT[rows_N2[:, 0], rows_N2[:, 1]]
+    size = max(1, CHUNK // logits_BTV.shape[-1])
+    parts = [labels_N.new_zeros(0, dtype=torch.float32)]
+    for rows_C2, labels_C in zip(rows_N2.split(size), labels_N.split(size), strict=True):
+        logits_CV = logits_BTV[rows_C2[:, 0], rows_C2[:, 1]]
+        wide_CV = logits_CV if logits_CV.dtype == torch.float64 else logits_CV.float()
+        parts.append(nn.functional.cross_entropy(wide_CV, labels_C, reduction="none").to(parts[0].dtype))
+    return torch.cat(parts)

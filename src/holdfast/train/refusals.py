@@ -1,0 +1,226 @@
+"""What a recipe cannot have with a trainer: conditions, each with one sentence that says why and what to change.
+
+`refuse` looks at the trainer as it was given and changes nothing; `refuse_shaped` looks at the model as the recipe
+shaped it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from holdfast.core.adapters import acting_in, active_configs, tuner_layers
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, Method
+from holdfast.core.teacher import StateCache, Teacher
+from holdfast.methods.schedules.train import Train
+from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss
+from holdfast.train.session import owns_forward
+
+Refusal = tuple[object, str]
+"""Whether something is refused, and the sentence."""
+
+WHOLE = ("renew_batches", "edit_update", "edit_weights")
+"""Hooks that read or write whole weights."""
+IN_BACKWARD = ("lomo", "adalomo")
+"""Optimizers of the trainer that step inside backward, beside those that are layer-wise."""
+
+
+def refuse(trainer: Any, recipe: Chain, budget: Budget | None) -> None:
+    """Raises `HoldfastError` for the first thing that cannot be had together; nothing is changed."""
+    active = recipe.active()
+    units = owns_forward(active, active.uses("mix_data"))
+    for found in (_start(trainer), _loss(trainer, recipe, units), _step(trainer, recipe, active, budget)):
+        for holds, sentence in found:
+            if holds:
+                raise HoldfastError(sentence)
+
+
+def _start(trainer: Any) -> Iterator[Refusal]:
+    """How the trainer trains, whatever the recipe."""
+    args = trainer.args
+    yield (
+        args.n_gpu > 1,
+        "Several GPUs in one process (DataParallel) split a batch behind the trainer's back; start with torchrun or"
+        " accelerate launch, or show one GPU (CUDA_VISIBLE_DEVICES=0).",
+    )
+    yield (
+        trainer.model_init is not None,
+        "This trainer builds its model anew for each trial (model_init); pass model= instead.",
+    )
+    yield (
+        args.auto_find_batch_size,
+        "auto_find_batch_size=True begins the training again with smaller batches, on weights that may have moved; set"
+        " it to False, and give a per_device_train_batch_size that fits, with gradient_accumulation_steps.",
+    )
+    merged = [layer for layer in tuner_layers(trainer.model) if getattr(layer, "merged", False)]
+    yield (
+        merged,
+        "An adapter of this model is merged into its weights, where it does not train; take it out again first"
+        " (model.unmerge_adapter()).",
+    )
+
+
+def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
+    """The loss: a recipe of units takes its place, one that reads its mean looks at it, all others leave it alone."""
+    args, name, model = trainer.args, type(trainer).__name__, trainer.model
+    if units:
+        yield (
+            has_own_loss(trainer),
+            f"{recipe!r} owns the loss, and {name} computes one of its own, which would be lost; token terms work on"
+            " Trainer and SFTTrainer as they are.",
+        )
+        yield from _not_causal(model, recipe)
+        yield (
+            trainer.compute_loss_func is not None,
+            f"{recipe!r} owns the loss, and this trainer has a compute_loss_func; use one of the two.",
+        )
+        yield (
+            args.label_smoothing_factor > 0,
+            f"{recipe!r} owns the loss; set label_smoothing_factor=0 in the trainer's arguments.",
+        )
+        yield getattr(args, "loss_type", "nll") != "nll", f"{recipe!r} owns the loss; set loss_type='nll' in SFTConfig."
+        yield (
+            max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1,
+            f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP.",
+        )
+    elif recipe.active().token_needs:
+        part = next(part for part in recipe.active().methods if part.needs)
+        reads, leave = f"{part!r} reads the mean loss of the new tokens", f"leave {type(part).__name__}() out."
+        other = has_own_loss(trainer) and owner_of_loss(trainer).startswith("trl.")
+        yield other, f"{reads}, and {name} trains on another loss, over rows of its own; {leave}"
+        kind = type(inner_of(model)).__name__
+        foreign = not hasattr(model, "get_output_embeddings")
+        yield foreign, f"{reads}, and what {kind} predicts where is not known, as it is no transformers model; {leave}"
+        yield not _predicts_tokens(model), f"{reads}, and {kind} predicts none; {leave}"
+
+
+def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
+    """A model that does not predict each token from those before it, at their own places."""
+    kind = type(inner_of(model)).__name__
+    tokens = _predicts_tokens(model)
+    yield not tokens, f"{recipe!r} acts on predicted tokens, and {kind} predicts none (it has no output embeddings)."
+    yield not is_causal(model), f"{recipe!r} works on causal language models, and {kind} is none."
+    yield (
+        any(config.is_prompt_learning for config in active_configs(model)),
+        f"{recipe!r}: a prompt-learning adapter shifts positions, so that units do not line up; use LoRA() or another"
+        " weight adapter.",
+    )
+    yield (
+        any(getattr(config, "orth_reg_weight", 0.0) for config in active_configs(model)),
+        f"{recipe!r} owns the loss, and PEFT's AdaLoRA adds a penalty to the one that the model computes; set"
+        " orth_reg_weight=0.0, or let AdaLoRA() make the adapter.",
+    )
+
+
+def _predicts_tokens(model: Any) -> bool:
+    getter = getattr(model, "get_output_embeddings", None)
+    try:
+        return getter is not None and getter() is not None
+    except (AttributeError, NotImplementedError):
+        return False
+
+
+def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
+    """The optimizer, the rate and what is shipped."""
+    args = trainer.args
+    around = next((part for part in active.methods if _acts_around_step(part)), None)
+    inside = _inside_backward(trainer)
+    after = "use an optimizer that steps after backward"
+    yield around is not None and inside, f"{around!r} acts around the optimizer's step, and {inside}; {after}."
+    yield (
+        inside and budget is not None and budget.on_spent == "rewind",
+        f"Budget(on_spent='rewind') acts on the optimizer, whose rate it halves, and {inside}; {after}, or take another"
+        " on_spent.",
+    )
+    deep = next((part for part in active.methods if _acts_around_step(part, parted=True)), None)
+    yield (
+        deep is not None and trainer.is_deepspeed_enabled,
+        f"{deep!r} acts around the optimizer step, which DeepSpeed takes inside backward; use DDP.",
+    )
+    whole = active.all_needs & {"gradient", "start"} or any(map(active.uses, WHOLE))
+    yield (
+        whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled),
+        f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP.",
+    )
+    kept = [part for part in active.methods if part.on_parameters]
+    yield (
+        kept and args.load_best_model_at_end,
+        f"{next(iter(kept), None)!r} ships what it gathered up to the last step, and load_best_model_at_end an earlier"
+        " model; set load_best_model_at_end=False.",
+    )
+    yield (
+        (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None,
+        f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=).",
+    )
+    settings = settings_of(recipe)
+    built = trainer.optimizer is not None or trainer.optimizer_cls_and_kwargs is not None
+    yield (
+        built and (settings.lr is not None or settings.weight_decay is not None),
+        f"{settings!r} sets the optimizer, and this trainer was given its own (optimizers= or"
+        " optimizer_cls_and_kwargs=); set lr and weight_decay there, or leave the optimizer to the trainer.",
+    )
+    yield (
+        settings.epochs is not None and args.max_steps > 0,
+        f"{settings!r}: the trainer's max_steps={args.max_steps} ends the run first; give one of the two.",
+    )
+    yield (
+        active.uses("scale_lr") and trainer.lr_scheduler is not None,
+        f"{recipe!r} owns the learning rate; pass no scheduler in optimizers=(optimizer, None).",
+    )
+
+
+def settings_of(recipe: Chain) -> Train:
+    """Returns the settings in a recipe, or none."""
+    return next((part for part in recipe.parts() if isinstance(part, Train)), Train())
+
+
+def _acts_around_step(part: Method, parted: bool = False) -> bool:
+    """Whether a method acts where an optimizer that steps inside backward leaves no room for it.
+
+    What weighs tokens only counts on after a step. Where weights are parted over processes (`parted`), rates and groups
+    reach the optimizer, and whatever needs whole weights is refused by itself.
+    """
+    hooks = ("edit_grads", "edit_update") + (() if parted else ("scale_lr", "group_params"))
+    gathers = part.uses("after_step") and not (part.uses("weigh_tokens") or (parted and part.uses("edit_weights")))
+    return any(map(part.uses, hooks)) or gathers
+
+
+def _inside_backward(trainer: Any) -> str:
+    """Returns what steps, or may, inside backward, as part of a sentence; empty if nothing does."""
+    optim = str(getattr(trainer.args.optim, "value", trainer.args.optim))
+    if (optim.endswith("_layerwise") or optim in IN_BACKWARD) and trainer.optimizer is None:
+        return f"optim={optim!r} takes it inside backward"
+    given = trainer.optimizer_cls_and_kwargs[0] if trainer.optimizer_cls_and_kwargs else type(trainer.optimizer)
+    names = {cls.__name__.lower() for cls in getattr(given, "__mro__", ())}
+    if names & {"layerwisedummyoptimizer", *IN_BACKWARD}:
+        return f"{given.__name__} takes it inside backward"
+    for p in trainer.model.parameters():
+        if getattr(p, "_post_accumulate_grad_hooks", None) or hasattr(p, "_in_backward_optimizers"):
+            return "hooks on the model's parameters run inside backward, where an optimizer may step"
+    return ""
+
+
+def refuse_shaped(
+    trainer: Any, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+) -> None:
+    """Raises `HoldfastError` for what cannot be had with the model as the recipe shaped it."""
+    head = getattr(trainer.model, "get_output_embeddings", lambda: None)()
+    layers = tuner_layers(trainer.model) if is_trl(trainer) and hasattr(head, "base_layer") else []
+    if any(head is layer and acting_in(layer) for layer in layers):  # of a copy that is trained TRL reads the weight
+        raise HoldfastError(
+            f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
+            " that it would not train; leave the head out of the targets."
+        )
+    if not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
+        return
+    if budget is not None:
+        raise HoldfastError(
+            "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP."
+        )
+    if cache is not None or (teacher is not None and teacher.values):
+        raise HoldfastError(
+            "The base is compared with by putting its weights in the place of the trained ones, which FSDP and"
+            " DeepSpeed part; use DDP, or train an adapter alone, whose base is the model without it."
+        )
