@@ -68,6 +68,11 @@ class Measured(Options):
         "tokens of a row that are learned and scored: those of the completion, or all", "completion"
     )
     over_long: Literal["truncate", "drop"] = option("what becomes of rows longer than --max-length", "truncate")
+    refused: Literal["error", "drop"] = option("what becomes of rows that the chat template refuses", "error")
+    preference: Literal["refuse", "chosen"] = option(
+        "what becomes of rows with a chosen and a rejected answer: they are refused, or the chosen one is learned",
+        "refuse",
+    )
 
     def __post_init__(self) -> None:
         """Checks the values, and that the budget can be held."""

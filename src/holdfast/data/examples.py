@@ -59,7 +59,7 @@ def read(
         preference: What becomes of rows with a chosen and a rejected answer: they are refused, or the chosen one is
             learned (`"chosen"`).
         splits: Splits that are taken where the source has several and names none, the first that is there.
-        notes: Gets sentences: the format and number of rows of each file, what is not used of them, and what is assumed.
+        notes: Gets sentences: the format and number of rows of each file, what is not used, and what is assumed.
 
     Returns:
         The rows in their order, each with its origin: "facts.jsonl:7" is line 7 of a JSON Lines or text file, row 7 of

@@ -1,7 +1,7 @@
 """The fields of rows and messages that the tools people come from write, and what becomes of each here.
 
-One table for TRL, axolotl, LLaMA-Factory, ms-swift, OpenAI's fine-tuning files, ShareGPT, and sets of preferences (DPO,
-KTO). What reads rows takes every name from here; a field that is in no line of the table is counted and named in a note.
+One table for TRL, axolotl, LLaMA-Factory, ms-swift, OpenAI's fine-tuning files, ShareGPT, and sets of preferences (DPO
+and KTO). What reads rows takes every name from here; a field in no line of the table is counted and named in a note.
 """
 
 from __future__ import annotations

@@ -84,9 +84,7 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
         return Format("documents ('completion', without a prompt)", ("completion",))
     found = ", ".join(repr(name) for name in names) or "none"
     if (name := column(names, "tokens")) is not None:
-        raise HoldfastError(
-            f"{origin}: holds tokens ('{name}') and no text; give the texts they were made of, which are tokenised here."
-        )
+        raise HoldfastError(f"{origin}: holds tokens ('{name}') and no text; give the texts they were made of.")
     known = [name for name in all_names() if not name.startswith("_")]
     hint = next((hint for name in names if name not in known and (hint := nearest(name, known))), "")
     raise HoldfastError(f"{origin}: the columns found ({found}) are none of those accepted: {ACCEPTED}.{hint}")

@@ -29,10 +29,9 @@ def json_records(file: IO[bytes], label: str, notes: list[str]) -> Iterator[Reco
     Raises:
         HoldfastError: If it is no JSON; names the line.
     """
-    head, first, number = [], b"", 0
+    head, first = [], b""
     for line in file:
         head.append(line)
-        number += 1
         first = line.strip().removeprefix(b"\xef\xbb\xbf").strip()
         if first:
             break
@@ -124,8 +123,8 @@ def _not_json(text: str, label: str, error: json.JSONDecodeError, found: Sequenc
             f"{label}: holds no JSON, but begins with {shown!r}; a table is to be named .csv or .tsv, and a text .txt."
         )
     raise HoldfastError(
-        f"{label}:{error.lineno}: not valid JSON ({error.msg} at column {error.colno}); mend that place (the value goes "
-        "over several lines)."
+        f"{label}:{error.lineno}: not valid JSON ({error.msg} at column {error.colno}); mend that place of a "
+        "value that goes over several lines."
     )
 
 

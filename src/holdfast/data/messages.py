@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -225,10 +226,8 @@ def _call(value: Any, field: str, origin: str) -> Mapping[str, Any]:
         )
     given = function.get("arguments", function.get("parameters"))
     if isinstance(given, str):
-        try:
+        with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is given to the template as it is
             given = json.loads(given) if given.strip() else {}
-        except (ValueError, RecursionError):
-            pass  # What a model wrote that is no JSON is given to the template as it is.
     about = {"id": value["id"]} if isinstance(value.get("id"), str) else {}
     return {
         "type": "function",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -105,9 +104,9 @@ def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> int:
 
 def _shared_text(one: str, other: str) -> str:
     """Returns what two texts begin with, up to the last white space in it: words are not cut in two."""
-    shared = os.path.commonprefix([one, other])
-    end = max((i for i, letter in enumerate(shared) if letter.isspace()), default=-1)
-    return shared[: end + 1].rstrip(" ")
+    length = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    end = max((i for i, letter in enumerate(one[:length]) if letter.isspace()), default=-1)
+    return one[: end + 1].rstrip(" ")
 
 
 def labels_of(records: Sequence[tuple[str, Any]]) -> str | None:
