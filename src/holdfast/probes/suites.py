@@ -37,6 +37,9 @@ class Item:
         check: What a generated answer must fulfil, by marker (see `holdfast.probes.checks`); empty if not generated.
         choices: Answers to choose from by their likelihood; the first is right. Empty if there is no choice.
         text: A text whose likelihood is taken.
+        max_tokens: Most tokens of a generated answer; None for as many as the asker gives.
+        stop: Strings before which a generated answer ends; None for what is usual (see `holdfast.probes.stops`).
+        tools: Tools that the chat template is given with the conversation, as JSON schemas of functions.
     """
 
     id: str
@@ -47,6 +50,9 @@ class Item:
     check: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     choices: tuple[str, ...] = ()
     text: str | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def split(self) -> Split:
@@ -63,6 +69,12 @@ class Item:
         for name in ("answer", "check", "choices", "text"):
             if value := getattr(self, name):
                 found[name] = list(value) if name == "choices" else value
+        if self.max_tokens is not None:
+            found["max_tokens"] = self.max_tokens
+        if self.stop is not None:
+            found["stop"] = list(self.stop)
+        if self.tools:
+            found["tools"] = [dict(tool) for tool in self.tools]
         return found
 
 
@@ -78,7 +90,8 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
     Raises:
         HoldfastError: If a field is unknown, missing or malformed; names `origin` and the field.
     """
-    known = ("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text")
+    asked = ("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text")
+    known = (*asked, "max_tokens", "stop", "tools")
     for name in record:
         if name not in known:
             raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, known)}")
@@ -102,6 +115,11 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         raise HoldfastError(f"{origin}: field 'choices' must be a list of strings, the right one first.")
     if choices and (len(choices) < 2 or len(set(choices)) < len(choices)):
         raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
+    if record.get("answer") in choices[1:]:
+        raise HoldfastError(
+            f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, and that"
+            f" is {choices[0]!r}; put the right one first."
+        )
     if check and not turns:
         raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
     text = record.get("text")
@@ -116,7 +134,35 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         check=dict(check),
         choices=tuple(choices),
         text=text,
+        **_how(record, bool(check), bool(turns), origin),
     )
+
+
+def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str) -> dict[str, Any]:
+    """Returns what says how an item is asked: `max_tokens`, `stop` and `tools`.
+
+    Raises:
+        HoldfastError: If one of them is malformed, or the item has nothing that it could act upon.
+    """
+    found: dict[str, Any] = {}
+    for name, acts in (("max_tokens", checked), ("stop", checked), ("tools", has_turns)):
+        if record.get(name) is not None and not acts:
+            lack = "'check', so that no answer is generated" if name != "tools" else "question"
+            raise HoldfastError(f"{origin}: field '{name}' has nothing to act upon: the item has no {lack}; delete it.")
+    if (most := record.get("max_tokens")) is not None:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise HoldfastError(f"{origin}: field 'max_tokens' is {most!r}, but must be a whole number from 1.")
+        found["max_tokens"] = most
+    if (stop := record.get("stop")) is not None:
+        strings = [stop] if isinstance(stop, str) else stop
+        if not isinstance(strings, list) or not all(isinstance(one, str) and one for one in strings):
+            raise HoldfastError(f"{origin}: field 'stop' is {stop!r}, but must be a string or a list of strings.")
+        found["stop"] = tuple(strings)
+    if (tools := record.get("tools")) is not None:
+        if not isinstance(tools, list) or not all(isinstance(tool, Mapping) and tool for tool in tools):
+            raise HoldfastError(f"{origin}: field 'tools' must be a list of JSON schemas of functions.")
+        found["tools"] = tuple(dict(tool) for tool in tools)
+    return found
 
 
 def _turns(messages: Any, origin: str) -> tuple[Turn, ...]:
@@ -174,5 +220,6 @@ def row_of(item: Item) -> Row:
     if item.turns and not (item.answer or item.choices):
         raise HoldfastError(f"{item.suite}/{item.id}: has no 'answer' to be scored; give one.")
     if item.turns:
-        return Row(turns=(*item.turns, Turn("assistant", item.answer or item.choices[0])), origin=item.id)
+        turns = (*item.turns, Turn("assistant", item.answer or item.choices[0]))
+        return Row(turns=turns, origin=item.id, tools=item.tools)
     return Row(text=item.text or item.choices[0], origin=item.id)
