@@ -66,6 +66,10 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
         if groups is None:
             return None
         kind, records = groups
+        if kind is None:
+            origin, record = records[0]
+            names = ", ".join(map(repr, record))
+            raise HoldfastError(f"{origin}: looks like an item, but its fields ({names}) are of no known set. {LIKE}")
         made = _made(kind, records, _suite_of(path), said)
         if made:
             if notes is not None:
@@ -76,17 +80,26 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
     raise HoldfastError(f"{source}: holds {kind.name}, but no record says which answer is right. {LIKE}")
 
 
+def _may_be_item(record: Mapping[str, Any]) -> bool:
+    """Returns whether a record has choices and nothing that is learned from."""
+    return bool({"choices", "options", "endings"} & set(record)) and not {"completion", "messages", "text"} & set(
+        record
+    )
+
+
 def _is_item(fields: Mapping[str, Any]) -> bool:
     return {"id", "suite"} <= set(fields) or "check" in fields
 
 
 def _groups(
     source: str, splits: Sequence[str], said: list[str]
-) -> tuple[Known, list[tuple[str, Mapping[str, Any]]]] | None:
+) -> tuple[Known | None, list[tuple[str, Mapping[str, Any]]]] | None:
     """Returns what kind of set a source is and its records with their origins; None if its first record is of none.
 
+    The kind is None where that record looks like an item all the same.
+
     Raises:
-        HoldfastError: If it cannot be read, or its first record looks like an item and is of no kind.
+        HoldfastError: If it cannot be read.
     """
     kind: Known | None = None
     records: list[tuple[str, Mapping[str, Any]]] = []
@@ -97,7 +110,7 @@ def _groups(
             if kind is None:
                 kind = known_set(record, f"{source} {label}")
                 if kind is None:
-                    return None
+                    return (None, [(origin, record)]) if _may_be_item(record) else None
             records.append((origin, record))
     return None if kind is None else (kind, records)
 

@@ -117,7 +117,7 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
     if record.get("answer") in choices[1:]:
         raise HoldfastError(
-            f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, and that"
+            f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, which"
             f" is {choices[0]!r}; put the right one first."
         )
     if check and not turns:
