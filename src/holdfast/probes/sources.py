@@ -135,7 +135,7 @@ def _made(kind: Known, records: Sequence[tuple[str, Mapping[str, Any]]], suite: 
         said.append(f"{suite}: the numbers of the right choices count from 1.")
     if unsaid:
         said.append(
-            f"{suite}: {unsaid:,} of {len(records):,} records do not say which of several answers is right; left out."
+            f"{suite}: {unsaid:,} of {len(records):,} records do not say which answer is right, and are left out."
         )
     return items
 
