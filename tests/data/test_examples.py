@@ -216,8 +216,8 @@ def test_a_malformed_row_is_named_with_line_and_field(tmp_path, bad, said):
         ),
         (
             TURN + '{"role": "assistant", "content": "a", "train_detail": [{"train": false}]}]}',
-            "chat.jsonl:1: field 'messages[1].train_detail' marks parts of a turn, which is learned whole or not at all; "
-            "give 'train' for the turn, or 'segments' of texts.",
+            "chat.jsonl:1: field 'messages[1].train_detail' marks parts of a turn, which is learned whole or not at "
+            "all; give 'train' for the turn, or 'segments' of texts.",
         ),
         (
             TURN + '{"role": "assistant", "content": [{"type": "image"}]}]}',
@@ -254,8 +254,8 @@ def test_a_file_that_is_not_utf_8_is_named_with_the_byte(tmp_path):
     path.write_bytes(GOOD.encode() + b"\n" + '{"prompt": "é"}'.encode("latin-1"))
     at = len(GOOD) + 1 + len('{"prompt": "')
     assert message(path) == (
-        f"facts.jsonl:2: not UTF-8 at byte {at} (0xe9); save the file as UTF-8 (Windows-1252 or Latin-1, it seems: iconv "
-        "-f WINDOWS-1252 -t UTF-8)."
+        f"facts.jsonl:2: not UTF-8 at byte {at} (0xe9); save the file as UTF-8 (Windows-1252 or Latin-1, it seems: "
+        "iconv -f WINDOWS-1252 -t UTF-8)."
     )
     (tmp_path / "t.txt").write_bytes(b"ab\xff")
     assert message(tmp_path / "t.txt") == "t.txt: not UTF-8 at byte 2 (0xff); save the file as UTF-8."

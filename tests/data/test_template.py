@@ -20,7 +20,8 @@ WITH_CALLS = (
     "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}"
-    "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }} {{ c.function.arguments | tojson }}</call>{% endfor %}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }} {{ c.function.arguments | tojson }}</call>"
+    "{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WANTS_TEXT = WITH_CALLS.replace("{{ c.function.arguments | tojson }}", "{{ '' + c.function.arguments }}")
@@ -91,7 +92,7 @@ def test_arguments_are_given_as_text_where_the_template_wants_them_so(make_token
 
 def test_what_the_assistant_thought_is_learned_where_the_template_reads_it(make_tokenizer):
     row = Row(turns=(Turn("user", "u"), Turn("assistant", "a", thought="Count on.")))
-    text, learned, notes = said(row, make_tokenizer(WITH_CALLS))
+    _, learned, notes = said(row, make_tokenizer(WITH_CALLS))
     assert learned == "<think>Count on.</think>a<|im_end|>"
     assert notes == []
     other = make_tokenizer(WITH_CALLS.replace("reasoning_content", "thinking"))
