@@ -210,8 +210,14 @@ def test_a_malformed_row_is_named_with_line_and_field(tmp_path, bad, said):
             "chat.jsonl:1: field 'messages[1]' is a string, but must hold role and content.",
         ),
         (
-            TURN + '{"role": "assistant", "content": "", "tool_calls": [{"name": "f"}]}]}',
-            "chat.jsonl:1: field 'messages[1].tool_calls' is not understood; write the call into the content as text.",
+            TURN + '{"role": "assistant", "content": "", "tool_calls": [{"type": "function"}]}]}',
+            "chat.jsonl:1: field 'messages[1].tool_calls[0]' is no call of a tool; give "
+            '{"function": {"name": ..., "arguments": ...}}.',
+        ),
+        (
+            TURN + '{"role": "assistant", "content": "a", "train_detail": [{"train": false}]}]}',
+            "chat.jsonl:1: field 'messages[1].train_detail' marks parts of a turn, which is learned whole or not at "
+            "all; give 'train' for the turn, or 'segments' of texts.",
         ),
         (
             TURN + '{"role": "assistant", "content": [{"type": "image"}]}]}',
@@ -247,7 +253,10 @@ def test_a_file_that_is_not_utf_8_is_named_with_the_byte(tmp_path):
     path = tmp_path / "facts.jsonl"
     path.write_bytes(GOOD.encode() + b"\n" + '{"prompt": "é"}'.encode("latin-1"))
     at = len(GOOD) + 1 + len('{"prompt": "')
-    assert message(path) == f"facts.jsonl:2: not UTF-8 at byte {at} (0xe9); save the file as UTF-8."
+    assert message(path) == (
+        f"facts.jsonl:2: not UTF-8 at byte {at} (0xe9); save the file as UTF-8 (Windows-1252 or Latin-1, it seems: "
+        "iconv -f WINDOWS-1252 -t UTF-8)."
+    )
     (tmp_path / "t.txt").write_bytes(b"ab\xff")
     assert message(tmp_path / "t.txt") == "t.txt: not UTF-8 at byte 2 (0xff); save the file as UTF-8."
 
@@ -273,17 +282,19 @@ def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):
 def test_an_unknown_ending_is_answered_with_those_understood(tmp_path):
     endings = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt"
     assert message(write(tmp_path / "a.xlsx", "x")) == (
-        f"a.xlsx: files of this ending are not understood; use {endings}."
+        "a.xlsx: files of this ending are not understood; save the sheet as CSV."
     )
+    assert message(write(tmp_path / "a.foo", "x")) == f"a.foo: files of this ending are not understood; use {endings}."
+    (tmp_path / "a.foo").unlink()
     folder = tmp_path.rename(tmp_path.with_name("mixed"))
     assert message(folder) == (
-        f"mixed/a.xlsx: files of this ending are not understood ({endings} are); move it out of the folder or name one "
-        "file."
+        "mixed/a.xlsx: files of this ending are not understood; save the sheet as CSV; or move it out of the folder, "
+        "or name one file."
     )
 
 
-def test_a_folder_with_a_test_file_beside_others_is_refused(tmp_path):
-    write(tmp_path / "train.jsonl", GOOD)
+def test_a_folder_with_a_test_file_beside_unnamed_ones_is_refused(tmp_path):
+    write(tmp_path / "facts.jsonl", GOOD)
     write(tmp_path / "test-00000.jsonl", GOOD)
     assert message(tmp_path) == (
         f"'{tmp_path}': holds 'test-00000.jsonl' beside other files, and training on both would spoil the test; name "

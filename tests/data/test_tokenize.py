@@ -191,8 +191,8 @@ def test_a_template_that_leaves_out_what_is_to_be_learned_is_named(make_tokenize
     with pytest.raises(HoldfastError) as caught:
         tokenize([TWO], make_tokenizer(templates.LOSES_WORDS), max_length=200)
     assert str(caught.value) == (
-        "chat.jsonl:1: the chat template of this tokenizer leaves out what turn 3 says; pass raw=True or mend the "
-        "template."
+        "chat.jsonl:1: the chat template of this tokenizer leaves out what turn 3 says, as it does 1 of 1 row; leave "
+        "them out (--refused drop), leave the template unused (--raw), or mend them."
     )
 
 
@@ -225,7 +225,8 @@ def test_a_template_that_cannot_be_taken_apart_is_named(make_tokenizer):
         tokenize([TWO], tokenizer, max_length=200)
     assert str(caught.value) == (
         "chat.jsonl:1: the chat template of 'org/model' writes the conversation before turn 3 differently once that "
-        "turn follows, so that the turn cannot be told apart; pass raw=True or mend the template."
+        "turn follows, so that the turn cannot be told apart, as it does 1 of 1 row; leave them out (--refused drop), "
+        "leave the template unused (--raw), or mend them."
     )
 
 
@@ -233,8 +234,8 @@ def test_a_conversation_that_the_template_refuses_is_named(make_tokenizer):
     with pytest.raises(HoldfastError) as caught:
         tokenize([TWO], make_tokenizer(templates.REFUSES_SYSTEM), max_length=200)
     assert str(caught.value) == (
-        "chat.jsonl:1: the chat template of this tokenizer refuses this conversation (no system role); mend the row or "
-        "pass raw=True."
+        "chat.jsonl:1: the chat template of this tokenizer refuses this conversation (no system role), as it does 1 of "
+        "1 row; leave them out (--refused drop), leave the template unused (--raw), or mend them."
     )
 
 

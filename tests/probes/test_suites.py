@@ -39,7 +39,8 @@ def items(draw):
     if not (check or choices or text):
         text = "one"
     name, suite = draw(said), draw(said)
-    return Item(name, suite, draw(said), asked, draw(st.just("") | said), check, choices, text)
+    answer = draw((st.just("") | said).filter(lambda answer: answer not in choices[1:]))
+    return Item(name, suite, draw(said), asked, answer, check, choices, text)
 
 
 def write(tmp_path, *lines):
@@ -93,6 +94,7 @@ MALFORMED = [
     ({**GOOD, "check": {"refuses": 1}}, "field 'check.refuses'"),
     ({**GOOD, "check": {"regex": "("}}, "field 'check.regex' is no regular expression"),
     ({**GOOD, "check": {"regex": 3}}, "field 'check.regex' is no regular expression"),
+    ({**GOOD, "choices": ["3", "4"], "answer": "4"}, "but the first of the 'choices' counts as right, which is '3'"),
     ({**GOOD, "choices": "ab"}, "field 'choices' must be a list"),
     ({**GOOD, "choices": ["a", ""]}, "field 'choices' must be a list"),
     ({**GOOD, "choices": ["a"]}, "field 'choices' must hold at least two"),

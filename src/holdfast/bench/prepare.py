@@ -20,6 +20,9 @@ from holdfast.probes.ask import form_of
 from holdfast.probes.sources import items_of
 from holdfast.probes.suites import Item
 
+HELD_OUT = ("test", "validation", "train")
+"""Splits that are measured, of a source that has several and names none: the first that is there."""
+
 TAKEN = ("task", "transfer")
 """Names of suites that nothing else may have."""
 
@@ -66,14 +69,15 @@ def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Pre
         HoldfastError: A file that is missing or malformed, nothing to learn, or nothing to measure.
     """
     notes: list[str] = []
-    train = read(spec.data)
+    train = read(spec.data, preference=spec.preference, notes=notes)
     test: list[Row] = []
     if spec.test is None and spec.held_out > 0:
         train, test = _held_out(train, spec)
         notes.append(
             f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned."
         )
-    learned = [*train, *(row for source in rehearsed for row in read(source))]
+    old = [read(source, preference=spec.preference, notes=notes) for source in rehearsed]
+    learned = [*train, *(row for rows in old for row in rows)]
     examples = _examples(train, spec, tokenizer, spec.data, notes)
     suites = []
     test = _without_train(test, learned, "the held-out rows", notes)
@@ -106,11 +110,11 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
     for name, role, source in roles:
         if source is None:
             continue
-        asked = items_of(source)
+        asked = items_of(source, notes)
         if asked is not None:
             items = _of_one_suite(_unlearned(asked, learned, source, notes))
             found.append(_of_one_unit(Suite(name, role, items=items), source))
-        elif rows := _without_train(read(source), learned, source, notes):
+        elif rows := _without_train(_measured_rows(source, spec, notes), learned, source, notes):
             found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
     found += _kept(spec, tokenizer, learned, notes)
     notes += plainly([item for suite in found for item in suite.items], tokenizer, spec.raw)
@@ -137,11 +141,11 @@ def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[st
     """Returns what is to be kept: each source of rows as a suite, and of each source of items the suites in it."""
     found: dict[str, Suite] = {}
     for name, source in _named(spec.keep).items():
-        asked = items_of(source)
+        asked = items_of(source, notes)
         if asked is None:
             if name in found:
                 raise HoldfastError(f"--keep {source}: a suite called {name!r} is measured already; rename the file.")
-            rows = _without_train(read(source), learned, name, notes)
+            rows = _without_train(_measured_rows(source, spec, notes), learned, name, notes)
             found[name] = Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes)))
             continue
         by_suite: dict[str, list[Item]] = {}
@@ -152,6 +156,10 @@ def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[st
                 raise HoldfastError(f"--keep {source}: a suite called {suite!r} is measured already; name it once.")
             found[suite] = _of_one_unit(Suite(suite, "retained", items=tuple(items)), source)
     return list(found.values())
+
+
+def _measured_rows(source: str, spec: Measured, notes: list[str]) -> list[Row]:
+    return read(source, preference=spec.preference, splits=HELD_OUT, notes=notes)
 
 
 def _of_one_suite(items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -199,6 +207,7 @@ def _examples(rows: Sequence[Row], spec: Measured, tokenizer: Any, name: str, no
         raw=spec.raw,
         loss_on=spec.loss_on,
         over_long=spec.over_long,
+        refused=spec.refused,
     )
     if not any(example.supervised for example in made.examples):
         if made.notes.dropped:

@@ -76,6 +76,11 @@ class Measured(Options):
         metavar="TOKENS",
         low=1,
     )
+    refused: Literal["error", "drop"] = option("what becomes of rows that the chat template refuses", "error")
+    preference: Literal["refuse", "chosen"] = option(
+        "what becomes of rows with a chosen and a rejected answer: they are refused, or the chosen one is learned",
+        "refuse",
+    )
 
     def __post_init__(self) -> None:
         """Checks the values, and that the budget can be held."""

@@ -54,12 +54,14 @@ from holdfast.bench.records import (
     write_scores,
 )
 from holdfast.core import phases
+from holdfast.bench.stops import stop_at
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
+from holdfast.data.tokenize import ending_ids
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
@@ -127,9 +129,8 @@ def _run(
     budget = spec.allowed()
     if budget is not None:
         check_limits(budget, {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()})
-    memories = {
-        name: load_memory(path, tokenizer, max_length=spec.max_length, raw=spec.raw) for name, path in paths.items()
-    }
+    old: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
+    memories = {name: load_memory(path, tokenizer, max_length=spec.max_length, **old) for name, path in paths.items()}
     with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
         model: Any = load_model(spec.model)
     suites = [example for suite in data.suites for example in suite.examples]
@@ -162,6 +163,7 @@ def _run(
         model = trainer.model  # what is shipped: without its adapter, if that was merged
         _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, spec, progress)
+    stop_at(model, ending_ids(tokenizer, raw=spec.raw))
     _save(model, tokenizer, folder / "model")
     found = changes(proof(before, split), proof(after, split))
     guard_saw = {**watch.summary(), "watched": sorted(split)} if (watch := trainer.holdfast_guard) else {}
@@ -309,6 +311,8 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
         with writing(target):
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
+            if getattr(model, "generation_config", None) is not None:  # an adapter's folder would have none
+                model.generation_config.save_pretrained(partial)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
     finally:

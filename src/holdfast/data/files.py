@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
-import json
 import re
-import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
 from holdfast.core.errors import HoldfastError
+from holdfast.data.decode import check_kind, decoded, is_utf16
+from holdfast.data.fields import names_of
+from holdfast.data.json_rows import Record, json_records
+from holdfast.data.tables import table_records
+
+__all__ = ["SUFFIXES", "Record", "not_understood", "pruned", "records_of", "suffix_of"]
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt")
 """Endings of the files that are understood; all but .parquet may also end in .gz."""
 
-Record = tuple[str, Any]
-"""Origin ("facts.jsonl:7") and what was read there."""
+_UNPACKED = {
+    ".zst": "unpack it first (unzstd)",
+    ".bz2": "unpack it first (bunzip2)",
+    ".xz": "unpack it first (unxz)",
+    ".zip": "unpack it first (unzip)",
+    ".arrow": "name the folder that datasets.save_to_disk wrote, or save the rows as Parquet",
+    ".xlsx": "save the sheet as CSV",
+    ".xls": "save the sheet as CSV",
+    ".pkl": "save the rows as JSON Lines; what is pickled is never read",
+    ".yaml": "write the rows as JSON Lines",
+    ".yml": "write the rows as JSON Lines",
+}
 
 
 def suffix_of(path: Path) -> str:
@@ -30,7 +43,13 @@ def suffix_of(path: Path) -> str:
     return suffix if suffix in SUFFIXES and not (zipped and suffix == ".parquet") else ""
 
 
-def records_of(path: Path, label: str) -> Iterator[Record]:
+def not_understood(name: str) -> str:
+    """Returns what is wrong with the ending of a file, and what to do, as the end of a sentence."""
+    hint = next((hint for ending, hint in _UNPACKED.items() if name.lower().endswith(ending)), "")
+    return f"files of this ending are not understood; {hint or 'use ' + ', '.join(SUFFIXES)}"
+
+
+def records_of(path: Path, label: str, notes: list[str] | None = None) -> Iterator[Record]:
     """Yields origin and record for each row of a file.
 
     JSON Lines are numbered by line; the rows of JSON, CSV, TSV and Parquet by row from 1 (a header is no row); the
@@ -40,94 +59,68 @@ def records_of(path: Path, label: str) -> Iterator[Record]:
     Args:
         path: An existing file with one of `SUFFIXES`.
         label: What the file is called in origins.
+        notes: Gets a sentence for each thing that is not as the file's name says: the separator of a table, the
+            encoding, a list of JSON in a file of JSON Lines.
 
     Raises:
         HoldfastError: If the file cannot be decompressed, decoded or parsed, naming line or row and what to do.
     """
-    suffix = suffix_of(path)
-    if suffix == ".parquet":
-        yield from _parquet(path, label)
-        return
+    suffix, notes = suffix_of(path), [] if notes is None else notes
     try:
+        head = _start(path)
+        check_kind(head, label, b"PAR1" if suffix == ".parquet" else b"")
+        if suffix == ".parquet":
+            yield from _parquet(path, label)
+            return
         with _open(path) as file:
-            if suffix in (".jsonl", ".ndjson"):
-                yield from _json_lines(file, label)
-            elif suffix == ".json":
-                yield from _json(file, label)
-            elif suffix == ".txt":
-                yield from _documents(_decode(file.read(), label), label)
-            else:
-                yield from _table(_decode(file.read(), label), label, "\t" if suffix == ".tsv" else ",")
+            if suffix in (".jsonl", ".ndjson", ".json"):
+                given = file if not is_utf16(head) else io.BytesIO(decoded(file.read(), label, notes).encode())
+                yield from json_records(given, label, notes)
+                return
+            text = decoded(file.read(), label, notes)
+        if suffix == ".txt":
+            yield from _documents(text, label)
+        else:
+            yield from table_records(text, label, "\t" if suffix == ".tsv" else ",", notes)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise HoldfastError(f"{label}: not a whole gzip file ({error}); compress or download it again.") from error
     except OSError as error:
         raise HoldfastError(f"{label}: cannot be read ({error.strerror or error}); check its permissions.") from error
 
 
+def pruned(record: Any) -> Any:
+    """Returns a row of a table of nested columns without the nulls that its tools and calls were filled up with.
+
+    Such a table (Parquet, Arrow) gives every mapping of a column the keys that any of them has.
+    """
+    if not isinstance(record, Mapping):
+        return record
+    tools = names_of("tools")
+    found = {name: _without_nulls(value) if name in tools else value for name, value in record.items()}
+    for name in names_of("conversation"):
+        if isinstance(found.get(name), list):
+            found[name] = [
+                {key: _without_nulls(value) if key == "tool_calls" else value for key, value in message.items()}
+                if isinstance(message, Mapping)
+                else message
+                for message in found[name]
+            ]
+    return found
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
 def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _decode(data: bytes, label: str, start: int = 0) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise HoldfastError(
-            f"{label}: not UTF-8 at byte {start + error.start} (0x{data[error.start]:02x}); save the file as UTF-8."
-        ) from error
-
-
-def _json_lines(file: IO[bytes], label: str) -> Iterator[Record]:
-    at = 0
-    for number, line in enumerate(file, 1):
-        origin = f"{label}:{number}"
-        text = _decode(line, origin, at)
-        at += len(line)
-        text = text.removeprefix("\ufeff") if number == 1 else text
-        if not text.strip():
-            continue
-        try:
-            yield origin, json.loads(text)
-        except json.JSONDecodeError as error:
-            raise HoldfastError(
-                f"{origin}: not valid JSON ({error.msg} at column {error.colno}); mend or delete that line."
-            ) from error
-        except RecursionError as error:
-            raise HoldfastError(f"{origin}: nested too deeply to be read; mend or delete that line.") from error
-
-
-def _json(file: IO[bytes], label: str) -> Iterator[Record]:
-    data = file.read()
-    text = _decode(data, label).removeprefix("\ufeff")
-    if _begins_with_an_object_per_line(text):
-        yield from _json_lines(io.BytesIO(data), label)
-        return
-    if not text.strip():
-        return
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise HoldfastError(
-            f"{label}:{error.lineno}: not valid JSON ({error.msg} at column {error.colno}); mend that line."
-        ) from error
-    except RecursionError as error:
-        raise HoldfastError(f"{label}: nested too deeply to be read; mend the file.") from error
-    if not isinstance(value, list):
-        raise HoldfastError(f"{label}: holds no list of rows at its top level; write [row, row, ...] or JSON Lines.")
-    for number, row in enumerate(value, 1):
-        yield f"{label}:{number}", row
-
-
-def _begins_with_an_object_per_line(text: str) -> bool:
-    """Says whether a .json file is JSON Lines: its first line is an object by itself."""
-    head = text.lstrip().split("\n", 1)
-    if not head[0].startswith("{"):
-        return False
-    try:
-        json.loads(head[0])
-    except (json.JSONDecodeError, RecursionError):
-        return False
-    return True
+def _start(path: Path) -> bytes:
+    with _open(path) as file:
+        return file.read(32)
 
 
 def _documents(text: str, label: str) -> Iterator[Record]:
@@ -140,31 +133,6 @@ def _documents(text: str, label: str) -> Iterator[Record]:
         line += document.count("\n")
 
 
-def _table(text: str, label: str, delimiter: str) -> Iterator[Record]:
-    limit = csv.field_size_limit(sys.maxsize)
-    number = 0
-    try:
-        reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True)
-        header = next(reader, [])
-        repeated = {name for name in header if header.count(name) > 1}
-        if repeated:
-            raise HoldfastError(f"{label}: the header names '{min(repeated)}' twice; rename one of the columns.")
-        for cells in reader:
-            if not cells:
-                continue
-            number += 1
-            if len(cells) != len(header):
-                raise HoldfastError(
-                    f"{label}:{number}: has {len(cells)} fields but the header has {len(header)}; quote fields that "
-                    "hold the separator, or mend that row."
-                )
-            yield f"{label}:{number}", dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise HoldfastError(f"{label}:{number + 1}: not a valid row ({error}); mend its quotes.") from error
-    finally:
-        csv.field_size_limit(limit)
-
-
 def _parquet(path: Path, label: str) -> Iterator[Record]:
     import pyarrow as arrow
     import pyarrow.parquet as parquet
@@ -175,7 +143,7 @@ def _parquet(path: Path, label: str) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=1024):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{label}:{number}", row
+                    yield f"{label}:{number}", pruned(row)
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise HoldfastError(f"{label}: not a whole Parquet file ({reason}); write or download it again.") from error

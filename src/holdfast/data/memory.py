@@ -8,12 +8,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.data.examples import Source, read
 from holdfast.data.notes import Notes
+from holdfast.data.preference import Preference
 from holdfast.data.tokenize import tokenize
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ class Memory:
 
 
 def load_memory(
-    source: Source | Sequence[str | os.PathLike[str]], tokenizer: Tokenizer, *, max_length: int, raw: bool = False
+    source: Source | Sequence[str | os.PathLike[str]],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    raw: bool = False,
+    refused: Literal["error", "drop"] = "error",
+    preference: Preference = "refuse",
 ) -> list[Example]:
     """Returns the examples of one memory: conversations learned on their completions, documents in full.
 
@@ -52,14 +59,16 @@ def load_memory(
         tokenizer: A Hugging Face tokenizer.
         max_length: Most tokens of an example.
         raw: Whether to leave the chat template unused.
+        refused: Whether conversations that the chat template cannot write are an error or are left out.
+        preference: As for `read`.
 
     Raises:
         HoldfastError: If the source is not found, malformed, or holds nothing to learn.
     """
     name = _name(source, "memory")
     paths = _paths(source)
-    rows = [row for path in paths for row in read(path)]
-    prepared = tokenize(rows, tokenizer, max_length=max_length, raw=raw)
+    rows = [row for path in paths for row in read(path, preference=preference)]
+    prepared = tokenize(rows, tokenizer, max_length=max_length, raw=raw, refused=refused)
     for sentence in prepared.notes.sentences():
         _log.warning("%s: %s", name, sentence)
     if not any(example.supervised for example in prepared.examples):

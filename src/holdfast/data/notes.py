@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 
 @dataclasses.dataclass
@@ -21,7 +22,13 @@ class Notes:
         plain_chat: Conversations written as "role: content" lines because no chat template was used.
         tokens: Tokens of the examples.
         supervised_tokens: Tokens of the examples that carry a loss.
+        refused: Rows left out because the chat template cannot write them.
+        written: Prompts with completions that were left as they are because they begin with a special token.
         max_length: Most tokens of an example.
+        first_refused: Origin of the first row that the template cannot write.
+        why_refused: What the template does with that row.
+        first_written: Origin of the first prompt that begins with a special token.
+        counts: Rows of which something is written in another form or not at all, by what it is.
         first_empty: Origin of the first row with nothing to learn.
         first_long: Origin of the first row that was too long.
     """
@@ -36,7 +43,13 @@ class Notes:
     plain_chat: int = 0
     tokens: int = 0
     supervised_tokens: int = 0
+    refused: int = 0
+    written: int = 0
     max_length: int = 0
+    first_refused: str = ""
+    why_refused: str = ""
+    first_written: str = ""
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
     first_empty: str = ""
     first_long: str = ""
 
@@ -55,6 +68,22 @@ class Notes:
         self.over_long += 1
         self.first_long = self.first_long or origin
 
+    def note_refused(self, origin: str, why: str) -> None:
+        """Counts a row that the chat template cannot write."""
+        self.refused += 1
+        if not self.first_refused:
+            self.first_refused, self.why_refused = origin, why
+
+    def note_written(self, origin: str) -> None:
+        """Counts a prompt that was written by a template already."""
+        self.written += 1
+        self.first_written = self.first_written or origin
+
+    def count(self, what: Iterable[str]) -> None:
+        """Counts a row once for each thing that is said of it."""
+        for one in what:
+            self.counts[one] = self.counts.get(one, 0) + 1
+
     def sentences(self) -> list[str]:
         """Returns what a user should be told, one sentence for each thing that happened; empty if nothing did."""
         said = []
@@ -65,7 +94,7 @@ class Notes:
                 else ("has nothing to learn (an empty completion)")
             )
             were = "were" if self.empty_completion > 1 else "was"
-            said.append(f"{self._of(self.empty_completion)} {have} and {were} left out{_first(self.first_empty)}.")
+            said.append(f"{self.of(self.empty_completion)} {have} and {were} left out{_first(self.first_empty)}.")
         if self.over_long:
             done = [
                 f"{count} {what}"
@@ -78,13 +107,26 @@ class Notes:
             ]
             are = "are" if self.over_long > 1 else "is"
             said.append(
-                f"{self._of(self.over_long)} {are} longer than {self.max_length} tokens: {', '.join(done)}"
+                f"{self.of(self.over_long)} {are} longer than {self.max_length} tokens: {', '.join(done)}"
                 f"{_first(self.first_long)}."
             )
+        if self.refused:
+            were = "were" if self.refused > 1 else "was"
+            said.append(
+                f"{self.of(self.refused)} {were} left out, because {self.why_refused}{_first(self.first_refused)}."
+            )
+        if self.written:
+            begin = "begin" if self.written > 1 else "begins"
+            said.append(
+                f"{self.of(self.written)} {begin} with a special token, written by a template already, and "
+                f"{'are' if self.written > 1 else 'is'} left as {'they are' if self.written > 1 else 'it is'}"
+                f"{_first(self.first_written)}."
+            )
+        said += [f"In {self.of(count)}, {what}." for what, count in self.counts.items()]
         if self.rewritten:
             became = "were written" if self.rewritten > 1 else "was written"
             said.append(
-                f"{self._of(self.rewritten)} {became} once for each assistant's turn, because the chat template "
+                f"{self.of(self.rewritten)} {became} once for each assistant's turn, because the chat template "
                 "rewrites earlier turns when later ones follow."
             )
         if self.plain_chat:
@@ -94,7 +136,8 @@ class Notes:
             )
         return said
 
-    def _of(self, count: int) -> str:
+    def of(self, count: int) -> str:
+        """Returns a number of rows with that of all rows, in words."""
         return f"{count} of {self.rows} row{'s' if self.rows > 1 else ''}"
 
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
+from holdfast.data.template import Reads, fitted, reads, rendered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
+
+
+class Refused(HoldfastError):
+    """Raised for a conversation that the chat template cannot write, or not so that its turns can be told apart.
+
+    Args:
+        origin: Where the row was read.
+        what: What the template does with it.
+    """
+
+    def __init__(self, origin: str, what: str) -> None:
+        super().__init__(f"{origin}: {what}; mend the row or leave the template unused (--raw, raw=True).")
+        self.origin, self.what = origin, what
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +75,7 @@ def as_completion(row: Row) -> Row | None:
 
 def learned_turns(row: Row) -> list[int]:
     """Returns the positions of the assistant's turns that have content and are to be learned."""
-    return [i for i, t in enumerate(turns_of(row)) if t.role == "assistant" and t.learned and t.content.strip()]
+    return [i for i, t in enumerate(turns_of(row)) if t.role == "assistant" and t.learned and t.said.strip()]
 
 
 def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piece]:
@@ -82,7 +95,7 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
         raw: Whether to leave the chat template unused.
 
     Raises:
-        HoldfastError: If the template refuses the conversation, leaves out what is to be learned, or cannot be taken
+        Refused: If the template refuses the conversation, leaves out what is to be learned, or cannot be taken
             apart, naming it.
     """
     by_template = uses_template(tokenizer, raw)
@@ -93,6 +106,7 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
         start = len(plain.prompt or "") + len(row.joint)
         return [Piece(text, ((start, len(text)),) if learned else ())]
     write = _Template(tokenizer, by_template, row.origin)
+    turns = write.begin(row)
     piece = _piece(turns, learned, write)
     if piece is not None:
         return [piece]
@@ -100,10 +114,10 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
     for i in learned:
         piece = _piece(turns[: i + 1], [i], write)
         if piece is None:
-            raise HoldfastError(
-                f"{row.origin}: the chat template of {write.name} writes the conversation before turn {i + 1} "
-                "differently once that turn follows, so that the turn cannot be told apart; pass raw=True or mend the "
-                "template."
+            raise Refused(
+                row.origin,
+                f"the chat template of {write.name} writes the conversation before turn {i + 1} differently once that "
+                "turn follows, so that the turn cannot be told apart",
             )
         pieces.append(piece)
     return pieces
@@ -125,6 +139,7 @@ def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
     if last is None:
         raise HoldfastError(f"{row.origin}: the conversation has no assistant's turn; add one or delete the row.")
     write = _Template(tokenizer, by_template, row.origin)
+    turns = write.begin(row)
     text = write(turns[: last + 1])
     start = _start(turns[: last + 1], last, text, write)
     return Piece(write(turns[:last], header=True) if start is None else text[:start], (), by_template)
@@ -146,13 +161,12 @@ def _piece(turns: Sequence[Turn], learned: Sequence[int], write: _Template) -> P
         start = _start(turns, i, text, write)
         if start is None or start >= end:
             return None
-        if turns[i].content.split()[-1] not in text[start:end]:
-            raise HoldfastError(
-                f"{write.origin}: the chat template of {write.name} leaves out what turn {i + 1} says; pass raw=True "
-                "or mend the template."
-            )
+        words = [*turns[i].content.split()[-1:], *(call["function"]["name"] for call in turns[i].calls)]
+        if any(word not in text[start:end] for word in words):
+            raise Refused(write.origin, f"the chat template of {write.name} leaves out what turn {i + 1} says")
         spans.append((start, end))
-    bare = len(turns) - 1 in learned and text.rstrip().endswith(turns[-1].content.rstrip())
+    last = turns[-1].content.rstrip()
+    bare = len(turns) - 1 in learned and (text.rstrip().endswith(last) if last else not write.reads.ends.strip())
     return Piece(text, tuple(spans), write.by_template, ended=write.by_template and not bare)
 
 
@@ -183,39 +197,24 @@ class _Template:
         name = getattr(tokenizer, "name_or_path", "")
         self.name = f"'{name}'" if name else "this tokenizer"
         self.eos = str(tokenizer.eos_token or "")
-        self.in_parts = by_template and _takes_parts(tokenizer, str(tokenizer.chat_template))
+        self.reads = reads(tokenizer) if by_template else Reads()
+        self.row = Row()
+
+    def begin(self, row: Row) -> tuple[Turn, ...]:
+        """Returns the turns of a row as they can be written, and writes what stands beside them from now on."""
+        self.row = row
+        turns = turns_of(row)
+        return fitted(turns, self.tokenizer) if self.by_template else turns
 
     def __call__(self, turns: Sequence[Turn], *, header: bool = False) -> str:
         """Returns the conversation, with the header of an assistant's turn behind it when asked."""
         if not self.by_template:
             return "".join(f"{turn.role}: {turn.content}\n" for turn in turns) + ("assistant:" if header else "")
         try:
-            return _rendered(self.tokenizer, [(turn.role, turn.content) for turn in turns], header, self.in_parts)
+            row = self.row
+            return rendered(self.tokenizer, turns, self.reads, header=header, tools=row.tools, settings=row.settings)
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise HoldfastError(
-                f"{self.origin}: the chat template of {self.name} refuses this conversation ({reason}); mend the row "
-                "or pass raw=True."
+            raise Refused(
+                self.origin, f"the chat template of {self.name} refuses this conversation ({reason})"
             ) from error
-
-
-def _rendered(tokenizer: Tokenizer, said: Sequence[tuple[str, str]], header: bool, in_parts: bool) -> str:
-    messages: list[Any] = [
-        {"role": role, "content": [{"type": "text", "text": content}] if in_parts else content}
-        for role, content in said
-    ]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header))
-
-
-@functools.lru_cache(maxsize=8)
-def _takes_parts(tokenizer: Tokenizer, template: str) -> bool:
-    """Returns whether the template loses contents that are strings and writes those that are lists of parts."""
-    del template  # It is here so that another template of the same tokenizer is tried anew.
-
-    def writes(in_parts: bool) -> bool:
-        try:
-            return "holdfast" in _rendered(tokenizer, [("user", "holdfast")], False, in_parts)
-        except Exception:
-            return False
-
-    return not writes(False) and writes(True)

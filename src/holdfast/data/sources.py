@@ -9,30 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.data.files import SUFFIXES, Record, records_of, suffix_of
+from holdfast.data.clones import chosen_split, set_of, sets_in
+from holdfast.data.files import Record, not_understood, pruned, records_of, suffix_of
 
 Group = tuple[str, Iterator[Record]]
 """What rows of one format are read from: its name in messages, and its records with their origins."""
 
 _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>\S+))?")
-_HELD_OUT = ("test", "validation", "valid", "val", "dev", "eval")
-_NO_DATA = ("readme", "license", "licence", "notice", "copying")
 
 
-def open_source(source: Any, name: str | None = None) -> Iterator[Group]:
+def open_source(
+    source: Any, name: str | None = None, *, splits: Sequence[str] = ("train",), notes: list[str] | None = None
+) -> Iterator[Group]:
     """Yields the groups of records that `source` consists of: one for each file of a folder, else a single one.
 
     Args:
         source: As for `holdfast.data.examples.read`.
         name: What to call it in origins; by default the file's name, the hub id, or "rows".
+        splits: As for `holdfast.data.examples.read`.
+        notes: Gets a sentence for each thing worth saying about the files.
 
     Raises:
         HoldfastError: If the source is not found or is of no kind that is understood.
     """
+    notes = [] if notes is None else notes
     if isinstance(source, (str, os.PathLike)):
-        yield from _from_path(os.fspath(source), name)
+        yield from _from_path(os.fspath(source), name, splits, notes)
     elif isinstance(source, Mapping) and source and all(_is_dataset(split) for split in source.values()):
-        yield from _from_splits(source, None, name or "rows")
+        yield from _from_splits(source, None, name or "rows", splits, notes)
     elif _is_dataset(source):
         yield name or "rows", _numbered(_plain(source), name or "rows")
     elif isinstance(source, Sequence) and not isinstance(source, (bytes, bytearray)):
@@ -44,17 +48,24 @@ def open_source(source: Any, name: str | None = None) -> Iterator[Group]:
         )
 
 
-def _from_path(source: str, name: str | None) -> Iterator[Group]:
+def _from_path(source: str, name: str | None, splits: Sequence[str], notes: list[str]) -> Iterator[Group]:
     path = Path(source).expanduser()
     if path.is_file():
         if not suffix_of(path):
-            raise HoldfastError(f"{path.name}: files of this ending are not understood; use {', '.join(SUFFIXES)}.")
-        yield name or path.name, records_of(path, name or path.name)
-    elif path.is_dir():
-        yield from _from_folder(path, None, name)
-    elif ":" in source and (folder := Path(source.rpartition(":")[0]).expanduser()).is_dir():
-        yield from _from_folder(folder, source.rpartition(":")[2], name)
-    elif (found := _HUB.fullmatch(source)) and not suffix_of(path):
+            raise HoldfastError(f"{path.name}: {not_understood(path.name)}.")
+        yield name or path.name, records_of(path, name or path.name, notes)
+        return
+    start, colon, split = source.rpartition(":")
+    for folder, asked in ((path, None), *([(Path(start).expanduser(), split)] if colon else [])):
+        if folder.is_dir():
+            yield from _from_folder(folder, None, asked, name, splits, notes)
+            return
+        if folder.parent.is_dir() and (folder.parent / "README.md").is_file() and folder.name:
+            sets = sets_in(folder.parent, folder.parent.name, notes)
+            if folder.name in sets:
+                yield from _from_folder(folder.parent, folder.name, asked, name, splits, notes)
+                return
+    if (found := _HUB.fullmatch(source)) and not suffix_of(path):
         yield from _from_hub(found, name)
     else:
         folder = path.parent
@@ -63,8 +74,10 @@ def _from_path(source: str, name: str | None) -> Iterator[Group]:
         raise HoldfastError(f"no such file: '{source}'{where}; check the path.{close}")
 
 
-def _from_folder(folder: Path, split: str | None, name: str | None) -> Iterator[Group]:
-    label = name or folder.name
+def _from_folder(
+    folder: Path, own: str | None, split: str | None, name: str | None, splits: Sequence[str], notes: list[str]
+) -> Iterator[Group]:
+    label = name or (folder.name if own is None else f"{folder.name}/{own}")
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         import datasets
 
@@ -73,44 +86,48 @@ def _from_folder(folder: Path, split: str | None, name: str | None) -> Iterator[
         except Exception as error:
             raise HoldfastError(f"{label}: not a whole saved data set ({_reason(error)}); save it again.") from error
         if isinstance(saved, Mapping):
-            yield from _from_splits(saved, split, label)
+            yield from _from_splits(saved, split, label, splits, notes)
             return
         if split is None:
             yield label, _numbered(_plain(saved), label)
             return
-    if split is not None:
         raise HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.")
-    files = sorted(entry for entry in folder.iterdir() if entry.is_file() and _may_hold_data(entry))
-    if unknown := next((file for file in files if not suffix_of(file)), None):
-        raise HoldfastError(
-            f"{label}/{unknown.name}: files of this ending are not understood ({', '.join(SUFFIXES)} are); move it out "
-            "of the folder or name one file."
+    try:
+        sets = sets_in(folder, label, notes)
+    except HoldfastError:
+        if split is not None:
+            raise HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.") from None
+        raise
+    files = set_of(sets, own, label)
+    if "" in files and len(files) > 1 and split is None:
+        other = (
+            next(paths[0] for found, paths in files.items() if found not in ("", "train"))
+            if set(files) - {"", "train"}
+            else None
         )
-    if not files:
-        raise HoldfastError(f"'{folder}': holds no file that ends in {', '.join(SUFFIXES)}; name a file or a folder.")
-    held_out = [file for file in files if re.split(r"[\W_]", file.name.lower())[0] in _HELD_OUT]
-    if held_out and len(held_out) < len(files):
-        raise HoldfastError(
-            f"'{folder}': holds '{held_out[0].name}' beside other files, and training on both would spoil the test; "
-            "name the one file that is meant."
-        )
-    for file in files:
-        yield f"{label}/{file.name}", records_of(file, f"{label}/{file.name}")
+        if other is not None:
+            raise HoldfastError(
+                f"'{folder}': holds '{other.name}' beside other files, and training on both would spoil the test; name "
+                "the one file that is meant."
+            )
+        chosen = [*files[""], *files["train"]]
+    elif files.keys() == {""}:
+        if split is not None:
+            raise HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.")
+        chosen = files[""]
+    else:
+        chosen = files[chosen_split([found for found in files if found], split, splits, label, notes)]
+    for file in sorted(chosen):
+        called = f"{label}/{file.relative_to(folder)}"
+        yield called, records_of(file, called, notes)
 
 
-def _may_hold_data(file: Path) -> bool:
-    plain = not file.name.startswith((".", "_")) and file.suffix.lower() != ".md"
-    return plain and file.name.lower().split(".")[0] not in _NO_DATA
-
-
-def _from_splits(splits: Mapping[str, Any], split: str | None, label: str) -> Iterator[Group]:
-    names = list(splits)
-    chosen = split or ("train" if "train" in names else names[0] if len(names) == 1 else None)
-    if chosen is None or chosen not in names:
-        wanted = f"no split '{split}'" if split else "several splits and none is called 'train'"
-        raise HoldfastError(f"{label}: has {wanted}; choose one of {', '.join(names)}.{nearest(split or '', names)}")
+def _from_splits(
+    saved: Mapping[str, Any], split: str | None, label: str, splits: Sequence[str], notes: list[str]
+) -> Iterator[Group]:
+    chosen = chosen_split(list(saved), split, splits, label, notes)
     label = label if split is None else f"{label}:{chosen}"
-    yield label, _numbered(_plain(splits[chosen]), label)
+    yield label, _numbered(_plain(saved[chosen]), label)
 
 
 def _from_hub(found: re.Match[str], name: str | None) -> Iterator[Group]:
@@ -139,8 +156,7 @@ def _is_dataset(source: Any) -> bool:
 
 def _plain(dataset: Any) -> Iterable[Any]:
     """Returns the data set so that it yields Python values, whatever format was set on it."""
-    rows: Iterable[Any] = dataset.with_format(None)
-    return rows
+    return map(pruned, dataset.with_format(None))
 
 
 def _reason(error: Exception) -> str:

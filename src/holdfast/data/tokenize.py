@@ -10,13 +10,22 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.held_out import duplicates, split_held_out
 from holdfast.data.notes import Notes
-from holdfast.data.render import Piece, as_completion, learned_turns, pieces_of, prompt_text, uses_template
-from holdfast.data.rows import Row
+from holdfast.data.render import (
+    Piece,
+    Refused,
+    as_completion,
+    learned_turns,
+    pieces_of,
+    prompt_text,
+    uses_template,
+)
+from holdfast.data.rows import Row, Turn
+from holdfast.data.template import counted, reads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-__all__ = ["Notes", "Prepared", "duplicates", "prompt_ids", "split_held_out", "tokenize"]
+__all__ = ["Notes", "Prepared", "duplicates", "ending_ids", "prompt_ids", "split_held_out", "tokenize"]
 
 
 @dataclasses.dataclass
@@ -35,6 +44,7 @@ def tokenize(
     raw: bool = False,
     loss_on: Literal["completion", "all"] = "completion",
     over_long: Literal["truncate", "drop"] = "truncate",
+    refused: Literal["error", "drop"] = "error",
 ) -> Prepared:
     """Returns the rows as token ids and labels.
 
@@ -57,17 +67,19 @@ def tokenize(
         loss_on: Whether to learn the completions or everything; documents are always learned in full.
         over_long: Whether conversations and prompts with completions longer than `max_length` lose their end or are
             left out. What has nothing left to learn once it is cut is left out.
+        refused: Whether conversations that the chat template cannot write are an error or are left out.
 
     Returns:
         Examples in the order of their rows, `source` 0, and the notes to show.
 
     Raises:
-        HoldfastError: If the chat template refuses a conversation or cannot be taken apart, naming row and template;
-            or for settings outside their range.
+        HoldfastError: If the chat template refuses conversations or cannot be taken apart, naming the first row, their
+            number and the template; or for settings outside their range.
     """
     for name, value, choices in (
         ("loss_on", loss_on, ("completion", "all")),
         ("over_long", over_long, ("truncate", "drop")),
+        ("refused", refused, ("error", "drop")),
     ):
         if value not in choices:
             raise HoldfastError(f"{name}={value!r}: choose one of {', '.join(map(repr, choices))}.")
@@ -79,10 +91,17 @@ def tokenize(
     for row in rows:
         notes.rows += 1
         if row.kind == "text":
-            found = _document(row, writer, max_length, notes)
-        else:
-            found = _conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes)
-        examples.extend(found)
+            examples.extend(_document(row, writer, max_length, notes))
+            continue
+        try:
+            examples.extend(_conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes))
+        except Refused as error:
+            notes.note_refused(error.origin, error.what)
+    if notes.refused and refused == "error":
+        raise HoldfastError(
+            f"{notes.first_refused}: {notes.why_refused}, as it does {notes.of(notes.refused)}; leave them out "
+            "(--refused drop), leave the template unused (--raw), or mend them."
+        )
     notes.examples = len(examples)
     notes.tokens = sum(len(example.input_ids) for example in examples)
     notes.supervised_tokens = sum(example.supervised for example in examples)
@@ -98,10 +117,39 @@ def prompt_ids(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[int
         HoldfastError: If the row is a document, has no assistant's turn, or is refused by the template.
     """
     writer = _Writer(tokenizer)
+    raw = raw or writer.is_written(row)
+    row = row if uses_template(tokenizer, raw) else _spoken(row)
     piece = prompt_text(row, tokenizer, raw=raw)
     ids = writer.encode(piece.text, piece.by_template)
-    habit = not piece.by_template and len(ids) > 0 and ids[-1] == writer.eos
+    habit = not piece.by_template and writer.ends_by_habit and ids[-1:] == [writer.eos]
     return ids[:-1] if habit else ids
+
+
+def ending_ids(tokenizer: Tokenizer, *, raw: bool = False) -> set[int]:
+    """Returns the tokens that end an answer: the end-of-sequence token, and what is learned behind an assistant's turn.
+
+    Args:
+        tokenizer: A Hugging Face tokenizer.
+        raw: Whether the chat template is left unused.
+    """
+    writer = _Writer(tokenizer)
+    ends = set() if writer.eos is None else {writer.eos}
+    row = Row(turns=(Turn("user", "Q", False), Turn("assistant", "A")), origin="an answer")
+    try:
+        examples = tokenize([row], tokenizer, max_length=2**30, raw=raw).examples
+    except HoldfastError:  # The template writes no such conversation, and what ends its turns is not known.
+        return ends
+    return ends | ({example.labels[-1] for example in examples} & writer.special)
+
+
+def _spoken(row: Row, notes: Notes | None = None) -> Row:
+    """Returns a row as it is written without a chat template: with its calls in the contents."""
+    if notes is not None:
+        notes.count(counted(row, ["\n".join(turn.said for turn in row.turns)], None))
+    if not any(turn.calls for turn in row.turns):
+        return row
+    turns = tuple(dataclasses.replace(turn, content=turn.said, calls=()) for turn in row.turns)
+    return dataclasses.replace(row, turns=turns)
 
 
 def _document(row: Row, writer: _Writer, max_length: int, notes: Notes) -> Iterator[Example]:
@@ -109,13 +157,36 @@ def _document(row: Row, writer: _Writer, max_length: int, notes: Notes) -> Itera
     if not text.strip():
         notes.note_empty(row.origin)
         return
-    ids = writer.ended(writer.encode(text, False))
+    if row.spans is None:
+        ids = writer.ended(writer.encode(text, False))
+        labels = ids
+    else:
+        ids, labels = writer.marked(Piece(text, row.spans, by_template=True, ended=True))
+        if all(label == -100 for label in labels):
+            notes.note_empty(row.origin)
+            return
     if len(ids) > max_length:
         notes.note_long(row.origin)
         notes.split += 1
-    for at in range(0, max(len(ids) - 1, 1), max_length - 1):
-        window = tuple(ids[at : at + max_length])
-        yield Example(window, window, origin=row.origin)
+    begin = ids[:1] if row.spans is None and writer.begins_by_habit else []
+    yield from _windows(ids, labels, begin, max_length, row.origin)
+
+
+def _windows(ids: list[int], labels: list[int], begin: list[int], size: int, origin: str) -> Iterator[Example]:
+    """Yields a document in windows in which every token is predicted once.
+
+    A window after the first begins with `begin`, as the document does, and with the last token of the one before, where
+    there is room for more than these.
+    """
+    yield Example(tuple(ids[:size]), tuple(labels[:size]), origin=origin)
+    at = size
+    while at < len(ids):
+        context = [*begin, ids[at - 1]][: size - 1]
+        end = at + size - len(context)
+        window = (*context, *ids[at:end])
+        if any(label != -100 for label in labels[at:end]):
+            yield Example(window, (*[-100] * len(context), *labels[at:end]), origin=origin)
+        at = end
 
 
 def _conversation(
@@ -124,8 +195,14 @@ def _conversation(
     if not (learned_turns(row) or (learn_all and any(content.strip() for content in row.contents))):
         notes.note_empty(row.origin)
         return
+    if not raw and writer.is_written(row):
+        notes.note_written(row.origin)
+        raw = True
     by_template = uses_template(writer.tokenizer, raw)
+    row = row if by_template else _spoken(row, notes)
     pieces = pieces_of(row, writer.tokenizer, raw=raw)
+    if by_template:
+        notes.count(counted(row, [piece.text for piece in pieces], reads(writer.tokenizer)))
     notes.rewritten += len(pieces) > 1
     notes.plain_chat += not by_template and as_completion(row) is None
     whole = [writer.example(piece, row, learn_all) for piece in pieces]
@@ -154,33 +231,62 @@ class _Writer:
         self.eos: int | None = eos
         added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         self.special = added | set(tokenizer.all_special_ids)
+        bos: Any = tokenizer.bos_token_id
+        alone = self._ids("a", True)
+        self.begins_by_habit = bos is not None and alone[:1] == [bos]
+        self.ends_by_habit = self.eos is not None and alone[-1:] == [self.eos]
 
-    def encode(self, text: str, by_template: bool) -> list[int]:
-        """Returns the ids of a text, with the tokenizer's own special tokens unless a template wrote them."""
-        encoded = self.tokenizer(text, add_special_tokens=not by_template, verbose=False)
+    def _ids(self, text: str, add_special_tokens: bool) -> list[int]:
+        encoded = self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)
         return [int(i) for i in encoded["input_ids"]]
 
+    def is_written(self, row: Row) -> bool:
+        """Returns whether a prompt was written by a template already: it begins with a special token."""
+        if row.kind != "completion":
+            return False
+        ids = self._ids((row.prompt or "").lstrip()[:64], False)
+        return bool(ids) and ids[0] in self.special
+
+    def encode(self, text: str, by_template: bool) -> list[int]:
+        """Returns the ids of a text, with the tokenizer's own special tokens unless a template wrote them.
+
+        One that the text begins or ends with already stands there once.
+        """
+        ids = self._ids(text, not by_template)
+        if not by_template and self.begins_by_habit and ids[:1] == ids[1:2]:
+            ids = ids[1:]
+        if not by_template and self.ends_by_habit and len(ids) > 1 and ids[-1] == ids[-2]:
+            ids = ids[:-1]
+        return ids
+
     def ended(self, ids: list[int]) -> list[int]:
-        """Returns the ids with an end-of-sequence token, where the tokenizer has one."""
-        return ids if self.eos is None or (ids and ids[-1] == self.eos) else [*ids, self.eos]
+        """Returns the ids with an end-of-sequence token, where the tokenizer has one and there is none at their end."""
+        if self.eos is None:
+            return ids
+        last = len(ids) - 1
+        while last > 0 and ids[last] != self.eos and str(self.tokenizer.decode([ids[last]])).isspace():
+            last -= 1
+        return ids if last >= 0 and ids[last] == self.eos else [*ids, self.eos]
 
     def example(self, piece: Piece, row: Row, learn_all: bool) -> Example:
         """Returns a text as one example, of any length."""
+        ids, labels = self.marked(piece)
+        return Example(tuple(ids), tuple(ids if learn_all else labels), origin=row.origin)
+
+    def marked(self, piece: Piece) -> tuple[list[int], list[int]]:
+        """Returns the ids of a text, and its labels."""
         ids = self.encode(piece.text, piece.by_template)
         ids = ids if piece.ended else self.ended(ids)
         labels = [-100] * len(ids)
-        if learn_all:
-            labels = ids
-        else:
-            for start, end in piece.spans:
-                first = self._shared(ids, piece.text[:start], piece.by_template)
-                if end < len(piece.text):
-                    last = self._shared(ids, piece.text[:end], piece.by_template)
-                else:
-                    last = len(ids)
-                last = self._last(ids, first, last) if piece.by_template else last
-                labels[first:last] = ids[first:last]
-        return Example(tuple(ids), tuple(labels), origin=row.origin)
+        for start, end in piece.spans:
+            first = self._shared(ids, piece.text[:start], piece.by_template)
+            if end < len(piece.text):
+                last = self._shared(ids, piece.text[:end], piece.by_template)
+            else:
+                last = len(ids)
+            last = self._last(ids, first, last) if piece.by_template else last
+            labels[first:last] = ids[first:last]
+        return ids, labels
 
     def _shared(self, ids: list[int], prefix: str, by_template: bool) -> int:
         """Returns how many tokens `ids` and those of the prefix alone have in common at their start."""

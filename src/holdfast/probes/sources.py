@@ -1,27 +1,48 @@
-"""Finds the items of a suite: in a JSON lines file, or under a name that an installed package offers."""
+"""Finds the items of a suite: in a file of items, in a public benchmark as it comes, or under a package's name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from holdfast.core.errors import HoldfastError
+from holdfast.data.clones import split_named
 from holdfast.data.files import records_of, suffix_of
 from holdfast.data.named import offered
-from holdfast.probes.suites import Item, read_items
+from holdfast.data.sources import open_source
+from holdfast.probes.known import Known, known_set
+from holdfast.probes.options import counts_from_one
+from holdfast.probes.suites import Item, item_of, read_items
 
 GROUP = "holdfast.suites"
 """Entry points of this group are functions that take what stands behind the colon and return items, or None."""
 
+LIKE = (
+    'An item looks like {"id": "q1", "suite": "facts", "prompt": "2+2?", "choices": ["4", "5"]}, the right choice '
+    'first, or {"id": "q1", "suite": "facts", "prompt": "2+2?", "check": {"number": 4}}.'
+)
+"""What is said where something is meant to be an item and is none."""
 
-def items_of(source: str) -> Sequence[Item] | None:
+_SPLITS = (("test", "validation", "train"), ("validation", "train"), ("train",))
+_IDS = ("id", "ID", "ind", "idx", "qID", "question_id", "pairID")
+
+
+def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | None:
     """Returns the items that a source names, or None where it names rows or texts instead.
 
     A file of JSON (.jsonl, .ndjson, .json, also .gz) is one of items if its first record has an `id` and a `suite`, or
-    a `check` or `choices` and no `completion`.
+    a `check`. Files, folders and hub sets of public benchmarks are recognised by their fields
+    (`holdfast.probes.known`); of their splits the test is taken, or the next that says what is right.
+
+    Args:
+        source: A path, a hub id, or a name that a package offers.
+        notes: Gets sentences: what the set was recognised as, how many items it has, what is left out.
 
     Raises:
-        HoldfastError: If it is a file of items and one of them is malformed, or a name that its package does not know.
+        HoldfastError: If it is a file of items and one of them is malformed, if it looks like one and is none, or for a
+            name that its package does not know.
     """
     found = offered(GROUP, source)
     if found is not None:
@@ -29,14 +50,108 @@ def items_of(source: str) -> Sequence[Item] | None:
         items: Sequence[Item] | None = make(name)
         return items
     path = Path(source).expanduser()
-    if not path.is_file() or suffix_of(path) not in (".jsonl", ".ndjson", ".json"):
-        return None
-    try:
-        _, first = next(records_of(path, path.name), ("", None))
-    except HoldfastError:
-        return None  # What reads rows says what is wrong with it.
-    return read_items(path) if isinstance(first, dict) and _is_item(set(first)) else None
+    if path.is_file() and suffix_of(path) in (".jsonl", ".ndjson", ".json"):
+        try:
+            _, first = next(records_of(path, path.name), ("", None))
+        except HoldfastError:
+            return None  # What reads rows says what is wrong with it.
+        if isinstance(first, dict) and _is_item(first):
+            return read_items(path)
+    for splits in _SPLITS:
+        said: list[str] = []
+        try:
+            groups = _groups(source, splits, said)
+        except HoldfastError:
+            return None
+        if groups is None:
+            return None
+        kind, records = groups
+        if kind is None:
+            origin, record = records[0]
+            names = ", ".join(map(repr, record))
+            raise HoldfastError(f"{origin}: looks like an item, but its fields ({names}) are of no known set. {LIKE}")
+        made = _made(kind, records, _suite_of(path), said)
+        if made:
+            if notes is not None:
+                notes += said
+            return made
+        if path.is_file():
+            break
+    raise HoldfastError(f"{source}: holds {kind.name}, but no record says which answer is right. {LIKE}")
 
 
-def _is_item(fields: set[str]) -> bool:
-    return {"id", "suite"} <= fields or (bool({"check", "choices"} & fields) and "completion" not in fields)
+def _may_be_item(record: Mapping[str, Any]) -> bool:
+    """Returns whether a record has choices and nothing that is learned from."""
+    return bool({"choices", "options", "endings"} & set(record)) and not {"completion", "messages", "text"} & set(
+        record
+    )
+
+
+def _is_item(fields: Mapping[str, Any]) -> bool:
+    return {"id", "suite"} <= set(fields) or "check" in fields
+
+
+def _groups(
+    source: str, splits: Sequence[str], said: list[str]
+) -> tuple[Known | None, list[tuple[str, Mapping[str, Any]]]] | None:
+    """Returns what kind of set a source is and its records with their origins; None if its first record is of none.
+
+    The kind is None where that record looks like an item all the same.
+
+    Raises:
+        HoldfastError: If it cannot be read.
+    """
+    kind: Known | None = None
+    records: list[tuple[str, Mapping[str, Any]]] = []
+    for label, group in open_source(source, splits=splits, notes=said):
+        for origin, record in group:
+            if not isinstance(record, Mapping):
+                return None
+            if kind is None:
+                kind = known_set(record, f"{source} {label}")
+                if kind is None:
+                    return (None, [(origin, record)]) if _may_be_item(record) else None
+            records.append((origin, record))
+    return None if kind is None else (kind, records)
+
+
+def _made(kind: Known, records: Sequence[tuple[str, Mapping[str, Any]]], suite: str, said: list[str]) -> list[Item]:
+    from_one = counts_from_one([record for _, record in records])
+    ids = _ids([record for _, record in records])
+    items, unsaid = [], 0
+    for (origin, record), name in zip(records, ids, strict=True):
+        try:
+            asked = kind.asks(record, from_one)
+        except (HoldfastError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise HoldfastError(f"{origin}: is no record of {kind.name} ({error}); mend or delete it. {LIKE}") from None
+        if asked is None or ("choices" in asked and len(asked["choices"]) < 2):
+            unsaid += 1
+            continue
+        group = record.get(kind.group)
+        beside = {"group": str(group)} if kind.group and group not in (None, "") else {}
+        items.append(item_of({"id": name, "suite": suite, **beside, **asked}, origin))
+    said.append(f"{suite}: {kind.name}; {len(items):,} items.")
+    if from_one:
+        said.append(f"{suite}: the numbers of the right choices count from 1.")
+    if unsaid:
+        said.append(
+            f"{suite}: {unsaid:,} of {len(records):,} records do not say which answer is right, and are left out."
+        )
+    return items
+
+
+def _ids(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a name for each record: its own where all have one and no two the same, else its number."""
+    for field in _IDS:
+        named = [str(record[field]) for record in records if record.get(field) not in (None, "")]
+        if len(named) == len(records) == len(set(named)):
+            return named
+    return [str(number) for number in range(1, len(records) + 1)]
+
+
+def _suite_of(path: Path) -> str:
+    """Returns what a suite is called: after its file, or after the folder where the file is called after a split."""
+    stem = re.split(r"[.:]", path.name)[0] or path.name
+    words = [word for word in re.split(r"[\W_]+", stem) if word and not word.isdigit()]
+    named_after_split = bool(words) and all(split_named(word) or word == "of" for word in words)
+    return path.resolve().parent.name if path.is_file() and named_after_split else stem

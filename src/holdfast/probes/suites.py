@@ -115,6 +115,11 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         raise HoldfastError(f"{origin}: field 'choices' must be a list of strings, the right one first.")
     if choices and (len(choices) < 2 or len(set(choices)) < len(choices)):
         raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
+    if record.get("answer") in choices[1:]:
+        raise HoldfastError(
+            f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, which"
+            f" is {choices[0]!r}; put the right one first."
+        )
     if check and not turns:
         raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
     text = record.get("text")

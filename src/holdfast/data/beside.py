@@ -1,0 +1,102 @@
+"""What stands beside a conversation in a row: a system message, earlier turns, tools, settings of the template."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from holdfast.core.errors import HoldfastError
+from holdfast.data.fields import Part, is_empty, names_of
+from holdfast.data.messages import called, is_list, looks_like_messages, parsed, string, tools_from, turns_from
+from holdfast.data.rows import Row, Turn
+from holdfast.data.understood import Understood
+
+_NEVER_SETTINGS = ("tokenize", "add_generation_prompt", "continue_final_message", "return_dict", "return_tensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """What stands beside a conversation.
+
+    Attributes:
+        system: The system message of a field of its own; none or one.
+        earlier: Turns before those of the row.
+        tools: As for `Row`.
+        settings: As for `Row`.
+        used: Names of the fields that this was read from.
+    """
+
+    system: tuple[Turn, ...] = ()
+    earlier: tuple[Turn, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    used: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Returns whether there is anything."""
+        return bool(self.system or self.earlier or self.tools or self.settings)
+
+    def row(self, turns: Sequence[Turn], origin: str) -> Row:
+        """Returns the row whose conversation ends with `turns`.
+
+        Raises:
+            HoldfastError: If the conversation has another system message.
+        """
+        system = self.system
+        if system and turns and turns[0].role == "system":
+            if turns[0].content.strip() != system[0].content.strip():
+                raise HoldfastError(
+                    f"{origin}: has a system message in a field of its own and another in the conversation; keep one."
+                )
+            system = ()
+        whole = (*system, *self.earlier, *turns)
+        return Row(turns=whole, origin=origin, tools=self.tools, settings=self.settings)
+
+
+def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
+    """Returns what stands beside the conversation of a row.
+
+    Raises:
+        HoldfastError: If a field is malformed; names row and field.
+    """
+    names: dict[Part, str] = {}
+    parts: tuple[Part, ...] = ("system", "history", "tools", "settings")
+    for part in parts:
+        name = next((name for name in names_of(part) if not is_empty(record.get(name))), None)
+        if name is not None:
+            names[part] = name
+    said = string(record[names["system"]], names["system"], origin) if "system" in names else ""
+    return Beside(
+        system=(Turn("system", said, False),) if said.strip() else (),
+        earlier=_history(record[names["history"]], names["history"], origin, seen) if "history" in names else (),
+        tools=tools_from(record[names["tools"]], names["tools"], origin) if "tools" in names else (),
+        settings=_settings(record[names["settings"]], names["settings"], origin, seen) if "settings" in names else {},
+        used=frozenset(names.values()),
+    )
+
+
+def _history(value: Any, name: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
+    value = parsed(value, name, seen)
+    seen.say(f"the answers in '{name}' are learned too")
+    if looks_like_messages(value):
+        return turns_from(value, name, origin, seen)
+    turns = []
+    for i, pair in enumerate(value if is_list(value) else [value]):
+        if not (is_list(pair) and len(pair) == 2):
+            raise HoldfastError(
+                f"{origin}: field '{name}[{i}]' is {called(pair)}, but must be a pair of a question and its answer."
+            )
+        for role, said in zip(("user", "assistant"), pair, strict=True):
+            turns.append(Turn(role, string(said, f"{name}[{i}]", origin)))
+    return tuple(turns)
+
+
+def _settings(value: Any, name: str, origin: str, seen: Understood) -> Mapping[str, Any]:
+    value = parsed(value, name, seen)
+    if not isinstance(value, Mapping) or any(key in value for key in _NEVER_SETTINGS):
+        raise HoldfastError(
+            f"{origin}: field '{name}' must be a mapping of what the chat template takes, without "
+            f"{', '.join(_NEVER_SETTINGS)}."
+        )
+    return dict(value)

@@ -1,0 +1,197 @@
+"""Rows of a file of JSON: one to a line, values one behind the other over several lines, a list, or columns."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from holdfast.core.errors import HoldfastError
+from holdfast.data.decode import decoded
+from holdfast.data.fields import column, names_of
+
+Record = tuple[str, Any]
+"""Origin ("facts.jsonl:7") and what was read there."""
+
+_BLANK = " \t\r\n\ufeff"
+_SPLITS = ("train", "training")
+
+
+def json_records(file: IO[bytes], label: str, notes: list[str]) -> Iterator[Record]:
+    """Yields origin and record for each row of a file of JSON, whatever its ending.
+
+    A file whose first line is a value by itself is read line by line and numbered so. Otherwise the whole file is read:
+    values one behind the other (numbered by the line on which they begin), or one value that holds the rows: a list, a
+    mapping with one list (`{"data": [...]}`), or columns (`{"prompt": [...], "completion": [...]}`); those are numbered
+    from 1.
+
+    Raises:
+        HoldfastError: If it is no JSON; names the line.
+    """
+    head, first = [], b""
+    for line in file:
+        head.append(line)
+        first = line.strip().removeprefix(b"\xef\xbb\xbf").strip()
+        if first:
+            break
+    if not first:
+        return
+    value = _value(first)
+    if isinstance(value, dict) and not _holds_rows(value):
+        yield from _lines(file, label, head)
+        return
+    rest = file.read()
+    if isinstance(value, list) and rest.strip() and value and isinstance(value[0], Mapping):
+        yield from _lines(io.BytesIO(rest), label, head)  # a list of messages to a line
+        return
+    text = decoded(b"".join(head) + rest, label, notes).removeprefix("\ufeff")
+    yield from _values(text, label, notes)
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(file: IO[bytes], label: str, head: list[bytes]) -> Iterator[Record]:
+    at = 0
+    for number, line in enumerate((*head, *file), 1):
+        origin = f"{label}:{number}"
+        text = decoded(line, origin, start=at)
+        at += len(line)
+        text = text.removeprefix("\ufeff") if number == 1 else text
+        if not text.strip():
+            continue
+        try:
+            yield origin, json.loads(text)
+        except json.JSONDecodeError as error:
+            raise HoldfastError(
+                f"{origin}: not valid JSON ({error.msg} at column {error.colno}); mend or delete that line."
+            ) from error
+        except RecursionError as error:
+            raise HoldfastError(f"{origin}: nested too deeply to be read; mend or delete that line.") from error
+
+
+def _values(text: str, label: str, notes: list[str]) -> Iterator[Record]:
+    """Yields the rows of a file whose values go over several lines."""
+    decoder = json.JSONDecoder()
+    found: list[tuple[int, Any]] = []
+    at, line = _skip(text, 0), 1
+    counted = 0
+    while at < len(text):
+        line += text.count("\n", counted, at)
+        counted = at
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            yield from _not_json(text, label, error, found)
+            return
+        except RecursionError as error:
+            raise HoldfastError(f"{label}:{line}: nested too deeply to be read; mend the file.") from error
+        found.append((line, value))
+        at = _skip(text, end)
+        if text[at : at + 1] == ",":
+            at = _skip(text, at + 1)
+    if len(found) == 1:
+        yield from _rows_of_one(found[0], label, notes)
+        return
+    if text.count("\n", 0, at) > 2 * len(found):
+        notes.append(f"{label}: is no JSON Lines; its {len(found):,} values go over several lines each and are read.")
+    for line, value in found:
+        yield f"{label}:{line}", value
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BLANK:
+        at += 1
+    return at
+
+
+def _not_json(text: str, label: str, error: json.JSONDecodeError, found: Sequence[tuple[int, Any]]) -> Iterator[Record]:
+    """Raises an error about a place that is no JSON: a line of JSON Lines, or one of a value over several lines."""
+    lines = text.splitlines()
+    filled = [line for line in lines[:50] if line.strip()]
+    if sum(isinstance(_value(line.encode()), dict) for line in filled) >= len(filled) / 2 or len(filled) == 1:
+        yield from _lines(io.BytesIO(text.encode()), label, [])
+    first = next(line for line in lines if line.strip()).strip()
+    if not found and first[:1] not in ("{", "["):
+        shown = first if len(first) <= 40 else first[:37] + "..."
+        raise HoldfastError(
+            f"{label}: holds no JSON, but begins with {shown!r}; a table is to be named .csv or .tsv, and a text .txt."
+        )
+    raise HoldfastError(
+        f"{label}:{error.lineno}: not valid JSON ({error.msg} at column {error.colno}); mend that place of a "
+        "value that goes over several lines."
+    )
+
+
+def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterator[Record]:
+    line, value = found
+    if isinstance(value, list):
+        if value and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
+            yield f"{label}:{line}", value
+            return
+        if label.lower().removesuffix(".gz").endswith(("l", ".ndjson")):
+            notes.append(f"{label}: is one JSON list and no JSON Lines; its {len(value):,} rows are read.")
+        yield from _numbered(value, label)
+        return
+    if not isinstance(value, Mapping):
+        raise HoldfastError(f"{label}: holds no list of rows at its top level; write [row, row, ...] or JSON Lines.")
+    name = _holds_rows(value)
+    if name is not None:
+        others = [key for key, rows in value.items() if key != name and _is_rows(rows)]
+        left = f"; {', '.join(map(repr, others))} {'are' if others[1:] else 'is'} not" if others else ""
+        notes.append(f"{label}: the rows under '{name}' are read{left}.")
+        yield from _numbered(value[name], label)
+    elif (columns := _columns(value)) is not None:
+        notes.append(f"{label}: holds columns, which are read as rows.")
+        yield from _numbered(columns, label)
+    elif value and all(isinstance(one, Mapping) for one in value.values()):
+        notes.append(f"{label}: holds a mapping of {len(value):,} rows, whose keys are not used.")
+        yield from _numbered(list(value.values()), label)
+    else:
+        yield f"{label}:{line}", value
+
+
+def _numbered(rows: Sequence[Any], label: str) -> Iterator[Record]:
+    for number, row in enumerate(rows, 1):
+        yield f"{label}:{number}", row
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(row, Mapping) for row in value)
+
+
+def _holds_rows(value: Mapping[str, Any]) -> str | None:
+    """Returns the key of a mapping that holds the rows of the file: the training split, or the only list of them.
+
+    A mapping with a conversation is a row itself, and its list one of messages.
+    """
+    if any(name in value for part in ("conversation", "chosen", "history") for name in names_of(part)):  # type: ignore[arg-type]
+        return None
+    if column(value, "prompt") or column(value, "completion") or column(value, "segments"):
+        return None
+    lists = [key for key, rows in value.items() if _is_rows(rows) and key not in names_of("tools")]
+    if any(("role" in row or "from" in row) for key in lists for row in value[key][:1]):
+        return None
+    return next((key for key in _SPLITS if key in lists), lists[0] if len(lists) == 1 else None)
+
+
+def _columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Returns the rows of a mapping of columns: lists of one length, or mappings with the same keys (pandas)."""
+    columns = list(value.values())
+    known = any(
+        column([name], part)
+        for name in value
+        for part in ("prompt", "completion", "text", "instruction", "conversation")
+    )  # type: ignore[arg-type]
+    if not known or not columns:
+        return None
+    if all(isinstance(one, list) for one in columns) and len({len(one) for one in columns}) == 1:
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    if all(isinstance(one, Mapping) for one in columns) and all(list(one) == list(columns[0]) for one in columns):
+        return [{name: one[key] for name, one in value.items()} for key in columns[0]]
+    return None

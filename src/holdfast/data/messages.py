@@ -1,0 +1,304 @@
+"""Turns of a conversation from messages as many tools write them; every complaint names row and field."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from holdfast.core.errors import HoldfastError, nearest
+from holdfast.data.fields import (
+    CALLING_ROLES,
+    LEARNED_WHERE_FALSE,
+    LEARNED_WHERE_TRUE,
+    PARTLY_LEARNED,
+    PASSED_ON,
+    ROLE_NAMES,
+    THOUGHTS,
+    flag_of,
+    is_empty,
+)
+from holdfast.data.rows import ROLES, Turn
+from holdfast.data.understood import Understood
+
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
+_ASKED, _ANSWERED = ("human", "user", "query"), ("assistant", "gpt", "response")
+_CALL_KEYS = ("tool_calls", "function_call")
+_FLAGS = (*LEARNED_WHERE_TRUE, *LEARNED_WHERE_FALSE)
+_KNOWN = {*_ROLE_KEYS, *_CONTENT_KEYS, *_CALL_KEYS, *_FLAGS, *THOUGHTS, *PASSED_ON, PARTLY_LEARNED, "refusal"}
+
+
+def turns_from(messages: Any, field: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
+    """Returns the turns of a list of messages, also where it is JSON as text.
+
+    Raises:
+        HoldfastError: If it is no list, is empty, or holds what is no message; names row, field and message.
+    """
+    messages = parsed(messages, field, seen)
+    if not is_list(messages):
+        raise HoldfastError(
+            f"{origin}: field '{field}' is {called(messages)}, but must be a list of messages with role and content."
+        )
+    if len(messages) == 0:
+        raise HoldfastError(f"{origin}: field '{field}' is an empty list; give at least one message or delete the row.")
+    turns: list[Turn] = []
+    for i, message in enumerate(messages):
+        for turn in _of_message(message, f"{field}[{i}]", origin, seen):
+            if turns and turn.calls and not turn.content and not turn.thought and _only_calls(turns[-1]):
+                turns[-1] = dataclasses.replace(turns[-1], calls=(*turns[-1].calls, *turn.calls))
+            else:
+                turns.append(turn)
+    return tuple(turns)
+
+
+def _only_calls(turn: Turn) -> bool:
+    return bool(turn.calls) and not turn.content
+
+
+def parsed(value: Any, field: str, seen: Understood) -> Any:
+    """Returns what a text holds that is a list or a mapping as JSON (or as Python writes it), else the value itself."""
+    if not (isinstance(value, str) and value.lstrip()[:1] in ("[", "{")):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, (list, dict)):
+            seen.say(f"'{field}' holds JSON as text, which is read")
+            return found
+    return value
+
+
+def looks_like_messages(value: Any) -> bool:
+    """Returns whether a value is a list of mappings with roles."""
+    return (
+        is_list(value)
+        and len(value) > 0
+        and all(isinstance(one, Mapping) and any(key in one for key in _ROLE_KEYS) for one in value)
+    )
+
+
+def _of_message(message: Any, field: str, origin: str, seen: Understood) -> Iterator[Turn]:
+    if isinstance(message, Mapping) and not any(message.get(key) is not None for key in _ROLE_KEYS):
+        asked = next((key for key in _ASKED if key in message), None)
+        answered = next((key for key in _ANSWERED if key in message), None)
+        if asked and answered:  # ms-swift's pairs of a question and its answer
+            yield Turn("user", string(message[asked], f"{field}.{asked}", origin))
+            yield Turn(
+                "assistant", string(message[answered], f"{field}.{answered}", origin), _learned(message, field, origin)
+            )
+            _note_unknown(message, {asked, answered, *_FLAGS}, seen)
+            return
+    yield _turn(message, field, origin, seen)
+
+
+def _turn(message: Any, field: str, origin: str, seen: Understood) -> Turn:
+    if not isinstance(message, Mapping):
+        raise HoldfastError(f"{origin}: field '{field}' is {called(message)}, but must hold role and content.")
+    role_key = "from" if message.get("role") is None and message.get("from") is not None else "role"
+    content_key = "value" if message.get("content") is None and message.get("value") is not None else "content"
+    if role_key not in message:
+        raise HoldfastError(f"{origin}: field '{field}.{role_key}' is missing; every message needs role and content.")
+    named = string(message[role_key], f"{field}.{role_key}", origin)
+    key = named.strip().lower().replace("-", "_").replace(" ", "_")
+    role = ROLE_NAMES.get(key)
+    if role is None:
+        raise HoldfastError(
+            f"{origin}: field '{field}.{role_key}' is '{named}', which is no role; use one of {', '.join(ROLES)}."
+            + nearest(named, ROLE_NAMES)
+        )
+    content, thought, calls = _content(message, field, content_key, role, origin)
+    if key in CALLING_ROLES:
+        found = _calls_in(content, f"{field}.{content_key}", origin)
+        content, calls = ("", (*found, *calls)) if found else (content, calls)
+    learned = _learned(message, field, origin)
+    if role != "assistant" and learned and any(flag_of(message.get(key)) for key in LEARNED_WHERE_TRUE):
+        seen.say("a turn that is not the assistant's is marked as learned, but only the assistant's are")
+    _note_unknown(message, _KNOWN, seen)
+    keys = {name: str(message[name]) for name in PASSED_ON if isinstance(message.get(name), str)}
+    return Turn(role, content, learned, thought, calls, keys)
+
+
+def _content(
+    message: Mapping[str, Any], field: str, key: str, role: str, origin: str
+) -> tuple[str, str, tuple[Mapping[str, Any], ...]]:
+    """Returns what a message says, what was thought before, and the calls in it."""
+    calls = tuple(
+        one
+        for name in _CALL_KEYS
+        if not is_empty(message.get(name))
+        for one in _calls(message[name], f"{field}.{name}", origin)
+    )
+    said = [string(message[name], f"{field}.{name}", origin) for name in THOUGHTS if not is_empty(message.get(name))]
+    content = message.get(key)
+    if content is None and isinstance(message.get("refusal"), str):
+        content = message["refusal"]
+    if content is None and (calls or said):
+        content = ""
+    if key not in message and content is None:
+        raise HoldfastError(f"{origin}: field '{field}.{key}' is missing; every message needs role and content.")
+    if role == "tool" and (isinstance(content, Mapping) or (is_list(content) and not _are_parts(content))):
+        content = json.dumps(content, ensure_ascii=False)
+    if is_list(content):
+        parts = [_part(part, f"{field}.{key}[{i}]", origin) for i, part in enumerate(content)]
+        said += [thought for _, thought in parts if thought]
+        content = "".join(text for text, _ in parts)
+    return string(content, f"{field}.{key}", origin), "\n".join(said[:1] or ()), calls
+
+
+def _are_parts(content: Sequence[Any]) -> bool:
+    return any(isinstance(part, Mapping) and "type" in part for part in content)
+
+
+def _part(part: Any, field: str, origin: str) -> tuple[str, str]:
+    """Returns the text of a part of a content, and the thought in it."""
+    if isinstance(part, str):
+        return string(part, field, origin), ""
+    if isinstance(part, Mapping):
+        kind = part.get("type", "text")
+        if kind == "text" and "text" in part:
+            return string(part["text"], f"{field}.text", origin), ""
+        if kind in ("thinking", "reasoning"):
+            thought = next((part[name] for name in ("thinking", "reasoning", "text") if name in part), None)
+            if is_list(thought):
+                thought = "".join(_part(one, f"{field}.{kind}[{i}]", origin)[0] for i, one in enumerate(thought))
+            return "", string(thought, f"{field}.{kind}", origin)
+    raise HoldfastError(f"{origin}: field '{field}' is no text part; only text can be trained on.")
+
+
+def _learned(message: Mapping[str, Any], field: str, origin: str) -> bool:
+    """Returns whether a message is learned as far as its own flags say."""
+    learned = True
+    if not is_empty(message.get(PARTLY_LEARNED)):
+        raise HoldfastError(
+            f"{origin}: field '{field}.{PARTLY_LEARNED}' marks parts of a turn, which is learned whole or not at all; "
+            "give 'train' for the turn, or 'segments' of texts."
+        )
+    for key in _FLAGS:
+        value = message.get(key)
+        if is_empty(value):
+            continue
+        says = flag_of(value)
+        if says is None:
+            raise HoldfastError(f"{origin}: field '{field}.{key}' is {value!r}, but must be 0 or 1.")
+        learned = learned and says == (key in LEARNED_WHERE_TRUE)
+    return learned
+
+
+def _note_unknown(message: Mapping[str, Any], known: set[str], seen: Understood) -> None:
+    for key, value in message.items():
+        if key not in known and not is_empty(value):
+            seen.unused(f"{key} of a message")
+
+
+def _calls_in(content: str, field: str, origin: str) -> tuple[Mapping[str, Any], ...]:
+    """Returns the calls that a text is, as JSON; none if it is something else, which is then said as it stands."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return ()
+    listed = value if isinstance(value, list) else [value]
+    if not listed or not all(isinstance(one, Mapping) and ("name" in one or "function" in one) for one in listed):
+        return ()
+    return _calls(listed, field, origin)
+
+
+def _calls(value: Any, field: str, origin: str) -> tuple[Mapping[str, Any], ...]:
+    if isinstance(value, str):
+        value = _json(value, field, origin)
+    listed = value if is_list(value) else [value]
+    return tuple(_call(one, f"{field}[{i}]" if is_list(value) else field, origin) for i, one in enumerate(listed))
+
+
+def _call(value: Any, field: str, origin: str) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        value = _json(value, field, origin)
+    function = value.get("function", value) if isinstance(value, Mapping) else None
+    if isinstance(function, str) and isinstance(value, Mapping):  # {"function": "name", "arguments": ...}
+        function = {**value, "name": function}
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise HoldfastError(
+            f'{origin}: field \'{field}\' is no call of a tool; give {{"function": {{"name": ..., "arguments": ...}}}}.'
+        )
+    given = function.get("arguments", function.get("parameters"))
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is given to the template as it is
+            given = json.loads(given) if given.strip() else {}
+    about = {"id": value["id"]} if isinstance(value.get("id"), str) else {}
+    return {
+        "type": "function",
+        **about,
+        "function": {"name": function["name"], "arguments": {} if given is None else given},
+    }
+
+
+def tools_from(value: Any, field: str, origin: str) -> tuple[Mapping[str, Any], ...]:
+    """Returns the tools of a row, each as `{"type": "function", "function": {...}}`, also where they are JSON as text.
+
+    Raises:
+        HoldfastError: If they are no list of mappings; names row and field.
+    """
+    if isinstance(value, str) and value.strip():
+        value = _json(value, field, origin)
+    if is_empty(value) or (isinstance(value, str) and not value.strip()):
+        return ()
+    listed = value if is_list(value) else [value]
+    found = []
+    for i, one in enumerate(listed):
+        tool = _json(one, f"{field}[{i}]", origin) if isinstance(one, str) else one
+        if not isinstance(tool, Mapping):
+            raise HoldfastError(
+                f"{origin}: field '{field}[{i}]' is {called(tool)}, but must be the schema of a tool "
+                '({"type": "function", "function": {"name": ...}}).'
+            )
+        found.append(
+            {"type": "function", "function": dict(tool)} if "function" not in tool and "name" in tool else tool
+        )
+    return tuple(found)
+
+
+def _json(text: str, field: str, origin: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise HoldfastError(f"{origin}: field '{field}' is a text that is not valid JSON ({error}); mend it.") from None
+
+
+def string(value: Any, field: str, origin: str) -> str:
+    """Returns a text that can be tokenised.
+
+    Raises:
+        HoldfastError: If it is no text, or holds half of a surrogate pair; names row and field.
+    """
+    if not isinstance(value, str):
+        raise HoldfastError(
+            f"{origin}: field '{field}' is {called(value)}, but must be a string; mend or delete that row."
+        )
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise HoldfastError(
+                f"{origin}: field '{field}' holds half of a surrogate pair (\\u{ord(value[error.start]):04x} at "
+                f"character {error.start}), which no tokenizer can read; mend or delete that row."
+            ) from None
+    return value
+
+
+def is_list(value: Any) -> bool:
+    """Returns whether a value is a list or the like, and no text."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
+
+def called(value: Any) -> str:
+    """Returns what a value is, in words."""
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    names = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), f"of type {type(value).__name__}")

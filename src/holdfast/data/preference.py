@@ -1,0 +1,122 @@
+"""Sets of preferences: pairs of a chosen and a rejected answer (DPO), and answers marked as desired or not (KTO)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from holdfast.core.errors import HoldfastError
+from holdfast.data.fields import column, flag_of, is_empty, names_of
+from holdfast.data.messages import called, is_list, looks_like_messages, parsed, string, turns_from
+from holdfast.data.rows import Turn
+from holdfast.data.understood import Understood
+
+Preference = Literal["refuse", "chosen"]
+"""What becomes of rows with a chosen and a rejected answer."""
+
+HINT = "give --preference chosen (preference='chosen') to learn the chosen answers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The chosen answer of a row, as turns or as text.
+
+    Attributes:
+        turns: The chosen turns, with those before them where the field holds the whole conversation.
+        whole: Whether `turns` begin with what is asked.
+        asked: The prompt as text, where it stands in the answers alone.
+        text: The chosen answer as text.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    whole: bool = False
+    asked: str = ""
+    text: str = ""
+
+
+def is_preference(record: Mapping[str, Any]) -> bool:
+    """Returns whether a row has a rejected or a chosen answer that says something."""
+    names = [name for name, value in record.items() if _is_answer(value)]
+    return column(names, "chosen") is not None or column(names, "rejected") is not None
+
+
+def _is_answer(value: Any) -> bool:
+    return not is_empty(value) and (isinstance(value, (str, Mapping)) or is_list(value))
+
+
+def check(record: Mapping[str, Any], preference: str, origin: str) -> None:
+    """Refuses a row of preferences unless it was said what is learned of it.
+
+    Raises:
+        HoldfastError: If `preference` is not "chosen".
+    """
+    if preference == "chosen":
+        return
+    found = [name for part in ("chosen", "rejected") for name in names_of(part) if _is_answer(record.get(name))]  # type: ignore[arg-type]
+    raise HoldfastError(
+        f"{origin}: is a preference ({', '.join(map(repr, found))}), of which nothing says what is to be learned; "
+        f"{HINT}, or name a file of examples."
+    )
+
+
+def chosen_of(record: Mapping[str, Any], origin: str, seen: Understood) -> Pair | None:
+    """Returns the chosen answer of a row; None where the answer of the row itself is the one chosen (ms-swift)."""
+    name = next((name for name in names_of("chosen") if _is_answer(record.get(name))), None)
+    if name is None:
+        return None
+    chosen = parsed(record[name], name, seen)
+    other = next((name for name in names_of("rejected") if _is_answer(record.get(name))), None)
+    rejected = parsed(record[other], other, seen) if other else None
+    if isinstance(chosen, Mapping):
+        chosen, rejected = [chosen], [rejected] if isinstance(rejected, Mapping) else rejected
+    if looks_like_messages(chosen):
+        turns = turns_from(chosen, name, origin, seen)
+        whole = any(turn.role == "user" for turn in turns)
+        if whole:
+            other_turns = (
+                turns_from(rejected, str(other), origin, Understood("")) if looks_like_messages(rejected) else ()
+            )
+            turns = _learned_from(turns, _shared(turns, other_turns) or len(turns) - 1)
+        return Pair(turns=turns, whole=whole)
+    if is_list(chosen) and len(chosen) == 1 and isinstance(chosen[0], str):
+        chosen, rejected = chosen[0], rejected[0] if is_list(rejected) and len(rejected) == 1 else rejected
+    if not isinstance(chosen, str):
+        raise HoldfastError(f"{origin}: field '{name}' is {called(chosen)}, but must be a string or messages.")
+    text = string(chosen, name, origin)
+    return Pair(asked=_shared_text(text, rejected) if isinstance(rejected, str) else "", text=text)
+
+
+def _learned_from(turns: Sequence[Turn], start: int) -> tuple[Turn, ...]:
+    return tuple(dataclasses.replace(turn, learned=turn.learned and i >= start) for i, turn in enumerate(turns))
+
+
+def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> int:
+    """Returns how many turns two conversations have in common at their start."""
+    shared = 0
+    while shared < min(len(one), len(other)) and (one[shared].role, one[shared].said) == (
+        other[shared].role,
+        other[shared].said,
+    ):
+        shared += 1
+    return shared
+
+
+def _shared_text(one: str, other: str) -> str:
+    """Returns what two texts begin with, up to the last white space in it: words are not cut in two."""
+    length = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    end = max((i for i, letter in enumerate(one[:length]) if letter.isspace()), default=-1)
+    return one[: end + 1].rstrip(" ")
+
+
+def labels_of(records: Sequence[tuple[str, Any]]) -> str | None:
+    """Returns the field that says of every row whether its answer is desired; None if there is none.
+
+    A field called `label` is one only where it is true or false (or 1 or 0) throughout.
+    """
+    rows = [record for _, record in records if isinstance(record, Mapping)]
+    for name in names_of("label"):
+        given = [row[name] for row in rows if not is_empty(row.get(name))]
+        if given and all(flag_of(value) is not None for value in given):
+            return name
+    return None
