@@ -53,8 +53,8 @@ from holdfast.bench.records import (
     write_jsonl,
     write_scores,
 )
-from holdfast.core import phases
 from holdfast.bench.stops import stop_at
+from holdfast.core import phases
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
