@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.answers import Saved, is_saved, read_answers, write_answers
+from holdfast.bench.answers import Saved, is_saved, read_pair, write_answers
 from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
 from holdfast.bench.judge import SuiteChange, changes, check_limits, verdict
@@ -71,7 +71,10 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     sides = spec.base, spec.tuned
     moved: dict[str, Any] = {}
     if all(map(is_saved, sides)):
-        before, after = _matched(read_answers(spec.base, "before"), read_answers(spec.tuned, "after"), console)
+        notes: list[str] = []
+        before, after = read_pair(spec.base, spec.tuned, notes)
+        for note in notes:
+            console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     elif any(map(is_saved, sides)):
         raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
     else:
@@ -90,24 +93,6 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
         write_json(folder / "env.json", environment())
         write_json(folder / "diff.json", result)
     return DiffResult(spec, result)
-
-
-def _matched(before: Saved, after: Saved, console: Console) -> tuple[Saved, Saved]:
-    """Returns the answers to the items that both were asked, and says how many only one was."""
-    names = [{(row.suite, row.item) for row in side.rows} for side in (before, after)]
-    both = names[0] & names[1]
-    if not both:
-        raise HoldfastError("The two files have no item in common; compare answers to the same suites.")
-    if alone := len(names[0] ^ names[1]):
-        console.print(f"{alone} items were asked of one model only and are left out.", style="yellow", highlight=False)
-    first, last = (
-        Saved(
-            tuple(row for row in side.rows if (row.suite, row.item) in both),
-            tuple(one for one in side.said if (one.suite, one.item) in both),
-        )
-        for side in (before, after)
-    )
-    return first, last
 
 
 def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, Any]]:
