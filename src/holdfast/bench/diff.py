@@ -105,10 +105,12 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
     budget = spec.allowed()
     if budget is not None:
         check_limits(budget, {unit for suite in suites if suite.role == "retained" for unit in suite.units()})
-    base: Any = load_model(spec.base)
+    base: Any = load_model(spec.base, notes=notes)
     notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
-    tuned: Any = load_model(spec.tuned)
-    own = load_tokenizer(spec.tuned)
+    tuned: Any = load_model(spec.tuned, base=spec.base, notes=notes)
+    own = load_tokenizer(spec.tuned, base=spec.base)
+    if own.get_vocab() != tokenizer.get_vocab():
+        notes.append("The two have other tokens, so that no drift of one from the other can be measured.")
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     saved: list[Saved] = []

@@ -21,6 +21,7 @@ from holdfast.bench.places import (
     has_tokenizer,
     is_adapter,
     is_here,
+    no_base,
 )
 from holdfast.bench.unloadable import CANNOT_LOAD, cannot_load, first_sentence, refuse_kind
 from holdfast.core.errors import HoldfastError
@@ -212,10 +213,7 @@ def _base_for(folder: Path, given: str | None, frozen: bool, notes: list[str]) -
             if given is None or given == recorded or Path(recorded).expanduser().is_dir():
                 raise
     if given is None:
-        raise HoldfastError(
-            f"Adapter {str(folder)!r} was made on {recorded!r}, which is not there; write where that model lies into"
-            " its adapter_config.json (base_model_name_or_path)."
-        )
+        raise no_base(folder)
     notes.append(f"{folder} was made on {recorded!r}, which cannot be had here: it is put on {given}.")
     return load_model(given, frozen=frozen, notes=notes), given
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.ground.names import BASE, base_folder
 
+BASE = "ground:base"
+"""The base that comes with the package, which `holdfast.ground.names` names too."""
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin", "consolidated.00.pth")
 _OTHERS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax"}
@@ -18,7 +19,11 @@ _LFS = b"version https://git-lfs"
 
 def folder_or_name(name: str) -> str:
     """Returns the folder of the base that comes with the package where its name is given, else the name."""
-    return str(base_folder()) if name == BASE else name
+    if name != BASE:
+        return name
+    from holdfast.ground.names import base_folder  # here: that room knows more than folders
+
+    return str(base_folder())
 
 
 def folder_of_model(name: str) -> Path | None:
@@ -64,6 +69,14 @@ def base_of(folder: Path) -> str:
     if not base:
         raise HoldfastError(f"{folder}/adapter_config.json does not name its base model (base_model_name_or_path).")
     return str(base)
+
+
+def no_base(folder: Path) -> HoldfastError:
+    """Returns that the model which an adapter was made on is not there, and how to say where it is."""
+    return HoldfastError(
+        f"Adapter {str(folder)!r} was made on {base_of(folder)!r}, which is not there; write where that model lies into"
+        " its adapter_config.json (base_model_name_or_path)."
+    )
 
 
 def is_here(name: str) -> bool:
