@@ -19,8 +19,9 @@ def dry(tmp_path, monkeypatch, capsys):
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def call(*flags):
-        given = ["--model", "ground:base", "--data", str(tmp_path / "d.jsonl"), "--held-out", "0.2",
-                 "--max-length", "64", "--out", str(tmp_path / "runs"), "--recipe", "Train(lr=1e-3, epochs=2, batch=4) + LoRA()"]  # fmt: skip
+        given = ["--model", "ground:base", "--data", str(tmp_path / "d.jsonl"), "--held-out", "0.2"]
+        given += ["--max-length", "64", "--out", str(tmp_path / "runs")]
+        given += ["--recipe", "Train(lr=1e-3, epochs=2, batch=4) + LoRA()"]
         capsys.readouterr()
         code = main(["train", *given, "--dry-run", *flags])
         return code, capsys.readouterr().out
