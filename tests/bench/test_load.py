@@ -16,6 +16,7 @@ import torch
 import transformers
 
 from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.places import base_of
 from holdfast.bench.unloadable import cannot_load
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
@@ -357,6 +358,12 @@ class TestAnAdapter:
         notes: list[str] = []
         load_model(str(tmp_path / "adapter"), base=str(base), notes=notes)
         assert "it is put on" in notes[0]
+
+    def test_of_the_packages_base_finds_it_wherever_it_lies(self, tmp_path):
+        (tmp_path / "adapter_config.json").write_text(
+            json.dumps({"base_model_name_or_path": "/their/site-packages/holdfast/ground/base"})
+        )
+        assert base_of(tmp_path) == "ground:base"
 
     def test_keeps_the_base_that_it_names_where_that_is_here(self, tmp_path):
         own, other = save(tmp_path / "own"), save(tmp_path / "other", seed=5)

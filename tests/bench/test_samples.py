@@ -175,6 +175,12 @@ def test_nested_metrics_and_truth_values_count_and_lists_do_not(tmp_path):
     assert suites["gsm8k"]["before"] == 75.0
 
 
+def test_metrics_may_be_given_with_their_values(tmp_path):
+    rows = [line(i, metrics={"acc": i % 2, "bleu": 30.0}) for i in range(4)]
+    suites, _, _ = go(write(tmp_path / "a", rows), write(tmp_path / "b", rows))
+    assert suites["gsm8k"]["before"] == 50.0
+
+
 def test_a_metric_of_which_less_is_better_is_passed_over_as_the_results_say(tmp_path):
     rows = [line(i, metrics=["toxicity", "acc"], toxicity=0.9, acc=1) for i in range(4)]
     told = {"higher_is_better": {"gsm8k": {"toxicity": False, "acc": True}}}

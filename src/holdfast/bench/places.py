@@ -61,13 +61,18 @@ def is_adapter(folder: Path | None) -> bool:
 
 
 def base_of(folder: Path) -> str:
-    """Returns the model that an adapter says it was made on; raises `HoldfastError` where it says nothing."""
+    """Returns the model that an adapter says it was made on; raises `HoldfastError` where it says nothing.
+
+    The base that comes with the package lies elsewhere on each machine, and goes by its name.
+    """
     try:
         base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):
         base = None
     if not base:
         raise HoldfastError(f"{folder}/adapter_config.json does not name its base model (base_model_name_or_path).")
+    if Path(str(base)).parts[-3:] == ("holdfast", "ground", "base") and not Path(str(base)).is_dir():
+        return BASE
     return str(base)
 
 

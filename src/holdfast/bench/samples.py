@@ -245,6 +245,8 @@ def metric_of(sides: Sequence[Sequence[Sample]]) -> tuple[str, str]:
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
     """Returns the numbers of a line by name; those of nested ones as `outer.inner`."""
     listed = record.get("metrics")
+    if isinstance(listed, Mapping):
+        return _metrics({**listed, "metrics": list(listed)})
     if isinstance(listed, list) and listed:
         names = [str(name) for name in listed]
     else:
