@@ -21,10 +21,11 @@ diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on -
 diff --out --examples --json --fail-on
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
-compare --seeds --reach --workers
+compare --seeds --reach --workers --memory-check
 report RUNS --budget --reach --format --out
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
+train --memory-check --dry-run
 """
 
 PUBLIC_NAMES = """

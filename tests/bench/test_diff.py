@@ -279,7 +279,7 @@ def test_samples_that_are_true_or_false_are_points_and_tasks_without_points_are_
     found = read_answers(str(folder), "before").rows
     assert [row.value for row in found if row.suite == "ifeval"] == [0.0, 100.0, 100.0]
     assert {row.suite for row in found} == {"gsm8k (strict-match)", "ifeval"}
-    assert "samples_wikitext.jsonl:1: no metric from 0 to 1 (None: None): left out." in caplog.text
+    assert "samples_wikitext.jsonl:1: no metric from 0 to 1 (word_perplexity: less is better): left out." in caplog.text
 
 
 @pytest.mark.parametrize("metrics", [5, "acc", None, []])
@@ -328,9 +328,9 @@ def test_a_suite_of_one_group_hides_no_other(tmp_path):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_single_sample_without_points_is_named_and_not_left_out(tmp_path, order):
+def test_a_task_with_a_sample_without_points_is_not_scored_by_the_rest(tmp_path, order):
     path = tmp_path / "samples_f1.jsonl"
     rows = [{"doc_id": i, "metrics": ["f1"], "f1": 1.7 if i == 3 else 1.0} for i in range(4)][::order]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(HoldfastError, match=r"no metric from 0 to 1 \(f1: 1.7\); mend or delete that line"):
+    with pytest.raises(HoldfastError, match=r"jsonl:\d: no metric from 0 to 1 \(f1: 1.7\); give samples of"):
         read_answers(str(path), "before")

@@ -30,6 +30,7 @@ def run(monkeypatch):
             called.append(asked)
             return act()
 
+        monkeypatch.setattr("holdfast.bench.early.check_early", lambda spec: None)
         monkeypatch.setitem(sys.modules, "holdfast.bench.run", types.SimpleNamespace(train=train))
         monkeypatch.setitem(sys.modules, "holdfast.report.table", types.SimpleNamespace(show=called.append))
         return called
@@ -57,7 +58,7 @@ def test_a_mistake_in_the_flags_needs_nothing_heavy():
 def test_the_flags_are_the_fields_with_the_same_defaults():
     assert spec(*NEEDED) == RunSpec(model="m", data="d.jsonl", recipe="LoRA(rank=16)")
     parser = build_parser()._subparsers._group_actions[0].choices["train"]
-    flags = {action.dest for action in parser._actions} - {"help", "config"}
+    flags = {action.dest for action in parser._actions} - {"help", "config", "dry_run"}
     assert flags == {field.name for field in dataclasses.fields(RunSpec)}
 
 
@@ -73,6 +74,7 @@ def test_a_comparison_takes_lists_of_recipes_doses_and_seeds(tmp_path):
 
 def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monkeypatch):
     called = []
+    monkeypatch.setattr("holdfast.bench.early.check_early", lambda spec: None)
     done = types.SimpleNamespace(exit_code=1)
     compare = types.SimpleNamespace(compare=lambda asked: called.append(asked) or done)
     monkeypatch.setitem(sys.modules, "holdfast.bench.compare", compare)

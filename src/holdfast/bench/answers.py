@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,16 @@ from typing import Any
 from holdfast.bench.files import read_jsonl, write_jsonl
 from holdfast.bench.measure import Said
 from holdfast.bench.records import Moment, ScoreRow
+from holdfast.bench.samples import (
+    SETTINGS,
+    Sample,
+    metric_of,
+    name_filters,
+    newest,
+    sample_files,
+    samples_of,
+    suite_of,
+)
 from holdfast.core.errors import HoldfastError
 
 logger = logging.getLogger("holdfast")
@@ -25,10 +34,20 @@ class Saved:
     said: tuple[Said, ...] = ()
 
 
+@dataclasses.dataclass
+class _Side:
+    """What the files of one model hold: our own answers, and samples of lm-eval."""
+
+    name: str
+    rows: list[ScoreRow]
+    said: list[Said]
+    samples: list[Sample]
+
+
 def is_saved(name: str) -> bool:
     """Returns whether a name is that of saved answers: a .jsonl file, or a folder in which lm-eval left samples."""
     path = Path(name).expanduser()
-    return path.suffix == ".jsonl" or (path.is_dir() and bool(_samples(path)))
+    return path.name.endswith((".jsonl", ".jsonl.gz")) or (path.is_dir() and bool(sample_files(path)))
 
 
 def write_answers(path: Path, rows: Iterable[ScoreRow], said: Sequence[Said]) -> None:
@@ -47,38 +66,196 @@ def read_answers(name: str, moment: Moment) -> Saved:
     Raises:
         HoldfastError: If a file is not there, a line is neither of the two, or an item is given twice; names the line.
     """
+    notes: list[str] = []
+    side = _read(name, moment, notes)
+    (samples,) = name_filters([side.samples])
+    rows, said = list(side.rows), list(side.said)
+    for suite, own in _by_suite(samples).items():
+        metric = _scored_by(suite, [own], notes)
+        for sample in own if metric else ():
+            row, one = _scored(sample, suite, _name(sample), moment, metric)
+            rows.append(row)
+            said.append(one)
+    for note in notes:
+        logger.warning("%s", note)
+    _not_nothing(rows, side, notes)
+    return Saved(tuple(rows), tuple(said))
+
+
+def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Saved, Saved]:
+    """Returns the saved answers of two models to what both were asked.
+
+    Samples of lm-eval are paired by document, wherever it stood in its data set, and scored by the first metric that
+    lies from 0 to 1 on every line of both.
+
+    Args:
+        base: File or folder of the answers before.
+        tuned: Likewise after.
+        notes: Gets a sentence for each thing worth saying: what was left out, and what was asked otherwise.
+
+    Raises:
+        HoldfastError: As `read_answers` does, or they have nothing in common.
+    """
+    moments: tuple[Moment, Moment] = ("before", "after")
+    sides = [_read(name, moment, notes) for name, moment in zip((base, tuned), moments, strict=True)]
+    named = [_by_suite(samples) for samples in name_filters([side.samples for side in sides])]
+    found: list[tuple[list[ScoreRow], list[Said]]] = [(list(side.rows), list(side.said)) for side in sides]
+    alone, apart = 0, list[str]()
+    for suite in dict.fromkeys([*named[0], *named[1]]):
+        both = [of.get(suite, []) for of in named]
+        if not all(both):
+            alone += len(both[0] or both[1])
+            continue
+        pairs = _paired(*both)
+        if not pairs:
+            apart.append(
+                f"{suite}: none of the {len(both[0])} and {len(both[1])} documents is the same in both (doc_hash), so"
+                " the data set was shuffled or changed between the two runs"
+            )
+            continue
+        alone += len(both[0]) + len(both[1]) - 2 * len(pairs)
+        if metric := _scored_by(suite, both, notes):
+            _say_what_differs(suite, pairs, notes)
+            for first, last in pairs:
+                for (rows, said), sample, moment in zip(found, (first, last), moments, strict=True):
+                    row, one = _scored(sample, suite, _name(first), moment, metric)
+                    rows.append(row)
+                    said.append(one)
+    for side, (rows, _) in zip(sides, found, strict=True):
+        if not apart and not alone:
+            _not_nothing(rows, side, notes)
+    return _of_both(found, alone, apart, notes)
+
+
+def _of_both(
+    found: Sequence[tuple[list[ScoreRow], list[Said]]], alone: int, apart: Sequence[str], notes: list[str]
+) -> tuple[Saved, Saved]:
+    """Returns the answers to the items that both were asked, and says how many only one was."""
+    names = [{(row.suite, row.item) for row in rows} for rows, _ in found]
+    both = names[0] & names[1]
+    alone += len(names[0] ^ names[1])
+    if not both:
+        why = f"{apart[0]}; evaluate both on the same documents" if apart else "compare answers to the same suites"
+        left = next((f" ({note.removesuffix(': left out.')})" for note in notes if "no metric" in note), "")
+        raise HoldfastError(f"The two files have no item in common{left}; {why}.")
+    notes += [f"{one}; it is left out." for one in apart]
+    if alone:
+        are = "items were" if alone > 1 else "item was"
+        notes.append(f"{alone} {are} asked of one model only and {'are' if alone > 1 else 'is'} left out.")
+    first, last = (
+        Saved(
+            tuple(row for row in rows if (row.suite, row.item) in both),
+            tuple(one for one in said if (one.suite, one.item) in both),
+        )
+        for rows, said in found
+    )
+    return first, last
+
+
+def _read(name: str, moment: Moment, notes: list[str]) -> _Side:
     path = Path(name).expanduser()
-    files = _samples(path) if path.is_dir() else [path]
-    rows: list[ScoreRow] = []
-    left: dict[str, str] = {}
-    said: list[Said] = []
+    files = newest(sample_files(path), notes) if path.is_dir() else [path]
+    side = _Side(name, [], [], [])
     first: dict[tuple[str, str], str] = {}
     for file in files:
-        of_file = False
+        samples: list[tuple[str, dict[str, Any]]] = []
         for number, record in enumerate(read_jsonl(file, whole=True), 1):
             where = f"{file}:{number}"
-            of_lm_eval = "doc_id" in record
-            if of_lm_eval and isinstance(metric := _metric(record), str):
-                if of_file:  # the task has points, and this answer none
-                    raise HoldfastError(f"{where}: {metric}; mend or delete that line.")
-                left.setdefault(str(file), f"{where}: {metric}")
+            if "doc_id" in record:
+                samples.append((where, record))
                 continue
-            if str(file) in left:
-                raise HoldfastError(f"{left[str(file)]}; mend or delete that line.")
-            of_file = True
-            row, one = _sample(record, moment, file) if of_lm_eval else _own(record, moment, where)
+            row, one = _own(record, moment, where)
             before = first.setdefault((row.suite, row.item), where)
             if before != where:
                 raise HoldfastError(f"{where}: {row.suite}/{row.item} is at {before} too; keep one of them.")
-            rows.append(row)
-            said += [one] if one is not None else []
-    if left and not rows:
-        raise HoldfastError(f"{next(iter(left.values()))}; give samples of a task that is right or wrong.")
-    for why in left.values():
-        logger.warning("%s: left out.", why)
-    if not rows:
+            side.rows.append(row)
+            side.said += [one] if one is not None else []
+        side.samples += samples_of(samples, file)
+    if not (side.rows or side.samples):
         raise HoldfastError(f"{name}: holds no answers; give a file that `holdfast diff --out` or lm-eval wrote.")
-    return Saved(tuple(rows), tuple(said))
+    return side
+
+
+def _not_nothing(rows: Sequence[ScoreRow], side: _Side, notes: Sequence[str]) -> None:
+    if not rows:
+        why = next((note for note in notes if "no metric" in note), f"{side.name}: holds no answers")
+        raise HoldfastError(f"{why.removesuffix(': left out.')}; give samples of a task that is right or wrong.")
+
+
+def _by_suite(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(suite_of(sample), []).append(sample)
+    return found
+
+
+def _scored_by(suite: str, sides: Sequence[Sequence[Sample]], notes: list[str]) -> str:
+    """Returns the metric of a suite, "" where there is none; says so, and if it is not the first that is logged."""
+    metric, why = metric_of(sides)
+    if not metric:
+        notes.append(f"{why}: left out.")
+    elif why:
+        notes.append(f"{suite} is scored by {metric}, the first metric from 0 to 1 on every line ({why}).")
+    return metric
+
+
+def _paired(before: Sequence[Sample], after: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """Returns the samples of the same documents: by their digest where all have one, else by their number.
+
+    Of documents that are the same to the letter those of one number are paired first, the rest in their order.
+    """
+    by_document = all(sample.document for sample in (*before, *after))
+    theirs: dict[str, list[Sample]] = {}
+    for sample in after:
+        theirs.setdefault(sample.document if by_document else sample.number, []).append(sample)
+    found: dict[int, Sample] = {}
+    for same_number in (True, False):
+        for i, sample in enumerate(before):
+            if i in found:
+                continue
+            left = theirs.get(sample.document if by_document else sample.number, [])
+            fits = (k for k, one in enumerate(left) if one.number == sample.number or not same_number)
+            if (k := next(fits, None)) is not None:
+                found[i] = left.pop(k)
+    return [(before[i], found[i]) for i in sorted(found)]
+
+
+def _say_what_differs(suite: str, pairs: Sequence[tuple[Sample, Sample]], notes: list[str]) -> None:
+    """Says what was asked otherwise of one model than of the other."""
+    for field, words in (("prompt", "were put to them in other words (prompt_hash)"),
+                         ("target", "have another right answer (target_hash)")):  # fmt: skip
+        known = [(getattr(a, field), getattr(b, field)) for a, b in pairs]
+        if count := sum(bool(a and b) and a != b for a, b in known):
+            notes.append(f"{suite}: {count:,} of {len(pairs):,} items {words}; that may change a score by itself.")
+    unhashed = [(first, last) for first, last in pairs if not (first.target and last.target)]
+    if count := sum(first.right != last.right for first, last in unhashed):
+        notes.append(f"{suite}: {count:,} of {len(pairs):,} items have another right answer.")
+    before, after = pairs[0][0].settings, pairs[0][1].settings
+    for key, words in SETTINGS.items():
+        if key in before and key in after and before[key] != after[key]:
+            values = f" ({before[key]} and {after[key]})" if key in ("few_shot", "version") else ""
+            notes.append(f"{suite}: the two were asked with another {words}{values}.")
+
+
+def _name(sample: Sample) -> str:
+    return sample.number + (f"-{sample.document[:8]}" if sample.document else "")
+
+
+def _scored(sample: Sample, suite: str, item: str, moment: Moment, metric: str) -> tuple[ScoreRow, Said]:
+    row = ScoreRow(
+        run=sample.model,
+        moment=moment,
+        suite=suite,
+        role="retained",
+        split="proof",
+        item=item,
+        group=item,
+        value=100.0 * sample.metrics[metric],
+        unit="points",
+        higher_is_better=True,
+        choices=sample.choices,
+    )
+    return row, Said(suite, item, sample.asked, sample.said, sample.right)
 
 
 def _own(record: Mapping[str, Any], moment: Moment, where: str) -> tuple[ScoreRow, Said | None]:
@@ -95,70 +272,3 @@ def _own(record: Mapping[str, Any], moment: Moment, where: str) -> tuple[ScoreRo
     if "said" not in texts:
         return row, None
     return row, Said(row.suite, row.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), confidence)
-
-
-LOWER_IS_BETTER = re.compile(r"perplexity|bits_per_byte|loss|nll|ter$|wer$|brier")
-"""Metrics of lm-eval of which less is better; they have no points and are left out."""
-_DATE = re.compile(r"_\d{4}-\d{2}-\d{2}T[\d.\-:]+$")
-
-
-def _metric(record: Mapping[str, Any]) -> float | str:
-    """Returns the first metric of a sample of which more is better, from 0 to 1; why there is none, as words."""
-    named = record.get("metrics")
-    if not isinstance(named, list) or not named:
-        named = [name for name in ("exact_match", "acc", "acc_norm", "em", "f1") if name in record]
-    metric = next((name for name in named if not LOWER_IS_BETTER.search(str(name))), None)
-    value = record.get(str(metric))
-    if not isinstance(value, (bool, int, float)) or not 0 <= value <= 1:
-        return f"no metric from 0 to 1 ({metric}: {value!r})"
-    return float(value)
-
-
-def _sample(record: Mapping[str, Any], moment: Moment, file: Path) -> tuple[ScoreRow, Said]:
-    """Returns a sample of lm-eval: its first metric, under the name of the task and of the filter, if it has one."""
-    task = _DATE.sub("", file.stem).removeprefix("samples_")
-    kind = record.get("filter", "none")
-    row = ScoreRow(
-        run=str(file.parent.name or "."),
-        moment=moment,
-        suite=task if kind == "none" else f"{task} ({kind})",
-        role="retained",
-        split="proof",
-        item=str(record["doc_id"]),
-        group=str(record["doc_id"]),
-        value=100.0 * float(_metric(record)),
-        unit="points",
-        higher_is_better=True,
-        choices=_choices(record),
-    )
-    given = record.get("filtered_resps", record.get("resps", ""))
-    said = given[0] if isinstance(given, list) and len(given) == 1 else given
-    return row, Said(row.suite, row.item, _asked(record.get("arguments")), str(said), str(record.get("target", "")))
-
-
-def _choices(record: Mapping[str, Any]) -> int | None:
-    """Returns how many choices a sample's answer was picked from, 0 if it was written; None if its form does not say.
-
-    lm-eval logs one response for each choice, a likelihood and whether it is what the model would have said, and for
-    what is written a text.
-    """
-    given = record.get("resps")
-    one = given[0] if isinstance(given, list) and given else None
-    while isinstance(one, list) and len(one) == 1:
-        one = one[0]
-    if isinstance(one, str):
-        return 0
-    several = isinstance(given, list) and len(given) > 1 and isinstance(one, list) and len(one) == 2
-    return len(given) if several and isinstance(given, list) else None
-
-
-def _asked(arguments: Any) -> str:
-    """Returns the prompt of a sample, in either way that lm-eval has written it."""
-    if isinstance(arguments, Mapping):
-        arguments = [list(value.values()) for value in arguments.values() if isinstance(value, Mapping)]
-    first = arguments[0] if isinstance(arguments, list) and arguments else ""
-    return str(first[0]) if isinstance(first, list) and first else ""
-
-
-def _samples(folder: Path) -> list[Path]:
-    return sorted(folder.glob("**/samples_*.jsonl"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,19 @@ _OF_TRAIN = {
 }
 
 
+SCHEDULE = "cosine"
+"""The trainer's schedule where the recipe has none: from the peak rate to 0, as `Cosine()`."""
+
+
+def rows_at_once(batch: int | None, most: int) -> int:
+    """Returns the rows of one forward on each process: the most that divide the rows of a step, if those are given."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch is None or batch % processes:
+        return most
+    own = batch // processes
+    return max(rows for rows in range(1, min(own, most) + 1) if own % rows == 0)
+
+
 def rate_of(recipe: Chain) -> float:
     """Returns the learning rate that a recipe names, or that it is trained with where it names none."""
     named = next((part.lr for part in recipe.parts() if isinstance(part, Train)), None)
@@ -79,9 +93,9 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
     values: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": spec.batch_size,
+        "per_device_train_batch_size": rows_at_once(settings.batch, spec.batch_size),
         "learning_rate": rate_of(recipe),
-        "lr_scheduler_type": "constant",
+        "lr_scheduler_type": "constant" if recipe.active().uses("scale_lr") else SCHEDULE,
         "seed": spec.seed,
         "data_seed": spec.seed,
         "bf16": spec.precision == "bf16",

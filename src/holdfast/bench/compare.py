@@ -30,7 +30,7 @@ from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.once import model_digest
 from holdfast.bench.plan import Plan, Planned, plan
 from holdfast.bench.records import CompareSpec, write_json
-from holdfast.bench.run import memories_of
+from holdfast.bench.understood import memories_of
 from holdfast.bench.worker import SIGN
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse

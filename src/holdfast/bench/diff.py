@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.answers import Saved, is_saved, read_answers, write_answers
+from holdfast.bench.answers import Saved, is_saved, read_pair, write_answers
 from holdfast.bench.changes import SuiteChange, changes
 from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
@@ -74,7 +74,10 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     sides = spec.base, spec.tuned
     moved: dict[str, Any] = {}
     if all(map(is_saved, sides)):
-        before, after = _matched(read_answers(spec.base, "before"), read_answers(spec.tuned, "after"), console)
+        notes: list[str] = []
+        before, after = read_pair(spec.base, spec.tuned, notes)
+        for note in notes:
+            console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     elif any(map(is_saved, sides)):
         raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
     else:
@@ -99,24 +102,6 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     return DiffResult(spec, result)
 
 
-def _matched(before: Saved, after: Saved, console: Console) -> tuple[Saved, Saved]:
-    """Returns the answers to the items that both were asked, and says how many only one was."""
-    names = [{(row.suite, row.item) for row in side.rows} for side in (before, after)]
-    both = names[0] & names[1]
-    if not both:
-        raise HoldfastError("The two files have no item in common; compare answers to the same suites.")
-    if alone := len(names[0] ^ names[1]):
-        console.print(f"{alone} items were asked of one model only and are left out.", style="yellow", highlight=False)
-    first, last = (
-        Saved(
-            tuple(row for row in side.rows if (row.suite, row.item) in both),
-            tuple(one for one in side.said if (one.suite, one.item) in both),
-        )
-        for side in (before, after)
-    )
-    return first, last
-
-
 def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, Any]]:
     """Asks two models everything, and takes the divergence of one from the other."""
     if not (spec.test or spec.transfer or spec.keep):
@@ -128,11 +113,13 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
     if budget is not None:
         check_limits(budget, {unit for suite in suites if suite.role == "retained" for unit in suite.units()})
     with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
-        base: Any = load_model(spec.base)
+        base: Any = load_model(spec.base, notes=notes)
     notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
-        tuned: Any = load_model(spec.tuned)
-    own = load_tokenizer(spec.tuned)
+        tuned: Any = load_model(spec.tuned, base=spec.base, notes=notes)
+    own = load_tokenizer(spec.tuned, base=spec.base)
+    if own.get_vocab() != tokenizer.get_vocab():
+        notes.append("The two have other tokens, so that no drift of one from the other can be measured.")
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     saved: list[Saved] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +95,7 @@ def read_jsonl(path: str | os.PathLike[str], *, whole: bool = False) -> list[dic
     Raises:
         HoldfastError: If the file cannot be read, or a finished line is not a JSON object; names file and line.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
+    data = _read(Path(path))
     records = []
     finished = data.removesuffix(b"\n") if whole else data.rpartition(b"\n")[0]
     for number, line in enumerate(finished.split(b"\n") if finished else [], start=1):
@@ -108,6 +107,16 @@ def read_jsonl(path: str | os.PathLike[str], *, whole: bool = False) -> list[dic
             raise HoldfastError(f"{path}:{number} is not a JSON object; repair or delete the line.")
         records.append(record)
     return records
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise HoldfastError(f"{path}: not a whole gzip file ({error}); compress or download it again.") from error
+    except OSError as error:
+        raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def _dumps(value: Any, path: str | os.PathLike[str], indent: int | None = None) -> str:

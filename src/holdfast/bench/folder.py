@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,10 @@ def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     return None
 
 
-def begin_folder(folder: Path, spec: RunSpec, recipe: Any) -> None:
-    """Writes what was asked for, with a digest of each file that is read, and what it runs on."""
-    write_json(folder / "spec.json", {**identity(spec), "resolved_recipe": repr(recipe), "files": _digests(spec)})
+def begin_folder(folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any]) -> None:
+    """Writes what was asked for, how that was resolved, a digest of each file that is read, and what it runs on."""
+    asked = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
+    write_json(folder / "spec.json", {**asked, "files": _digests(spec)})
     write_json(folder / "env.json", environment())
 
 
@@ -71,7 +72,7 @@ def identity(spec: RunSpec) -> dict[str, Any]:
     """
     budget = spec.allowed()
     judged = () if budget is not None and budget.on_spent != "log" else ("budget",)
-    free = ("resume", "out", "name", "eval_batch_tokens", *judged)
+    free = ("resume", "out", "name", "eval_batch_tokens", "memory_check", *judged)
     return {key: value for key, value in spec.to_dict().items() if key not in free}
 
 

@@ -29,7 +29,7 @@ def asked_of(suites: Sequence[Suite], raw: bool, end: bool = False) -> str:
 
 def model_digest(name: str) -> str:
     """Returns a digest of a model: of the files of a folder by name, size and time, else of its name."""
-    from holdfast.bench.load import folder_or_name
+    from holdfast.bench.places import folder_or_name
 
     folder = Path(folder_or_name(name)).expanduser()
     told = [name]

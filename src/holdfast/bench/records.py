@@ -108,10 +108,14 @@ class Trained(Measured):
     held_out: float = option("share of the data held out as a test when --test is not given", 0.1, metavar="SHARE")
     memory: tuple[str, ...] = option("old examples that methods may ask for by name", (), metavar="NAME=FILE")
     out: str = option("folder in which each run gets a folder of its own", "runs", metavar="FOLDER")
-    batch_size: int = option("rows per device in one forward pass", 8, metavar="ROWS", low=1)
+    batch_size: int = option("most rows per device in one forward pass", 8, metavar="ROWS", low=1)
     packing: bool = option("put several short examples into one row", False)
     precision: Literal["fp32", "bf16", "fp16"] = option(
-        "number format of the forward pass; the weights being trained are float32 throughout", "fp32"
+        "number format of the forward pass; trained weights are float32, frozen ones stay in the 16 bits of their file",
+        "fp32",
+    )
+    memory_check: Literal["refuse", "warn"] = option(
+        "what is done about a run that needs more memory than is free, as estimated before anything is loaded", "refuse"
     )
     training: dict[str, Any] = option(
         "anything else, passed untouched to transformers.TrainingArguments", {}, metavar="KEY=VALUE"

@@ -30,17 +30,18 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.utils import logging as transformers_logging
 
 from holdfast.bench.alone import alone
-from holdfast.bench.arguments import refused_by_transformers, training_arguments
+from holdfast.bench.arguments import refused_by_transformers
 from holdfast.bench.cost import Cost
 from holdfast.bench.edited import as_trained, shaping, ship_trained
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
+from holdfast.bench.foresee import resolved
 from holdfast.bench.guarded import guarded, proof, sides
-from holdfast.bench.judge import changes, check_limits, exit_code, verdict
+from holdfast.bench.judge import changes, exit_code, verdict
 from holdfast.bench.learned import learning, seen
-from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.load import load_model
 from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
-from holdfast.bench.prepare import Suite, check_fit, prepare
+from holdfast.bench.prepare import Suite, check_fit
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import (
     Moment,
@@ -54,13 +55,13 @@ from holdfast.bench.records import (
     write_scores,
 )
 from holdfast.bench.stops import stop_at
+from holdfast.bench.understood import understand
 from holdfast.core import phases
 from holdfast.core.budget import Budget
-from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.batches import collate
-from holdfast.data.memory import load_memory
 from holdfast.data.tokenize import ending_ids
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
@@ -122,33 +123,27 @@ def train(
 def _run(
     spec: RunSpec, recipe: Chain, folder: Path, console: Console, bases: Path | None, trained: Path | None
 ) -> dict[str, Any]:
-    tokenizer = load_tokenizer(spec.model)
-    arguments = training_arguments(spec, recipe, folder / "checkpoints")
-    paths, unused = memories_of(recipe, spec)
-    data = prepare(spec, tokenizer, tuple(paths.values()))
-    budget = spec.allowed()
-    if budget is not None:
-        check_limits(budget, {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()})
-    old: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
-    memories = {name: load_memory(path, tokenizer, max_length=spec.max_length, **old) for name, path in paths.items()}
-    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
-        model: Any = load_model(spec.model)
-    suites = [example for suite in data.suites for example in suite.examples]
-    notes = [*data.notes, *unused]
-    notes += check_fit(model, [*data.train, *suites, *(e for m in memories.values() for e in m)], spec)
     console.print(repr(recipe), style="bold", markup=False)
+    made = understand(spec, recipe)
+    tokenizer, data, budget, notes = made.tokenizer, made.data, made.budget, list(made.notes)
     console.print(f"{spec.model} learns {spec.data}: {len(data.train):,} examples", markup=False)
+    for line in made.foreseen.lines():
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
+        model: Any = load_model(spec.model, frozen=made.foreseen.estimate.frozen, notes=notes)
+    suites = [example for suite in data.suites for example in suite.examples]
+    notes += check_fit(model, [*data.train, *suites, *made.old], spec)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
-    trainer = _trainer(model, arguments, data.train, tokenizer)
+    trainer = _trainer(model, made.arguments, data.train, tokenizer)
     split, guard = _guard(budget, data.suites, tokenizer, spec, console)
     started, preparing = time.monotonic(), Cost.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):
-        attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=memories)
+        attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=made.memories)
     assert isinstance(trainer, Attached)
     model = trainer.model
     prepared = preparing.end()
-    begin_folder(folder, spec, recipe)
+    begin_folder(folder, spec, recipe, resolved(trainer, made.foreseen))
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _scores(model, data.suites, "before", folder, tokenizer, spec, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
@@ -317,22 +312,6 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
             os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def memories_of(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
-    """Finds the memories that the recipe asks for: by the names that the run gives, else as paths.
-
-    Returns:
-        Where each memory is, and a sentence about each that is given and not asked for.
-    """
-    paths = spec.memories()
-    asked = {name for part in recipe.active().parts() for name in part.sources}
-    for name in sorted(asked - set(paths)):
-        if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
-            raise HoldfastError(f"Recipe {spec.recipe!r}: there is no file and no --memory called {name!r}.{hint}")
-    found = {name: paths.get(name, name) for name in sorted(asked)}
-    unused = sorted(set(paths) - asked)
-    return found, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
 
 
 def _rehearsed(trainer: Attached) -> list[dict[str, Any]]:

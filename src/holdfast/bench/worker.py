@@ -29,7 +29,8 @@ from holdfast.bench.once import asked_of, once
 from holdfast.bench.prepare import check_fit, prepare
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import RunSpec
-from holdfast.bench.run import memories_of, train
+from holdfast.bench.run import train
+from holdfast.bench.understood import memories_of
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse

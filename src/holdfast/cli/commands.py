@@ -137,6 +137,11 @@ def _add_methods(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     _add_fields(parser, RunSpec)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show what was understood, rows as the model will see them, settings and memory; then end",
+    )
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:

@@ -40,10 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.early import check_early
     from holdfast.bench.records import RunSpec
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, RunSpec)
+    check_early(spec)
+    if arguments.dry_run:
+        from holdfast.bench.understood import dry_run
+        from holdfast.report.dry import show as show_dry
+
+        show_dry(dry_run(spec))
+        return 0
 
     from holdfast.bench.run import train
     from holdfast.report.table import show
@@ -54,10 +62,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.early import check_early
     from holdfast.bench.records import CompareSpec
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, CompareSpec)
+    check_early(spec)
 
     from holdfast.bench.compare import compare
     from holdfast.report.compare import show_compared
@@ -80,12 +90,14 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.early import check_early
     from holdfast.bench.records import DiffSpec
 
     names = {field.name for field in dataclasses.fields(DiffSpec)}
     spec = DiffSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")
     if arguments.fail_on == "forgot" and not spec.budget:
         raise HoldfastError("--fail-on forgot needs a budget: say what may be lost, as in --budget points=2.")
+    check_early(spec)
 
     from holdfast.bench.diff import diff
     from holdfast.report.diff import show

@@ -118,7 +118,7 @@ def _quantise(model: Any) -> list[tuple[nn.Module, str, nn.Module]]:
     held: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if type(layer) is nn.Linear and layer is not head:
+            if isinstance(layer, nn.Linear) and layer is not head:
                 held.append((parent, name, layer))
                 setattr(parent, name, in_four_bits(layer))
     return held

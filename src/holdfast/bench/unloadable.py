@@ -1,0 +1,199 @@
+"""Why a model or a tokenizer cannot be loaded, each reason with its own mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from holdfast.core.errors import HoldfastError
+
+CANNOT_LOAD = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, MemoryError, SafetensorError)
+"""What transformers, PEFT and safetensors raise for a folder that is not what it should be."""
+
+_PACKAGES = ("sentencepiece", "tiktoken", "protobuf", "blobfile", "mistral_common", "bitsandbytes", "gptqmodel",
+             "autoawq", "auto_gptq", "optimum", "compressed_tensors", "hqq", "quanto", "torchao", "kernels",
+             "fbgemm_gpu", "einops", "mamba_ssm", "causal_conv1d", "flash_attn")  # fmt: skip
+_MODULE = {"protobuf": "google.protobuf", "autoawq": "awq", "quanto": "optimum.quanto"}
+_CLASSES = re.compile(
+    r"For(Sequence|Token)Classification$|ForQuestionAnswering$|ForMultipleChoice$|ForNextSentencePrediction$"
+    r"|RewardModel|ForReward"
+)
+
+
+def refuse_kind(config: Any, name: str) -> None:
+    """Refuses what cannot be trained as a causal language model, with the reason.
+
+    Raises:
+        HoldfastError: An encoder-decoder, a masked or bidirectional model, a classifier or reward model, or a type that
+            has no causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    own = ", ".join(config.architectures or ()) or config.model_type
+    give = "give a causal language model, as AutoModelForCausalLM loads them."
+    if getattr(config, "is_encoder_decoder", False):
+        raise HoldfastError(
+            f"Model {name!r} ({own}) is an encoder-decoder: it reads all of its input before it writes, and is trained"
+            f" otherwise; {give}"
+        )
+    if config.architectures and all(_CLASSES.search(one) for one in config.architectures):
+        raise HoldfastError(
+            f"Model {name!r} is a {own}: its head scores classes or whole answers, not the next token; give the"
+            " language model that it was made from."
+        )
+    decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    text = config.get_text_config()
+    masked = config.model_type in MASKED or config.model_type == "xlnet"
+    if (masked and not decodes) or getattr(text, "use_bidirectional_attention", None) in (True, "all"):
+        raise HoldfastError(
+            f"Model {name!r} ({own}) is no causal language model: each of its tokens sees those after it, so it would"
+            f" learn to copy the next one; {give}"
+        )
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise HoldfastError(
+            f"Model {name!r} is of type {config.model_type!r}, which is no causal language model; give one that"
+            " AutoModelForCausalLM loads."
+        )
+
+
+def cannot_load(what: str, name: str, folder: Path | None, error: Exception, config: Any = None) -> HoldfastError:
+    """Returns the sentence for what went wrong when something was loaded.
+
+    Args:
+        what: "Model" or "The tokenizer of".
+        name: Its name, as the user gave it.
+        folder: Its folder; None for a name on the hub.
+        error: What was raised.
+        config: The model's configuration, where it was read.
+    """
+    said = first_sentence(error).rstrip(".")
+    reason = _of_packages(str(error), error) or _of_kind(str(error), error, config)
+    if reason:
+        return HoldfastError(f"{what} {name!r} {reason}.")
+    if folder is None and (reason := _of_hub(name, error)):
+        return HoldfastError(f"{what} {name!r} is in no folder here and could not be had from the hub {reason}.")
+    return HoldfastError(
+        f"{what} {name!r} cannot be loaded ({type(error).__name__}: {said}); see whether transformers alone loads it,"
+        " and mend what it says."
+    )
+
+
+def _of_packages(text: str, error: Exception) -> str:
+    """Returns that a package is missing, where that is what an error says."""
+    for package in _PACKAGES:
+        words = re.sub("[-_]", "[-_]", package)
+        if re.search(rf"\b{words}\b", text, re.IGNORECASE) and not _is_there(_MODULE.get(package, package)):
+            shown = package.replace("_", "-")
+            return f"needs the package {shown}, which is not installed: pip install {shown}"
+    if isinstance(error, ImportError):
+        missing = re.search(r"No module named '([\w.]+)'", text)
+        said = f"the module {missing[1]}" if missing else first_sentence(error).rstrip(".")
+        return f"needs a package that is not installed ({said}); install it"
+    return ""
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _of_kind(text: str, error: Exception, config: Any) -> str:
+    """Returns what is the matter with the model itself, where an error says so."""
+    if "trust_remote_code" in text or "custom code" in text:
+        return (
+            "comes with code of its own, which is never run here (trust_remote_code stays off); give a model whose type"
+            " transformers knows"
+        )
+    found = re.search(r"model type [`'\"]?([\w.-]+)[`'\"]? but Transformers does not recognize", text)
+    if found or (isinstance(error, KeyError) and re.fullmatch(r"'[\w-]+'", text)):
+        import transformers
+
+        kind = found[1] if found else text.strip("'")
+        return (
+            f"is of type {kind!r}, which transformers {transformers.__version__} does not know; install a newer one"
+            " (pip install -U transformers)"
+        )
+    if "Unrecognized model" in text or "should have a `model_type`" in text:
+        return "says no model_type in its config.json, so it is no model of transformers; give one that is"
+    if isinstance(error, MemoryError) or re.search(r"can't allocate memory|out of memory", text):
+        return "does not fit into the memory that is free; free some, or take a smaller model"
+    if re.search(r"size mismatch|ignore_mismatched_sizes|mismatched", text):
+        return f"has weights of other shapes than its config.json says ({_shapes(text)}); put the right two together"
+    if re.search(r"pickle|\.bin\b|use_safetensors|no file named .*safetensors", text):
+        return "holds no weights as safetensors; give it in that form (pickles can run code and are never loaded)"
+    if getattr(config, "quantization_config", None) is not None:
+        told = config.quantization_config
+        method = told.get("quant_method", "") if isinstance(told, dict) else getattr(told, "quant_method", "")
+        said = first_sentence(error).rstrip(".")
+        return (
+            f"is quantised ({getattr(method, 'value', method)}) and cannot be loaded so on this machine ({said}); give"
+            " the model that it was quantised from, in 16 bits"
+        )
+    return ""
+
+
+def _shapes(text: str) -> str:
+    found = re.search(
+        r"(\S+)\W.{0,200}?(torch\.Size\(\[[\d, ]*\]\)).{0,120}?(torch\.Size\(\[[\d, ]*\]\))", text, re.DOTALL
+    )
+    return " ".join(found[0].split())[:200] if found else first_sentence(ValueError(text)).rstrip(".")[:200]
+
+
+def _of_hub(name: str, error: BaseException) -> str:
+    """Returns why a model could not be had from the hub, and the mend."""
+    raised = list(_chain(error))
+    kinds = {kind.__name__ for one in raised for kind in type(one).__mro__}
+    text = " ".join(" ".join(str(one).split()) for one in raised)
+    code = next((c for one in raised if isinstance(c := _status(one), int)), None)
+    if "GatedRepoError" in kinds or "gated repo" in text:
+        return "(it is gated); ask for access on its page there, then log in with `hf auth login`"
+    if code == 403 or "DisabledRepoError" in kinds:
+        return "(403: your account may not read it); ask its owner for access, or log in with `hf auth login`"
+    if "RevisionNotFoundError" in kinds:
+        return "(it has no such revision); check the name"
+    if "LocalEntryNotFoundError" not in kinds and "EntryNotFoundError" in kinds:
+        return "(it has no config.json, so it is no model of transformers, or an adapter or GGUF); give a folder"
+    if "RepositoryNotFoundError" in kinds or code in (401, 404):
+        return "(there is none of that name, or it is private); check the name, or log in with `hf auth login`"
+    if code == 429:
+        return "(429: too many requests); wait a little, or log in with `hf auth login`"
+    if code is not None and code >= 500:
+        return f"(the hub answers {code}); try again later"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE") or "OfflineModeIsEnabled" in kinds:
+        return "(it was not downloaded before, and HF_HUB_OFFLINE is set); check the name, unset it, or give a folder"
+    if {"LocalEntryNotFoundError", "ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout"} & kinds or (
+        "couldn't connect" in text or "Cannot find" in text or "cached files" in text
+    ):
+        return (
+            "(it was not downloaded before, and there is no network); check the name and the network, or give a folder"
+        )
+    return ""
+
+
+def _status(error: BaseException) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and what it came of."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def first_sentence(error: BaseException) -> str:
+    """Returns the first sentence of what an error says, on one line."""
+    text = " ".join(str(error).split())
+    head = text.split(". ")[0][:300].rstrip(".")
+    return f"{head}."

@@ -1,0 +1,77 @@
+"""`holdfast train --dry-run` shows what was understood and stops."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from holdfast.bench.understood import pieces
+from holdfast.cli.main import main
+from holdfast.core.mix import Example
+from tests import tiny
+
+
+@pytest.fixture
+def dry(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [{"prompt": f"What is {i}?", "completion": f" It is {i}."} for i in range(30)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def call(*flags):
+        given = ["--model", "ground:base", "--data", str(tmp_path / "d.jsonl"), "--held-out", "0.2"]
+        given += ["--max-length", "64", "--out", str(tmp_path / "runs")]
+        given += ["--recipe", "Train(lr=1e-3, epochs=2, batch=4) + LoRA()"]
+        capsys.readouterr()
+        code = main(["train", *given, "--dry-run", *flags])
+        return code, capsys.readouterr().out
+
+    return call
+
+
+def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
+    code, said = dry()
+    assert code == 0
+    assert not (tmp_path / "runs").exists()
+    text = " ".join(said.split())
+    for part in (
+        "30 rows (30 prompts with completions)",
+        "24 rows of",
+        "6 of 30 rows of",
+        "measured: task (learned), 6 texts or examples",
+        "of them train",
+        "memory: about",
+        "learning rate 0.001, schedule cosine",
+        "2 epochs = 12 steps of 4 rows",
+        "--batch-size is 4 instead of 8, so that it divides Train(batch=4).",
+        "3 rows as the model will see them",
+        "A dry run: nothing was trained and nothing was written.",
+    ):
+        assert part in text, (part, text)
+    assert said.count("«") == said.count("»") == 4  # of the heading, and one answer in each row
+    assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):
+    monkeypatch.setattr("holdfast.bench.foresee.free_memory", lambda: (10, "in memory"))
+    code, said = dry("--recipe", "Train(lr=1e-3)")
+    assert code == 0
+    assert "full training needs about" in " ".join(said.split())
+
+
+def test_a_mistake_is_still_a_mistake(dry, tmp_path):
+    (tmp_path / "d.jsonl").write_text("")
+    assert dry()[0] == 1
+
+
+def test_the_marked_tokens_are_those_that_are_learned():
+    tokenizer = tiny.tokenizer()
+    ids = (5, 6, 7, 8, 2)
+    example = Example(ids, (-100, -100, 7, 8, 2))
+    found = pieces(example, tokenizer)
+    assert [learned for _, learned in found] == [False, True]
+    assert "".join(text for text, _ in found) == tokenizer.decode(list(ids))
+    assert found[0][0].split() == ["t5", "t6"]
+    assert found[1][0].split() == ["t7", "t8", "</s>"]
+    whole = pieces(Example(ids, ids), tokenizer)
+    assert [learned for _, learned in whole] == [False, True]  # nothing stands before the first, so it is not learned
