@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from holdfast.bench.quiet import is_first
 from holdfast.core.errors import HoldfastError
 
 
@@ -24,7 +25,7 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         HoldfastError: Another process holds it.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         yield
         return
     user = getattr(os, "getuid", int)()  # where there is none, each user's temporary files are apart

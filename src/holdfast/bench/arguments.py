@@ -79,6 +79,11 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
     known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
     for key, value in spec.training.items():
+        if key == "logging_dir":
+            raise HoldfastError(
+                "training: transformers has no argument 'logging_dir' any more; TensorBoard's files go into the run's"
+                " folder, or to where the variable TENSORBOARD_LOGGING_DIR says."
+            )
         if key not in known:
             raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
         if key in _OWNED:
@@ -104,6 +109,8 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "report_to": "none",
+        "run_name": folder.parent.name,
+        "log_level_replica": "error",  # the first process speaks for all
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 
 from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
+from holdfast.bench.quiet import is_first
 from holdfast.bench.records import RunSpec
 from holdfast.core.errors import HoldfastError
 
@@ -57,6 +59,15 @@ def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     return None
 
 
+def finished_before(folder: Path) -> str:
+    """Returns a sentence about a run that is asked for again: that it is finished, since when, and how to run anew."""
+    since = datetime.datetime.fromtimestamp((folder / "result.json").stat().st_mtime).astimezone()
+    return (
+        f"{folder} is finished, since {since:%Y-%m-%d %H:%M}: nothing is run, and what follows was found then. To run "
+        "it anew, give another --name or --seed, or delete the folder."
+    )
+
+
 def begin_folder(folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any]) -> None:
     """Writes what was asked for, how that was resolved, a digest of each file that is read, and what it runs on."""
     asked = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
@@ -82,6 +93,9 @@ def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
 
     What the user can mend before anything was measured leaves no record of what was asked for either.
     """
+    if not is_first():  # another process makes them, and may still need them
+        yield
+        return
     made = [path for path in (folder / "checkpoints", folder, *folder.parents) if not path.exists()]
     try:
         yield

@@ -5,6 +5,7 @@
              log.jsonl      one line per logged step
              scores.jsonl   every score, before and after
              answers.jsonl  what the model said to each item, before and after, if it was asked any
+             trackers/      what trackers wrote, if any were asked for (--training report_to=...)
              result.json    written last: a folder without it is not finished
              model/         the trained model, as transformers or PEFT load it
 """
@@ -13,12 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import math
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,20 @@ import torch
 from rich.console import Console
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.utils import logging as transformers_logging
 
 from holdfast.bench.alone import alone
 from holdfast.bench.arguments import refused_by_transformers
 from holdfast.bench.cost import Cost
 from holdfast.bench.edited import as_trained, shaping, ship_trained
-from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
+from holdfast.bench.ending import Ending
+from holdfast.bench.folder import (
+    begin_folder,
+    finished_before,
+    folder_of,
+    leaving_no_empty_folders,
+    open_folder,
+    writing,
+)
 from holdfast.bench.foresee import resolved
 from holdfast.bench.guarded import guarded, proof, sides
 from holdfast.bench.judge import changes, exit_code, verdict
@@ -43,6 +49,7 @@ from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
 from holdfast.bench.prepare import Suite, check_fit
 from holdfast.bench.progress import Progress
+from holdfast.bench.quiet import is_first, only_first, quiet
 from holdfast.bench.records import (
     Moment,
     RunSpec,
@@ -55,6 +62,9 @@ from holdfast.bench.records import (
     write_scores,
 )
 from holdfast.bench.stops import stop_at
+from holdfast.bench.trackers import FOLDER as TRACKERS
+from holdfast.bench.trackers import keep_open, leave_behind, tell
+from holdfast.bench.training import train_on
 from holdfast.bench.understood import understand
 from holdfast.core import phases
 from holdfast.core.budget import Budget
@@ -65,7 +75,7 @@ from holdfast.data.batches import collate
 from holdfast.data.tokenize import ending_ids
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
-from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
+from holdfast.train.checkpoint import drop_older
 from holdfast.train.session import check_losses
 
 
@@ -105,23 +115,28 @@ def train(
     Raises:
         HoldfastError: For anything the user can mend. Nothing half-written stays behind.
     """
-    console = console or Console()
+    console = only_first(console or Console())
     recipe = parse(spec.recipe)
     folder = folder_of(spec)
     with alone(folder):
         finished = open_folder(folder, spec)
         if finished is not None:
+            console.print(finished_before(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
             return RunResult(folder, spec, _judged_again(finished, folder, spec))
-        transformers_logging.disable_progress_bar()  # the run shows its own
-        with leaving_no_empty_folders(folder), warnings.catch_warnings():
-            # Of transformers to PEFT, about a name that neither the user nor this package uses.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-            result = _run(spec, recipe, folder, console, bases, trained)
+        ending = Ending()
+        with leaving_no_empty_folders(folder), quiet(), ending.listening():
+            result = _run(spec, recipe, folder, console, bases, trained, ending)
     return RunResult(folder, spec, result)
 
 
 def _run(
-    spec: RunSpec, recipe: Chain, folder: Path, console: Console, bases: Path | None, trained: Path | None
+    spec: RunSpec,
+    recipe: Chain,
+    folder: Path,
+    console: Console,
+    bases: Path | None,
+    trained: Path | None,
+    ending: Ending,
 ) -> dict[str, Any]:
     console.print(repr(recipe), style="bold", markup=False)
     made = understand(spec, recipe)
@@ -143,14 +158,17 @@ def _run(
     assert isinstance(trainer, Attached)
     model = trainer.model
     prepared = preparing.end()
-    begin_folder(folder, spec, recipe, resolved(trainer, made.foreseen))
+    if is_first():
+        begin_folder(folder, spec, recipe, resolved(trainer, made.foreseen))
+    trackers = keep_open(trainer, folder / TRACKERS)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _scores(model, data.suites, "before", folder, tokenizer, spec, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
+        trainer.add_callback(ending)
         training = Cost.begin()
         resumed = False
         if trained is None:
-            resumed = _train(trainer, spec.resume)
+            resumed = train_on(trainer, spec.resume)
         else:
             ship_trained(trainer, trained)
         spent = training.end()
@@ -159,7 +177,8 @@ def _run(
         _check_weights(model)
         after = _scores(model, data.suites, "after", folder, tokenizer, spec, progress)
     stop_at(model, ending_ids(tokenizer, raw=spec.raw))
-    _save(model, tokenizer, folder / "model")
+    if is_first():
+        _save(model, tokenizer, folder / "model")
     found = changes(proof(before, split), proof(after, split))
     guard_saw = {**watch.summary(), "watched": sorted(split)} if (watch := trainer.holdfast_guard) else {}
     result = {
@@ -177,8 +196,10 @@ def _run(
     }
     if trained is not None:
         result |= as_trained(trained, result.pop("cost"))
-    write_json(folder / "result.json", result)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    tell(trainer, trackers, result, RunResult(folder, spec, result).exit_code)
+    if is_first():
+        write_json(folder / "result.json", result)
+        leave_behind(folder / "checkpoints", folder / TRACKERS)
     return result
 
 
@@ -235,27 +256,6 @@ def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[
     return trainer
 
 
-def _train(trainer: Trainer, resume: bool) -> bool:
-    """Trains, and returns whether it went on from a checkpoint; whatever happens, none stays half-written."""
-    output = Path(str(trainer.args.output_dir))
-    drop_unfinished(output)
-    go_on = resume and last_checkpoint(output) is not None
-    noise = logging.getLogger("transformers.trainer_utils")
-    noise.addFilter(_is_news)
-    try:
-        with writing(output):
-            trainer.train(resume_from_checkpoint=True if go_on else None)
-    finally:
-        noise.removeFilter(_is_news)
-        drop_unfinished(output)
-    return go_on
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Returns whether a log line says what a run does not see to itself: a resumed one has the settings it had."""
-    return not record.getMessage().startswith("Warning: The following arguments do not match")
-
-
 def _check_weights(model: nn.Module) -> None:
     """Refuses to go on with a model that holds what is no number, where no logged loss has shown it."""
     for name, p in model.named_parameters():
@@ -290,6 +290,8 @@ def _scores(
     )
     asked = asked_of(suites, spec.raw, spec.end_of_turn)
     rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", folder.name, ask)
+    if not is_first():
+        return rows
     if said:
         answers = folder / "answers.jsonl"
         before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
@@ -355,19 +357,20 @@ class _Log(TrainerCallback):
         self.advance: Callable[..., None] = lambda *_args, **_kwargs: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.path.exists():
+        if self.path.exists() and is_first():
             write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
         self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         check_losses(logs, state.global_step)
         if "loss" in logs:
-            append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
+            if is_first():
+                append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
             self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # After the recipe's own part is written, and so after the older checkpoint is no longer needed.
-        if self.rotate:
+        if self.rotate and is_first():
             drop_older(Path(str(args.output_dir)))
 
 

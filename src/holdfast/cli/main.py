@@ -34,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:  # no path that was given
             raise
         print(f"holdfast: {error.filename}: {error.strerror}; check the paths that are given.", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"\nholdfast: interrupted; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        said = str(interrupt) or "interrupted"
+        print(f"\nholdfast: {said}; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
     return ERROR
 
 

@@ -27,7 +27,10 @@ SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
 CUT, CUT_PROOF, TASK_CUT = 30, 90, 240
 """Items in the split `cut` of each suite, the first of those that are watched and the first of the others, and of each
 task, taken evenly from its test: enough for a look."""
-_CUT = {"watch": CUT, "proof": CUT_PROOF}
+SAMPLE = 250
+"""Items in the split `sample` of each suite, the first of those that are not watched: enough to prove two points in the
+mean of the suites where little is lost."""
+_CUT = {"cut": {"watch": CUT, "proof": CUT_PROOF}, "sample": {"proof": SAMPLE}}
 BASE = "ground:base"
 """The name of the base that comes with the package."""
 
@@ -41,9 +44,9 @@ def rows(name: str) -> Sequence[Row]:
     """Returns the rows of `NAME`, `NAME/SPLIT`, or either with `@SEED` behind it for another world than that of seed 0.
 
     Names are those of the tasks (splits train, validation, test, transfer, cut), of the suites or `suites` for all of
-    them (watch, proof, cut; for one, also memory), `general`: documents like those that the base was taught (train,
-    memory, test; no two share a document), and `instructions`: the conversations among such. `SUITE/memory` is what the
-    base was taught of that one thing. What is no document is a question with its right answer.
+    them (watch, proof, cut, sample; for one, also memory), `general`: documents like those that the base was taught
+    (train, memory, test; no two share a document), and `instructions`: the conversations among such. `SUITE/memory` is
+    what the base was taught of that one thing. What is no document is a question with its right answer.
 
     Raises:
         HoldfastError: If there is nothing of that name or split.
@@ -81,7 +84,7 @@ def _parsed(name: str) -> tuple[str, str, int]:
         raise HoldfastError(
             f"'ground:{name}': there is nothing of that name; use one of {', '.join(known)}.{nearest(what, known)}"
         )
-    splits = ["watch", "proof", "cut", *([] if what == ALL else ["memory"])]
+    splits = ["watch", "proof", *_CUT, *([] if what == ALL else ["memory"])]
     if what in TASKS:
         splits = [*SPLITS, "cut"]
     elif what in (GENERAL, INSTRUCTIONS):
@@ -103,7 +106,7 @@ def _items(seed: int, what: str, split: str) -> list[Item]:
         return [item for item in found if item.split == "proof"]
     if split == "watch":
         return [item for item in found if item.split == "watch"]
-    left = collections.Counter({(item.suite, side): most for item in found for side, most in _CUT.items()})
+    left = collections.Counter({(item.suite, side): most for item in found for side, most in _CUT[split].items()})
     cut = []
     for item in found:
         side = (item.suite, item.split)
