@@ -15,7 +15,8 @@ from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
 from holdfast.train.before import Before
-from holdfast.train.forward import Forward, head_of
+from holdfast.train.forward import Forward
+from holdfast.train.head import head_of
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.session import owns_forward
 
