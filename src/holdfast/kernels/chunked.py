@@ -190,7 +190,7 @@ def _chunk_loss(
     loss_of: ChunkLoss, rows: slice, features: Tensor, logits: Tensor | None, wanted: Sequence[bool]
 ) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
     """Returns the loss of a chunk, detached, and its gradients to features and logits (to features that are logits)."""
-    with torch.enable_grad(), _uncached(features.device.type):
+    with torch.enable_grad(), uncached(features.device.type):
         if logits is None:
             features = features.detach().requires_grad_(wanted[0])
             loss = loss_of(rows, features, wide(features))
@@ -222,7 +222,7 @@ def _add_products(
         grads[2] += grad_logits.sum(0, dtype=grads[2].dtype)
 
 
-def _uncached(device: str) -> AbstractContextManager[None]:
+def uncached(device: str) -> AbstractContextManager[None]:
     """Autocast as it is, but without its cache, which would keep a copy of what each chunk casts."""
     if not torch.is_autocast_enabled(device):
         return nullcontext()

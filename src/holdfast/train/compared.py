@@ -12,6 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
 from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.tokens import is_on
+from holdfast.kernels.chunked import uncached
 from holdfast.train.head import features_of
 from holdfast.train.units import Inputs, Units
 
@@ -69,7 +70,8 @@ class Compared:
             units = Units.of(inputs, None)
         row_N = units.scored_BT.nonzero()[:, 0]
         rows = None if bare or shown else self._rows(inputs, units, row_N)
-        with teacher.base(self.model):
+        # What autocast kept of the base's trained weights it would hand to the model after it, without gradients.
+        with uncached(row_N.device.type), teacher.base(self.model):
             if rows is None:
                 return features_of(wrapped, self.head, self.plain_head, inputs, units)
             if not len(rows):  # never where weights are sharded
