@@ -17,7 +17,8 @@ from tests import tiny
 from tests.train.retrace import trainer_for
 
 # Equal rows, so that a mean over micro-batches of means is the mean over tokens.
-ROWS = [{"input_ids": [3 + i] + list(range(10, 17)), "labels": [-100] + list(range(10, 17))} for i in range(16)]
+SAID = list(range(10, 17))
+ROWS = [{"input_ids": [3 + i, *SAID], "labels": [-100, *SAID]} for i in range(16)]
 
 
 def furthest(one, other):
