@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from holdfast.kernels.chunked import chunked_loss
+from holdfast.kernels import chunked
+from holdfast.kernels.chunked import Casts, Logits, chunked_loss, sizes
 from holdfast.methods.losses.mask_the_target import non_target_kl
 
 UNITS, WIDTH, WORDS = 23, 5, 11
@@ -135,6 +137,137 @@ def test_small_gradients_of_many_chunks_add_up_in_float32():
     chunked_loss(lambda rows, own, logits: logits.float().sum(), features, head, chunk=1).backward()
     # Added up in bfloat16 it would stop at 256, where one more is rounded away.
     assert head.grad.flatten().tolist() == [1024.0, 1024.0]
+
+
+@pytest.mark.parametrize("units", [0, 1, 2, 640, 5000])
+@pytest.mark.parametrize("vocabulary", [1, 61, 32_000, 151_936, 262_144, 10**9])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_blocks_are_tall_enough_to_pay_for_the_head_and_bounded(units, vocabulary, device):
+    chunk, block = sizes(units, vocabulary, torch.device(device))
+    kind = "cpu" if device == "cpu" else "cuda"
+    assert chunk == 1 or chunk * vocabulary <= chunked.CHUNK_ELEMENTS[kind]
+    assert block % chunk == 0
+    assert block == chunk or block * vocabulary <= chunked.BLOCK_ELEMENTS[kind]
+    if vocabulary <= 262_144:
+        assert block >= min(units, 128 if device == "cpu" else 512)
+    assert block - chunk < max(units, 1), "no block is larger than all there is"
+    blocks = -(-units // block)
+    assert blocks * block - units < block
+    assert not blocks or units / blocks > 0.5 * block, "blocks are of about one size"
+
+
+def small_blocks(monkeypatch, chunk=3, block=7):
+    monkeypatch.setitem(chunked.CHUNK_ELEMENTS, "cpu", chunk * WORDS)
+    monkeypatch.setitem(chunked.BLOCK_ELEMENTS, "cpu", block * WORDS)
+
+
+@pytest.mark.parametrize(("chunk", "block"), [(1, 1), (1, 5), (2, 6), (3, 7), (5, 30), (23, 23), (40, 80)])
+def test_loss_and_gradients_do_not_depend_on_blocks(monkeypatch, chunk, block):
+    small_blocks(monkeypatch, chunk, block)
+    ours, full = leaves(), leaves()
+    base_hidden, base_head, base_bias = (leaf.detach() + 0.1 for leaf in leaves())
+    base = Logits(base_hidden, (base_head, base_bias), Casts())
+
+    def against(rows, _features, logits, of=None):
+        nll = cross_entropy(logits, LABELS[rows], reduction="none")
+        return (nll + 0.7 * non_target_kl(logits, base[rows] if of is None else of[rows], LABELS[rows])).sum()
+
+    found = chunked_loss(against, *ours)
+    expected = against(slice(0, UNITS), None, linear(*full), linear(base_hidden, base_head, base_bias))
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+    for own, other in zip(ours, full, strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-11, atol=1e-13)
+
+
+def test_the_head_is_read_once_a_block_and_not_once_a_chunk(monkeypatch):
+    small_blocks(monkeypatch, chunk=2, block=12)
+    heights, calls = [], []
+    product = chunked._product
+    monkeypatch.setattr(chunked, "_product", lambda x, *head: heights.append(len(x)) or product(x, *head))
+    features, weight, _ = leaves()
+    base = Logits(features.detach(), (weight.detach(), None), Casts())
+    chunked_loss(lambda rows, _x, logits: calls.append(rows) or (logits - base[rows]).square().sum(), features, weight)
+    assert len(calls) == 12
+    assert heights == [12, 12, 11, 11]  # of the model and of the base, in turn
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_under_autocast_the_head_and_the_base_s_are_cast_once_each_and_nothing_is_kept_for_a_chunk(
+    monkeypatch, trained
+):
+    small_blocks(monkeypatch, chunk=2, block=4)
+    features, weight, bias = leaves(torch.float32)
+    weight.requires_grad_(trained)
+    bias.requires_grad_(trained)
+    beside = draw(WIDTH, 3, seed=4, dtype=torch.float32).requires_grad_()
+    casts = Casts()
+    same = Logits(features.detach(), (weight.detach(), bias.detach()), casts)
+    other = Logits(features.detach(), (weight.detach() + 1.0, None), casts)
+    made = []
+    monkeypatch.setattr(Casts, "_copy", lambda self, tensor, dtype: made.append(tensor.shape) or tensor.to(dtype))
+    live = []
+
+    def loss_of(rows, own, logits):
+        assert logits.dtype == torch.float32
+        live.append(sum(1 for x in gc.get_objects() if type(x) is torch.Tensor and x.dtype == torch.bfloat16))
+        hidden = (own @ beside).float().square().sum()  # a product with a leaf that trains, which autocast would keep
+        return cross_entropy(logits, LABELS[rows], reduction="sum") + (same[rows] - other[rows]).sum() + hidden
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        chunked_loss(loss_of, features, weight, bias, casts=casts).backward()
+    assert sorted(made) == sorted([weight.shape, bias.shape, weight.shape])
+    assert live[-1] <= live[3], "no bfloat16 tensor stays behind from chunk to chunk"
+    for leaf in (features, *([weight, bias] if trained else [])):
+        assert leaf.grad.dtype == torch.float32
+        assert leaf.grad.any()
+
+
+def test_under_autocast_loss_and_gradients_are_those_of_autocast_over_full_logits(monkeypatch):
+    small_blocks(monkeypatch)
+    ours, full = leaves(torch.float32), leaves(torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = chunked_loss(term, *ours)
+        logits = linear(*full)
+        assert logits.dtype == torch.bfloat16
+        expected = term(slice(None), None, logits.float())
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0.0)
+    for own, other in zip(ours, full, strict=True):
+        torch.testing.assert_close(own.grad, other.grad, rtol=0.02, atol=0.02)
+
+
+def test_float64_is_left_alone_under_autocast():
+    ours, full = leaves(), leaves()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = chunked_loss(term, *ours, chunk=4)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, term(slice(None), None, linear(*full)), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("units", [0, 1])
+@pytest.mark.parametrize("head", [True, False])
+def test_one_unit_and_none(units, head):
+    own = leaves() if head else [draw(UNITS, WORDS).requires_grad_()]
+    full = [leaf.detach().clone().requires_grad_() for leaf in own]
+    found = chunked_loss(term, own[0][:units], *own[1:])
+    logits = linear(full[0][:units], *full[1:]) if head else full[0][:units]
+    expected = term(slice(0, units), None, logits)
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(found, expected)
+    for leaf, other in zip(own, full, strict=True):
+        torch.testing.assert_close(leaf.grad, other.grad)
+
+
+def test_without_gradients_none_is_computed():
+    own = leaves()
+    with torch.no_grad():
+        found = chunked_loss(term, *own, chunk=4)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, term(slice(None), None, linear(*own)).detach())
 
 
 PEAK = """

@@ -11,6 +11,7 @@ from holdfast.core.method import Run, chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import SOURCE
+from holdfast.kernels.chunked import Logits
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.finch import Finch
@@ -182,3 +183,37 @@ def test_the_base_reads_every_row_where_a_row_is_more_than_its_tokens():
     positions = torch.arange(batch["labels"].shape[1])[None]
     forward(model, {**batch, "position_ids": positions}, torch.zeros_like(batch["labels"]), {})
     assert read == [3]
+
+
+def test_under_autocast_the_base_s_weights_are_not_taken_for_the_model_s():
+    base = tiny(dtype=torch.float32)
+    model = copy.deepcopy(base)
+    forward = Forward(model, chain(BaseKL()), teacher=make_teacher(model))
+    moved(model)
+    batch = collate(rows(4))
+    exact = plain_loss(model, base.eval(), batch, forward.recipe, {})
+    exact.backward()
+    expected = {name: p.grad.clone() for name, p in trainable(model).items()}
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        sums = forward(model, batch, None, {})
+    sums.loss.backward()
+    assert sums.loss.item() == pytest.approx(exact.item(), rel=0.03)
+    for name, p in trainable(model).items():
+        assert p.grad is not None, name
+        gap = (p.grad - expected[name]).norm() / expected[name].norm()
+        assert gap < 0.2, name
+
+
+def test_where_no_unit_is_compared_the_base_s_logits_are_not_made(monkeypatch):
+    made = []
+    get = Logits.__getitem__
+    monkeypatch.setattr(Logits, "__getitem__", lambda self, of: made.append(of) or get(self, of))
+    model, forward, _ = comparing(BaseKL(on="memory"))
+    forward.chunk = 4
+    batch = collate(rows(5))
+    source_BT = torch.zeros_like(batch["labels"])
+    source_BT[0] = 1
+    first = int((batch["labels"][0, 1:] != -100).sum())
+    forward(model, batch, source_BT, {})
+    assert len(made) == -(-first // 4)

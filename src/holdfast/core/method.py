@@ -289,21 +289,39 @@ class Chain(Method):
             batches = method.renew_batches(state.get(key, {}), step, batches)
         return batches
 
+    def unit_loss(self, state: State, tok: Tokens, hold: float = 1.0) -> Tensor:
+        """Returns the loss of each unit, `[N]`: its weighed task loss, and `hold` times what is added.
+
+        What has the weight 0 is left out, not multiplied: 0 * inf is no number.
+        """
+        loss_N: Tensor = tok.nll_N
+        if self.uses("weigh_tokens"):
+            with torch.no_grad():
+                factors_N = self.weigh_tokens(state, tok)
+            loss_N = torch.where(factors_N == 0, torch.zeros_like(loss_N), loss_N) * factors_N
+        if hold and self.uses("token_loss"):
+            loss_N = loss_N + hold * self.token_loss(state, tok)
+        return loss_N
+
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
-        """Multiplied; 1 where a method is not `on`."""
-        factors = torch.ones_like(tok.nll_N)
+        """Multiplied; 1 where a method is not `on`, which is not shown those units."""
+        factors_N = torch.ones_like(tok.nll_N)
         for key, method in self.keyed("weigh_tokens"):
-            own = method.weigh_tokens(state.get(key, {}), tok)
-            factors = factors * torch.where(tok.is_on(_on(method)), own, 1.0)
-        return factors
+            part = tok.only(_on(method))
+            if part is not None:
+                own = method.weigh_tokens(state.get(key, {}), part)
+                factors_N = factors_N * (own if part is tok else _placed(1.0, factors_N, tok.is_on(_on(method)), own))
+        return factors_N
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
-        """Added; 0 where a method is not `on`."""
-        nats = torch.zeros_like(tok.nll_N)
+        """Added; 0 where a method is not `on`, which is not shown those units."""
+        nats_N = torch.zeros_like(tok.nll_N)
         for key, method in self.keyed("token_loss"):
-            own = method.token_loss(state.get(key, {}), tok)
-            nats = nats + torch.where(tok.is_on(_on(method)), own, 0.0)
-        return nats
+            part = tok.only(_on(method))
+            if part is not None:
+                own = method.token_loss(state.get(key, {}), part)
+                nats_N = nats_N + (own if part is tok else _placed(0.0, nats_N, tok.is_on(_on(method)), own))
+        return nats_N
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
         """Added."""
@@ -351,3 +369,9 @@ def chain(*methods: Method) -> Chain:
 def _on(method: Method) -> On:
     on: On = getattr(method, "on", "all")
     return on
+
+
+def _placed(fill: float, like_N: Tensor, on_N: Tensor, own: Tensor) -> Tensor:
+    """Returns `own`, one number for each unit that is on, among as many `fill` as there are others."""
+    own_M = own.to(like_N.dtype).expand(int(on_N.sum()))
+    return torch.full_like(like_N, fill).masked_scatter(on_N, own_M)

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW
+from holdfast.core.softmax import entropy, nll
 
 PLACES = frozenset({"unit_N", "document_N"})
 """Fields that say which of the training examples' units one is."""
+
+
+class _Computed:
+    """A field computed when it is first read, and kept.
+
+    What was first read without gradients (by `weigh_tokens`, by a count) is computed anew for who reads it with them.
+    """
+
+    def __init__(self, compute: Callable[[Any], Tensor]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, tok: Tokens | None, owner: type) -> Any:
+        if tok is None:
+            return self
+        held = tok.computed.get(self.name)
+        flows = torch.is_grad_enabled() and tok.logits_NV.requires_grad and not self.name.startswith("base_")
+        if held is None or (flows and not held.requires_grad):
+            held = tok.computed[self.name] = self.compute(tok)
+        return held
 
 
 class Tokens:
@@ -36,12 +58,15 @@ class Tokens:
         source_N: Tensor,
         segment_N: Tensor,
         *,
-        base_logits_NV: Tensor | None = None,
+        base_logits_NV: Tensor | Callable[[], Tensor] | None = None,
         hidden_ND: Tensor | None = None,
         base_hidden_ND: Tensor | None = None,
         unit_N: Tensor | None = None,
         document_N: Tensor | None = None,
     ) -> None:
+        """Takes what is known of the units; `base_logits_NV` may be a function that is called when they are read."""
+        self.computed: dict[str, Tensor] = {}
+        self._parts: dict[str, Tokens | None] = {}
         self.logits_NV = logits_NV
         self.labels_N = labels_N
         self.source_N = source_N
@@ -55,7 +80,10 @@ class Tokens:
     @property
     def base_logits_NV(self) -> Tensor:
         """Logits of the frozen base, no gradient."""
-        return _given(self._base_logits_NV, "base_logits_NV")
+        given = self._base_logits_NV
+        if given is not None and not isinstance(given, Tensor):
+            given = self._base_logits_NV = given()
+        return _given(given, "base_logits_NV")
 
     @property
     def hidden_ND(self) -> Tensor:
@@ -86,32 +114,32 @@ class Tokens:
         """
         return values[index_N.to(values.device)].to(self.labels_N.device)
 
-    @functools.cached_property
+    @_Computed
     def logp_NV(self) -> Tensor:
         """Log-probabilities of the model being trained, nats."""
         return self.logits_NV.log_softmax(-1)
 
-    @functools.cached_property
+    @_Computed
     def base_logp_NV(self) -> Tensor:
         """Log-probabilities of the frozen base, nats, no gradient."""
         return self.base_logits_NV.log_softmax(-1)
 
-    @functools.cached_property
+    @_Computed
     def nll_N(self) -> Tensor:
         """Negative log-likelihood of each label, nats; gradients flow."""
-        return torch.nn.functional.cross_entropy(self.logits_NV, self.labels_N, reduction="none")
+        return nll(self.logits_NV, self.labels_N, self.logp_NV.detach())
 
-    @functools.cached_property
+    @_Computed
     def base_nll_N(self) -> Tensor:
         """Negative log-likelihood of each label under the base, nats, no gradient."""
         return torch.nn.functional.cross_entropy(self.base_logits_NV, self.labels_N, reduction="none")
 
-    @functools.cached_property
+    @_Computed
     def entropy_N(self) -> Tensor:
         """Entropy of the predicted distribution, nats; gradients flow."""
-        return -(self.logp_NV.exp() * self.logp_NV).sum(-1)
+        return entropy(self.logits_NV, self.logp_NV.detach())
 
-    @functools.cached_property
+    @_Computed
     def typicality_N(self) -> Tensor:
         """How typical each label is of what is predicted: exp(-excess), the excess its surprise beyond the entropy.
 
@@ -119,15 +147,45 @@ class Tokens:
         """
         return (self.entropy_N - self.nll_N).clamp(max=0.0).exp()
 
-    @functools.cached_property
+    @_Computed
     def base_typicality_N(self) -> Tensor:
         """The same under the base, no gradient."""
-        entropy_N = -(self.base_logp_NV.exp() * self.base_logp_NV).sum(-1)
+        entropy_N = entropy(self.base_logits_NV, self.base_logp_NV)
         return (entropy_N - self.base_nll_N).clamp(max=0.0).exp()
 
     def is_on(self, on: Literal["new", "memory", "all"]) -> Tensor:
         """Returns a bool `[N]`: the units that a hook with this `on` acts upon."""
         return is_on(self.source_N, on)
+
+    def only(self, on: Literal["new", "memory", "all"]) -> Tokens | None:
+        """Returns the units that a hook with this `on` acts upon: these themselves if it is all, None if it is none.
+
+        The others are not there at all, so that nothing that is said of them, finite or not, reaches a gradient.
+        """
+        if on not in self._parts:
+            chosen_N = self.is_on(on)
+            count = int(chosen_N.sum())
+            with torch.set_grad_enabled(self.logits_NV.requires_grad):
+                self._parts[on] = self if count == len(chosen_N) else self._rows(chosen_N) if count else None
+        return self._parts[on]
+
+    def _rows(self, chosen_N: Tensor) -> Tokens:
+        def rows(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value[chosen_N]
+
+        part = Tokens(
+            self.logits_NV[chosen_N],
+            self.labels_N[chosen_N],
+            self.source_N[chosen_N],
+            self.segment_N[chosen_N],
+            base_logits_NV=None if self._base_logits_NV is None else lambda: self.base_logits_NV[chosen_N],
+            hidden_ND=rows(self._hidden_ND),
+            base_hidden_ND=rows(self._base_hidden_ND),
+            unit_N=rows(self._unit_N),
+            document_N=rows(self._document_N),
+        )
+        part.computed = {name: value[chosen_N] for name, value in self.computed.items() if name.endswith("_N")}
+        return part
 
 
 def is_on(source_N: Tensor, on: str) -> Tensor:

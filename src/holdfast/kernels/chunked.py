@@ -1,8 +1,15 @@
-"""A loss over many units, chunk by chunk, so that the logits of all units never exist at once."""
+"""A loss over many units, chunk by chunk, so that the logits of all units never exist at once.
+
+Two sizes. A *block* is as many units as one product with the head takes: reading the head's weights costs the same for
+one unit as for a hundred, so blocks are tall. A *chunk* is as many units as the loss is taken of at a time, in float32:
+its buffers are many, so chunks are small enough to stay in a processor's caches. A block's logits stay in the precision
+of the product, and its chunks leave their gradients in the logits' place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,12 +17,105 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import linear
 
-CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**26}
-"""Logits that one chunk may hold, by kind of device: 16 MiB per float32 buffer of the loss on a processor, where that
-is also faster (caches), and 256 MiB on a GPU, which wants tall products. Other devices take the larger."""
+CHUNK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
+"""Logits that one chunk may hold, by kind of device: 8 MiB per float32 buffer of the loss on a processor, which its
+caches hold, and 256 MiB on a GPU. Other devices take the larger."""
+
+BLOCK_ELEMENTS = {"cpu": 2**26, "cuda": 2**28}
+"""Logits that one product may make: 256 units of a vocabulary of 262,144 on a processor, and 1,024 on a GPU, whose
+arithmetic is faster still beside its memory. In bfloat16 128 MiB and 512 MiB."""
 
 ChunkLoss = Callable[[slice, Tensor, Tensor], Tensor]
-"""`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the units in `rows`, with a graph to both."""
+"""`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the units in `rows`, with a graph to both. The logits
+are float32 (float64 where they were); their memory is used again when the call has returned."""
+
+
+class Casts:
+    """The weights in the precision of autocast: each is copied at most once while this lives, whatever asks for it."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """Returns `tensor`, detached, in the precision in which a product takes it here."""
+        dtype = product_dtype(tensor)
+        if tensor.dtype == dtype:
+            return tensor.detach()
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), dtype)
+        if key not in self._made or not key[0]:
+            self._made[key] = (tensor, self._copy(tensor.detach(), dtype))  # held, so that its address stays its own
+        return self._made[key][1]
+
+    def _copy(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        return tensor.to(dtype)
+
+
+def product_dtype(tensor: Tensor) -> torch.dtype:
+    """Returns the dtype in which a product takes `tensor`: autocast's, where it is on (float64 is left alone)."""
+    device = tensor.device.type
+    if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return tensor.dtype
+    return torch.get_autocast_dtype(device)
+
+
+def sizes(units: int, vocabulary: int, device: torch.device, chunk: int | None = None) -> tuple[int, int]:
+    """Returns the units of a chunk and of a block, which is a multiple of it (blocks are of about one size)."""
+    kind = device.type if device.type in CHUNK_ELEMENTS else "cuda"
+    chunk = chunk or max(1, CHUNK_ELEMENTS[kind] // max(vocabulary, 1))
+    most = max(1, BLOCK_ELEMENTS[kind] // max(vocabulary * chunk, 1))  # chunks in a block
+    chunks = -(-units // chunk)
+    blocks = max(1, -(-chunks // most))
+    return chunk, chunk * max(1, -(-chunks // blocks))
+
+
+class Logits:
+    """Logits of a frozen head, no gradient, made block by block as their rows are asked for in order."""
+
+    def __init__(
+        self, features_NX: Tensor, head: tuple[Tensor, Tensor | None] | None, casts: Casts, chunk: int | None = None
+    ) -> None:
+        """Computes nothing yet.
+
+        Args:
+            features_NX: Hidden states `[N, D]` when a head is given, else the logits themselves.
+            head: Its weight `[V, D]` and its bias.
+            casts: Where the head's weights are kept in the precision of the product.
+            chunk: As in `chunked_loss`.
+        """
+        self.features_NX = features_NX
+        self.head = head
+        self._casts = casts
+        self._chunk = chunk
+        self._start = 0
+        self._block_PV: Tensor | None = None
+
+    @torch.no_grad()
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Returns the logits of a chunk, `[C, V]`, float32 (float64 where they are)."""
+        if self.head is None:
+            return wide(self.features_NX[rows])
+        held = self._block_PV
+        if held is None or not self._start <= rows.start < self._start + len(held):
+            held = self._block_PV = None  # freed before the next is made
+            weight_VD, bias_V = self.head
+            units = len(self.features_NX)
+            _, block = sizes(units, weight_VD.shape[0], weight_VD.device, self._chunk)
+            self._start = rows.start
+            held = self._block_PV = _product(
+                self.features_NX[rows.start : rows.start + max(block, rows.stop - rows.start)],
+                self._casts(weight_VD),
+                None if bias_V is None else self._casts(bias_V),
+            )
+        return wide(held[rows.start - self._start : rows.stop - self._start])
+
+
+def wide(logits: Tensor) -> Tensor:
+    """Returns logits in float32, or float64 where they are."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return linear(features.to(product_dtype(features)), weight, bias)
 
 
 class _Chunked(Function):
@@ -23,34 +123,56 @@ class _Chunked(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, loss_of: ChunkLoss, chunk: int, features_NX: Tensor, weight_VX: Tensor | None, bias_V: Tensor | None
+        ctx: Any,
+        loss_of: ChunkLoss,
+        chunk: int | None,
+        casts: Casts,
+        graph: bool,
+        features_NX: Tensor,
+        weight_VX: Tensor | None,
+        bias_V: Tensor | None,
     ) -> Tensor:
         tensors = (features_NX, weight_VX, bias_V)
-        wanted = [t is not None and need for t, need in zip(tensors, ctx.needs_input_grad[2:], strict=True)]
+        wanted = [graph and t is not None and need for t, need in zip(tensors, ctx.needs_input_grad[4:], strict=True)]
         # Gradients are summed and kept in (at least) float32, and cast only after the incoming gradient (a gradient
         # scaler's factor) has multiplied them. What float16 features themselves cannot hold is lost all the same.
-        wide = torch.float64 if features_NX.dtype == torch.float64 else torch.float32
+        sum_dtype = torch.float64 if features_NX.dtype == torch.float64 else torch.float32
         grads = [
-            torch.zeros_like(t, dtype=wide) if t is not None and w else None
+            torch.zeros_like(t, dtype=sum_dtype) if t is not None and w else None
             for t, w in zip(tensors, wanted, strict=True)
         ]
-        total = features_NX.new_zeros((), dtype=wide)
-        for start in range(0, features_NX.shape[0], chunk):
-            rows = slice(start, min(start + chunk, features_NX.shape[0]))
-            with torch.enable_grad():
-                part = features_NX[rows].detach().requires_grad_(wanted[0])
-                weight = weight_VX.detach().requires_grad_(wanted[1]) if weight_VX is not None else None
-                bias = bias_V.detach().requires_grad_(wanted[2]) if bias_V is not None else None
-                logits = part if weight is None else linear(part, weight, bias)
-                loss = loss_of(rows, part, logits)
-            total += loss.detach()
-            leaves = [leaf for leaf, w in zip((part, weight, bias), wanted, strict=True) if leaf is not None and w]
-            if not leaves or not loss.requires_grad:
+        units = features_NX.shape[0]
+        vocabulary = features_NX.shape[-1] if weight_VX is None else weight_VX.shape[0]
+        chunk, block = sizes(units, vocabulary, features_NX.device, chunk)
+        weight = None if weight_VX is None else casts(weight_VX)
+        bias = None if bias_V is None else casts(bias_V)
+        total = features_NX.new_zeros((), dtype=sum_dtype)
+        for start in range(0, units, block if weight is not None else chunk):
+            rows = slice(start, min(start + (block if weight is not None else chunk), units))
+            if weight is None:
+                loss, own = _chunk_loss(loss_of, rows, features_NX[rows], None, wanted)
+                total += loss
+                if grads[0] is not None and own[0] is not None:
+                    grads[0][rows] = own[0]
                 continue
-            own = iter(torch.autograd.grad(loss, leaves))
-            for i, grad in enumerate(grads):
-                if grad is not None:
-                    (grad[rows] if i == 0 else grad).add_(next(own))
+            part = features_NX[rows].detach()
+            logits = _product(part, weight, bias)
+            touched = False
+            for first in range(start, rows.stop, chunk):
+                few = slice(first, min(first + chunk, rows.stop))
+                here = slice(first - start, few.stop - start)
+                loss, own = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
+                total += loss
+                if own[1] is None:
+                    logits[here] = 0.0
+                else:
+                    touched = True
+                    logits[here] = own[1]  # in the precision of the product, as autograd would hand it on
+                if grads[0] is not None and own[0] is not None:
+                    grads[0][few] += own[0]
+            if touched:
+                _add_products(grads, rows, logits, part, weight)
+            del logits
         ctx.save_for_backward(*grads)
         ctx.dtypes = [t.dtype if t is not None else None for t in tensors]
         return total
@@ -61,7 +183,50 @@ class _Chunked(Function):
             None if grad is None else (grad * grad_outputs[0]).to(dtype)
             for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return None, None, *scaled
+        return None, None, None, None, *scaled
+
+
+def _chunk_loss(
+    loss_of: ChunkLoss, rows: slice, features: Tensor, logits: Tensor | None, wanted: Sequence[bool]
+) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
+    """Returns the loss of a chunk, detached, and its gradients to features and logits (to features that are logits)."""
+    with torch.enable_grad(), uncached(features.device.type):
+        if logits is None:
+            features = features.detach().requires_grad_(wanted[0])
+            loss = loss_of(rows, features, wide(features))
+            leaves = [features] if wanted[0] else []
+        else:
+            features = features.detach().requires_grad_(wanted[0])
+            logits = wide(logits).detach().requires_grad_(any(wanted))
+            loss = loss_of(rows, features, logits)
+            leaves = [*([features] if wanted[0] else []), *([logits] if any(wanted) else [])]
+    if not leaves or not loss.requires_grad:
+        return loss.detach(), (None, None)
+    own = list(torch.autograd.grad(loss, leaves, allow_unused=True))
+    first = own.pop(0) if wanted[0] else None
+    return loss.detach(), (first, own[0] if own else None)
+
+
+def _add_products(
+    grads: Sequence[Tensor | None], rows: slice, grad_logits: Tensor, part: Tensor, weight: Tensor
+) -> None:
+    """Adds what a block's gradient at the logits makes of those of features, weight and bias."""
+    if grads[0] is not None:
+        grads[0][rows] += grad_logits @ weight
+    if grads[1] is not None:
+        if grad_logits.dtype == grads[1].dtype:
+            grads[1].addmm_(grad_logits.T, part)
+        else:
+            grads[1] += grad_logits.T @ part.to(grad_logits.dtype)
+    if grads[2] is not None:
+        grads[2] += grad_logits.sum(0, dtype=grads[2].dtype)
+
+
+def uncached(device: str) -> AbstractContextManager[None]:
+    """Autocast as it is, but without its cache, which would keep a copy of what each chunk casts."""
+    if not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, dtype=torch.get_autocast_dtype(device), cache_enabled=False)
 
 
 def chunked_loss(
@@ -71,8 +236,9 @@ def chunked_loss(
     bias_V: Tensor | None = None,
     *,
     chunk: int | None = None,
+    casts: Casts | None = None,
 ) -> Tensor:
-    """Returns the sum of `loss_of` over all units, without keeping more than one chunk of logits.
+    """Returns the sum of `loss_of` over all units, without keeping more than one block of logits.
 
     Args:
         loss_of: Summed loss of a chunk; called once per chunk, in order, with autograd on.
@@ -80,12 +246,12 @@ def chunked_loss(
         weight_VX: Weight of a linear head, `[V, D]`; gets its gradient when it requires one.
         bias_V: Its bias.
         chunk: Units per chunk; by default as many as make `CHUNK_ELEMENTS` logits.
+        casts: Where the head's weights are kept in the precision of autocast, when others ask for them too.
 
     Returns:
         A float32 (float64 for float64 features) scalar in nats; its backward reaches features, weight and bias.
     """
-    vocabulary = features_NX.shape[-1] if weight_VX is None else weight_VX.shape[0]
-    elements = CHUNK_ELEMENTS.get(features_NX.device.type, CHUNK_ELEMENTS["cuda"])
-    chunk = chunk or max(1, elements // max(vocabulary, 1))
-    total: Tensor = _Chunked.apply(loss_of, chunk, features_NX, weight_VX, bias_V)  # type: ignore[no-untyped-call]
+    total: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
+        loss_of, chunk, casts or Casts(), torch.is_grad_enabled(), features_NX, weight_VX, bias_V
+    )
     return total

@@ -28,6 +28,8 @@ from holdfast.data.batches import order
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
 from holdfast.train.before import Before
+from holdfast.train.experts import aux_scale
+from holdfast.train.experts import aux_share as _aux_share
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
 from holdfast.train.places import gather, split_groups, start_of, unwrap
@@ -139,6 +141,7 @@ class Attached(Trainer):
         self._holdfast_before = before
         self.holdfast_teacher = teacher
         self.holdfast = session
+        self._holdfast_scaled = self.loss_is_scaled_for_ga  # as the trainer's own loss would be
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True
         self._holdfast_facts = {"recipe": repr(recipe), "starting model": start_of(self.model, teacher)}
@@ -231,7 +234,7 @@ class Attached(Trainer):
             )
         session = self.holdfast
         if session.owns_forward:
-            loss = self._units_loss(model, inputs, source_BT, shown)
+            loss = self._units_loss(model, inputs, source_BT, shown, num_items_in_batch)
         elif session.reads:
             with reading(model, inputs, is_causal(session.model)) as losses:
                 loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
@@ -247,7 +250,9 @@ class Attached(Trainer):
                 self._set_lr(session.lr_factor)
         return (loss, {}) if return_outputs else loss
 
-    def _units_loss(self, model: Any, inputs: dict[str, Any], source_BT: Tensor | None, shown: Any) -> Tensor:
+    def _units_loss(
+        self, model: Any, inputs: dict[str, Any], source_BT: Tensor | None, shown: Any, num_items_in_batch: Any
+    ) -> Tensor:
         with self.compute_loss_context_manager():
             loss, stats, aux = self.holdfast.loss(model, inputs, source_BT, shown)
         processes = int(self.accelerator.num_processes)
@@ -261,7 +266,8 @@ class Attached(Trainer):
         if trl:
             scale = self.router_aux_loss_coef / self.current_gradient_accumulation_steps
         else:
-            scale = _aux_share(self.model.config.get_text_config()) * processes
+            scale = _aux_share(self.model.config, self.accelerator.unwrap_model(self.model))
+            scale *= aux_scale(self, self._holdfast_scaled, num_items_in_batch)
         return loss + scale * aux.to(loss.device)
 
     def _trl_metrics(self, inputs: Mapping[str, Any], stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
@@ -350,14 +356,3 @@ class _Hooks(TrainerCallback):
             checkpoint.save_changed(
                 output, folder, trainer.holdfast.state, trainer._holdfast_marks, trainer._holdfast_facts
             )
-
-
-def _aux_share(config: Any) -> float:
-    """Returns what a model multiplies the auxiliary loss of its experts by."""
-    for name in ("router_aux_loss_coef", "aux_loss_coef"):
-        if hasattr(config, name):
-            return float(getattr(config, name))
-    raise HoldfastError(
-        f"{type(config).__name__} has no router_aux_loss_coef, and the model has an auxiliary loss; set one, or"
-        " output_router_logits=False."
-    )

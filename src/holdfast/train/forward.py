@@ -9,20 +9,23 @@ depends on every parameter. Heads that do more (soft-capping, scaling, an adapte
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.head import head_gives, head_of, is_plain
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
-from holdfast.core.tokens import PLACES, Tokens, is_on
+from holdfast.core.tokens import PLACES, Tokens
 from holdfast.core.units import UnitIndex
-from holdfast.kernels.chunked import chunked_loss
+from holdfast.kernels.chunked import Casts, Logits, chunked_loss, wide
+from holdfast.train.compared import Compared
+from holdfast.train.head import without_labels
 from holdfast.train.units import Inputs, Units
 
 UnitLoss = Callable[[Tokens], Tensor]
@@ -74,13 +77,13 @@ class Forward:
         """
         self.model = model
         self.recipe = recipe
-        self.teacher = teacher
         self.cache = cache
         self.index = index
         self.metrics = metrics
         self.chunk = chunk
         self.head = head_of(model)
-        self.plain_head = _is_plain(model, self.head)
+        self.plain_head = is_plain(model, self.head)
+        self.compared = Compared(model, self.head, self.plain_head, recipe, teacher, cache)
         needs = recipe.token_needs
         self.needs_base = any(need.startswith("base_") for need in needs)
         self.compares = self.needs_base or "base_gradient" in recipe.all_needs
@@ -113,16 +116,9 @@ class Forward:
         units = Units.of(inputs, source_BT)
         stats: dict[str, Tensor] = {}
         seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.all_sees}
-        weighs, adds = self.recipe.uses("weigh_tokens"), self.recipe.uses("token_loss")
 
         def unit_loss(tok: Tokens) -> Tensor:
-            loss_N = tok.nll_N
-            if weighs:
-                with torch.no_grad():
-                    factors_N = self.recipe.weigh_tokens(state, tok)
-                loss_N = loss_N * factors_N
-            if adds:
-                loss_N = loss_N + hold * self.recipe.token_loss(state, tok)
+            loss_N = self.recipe.unit_loss(state, tok, hold)
             with torch.no_grad():
                 self._count(stats, tok)
                 for name, parts in seen.items():
@@ -193,30 +189,35 @@ class Forward:
         shown: Mapping[str, Any] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss."""
-        base_NX = self._base_features(wrapped, inputs, units, bare, shown) if needs_base else None
-        base_head = self._base_head(shown) if needs_base and self.plain_head else None
-        loss_of = self._loss_of(inputs, units, base_NX, base_head, unit_loss, index)
+        casts, base = Casts(), None
+        if needs_base:
+            base_NX = self._base_features(wrapped, inputs, units, bare, shown)
+            base = Logits(base_NX, self._base_head(shown), casts, self.chunk)
+        loss_of = self._loss_of(inputs, units, base, unit_loss, index)
         if self.plain_head:
 
             def head_loss(hidden_BTD: Tensor) -> Tensor:
                 weight, bias = self.head.weight, self.head.bias
-                return chunked_loss(loss_of, hidden_BTD[units.scored_BT], weight, bias, chunk=self.chunk)  # type: ignore[arg-type]
+                return chunked_loss(
+                    loss_of,
+                    hidden_BTD[units.scored_BT],
+                    weight,  # type: ignore[arg-type]
+                    bias,  # type: ignore[arg-type]
+                    chunk=self.chunk,
+                    casts=casts,
+                )
 
-            with _head_gives(self.head, head_loss):
-                out = wrapped(**_without_labels(inputs))
+            with head_gives(self.head, head_loss):
+                out = wrapped(**without_labels(inputs))
             loss = out.logits
         else:
-            out = wrapped(**_without_labels(inputs))
+            out = wrapped(**without_labels(inputs))
             loss = chunked_loss(loss_of, out.logits[units.scored_BT], chunk=self.chunk)
         return loss, getattr(out, "aux_loss", None)
 
     def fill(self, inputs: Inputs) -> None:
         """Puts the base's features of a batch into the cache; called before training, on the start weights."""
-        units = Units.of(inputs, None)
-        with evaluating(self.model):
-            features_NX = self._features(self.model, inputs, units)
-        if self.cache is not None:
-            self.cache.put(units.keys(inputs), features_NX)
+        self.compared.fill(inputs)
 
     def _base_features(
         self,
@@ -226,73 +227,16 @@ class Forward:
         bare: bool = False,
         shown: Mapping[str, Any] | None = None,
     ) -> Tensor:
-        if self.cache is not None and not bare:
-            return self.cache.get(units.keys(inputs), units.labels_N.device)
-        teacher = self._teacher(shown)
-        if teacher is None:
-            raise HoldfastError(f"{self.recipe!r} needs the base, and no teacher was given.")
-        if shown:
-            inputs = {name: value for name, value in shown.items() if name != "weights"}
-            units = Units.of(inputs, None)
-        row_N = units.scored_BT.nonzero()[:, 0]
-        rows = None if bare or shown else self._rows_to_compare(inputs, units, row_N)
-        with teacher.base(self.model):
-            if rows is None:
-                return self._features(wrapped, inputs, units)
-            if not len(rows):  # never where weights are sharded
-                weight_VD: Any = self.head.weight
-                return torch.zeros(len(row_N), weight_VD.shape[1], dtype=weight_VD.dtype, device=row_N.device)
-            part = {name: value[rows] for name, value in inputs.items()}
-            found = self._features(wrapped, part, Units.of(part, None))
-        features_NX = found.new_zeros(len(row_N), found.shape[1])
-        features_NX[torch.isin(row_N, rows)] = found
-        return features_NX
+        return self.compared.features(wrapped, inputs, units, bare=bare, shown=shown)
 
-    def _rows_to_compare(self, inputs: Inputs, units: Units, row_N: Tensor) -> Tensor | None:
-        """Returns the rows that hold a unit which is compared with the base; None where the base has to read them all.
-
-        Every process has the base read something, as sharded models call for.
-        """
-        on, shape = self.recipe.compares_on, inputs["input_ids"].shape
-        if (
-            on == "all"
-            or not self.plain_head
-            or any(getattr(value, "shape", None) != shape for value in inputs.values())
-        ):
-            return None
-        rows = row_N[is_on(units.source_N, on)].unique()
-        if not len(rows) and torch.distributed.is_available() and torch.distributed.is_initialized():
-            rows = rows.new_zeros(1)
-        return None if len(rows) == shape[0] else rows
-
-    def _features(self, wrapped: nn.Module, inputs: Inputs, units: Units) -> Tensor:
-        """Hidden states `[N, D]` before a plain head, logits `[N, V]` otherwise."""
-        if not self.plain_head:
-            return wrapped(**_without_labels(inputs)).logits[units.scored_BT]  # type: ignore[no-any-return]
-        with _head_gives(self.head, lambda hidden_BTD: hidden_BTD[units.scored_BT]):
-            return wrapped(**_without_labels(inputs)).logits  # type: ignore[no-any-return]
-
-    def _teacher(self, shown: Mapping[str, Any] | None) -> Teacher | None:
-        """Returns the base, or what stands in its place."""
-        if shown and shown.get("weights"):
-            return Teacher("given weights", without_adapters=False, values=dict(shown["weights"]))
-        return self.teacher
-
-    def _base_head(self, shown: Mapping[str, Any] | None = None) -> tuple[Tensor, Tensor | None]:
-        weight, bias, teacher = self.head.weight, self.head.bias, self._teacher(shown)
-        if teacher is None:
-            return weight, bias  # type: ignore[return-value]
-        return (
-            teacher.value(self.model, weight),  # type: ignore[arg-type]
-            None if bias is None else teacher.value(self.model, bias),  # type: ignore[arg-type]
-        )
+    def _base_head(self, shown: Mapping[str, Any] | None = None) -> tuple[Tensor, Tensor | None] | None:
+        return self.compared.weights(shown)
 
     def _loss_of(
         self,
         inputs: Inputs,
         units: Units,
-        base_NX: Tensor | None,
-        base_head: tuple[Tensor, Tensor | None] | None,
+        base: Logits | None,
         unit_loss: UnitLoss,
         index: UnitIndex | None,
     ) -> Callable[[slice, Tensor, Tensor], Tensor]:
@@ -302,22 +246,14 @@ class Forward:
             unit_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(units.keys(inputs)))
 
         def loss_of(rows: slice, features_CX: Tensor, logits_CV: Tensor) -> Tensor:
-            base_logits_CV = base_hidden_CD = None
-            if base_NX is not None:
-                with torch.no_grad():
-                    base_logits_CV = base_NX[rows]
-                    if base_head is not None:
-                        base_hidden_CD = base_logits_CV
-                        base_logits_CV = torch.nn.functional.linear(base_hidden_CD, *base_head)
-                    base_logits_CV = _wide(base_logits_CV)
             tok = Tokens(
-                _wide(logits_CV),
+                wide(logits_CV),
                 units.labels_N[rows],
                 units.source_N[rows],
                 segment_N[rows],
-                base_logits_NV=base_logits_CV,
+                base_logits_NV=None if base is None else functools.partial(base.__getitem__, rows),
                 hidden_ND=features_CX if self.plain_head else None,
-                base_hidden_ND=base_hidden_CD,
+                base_hidden_ND=base.features_NX[rows] if base is not None and self.plain_head else None,
                 unit_N=None if unit_N is None else unit_N[rows],
                 document_N=None if document_N is None else document_N[rows],
             )
@@ -339,50 +275,3 @@ class Forward:
         if self.metrics:
             stats["entropy"] += tok.entropy_N.sum()
             stats["top1"] += (tok.logits_NV.argmax(-1) == tok.labels_N).sum()
-
-
-def head_of(model: nn.Module) -> nn.Module:
-    """Returns the head of a causal language model; raises `HoldfastError` for a model without one."""
-    getter: Any = getattr(model, "get_output_embeddings", None)
-    head: nn.Module | None = getter() if getter is not None else None
-    if head is None:
-        raise HoldfastError(
-            f"{type(model).__name__} has no output embeddings: token terms work on causal language models."
-        )
-    return head
-
-
-def _wide(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _without_labels(inputs: Inputs) -> dict[str, Any]:
-    return {**{name: value for name, value in inputs.items() if name != "labels"}, "use_cache": False}
-
-
-@contextmanager
-def _head_gives(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Replaces the forward of a head for a block (its hooks, by which sharded weights are gathered, stay)."""
-    held = head.__dict__.get("forward")
-    head.forward = forward
-    try:
-        yield
-    finally:
-        del head.forward
-        if held is not None:
-            head.forward = held
-
-
-def _is_plain(model: nn.Module, head: nn.Module) -> bool:
-    """Whether the logits are exactly what a linear head makes of its input: found by looking, not by names."""
-    if type(head) is not nn.Linear:
-        return False
-    seen: list[Tensor] = []
-    handle = head.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    try:
-        with evaluating(model):
-            ids = torch.arange(1, 5, device=head.weight.device)[None] % head.weight.shape[0]
-            logits = model(input_ids=ids, use_cache=False).logits
-    finally:
-        handle.remove()
-    return len(seen) == 1 and seen[0].shape == logits.shape and torch.equal(seen[0], logits)

@@ -60,7 +60,8 @@ def train_reference(
         seen: dict[str, list[Tensor]] = {name: [] for name in recipe.all_sees}
         for batch in micro_batches:
             tok = tokens(model, base, batch)
-            loss_N = tok.nll_N * recipe.weigh_tokens(state, tok).detach() + hold * recipe.token_loss(state, tok)
+            weights_N = recipe.weigh_tokens(state, tok).detach()
+            loss_N = torch.where(weights_N == 0, 0.0, tok.nll_N) * weights_N + hold * recipe.token_loss(state, tok)
             (loss_N.sum() / units).backward()
             new = tok.is_on("new")
             for name in {"nll_N"} | {need for need in recipe.all_needs - PLACES if need.endswith("_N")}:

@@ -12,6 +12,7 @@ from holdfast.core.largest import largest
 from holdfast.core.method import Method, Run, State, Step
 from holdfast.core.rows import batch_of, drawn, to_tensors
 from holdfast.core.settings import setting
+from holdfast.core.softmax import forward_kl
 from holdfast.core.tokens import Tokens
 from holdfast.methods.memory import new_examples, old_examples
 
@@ -25,15 +26,12 @@ def contradiction(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, *
         labels_N: Target ids.
         spare_target: Whether the target is left out of both first: that it is learned is no contradiction.
     """
-    if spare_target:
-        target_NV = torch.nn.functional.one_hot(labels_N, logits_NV.shape[-1]).bool()
-        logits_NV = logits_NV.masked_fill(target_NV, -torch.inf)
-        base_logits_NV = base_logits_NV.masked_fill(target_NV, -torch.inf)
-    differ_N = logits_NV.argmax(-1) != base_logits_NV.argmax(-1)
-    logp_NV, base_logp_NV = logits_NV.log_softmax(-1), base_logits_NV.log_softmax(-1)
-    base_p_NV = base_logp_NV.exp()
-    terms_NV = torch.where(base_p_NV > 0, base_p_NV * (base_logp_NV - logp_NV), 0.0)
-    return terms_NV.nan_to_num(0.0).sum(-1) * differ_N
+    first_N, base_first_N = (
+        (of.scatter(-1, labels_N[:, None], -torch.inf) if spare_target else of).argmax(-1)
+        for of in (logits_NV.detach(), base_logits_NV.detach())
+    )
+    kl_N = forward_kl(logits_NV, base_logits_NV, labels_N if spare_target else None)
+    return torch.where(first_N != base_first_N, kl_N, torch.zeros_like(kl_N))
 
 
 def decayed(weight: Tensor, start: Tensor, grad: Tensor, share: float, decay: float) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.core.method import Method, State
 from holdfast.core.positions import per_position
 from holdfast.core.settings import setting
+from holdfast.core.softmax import forward_kl, reverse_kl
 from holdfast.core.tokens import Tokens
 
 
@@ -23,15 +24,11 @@ def base_kl_units(logits_NV: Tensor, base_logits_NV: Tensor, direction: str = "f
         direction: "forward" for KL(base || tuned), "reverse" for KL(tuned || base).
 
     Returns:
-        `[N]` nats, >= 0 up to rounding.
+        `[N]` nats, >= 0 up to rounding. A logit of minus infinity on both sides counts for nothing; on the side that is
+        compared with alone (tuned in "forward", base in "reverse") it makes the divergence infinite, as it is.
     """
     base_logits_NV = base_logits_NV.detach().to(logits_NV.dtype)
-    base_all_N, all_N = base_logits_NV.logsumexp(-1), logits_NV.logsumexp(-1)
-    if direction == "forward":
-        weights_NV = (base_logits_NV - base_all_N[:, None]).exp_()
-        return (weights_NV * (base_logits_NV - logits_NV)).sum(-1) - base_all_N + all_N
-    weights_NV = (logits_NV - all_N[:, None]).exp()
-    return (weights_NV * (logits_NV - base_logits_NV)).sum(-1) - all_N + base_all_N
+    return (forward_kl if direction == "forward" else reverse_kl)(logits_NV, base_logits_NV)
 
 
 def base_kl(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, direction: str = "forward") -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
 from holdfast.core.positions import per_position
 from holdfast.core.settings import setting
+from holdfast.core.softmax import forward_kl
 from holdfast.core.tokens import Tokens
 
 
@@ -26,19 +26,7 @@ def non_target_kl(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, c
     Returns:
         `[N]` nats, >= 0 up to rounding.
     """
-    base_logits_NV, target_N1 = base_logits_NV.detach().to(logits_NV.dtype), labels_N[:, None]
-    # KL = sum_c w_c (b_c - a_c) - lse(b) + lse(a) over c != y, with w the base's renormalised probabilities: one buffer
-    # of [N, V] for the backward, and no difference of two rounded log-probabilities.
-    with torch.no_grad():
-        weights_NV = base_logits_NV.scatter(-1, target_N1, -torch.inf)
-        base_rest_N = weights_NV.logsumexp(-1)
-        weights_NV.sub_(base_rest_N[:, None]).exp_()
-        base_all_N = torch.logaddexp(base_rest_N, base_logits_NV.gather(-1, target_N1)[:, 0])
-        # 1 - p_b(y) from the sum of the others: 1 - p_b(y) itself rounds to 0 in float32.
-        open_N = (base_rest_N - base_all_N).exp() >= certain
-    rest_N = logits_NV.scatter(-1, target_N1, -torch.inf).logsumexp(-1)
-    kl_N = (weights_NV * (base_logits_NV - logits_NV)).sum(-1) - base_rest_N + rest_N
-    return torch.where(open_N, kl_N, torch.zeros_like(kl_N))
+    return forward_kl(logits_NV, base_logits_NV.detach().to(logits_NV.dtype), labels_N, certain)
 
 
 def mask_the_target(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, certain: float = 1e-4) -> Tensor:
