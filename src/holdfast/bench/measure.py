@@ -14,6 +14,7 @@ from holdfast.bench.records import Moment, ScoreRow
 from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.suites import split_of
+from holdfast.probes.watched import group_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +67,10 @@ def measure(
         told = show(f"measuring {suite.name} {moment}")
         make = functools.partial(ScoreRow, run=run, moment=moment, suite=suite.name, role=suite.role)
         nats = functools.partial(make, unit="nats", higher_is_better=False)
+        groups = {example.origin: group_of(example) for example in suite.examples}
         for score in document_nll(model, suite.examples, pad_id=int(tokenizer.pad_token_id), progress=told):
-            side = split_of(f"{suite.name} {score.origin}")
-            of: dict[str, Any] = {"split": side, "item": score.origin, "group": score.origin}
+            group = groups[score.origin]
+            of: dict[str, Any] = {"split": split_of(group), "item": score.origin, "group": group}
             rows.append(nats(**of, value=score.nats, weight=score.tokens))
         for answer in ask(model, tokenizer, suite.items, raw=raw, progress=told):
             item = answer.item

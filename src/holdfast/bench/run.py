@@ -34,7 +34,7 @@ from holdfast.bench.arguments import refused_by_transformers, training_arguments
 from holdfast.bench.cost import Cost
 from holdfast.bench.edited import as_trained, shaping, ship_trained
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
-from holdfast.bench.guarded import guarded, proof, sides
+from holdfast.bench.guarded import guarded, proof, said_of, sides
 from holdfast.bench.judge import changes, check_limits, verdict
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import measure
@@ -137,6 +137,8 @@ def _run(
     console.print(f"{spec.model} learns {spec.data}: {len(data.train):,} examples", markup=False)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+    if hasattr(model, "peft_config"):
+        model.name_or_path = spec.model  # where a record of what steered the adapter lies
     trainer = _trainer(model, arguments, data.train, tokenizer)
     split, guard = _guard(budget, data.suites, tokenizer, spec.raw, console)
     started, preparing = time.monotonic(), Cost.begin()
@@ -188,12 +190,7 @@ def _guard(
         return frozenset(), None
     split = sides(suites, budget)
     found = guarded(suites, split, budget, tokenizer, raw)
-    said = (
-        "The guard watches some of what is to be kept while the model trains; the verdict is on the rest."
-        if found is not None
-        else "No suite has items for a guard and for a proof: nothing watches while the model trains, and the budget "
-        "is judged at the end."
-    )
+    said = said_of(suites, split, budget, found is not None)
     console.print(f"  {said}", style="yellow", highlight=False, markup=False)
     return split if found is not None else frozenset(), found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.data.digest import digest_of
 from holdfast.data.held_out import duplicates, split_held_out
 from holdfast.data.notes import Notes
 from holdfast.data.render import Piece, learned_turns, pieces_of, prompt_text, uses_template
@@ -82,7 +83,8 @@ def tokenize(
             found = _document(row, writer, max_length, notes)
         else:
             found = _conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes)
-        examples.extend(found)
+        content = digest_of(row.contents)
+        examples.extend(dataclasses.replace(example, content=content) for example in found)
     notes.examples = len(examples)
     notes.tokens = sum(len(example.input_ids) for example in examples)
     notes.supervised_tokens = sum(example.supervised for example in examples)

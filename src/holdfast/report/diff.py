@@ -47,6 +47,8 @@ def show(done: DiffResult, console: Console | None = None, as_json: bool = False
             ends = f" [{found['low']:.4f}, {found['high']:.4f}]" if "low" in found else ""
             console.print(f"  on {name} prompts {found['nats_per_token']:.4f}{ends}", highlight=False, markup=False)
     console.print()
+    if "steered" in result:
+        console.print(result["steered"]["sentence"], highlight=False, markup=False, soft_wrap=True)
     if judged is None:
         console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
         return

@@ -27,12 +27,14 @@ from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
 from holdfast.data.batches import order
 from holdfast.methods.schedules.train import Train
+from holdfast.probes.watched import Watched
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
 from holdfast.train.base import moves_base_weights
 from holdfast.train.before import Before
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
+from holdfast.train.recording import record, steering
 from holdfast.train.session import Session
 from holdfast.train.setup import apply_settings, base_of, is_trl, mix_data, refuse, refuse_shaped
 from holdfast.train.ship import Shipping
@@ -101,6 +103,7 @@ def attach(
         shipping = Shipping(model, active, settings.ship)
         if guard is not None:
             guard.check(active, before.mix)
+        watched = steering(trainer, Watched() if guard is None else guard.watched)
     except BaseException:  # what is refused leaves trainer and model as they were
         if trainer.model is not own["model"]:
             _unwrap(trainer.model)
@@ -115,6 +118,7 @@ def attach(
     trainer.holdfast_guard = guard
     if guard is not None:
         trainer.add_callback(guard)
+    record(trainer, watched)
     return trainer
 
 
