@@ -51,14 +51,14 @@ def said_of(suites: Sequence[Suite], split: Collection[str], budget: Budget, wat
     alone = [f"{suite.name} ({len(_splits(suite))}, all on one side)" for suite in able if suite.name not in split]
     if not watched:
         return (
-            f"No suite has items for a guard and for a proof: {', '.join(alone)}. Nothing watches while the model trains,"
-            " and the budget is judged at the end, on all of them; a guard takes more items (a few dozen)."
+            f"No suite has items for a guard and for a proof: {', '.join(alone)}. Nothing watches while the model"
+            " trains, and the budget is judged at the end, on all of them; a guard takes more items (a few dozen)."
         )
     sides = [side for suite in able if suite.name in split for side in _splits(suite)]
     rest = f" It does not watch {', '.join(alone)}." if alone else ""
     return (
-        f"The guard watches {sides.count('watch'):,} of the {len(sides):,} items and texts that are to be kept while the"
-        f" model trains; the verdict is on the others.{rest}"
+        f"The guard watches {sides.count('watch'):,} of the {len(sides):,} items and texts that are to be kept while"
+        f" the model trains; the verdict is on the others.{rest}"
     )
 
 

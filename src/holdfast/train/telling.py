@@ -84,6 +84,8 @@ class Told:
         idle = f"looked {_times(len(self.looks))} and had nothing to do", False
         did, mend = acts[self.budget.on_spent]() if self.acted else idle
         said = f"The guard {did}{f': {self._advice()}' if mend else ''}."
+        if self.failed:
+            said += " One more look failed." if self.failed == 1 else f" {self.failed} more looks failed."
         last = self.looks[-1].step
         if last < self.step and not self.rewound:
             said += f" The model of step {self.step:,} was not looked at: the last look was at step {last:,}."
