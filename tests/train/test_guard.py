@@ -66,8 +66,9 @@ def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(
     assert [record.getMessage() for record in caplog.records if record.name == "holdfast"] == [
         "Step 4: what is to be kept has lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
         " training stops here.",
-        "The guard stopped the training at step 4 of 10, where the budget was spent, and the model is the one that spent"
-        " it: lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more (Budget(nll=1)).",
+        "The guard stopped the training at step 4 of 10, where the budget was spent, and the model is the one that"
+        " spent it: lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more"
+        " (Budget(nll=1)).",
     ]
 
 
@@ -333,7 +334,8 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     assert summary["model_of"] == 4
     assert summary["learned"] == {"start": -0.9, "most": -0.2, "shipped": -0.2, "share": 1.0}
     assert summary["sentence"] == (
-        "The guard ships the model of step 4, the best learner seen inside the budget and kept 100% of what was learned."
+        "The guard ships the model of step 4, the best learner seen inside the budget, and kept 100% of what was"
+        " learned."
     )
 
 

@@ -111,11 +111,14 @@ class Told:
         did = f"went back{' to the start' if to_start else ''} {_times(len(spent))}" if spent else ""
         if of == 0:
             did = did or "found the budget overdrawn at every look"
-            return f"{did} and ships the model of the start: nothing of what was learned is kept", True
+            return f"{did} and ships the model of the start, so nothing of what was learned is kept", True
         shipped = f"ships the model of step {of:,}, the best learner seen inside the budget" if of is not None else ""
         share = f"kept {_percent(kept)} of what was learned" if kept is not None else ""
-        parts = [part for part in (did, shipped, share) if part]
-        return " and ".join(parts), bool(spent) and (kept is None or kept < GOOD)
+        first, *others = [part for part in (did, shipped, share) if part]
+        *middle, last = others or [""]
+        comma = "," if shipped and share else ""
+        said = f"{', '.join((first, *middle))}{comma} and {last}" if last else first
+        return said, bool(spent) and (kept is None or kept < GOOD)
 
     def _stop(self) -> tuple[str, bool]:
         done = f"stopped the training at step {self.step:,} of {self.steps:,}, where the budget was spent"
