@@ -154,7 +154,8 @@ def rewound(room, tmp_path_factory):
 def test_a_guard_keeps_a_run_inside_its_budget(room, rewound, done):
     found, said = rewound
     guard = found.result["guard"]
-    assert "The guard watches some of what is to be kept" in said
+    watched = [item for item in read_items(room / "kept.jsonl") if item.suite != "texts" and item.split == "watch"]
+    assert f"The guard watches {len(watched)} of the 48 items and texts that are to be kept" in said
     assert guard["spent_at"]
     assert all(look["points_lost"] <= 20 for look in guard["looks"] if look["step"] == guard["model_of"])
     lost = {row["name"]: -row["change"] for row in found.result["suites"]}
@@ -199,7 +200,8 @@ def test_with_one_side_only_nothing_is_watched(room, tmp_path):
     changes = {"keep": (str(path),), "recipe": "Train(lr=0.01, epochs=1)", "budget": {"points": 2}}
     found = train(spec(room, tmp_path / "runs", **changes), console)
     assert "guard" not in found.result
-    assert "nothing watches while the model trains" in console.file.getvalue()
+    assert "No suite has items for a guard and for a proof: old (" in console.file.getvalue()
+    assert "Nothing watches while the model trains" in console.file.getvalue()
     assert {row["name"]: row["items"] for row in found.result["suites"]}["task"] == 16
 
 

@@ -31,7 +31,7 @@ def test_it_says_where_it_went_back_to():
     ]
     assert said(spent_at=[50, 100], model_of=0)[1:] == [
         "  The budget was spent at steps 50, 100: went back, at half the learning rate.",
-        "  The model is that of the start: no look was inside the budget.",
+        "  The model is that of the start, as it was before training: no look was inside the budget.",
     ]
 
 

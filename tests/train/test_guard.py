@@ -65,7 +65,10 @@ def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(
     assert used == pytest.approx([0.6, 0.7, 0.95, 1.175])
     assert [record.getMessage() for record in caplog.records if record.name == "holdfast"] == [
         "Step 4: what is to be kept has lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
-        " training stops here."
+        " training stops here.",
+        "The guard stopped the training at step 4 of 10, where the budget was spent, and the model is the one that"
+        " spent it: lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more"
+        " (Budget(nll=1)).",
     ]
 
 
@@ -297,7 +300,10 @@ def test_after_the_last_rewind_training_ends_with_the_model_it_went_back_to(tmp_
     assert trainer.state.global_step == 6
     assert same(weights(trainer.model), watch.after[1])
     assert caplog.messages[-2].endswith("is spent; back to the model of step 1, where training ends.")
-    assert caplog.messages[-1] == "The model is that of step 1, the best learner seen inside the budget."
+    assert caplog.messages[-1].startswith(
+        "The guard went back 5 times and ships the model of step 1, the best learner seen inside the budget: lower the"
+    )
+    assert caplog.messages[-1] == trainer.holdfast_guard.summary()["sentence"]
     assert trainer.holdfast_guard.summary()["model_of"] == 1
 
 
@@ -312,7 +318,8 @@ def test_where_no_look_was_inside_the_budget_the_model_is_that_of_the_start(tmp_
 
 
 def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path, monkeypatch):
-    script = iter([1.0, 1.1, -0.7, 1.1, -0.2, 1.1, -0.4, 1.1, -0.5, 1.1, -0.6])  # kept at the start, then kept, learned
+    # What is kept and what is learned, at the start and at each look.
+    script = iter([1.0, -0.9, 1.1, -0.7, 1.1, -0.2, 1.1, -0.4, 1.1, -0.5, 1.1, -0.6])
 
     def likelihood(model, examples):
         return [DocumentScore("a", abs(next(script)), 1)]
@@ -323,7 +330,13 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     trainer.train()
     assert same(weights(trainer.model), watch.after[4])
     assert [look["learned"] for look in trainer.holdfast_guard.summary()["looks"]] == [-0.7, -0.2, -0.4, -0.5, -0.6]
-    assert trainer.holdfast_guard.summary()["model_of"] == 4
+    summary = trainer.holdfast_guard.summary()
+    assert summary["model_of"] == 4
+    assert summary["learned"] == {"start": -0.9, "most": -0.2, "shipped": -0.2, "share": 1.0}
+    assert summary["sentence"] == (
+        "The guard ships the model of step 4, the best learner seen inside the budget, and kept 100% of what was"
+        " learned."
+    )
 
 
 def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
@@ -360,7 +373,8 @@ def test_a_log_says_it_once_and_changes_nothing(tmp_path, looks, caplog):
     plain = trainer_of(tmp_path)
     plain.train()
     assert furthest(plain.model, logged.model) == 0.0
-    assert [message.rsplit("; ", 1)[1] for message in caplog.messages] == ["training goes on."]
+    assert [message.rsplit("; ", 1)[-1] for message in caplog.messages[:-1]] == ["training goes on."]
+    assert caplog.messages[-1].startswith("The guard found the budget spent at 10 of 10 looks and did nothing")
 
 
 def test_two_choosers_of_the_model_are_refused(tmp_path):
@@ -387,7 +401,10 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
     with caplog.at_level(logging.WARNING, "holdfast"):
         trainer.train()
     assert [look.step for look in trainer.holdfast_guard.looks] == [2, 6, 8, 10]
-    assert caplog.messages == ["Step 4: the guard could not look (out of memory); training goes on."]
+    assert caplog.messages == [
+        "Step 4: the guard could not look (out of memory); training goes on.",
+        "The guard looked 4 times and had nothing to do. One more look failed.",
+    ]
 
 
 def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch, caplog):

@@ -23,6 +23,7 @@ from holdfast.bench.measure import Said, manner, measure
 from holdfast.bench.prepare import Suite, check_fit, measured
 from holdfast.bench.progress import Progress
 from holdfast.bench.records import DiffSpec, Moment
+from holdfast.bench.steered import LeftOut, unsteered
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.tokenize import tokenize
@@ -48,7 +49,9 @@ class DiffResult:
         result: `suites` (rows of the table), `verdict` if there is a budget, `learned` (the word on what --test
             measures), `forgetting` of the retained suites of answers (without what guessing does, where the number of
             choices of each item is known), `examples` of lost and gained answers, `calibration` (expected calibration
-            error of the choices, if any) and `drift` (nats per token, and its size) where two models were loaded.
+            error of the choices, if any), `drift` (nats per token, and its size) where two models were loaded, and
+            `steered`: how much of what was to be asked steered the training of one of them and is not judged, where
+            there was any.
     """
 
     spec: DiffSpec
@@ -73,6 +76,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     console = console or Console(stderr=True)
     sides = spec.base, spec.tuned
     moved: dict[str, Any] = {}
+    apart: LeftOut | None = None
     if all(map(is_saved, sides)):
         notes: list[str] = []
         before, after = read_pair(spec.base, spec.tuned, notes)
@@ -81,7 +85,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     elif any(map(is_saved, sides)):
         raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
     else:
-        before, after, moved = _asked(spec, console)
+        before, after, moved, apart = _asked(spec, console)
     found = changes(before.rows, after.rows)
     budget = spec.allowed()
     result: dict[str, Any] = {"base": spec.base, "tuned": spec.tuned, "suites": [one.to_dict() for one in found]}
@@ -93,6 +97,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     }
     result |= _calibration(before, after)
     result |= {"drift": moved} if moved else {}
+    result |= {"steered": apart.to_dict()} if apart is not None else {}
     if spec.out is not None:
         folder = Path(spec.out)
         for name, side in (("base", before), ("tuned", after)):
@@ -102,13 +107,14 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     return DiffResult(spec, result)
 
 
-def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, Any]]:
-    """Asks two models everything, and takes the divergence of one from the other."""
+def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, Any], LeftOut | None]:
+    """Asks two models all that did not steer their training, and takes the divergence of one from the other."""
     if not (spec.test or spec.transfer or spec.keep):
         raise HoldfastError("There is nothing to ask: name what is to be kept with --keep, or the task with --test.")
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites = measured(spec, tokenizer, notes)
+    suites, apart = unsteered(measured(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
+    notes += [apart.sentence()] if apart is not None else []
     budget = spec.allowed()
     if budget is not None:
         check_limits(budget, {unit for suite in suites if suite.role == "retained" for unit in suite.units()})
@@ -147,7 +153,7 @@ def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, An
                     moved[name] = {"nats_per_token": change.change, "size": drift_size(change.change)}
                     moved[name] |= {"documents": change.documents}
                     moved[name] |= {"low": max(0.0, low), "high": high} if change.documents > 1 else {}
-    return saved[0], saved[1], moved
+    return saved[0], saved[1], moved, apart
 
 
 def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:

@@ -9,7 +9,8 @@ from typing import Any
 from holdfast.bench.prepare import Suite
 from holdfast.bench.records import ScoreRow
 from holdfast.core.budget import Budget
-from holdfast.probes.suites import Split, split_of
+from holdfast.probes.suites import Split
+from holdfast.probes.watched import documents, side_of
 from holdfast.train.panel import Panel
 
 
@@ -44,22 +45,41 @@ def guarded(
     return dataclasses.replace(budget, keep=kept, learn=learned if len(learned) else None)
 
 
+def said_of(suites: Sequence[Suite], split: Collection[str], budget: Budget, watched: bool) -> str:
+    """Returns in words what a guard watches and what it does not; or why there is none.
+
+    Args:
+        suites: All that is measured.
+        split: The suites that have two sides.
+        budget: What may be lost.
+        watched: Whether there is a guard.
+    """
+    able = [suite for suite in suites if suite.role == "retained" and suite.units() & budget.limits.keys()]
+    alone = [f"{suite.name} ({len(_splits(suite))}, all on one side)" for suite in able if suite.name not in split]
+    if not watched:
+        return (
+            f"No suite has items for a guard and for a proof: {', '.join(alone)}. Nothing watches while the model"
+            " trains, and the budget is judged at the end, on all of them; a guard takes more items (a few dozen)."
+        )
+    sides = [side for suite in able if suite.name in split for side in _splits(suite)]
+    rest = f" It does not watch {', '.join(alone)}." if alone else ""
+    return (
+        f"The guard watches {sides.count('watch'):,} of the {len(sides):,} items and texts that are to be kept while"
+        f" the model trains; the verdict is on the others.{rest}"
+    )
+
+
 def proof(rows: Sequence[ScoreRow], split: Collection[str]) -> list[ScoreRow]:
     """Returns the scores without those that steered the run."""
     return [row for row in rows if row.suite not in split or row.split == "proof"]
 
 
 def _splits(suite: Suite) -> list[Split]:
-    documents = {example.origin for example in suite.examples}
-    return [split_of(f"{suite.name} {origin}") for origin in documents] + [item.split for item in suite.items]
+    texts = [side_of(windows[0]) for windows in documents(suite.examples)]
+    return texts + [item.split for item in suite.items]
 
 
 def _panel(suites: Sequence[Suite], how: Panel) -> Panel:
     items = [item for suite in suites for item in suite.items if item.split == "watch"]
-    examples = [
-        example
-        for suite in suites
-        for example in suite.examples
-        if split_of(f"{suite.name} {example.origin}") == "watch"
-    ]
+    examples = [example for suite in suites for example in suite.examples if side_of(example) == "watch"]
     return dataclasses.replace(how, items=items, examples=examples)

@@ -14,6 +14,7 @@ from holdfast.bench.records import Measured, Moment, ScoreRow
 from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.suites import split_of
+from holdfast.probes.watched import group_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,7 @@ def measure(
         told = show(f"measuring {suite.name} {moment}", total)
         make = functools.partial(ScoreRow, run=run, moment=moment, suite=suite.name, role=suite.role)
         nats = functools.partial(make, unit="nats", higher_is_better=False)
+        groups = {example.origin: group_of(example) for example in suite.examples}
         scores = document_nll(
             model,
             suite.examples,
@@ -85,8 +87,8 @@ def measure(
             progress=_part(told, 0, len(suite.examples), total),
         )
         for score in scores:
-            side = split_of(f"{suite.name} {score.origin}")
-            of: dict[str, Any] = {"split": side, "item": score.origin, "group": score.origin}
+            group = groups[score.origin]
+            of: dict[str, Any] = {"split": split_of(group), "item": score.origin, "group": group}
             rows.append(nats(**of, value=score.nats, weight=score.tokens))
         answers = ask(
             model,

@@ -11,6 +11,7 @@ from holdfast.bench.answers import read_answers, write_answers
 from holdfast.bench.measure import Said
 from holdfast.bench.prepare import Suite
 from holdfast.bench.records import ScoreRow
+from holdfast.probes.watched import group_of
 
 Answers = tuple[list[ScoreRow], list[Said]]
 
@@ -21,9 +22,10 @@ def asked_of(suites: Sequence[Suite], raw: bool, end: bool = False) -> str:
     for suite in suites:
         digest.update(repr((suite.name, suite.role)).encode())
         for example in suite.examples:
-            digest.update(repr((list(example.input_ids), list(example.labels), example.origin)).encode())
+            tokens = list(example.input_ids), list(example.labels)
+            digest.update(repr((*tokens, example.origin, group_of(example))).encode())
         for item in suite.items:
-            digest.update(repr(item).encode())
+            digest.update(repr((item, item.split)).encode())
     return digest.hexdigest()[:16]
 
 

@@ -41,7 +41,7 @@ from holdfast.bench.folder import (
     writing,
 )
 from holdfast.bench.foresee import resolved
-from holdfast.bench.guarded import guarded, proof, sides
+from holdfast.bench.guarded import guarded, proof, said_of, sides
 from holdfast.bench.judge import changes, exit_code, verdict
 from holdfast.bench.learned import learning, seen
 from holdfast.bench.load import load_model
@@ -150,6 +150,8 @@ def _run(
     notes += check_fit(model, [*data.train, *suites, *made.old], spec)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+    if hasattr(model, "peft_config"):
+        model.name_or_path = spec.model  # where a record of what steered the adapter lies
     trainer = _trainer(model, made.arguments, data.train, tokenizer)
     split, guard = _guard(budget, data.suites, tokenizer, spec, console)
     started, preparing = time.monotonic(), Cost.begin()
@@ -211,12 +213,7 @@ def _guard(
         return frozenset(), None
     split = sides(suites, budget)
     found = guarded(suites, split, budget, tokenizer, **manner(spec))
-    said = (
-        "The guard watches some of what is to be kept while the model trains; the verdict is on the rest."
-        if found is not None
-        else "No suite has items for a guard and for a proof: nothing watches while the model trains, and the budget "
-        "is judged at the end."
-    )
+    said = said_of(suites, split, budget, found is not None)
     console.print(f"  {said}", style="yellow", highlight=False, markup=False)
     return split if found is not None else frozenset(), found
 

@@ -23,6 +23,8 @@ class Example:
         source: `NEW`, or the number of the memory that it comes from.
         lengths: Lengths of the documents packed into this row, in order; empty for a row of one document.
         origin: Where the row was read ("facts.jsonl:7"), for messages.
+        content: Digest of the content of the row that it was made from (`holdfast.data.digest`), the same in every file
+            and at every length; empty if it is not known.
     """
 
     input_ids: Sequence[int]
@@ -30,6 +32,7 @@ class Example:
     source: int = NEW
     lengths: tuple[int, ...] = ()
     origin: str = ""
+    content: str = dataclasses.field(default="", compare=False, repr=False)
 
     @property
     def supervised(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.data.digest import digest_of
 from holdfast.data.held_out import duplicates, split_held_out
 from holdfast.data.notes import Notes
 from holdfast.data.render import (
@@ -91,12 +92,15 @@ def tokenize(
     for row in rows:
         notes.rows += 1
         if row.kind == "text":
-            examples.extend(_document(row, writer, max_length, notes))
-            continue
-        try:
-            examples.extend(_conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes))
-        except Refused as error:
-            notes.note_refused(error.origin, error.what)
+            found = list(_document(row, writer, max_length, notes))
+        else:
+            try:
+                found = list(_conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes))
+            except Refused as error:
+                notes.note_refused(error.origin, error.what)
+                continue
+        content = digest_of(row.contents)
+        examples.extend(dataclasses.replace(example, content=content) for example in found)
     if notes.refused and refused == "error":
         raise HoldfastError(
             f"{notes.first_refused}: {notes.why_refused}, as it does {notes.of(notes.refused)}; leave them out "

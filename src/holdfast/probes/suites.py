@@ -56,8 +56,8 @@ class Item:
 
     @property
     def split(self) -> Split:
-        """Returns the side that the item's group is on, by the hash of the group."""
-        return split_of(f"{self.suite} {self.group or self.id}")
+        """Returns the side that the item's group is on, whatever suite and file ask about it."""
+        return split_of(self.group or self.id)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields that say something, as plain JSON values."""
@@ -78,9 +78,13 @@ class Item:
         return found
 
 
-def split_of(key: str) -> Split:
-    """Returns the side of a key: `WATCH` of all keys are watched, and a key never changes sides."""
-    place = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big") / 2**48
+def split_of(group: str) -> Split:
+    """Returns the side of a group: `WATCH` of all groups are watched, and none ever changes sides.
+
+    The name of the group alone says it, so that what is asked about one thing is on one side in all suites; the group
+    of a text is the digest of its content, so that it is on one side in all files.
+    """
+    place = int.from_bytes(hashlib.blake2b(group.encode(), digest_size=6).digest(), "big") / 2**48
     return "watch" if place < WATCH else "proof"
 
 

@@ -52,6 +52,8 @@ def show(done: DiffResult, console: Console | None = None, as_json: bool = False
     for line in _forgotten(result["forgetting"]):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print()
+    if "steered" in result:
+        console.print(result["steered"]["sentence"], highlight=False, markup=False, soft_wrap=True)
     if judged is None:
         console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
     lines = verdict_lines(judged, result["suites"]) if judged is not None else []

@@ -10,7 +10,7 @@ WORTH_SAYING = 0.05
 
 
 def guard_lines(guard: Mapping[str, Any], training: float) -> list[str]:
-    """Returns how often a guard looked, at what cost, and what it did.
+    """Returns how often a guard looked, at what cost, what it did, and what to try next.
 
     Args:
         guard: As in result.json.
@@ -35,10 +35,13 @@ def guard_lines(guard: Mapping[str, Any], training: float) -> list[str]:
         lines.append(f"  The budget was spent at step{'s' if len(spent) > 1 else ''} {at}: {done}.")
     if best is not None:
         look = next((look for look in looks if look["step"] == best), None)
-        where = "the start: no look was inside the budget" if look is None else f"step {best:,}"
+        start = "the start, as it was before training: no look was inside the budget"
+        where = start if look is None else f"step {best:,}"
         lines.append(f"  The model is that of {where}{_saw(look)}.")
     elif looks:
         lines.append(f"  At the end{_saw(looks[-1])}.")
+    if "sentence" in guard:
+        lines.append(f"  {guard['sentence']}")
     return lines
 
 

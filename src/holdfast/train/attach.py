@@ -25,6 +25,7 @@ from holdfast.core.params import trainable
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
 from holdfast.data.batches import order
+from holdfast.probes.watched import Watched
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
 from holdfast.train.before import Before
@@ -34,6 +35,7 @@ from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
 from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.reading import is_causal, is_task_loss, is_trl, reading
+from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
 from holdfast.train.session import Session
 from holdfast.train.setup import apply_settings, base_of, mix_data
@@ -104,6 +106,7 @@ def attach(
         shipping = Shipping(model, active, settings.ship)
         if guard is not None:
             guard.check(active, before.mix)
+        watched = steering(trainer, Watched() if guard is None else guard.watched)
     except BaseException:  # what is refused leaves trainer and model as they were
         if trainer.model is not own["model"]:
             unwrap(trainer.model)
@@ -118,6 +121,7 @@ def attach(
     trainer.holdfast_guard = guard
     if guard is not None:
         trainer.add_callback(guard)
+    record(trainer, watched)
     return trainer
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import logging
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,15 +19,22 @@ from holdfast.data.memory import load_memory
 from holdfast.probes.ask import ask, form_of
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.sources import items_of
-from holdfast.probes.suites import Item
+from holdfast.probes.suites import Item, Split
+from holdfast.probes.watched import Thing, Use, documents, group_of, of_document, of_item, shared_group, side_of
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.verdict import holm, p_forgot
+
+logger = logging.getLogger("holdfast")
+
+T = TypeVar("T")
 
 TEXTS = "texts"
 """Name of the suite of examples that are watched."""
 
 CERTAIN = 0.05
 """Below which a p-value, adjusted for the number of suites, says that a suite is beyond the budget."""
+TWO_SIDED = 20
+"""Groups from which a source has a watched side and one for the proof: of fewer, all may be on one by chance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +99,13 @@ class Panel:
             self, items=list(itertools.chain(*items)), examples=_evenly(self.examples, shares[-1])
         )
 
+    def things(self, use: Use) -> list[Thing]:
+        """Returns all that is in it as a record of what was watched."""
+        found = [Thing(use, item.suite, item.id, shared_group(item), of_item(item)) for item in self.items]
+        for windows in documents(self.examples):
+            found.append(Thing(use, TEXTS, windows[0].origin, "", of_document(windows, self.tokenizer)))
+        return found
+
     def ask(self, model: nn.Module) -> list[Score]:
         """Returns what a model does with each, always in the same order; leaves the model as it was found.
 
@@ -150,7 +165,10 @@ def learned(scores: Sequence[Score]) -> float:
 
 
 def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
-    """Returns the panel of what `Budget(keep=...)` or `Budget(learn=...)` names, of items only those that are watched.
+    """Returns the panel of what `Budget(keep=...)` or `Budget(learn=...)` names: of items and texts the watched side.
+
+    Of a source that is too small to have two sides, all is watched, and a warning says so. Prepared examples are taken
+    as they are.
 
     Raises:
         HoldfastError: If there is nothing to ask, a file is missing or malformed, or there is no tokenizer.
@@ -164,22 +182,46 @@ def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
         return Panel(examples=given)
     if tokenizer is None:
         raise HoldfastError(f"Budget({name}=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
-    items: list[Item] = [one for one in given if isinstance(one, Item)]
+    items: list[Item] = []
     examples: list[Example] = []
     several = bool(given) and all(isinstance(one, str) for one in given)
-    for one in given if several else () if items else (source,):
-        asked = items_of(one) if isinstance(one, str) else None
+    whole = bool(given) and all(isinstance(one, Item) for one in given)
+    for one in given if several else (source,):
+        asked = given if whole else items_of(one) if isinstance(one, str) else None
+        where = f"Budget({name}={one!r})" if isinstance(one, str) else f"Budget({name}=...)"
         if asked is None:
-            examples += load_memory(one, tokenizer, max_length=max_length)
+            read = load_memory(one, tokenizer, max_length=max_length)
+            examples += _watched(read, side_of, group_of, where, "texts")
         else:
-            items += asked
-    watched = [item for item in items if item.split == "watch"]
-    if items and not watched:
+            items += _watched(asked, lambda item: item.split, lambda item: item.group or item.id, where, "items")
+    return Panel(items, examples, tokenizer)
+
+
+def _watched(
+    things: Sequence[T], side: Callable[[T], Split], group: Callable[[T], str], where: str, what: str
+) -> list[T]:
+    """Returns those things of a source that are watched: its watched side, or all where they are too few for two sides.
+
+    Raises:
+        HoldfastError: If none of many is on the watched side: they are kept for the proof.
+    """
+    groups = {group(thing): side(thing) for thing in things}
+    count = f"{len(groups) if what == 'texts' else len(things)} {what}"  # a text may be several windows
+    watched = [thing for thing in things if side(thing) == "watch"]
+    if watched and (len(watched) < len(things) or len(groups) >= TWO_SIDED):
+        return watched
+    if len(groups) >= TWO_SIDED:
         raise HoldfastError(
-            f"Budget({name}=...): none of the {len(items)} items is on the watched side (they are for the proof); give "
-            "more items."
+            f"{where}: none of the {count} is on the watched side (they are for the proof); give others to the guard."
         )
-    return Panel(watched, examples, tokenizer)
+    logger.warning(
+        "%s: the %s are too few to have two sides. The guard watches them all, and none is left to judge by: give at"
+        " least %d, or others to `holdfast diff --keep`.",
+        where,
+        count,
+        TWO_SIDED,
+    )
+    return list(things)
 
 
 def _shares(sizes: Sequence[int], most: int) -> list[int]:

@@ -1,0 +1,128 @@
+"""Writes what steered a training beside every model that is saved of it, and into the trainer's output folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sized
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from holdfast.core.mix import Example
+from holdfast.data.digest import digest_of
+from holdfast.probes.watched import Thing, Watched, beside, of_document
+from holdfast.train.mixing import tokenizer_of
+
+logger = logging.getLogger("holdfast")
+
+
+def steering(trainer: Any, asked: Watched) -> Watched:
+    """Returns all that steers a trainer: what its guard asks, and what its own evaluation chooses a checkpoint by.
+
+    What steered the model that is trained on (a record beside it) is taken over.
+
+    Args:
+        trainer: A trainer, with the model that it trains.
+        asked: What its guard asks; empty without one.
+
+    Raises:
+        HoldfastError: If there is a record beside the model that cannot be read.
+    """
+    for name in _origins(trainer.model):
+        if (found := beside(name)) is not None:
+            asked |= Watched.read(found)
+    return asked | Watched(tuple(_chosen_by(trainer)))
+
+
+def record(trainer: Any, watched: Watched) -> None:
+    """Has what steers a trainer written wherever its model is.
+
+    That is in the output folder from the start of the training, in every checkpoint, and beside every model that
+    `save_pretrained` writes: the trained one, its adapter, or what they are merged into.
+    """
+    if not len(watched):
+        return
+    trainer.add_callback(_Record(watched))
+    for model in (trainer.model, _inside(trainer.model)):
+        if hasattr(model, "save_pretrained"):
+            model.save_pretrained = Recorded(model, watched)
+
+
+class Recorded:
+    """The `save_pretrained` of a model, which leaves the record beside what it saves."""
+
+    def __init__(self, model: Any, watched: Watched) -> None:
+        """Takes the model and the record."""
+        self.model = model
+        self.watched = watched
+
+    def __call__(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """Saves the model as its class does, and the record."""
+        if kwargs.get("is_main_process", True):
+            self.watched.write(Path(save_directory))
+        return type(self.model).save_pretrained(self.model, save_directory, *args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorded:
+        """Returns the same of the copy of the model, where the model is what is copied."""
+        return Recorded(memo.get(id(self.model), self.model), self.watched)
+
+
+class _Record(TrainerCallback):
+    """Writes the record when training begins and with every checkpoint."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            self.watched.write(Path(str(args.output_dir)))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            self.watched.write(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+
+
+def _inside(model: Any) -> Any:
+    """Returns the model that an adapter is on, or the model itself."""
+    return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
+
+
+def _origins(model: Any) -> list[str]:
+    """Returns the folders that a model may have been loaded from."""
+    names = [getattr(one, "name_or_path", "") for one in (model, _inside(model))]
+    names += [getattr(config, "base_model_name_or_path", "") for config in getattr(model, "peft_config", {}).values()]
+    return [str(name) for name in dict.fromkeys(names) if name]
+
+
+def _chosen_by(trainer: Any) -> Iterable[Thing]:
+    """Yields the rows by which the trainer itself chooses a checkpoint (load_best_model_at_end)."""
+    data = trainer.eval_dataset
+    if not trainer.args.load_best_model_at_end or data is None:
+        return
+    for name, rows in data.items() if isinstance(data, dict) else (("eval", data),):
+        if not (isinstance(rows, Sized) and hasattr(rows, "__getitem__")):
+            logger.warning(
+                "load_best_model_at_end chooses a checkpoint by %s, which streams: its rows are not written down, so do"
+                " not judge the model by them.",
+                name,
+            )
+            continue
+        for number in range(len(rows)):
+            if digests := _digests(rows[number], tokenizer_of(trainer)):
+                yield Thing("eval", str(name), f"row {number}", "", digests)
+
+
+def _digests(row: Any, tokenizer: Any) -> tuple[str, ...]:
+    """Returns the digests of a row of a trainer's dataset: of its tokens, and of its text where it is still there."""
+    if not isinstance(row, Mapping):
+        return ()
+    found: tuple[str, ...] = ()
+    if "input_ids" in row:
+        ids = [int(token) for token in row["input_ids"]]
+        found = of_document([Example(ids, ids)], tokenizer)
+    texts = [row[name] for name in ("text", "prompt", "completion") if isinstance(row.get(name), str)]
+    turns = row.get("messages") or []
+    if isinstance(turns, list):
+        texts = texts or [turn["content"] for turn in turns if isinstance(turn, Mapping) and "content" in turn]
+    return (*found, *([digest_of(texts)] if texts else []))
