@@ -149,7 +149,7 @@ def test_latin_1_is_named_with_the_mend(tmp_path):
     ("name", "begins", "told"),
     [
         ("d.jsonl", b"PAR1....", "is a Parquet file; name it .parquet"),
-        ("d.json", gzip.compress(b"[]"), "is compressed by gzip; add .gz to its name"),
+        ("d.json", gzip.compress(b"[]", mtime=0), "is compressed by gzip; add .gz to its name"),
         ("d.jsonl", b"\x28\xb5\x2f\xfd...", "is compressed by Zstandard; unpack it first"),
         ("d.csv", b"PK\x03\x04...", "is a zip archive or a spreadsheet"),
         ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS and not the data"),
@@ -176,7 +176,7 @@ def test_an_ending_that_is_not_understood_is_answered_with_the_mend(tmp_path, na
 
 @pytest.mark.parametrize("name", ["d.jsonl", "d.json", "d.csv", "d.txt", "d.jsonl.gz"])
 def test_an_empty_file_says_so(tmp_path, name):
-    path = write(tmp_path / name, gzip.compress(b"") if name.endswith("gz") else b"")
+    path = write(tmp_path / name, gzip.compress(b"", mtime=0) if name.endswith("gz") else b"")
     assert message(path) == f"{name}: holds no rows; give at least one."
 
 
