@@ -101,8 +101,8 @@ def _from_folder(
         others = [paths[0] for found, paths in files.items() if found not in ("", "train")]
         if others:
             raise HoldfastError(
-                f"'{folder}': holds '{others[0].name}' beside other files, and training on both would spoil the test; name "
-                "the one file that is meant."
+                f"'{folder}': holds '{others[0].name}' beside other files, and training on both would spoil the test; "
+                "name the one file that is meant."
             )
         chosen = [*files[""], *files["train"]]
     elif files.keys() == {""}:
