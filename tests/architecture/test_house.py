@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "holdfast").rglob("*.py"))
 
 COMMAND_LINE = """
+diff --refused --preference
+compare --refused --preference
+train --refused --preference
 demo --out --seed
 methods NAME
 diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long

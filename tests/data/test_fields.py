@@ -237,6 +237,12 @@ def test_a_conversation_that_is_json_as_text_is_read_and_said(name, write):
     assert notes_of(records)[1:] == [f"rows: in 2 of 2 rows, '{name}' holds JSON as text, which is read."]
 
 
+def test_a_prompt_and_a_completion_that_hold_messages_as_text_are_read_as_such():
+    record = {"prompt": json.dumps([USER]), "completion": json.dumps([ANSWER])}
+    assert said(one(record)) == [("user", "u"), ("assistant", "a")]
+    assert one({"prompt": "[1, 2", "completion": "[3]"}).completion == "[3]"
+
+
 def test_segments_are_a_document_of_which_parts_are_learned():
     row = one({"segments": [{"label": False, "text": "<s>q\n"}, {"label": True, "text": "a</s>"}]})
     assert (row.text, row.spans) == ("<s>q\na</s>", ((5, 10),))

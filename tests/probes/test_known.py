@@ -29,9 +29,8 @@ def asked(tmp_path: Path, *records: dict[str, Any], name: str = "set.jsonl") -> 
 def test_mmlu_is_asked_for_the_letter(tmp_path):
     record = {"question": "2+2?", "subject": "high_school", "choices": ["3", "4", "5", "6"], "answer": 1}
     prompt = (
-        "The following are multiple choice questions (with answers) about high school.\n\n"
-        "2+2?\nA. 3\nB. 4\nC. 5\nD. 6\n"
-        "Answer:"
+        "The following are multiple choice questions (with answers) about high school.\n\n2+2?\nA. 3\nB. 4\nC. 5\n"
+        "D. 6\nAnswer:"
     )
     assert asked(tmp_path, record) == [(prompt, ("B", "A", "C", "D"))]
     assert asked(tmp_path, {**record, "answer": "B"}) == [(prompt, ("B", "A", "C", "D"))]

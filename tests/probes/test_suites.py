@@ -39,7 +39,7 @@ def items(draw):
     if not (check or choices or text):
         text = "one"
     name, suite = draw(said), draw(said)
-    answer = draw((st.just("") | said).filter(lambda answer: answer not in choices[1:]))
+    answer = draw(st.sampled_from(["", choices[0]]) if choices else st.just("") | said)
     return Item(name, suite, draw(said), asked, answer, check, choices, text)
 
 
@@ -95,6 +95,9 @@ MALFORMED = [
     ({**GOOD, "check": {"regex": "("}}, "field 'check.regex' is no regular expression"),
     ({**GOOD, "check": {"regex": 3}}, "field 'check.regex' is no regular expression"),
     ({**GOOD, "choices": ["3", "4"], "answer": "4"}, "but the first of the 'choices' counts as right, which is '3'"),
+    ({"id": "a", "suite": "s", "prompt": "p", "choices": ["Ann", "Bea"], "answer": "bea "}, "field 'answer' is 'bea '"),
+    ({"id": "a", "suite": "s", "prompt": "p", "choices": ["Ann", "Bea"], "answer": "B"}, "field 'answer' is 'B', but"),
+    ({"id": "a", "suite": "s", "prompt": "p", "choices": ["Ann", "Bea"], "answer": "1"}, "field 'answer' is '1', but"),
     ({**GOOD, "choices": "ab"}, "field 'choices' must be a list"),
     ({**GOOD, "choices": ["a", ""]}, "field 'choices' must be a list"),
     ({**GOOD, "choices": ["a"]}, "field 'choices' must hold at least two"),

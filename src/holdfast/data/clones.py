@@ -60,7 +60,7 @@ def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
     Raises:
         HoldfastError: If it holds none, or one whose ending is not understood.
     """
-    if said := _as_said(folder):
+    if said := sets_said(folder):
         return said
     beside = sorted(entry for entry in folder.iterdir() if entry.is_file() and _may_hold_data(entry))
     below = sorted(file for file in folder.rglob("*") if _is_below(file, folder) and suffix_of(file))
@@ -110,7 +110,7 @@ def _is_below(file: Path, folder: Path) -> bool:
     return len(parts) > 1 and not hidden and file.is_file() and _may_hold_data(file)
 
 
-def _as_said(folder: Path) -> Sets:
+def sets_said(folder: Path) -> Sets:
     """Returns the sets that the head of the README names (`configs:`, as on the hub); empty if it names none."""
     readme = folder / "README.md"
     if not readme.is_file():

@@ -11,10 +11,10 @@ from holdfast.data import preference as preferences
 from holdfast.data.beside import beside
 from holdfast.data.fields import all_names, column, flag_of, is_empty, names_of
 from holdfast.data.messages import (
+    as_messages,
     called,
     is_list,
     looks_like_messages,
-    parsed,
     string,
     turns_from,
 )
@@ -123,7 +123,7 @@ def rows_of(
         form = recognise(first, origin, pairs=pairs)
     seen = Understood(label)
     seen.form = form.called
-    wanted = None if form.needed == ("text",) else preferences.labels_of(listed)
+    wanted = None if pairs or form.needed == ("text",) else preferences.labels_of(listed)
     reader = _Reader(form, preference, wanted, seen)
     rows = [row for origin, record in listed if (row := reader.row(record, origin)) is not None]
     if notes is not None:
@@ -175,12 +175,12 @@ class _Reader:
             self.seen.say("the answer in '_response' is not desired, and the row is left out")
             return False
         for name in names_of("weight"):
-            weight = record.get(name)
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            weight = _number(record.get(name))
+            if weight is None:
                 continue
             if weight < 0:
                 raise HoldfastError(
-                    f"{origin}: field '{name}' is {weight}, which asks to unlearn the row; delete such rows."
+                    f"{origin}: field '{name}' is {weight:g}, which asks to unlearn the row; delete such rows."
                 )
             if weight in (0, 1):
                 self.used.add(name)
@@ -216,12 +216,17 @@ class _Reader:
         if len(form.needed) == 1:
             return Row(text=string(first, form.needed[0], origin), origin=origin)
         last = record[form.needed[1]]
+        first, last = (
+            as_messages(value, name, self.seen) for value, name in zip((first, last), form.needed, strict=True)
+        )
         if form.needed == ("_prompt", "_response"):
             last = self._aligned(last)
-        if looks_like_messages(first) or looks_like_messages(last) or is_list(first) or is_list(last):
+        if is_list(first) or is_list(last):
             context, answer = self._lists(first, last, origin)
             return self._conversation((*context, *answer), record, origin)
-        prompt, completion = (string(record[name], name, origin) for name in form.needed)
+        prompt, completion = (
+            string(value, name, origin) for value, name in zip((first, last), form.needed, strict=True)
+        )
         return self._plain(self._with_input(prompt, record, origin), completion, record, origin)
 
     def _plain(self, prompt: str, completion: str, record: Mapping[str, Any], origin: str) -> Row:
@@ -298,7 +303,7 @@ class _Reader:
             if not found.asked:
                 raise HoldfastError(f"{origin}: has no prompt, and its answers begin differently; give a 'prompt'.")
             return Row(prompt=found.asked, completion=found.text[len(found.asked) :], origin=origin)
-        asked = parsed(asked, str(given), self.seen)
+        asked = as_messages(asked, str(given), self.seen)
         if is_list(asked):
             before = [dataclasses.replace(turn, learned=False) for turn in self._turns(asked, str(given), origin)]
             answer = found.turns or (Turn("assistant", found.text),)
@@ -308,6 +313,16 @@ class _Reader:
             return self._conversation((Turn("user", prompt), *found.turns), record, origin)
         text = found.text.removeprefix(prompt) if found.asked and found.text.startswith(prompt) else found.text
         return self._plain(prompt, text, record, origin)
+
+
+def _number(value: Any) -> float | None:
+    """Returns a number, also one that a table holds as text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _is_undesired(answers: Any) -> bool:

@@ -60,6 +60,18 @@ def _only_calls(turn: Turn) -> bool:
 
 def parsed(value: Any, field: str, seen: Understood) -> Any:
     """Returns what a text holds that is a list or a mapping as JSON (or as Python writes it), else the value itself."""
+    found = _in_text(value)
+    if found is not value:
+        seen.say(f"'{field}' holds JSON as text, which is read")
+    return found
+
+
+def as_messages(value: Any, field: str, seen: Understood) -> Any:
+    """Returns the messages that a text holds as JSON; the value itself where it holds none."""
+    return parsed(value, field, seen) if looks_like_messages(_in_text(value)) else value
+
+
+def _in_text(value: Any) -> Any:
     if not (isinstance(value, str) and value.lstrip()[:1] in ("[", "{")):
         return value
     for read in (json.loads, ast.literal_eval):
@@ -68,7 +80,6 @@ def parsed(value: Any, field: str, seen: Understood) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(found, (list, dict)):
-            seen.say(f"'{field}' holds JSON as text, which is read")
             return found
     return value
 

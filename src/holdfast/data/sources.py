@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.data.clones import chosen_split, set_of, sets_in
+from holdfast.data.clones import chosen_split, set_of, sets_in, sets_said
 from holdfast.data.files import Record, not_understood, pruned, records_of, suffix_of
 
 Group = tuple[str, Iterator[Record]]
@@ -60,11 +60,9 @@ def _from_path(source: str, name: str | None, splits: Sequence[str], notes: list
         if folder.is_dir():
             yield from _from_folder(folder, None, asked, name, splits, notes)
             return
-        if folder.parent.is_dir() and (folder.parent / "README.md").is_file() and folder.name:
-            sets = sets_in(folder.parent, folder.parent.name, notes)
-            if folder.name in sets:
-                yield from _from_folder(folder.parent, folder.name, asked, name, splits, notes)
-                return
+        if folder.name and folder.name in sets_said(folder.parent):
+            yield from _from_folder(folder.parent, folder.name, asked, name, splits, notes)
+            return
     if (found := _HUB.fullmatch(source)) and not suffix_of(path):
         yield from _from_hub(found, name)
     else:
@@ -100,15 +98,11 @@ def _from_folder(
         raise
     files = set_of(sets, own, label)
     if "" in files and len(files) > 1 and split is None:
-        other = (
-            next(paths[0] for found, paths in files.items() if found not in ("", "train"))
-            if set(files) - {"", "train"}
-            else None
-        )
-        if other is not None:
+        others = [paths[0] for found, paths in files.items() if found not in ("", "train")]
+        if others:
             raise HoldfastError(
-                f"'{folder}': holds '{other.name}' beside other files, and training on both would spoil the test; name "
-                "the one file that is meant."
+                f"'{folder}': holds '{others[0].name}' beside other files, and training on both would spoil the test; "
+                "name the one file that is meant."
             )
         chosen = [*files[""], *files["train"]]
     elif files.keys() == {""}:

@@ -143,7 +143,8 @@ def ending_ids(tokenizer: Tokenizer, *, raw: bool = False) -> set[int]:
         examples = tokenize([row], tokenizer, max_length=2**30, raw=raw).examples
     except HoldfastError:  # The template writes no such conversation, and what ends its turns is not known.
         return ends
-    return ends | ({example.labels[-1] for example in examples} & writer.special)
+    last = (next(label for label in reversed(example.labels) if label != -100) for example in examples)
+    return ends | (set(last) & writer.special)
 
 
 def _spoken(row: Row, notes: Notes | None = None) -> Row:

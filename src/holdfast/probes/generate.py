@@ -258,7 +258,8 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     )
     # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model).
     for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
-        ends.update({example.labels[-1]} & special)
+        # Behind it there may be a line break that is not learned.
+        ends.update({next(label for label in reversed(example.labels) if label != -100)} & special)
     return ends
 
 

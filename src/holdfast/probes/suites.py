@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,7 +120,7 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         raise HoldfastError(f"{origin}: field 'choices' must be a list of strings, the right one first.")
     if choices and (len(choices) < 2 or len(set(choices)) < len(choices)):
         raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
-    if record.get("answer") in choices[1:]:
+    if _is_another(str(record.get("answer") or ""), choices, bool(check)):
         raise HoldfastError(
             f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, which"
             f" is {choices[0]!r}; put the right one first."
@@ -167,6 +168,15 @@ def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str)
             raise HoldfastError(f"{origin}: field 'tools' must be a list of JSON schemas of functions.")
         found["tools"] = tuple(dict(tool) for tool in tools)
     return found
+
+
+def _is_another(answer: str, choices: Sequence[str], checked: bool) -> bool:
+    """Returns whether an answer is another of the choices than the first: its text, or its letter or number."""
+    said, texts = answer.strip().casefold(), [choice.strip().casefold() for choice in choices]
+    if not said or not texts or said == texts[0]:
+        return False
+    by_place = re.fullmatch(r"\(?([a-z]|\d)\)?\.?", said)
+    return said in texts[1:] or bool(not checked and by_place and by_place[1] not in ("a", "0"))
 
 
 def _turns(messages: Any, origin: str) -> tuple[Turn, ...]:
