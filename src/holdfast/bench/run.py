@@ -34,7 +34,7 @@ from holdfast.bench.arguments import refused_by_transformers
 from holdfast.bench.cost import Cost
 from holdfast.bench.edited import as_trained, shaping, ship_trained
 from holdfast.bench.folder import begin_folder, folder_of, leaving_no_empty_folders, open_folder, writing
-from holdfast.bench.foresee import resolved
+from holdfast.bench.foresee import resolved, settings_lines
 from holdfast.bench.guarded import guarded, proof, sides
 from holdfast.bench.judge import changes, verdict
 from holdfast.bench.load import load_model
@@ -138,7 +138,10 @@ def _run(
     assert isinstance(trainer, Attached)
     model = trainer.model
     prepared = preparing.end()
-    begin_folder(folder, spec, recipe, resolved(trainer, made.foreseen))
+    settled = resolved(trainer, made.foreseen)
+    begin_folder(folder, spec, recipe, settled)
+    if made.foreseen.mixes:  # how many old examples there are is known only now
+        console.print(f"  {settings_lines(settled)[1]}", highlight=False, markup=False, soft_wrap=True)
     with Progress(console) as progress:
         before = _scores(model, data.suites, "before", folder, tokenizer, spec.raw, progress, bases)
         trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
