@@ -32,7 +32,7 @@ class Foreseen:
         free: Bytes that are free for it.
         where: Where they are.
         settings: How it trains: `learning_rate`, `schedule`, `epochs`, `steps`, `batch` (rows of a step: `micro_batch`
-            x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`; steps are those of new rows alone.
+            x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`; steps are of new rows.
         mixes: Whether old examples come on top, so that there are more steps.
     """
 
