@@ -27,6 +27,7 @@ def test_the_settings_read_from_the_source_are_those_of_the_methods(cls):
         (f.name, f.default) for f in dataclasses.fields(cls)
     ]
     assert settings_of(written) == settings_of(cls)
+    assert written.excludes == cls.excludes
 
 
 def test_the_table_read_from_the_source_is_the_table():
@@ -39,7 +40,7 @@ def test_the_base_has_one_name():
 
 
 MISTAKES = ["LoRA(rnk=2)", "Lora()", "LoRA(rank=0)", "LoRA(rank=2", "LoRA", "MaskTheTarget(strength='a')", "1 + LoRA()",
-            "Train(lr=-1)", "LoRA(rank=2, rank=3)", "Rehearsal(memory=x)"]  # fmt: skip
+            "Train(lr=-1)", "LoRA(rank=2, rank=3)", "Rehearsal(memory=x)", "Finch() + Cosine()", "LoRA(rank=2) + DoRA()", "Train() + Train(lr=0.1)"]  # fmt: skip
 
 
 @pytest.fixture
