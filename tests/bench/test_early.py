@@ -40,7 +40,8 @@ def test_the_base_has_one_name():
 
 
 MISTAKES = ["LoRA(rnk=2)", "Lora()", "LoRA(rank=0)", "LoRA(rank=2", "LoRA", "MaskTheTarget(strength='a')", "1 + LoRA()",
-            "Train(lr=-1)", "LoRA(rank=2, rank=3)", "Rehearsal(memory=x)", "Finch() + Cosine()", "LoRA(rank=2) + DoRA()", "Train() + Train(lr=0.1)"]  # fmt: skip
+            "Train(lr=-1)", "LoRA(rank=2, rank=3)", "Rehearsal(memory=x)", "Finch() + Cosine()",
+            "LoRA(rank=2) + DoRA()", "Train() + Train(lr=0.1)"]  # fmt: skip
 
 
 @pytest.fixture

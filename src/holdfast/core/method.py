@@ -31,7 +31,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Mix
 from holdfast.core.run import Batch, Run, Step
 from holdfast.core.settings import check_settings
