@@ -70,7 +70,7 @@ def test_a_mistake_in_a_recipe_is_said_in_the_same_words(room, text):
     [
         ({"data": "e.jsonl"}, "no such file: 'e.jsonl'; check the path. Did you mean 'd.jsonl'?"),
         ({"keep": ("none.txt",)}, "no such file: 'none.txt'"),
-        ({"test": "./a/b"}, "no such file: './a/b'"),
+        ({"test": "./a/b.txt"}, "no such file: './a/b.txt'"),
         ({"memory": ("old=none.txt",)}, "no such file: 'none.txt'"),
         ({"recipe": "Rehearsal('none.txt')"}, "no such file: 'none.txt'"),
         ({"recipe": "Rehearsal('odl')", "memory": ("old=d.jsonl",)}, "no --memory called 'odl'. Did you mean 'old'?"),
