@@ -27,6 +27,7 @@ def test_the_settings_read_from_the_source_are_those_of_the_methods(cls):
         (f.name, f.default) for f in dataclasses.fields(cls)
     ]
     assert settings_of(written) == settings_of(cls)
+    assert written.excludes == cls.excludes
 
 
 def test_the_table_read_from_the_source_is_the_table():
@@ -39,7 +40,8 @@ def test_the_base_has_one_name():
 
 
 MISTAKES = ["LoRA(rnk=2)", "Lora()", "LoRA(rank=0)", "LoRA(rank=2", "LoRA", "MaskTheTarget(strength='a')", "1 + LoRA()",
-            "Train(lr=-1)", "LoRA(rank=2, rank=3)", "Rehearsal(memory=x)"]  # fmt: skip
+            "Train(lr=-1)", "LoRA(rank=2, rank=3)", "Rehearsal(memory=x)", "Finch() + Cosine()",
+            "LoRA(rank=2) + DoRA()", "Train() + Train(lr=0.1)"]  # fmt: skip
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_a_mistake_in_a_recipe_is_said_in_the_same_words(room, text):
     [
         ({"data": "e.jsonl"}, "no such file: 'e.jsonl'; check the path. Did you mean 'd.jsonl'?"),
         ({"keep": ("none.txt",)}, "no such file: 'none.txt'"),
-        ({"test": "./a/b"}, "no such file: './a/b'"),
+        ({"test": "./a/b.txt"}, "no such file: './a/b.txt'"),
         ({"memory": ("old=none.txt",)}, "no such file: 'none.txt'"),
         ({"recipe": "Rehearsal('none.txt')"}, "no such file: 'none.txt'"),
         ({"recipe": "Rehearsal('odl')", "memory": ("old=d.jsonl",)}, "no --memory called 'odl'. Did you mean 'old'?"),

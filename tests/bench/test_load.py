@@ -232,7 +232,7 @@ FILES = {
     code_of_its_own: r"comes with code of its own, which is never run here \(trust_remote_code stays off\)",
     no_type: r"says no model_type in its config\.json",
     broken_config: r"config\.json is not whole JSON\); save or download it again",
-    other_shapes: r"weights of other shapes than its config\.json says \(.*torch\.Size",
+    other_shapes: r"weights of other shapes than its config\.json says; put the two that belong together",
     a_folder_above: r"has no config\.json: give the folder .*, perhaps '.*checkpoint-7'",
     a_tokenizer_alone: r"it holds a tokenizer alone; give the folder of the model",
 }
@@ -274,7 +274,7 @@ def test_each_error_of_loading_has_its_own_advice(monkeypatch, error, sentence):
 def hub(kind, status=None):
     import huggingface_hub.errors as errors
 
-    made = Exception.__new__(getattr(errors, kind))
+    made = getattr(errors, kind).__new__(getattr(errors, kind))
     made.args = ("said",)
     made.response = type("Response", (), {"status_code": status})()
     outer = OSError("org/m is not a local folder and is not a valid model identifier")
@@ -424,7 +424,7 @@ def test_frozen_weights_keep_the_files_bits_and_the_forward_is_that_of_wide_ones
             p.requires_grad_(p is model.get_input_embeddings().weight)
         model(input_ids=ids).logits.pow(2).mean().backward()
     grads = [model.get_input_embeddings().weight.grad for model in (wide, narrow)]
-    assert torch.equal(*grads)
+    torch.testing.assert_close(*grads, rtol=1e-6, atol=1e-7)
 
 
 def test_a_file_in_32_bits_is_loaded_as_it_is(tmp_path):

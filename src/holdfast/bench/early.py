@@ -10,7 +10,7 @@ from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.places import BASE, base_of, folder_of_model, is_adapter, is_here, no_base
 from holdfast.bench.records import CompareSpec, DiffSpec, Measured, RunSpec, Trained
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.core.sums import read_sum
+from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
 from holdfast.data.sources import open_source
 from holdfast.methods.written import settings_table
@@ -66,7 +66,9 @@ def check_model(name: str, *, given: bool = False) -> None:
 def _check_recipe(text: str, spec: Trained) -> None:
     """Refuses a text that is no recipe, and memories that are neither named nor there."""
     paths = spec.memories()
-    for part in read_sum(text, settings_table()):
+    parts = read_sum(text, settings_table())
+    refuse_pairs(parts)
+    for part in parts:
         asked = [name.strip() for name in str(getattr(part, "memory", "") or "").split(",") if name.strip()]
         for name in asked if getattr(part, "strength", None) != 0 else ():
             if name in paths:

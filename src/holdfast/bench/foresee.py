@@ -32,13 +32,15 @@ class Foreseen:
         free: Bytes that are free for it.
         where: Where they are.
         settings: How it trains: `learning_rate`, `schedule`, `epochs`, `steps`, `batch` (rows of a step: `micro_batch`
-            x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`.
+            x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`; steps are of new rows.
+        mixes: Whether old examples come on top, so that there are more steps.
     """
 
     estimate: Estimate
     free: int
     where: str
     settings: dict[str, Any]
+    mixes: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what spec.json says of it."""
@@ -46,7 +48,7 @@ class Foreseen:
 
     def lines(self) -> list[str]:
         """Returns both in words."""
-        return [*model_lines(self), *settings_lines(self.settings)]
+        return [*model_lines(self), *settings_lines(self.settings, more=self.mixes)]
 
 
 def foresee(
@@ -71,6 +73,7 @@ def foresee(
         free,
         where,
         settings_of(recipe, arguments, len(examples)),
+        recipe.active().uses("mix_data") and arguments.max_steps <= 0,
     )
 
 
@@ -171,10 +174,11 @@ def schedule_of(recipe: Chain, arguments: TrainingArguments) -> str:
     return name + (" with warm-up" if ramp else "")
 
 
-def settings_lines(settings: dict[str, Any]) -> list[str]:
-    """Returns how a run trains, in words."""
+def settings_lines(settings: dict[str, Any], *, more: bool = False) -> list[str]:
+    """Returns how a run trains, in words; `more` says that old examples will add to the steps."""
     epochs = settings["epochs"]
     whole = f"{epochs:g} epoch{'' if epochs == 1 else 's'} = {settings['steps']:,} steps"
+    whole += ", and more for old examples," if more else ""
     split = " x ".join(str(settings[key]) for key in ("micro_batch", "accumulation", "processes") if settings[key] > 1)
     parts = f" ({split})" if " x " in split else ""
     return [

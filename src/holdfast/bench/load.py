@@ -110,6 +110,7 @@ def narrow_dtype(config: Any, folder: Path | None) -> torch.dtype | None:
         return None
     if folder is None:
         told = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+        told = getattr(torch, told, None) if isinstance(told, str) else told
         return told if told in _NARROW.values() else None
     held = dtypes_of(folder)
     return _NARROW.get(held.pop()) if len(held) == 1 else None

@@ -40,7 +40,7 @@ from holdfast.bench.folder import (
     open_folder,
     writing,
 )
-from holdfast.bench.foresee import resolved
+from holdfast.bench.foresee import resolved, settings_lines
 from holdfast.bench.guarded import guarded, proof, said_of, sides
 from holdfast.bench.judge import changes, exit_code, verdict
 from holdfast.bench.learned import learning, seen
@@ -160,8 +160,11 @@ def _run(
     assert isinstance(trainer, Attached)
     model = trainer.model
     prepared = preparing.end()
+    settled = resolved(trainer, made.foreseen)
     if is_first():
-        begin_folder(folder, spec, recipe, resolved(trainer, made.foreseen))
+        begin_folder(folder, spec, recipe, settled)
+    if made.foreseen.mixes:  # how many old examples there are is known only now
+        console.print(f"  {settings_lines(settled)[1]}", highlight=False, markup=False, soft_wrap=True)
     trackers = keep_open(trainer, folder / TRACKERS)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _scores(model, data.suites, "before", folder, tokenizer, spec, progress, bases)

@@ -127,7 +127,7 @@ def _of_kind(text: str, error: Exception, config: Any) -> str:
     if isinstance(error, MemoryError) or re.search(r"can't allocate memory|out of memory", text):
         return "does not fit into the memory that is free; free some, or take a smaller model"
     if re.search(r"size mismatch|ignore_mismatched_sizes|mismatched", text):
-        return f"has weights of other shapes than its config.json says ({_shapes(text)}); put the right two together"
+        return "has weights of other shapes than its config.json says; put the two that belong together into one folder"
     if re.search(r"pickle|\.bin\b|use_safetensors|no file named .*safetensors", text):
         return "holds no weights as safetensors; give it in that form (pickles can run code and are never loaded)"
     if getattr(config, "quantization_config", None) is not None:
@@ -139,13 +139,6 @@ def _of_kind(text: str, error: Exception, config: Any) -> str:
             " the model that it was quantised from, in 16 bits"
         )
     return ""
-
-
-def _shapes(text: str) -> str:
-    found = re.search(
-        r"(\S+)\W.{0,200}?(torch\.Size\(\[[\d, ]*\]\)).{0,120}?(torch\.Size\(\[[\d, ]*\]\))", text, re.DOTALL
-    )
-    return " ".join(found[0].split())[:200] if found else first_sentence(ValueError(text)).rstrip(".")[:200]
 
 
 def _of_hub(name: str, error: BaseException) -> str:

@@ -31,10 +31,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Mix
 from holdfast.core.run import Batch, Run, Step
 from holdfast.core.settings import check_settings
+from holdfast.core.sums import refuse_pairs, text_of
 from holdfast.core.tokens import Tokens
 
 __all__ = ["HOOKS", "Chain", "Method", "On", "Run", "State", "Step", "chain"]
@@ -100,12 +100,7 @@ class Method:
 
     def __repr__(self) -> str:
         """Returns the Python text of this method, as `holdfast.parse` reads it: only settings off their default."""
-        shown = [
-            f"{f.name}={getattr(self, f.name)!r}"
-            for f in dataclasses.fields(self)
-            if getattr(self, f.name) != f.default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return text_of(self)
 
     @property
     def off(self) -> bool:
@@ -200,11 +195,7 @@ class Chain(Method):
 
     def __post_init__(self) -> None:
         """Refuses pairs that make no sense, with the reason."""
-        for i, method in enumerate(self.methods):
-            for other in (*self.methods[:i], *self.methods[i + 1 :]):
-                reason = method.excludes.get(type(other).__name__)
-                if reason is not None:
-                    raise HoldfastError(f"{method!r} + {other!r}: {reason}")
+        refuse_pairs(self.methods)
 
     def __repr__(self) -> str:
         """Returns `A() + B()`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
@@ -26,6 +26,25 @@ def read_sum(text: str, table: Mapping[str, type[Any]]) -> list[Any]:
         at = f" at column {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise HoldfastError(f'Recipe {text!r} cannot be read{at}; write it like "LoRA(rank=16) + Finch()".') from None
     return [_made(node, text, table) for node in _summands(tree.body)]
+
+
+def refuse_pairs(methods: Sequence[Any]) -> None:
+    """Raises `HoldfastError` for a pair of methods that makes no sense, with the reason (their `excludes`)."""
+    for i, method in enumerate(methods):
+        for other in (*methods[:i], *methods[i + 1 :]):
+            reason = method.excludes.get(type(other).__name__)
+            if reason is not None:
+                raise HoldfastError(f"{method!r} + {other!r}: {reason}")
+
+
+def text_of(method: Any) -> str:
+    """Returns the text of one method, as `read_sum` reads it: only settings off their default."""
+    shown = [
+        f"{f.name}={getattr(method, f.name)!r}"
+        for f in dataclasses.fields(method)
+        if getattr(method, f.name) != f.default
+    ]
+    return f"{type(method).__name__}({', '.join(shown)})"
 
 
 def _summands(node: ast.expr) -> list[ast.expr]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.settings import check_settings, setting
+from holdfast.core.sums import text_of
 
 _HERE = Path(__file__).parent
 
@@ -51,7 +52,35 @@ def _stand_in(name: str, file: Path) -> type[Any]:
         for node in written.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_setting(node.value)
     ]
-    return dataclasses.make_dataclass(name, fields, frozen=True, namespace={"__post_init__": check_settings})
+    acts = {"__post_init__": check_settings, "__repr__": text_of, "excludes": _excludes(written)}
+    return dataclasses.make_dataclass(name, fields, frozen=True, repr=False, namespace=acts)
+
+
+def _excludes(written: ast.ClassDef) -> dict[str, str]:
+    """Returns what a method says that it makes no sense beside; an adapter that says nothing, any other adapter."""
+    for node in written.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "excludes":
+            return dict(_literal(node.value)[0]) if node.value is not None and _literal(node.value) else {}
+    if any(isinstance(base, ast.Name) and base.id == "Adapter" for base in written.bases):
+        return _adapters()
+    return {}
+
+
+@functools.cache
+def _adapters() -> dict[str, str]:
+    """Returns `dict.fromkeys(ADAPTERS, reason)` as the class of all adapters writes it."""
+    tree = _parsed(_HERE / "adapter.py")
+    (names,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ADAPTERS"
+    )
+    (made,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "fromkeys"
+    )
+    return dict.fromkeys(names, ast.literal_eval(made.args[1]))
 
 
 def _is_setting(value: ast.expr | None) -> bool:
