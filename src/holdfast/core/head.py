@@ -173,7 +173,9 @@ class Head:
             spread = any(type(p).__name__ == "DTensor" or type(p.data).__name__ == "DTensor" for p in self._weights())
             return "replayed" if spread else "plain"
         try:
-            again_1TV = self._replayed(kept[0][:TRIED])[None]
+            # Beside others, so that it shows if a position's logits depend on those.
+            some_TX = kept[0][:TRIED]
+            again_1TV = self._replayed(torch.cat([some_TX, torch.zeros_like(some_TX)]))[None, : len(some_TX)]
         except (RuntimeError, TypeError, ValueError, IndexError):
             return "whole"
         if again_1TV.shape != given_1TV.shape:

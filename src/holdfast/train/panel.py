@@ -99,7 +99,8 @@ class Panel:
             Score(TEXTS, f"{i}", score.nats, score.tokens)
             for i, score in enumerate(document_nll(model, self.examples, batch_tokens=self.batch_tokens))
         ]
-        how: dict[str, Any] = {"raw": self.raw, "batch_tokens": self.batch_tokens}
+        how: dict[str, Any] = {"raw": self.raw}
+        how |= {} if self.batch_tokens is None else {"batch_tokens": self.batch_tokens}
         # Without items there need be no tokenizer.
         for answer in ask(model, self.tokenizer, self.items, **how) if self.items else ():
             item = answer.item
