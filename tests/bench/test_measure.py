@@ -102,7 +102,7 @@ def test_loading_and_writing_old_examples_are_phases_too(room, tmp_path):
     order = [
         f"loading {spec.model} ...",
         "writing old examples: 0/6",
-        "measuring task before: 0/2",
+        "measuring task before: 0/",
         "measuring texts before: 0/16",
         "training: 0/",
         "measuring texts after: 0/16",
