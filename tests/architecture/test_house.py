@@ -21,14 +21,14 @@ train --refused --preference
 demo --out --seed
 methods NAME
 diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long
-diff --out --examples --json --fail-on
+diff --out --examples --json --fail-on --eval-batch-tokens
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
-compare --seeds --reach --workers --memory-check
+compare --seeds --reach --workers --memory-check --eval-batch-tokens
 report RUNS --budget --reach --format --out
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
-train --memory-check --dry-run
+train --memory-check --dry-run --eval-batch-tokens
 """
 
 PUBLIC_NAMES = """

@@ -284,6 +284,7 @@ def test_an_option_changes_what_happens_and_nothing_else(asked, tmp_path, field)
 
 def test_every_option_is_in_the_table_or_has_a_test_of_its_own():
     of_its_own = {"resume"}  # test_resumed_after_an_interruption_equals_uninterrupted
+    of_its_own |= {"eval_batch_tokens"}  # test_eval_batch_tokens_bounds_every_batch_and_changes_no_score
     assert {field.name for field in dataclasses.fields(RunSpec)} == set(FIELDS) | of_its_own
 
 

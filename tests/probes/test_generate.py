@@ -102,6 +102,8 @@ def test_the_chat_template_is_used_and_can_be_left_unused(chat_tokenizer):
     conversations = [item.turns for own in suites(World(0), 1, 0).values() for item in own if item.turns]
     for raw in (False, True):
         expected = [one_by_one(model, chat_tokenizer, turns, 6, raw=raw) for turns in conversations]
+        if raw:  # Unasked, a model goes on with the next line.
+            expected = [said.split("\n")[0].strip() for said in expected]
         assert generate(model, chat_tokenizer, conversations, max_new_tokens=6, raw=raw) == expected
 
 

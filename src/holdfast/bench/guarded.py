@@ -33,11 +33,10 @@ def guarded(
     budget: Budget,
     tokenizer: Any,
     raw: bool,
-    end: bool = False,
     batch_tokens: int | None = None,
 ) -> Budget | None:
     """Returns the budget with the watched side of the suites that are split; None if none of them is to be kept."""
-    how = Panel(tokenizer=tokenizer, raw=raw, end=end, batch_tokens=batch_tokens)
+    how = Panel(tokenizer=tokenizer, raw=raw, batch_tokens=batch_tokens)
     kept = _panel([suite for suite in suites if suite.role == "retained" and suite.name in split], how)
     if not len(kept):
         return None

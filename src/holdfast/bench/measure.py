@@ -40,7 +40,7 @@ class Said:
 
 def manner(spec: Measured) -> dict[str, Any]:
     """Returns how a spec has its suites asked, as arguments of `measure`."""
-    return {"raw": spec.raw, "end": spec.end_of_turn, "batch_tokens": spec.eval_batch_tokens}
+    return {"raw": spec.raw, "batch_tokens": spec.eval_batch_tokens}
 
 
 def measure(
@@ -52,7 +52,6 @@ def measure(
     run: str,
     raw: bool,
     show: Callable[[str, int], Callable[[int, int], None]],
-    end: bool = False,
     batch_tokens: int | None = None,
 ) -> tuple[list[ScoreRow], list[Said]]:
     """Returns the scores of a model on all suites, in their order, and what it said.
@@ -66,7 +65,6 @@ def measure(
         raw: Whether the chat template is left unused.
         show: Called with what is being measured and the number of its examples and items, for what is to be told how
             many of them are done.
-        end: Whether what ends a choice is scored with it.
         batch_tokens: Most tokens of a batch; usually 8192 if absent.
 
     Raises:
@@ -95,7 +93,6 @@ def measure(
             tokenizer,
             suite.items,
             raw=raw,
-            end=end,
             batch_tokens=batch_tokens,
             progress=_part(told, len(suite.examples), len(suite.items), total),
         )

@@ -16,9 +16,13 @@ from holdfast.probes.watched import group_of
 Answers = tuple[list[ScoreRow], list[Said]]
 
 
-def asked_of(suites: Sequence[Suite], raw: bool, end: bool = False) -> str:
+SCORED = "choices by their own tokens"
+"""How answers are scored: answers that were scored in another way are not read."""
+
+
+def asked_of(suites: Sequence[Suite], raw: bool) -> str:
     """Returns a digest of what is asked: every token of every example, every item, and how it is put and scored."""
-    digest = hashlib.sha256(repr((raw, end)).encode())
+    digest = hashlib.sha256(repr((raw, SCORED)).encode())
     for suite in suites:
         digest.update(repr((suite.name, suite.role)).encode())
         for example in suite.examples:

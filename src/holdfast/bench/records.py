@@ -68,7 +68,6 @@ class Measured(Options):
         "tokens of a row that are learned and scored: those of the completion, or all", "completion"
     )
     over_long: Literal["truncate", "drop"] = option("what becomes of rows longer than --max-length", "truncate")
-    end_of_turn: bool = option("score what ends a turn or a text with every choice that an item gives", False)
     eval_batch_tokens: int | None = option(
         "most tokens of a batch while measuring, padding included (8192 if not given, 2048 for texts on a processor); "
         "fewer are taken where memory runs out",

@@ -288,7 +288,7 @@ def _scores(
     ask = functools.partial(
         measure, model, tokenizer, suites, moment, run=folder.name, show=progress.measuring, **manner(spec)
     )
-    asked = asked_of(suites, spec.raw, spec.end_of_turn)
+    asked = asked_of(suites, spec.raw)
     rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", folder.name, ask)
     if not is_first():
         return rows

@@ -56,7 +56,7 @@ def do(job: Mapping[str, Any], console: Console) -> None:
     if job.get("budget"):
         kept = {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()}
         check_limits(Budget.from_dict(job["budget"]), kept)
-    target = bases / f"{asked_of(data.suites, spec.raw, spec.end_of_turn)}.jsonl"
+    target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
     if target.exists():
         return
     with Progress(console) as progress, progress.phase(f"loading {spec.model}"):

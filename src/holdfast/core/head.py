@@ -169,9 +169,13 @@ class Head:
             return "whole"
         self.size = given_1TV.shape[-1]
         if torch.equal(given_1TV, made[0]):
-            return "plain"
+            # A weight that is spread over several devices is put together only while the whole model is called.
+            spread = any(type(p).__name__ == "DTensor" or type(p.data).__name__ == "DTensor" for p in self._weights())
+            return "replayed" if spread else "plain"
         try:
-            again_1TV = self._replayed(kept[0][:TRIED])[None]
+            # Beside others, so that it shows if a position's logits depend on those.
+            some_TX = kept[0][:TRIED]
+            again_1TV = self._replayed(torch.cat([some_TX, torch.zeros_like(some_TX)]))[None, : len(some_TX)]
         except (RuntimeError, TypeError, ValueError, IndexError):
             return "whole"
         if again_1TV.shape != given_1TV.shape:
@@ -179,6 +183,9 @@ class Head:
         # Products of another height are rounded otherwise.
         slack = 4 * torch.finfo(given_1TV.dtype).eps ** 0.75 * float(given_1TV.abs().max())
         return "replayed" if float((again_1TV - given_1TV).abs().max()) <= slack else "whole"
+
+    def _weights(self) -> list[nn.Parameter]:
+        return [] if self._found is None else list(self._found.parameters())
 
     def logits(self, features_CX: Tensor) -> Tensor:
         """Returns the logits of some positions, `[C, V]`, from what `read` gave."""

@@ -45,9 +45,9 @@ def drift(
     Reference:
         KL to the base on the prompts of the new task goes with what is forgotten: "RL's Razor", 2025, arXiv:2509.04259.
     """
-    tokens = tokens_of(tuned, batch_tokens)
     if not examples:
         return []
+    tokens = tokens_of(tuned, batch_tokens)
     with evaluating(base), evaluating(tuned):
         heads = Head(base), Head(tuned)
         return by_document(tuned, examples, lambda batch: _divergence(*heads, batch, pad_id), tokens, progress)

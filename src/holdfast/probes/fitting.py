@@ -81,7 +81,7 @@ def fitting(
         except (MemoryError, RuntimeError) as raised:
             if not is_out_of_memory(raised):
                 raise
-            error = " ".join(str(raised).split())[:160]
+            error = " ".join(str(raised).split())[:160] or type(raised).__name__
         if not error:
             yield batch, found
             continue

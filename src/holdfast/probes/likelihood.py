@@ -81,9 +81,9 @@ def document_nll(
         HoldfastError: If a document's likelihood is not finite; names the document.
         ValueError: If `batch_tokens` is not positive.
     """
-    batch_tokens = tokens_of(model, batch_tokens)
     if not examples:
         return []
+    batch_tokens = tokens_of(model, batch_tokens)
     device = next(model.parameters()).device
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
         head = Head(model)

@@ -56,7 +56,6 @@ class Panel:
         examples: Examples whose likelihood is taken, all one suite.
         tokenizer: The model's; needed for items.
         raw: Whether items are asked without the chat template.
-        end: Whether what ends a choice is scored with it.
         batch_tokens: Most tokens of a batch; usually 8192 if absent.
     """
 
@@ -64,7 +63,6 @@ class Panel:
     examples: Sequence[Example] = ()
     tokenizer: Any = None
     raw: bool = False
-    end: bool = False
     batch_tokens: int | None = None
 
     def __len__(self) -> int:
@@ -116,7 +114,8 @@ class Panel:
             Score(TEXTS, f"{i}", score.nats, score.tokens)
             for i, score in enumerate(document_nll(model, self.examples, batch_tokens=self.batch_tokens))
         ]
-        how: dict[str, Any] = {"raw": self.raw, "end": self.end, "batch_tokens": self.batch_tokens}
+        how: dict[str, Any] = {"raw": self.raw}
+        how |= {} if self.batch_tokens is None else {"batch_tokens": self.batch_tokens}
         # Without items there need be no tokenizer.
         for answer in ask(model, self.tokenizer, self.items, **how) if self.items else ():
             item = answer.item
