@@ -8,7 +8,7 @@ import peft
 import pytest
 import torch
 
-from holdfast.core.adapters import tuner_layers
+from holdfast.core.adapters import held_by, tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
@@ -42,7 +42,11 @@ def changes(model, *names):
 
 
 def bits(model, name):
-    return {n: p.detach().clone() for n, p in model.named_parameters() if name in n.split(".")}
+    return [p.detach().clone() for layer in tuner_layers(model) for p in held_by(layer).get(name, ())]
+
+
+def same(one, other):
+    return len(one) == len(other) > 0 and all(map(torch.equal, one, other))
 
 
 NAMES = [("second", "default"), ("zebra", "ape"), ("default", "older"), ("weight", "lora_B")]
@@ -56,12 +60,11 @@ def test_the_change_of_what_trained_is_halved_and_the_older_one_keeps_its_bits(t
     for whole, halved in zip(changes(plain, name), changes(half, name), strict=True):
         assert whole.abs().max() > 1e-3
         assert torch.allclose(halved, whole / 2, atol=1e-6)
-    before = bits(start, older)
-    assert len(before) == 8
-    assert all(torch.equal(p, before[n]) for n, p in bits(half, older).items())
+    assert same(bits(start, older), bits(half, older))
+    assert len(bits(half, older)) == 8
 
 
-@pytest.mark.parametrize("edit", ["WiSEFT(alpha={})", "TaskVector(scale={})", "FAPM(keep={})", "DARE(keep={})"])
+@pytest.mark.parametrize("edit", ["WiSEFT(alpha={})", "TaskVector(scale={})", "DARE(keep={})"])
 def test_near_its_neutral_value_an_edit_meets_plain_training(tmp_path, edit):
     start = fresh()
     plain = train(tmp_path / "plain", copy.deepcopy(start), None)
@@ -111,7 +114,7 @@ def test_what_is_frozen_and_active_belongs_to_what_an_edit_goes_back_to(tmp_path
     half = train(tmp_path / "half", copy.deepcopy(start), "WiSEFT(alpha=0.5)").model
     for whole, halved in zip(changes(plain, "second"), changes(half, "second"), strict=True):
         assert torch.allclose(halved, whole / 2, atol=1e-6)
-    assert all(torch.equal(p, bits(start, "default")[n]) for n, p in bits(half, "default").items())
+    assert same(bits(start, "default"), bits(half, "default"))
 
 
 def test_merged_they_are_all_in_the_weights(tmp_path):
