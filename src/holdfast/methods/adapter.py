@@ -27,6 +27,14 @@ PARTS = {
 """What the names of the layers of each part of a model have in them."""
 
 
+HEADS = {
+    "ForSequenceClassification": "SEQ_CLS",
+    "ForTokenClassification": "TOKEN_CLS",
+    "ForQuestionAnswering": "QUESTION_ANS",
+}
+"""Endings of the names of models whose head is new, and PEFT's name of their task."""
+
+
 class Adapter(Method):
     """Base of the methods that train an adapter; each has a setting `targets`.
 
@@ -77,6 +85,17 @@ def stacked_names(model: nn.Module, targets: str) -> list[str]:
     return [name for name, p in model.named_parameters() if part is not None and part.search(name) and p.dim() == 3]
 
 
+def task_of(model: Any) -> str | None:
+    """Returns what PEFT calls the task of a model, by which it knows the head that is to train beside the adapter."""
+    name = type(model).__name__
+    for ending, task in HEADS.items():
+        if name.endswith(ending):
+            return task
+    if not hasattr(model, "prepare_inputs_for_generation"):
+        return None
+    return "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
+
+
 def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     """Returns `run.model` with an adapter of a kind, drawn from the run's seed alone.
 
@@ -109,7 +128,7 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
     if missing:
         raise HoldfastError(_nothing(model, method, missing))
-    config = kind(task_type="CAUSAL_LM", **settings)
+    config = kind(task_type=task_of(model), **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
         torch.manual_seed(run.seed)

@@ -46,6 +46,20 @@ def is_causal(model: Any) -> bool:
     return not encodes and type(inner_of(model)).__name__ not in MASKED.values()
 
 
+def predicts_tokens(model: Any) -> bool:
+    """Returns whether a model has a head of output embeddings."""
+    getter = getattr(model, "get_output_embeddings", None)
+    try:
+        return getter is not None and getter() is not None
+    except (AttributeError, NotImplementedError):
+        return False
+
+
+def reads_on(model: Any) -> bool:
+    """Returns whether a model is a causal language model: what is asked of tokens can be asked of it."""
+    return predicts_tokens(model) and is_causal(model)
+
+
 def is_task_loss(trainer: Any) -> bool:
     """Returns whether a trainer's own loss is the mean over the step's supervised tokens, in nats, and nothing else.
 
