@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import SOURCE
+from holdfast.train.reading import text_config_of
 
 Row = dict[str, Any]
 Collate = Callable[[list[Any]], Mapping[str, Any]]
@@ -31,9 +32,8 @@ def row_limit(trainer: Any) -> int:
 
     At most 1,024 where the trainer sets nothing.
     """
-    config = getattr(trainer.model, "config", None)
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return getattr(trainer.args, "max_length", None) or min(getattr(text, "max_position_embeddings", 1024), 1024)
+    config = text_config_of(trainer.model)
+    return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
 
 
 def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:

@@ -235,7 +235,8 @@ class Shipping:
             put_factors(one.layers[0], up, down, adapter)
             if self.has_moved:
                 one.param.data.copy_(self.moved[one.name])
-        config = getattr(self.model, "peft_config", {}).get(adapter)
+        configs: Any = getattr(self.model, "peft_config", {})
+        config: Any = configs.get(adapter)
         if self.has_moved:
             widen(config, 2)
             config.init_lora_weights = True
