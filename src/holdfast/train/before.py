@@ -151,7 +151,10 @@ class Before:
         if not isinstance(rows, Sized) or (len(rows) and "input_ids" not in rows[0]):  # type: ignore[index]
             return row_limit(self.trainer)
         if self._longest is None:
-            self._longest = max([row_limit(self.trainer), *(len(e.input_ids) for e in self.examples("new"))])
+            lengths = (len(rows[i]["input_ids"]) for i in range(len(rows)))  # type: ignore[index]
+            if reads_on(self.trainer.model):  # else what the collator makes of a row is not told by token
+                lengths = (len(example.input_ids) for example in self.examples("new"))
+            self._longest = max([row_limit(self.trainer), *lengths])
         return self._longest
 
     def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:

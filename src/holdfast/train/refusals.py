@@ -109,15 +109,25 @@ def _rows(trainer: Any, active: Chain, budget: Budget | None) -> Iterator[Refusa
     mixes = next((part for part in active.methods if part.uses("mix_data")), None)
     own = has_own_loss(trainer) and owner_of_loss(trainer).startswith("trl.")
     yield mixes and own, f"{mixes!r} puts tokenised texts among the rows, and {name} takes rows of another kind."
-    asks = mixes or next((part for part in active.methods if "gradient" in part.needs), None)
-    yield asks and not causal, f"{asks!r} learns or looks at texts from left to right, and {kind} does not read so."
+    asks = mixes or next((part for part in active.methods if _asks_gradients(part)), None)
+    yield asks and not causal, f"{asks!r} works on predicted tokens, and {kind} is no causal language model."
     reads = next((part for part in active.methods if part.sources), None)
+    takes = getattr(model, "main_input_name", "") == "input_ids"
+    yield (
+        reads and not takes,
+        f"{reads!r} reads old examples, and {kind} is no transformers model that takes token ids.",
+    )
     encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     yield reads and encodes, f"{reads!r} reads old examples, which have nothing for the decoder of {kind}."
     yield (
         budget is not None and not causal,
-        f"A budget asks the model for tokens from left to right, and {kind} does not read so; leave it out.",
+        f"A budget asks for the tokens that the model predicts, and {kind} is no causal language model; leave it out.",
     )
+
+
+def _asks_gradients(part: Method) -> bool:
+    """Whether a method takes gradients of the loss on tokens, at its steps or (as a Fisher) before them."""
+    return "gradient" in part.needs or ("start" in part.needs and part.uses("penalty") and part.uses("init_state"))
 
 
 def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
