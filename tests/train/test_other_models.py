@@ -41,6 +41,11 @@ def masked(folder):
     return trainer_for(transformers.BertForMaskedLM(transformers.BertConfig(**SIZES)), folder, tiny.rows(16), micro=4)
 
 
+def tagger(folder):
+    model = transformers.BertForTokenClassification(transformers.BertConfig(**SIZES, num_labels=61))
+    return trainer_for(model, folder, tiny.rows(16), micro=4)
+
+
 def translator(folder):
     sizes = {"vocab_size": 61, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2}
     model = transformers.T5ForConditionalGeneration(
@@ -97,7 +102,7 @@ def pictures(folder):
 
 
 KINDS = {
-    "classifier": classifier, "masked": masked, "translator": translator, "judge": judge, "bare": bare,
+    "classifier": classifier, "tagger": tagger, "masked": masked, "translator": translator, "judge": judge, "bare": bare,
     "pictures": pictures,
 }  # fmt: skip
 ON_WEIGHTS = [
@@ -117,7 +122,7 @@ def test_what_acts_on_weights_alone_works_with_any_loss(tmp_path, kind, recipe):
     assert all(bool(p.isfinite().all()) for p in trainer.model.parameters())
 
 
-@pytest.mark.parametrize("kind", ["classifier", "masked", "translator", "judge"])
+@pytest.mark.parametrize("kind", ["classifier", "tagger", "masked", "translator", "judge"])
 @pytest.mark.parametrize(
     "recipe", ["LoRA(rank=2)", "LoRA(rank=2, init='pissa') + WiSEFT(alpha=0.5)", "AdaLoRA(rank=1, start=2)"]
 )
@@ -129,8 +134,9 @@ def test_an_adapter_is_put_on_and_ships(tmp_path, kind, recipe):
     assert max(float(p.abs().max()) for p in grown) > 0
 
 
-def test_the_new_head_of_a_classifier_trains_beside_the_adapter(tmp_path):
-    trainer = attach(classifier(tmp_path), "LoRA(rank=2)")
+@pytest.mark.parametrize("kind", ["classifier", "tagger"])
+def test_the_new_head_of_a_classifier_trains_beside_the_adapter(tmp_path, kind):
+    trainer = attach(KINDS[kind](tmp_path), "LoRA(rank=2)")
     training = [name for name, p in trainer.model.named_parameters() if p.requires_grad and "classifier" in name]
     assert len(training) == 2
 

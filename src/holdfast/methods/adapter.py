@@ -28,11 +28,11 @@ PARTS = {
 
 
 HEADS = {
-    "ForSequenceClassification": "SEQ_CLS",
-    "ForTokenClassification": "TOKEN_CLS",
-    "ForQuestionAnswering": "QUESTION_ANS",
+    "ForSequenceClassification": ("SEQ_CLS", ["classifier", "score"]),
+    "ForTokenClassification": ("TOKEN_CLS", ["classifier", "score"]),
+    "ForQuestionAnswering": ("QUESTION_ANS", ["qa_outputs"]),
 }
-"""Endings of the names of models whose head is new, and PEFT's name of their task."""
+"""Endings of the names of models whose head is new: PEFT's name of their task, and what it trains whole there."""
 
 
 class Adapter(Method):
@@ -85,15 +85,15 @@ def stacked_names(model: nn.Module, targets: str) -> list[str]:
     return [name for name, p in model.named_parameters() if part is not None and part.search(name) and p.dim() == 3]
 
 
-def task_of(model: Any) -> str | None:
-    """Returns what PEFT calls the task of a model, by which it knows the head that is to train beside the adapter."""
+def task_of(model: Any) -> dict[str, Any]:
+    """Returns what tells PEFT the task of a model, by which it knows the head that is to train beside the adapter."""
     name = type(model).__name__
-    for ending, task in HEADS.items():
+    for ending, (task, heads) in HEADS.items():
         if name.endswith(ending):
-            return task
+            return {"task_type": task, "exclude_modules": heads}
     if not hasattr(model, "prepare_inputs_for_generation"):
-        return None
-    return "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"
+        return {}
+    return {"task_type": "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"}
 
 
 def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
@@ -128,7 +128,7 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
     if missing:
         raise HoldfastError(_nothing(model, method, missing))
-    config = kind(task_type=task_of(model), **settings)
+    config = kind(**task_of(model), **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
         torch.manual_seed(run.seed)

@@ -127,7 +127,7 @@ def _rows(trainer: Any, active: Chain, budget: Budget | None) -> Iterator[Refusa
 
 def _asks_gradients(part: Method) -> bool:
     """Whether a method takes gradients of the loss on tokens, at its steps or (as a Fisher) before them."""
-    return "gradient" in part.needs or ("start" in part.needs and part.uses("penalty") and part.uses("init_state"))
+    return "gradient" in part.needs or ("start" in part.needs and part.uses("penalty") and hasattr(part, "memory"))
 
 
 def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
