@@ -64,5 +64,6 @@ def test_the_median_of_one_is_that_one(tmp_path, text):
         trainer = trainer_for(model, tmp_path, ONE_TOKEN, micro=1, learning_rate=rate, max_grad_norm=0.0, max_steps=1)
         attach(trainer, recipe).train()
         ends[recipe == text] = trainer.model
-    assert furthest(*ends.values()) < 1e-9
-    assert furthest(ends[True], START[torch.float64]) > 1e-6
+    moved = furthest(ends[True], START[torch.float64])
+    assert moved > 1e-6
+    assert furthest(*ends.values()) < 1e-4 * moved

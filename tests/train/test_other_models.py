@@ -102,8 +102,8 @@ def pictures(folder):
 
 
 KINDS = {
-    "classifier": classifier, "tagger": tagger, "masked": masked, "translator": translator, "judge": judge, "bare": bare,
-    "pictures": pictures,
+    "classifier": classifier, "tagger": tagger, "masked": masked, "translator": translator, "judge": judge,
+    "bare": bare, "pictures": pictures,
 }  # fmt: skip
 ON_WEIGHTS = [
     "BaseL2()", "LayerwiseDecay()", "Cosine()", "FreezeBottom(share=0.5)", "MoFO()", "LISA(layers=1)",
@@ -132,6 +132,14 @@ def test_an_adapter_is_put_on_and_ships(tmp_path, kind, recipe):
     grown = [p for name, p in trainer.model.named_parameters() if ".lora_B." in name]
     assert grown
     assert max(float(p.abs().max()) for p in grown) > 0
+
+
+def test_an_adapter_that_does_not_go_with_the_new_head_says_so_and_leaves_the_model_alone(tmp_path):
+    trainer = tagger(tmp_path)
+    start = copy.deepcopy(trainer.model)
+    with pytest.raises(HoldfastError, match="has layers there that this kind of adapter cannot be put on"):
+        attach(trainer, "OSF()")
+    assert furthest(trainer.model, start) == 0
 
 
 @pytest.mark.parametrize("kind", ["classifier", "tagger"])

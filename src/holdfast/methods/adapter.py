@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import warnings
 from collections.abc import Mapping
@@ -128,7 +129,8 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
     if missing:
         raise HoldfastError(_nothing(model, method, missing))
-    config = kind(**task_of(model), **settings)
+    known = {field.name for field in dataclasses.fields(kind)}
+    config = kind(**{name: value for name, value in task_of(model).items() if name in known}, **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
         torch.manual_seed(run.seed)
@@ -136,7 +138,7 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
             made = peft.get_peft_model(model, config, adapter_name=NAME)
         except (ValueError, TypeError) as error:
             _undo(model)
-            if not re.search("target|ParamWrapper", str(error), re.IGNORECASE):
+            if not re.search("target|ParamWrapper|modules_to_save", str(error), re.IGNORECASE):
                 raise
             raise HoldfastError(_nothing(model, method)) from error
     if not tuner_layers(model):
