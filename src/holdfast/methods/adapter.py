@@ -152,7 +152,8 @@ def _undo(model: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if isinstance(getattr(child, "_disable_adapters", None), bool):
                 base: Any = child
-                setattr(module, name, base.get_base_layer())
+                copied = hasattr(base, "original_module")  # one that is to be trained whole
+                setattr(module, name, base.original_module if copied else base.get_base_layer())
 
 
 def _missing(model: nn.Module, names: list[str]) -> list[str]:

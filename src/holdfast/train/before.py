@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from holdfast.core.method import Chain, Run, chain
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.params import trainable
 from holdfast.core.rows import to_examples, to_tensors
-from holdfast.core.run import SOURCE, Batch, Term
+from holdfast.core.run import SOURCE
 from holdfast.core.tokens import PLACES
 from holdfast.core.units import UnitIndex
 from holdfast.data.batches import collate, pack
@@ -63,6 +64,11 @@ class Before:
             begins: Whether the training begins, so that its steps are known.
         """
         state, args = self.trainer.state, self.trainer.args
+
+        @functools.cache
+        def made() -> Forward:
+            return self.plain() if forward is None else forward
+
         return Run(
             model=self.trainer.model,
             mix=mix or self.mix or Mix(()),
@@ -73,7 +79,7 @@ class Before:
             lr=float(args.learning_rate),
             examples=self.examples,
             score=self.score,
-            gradient=self.gradient if forward is None else forward.gradient,
+            gradient=lambda batch, term=None: made().gradient(batch, term),
             tokenizer=self.tokenizer,
             longest=self.longest,
             keep=self.keep,
@@ -199,10 +205,6 @@ class Before:
         """Writes the examples that methods made, for a run that is resumed."""
         for path, examples in self.made.items():
             checkpoint.save_tensors(path, to_tensors(examples))
-
-    def gradient(self, batch: Batch, term: Term | None = None) -> dict[str, Tensor]:
-        """Returns the gradient of the mean of a term over the supervised tokens of a batch, the model as it is."""
-        return self.plain().gradient(batch, term)
 
     def plain(self) -> Forward:
         """Returns a forward of the model as it is, without a recipe.
