@@ -7,6 +7,7 @@ import copy
 import peft
 import pytest
 import torch
+import transformers
 
 from holdfast.core.adapters import held_by, tuner_layers
 from holdfast.core.errors import HoldfastError
@@ -180,3 +181,24 @@ def test_an_adapter_that_is_merged_already_is_refused(tmp_path):
     model.merge_adapter()
     with pytest.raises(HoldfastError, match=r"merged into its weights, where it does not train; .*unmerge_adapter"):
         attach(trainer_for(model, tmp_path, tiny.rows(8)), "WiSEFT()")
+
+
+class _StopAt(transformers.TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step == 2
+
+
+def test_a_run_of_the_second_adapter_is_resumed_as_that(tmp_path):
+    start, settings = fresh(), {"micro": 8, "learning_rate": 0.5, "save_strategy": "steps", "save_steps": 1}
+    ends = []
+    for folder, stops in (("whole", (False,)), ("cut", (True, False))):
+        for stop in stops:
+            trainer = trainer_for(copy.deepcopy(start), tmp_path / folder, tiny.rows(24), **settings)
+            attach(trainer, "WiSEFT(alpha=0.5) + BaseL2(strength=0.1)")
+            if stop:
+                trainer.add_callback(_StopAt())
+            trainer.train(resume_from_checkpoint=len(stops) == 2 and not stop)
+        ends.append(trainer.model)
+    assert same(bits(ends[0], "second"), bits(ends[1], "second"))
+    assert same(bits(start, "default"), bits(ends[1], "default"))
+    assert not same(bits(start, "second"), bits(ends[1], "second"))
