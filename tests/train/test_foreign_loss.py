@@ -55,10 +55,9 @@ def true_mean(model, batches, shift=True):
     """The mean over all supervised tokens of a step, in float64, by a loop over rows."""
     model, nats = copy.deepcopy(model).double().eval(), []
     for batch in batches:
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids") if name in batch}
+        inputs = {name: value for name, value in batch.items() if name.endswith(("_ids", "_mask"))}
         with torch.no_grad():
-            given = inputs if shift else {**inputs, "labels": batch["labels"]}
-            logp = model(**given).logits.log_softmax(-1)
+            logp = model(**inputs).logits.log_softmax(-1)
         for b, row in enumerate(batch["labels"].tolist()):
             for t, label in enumerate(row):
                 at = t - 1 if shift else t
@@ -128,6 +127,13 @@ def bart():
     return transformers.BartForConditionalGeneration(transformers.BartConfig(vocab_size=61, d_model=16, **pair, **ends))
 
 
+def paired(rows):
+    """A batch for an encoder and a decoder, which reads each label's predecessor."""
+    batch = tiny.collate(rows)
+    before = torch.nn.functional.pad(batch["labels"][:, :-1].clamp(min=0), (1, 0), value=1)
+    return {**batch, "decoder_input_ids": before}
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_of_an_encoder_and_a_decoder_a_label_stands_at_its_own_place(tmp_path, smoothing):
     model = bart()
@@ -135,7 +141,7 @@ def test_of_an_encoder_and_a_decoder_a_label_stands_at_its_own_place(tmp_path, s
     args = transformers.Seq2SeqTrainingArguments(
         **{**arguments(tmp_path, **SPLIT).to_dict(), "label_smoothing_factor": smoothing, "output_dir": str(tmp_path)}
     )
-    trainer = transformers.Seq2SeqTrainer(model=model, args=args, train_dataset=DATA, data_collator=tiny.collate)
+    trainer = transformers.Seq2SeqTrainer(model=model, args=args, train_dataset=DATA, data_collator=paired)
     mean, batches = first_mean(trainer)
     assert mean == pytest.approx(true_mean(start, batches, shift=False), rel=1e-5)
 
@@ -170,7 +176,8 @@ def tuned_by(kind, settings, folder, data, model=None, **more):
         output_dir=str(folder), report_to="none", use_cpu=True, bf16=False, per_device_train_batch_size=2, **more
     )
     rows = datasets.Dataset.from_list(data)
-    return kind(model=model or llama(), args=args, train_dataset=rows, processing_class=tiny.tokenizer())
+    beside = {} if model else {"ref_model": llama()}
+    return kind(model=model or llama(), args=args, train_dataset=rows, processing_class=tiny.tokenizer(), **beside)
 
 
 def classifier():

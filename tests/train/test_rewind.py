@@ -32,14 +32,14 @@ def looks(monkeypatch):
 
 
 def trainer_of(folder, recipe, start, **changes):
-    changes = {"optim": "adamw_torch", "learning_rate": 0.01, "weight_decay": 0.1, **changes}
+    changes = {"optim": "adamw_torch", "learning_rate": 0.01, **changes}
     trainer = trainer_for(copy.deepcopy(start), folder, tiny.rows(48), micro=8, **changes)
     return attach(trainer, recipe, Budget(nll=0.5, keep=KEPT, every=1))
 
 
 def loop(model, batches, *, decay=None, left_out=2):
     """AdamW by hand on the batches but one, at half the rate after it; with `decay`, at Finch's."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.0)
     mean = None
     for index, (batch,) in enumerate(batches):
         if index == left_out:
@@ -106,7 +106,7 @@ def test_a_run_that_is_resumed_before_or_after_going_back_ends_the_same(tmp_path
     assert furthest(whole.model, second.model) == 0.0
     one, other = (checkpoint.flatten(trainer.holdfast.state) for trainer in (whole, second))
     assert one.keys() == other.keys()
-    assert all(torch.equal(t, other[name]) for name, t in one.items())
+    assert all(torch.allclose(t, other[name], rtol=0, atol=0, equal_nan=True) for name, t in one.items())
 
 
 def trained(optimizer_class, steps=3, **settings):

@@ -72,6 +72,11 @@ def active_configs(model: nn.Module) -> list[Any]:
     return [configs[name] for name in dict.fromkeys([*acting(model), *named]) if name in configs]
 
 
+def weight_layers(model: nn.Module) -> list[Any]:
+    """Returns those tuner layers that change a weight; trained copies of modules (`modules_to_save`) do not."""
+    return [layer for layer in tuner_layers(model) if hasattr(layer, "merge") and hasattr(layer, "get_base_layer")]
+
+
 @contextmanager
 def adapters_off(
     model: nn.Module, only: Sequence[nn.Module] | None = None, staying: Collection[str] = ()
@@ -156,9 +161,8 @@ def shared(model: nn.Module, one: Adapted) -> bool:
 def adapted(model: nn.Module) -> list[Adapted]:
     """Returns the weights of the base that the adapters change which act, in the model's order."""
     layers: dict[int, list[Any]] = {}
-    for module in reversed(tuner_layers(model)):  # an inner wrapper stands behind the outer one
-        layer: Any = module
-        if hasattr(layer, "merge") and hasattr(layer, "get_base_layer") and acting_in(layer):
+    for layer in reversed(weight_layers(model)):  # an inner wrapper stands behind the outer one
+        if acting_in(layer):
             layers.setdefault(id(layer.get_base_layer()), []).append(layer)
     owners = {id(p): own for own in layers.values() for p in _changed(own[0].get_base_layer(), own)}
     return [Adapted(plain_name(name), p, owners[id(p)]) for name, p in model.named_parameters() if id(p) in owners]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import warnings
 from collections.abc import Mapping
@@ -25,6 +26,14 @@ PARTS = {
     "attention": re.compile(r"(^|\.)(\w+_)?(attn|attention)\."),
 }
 """What the names of the layers of each part of a model have in them."""
+
+
+HEADS = {
+    "ForSequenceClassification": ("SEQ_CLS", ["classifier", "score"]),
+    "ForTokenClassification": ("TOKEN_CLS", ["classifier", "score"]),
+    "ForQuestionAnswering": ("QUESTION_ANS", ["qa_outputs"]),
+}
+"""Endings of the names of models whose head is new: PEFT's name of their task, and what it trains whole there."""
 
 
 class Adapter(Method):
@@ -77,6 +86,17 @@ def stacked_names(model: nn.Module, targets: str) -> list[str]:
     return [name for name, p in model.named_parameters() if part is not None and part.search(name) and p.dim() == 3]
 
 
+def task_of(model: Any) -> dict[str, Any]:
+    """Returns what tells PEFT the task of a model, by which it knows the head that is to train beside the adapter."""
+    name = type(model).__name__
+    for ending, (task, heads) in HEADS.items():
+        if name.endswith(ending):
+            return {"task_type": task, "exclude_modules": heads}
+    if not hasattr(model, "prepare_inputs_for_generation"):
+        return {}
+    return {"task_type": "SEQ_2_SEQ_LM" if getattr(model.config, "is_encoder_decoder", False) else "CAUSAL_LM"}
+
+
 def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     """Returns `run.model` with an adapter of a kind, drawn from the run's seed alone.
 
@@ -109,7 +129,8 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
     if missing:
         raise HoldfastError(_nothing(model, method, missing))
-    config = kind(task_type="CAUSAL_LM", **settings)
+    known = {field.name for field in dataclasses.fields(kind)}
+    config = kind(**{name: value for name, value in task_of(model).items() if name in known}, **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
         torch.manual_seed(run.seed)
@@ -117,7 +138,7 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
             made = peft.get_peft_model(model, config, adapter_name=NAME)
         except (ValueError, TypeError) as error:
             _undo(model)
-            if not re.search("target|ParamWrapper", str(error), re.IGNORECASE):
+            if not re.search("target|ParamWrapper|modules_to_save", str(error), re.IGNORECASE):
                 raise
             raise HoldfastError(_nothing(model, method)) from error
     if not tuner_layers(model):
@@ -131,7 +152,8 @@ def _undo(model: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if isinstance(getattr(child, "_disable_adapters", None), bool):
                 base: Any = child
-                setattr(module, name, base.get_base_layer())
+                copied = hasattr(base, "original_module")  # one that is to be trained whole
+                setattr(module, name, base.original_module if copied else base.get_base_layer())
 
 
 def _missing(model: nn.Module, names: list[str]) -> list[str]:

@@ -181,7 +181,7 @@ class Attached(Trainer):
             session.state, self._holdfast_marks = checkpoint.load(output, self._holdfast_resume, self._holdfast_facts)
             return
         before = self._holdfast_before
-        session.state = session.recipe.init_state(before.run(forward=session.forward or before.plain()))
+        session.state = session.recipe.init_state(before.run(forward=session.forward, begins=True))
         self._holdfast_marks = checkpoint.mark(session.state)
         if self.args.should_save:
             checkpoint.save_start(output, session.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from holdfast.data.memory import load_memory
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import Collate, MixedRows, examples_of, row_limit, tokenizer_of
+from holdfast.train.reading import inner_of, reads_on
 from holdfast.train.units import Units
 
 SCORED = 16
@@ -53,25 +55,31 @@ class Before:
         """The trainer's tokenizer, which may be part of a processor; None if it has none."""
         return tokenizer_of(self.trainer)
 
-    def run(self, mix: Mix | None = None, forward: Forward | None = None) -> Run:
+    def run(self, mix: Mix | None = None, forward: Forward | None = None, *, begins: bool = False) -> Run:
         """Returns what methods may ask for now.
 
         Args:
             mix: The examples as earlier methods left them, while they are being mixed.
-            forward: The forward of the training, once there is one.
+            forward: The forward of the training, where it has one.
+            begins: Whether the training begins, so that its steps are known.
         """
         state, args = self.trainer.state, self.trainer.args
+
+        @functools.cache
+        def made() -> Forward:
+            return self.plain() if forward is None else forward
+
         return Run(
             model=self.trainer.model,
             mix=mix or self.mix or Mix(()),
             seed=args.seed,
-            total_steps=state.max_steps if forward is not None else 0,
+            total_steps=state.max_steps if begins else 0,
             memory=self.memory,
             batches=self.batches,
             lr=float(args.learning_rate),
             examples=self.examples,
             score=self.score,
-            gradient=forward.gradient if forward is not None else self.plain().gradient,
+            gradient=lambda batch, term=None: made().gradient(batch, term),
             tokenizer=self.tokenizer,
             longest=self.longest,
             keep=self.keep,
@@ -145,10 +153,14 @@ class Before:
 
     def longest(self) -> int:
         """Returns the most tokens of an example: the trainer's limit, or its own longest row where that has more."""
-        if not isinstance(self.trainer.train_dataset, Sized):
+        rows = self.trainer.train_dataset
+        if not isinstance(rows, Sized) or (len(rows) and "input_ids" not in rows[0]):  # type: ignore[index]
             return row_limit(self.trainer)
         if self._longest is None:
-            self._longest = max([row_limit(self.trainer), *(len(e.input_ids) for e in self.examples("new"))])
+            lengths = (len(rows[i]["input_ids"]) for i in range(len(rows)))  # type: ignore[index]
+            if reads_on(self.trainer.model):  # else what the collator makes of a row is not told by token
+                lengths = (len(example.input_ids) for example in self.examples("new"))
+            self._longest = max([row_limit(self.trainer), *lengths])
         return self._longest
 
     def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
@@ -195,5 +207,15 @@ class Before:
             checkpoint.save_tensors(path, to_tensors(examples))
 
     def plain(self) -> Forward:
-        """Returns a forward of the model as it is, without a recipe."""
+        """Returns a forward of the model as it is, without a recipe.
+
+        Raises:
+            HoldfastError: It does not predict tokens from left to right.
+        """
+        if not reads_on(self.trainer.model):
+            kind = type(inner_of(self.trainer.model)).__name__
+            raise HoldfastError(
+                f"A method of the recipe looks, before training, at the tokens that the model predicts from left to"
+                f" right, and {kind} is no causal language model; leave it out."
+            )
         return Forward(self.trainer.model, chain())

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import SOURCE
+from holdfast.train.reading import text_config_of
 
 Row = dict[str, Any]
 Collate = Callable[[list[Any]], Mapping[str, Any]]
@@ -31,7 +32,7 @@ def row_limit(trainer: Any) -> int:
 
     At most 1,024 where the trainer sets nothing.
     """
-    config = trainer.model.config.get_text_config()
+    config = text_config_of(trainer.model)
     return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
 
 
@@ -50,12 +51,19 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     if dataset is None or (isinstance(dataset, Sized) and not len(dataset)):
         raise HoldfastError("The trainer has no example to train on: give it a train_dataset with rows.")
     if not isinstance(dataset, Sized):
-        raise HoldfastError("Rehearsal and other data methods need a dataset with a length; this one streams.")
+        raise HoldfastError(
+            "Methods that mix or look at the train dataset need one with a length, and this one streams; load it whole,"
+            " or leave them out."
+        )
     examples, changes = [], False
     for i in range(len(dataset)):
         row = dataset[i]  # type: ignore[index]
         if not isinstance(row, Mapping) or "input_ids" not in row:
-            raise HoldfastError(f"Row {i} of the train dataset has no 'input_ids': tokenise it before attach().")
+            columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
+            raise HoldfastError(
+                f"Row {i} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
+                " leave out what looks at the rows."
+            )
         ids = [int(token) for token in row["input_ids"]]
         labels = [int(label) for label in row.get("labels", ids)]
         example = Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}")
@@ -73,6 +81,11 @@ def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
     ids_T, labels_BT, mask_BT = batch["input_ids"][0], batch.get("labels"), batch.get("attention_mask")
     if labels_BT is None:
         return example
+    if labels_BT.shape != batch["input_ids"].shape:
+        raise HoldfastError(
+            "The trainer's collator makes labels that are not one for each token; leave out what looks at the tokens of"
+            " the rows."
+        )
     inside_T = torch.arange(len(ids_T)) < len(example.input_ids)
     if mask_BT is not None and mask_BT.shape == batch["input_ids"].shape:
         inside_T = mask_BT[0].bool()

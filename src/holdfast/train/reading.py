@@ -38,12 +38,32 @@ def inner_of(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def text_config_of(model: Any) -> Any:
+    """Returns the configuration of what a model does with text; None if it has no configuration."""
+    config: Any = getattr(model, "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
 def is_causal(model: Any) -> bool:
     """Returns whether a model predicts each token from those before it; another reads a label at its own place."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
     encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     return not encodes and type(inner_of(model)).__name__ not in MASKED.values()
+
+
+def predicts_tokens(model: Any) -> bool:
+    """Returns whether a model has a head of output embeddings."""
+    getter = getattr(model, "get_output_embeddings", None)
+    try:
+        return getter is not None and getter() is not None
+    except (AttributeError, NotImplementedError):
+        return False
+
+
+def reads_on(model: Any) -> bool:
+    """Returns whether a model is a causal language model: what is asked of tokens can be asked of it."""
+    return predicts_tokens(model) and is_causal(model)
 
 
 def is_task_loss(trainer: Any) -> bool:
@@ -55,14 +75,12 @@ def is_task_loss(trainer: Any) -> bool:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
     args, model = trainer.args, trainer.model
-    config = getattr(model, "config", None)
-    text: Any = config.get_text_config() if hasattr(config, "get_text_config") else config
     changed = (
         has_own_loss(trainer)
         or trainer.compute_loss_func is not None
         or args.label_smoothing_factor > 0
         or getattr(args, "loss_type", "nll") != "nll"
-        or getattr(text, "output_router_logits", False)
+        or getattr(text_config_of(model), "output_router_logits", False)
         or any(getattr(adapter, "orth_reg_weight", 0.0) for adapter in active_configs(model))
     )
     per_token = trainer.model_accepts_loss_kwargs and (args.average_tokens_across_devices or args.world_size == 1)

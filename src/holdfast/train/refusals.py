@@ -15,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
-from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss
+from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss, predicts_tokens, reads_on
 from holdfast.train.session import owns_forward
 
 Refusal = tuple[object, str]
@@ -31,7 +31,13 @@ def refuse(trainer: Any, recipe: Chain, budget: Budget | None) -> None:
     """Raises `HoldfastError` for the first thing that cannot be had together; nothing is changed."""
     active = recipe.active()
     units = owns_forward(active, active.uses("mix_data"))
-    for found in (_start(trainer), _loss(trainer, recipe, units), _step(trainer, recipe, active, budget)):
+    groups = (
+        _start(trainer),
+        _loss(trainer, recipe, units),
+        _rows(trainer, active, budget),
+        _step(trainer, recipe, active, budget),
+    )
+    for found in groups:
         for holds, sentence in found:
             if holds:
                 raise HoldfastError(sentence)
@@ -93,13 +99,41 @@ def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
         kind = type(inner_of(model)).__name__
         foreign = not hasattr(model, "get_output_embeddings")
         yield foreign, f"{reads}, and what {kind} predicts where is not known, as it is no transformers model; {leave}"
-        yield not _predicts_tokens(model), f"{reads}, and {kind} predicts none; {leave}"
+        yield not predicts_tokens(model), f"{reads}, and {kind} predicts none; {leave}"
+
+
+def _rows(trainer: Any, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
+    """Texts beside the trainer's rows: rehearsed, looked at or asked."""
+    model, name = trainer.model, type(trainer).__name__
+    kind, causal = type(inner_of(model)).__name__, reads_on(model)
+    mixes = next((part for part in active.methods if part.uses("mix_data")), None)
+    own = has_own_loss(trainer) and owner_of_loss(trainer).startswith("trl.")
+    yield mixes and own, f"{mixes!r} puts tokenised texts among the rows, and {name} takes rows of another kind."
+    asks = mixes or next((part for part in active.methods if _asks_gradients(part)), None)
+    yield asks and not causal, f"{asks!r} works on predicted tokens, and {kind} is no causal language model."
+    reads = next((part for part in active.methods if part.sources), None)
+    takes = getattr(model, "main_input_name", "") == "input_ids"
+    yield (
+        reads and not takes,
+        f"{reads!r} reads old examples, and {kind} is no transformers model that takes token ids.",
+    )
+    encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    yield reads and encodes, f"{reads!r} reads old examples, which have nothing for the decoder of {kind}."
+    yield (
+        budget is not None and not causal,
+        f"A budget asks for the tokens that the model predicts, and {kind} is no causal language model; leave it out.",
+    )
+
+
+def _asks_gradients(part: Method) -> bool:
+    """Whether a method takes gradients of the loss on tokens, at its steps or (as a Fisher) before them."""
+    return "gradient" in part.needs or ("start" in part.needs and part.uses("penalty") and hasattr(part, "memory"))
 
 
 def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
     """A model that does not predict each token from those before it, at their own places."""
     kind = type(inner_of(model)).__name__
-    tokens = _predicts_tokens(model)
+    tokens = predicts_tokens(model)
     yield not tokens, f"{recipe!r} acts on predicted tokens, and {kind} predicts none (it has no output embeddings)."
     yield not is_causal(model), f"{recipe!r} works on causal language models, and {kind} is none."
     yield (
@@ -112,14 +146,6 @@ def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
         f"{recipe!r} owns the loss, and PEFT's AdaLoRA adds a penalty to the one that the model computes; set"
         " orth_reg_weight=0.0, or let AdaLoRA() make the adapter.",
     )
-
-
-def _predicts_tokens(model: Any) -> bool:
-    getter = getattr(model, "get_output_embeddings", None)
-    try:
-        return getter is not None and getter() is not None
-    except (AttributeError, NotImplementedError):
-        return False
 
 
 def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> Iterator[Refusal]:

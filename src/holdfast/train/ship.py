@@ -235,11 +235,12 @@ class Shipping:
             put_factors(one.layers[0], up, down, adapter)
             if self.has_moved:
                 one.param.data.copy_(self.moved[one.name])
+        configs: Any = getattr(self.model, "peft_config", {})
+        config: Any = configs.get(adapter)
         if self.has_moved:
-            config = self.model.peft_config[adapter]  # type: ignore[index]
             widen(config, 2)
             config.init_lora_weights = True
-        rank = max(int(one.layers[0].r[adapter]) for one in self.weights)
+        rank = int(config.r if config is not None else max(one.layers[0].r[adapter] for one in self.weights))
         whole, left = torch.stack([squares.cpu() for _, _, squares in made.values()]).sum(0).tolist()
         error = math.sqrt(left / whole) if whole else 0.0
         if error > 1e-3:

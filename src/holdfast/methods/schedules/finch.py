@@ -44,8 +44,10 @@ class Finch(Method):
     Departs:
         The average moves once per optimizer step, on the mean over micro-batches and processes (a published
         implementation moves it per micro-batch, where accumulation k turns a into a^k). Only new examples count:
-        rehearsed ones do not make the task look learned. Steps without new units leave it alone. Published with
-        eta_base on the scale of full fine-tuning; adapters take about ten times that (our inference).
+        rehearsed ones do not make the task look learned. Steps without new units leave it alone. Where the trainer
+        trains on another loss (label smoothing, TRL's DFT, experts' auxiliary loss), L_s is read from the predictions
+        all the same. Published with eta_base on the scale of full fine-tuning; adapters take about ten times that (our
+        inference).
     """
 
     decay: float = setting(0.9, unit="1", low=0.0, high=0.9999, search=(0.5, 0.99))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.adapters import tuner_layers
+from holdfast.core.adapters import weight_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.largest import largest
 from holdfast.core.method import Run, State, Step
@@ -124,7 +124,7 @@ class AdaLoRA(Adapter):
             total_step=1,  # PEFT's own schedule, which nobody asks for
         )
         layer: Any
-        for layer in tuner_layers(model):
+        for layer in weight_layers(model):
             layer.ranknum[NAME].requires_grad_(False)  # PEFT trains it unless the model is float32
         return model
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.adapters import low_rank, tuner_layers
+from holdfast.core.adapters import low_rank, weight_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
@@ -139,7 +139,7 @@ class LoRA(Adapter):
 
     @torch.no_grad()
     def _begin(self, model: Any, seed: int) -> None:
-        layers: list[Any] = tuner_layers(model)
+        layers: list[Any] = weight_layers(model)
         if any(hasattr(layer, "parameter_name") for layer in layers):
             model.unload()
             raise HoldfastError(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.adapters import plain_name, tuner_layers
+from holdfast.core.adapters import plain_name, weight_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Run
 from holdfast.core.settings import setting
@@ -111,7 +111,7 @@ def plain_layers(model: Any, method: Adapter) -> dict[str, Any]:
     Raises:
         HoldfastError: The stacked experts of a mixture are among them; the model is then as it was.
     """
-    carrying = tuner_layers(model)
+    carrying = weight_layers(model)
     if any(hasattr(layer, "parameter_name") for layer in carrying):
         model.unload()
         raise HoldfastError(

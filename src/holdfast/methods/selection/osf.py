@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.adapters import tuner_layers
+from holdfast.core.adapters import weight_layers
 from holdfast.core.method import Run, State, Step
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import NAME, Adapter, adapt
@@ -78,7 +78,7 @@ class OSF(Adapter):
         names = {id(p): name for name, p in run.model.named_parameters()}
         state: State = {}
         layer: Any
-        for layer in tuner_layers(run.model):
+        for layer in weight_layers(run.model):
             factors = layer.osf_svd_params[NAME]
             weight = layer.get_base_layer().weight.detach()
             wide = weight if weight.dtype == torch.float64 else weight.float()
