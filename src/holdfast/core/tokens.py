@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -27,7 +27,13 @@ class _Computed:
         self.name = compute.__name__
         self.__doc__ = compute.__doc__
 
-    def __get__(self, tok: Tokens | None, owner: type) -> Any:
+    @overload
+    def __get__(self, tok: None, owner: type) -> _Computed: ...
+
+    @overload
+    def __get__(self, tok: Tokens, owner: type) -> Tensor: ...
+
+    def __get__(self, tok: Tokens | None, owner: type) -> _Computed | Tensor:
         if tok is None:
             return self
         held = tok.computed.get(self.name)
