@@ -67,7 +67,8 @@ class _Nll(Function):
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         labels_N, logp_NV = ctx.saved_tensors
         found_NV = logp_NV.exp().mul_(grad_N[:, None])
-        found_NV.scatter_add_(-1, labels_N[:, None], -grad_N[:, None])
+        # Not scatter_add_, which has no deterministic form on a GPU.
+        found_NV.scatter_(-1, labels_N[:, None], found_NV.gather(-1, labels_N[:, None]) - grad_N[:, None])
         return _still(found_NV, grad_N), None, None
 
 
