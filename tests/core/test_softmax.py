@@ -89,7 +89,7 @@ def test_a_token_that_one_side_alone_can_say_gives_the_limit_and_a_finite_gradie
     values = found(kind, own, base, torch.tensor([1, 1]))
     expected = [looped(kind, tuned[n].tolist(), base[n].tolist(), 1) for n in range(2)]
     assert values.tolist() == pytest.approx(expected, rel=1e-9)
-    assert math.isinf(values[0]) == (side == ("base" if kind == "reverse" else "tuned"))
+    assert bool(values[0].isinf()) == (side == ("base" if kind == "reverse" else "tuned"))
     values.sum().backward()
     assert bool(own.grad.isfinite().all())
 
@@ -126,7 +126,7 @@ def test_in_float32_the_divergence_of_near_twins_is_not_lost_in_rounding():
     tuned = base + 1e-3 * draw(5, 1000, 2).float()
     for kind in ("forward", "reverse", "non target"):
         exact = found(kind, tuned.double(), base.double(), torch.arange(5))
-        torch.testing.assert_close(found(kind, tuned, base, torch.arange(5)).double(), exact, rtol=0.1, atol=5e-7)
+        torch.testing.assert_close(found(kind, tuned, base, torch.arange(5)).double(), exact, rtol=0.1, atol=3e-7)
 
 
 def test_the_loss_of_a_label_is_the_one_that_torch_computes_to_the_bit():

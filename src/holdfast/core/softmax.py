@@ -67,7 +67,8 @@ class _Nll(Function):
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         labels_N, logp_NV = ctx.saved_tensors
         found_NV = logp_NV.exp().mul_(grad_N[:, None])
-        found_NV.scatter_add_(-1, labels_N[:, None], -grad_N[:, None])
+        # Not scatter_add_, which has no deterministic form on a GPU.
+        found_NV.scatter_(-1, labels_N[:, None], found_NV.gather(-1, labels_N[:, None]) - grad_N[:, None])
         return _still(found_NV, grad_N), None, None
 
 
@@ -94,14 +95,16 @@ class _ForwardKL(Function):
 
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, base_logits_NV: Tensor, without_N: Tensor | None, least: float) -> Tensor:
-        weights_NV, base_sum_N, base_rest_N = _softmax(base_logits_NV, without_N)
+        weights_NV, base_most_N, base_sum_N = _softmax(base_logits_NV, without_N)
         weights_NV.div_(base_sum_N[:, None])
-        found_NV, sum_N, rest_N = _softmax(logits_NV, without_N)
+        found_NV, most_N, sum_N = _softmax(logits_NV, without_N)
         gap_NV = (base_logits_NV - logits_NV).mul_(weights_NV)
-        kl_N = gap_NV.nansum(-1) - base_rest_N + rest_N  # 0 (b - a) is NaN where one of them is infinite
+        # 0 (b - a) is NaN where one of them is infinite.
+        kl_N = gap_NV.nansum(-1) + _log_ratio(most_N, sum_N, base_most_N, base_sum_N)
         del gap_NV
         if without_N is not None:
             # 1 - p_b(y) from the sum of the others: 1 - p_b(y) itself rounds to 0 in float32.
+            base_rest_N, rest_N = base_most_N + base_sum_N.log(), most_N + sum_N.log()
             own_N = base_logits_NV.gather(-1, without_N[:, None])[:, 0]
             open_N = (base_rest_N - torch.logaddexp(base_rest_N, own_N)).exp() >= least
             open_N = open_N & ~base_rest_N.isneginf() | base_rest_N.isnan()
@@ -124,14 +127,15 @@ class _ForwardKL(Function):
 class _ReverseKL(Function):
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, base_logits_NV: Tensor) -> Tensor:
-        weights_NV, sum_N, all_N = _softmax(logits_NV)
+        base_most_N, base_sum_N = _softmax(base_logits_NV)[1:]
+        weights_NV, most_N, sum_N = _softmax(logits_NV)
         weights_NV.div_(sum_N[:, None])
-        base_all_N = base_logits_NV.logsumexp(-1)
         gap_NV = logits_NV - base_logits_NV
-        kl_N = (weights_NV * gap_NV).nansum(-1) - all_N + base_all_N
+        ratio_N = _log_ratio(base_most_N, base_sum_N, most_N, sum_N)
+        kl_N = (weights_NV * gap_NV).nansum(-1) + ratio_N
         if ctx.needs_input_grad[0]:
             # p_c ((a_c - b_c) - lse(a) + lse(b) - KL), and 0 where p_c is 0.
-            gap_NV.sub_((all_N - base_all_N + kl_N)[:, None]).mul_(weights_NV)
+            gap_NV.sub_((kl_N - ratio_N)[:, None]).mul_(weights_NV)
             found_NV = gap_NV.masked_fill_(weights_NV == 0.0, 0.0)
             ctx.save_for_backward(found_NV, kl_N)
         return kl_N
@@ -145,7 +149,7 @@ class _ReverseKL(Function):
 
 
 def _softmax(logits_NV: Tensor, without_N: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns exp(logits - max), its sum and the logarithm of the sum of exp(logits), in one new buffer `[N, V]`."""
+    """Returns exp(logits - most), in one new buffer `[N, V]`; most, the largest logit; and the sum of the buffer."""
     if without_N is None:
         most_N = _finite(logits_NV.amax(-1))
         found_NV = logits_NV - most_N[:, None]
@@ -154,8 +158,12 @@ def _softmax(logits_NV: Tensor, without_N: Tensor | None = None) -> tuple[Tensor
         most_N = _finite(found_NV.amax(-1))
         found_NV.sub_(most_N[:, None])
     found_NV.exp_()
-    sum_N = found_NV.sum(-1)
-    return found_NV, sum_N, most_N + sum_N.log()
+    return found_NV, most_N, found_NV.sum(-1)
+
+
+def _log_ratio(most_N: Tensor, sum_N: Tensor, other_most_N: Tensor, other_sum_N: Tensor) -> Tensor:
+    """Returns the difference of two logarithms of sums of exponentials, which may be nearly the same."""
+    return (most_N - other_most_N) + (sum_N / other_sum_N).log()
 
 
 def _finite(most_N: Tensor) -> Tensor:

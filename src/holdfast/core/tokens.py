@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -27,7 +27,13 @@ class _Computed:
         self.name = compute.__name__
         self.__doc__ = compute.__doc__
 
-    def __get__(self, tok: Tokens | None, owner: type) -> Any:
+    @overload
+    def __get__(self, tok: None, owner: type) -> _Computed: ...
+
+    @overload
+    def __get__(self, tok: Tokens, owner: type) -> Tensor: ...
+
+    def __get__(self, tok: Tokens | None, owner: type) -> _Computed | Tensor:
         if tok is None:
             return self
         held = tok.computed.get(self.name)
@@ -170,21 +176,25 @@ class Tokens:
         return self._parts[on]
 
     def _rows(self, chosen_N: Tensor) -> Tokens:
+        places = chosen_N.nonzero()[:, 0]
+
         def rows(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value[chosen_N]
+            return None if value is None else value.index_select(0, places)
 
         part = Tokens(
-            self.logits_NV[chosen_N],
-            self.labels_N[chosen_N],
-            self.source_N[chosen_N],
-            self.segment_N[chosen_N],
-            base_logits_NV=None if self._base_logits_NV is None else lambda: self.base_logits_NV[chosen_N],
+            self.logits_NV.index_select(0, places),
+            self.labels_N[places],
+            self.source_N[places],
+            self.segment_N[places],
+            base_logits_NV=None
+            if self._base_logits_NV is None
+            else lambda: self.base_logits_NV.index_select(0, places),
             hidden_ND=rows(self._hidden_ND),
             base_hidden_ND=rows(self._base_hidden_ND),
             unit_N=rows(self._unit_N),
             document_N=rows(self._document_N),
         )
-        part.computed = {name: value[chosen_N] for name, value in self.computed.items() if name.endswith("_N")}
+        part.computed = {name: value[places] for name, value in self.computed.items() if name.endswith("_N")}
         return part
 
 

@@ -95,7 +95,7 @@ class Logits:
         if self.head is None:
             return wide(self.features_NX[rows])
         held = self._block_PV
-        if held is None or not self._start <= rows.start < self._start + len(held):
+        if held is None or rows.start < self._start or rows.stop > self._start + len(held):
             held = self._block_PV = None  # freed before the next is made
             weight_VD, bias_V = self.head
             units = len(self.features_NX)
@@ -163,11 +163,11 @@ class _Chunked(Function):
                 here = slice(first - start, few.stop - start)
                 loss, own = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
                 total += loss
-                if own[1] is None:
-                    logits[here] = 0.0
-                else:
+                if own[1] is not None:
                     touched = True
                     logits[here] = own[1]  # in the precision of the product, as autograd would hand it on
+                elif any(wanted):
+                    logits[here] = 0.0
                 if grads[0] is not None and own[0] is not None:
                     grads[0][few] += own[0]
             if touched:
@@ -216,8 +216,10 @@ def _add_products(
     if grads[1] is not None:
         if grad_logits.dtype == grads[1].dtype:
             grads[1].addmm_(grad_logits.T, part)
-        else:
-            grads[1] += grad_logits.T @ part.to(grad_logits.dtype)
+        else:  # a sum over many units may pass what float16 holds
+            few = 256 if grad_logits.dtype == torch.float16 else len(part)
+            for above, below in zip(grad_logits.split(few), part.to(grad_logits.dtype).split(few), strict=True):
+                grads[1] += above.T @ below
     if grads[2] is not None:
         grads[2] += grad_logits.sum(0, dtype=grads[2].dtype)
 

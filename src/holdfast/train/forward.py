@@ -77,6 +77,7 @@ class Forward:
         """
         self.model = model
         self.recipe = recipe
+        self.teacher = teacher
         self.cache = cache
         self.index = index
         self.metrics = metrics
