@@ -21,6 +21,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.calibration import calibration
 from holdfast.probes.suites import read_items
+from holdfast.stats.size import drift_size
 from tests import tiny
 
 ITEMS = [f"t{n} t{n + 3}" for n in range(20, 60)]
@@ -95,6 +96,87 @@ def test_the_same_model_is_kept_and_does_not_drift(room):
 def test_three_items_say_too_little(room):
     done = go(spec(room, "same", keep=(str(room / "few.jsonl"),), budget={"points": 2}))
     assert (done.result["verdict"]["word"], done.exit_code) == ("not enough evidence", 3)
+
+
+def test_what_is_kept_and_learned_nothing_ends_with_four(room, tmp_path, capsys):
+    """Where --test measures it; a merge that only stops for a loss goes through."""
+    texts = [{"id": f"c-{i}", "suite": "new", "text": f"{p} t61 t62"} for i, p in enumerate(ITEMS)]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(record) + "\n" for record in texts))
+    given = {"keep": (str(room / "old.jsonl"),), "budget": {"points": 12}}
+    done = go(spec(room, "same", **given, test=str(tmp_path / "new.jsonl")))
+    assert (done.result["verdict"]["word"], done.result["learned"]["word"], done.exit_code) == (
+        "kept",
+        "not learned",
+        4,
+    )
+    assert go(spec(room, "same", **given)).result["learned"] == {"word": "not measured", "of": []}
+    assert go(spec(room, "same", **given)).exit_code == 0
+    words = ["diff", str(room / "base"), str(room / "same"), "--keep", given["keep"][0], "--budget", "points=12"]
+    words += ["--test", str(tmp_path / "new.jsonl")]
+    assert main(words) == 4
+    assert "Learning: not learned (task: " in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--fail-on", "forgot"]) == 0
+
+
+def test_guessing_is_taken_out_by_the_choices_of_each_item_and_it_is_shown(room, tmp_path, capsys):
+    choices = [
+        {
+            "id": f"d-{i}",
+            "suite": "pick",
+            "prompt": p,
+            "choices": [f"t{21 + i}", f"t{22 + i}", f"t{24 + i}"][: 2 + i % 2],
+        }
+        for i, p in enumerate(ITEMS)
+    ]
+    (tmp_path / "pick.jsonl").write_text("".join(json.dumps(one) + "\n" for one in choices))
+    given = spec(room, "other", keep=(str(tmp_path / "pick.jsonl"), str(room / "old.jsonl")), out=str(tmp_path / "out"))
+    done = go(given)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "base.jsonl").read_text().splitlines()]
+    assert {row["choices"] for row in rows if row["suite"] == "pick"} == {2, 3}
+    assert {row["choices"] for row in rows if row["suite"] == "old"} == {0}
+    now = {row["item"]: row["value"] for row in map(json.loads, (tmp_path / "out" / "tuned.jsonl").open())}
+    lost = 0.0
+    for count in (2, 3):
+        own = [(row["value"] / 100, now[row["item"]] / 100) for row in rows if row["choices"] == count]
+        before, after = (sum(pair[i] for pair in own) / len(own) for i in (0, 1))
+        lost += sum(a > b for a, b in own) - len(own) * (1 - before) * (1 - after) / (count - 1)
+    told = done.result["forgetting"]
+    assert told["pick"]["lost"] == pytest.approx(max(0.0, lost / 40))
+    assert told["old"]["lost"] == told["old"]["negative_flips"]
+    words = ["diff", str(tmp_path / "out" / "base.jsonl"), str(tmp_path / "out" / "tuned.jsonl")]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert f"old: {100 * told['old']['lost']:.1f} of {100 * told['old']['known']:.1f} points" in out
+    for name in ("base", "tuned"):  # as an older version left them
+        path = tmp_path / "out" / f"{name}.jsonl"
+        old = [{k: v for k, v in json.loads(line).items() if k != "choices"} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in old))
+    older = go(DiffSpec(base=words[1], tuned=words[2])).result["forgetting"]["pick"]
+    assert "lost" not in older
+    assert older["negative_flips"] == told["pick"]["negative_flips"]
+
+
+def test_samples_of_lm_eval_say_how_many_choices_there_were(tmp_path):
+    path = tmp_path / "samples_arc.jsonl"
+    rows = [
+        {"doc_id": i, "acc": 1.0, "arguments": [["Q", f" {c}"] for c in range(n)], "resps": resps}
+        for i, (n, resps) in enumerate(
+            [(4, [[[-1.0, False]]] * 4), (3, [[[-1.0, False]]] * 3), (1, [["said"]]), (1, [[[-1.0, True]]])]
+        )
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row.choices for row in read_answers(str(path), "before").rows] == [4, 3, 0, None]
+
+
+def test_a_drift_says_how_large_it_is(forgot, capsys):
+    from holdfast.report.diff import show
+
+    drift = forgot.result["drift"]["general"]
+    assert drift["size"] == drift_size(drift["nats_per_token"])
+    result = {**forgot.result, "drift": {"general": {"nats_per_token": 6.0, "size": "large", "documents": 1}}}
+    show(dataclasses.replace(forgot, result=result))
+    out = " ".join(capsys.readouterr().out.split())
+    assert "on general prompts 6.0000, large: each token that the base would say is 403 times less likely" in out
 
 
 def test_without_a_budget_there_is_no_verdict(room):

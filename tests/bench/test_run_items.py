@@ -17,6 +17,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.sources import items_of
 from holdfast.probes.suites import read_items
+from holdfast.report.table import show
 from tests import tiny
 
 PROMPTS = [f"t{n} t{n + 1}" for n in range(20, 44)]
@@ -91,6 +92,7 @@ def test_scores_are_what_the_saved_model_answers(done, room):
             assert answer.item.id not in said
         else:
             assert row.value == 100 * answer.value
+            assert row.choices == (2 if answer.form == "choice" else 0)
             assert (row.weight, row.higher_is_better, row.unit) == (1.0, True, "points")
             assert said[answer.item.id]["said"] == answer.said
             assert said[answer.item.id]["asked"] == (answer.item.turns[-1].content if answer.item.turns else "")
@@ -141,6 +143,31 @@ def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
     assert again.exit_code == 2
     kept = train(spec(room, tmp_path, name="kept", recipe=recipe, budget={"nll": 0.1}), Console(quiet=True))
     assert kept.exit_code == 0
+
+
+def test_a_run_that_was_put_back_to_its_start_is_kept_and_has_learned_nothing(room, tmp_path, capsys):
+    """It ends with 4 and not with 0, in its result, and again when the finished run is only read."""
+    changes = {"recipe": "Train(lr=0.01, epochs=40)", "budget": {"points": 25, "every": 40}}
+    found = train(spec(room, tmp_path, **changes), Console(quiet=True))
+    assert found.result["guard"]["model_of"] == 0
+    assert found.result["verdict"]["word"] == "kept"
+    learned = found.result["learned"]
+    assert (learned["word"], learned["put_back_to"], learned["of"][0]["gain"]) == ("not learned", "start", 0.0)
+    assert learned["of"][0]["reached"] > 20
+    assert found.exit_code == 4
+    assert json.loads((found.folder / "result.json").read_text())["learned"] == learned
+    again = train(spec(room, tmp_path, **changes), Console(quiet=True))
+    assert (again.exit_code, again.result["learned"]) == (4, learned)
+    show(found)
+    assert "Learning: not learned (task: +0.0" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_was_learned_is_said_without_a_budget_too(done):
+    learned = done.result["learned"]
+    (row,) = (row for row in done.result["suites"] if row["name"] == "task")
+    assert learned["word"] == "learned"
+    assert [learned["of"][0][name] for name in ("gain", "low", "high")] == [row[n] for n in ("change", "low", "high")]
+    assert done.exit_code == 0
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     assert "mean of 2 suites: -9.9 [-11.0, -8.8] points, forgot" in text
     assert "forgot for certain, with 2 suites looked at: facts" in text
     assert "not settled: few (about 1,234 items)" in text
-    assert "1 suite gained 0.6 of it (most: few), 1 lost 10.5 (most: facts)" in text
+    assert "in that mean, 1 suite gained 0.6 (most: few) and 1 lost 10.5 (most: facts)" in text
     assert "too small to be seen: losses below 1.4 in the mean (points)" in text
     assert "without a limit: general [en]" in text
     every = verdict_lines({**JUDGED, "claim": "every", "budget": {"points": 1.0, "nats": 0.02}}, [POINTS])

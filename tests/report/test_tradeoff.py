@@ -53,6 +53,23 @@ def test_a_narrow_terminal_shows_what_matters_within_its_width(runs):
     assert "* the goal is not reached" in text
 
 
+def test_a_narrow_terminal_says_the_verdicts_and_who_did_not_learn(runs, tmp_path):
+    (found,) = report(ReportSpec(runs=(runs,), budget={"points": 10}))
+    text = printed(lambda console: terminal(found, console))
+    assert "verdict on this run, plain: forgot\n" in text
+    assert "worst suite: of 2 suites, and picked because it is the worst" in " ".join(text.split())
+    assert "One seed: what is said holds for these runs alone" in " ".join(text.split())
+    write(tmp_path / "a", "Train(lr=0.0001)", learned=0.0, kept=1.1, items=200)
+    (idle,) = report(ReportSpec(runs=(str(tmp_path),)))
+    text = printed(lambda console: terminal(idle, console))
+    assert "not learned: plain\n" in text
+    assert "on all items that steered no run; each recipe has one learning rate" in " ".join(text.split())
+    (idle,) = report(ReportSpec(runs=(str(tmp_path),), budget={"points": 10}))
+    assert "verdict on this run, plain: kept, not learned\n" in printed(lambda console: terminal(idle, console))
+    (line,) = csv.DictReader(io.StringIO(as_csv(idle)))
+    assert (line["verdict"], line["learning"], line["worst_of"]) == ("kept", "not learned", "2")
+
+
 def test_a_wide_one_shows_everything(runs):
     (found,) = report(ReportSpec(runs=(runs,), budget={"points": 2}))
     text = printed(lambda console: terminal(found, console), width=180)

@@ -73,11 +73,16 @@ def seen(guard: Mapping[str, Any], before: Sequence[ScoreRow]) -> Seen | None:
 
     Args:
         guard: Its summary, as in result.json, with the names of the suites that it watched; empty without a guard.
-        before: All scores of the base, those of the watched side among them.
+        before: All scores of the base, those of the watched side among them; others are passed over.
     """
     if guard.get("model_of") is None:
         return None
-    rows = [r for r in before if r.role == "learned" and r.split == "watch" and r.suite in guard.get("watched", ())]
+    watched = guard.get("watched", ())
+    rows = [
+        row
+        for row in before
+        if row.moment == "before" and row.role == "learned" and row.split == "watch" and row.suite in watched
+    ]
     answers = [row for row in rows if row.unit == "points"]
     looks = [look["learned"] for look in guard["looks"] if "learned" in look]
     unit = "points" if answers else "nats"

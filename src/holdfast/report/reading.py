@@ -104,8 +104,8 @@ def parts_line(mean: Mapping[str, Any]) -> list[str]:
         return []
     up, down = mean["gained_in"], mean["lost_in"]
     return [
-        f"    {len(up)} suite{'s' if len(up) > 1 else ''} gained {number(mean['gained'], unit)} of it (most: "
-        f"{escape(up[0])}), {len(down)} lost {number(mean['lost'], unit)} (most: {escape(down[0])})"
+        f"    in that mean, {len(up)} suite{'s' if len(up) > 1 else ''} gained {number(mean['gained'], unit)} (most: "
+        f"{escape(up[0])}) and {len(down)} lost {number(mean['lost'], unit)} (most: {escape(down[0])})"
     ]
 
 
