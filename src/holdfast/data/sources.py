@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.data import hub
 from holdfast.data.files import SUFFIXES, Record, records_of, suffix_of
 
 Group = tuple[str, Iterator[Record]]
@@ -114,17 +115,8 @@ def _from_splits(splits: Mapping[str, Any], split: str | None, label: str) -> It
 
 
 def _from_hub(found: re.Match[str], name: str | None) -> Iterator[Group]:
-    import datasets
-
     source = found.group(0)
-    try:
-        loaded = datasets.load_dataset(found["id"], found["config"], split=found["split"] or "train")
-    except Exception as error:
-        raise HoldfastError(
-            f"'{source}' is no file or folder here and could not be loaded from the Hugging Face hub "
-            f"({_reason(error)}); check the name (org/name, org/name/config, org/name:split) and the network, or "
-            "give a local file."
-        ) from error
+    loaded = hub.load(source, found["id"], found["config"], found["split"] or "train")
     yield name or source, _numbered(_plain(loaded), name or source)
 
 
