@@ -132,7 +132,7 @@ WRONG = {
     "generl/train": r"nothing of that name; .*Did you mean 'general'\?$",
     "translat-into": r"Did you mean 'translate-into'\?$",
     "people/tests": r"'ground:people/tests': .*no split 'tests'; use one of train, .*Did you mean 'test'\?$",
-    "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut, memory\.",
+    "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut, sample, memory\.",
     "suites/memory": r"'ground:suites/memory': .*no split 'memory'; use one of watch, proof, cut\.",
     "general/proof": r"'ground:general/proof': .*no split 'proof'; use one of train, memory, test\.",
     "people/": r"'ground:people/': .*no split ''; use one of train",
