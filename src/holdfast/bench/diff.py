@@ -20,6 +20,7 @@ from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import Said, measure
 from holdfast.bench.prepare import Suite, check_fit, measured
 from holdfast.bench.progress import Progress
+from holdfast.bench.quiet import quiet
 from holdfast.bench.records import DiffSpec, Moment
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -57,6 +58,7 @@ class DiffResult:
         return EXIT_CODES[self.result["verdict"]["word"]] if "verdict" in self.result else 0
 
 
+@quiet()
 def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
 
