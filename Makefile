@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: venv
-	@$(BIN)/holdfast demo
+	@OMP_NUM_THREADS=1 $(BIN)/holdfast demo
 
 lint: venv
 	$(BIN)/ruff check $(PATHS)

@@ -7,6 +7,8 @@ import types
 
 import pytest
 
+import holdfast
+from holdfast.bench.ending import Ended
 from holdfast.bench.records import CompareSpec, ReportSpec, RunSpec
 from holdfast.cli.commands import build_parser
 from holdfast.cli.config import read_config, spec_from
@@ -152,7 +154,6 @@ def test_a_file_that_is_not_there_is_named():
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["trian"],
         ["train", "--bogus"],
         ["train", "--seed", "x"],
@@ -175,6 +176,35 @@ def test_asking_for_help_ends_with_0(words, capsys):
         main(words)
     assert ended.value.code == 0
     assert capsys.readouterr().out
+
+
+def test_alone_it_prints_the_help(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("usage: holdfast")
+    assert "fine-tune a model, and measure" in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("words", [["--version"], []])
+def test_it_is_a_module_too(words):
+    done = subprocess.run([sys.executable, "-m", "holdfast", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: holdfast" if not words else f"holdfast {holdfast.__version__}")
+
+
+def test_other_processes_of_a_run_leave_printing_to_the_first(run, capsys, monkeypatch):
+    def fail():
+        raise HoldfastError("facts.jsonl:7 has no 'prompt'.")
+
+    run(fail)
+    monkeypatch.setattr(sys.modules["holdfast.cli.main"], "_say_nothing", lambda: None)
+    monkeypatch.setenv("RANK", "1")
+    assert main(["train", *NEEDED]) == 1
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.modules["holdfast.cli.main"], "_are_connected", lambda: True)
+    assert main(["train", *NEEDED]) == 1
+    assert "facts.jsonl:7" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("code", [0, 2, 3])
@@ -201,6 +231,18 @@ def test_an_interrupted_run_says_how_to_go_on(run, capsys):
     run(interrupt)
     assert main(["train", *NEEDED]) == 1
     assert "--resume" in capsys.readouterr().err
+
+
+def test_a_run_that_was_told_to_end_says_what_is_saved(run, capsys):
+    def end():
+        raise Ended("told to end (SIGTERM); the checkpoint of step 3 of 9 is saved")
+
+    run(end)
+    assert main(["train", *NEEDED]) == 1
+    assert capsys.readouterr().err.strip() == (
+        "holdfast: told to end (SIGTERM); the checkpoint of step 3 of 9 is saved; give the same command with --resume "
+        "to go on from the last checkpoint."
+    )
 
 
 def test_a_mistake_of_ours_is_not_hidden(run):

@@ -132,7 +132,7 @@ WRONG = {
     "generl/train": r"nothing of that name; .*Did you mean 'general'\?$",
     "translat-into": r"Did you mean 'translate-into'\?$",
     "people/tests": r"'ground:people/tests': .*no split 'tests'; use one of train, .*Did you mean 'test'\?$",
-    "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut, memory\.",
+    "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut, sample, memory\.",
     "suites/memory": r"'ground:suites/memory': .*no split 'memory'; use one of watch, proof, cut\.",
     "general/proof": r"'ground:general/proof': .*no split 'proof'; use one of train, memory, test\.",
     "people/": r"'ground:people/': .*no split ''; use one of train",
@@ -152,3 +152,22 @@ def test_a_wrong_name_is_one_clear_sentence(name):
             find(name)
         assert re.search(WRONG[name], str(error.value))
         assert "\n" not in str(error.value)
+
+
+def test_a_sample_is_the_first_items_of_the_proof_of_each_suite():
+    for name in ("hops", "text"):
+        assert names.items(f"{name}/sample") == names.items(f"{name}/proof")[: names.SAMPLE]
+    assert len(names.items("suites/sample")) == names.SAMPLE * len(SUITES)
+
+
+def test_few_people_are_told_of_and_asked_about_alone():
+    rows, items = names.rows("people/few"), names.items("people/few-test")
+    who = {item.group for item in items}
+    assert len(who) == names.FEW
+    everybody = {item.group for item in names.items("people/test")}
+    assert all(len({*re.findall(r"\w+", row.prompt)} & everybody & who) == 1 for row in rows)
+    assert len(rows) == len(names.rows("people")) * names.FEW // len(everybody)
+    assert {item.id for item in items} < {item.id for item in names.items("people/test")}
+    assert names.items("people/few") is None
+    with pytest.raises(HoldfastError, match="has no split 'few'"):
+        names.rows("language/few")

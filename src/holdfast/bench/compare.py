@@ -8,30 +8,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
+from holdfast.bench.crew import Crew, told_to_end
 from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.once import model_digest
 from holdfast.bench.plan import Plan, Planned, plan
 from holdfast.bench.records import CompareSpec, write_json
 from holdfast.bench.understood import memories_of
-from holdfast.bench.worker import SIGN
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 
@@ -76,7 +67,7 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     if todo:
         (out / "logs").mkdir(parents=True, exist_ok=True)
         _record(spec, planned, {})
-        with _told_to_end(), _Crew(spec.workers) as crew:
+        with told_to_end(), Crew(spec.workers) as crew:
             _ask_base(todo, spec.budget, bases, out, crew, console)
             failed = _make(todo, bases, out, crew, console)
     folders = tuple(folder for one in planned.runs if ((folder := folder_of(one.spec)) / "result.json").exists())
@@ -98,7 +89,7 @@ def _introduce(planned: Plan, finished: int, console: Console) -> None:
 
 
 def _ask_base(
-    todo: Sequence[Planned], budget: Mapping[str, Any], bases: Path, out: Path, crew: _Crew, console: Console
+    todo: Sequence[Planned], budget: Mapping[str, Any], bases: Path, out: Path, crew: Crew, console: Console
 ) -> None:
     """Asks the base what the runs will ask it, once for each set of memories, which nothing measured may stand in."""
     by_memories: dict[tuple[str, ...], Planned] = {}
@@ -114,7 +105,7 @@ def _ask_base(
             raise HoldfastError(error)
 
 
-def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: _Crew, console: Console) -> dict[str, str]:
+def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: Crew, console: Console) -> dict[str, str]:
     """Makes the runs, and returns what went wrong by the name of a run's folder."""
     failed: dict[str, str] = {}
     clock = _Clock(todo, crew.size)
@@ -197,115 +188,3 @@ class _Clock:
     def words(self) -> str:
         """Returns how far it is."""
         return f"{self.finished} of {self.total} runs{self.left()}"
-
-
-@contextlib.contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Lets a request to end (a closed terminal, a scheduler) end what we have started too, as an interrupt does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, _frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    signals = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    held = {number: signal.signal(number, end) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
-
-
-class _Crew:
-    """Processes that do jobs, each with its share of the processors, and one of the GPUs where there are several."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.members: list[_Member] = []
-
-    def __enter__(self) -> _Crew:
-        share = max(1, len(os.sched_getaffinity(0)) // self.size) if hasattr(os, "sched_getaffinity") else 1
-        named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        gpus = named or [str(number) for number in range(torch.cuda.device_count())]
-        for number in range(self.size):
-            env = {"OMP_NUM_THREADS": str(share), **os.environ}
-            if len(gpus) > 1:
-                env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-            self.members.append(_Member(env))
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for member in self.members:
-            member.end(kill=kind is not None)
-
-    def first(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the answer of one of them to a job."""
-        return self.members[0].ask(job)
-
-    def all(self, jobs: Sequence[tuple[Planned, Mapping[str, Any]]]) -> Iterator[tuple[Planned, dict[str, str], float]]:
-        """Yields the answer to each job and the seconds it took, in the order in which they are done."""
-        waiting: queue.SimpleQueue[tuple[Planned, Mapping[str, Any]]] = queue.SimpleQueue()
-        found: queue.SimpleQueue[tuple[Planned, dict[str, str], float]] = queue.SimpleQueue()
-        for job in jobs:
-            waiting.put(job)
-
-        def work(member: _Member) -> None:
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    one, job = waiting.get_nowait()
-                    started = time.monotonic()
-                    said = member.ask(job)
-                    found.put((one, said, time.monotonic() - started))
-
-        for member in self.members:
-            threading.Thread(target=work, args=(member,), daemon=True).start()
-        for _ in jobs:
-            yield found.get()
-
-
-class _Member:
-    """A process that does jobs, started when it is asked, and again if it has gone."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
-        self.process: subprocess.Popen[str] | None = None
-
-    def ask(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns its answer to a job."""
-        process = self.process or self._start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            line = next((line for line in process.stdout if line.startswith(SIGN)), "")
-        except OSError:
-            line = ""
-        if not line:
-            self.end(kill=True)
-            return {"error": f"The process that makes runs is gone (exit code {process.poll()}).", "kind": "crash"}
-        answer: dict[str, str] = json.loads(line.removeprefix(SIGN))
-        return answer
-
-    def end(self, *, kill: bool) -> None:
-        """Ends it, and with `kill` also what it is at."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        if kill:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def _start(self) -> subprocess.Popen[str]:
-        words = [sys.executable, "-m", "holdfast.bench.worker"]
-        # Of a session of its own: an interrupt is for us, and we tell them.
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, start_new_session=True
-        )
-        return self.process

@@ -22,6 +22,7 @@ from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import Said, manner, measure
 from holdfast.bench.prepare import Suite, check_fit, measured
 from holdfast.bench.progress import Progress
+from holdfast.bench.quiet import quiet
 from holdfast.bench.records import DiffSpec, Moment
 from holdfast.bench.steered import LeftOut, unsteered
 from holdfast.core.errors import HoldfastError
@@ -63,6 +64,7 @@ class DiffResult:
         return exit_code(self.result)
 
 
+@quiet()
 def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
 

@@ -7,8 +7,10 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LIBRARIES = ("transformers", "peft", "accelerate", "datasets", "huggingface_hub", "torch", "bitsandbytes")
 
@@ -23,6 +25,8 @@ def is_first() -> bool:
 
 def only_first(console: Console) -> Console:
     """Returns the console in the first process of a run, and one that prints nothing in the others."""
+    from rich.console import Console
+
     return console if is_first() else Console(quiet=True)
 
 

@@ -22,12 +22,14 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from holdfast.bench.ending import Ended
 from holdfast.bench.judge import check_limits
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
 from holdfast.bench.prepare import check_fit, prepare
 from holdfast.bench.progress import Progress
+from holdfast.bench.quiet import quiet
 from holdfast.bench.records import RunSpec
 from holdfast.bench.run import train
 from holdfast.bench.understood import memories_of
@@ -75,9 +77,12 @@ def _done(job: Mapping[str, Any]) -> dict[str, str]:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
         try:
-            do(job, Console(file=log, width=120))
+            with quiet():
+                do(job, Console(file=log, width=120))
         except HoldfastError as error:
             return {"error": str(error), "kind": "mend"}
+        except Ended as error:
+            return {"error": f"The process was {error}.", "kind": "crash"}
         except Exception as error:
             traceback.print_exc(file=log)
             return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "kind": "crash"}
@@ -129,6 +134,7 @@ def main() -> None:
     os.dup2(2, 1)
     may_fork = hasattr(os, "fork") and not torch.cuda.is_available()
     way = _done if sys.argv[1:] == ["one"] else _apart if may_fork else _afresh
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns of each process that is forked here
     for line in sys.stdin:
         answers.write(SIGN + json.dumps(way(json.loads(line))) + "\n")
         answers.flush()

@@ -103,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
     parser = Parser("holdfast", description="Fine-tune language models without forgetting.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"holdfast {holdfast.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add = {
         "demo": _add_demo,
         "train": _add_train,

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from holdfast.bench.quiet import is_first
 from holdfast.cli.commands import build_parser
 from holdfast.core.errors import HoldfastError
 
@@ -20,13 +21,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after `holdfast`; those of the process if not given.
     """
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    if "RANK" in os.environ:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it advises on what transformers chose
+    if not is_first():
+        _say_nothing()
     try:
         code = _RUN[arguments.command](arguments)
         sys.stdout.flush()
         return code
     except HoldfastError as error:
-        print(f"holdfast: {error}", file=sys.stderr)
+        if is_first() or _are_connected():
+            print(f"holdfast: {error}", file=sys.stderr)
     except BrokenPipeError:
         # Whoever read our output has gone (`holdfast methods | head`); what is left in the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,8 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"holdfast: {error.filename}: {error.strerror}; check the paths that are given.", file=sys.stderr)
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "interrupted"
-        print(f"\nholdfast: {said}; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
+        if is_first():
+            print(f"\nholdfast: {said}; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
     return ERROR
+
+
+def _say_nothing() -> None:
+    """Sends what the other processes of a distributed run would print to where nobody reads it, but for errors."""
+    sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _are_connected() -> bool:
+    """Returns whether the processes of a run have met; what fails before fails in all alike, and the first says it."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and bool(distributed.is_initialized())
 
 
 def _train(arguments: argparse.Namespace) -> int:

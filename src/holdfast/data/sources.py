@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.data import hub
 from holdfast.data.clones import chosen_split, set_of, sets_in, sets_said
 from holdfast.data.files import Record, not_understood, pruned, records_of, suffix_of
 
@@ -125,17 +126,8 @@ def _from_splits(
 
 
 def _from_hub(found: re.Match[str], name: str | None) -> Iterator[Group]:
-    import datasets
-
     source = found.group(0)
-    try:
-        loaded = datasets.load_dataset(found["id"], found["config"], split=found["split"] or "train")
-    except Exception as error:
-        raise HoldfastError(
-            f"'{source}' is no file or folder here and could not be loaded from the Hugging Face hub "
-            f"({_reason(error)}); check the name (org/name, org/name/config, org/name:split) and the network, or "
-            "give a local file."
-        ) from error
+    loaded = hub.load(source, found["id"], found["config"], found["split"] or "train")
     yield name or source, _numbered(_plain(loaded), name or source)
 
 

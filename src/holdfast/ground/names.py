@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,9 +28,12 @@ SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
 CUT, CUT_PROOF, TASK_CUT = 30, 90, 240
 """Items in the split `cut` of each suite, the first of those that are watched and the first of the others, and of each
 task, taken evenly from its test: enough for a look."""
+FEW = 40
+"""People of whom the splits `few` and `few-test` of `people` tell and ask: a third of the work, for a demonstration."""
 SAMPLE = 250
 """Items in the split `sample` of each suite, the first of those that are not watched: enough to prove two points in the
 mean of the suites where little is lost."""
+ROWS_OF_TASKS = ("train", "few")
 _CUT = {"cut": {"watch": CUT, "proof": CUT_PROOF}, "sample": {"proof": SAMPLE}}
 BASE = "ground:base"
 """The name of the base that comes with the package."""
@@ -43,10 +47,11 @@ def base_folder() -> Path:
 def rows(name: str) -> Sequence[Row]:
     """Returns the rows of `NAME`, `NAME/SPLIT`, or either with `@SEED` behind it for another world than that of seed 0.
 
-    Names are those of the tasks (splits train, validation, test, transfer, cut), of the suites or `suites` for all of
-    them (watch, proof, cut, sample; for one, also memory), `general`: documents like those that the base was taught
-    (train, memory, test; no two share a document), and `instructions`: the conversations among such. `SUITE/memory` is
-    what the base was taught of that one thing. What is no document is a question with its right answer.
+    Names are those of the tasks (splits train, validation, test, transfer, cut; of people also few, few-test), of the
+    suites or `suites` for all of them (watch, proof, cut, sample; for one, also memory), `general`: documents like
+    those that the base was taught (train, memory, test; no two share a document), and `instructions`: the conversations
+    among such. `SUITE/memory` is what the base was taught of that one thing. What is no document is a question with its
+    right answer.
 
     Raises:
         HoldfastError: If there is nothing of that name or split.
@@ -54,8 +59,8 @@ def rows(name: str) -> Sequence[Row]:
     what, split, seed = _parsed(name)
     if _is_taught(what, split):
         found = _documents(seed, what)[split]
-    elif what in TASKS and split == "train":
-        found = list(_task(seed, what).train)
+    elif what in TASKS and split in ROWS_OF_TASKS:
+        found = list(_few(seed)[0] if split == "few" else _task(seed, what).train)
     else:
         found = [row_of(item) for item in _items(seed, what, split)]
     return [dataclasses.replace(row, origin=f"ground:{name}:{i}") for i, row in enumerate(found, 1)]
@@ -68,7 +73,7 @@ def items(name: str) -> Sequence[Item] | None:
         HoldfastError: If there is nothing of that name or split.
     """
     what, split, seed = _parsed(name)
-    if _is_taught(what, split) or (what in TASKS and split == "train"):
+    if _is_taught(what, split) or (what in TASKS and split in ROWS_OF_TASKS):
         return None
     return _items(seed, what, split)
 
@@ -86,7 +91,7 @@ def _parsed(name: str) -> tuple[str, str, int]:
         )
     splits = ["watch", "proof", *_CUT, *([] if what == ALL else ["memory"])]
     if what in TASKS:
-        splits = [*SPLITS, "cut"]
+        splits = [*SPLITS, "cut", *(["few", "few-test"] if what == "people" else [])]
     elif what in (GENERAL, INSTRUCTIONS):
         splits = list(DOCUMENTS)
     if slash and split not in splits:
@@ -98,6 +103,8 @@ def _parsed(name: str) -> tuple[str, str, int]:
 
 def _items(seed: int, what: str, split: str) -> list[Item]:
     if what in TASKS:
+        if split == "few-test":
+            return _few(seed)[1]
         made = _task(seed, what)
         return list(made.test[:: max(1, len(made.test) // TASK_CUT)] if split == "cut" else getattr(made, split))
     chosen = [lesson for lesson in LESSONS if what in (ALL, lesson.suite)]
@@ -124,6 +131,14 @@ def _suite(seed: int, name: str) -> tuple[Item, ...]:
 @functools.lru_cache(maxsize=16)
 def _task(seed: int, name: str) -> Task:
     return task(World(seed), name)
+
+
+def _few(seed: int) -> tuple[list[Row], list[Item]]:
+    """Returns the rows of `people` that tell of its first few people, and what its test asks of them."""
+    made = _task(seed, "people")
+    who = set(list(dict.fromkeys(item.group for item in made.test))[:FEW])
+    told = [row for row in made.train if who & {*re.findall(r"\w+", row.prompt or "")}]
+    return told, [item for item in made.test if item.group in who]
 
 
 def _is_taught(what: str, split: str) -> bool:

@@ -15,13 +15,41 @@ from holdfast.bench.records import read_jsonl
 from holdfast.bench.run import RunResult
 from holdfast.report.table import verdict_lines
 
-EXAMPLES = 3
+EXAMPLES = 1
 """How many answers are shown that plain training lost."""
 
 
 def show(done: DemoResult, console: Console | None = None) -> None:
-    """Prints the table of the demo, its reading, some lost answers, and what to do next."""
+    """Prints the table of the demo, its reading, the verdicts, a lost answer, and what to do next."""
     console = console or Console()
+    names = list(done.runs)
+    wide = max(map(len, names)) + 1
+    console.print()
+    for name in names:
+        console.print(f"[bold]{name:{wide}}[/bold] {done.runs[name].spec.recipe}", highlight=False, soft_wrap=True)
+    console.print()
+    console.print(_table(done))
+    console.print()
+    for name in names:
+        console.print(f"{name:{wide}} {_came_to(done, name)}", highlight=False, soft_wrap=True)
+    for name in names:
+        first, *rest = verdict_lines(done.runs[name].result["verdict"], done.runs[name].result["suites"], brief=True)
+        console.print(f"\n[bold]{name}[/bold]: {first}", highlight=False, soft_wrap=True)
+        for line in rest:
+            console.print(line, highlight=False, soft_wrap=True)
+    _lost_answers(done, console)
+    console.print(
+        f"\nEvery score, answer, log and model: {done.runs[names[0]].folder.parent}."
+        + ("" if done.seconds is None else f" All told it took {_minutes(done.seconds)}.")
+        + " On your own model:\n"
+        "  holdfast train --model MODEL --data new.jsonl --keep general.txt --memory old=old.jsonl",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _table(done: DemoResult) -> Table:
+    """Returns the table of right answers, suite by suite."""
     names = list(done.runs)
     table = Table(
         title="Right answers in percent, before and after each recipe", title_justify="left", box=box.SIMPLE_HEAD,
@@ -32,38 +60,24 @@ def show(done: DemoResult, console: Console | None = None) -> None:
     for i, suite in enumerate(_points(done.runs[names[0]])):
         label = "new people (learned)" if suite["role"] == "learned" else suite["name"]
         table.add_row(label, f"{suite['before']:.1f}", *(_cell(_points(done.runs[name])[i]) for name in names))
-    wide = max(map(len, names)) + 1
-    console.print()
-    for name in names:
-        console.print(f"[bold]{name:{wide}}[/bold] {done.runs[name].spec.recipe}", highlight=False, soft_wrap=True)
-    console.print()
-    console.print(table)
-    console.print()
-    for name in names:
-        kept = [row["change"] for row in _points(done.runs[name]) if row["role"] == "retained"]
-        learned = next(row["after"] for row in _points(done.runs[name]) if row["role"] == "learned")
-        console.print(
-            f"{name:{wide}} knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of "
-            f"what it knew ({-min(kept):.0f} on the worst suite).",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for name in names:
-        console.print()
-        console.print(f"[bold]{name}[/bold]", highlight=False)
-        for line in verdict_lines(done.runs[name].result["verdict"], done.runs[name].result["suites"], brief=True):
-            console.print(line, highlight=False, soft_wrap=True)
-    _lost_answers(done, console)
-    held = done.runs[names[-1]]
-    console.print(
-        f"\nEvery score, answer, log and model: {held.folder.parent}. Only a cut of each suite was asked. For narrow "
-        "intervals, and for your own model:\n"
-        "  holdfast train --model ground:base --data ground:people --test ground:people/test --keep ground:suites/proof"
-        f' --recipe "{held.spec.recipe}"\n'
-        "  holdfast train --model MODEL --data new.jsonl --keep general.txt --memory old=old.jsonl",
-        highlight=False,
-        soft_wrap=True,
+    return table
+
+
+def _came_to(done: DemoResult, name: str) -> str:
+    """Returns what a run learned, lost and cost, the cost as times that of the first."""
+    run, first = done.runs[name], next(iter(done.runs.values()))
+    kept = [row["change"] for row in _points(run) if row["role"] == "retained"]
+    learned = next(row["after"] for row in _points(run) if row["role"] == "learned")
+    said = (
+        f"knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of what it knew "
+        f"({-min(kept):.0f} on the worst suite)"
     )
+    costs = [one.result.get("cost", {}).get("cpu") for one in (run, first)]
+    return f"{said}." if run is first or not all(costs) else f"{said}; {costs[0] / costs[1]:.1f} times the work."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min {seconds % 60:.0f} s" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def _lost_answers(done: DemoResult, console: Console) -> None:
@@ -79,7 +93,7 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
         return
     said = {name: _said(run) for name, run in done.runs.items()}
     wide = max(map(len, done.runs)) + 1
-    console.print(f"\nFor example ([bold]{first}[/bold] forgot, others did not):" if held else "\nFor example:")
+    console.print(f"\nFor example ([bold]{first}[/bold] forgot it):" if held else "\nFor example:")
     for key in chosen:
         asked = said[first][key]
         console.print(f"  {key[0]}: {short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
