@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.bench.records import DiffSpec, Measured, Role, RunSpec
+from holdfast.bench.twins import joined
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.batches import pack
@@ -111,7 +112,10 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
             found.append(_of_one_unit(Suite(name, role, items=items), source))
         elif rows := _without_train(read(source), learned, source, notes):
             found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
-    return [*found, *_kept(spec, tokenizer, learned, notes)]
+    made, moved = joined([*found, *_kept(spec, tokenizer, learned, notes)])
+    if moved:
+        notes.append(f"{moved} items are the same as others under another name or group, and count as one with them.")
+    return made
 
 
 def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
