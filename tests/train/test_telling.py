@@ -32,7 +32,7 @@ def test_to_the_reader_of_the_command_line_it_names_flags():
     assert run.sentence().endswith("add old examples (--memory), or allow more (--budget points=4).")
     both = told((30, 90), (0, 14.8), budget=Budget(points=2, nll=0.02), flags=True)
     assert both.sentence().endswith("allow more (--budget points=4 nll=0.04).")
-    most = told((99, 90), (0, 14.8), budget=Budget(points=60))
+    most = told((99, 90), (99, 90), (0, 14.8), budget=Budget(points=60))
     assert most.sentence().endswith("lower the learning rate (Train(lr=...)) or add old examples (Rehearsal(...)).")
 
 

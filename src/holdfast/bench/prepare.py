@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.bench.records import DiffSpec, Measured, Role, RunSpec
+from holdfast.bench.twins import joined
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.batches import pack
@@ -117,8 +118,11 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
         elif rows := _without_train(_measured_rows(source, spec, notes), learned, source, notes):
             found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
     found += _kept(spec, tokenizer, learned, notes)
-    notes += plainly([item for suite in found for item in suite.items], tokenizer, spec.raw)
-    return found
+    made, moved = joined(found)
+    if moved:
+        notes.append(f"{moved} items are the same as others under another name or group, and count as one with them.")
+    notes += plainly([item for suite in made for item in suite.items], tokenizer, spec.raw)
+    return made
 
 
 def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import itertools
@@ -182,6 +183,7 @@ def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
     if tokenizer is None:
         raise HoldfastError(f"Budget({name}=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
     items: list[Item] = []
+    all_items: list[Item] = []
     examples: list[Example] = []
     several = bool(given) and all(isinstance(one, str) for one in given)
     whole = bool(given) and all(isinstance(one, Item) for one in given)
@@ -192,8 +194,21 @@ def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
             read = load_memory(one, tokenizer, max_length=max_length)
             examples += _watched(read, side_of, group_of, where, "texts")
         else:
+            all_items += asked
             items += _watched(asked, lambda item: item.split, lambda item: item.group or item.id, where, "items")
+    _name_unwatched(all_items, items, f"Budget({name}=...)")
     return Panel(items, examples, tokenizer)
+
+
+def _name_unwatched(items: Sequence[Item], watched: Sequence[Item], where: str) -> None:
+    """Names the suites of which no item is watched."""
+    counts = collections.Counter(item.suite for item in items)
+    if silent := [f"{suite} ({count})" for suite, count in counts.items() if suite not in {i.suite for i in watched}]:
+        logger.warning(
+            "%s: nothing of %s is watched, all of it is on the other side.",
+            where,
+            ", ".join(silent),
+        )
 
 
 def _watched(

@@ -1,0 +1,44 @@
+"""What is asked twice, under two names, is one thing: it counts as one group, and stands on one side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from holdfast.probes.watched import group_of, of_item
+
+if TYPE_CHECKING:
+    from holdfast.bench.prepare import Suite
+
+
+def joined(suites: Sequence[Suite]) -> tuple[list[Suite], int]:
+    """Returns suites in which all that has the same content has the same group, and how many items got another.
+
+    Groups that have an item in common become one, and so all that is asked of them. A text keeps the digest of its
+    content for a group, and gives it to the items that are the same text.
+
+    Args:
+        suites: All that is measured.
+    """
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (above := parent.setdefault(name, name)) != name:
+            name = above
+        return name
+
+    texts = {group_of(example) for suite in suites for example in suite.examples}
+    first = {text: text for text in texts}
+    for suite in suites:
+        for item in suite.items:
+            group = item.group or item.id
+            one, other = root(first.setdefault(of_item(item)[0], group)), root(group)
+            if one != other:
+                parent[one if other in texts else other] = other if other in texts else one
+    made, moved = [], 0
+    for suite in suites:
+        items = tuple(dataclasses.replace(item, group=root(item.group or item.id)) for item in suite.items)
+        moved += sum(now.group != (was.group or was.id) for now, was in zip(items, suite.items, strict=True))
+        made.append(dataclasses.replace(suite, items=items))
+    return made, moved
