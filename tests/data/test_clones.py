@@ -98,7 +98,7 @@ def test_files_below_a_folder_with_files_are_named_as_not_read(tmp_path):
     folder = put(tmp_path / "set", "a.jsonl", "more/b.jsonl")
     notes: list[str] = []
     assert texts(folder, notes=notes) == ["a.jsonl"]
-    assert "set: 1 files in folders below it are not read (first: more/b.jsonl)." in notes
+    assert "set: 1 data files in folders below it are not read (first: more/b.jsonl)." in notes
 
 
 def test_the_splits_of_a_saved_set_that_are_not_read_are_named(tmp_path):

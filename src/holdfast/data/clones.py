@@ -73,7 +73,7 @@ def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
     if files:
         if below:
             notes.append(
-                f"{label}: {len(below):,} files in folders below it are not read"
+                f"{label}: {len(below):,} data files in folders below it are not read"
                 f" (first: {below[0].relative_to(folder)})."
             )
         return {"": _by_split(files, lambda file: split_named(file.name))}

@@ -303,12 +303,13 @@ class _Reader:
             if not found.asked:
                 raise HoldfastError(f"{origin}: has no prompt, and its answers begin differently; give a 'prompt'.")
             return Row(prompt=found.asked, completion=found.text[len(found.asked) :], origin=origin)
-        asked = as_messages(asked, str(given), self.seen)
+        named = given or "input"
+        asked = as_messages(asked, named, self.seen)
         if is_list(asked):
-            before = [dataclasses.replace(turn, learned=False) for turn in self._turns(asked, str(given), origin)]
+            before = [dataclasses.replace(turn, learned=False) for turn in self._turns(asked, named, origin)]
             answer = found.turns or (Turn("assistant", found.text),)
             return self._conversation((*before, *answer), record, origin)
-        prompt = self._with_input(string(asked, str(given), origin), record, origin)
+        prompt = self._with_input(string(asked, named, origin), record, origin)
         if found.turns:
             return self._conversation((Turn("user", prompt), *found.turns), record, origin)
         text = found.text.removeprefix(prompt) if found.asked and found.text.startswith(prompt) else found.text

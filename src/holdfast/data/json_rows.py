@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.decode import decoded
-from holdfast.data.fields import column, names_of
+from holdfast.data.fields import all_names, column, names_of
 
 Record = tuple[str, Any]
 """Origin ("facts.jsonl:7") and what was read there."""
@@ -38,14 +38,14 @@ def json_records(file: IO[bytes], label: str, notes: list[str]) -> Iterator[Reco
     if not first:
         return
     value = _value(first)
-    if isinstance(value, dict) and not _holds_rows(value):
-        yield from _lines(file, label, head)
-        return
-    rest = file.read()
-    if isinstance(value, list) and rest.strip() and value and isinstance(value[0], Mapping):
-        yield from _lines(io.BytesIO(rest), label, head)  # a list of messages to a line
-        return
-    text = decoded(b"".join(head) + rest, label, notes).removeprefix("\ufeff")
+    for line in file:
+        head.append(line)
+        if line.strip():  # there are several: rows, or lists of messages, one to a line
+            if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], Mapping)):
+                yield from _lines(file, label, head)
+                return
+            break
+    text = decoded(b"".join(head) + file.read(), label, notes).removeprefix("\ufeff")
     yield from _values(text, label, notes)
 
 
@@ -149,7 +149,7 @@ def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterat
     elif (columns := _columns(value)) is not None:
         notes.append(f"{label}: holds columns, which are read as rows.")
         yield from _numbered(columns, label)
-    elif value and all(isinstance(one, Mapping) for one in value.values()):
+    elif value and all(isinstance(one, Mapping) for one in value.values()) and not set(value) & set(all_names()):
         notes.append(f"{label}: holds a mapping of {len(value):,} rows, whose keys are not used.")
         yield from _numbered(list(value.values()), label)
     else:
@@ -188,8 +188,8 @@ def _columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         for name in value
         for part in ("prompt", "completion", "text", "instruction", "conversation")
     )  # type: ignore[arg-type]
-    if not known or not columns:
-        return None
+    if not known or any(isinstance(one, list) and _is_rows(one) for one in columns):
+        return None  # lists of messages belong to one row
     if all(isinstance(one, list) for one in columns) and len({len(one) for one in columns}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
     if all(isinstance(one, Mapping) for one in columns) and all(list(one) == list(columns[0]) for one in columns):

@@ -161,7 +161,8 @@ def _piece(turns: Sequence[Turn], learned: Sequence[int], write: _Template) -> P
         start = _start(turns, i, text, write)
         if start is None or start >= end:
             return None
-        words = [*turns[i].content.split()[-1:], *(call["function"]["name"] for call in turns[i].calls)]
+        spoken = turns[i].content.rpartition("</think>")[2]  # what was thought may be dropped, and is then said
+        words = [*spoken.split()[-1:], *(call["function"]["name"] for call in turns[i].calls)]
         if any(word not in text[start:end] for word in words):
             raise Refused(write.origin, f"the chat template of {write.name} leaves out what turn {i + 1} says")
         spans.append((start, end))

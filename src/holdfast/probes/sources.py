@@ -108,7 +108,7 @@ def _groups(
             if not isinstance(record, Mapping):
                 return None
             if kind is None:
-                kind = known_set(record, f"{source} {label}")
+                kind = known_set(record, f"{_suite_of(Path(source).expanduser())} {label}")
                 if kind is None:
                     return (None, [(origin, record)]) if _may_be_item(record) else None
             records.append((origin, record))
