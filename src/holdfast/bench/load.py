@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import warnings
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def _wide_buffers(config: Any, model: nn.Module) -> dict[str, Tensor]:
     if all(name in held or b.dtype not in _NARROW.values() for name, b in model.named_buffers()):
         return {}
     with init_empty_weights(include_buffers=False):
-        bare = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        bare = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)
     return {name: buffer for name, buffer in bare.named_buffers() if name not in held}
 
 
