@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -202,12 +203,28 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
         train(asked(recipe=recipe, name="b"), Console(quiet=True))
     text = str(caught.value)
     assert "parameters: full training needs about" in text
-    assert "`LoRA()` about" in text
     assert "go on with --memory-check warn" in text
     assert not (tmp_path / "out" / "b").exists()
     done, said, _ = go(asked(recipe=recipe, name="c", memory_check="warn"))
     assert "needs about" in " ".join(said.split())
     assert done.result["steps"]
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_what_does_not_fit_is_told_what_would(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(foreseeing, "config_of", lambda name: big())
+    monkeypatch.setattr(foreseeing, "free_memory", lambda: (30 * GB, "in memory"))
+    spec = RunSpec(model="org/big", data="d", recipe="MaskTheTarget()", batch_size=rows)
+    recipe = parse(spec.recipe)
+    arguments = training_arguments(spec, recipe, tmp_path)
+    found = foreseeing.foresee(spec, recipe, arguments, [], 512)
+    with pytest.raises(HoldfastError) as caught:
+        foreseeing.check_memory(found, spec, recipe, arguments, 512)
+    text = str(caught.value)
+    assert text.startswith("org/big: 8.0B parameters: full training needs about 1")
+    assert re.search(r"; `LoRA\(\)` about \d\d GB[,;]", text) or rows > 1
+    assert ("`LoRA()` with --batch-size 1 about" in text) == (rows > 1)
+    assert "; 30 GB are free in memory. Take what fits, or go on with --memory-check warn." in text
 
 
 def test_how_much_is_refused_or_warned_about_makes_no_other_run(asked):

@@ -226,7 +226,7 @@ FILES = {
     another_framework: r"holds weights for TensorFlow alone",
     cut_off: r"ends after [\d,]+ of [\d,]+ bytes\); save or download it again",
     cut_in_the_head: r"not whole safetensors\); save or download it again",
-    a_pointer: r"model\.safetensors is a pointer of Git LFS .* git lfs pull",
+    a_pointer: r"model\.safetensors is a pointer of Git LFS .*git lfs pull",
     a_lost_shard: r"lacks model-00002-of-\d+\.safetensors, which model\.safetensors\.index\.json names; download it",
     an_unknown_type: r"is of type 'llama9', which transformers .* does not know; install a newer one",
     code_of_its_own: r"comes with code of its own, which is never run here \(trust_remote_code stays off\)",
@@ -375,7 +375,7 @@ class TestAnAdapter:
     @pytest.mark.parametrize("settings", [{"modules_to_save": ["embed_tokens", "lm_head"]}, {},
                                           {"target_modules": ["embed_tokens", "q_proj"]}])  # fmt: skip
     def test_with_added_tokens_gets_a_base_of_as_many_rows(self, tmp_path, settings):
-        base = save(tmp_path / "base")
+        base = save(tmp_path / "base", tie_word_embeddings="embed_tokens" in settings.get("target_modules", ()))
         made = self.put_on(base, tmp_path / "adapter", base, tokens=4, **settings)
         notes: list[str] = []
         found = load_model(str(tmp_path / "adapter"), notes=notes).eval()
@@ -384,6 +384,15 @@ class TestAnAdapter:
         assert notes == [
             f"{tmp_path / 'adapter'} has 65 tokens and {base} 61: the base's embeddings are resized to them."
         ]
+
+    def test_with_added_tokens_and_nothing_of_the_head_for_them_says_so(self, tmp_path):
+        base = save(tmp_path / "base")
+        made = self.put_on(base, tmp_path / "adapter", base, tokens=4, target_modules=["embed_tokens", "q_proj"])
+        notes: list[str] = []
+        found = load_model(str(tmp_path / "adapter"), notes=notes).eval()
+        ids = torch.tensor([[3, 4, 62, 64]])
+        assert torch.equal(found(input_ids=ids).logits[..., :61], made(input_ids=ids).logits[..., :61])
+        assert "holds nothing of the output head for the 4 tokens that were added" in notes[-1]
 
     def test_with_added_tokens_and_no_embeddings_for_them_is_refused(self, tmp_path):
         base = save(tmp_path / "base")

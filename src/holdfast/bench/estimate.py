@@ -7,6 +7,7 @@ What a method remembers besides is not.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -125,7 +126,9 @@ def estimate(model: str, config: Any, recipe: Chain, arguments: TrainingArgument
     shaped = _shaped(bare, folder, active)
     trained = sum(p.numel() for p in shaped.parameters() if p.requires_grad)
     parameters = sum(p.numel() for p in shaped.parameters())
-    per_state = next(size for name, size in _OPTIMIZERS if re.search(name, str(arguments.optim)))
+    per_state = next(
+        size for name, size in _OPTIMIZERS if re.search(name, str(getattr(arguments.optim, "value", arguments.optim)))
+    )
     rows = arguments.per_device_train_batch_size
     parts = {
         "weights": 4 * (parameters - narrow) + 2 * narrow,
@@ -149,7 +152,7 @@ def _bare(config: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        return AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)  # which writes the dtype in
 
 
 def _ends(model: Any) -> list[Any]:

@@ -216,6 +216,8 @@ def _count(number: int) -> str:
 
 def _size(number: int) -> str:
     size = number / GB
+    if size < 0.1:
+        return f"{number / 1e6:.0f} MB"
     return f"{size:.0f} GB" if size >= 10 else f"{size:.1f} GB"
 
 

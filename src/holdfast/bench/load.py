@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import warnings
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
         )
     if left:
         notes.append(
-            f"{name}: {len(left)} of its weights are no part of {type(model).__name__} and not used ({left[0]})."
+            f"{name}: {len(left)} of its weights are no part of {type(model).__name__} and not used (first: {left[0]})."
         )
     if dtype is not None:
         keep_narrow(model, _wide_buffers(config, model))
@@ -125,7 +126,7 @@ def _wide_buffers(config: Any, model: nn.Module) -> dict[str, Tensor]:
     if all(name in held or b.dtype not in _NARROW.values() for name, b in model.named_buffers()):
         return {}
     with init_empty_weights(include_buffers=False):
-        bare = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        bare = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)
     return {name: buffer for name, buffer in bare.named_buffers() if name not in held}
 
 
@@ -238,8 +239,14 @@ def _fit_vocabulary(model: Any, folder: Path, base: str, notes: list[str]) -> No
         wanted = tokens
     if wanted is not None and wanted != rows:
         with _unreported(), torch.random.fork_rng():
+            torch.manual_seed(0)
             model.resize_token_embeddings(wanted, mean_resizing=False)
         notes.append(f"{folder} has {wanted:,} tokens and {base} {rows:,}: the base's embeddings are resized to them.")
+        if wanted > rows and not _holds_head(folder, model):
+            notes.append(
+                f"{folder} holds nothing of the output head for the {wanted - rows:,} tokens that were added: the model"
+                " says them at random."
+            )
 
 
 def _vocabulary_of(folder: Path, model: Any) -> int | None:
@@ -256,6 +263,16 @@ def _vocabulary_of(folder: Path, model: Any) -> int | None:
             if name and model.get_output_embeddings() is model.get_submodule(name) and "lora_B" in inside:
                 return shape[0]
     return None
+
+
+def _holds_head(folder: Path, model: Any) -> bool:
+    """Returns whether an adapter holds the rows of the output head, which may be those of the embeddings."""
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is None or head.weight is embeddings.weight:
+        return True
+    (name,) = (name for name, module in model.named_modules() if module is head)
+    ends = [key.partition(f"{name}.")[2] for key in _shapes(folder)]
+    return any(end.endswith("weight") and "lora_" not in end for end in ends)
 
 
 def _trains_tokens(folder: Path) -> bool:

@@ -166,9 +166,7 @@ def _of_hub(name: str, error: BaseException) -> str:
     if {"LocalEntryNotFoundError", "ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout"} & kinds or (
         "couldn't connect" in text or "Cannot find" in text or "cached files" in text
     ):
-        return (
-            "(it was not downloaded before, and there is no network); check the name and the network, or give a folder"
-        )
+        return "(it was not downloaded before, and there is no network); check the name and network, or give a folder"
     return ""
 
 

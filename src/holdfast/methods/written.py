@@ -46,41 +46,56 @@ def _listed(tree: ast.Module) -> Iterator[str]:
 
 
 def _stand_in(name: str, file: Path) -> type[Any]:
-    (written,) = (node for node in _parsed(file).body if isinstance(node, ast.ClassDef) and node.name == name)
+    tree = _parsed(file)
+    written = _class(tree, name)
     fields: list[tuple[str, type[Any], Any]] = [
         (node.target.id, object, _field(node.value))
         for node in written.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_setting(node.value)
     ]
-    acts = {"__post_init__": check_settings, "__repr__": text_of, "excludes": _excludes(written)}
+    excludes = _excludes(tree, written)
+    if excludes is None and any(isinstance(base, ast.Name) and base.id == "Adapter" for base in written.bases):
+        excludes = _of_adapters()
+    acts = {"__post_init__": check_settings, "__repr__": text_of, "excludes": excludes or {}}
     return dataclasses.make_dataclass(name, fields, frozen=True, repr=False, namespace=acts)
 
 
-def _excludes(written: ast.ClassDef) -> dict[str, str]:
-    """Returns what a method says that it makes no sense beside; an adapter that says nothing, any other adapter."""
-    for node in written.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "excludes":
-            return dict(_literal(node.value)[0]) if node.value is not None and _literal(node.value) else {}
-    if any(isinstance(base, ast.Name) and base.id == "Adapter" for base in written.bases):
-        return _adapters()
-    return {}
+def _class(tree: ast.Module, name: str) -> ast.ClassDef:
+    (written,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return written
 
 
 @functools.cache
-def _adapters() -> dict[str, str]:
-    """Returns `dict.fromkeys(ADAPTERS, reason)` as the class of all adapters writes it."""
+def _of_adapters() -> dict[str, str] | None:
+    """Returns what every adapter that says nothing else makes no sense beside."""
     tree = _parsed(_HERE / "adapter.py")
-    (names,) = (
-        ast.literal_eval(node.value)
+    return _excludes(tree, _class(tree, "Adapter"))
+
+
+def _excludes(tree: ast.Module, written: ast.ClassDef) -> dict[str, str] | None:
+    """Returns what a class says that it makes no sense beside; None if it says nothing."""
+    constants = {
+        node.targets[0].id: node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ADAPTERS"
-    )
-    (made,) = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "fromkeys"
-    )
-    return dict.fromkeys(names, ast.literal_eval(made.args[1]))
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in written.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "excludes":
+            return dict(_pairs(node.value, constants)) if node.value is not None else {}
+    return None
+
+
+def _pairs(node: ast.expr, constants: dict[str, ast.expr]) -> Iterator[tuple[str, str]]:
+    """Yields the keys and values of a dict of literals, also by `dict.fromkeys`, one within the other."""
+    if isinstance(node, ast.Call):
+        names, reason = (constants[one.id] if isinstance(one, ast.Name) else one for one in node.args)
+        yield from dict.fromkeys(ast.literal_eval(names), ast.literal_eval(reason)).items()
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                yield from _pairs(value, constants)
+            else:
+                yield ast.literal_eval(key), ast.literal_eval(value)
 
 
 def _is_setting(value: ast.expr | None) -> bool:
