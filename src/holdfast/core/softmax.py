@@ -63,7 +63,7 @@ class _Nll(Function):
         return -logp_NV.gather(-1, labels_N[:, None])[:, 0]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         labels_N, logp_NV = ctx.saved_tensors
         found_NV = logp_NV.exp().mul_(grad_N[:, None])
@@ -82,7 +82,7 @@ class _Entropy(Function):
         return entropy_N
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         logp_NV, entropy_N = ctx.saved_tensors
         found_NV = (logp_NV + entropy_N[:, None]).clamp_(min=torch.finfo(logp_NV.dtype).min)
@@ -116,7 +116,7 @@ class _ForwardKL(Function):
         return kl_N
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         (found_NV,) = ctx.saved_tensors
         if ctx.open_N is not None:
@@ -141,7 +141,7 @@ class _ReverseKL(Function):
         return kl_N
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         found_NV, kl_N = ctx.saved_tensors
         grad_N = torch.where(kl_N.isposinf(), torch.zeros_like(grad_N), grad_N)
