@@ -214,7 +214,7 @@ def test_where_there_is_no_such_loss_it_is_refused(tmp_path, name):
         match=rf"^Finch\(\) reads the mean loss of the new tokens, and {name} trains on another loss, over rows of its"
         r" own; leave Finch\(\) out\.$",
     ):
-        attach(trainer, "LoRA(rank=2) + Finch()")
+        attach(trainer, "LoRA(rank=2) + BaseL2() + Finch()")
 
 
 def test_a_model_that_predicts_no_tokens_is_refused(tmp_path):
