@@ -31,7 +31,7 @@ from holdfast.train.before import Before
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
 from holdfast.train.places import gather, split_groups, start_of, unwrap
-from holdfast.train.reading import is_causal, is_task_loss, is_trl, reading
+from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
 from holdfast.train.session import Session
 from holdfast.train.setup import apply_settings, base_of, mix_data
@@ -233,7 +233,7 @@ class Attached(Trainer):
         if session.owns_forward:
             loss = self._units_loss(model, inputs, source_BT, shown)
         elif session.reads:
-            with reading(model, inputs, is_causal(session.model)) as losses:
+            with reading(model, inputs, shifts_labels(session.model)) as losses:
                 loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
             session.read(losses, type(self).__mro__[2].__name__)
         else:
