@@ -56,7 +56,8 @@ def attach(
     of `.train()`.
 
     Args:
-        trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), on a causal language model, not yet trained.
+        trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), not yet trained. What acts on tokens, and a
+            budget, need a causal language model; what acts on weights works with any loss.
         recipe: A method, a sum of methods, or its text; absent, training is as it was.
         budget: What may be lost, and what is done when it is spent; without a recipe the guard works alone. What it
             saw and did is `trainer.holdfast_guard.summary()`.
