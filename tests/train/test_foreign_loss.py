@@ -214,7 +214,7 @@ def test_where_there_is_no_such_loss_it_is_refused(tmp_path, name):
         match=rf"^Finch\(\) reads the mean loss of the new tokens, and {name} trains on another loss, over rows of its"
         r" own; leave Finch\(\) out\.$",
     ):
-        attach(trainer, "LoRA(rank=2) + Finch()")
+        attach(trainer, "LoRA(rank=2) + BaseL2() + Finch()")
 
 
 def test_a_model_that_predicts_no_tokens_is_refused(tmp_path):
@@ -244,7 +244,7 @@ def test_the_losses_of_tokens_are_cross_entropies_at_any_vocabulary(monkeypatch)
     monkeypatch.setattr(reading, "CHUNK", 61 * 3)
     batch, model = tiny.collate(DATA[:5]), tiny.tiny()
     output = model(**{name: value for name, value in batch.items() if name != "labels"})
-    found = token_losses(output, batch["labels"], batch["attention_mask"], causal=True)
+    found = token_losses(output, batch["labels"], batch["attention_mask"], shifted=True)
     logp = output.logits.log_softmax(-1)
     expected = [
         -float(logp[b, t - 1, label])
@@ -253,5 +253,5 @@ def test_the_losses_of_tokens_are_cross_entropies_at_any_vocabulary(monkeypatch)
         if label != -100
     ]
     assert found.tolist() == pytest.approx(expected, rel=1e-6)
-    assert token_losses(output, torch.zeros(5), None, causal=True) is None
-    assert token_losses(output, None, None, causal=True) is None
+    assert token_losses(output, torch.zeros(5), None, shifted=True) is None
+    assert token_losses(output, None, None, shifted=True) is None

@@ -206,6 +206,15 @@ def test_rows_that_somebody_else_tokenises_leave_what_looks_at_old_ones_alone(tm
     assert trainer.state.global_step == 1
 
 
+def test_a_causal_head_on_a_model_that_reads_to_both_sides_is_told_from_one_on_a_decoder(tmp_path):
+    def with_head(**changes):
+        return transformers.BertLMHeadModel(transformers.BertConfig(**SIZES, **changes))
+
+    with pytest.raises(HoldfastError, match="works on causal language models, and BertLMHeadModel is none"):
+        attach(trainer_for(with_head(), tmp_path, tiny.rows(16)), "DFT()")
+    attach(trainer_for(with_head(is_decoder=True), tmp_path, tiny.rows(16)), "DFT()").train()
+
+
 def test_a_batch_size_that_is_found_by_trying_is_refused(tmp_path):
     trainer = masked(tmp_path)
     trainer.args.auto_find_batch_size = True

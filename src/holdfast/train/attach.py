@@ -34,7 +34,7 @@ from holdfast.train.experts import aux_share as _aux_share
 from holdfast.train.guard import Guard
 from holdfast.train.mixing import OrderSampler
 from holdfast.train.places import gather, split_groups, start_of, unwrap
-from holdfast.train.reading import is_causal, is_task_loss, is_trl, reading
+from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
 from holdfast.train.session import Session
@@ -60,7 +60,8 @@ def attach(
     of `.train()`.
 
     Args:
-        trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), on a causal language model, not yet trained.
+        trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), not yet trained. What acts on tokens, and a
+            budget, need a causal language model; what acts on weights works with any loss.
         recipe: A method, a sum of methods, or its text; absent, training is as it was.
         budget: What may be lost, and what is done when it is spent; without a recipe the guard works alone. What it
             saw and did is `trainer.holdfast_guard.summary()`.
@@ -240,7 +241,7 @@ class Attached(Trainer):
         if session.owns_forward:
             loss = self._units_loss(model, inputs, source_BT, shown, num_items_in_batch)
         elif session.reads:
-            with reading(model, inputs, is_causal(session.model)) as losses:
+            with reading(model, inputs, shifts_labels(session.model)) as losses:
                 loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
             session.read(losses, type(self).__mro__[2].__name__)
         else:

@@ -44,12 +44,24 @@ def text_config_of(model: Any) -> Any:
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
-def is_causal(model: Any) -> bool:
-    """Returns whether a model predicts each token from those before it; another reads a label at its own place."""
+def shifts_labels(model: Any) -> bool:
+    """Returns whether a model predicts a label at the position before it; a decoder of its own reads it shifted."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
     encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     return not encodes and type(inner_of(model)).__name__ not in MASKED.values()
+
+
+def is_causal(model: Any) -> bool:
+    """Returns whether a model predicts each token from those before it alone.
+
+    BERT and its kind read to both sides, under a causal head too, unless they are told to decode.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    config = getattr(model, "config", None)
+    decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    return shifts_labels(model) and (decodes or getattr(config, "model_type", None) not in MASKED)
 
 
 def predicts_tokens(model: Any) -> bool:
@@ -88,7 +100,7 @@ def is_task_loss(trainer: Any) -> bool:
 
 
 @contextmanager
-def reading(model: nn.Module, inputs: Inputs, causal: bool) -> Iterator[list[Tensor]]:
+def reading(model: nn.Module, inputs: Inputs, shifted: bool) -> Iterator[list[Tensor]]:
     """Yields a list that holds, once the model has been called with a batch, the loss of each of its tokens, `[N]`.
 
     It stays empty where no call in the block gives a prediction for each label.
@@ -96,13 +108,13 @@ def reading(model: nn.Module, inputs: Inputs, causal: bool) -> Iterator[list[Ten
     Args:
         model: The model as the trainer calls it.
         inputs: The batch, from which the trainer may take the labels away.
-        causal: Whether a label is predicted at the position before it.
+        shifted: Whether a label is predicted at the position before it.
     """
     labels_BT, mask_BT = inputs.get("labels"), inputs.get("attention_mask")
     losses: list[Tensor] = []
 
     def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if not losses and (loss_N := token_losses(output, labels_BT, mask_BT, causal)) is not None:
+        if not losses and (loss_N := token_losses(output, labels_BT, mask_BT, shifted)) is not None:
             losses.append(loss_N)
 
     handle = model.register_forward_hook(look)
@@ -113,14 +125,14 @@ def reading(model: nn.Module, inputs: Inputs, causal: bool) -> Iterator[list[Ten
 
 
 @torch.no_grad()
-def token_losses(output: Any, labels_BT: Tensor | None, mask_BT: Tensor | None, causal: bool) -> Tensor | None:
+def token_losses(output: Any, labels_BT: Tensor | None, mask_BT: Tensor | None, shifted: bool) -> Tensor | None:
     """Returns the loss of each supervised token in what a model returned, `[N]`, float32 nats; None if it has none.
 
     Args:
         output: Has `logits` (those of virtual tokens may stand in front), or the `log_probs` of TRL's fused head.
         labels_BT: -100 where nothing is supervised.
         mask_BT: Where there is padding, 0.
-        causal: Whether a label is predicted at the position before it.
+        shifted: Whether a label is predicted at the position before it.
     """
     if getattr(output, "log_probs", None) is not None:
         loss_N: Tensor = -output.log_probs[output.label_mask].float()
@@ -132,7 +144,7 @@ def token_losses(output: Any, labels_BT: Tensor | None, mask_BT: Tensor | None, 
     if logits_BTV.shape[0] != batch or logits_BTV.shape[1] < length:
         return None
     logits_BTV = logits_BTV[:, -length:]
-    if causal:
+    if shifted:
         rows_N2 = scored_of(labels_BT, mask_BT).nonzero()
         labels_N = labels_BT[rows_N2[:, 0], rows_N2[:, 1] + 1]
     else:

@@ -12,7 +12,7 @@ from typing import Any
 from holdfast.core.adapters import acting_in, active_configs, tuner_layers
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, Method
+from holdfast.core.method import Chain, Method, chain
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss, predicts_tokens, reads_on
@@ -92,7 +92,7 @@ def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
             f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP.",
         )
     elif recipe.active().token_needs:
-        part = next(part for part in recipe.active().methods if part.needs)
+        part = next(part for part in recipe.active().methods if chain(part).token_needs)
         reads, leave = f"{part!r} reads the mean loss of the new tokens", f"leave {type(part).__name__}() out."
         other = has_own_loss(trainer) and owner_of_loss(trainer).startswith("trl.")
         yield other, f"{reads}, and {name} trains on another loss, over rows of its own; {leave}"
