@@ -93,19 +93,25 @@ CHOSEN = (
     "learn enough"
 )
 ALL = "learned, lost: on all items that steered no run; each recipe has one learning rate, and nothing was chosen"
-EXPLAINED = (
-    "worst suite: of {worst}, and picked because it is the worst, so that it looks worse than it is; set off: what "
-    "suites lost and gained of the mean that is called lost; lost at the goal: between doses, when just enough is "
-    "learned; flips: answers lost and gained; time, memory: times plain's; front: in how many repetitions nobody is "
-    "better in both; volume: share of the plane of learned and kept that the doses cover."
-)
+EXPLAINED = {
+    "worst suite": "of {worst}, and picked because it is the worst, so that it looks worse than it is",
+    "set off": "what suites lost and gained of the mean that is called lost",
+    "lost at the goal": "between doses, when just enough is learned",
+    "flips": "answers lost and gained",
+    "time": "times plain's",
+    "memory": "times plain's",
+    "front": "in how many repetitions nobody is better in both",
+    "volume": "share of the plane of learned and kept that the doses cover",
+}
+"""What columns mean, beside those of which the heading says it."""
 
 
-def explained(found: Mapping[str, Any]) -> str:
-    """Returns what the columns mean."""
+def explained(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Returns what the columns of these names mean."""
     worst = max(row["worst"].get("of", 1) for row in found["recipes"])
     suites = f"{worst} suites" if worst > 1 else "the one there is"
-    return f"{CHOSEN if found.get('chosen', True) else ALL}; {EXPLAINED.format(worst=suites)}"
+    said = [f"{name}: {text.format(worst=suites)}" for name, text in EXPLAINED.items() if name in names]
+    return "; ".join([CHOSEN if found.get("chosen", True) else ALL, *said]) + "."
 
 
 def columns_of(found: Mapping[str, Any]) -> list[str]:
@@ -147,7 +153,7 @@ def terminal(found: Mapping[str, Any], console: Console) -> None:
         console.print("* the goal is not reached", highlight=False)
     for line in _words(found, "verdict" in names):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for line in [explained(found), *found["notes"]]:
+    for line in [explained(found, names), *found["notes"]]:
         console.print(line, highlight=False, markup=False, style="dim")
 
 
@@ -171,7 +177,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     names = columns_of(found)
     lines = [f"**{heading(found)[0]}**", "", heading(found)[1] + ".", ""]
     lines += _table(names, [[COLUMNS[name](row, found) for name in names] for row in found["recipes"]])
-    lines += ["", explained(found), *found["notes"], "", "Every dose: learned / lost.", ""]
+    lines += ["", explained(found, names), *found["notes"], "", "Every dose: learned / lost.", ""]
     most = max(len(row["doses"]) for row in found["recipes"])
     cells = [[row["recipe"], *(_dose(dose, found) for dose in row["doses"])] for row in found["recipes"]]
     lines += _table(
