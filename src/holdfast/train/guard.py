@@ -19,7 +19,7 @@ from holdfast.train.asking import UNITS, Asking, rows_of
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.panel import Panel, panel_of
-from holdfast.train.telling import Told, spent, summary
+from holdfast.train.telling import Told, notes, spent, summary
 
 logger = logging.getLogger("holdfast")
 
@@ -149,7 +149,7 @@ class Guard(TrainerCallback):
             return
         self._own["looks"] = torch.cat([self._own["looks"], row[None]])
         self.standing = standing(self.looks, self.budget)
-        self._note(self.looks[-1])
+        self.trainer.holdfast.notes.update(notes(self.looks[-1], self.budget, self.standing))
         if self.budget.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
             self._remember()
         self._obey()
@@ -220,15 +220,6 @@ class Guard(TrainerCallback):
     def _obey(self) -> None:
         if self.budget.on_spent == "hold":
             self.trainer.holdfast.hold = self.standing.hold
-
-    def _note(self, look: Look) -> None:
-        """Leaves the numbers for the next line of the log."""
-        notes = {"kept_points_change": -look.lost.get("points", math.nan)}
-        notes |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
-        notes |= {"budget_used": self.standing.smoothed}
-        if self.budget.on_spent == "hold":
-            notes["hold"] = self.standing.hold
-        self.trainer.holdfast.notes.update({name: value for name, value in notes.items() if math.isfinite(value)})
 
     def _say(self, look: Look) -> None:
         """Says that the budget is spent and what is done; once only where nothing is."""
