@@ -42,17 +42,7 @@ class Guard(TrainerCallback):
 
     def __init__(self, trainer: Any, budget: Budget) -> None:
         """Prepares what is asked; `trainer` is one that is being attached."""
-        if budget.keep is None:
-            raise HoldfastError("A guard needs something to watch: give Budget(keep='questions.jsonl').")
-        if budget.on_spent == "rewind" and trainer.args.load_best_model_at_end:
-            raise HoldfastError(
-                "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False."
-            )
-        if budget.on_spent == "rewind" and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES:
-            raise HoldfastError(
-                "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
-                " itself; take another lr_scheduler_type."
-            )
+        _refuse(trainer, budget)
         self.trainer = trainer
         self.budget = budget
         tokenizer, limit = tokenizer_of(trainer), row_limit(trainer)
@@ -227,6 +217,21 @@ class Guard(TrainerCallback):
             return
         self._said = True
         logger.warning("%s", spent(look, self.budget, self.standing, self._where()))
+
+
+def _refuse(trainer: Any, budget: Budget) -> None:
+    """Raises `HoldfastError` for a guard that has nothing to watch, or that another chooser of the model thwarts."""
+    if budget.keep is None:
+        raise HoldfastError("A guard needs something to watch: give Budget(keep='questions.jsonl').")
+    if budget.on_spent == "rewind" and trainer.args.load_best_model_at_end:
+        raise HoldfastError(
+            "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False."
+        )
+    if budget.on_spent == "rewind" and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES:
+        raise HoldfastError(
+            "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
+            " itself; take another lr_scheduler_type."
+        )
 
 
 def _check_leash(budget: Budget, recipe: Any) -> None:
