@@ -15,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
 from holdfast.probes.likelihood import DocumentScore, document_nll
-from holdfast.train import guard, panel
+from holdfast.train import asking, panel
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import arguments, furthest, trainer_for
@@ -409,7 +409,7 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
 
 def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch, caplog):
     clock = [0.0]
-    monkeypatch.setattr(guard.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(asking.time, "monotonic", lambda: clock[0])
 
     def likelihood(model, examples):
         clock[0] += 2.0  # a look takes two seconds, a step one
