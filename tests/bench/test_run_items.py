@@ -124,6 +124,7 @@ def test_a_malformed_item_is_named_by_line_and_field(room, tmp_path):
 
 
 JUDGED = {"on_spent": "log"}
+GUARDED = {"points": 10, "every": 2}
 
 
 def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
@@ -174,7 +175,7 @@ def test_what_was_learned_is_said_without_a_budget_too(done):
 def rewound(room, tmp_path_factory):
     out = tmp_path_factory.mktemp("rewound")
     console = Console(width=200, file=io.StringIO())
-    found = train(spec(room, out, name="guarded", budget={"points": 20, "every": 2}), console)
+    found = train(spec(room, out, name="guarded", budget=GUARDED), console)
     return found, console.file.getvalue()
 
 
@@ -184,7 +185,7 @@ def test_a_guard_keeps_a_run_inside_its_budget(room, rewound, done):
     watched = [item for item in read_items(room / "kept.jsonl") if item.suite != "texts" and item.split == "watch"]
     assert f"The guard watches {len(watched)} of the 48 items and texts that are to be kept" in said
     assert guard["spent_at"]
-    assert all(look["points_lost"] <= 20 for look in guard["looks"] if look["step"] == guard["model_of"])
+    assert all(look["points_lost"] <= GUARDED["points"] for look in guard["looks"] if look["step"] == guard["model_of"])
     lost = {row["name"]: -row["change"] for row in found.result["suites"]}
     plainly = {row["name"]: -row["change"] for row in done.result["suites"]}
     assert lost["old"] < plainly["old"]
@@ -212,9 +213,9 @@ def test_what_steered_a_run_is_left_out_of_its_verdict(room, rewound):
 def test_a_run_whose_guard_acts_is_another_run_under_another_budget(room, rewound):
     found, _ = rewound
     out = found.folder.parent
-    again = train(spec(room, out, name="guarded", budget={"points": 20, "every": 2}), Console(quiet=True))
+    again = train(spec(room, out, name="guarded", budget=GUARDED), Console(quiet=True))
     assert again.result["suites"] == found.result["suites"]
-    for budget in ({"points": 30, "every": 2}, {"points": 20, **JUDGED}, {}):
+    for budget in ({"points": 30, "every": 2}, {"points": 10, **JUDGED}, {}):
         with pytest.raises(HoldfastError, match="holds a run with another budget"):
             train(spec(room, out, name="guarded", budget=budget), Console(quiet=True))
 

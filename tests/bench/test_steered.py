@@ -30,7 +30,8 @@ from holdfast.train.attach import attach
 from tests import tiny
 
 ITEMS = [{"id": f"a-{n}", "suite": "old", "prompt": f"t{n} t{n + 3}", "check": {"lacks": "t15"}} for n in range(20, 56)]
-TEXTS = [f"t{n} t{n + 1} t{n + 2} t{n + 3}" for n in range(20, 56)]
+WORDS = [f"t{n}" for n in (*range(20, 30), *range(40, 61))]  # the tokenizer reads t30 as an unknown word
+TEXTS = [f"{WORDS[i % 31]} {WORDS[(i + 1) % 31]} {WORDS[(i + 2 + i // 31) % 31]}" for i in range(36)]
 ROWS = [{"prompt": f"t{n} t{n + 1} ", "completion": "t15"} for n in range(20, 36)]
 
 
@@ -103,10 +104,10 @@ def test_the_program_says_it_too(room, capsys):
 def test_in_another_file_under_other_names_they_are_left_out_as_well(room):
     renamed = [{**one, "id": f"x{i}", "suite": "new"} for i, one in enumerate(reversed(ITEMS))]
     write(room / "renamed.jsonl", renamed)
-    (room / "renamed.txt").write_text("\n\n".join(reversed(TEXTS)))
+    (room / "other.txt").write_text("\n\n".join(reversed(TEXTS)))
     items, texts = watched()
-    asked, _, _ = go(room, keep=("renamed.jsonl", "renamed.txt"))
-    assert asked == {"new": 36 - items, "renamed": 36 - texts}
+    asked, _, _ = go(room, keep=("renamed.jsonl", "other.txt"))
+    assert asked == {"new": 36 - items, "other": 36 - texts}
 
 
 def test_models_that_nothing_steered_are_asked_everything(room):

@@ -15,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
 from holdfast.probes.likelihood import DocumentScore, document_nll
-from holdfast.train import guard, panel
+from holdfast.train import asking, panel
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import arguments, furthest, trainer_for
@@ -409,7 +409,7 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
 
 def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch, caplog):
     clock = [0.0]
-    monkeypatch.setattr(guard.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(asking.time, "monotonic", lambda: clock[0])
 
     def likelihood(model, examples):
         clock[0] += 2.0  # a look takes two seconds, a step one
@@ -526,3 +526,64 @@ def test_a_run_with_an_average_that_is_resumed_goes_back_to_the_same_model(tmp_p
     second = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", budget, **saved)
     second.train(resume_from_checkpoint=True)
     assert furthest(whole.model, second.model) == 0.0
+
+
+class _Break(transformers.TrainerCallback):
+    """Leaves weights that are no numbers at the second step."""
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step == 2:
+            with torch.no_grad():
+                next(model.parameters()).fill_(math.nan)
+
+
+def test_weights_that_are_no_numbers_spend_the_budget_whatever_they_answer(tmp_path, looks):
+    looks(*[1.0] * 12)
+    trainer = trainer_of(tmp_path)
+    trainer.add_callback(_Break())
+    attach(trainer, budget=Budget(nll=0.5, keep=KEPT, every=1))
+    trainer.train()
+    summary = trainer.holdfast_guard.summary()
+    assert summary["spent_at"] == [2]
+    assert summary["looks"][1] == {"step": 2, "nats_lost": None, "beyond": True}
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_an_answer_that_is_no_number_is_not_taken_for_nothing_lost(tmp_path, looks):
+    looks(1.0, math.nan, *[1.0] * 10)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="log"))
+    trainer.train()
+    assert trainer.holdfast_guard.summary()["spent_at"][0] == 1
+    assert trainer.holdfast_guard.summary()["looks"][0]["nats_lost"] is None
+
+
+def test_where_only_what_is_learned_has_no_likelihood_the_look_counts(tmp_path, monkeypatch):
+    calls = []
+
+    def likelihood(model, examples):
+        calls.append(1)
+        if len(calls) == 4:  # at the first look, of what is learned
+            raise HoldfastError("the likelihood of a document is not finite.")
+        return [DocumentScore("a", 1.0, 1)]
+
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, learn=KEPT[:2], every=5))
+    trainer.train()
+    summary = trainer.holdfast_guard.summary()
+    assert [("learned" in look) for look in summary["looks"]] == [False, True]
+    assert summary["failed"] == 0
+
+
+def test_what_cannot_be_learned_from_the_start_is_refused_by_name(tmp_path, monkeypatch):
+    calls = []
+
+    def likelihood(model, examples):
+        calls.append(1)
+        if len(calls) == 2:
+            raise HoldfastError("the likelihood of a document is not finite.")
+        return [DocumentScore("a", 1.0, 1)]
+
+    monkeypatch.setattr(panel, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, learn=KEPT[:2]))
+    with pytest.raises(HoldfastError, match=r"Budget\(learn=...\), the model at the start: the likelihood"):
+        trainer.train()

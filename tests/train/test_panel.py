@@ -51,11 +51,20 @@ def test_several_sources_of_items_and_texts_are_one_panel(tmp_path):
 
 
 def test_what_cannot_be_watched_is_refused():
-    proof = [one for one in map(item, range(50)) if one.split == "proof"][:5]
-    with pytest.raises(HoldfastError, match=r"Budget\(keep=...\): none of the 5 items is on the watched side"):
-        panel_of(proof, object(), 64, "keep")
+    proof = [one for one in map(item, range(50)) if one.split == "proof"]
+    with pytest.raises(HoldfastError, match=r"Budget\(keep=...\): none of the 20 items is on the watched side"):
+        panel_of(proof[:20], object(), 64, "keep")
     with pytest.raises(HoldfastError, match="needs a tokenizer"):
         panel_of("ground:facts", None, 64, "keep")
+
+
+@pytest.mark.parametrize("side", ["watch", "proof"])
+def test_of_a_few_items_on_one_side_all_are_watched_and_none_is_left(side, caplog):
+    few = [one for one in map(item, range(50)) if one.split == side][:5]
+    assert panel_of(few, object(), 64, "keep").items == few
+    (said,) = caplog.messages
+    assert said.startswith("Budget(keep=...): the 5 items are too few to have two sides. The guard watches them all")
+    assert len(panel_of([*map(item, range(19))], object(), 64, "keep").items) < 19, "a few on two sides are parted"
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=6), st.integers(0, 10), st.integers(1, 60))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import logging
 
@@ -21,9 +22,10 @@ from holdfast.probes.watched import FILE, Watched
 from holdfast.train import panel
 from holdfast.train.attach import attach
 from tests import tiny
-from tests.train.retrace import trainer_for
+from tests.train.retrace import arguments, trainer_for
 
-TEXTS = [f"t{20 + i} t{21 + i} t{22 + i}" for i in range(36)]
+WORDS = [f"t{n}" for n in (*range(20, 30), *range(40, 61))]  # the tokenizer reads t30 as an unknown word
+TEXTS = [f"{WORDS[i % 31]} {WORDS[(i + 1) % 31]} {WORDS[(i + 2 + i // 31) % 31]}" for i in range(36)]
 NEVER = 1e9
 
 
@@ -96,12 +98,13 @@ def test_a_copy_of_the_model_saves_its_own_weights(tmp_path, texts):
 
 def test_what_measures_the_learning_is_written_down_too(tmp_path, texts):
     learn = tmp_path / "learn.jsonl"
-    learn.write_text("".join(json.dumps({"prompt": f"t{n} ", "completion": f"t{n + 1}"}) + "\n" for n in range(20, 55)))
+    pairs = [{"prompt": f"{word} ", "completion": other} for word, other in itertools.pairwise(WORDS)]
+    learn.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     trainer = trainer_of(tmp_path / "out", given=budget(texts, learn=str(learn)))
     trainer.train()
     seen = Watched.read(tmp_path / "out" / FILE)
     assert {thing.use for thing in seen.things} == {"keep", "learn"}
-    rows = [Row(prompt=f"t{n} ", completion=f"t{n + 1}") for n in range(20, 55)]
+    rows = [Row(**pair) for pair in pairs]
     made = [tokenize([row], tiny.tokenizer(), max_length=64).examples for row in rows]
     found = sum(seen.has_document(one, tiny.tokenizer()) for one in made)
     assert found == len(trainer.holdfast_guard.learn) < len(rows)
@@ -112,8 +115,14 @@ def test_rows_by_which_the_trainer_chooses_a_checkpoint_are_written_down(tmp_pat
     choosing = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
     model = tiny.tiny("llama", dtype=torch.float32)
     for name, changes in (("chosen", choosing), ("measured", {"eval_strategy": "steps", "eval_steps": 1})):
-        trainer = trainer_of(tmp_path / name, model, save_total_limit=2, **changes)
-        trainer.eval_dataset = rows
+        trainer = transformers.Trainer(
+            model=model,
+            args=arguments(tmp_path / name, max_steps=2, **{"save_strategy": "steps", **changes}),
+            train_dataset=tiny.rows(8),
+            eval_dataset=rows,
+            data_collator=tiny.collate,
+            processing_class=tiny.tokenizer(),
+        )
         attach(trainer, "Finch()")
         trainer.train()
     assert known(tmp_path / "chosen") == TEXTS[:4]

@@ -156,7 +156,7 @@ def of_document(examples: Sequence[Example], tokenizer: Any = None) -> tuple[str
 
     Args:
         examples: Its windows, in order.
-        tokenizer: The model's; without it the third is left out.
+        tokenizer: The model's; without it, or where it has no tokens for a word, the third is left out.
     """
     first, *others = examples
     ids = [int(token) for token in first.input_ids]
@@ -164,8 +164,16 @@ def of_document(examples: Sequence[Example], tokenizer: Any = None) -> tuple[str
         ids += [int(label) for label in window.labels[1:] if label != -100]
     found = [first.content] if first.content else []
     found.append(hashlib.blake2b(f"tokens {ids}".encode(), digest_size=8).hexdigest())
-    said = "" if tokenizer is None else str(tokenizer.decode(ids, skip_special_tokens=True))
+    said = (
+        "" if tokenizer is None or _unknown(tokenizer) in ids else str(tokenizer.decode(ids, skip_special_tokens=True))
+    )
     return (*found, *([digest_of([said])] if said.strip() else []))
+
+
+def _unknown(tokenizer: Any) -> int | None:
+    """Returns the token that stands for words that a tokenizer cannot write, where it has one of its own."""
+    others = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+    return None if tokenizer.unk_token_id in others else tokenizer.unk_token_id
 
 
 def documents(examples: Iterable[Example]) -> list[list[Example]]:

@@ -18,7 +18,7 @@ from holdfast.train.asking import UNITS, Asking, rows_of
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.panel import Panel, panel_of
-from holdfast.train.telling import Told, spent, summary
+from holdfast.train.telling import Told, notes, spent, summary
 
 logger = logging.getLogger("holdfast")
 
@@ -41,17 +41,7 @@ class Guard(TrainerCallback):
 
     def __init__(self, trainer: Any, budget: Budget) -> None:
         """Prepares what is asked; `trainer` is one that is being attached."""
-        if budget.keep is None:
-            raise HoldfastError("A guard needs something to watch: give Budget(keep='questions.jsonl').")
-        if budget.on_spent == "rewind" and trainer.args.load_best_model_at_end:
-            raise HoldfastError(
-                "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False."
-            )
-        if budget.on_spent == "rewind" and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES:
-            raise HoldfastError(
-                "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
-                " itself; take another lr_scheduler_type."
-            )
+        _refuse(trainer, budget)
         self.trainer = trainer
         self.budget = budget
         tokenizer, limit = tokenizer_of(trainer), row_limit(trainer)
@@ -148,7 +138,7 @@ class Guard(TrainerCallback):
             return
         self._own["looks"] = torch.cat([self._own["looks"], row[None]])
         self.standing = standing(self.looks, self.budget)
-        self._note(self.looks[-1])
+        self.trainer.holdfast.notes.update(notes(self.looks[-1], self.budget, self.standing))
         if self.budget.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
             self._remember()
         self._obey()
@@ -207,21 +197,27 @@ class Guard(TrainerCallback):
         if self.budget.on_spent == "hold":
             self.trainer.holdfast.hold = self.standing.hold
 
-    def _note(self, look: Look) -> None:
-        """Leaves the numbers for the next line of the log."""
-        notes = {"kept_points_change": -look.lost.get("points", math.nan)}
-        notes |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
-        notes |= {"budget_used": self.standing.smoothed}
-        if self.budget.on_spent == "hold":
-            notes["hold"] = self.standing.hold
-        self.trainer.holdfast.notes.update({name: value for name, value in notes.items() if math.isfinite(value)})
-
     def _say(self, look: Look) -> None:
         """Says that the budget is spent and what is done; once only where nothing is."""
         if self.trainer.args.process_index != 0 or (self._said and self.budget.on_spent == "log"):
             return
         self._said = True
         logger.warning("%s", spent(look, self.budget, self.standing, self._where()))
+
+
+def _refuse(trainer: Any, budget: Budget) -> None:
+    """Raises `HoldfastError` for a guard that has nothing to watch, or that another chooser of the model thwarts."""
+    if budget.keep is None:
+        raise HoldfastError("A guard needs something to watch: give Budget(keep='questions.jsonl').")
+    if budget.on_spent == "rewind" and trainer.args.load_best_model_at_end:
+        raise HoldfastError(
+            "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False."
+        )
+    if budget.on_spent == "rewind" and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES:
+        raise HoldfastError(
+            "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
+            " itself; take another lr_scheduler_type."
+        )
 
 
 def _check_leash(budget: Budget, recipe: Any) -> None:

@@ -41,6 +41,7 @@ def record(trainer: Any, watched: Watched) -> None:
     That is in the output folder from the start of the training, in every checkpoint, and beside every model that
     `save_pretrained` writes: the trained one, its adapter, or what they are merged into.
     """
+    trainer.holdfast_watched = watched
     if not len(watched):
         return
     trainer.add_callback(_Record(watched))

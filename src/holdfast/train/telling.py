@@ -147,6 +147,14 @@ class Told:
         return f"{', '.join(first)}, or {last}" if len(first) > 1 else f"{first[0]} or {last}"
 
 
+def notes(look: Look, budget: Budget, now: Standing) -> dict[str, float]:
+    """Returns the numbers of a look for the next line of the log; those that are none are left out."""
+    found = {"kept_points_change": -look.lost.get("points", math.nan)}
+    found |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
+    found |= {"budget_used": now.smoothed} | ({"hold": now.hold} if budget.on_spent == "hold" else {})
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
 def spent(look: Look, budget: Budget, now: Standing, where: str) -> str:
     """Returns that the budget is spent and what is done.
 
