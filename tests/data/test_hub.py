@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import importlib
 
 import datasets
-import httpx
 import pytest
 from huggingface_hub import errors
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
 from holdfast.data.hub import why_not
+
+# Which of its names httpx has depends on the release of the hub's client.
+httpx = importlib.import_module(errors.HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
 
 
 def answered(kind, code):
