@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data import preference as preferences
 from holdfast.data.beside import beside
-from holdfast.data.fields import all_names, column, flag_of, is_empty, names_of
+from holdfast.data.fields import Part, all_names, column, flag_of, is_empty, names_of
 from holdfast.data.messages import (
     as_messages,
     called,
@@ -65,8 +65,9 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
     if name is not None:
         return Format(f"conversations ('{name}')", (name,), conversation=True, pairs=pairs)
     completion = column(names, "completion")
-    for part in ("instruction", "prompt"):
-        given = column(names, part)  # type: ignore[arg-type]
+    asking: tuple[Part, ...] = ("instruction", "prompt")
+    for part in asking:
+        given = column(names, part)
         if given is None:
             continue
         if completion is not None:
@@ -280,8 +281,7 @@ class _Reader:
 
     def _pair(self, record: Mapping[str, Any], origin: str) -> Row:
         """Returns the chosen answer of a preference, with what comes before it as context."""
-        for part in ("chosen", "rejected"):
-            self.used |= {name for name in names_of(part) if name in record}  # type: ignore[arg-type]
+        self.used |= {name for name in (*names_of("chosen"), *names_of("rejected")) if name in record}
         if not preferences.is_preference(record):
             raise HoldfastError(f"{origin}: has no chosen or rejected answer, as the first row has; mend or delete it.")
         found = preferences.chosen_of(record, origin, self.seen)

@@ -9,13 +9,15 @@ from typing import IO, Any
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.decode import decoded
-from holdfast.data.fields import all_names, column, names_of
+from holdfast.data.fields import Part, all_names, column, names_of
 
 Record = tuple[str, Any]
 """Origin ("facts.jsonl:7") and what was read there."""
 
 _BLANK = " \t\r\n\ufeff"
 _SPLITS = ("train", "training")
+_OF_A_ROW: tuple[Part, ...] = ("conversation", "chosen", "history")
+_OF_A_COLUMN: tuple[Part, ...] = ("prompt", "completion", "text", "instruction", "conversation")
 
 
 def json_records(file: IO[bytes], label: str, notes: list[str]) -> Iterator[Record]:
@@ -170,7 +172,7 @@ def _holds_rows(value: Mapping[str, Any]) -> str | None:
 
     A mapping with a conversation is a row itself, and its list one of messages.
     """
-    if any(name in value for part in ("conversation", "chosen", "history") for name in names_of(part)):  # type: ignore[arg-type]
+    if any(name in value for part in _OF_A_ROW for name in names_of(part)):
         return None
     if column(value, "prompt") or column(value, "completion") or column(value, "segments"):
         return None
@@ -183,11 +185,7 @@ def _holds_rows(value: Mapping[str, Any]) -> str | None:
 def _columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Returns the rows of a mapping of columns: lists of one length, or mappings with the same keys (pandas)."""
     columns = list(value.values())
-    known = any(
-        column([name], part)
-        for name in value
-        for part in ("prompt", "completion", "text", "instruction", "conversation")
-    )  # type: ignore[arg-type]
+    known = any(column([name], part) for name in value for part in _OF_A_COLUMN)
     if not known or any(isinstance(one, list) and _is_rows(one) for one in columns):
         return None  # lists of messages belong to one row
     if all(isinstance(one, list) for one in columns) and len({len(one) for one in columns}) == 1:

@@ -258,7 +258,7 @@ def tools_from(value: Any, field: str, origin: str) -> tuple[Mapping[str, Any], 
     if is_empty(value) or (isinstance(value, str) and not value.strip()):
         return ()
     listed = value if is_list(value) else [value]
-    found = []
+    found: list[Mapping[str, Any]] = []
     for i, one in enumerate(listed):
         tool = _json(one, f"{field}[{i}]", origin) if isinstance(one, str) else one
         if not isinstance(tool, Mapping):

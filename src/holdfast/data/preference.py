@@ -53,7 +53,7 @@ def check(record: Mapping[str, Any], preference: str, origin: str) -> None:
     """
     if preference == "chosen":
         return
-    found = [name for part in ("chosen", "rejected") for name in names_of(part) if _is_answer(record.get(name))]  # type: ignore[arg-type]
+    found = [name for name in (*names_of("chosen"), *names_of("rejected")) if _is_answer(record.get(name))]
     raise HoldfastError(
         f"{origin}: is a preference ({', '.join(map(repr, found))}), of which nothing says what is to be learned; "
         f"{HINT}, or name a file of examples."

@@ -57,7 +57,8 @@ def _from_path(source: str, name: str | None, splits: Sequence[str], notes: list
         yield name or path.name, records_of(path, name or path.name, notes)
         return
     start, colon, split = source.rpartition(":")
-    for folder, asked in ((path, None), *([(Path(start).expanduser(), split)] if colon else [])):
+    meant: list[tuple[Path, str | None]] = [(path, None), *([(Path(start).expanduser(), split)] if colon else [])]
+    for folder, asked in meant:
         if folder.is_dir():
             yield from _from_folder(folder, None, asked, name, splits, notes)
             return

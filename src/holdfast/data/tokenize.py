@@ -137,7 +137,7 @@ def ending_ids(tokenizer: Tokenizer, *, raw: bool = False) -> set[int]:
         raw: Whether the chat template is left unused.
     """
     writer = _Writer(tokenizer)
-    ends = set() if writer.eos is None else {writer.eos}
+    ends: set[int] = set() if writer.eos is None else {writer.eos}
     row = Row(turns=(Turn("user", "Q", False), Turn("assistant", "A")), origin="an answer")
     try:
         examples = tokenize([row], tokenizer, max_length=2**30, raw=raw).examples
