@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 
 from holdfast.bench.estimate import GB, Estimate, estimate, free_memory
 from holdfast.bench.load import config_of
-from holdfast.bench.places import base_of, folder_of_model, folder_or_name, is_adapter
+from holdfast.bench.places import base_of, folder_of_model, folder_or_name, is_adapter, is_here, no_base
 from holdfast.bench.records import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
@@ -224,7 +224,11 @@ def _size(number: int) -> str:
 def _base(name: str) -> str:
     """Returns the model itself of what may be an adapter on it."""
     folder = _folder(name)
-    return base_of(folder) if folder is not None and is_adapter(folder) else name
+    if folder is None or not is_adapter(folder):
+        return name
+    if not is_here(base_of(folder)):
+        raise no_base(folder)
+    return base_of(folder)
 
 
 def _folder(name: str) -> Any:

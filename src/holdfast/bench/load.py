@@ -159,6 +159,8 @@ def load_tokenizer(name: str, *, base: str | None = None) -> Any:
     folder = folder_of_model(name)
     if folder is not None and is_adapter(folder) and not has_tokenizer(folder):
         recorded = base_of(folder)
+        if base is None and not is_here(recorded):
+            raise no_base(folder)
         return load_tokenizer(recorded if is_here(recorded) or base is None else base)
     if folder is not None and not has_tokenizer(folder):
         raise HoldfastError(

@@ -25,7 +25,7 @@ class _Widened(torch.autograd.Function):
         return linear(x, weight_OI.to(x.dtype), bias_O)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (weight_OI,) = ctx.saved_tensors
         return grad @ weight_OI.to(grad.dtype), None, None
@@ -45,7 +45,7 @@ class NarrowLinear(nn.Linear):
         return made
 
 
-def keep_narrow(model: nn.Module, wide: dict[str, Tensor]) -> int:
+def keep_narrow(model: Any, wide: dict[str, Tensor]) -> int:
     """Leaves the weights of a model's linear layers in 16 bits, raises all else to float32; returns how many stay.
 
     Embeddings and the head are raised: losses read them past their layers. So are the weights of everything that is no
