@@ -52,7 +52,7 @@ def one(kind: str, model_name: str, texts: Path) -> dict[str, Any]:
     tokenizer = load_tokenizer(model_name)
     examples = examples_of(kind, texts, tokenizer)
     model = load_model(model_name)
-    loaded, started, value = _held(), time.monotonic(), 0.0
+    loaded, started, used, value = _held(), time.monotonic(), time.process_time(), 0.0
     if kind in STEPS:
         value = _step(model, tokenizer, examples, STEPS[kind])
     else:
@@ -64,6 +64,7 @@ def one(kind: str, model_name: str, texts: Path) -> dict[str, Any]:
         "tokens": sum(len(example.input_ids) for example in examples),
         "nats_per_token": round(value, 4),
         "seconds": round(time.monotonic() - started, 1),
+        "processor_seconds": round(time.process_time() - used, 1),
         "held_once_loaded_gb": round(loaded, 2),
         "peak_gb": round(_held(), 2),
     }
