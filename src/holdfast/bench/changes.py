@@ -171,7 +171,7 @@ def mean_of(suites: Sequence[SuiteChange]) -> Evidence:
     """
     if len(suites) == 1:
         return suites[0].evidence
-    parts = [one.evidence.part if isinstance(one.evidence, Seeded) else one.evidence for one in suites]
+    parts: list[Evidence] = [one.evidence.part if isinstance(one.evidence, Seeded) else one.evidence for one in suites]
     part = pooled(parts, [one.shifts for one in suites])
     if not suites[0].seeds:
         return part

@@ -124,5 +124,5 @@ def parted(moved: Mapping[str, float], unit: str) -> dict[str, Any]:
     for name, sign in (("gained", 1.0), ("lost", -1.0)):
         own = {suite: sign * value for suite, value in better.items() if sign * value > 0}
         found[name] = math.fsum(own.values()) / len(moved)
-        found[f"{name}_in"] = sorted(own, key=lambda suite, own=own: -own[suite])  # type: ignore[misc]
+        found[f"{name}_in"] = sorted(own, key=own.__getitem__, reverse=True)
     return found

@@ -26,7 +26,10 @@ CHANCE, ONE_SIDED, TWO_SIDED = 0.8, 0.95, 0.975
 
 def drift_size(nats_per_token: float) -> DriftSize:
     """Returns the size of a divergence KL(base || tuned) in nats per token, in a word."""
-    return next((word for below, word in DRIFTS if nats_per_token < below), "large")
+    for below, word in DRIFTS:
+        if nats_per_token < below:
+            return word
+    return "large"
 
 
 def could_see(low: float, high: float) -> float:
