@@ -166,9 +166,7 @@ def test_given_again_it_reads_what_is_finished_and_says_so(made, tmp_path):
 
 def test_a_run_that_fails_is_named_with_its_log(made, tmp_path, monkeypatch):
     monkeypatch.setattr(Made, "fails", "held")
-    with pytest.raises(
-        HoldfastError, match=r"^held: The process was killed, .*; its log is .*held-seed0\.txt\.$"
-    ):
+    with pytest.raises(HoldfastError, match=r"^held: The process was killed, .*; its log is .*held-seed0\.txt\.$"):
         module.demo(str(tmp_path), console=Console(file=io.StringIO()))
 
 
