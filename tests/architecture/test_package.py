@@ -38,7 +38,7 @@ def names(requirements):
 
 def test_every_package_that_is_needed_is_imported_and_every_import_is_declared():
     needed = names(PROJECT["project"]["dependencies"])
-    assert needed - imports("src") == {"accelerate"}, "transformers trains with accelerate; we import the others"
+    assert needed <= imports("src")
     optional = {name for extra, named in PROJECT["project"]["optional-dependencies"].items() if extra != "dev"
                 for name in names(named)}  # fmt: skip
     assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio"}
@@ -55,7 +55,7 @@ def test_the_rooms_of_the_import_rules_exist():
 
 def test_what_mypy_is_told_of_is_imported():
     (override,) = PROJECT["tool"]["mypy"]["overrides"]
-    assert {name.removesuffix(".*") for name in override["module"]} <= imports("src") | {"accelerate"}
+    assert {name.removesuffix(".*") for name in override["module"]} <= imports("src")
 
 
 def test_the_base_that_is_shipped_holds_what_loading_it_needs_and_no_log():

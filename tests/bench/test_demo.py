@@ -186,8 +186,8 @@ def test_the_table_and_its_reading_say_learned_lost_and_at_what_cost(made, tmp_p
 def test_answers_that_only_plain_training_lost_are_shown(made, tmp_path):
     said = text_of(tmp_path)
     assert "facts: Ask facts-1?" in said
-    assert "plain:  after plain-seed0" in said
-    assert "held:   after held-seed0" in said
+    assert "plain: after plain-seed0" in said
+    assert "held:  after held-seed0" in said
 
 
 def test_the_readme_shows_the_recipes_and_the_time_of_the_demo():

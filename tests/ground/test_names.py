@@ -133,7 +133,7 @@ WRONG = {
     "translat-into": r"Did you mean 'translate-into'\?$",
     "people/tests": r"'ground:people/tests': .*no split 'tests'; use one of train, .*Did you mean 'test'\?$",
     "facts/train": r"'ground:facts/train': .*no split 'train'; use one of watch, proof, cut, sample, memory\.",
-    "suites/memory": r"'ground:suites/memory': .*no split 'memory'; use one of watch, proof, cut\.",
+    "suites/memory": r"'ground:suites/memory': .*no split 'memory'; use one of watch, proof, cut, sample\.",
     "general/proof": r"'ground:general/proof': .*no split 'proof'; use one of train, memory, test\.",
     "people/": r"'ground:people/': .*no split ''; use one of train",
     "": r"'ground:': there is nothing of that name; use one of general, instructions, people",

@@ -22,11 +22,11 @@ from holdfast.core.errors import HoldfastError
 from holdfast.ground.names import BASE
 
 RECIPES = {
-    "plain": "Train(lr=5e-4, epochs=3, batch=16) + Cosine()",
-    "held": "Train(lr=2.5e-4, epochs=3, batch=16) + Holdfast('ground:general/memory')",
+    "plain": "Train(lr=5e-4, epochs=5, batch=16) + Cosine()",
+    "held": "Train(lr=2e-4, epochs=5, batch=16) + Holdfast('ground:instructions/memory')",
 }
-"""What is compared: plain training at the rate at which it loses little, and Holdfast with old documents at a lower one
-(docs/which-method.md)."""
+"""What is compared: plain training at the rate at which it loses little, and Holdfast with old conversations
+at a lower one (docs/which-method.md)."""
 BUDGET = {"points": 2, "on_spent": "log"}
 """What may be lost; it is judged and nothing is done about it, so that both train to the end."""
 SECONDS = 200

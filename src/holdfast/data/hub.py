@@ -85,9 +85,8 @@ def why_not(source: str, name: str, config: str | None, split: str, error: BaseE
         return f"'{source}': the data set has several configs; name one, as in {name}/{known[0]} ({_short(known)})."
     if "BuilderConfig" in said and "not found" in said:
         known = _listed(said)
-        return (
-            f"'{source}': the data set has no config '{config}'; it has {_short(known)}.{nearest(config or '', known)}"
-        )
+        close = nearest(config or "", known)
+        return f"'{source}': the data set has no config '{config}'; choose one of {_short(known)}.{close}"
     if "Unknown split" in said:
         known = _listed(said)
         return (
