@@ -151,6 +151,9 @@ def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterat
     elif (columns := _columns(value)) is not None:
         notes.append(f"{label}: holds columns, which are read as rows.")
         yield from _numbered(columns, label)
+    elif value and all(isinstance(one, Mapping) for one in value.values()) and not set(value) & set(all_names()):
+        notes.append(f"{label}: holds a mapping of {len(value):,} rows, whose keys are not used.")
+        yield from _numbered(list(value.values()), label)
     elif not any(value.values()) and not set(value) & set(all_names()):
         raise HoldfastError(f"{label}: holds no list of rows at its top level; write [row, row, ...] or JSON Lines.")
     else:
