@@ -154,6 +154,8 @@ def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterat
     elif value and all(isinstance(one, Mapping) for one in value.values()) and not set(value) & set(all_names()):
         notes.append(f"{label}: holds a mapping of {len(value):,} rows, whose keys are not used.")
         yield from _numbered(list(value.values()), label)
+    elif not any(value.values()) and not set(value) & set(all_names()):
+        raise HoldfastError(f"{label}: holds no list of rows at its top level; write [row, row, ...] or JSON Lines.")
     else:
         yield f"{label}:{line}", value
 
@@ -186,7 +188,8 @@ def _columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Returns the rows of a mapping of columns: lists of one length, or mappings with the same keys (pandas)."""
     columns = list(value.values())
     known = any(column([name], part) for name in value for part in _OF_A_COLUMN)
-    if not known or any(isinstance(one, list) and _is_rows(one) for one in columns):
+    messages = any(isinstance(value.get(name), list) for name in names_of("conversation"))
+    if not known or messages or not all(columns) or any(isinstance(one, list) and _is_rows(one) for one in columns):
         return None  # lists of messages belong to one row
     if all(isinstance(one, list) for one in columns) and len({len(one) for one in columns}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
