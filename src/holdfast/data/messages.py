@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.fields import (
@@ -300,7 +300,7 @@ def string(value: Any, field: str, origin: str) -> str:
     return value
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Returns whether a value is a list or the like, and no text."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 

@@ -77,7 +77,8 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
             return made
         if path.is_file():
             break
-    raise HoldfastError(f"{source}: holds {kind.name}, but no record says which answer is right. {LIKE}")
+    name = kind.name if kind is not None else "items"
+    raise HoldfastError(f"{source}: holds {name}, but no record says which answer is right. {LIKE}")
 
 
 def _may_be_item(record: Mapping[str, Any]) -> bool:
