@@ -111,7 +111,8 @@ def test_what_measures_the_learning_is_written_down_too(tmp_path, texts):
 
 
 def test_rows_by_which_the_trainer_chooses_a_checkpoint_are_written_down(tmp_path):
-    rows = [{"input_ids": windows(text)[0].input_ids, "labels": windows(text)[0].labels} for text in TEXTS[:4]]
+    made = [windows(text)[0] for text in TEXTS[:4]]
+    rows = [{"input_ids": list(one.input_ids), "labels": list(one.labels)} for one in made]
     choosing = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
     model = tiny.tiny("llama", dtype=torch.float32)
     for name, changes in (("chosen", choosing), ("measured", {"eval_strategy": "steps", "eval_steps": 1})):
