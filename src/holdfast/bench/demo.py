@@ -29,7 +29,7 @@ RECIPES = {
 at a lower one (docs/which-method.md)."""
 BUDGET = {"points": 2, "on_spent": "log"}
 """What may be lost; it is judged and nothing is done about it, so that both train to the end."""
-SECONDS = 200
+SECONDS = 230
 """About how long it takes on two idle cores, all told."""
 AFTER_BASE = 4.0
 """How many times as long as the base is asked it takes to train and to ask again, on two cores."""
