@@ -119,7 +119,7 @@ def _records(name: str) -> list[Path]:
 
 def _on_hub(name: str) -> Path | None:
     """Returns the record of a model on the hub, where it has one and can be had."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     from holdfast.probes.watched import FILE
 
