@@ -24,6 +24,7 @@ from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix
 from holdfast.core.run import Run
+from holdfast.kernels.chunked import sizes
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.lora import LoRA
@@ -212,14 +213,22 @@ def _activations(config: Any, tokens: int, arguments: TrainingArguments) -> int:
 
 
 def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chain, head_trains: bool) -> int:
-    """Returns the bytes of the logits at their most: of all tokens, or of a chunk where the recipe owns the loss."""
+    """Returns the bytes of the logits at their most: of all tokens, or of a block where the recipe owns the loss.
+
+    The logits of a block stand in the precision of the product, those of the base beside them; what a loss makes of
+    them is float32 and of a chunk.
+    """
     text = config.get_text_config()
     words, width = _of(text, "vocab_size"), _of(text, "hidden_size", "n_embd", "d_model")
     if not owns_forward(active, active.uses("mix_data")):
         return tokens * words * (12 if not (arguments.bf16 or arguments.fp16) else 16)
-    chunk = min(tokens, max(128, 2**22 // max(words, 1)))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chunk, block = sizes(tokens, words, device)
     compares = any(need.startswith("base_") for need in active.all_needs)
-    return chunk * words * 4 * (8 if compares else 5) + (4 * words * width if head_trains else 0)
+    wide = 2 if arguments.bf16 or arguments.fp16 else 4
+    blocks = min(tokens, block) * words * wide * (2 if compares else 1)
+    chunks = min(tokens, chunk) * words * 4 * (8 if compares else 5)
+    return blocks + chunks + (4 * words * width if head_trains else 0)
 
 
 def _of(config: Any, *names: str) -> int:
