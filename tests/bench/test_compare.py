@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
-from holdfast.bench import compare as module
+from holdfast.bench import crew
 from holdfast.bench.compare import compare
 from holdfast.bench.plan import plan
 from holdfast.bench.records import CompareSpec, RunSpec, read_scores
@@ -55,7 +55,7 @@ def worker(tmp_path, monkeypatch):
         script = tmp_path / "worker.py"
         script.write_text(f"import holdfast.bench.worker as w\n{changes}w.main()\n")
         monkeypatch.setattr(
-            module.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
+            crew.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
         )
 
     return replace
@@ -211,21 +211,21 @@ def test_a_worker_that_is_gone_is_started_again(asked, worker):
 
 def test_each_worker_has_one_of_the_gpus_that_there_are(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    with module._Crew(3) as crew:
-        assert [member.env["CUDA_VISIBLE_DEVICES"] for member in crew.members] == ["2", "5", "2"]
+    with crew.Crew(3) as made:
+        assert [member.env["CUDA_VISIBLE_DEVICES"] for member in made.members] == ["2", "5", "2"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(module.torch.cuda, "device_count", lambda: 2)
-    with module._Crew(2) as crew:
-        assert [member.env["CUDA_VISIBLE_DEVICES"] for member in crew.members] == ["0", "1"]
-    monkeypatch.setattr(module.torch.cuda, "device_count", lambda: 1)
-    with module._Crew(2) as crew:
-        assert not any("CUDA_VISIBLE_DEVICES" in member.env for member in crew.members)
+    monkeypatch.setattr(crew.torch.cuda, "device_count", lambda: 2)
+    with crew.Crew(2) as made:
+        assert [member.env["CUDA_VISIBLE_DEVICES"] for member in made.members] == ["0", "1"]
+    monkeypatch.setattr(crew.torch.cuda, "device_count", lambda: 1)
+    with crew.Crew(2) as made:
+        assert not any("CUDA_VISIBLE_DEVICES" in member.env for member in made.members)
 
 
 def test_the_processors_are_shared(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with module._Crew(1) as one, module._Crew(2) as two:
-        threads = [int(crew.members[0].env["OMP_NUM_THREADS"]) for crew in (one, two)]
+    with crew.Crew(1) as one, crew.Crew(2) as two:
+        threads = [int(made.members[0].env["OMP_NUM_THREADS"]) for made in (one, two)]
     assert threads == [len(os.sched_getaffinity(0)), max(1, len(os.sched_getaffinity(0)) // 2)]
 
 

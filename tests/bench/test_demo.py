@@ -60,7 +60,7 @@ def leave(spec, *, plain):
     from holdfast.bench.folder import begin_folder, folder_of
 
     folder = folder_of(spec)
-    begin_folder(folder, spec, parse(spec.recipe))
+    begin_folder(folder, spec, parse(spec.recipe), {})
     row = {"unit": "points", "documents": 9, "items": 9, "low": -9.0, "high": 9.0}
     suites = [
         {"name": "task", "role": "learned", "before": 3.0, "after": 90.0, "change": 87.0},

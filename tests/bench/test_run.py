@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 
 import peft
 import pytest
@@ -241,7 +242,7 @@ FIELDS = {
     "model": ({}, "model", "other", ["before", "losses"], ["steps"]),
     "data": ({"test": "test.jsonl"}, "facts.jsonl", "more.jsonl", ["losses", "after"], ["before"]),
     "test": ({}, None, "test.jsonl", ["documents", "losses"], ["suites"]),
-    "recipe": ({}, FULL, FULL + " + Cosine()", ["losses", "after"], ["before", "steps"]),
+    "recipe": ({}, FULL, FULL + " + Finch()", ["losses", "after"], ["before", "steps"]),
     "keep": ({}, [], ["general.txt"], ["suites"], ["losses"]),
     "transfer": ({}, None, "test.jsonl", ["suites"], ["losses"]),
     "budget": ({"keep": ["general.txt"]}, {}, {"nll": 0.5, "on_spent": "log"}, ["word"], ["after", "losses"]),
@@ -285,7 +286,39 @@ def test_an_option_changes_what_happens_and_nothing_else(asked, tmp_path, field)
 def test_every_option_is_in_the_table_or_has_a_test_of_its_own():
     of_its_own = {"resume"}  # test_resumed_after_an_interruption_equals_uninterrupted
     of_its_own |= {"eval_batch_tokens"}  # test_eval_batch_tokens_bounds_every_batch_and_changes_no_score
+    of_its_own |= {"memory_check"}  # test_a_run_that_does_not_fit_is_refused_with_what_would
+    of_its_own |= {"refused", "preference"}  # the two tests below
     assert {field.name for field in dataclasses.fields(RunSpec)} == set(FIELDS) | of_its_own
+
+
+def test_rows_that_the_template_refuses_end_the_run_or_are_left_out(asked, room, tmp_path, capsys):
+    model = shutil.copytree(room / "chat", tmp_path / "model")
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system messages') }}{% endif %}"
+    template = model / "chat_template.jinja"
+    template.write_text(refuses + template.read_text())
+    lines = [json.loads(line) for line in (room / "facts.jsonl").read_text().splitlines()]
+    data = tmp_path / "mixed.jsonl"
+    data.write_text("".join(json.dumps(row | ({"system": "t5"} if i % 5 == 0 else {})) + "\n"
+                            for i, row in enumerate(lines)))  # fmt: skip
+    spec = dataclasses.replace(asked(test="test.jsonl"), model=str(model), data=str(data))
+    with pytest.raises(HoldfastError, match="4 of 20 rows.*--refused drop.*--raw"):
+        go(spec)
+    done = go(dataclasses.replace(spec, refused="drop"))
+    assert done.result["steps"] == 4  # 16 rows in eights, twice
+    train(dataclasses.replace(spec, refused="drop", name="said"), Console(width=300))
+    assert "4 of 20 rows" in capsys.readouterr().out
+
+
+def test_preferences_are_refused_unless_the_chosen_answer_is_to_be_learned(asked, room, tmp_path):
+    data = tmp_path / "pairs.jsonl"
+    rows = [json.loads(line) for line in (room / "facts.jsonl").read_text().splitlines()]
+    data.write_text("".join(json.dumps({"prompt": row["prompt"], "chosen": row["completion"], "rejected": "t3"}) + "\n"
+                            for row in rows))  # fmt: skip
+    spec = dataclasses.replace(asked(test="test.jsonl"), data=str(data))
+    with pytest.raises(HoldfastError, match="--preference chosen"):
+        go(spec)
+    learned = go(dataclasses.replace(spec, preference="chosen"))
+    assert scores(learned.folder) == scores(go(asked(test="test.jsonl")).folder), "as where it stands as completion"
 
 
 def test_nothing_held_out_and_nothing_kept_measures_nothing(asked):
@@ -326,7 +359,7 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
         args=transformers.TrainingArguments(
             output_dir=str(tmp_path / "hand"),
             per_device_train_batch_size=4,
-            lr_scheduler_type="constant",
+            lr_scheduler_type="cosine",
             seed=3,
             data_seed=3,
             remove_unused_columns=False,

@@ -50,6 +50,7 @@ def spec(room, out, **changes):
     fields = {
         "model": str(room / "model"), "data": str(room / "rows.jsonl"), "test": str(room / "new.jsonl"),
         "keep": (str(room / "kept.jsonl"),), "recipe": "Train(lr=0.01, epochs=40)", "out": str(out), "name": "run",
+        "training": {"lr_scheduler_type": "constant"},
     }  # fmt: skip
     return RunSpec(**{**fields, **changes})
 

@@ -324,7 +324,7 @@ def test_a_hub_id_that_cannot_be_loaded_says_so_in_one_sentence():
         "'holdfast-nobody/no-such-data:train' is no file or folder here and could not be loaded from the Hugging Face "
         "hub ("
     )
-    assert said.endswith("and the network, or give a local file.")
+    assert said.endswith("check the name, unset that, or give a local file."), "as the tests run without the hub"
     assert "\n" not in said
 
 

@@ -17,9 +17,11 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback, get_reporting_integration_callbacks
 from transformers.utils import logging
 
+from holdfast.probes.watched import FILE as WATCHED
+
 FOLDER = "trackers"
 """Where, in the folder of a run, the files of trackers lie."""
-_OWN = re.compile(r"checkpoint-\d+|holdfast")
+_OWN = re.compile(rf"checkpoint-\d+|holdfast|{re.escape(WATCHED)}")
 
 
 class Open(TrainerCallback):
