@@ -3,10 +3,10 @@
     python benchmarks/leash.py [--repeats 7] [--tokens 1024] [--row 256] [--vocabulary 32000]
     python benchmarks/leash.py --model ~/.cache/holdfast-models/gemma-270m --tokens 640 --row 128 [--bf16]
 
-Every variant takes its steps in turn within one run, so that times are ratios of the same minutes; peak memory is read
-in a process of its own per variant. The limit that a leash can reach is one more forward without gradients. `--bf16`
-trains under autocast, as a trainer with `bf16=True` does; on a processor without bfloat16 instructions that is far
-slower than float32, for every variant.
+Every variant takes its steps in turn within one run, so that times are ratios of the same minutes; they are seconds of
+processor time, which other programs disturb least. Peak memory is read in a process of its own per variant. The limit
+that a leash can reach is one more forward without gradients. `--bf16` trains under autocast, as a trainer with
+`bf16=True` does; on a processor without bfloat16 instructions that is far slower than float32, for every variant.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def main() -> None:
     seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for repeat in range(given.repeats + 1):
         for variant, step in steps.items():
-            started = time.perf_counter()
+            started = time.process_time()
             step()
             if repeat:
-                seconds[variant].append(time.perf_counter() - started)
+                seconds[variant].append(time.process_time() - started)
     common = ["--tokens", str(given.tokens), "--row", str(given.row), "--vocabulary", str(given.vocabulary)]
     common += (["--model", given.model] if given.model else []) + (["--bf16"] if given.bf16 else [])
     peaks = {

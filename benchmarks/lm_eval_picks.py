@@ -8,7 +8,9 @@
 arc_easy and hellaswag make (doc_to_text, " " and each of doc_to_choice); `acc` is the choice of greatest
 log-likelihood, `acc_norm` that of greatest log-likelihood per character. `ours` asks the same items by
 `holdfast.probes.choice.choose`, whose chat template is left unused. Both go on where an earlier call stopped, so that
-they can be done in parts (--most items a call). On one core 100 items of each take lm-eval some ten minutes.
+they can be done in parts (--most items a call). Where a choice begins with a blank, as some of HellaSwag's do, lm-eval
+puts its own before it all the same, and `choose` does not: such items are compared apart. On one core 100 items of each
+take lm-eval some ten minutes.
 """
 
 from __future__ import annotations
@@ -89,8 +91,8 @@ def compare(out: Path) -> None:
     """Prints how many picks are equal, by task, and how far apart the log-likelihoods are."""
     sides = [{one["id"]: one for one in _read(out / f"{name}.jsonl")} for name in ("theirs", "ours")]
     both = [name for name in sides[0] if name in sides[1]]
-    for task in sorted({name.partition("/")[0] for name in both}):
-        names = [name for name in both if name.startswith(f"{task}/")]
+    for task in sorted({_task(sides[0][name]) for name in both}):
+        names = [name for name in both if _task(sides[0][name]) == task]
         line = {"task": task, "items": len(names)}
         for metric, by in (("acc", lambda _: 1), ("acc_norm", len)):
             picks = [
@@ -105,6 +107,12 @@ def compare(out: Path) -> None:
             abs(a - b) for n in names for a, b in zip(sides[0][n]["values"], sides[1][n]["values"], strict=True)
         )
         print(json.dumps(line))
+
+
+def _task(one: dict[str, Any]) -> str:
+    """Returns the task of an item; apart stand those with choices before which lm-eval puts a second blank."""
+    blank = any(choice[:1].isspace() for choice in one["choices"])
+    return one["id"].partition("/")[0] + (", a choice begins with a blank" if blank else "")
 
 
 def _pick(values: list[float]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
+import weakref
 from typing import ClassVar
 
 import pytest
@@ -141,3 +143,24 @@ def test_a_term_that_is_not_held_is_not_asked_for():
     tok._base_logits_NV[:] = math.nan
     assert torch.equal(chain(BaseKL()).unit_loss({}, tok, hold=0.0), tok.nll_N)
     assert not bool(chain(BaseKL()).unit_loss({}, tok, hold=1.0).isfinite().any())
+
+
+@pytest.mark.parametrize("on", ["new", "memory", "all"])
+@pytest.mark.parametrize("sources", [(0, 1, 0, 2), (0, 0), (1, 1)])
+@pytest.mark.parametrize("given", ["tensor", "function"])
+def test_a_chunk_does_not_outlive_its_readers(on, sources, given):
+    base = torch.randn(len(sources), WORDS, dtype=torch.float64)
+    asked = []
+    tok = chunk(sources, base_logits_NV=base if given == "tensor" else lambda: asked.append(1) or base)
+    gc.disable()
+    try:
+        part = tok.only(on)
+        if part is not None:
+            assert torch.equal(part.base_logits_NV, base[tok.is_on(on)])
+        assert torch.equal(tok.base_logits_NV, base)
+        assert len(asked) == (given == "function")
+        left = weakref.ref(tok.logits_NV), weakref.ref(tok)
+        del tok, part
+        assert [one() for one in left] == [None, None]
+    finally:
+        gc.enable()

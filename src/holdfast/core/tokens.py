@@ -43,6 +43,19 @@ class _Computed:
         return held
 
 
+class _Once:
+    """A function whose value is kept once it is known, for the tokens of a chunk and for parts of them."""
+
+    def __init__(self, make: Callable[[], Tensor]) -> None:
+        self._make = make
+        self._made: Tensor | None = None
+
+    def __call__(self) -> Tensor:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
 class Tokens:
     """A chunk of N supervised units, flattened; each unit predicts one label from the position before it.
 
@@ -72,12 +85,12 @@ class Tokens:
     ) -> None:
         """Takes what is known of the units; `base_logits_NV` may be a function that is called when they are read."""
         self.computed: dict[str, Tensor] = {}
-        self._parts: dict[str, Tokens | None] = {}
+        self._parts: dict[str, Tokens | bool] = {}  # never the tokens themselves, which would outlive their chunk
         self.logits_NV = logits_NV
         self.labels_N = labels_N
         self.source_N = source_N
         self.segment_N = segment_N
-        self._base_logits_NV = base_logits_NV
+        self._base_logits_NV = _Once(base_logits_NV) if callable(base_logits_NV) else base_logits_NV
         self._hidden_ND = hidden_ND
         self._base_hidden_ND = base_hidden_ND
         self._unit_N = unit_N
@@ -172,11 +185,13 @@ class Tokens:
             chosen_N = self.is_on(on)
             count = int(chosen_N.sum())
             with torch.set_grad_enabled(self.logits_NV.requires_grad):
-                self._parts[on] = self if count == len(chosen_N) else self._rows(chosen_N) if count else None
-        return self._parts[on]
+                self._parts[on] = self._rows(chosen_N) if 0 < count < len(chosen_N) else count > 0
+        part = self._parts[on]
+        return part if isinstance(part, Tokens) else self if part else None
 
     def _rows(self, chosen_N: Tensor) -> Tokens:
         places = chosen_N.nonzero()[:, 0]
+        given = self._base_logits_NV
 
         def rows(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.index_select(0, places)
@@ -187,8 +202,8 @@ class Tokens:
             self.source_N[places],
             self.segment_N[places],
             base_logits_NV=None
-            if self._base_logits_NV is None
-            else lambda: self.base_logits_NV.index_select(0, places),
+            if given is None
+            else lambda: (given if isinstance(given, Tensor) else given()).index_select(0, places),
             hidden_ND=rows(self._hidden_ND),
             base_hidden_ND=rows(self._base_hidden_ND),
             unit_N=rows(self._unit_N),
