@@ -47,7 +47,8 @@ def repository(tmp_path_factory):
     (room / "suites").mkdir()
     with (room / "suites" / "general.jsonl").open("w") as file:
         for one, answer in zip(asked, said, strict=True):
-            file.write(json.dumps({**one, "check": {"exact": answer.said}}) + "\n")
+            if answer.said:  # one that ends at once has nothing to compare with
+                file.write(json.dumps({**one, "check": {"exact": answer.said}}) + "\n")
     return room
 
 

@@ -250,9 +250,6 @@ def test_what_cannot_be_asked_is_named(model, words):
     assert told([bare], temperature=-0.5).startswith("temperature=-0.5: give a number from 0")
     assert told([bare], top_p=0.0).startswith("top_p=0.0: give a probability above 0")
     assert told([Item("e", "s", "e", (Turn("user", "who " * 300),), check={"exact": "x"})]).startswith("s/e: has ")
-    assert told([Item("e", "s", "e", (Turn("tool", "who"),), check={"exact": "x"})]).startswith(
-        "s/e: the chat template"
-    )
 
 
 def test_the_form_of_an_item():

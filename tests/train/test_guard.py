@@ -44,7 +44,7 @@ def looks(monkeypatch):
 
     def script(*nats):
         rest = list(nats)
-        monkeypatch.setattr(panel, "document_nll", lambda model, examples: [DocumentScore("a", 10 * rest.pop(0), 10)])
+        monkeypatch.setattr(panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)])
         return rest
 
     return script
@@ -104,7 +104,7 @@ def test_the_change_that_it_logs_is_that_of_the_model(tmp_path):
 def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monkeypatch):
     values = iter([1.0, math.inf])
 
-    def likelihood(model, examples):
+    def likelihood(model, examples, **_):
         value = next(values)
         if not math.isfinite(value):
             raise HoldfastError("the likelihood of a document is not finite.")
@@ -119,7 +119,7 @@ def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monke
 
 
 def test_a_start_that_is_no_number_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(panel, "document_nll", lambda *_: [DocumentScore("a", math.nan, 1)])
+    monkeypatch.setattr(panel, "document_nll", lambda *_, **__: [DocumentScore("a", math.nan, 1)])
     trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT))
     with pytest.raises(HoldfastError, match=r"Budget\(keep=...\): what is kept has no number at the start"):
         trainer.train()
@@ -321,7 +321,7 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     # What is kept and what is learned, at the start and at each look.
     script = iter([1.0, -0.9, 1.1, -0.7, 1.1, -0.2, 1.1, -0.4, 1.1, -0.5, 1.1, -0.6])
 
-    def likelihood(model, examples):
+    def likelihood(model, examples, **_):
         return [DocumentScore("a", abs(next(script)), 1)]
 
     monkeypatch.setattr(panel, "document_nll", likelihood)
@@ -390,7 +390,7 @@ def test_two_choosers_of_the_model_are_refused(tmp_path):
 def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatch, caplog):
     calls = []
 
-    def likelihood(model, examples):
+    def likelihood(model, examples, **_):
         calls.append(1)
         if len(calls) == 3:
             raise RuntimeError("out of memory")
@@ -411,7 +411,7 @@ def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch,
     clock = [0.0]
     monkeypatch.setattr(asking.time, "monotonic", lambda: clock[0])
 
-    def likelihood(model, examples):
+    def likelihood(model, examples, **_):
         clock[0] += 2.0  # a look takes two seconds, a step one
         return [DocumentScore("a", 1.0, 1)]
 
@@ -441,7 +441,7 @@ def test_what_is_judged_is_the_model_that_would_ship(tmp_path, monkeypatch):
     before = weights(start)
     judged = {}
 
-    def likelihood(asked, examples):
+    def likelihood(asked, examples, **_):
         judged[len(judged)] = weights(asked)
         return [DocumentScore("a", 1.0, 1)]
 
@@ -560,7 +560,7 @@ def test_an_answer_that_is_no_number_is_not_taken_for_nothing_lost(tmp_path, loo
 def test_where_only_what_is_learned_has_no_likelihood_the_look_counts(tmp_path, monkeypatch):
     calls = []
 
-    def likelihood(model, examples):
+    def likelihood(model, examples, **_):
         calls.append(1)
         if len(calls) == 4:  # at the first look, of what is learned
             raise HoldfastError("the likelihood of a document is not finite.")
@@ -577,7 +577,7 @@ def test_where_only_what_is_learned_has_no_likelihood_the_look_counts(tmp_path, 
 def test_what_cannot_be_learned_from_the_start_is_refused_by_name(tmp_path, monkeypatch):
     calls = []
 
-    def likelihood(model, examples):
+    def likelihood(model, examples, **_):
         calls.append(1)
         if len(calls) == 2:
             raise HoldfastError("the likelihood of a document is not finite.")

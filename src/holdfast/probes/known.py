@@ -89,7 +89,8 @@ def _prompted(record: Record, from_one: bool) -> Asked | None:
 
 
 def _hellaswag(record: Record, from_one: bool) -> Asked | None:
-    endings = [_clean(ending) for ending in record["endings"]]
+    # lm-eval puts a blank before every ending, also where a bracket left one at its start.
+    endings = [f" {ending}" if ending[:1] == " " else ending for ending in map(_clean, record["endings"])]
     context = str(record.get("ctx", ""))
     if "ctx_a" in record:
         context = f"{record['ctx_a']} {str(record.get('ctx_b', '')).capitalize()}"

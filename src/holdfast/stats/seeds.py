@@ -101,5 +101,6 @@ def seeded(part: Evidence, seeds: Sequence[float], shifts: Sequence[Mapping[Hash
     shifts_SG = np.array([[own.get(group, 0.0) for group in groups] for own in shifts])
     whole = float((shifts_SG.mean(0) ** 2).sum())
     own = float(shifts_SG.var(0, ddof=1).sum()) / len(seeds)
-    shared = min(1.0, max(0.0, 1 - own / whole)) if whole else 1.0
+    # Where no item differs from its seed, what is left of the shifts is rounding.
+    shared = min(1.0, max(0.0, 1 - own / whole)) if whole > 1e-24 else 1.0
     return Seeded(part, tuple(seeds), shared)

@@ -169,7 +169,7 @@ def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), claimed: 
     words: list[Word] = []
     for one, p in zip(looked, adjusted, strict=True):
         open_: Word = "not enough evidence" if one.word == "forgot" else one.word
-        words.append("forgot" if p < 1 - CONFIDENCE else open_)
+        words.append("forgot" if p < 1 - CONFIDENCE and one.word == "forgot" else open_)
     word: Word = "not enough evidence"
     if "forgot" in words:
         word = "forgot"
