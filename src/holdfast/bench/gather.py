@@ -19,7 +19,7 @@ from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.recipe import parse
 
-FREE = ("recipe", "resolved_recipe", "seed")
+FREE = ("recipe", "resolved_recipe", "resolved", "seed")
 """Settings in which runs that are set side by side may differ; the digests of the files that they read may not."""
 
 
