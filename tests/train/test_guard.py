@@ -44,7 +44,9 @@ def looks(monkeypatch):
 
     def script(*nats):
         rest = list(nats)
-        monkeypatch.setattr(panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)])
+        monkeypatch.setattr(
+            panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+        )
         return rest
 
     return script

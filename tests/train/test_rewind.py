@@ -26,7 +26,9 @@ BACK_AT_3 = (1.0, 1.1, 1.1, 9.0, *[1.1] * 9)  # the start, then after each step:
 def looks(monkeypatch):
     def script(*nats):
         rest = list(nats)
-        monkeypatch.setattr(panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)])
+        monkeypatch.setattr(
+            panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+        )
 
     return script
 
