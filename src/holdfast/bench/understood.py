@@ -16,6 +16,7 @@ from holdfast.bench.foresee import Foreseen, check_memory, foresee, longest_of
 from holdfast.bench.judge import check_limits
 from holdfast.bench.load import load_tokenizer
 from holdfast.bench.prepare import Prepared, prepare
+from holdfast.bench.quiet import quiet
 from holdfast.bench.records import RunSpec
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
@@ -110,6 +111,7 @@ def understand(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> Understo
     return Understood(tokenizer, arguments, data, memories, budget, foreseen, (*notes, *data.notes, *unused))
 
 
+@quiet()
 def dry_run(spec: RunSpec) -> DryRun:
     """Returns what a run would do; nothing is trained and nothing is written.
 
