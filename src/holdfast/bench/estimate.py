@@ -1,8 +1,8 @@
 """What a run will hold in memory, counted from the model's configuration before a weight is loaded.
 
-Weights, gradients, optimizer and copies of the base are counted; what a forward keeps for the backward is counted for a
-decoder of today (norms, projections, attention by `scaled_dot_product_attention`, a gated MLP), and so are the logits.
-What a method remembers besides is not.
+Weights, gradients, optimizer state and copies of the base are counted, and what a forward of tensors without memory
+saves for the backward; for logits there is a formula. What a method remembers besides is not counted, nor what Python,
+the libraries and the system's allocator hold. benchmarks/memory.py compares the estimate with what PyTorch gave out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import peft
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import TrainingArguments
 
 from holdfast.bench.load import narrow_dtype
@@ -50,6 +52,7 @@ class Estimate:
         narrow: "bfloat16" or "float16" where they do; "" where all weights are float32.
         parts: Bytes by what they are for.
         quantised: Whether the files are quantised, whose size is not known beforehand.
+        accumulates: Whether gradients stay from one forward to the next.
     """
 
     parameters: int
@@ -58,11 +61,14 @@ class Estimate:
     narrow: str
     parts: Mapping[str, int]
     quantised: bool = False
+    accumulates: bool = False
 
     @property
     def total(self) -> int:
-        """Returns the sum in bytes."""
-        return sum(self.parts.values())
+        """Returns the bytes that are held at once at the most: gradients come as what the forward kept goes."""
+        parts = self.parts
+        forward = parts["activations"] + parts["logits"] + (parts["gradients"] if self.accumulates else 0)
+        return parts["weights"] + parts["optimizer"] + parts["copies"] + max(forward, parts["gradients"])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what spec.json says of it."""
@@ -95,8 +101,6 @@ def stays_frozen(recipe: Chain, model: str) -> bool:
 
 
 def _is_plain(folder: Path) -> bool:
-    import peft
-
     config = peft.PeftConfig.from_pretrained(str(folder))
     kept = ("modules_to_save", "trainable_token_indices", "layer_replication")
     moved = getattr(config, "init_lora_weights", True) not in (True, False, "gaussian", "orthogonal")
@@ -136,11 +140,14 @@ def estimate(model: str, config: Any, recipe: Chain, arguments: TrainingArgument
         "gradients": 4 * trained,
         "optimizer": per_state * trained,
         "copies": 4 * trained * _copies(active, bool(tuner_layers(shaped))),
-        "activations": _activations(config, rows * longest, arguments),
+        "activations": _activations(shaped, config, rows, longest, arguments),
         "logits": _logits(config, rows * longest, arguments, active, trained > own // 2),
     }
     quantised = getattr(config, "quantization_config", None) is not None
-    return Estimate(parameters, trained, frozen, str(dtype).removeprefix("torch.") if narrow else "", parts, quantised)
+    words = str(dtype).removeprefix("torch.") if narrow else ""
+    return Estimate(
+        parameters, trained, frozen, words, parts, quantised, accumulates=arguments.gradient_accumulation_steps > 1
+    )
 
 
 def _folder_of_base(folder: Path) -> Path | None:
@@ -166,8 +173,6 @@ def _shaped(bare: Any, folder: Path | None, active: Chain) -> nn.Module:
     A method that must see weights or data to shape it is taken for a LoRA of its rank, or for nothing.
     """
     if folder is not None and is_adapter(folder):
-        import peft
-
         bare = peft.get_peft_model(bare, peft.PeftConfig.from_pretrained(str(folder)))
     for part in sorted(active.parts(), key=lambda part: part.freezes):
         if not part.uses("shape_model"):
@@ -193,23 +198,62 @@ def _copies(active: Chain, adapted: bool) -> int:
     needs = active.all_needs
     compares = any(need.startswith("base_") for need in needs) and not adapted
     start = "start" in needs
-    found = compares + start + active.uses("edit_weights") + active.uses("edit_update")
+    penalties = active.uses("penalty")  # what a penalty's graph keeps of the weights
+    found = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
     return found + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
 
 
-def _activations(config: Any, tokens: int, arguments: TrainingArguments) -> int:
-    """Returns the bytes that a forward keeps for the backward, without the logits."""
+def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
+    """Returns the bytes that a forward keeps for the backward, without the logits.
+
+    The count is what autograd saves in a forward of the shaped model whose tensors have shapes and no memory. It sees
+    frozen layers, adapters and any architecture. Where that forward fails, because a shape depends on values, the count
+    is that of a decoder with a gated MLP whose layers all train.
+    """
     text = config.get_text_config()
     width, layers = _of(text, "hidden_size", "n_embd", "d_model"), _of(text, "num_hidden_layers", "n_layer", "n_layers")
+    try:
+        kept = _saved(shaped, rows, longest, arguments)
+    except Exception:
+        kept = _saved_by_a_decoder(text, width, layers, rows * longest, arguments)
+    if arguments.gradient_checkpointing:
+        return rows * longest * 4 * width * layers + kept // max(layers, 1)
+    return kept
+
+
+def _saved(shaped: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
+    """Returns the bytes of all tensors that a forward of the body saves, its own weights excepted."""
+    narrow = torch.bfloat16 if arguments.bf16 else torch.float16
+    found: dict[int, tuple[torch.UntypedStorage, int]] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        found.setdefault(storage._cdata, (storage, storage.nbytes()))  # held, so that no other takes its place
+        return tensor
+
+    body = (shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped).get_decoder().train()
+    tensors = {**dict(body.named_parameters()), **dict(body.named_buffers())}
+    with FakeTensorMode(), torch.autocast("cpu", dtype=narrow, enabled=arguments.bf16 or arguments.fp16):
+        own = {
+            name: torch.empty(tensor.shape, dtype=tensor.dtype).requires_grad_(tensor.requires_grad)
+            for name, tensor in tensors.items()
+        }
+        ids = torch.zeros(rows, longest, dtype=torch.long)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            torch.func.functional_call(body, own, (), {"input_ids": ids, "use_cache": False})
+    for tensor in own.values():
+        found.pop(tensor.untyped_storage()._cdata, None)
+    return sum(size for _, size in found.values())
+
+
+def _saved_by_a_decoder(text: Any, width: int, layers: int, tokens: int, arguments: TrainingArguments) -> int:
+    """Returns the bytes that norms, projections, fused attention and a gated MLP save of so many tokens."""
     heads = _of(text, "num_attention_heads", "n_head", "n_heads")
     head = _of(text, "head_dim") or width // max(heads, 1)
     queries, keys = heads * head, (_of(text, "num_key_value_heads") or heads) * head
     inner = _of(text, "intermediate_size", "n_inner", "ffn_dim") or 4 * width
-    per_token = 7 * width + 5 * queries + 2 * keys + 4 * inner
     size = 4.0 if not (arguments.bf16 or arguments.fp16) else 2.5
-    if arguments.gradient_checkpointing:
-        return int(tokens * 4 * width * layers + tokens * size * per_token)
-    return int(tokens * size * per_token * layers)
+    return int(tokens * size * (7 * width + 5 * queries + 2 * keys + 4 * inner) * layers)
 
 
 def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chain, head_trains: bool) -> int:
@@ -227,7 +271,7 @@ def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chai
     compares = any(need.startswith("base_") for need in active.all_needs)
     wide = 2 if arguments.bf16 or arguments.fp16 else 4
     blocks = min(tokens, block) * words * wide * (2 if compares else 1)
-    chunks = min(tokens, chunk) * words * 4 * (8 if compares else 5)
+    chunks = min(tokens, chunk) * words * 4 * (5 if compares else 3)
     return blocks + chunks + (4 * words * width if head_trains else 0)
 
 
