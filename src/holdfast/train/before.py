@@ -24,7 +24,7 @@ from holdfast.data.batches import collate, pack
 from holdfast.data.memory import load_memory
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
-from holdfast.train.mixing import Collate, MixedRows, examples_of, row_limit, tokenizer_of
+from holdfast.train.mixing import Collate, MixedRows, examples_of, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.reading import inner_of, reads_on
 from holdfast.train.units import Units
 
@@ -99,8 +99,11 @@ class Before:
         """Returns examples with the labels that the trainer's collator gives the rows made of them.
 
         Raises:
-            HoldfastError: Rows of old examples do not go with the others, or the collator learns their prompts.
+            HoldfastError: Rows of old examples do not go with the others, or the collator does not pad them or learns
+                their prompts.
         """
+        if self.trainer.args.train_batch_size > 1:
+            refuse_unpadded(rows, self._collate(), self.trainer.data_collator)
         made = [i for i, example in enumerate(examples) if example.source != NEW or i in rows.changed]
         plain = [{name: value for name, value in rows[i].items() if name != SOURCE} for i in made]
         self._check_columns(plain[0])
