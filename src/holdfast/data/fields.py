@@ -57,11 +57,16 @@ FIELDS = (
         "read as turns; JSON as text is parsed",
     ),
     Field("instruction", ("instruction",), "Alpaca, LLaMA-Factory, ms-swift, axolotl", "the user's turn"),
-    Field("prompt", ("prompt", "question", "query", "_prompt"), "TRL, OpenAI, ms-swift, LLaMA-Factory", "given"),
+    Field(
+        "prompt",
+        ("prompt", "question", "query", "_prompt", "inputs_pretokenized", "inputs"),
+        "TRL, OpenAI, ms-swift, LLaMA-Factory, FLAN, P3",
+        "given",
+    ),
     Field(
         "completion",
-        ("completion", "response", "answer", "output", "_response"),
-        "TRL, OpenAI, Alpaca, ms-swift, LLaMA-Factory",
+        ("completion", "response", "answer", "output", "_response", "targets_pretokenized", "targets"),
+        "TRL, OpenAI, Alpaca, ms-swift, LLaMA-Factory, FLAN, P3",
         "learned; without a prompt beside it, a 'completion' is a document",
     ),
     Field("text", ("text",), "TRL, axolotl, LLaMA-Factory", "a document, learned in full"),
@@ -128,6 +133,10 @@ FIELDS = (
     Field("tokens", ("input_ids",), "TRL, axolotl", "refused where there is nothing else: texts are tokenised here"),
 )
 """What becomes of the fields of a row."""
+
+ASKED = ("human", "user", "query", "question", "prompt", "instruction", "input")
+ANSWERED = ("assistant", "gpt", "response", "answer", "completion", "output")
+"""Keys of which one of each makes a message without a role a question with its answer."""
 
 THOUGHTS = ("reasoning_content", "thinking", "reasoning", "thought")
 """Keys of a message that hold what the assistant thought; the template is given the one that it reads."""
