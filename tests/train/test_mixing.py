@@ -279,6 +279,14 @@ def test_without_labels_the_collator_that_makes_them_is_named(tmp_path):
     assert trainer.state.global_step >= 6
 
 
+def test_a_column_that_old_examples_have_not_is_no_reason_where_padding_is(tmp_path):
+    trainer = trainer_for(tiny.tiny(), tmp_path, [{**row, "weight": 1.0} for row in tiny.rows(12)], micro=2)
+    trainer.args.remove_unused_columns = False
+    trainer.data_collator = transformers.default_data_collator
+    with pytest.raises(HoldfastError, match=r"\(default_data_collator\) does not pad"):
+        attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY})
+
+
 def test_a_collator_that_does_not_pad_is_kept_where_all_rows_are_of_one_length(tmp_path):
     rows = [row for row in tiny.rows(200) if len(row["input_ids"]) == 9]
     trainer = trainer_for(tiny.tiny(), tmp_path, rows[:8], micro=2)

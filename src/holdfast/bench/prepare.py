@@ -123,8 +123,8 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
     made, moved = joined(found)
     if moved:
         notes.append(f"{moved} items are the same as others under another name or group, and count as one with them.")
-    items = [item for suite in made for item in suite.items]
-    notes += [*plainly(items, tokenizer, spec.raw), *unwritten(items, tokenizer, spec.raw)]
+    asked = tuple(item for suite in made for item in suite.items)
+    notes += [*plainly(asked, tokenizer, spec.raw), *unwritten(asked, tokenizer, spec.raw)]
     return made
 
 

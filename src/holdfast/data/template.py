@@ -153,7 +153,9 @@ def unread(row: Row, tokenizer: Tokenizer) -> list[str]:
     if not settings:
         return []
     # A row may bring its own template, and of several of a tokenizer tools may choose one.
-    template = tokenizer.get_chat_template(settings.pop("chat_template", None), list(row.tools) or None)
+    template = tokenizer.get_chat_template(
+        settings.pop("chat_template", None), [dict(tool) for tool in row.tools] or None
+    )
     return sorted(settings.keys() - _variables(str(template)))
 
 
