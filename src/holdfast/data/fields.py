@@ -78,9 +78,19 @@ FIELDS = (
         "LLaMA-Factory, ms-swift, axolotl, OpenOrca",
         "the first message",
     ),
-    Field("history", ("history",), "LLaMA-Factory, ms-swift", "earlier turns, whose answers are learned too"),
-    Field("tools", ("tools", "functions", "_tools"), "TRL, OpenAI, LLaMA-Factory, ms-swift", "given to the template"),
-    Field("settings", ("chat_template_kwargs",), "TRL", "given to the template"),
+    Field(
+        "history",
+        ("history",),
+        "LLaMA-Factory, ms-swift",
+        "earlier turns, whose answers are learned too: pairs, questions with their answers, or messages",
+    ),
+    Field(
+        "tools",
+        ("tools", "functions", "_tools"),
+        "TRL, OpenAI, LLaMA-Factory, ms-swift",
+        "given to the template; said where it does not read them",
+    ),
+    Field("settings", ("chat_template_kwargs",), "TRL", "given to the template; those that it does not read are named"),
     Field(
         "chosen",
         ("chosen", "chosen_response", "chosen_messages", "preferred_output", "response_j"),
