@@ -271,6 +271,20 @@ def test_a_suite_of_questions_and_texts_is_refused(room, tmp_path):
         train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
 
 
+def test_what_of_questions_a_template_does_not_write_is_said_with_its_count(room, tmp_path):
+    path = tmp_path / "items.jsonl"
+    tool = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
+    asked = [{**ITEMS[0], "tools": [tool]}, {**ITEMS[1], "tools": [tool]}, *ITEMS[2:]]
+    path.write_text("".join(json.dumps(item) + "\n" for item in asked))
+    given, words = spec(room, tmp_path, test=None, held_out=0.0, keep=(str(path),)), tiny.tokenizer()
+    tools = "In 2 of 6 questions, the tools are not in the prompt, because "
+    assert f"{tools}no chat template is used." in prepare(given, words).notes
+    words.chat_template = "{% for m in messages %}t9 {{ m.content }} {% endfor %}"
+    assert f"{tools}the chat template does not read them." in prepare(given, words).notes
+    words.chat_template = "{{ tools | tojson if tools }} " + words.chat_template
+    assert not any("tools" in note for note in prepare(given, words).notes)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_file_of_texts_that_is_called_as_a_suite_is_refused_in_either_order(room, tmp_path, order):
     (tmp_path / "old.txt").write_text("t1 t2 t3\n\nt4 t5 t6\n")

@@ -139,8 +139,8 @@ def test_alpaca_rows_append_their_input_after_a_blank_line():
     assert contents(rows) == [("Translate.\n\nchat", "cat"), ("Sing.", "la"), ("Hum.", "mm")]
 
 
-@pytest.mark.parametrize("prompt", ["prompt", "question", "query"])
-@pytest.mark.parametrize("completion", ["completion", "response", "answer", "output"])
+@pytest.mark.parametrize("prompt", ["prompt", "question", "query", "inputs", "input"])
+@pytest.mark.parametrize("completion", ["completion", "response", "answer", "output", "targets"])
 def test_other_names_for_prompt_and_completion_are_joined_by_a_newline(prompt, completion):
     (row,) = read([{"id": 1, prompt: "p", completion: "c"}])
     assert (row.prompt, row.completion) == ("p", "c")
@@ -244,8 +244,8 @@ def test_a_malformed_conversation_is_named_with_its_message(tmp_path, bad, said)
 def test_unknown_columns_are_listed_beside_those_accepted():
     assert message([{"texts": "t", "id": 1}]) == (
         "rows:1: the columns found ('texts', 'id') are none of those accepted: 'messages', 'conversations', 'prompt' "
-        "(or 'question', 'query') with 'completion' (or 'response', 'answer', 'output'), 'instruction' with 'output', "
-        "or 'text'. Did you mean 'text'?"
+        "(or 'question', 'query', 'inputs', 'input') with 'completion' (or 'response', 'answer', 'output', 'targets'), "
+        "'instruction' with 'output', or 'text'. Did you mean 'text'?"
     )
 
 

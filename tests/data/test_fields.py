@@ -10,6 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
 from holdfast.data.fields import FIELDS, LEARNED_WHERE_FALSE, LEARNED_WHERE_TRUE, ROLE_NAMES
 from holdfast.data.rows import ROLES
+from holdfast.data.tokenize import tokenize
 
 USER = {"role": "user", "content": "u"}
 ANSWER = {"role": "assistant", "content": "a"}
@@ -195,6 +196,70 @@ def test_a_history_becomes_turns_that_are_learned_too(history, prompt, completio
     assert one({prompt: "p", completion: "c", "history": []}).prompt == "p"
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        [{"user": "q", "assistant": "a"}],
+        {"user": "q", "assistant": "a"},
+        [{"question": "q", "answer": "a"}],
+        [{"prompt": "q", "completion": "a", "response": None}],
+        [{"instruction": "q", "input": "", "output": "a"}],
+        [{"user": "q"}, {"assistant": "a"}],
+        [[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]],
+        json.dumps([{"human": "q", "gpt": "a"}]),
+    ],
+)
+def test_a_history_of_mappings_becomes_the_same_turns(history):
+    row = one({"instruction": "p", "output": "c", "history": history})
+    assert said(row) == [("user", "q"), ("assistant", "a"), ("user", "p"), ("assistant", "c")]
+    assert [turn.learned for turn in row.turns if turn.role == "assistant"] == [True, True]
+
+
+def test_an_answer_in_a_history_that_is_marked_as_not_learned_is_context():
+    row = one({"instruction": "p", "output": "c", "history": [{"user": "q", "assistant": "a", "train": False}]})
+    assert [turn.learned for turn in row.turns if turn.role == "assistant"] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("history", "complaint"),
+    [
+        ([{"instruction": "q", "input": "i", "output": "a"}], "field 'history[0].role' is missing"),
+        ([{"question": "q", "query": "other", "answer": "a"}], "field 'history[0].role' is missing"),
+        ([{"user": "Bob", "text": "Hi."}], "field 'history[0].role' is missing"),
+        ([["q", "a"], {"user": "q", "assistant": "a"}], "field 'history[1]' is a mapping, but must be a pair of a"),
+        ("q, then a", "field 'history[0]' is a string, but must be a pair of a question and its answer"),
+    ],
+)
+def test_a_history_that_can_be_read_in_several_ways_is_refused(history, complaint):
+    assert complaint in message([{"instruction": "p", "output": "c", "history": history}])
+
+
+@pytest.mark.parametrize(
+    ("record", "unused"),
+    [
+        ({"inputs": "Capital?", "targets": "Oslo"}, ""),
+        ({"inputs": "Capital?", "targets": "Oslo", "task": "qa"}, "'task' in 1 of 1 row is not used."),
+        (
+            {"inputs": [1, 2], "inputs_pretokenized": "Capital?", "targets": [3], "targets_pretokenized": "Oslo"},
+            "'inputs' and 'targets' in 1 of 1 row are not used.",
+        ),
+        ({"input": "Capital?", "output": "Oslo"}, ""),
+    ],
+)
+def test_inputs_are_given_and_targets_are_learned(record, unused, make_tokenizer, learned):
+    notes: list[str] = []
+    (row,) = read([record], notes=notes)
+    assert notes[1:] == ([f"rows: {unused}"] if unused else [])
+    tokenizer = make_tokenizer()
+    (example,) = tokenize([row], tokenizer, max_length=100).examples
+    assert tokenizer.decode(example.input_ids) == "Capital?\nOslo</s>"
+    assert learned(example, tokenizer) == "Oslo</s>"
+
+
+def test_an_input_beside_a_text_leaves_the_row_a_document():
+    assert one({"text": "once", "input": "q", "output": "a"}).text == "once"
+
+
 TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
 
 
@@ -215,6 +280,8 @@ def test_settings_of_the_chat_template_go_with_the_conversation():
     row = one({"messages": [USER, ANSWER], "chat_template_kwargs": {"enable_thinking": False}})
     assert row.settings == {"enable_thinking": False}
     assert "must be a mapping" in message([{"messages": [USER, ANSWER], "chat_template_kwargs": {"tokenize": True}}])
+    both = {"messages": [USER, ANSWER], "tools": [TOOL], "chat_template_kwargs": {"tools": [TOOL]}}
+    assert "has tools in a field of their own ('tools') and others in 'chat_template_kwargs'" in message([both])
 
 
 def test_a_context_is_appended_to_a_question():

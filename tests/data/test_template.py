@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.template import reads
+from holdfast.data.template import reads, unread
 from holdfast.data.tokenize import prompt_ids, tokenize
 from tests.data import conftest as templates
 
@@ -148,6 +149,51 @@ def test_settings_reach_the_template(make_tokenizer):
     (row,) = read([{"prompt": "p", "completion": "c", "chat_template_kwargs": {"loud": True}}])
     assert said(row, tokenizer)[0].startswith("LOUD <|im_start|>user")
     assert tokenizer.decode(prompt_ids(row, tokenizer)).startswith("LOUD ")
+
+
+def test_settings_that_the_template_does_not_read_are_named_with_their_count(make_tokenizer):
+    loud = "{% if loud is defined and loud %}LOUD {% endif %}" + templates.CHATML
+    given = [{"loud": True, "depth": 2}, {"loud": False, "depth": None}, {"depth": 3, "hue": "red"}]
+    rows = read([{"prompt": "p", "completion": "c", "chat_template_kwargs": one} for one in given])
+    depth, hue = (
+        f"In {count} of 3 rows, '{name}' in 'chat_template_kwargs' is not used, because the chat template does not"
+        " read it."
+        for count, name in ((2, "depth"), (1, "hue"))
+    )
+    assert tokenize(rows, make_tokenizer(loud), max_length=1000).notes.sentences() == [depth, hue]
+    plain = tokenize(rows, make_tokenizer(), max_length=1000).notes.sentences()
+    assert "In 3 of 3 rows, the settings of the chat template are not used, because no chat template is used." in plain
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% set loud = loud if loud is defined else true %}{{ loud }}",
+        "{% if not loud is defined %}{% set loud = false %}{% endif %}{{ loud }}",
+        "{% macro say(m) %}{{ m.content }}{{ loud }}{% endmacro %}{{ say(messages[0]) }}",
+        "{% for m in messages %}{% generation %}{{ loud }}{% endgeneration %}{% break %}{% endfor %}",
+    ],
+)
+def test_a_setting_that_is_read_anywhere_in_a_template_counts_as_read(make_tokenizer, template):
+    row = Row(turns=(Turn("user", "u"), Turn("assistant", "a")), settings={"loud": True, "quiet": True})
+    assert unread(row, make_tokenizer(template)) == ["quiet"]
+    assert unread(row, make_tokenizer("{% set loud = 1 %}{{ loud }}")) == ["loud", "quiet"]
+
+
+def test_settings_are_looked_up_in_the_template_that_is_used(make_tokenizer):
+    with_tools = "{{ tools | tojson }}{{ loud }}" + templates.CHATML
+    tokenizer = make_tokenizer({"default": templates.CHATML, "tool_use": with_tools})
+    loud = Row(turns=(Turn("user", "u"), Turn("assistant", "a")), settings={"loud": True})
+    assert unread(loud, tokenizer) == ["loud"]
+    assert unread(dataclasses.replace(loud, tools=(TOOL,)), tokenizer) == []
+    own = {"loud": True, "chat_template": "{{ loud }}" + templates.CHATML}
+    assert unread(dataclasses.replace(loud, settings=own), tokenizer) == []
+
+
+def test_only_a_setting_that_a_released_template_does_not_read_is_named(make_tokenizer, shipped):
+    row = Row(turns=(Turn("user", "u"), Turn("assistant", "a")), settings={"enable_thinking": False})
+    for name, known in (("qwen3", True), ("glm4moe", True), ("qwen2_5", False), ("llama3", False)):
+        assert unread(row, make_tokenizer(shipped(name))) == ([] if known else ["enable_thinking"])
 
 
 @pytest.mark.parametrize(

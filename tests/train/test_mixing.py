@@ -11,6 +11,7 @@ import transformers
 import trl
 
 from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
 from holdfast.data.batches import order
@@ -227,6 +228,72 @@ def test_a_collator_that_takes_one_row_at_a_time_is_given_one(tmp_path, recipe):
     trainer.data_collator = transformers.default_data_collator
     attach(trainer, recipe, memories={"old": MEMORY}).train()
     assert trainer.state.global_step >= 8
+
+
+def pads_ids_alone(rows):
+    return {**tiny.collate(rows), "labels": torch.tensor([row["labels"] for row in rows])}
+
+
+class _Stacks:
+    def __call__(self, rows):
+        return {name: torch.stack([torch.tensor(row[name]) for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize(
+    ("collator", "name"),
+    [
+        (transformers.default_data_collator, "default_data_collator"),
+        (transformers.DefaultDataCollator(), "DefaultDataCollator"),
+        (transformers.DataCollatorWithPadding(tiny.tokenizer()), "DataCollatorWithPadding"),
+        (pads_ids_alone, "pads_ids_alone"),
+        (_Stacks(), "_Stacks"),
+    ],
+)
+@pytest.mark.parametrize("even", [True, False])
+def test_a_collator_that_does_not_pad_is_refused_with_one_that_does(tmp_path, collator, name, even):
+    rows = tiny.rows(12)
+    rows = [row for row in tiny.rows(200) if len(row["input_ids"]) == 9][:12] if even else rows
+    trainer = trainer_for(tiny.tiny(), tmp_path, rows, micro=2)
+    trainer.data_collator = collator
+    with pytest.raises(HoldfastError) as refused:
+        attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY})
+    assert f"The trainer's collator ({name}) does not pad: it fails on rows of " in str(refused.value)
+    assert "give the trainer one that pads, data_collator=DataCollatorForSeq2Seq(tokenizer)" in str(refused.value)
+    trainer.data_collator = transformers.DataCollatorForSeq2Seq(tiny.tokenizer())
+    attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY}).train()
+    assert trainer.state.global_step >= 6
+
+
+def test_without_labels_the_collator_that_makes_them_is_named(tmp_path):
+    rows = [{"input_ids": row["input_ids"]} for row in tiny.rows(12)]
+
+    def making_labels(rows):
+        return {name: torch.tensor([row["input_ids"] for row in rows]) for name in ("input_ids", "labels")}
+
+    trainer = trainer_for(tiny.tiny(), tmp_path, rows, micro=2)
+    trainer.data_collator = making_labels
+    with pytest.raises(HoldfastError, match=r"data_collator=DataCollatorForLanguageModeling\(tokenizer, mlm=False\)"):
+        attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY_LEARNED})
+    trainer.data_collator = transformers.DataCollatorForLanguageModeling(tiny.tokenizer(), mlm=False)
+    attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY_LEARNED}).train()
+    assert trainer.state.global_step >= 6
+
+
+def test_a_column_that_old_examples_have_not_is_no_reason_where_padding_is(tmp_path):
+    trainer = trainer_for(tiny.tiny(), tmp_path, [{**row, "weight": 1.0} for row in tiny.rows(12)], micro=2)
+    trainer.args.remove_unused_columns = False
+    trainer.data_collator = transformers.default_data_collator
+    with pytest.raises(HoldfastError, match=r"\(default_data_collator\) does not pad"):
+        attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY})
+
+
+def test_a_collator_that_does_not_pad_is_kept_where_all_rows_are_of_one_length(tmp_path):
+    rows = [row for row in tiny.rows(200) if len(row["input_ids"]) == 9]
+    trainer = trainer_for(tiny.tiny(), tmp_path, rows[:8], micro=2)
+    trainer.data_collator = transformers.default_data_collator
+    old = [Example(row["input_ids"], row["labels"]) for row in rows[8:12]]
+    attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": old}).train()
+    assert trainer.state.global_step >= 4
 
 
 @pytest.mark.parametrize(("learns_all", "asked"), [(False, 8), (True, 40)])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from holdfast.bench.places import (
     is_here,
     no_base,
 )
+from holdfast.bench.quiet import errors_only
 from holdfast.bench.unloadable import CANNOT_LOAD, cannot_load, first_sentence, refuse_kind
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import keep_narrow
@@ -78,7 +77,7 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
     config = config_of(name)
     dtype = narrow_dtype(config, folder) if frozen else None
     try:
-        with _unreported():
+        with errors_only():  # not its table of missing weights, of which we say what matters
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 name,
                 config=config,
@@ -128,19 +127,6 @@ def _wide_buffers(config: Any, model: nn.Module) -> dict[str, Tensor]:
     with init_empty_weights(include_buffers=False):
         bare = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)
     return {name: buffer for name, buffer in bare.named_buffers() if name not in held}
-
-
-@contextlib.contextmanager
-def _unreported() -> Iterator[None]:
-    """Keeps transformers from printing a table of missing weights, of which we say what matters in one sentence."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
 
 
 def load_tokenizer(name: str, *, base: str | None = None) -> Any:
@@ -240,7 +226,7 @@ def _fit_vocabulary(model: Any, folder: Path, base: str, notes: list[str]) -> No
             )
         wanted = tokens
     if wanted is not None and wanted != rows:
-        with _unreported(), torch.random.fork_rng():
+        with errors_only(), torch.random.fork_rng():
             torch.manual_seed(0)
             model.resize_token_embeddings(wanted, mean_resizing=False)
         notes.append(f"{folder} has {wanted:,} tokens and {base} {rows:,}: the base's embeddings are resized to them.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from holdfast.data.held_out import normalised
 from holdfast.data.named import GROUP, offered
 from holdfast.data.render import uses_template
 from holdfast.data.rows import Row
+from holdfast.data.template import counted
 from holdfast.data.tokenize import duplicates, split_held_out, tokenize
 from holdfast.probes.ask import form_of
 from holdfast.probes.sources import items_of
@@ -121,7 +123,8 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
     made, moved = joined(found)
     if moved:
         notes.append(f"{moved} items are the same as others under another name or group, and count as one with them.")
-    notes += plainly([item for suite in made for item in suite.items], tokenizer, spec.raw)
+    asked = tuple(item for suite in made for item in suite.items)
+    notes += [*plainly(asked, tokenizer, spec.raw), *unwritten(asked, tokenizer, spec.raw)]
     return made
 
 
@@ -139,6 +142,17 @@ def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     if several:
         said.append(f'{several} items are written as plain "role: content" lines, because no chat template is used.')
     return said
+
+
+def unwritten(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
+    """Returns sentences about what of items a model is not shown, or in another form: tools, calls, roles."""
+    writer = tokenizer if uses_template(tokenizer, raw) else None
+    asked = [item for item in items if item.turns]
+    counts = collections.Counter[str]()
+    for item in asked:
+        thought = [f"{turn.thought}{turn.content}" for turn in item.turns]  # is context here, and none of it learned
+        counts.update(counted(Row(turns=item.turns, tools=item.tools), thought, writer))
+    return [f"In {count} of {len(asked)} questions, {what}." for what, count in counts.items()]
 
 
 def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:

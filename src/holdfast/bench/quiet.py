@@ -31,6 +31,19 @@ def only_first(console: Console) -> Console:
 
 
 @contextlib.contextmanager
+def errors_only() -> Iterator[None]:
+    """Keeps transformers from printing what we say ourselves, or what nobody has to act on; errors are let through."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps to the context what other libraries would print: warnings, advice, bars. What matters of it we say.
 

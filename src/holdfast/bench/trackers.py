@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback, get_reporting_integration_callbacks
-from transformers.utils import logging
 
+from holdfast.bench.quiet import errors_only
 from holdfast.probes.watched import FILE as WATCHED
 
 FOLDER = "trackers"
@@ -59,7 +59,7 @@ def tell(trainer: Trainer, trackers: list[Open], result: Mapping[str, Any], exit
         return
     logs = final(result, exit_code)
     about = {"model": trainer.model, "processing_class": trainer.processing_class}
-    with _quiet():
+    with errors_only():  # some would say which of the values (words) they have no place for
         for one in trackers:
             one.tracker.on_log(trainer.args, trainer.state, trainer.control, logs=dict(logs), **about)
             one.tracker.on_train_end(trainer.args, trainer.state, trainer.control, **about)
@@ -94,14 +94,3 @@ def leave_behind(checkpoints: Path, folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.move(path, folder / path.name)
     shutil.rmtree(checkpoints, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps trackers from saying which of the values they have no place for (words, in some)."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -66,12 +66,18 @@ def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
         name = next((name for name in names_of(part) if not is_empty(record.get(name))), None)
         if name is not None:
             names[part] = name
+    settings = _settings(record[names["settings"]], names["settings"], origin, seen) if "settings" in names else {}
+    if "tools" in names and "tools" in settings:
+        raise HoldfastError(
+            f"{origin}: has tools in a field of their own ('{names['tools']}') and others in '{names['settings']}';"
+            " keep one."
+        )
     said = string(record[names["system"]], names["system"], origin) if "system" in names else ""
     return Beside(
         system=(Turn("system", said, False),) if said.strip() else (),
         earlier=_history(record[names["history"]], names["history"], origin, seen) if "history" in names else (),
         tools=tools_from(record[names["tools"]], names["tools"], origin) if "tools" in names else (),
-        settings=_settings(record[names["settings"]], names["settings"], origin, seen) if "settings" in names else {},
+        settings=settings,
         used=frozenset(names.values()),
     )
 
@@ -79,13 +85,18 @@ def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
 def _history(value: Any, name: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
     value = parsed(value, name, seen)
     seen.say(f"the answers in '{name}' are learned too")
-    if looks_like_messages(value):
-        return turns_from(value, name, origin, seen)
-    turns = []
-    for i, pair in enumerate(value if is_list(value) else [value]):
+    listed = value if is_list(value) else [value]
+    if all(isinstance(one, Mapping) for one in listed):
+        return turns_from(listed, name, origin, seen)
+    turns: list[Turn] = []
+    for i, pair in enumerate(listed):
+        if looks_like_messages(pair):
+            turns += turns_from(pair, f"{name}[{i}]", origin, seen)
+            continue
         if not (is_list(pair) and len(pair) == 2):
             raise HoldfastError(
-                f"{origin}: field '{name}[{i}]' is {called(pair)}, but must be a pair of a question and its answer."
+                f"{origin}: field '{name}[{i}]' is {called(pair)}, but must be a pair of a question and its answer;"
+                " all may be lists of two, or all mappings."
             )
         for role, said in zip(("user", "assistant"), pair, strict=True):
             turns.append(Turn(role, string(said, f"{name}[{i}]", origin)))

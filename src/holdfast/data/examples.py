@@ -38,9 +38,9 @@ def read(
       `"train": false`, ...) is not learned. Content may be a list of text parts; `reasoning_content` and `tool_calls`
       are given to the chat template.
     - `instruction` with `output` (or `response`, ...).
-    - `prompt` (or `question`, `query`) with `completion` (or `response`, `answer`, `output`): strings, or both lists
-      of messages, of which those of the prompt are context. Where no chat template is used, `prompt` and `completion`
-      are joined as they stand, columns of other names by a newline.
+    - `prompt` (or `question`, `query`, `inputs`, `input`) with `completion` (or `response`, `answer`, `output`,
+      `targets`): strings, or both lists of messages, of which those of the prompt are context. Where no chat template
+      is used, `prompt` and `completion` are joined as they stand, columns of other names by a newline.
     - `text`: documents; `segments`: documents of which parts are learned.
 
     Beside them, `system` becomes the first message, `history` earlier turns, `input` or `context` are appended to the

@@ -57,11 +57,16 @@ FIELDS = (
         "read as turns; JSON as text is parsed",
     ),
     Field("instruction", ("instruction",), "Alpaca, LLaMA-Factory, ms-swift, axolotl", "the user's turn"),
-    Field("prompt", ("prompt", "question", "query", "_prompt"), "TRL, OpenAI, ms-swift, LLaMA-Factory", "given"),
+    Field(
+        "prompt",
+        ("prompt", "question", "query", "_prompt", "inputs_pretokenized", "inputs"),
+        "TRL, OpenAI, ms-swift, LLaMA-Factory, FLAN, P3",
+        "given",
+    ),
     Field(
         "completion",
-        ("completion", "response", "answer", "output", "_response"),
-        "TRL, OpenAI, Alpaca, ms-swift, LLaMA-Factory",
+        ("completion", "response", "answer", "output", "_response", "targets_pretokenized", "targets"),
+        "TRL, OpenAI, Alpaca, ms-swift, LLaMA-Factory, FLAN, P3",
         "learned; without a prompt beside it, a 'completion' is a document",
     ),
     Field("text", ("text",), "TRL, axolotl, LLaMA-Factory", "a document, learned in full"),
@@ -73,9 +78,19 @@ FIELDS = (
         "LLaMA-Factory, ms-swift, axolotl, OpenOrca",
         "the first message",
     ),
-    Field("history", ("history",), "LLaMA-Factory, ms-swift", "earlier turns, whose answers are learned too"),
-    Field("tools", ("tools", "functions", "_tools"), "TRL, OpenAI, LLaMA-Factory, ms-swift", "given to the template"),
-    Field("settings", ("chat_template_kwargs",), "TRL", "given to the template"),
+    Field(
+        "history",
+        ("history",),
+        "LLaMA-Factory, ms-swift",
+        "earlier turns, whose answers are learned too: pairs, questions with their answers, or messages",
+    ),
+    Field(
+        "tools",
+        ("tools", "functions", "_tools"),
+        "TRL, OpenAI, LLaMA-Factory, ms-swift",
+        "given to the template; said where it does not read them",
+    ),
+    Field("settings", ("chat_template_kwargs",), "TRL", "given to the template; those that it does not read are named"),
     Field(
         "chosen",
         ("chosen", "chosen_response", "chosen_messages", "preferred_output", "response_j"),
@@ -128,6 +143,10 @@ FIELDS = (
     Field("tokens", ("input_ids",), "TRL, axolotl", "refused where there is nothing else: texts are tokenised here"),
 )
 """What becomes of the fields of a row."""
+
+ASKED = ("human", "user", "query", "question", "prompt", "instruction", "input")
+ANSWERED = ("assistant", "gpt", "response", "answer", "completion", "output")
+"""Keys of which one of each makes a message without a role a question with its answer."""
 
 THOUGHTS = ("reasoning_content", "thinking", "reasoning", "thought")
 """Keys of a message that hold what the assistant thought; the template is given the one that it reads."""

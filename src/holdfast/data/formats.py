@@ -23,8 +23,8 @@ from holdfast.data.rows import Row, Turn
 from holdfast.data.understood import Understood
 
 ACCEPTED = (
-    "'messages', 'conversations', 'prompt' (or 'question', 'query') with 'completion' (or 'response', 'answer', "
-    "'output'), 'instruction' with 'output', or 'text'"
+    "'messages', 'conversations', 'prompt' (or 'question', 'query', 'inputs', 'input') with 'completion' (or "
+    "'response', 'answer', 'output', 'targets'), 'instruction' with 'output', or 'text'"
 )
 """The columns that are understood, in words."""
 
@@ -81,6 +81,8 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
         return Format(f"segments of text ('{name}')", (name,))
     if (name := column(names, "text")) is not None:
         return Format(f"documents ('{name}')", (name,))
+    if completion is not None and "input" in names:  # beside an instruction or a prompt it is appended to that
+        return Format(f"prompts ('input') with completions ('{completion}')", ("input", completion))
     if "completion" in names:
         return Format("documents ('completion', without a prompt)", ("completion",))
     found = ", ".join(repr(name) for name in names) or "none"

@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.fields import (
+    ANSWERED,
+    ASKED,
     CALLING_ROLES,
     LEARNED_WHERE_FALSE,
     LEARNED_WHERE_TRUE,
@@ -25,7 +27,6 @@ from holdfast.data.rows import ROLES, Turn
 from holdfast.data.understood import Understood
 
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
-_ASKED, _ANSWERED = ("human", "user", "query"), ("assistant", "gpt", "response")
 _CALL_KEYS = ("tool_calls", "function_call")
 _FLAGS = (*LEARNED_WHERE_TRUE, *LEARNED_WHERE_FALSE)
 _KNOWN = {*_ROLE_KEYS, *_CONTENT_KEYS, *_CALL_KEYS, *_FLAGS, *THOUGHTS, *PASSED_ON, PARTLY_LEARNED, "refusal"}
@@ -95,16 +96,24 @@ def looks_like_messages(value: Any) -> bool:
 
 def _of_message(message: Any, field: str, origin: str, seen: Understood) -> Iterator[Turn]:
     if isinstance(message, Mapping) and not any(message.get(key) is not None for key in _ROLE_KEYS):
-        asked = next((key for key in _ASKED if key in message), None)
-        answered = next((key for key in _ANSWERED if key in message), None)
-        if asked and answered:  # ms-swift's pairs of a question and its answer
-            yield Turn("user", string(message[asked], f"{field}.{asked}", origin))
-            yield Turn(
-                "assistant", string(message[answered], f"{field}.{answered}", origin), _learned(message, field, origin)
-            )
-            _note_unknown(message, {asked, answered, *_FLAGS}, seen)
+        asked, answered = (_given(message, keys) for keys in (ASKED, ANSWERED))
+        if len(asked) == len(answered) == 1:  # a question with its answer, as in ms-swift's conversations
+            for role, key in (("user", asked[0]), ("assistant", answered[0])):
+                learned = role == "user" or _learned(message, field, origin)
+                yield Turn(role, string(message[key], f"{field}.{key}", origin), learned)
+            _note_unknown(message, {*ASKED, *ANSWERED, *_FLAGS}, seen)
             return
+        said = {key: value for key, value in message.items() if key not in _FLAGS and not is_empty(value)}
+        if len(said) == 1 and (key := next(iter(said))) in ROLE_NAMES and isinstance(said[key], str):
+            flags = {flag: message[flag] for flag in _FLAGS if flag in message}
+            message = {"role": key, "content": said[key], **flags}  # was {"user": "..."}
     yield _turn(message, field, origin, seen)
+
+
+def _given(message: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """Returns which keys a message has; of several, those that say something."""
+    given = [key for key in keys if message.get(key) is not None]
+    return given if len(given) < 2 else [key for key in given if not is_empty(message[key])]
 
 
 def _turn(message: Any, field: str, origin: str, seen: Understood) -> Turn:

@@ -9,7 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from holdfast.data.fields import THOUGHTS
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+
+from holdfast.data.fields import THOUGHTS, names_of
 from holdfast.data.rows import Row, Turn
 
 if TYPE_CHECKING:
@@ -125,20 +130,53 @@ def fitted(turns: Sequence[Turn], tokenizer: Tokenizer) -> tuple[Turn, ...]:
     return tuple(made)
 
 
-def counted(row: Row, texts: Sequence[str], found: Reads | None) -> list[str]:
+class _Generation(Extension):
+    """Reads the tag that marks what the assistant says, which templates have besides those of jinja2."""
+
+    tags = frozenset({"generation"})  # type: ignore[assignment]  # jinja2 declares a set and only looks names up
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+@functools.lru_cache(maxsize=8)
+def _variables(template: str) -> frozenset[str]:
+    """Returns the names that a chat template reads of what it is given, on whatever branch."""
+    environment = jinja2.Environment(extensions=["jinja2.ext.loopcontrols", _Generation])
+    return frozenset(meta.find_undeclared_variables(environment.parse(template)))
+
+
+def unread(row: Row, tokenizer: Tokenizer) -> list[str]:
+    """Returns the settings of a row that say something and that the chat template does not read, by name."""
+    settings = {name: value for name, value in row.settings.items() if value is not None}
+    if not settings:
+        return []
+    # A row may bring its own template, and of several of a tokenizer tools may choose one.
+    template = tokenizer.get_chat_template(
+        settings.pop("chat_template", None), [dict(tool) for tool in row.tools] or None
+    )
+    return sorted(settings.keys() - _variables(str(template)))
+
+
+def counted(row: Row, texts: Sequence[str], tokenizer: Tokenizer | None) -> list[str]:
     """Returns what of a row is not in its texts, or in another form, in words that follow "in 3 of 5 rows, ".
 
     Args:
         row: The row.
         texts: What was written of it.
-        found: What the chat template reads; None where none is used.
+        tokenizer: The tokenizer whose chat template wrote it; None where none is used.
     """
+    found = None if tokenizer is None else reads(tokenizer)
     why = "because no chat template is used" if found is None else "because the chat template does not read"
     said = []
     if row.tools and (found is None or not found.tools):
         said.append(f"the tools are not in the prompt, {why}{'' if found is None else ' them'}")
     if row.settings and found is None:
         said.append(f"the settings of the chat template are not used, {why}")
+    if tokenizer is not None:
+        (field,) = names_of("settings")
+        said += [f"'{name}' in '{field}' is not used, {why} it" for name in unread(row, tokenizer)]
     if any(turn.calls for turn in row.turns) and (found is None or found.calls is None):
         said.append(f"calls of tools are written as JSON, {why}{'' if found is None else ' them'}")
     learned = [turn for turn in row.turns if turn.role == "assistant" and turn.learned]

@@ -21,7 +21,7 @@ from holdfast.data.render import (
     uses_template,
 )
 from holdfast.data.rows import Row, Turn
-from holdfast.data.template import counted, reads
+from holdfast.data.template import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -207,7 +207,7 @@ def _conversation(
     row = row if by_template else _spoken(row, notes)
     pieces = pieces_of(row, writer.tokenizer, raw=raw)
     if by_template:
-        notes.count(counted(row, [piece.text for piece in pieces], reads(writer.tokenizer)))
+        notes.count(counted(row, [piece.text for piece in pieces], writer.tokenizer))
     notes.rewritten += len(pieces) > 1
     notes.plain_chat += not by_template and as_completion(row) is None
     whole = [writer.example(piece, row, learn_all) for piece in pieces]

@@ -24,7 +24,7 @@ from holdfast.data.batches import collate, pack
 from holdfast.data.memory import load_memory
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
-from holdfast.train.mixing import Collate, MixedRows, examples_of, row_limit, tokenizer_of
+from holdfast.train.mixing import Collate, MixedRows, examples_of, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.reading import inner_of, reads_on
 from holdfast.train.units import Units
 
@@ -99,11 +99,12 @@ class Before:
         """Returns examples with the labels that the trainer's collator gives the rows made of them.
 
         Raises:
-            HoldfastError: Rows of old examples do not go with the others, or the collator learns their prompts.
+            HoldfastError: Rows of old examples do not go with the others, or the collator does not pad them or learns
+                their prompts.
         """
         made = [i for i, example in enumerate(examples) if example.source != NEW or i in rows.changed]
         plain = [{name: value for name, value in rows[i].items() if name != SOURCE} for i in made]
-        self._check_columns(plain[0])
+        self._check_columns(plain[0], rows)
         found = list(examples)
         for i, read in zip(made, examples_of(plain, self._collate()), strict=True):
             if any(old == -100 != new for old, new in zip(examples[i].labels[1:], read.labels[1:], strict=False)):
@@ -113,9 +114,14 @@ class Before:
                     " that keeps it."
                 )
             found[i] = dataclasses.replace(examples[i], input_ids=read.input_ids, labels=read.labels)
+        self._check_padding(rows)
         return tuple(found)
 
-    def _check_columns(self, row: Mapping[str, Any]) -> None:
+    def _check_padding(self, rows: MixedRows) -> None:
+        if self.trainer.args.train_batch_size > 1:
+            refuse_unpadded(rows, self._collate(), self.trainer.data_collator)
+
+    def _check_columns(self, row: Mapping[str, Any], rows: MixedRows) -> None:
         """Refuses columns that an old example has not, if the collator asks for them."""
         new = self.trainer.train_dataset[0]
         other = sorted(set(new) - set(row))
@@ -124,6 +130,7 @@ class Before:
         try:
             self._collate()([row] if self.trainer.args.train_batch_size == 1 else [new, row])
         except Exception as error:  # of whatever kind, in a collator that somebody else wrote
+            self._check_padding(rows)  # which fails on any two rows, whatever their columns
             raise HoldfastError(
                 f"The rows of the train dataset have {', '.join(other)}, which old examples have not, and the trainer's"
                 f" collator stumbles over it ({type(error).__name__}: {error}); take such columns out, or set"

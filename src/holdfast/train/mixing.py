@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
@@ -113,6 +114,17 @@ class MixedRows(Dataset[Row]):
         """Number of rows, new and old."""
         return self.count + len(self.memory)
 
+    def of_two_lengths(self) -> tuple[Row, Row] | None:
+        """Returns two rows of different lengths, with the columns of both; None where all rows are of one length."""
+        places = itertools.chain(range(self.count, len(self)), range(self.count))  # the old ones lie at hand
+        first = self[next(places)]
+        length = len(first["input_ids"])
+        other = next((row for row in map(self.__getitem__, places) if len(row["input_ids"]) != length), None)
+        if other is None:
+            return None
+        columns = (first.keys() & other.keys()) - {SOURCE}
+        return {name: first[name] for name in columns}, {name: other[name] for name in columns}
+
     def __getitem__(self, index: int) -> Row:
         """Returns one row."""
         if index >= self.count:
@@ -129,6 +141,40 @@ def _row(example: Example, columns: set[str]) -> Row:
     if "seq_lengths" in columns:
         row["seq_lengths"] = list(example.lengths or (len(example.input_ids),))
     return row
+
+
+def refuse_unpadded(rows: MixedRows, collate: Collate, collator: object) -> None:
+    """Refuses a collator that cannot put rows of different lengths into one batch, where there are such rows.
+
+    It is tried on two of them, and on one of them twice: a collator that fails there too fails for another reason.
+
+    Args:
+        rows: What is trained on.
+        collate: The trainer's collator, as it is given rows.
+        collator: The same as the user gave it, to be named.
+
+    Raises:
+        HoldfastError: It cannot; the sentence names it and says which one can.
+    """
+    pair = rows.of_two_lengths()
+    if pair is None:
+        return
+    first, other = pair
+    try:
+        collate([first, first])
+    except Exception:  # of whatever kind, in a collator that somebody else wrote; what it lacks is said elsewhere
+        return
+    try:
+        collate([first, other])
+    except Exception as error:
+        pads = "DataCollatorForSeq2Seq(tokenizer)" if "labels" in first else ""
+        pads = pads or "DataCollatorForLanguageModeling(tokenizer, mlm=False)"
+        raise HoldfastError(
+            f"The trainer's collator ({getattr(collator, '__name__', type(collator).__name__)}) does not pad: it fails"
+            f" on rows of {len(first['input_ids'])} and {len(other['input_ids'])} tokens ({type(error).__name__}:"
+            f" {str(error).strip().partition(chr(10))[0]}), and old examples have lengths of their own; give the"
+            f" trainer one that pads, data_collator={pads}, or set per_device_train_batch_size=1."
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
