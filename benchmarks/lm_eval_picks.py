@@ -6,11 +6,10 @@
 
 `theirs` needs lm-eval (`pip install lm_eval`) and drives its own HFLM.loglikelihood with the requests that its tasks
 arc_easy and hellaswag make (doc_to_text, " " and each of doc_to_choice); `acc` is the choice of greatest
-log-likelihood, `acc_norm` that of greatest log-likelihood per character. `ours` asks the same items by
-`holdfast.probes.choice.choose`, whose chat template is left unused. Both go on where an earlier call stopped, so that
-they can be done in parts (--most items a call). Where a choice begins with a blank, as some of HellaSwag's do, lm-eval
-puts its own before it all the same, and `choose` does not: such items are compared apart. On one core 100 items of each
-take lm-eval some ten minutes.
+log-likelihood, `acc_norm` that of greatest log-likelihood per character. `ours` asks the items that `--keep FILE`
+recognises in the same files, whose chat template is left unused. Both go on where an earlier call stopped, so that they
+can be done in parts (--most items a call). Items with a choice that begins with a blank, as some of HellaSwag's do, are
+compared apart. On one core 100 items of each take lm-eval some ten minutes.
 """
 
 from __future__ import annotations
@@ -70,21 +69,31 @@ def theirs(model_name: str, docs: list[dict[str, Any]]) -> list[list[float]]:
     return [[next(found) for _ in doc["choices"]] for doc in docs]
 
 
-def ours(model_name: str, docs: list[dict[str, Any]]) -> list[list[float]]:
-    """Returns our log-likelihood of each choice."""
+def ours(model_name: str, docs: list[dict[str, Any]], files: list[Path]) -> list[list[float]]:
+    """Returns our log-likelihood of each choice, as `--keep FILE` asks the file's items.
+
+    Raises:
+        ValueError: A file's item is asked in other words than lm-eval's.
+    """
     import torch
 
     from holdfast.bench.load import load_model, load_tokenizer
-    from holdfast.data.rows import Turn
     from holdfast.probes.choice import choose
-    from holdfast.probes.suites import Item
+    from holdfast.probes.sources import items_of
 
     torch.set_num_threads(1)
-    items = [
-        Item(doc["id"], "picks", turns=(Turn("user", doc["prompt"]),), choices=tuple(doc["choices"])) for doc in docs
-    ]
+    asked = {item.turns[-1].content.strip(): item for file in files for item in items_of(str(file), [])}
+    items = []
+    for doc in docs:
+        if doc["prompt"].strip() not in asked:
+            raise ValueError(f"{doc['id']}: no item is asked as {doc['prompt']!r}.")
+        items.append(asked[doc["prompt"].strip()])
     found = choose(load_model(model_name), load_tokenizer(model_name), items, raw=True)
-    return [[-nats for nats in choice.nats] for choice in found]
+    by_text = [
+        {text.strip(): -nats for text, nats in zip(item.choices, choice.nats, strict=True)}
+        for item, choice in zip(items, found, strict=True)
+    ]
+    return [[values[text.strip()] for text in doc["choices"]] for doc, values in zip(docs, by_text, strict=True)]
 
 
 def compare(out: Path) -> None:
@@ -148,7 +157,8 @@ def main() -> None:
     there = {one["id"] for one in _read(path)}
     docs = [*arc(given.arc)[: given.items], *hellaswag(given.hellaswag)[: given.items]]
     left = [doc for doc in docs if doc["id"] not in there][: given.most]
-    values = (theirs if given.what == "theirs" else ours)(given.model, left) if left else []
+    files = [given.arc, given.hellaswag]
+    values = (theirs(given.model, left) if given.what == "theirs" else ours(given.model, left, files)) if left else []
     with path.open("a", encoding="utf-8") as file:
         for doc, own in zip(left, values, strict=True):
             file.write(json.dumps({**doc, "values": own}, ensure_ascii=False) + "\n")
