@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import zlib
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -12,11 +13,25 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile(
+    "holdfast", deadline=None
+)  # how long an example takes says more about the machine than the code
+settings.load_profile("holdfast")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; what tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow, in a matrix of many cases, all but one case in so many: those that the hash of the name picks."""
+    for item in items:
+        matrix = item.get_closest_marker("matrix")
+        if matrix and hasattr(item, "callspec") and zlib.crc32(item.nodeid.encode()) % matrix.args[0]:
+            item.add_marker("slow")
 
 
 def pytest_collection_finish() -> None:

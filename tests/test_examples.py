@@ -20,12 +20,19 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+LONG = ("compare", "proving_ground", "on_a_budget")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in LONG else ()) for path in EXAMPLES],
+    ids=lambda path: path.stem,
+)
 def test_an_example_runs_and_is_under_forty_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 40
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, env=environment, timeout=300, check=False
+        [sys.executable, str(path)], capture_output=True, text=True, env=environment, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert any(word in done.stdout for word in ("step", "Finch", "learned 1"))
@@ -52,7 +59,7 @@ def repository(tmp_path_factory):
     return room
 
 
-@pytest.mark.parametrize(("model", "code"), [("kept", 0), ("forgot", 2)])
+@pytest.mark.parametrize(("model", "code"), [pytest.param("kept", 0, marks=pytest.mark.slow), ("forgot", 2)])
 def test_the_action_fails_where_the_model_forgot(repository, tmp_path, model, code):
     action = yaml.safe_load((ROOT / "examples" / "forgetting.yml").read_text(encoding="utf-8"))
     steps = action["jobs"]["diff"]["steps"]
@@ -67,7 +74,7 @@ def test_the_action_fails_where_the_model_forgot(repository, tmp_path, model, co
     }  # fmt: skip
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False,
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stderr[-2000:]
     assert f"Verdict: {'kept' if code == 0 else 'forgot'}" in (tmp_path / "summary.md").read_text()

@@ -229,6 +229,7 @@ def test_the_processors_are_shared(monkeypatch):
     assert threads == [len(os.sched_getaffinity(0)), max(1, len(os.sched_getaffinity(0)) // 2)]
 
 
+@pytest.mark.slow
 def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, worker):
     worker("w.torch.cuda.is_available = lambda: True\nw._apart = None\n")
     done, _ = go(asked("Finch()"))
@@ -253,7 +254,7 @@ def test_told_to_end_it_ends_what_it_started(asked, tmp_path):
     while not list((tmp_path / "out").glob("*/log.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(first.pid, signal.SIGTERM)
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     assert first.returncode == 143
     time.sleep(0.5)
     sizes = {log: log.stat().st_size for log in (tmp_path / "out").glob("*/log.jsonl")}
@@ -267,6 +268,7 @@ def test_a_base_that_cannot_be_asked_stops_everything(asked, room):
         compare(spec, Console(quiet=True))
 
 
+@pytest.mark.slow
 def test_interrupted_it_leaves_nothing_running_and_goes_on(asked, tmp_path):
     spec = asked("MoFO()", "MaskTheTarget()", settings="Train(lr=0.01, epochs=40)")
     script = tmp_path / "go.py"
@@ -281,7 +283,7 @@ def test_interrupted_it_leaves_nothing_running_and_goes_on(asked, tmp_path):
     while not list(out.glob("*/log.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(first.pid, signal.SIGINT)
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     assert first.returncode != 0
     done, _ = go(spec)
     assert len(done.folders) == 3

@@ -182,7 +182,6 @@ def test_a_finished_run_that_is_asked_for_again_says_so(asked, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("two processes")
 def test_of_two_processes_the_first_alone_prints_and_writes(room, tmp_path):
     given = ["--model", str(room / "model"), "--data", str(room / "facts.jsonl"), "--keep", str(room / "general.txt")]
     given += ["--recipe", FULL, "--out", str(tmp_path / "out"), "--batch-size", "2"]

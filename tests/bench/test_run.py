@@ -386,7 +386,13 @@ def test_collation_by_the_run_is_that_of_the_data_room(asked):
 
 
 @pytest.mark.parametrize(
-    ("model", "memory"), [("model", ()), ("chat", ()), ("model", ("old=old.jsonl",)), ("chat", ("old=old.jsonl",))]
+    ("model", "memory"),
+    [
+        ("model", ()),
+        pytest.param("chat", (), marks=pytest.mark.slow),
+        pytest.param("model", ("old=old.jsonl",), marks=pytest.mark.slow),
+        ("chat", ("old=old.jsonl",)),
+    ],
 )
 def test_without_a_recipe_it_is_holdfast_that_trains(asked, model, memory):
     spec = asked(model=model, memory=memory, recipe=HOLDFAST)

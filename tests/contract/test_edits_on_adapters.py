@@ -21,6 +21,8 @@ from tests import tiny
 from tests.contract.test_contract import sample
 from tests.train.retrace import trainer_for
 
+pytestmark = pytest.mark.matrix(2)
+
 EDITS = [cls for cls in METHODS if cls.edit_weights is not METHODS[0].edit_weights]
 BATCH = tiny.collate(tiny.rows(4, seed=9))
 RANK = 2

@@ -18,6 +18,8 @@ from tests import tiny
 from tests.contract.test_contract import START, TOKENIZER, has, sample
 from tests.train.retrace import furthest, trainer_for
 
+pytestmark = pytest.mark.matrix(2)
+
 ONE_TOKEN = [{"input_ids": [5, 6, 7, 8], "labels": [-100, -100, -100, 8]}]
 NO_TOKEN = [{"input_ids": [5, 6, 7], "labels": [-100] * 3}]
 OLD = [Example([5, 9, 4], [-100, -100, 4])]

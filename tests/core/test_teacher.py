@@ -19,6 +19,8 @@ from holdfast.train.units import Units
 from tests.tiny import collate, rows, tiny
 from tests.train.retrace import trainer_for
 
+pytestmark = pytest.mark.matrix(2)
+
 BATCH = collate(rows(5))
 
 # Every way in which a model is made trainable: the adapter's configuration, None for full fine-tuning.

@@ -56,6 +56,7 @@ def test_a_base_is_a_model_with_its_log_its_scores_and_its_card(built):
     assert {what.split(",")[0] for what, _, _ in told} == {"training", "asking suites"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_goes_on_to_the_same_base(built, tmp_path):
     def stop(what, done, total):
         if what.startswith("training") and done == 8:

@@ -70,6 +70,7 @@ def test_the_first_hundred_steps_are_the_same_bits_for_the_same_seed(known, toke
     assert not model.training
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_bits_and_the_same_log(known, tokenizer, trained, tmp_path):
     run(known, tokenizer, folder=tmp_path, every=20, until=45)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 45

@@ -34,6 +34,8 @@ from holdfast.train.attach import attach
 from tests.tiny import BACKBONES, collate, rows, tiny
 from tests.train.retrace import trainer_for
 
+pytestmark = pytest.mark.matrix(3)
+
 # Each method in each of the ways in which it begins, and whether it moves weights of the base.
 KINDS = {
     "lora": (LoRA(rank=2), False),

@@ -57,6 +57,7 @@ def test_items_of_a_group_are_drawn_together():
     assert high - low < 0.5 * (grouped.interval()[1] - grouped.interval()[0])
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(4)
     held = 0

@@ -232,6 +232,7 @@ def test_the_floor_is_one_and_a_half_half_widths(higher_is_better):
     assert found.floor == pytest.approx((1.6449 + 0.8416) * 0.05, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_a_mean_is_one_of_those_that_are_looked_at():
     """Where every suite lost exactly what is allowed, something is said to have forgot in 5% of the cases."""
     rng, false = np.random.default_rng(5), 0

@@ -18,6 +18,8 @@ from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import arguments, furthest, trainer_for
 
+pytestmark = pytest.mark.matrix(3)
+
 OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]
 SIZES = {
     "vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,

@@ -17,6 +17,8 @@ from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import furthest, trainer_for
 
+pytestmark = pytest.mark.matrix(2)
+
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=3)]
 
 

@@ -18,6 +18,8 @@ from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, trainer_for
 
+pytestmark = pytest.mark.matrix(2)
+
 KEPT = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
 BACK_AT_3 = (1.0, 1.1, 1.1, 9.0, *[1.1] * 9)  # the start, then after each step: the third goes back to the second
 

@@ -14,8 +14,6 @@ from tests import tiny
 from tests.train.retrace import batches_of, reference
 from tests.train.two_processes import ALONE, CASES, build, guarded
 
-pytestmark = pytest.mark.xdist_group("two processes")  # one spawned group for all, also when tests run in parallel
-
 ROOT = Path(__file__).parents[2]
 
 
