@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import HOOKS, Chain, Method, Run, Step, chain
+from holdfast.core.method import HOOKS, Chain, Method, chain
 from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from holdfast.core.adapters import adapted, tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.methods.selection.adalora import AdaLoRA, budget, kept, not_orthogonal, triplet_scores
 from holdfast.train.attach import attach
 from tests.tiny import collate, rows, tiny

@@ -13,9 +13,10 @@ import transformers
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.data.batches import collate as put_together
 from holdfast.methods.adapter import ADAPTERS, Adapter, target_names
 from holdfast.methods.losses.base_kl import BaseKL

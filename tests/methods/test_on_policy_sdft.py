@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
-from holdfast.core.run import SHOWN, SOURCE
+from holdfast.core.run import SHOWN, SOURCE, Run, Step
 from holdfast.methods.rehearsal import on_policy_sdft
 from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT, batch_of, examples_of
 from holdfast.methods.selection.lora import LoRA

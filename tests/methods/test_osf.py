@@ -10,8 +10,8 @@ import torch
 
 from holdfast.core.adapters import adapted
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
+from holdfast.core.run import Run
 from holdfast.methods.selection.osf import OSF, kept_out
 from holdfast.train.attach import attach
 from tests import tiny

@@ -10,9 +10,9 @@ import torch
 
 from holdfast.core.adapters import adapted
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.train import Train

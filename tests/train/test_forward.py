@@ -7,10 +7,10 @@ import copy
 import pytest
 import torch
 
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
-from holdfast.core.run import SOURCE
+from holdfast.core.run import SOURCE, Run
 from holdfast.kernels.chunked import Logits
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget

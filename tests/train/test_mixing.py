@@ -13,7 +13,7 @@ import trl
 from holdfast.core.budget import Budget
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
-from holdfast.data.batches import order
+from holdfast.data.order import order
 from holdfast.train.attach import attach
 from holdfast.train.mixing import examples_of
 from tests import tiny

@@ -10,7 +10,7 @@ import transformers
 
 from holdfast.bench.run import _Collate, _rows
 from holdfast.core.mix import Example
-from holdfast.data.batches import pack
+from holdfast.data.pack import pack
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.finch import Finch
 from holdfast.train.attach import attach

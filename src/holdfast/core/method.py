@@ -37,8 +37,6 @@ from holdfast.core.settings import check_settings
 from holdfast.core.sums import refuse_pairs, text_of
 from holdfast.core.tokens import Tokens
 
-__all__ = ["HOOKS", "Chain", "Method", "On", "Run", "State", "Step", "chain"]
-
 State = dict[str, Any]
 """What one run remembers of one method: tensors by name (nested for a sum of methods)."""
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
+from holdfast.core.run import Run
 
 ADAPTERS = ("LoRA", "DoRA", "VeRA", "OFT", "AdaLoRA", "QLoRA", "LoRANull", "CorDA", "OSF")
 """Names of all methods that put an adapter on the model."""

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.method import Chain, State, Step
+from holdfast.core.method import Chain, State
 from holdfast.core.params import snapshot, trainable
-from holdfast.core.run import SHOWN, SOURCE
+from holdfast.core.run import SHOWN, SOURCE, Step
 from holdfast.core.teacher import evaluating
 from holdfast.core.tokens import PLACES, Tokens
 from holdfast.probes.generate import continued

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, State, Step
+from holdfast.core.method import Chain, State
 from holdfast.core.mix import NEW
 from holdfast.core.params import snapshot, trainable
+from holdfast.core.run import Step
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.core.units import UnitIndex
 from holdfast.probes.generate import continued

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.largest import largest
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.rows import batch_of, drawn, to_tensors
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.softmax import forward_kl
 from holdfast.core.tokens import Tokens

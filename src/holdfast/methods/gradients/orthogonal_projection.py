@@ -10,8 +10,9 @@ from torch import Tensor
 
 from holdfast.core.adapters import is_plain_lora, plain_name, tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.activations import input_axis, linear_layers, second_moments
 from holdfast.methods.memory import need_memory, old_examples

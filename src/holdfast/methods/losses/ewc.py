@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 from holdfast.methods.distance import half_square

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.mix import NEW, Example
 from holdfast.core.params import trainable
-from holdfast.core.run import SHOWN, SOURCE, Batch
+from holdfast.core.run import SHOWN, SOURCE, Batch, Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 from holdfast.methods.losses.base_kl import base_kl_units

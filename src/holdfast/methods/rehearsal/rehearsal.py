@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import Mix
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 
 

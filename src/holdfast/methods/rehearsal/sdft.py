@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import NEW, Example, Mix
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
 from holdfast.probes.generate import context_of, continued

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import Seen, repeats
 from holdfast.data.tokenize import tokenize

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from holdfast.core.method import Method, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Step
 from holdfast.core.settings import setting
 
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import torch
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 
 

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-from holdfast.core.method import Method, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Step
 from holdfast.core.settings import setting
 
 

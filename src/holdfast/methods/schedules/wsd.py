@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Step
 from holdfast.core.settings import setting
 from holdfast.methods.schedules.warmup import warmup as ramp
 

@@ -6,9 +6,10 @@ import dataclasses
 
 from torch import nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter
+from holdfast.methods.factors import lora_by
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -52,15 +53,5 @@ class DoRA(Adapter):
         Raises:
             HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
         """
-        import peft
-
-        model: nn.Module = adapt(
-            run,
-            self,
-            peft.LoraConfig,
-            r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
-            lora_dropout=self.dropout,
-            use_dora=True,
-        )
+        model: nn.Module = lora_by(run, self, use_dora=True)
         return model

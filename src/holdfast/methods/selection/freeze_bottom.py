@@ -9,10 +9,10 @@ from typing import ClassVar
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
-from holdfast.core.params import trainable
+from holdfast.core.method import Method
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def freeze_bottom(names: Iterable[str], share: float) -> set[str]:

@@ -12,10 +12,10 @@ from torch import nn
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
-from holdfast.core.params import trainable
+from holdfast.core.method import Method
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def category_of(block: str) -> str:

@@ -10,10 +10,10 @@ from typing import ClassVar
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
-from holdfast.core.params import trainable
+from holdfast.core.method import Method, State
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def lisa(layers: Sequence[int], count: int, seed: str) -> set[int]:

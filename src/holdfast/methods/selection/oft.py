@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 

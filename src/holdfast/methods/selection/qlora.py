@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, State, Step
+from holdfast.core.method import State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from torch import nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
+from holdfast.methods.samples import median, sample_means
 
 LEAST = 1e-6
 """The least temperature, in nats: data that is known by heart has a median of 0."""
@@ -20,20 +21,6 @@ LEAST = 1e-6
 def flow(loss: Tensor, temperature: float) -> Tensor:
     """Returns `exp(-loss / temperature)`, of the same shape; 0 where the loss is not a number; no gradient."""
     return (-loss.detach() / max(temperature, LEAST)).exp().nan_to_num(nan=0.0)
-
-
-def median(values: Tensor) -> float:
-    """Returns the median of the numbers among `values` (of two in the middle their mean); NaN if there are none."""
-    values = values.detach()[~values.isnan()].double().sort().values
-    middle = values[(len(values) - 1) // 2 : len(values) // 2 + 1]
-    return float(middle.mean())
-
-
-def sample_means(values_N: Tensor, document_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the mean of the values of each document, `[D]`, and for each value the place of its own there, `[N]`."""
-    numbers_D, place_N = document_N.unique(return_inverse=True)
-    sums_D = values_N.new_zeros(len(numbers_D), dtype=torch.float64).index_add_(0, place_N, values_N.double())
-    return sums_D / torch.bincount(place_N, minlength=len(numbers_D)), place_N
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

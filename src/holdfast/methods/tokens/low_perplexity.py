@@ -10,7 +10,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
 

@@ -9,10 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
-from holdfast.methods.tokens.flow import flow, median, sample_means
+from holdfast.methods.samples import median, sample_means
+from holdfast.methods.tokens.flow import flow
 
 
 def talr(nll_N: Tensor, temperature: float, floor: float = 0.01) -> Tensor:

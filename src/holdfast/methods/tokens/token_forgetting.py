@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.mix import Example
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.core.rows import drawn
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
 
