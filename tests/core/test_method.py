@@ -27,9 +27,9 @@ class Every(Method):
     """Acts at every hook, in ways whose order shows wherever hooks act in turn."""
 
     k: float = setting(2.0, unit="1")
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"nll_N"})
+    means: ClassVar[frozenset[str]] = frozenset({"nll_N"})
 
     def mix_data(self, run):
         return run.mix.with_memory(f"m{self.k:g}", [EXAMPLE], 0.1)
@@ -226,8 +226,10 @@ def test_a_sum_knows_what_its_parts_use_and_need():
     both = chain(Every(), Method())
     assert all(both.uses(hook) for hook in HOOKS)
     assert not any(chain(Method()).uses(hook) for hook in HOOKS)
-    assert both.all_needs == {"nll_N"}
-    assert chain().all_needs == frozenset()
+    assert both.all_means == {"nll_N"}
+    assert both.all_reads | both.all_sees | both.all_asks == frozenset()
+    assert not both.compares
+    assert chain().all_means == frozenset()
 
 
 def test_parts_that_are_off_are_left_out_of_the_active_sum():

@@ -13,7 +13,7 @@ from holdfast.core.params import trainable
 from holdfast.core.run import Run
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
-from holdfast.train.loop import train_reference
+from holdfast.train.full_loop import train_reference
 from tests import tiny
 
 

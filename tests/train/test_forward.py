@@ -18,7 +18,7 @@ from holdfast.methods.schedules.finch import Finch
 from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.train.base import make_teacher
 from holdfast.train.forward import Forward
-from holdfast.train.loop import tokens
+from holdfast.train.full_loop import tokens
 from tests.acting import Acting
 from tests.tiny import BACKBONES, collate, rows, tiny
 

@@ -77,7 +77,7 @@ def test_training_moved_the_weights_at_all(tmp_path):
 def test_adamw_in_float32_retraces_within_its_first_sign_like_step(tmp_path):
     from holdfast.core.method import chain
     from holdfast.train.attach import attach
-    from holdfast.train.loop import train_reference
+    from holdfast.train.full_loop import train_reference
     from tests.train.retrace import batches_of, trainer_for
 
     start = tiny.tiny(dtype=torch.float32)

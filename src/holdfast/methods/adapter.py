@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -15,9 +14,6 @@ from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.run import Run
-
-ADAPTERS = ("LoRA", "DoRA", "VeRA", "OFT", "AdaLoRA", "QLoRA", "LoRANull", "CorDA", "OSF")
-"""Names of all methods that put an adapter on the model."""
 
 NAME = "default"
 """Name of the adapter that a method puts on a model without any; PEFT's own."""
@@ -42,13 +38,13 @@ class Adapter(Method):
 
     Class attributes:
         small: Whether few numbers train, which learn at higher rates than whole weights.
+        on_frozen: Whether the weights under it may stay frozen in the 16 bits of their file, from the start to what is
+            shipped; not where it `moves` them.
     """
 
+    slot: ClassVar[str] = "adapter"
     small: ClassVar[bool] = True
-
-    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ADAPTERS, "a model takes one adapter at a time; give one of them."
-    )
+    on_frozen: ClassVar[bool] = False
     targets: str
 
     def __post_init__(self) -> None:
@@ -59,6 +55,11 @@ class Adapter(Method):
                 f"{type(self).__name__}() needs targets: 'all-linear', 'mlp', 'attention', or module name endings like"
                 " 'q_proj,v_proj'."
             )
+
+    @property
+    def moves(self) -> bool:
+        """Whether it begins by moving weights of the base."""
+        return False
 
 
 def names_of(targets: str) -> list[str]:

@@ -40,7 +40,7 @@ def owns_forward(recipe: Chain, mixes: bool) -> bool:
         mixes: Whether there are memories among the examples.
     """
     token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
-    own_means = recipe.token_needs - {"nll_N"} or (recipe.token_needs and mixes)
+    own_means = recipe.all_means - {"nll_N"} or (recipe.all_means and mixes)
     return bool(token_terms or own_means or recipe.all_sees)
 
 
@@ -91,13 +91,13 @@ class Session:
         self.reduce = reduce
         self.gather = gather
         self.owns_forward = owns_forward(recipe, mixes)
-        self.reads = reads and bool(recipe.token_needs) and not self.owns_forward
+        self.reads = reads and bool(recipe.all_means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
-        looks = self.owns_forward or "gradient" in recipe.all_needs
+        looks = self.owns_forward or "gradient" in recipe.all_asks
         self.forward = (
             Forward(model, recipe, teacher=teacher, cache=cache, index=index, metrics=metrics) if looks else None
         )
-        self.start = snapshot(trainable(model)) if "start" in recipe.all_needs else {}
+        self.start = snapshot(trainable(model)) if "start" in recipe.all_asks else {}
         self.hold = 1.0
         self.state: State = {}
         self.means: dict[str, float] = {}
@@ -203,7 +203,7 @@ class Session:
             new = sums.pop("new_units")
             self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
             self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
-        elif self.recipe.token_needs:
+        elif self.recipe.all_means:
             device = next(self.model.parameters()).device
             self.means = {"nll_N": float(self.reduce(torch.tensor(self._observed, device=device))) / processes}
         self._unlogged.append((self.means.get("nll_N", math.nan), 1.0 - self.new_share))

@@ -43,7 +43,7 @@ class Rehearsal(Method):
         The share is of supervised tokens, not of examples, and is exact rather than drawn at random.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     ratio: float = setting(0.05, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.01, 0.5), log=True)
     near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
 

@@ -93,9 +93,8 @@ class SelfRehearsal(Method):
     similar: float = setting(0.7, unit="Jaccard index", low=0.0, high=1.0, search=(0.3, 1.0))
     near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
 
-    excludes: ClassVar[Mapping[str, str]] = {
-        "SelfRehearsal": "the base writes one memory; raise count or ratio instead."
-    }
+    once: ClassVar[str] = "the base writes one memory; raise count or ratio instead."
+    quick: ClassVar[Mapping[str, Any]] = {"count": 6, "length": 8}
 
     @property
     def off(self) -> bool:

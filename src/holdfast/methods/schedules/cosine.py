@@ -44,8 +44,8 @@ class Cosine(Method):
 
     floor: float = setting(0.0, unit="share of lr", low=0.0, high=1.0)
 
+    once: ClassVar[str] = "two cosines would multiply; give Cosine() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "Cosine": "two cosines would multiply; give Cosine() once.",
         "Finch": "Finch replaces the cosine: it sets the rate from the loss and lets it rise as the loss falls.",
     }
 

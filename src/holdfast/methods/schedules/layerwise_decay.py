@@ -64,9 +64,7 @@ class LayerwiseDecay(Method):
 
     decay: float = setting(0.9, unit="factor per layer", low=0.0, high=1.0, search=(0.5, 1.0))
 
-    excludes: ClassVar[Mapping[str, str]] = {
-        "LayerwiseDecay": "two of them would multiply; lower decay instead.",
-    }
+    once: ClassVar[str] = "two of them would multiply; lower decay instead."
 
     @property
     def off(self) -> bool:

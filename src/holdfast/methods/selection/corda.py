@@ -80,7 +80,7 @@ class CorDA(Adapter):
         training is for resuming, and PEFT alone does not load it. Not for stacked experts.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
     alpha: float | None = setting(None, unit="1", low=0.0)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
@@ -91,6 +91,11 @@ class CorDA(Adapter):
         """Checks the settings; without a memory nothing says what is used."""
         super().__post_init__()
         need_memory(self)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it begins by moving weights of the base: it does."""
+        return True
 
     @torch.no_grad()
     def shape_model(self, run: Run) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch import nn
 
@@ -46,6 +47,8 @@ class DoRA(Adapter):
     alpha: float | None = setting(None, unit="1", low=0.0)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
     targets: str = setting("all-linear", unit="module names")
+
+    on_frozen: ClassVar[bool] = True
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.

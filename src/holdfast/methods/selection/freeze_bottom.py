@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import ClassVar
 
 from torch import nn
@@ -65,9 +65,7 @@ class FreezeBottom(Method):
     share: float = setting(0.85, unit="share of the layers", low=0.0, high=1.0, search=(0.1, 0.9))
 
     freezes: ClassVar[bool] = True
-    excludes: ClassVar[Mapping[str, str]] = {
-        "FreezeBottom": "the larger share is all that acts; give FreezeBottom() once."
-    }
+    once: ClassVar[str] = "the larger share is all that acts; give FreezeBottom() once."
 
     @property
     def off(self) -> bool:

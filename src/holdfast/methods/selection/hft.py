@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -92,9 +92,7 @@ class HFT(Method):
     seed: int = setting(0, unit="1", low=0, integer=True)
 
     freezes: ClassVar[bool] = True
-    excludes: ClassVar[Mapping[str, str]] = {
-        "HFT": "two draws freeze more than either says; give one with a larger share."
-    }
+    once: ClassVar[str] = "two draws freeze more than either says; give one with a larger share."
 
     @property
     def off(self) -> bool:

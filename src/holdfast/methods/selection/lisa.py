@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -65,7 +65,8 @@ class LISA(Method):
     interval: int = setting(20, unit="steps", low=1, integer=True, search=(5, 50))
     seed: int = setting(0, unit="1", low=0, integer=True)
 
-    excludes: ClassVar[Mapping[str, str]] = {"LISA": "two draws leave hardly any layer to learn; give one LISA()."}
+    once: ClassVar[str] = "two draws leave hardly any layer to learn; give one LISA()."
+    quick: ClassVar[Mapping[str, Any]] = {"layers": 1, "interval": 1}
 
     def init_state(self, run: Run) -> State:
         """Returns the seed of the run.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,13 @@ class LoRA(Adapter):
     targets: str = setting("all-linear", unit="module names")
     scaling: str = setting("rank", unit="divisor of alpha", choices=("rank", "root"))
     init: str = setting("default", unit="start", choices=("default", "orthogonal", "pissa", "olora"))
+
+    on_frozen: ClassVar[bool] = True
+
+    @property
+    def moves(self) -> bool:
+        """Whether it begins by moving weights of the base."""
+        return self.init in ("pissa", "olora")
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.

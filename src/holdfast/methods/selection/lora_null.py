@@ -61,7 +61,7 @@ class LoRANull(Adapter):
         dimensions nothing is quite null: these are then the directions of least energy. Not for stacked experts.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
     alpha: float | None = setting(None, unit="1", low=0.0)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))

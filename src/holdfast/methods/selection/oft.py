@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,8 @@ class OFT(Adapter):
 
     block: int = setting(32, unit="inputs", low=2, integer=True, search=(16, 128), log=True)
     targets: str = setting("all-linear", unit="module names")
+
+    on_frozen: ClassVar[bool] = True
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.

@@ -15,7 +15,7 @@ from holdfast.core.settings import setting
 from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
-def kept_out(factor: Tensor, high: Tensor) -> Tensor:
+def osf(factor: Tensor, high: Tensor) -> Tensor:
     """Returns a factor without its part along directions that stand still, in float32 or wider.
 
     Args:
@@ -95,5 +95,5 @@ class OSF(Adapter):
             return after
         high = state[name] = state[name].to(after.device)
         turned = name.endswith("V_low")
-        found = kept_out(after.T if turned else after, high)
+        found = osf(after.T if turned else after, high)
         return (found.T if turned else found).to(after.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
@@ -18,9 +17,9 @@ LEAST = 1e-6
 """The least temperature, in nats: data that is known by heart has a median of 0."""
 
 
-def flow(loss: Tensor, temperature: float) -> Tensor:
-    """Returns `exp(-loss / temperature)`, of the same shape; 0 where the loss is not a number; no gradient."""
-    return (-loss.detach() / max(temperature, LEAST)).exp().nan_to_num(nan=0.0)
+def flow(loss_N: Tensor, temperature: float) -> Tensor:
+    """Returns `exp(-loss / temperature)`, `[N]`; 0 where the loss is not a number; no gradient."""
+    return (-loss_N.detach() / max(temperature, LEAST)).exp().nan_to_num(nan=0.0)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -57,10 +56,10 @@ class FLOW(Method):
 
     level: str = setting("sample", unit="what is weighed", choices=("sample", "token"))
     temperature: float | None = setting(None, unit="nats", low=1e-6, search=(0.05, 2.0), log=True)
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"unit_N"})
-    excludes: ClassVar[Mapping[str, str]] = {"FLOW": "two of them would multiply; lower temperature instead."}
+    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    once: ClassVar[str] = "two of them would multiply; lower temperature instead."
 
     def init_state(self, run: Run) -> State:
         """Returns the weight of every unit."""

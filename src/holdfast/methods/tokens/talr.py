@@ -63,11 +63,11 @@ class TALR(Method):
 
     floor: float = setting(0.01, unit="1", low=0.0, high=1.0, search=(0.001, 0.3), log=True)
     over: str = setting("samples", unit="losses", choices=("samples", "tokens"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
     sees: ClassVar[frozenset[str]] = frozenset({"nll_N", "document_nll"})
+    once: ClassVar[str] = "two of them would multiply; give TALR() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "TALR": "two of them would multiply; give TALR() once.",
         "DFT": "TALR weighs by the probability too, on a scale that follows the loss; give one of the two.",
     }
 
