@@ -22,6 +22,7 @@ _HOME = {
     "parse": "holdfast.recipe",
     "functional": "holdfast.functional",
     "Method": "holdfast.core.method",
+    "setting": "holdfast.core.settings",
     "Example": "holdfast.core.mix",
     "Item": "holdfast.probes.suites",
     "RunSpec": "holdfast.bench.records",

@@ -8,6 +8,7 @@ from holdfast.core.budget import Budget as Budget
 from holdfast.core.errors import HoldfastError as HoldfastError
 from holdfast.core.method import Method as Method
 from holdfast.core.mix import Example as Example
+from holdfast.core.settings import setting as setting
 from holdfast.methods.edits.dare import DARE as DARE
 from holdfast.methods.edits.ema import EMA as EMA
 from holdfast.methods.edits.fapm import FAPM as FAPM

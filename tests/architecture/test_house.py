@@ -33,7 +33,9 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 train --memory-check --dry-run --eval-batch-tokens
 """
 
-AGREED = "attach Budget fine_tune compare parse functional Method Example Item RunSpec CompareSpec HoldfastError"
+AGREED = (
+    "attach Budget fine_tune compare parse functional Method setting Example Item RunSpec CompareSpec HoldfastError"
+)
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
 

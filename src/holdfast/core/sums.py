@@ -109,10 +109,10 @@ def _given(node: ast.Call, text: str, name: str, fields: Sequence[str]) -> dict[
     if len(node.args) > len(fields):
         raise HoldfastError(f"Recipe {text!r}: {name} takes {len(fields)} settings ({', '.join(fields)}).")
     given: dict[str, Any] = {}
-    for key, value in [*zip(fields, node.args, strict=False), *((k.arg, k.value) for k in node.keywords)]:
+    for key, value in [*zip(fields, node.args, strict=False), *((k.arg or "**", k.value) for k in node.keywords)]:
         if key not in fields:
             known = f" It takes {', '.join(fields)}." if fields else " It takes none."
-            raise HoldfastError(f"Recipe {text!r}: {name} has no setting {key!r}.{nearest(key or '', fields) or known}")
+            raise HoldfastError(f"Recipe {text!r}: {name} has no setting {key!r}.{nearest(key, fields) or known}")
         if key in given:
             raise HoldfastError(f"Recipe {text!r}: {name} is given {key!r} twice.")
         try:

@@ -120,17 +120,8 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
             f"{method!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
             f" {type(method).__name__}() out of the recipe to train on with it."
         )
-    settings["target_modules"] = method.targets if method.targets == "all-linear" else names_of(method.targets)
-    if method.targets in PARTS:
-        settings["target_modules"] = target_names(model, method.targets)
-        stacked = stacked_names(model, method.targets)
-        if stacked and kind is peft.LoraConfig and not settings.get("use_dora"):
-            settings["target_parameters"] = stacked
-        elif not settings["target_modules"]:
-            raise HoldfastError(_nothing(model, method))
-    missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
-    if missing:
-        raise HoldfastError(_nothing(model, method, missing))
+    takes_stacked = kind is peft.LoraConfig and not settings.get("use_dora")
+    settings |= _targets(model, method, takes_stacked)
     known = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in task_of(model).items() if name in known}, **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -146,6 +137,27 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     if not tuner_layers(model):
         raise HoldfastError(_nothing(model, method))
     return made
+
+
+def _targets(model: nn.Module, method: Adapter, takes_stacked: bool) -> dict[str, Any]:
+    """Returns how PEFT is told the layers that a method's `targets` means; with experts where it `takes_stacked`.
+
+    Raises:
+        HoldfastError: There are none, or not all that are named.
+    """
+    if method.targets == "all-linear":
+        return {"target_modules": "all-linear"}
+    if method.targets not in PARTS:
+        named = names_of(method.targets)
+        if missing := _missing(model, named):
+            raise HoldfastError(_nothing(model, method, missing))
+        return {"target_modules": named}
+    names, stacked = target_names(model, method.targets), stacked_names(model, method.targets)
+    if stacked and takes_stacked:
+        return {"target_modules": names, "target_parameters": stacked}
+    if not names:
+        raise HoldfastError(_nothing(model, method))
+    return {"target_modules": names}
 
 
 def _undo(model: nn.Module) -> None:

@@ -13,17 +13,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from holdfast.core.errors import HoldfastError
+from holdfast.methods import names
 
 GROUP = "holdfast.methods"
 """The group of entry points: `Name = "package.module:Name"`."""
 
 
 @functools.cache
-def _declared(path: tuple[str, ...]) -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+def _declared(path: tuple[str, ...]) -> dict[str, list[importlib.metadata.EntryPoint]]:
+    points: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for point in importlib.metadata.entry_points(group=GROUP):
+        points.setdefault(point.name, []).append(point)
+    return points
 
 
-def declared() -> dict[str, importlib.metadata.EntryPoint]:
+def declared() -> dict[str, list[importlib.metadata.EntryPoint]]:
     """Returns what other packages declare, by the name of the method; looked up once for each `sys.path`."""
     return _declared(tuple(sys.path))
 
@@ -67,12 +71,16 @@ def foreign(name: str) -> type[Any]:
 
     Raises:
         KeyError: No package declares it.
-        HoldfastError: It cannot be imported, or it is not a method of that name.
+        HoldfastError: It cannot be imported, is not a method of that name, or the name is taken.
     """
     from holdfast.core.method import Method
 
-    point = declared()[name]
-    where = f"Method {name} of {point.dist.name if point.dist else 'another package'} ({point.value})"
+    point, *more = declared()[name]
+    where = f"Method {name} of {_package(point)} ({point.value})"
+    if name in names.SUMS | names.METHODS:
+        raise HoldfastError(f"{where} has the name of a method of Holdfast; give it another.")
+    if more:
+        raise HoldfastError(f"{where} has the name of one of {_package(more[0])}; uninstall one of the two packages.")
     try:
         cls = point.load()
     except Exception as error:
@@ -82,3 +90,7 @@ def foreign(name: str) -> type[Any]:
     if cls.__name__ != name:
         raise HoldfastError(f"{where} is called {cls.__name__} there; give the entry point the name of its class.")
     return cls
+
+
+def _package(point: importlib.metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else "another package"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import holdfast
@@ -29,15 +30,19 @@ def write(folder: str | Path) -> list[Path]:
 
 
 def _package() -> str:
-    lines = [
-        f"from {'holdfast' if home == f'holdfast.{name}' else home} import {name} as {name}"
-        for name, home in holdfast._HOME.items()
-    ]
-    return "\n".join([NOTE, *lines, "", "__version__: str", "__all__: list[str]", "_HOME: dict[str, str]", ""])
+    homes = {name: "holdfast" if home == f"holdfast.{name}" else home for name, home in holdfast._HOME.items()}
+    own = ["__version__: str", "__all__: list[str]", "_HOME: dict[str, str]"]
+    return "\n".join([NOTE, *_imports(homes), "", *own, ""])
+
+
+def _imports(homes: Mapping[str, str]) -> list[str]:
+    """Returns a line for each name, in the order in which imports are sorted."""
+    pairs = sorted((home, name) for name, home in homes.items())
+    return [f"from {home} import {name} as {name}" for home, name in pairs]
 
 
 def _functional() -> str:
-    lines = [f"from {function.__module__} import {name} as {name}" for name, function in functional.FUNCTIONS.items()]
+    lines = _imports({name: function.__module__ for name, function in functional.FUNCTIONS.items()})
     head = [
         "from collections.abc import Callable",
         "from types import FunctionType",

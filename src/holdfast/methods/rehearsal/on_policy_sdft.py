@@ -144,17 +144,16 @@ class OnPolicySDFT(Method):
             temperature=self.temperature,
             seed=int(state["seed"]) * 1_000_003 + step.index,
         )
-        answers, found = iter(written), []
-        for batch, own, rows in zip(batches, examples, parts, strict=True):
-            pairs = [
+        answers = iter(written)
+        pairs = [
+            [
                 self._unchanged(example) if one is None else self._answered(one, example, next(answers), room, showing)
                 for example, one in zip(own, rows, strict=True)
             ]
-            beside = padded_like([taught for _, taught in pairs], batch)
-            beside.pop(SOURCE, None)
-            shown = {**beside, **self._weights(state, step)}
-            found.append({**padded_like([read for read, _ in pairs], batch), SHOWN: shown})
-        return found
+            for own, rows in zip(examples, parts, strict=True)
+        ]
+        weights = self._weights(state, step)
+        return [_with_shown(own, batch, weights) for own, batch in zip(pairs, batches, strict=True)]
 
     def _unchanged(self, example: Example) -> tuple[TokenRow, TokenRow]:
         """Returns a row that is not answered, twice; a new one without labels."""
@@ -195,3 +194,10 @@ class OnPolicySDFT(Method):
         for name, average in state.get("average", {}).items():
             param = step.params[name].detach()
             state["average"][name] = average.to(param.device).lerp(param.to(average.dtype), self.rate)
+
+
+def _with_shown(pairs: Sequence[tuple[TokenRow, TokenRow]], like: Batch, weights: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the model reads as a batch, with what the teacher reads beside it, and the weights that it has."""
+    read, taught = (padded_like(rows, like) for rows in zip(*pairs, strict=True))
+    taught.pop(SOURCE, None)
+    return {**read, SHOWN: {**taught, **weights}}
