@@ -143,7 +143,7 @@ class Method:
     @property
     def off(self) -> bool:
         """True when the settings make this method do nothing: its strength is 0. It is then left out, at no cost."""
-        return value_of(self, "strength") == 0
+        return bool(value_of(self, "strength") == 0)
 
     @property
     def acts_on(self) -> On:
