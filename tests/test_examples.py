@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.core.method import Ask, Method
+from holdfast.core.method import Method
+from holdfast.core.needs import Ask
 from holdfast.core.settings import Role
 from holdfast.probes.ask import ask
 from holdfast.probes.suites import read_items

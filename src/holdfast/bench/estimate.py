@@ -185,8 +185,8 @@ def _with_lora(bare: Any, rank: int, targets: str) -> Any:
 
 def _copies(active: Chain, adapted: bool) -> int:
     """Returns how many copies of what trains are kept: of the base, of the start, of each step's beginning."""
-    compares = active.compares and not adapted
-    start = "start" in active.all_asks
+    compares = active.needs.base and not adapted
+    start = "start" in active.needs.asks
     found = compares + start + active.uses("edit_weights") + active.uses("edit_update")
     return found + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
 
@@ -218,7 +218,7 @@ def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chai
         return tokens * words * (12 if not (arguments.bf16 or arguments.fp16) else 16)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chunk, block = sizes(tokens, words, device)
-    compares = active.compares
+    compares = active.needs.base
     wide = 2 if arguments.bf16 or arguments.fp16 else 4
     blocks = min(tokens, block) * words * wide * (2 if compares else 1)
     chunks = min(tokens, chunk) * words * 4 * (8 if compares else 5)

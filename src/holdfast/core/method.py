@@ -25,6 +25,8 @@ does not depend on how a batch is split.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -32,6 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.mix import Mix
+from holdfast.core.needs import Ask, Needs
 from holdfast.core.run import Batch, Run, Step
 from holdfast.core.settings import check_settings, parted, settings_of, value_of
 from holdfast.core.sums import facts_of, refuse_pairs, text_of
@@ -42,15 +45,6 @@ State = dict[str, Any]
 
 On = Literal["new", "memory", "all"]
 """Tokens of the new examples, of the memories', or all."""
-
-Ask = Literal["start", "gradient", "base_gradient", "run_gradient"]
-"""What a method may request from the trainer beside fields of `Tokens`.
-
-    "start"            step.start: the trained weights as they were before training
-    "gradient"         step.gradient: the gradient of a term on another batch, at a step
-    "base_gradient"    the same, where the term reads fields of the base
-    "run_gradient"     run.gradient: such a gradient before training, in `init_state`
-"""
 
 HOOKS = (
     "mix_data",
@@ -81,7 +75,7 @@ class Method:
         means: Fields of `Tokens` whose mean over the step's new tokens it reads as `step.means[field]`.
         sees: Fields of `Tokens` whose value at each of the step's new tokens it reads as `step.values[field]`;
             "document_nll" is the mean loss of each document.
-        asks: What else it requests from the trainer, see `Ask`.
+        asks: What else it requests from the trainer, see `holdfast.core.needs.Ask`.
         on_parameters: True: `edit_weights` sees raw parameters, adapter matrices included, and runs first. False: it
             sees whole weights, with the adapter merged in, by their names in a model without adapters.
         freezes: `shape_model` only freezes parameters, so it runs after the methods that add some.
@@ -128,7 +122,7 @@ class Method:
         and "base_*" if one of the fields is of the base.
         """
         hooks = {hook for hook in HOOKS if getattr(cls, hook) is not getattr(Method, hook)}
-        return facts_of(cls.__name__, hooks, {*cls.reads, *cls.means, *cls.sees}, cls.asks)
+        return facts_of(cls.__name__, hooks, cls.reads | cls.means | cls.sees, cls.asks)
 
     @classmethod
     def example(cls, **settings: Any) -> Self:
@@ -157,14 +151,9 @@ class Method:
         return parted(value_of(self, "memory", ""))
 
     @property
-    def reads_base(self) -> bool:
-        """Whether it reads a field of the base on the step's own tokens."""
-        return any(field.startswith("base_") for field in (*self.reads, *self.means, *self.sees))
-
-    @property
-    def compares(self) -> bool:
-        """Whether it needs the base: for the step's tokens, or for a gradient beside the step."""
-        return self.reads_base or "base_gradient" in self.asks
+    def needs(self) -> Needs:
+        """What it declares that the trainer must prepare."""
+        return Needs(self.reads, self.means, self.sees, self.asks)
 
     def uses(self, hook: str) -> bool:
         """Returns whether this method acts at `hook` (one of `HOOKS`)."""
@@ -273,39 +262,14 @@ class Chain(Method):
         return Chain(tuple(method for method in self.methods if not method.off))
 
     @property
-    def all_reads(self) -> frozenset[str]:
-        """Every field of `Tokens` that the trainer must prepare for some part."""
-        return frozenset().union(*(method.reads for method in self.methods))
-
-    @property
-    def all_means(self) -> frozenset[str]:
-        """Every field of `Tokens` of which some part takes the mean."""
-        return frozenset().union(*(method.means for method in self.methods))
-
-    @property
-    def all_sees(self) -> frozenset[str]:
-        """Every field that some part sees token by token."""
-        return frozenset().union(*(method.sees for method in self.methods))
-
-    @property
-    def all_asks(self) -> frozenset[Ask]:
-        """Everything else that some part requests from the trainer."""
-        return frozenset().union(*(method.asks for method in self.methods))
-
-    @property
-    def reads_base(self) -> bool:
-        """Whether some part reads a field of the base on the step's own tokens."""
-        return any(method.reads_base for method in self.methods)
-
-    @property
-    def compares(self) -> bool:
-        """Whether some part needs the base."""
-        return any(method.compares for method in self.methods)
+    def needs(self) -> Needs:
+        """What all parts need together."""
+        return functools.reduce(operator.or_, (method.needs for method in self.methods), Needs())
 
     @property
     def compares_on(self) -> On:
         """Which tokens are compared with the base: those that all parts which compare have in common, else "all"."""
-        tokens = {method.acts_on for method in self.methods if method.compares}
+        tokens = {method.acts_on for method in self.methods if method.needs.base}
         return tokens.pop() if len(tokens) == 1 else "all"
 
     def keyed(self, hook: str) -> Iterator[tuple[str, Method]]:

@@ -177,7 +177,7 @@ class Before:
 
     def index(self, recipe: Chain) -> UnitIndex | None:
         """Returns the numbers of all units that are trained on, where the recipe reads them."""
-        if not recipe.all_reads & PLACES:
+        if not recipe.needs.reads & PLACES:
             return None
         index = UnitIndex()
         for batch in self.batches("all", SCORED):

@@ -39,7 +39,7 @@ class FullLoop(Loop):
         """Takes one optimizer step, on what `renew_batches` makes of its micro-batches."""
         # Before anything is counted, so that the divisor of the loss is that of the tokens that are trained on.
         begun = self._step(Step(index, total, {}, trainable(self.model)))
-        self.seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.all_sees}
+        self.seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
         return super().step(index, total, self.recipe.renew_batches(self.state, begun, batches), rates)
 
     def tokens(self, batch: Batch) -> Tokens:

@@ -35,7 +35,7 @@ class Loop:
         """Takes one optimizer step; returns the task loss of the new tokens and the factor on the learning rate."""
         recipe, state, params = self.recipe, self.state, trainable(self.model)
         count = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
-        sums = dict.fromkeys(("new", "nll_N", *recipe.all_means), 0.0)
+        sums = dict.fromkeys(("new", "nll_N", *recipe.needs.means), 0.0)
         for batch in batches:
             tok = self.tokens(batch)
             weights_N = recipe.weigh_tokens(state, tok).detach()

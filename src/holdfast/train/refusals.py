@@ -91,7 +91,7 @@ def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
             max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1,
             f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP.",
         )
-    elif recipe.active().all_means:
+    elif recipe.active().needs.means:
         part = next(part for part in recipe.active().methods if part.means)
         reads, leave = f"{part!r} reads the mean loss of the new tokens", f"leave {type(part).__name__}() out."
         other = has_own_loss(trainer) and owner_of_loss(trainer).startswith("trl.")
@@ -165,7 +165,7 @@ def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> 
         deep is not None and trainer.is_deepspeed_enabled,
         f"{deep!r} acts around the optimizer step, which DeepSpeed takes inside backward; use DDP.",
     )
-    whole = active.all_asks & {"gradient", "start"} or any(map(active.uses, WHOLE))
+    whole = active.needs.asks & {"gradient", "start"} or any(map(active.uses, WHOLE))
     yield (
         whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled),
         f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP.",

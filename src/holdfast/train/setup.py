@@ -97,14 +97,14 @@ def _mix_data(before: Before, active: Chain) -> None:
 
 def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
     """Returns the teacher and, if asked for, its states on the training examples."""
-    if not active.compares:
+    if not active.needs.base:
         return None, None
     trainer = before.trainer
     form = "auto" if settings.teacher == "cache" else settings.teacher
     teacher = make_teacher(trainer.model, form, settings.reference)
     if settings.teacher != "cache":
         return teacher, None
-    if "gradient" in active.all_asks:
+    if "gradient" in active.needs.asks:
         raise HoldfastError(
             f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
         )

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import is_plain_lora, tuner_layers
-from holdfast.core.method import Ask, Method, State
+from holdfast.core.method import Method, State
+from holdfast.core.needs import Ask
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.distance import half_square

@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Ask, Method, State
+from holdfast.core.method import Method, State
+from holdfast.core.needs import Ask
 from holdfast.core.params import trainable
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting

@@ -76,7 +76,6 @@ class OnPolicySDFT(Method):
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
     holds: ClassVar[bool] = False
     once: ClassVar[str] = "an example is answered once a step; give one OnPolicySDFT()."
-    once: ClassVar[str] = "an example is answered once a step; give one OnPolicySDFT()."
     excludes: ClassVar[Mapping[str, str]] = {
         "SDFT": "the base would answer before training, and the model again at every step; use one of the two.",
         "unit_N": _NUMBERED,

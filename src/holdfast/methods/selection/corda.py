@@ -113,4 +113,4 @@ class CorDA(Adapter):
                 b, a = least_part(weight, moment.to(weight.device), self.rank)
                 move_into(layer, b / root, a / root)
         model.peft_config[NAME].init_lora_weights = "corda"
-        return model
+        return model  # type: ignore[no-any-return]

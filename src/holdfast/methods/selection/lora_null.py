@@ -86,4 +86,4 @@ class LoRANull(Adapter):
                 weight = layer.lora_A[NAME].weight
                 weight.data = least_directions(moment, self.rank).to(weight.device, weight.dtype).contiguous()
             freeze(layer, "lora_A")
-        return model
+        return model  # type: ignore[no-any-return]

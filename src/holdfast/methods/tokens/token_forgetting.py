@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Ask, Method, State
+from holdfast.core.method import Method, State
 from holdfast.core.mix import Example
+from holdfast.core.needs import Ask
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.core.rows import drawn
 from holdfast.core.run import Run, Step
