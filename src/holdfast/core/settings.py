@@ -58,6 +58,47 @@ def settings_of(cls: Any) -> dict[str, Setting]:
     return {f.name: f.metadata["setting"] for f in dataclasses.fields(cls) if "setting" in f.metadata}
 
 
+def check_settings(method: Any) -> None:
+    """Raises `HoldfastError` naming the method, the setting, the value given and the accepted range."""
+    defaults = {field.name: field.default for field in dataclasses.fields(method)}
+    for name, about in settings_of(method).items():
+        value = getattr(method, name)
+        if value is None and defaults[name] is None:
+            continue
+        if accepted := _accepted(value, about, defaults[name]):
+            raise HoldfastError(f"{type(method).__name__}({name}={value!r}): {accepted}.")
+
+
+def _accepted(value: Any, about: Setting, default: Any) -> str:
+    """Returns what a setting accepts, if a value is not among it; else nothing."""
+    if about.choices:
+        return "" if value in about.choices else f"choose one of {', '.join(map(repr, about.choices))}"
+    if about.low is None and about.high is None:
+        return f"give text ({about.unit})" if isinstance(default, str) and not isinstance(value, str) else ""
+    if _is_number(value, about.integer) and _is_inside(value, about):
+        return ""
+    kind = "a whole number" if about.integer else "a number"
+    unit = "" if about.unit == "1" else f" ({about.unit})"
+    return f"give {kind} {_range(about)}{unit}"
+
+
+def _is_number(value: object, integer: bool) -> bool:
+    """Whether a value is a finite number, whole if it must be; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+        return False
+    return isinstance(value, int) or math.isfinite(value)  # an int may be too large for a float
+
+
+def _is_inside(value: float, about: Setting) -> bool:
+    return (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
+
+
+def _range(about: Setting) -> str:
+    if about.low is not None and about.high is not None:
+        return f"from {about.low:g} to {about.high:g}"
+    return f"of at least {about.low:g}" if about.high is None else f"of at most {about.high:g}"
+
+
 def value_of(method: Any, role: Role, absent: Any = None) -> Any:
     """Returns the value of the setting that has a role, `absent` where a method has no such setting."""
     for name, about in settings_of(type(method)).items():
@@ -69,43 +110,3 @@ def value_of(method: Any, role: Role, absent: Any = None) -> Any:
 def parted(names: str) -> tuple[str, ...]:
     """Returns names that are parted by commas, in order."""
     return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def check_settings(method: Any) -> None:
-    """Raises `HoldfastError` naming the method, the setting, the value given and the accepted range."""
-    defaults = {field.name: field.default for field in dataclasses.fields(method)}
-    for name, about in settings_of(type(method)).items():
-        value = getattr(method, name)
-        if value is None and defaults[name] is None:
-            continue
-        mend = _mend(about, value, isinstance(defaults[name], str))
-        if mend:
-            raise HoldfastError(f"{type(method).__name__}({name}={value!r}): {mend}.")
-
-
-def _mend(about: Setting, value: Any, text: bool) -> str:
-    """Returns what to give instead of a value, "" if the value is accepted; `text` where the default is text."""
-    if about.choices:
-        return "" if value in about.choices else f"choose one of {', '.join(map(repr, about.choices))}"
-    if about.low is None and about.high is None:
-        return f"give text ({about.unit})" if text and not isinstance(value, str) else ""
-    if _is_number(value, about.integer) and _is_inside(value, about):
-        return ""
-    kind = "a whole number" if about.integer else "a number"
-    return f"give {kind} {_range(about)}" + ("" if about.unit == "1" else f" ({about.unit})")
-
-
-def _is_number(value: Any, integer: bool) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
-        return False
-    return isinstance(value, int) or math.isfinite(value)
-
-
-def _is_inside(value: float, about: Setting) -> bool:
-    return (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
-
-
-def _range(about: Setting) -> str:
-    if about.low is not None and about.high is not None:
-        return f"from {about.low:g} to {about.high:g}"
-    return f"of at least {about.low:g}" if about.high is None else f"of at most {about.high:g}"

@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.core.errors import HoldfastError, nearest
 
 SLOTS = {"adapter": "a model takes one adapter at a time; give one of them."}
-"""Places in a recipe that one method at a time may take, each with what a second one is told."""
+"""What is said to a second method that takes a slot; other packages may have slots of their own."""
 
 
 def read_sum(text: str, table: Mapping[str, type[Any]]) -> list[Any]:
@@ -48,7 +48,7 @@ def refusal(method: Any, other: Any) -> str:
     if method is other and method.once:
         return str(method.once)
     if method.slot and method.slot == other.slot:
-        return SLOTS[method.slot]
+        return SLOTS.get(method.slot, f"a recipe has one place for {method.slot}; give one of them.")
     facts = other.facts()
     return next((reason for fact, reason in method.excludes.items() if fact in facts), "")
 
@@ -98,27 +98,27 @@ def _made(node: ast.expr, text: str, table: Mapping[str, type[Any]]) -> Any:
     if name.id not in table:
         hint = nearest(name.id, table) or f" Known: {', '.join(table)}."
         raise HoldfastError(f"Recipe {text!r}: there is no method {name.id!r}.{hint}")
+    cls = table[name.id]
     if not isinstance(node, ast.Call):
         raise HoldfastError(f"Recipe {text!r}: write {name.id}(), with brackets.")
-    cls = table[name.id]
-    return cls(**_given(node, text, name.id, [f.name for f in dataclasses.fields(cls)]))
-
-
-def _given(node: ast.Call, text: str, name: str, fields: Sequence[str]) -> dict[str, Any]:
-    """Returns the settings that a call gives."""
+    fields = [f.name for f in dataclasses.fields(cls)]
     if len(node.args) > len(fields):
-        raise HoldfastError(f"Recipe {text!r}: {name} takes {len(fields)} settings ({', '.join(fields)}).")
+        raise HoldfastError(f"Recipe {text!r}: {name.id} takes {len(fields)} settings ({', '.join(fields)}).")
     given: dict[str, Any] = {}
-    for key, value in [*zip(fields, node.args, strict=False), *((k.arg or "**", k.value) for k in node.keywords)]:
+    for key, value in [*zip(fields, node.args, strict=False), *((k.arg, k.value) for k in node.keywords)]:
         if key not in fields:
             known = f" It takes {', '.join(fields)}." if fields else " It takes none."
-            raise HoldfastError(f"Recipe {text!r}: {name} has no setting {key!r}.{nearest(key, fields) or known}")
-        if key in given:
-            raise HoldfastError(f"Recipe {text!r}: {name} is given {key!r} twice.")
-        try:
-            given[key] = ast.literal_eval(value)
-        except (ValueError, TypeError):
             raise HoldfastError(
-                f"Recipe {text!r}: {name}({key}={ast.unparse(value)}) must be a plain number, text or None."
-            ) from None
-    return given
+                f"Recipe {text!r}: {name.id} has no setting {key!r}.{nearest(key or '', fields) or known}"
+            )
+        if key in given:
+            raise HoldfastError(f"Recipe {text!r}: {name.id} is given {key!r} twice.")
+        given[key] = _literal(value, f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)})")
+    return cls(**given)
+
+
+def _literal(value: ast.expr, where: str) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError):
+        raise HoldfastError(f"{where} must be a plain number, text or None.") from None
