@@ -258,6 +258,8 @@ def test_every_field_is_a_setting_with_a_unit_and_another_value(cls):
     for name, about in settings_of(cls).items():
         assert about.unit
         assert another(cls, name) != fields[name]
+        if name in ("strength", "memory"):
+            assert about.role == name, "its role is what others read"
         if about.search and about.log:
             assert 0 < about.search[0] < about.search[1]
 
