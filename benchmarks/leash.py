@@ -24,9 +24,10 @@ from pathlib import Path
 import torch
 import transformers
 
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.selection.lora import LoRA

@@ -84,9 +84,11 @@ def recipes() -> dict[str, str]:
 
 def training(text: str, rate: float) -> str:
     """Returns the whole recipe; a schedule of one's own takes the cosine's place."""
+    from holdfast.core.sums import clash
+    from holdfast.methods.schedules.cosine import Cosine
     from holdfast.methods.table import METHODS
 
-    replaces = {cls.__name__ for cls in METHODS if "Cosine" in cls.excludes}
+    replaces = {cls.__name__ for cls in METHODS if clash(cls, Cosine)}
     shape = [] if replaces & {part.partition("(")[0] for part in text.split(" + ")} else ["Cosine()"]
     return " + ".join([f"Train(lr={rate:g}, epochs={EPOCHS}, batch={BATCH})", *shape, *([text] if text else [])])
 

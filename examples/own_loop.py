@@ -5,7 +5,7 @@ import copy
 import torch
 import transformers
 
-from holdfast.methods.losses.mask_the_target import mask_the_target
+from holdfast.functional import mask_the_target
 
 torch.manual_seed(0)
 config = transformers.LlamaConfig(

@@ -14,7 +14,7 @@ from holdfast.core.method import Method
 class Acting(Method):
     """Weighs, adds, penalises, edits gradients and updates, scales the rate, and counts."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"nll_N", "entropy_N", "base_nll_N"})
+    means: ClassVar[frozenset[str]] = frozenset({"nll_N", "entropy_N", "base_nll_N"})
 
     def group_params(self, params):
         return {name: 0.5 for name in params if "layers.0" in name}

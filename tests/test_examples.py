@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.core.method import Method
+from holdfast.core.needs import Ask
+from holdfast.core.settings import Role
 from holdfast.probes.ask import ask
 from holdfast.probes.suites import read_items
 from tests import tiny
@@ -36,6 +40,20 @@ def test_an_example_runs_and_is_under_forty_lines(path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert any(word in done.stdout for word in ("step", "Finch", "learned 1"))
+
+
+def test_the_page_on_writing_a_method_shows_the_example_that_runs():
+    page = (ROOT / "docs" / "write-a-method.md").read_text(encoding="utf-8")
+    assert f"```python\n{(ROOT / 'examples' / 'a_method.py').read_text(encoding='utf-8')}```" in page
+
+
+def test_the_page_on_writing_a_method_names_all_that_a_method_declares():
+    page = (ROOT / "docs" / "write-a-method.md").read_text(encoding="utf-8")
+    declared = [name for name, kind in vars(Method)["__annotations__"].items() if str(kind).startswith("ClassVar")]
+    assert declared
+    assert all(f"`{name}`" in page for name in declared)
+    assert all(f'"{ask}"' in page for ask in get_args(Ask))
+    assert all(f'"{role}"' in page for role in get_args(Role) if role)
 
 
 @pytest.fixture(scope="module")

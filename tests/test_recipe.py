@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.core.settings import settings_of
+from holdfast.core.sums import clash
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.schedules.finch import Finch
@@ -59,9 +60,7 @@ def recipes(draw):
     made = draw(st.lists(methods(), min_size=1, max_size=4))
     kept = []
     for method in made:
-        names = {type(other).__name__ for other in kept}
-        excluded = names & set(method.excludes)
-        if not excluded and all(type(method).__name__ not in other.excludes for other in kept):
+        if not any(clash(type(method), type(other)) for other in kept):
             kept.append(method)
     return chain(*kept)
 

@@ -14,6 +14,7 @@ from holdfast.bench.places import BASE, folder_or_name
 from holdfast.bench.records import CompareSpec, DiffSpec, RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.settings import settings_of
+from holdfast.core.sums import refusal
 from holdfast.ground import names
 from holdfast.methods.table import METHODS, SUMS
 from holdfast.methods.written import settings_table
@@ -27,7 +28,7 @@ def test_the_settings_read_from_the_source_are_those_of_the_methods(cls):
         (f.name, f.default) for f in dataclasses.fields(cls)
     ]
     assert settings_of(written) == settings_of(cls)
-    assert written.excludes == cls.excludes
+    assert all(refusal(written, settings_table()[other.__name__]) == refusal(cls, other) for other in METHODS)
 
 
 def test_the_table_read_from_the_source_is_the_table():

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import HOOKS, Chain, Method, Run, Step, chain
+from holdfast.core.method import HOOKS, Chain, Method, chain
 from holdfast.core.mix import Example, Mix
+from holdfast.core.needs import Needs
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 
@@ -26,9 +28,9 @@ class Every(Method):
     """Acts at every hook, in ways whose order shows wherever hooks act in turn."""
 
     k: float = setting(2.0, unit="1")
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"nll_N"})
+    means: ClassVar[frozenset[str]] = frozenset({"nll_N"})
 
     def mix_data(self, run):
         return run.mix.with_memory(f"m{self.k:g}", [EXAMPLE], 0.1)
@@ -74,6 +76,16 @@ class Every(Method):
 @dataclasses.dataclass(frozen=True, repr=False)
 class Alone(Method):
     excludes: ClassVar[dict[str, str]] = {"Every": "the two would fight."}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needing(Method):
+    read: frozenset = frozenset()
+    asked: frozenset = frozenset()
+
+    @property
+    def needs(self):
+        return Needs(reads=self.read, asks=self.asked)
 
 
 def units(sources=(0, 1, 0, 2)):
@@ -225,8 +237,19 @@ def test_a_sum_knows_what_its_parts_use_and_need():
     both = chain(Every(), Method())
     assert all(both.uses(hook) for hook in HOOKS)
     assert not any(chain(Method()).uses(hook) for hook in HOOKS)
-    assert both.all_needs == {"nll_N"}
-    assert chain().all_needs == frozenset()
+    assert both.needs == Needs(means=frozenset({"nll_N"}))
+    assert not both.needs.base
+    assert chain().needs == Needs()
+
+
+def test_a_sum_needs_the_base_where_a_part_reads_it_or_asks_for_its_gradient():
+    fields = chain(Needing(frozenset({"base_nll_N"})))
+    gradient = chain(Needing(asked=frozenset({"gradient", "base_gradient"})))
+    assert (fields.needs.base_fields, fields.needs.base) == (True, True)
+    assert (gradient.needs.base_fields, gradient.needs.base) == (False, True)
+    both = (fields + gradient).needs
+    assert both.fields == {"base_nll_N"}
+    assert both.asks == {"gradient", "base_gradient"}
 
 
 def test_parts_that_are_off_are_left_out_of_the_active_sum():

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from holdfast.core.method import Method, chain
+from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 from holdfast.methods.losses.base_kl import BaseKL
 
@@ -88,8 +89,8 @@ def test_a_part_made_without_gradients_passes_them_on_later():
 class Harsh(Method):
     """A term that is no number for any unit but those of "new" in which the base is finite."""
 
-    on: str = "new"
-    needs: ClassVar[frozenset[str]] = frozenset({"base_nll_N"})
+    on: str = setting("new", unit="units", role="tokens")
+    reads: ClassVar[frozenset[str]] = frozenset({"base_nll_N"})
 
     def weigh_tokens(self, state, tok):
         return (tok.base_nll_N - tok.nll_N).exp()

@@ -8,7 +8,8 @@ import torch
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.units import UnitIndex
-from holdfast.data.batches import collate, pack
+from holdfast.data.batches import collate
+from holdfast.data.pack import pack
 from holdfast.train.units import Units
 from tests import tiny
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from holdfast.core.mix import Example
-from holdfast.data.batches import collate, pack
+from holdfast.data.batches import collate
+from holdfast.data.pack import pack
 from tests.tiny import VOCABULARY, tiny
 
 

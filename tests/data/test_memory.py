@@ -9,9 +9,9 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
-from holdfast.data.batches import order
 from holdfast.data.examples import read
 from holdfast.data.memory import add_memories, load_memories, load_memory
+from holdfast.data.order import order
 from tests.data import conftest as templates
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
-from holdfast.data.batches import order
+from holdfast.data.order import order
 
 
 def example(supervised: int) -> Example:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from holdfast.core.adapters import adapted, tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
-from holdfast.methods.selection.adalora import AdaLoRA, budget, kept, not_orthogonal, triplet_scores
+from holdfast.core.run import Run, Step
+from holdfast.methods.selection.adalora import AdaLoRA, adalora_budget, kept_triplets, not_orthogonal, triplet_scores
 from holdfast.train.attach import attach
 from tests.tiny import collate, rows, tiny
 from tests.train.retrace import trainer_for
@@ -31,7 +31,7 @@ def values(model):
 
 
 def test_the_budget_falls_by_a_cube_from_the_warm_up_to_the_cool_down():
-    found = [budget(t, first=100, last=20, begin=2, end=6) for t in range(1, 9)]
+    found = [adalora_budget(t, first=100, last=20, begin=2, end=6) for t in range(1, 9)]
     assert found == [100, 100, int(80 * 0.75**3 + 20), 30, int(80 * 0.25**3 + 20), 20, 20, 20]
 
 
@@ -45,7 +45,7 @@ def test_a_triplet_is_scored_by_its_value_and_the_means_of_its_row_and_column():
 def test_the_best_of_all_layers_together_are_kept_and_exactly_as_many_as_there_may_be(seed, count):
     generator = torch.Generator().manual_seed(seed)
     scores = {name: torch.randint(0, 4, (size,), generator=generator).double() for name, size in (("x", 4), ("y", 5))}
-    masks = kept(scores, count)
+    masks = kept_triplets(scores, count)
     assert {name: mask.shape for name, mask in masks.items()} == {"x": (4, 1), "y": (5, 1)}
     inside = torch.cat([scores[name][masks[name][:, 0]] for name in scores])
     outside = torch.cat([scores[name][~masks[name][:, 0]] for name in scores])
@@ -105,7 +105,7 @@ def test_it_chooses_what_peft_chooses_until_the_last_choice():
         for name, e in values(model).items():
             torch.testing.assert_close(e, other.get_parameter(name).detach())
         left = sum(int((e != 0).sum()) for e in values(model).values())
-        assert left == (56 if index < 2 else budget(index + 1, first=56, last=28, begin=2, end=7))
+        assert left == (56 if index < 2 else adalora_budget(index + 1, first=56, last=28, begin=2, end=7))
 
 
 @pytest.mark.parametrize("every", [1, 2, 50])

@@ -13,11 +13,12 @@ import transformers
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.data.batches import collate as put_together
-from holdfast.methods.adapter import ADAPTERS, Adapter, target_names
+from holdfast.methods.adapter import Adapter, target_names
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.train import Train
@@ -36,22 +37,29 @@ from tests.train.retrace import trainer_for
 
 pytestmark = pytest.mark.matrix(3)
 
-# Each method in each of the ways in which it begins, and whether it moves weights of the base.
 KINDS = {
-    "lora": (LoRA(rank=2), False),
-    "root": (LoRA(rank=2, scaling="root"), False),
-    "orthogonal": (LoRA(rank=2, init="orthogonal"), False),
-    "pissa": (LoRA(rank=2, init="pissa"), True),
-    "olora": (LoRA(rank=2, init="olora"), True),
-    "dora": (DoRA(rank=2), False),
-    "vera": (VeRA(rank=8), False),
-    "oft": (OFT(block=4), False),
-    "adalora": (AdaLoRA(rank=2, start=4, every=2), False),
-    "null": (LoRANull("old", rank=2), False),
-    "corda": (CorDA("old", rank=2), True),
-    "osf": (OSF(), False),
+    "lora": LoRA(rank=2),
+    "root": LoRA(rank=2, scaling="root"),
+    "orthogonal": LoRA(rank=2, init="orthogonal"),
+    "pissa": LoRA(rank=2, init="pissa"),
+    "olora": LoRA(rank=2, init="olora"),
+    "dora": DoRA(rank=2),
+    "vera": VeRA(rank=8),
+    "oft": OFT(block=4),
+    "adalora": AdaLoRA(rank=2, start=4, every=2),
+    "null": LoRANull("old", rank=2),
+    "corda": CorDA("old", rank=2),
+    "osf": OSF(),
 }
-every_kind = pytest.mark.parametrize(("method", "moves"), KINDS.values(), ids=KINDS)
+"""Each adapter in each of the ways in which it begins; those that are not told here, as they come."""
+KINDS |= {
+    cls.__name__: cls.example()
+    for cls in METHODS
+    if issubclass(cls, Adapter) and cls.__name__ != "QLoRA" and cls not in map(type, KINDS.values())
+}
+every_kind = pytest.mark.parametrize(
+    ("method", "moves"), [(method, method.moves) for method in KINDS.values()], ids=KINDS
+)
 NO_CONV1D = ("OFT", "OSF")
 FILLS_EXPERTS = ("LoRA", "DoRA", "QLoRA", "LoRANull", "CorDA")
 """Those that PEFT would put on stacked experts too where "all-linear" is asked for."""
@@ -197,10 +205,12 @@ def test_a_second_adapter_and_an_adapter_on_nothing_are_refused(method, moves):
         shaped(dataclasses.replace(method, targets="nope"), tiny(dtype=torch.float32))
 
 
-def test_every_method_that_trains_an_adapter_is_named_and_tried_here():
-    kinds = {cls.__name__ for cls in METHODS if issubclass(cls, Adapter)}
-    assert kinds <= set(ADAPTERS)
-    assert {type(method).__name__ for method, _ in KINDS.values()} | {"QLoRA"} == kinds  # which has its own
+def test_an_adapter_is_what_takes_the_slot_of_one_and_a_second_is_refused_at_once():
+    kinds = {cls for cls in METHODS if cls.slot == "adapter"}
+    assert kinds == {cls for cls in METHODS if issubclass(cls, Adapter)} >= set(map(type, KINDS.values()))
+    assert {name for name, method in KINDS.items() if method.moves} == {"pissa", "olora", "corda"}
+    with pytest.raises(HoldfastError, match=r"LoRA\(\) \+ OSF\(\): a model takes one adapter at a time"):
+        LoRA() + OSF()
 
 
 def test_the_parts_of_a_model_are_told_by_the_names_of_its_layers():

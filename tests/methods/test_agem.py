@@ -16,9 +16,9 @@ from holdfast.core.mix import Example
 from holdfast.core.params import trainable
 from holdfast.core.rows import batch_of, to_tensors
 from holdfast.core.run import Step
-from holdfast.methods.gradients.agem import AGEM, conflict
+from holdfast.methods.gradients.agem import AGEM, agem_share
 from holdfast.train.attach import attach
-from holdfast.train.loop import gradient_of, tokens
+from holdfast.train.full_loop import gradient_of, tokens
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -44,13 +44,13 @@ def test_values_worked_by_hand():
             "b": torch.tensor([1.0]),
         },
     )
-    assert conflict(g, reference) == pytest.approx(2 / 3)
-    assert conflict({"a": g["a"]}, reference) == 0.0
+    assert agem_share(g, reference) == pytest.approx(2 / 3)
+    assert agem_share({"a": g["a"]}, reference) == 0.0
     nothing = {name: torch.zeros_like(t) for name, t in reference.items()}
-    assert conflict(g, nothing) == 0.0
-    assert conflict({"a": torch.tensor([math.nan, 0.0])}, reference) == 0.0
-    assert conflict(g, {"a": torch.tensor([math.inf, 1.0]), "b": torch.tensor([1.0])}) == 0.0
-    assert conflict({}, {}) == 0.0
+    assert agem_share(g, nothing) == 0.0
+    assert agem_share({"a": torch.tensor([math.nan, 0.0])}, reference) == 0.0
+    assert agem_share(g, {"a": torch.tensor([math.inf, 1.0]), "b": torch.tensor([1.0])}) == 0.0
+    assert agem_share({}, {}) == 0.0
 
 
 @given(st.integers(0, 10_000))
@@ -58,7 +58,7 @@ def test_the_result_is_the_nearest_gradient_that_does_not_conflict(seed):
     generator = np.random.default_rng(seed)
     g, reference = generator.normal(size=(2, 7))
     parts = [slice(0, 3), slice(3, 7)]
-    share = conflict(*({str(i): torch.tensor(x[part]) for i, part in enumerate(parts)} for x in (g, reference)))
+    share = agem_share(*({str(i): torch.tensor(x[part]) for i, part in enumerate(parts)} for x in (g, reference)))
     found = g + share * reference
     if g @ reference >= 0:
         assert share == 0.0

@@ -14,7 +14,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run, Step
 from holdfast.core.tokens import Tokens
-from holdfast.methods.gradients.conflict_decay import ConflictDecay, contradiction, decayed
+from holdfast.methods.gradients.conflict_decay import ConflictDecay, conflict_decay, contradiction
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import trainer_for
@@ -47,17 +47,17 @@ def test_a_hand_worked_weight():
     weight = torch.tensor([1.0, 2.0, -1.0, 0.0, 3.0])
     start = torch.tensor([0.0, 0.0, 0.0, 0.0, 3.0])
     grad = torch.tensor([1.0, 0.1, 2.0, 5.0, 5.0])  # carried: 1, 0.2, -2, 0, 0
-    assert decayed(weight, start, grad, 0.2, 0.5).tolist() == [0.5, 2.0, -1.0, 0.0, 3.0]
-    assert decayed(weight, start, grad, 1.0, 0.5).tolist() == [0.5, 1.0, -1.0, 0.0, 3.0]
-    assert decayed(weight, start, grad, 1.0, 1.0).tolist() == [0.0, 0.0, -1.0, 0.0, 3.0]
-    assert torch.equal(decayed(weight, start, grad, 0.0, 0.5), weight)
+    assert conflict_decay(weight, start, grad, 0.2, 0.5).tolist() == [0.5, 2.0, -1.0, 0.0, 3.0]
+    assert conflict_decay(weight, start, grad, 1.0, 0.5).tolist() == [0.5, 1.0, -1.0, 0.0, 3.0]
+    assert conflict_decay(weight, start, grad, 1.0, 1.0).tolist() == [0.0, 0.0, -1.0, 0.0, 3.0]
+    assert torch.equal(conflict_decay(weight, start, grad, 0.0, 0.5), weight)
 
 
 @given(st.integers(0, 200))
 def test_going_back_lowers_the_loss_to_first_order(seed):
     generator = torch.Generator().manual_seed(seed)
     weight, start, grad = torch.randn(3, 4, 5, generator=generator, dtype=torch.float64).unbind()
-    change = decayed(weight, start, grad, 0.3, 0.5) - weight
+    change = conflict_decay(weight, start, grad, 0.3, 0.5) - weight
     assert float((grad * change).sum()) < 0
     assert int((change != 0).sum()) <= 6
 

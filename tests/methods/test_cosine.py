@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from holdfast.core.method import Step
+from holdfast.core.run import Step
 from holdfast.methods.schedules.cosine import Cosine, cosine
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
+from holdfast.core.run import Run
 from holdfast.methods.edits.dare import DARE, dare
 
 

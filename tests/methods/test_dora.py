@@ -8,9 +8,9 @@ import torch
 
 from holdfast.core.adapters import adapted
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.selection.dora import DoRA
 from tests.tiny import tiny
 

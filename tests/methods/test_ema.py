@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.method import Run, Step
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.methods.edits.ema import EMA, ema, warm_decay
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.lora import LoRA

@@ -16,7 +16,7 @@ from holdfast.core.tokens import Tokens
 from holdfast.methods.losses.ewc import EWC, diagonal_fisher, drawn_nll
 from holdfast.train.attach import attach
 from holdfast.train.before import Before
-from holdfast.train.loop import tokens
+from holdfast.train.full_loop import tokens
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -68,7 +68,7 @@ def test_drawn_labels_give_the_fisher_and_half_its_square_is_the_divergence():
             weight = weight_VD.clone().requires_grad_()
             labels_N = torch.zeros(3, dtype=torch.int64)
             tok = Tokens(x_ND @ weight.T, labels_N, labels_N, labels_N)
-            yield {"w": torch.autograd.grad(drawn_nll(tok, source).mean(), weight)[0]}, 3
+            yield {"w": torch.autograd.grad(drawn_nll(tok.logits_NV, source).mean(), weight)[0]}, 3
 
     # The sum over the tokens of an example is squared, and its cross terms vanish in the mean.
     torch.testing.assert_close(diagonal_fisher(gradients(6000))["w"], exact, rtol=0.1, atol=0.005)

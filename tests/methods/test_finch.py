@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.method import Step
+from holdfast.core.run import Step
 from holdfast.methods.schedules.finch import Finch, finch
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from holdfast.core.mix import Example
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
-from holdfast.methods.tokens.flow import FLOW, flow, median, sample_means
+from holdfast.methods.samples import median, sample_means
+from holdfast.methods.tokens.flow import FLOW, flow
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import batches_of, trainer_for

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.selection.freeze_bottom import FreezeBottom, freeze_bottom
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import attach

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
-from holdfast.core.params import trainable
-from holdfast.methods.schedules.layerwise_decay import layer_of
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run
 from holdfast.methods.selection.hft import HFT, category_of, hft
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import attach

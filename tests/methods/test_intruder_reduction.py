@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from peft.tuners.lora.intruders import reduce_intruder_dimension
 
 from holdfast.core.adapters import adapted
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.edits.intruder_reduction import IntruderReduction, intruders, reduce_intruders
 from holdfast.train.ship import Shipping
 from tests import tiny

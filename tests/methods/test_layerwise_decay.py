@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.params import trainable
-from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay, layer_of, layerwise_decay
+from holdfast.core.params import layer_of, trainable
+from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay, layerwise_decay
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import attach
 from tests import tiny

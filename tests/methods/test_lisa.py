@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step
 from holdfast.core.mix import Mix
-from holdfast.methods.schedules.layerwise_decay import layer_of
+from holdfast.core.params import layer_of
+from holdfast.core.run import Run, Step
 from holdfast.methods.selection.lisa import LISA, lisa
 from holdfast.train.attach import attach
 from tests import tiny

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.selection.lora import LoRA, pissa
 from tests.tiny import BACKBONES, collate, rows, tiny
 

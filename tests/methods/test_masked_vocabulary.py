@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.core.method import Method, chain
+from holdfast.core.method import chain
 from holdfast.core.tokens import Tokens
 from holdfast.methods.gradients.conflict_decay import contradiction
 from holdfast.methods.losses.base_kl import BaseKL, base_kl
@@ -37,7 +37,6 @@ TOKEN_METHODS = [
     OnPolicySDFT(direction="forward"),
     ASFT(),
     ASFT(direction="reverse", on="all"),
-    DFT(),
     EAFT(top=4),
     EAFT(top=4, power=0.5, scale="3"),
     FLOW(),
@@ -45,15 +44,13 @@ TOKEN_METHODS = [
     TALR(),
     TokenForgetting(),
 ]
-
-
-def test_every_method_that_acts_on_tokens_is_tried_here():
-    acting = {
-        cls
-        for cls in METHODS
-        if any(getattr(cls, hook) is not getattr(Method, hook) for hook in ("weigh_tokens", "token_loss"))
-    }
-    assert acting == {type(method) for method in TOKEN_METHODS}
+TOKEN_METHODS += [
+    cls.example()
+    for cls in METHODS
+    if cls.facts() & {"weigh_tokens", "token_loss"}
+    and not cls.facts() & {"init_state", *(type(method).__name__ for method in TOKEN_METHODS)}
+]
+"""And every other that acts on tokens and remembers nothing."""
 
 
 def units(seed, out_tuned=(), out_base=(), keep=None):

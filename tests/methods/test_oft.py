@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from holdfast.core.adapters import adapted
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.selection.oft import OFT, cayley
 from tests.tiny import rows, tiny
 from tests.train.retrace import trainer_for

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
-from holdfast.core.run import SHOWN, SOURCE
+from holdfast.core.rows import examples_of, padded_like
+from holdfast.core.run import SHOWN, SOURCE, Run, Step
 from holdfast.methods.rehearsal import on_policy_sdft
-from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT, batch_of, examples_of
+from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT
 from holdfast.methods.selection.lora import LoRA
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
-from holdfast.train.loop import train_reference
+from holdfast.train.full_loop import train_reference
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, trainer_for
 
@@ -96,7 +97,7 @@ def test_old_examples_stay_and_what_has_no_answer_teaches_nothing():
 def test_rows_become_a_batch_and_again_rows():
     rows = [((5, 6, 7), (-100, 6, 7)), ((8,), (8,))]
     like = {"input_ids": torch.zeros(2, 1), SOURCE: torch.tensor([[0], [3]])}
-    batch = batch_of(rows, like)
+    batch = padded_like(rows, like)
     assert [(one.input_ids, one.labels) for one in examples_of(batch)] == [([5, 6, 7], [-100, 6, 7]), ([8], [8])]
     assert [one.source for one in examples_of(batch)] == [0, 3]
 

@@ -16,7 +16,7 @@ from holdfast.core.mix import Example
 from holdfast.core.params import trainable
 from holdfast.core.run import Run
 from holdfast.methods.activations import linear_layers
-from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection, leading_basis, without
+from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection, leading_basis, project_out
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import attach
 from holdfast.train.before import Before
@@ -35,8 +35,8 @@ def test_values_worked_by_hand():
         assert basis.abs().argmax(0).tolist() == directions
         assert basis.shape == (3, len(directions))
     change, along = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0], [1.0]])
-    assert without(change, along).tolist() == [[1.0, 0.0], [3.0, 0.0]]
-    assert without(change, along, axis=0).tolist() == [[1.0, 2.0], [0.0, 0.0]]
+    assert project_out(change, along).tolist() == [[1.0, 0.0], [3.0, 0.0]]
+    assert project_out(change, along, axis=0).tolist() == [[1.0, 2.0], [0.0, 0.0]]
     assert leading_basis(torch.zeros(3, 3), 0.9).shape == (3, 0)
 
 

@@ -10,9 +10,9 @@ import torch
 
 from holdfast.core.adapters import adapted
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
-from holdfast.methods.selection.osf import OSF, kept_out
+from holdfast.core.run import Run
+from holdfast.methods.selection.osf import OSF, osf
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import trainer_for
@@ -21,7 +21,7 @@ from tests.train.retrace import trainer_for
 def test_a_factor_loses_its_part_along_what_stands_still():
     q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))
     factor = torch.as_tensor(q[:, 2:5] + 0.3 * q[:, :3])
-    found = kept_out(factor, torch.as_tensor(q[:, :2]))
+    found = osf(factor, torch.as_tensor(q[:, :2]))
     np.testing.assert_allclose(q[:, :2].T @ found.numpy(), 0.0, atol=1e-12)
     np.testing.assert_allclose(q[:, 2:].T @ found.numpy(), q[:, 2:].T @ factor.numpy(), atol=1e-12)
 

@@ -10,13 +10,13 @@ import torch
 
 from holdfast.core.adapters import adapted
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, Step
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.train import Train
-from holdfast.methods.selection.qlora import QLoRA, in_four_bits
+from holdfast.methods.selection.qlora import QLoRA, _in_four_bits
 from holdfast.train.attach import attach
 from tests.tiny import collate, rows, tiny
 from tests.train.retrace import trainer_for
@@ -46,7 +46,7 @@ def test_a_weight_in_four_bits_has_at_most_sixteen_values_in_each_block_and_is_n
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layer = torch.nn.Linear(64, 32)
-    made = in_four_bits(layer)
+    made = _in_four_bits(layer)
     weight = made(torch.eye(64)).detach().T - layer.bias[:, None].detach()
     error = (weight - layer.weight.detach()).norm() / layer.weight.norm()
     assert 0.01 < float(error) < 0.15

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run
 from holdfast.data.order import order
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 

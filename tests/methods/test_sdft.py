@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run
 from holdfast.methods.rehearsal import sdft as module
 from holdfast.methods.rehearsal.sdft import SDFT, betrays, last_number
 from holdfast.probes.shown import Showing, behind_user, parts_of

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run
 from holdfast.ground.names import base_folder
 from holdfast.methods.rehearsal.self_rehearsal import SELF, SelfRehearsal, sieved
 from holdfast.train.attach import attach

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
+from holdfast.core.run import Run
 from holdfast.methods.edits.soup import Soup, greedy_soup, uniform_soup
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.others import edited

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.method import Step
+from holdfast.core.run import Step
 from holdfast.methods.tokens.dft import DFT
 from holdfast.methods.tokens.talr import TALR, talr
 from holdfast.train.attach import attach

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Step
+from holdfast.core.run import Step
 from holdfast.core.tokens import Tokens
 from holdfast.methods.schedules.finch import Finch
 from holdfast.methods.schedules.token_quality import TokenQuality, token_quality

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from holdfast.core.adapters import adapted
-from holdfast.core.method import Run
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.methods.selection.vera import VeRA
 from tests.tiny import tiny
 

@@ -8,7 +8,8 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.method import Step, chain
+from holdfast.core.method import chain
+from holdfast.core.run import Step
 from holdfast.methods.schedules.cosine import Cosine, cosine
 from holdfast.methods.schedules.warmup import Warmup, warmup
 

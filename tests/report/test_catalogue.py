@@ -17,7 +17,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS
 from holdfast.core.settings import settings_of
 from holdfast.methods.table import METHODS, SUMS
-from holdfast.report import catalogue
+from holdfast.report import cards, catalogue
 
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 AGAIN = "run `python -m holdfast.report.catalogue docs/methods`"
@@ -55,7 +55,7 @@ def test_the_table_has_a_row_for_every_method(width):
     assert ("what it does" in heading) is (width == 200)
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if line[1:2].strip()]
-    for one in catalogue.cards():
+    for one in cards.cards():
         (row,) = (i for i in starts if lines[i].split()[:1] == [one.call])
         end = next((i for i in starts if i > row), len(lines))
         found = set(" ".join(line[needs] for line in lines[row:end]).replace(",", " ").split()) - {"-"}
@@ -65,7 +65,7 @@ def test_the_table_has_a_row_for_every_method(width):
 
 @pytest.mark.parametrize("cls", [*SUMS, *METHODS], ids=lambda cls: cls.__name__)
 def test_a_card_has_every_setting_hook_exclusion_and_the_paper(cls, tmp_path):
-    one = catalogue.card(cls)
+    one = cards.card(cls)
     catalogue.write(tmp_path)
     for text in (printed(cls.__name__, width=1000), (tmp_path / f"{one.name}.md").read_text(encoding="utf-8")):
         for field in dataclasses.fields(cls):
@@ -73,7 +73,7 @@ def test_a_card_has_every_setting_hook_exclusion_and_the_paper(cls, tmp_path):
             about = settings_of(cls)[field.name]
             assert all(repr(choice) in text for choice in about.choices)
         assert all(hook in text for hook in one.hooks)
-        assert all(reason in text for reason in cls.excludes.values())
+        assert all(reason in text for reason in [*filter(None, [cls.once]), *one.excludes.values()])
         assert one.reference in text
         assert one.departs in text
     assert one.line.endswith(".")
@@ -82,7 +82,7 @@ def test_a_card_has_every_setting_hook_exclusion_and_the_paper(cls, tmp_path):
 
 
 def test_the_card_of_mask_the_target_reads_right():
-    one = catalogue.card(next(cls for cls in METHODS if cls.__name__ == "MaskTheTarget"))
+    one = cards.card(next(cls for cls in METHODS if cls.__name__ == "MaskTheTarget"))
     assert one.name == "mask-the-target"
     assert one.papers == ("2605.29498",)
     assert one.needs_base
@@ -96,8 +96,8 @@ def test_the_card_of_mask_the_target_reads_right():
 def test_an_exclusion_is_told_from_both_sides():
     cosine = next(cls for cls in METHODS if cls.__name__ == "Cosine")
     finch = next(cls for cls in METHODS if cls.__name__ == "Finch")
-    assert "Finch" in catalogue.card(cosine).excludes
-    assert "Cosine" in catalogue.card(finch).excludes
+    assert "Finch" in cards.card(cosine).excludes
+    assert "Cosine" in cards.card(finch).excludes
 
 
 def test_the_name_of_the_card_is_understood_too():
@@ -118,7 +118,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, message):
 
 
 def test_a_narrow_terminal_still_shows_the_whole_description():
-    one = catalogue.card(METHODS[0])
+    one = cards.card(METHODS[0])
     assert "".join(one.reference.split()) in "".join(printed(one.call, width=60).split())
 
 

@@ -7,12 +7,13 @@ import copy
 import torch
 import transformers
 
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.run import Run
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
-from holdfast.train.loop import train_reference
+from holdfast.train.full_loop import train_reference
 from tests import tiny
 
 

@@ -17,7 +17,7 @@ from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.train.attach import attach
 from holdfast.train.before import Before
 from holdfast.train.forward import Forward
-from holdfast.train.loop import tokens
+from holdfast.train.full_loop import tokens
 from tests import tiny
 from tests.train.retrace import both, furthest, trainer_for
 
@@ -83,7 +83,8 @@ def test_the_gradient_of_another_batch_is_autograds_and_leaves_the_steps_own_alo
 class Looking(Method):
     """Reads all that was arranged: numbers, values, the start, and another gradient with the base in it."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"unit_N", "document_N", "start", "gradient", "base_nll_N"})
+    reads: ClassVar[frozenset[str]] = frozenset({"unit_N", "document_N", "base_nll_N"})
+    asks: ClassVar[frozenset[str]] = frozenset({"start", "gradient", "base_gradient"})
     sees: ClassVar[frozenset[str]] = frozenset({"nll_N", "document_nll"})
 
     def init_state(self, run):
@@ -114,11 +115,11 @@ class Looking(Method):
 @pytest.mark.parametrize(("micro", "accumulate"), [(8, 1), (2, 4), (1, 8)])
 def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkeypatch, micro, accumulate):
     # The loop takes the numbers of the units from the batch, the trainer from the content of the rows.
-    from holdfast.train import loop
+    from holdfast.train import full_loop
 
     data = tiny.rows(24)
     index = Before(trainer_for(tiny.tiny(), tmp_path, data), {}).index(chain(Looking()))
-    plain = loop.tokens
+    plain = full_loop.tokens
 
     def numbered(model, base, batch):
         from holdfast.train.units import Units
@@ -131,7 +132,7 @@ def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkey
             places[name] = torch.zeros(shape, dtype=torch.int64).masked_scatter(units.scored_BT, place_N)
         return plain(model, base, {**batch, **places})
 
-    monkeypatch.setattr(loop, "tokens", numbered)
+    monkeypatch.setattr(full_loop, "tokens", numbered)
     start = tiny.tiny()
     made = Looking().init_state(Before(trainer_for(copy.deepcopy(start), tmp_path, data), {}).run())
     monkeypatch.setattr(Looking, "init_state", lambda self, run: dict(made))

@@ -7,10 +7,10 @@ import copy
 import pytest
 import torch
 
-from holdfast.core.method import Run, chain
+from holdfast.core.method import chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
-from holdfast.core.run import SOURCE
+from holdfast.core.run import SOURCE, Run
 from holdfast.kernels.chunked import Logits
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
@@ -18,7 +18,7 @@ from holdfast.methods.schedules.finch import Finch
 from holdfast.methods.schedules.token_quality import TokenQuality
 from holdfast.train.base import make_teacher
 from holdfast.train.forward import Forward
-from holdfast.train.loop import tokens
+from holdfast.train.full_loop import tokens
 from tests.acting import Acting
 from tests.tiny import BACKBONES, collate, rows, tiny
 

@@ -14,7 +14,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
-from holdfast.data.batches import order
+from holdfast.data.order import order
 from holdfast.train.attach import attach
 from holdfast.train.mixing import examples_of
 from tests import tiny

@@ -9,11 +9,16 @@ import torch
 import transformers
 
 from holdfast.bench.run import _Collate, _rows
+from holdfast.core.method import chain
 from holdfast.core.mix import Example
-from holdfast.data.batches import pack
+from holdfast.core.run import SOURCE
+from holdfast.data.pack import pack
+from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.finch import Finch
 from holdfast.train.attach import attach
+from holdfast.train.full_loop import FullLoop
+from holdfast.train.loop import Loop
 from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, batches_of, both, furthest, reference
@@ -68,6 +73,26 @@ def test_packed_rows_in_a_plain_trainer_retrace_the_loop(tmp_path, micro, accumu
     assert furthest(trainer.model, expected) < 1e-12
 
 
+@pytest.mark.parametrize("backbone", ["llama", "gpt2"])
+def test_the_short_loop_is_the_full_one_where_no_method_asks_for_more(backbone):
+    recipe, start = chain(Acting(), MaskTheTarget(), BaseKL(on="memory"), Finch()), tiny.tiny(backbone)
+    steps = [[tiny.collate(tiny.rows(4, seed=2 * step + part)) for part in range(2)] for step in range(3)]
+    for batch in (batch for step in steps for batch in step):
+        batch[SOURCE] = torch.tensor([0, 1, 0, 0])[:, None].expand_as(batch["labels"])
+    ends = []
+    for kind in (Loop, FullLoop):
+        model = copy.deepcopy(start)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        loop = kind(model, copy.deepcopy(start), recipe, recipe.init_state(None), optimizer)
+        rates, loop.start = [0.05], {}
+        records = [loop.step(index, 3, batches, rates) for index, batches in enumerate(steps)]
+        ends.append((model, records, loop.state))
+    assert furthest(ends[0][0], ends[1][0]) == 0.0
+    assert ends[0][1] == ends[1][1]
+    assert float(ends[0][2]["0.Acting"]["seen"]) == float(ends[1][2]["0.Acting"]["seen"]) > 0
+    assert furthest(ends[0][0], start) > 1e-5
+
+
 def test_training_moved_the_weights_at_all(tmp_path):
     start = tiny.tiny()
     _, model, _, _ = both(tmp_path, MaskTheTarget(), model=copy.deepcopy(start))
@@ -77,7 +102,7 @@ def test_training_moved_the_weights_at_all(tmp_path):
 def test_adamw_in_float32_retraces_within_its_first_sign_like_step(tmp_path):
     from holdfast.core.method import chain
     from holdfast.train.attach import attach
-    from holdfast.train.loop import train_reference
+    from holdfast.train.full_loop import train_reference
     from tests.train.retrace import batches_of, trainer_for
 
     start = tiny.tiny(dtype=torch.float32)

@@ -10,6 +10,7 @@ from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.places import BASE, base_of, folder_of_model, is_adapter, is_here, no_base
 from holdfast.bench.records import CompareSpec, DiffSpec, Measured, RunSpec, Trained
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.settings import parted, value_of
 from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
 from holdfast.data.sources import open_source
@@ -69,8 +70,8 @@ def _check_recipe(text: str, spec: Trained) -> None:
     parts = read_sum(text, settings_table())
     refuse_pairs(parts)
     for part in parts:
-        asked = [name.strip() for name in str(getattr(part, "memory", "") or "").split(",") if name.strip()]
-        for name in asked if getattr(part, "strength", None) != 0 else ():
+        asked = parted(value_of(part, "memory", ""))
+        for name in asked if value_of(part, "strength") != 0 else ():
             if name in paths:
                 continue
             if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):

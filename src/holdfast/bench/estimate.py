@@ -37,8 +37,6 @@ _OPTIMIZERS = (("8bit", 2), ("4bit", 1), ("adafactor|sgd|rmsprop_bnb", 0), ("lio
 """Bytes that an optimizer keeps of each trained number, by its name."""
 _REMEMBERS = {"EMA": 1, "EWC": 1}
 """Methods that keep numbers of the size of what trains, and how many."""
-_ADAPTERS_ON_FROZEN = ("LoRA", "DoRA", "VeRA", "OFT", "AdaLoRA", "QLoRA")
-"""Adapters that leave the weights under them as they are, from the start to what is shipped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +90,7 @@ def stays_frozen(recipe: Chain, model: str) -> bool:
     if train.ship == "merged":
         return False
     if adapters:
-        return all(
-            type(one).__name__ in _ADAPTERS_ON_FROZEN and getattr(one, "init", "default") in ("default", "orthogonal")
-            for one in adapters
-        )
+        return all(one.on_frozen and not one.moves for one in adapters)
     folder = folder_of_model(folder_or_name(model))
     return folder is not None and is_adapter(folder) and _is_plain(folder)
 
@@ -195,9 +190,8 @@ def _with_lora(bare: Any, rank: int, targets: str) -> Any:
 
 def _copies(active: Chain, adapted: bool) -> int:
     """Returns how many copies of what trains are kept: of the base, of the start, of each step's beginning."""
-    needs = active.all_needs
-    compares = any(need.startswith("base_") for need in needs) and not adapted
-    start = "start" in needs
+    compares = active.needs.base and not adapted
+    start = "start" in active.needs.asks
     penalties = active.uses("penalty")  # what a penalty's graph keeps of the weights
     found = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
     return found + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
@@ -268,7 +262,7 @@ def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chai
         return tokens * words * (12 if not (arguments.bf16 or arguments.fp16) else 16)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chunk, block = sizes(tokens, words, device)
-    compares = any(need.startswith("base_") for need in active.all_needs)
+    compares = active.needs.base
     wide = 2 if arguments.bf16 or arguments.fp16 else 4
     blocks = min(tokens, block) * words * wide * (2 if compares else 1)
     chunks = min(tokens, chunk) * words * 4 * (5 if compares else 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast.bench.arguments import rate_of, training_arguments
@@ -11,7 +11,8 @@ from holdfast.bench.edited import trunk_of
 from holdfast.bench.folder import folder_of
 from holdfast.bench.records import CompareSpec, RunSpec, Trained
 from holdfast.bench.sets import recipes_of
-from holdfast.core.method import Chain, chain
+from holdfast.core.method import Chain, Method, chain
+from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
@@ -80,14 +81,13 @@ def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
         said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
         train = dataclasses.replace(train, **said)
     rest = [method for method in recipe.methods if not isinstance(method, Train)]
-    names = {type(method).__name__ for method in rest}
-    beside = []
-    for method in settings.methods:
-        name = type(method).__name__
-        refused = name in names or names & method.excludes.keys() or any(name in m.excludes for m in rest)
-        if not isinstance(method, Train) and not refused:
-            beside.append(method)
+    beside = [method for method in settings.methods if not isinstance(method, Train) and not _gives_way(method, rest)]
     return chain(train, *beside, *rest)
+
+
+def _gives_way(method: Method, others: Sequence[Method]) -> bool:
+    """Returns whether a method of the settings cannot stand beside those of a recipe, or is one of them."""
+    return any(type(method) is type(other) or clash(type(method), type(other)) for other in others)
 
 
 def with_dose(recipe: Chain, dose: float) -> Chain:

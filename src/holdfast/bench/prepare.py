@@ -11,14 +11,14 @@ from holdfast.bench.records import DiffSpec, Measured, Role, RunSpec
 from holdfast.bench.twins import joined
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
-from holdfast.data.batches import pack
 from holdfast.data.examples import read
-from holdfast.data.held_out import normalised
+from holdfast.data.held_out import duplicates, normalised, split_held_out
 from holdfast.data.named import GROUP, offered
+from holdfast.data.pack import pack
 from holdfast.data.render import uses_template
 from holdfast.data.rows import Row
 from holdfast.data.template import counted
-from holdfast.data.tokenize import duplicates, split_held_out, tokenize
+from holdfast.data.tokenize import tokenize
 from holdfast.probes.ask import form_of
 from holdfast.probes.sources import items_of
 from holdfast.probes.suites import Item

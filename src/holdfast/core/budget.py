@@ -57,10 +57,17 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Raises `HoldfastError` for a budget that cannot be held."""
+        self._check_words()
+        self._check_limits()
+        self._check_counts()
+
+    def _check_words(self) -> None:
         for name, kind in (("claim", Claim), ("on_spent", OnSpent), ("rule", Rule)):
             if getattr(self, name) not in get_args(kind):
                 *some, last = map(repr, get_args(kind))
                 raise HoldfastError(f"Budget({name}={getattr(self, name)!r}): give {', '.join(some)} or {last}.")
+
+    def _check_limits(self) -> None:
         if self.rule == "3%" and self.points is None:
             object.__setattr__(self, "points", FAMILIAR)
         if self.points is None and self.nll is None:
@@ -79,6 +86,8 @@ class Budget:
                 raise HoldfastError(f"Budget({name}={value!r}): give a number above 0{below} ({unit}).")
         if self.rule == "3%" and self.points != FAMILIAR:
             raise HoldfastError(f"Budget(rule='3%', points={self.points!r}): that rule allows 3 points; leave one out.")
+
+    def _check_counts(self) -> None:
         for name, unit, least in (("every", "steps", 1), ("items", "items", 1)):
             value = getattr(self, name)
             if name == "every" and value is None:

@@ -25,24 +25,26 @@ does not depend on how a batch is split.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.mix import Mix
+from holdfast.core.needs import Ask, Needs
 from holdfast.core.run import Batch, Run, Step
-from holdfast.core.settings import check_settings
-from holdfast.core.sums import refuse_pairs, text_of
+from holdfast.core.settings import check_settings, parted, settings_of, value_of
+from holdfast.core.sums import facts_of, refuse_pairs, text_of
 from holdfast.core.tokens import Tokens
-
-__all__ = ["HOOKS", "Chain", "Method", "On", "Run", "State", "Step", "chain"]
 
 State = dict[str, Any]
 """What one run remembers of one method: tensors by name (nested for a sum of methods)."""
 
 On = Literal["new", "memory", "all"]
+"""Tokens of the new examples, of the memories', or all."""
 
 HOOKS = (
     "mix_data",
@@ -65,30 +67,40 @@ HOOKS = (
 class Method:
     """Base of all methods. Subclasses are frozen dataclasses whose fields are their settings.
 
+    What else others must know of a method, it declares in class attributes. Nobody keeps lists of methods by name.
+
     Class attributes:
-        needs: What must be arranged beforehand: fields of `Tokens` that this method reads and that cost something
-            (`base_*`, which need the teacher; `unit_N` and `document_N`, which need the examples numbered), those
-            whose mean over new units it reads as `step.means[...]`, "start" and "gradient" for those of `Step`, and
-            "base_gradient" where the terms of such gradients, and they alone, compare with the base.
-        sees: Fields of `Tokens` whose numbers it reads one by one as `step.values[...]`; "document_nll" is the mean
-            loss of each document.
-        on_parameters: Whether `edit_weights` is given every trained parameter by its name in `step.params`, those of an
-            adapter too, before those edits that are given weights (of an adapted layer: the base's with the adapter in
-            it) by their names in a model without adapters.
-        freezes: Whether `shape_model` only says which parameters train; it then acts after those that add some.
-        confines: Whether `edit_update` keeps the weight out of some directions; it then acts after those that choose
-            which entries move, as their choice would put back what it took out.
-        holds: Whether what it adds to the loss holds the model to the base, so that a spent budget may raise it.
-        excludes: Names of methods that make no sense beside this one, each with the reason.
+        reads: Fields of `Tokens` that its token hooks read and that the trainer must prepare: fields of the base
+            (`base_*`), `unit_N` and `document_N`. Every other field is there without being asked for.
+        means: Fields of `Tokens` whose mean over the step's new tokens it reads as `step.means[field]`.
+        sees: Fields of `Tokens` whose value at each of the step's new tokens it reads as `step.values[field]`;
+            "document_nll" is the mean loss of each document.
+        asks: What else it requests from the trainer, see `holdfast.core.needs.Ask`.
+        on_parameters: True: `edit_weights` sees raw parameters, adapter matrices included, and runs first. False: it
+            sees whole weights, with the adapter merged in, by their names in a model without adapters.
+        freezes: `shape_model` only freezes parameters, so it runs after the methods that add some.
+        confines: `edit_update` keeps the weight out of some directions, so it runs after the methods that choose which
+            entries move; their choice would undo it.
+        holds: What it adds to the loss holds the model to the base, so a spent budget may raise it.
+        slot: The place in a recipe that it takes, of which there is one (see `SLOTS`); "" for none.
+        once: Why a recipe takes this method only once; "" where it may stand twice.
+        excludes: What makes no sense beside this method, each with the reason: a method by its name, or every method
+            with a fact (see `facts`), as "weigh_tokens" or "base_*".
+        quick: Settings with which it acts within a few steps and costs little; `example` uses them.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    reads: ClassVar[frozenset[str]] = frozenset()
+    means: ClassVar[frozenset[str]] = frozenset()
     sees: ClassVar[frozenset[str]] = frozenset()
+    asks: ClassVar[frozenset[Ask]] = frozenset()
     on_parameters: ClassVar[bool] = False
     freezes: ClassVar[bool] = False
     confines: ClassVar[bool] = False
     holds: ClassVar[bool] = True
+    slot: ClassVar[str] = ""
+    once: ClassVar[str] = ""
     excludes: ClassVar[Mapping[str, str]] = {}
+    quick: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         """Checks every setting against its declared range."""
@@ -102,15 +114,46 @@ class Method:
         """Returns the Python text of this method, as `holdfast.parse` reads it: only settings off their default."""
         return text_of(self)
 
+    @classmethod
+    def facts(cls) -> frozenset[str]:
+        """Returns what the `excludes` of another method may name.
+
+        Its class name, the hooks at which it acts, the fields that it reads, takes means of or sees, what it asks for,
+        and "base_*" if one of the fields is of the base.
+        """
+        hooks = {hook for hook in HOOKS if getattr(cls, hook) is not getattr(Method, hook)}
+        return facts_of(cls.__name__, hooks, cls.reads | cls.means | cls.sees, cls.asks)
+
+    @classmethod
+    def example(cls, **settings: Any) -> Self:
+        """Returns an instance that acts within a few steps: its `quick` settings, and "old" for a memory.
+
+        Args:
+            settings: Settings that it is to have instead.
+        """
+        memory = {name: "old" for name, about in settings_of(cls).items() if about.role == "memory"}
+        return cls(**{**memory, **cls.quick, **settings})
+
     @property
     def off(self) -> bool:
-        """True when the settings make this method do nothing; it is then left out, at no cost."""
-        return getattr(self, "strength", None) == 0
+        """True when the settings make this method do nothing: its strength is 0. It is then left out, at no cost."""
+        return bool(value_of(self, "strength") == 0)
+
+    @property
+    def acts_on(self) -> On:
+        """The tokens that its token hooks are given: those that its setting with the role "tokens" names, else all."""
+        on: On = value_of(self, "tokens", "all")
+        return on
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names, paths or hub ids of the old examples that this method asks for (its setting `memory`), in order."""
-        return tuple(name.strip() for name in getattr(self, "memory", "").split(",") if name.strip())
+        """Names, paths or hub ids of the old examples that this method asks for (its "memory"), in order."""
+        return parted(value_of(self, "memory", ""))
+
+    @property
+    def needs(self) -> Needs:
+        """What it declares that the trainer must prepare."""
+        return Needs(self.reads, self.means, self.sees, self.asks)
 
     def uses(self, hook: str) -> bool:
         """Returns whether this method acts at `hook` (one of `HOOKS`)."""
@@ -219,25 +262,15 @@ class Chain(Method):
         return Chain(tuple(method for method in self.methods if not method.off))
 
     @property
-    def all_needs(self) -> frozenset[str]:
-        """Everything that some part needs."""
-        return frozenset().union(*(method.needs for method in self.methods))
-
-    @property
-    def token_needs(self) -> frozenset[str]:
-        """Those of them that are fields of `Tokens`."""
-        return self.all_needs - {"start", "gradient", "base_gradient"}
+    def needs(self) -> Needs:
+        """What all parts need together."""
+        return functools.reduce(operator.or_, (method.needs for method in self.methods), Needs())
 
     @property
     def compares_on(self) -> On:
-        """Which units are compared with the base: the ones that all parts which do so have in common, else "all"."""
-        compare = {_on(method) for method in self.methods if any(need.startswith("base_") for need in method.needs)}
-        return compare.pop() if len(compare) == 1 else "all"
-
-    @property
-    def all_sees(self) -> frozenset[str]:
-        """Every field that some part sees one by one."""
-        return frozenset().union(*(method.sees for method in self.methods))
+        """Which tokens are compared with the base: those that all parts which compare have in common, else "all"."""
+        tokens = {method.acts_on for method in self.methods if method.needs.base}
+        return tokens.pop() if len(tokens) == 1 else "all"
 
     def keyed(self, hook: str) -> Iterator[tuple[str, Method]]:
         """Yields the methods that act at a hook, each with the key of its state."""
@@ -298,20 +331,22 @@ class Chain(Method):
         """Multiplied; 1 where a method is not `on`, which is not shown those units."""
         factors_N = torch.ones_like(tok.nll_N)
         for key, method in self.keyed("weigh_tokens"):
-            part = tok.only(_on(method))
+            part = tok.only(method.acts_on)
             if part is not None:
+                on_N = tok.is_on(method.acts_on)
                 own = method.weigh_tokens(state.get(key, {}), part)
-                factors_N = factors_N * (own if part is tok else _placed(1.0, factors_N, tok.is_on(_on(method)), own))
+                factors_N = factors_N * (own if part is tok else _placed(1.0, factors_N, on_N, own))
         return factors_N
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Added; 0 where a method is not `on`, which is not shown those units."""
         nats_N = torch.zeros_like(tok.nll_N)
         for key, method in self.keyed("token_loss"):
-            part = tok.only(_on(method))
+            part = tok.only(method.acts_on)
             if part is not None:
+                on_N = tok.is_on(method.acts_on)
                 own = method.token_loss(state.get(key, {}), part)
-                nats_N = nats_N + (own if part is tok else _placed(0.0, nats_N, tok.is_on(_on(method)), own))
+                nats_N = nats_N + (own if part is tok else _placed(0.0, nats_N, on_N, own))
         return nats_N
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
@@ -355,11 +390,6 @@ def chain(*methods: Method) -> Chain:
         HoldfastError: Two of them make no sense together.
     """
     return Chain(tuple(part for method in methods for part in method.parts()))
-
-
-def _on(method: Method) -> On:
-    on: On = getattr(method, "on", "all")
-    return on
 
 
 def _placed(fill: float, like_N: Tensor, on_N: Tensor, own: Tensor) -> Tensor:

@@ -19,6 +19,14 @@ def snapshot(params: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in params.items()}
 
 
+def layer_of(name: str) -> int | None:
+    """Returns the number of the layer that a parameter belongs to, None if it is in none.
+
+    That is the first whole number among the parts of its name: `model.layers.3.mlp.experts.7.up_proj.weight` is in 3.
+    """
+    return next((int(part) for part in name.split(".") if part.isdigit()), None)
+
+
 @contextmanager
 def swapped(params: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
     """Puts `values` in the place of `params` and puts the former back on leaving; no copy is made.

@@ -1,14 +1,18 @@
-"""Examples as tensors, for a method that keeps some beside its weights, and batches of them again."""
+"""Examples as tensors, for a method that keeps some beside its weights; examples to batches and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example
+from holdfast.core.mix import NEW, Example
+from holdfast.core.run import SOURCE, Batch
+
+TokenRow = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids and labels."""
 
 
 def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
@@ -59,3 +63,30 @@ def drawn(count: int, size: int, seed: int, index: int) -> list[int]:
     """Returns `size` of `count` rows (all if there are fewer), drawn anew for every `index`, the same for the same."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
     return torch.randperm(count, generator=generator)[:size].tolist()
+
+
+def examples_of(batch: Batch) -> list[Example]:
+    """Returns the rows of a batch without their padding."""
+    mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
+    found = []
+    for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
+        own_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
+        source = NEW if source_BT is None else int(source_BT[row, 0])
+        found.append(Example(ids_T[own_T.bool()].tolist(), labels_T[own_T.bool()].tolist(), source))
+    return found
+
+
+def padded_like(rows: Sequence[TokenRow], like: Batch) -> dict[str, Tensor]:
+    """Returns rows as a batch, padded on the right, whose sources are those of another."""
+    width = max(len(ids) for ids, _ in rows)
+    device = like["input_ids"].device
+
+    def padded(values: Iterable[Sequence[int]], fill: int) -> Tensor:
+        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values], device=device)
+
+    made = {
+        "input_ids": padded((ids for ids, _ in rows), 0),
+        "labels": padded((labels for _, labels in rows), -100),
+        "attention_mask": padded(([1] * len(ids) for ids, _ in rows), 0),
+    }
+    return {**made, SOURCE: like[SOURCE][:, :1].expand(-1, width).contiguous()} if SOURCE in like else made

@@ -49,7 +49,8 @@ class Run:
             model as it is, `[units]` each, in the order of `tok.unit_N`; also `row_N`, the number of the example in
             which it is first found.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
-            supervised units of a batch under the model as it is, by parameter name; in eval mode.
+            supervised units of a batch under the model as it is, by parameter name; in eval mode. A method that
+            calls it names "run_gradient" in `asks`.
         tokenizer: The trainer's tokenizer; None if it has none.
         longest: `longest()` gives the most tokens of an example, for which all of them may have to be read.
         keep: `keep(name, make)` gives the examples that `make()` makes, and those it made before where the run's folder
@@ -81,14 +82,14 @@ class Step:
     Attributes:
         index: Optimizer steps done before this one.
         total: Optimizer steps of the whole run.
-        means: Mean over the step's *new* units, all micro-batches and ranks, of each field that a method `needs`;
+        means: Mean over the step's *new* units, all micro-batches and ranks, of each field in a method's `means`;
             complete when `scale_lr` is called.
         params: The trainable parameters, bare, by name.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) on another batch,
             by parameter name, in eval mode; the gradients of the step itself are left alone. A method that calls it
-            names "gradient" in `needs`, and "base_gradient" if its term reads fields of the base.
+            names "gradient" in `asks`, and "base_gradient" if its term reads fields of the base.
         start: The trainable parameters as they were before training, by name, for a method that names "start" in
-            `needs`.
+            `asks`.
         values: The numbers of all the step's new units themselves, all micro-batches and ranks, of each field that a
             method `sees`; complete when `scale_lr` is called.
         write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` -> the token ids that the model as it is

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.core.errors import HoldfastError
+
+Role = Literal["", "strength", "tokens", "memory"]
+"""What a setting means to others than its method.
+
+    "strength"    coefficient of what the method does: at 0 the method is left out
+    "tokens"      which tokens its token hooks are given: "new", "memory" or "all"
+    "memory"      names, paths or hub ids of old examples, parted by commas
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +22,8 @@ class Setting:
     """What is known of one hyperparameter besides its default.
 
     `low` and `high` are inclusive bounds of what is accepted; `search` is the (low, high) a tuner should look in,
-    and `log` says on which scale. `choices` lists the accepted words of a categorical setting.
+    and `log` says on which scale. `choices` lists the accepted words of a categorical setting. `role` says what others
+    read in it, see `Role`.
     """
 
     unit: str
@@ -24,6 +33,7 @@ class Setting:
     search: tuple[float, float] | None = None
     log: bool = False
     integer: bool = False
+    role: Role = ""
 
 
 def setting(
@@ -36,9 +46,10 @@ def setting(
     search: tuple[float, float] | None = None,
     log: bool = False,
     integer: bool = False,
+    role: Role = "",
 ) -> Any:
     """Returns a dataclass field for a hyperparameter of a method; `unit` is mandatory ("1" for a pure number)."""
-    about = Setting(unit, low, high, choices, search, log, integer)
+    about = Setting(unit, low, high, choices, search, log, integer, role)
     return dataclasses.field(default=default, metadata={"setting": about})
 
 
@@ -52,27 +63,50 @@ def check_settings(method: Any) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(method)}
     for name, about in settings_of(method).items():
         value = getattr(method, name)
-        where = f"{type(method).__name__}({name}={value!r})"
         if value is None and defaults[name] is None:
             continue
-        if about.choices:
-            if value not in about.choices:
-                raise HoldfastError(f"{where}: choose one of {', '.join(map(repr, about.choices))}.")
-            continue
-        if about.low is None and about.high is None:
-            if isinstance(defaults[name], str) and not isinstance(value, str):
-                raise HoldfastError(f"{where}: give text ({about.unit}).")
-            continue
-        number = isinstance(value, int if about.integer else (int, float)) and not isinstance(value, bool)
-        number = number and (isinstance(value, int) or math.isfinite(value))
-        inside = number and (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
-        if not inside:
-            kind = "a whole number" if about.integer else "a number"
-            unit = "" if about.unit == "1" else f" ({about.unit})"
-            raise HoldfastError(f"{where}: give {kind} {_range(about)}{unit}.")
+        if accepted := _accepted(value, about, defaults[name]):
+            raise HoldfastError(f"{type(method).__name__}({name}={value!r}): {accepted}.")
+
+
+def _accepted(value: Any, about: Setting, default: Any) -> str:
+    """Returns what a setting accepts, if a value is not among it; else nothing."""
+    if about.choices:
+        return "" if value in about.choices else f"choose one of {', '.join(map(repr, about.choices))}"
+    if about.low is None and about.high is None:
+        return f"give text ({about.unit})" if isinstance(default, str) and not isinstance(value, str) else ""
+    if _is_number(value, about.integer) and _is_inside(value, about):
+        return ""
+    kind = "a whole number" if about.integer else "a number"
+    unit = "" if about.unit == "1" else f" ({about.unit})"
+    return f"give {kind} {_range(about)}{unit}"
+
+
+def _is_number(value: object, integer: bool) -> bool:
+    """Whether a value is a finite number, whole if it must be; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+        return False
+    return isinstance(value, int) or math.isfinite(value)  # an int may be too large for a float
+
+
+def _is_inside(value: float, about: Setting) -> bool:
+    return (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
 
 
 def _range(about: Setting) -> str:
     if about.low is not None and about.high is not None:
         return f"from {about.low:g} to {about.high:g}"
     return f"of at least {about.low:g}" if about.high is None else f"of at most {about.high:g}"
+
+
+def value_of(method: Any, role: Role, absent: Any = None) -> Any:
+    """Returns the value of the setting that has a role, `absent` where a method has no such setting."""
+    for name, about in settings_of(type(method)).items():
+        if about.role == role:
+            return getattr(method, name)
+    return absent
+
+
+def parted(names: str) -> tuple[str, ...]:
+    """Returns names that are parted by commas, in order."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
+
+SLOTS = {"adapter": "a model takes one adapter at a time; give one of them."}
+"""What is said to a second method that takes a slot; other packages may have slots of their own."""
 
 
 def read_sum(text: str, table: Mapping[str, type[Any]]) -> list[Any]:
@@ -29,12 +32,44 @@ def read_sum(text: str, table: Mapping[str, type[Any]]) -> list[Any]:
 
 
 def refuse_pairs(methods: Sequence[Any]) -> None:
-    """Raises `HoldfastError` for a pair of methods that makes no sense, with the reason (their `excludes`)."""
+    """Raises `HoldfastError` for a pair of methods that makes no sense, with the reason."""
     for i, method in enumerate(methods):
         for other in (*methods[:i], *methods[i + 1 :]):
-            reason = method.excludes.get(type(other).__name__)
-            if reason is not None:
+            reason = refusal(type(method), type(other))
+            if reason:
                 raise HoldfastError(f"{method!r} + {other!r}: {reason}")
+
+
+def refusal(method: Any, other: Any) -> str:
+    """Returns why a method class refuses to stand beside another; "" if it does not.
+
+    Either class may be the one that refuses: `clash` asks both.
+    """
+    if method is other and method.once:
+        return str(method.once)
+    if method.slot and method.slot == other.slot:
+        return SLOTS.get(method.slot, f"a recipe has one place for {method.slot}; give one of them.")
+    facts = other.facts()
+    return next((reason for fact, reason in method.excludes.items() if fact in facts), "")
+
+
+def clash(method: Any, other: Any) -> str:
+    """Returns why two method classes make no sense together; "" if they do."""
+    return refusal(method, other) or refusal(other, method)
+
+
+def facts_of(name: str, hooks: Iterable[str], fields: Iterable[str], asks: Iterable[str]) -> frozenset[str]:
+    """Returns the facts of a method that another's `excludes` may name (see `holdfast.core.method.Method.facts`).
+
+    Args:
+        name: Its class name.
+        hooks: The hooks at which it acts.
+        fields: The fields of `Tokens` that it reads, takes means of or sees.
+        asks: What it asks for.
+    """
+    fields = set(fields)
+    base = {"base_*"} if any(field.startswith("base_") for field in fields) else set()
+    return frozenset({name, *hooks, *fields, *asks, *base})
 
 
 def text_of(method: Any) -> str:
@@ -78,10 +113,12 @@ def _made(node: ast.expr, text: str, table: Mapping[str, type[Any]]) -> Any:
             )
         if key in given:
             raise HoldfastError(f"Recipe {text!r}: {name.id} is given {key!r} twice.")
-        try:
-            given[key] = ast.literal_eval(value)
-        except (ValueError, TypeError):
-            raise HoldfastError(
-                f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)}) must be a plain number, text or None."
-            ) from None
+        given[key] = _literal(value, f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)})")
     return cls(**given)
+
+
+def _literal(value: ast.expr, where: str) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError):
+        raise HoldfastError(f"{where} must be a plain number, text or None.") from None

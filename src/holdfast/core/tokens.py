@@ -222,5 +222,5 @@ def is_on(source_N: Tensor, on: str) -> Tensor:
 
 def _given(value: Tensor | None, name: str) -> Tensor:
     if value is None:
-        raise HoldfastError(f"tok.{name} is not there: a method that reads it must name it in `needs`.")
+        raise HoldfastError(f"tok.{name} is not there: a method that reads it must name it in `reads`.")
     return value

@@ -1,4 +1,4 @@
-"""Batches: the order in which a mix is visited (`order`), packed rows (`pack`), and tensors (`collate`)."""
+"""Batches: examples put together as padded or packed tensors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from holdfast.core.mix import Example
-from holdfast.data.order import order
-from holdfast.data.pack import pack
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = ["collate", "order", "pack"]
 
 
 def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
-from holdfast.data.held_out import duplicates, split_held_out
 from holdfast.data.notes import Notes
 from holdfast.data.render import (
     Piece,
@@ -25,8 +24,6 @@ from holdfast.data.template import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
-
-__all__ = ["Notes", "Prepared", "duplicates", "ending_ids", "prompt_ids", "split_held_out", "tokenize"]
 
 
 @dataclasses.dataclass

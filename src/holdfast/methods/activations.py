@@ -61,44 +61,66 @@ def second_moments(
     Raises:
         HoldfastError: There are no examples, or a layer's input is not finite.
     """
-    sums: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
-    owners: dict[str, str] = {}
-    last: list[Any] = [None, ""]
-    mask_BT: Tensor | None = None
-
-    def look(name: str, x: Tensor) -> None:
-        owner = owners.setdefault(name, last[1] if x is last[0] else name)
-        if owner != name:  # the layer before it read the same tensor, and has counted it
-            return
-        last[:] = [x, name]
-        rows = _rows(x, mask_BT)
-        rows = rows if rows.dtype == torch.float64 else rows.float()
-        sums[name] = sums[name] + rows.T @ rows if name in sums else rows.T @ rows
-        counts[name] = counts.get(name, 0) + rows.shape[0]
-
     layers = {name: layer for name, layer in linear_layers(run.model).items() if wanted(name)}
+    sums = _Sums()
     handles = [
-        layer.register_forward_pre_hook(lambda _module, inputs, name=name: look(name, inputs[0]))
+        layer.register_forward_pre_hook(lambda _module, inputs, name=name: sums.look(name, inputs[0]))
         for name, layer in layers.items()
     ]
     try:
         for batch in run.batches(which, size):
-            mask = batch.get("attention_mask")
-            mask_BT, last[:] = None if mask is None else mask.bool(), [None, ""]
+            sums.begin(batch.get("attention_mask"))
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             with evaluating(run.model):
                 run.model(**inputs, use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
-    if layers and not sums:
+    if layers and not sums.totals:
         raise HoldfastError("There are no examples whose activations could be looked at; give a memory that has some.")
-    means = {name: total / max(counts[name], 1) for name, total in sums.items()}
-    for name, mean in means.items():
-        if not bool(torch.isfinite(mean).all()):
-            raise HoldfastError(f"What {name} reads is not finite on these examples; use bf16 or float32.")
-    return {name: means[owner] for name, owner in owners.items()}
+    return sums.means()
+
+
+class _Sums:
+    """Sums of `x^T x` over the tokens that each layer reads, once for all layers that read the very same tensor.
+
+    Attributes:
+        totals: The sums, `[in, in]`, by the name of the first layer that reads a tensor.
+    """
+
+    def __init__(self) -> None:
+        self.totals: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._owners: dict[str, str] = {}
+        self._last: tuple[Any, str] = (None, "")
+        self._mask_BT: Tensor | None = None
+
+    def begin(self, mask_BT: Tensor | None) -> None:
+        """Begins a batch with an attention mask."""
+        self._mask_BT, self._last = None if mask_BT is None else mask_BT.bool(), (None, "")
+
+    def look(self, name: str, x: Tensor) -> None:
+        """Adds what a layer reads."""
+        owner = self._owners.setdefault(name, self._last[1] if x is self._last[0] else name)
+        if owner != name:  # the layer before it read the same tensor, and has counted it
+            return
+        self._last = (x, name)
+        rows = _rows(x, self._mask_BT)
+        rows = rows if rows.dtype == torch.float64 else rows.float()
+        self.totals[name] = self.totals[name] + rows.T @ rows if name in self.totals else rows.T @ rows
+        self._counts[name] = self._counts.get(name, 0) + rows.shape[0]
+
+    def means(self) -> dict[str, Tensor]:
+        """Returns the mean of each layer; layers that read the same tensor share one.
+
+        Raises:
+            HoldfastError: One is not finite.
+        """
+        means = {name: total / max(self._counts[name], 1) for name, total in self.totals.items()}
+        for name, mean in means.items():
+            if not bool(torch.isfinite(mean).all()):
+                raise HoldfastError(f"What {name} reads is not finite on these examples; use bf16 or float32.")
+        return {name: means[owner] for name, owner in self._owners.items()}
 
 
 def _rows(x: Tensor, mask_BT: Tensor | None) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,10 +12,8 @@ from torch import nn
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
-
-ADAPTERS = ("LoRA", "DoRA", "VeRA", "OFT", "AdaLoRA", "QLoRA", "LoRANull", "CorDA", "OSF")
-"""Names of all methods that put an adapter on the model."""
+from holdfast.core.method import Method
+from holdfast.core.run import Run
 
 NAME = "default"
 """Name of the adapter that a method puts on a model without any; PEFT's own."""
@@ -41,13 +38,13 @@ class Adapter(Method):
 
     Class attributes:
         small: Whether few numbers train, which learn at higher rates than whole weights.
+        on_frozen: Whether the weights under it may stay frozen in the 16 bits of their file, from the start to what is
+            shipped; not where it `moves` them.
     """
 
+    slot: ClassVar[str] = "adapter"
     small: ClassVar[bool] = True
-
-    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ADAPTERS, "a model takes one adapter at a time; give one of them."
-    )
+    on_frozen: ClassVar[bool] = False
     targets: str
 
     def __post_init__(self) -> None:
@@ -58,6 +55,11 @@ class Adapter(Method):
                 f"{type(self).__name__}() needs targets: 'all-linear', 'mlp', 'attention', or module name endings like"
                 " 'q_proj,v_proj'."
             )
+
+    @property
+    def moves(self) -> bool:
+        """Whether it begins by moving weights of the base."""
+        return False
 
 
 def names_of(targets: str) -> list[str]:
@@ -118,17 +120,8 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
             f"{method!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
             f" {type(method).__name__}() out of the recipe to train on with it."
         )
-    settings["target_modules"] = method.targets if method.targets == "all-linear" else names_of(method.targets)
-    if method.targets in PARTS:
-        settings["target_modules"] = target_names(model, method.targets)
-        stacked = stacked_names(model, method.targets)
-        if stacked and kind is peft.LoraConfig and not settings.get("use_dora"):
-            settings["target_parameters"] = stacked
-        elif not settings["target_modules"]:
-            raise HoldfastError(_nothing(model, method))
-    missing = [] if method.targets in (*PARTS, "all-linear") else _missing(model, names_of(method.targets))
-    if missing:
-        raise HoldfastError(_nothing(model, method, missing))
+    takes_stacked = kind is peft.LoraConfig and not settings.get("use_dora")
+    settings |= _targets(model, method, takes_stacked)
     known = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in task_of(model).items() if name in known}, **settings)
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -144,6 +137,27 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
     if not tuner_layers(model):
         raise HoldfastError(_nothing(model, method))
     return made
+
+
+def _targets(model: nn.Module, method: Adapter, takes_stacked: bool) -> dict[str, Any]:
+    """Returns how PEFT is told the layers that a method's `targets` means; with experts where it `takes_stacked`.
+
+    Raises:
+        HoldfastError: There are none, or not all that are named.
+    """
+    if method.targets == "all-linear":
+        return {"target_modules": "all-linear"}
+    if method.targets not in PARTS:
+        named = names_of(method.targets)
+        if missing := _missing(model, named):
+            raise HoldfastError(_nothing(model, method, missing))
+        return {"target_modules": named}
+    names, stacked = target_names(model, method.targets), stacked_names(model, method.targets)
+    if stacked and takes_stacked:
+        return {"target_modules": names, "target_parameters": stacked}
+    if not names:
+        raise HoldfastError(_nothing(model, method))
+    return {"target_modules": names}
 
 
 def _undo(model: nn.Module) -> None:

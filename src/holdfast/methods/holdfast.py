@@ -44,7 +44,7 @@ class Holdfast(Method):
         From no paper: it is ours. Each of its parts says how it departs from its own.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     adapter: bool = setting(False, unit="yes or no", choices=(False, True))
 
     def parts(self) -> tuple[Method, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import Example
 from holdfast.core.rows import drawn
+from holdfast.core.run import Run
 
 
 def need_memory(method: Method) -> None:

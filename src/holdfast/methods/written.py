@@ -9,40 +9,29 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from holdfast.core.settings import check_settings, setting
-from holdfast.core.sums import text_of
+from holdfast.core.sums import facts_of, text_of
+from holdfast.methods import names
+from holdfast.methods.plugins import Table
 
-_HERE = Path(__file__).parent
+_ROOM = Path(__file__).parents[1]
+
+
+FACTS = ("once", "slot", "excludes", "reads", "means", "sees", "asks")
+"""Class attributes of `Method` by which pairs of methods are refused."""
 
 
 @functools.cache
-def settings_table() -> dict[str, type[Any]]:
-    """Returns a dataclass for each method of the table, by name, with its settings and their ranges."""
-    tree = _parsed(_HERE / "table.py")
-    where = {
-        name.name: _HERE.joinpath(*(node.module or "").split(".")[2:]).with_suffix(".py")
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for name in node.names
-    }
-    return {name: _stand_in(name, where[name]) for name in _listed(tree)}
+def _own() -> dict[str, type[Any]]:
+    return {name: _stand_in(name, _file(names.home_of(name))) for name in (*names.SUMS, *names.METHODS)}
 
 
-def _listed(tree: ast.Module) -> Iterator[str]:
-    """Yields the names in the tables, `SUMS` first, as the recipe parser has them."""
-    tables = {
-        node.target.id: node.value
-        for node in tree.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
-    for table in ("SUMS", "METHODS"):
-        value = tables[table]
-        assert isinstance(value, ast.Tuple)
-        yield from (entry.id for entry in value.elts if isinstance(entry, ast.Name))
+def settings_table() -> Table:
+    """Returns a dataclass for each method, by name, with its settings and their ranges; other packages' as they are."""
+    return Table(_own())
 
 
 def _stand_in(name: str, file: Path) -> type[Any]:
@@ -53,11 +42,12 @@ def _stand_in(name: str, file: Path) -> type[Any]:
         for node in written.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_setting(node.value)
     ]
-    excludes = _excludes(tree, written)
-    if excludes is None and any(isinstance(base, ast.Name) and base.id == "Adapter" for base in written.bases):
-        excludes = _of_adapters()
-    acts = {"__post_init__": check_settings, "__repr__": text_of, "excludes": excludes or {}}
-    return dataclasses.make_dataclass(name, fields, frozen=True, repr=False, namespace=acts)
+    facts = {"once": "", "slot": "", "excludes": {}, **_inherited(tree, written), **_facts(tree, written)}
+    methods = {node.name for node in written.body if isinstance(node, ast.FunctionDef)}
+    fields_read = {field for kind in ("reads", "means", "sees") for field in facts.get(kind, ())}
+    all_facts = facts_of(name, methods, fields_read, facts.get("asks", ()))
+    acts = {"__post_init__": check_settings, "__repr__": text_of, "facts": staticmethod(lambda: all_facts)}
+    return dataclasses.make_dataclass(name, fields, frozen=True, repr=False, namespace={**facts, **acts})
 
 
 def _class(tree: ast.Module, name: str) -> ast.ClassDef:
@@ -65,37 +55,43 @@ def _class(tree: ast.Module, name: str) -> ast.ClassDef:
     return written
 
 
-@functools.cache
-def _of_adapters() -> dict[str, str] | None:
-    """Returns what every adapter that says nothing else makes no sense beside."""
-    tree = _parsed(_HERE / "adapter.py")
-    return _excludes(tree, _class(tree, "Adapter"))
+def _inherited(tree: ast.Module, written: ast.ClassDef) -> dict[str, Any]:
+    """Returns the facts of the class that a method inherits from, if that is one of the methods' room."""
+    (base,) = (base.id for base in written.bases if isinstance(base, ast.Name))
+    homes = {
+        alias.name: node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    if not homes.get(base, "").startswith("holdfast.methods."):
+        return {}
+    above = _parsed(_file(homes[base]))
+    return _facts(above, _class(above, base))
 
 
-def _excludes(tree: ast.Module, written: ast.ClassDef) -> dict[str, str] | None:
-    """Returns what a class says that it makes no sense beside; None if it says nothing."""
+def _facts(tree: ast.Module, written: ast.ClassDef) -> dict[str, Any]:
+    """Returns the facts that a class declares."""
     constants = {
         node.targets[0].id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    for node in written.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "excludes":
-            return dict(_pairs(node.value, constants)) if node.value is not None else {}
-    return None
+    return {
+        node.target.id: _value(node.value, constants)
+        for node in written.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id in FACTS
+    }
 
 
-def _pairs(node: ast.expr, constants: dict[str, ast.expr]) -> Iterator[tuple[str, str]]:
-    """Yields the keys and values of a dict of literals, also by `dict.fromkeys`, one within the other."""
-    if isinstance(node, ast.Call):
-        names, reason = (constants[one.id] if isinstance(one, ast.Name) else one for one in node.args)
-        yield from dict.fromkeys(ast.literal_eval(names), ast.literal_eval(reason)).items()
-    elif isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
-            if key is None:
-                yield from _pairs(value, constants)
-            else:
-                yield ast.literal_eval(key), ast.literal_eval(value)
+def _value(node: ast.expr | None, constants: dict[str, ast.expr]) -> Any:
+    """Returns a literal, a dict of literals and constants of the module, or a frozenset of literals."""
+    if isinstance(node, ast.Name):
+        return _value(constants[node.id], constants)
+    if isinstance(node, ast.Dict):
+        keys = (ast.literal_eval(key) for key in node.keys if key is not None)
+        return {key: _value(value, constants) for key, value in zip(keys, node.values, strict=True)}
+    if isinstance(node, ast.Call):  # frozenset({...})
+        return frozenset(ast.literal_eval(node.args[0]))
+    assert node is not None
+    return ast.literal_eval(node)
 
 
 def _is_setting(value: ast.expr | None) -> bool:
@@ -117,6 +113,10 @@ def _literal(node: ast.expr) -> tuple[Any, ...]:
         return (ast.literal_eval(node),)
     except ValueError:
         return ()
+
+
+def _file(module: str) -> Path:
+    return _ROOM.joinpath(*module.split(".")[1:]).with_suffix(".py")
 
 
 def _parsed(file: Path) -> ast.Module:

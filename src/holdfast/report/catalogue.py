@@ -5,11 +5,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import re
 import sys
-import textwrap
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -19,9 +15,9 @@ from rich.table import Table
 
 from holdfast.bench.files import write_atomically
 from holdfast.core.errors import HoldfastError, nearest
-from holdfast.core.method import HOOKS, Chain, Method
-from holdfast.core.settings import Setting, settings_of
-from holdfast.methods.table import METHODS, SUMS
+from holdfast.core.method import Chain
+from holdfast.core.settings import Setting
+from holdfast.report.cards import Card, cards, first_paragraph, other_cards
 
 MOMENTS = {
     "mix_data": "before training",
@@ -64,81 +60,6 @@ WIDE = 130
 NOTE = "Written from the code by `python -m holdfast.report.catalogue docs/methods`; do not edit."
 
 
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """All that the code says of one method.
-
-    Attributes:
-        name: Name of the card, that of the method's file: "mask-the-target".
-        call: Name of the class, as a recipe writes it: "MaskTheTarget".
-        line: One sentence.
-        body: The rest of the description, formula included, as it stands in the docstring.
-        settings: Per setting its name, default as text, `Setting` and meaning.
-        reference: Where it comes from.
-        papers: The arXiv ids in it.
-        confidence: How sure we are of it: "text" (paper or authors' code read), "code" (another's implementation),
-            "note" (somebody's account of the paper), "memory", or "own" design; and why.
-        cost: What it costs beside plain training; the first sentence is short.
-        departs: How it departs from its paper.
-        hooks: Names of the hooks at which it acts, each with what it does there.
-        needs_base: Whether it compares with the frozen base.
-        needs_memory: Whether it needs old examples.
-        may_use_memory: Whether it takes old examples.
-        excludes: Methods that make no sense beside it, each with the reason.
-    """
-
-    name: str
-    call: str
-    line: str
-    body: str
-    settings: tuple[tuple[str, str, Setting, str], ...]
-    reference: str
-    papers: tuple[str, ...]
-    confidence: tuple[str, str]
-    cost: str
-    departs: str
-    hooks: dict[str, str]
-    needs_base: bool
-    needs_memory: bool
-    may_use_memory: bool
-    excludes: dict[str, str]
-
-
-def card(cls: type[Method]) -> Card:
-    """Returns the card of a method class, read from its docstring, its settings and its hooks."""
-    sections = _sections(inspect.getdoc(cls) or "")
-    meanings = _arguments(sections["Args"])
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    line, _, body = sections[""].partition("\n\n")
-    reference = _joined(sections["Reference"])
-    sure, _, why = _joined(sections["Confidence"]).partition(":")
-    return Card(
-        name=cls.__module__.rsplit(".", 1)[-1].replace("_", "-"),
-        call=cls.__name__,
-        line=_joined(line),
-        body=body.strip("\n"),
-        settings=tuple(
-            (name, _default(fields[name], _refused(cls)), about, meanings.get(name, ""))
-            for name, about in settings_of(cls).items()
-        ),
-        reference=reference,
-        papers=tuple(re.findall(r"arXiv (\d{4}\.\d{4,5})", reference)),
-        confidence=(sure.strip(), why.strip()),
-        cost=_joined(sections["Cost"]),
-        departs=_joined(sections["Departs"]),
-        hooks={hook: doing for hook in HOOKS if (doing := _doing(cls, hook))},
-        needs_base=any(need.startswith("base_") for part in _parts(cls) for need in part.needs),
-        needs_memory="memory" in fields and _refused(cls),
-        may_use_memory="memory" in fields,
-        excludes=_exclusions(cls),
-    )
-
-
-def cards() -> list[Card]:
-    """Returns the cards of all sums with a name and of all methods, in the order of the tables."""
-    return [card(cls) for cls in (*SUMS, *METHODS)]
-
-
 def show(name: str | None = None, console: Console | None = None) -> None:
     """Prints the table of all methods, or the card of one.
 
@@ -150,14 +71,15 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         HoldfastError: There is no such method; the sentence names the nearest.
     """
     console = console or Console()
+    found = [*cards(), *other_cards()]
     if name is None:
-        console.print(_table(cards(), sentences=console.width >= WIDE))
+        console.print(_table(found, sentences=console.width >= WIDE))
         console.print("One in full: holdfast methods NAME", highlight=False)
         return
-    by_name = {known: found for found in cards() for known in (found.name, found.call)}
+    by_name = {called: one for one in found for called in (one.name, one.call)}
     if name not in by_name:
-        known = ", ".join(found.call for found in cards())
-        raise HoldfastError(f"There is no method {name!r}.{nearest(name, by_name) or f' Known: {known}.'}")
+        all_names = ", ".join(one.call for one in found)
+        raise HoldfastError(f"There is no method {name!r}.{nearest(name, by_name) or f' Known: {all_names}.'}")
     _print_card(by_name[name], console)
 
 
@@ -174,81 +96,6 @@ def write(folder: str | Path) -> list[Path]:
     for file, text in pages.items():
         write_atomically(Path(folder) / file, text)
     return [Path(folder) / file for file in pages]
-
-
-def _parts(cls: type[Method]) -> list[type[Method]]:
-    """The methods that a sum with a name has as it comes; of any other class itself."""
-    return [type(part) for part in cls().parts()] if cls in SUMS else [cls]
-
-
-def _doing(cls: type[Method], hook: str) -> str:
-    """What a method does at a hook, or which parts of a sum act there; "" where nothing does."""
-    acting = [part for part in _parts(cls) if getattr(part, hook) is not getattr(Method, hook)]
-    said = ", ".join(part.__name__ for part in acting) + "." if cls in SUMS else _first(getattr(cls, hook))
-    return said if acting else ""
-
-
-def _refused(cls: type[Method]) -> bool:
-    """Whether a method cannot do without what has no default."""
-    try:
-        cls()
-    except HoldfastError:
-        return True
-    return False
-
-
-def _exclusions(cls: type[Method]) -> dict[str, str]:
-    """The pairs refused, whichever of the two refuses; of a sum those of its parts."""
-    found: dict[str, str] = {}
-    for part in _parts(cls):
-        found |= part.excludes
-        for other in METHODS:
-            if part.__name__ in other.excludes:
-                found.setdefault(other.__name__, other.excludes[part.__name__])
-    return found
-
-
-def _sections(doc: str) -> dict[str, str]:
-    """Parts a docstring at its headings; what comes before the first is under ""."""
-    found: dict[str, list[str]] = {"": []}
-    heading = ""
-    for line in doc.splitlines():
-        mark = re.fullmatch(r"(Args|Returns|Raises|Reference|Confidence|Cost|Departs):", line)
-        if mark:
-            heading = mark[1]
-            found[heading] = []
-        else:
-            found[heading].append(line)
-    parted = {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in found.items()}
-    return {**dict.fromkeys(("Args", "Reference", "Confidence", "Cost", "Departs"), ""), **parted}
-
-
-def _arguments(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        mark = re.match(r"(\w+): (.*)", line)
-        if mark:
-            name = mark[1]
-            found[name] = mark[2]
-        elif name:
-            found[name] += " " + line.strip()
-    return {name: meaning.strip() for name, meaning in found.items()}
-
-
-def _joined(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _first(what: object) -> str:
-    """The first paragraph of a docstring."""
-    return _joined((inspect.getdoc(what) or "").partition("\n\n")[0])
-
-
-def _default(field: dataclasses.Field[object], refused: bool) -> str:
-    if field.default in (dataclasses.MISSING, ""):
-        return "needed" if refused else "none"
-    return "not set" if field.default is None else repr(field.default)
 
 
 def _accepted(about: Setting) -> str:
@@ -291,7 +138,7 @@ def _yes(value: bool) -> str:
 
 def _law(hook: str) -> str:
     """By which law the hooks of several methods compose, as the sum of methods says it."""
-    return _first(getattr(Chain, hook)).rstrip(".").lower()
+    return first_paragraph(getattr(Chain, hook)).rstrip(".").lower()
 
 
 def _table(found: list[Card], *, sentences: bool) -> Table:

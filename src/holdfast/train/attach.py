@@ -24,7 +24,7 @@ from holdfast.core.mix import NEW
 from holdfast.core.params import trainable
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
-from holdfast.data.batches import order
+from holdfast.data.order import order
 from holdfast.probes.watched import Watched
 from holdfast.recipe import parse
 from holdfast.train import checkpoint

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, Run, chain
+from holdfast.core.method import Chain, chain
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.params import trainable
 from holdfast.core.rows import to_examples, to_tensors
-from holdfast.core.run import SOURCE
+from holdfast.core.run import SOURCE, Run
 from holdfast.core.tokens import PLACES
 from holdfast.core.units import UnitIndex
-from holdfast.data.batches import collate, pack
+from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
+from holdfast.data.pack import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import Collate, MixedRows, examples_of, refuse_unpadded, row_limit, tokenizer_of
@@ -183,7 +184,7 @@ class Before:
 
     def index(self, recipe: Chain) -> UnitIndex | None:
         """Returns the numbers of all units that are trained on, where the recipe reads them."""
-        if not recipe.token_needs & PLACES:
+        if not recipe.needs.reads & PLACES:
             return None
         index = UnitIndex()
         for batch in self.batches("all", SCORED):

@@ -85,12 +85,11 @@ class Forward:
         self.head = head_of(model)
         self.plain_head = is_plain(model, self.head)
         self.compared = Compared(model, self.head, self.plain_head, recipe, teacher, cache)
-        needs = recipe.token_needs
-        self.needs_base = any(need.startswith("base_") for need in needs)
-        self.compares = self.needs_base or "base_gradient" in recipe.all_needs
-        self.needs_index = bool(needs & PLACES)
-        self.means = sorted({"nll_N", *(need for need in needs - PLACES if need.endswith("_N"))})
-        if not self.plain_head and any("hidden" in need for need in needs):
+        self.needs_base = recipe.needs.base_fields
+        self.compares = recipe.needs.base
+        self.needs_index = bool(recipe.needs.reads & PLACES)
+        self.means = sorted({"nll_N", *recipe.needs.means})
+        if not self.plain_head and any("hidden" in field for field in recipe.needs.reads):
             raise HoldfastError(
                 f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not linear."
             )
@@ -116,7 +115,7 @@ class Forward:
         """
         units = Units.of(inputs, source_BT)
         stats: dict[str, Tensor] = {}
-        seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.all_sees}
+        seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
 
         def unit_loss(tok: Tokens) -> Tensor:
             loss_N = self.recipe.unit_loss(state, tok, hold)

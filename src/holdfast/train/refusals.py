@@ -12,7 +12,7 @@ from typing import Any
 from holdfast.core.adapters import acting_in, active_configs, tuner_layers
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, Method, chain
+from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss, predicts_tokens, reads_on
@@ -91,8 +91,8 @@ def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
             max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1,
             f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP.",
         )
-    elif recipe.active().token_needs:
-        part = next(part for part in recipe.active().methods if chain(part).token_needs)
+    elif recipe.active().needs.means:
+        part = next(part for part in recipe.active().methods if part.means)
         reads, leave = f"{part!r} reads the mean loss of the new tokens", f"leave {type(part).__name__}() out."
         other = has_own_loss(trainer) and owner_of_loss(trainer).startswith("trl.")
         yield other, f"{reads}, and {name} trains on another loss, over rows of its own; {leave}"
@@ -127,7 +127,7 @@ def _rows(trainer: Any, active: Chain, budget: Budget | None) -> Iterator[Refusa
 
 def _asks_gradients(part: Method) -> bool:
     """Whether a method takes gradients of the loss on tokens, at its steps or (as a Fisher) before them."""
-    return "gradient" in part.needs or ("start" in part.needs and part.uses("penalty") and hasattr(part, "memory"))
+    return bool(part.asks & {"gradient", "run_gradient"})
 
 
 def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
@@ -165,7 +165,7 @@ def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> 
         deep is not None and trainer.is_deepspeed_enabled,
         f"{deep!r} acts around the optimizer step, which DeepSpeed takes inside backward; use DDP.",
     )
-    whole = active.all_needs & {"gradient", "start"} or any(map(active.uses, WHOLE))
+    whole = active.needs.asks & {"gradient", "start"} or any(map(active.uses, WHOLE))
     yield (
         whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled),
         f"{recipe!r} needs the whole weights on each process, which FSDP and DeepSpeed part; use DDP.",

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Chain, State, Step
+from holdfast.core.method import Chain, State
 from holdfast.core.mix import NEW
 from holdfast.core.params import snapshot, trainable
+from holdfast.core.run import Step
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.core.units import UnitIndex
 from holdfast.probes.generate import continued
@@ -39,8 +40,8 @@ def owns_forward(recipe: Chain, mixes: bool) -> bool:
         mixes: Whether there are memories among the examples.
     """
     token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
-    own_means = recipe.token_needs - {"nll_N"} or (recipe.token_needs and mixes)
-    return bool(token_terms or own_means or recipe.all_sees)
+    own_means = recipe.needs.means - {"nll_N"} or (recipe.needs.means and mixes)
+    return bool(token_terms or own_means or recipe.needs.sees)
 
 
 class Session:
@@ -90,13 +91,13 @@ class Session:
         self.reduce = reduce
         self.gather = gather
         self.owns_forward = owns_forward(recipe, mixes)
-        self.reads = reads and bool(recipe.token_needs) and not self.owns_forward
+        self.reads = reads and bool(recipe.needs.means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
-        looks = self.owns_forward or "gradient" in recipe.all_needs
+        looks = self.owns_forward or "gradient" in recipe.needs.asks
         self.forward = (
             Forward(model, recipe, teacher=teacher, cache=cache, index=index, metrics=metrics) if looks else None
         )
-        self.start = snapshot(trainable(model)) if "start" in recipe.all_needs else {}
+        self.start = snapshot(trainable(model)) if "start" in recipe.needs.asks else {}
         self.hold = 1.0
         self.state: State = {}
         self.means: dict[str, float] = {}
@@ -202,7 +203,7 @@ class Session:
             new = sums.pop("new_units")
             self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
             self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
-        elif self.recipe.token_needs:
+        elif self.recipe.needs.means:
             device = next(self.model.parameters()).device
             self.means = {"nll_N": float(self.reduce(torch.tensor(self._observed, device=device))) / processes}
         self._unlogged.append((self.means.get("nll_N", math.nan), 1.0 - self.new_share))

@@ -72,7 +72,7 @@ def mix_data(before: Before, active: Chain) -> None:
     memories = before.mix is not None and before.mix.names
     for part in active.methods:
         acts = part.uses("weigh_tokens") or part.uses("token_loss")
-        if acts and getattr(part, "on", "all") == "memory" and not memories:
+        if acts and part.acts_on == "memory" and not memories:
             raise HoldfastError(
                 f"{part!r} acts on old examples, and the recipe has none: add Rehearsal('old.jsonl') or"
                 " SelfRehearsal()."
@@ -97,14 +97,14 @@ def _mix_data(before: Before, active: Chain) -> None:
 
 def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
     """Returns the teacher and, if asked for, its states on the training examples."""
-    if not any(need.startswith("base_") for need in active.all_needs):
+    if not active.needs.base:
         return None, None
     trainer = before.trainer
     form = "auto" if settings.teacher == "cache" else settings.teacher
     teacher = make_teacher(trainer.model, form, settings.reference)
     if settings.teacher != "cache":
         return teacher, None
-    if "gradient" in active.all_needs:
+    if "gradient" in active.needs.asks:
         raise HoldfastError(
             f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
         )

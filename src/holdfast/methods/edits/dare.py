@@ -8,7 +8,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.delta import wide
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 
 
@@ -63,7 +63,7 @@ class EMA(Method):
     decay: float = setting(0.99, unit="per step", low=0.0, high=0.99999, search=(0.9, 0.999))
 
     on_parameters: ClassVar[bool] = True
-    excludes: ClassVar[Mapping[str, str]] = {"EMA": "only the last average would be shipped; give one EMA()."}
+    once: ClassVar[str] = "only the last average would be shipped; give one EMA()."
 
     @property
     def off(self) -> bool:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.adapters import plain_name
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.params import layer_of
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.delta import wide
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def intruders(base: Tensor, tuned: Tensor, top: int, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,9 +89,8 @@ class IntruderReduction(Method):
     threshold: float = setting(0.6, unit="absolute cosine", low=0.0, high=1.0, search=(0.3, 0.9))
     scale: float = setting(0.75, unit="factor on the singular value", low=0.0, high=2.0, search=(0.0, 0.9))
 
-    excludes: ClassVar[Mapping[str, str]] = {
-        "IntruderReduction": "the scales would multiply where both find the same; give one with a lower scale."
-    }
+    once: ClassVar[str] = "the scales would multiply where both find the same; give one with a lower scale."
+    quick: ClassVar[Mapping[str, Any]] = {"threshold": 1.0}
 
     @property
     def off(self) -> bool:

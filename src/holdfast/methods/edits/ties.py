@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from holdfast.core.largest import largest
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods import others
 from holdfast.methods.delta import wide

@@ -9,13 +9,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.needs import Ask
 from holdfast.core.rows import batch_of, drawn, to_tensors
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.memory import need_memory, old_examples
 
 
-def conflict(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
+def agem_share(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
     """Returns how much of the reference gradient is to be taken from a gradient so that it does not conflict.
 
         max(0, -(g . g_ref) / (g_ref . g_ref))
@@ -64,10 +66,10 @@ class AGEM(Method):
         vectors are those of its factors.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     samples: int = setting(16, unit="examples per step", low=1, integer=True, search=(4, 256), log=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
+    asks: ClassVar[frozenset[Ask]] = frozenset({"gradient"})
 
     def __post_init__(self) -> None:
         """Checks the settings; without a memory there is nothing to conflict with."""
@@ -86,7 +88,7 @@ class AGEM(Method):
         kept = state["memory"]
         rows = drawn(len(kept["lengths"]), self.samples, int(state["seed"]), step.index)
         reference = step.gradient(batch_of(kept, rows, next(iter(grads.values())).device))
-        share = conflict(grads, reference)
+        share = agem_share(grads, reference)
         if share > 0.0:
             for name, grad in grads.items():
                 grad.add_(reference[name].to(grad.dtype), alpha=share)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.largest import largest
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.needs import Ask
 from holdfast.core.rows import batch_of, drawn, to_tensors
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.softmax import forward_kl
 from holdfast.core.tokens import Tokens
@@ -34,7 +37,7 @@ def contradiction(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, *
     return torch.where(first_N != base_first_N, kl_N, torch.zeros_like(kl_N))
 
 
-def decayed(weight: Tensor, start: Tensor, grad: Tensor, share: float, decay: float) -> Tensor:
+def conflict_decay(weight: Tensor, start: Tensor, grad: Tensor, share: float, decay: float) -> Tensor:
     """Returns a weight whose entries that carry most of a loss are moved toward the start.
 
     An entry carries grad * (weight - start), by which the loss would fall to first order if it went back.
@@ -87,14 +90,15 @@ class ConflictDecay(Method):
         Nothing.
     """
 
-    memory: str = setting("", unit="names or paths")
+    memory: str = setting("", unit="names or paths", role="memory")
     every: int = setting(5, unit="steps", low=1, integer=True, search=(1, 20), log=True)
     share: float = setting(0.1, unit="share of entries", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
     decay: float = setting(0.5, unit="share of the way", low=0.0, high=1.0, search=(0.1, 1.0))
     batch: int = setting(16, unit="examples", low=1, integer=True)
     samples: int = setting(512, unit="examples", low=1, integer=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient", "base_gradient", "start"})
+    asks: ClassVar[frozenset[Ask]] = frozenset({"gradient", "base_gradient", "start"})
+    quick: ClassVar[Mapping[str, Any]] = {"every": 1}
 
     @property
     def off(self) -> bool:
@@ -126,4 +130,4 @@ class ConflictDecay(Method):
         with torch.no_grad():
             for name, p in step.params.items():
                 start = step.start[name].to(p.device, p.dtype)
-                p.copy_(decayed(p, start, grads[name].to(p.dtype), self.share, self.decay))
+                p.copy_(conflict_decay(p, start, grads[name].to(p.dtype), self.share, self.decay))

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from holdfast.core.largest import largest
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 
 

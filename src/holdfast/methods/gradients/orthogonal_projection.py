@@ -10,8 +10,9 @@ from torch import Tensor
 
 from holdfast.core.adapters import is_plain_lora, plain_name, tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.activations import input_axis, linear_layers, second_moments
 from holdfast.methods.memory import need_memory, old_examples
@@ -32,7 +33,7 @@ def leading_basis(moment: Tensor, threshold: float) -> Tensor:
     return basis
 
 
-def without(change: Tensor, basis: Tensor, axis: int = 1) -> Tensor:
+def project_out(change: Tensor, basis: Tensor, axis: int = 1) -> Tensor:
     """Returns a change of a weight without what acts on the directions of a basis, in the basis's precision.
 
     Args:
@@ -80,7 +81,7 @@ class OrthogonalProjection(Method):
         steps in one that was trained before, whose B then counts as the rest. In bfloat16 weights round what is kept.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     threshold: float = setting(0.97, unit="share of energy", low=0.0, high=1.0, search=(0.9, 0.999))
     samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
     rest: str = setting("frozen", unit="other tensors", choices=("frozen", "free"))
@@ -122,7 +123,7 @@ class OrthogonalProjection(Method):
                 number = str(int(state[how][name]))
                 basis = state["basis"][number] = state["basis"][number].to(after.device)
                 old = torch.zeros_like(before, dtype=basis.dtype) if how == "whole" else before.to(basis.dtype)
-                return (old + without(after.to(basis.dtype) - old, basis, axis)).to(after.dtype)
+                return (old + project_out(after.to(basis.dtype) - old, basis, axis)).to(after.dtype)
         return after if self.rest == "free" or name in state.get("free", {}) else before
 
 

@@ -77,12 +77,12 @@ class BaseKL(Method):
         No temperature (LwF softens with T = 2); divided by all supervised tokens of the step.
     """
 
-    strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True)
+    strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True, role="strength")
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
     task_loss: str = setting("kept", unit="what becomes of it", choices=("kept", "dropped"))
 
-    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
 
     @property
     def off(self) -> bool:

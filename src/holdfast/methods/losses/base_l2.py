@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import is_plain_lora, tuner_layers
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.needs import Ask
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.distance import half_square
 
@@ -63,9 +65,11 @@ class BaseL2(Method):
         clipping and before Adam's scaling, unlike decoupled weight decay.
     """
 
-    strength: float = setting(0.01, unit="nats per squared weight", low=0.0, search=(1e-4, 1.0), log=True)
+    strength: float = setting(
+        0.01, unit="nats per squared weight", low=0.0, search=(1e-4, 1.0), log=True, role="strength"
+    )
 
-    needs: ClassVar[frozenset[str]] = frozenset({"start"})
+    asks: ClassVar[frozenset[Ask]] = frozenset({"start"})
 
     def init_state(self, run: Run) -> State:
         """Returns, by the name of its A, the scale of each plain adapter, and those of its factors that stand still."""

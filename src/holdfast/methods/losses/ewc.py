@@ -9,10 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.needs import Ask
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
-from holdfast.core.tokens import Tokens
 from holdfast.methods.distance import half_square
 from holdfast.methods.memory import need_memory, new_examples, old_examples
 
@@ -35,11 +36,11 @@ def diagonal_fisher(grads: Iterable[tuple[Mapping[str, Tensor], int]]) -> dict[s
     return {name: square.div_(max(total, 1)) for name, square in sums.items()}
 
 
-def drawn_nll(tok: Tokens, generator: torch.Generator) -> Tensor:
-    """Returns the negative log-likelihood of labels that are drawn from the model's own predictions, `[N]`."""
+def drawn_nll(logits_NV: Tensor, generator: torch.Generator) -> Tensor:
+    """Returns the negative log-likelihood of labels that are drawn from the model's own predictions, `[N]`, nats."""
     with torch.no_grad():
-        labels_N = torch.multinomial(tok.logits_NV.softmax(-1), 1, generator=generator)[:, 0]
-    return torch.nn.functional.cross_entropy(tok.logits_NV, labels_N, reduction="none")
+        labels_N = torch.multinomial(logits_NV.softmax(-1), 1, generator=generator)[:, 0]
+    return torch.nn.functional.cross_entropy(logits_NV, labels_N, reduction="none")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -77,13 +78,13 @@ class EWC(Method):
         here. On an adapter F is that of its factors, and those of a fresh LoRA's A are 0, for B is 0: hold B alone.
     """
 
-    strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 1000.0), log=True)
-    memory: str = setting("", unit="path, hub id or name")
+    strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 1000.0), log=True, role="strength")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     on: str = setting("memory", unit="texts of the Fisher", choices=("memory", "new"))
     labels: str = setting("model", unit="whose labels", choices=("model", "data"))
     samples: int = setting(500, unit="examples", low=1, integer=True, search=(100, 2000), log=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"start"})
+    asks: ClassVar[frozenset[Ask]] = frozenset({"start", "run_gradient"})
 
     def __post_init__(self) -> None:
         """Checks the settings; the Fisher of a memory needs one."""
@@ -97,7 +98,7 @@ class EWC(Method):
         examples = find(run, self, self.samples)
         device = next(iter(trainable(run.model).values())).device
         generator = torch.Generator(device=device).manual_seed(run.seed)
-        term = (lambda tok: drawn_nll(tok, generator)) if self.labels == "model" else None
+        term = (lambda tok: drawn_nll(tok.logits_NV, generator)) if self.labels == "model" else None
         batches = zip(run.batches(examples, 1), examples, strict=True)
         return {"fisher": diagonal_fisher((run.gradient(batch, term), e.supervised) for batch, e in batches)}
 

@@ -79,11 +79,11 @@ class MaskTheTarget(Method):
         them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax.
     """
 
-    strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 10.0), log=True)
+    strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 10.0), log=True, role="strength")
     certain: float = setting(1e-4, unit="probability", low=0.0, high=1.0)
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Returns `strength * non_target_kl`."""

@@ -4,62 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, On, State
 from holdfast.core.mix import NEW, Example
 from holdfast.core.params import trainable
-from holdfast.core.run import SHOWN, SOURCE, Batch
+from holdfast.core.rows import TokenRow, examples_of, padded_like
+from holdfast.core.run import SHOWN, SOURCE, Batch, Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 from holdfast.methods.losses.base_kl import base_kl_units
 from holdfast.probes.generate import context_of
-from holdfast.probes.shown import Ids, Parts, Showing, parts_of
+from holdfast.probes.shown import Parts, Showing, parts_of
 
 logger = logging.getLogger("holdfast")
 
 BEFORE = "\n\nThis is an example for a response to the question:\n"
 BEHIND = "\n\nNow answer with a response of your own, including the thinking process."
 
-_NO_TASK_LOSS = "there is no task loss on the new examples that could be weighed."
-_NO_BASE = "what the new examples are compared with is no base here."
 _NUMBERED = "it looks the new examples up by their number, and these are written anew at every step."
-
-
-Row = tuple[Ids, Ids]
-"""Token ids and labels."""
-
-
-def examples_of(batch: Batch) -> list[Example]:
-    """Returns the rows of a batch without their padding."""
-    mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
-    found = []
-    for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
-        own_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
-        source = NEW if source_BT is None else int(source_BT[row, 0])
-        found.append(Example(ids_T[own_T.bool()].tolist(), labels_T[own_T.bool()].tolist(), source))
-    return found
-
-
-def batch_of(rows: Sequence[Row], like: Batch) -> dict[str, Tensor]:
-    """Returns rows as a batch, padded on the right, whose sources are those of another."""
-    width = max(len(ids) for ids, _ in rows)
-    device = like["input_ids"].device
-
-    def padded(values: Iterable[Sequence[int]], fill: int) -> Tensor:
-        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values], device=device)
-
-    made = {
-        "input_ids": padded((ids for ids, _ in rows), 0),
-        "labels": padded((labels for _, labels in rows), -100),
-        "attention_mask": padded(([1] * len(ids) for ids, _ in rows), 0),
-    }
-    return {**made, SOURCE: like[SOURCE][:, :1].expand(-1, width).contiguous()} if SOURCE in like else made
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -105,17 +73,23 @@ class OnPolicySDFT(Method):
     temperature: float = setting(1.0, unit="1", low=0.0, search=(0.5, 1.0))
     skip: int = setting(3, unit="tokens", low=0, integer=True)
 
-    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
-    on: ClassVar[str] = "new"
+    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
     holds: ClassVar[bool] = False
+    once: ClassVar[str] = "an example is answered once a step; give one OnPolicySDFT()."
     excludes: ClassVar[Mapping[str, str]] = {
-        "OnPolicySDFT": "an example is answered once a step; give one OnPolicySDFT().",
         "SDFT": "the base would answer before training, and the model again at every step; use one of the two.",
-        **dict.fromkeys(("DFT", "EAFT", "ASFT", "TALR"), _NO_TASK_LOSS),
-        "Finch": "it follows the task loss, and there is none on the new examples; take Cosine() or WSD().",
-        **dict.fromkeys(("FLOW", "LowPerplexity", "TokenForgetting"), _NUMBERED),
-        **dict.fromkeys(("MaskTheTarget", "BaseKL", "TokenQuality"), _NO_BASE),
+        "unit_N": _NUMBERED,
+        "document_N": _NUMBERED,
+        "base_*": "what the new examples are compared with is no base here.",
+        "weigh_tokens": "there is no task loss on the new examples that could be weighed.",
+        "nll_N": "it follows the task loss, and there is none on the new examples; take Cosine() or WSD().",
     }
+    quick: ClassVar[Mapping[str, Any]] = {"length": 8, "skip": 0}
+
+    @property
+    def acts_on(self) -> On:
+        """The new tokens: they alone are answered."""
+        return "new"
 
     def init_state(self, run: Run) -> State:
         """Returns the tokens around an answer that is shown, the seed, and the average: the weights as they are.
@@ -169,19 +143,18 @@ class OnPolicySDFT(Method):
             temperature=self.temperature,
             seed=int(state["seed"]) * 1_000_003 + step.index,
         )
-        answers, found = iter(written), []
-        for batch, own, rows in zip(batches, examples, parts, strict=True):
-            pairs = [
+        answers = iter(written)
+        pairs = [
+            [
                 self._unchanged(example) if one is None else self._answered(one, example, next(answers), room, showing)
                 for example, one in zip(own, rows, strict=True)
             ]
-            beside = batch_of([taught for _, taught in pairs], batch)
-            beside.pop(SOURCE, None)
-            shown = {**beside, **self._weights(state, step)}
-            found.append({**batch_of([read for read, _ in pairs], batch), SHOWN: shown})
-        return found
+            for own, rows in zip(examples, parts, strict=True)
+        ]
+        weights = self._weights(state, step)
+        return [_with_shown(own, batch, weights) for own, batch in zip(pairs, batches, strict=True)]
 
-    def _unchanged(self, example: Example) -> tuple[Row, Row]:
+    def _unchanged(self, example: Example) -> tuple[TokenRow, TokenRow]:
         """Returns a row that is not answered, twice; a new one without labels."""
         ids = tuple(example.input_ids)
         row = (ids, (-100,) * len(ids) if example.source == NEW else tuple(example.labels))
@@ -189,7 +162,7 @@ class OnPolicySDFT(Method):
 
     def _answered(
         self, one: Parts, example: Example, answer: Sequence[int], room: int, showing: Showing
-    ) -> tuple[Row, Row]:
+    ) -> tuple[TokenRow, TokenRow]:
         """Returns a prompt with what was written behind it, as the model reads it and as the teacher does."""
         closing, closed = one.closed(example.labels) if len(answer) < room else ((), ())
         ids, labels = (*answer, *closing), (*answer, *closed)
@@ -220,3 +193,10 @@ class OnPolicySDFT(Method):
         for name, average in state.get("average", {}).items():
             param = step.params[name].detach()
             state["average"][name] = average.to(param.device).lerp(param.to(average.dtype), self.rate)
+
+
+def _with_shown(pairs: Sequence[tuple[TokenRow, TokenRow]], like: Batch, weights: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the model reads as a batch, with what the teacher reads beside it, and the weights that it has."""
+    read, taught = (padded_like(rows, like) for rows in zip(*pairs, strict=True))
+    taught.pop(SOURCE, None)
+    return {**read, SHOWN: {**taught, **weights}}

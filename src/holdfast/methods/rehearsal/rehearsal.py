@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import Mix
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 
 
@@ -42,7 +43,7 @@ class Rehearsal(Method):
         The share is of supervised tokens, not of examples, and is exact rather than drawn at random.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     ratio: float = setting(0.05, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.01, 0.5), log=True)
     near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
 

@@ -7,12 +7,13 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import NEW, Example, Mix
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
 from holdfast.probes.generate import context_of, continued
@@ -75,6 +76,8 @@ class SDFT(Method):
     length: int = setting(512, unit="tokens", low=1, integer=True)
     repeat: float = setting(0.5, unit="share of runs", low=0.0, high=1.0)
     check: str = setting("none", unit="what must be the same", choices=("none", "number"))
+
+    quick: ClassVar[Mapping[str, Any]] = {"length": 8, "repeat": 1.0}
 
     def mix_data(self, run: Run) -> Mix:
         """Returns the mix with the new answers in the base's own words.

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
+from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import Seen, repeats
 from holdfast.data.tokenize import tokenize
@@ -92,9 +93,8 @@ class SelfRehearsal(Method):
     similar: float = setting(0.7, unit="Jaccard index", low=0.0, high=1.0, search=(0.3, 1.0))
     near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
 
-    excludes: ClassVar[Mapping[str, str]] = {
-        "SelfRehearsal": "the base writes one memory; raise count or ratio instead."
-    }
+    once: ClassVar[str] = "the base writes one memory; raise count or ratio instead."
+    quick: ClassVar[Mapping[str, Any]] = {"count": 6, "length": 8}
 
     @property
     def off(self) -> bool:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from holdfast.core.method import Method, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Step
 from holdfast.core.settings import setting
 
 
@@ -43,8 +44,8 @@ class Cosine(Method):
 
     floor: float = setting(0.0, unit="share of lr", low=0.0, high=1.0)
 
+    once: ClassVar[str] = "two cosines would multiply; give Cosine() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "Cosine": "two cosines would multiply; give Cosine() once.",
         "Finch": "Finch replaces the cosine: it sets the rate from the loss and lets it rise as the loss falls.",
     }
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import torch
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 
 
@@ -53,9 +54,9 @@ class Finch(Method):
     decay: float = setting(0.9, unit="1", low=0.0, high=0.9999, search=(0.5, 0.99))
     cap: float = setting(2.5, unit="factor on lr", low=0.0, search=(1.0, 5.0))
 
-    needs: ClassVar[frozenset[str]] = frozenset({"nll_N"})
+    means: ClassVar[frozenset[str]] = frozenset({"nll_N"})
+    once: ClassVar[str] = "two Finches would multiply; give Finch() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "Finch": "two Finches would multiply; give Finch() once.",
         "Cosine": "Finch replaces the cosine: it sets the rate from the loss and lets it rise as the loss falls.",
     }
 

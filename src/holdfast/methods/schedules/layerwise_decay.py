@@ -10,15 +10,8 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
+from holdfast.core.params import layer_of
 from holdfast.core.settings import setting
-
-
-def layer_of(name: str) -> int | None:
-    """Returns the number of the layer that a parameter belongs to, None if it is in none.
-
-    That is the first whole number among the parts of its name: `model.layers.3.mlp.experts.7.up_proj.weight` is in 3.
-    """
-    return next((int(part) for part in name.split(".") if part.isdigit()), None)
 
 
 def layerwise_decay(names: Iterable[str], decay: float = 0.9) -> dict[str, float]:
@@ -71,9 +64,7 @@ class LayerwiseDecay(Method):
 
     decay: float = setting(0.9, unit="factor per layer", low=0.0, high=1.0, search=(0.5, 1.0))
 
-    excludes: ClassVar[Mapping[str, str]] = {
-        "LayerwiseDecay": "two of them would multiply; lower decay instead.",
-    }
+    once: ClassVar[str] = "two of them would multiply; lower decay instead."
 
     @property
     def off(self) -> bool:

@@ -47,7 +47,7 @@ class LoRAPlus(Method):
 
     times: float = setting(16.0, unit="lr_B / lr_A", low=0.0, search=(1.0, 32.0), log=True)
 
-    excludes: ClassVar[Mapping[str, str]] = {"LoRAPlus": "two of them would multiply; raise times instead."}
+    once: ClassVar[str] = "two of them would multiply; raise times instead."
 
     @property
     def off(self) -> bool:

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import torch
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 
 
@@ -60,9 +61,9 @@ class TokenQuality(Method):
     floor: float = setting(0.1, unit="factor on lr", low=0.0, high=1.0, search=(0.0, 0.5))
     decay: float = setting(0.9, unit="1", low=0.0, high=0.9999, search=(0.5, 0.99))
 
-    needs: ClassVar[frozenset[str]] = frozenset({"typicality_N", "base_typicality_N"})
+    means: ClassVar[frozenset[str]] = frozenset({"typicality_N", "base_typicality_N"})
+    once: ClassVar[str] = "two of them would multiply; give TokenQuality() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "TokenQuality": "two of them would multiply; give TokenQuality() once.",
         "Finch": "both set the rate from the batch's tokens; choose one.",
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 from holdfast.core.method import Method
@@ -54,4 +53,4 @@ class Train(Method):
     reference: str = setting("base", unit="which weights", choices=("base", "start"))
     ship: str = setting("adapter", unit="form of the model", choices=("adapter", "merged"))
 
-    excludes: ClassVar[Mapping[str, str]] = {"Train": "a run has one set of training settings; give Train() once."}
+    once: ClassVar[str] = "a run has one set of training settings; give Train() once."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
-from holdfast.core.method import Method, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Step
 from holdfast.core.settings import setting
 
 
@@ -42,7 +42,7 @@ class Warmup(Method):
 
     ratio: float = setting(0.03, unit="share of the run", low=0.0, high=1.0, search=(0.0, 0.1))
 
-    excludes: ClassVar[Mapping[str, str]] = {"Warmup": "two ramps would multiply; give Warmup() once."}
+    once: ClassVar[str] = "two ramps would multiply; give Warmup() once."
 
     @property
     def off(self) -> bool:

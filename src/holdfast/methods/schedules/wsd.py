@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Step
 from holdfast.core.settings import setting
 from holdfast.methods.schedules.warmup import warmup as ramp
 
@@ -69,8 +70,8 @@ class WSD(Method):
     floor: float = setting(0.0, unit="share of lr", low=0.0, high=1.0)
     shape: str = setting("1-sqrt", unit="shape", choices=("1-sqrt", "linear", "cosine"))
 
+    once: ClassVar[str] = "two of them would multiply; give WSD() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "WSD": "two of them would multiply; give WSD() once.",
         "Cosine": "both let the rate fall to the end of the run; give one of the two.",
         "Warmup": "WSD has a warm-up of its own: set WSD(warmup=...).",
         "Finch": "Finch sets the rate from the loss and lets it rise as the loss falls; give one of the two.",

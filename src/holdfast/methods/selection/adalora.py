@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from holdfast.core.adapters import weight_layers
 from holdfast.core.errors import HoldfastError
 from holdfast.core.largest import largest
-from holdfast.core.method import Run, State, Step
+from holdfast.core.method import State
 from holdfast.core.params import trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
-def budget(done: int, *, first: int, last: int, begin: int, end: int) -> int:
+def adalora_budget(done: int, *, first: int, last: int, begin: int, end: int) -> int:
     """Returns how many triplets stay after `done` steps: `first` up to `begin`, by a cube down to `last` at `end`."""
     if done >= end:
         return last
@@ -41,7 +42,7 @@ def triplet_scores(e: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return e.flatten() + a.mean(dim=1) + b.mean(dim=0)
 
 
-def kept(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+def kept_triplets(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Returns which triplets are among the `count` best of all layers together, `[rank, 1]` for each layer."""
     chosen = largest(torch.cat(list(scores.values())), count)
     parts = chosen.split([len(score) for score in scores.values()])
@@ -99,6 +100,7 @@ class AdaLoRA(Adapter):
     orthogonality: float = setting(0.5, unit="1", low=0.0, search=(0.1, 0.5))
 
     holds: ClassVar[bool] = False
+    on_frozen: ClassVar[bool] = True
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
@@ -155,8 +157,8 @@ class AdaLoRA(Adapter):
             self._look(state, step)
         if done == end or (begin < done < end and done % self.every == 0):
             bounds = {"first": self.start * len(values), "last": self.rank * len(values)}
-            count = budget(done, **bounds, begin=begin, end=end)
-            state["kept"] = kept({name: self._scores(state, name) for name in values}, count)
+            count = adalora_budget(done, **bounds, begin=begin, end=end)
+            state["kept"] = kept_triplets({name: self._scores(state, name) for name in values}, count)
         if done >= end or (done > begin and done % self.every == 0):
             for name, p in values.items():
                 p.mul_(state["kept"][name].to(p.device))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.activations import second_moments
-from holdfast.methods.adapter import NAME, Adapter, adapt
-from holdfast.methods.memory import need_memory, old_examples
-from holdfast.methods.selection.lora import move_into, weight_of
-from holdfast.methods.selection.lora_null import plain_layers
+from holdfast.methods.adapter import NAME, Adapter
+from holdfast.methods.factors import lora_and_moments, move_into, weight_of
+from holdfast.methods.memory import need_memory
 
 DAMP = 0.01
 """What is added to the second moment's diagonal, as a share of its mean, so that it has an inverse."""
@@ -83,7 +80,7 @@ class CorDA(Adapter):
         training is for resuming, and PEFT alone does not load it. Not for stacked experts.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
     alpha: float | None = setting(None, unit="1", low=0.0)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
@@ -95,6 +92,11 @@ class CorDA(Adapter):
         super().__post_init__()
         need_memory(self)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it begins by moving weights of the base: it does."""
+        return True
+
     @torch.no_grad()
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
@@ -103,24 +105,12 @@ class CorDA(Adapter):
             HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its experts are
                 stacked.
         """
-        import peft
-
-        examples = old_examples(run, self, self.samples)
-        model: Any = adapt(
-            run,
-            self,
-            peft.LoraConfig,
-            r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
-            lora_dropout=self.dropout,
-        )
-        layers = plain_layers(model, self)
-        moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
-        for name, layer in layers.items():
-            if name in moments:
+        model, layers = lora_and_moments(run, self)
+        for layer, moment in layers:
+            if moment is not None:
                 root = layer.scaling[NAME] ** 0.5 or 1.0
                 weight = weight_of(layer)
-                b, a = least_part(weight, moments[name].to(weight.device), self.rank)
+                b, a = least_part(weight, moment.to(weight.device), self.rank)
                 move_into(layer, b / root, a / root)
         model.peft_config[NAME].init_lora_weights = "corda"
         return model  # type: ignore[no-any-return]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch import nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.adapter import Adapter, adapt
+from holdfast.methods.adapter import Adapter
+from holdfast.methods.factors import lora_by
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -46,21 +48,13 @@ class DoRA(Adapter):
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
     targets: str = setting("all-linear", unit="module names")
 
+    on_frozen: ClassVar[bool] = True
+
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
         Raises:
             HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
         """
-        import peft
-
-        model: nn.Module = adapt(
-            run,
-            self,
-            peft.LoraConfig,
-            r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
-            lora_dropout=self.dropout,
-            use_dora=True,
-        )
+        model: nn.Module = lora_by(run, self, use_dora=True)
         return model

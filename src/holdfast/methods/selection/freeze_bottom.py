@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import ClassVar
 
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
-from holdfast.core.params import trainable
+from holdfast.core.method import Method
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def freeze_bottom(names: Iterable[str], share: float) -> set[str]:
@@ -65,9 +65,7 @@ class FreezeBottom(Method):
     share: float = setting(0.85, unit="share of the layers", low=0.0, high=1.0, search=(0.1, 0.9))
 
     freezes: ClassVar[bool] = True
-    excludes: ClassVar[Mapping[str, str]] = {
-        "FreezeBottom": "the larger share is all that acts; give FreezeBottom() once."
-    }
+    once: ClassVar[str] = "the larger share is all that acts; give FreezeBottom() once."
 
     @property
     def off(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -12,10 +12,10 @@ from torch import nn
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run
-from holdfast.core.params import trainable
+from holdfast.core.method import Method
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def category_of(block: str) -> str:
@@ -92,9 +92,7 @@ class HFT(Method):
     seed: int = setting(0, unit="1", low=0, integer=True)
 
     freezes: ClassVar[bool] = True
-    excludes: ClassVar[Mapping[str, str]] = {
-        "HFT": "two draws freeze more than either says; give one with a larger share."
-    }
+    once: ClassVar[str] = "two draws freeze more than either says; give one with a larger share."
 
     @property
     def off(self) -> bool:
@@ -107,15 +105,7 @@ class HFT(Method):
         Raises:
             HoldfastError: No trained parameter lies in a numbered layer, or none would be left to train.
         """
-        params = trainable(run.model)
-        wrapped = {id(layer) for layer in tuner_layers(run.model)}
-        tuners = {name for name, module in run.model.named_modules() if id(module) in wrapped}
-        blocks: dict[str, list[str]] = {}
-        for name in params:
-            parts = name.split(".")
-            owners = [".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
-            own = next((owner for owner in owners if owner in tuners), None)
-            blocks.setdefault(own or name.removesuffix(".weight").removesuffix(".bias"), []).append(name)
+        params, blocks = trainable(run.model), _blocks(run.model)
         if all(layer_of(block) is None for block in blocks):
             raise HoldfastError(
                 f"{self!r}: no trained parameter lies in a numbered layer ({', '.join(list(params)[:3]) or 'none'});"
@@ -127,3 +117,16 @@ class HFT(Method):
         for name in (name for block in frozen for name in blocks[block]):
             params[name].requires_grad = False
         return run.model
+
+
+def _blocks(model: nn.Module) -> dict[str, list[str]]:
+    """Returns the trained parameters by what is frozen as one: a matrix with its bias, or an adapter of a layer."""
+    wrapped = {id(layer) for layer in tuner_layers(model)}
+    tuners = {name for name, module in model.named_modules() if id(module) in wrapped}
+    blocks: dict[str, list[str]] = {}
+    for name in trainable(model):
+        parts = name.split(".")
+        owners = [".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
+        own = next((owner for owner in owners if owner in tuners), None)
+        blocks.setdefault(own or name.removesuffix(".weight").removesuffix(".bias"), []).append(name)
+    return blocks

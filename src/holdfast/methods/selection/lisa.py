@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
-from holdfast.core.params import trainable
+from holdfast.core.method import Method, State
+from holdfast.core.params import layer_of, trainable
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
-from holdfast.methods.schedules.layerwise_decay import layer_of
 
 
 def lisa(layers: Sequence[int], count: int, seed: str) -> set[int]:
@@ -65,7 +65,8 @@ class LISA(Method):
     interval: int = setting(20, unit="steps", low=1, integer=True, search=(5, 50))
     seed: int = setting(0, unit="1", low=0, integer=True)
 
-    excludes: ClassVar[Mapping[str, str]] = {"LISA": "two draws leave hardly any layer to learn; give one LISA()."}
+    once: ClassVar[str] = "two draws leave hardly any layer to learn; give one LISA()."
+    quick: ClassVar[Mapping[str, Any]] = {"layers": 1, "interval": 1}
 
     def init_state(self, run: Run) -> State:
         """Returns the seed of the run.

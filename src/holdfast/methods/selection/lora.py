@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import low_rank, weight_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.adapter import NAME, Adapter, adapt
+from holdfast.methods.adapter import NAME, Adapter
+from holdfast.methods.factors import lora_by, move_into, put_into, weight_of
 
 
 def pissa(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -43,27 +44,6 @@ def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tupl
     out, inner = weight_OI.shape
     a, b = turn[0::2].T @ draw(rank // 2, inner) / 10, draw(out, rank // 2) @ turn[1::2] / 10
     return b.to(weight_OI.device), a.to(weight_OI.device)
-
-
-def put_into(layer: Any, b: Tensor, a: Tensor) -> None:
-    """Writes the factors of a plain LoRA layer."""
-    for linear, value in ((layer.lora_B[NAME], b), (layer.lora_A[NAME], a)):
-        linear.weight.data = value.to(linear.weight.dtype).contiguous()
-
-
-def move_into(layer: Any, b: Tensor, a: Tensor) -> None:
-    """Puts factors into a plain LoRA layer and takes what they add from its frozen weight."""
-    weight = layer.get_base_layer().weight
-    part = layer.scaling[NAME] * (b @ a)
-    turned = part.T if layer.fan_in_fan_out else part
-    weight.data = (weight.data.to(part.dtype) - turned).to(weight.dtype)
-    put_into(layer, b, a)
-
-
-def weight_of(layer: Any) -> Tensor:
-    """Returns the frozen weight under a LoRA layer, `[out, in]`."""
-    weight: Tensor = layer.get_base_layer().weight.detach()
-    return weight.T if layer.fan_in_fan_out else weight
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -113,6 +93,13 @@ class LoRA(Adapter):
     scaling: str = setting("rank", unit="divisor of alpha", choices=("rank", "root"))
     init: str = setting("default", unit="start", choices=("default", "orthogonal", "pissa", "olora"))
 
+    on_frozen: ClassVar[bool] = True
+
+    @property
+    def moves(self) -> bool:
+        """Whether it begins by moving weights of the base."""
+        return self.init in ("pissa", "olora")
+
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
@@ -120,19 +107,9 @@ class LoRA(Adapter):
             HoldfastError: The model carries an adapter already, nothing in it matches `targets`, the rank is odd for
                 orthogonal factors, or stacked experts cannot begin in this way.
         """
-        import peft
-
         if self.init == "orthogonal" and self.rank % 2:
             raise HoldfastError(f"{self!r}: orthogonal factors need an even rank; take {self.rank + 1}.")
-        model: nn.Module = adapt(
-            run,
-            self,
-            peft.LoraConfig,
-            r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
-            lora_dropout=self.dropout,
-            use_rslora=self.scaling == "root",
-        )
+        model: nn.Module = lora_by(run, self, use_rslora=self.scaling == "root")
         if self.init != "default":
             self._begin(model, run.seed)
         return model

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.adapters import plain_name, weight_layers
-from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.activations import second_moments
-from holdfast.methods.adapter import NAME, Adapter, adapt, freeze
-from holdfast.methods.memory import need_memory, old_examples
+from holdfast.methods.adapter import NAME, Adapter, freeze
+from holdfast.methods.factors import lora_and_moments
+from holdfast.methods.memory import need_memory
 
 
 def least_directions(moment: Tensor, rank: int) -> Tensor:
@@ -64,7 +61,7 @@ class LoRANull(Adapter):
         dimensions nothing is quite null: these are then the directions of least energy. Not for stacked experts.
     """
 
-    memory: str = setting("", unit="path, hub id or name")
+    memory: str = setting("", unit="path, hub id or name", role="memory")
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
     alpha: float | None = setting(None, unit="1", low=0.0)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
@@ -83,39 +80,10 @@ class LoRANull(Adapter):
             HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its experts are
                 stacked.
         """
-        import peft
-
-        examples = old_examples(run, self, self.samples)
-        model: Any = adapt(
-            run,
-            self,
-            peft.LoraConfig,
-            r=self.rank,
-            lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
-            lora_dropout=self.dropout,
-        )
-        layers = plain_layers(model, self)
-        # B is zero, so that the model still says what it said without the adapter.
-        moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
-        for name, layer in layers.items():
-            if name in moments:
+        model, layers = lora_and_moments(run, self)
+        for layer, moment in layers:
+            if moment is not None:
                 weight = layer.lora_A[NAME].weight
-                weight.data = least_directions(moments[name], self.rank).to(weight.device, weight.dtype).contiguous()
+                weight.data = least_directions(moment, self.rank).to(weight.device, weight.dtype).contiguous()
             freeze(layer, "lora_A")
         return model  # type: ignore[no-any-return]
-
-
-def plain_layers(model: Any, method: Adapter) -> dict[str, Any]:
-    """Returns the layers of a PEFT model that carry a LoRA, by their names without it.
-
-    Raises:
-        HoldfastError: The stacked experts of a mixture are among them; the model is then as it was.
-    """
-    carrying = weight_layers(model)
-    if any(hasattr(layer, "parameter_name") for layer in carrying):
-        model.unload()
-        raise HoldfastError(
-            f"{method!r}: the inputs of a mixture's stacked experts are not looked at; give targets='attention'."
-        )
-    names = {id(module): name for name, module in model.named_modules()}
-    return {plain_name(names[id(layer)]): layer for layer in carrying}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 
@@ -61,6 +62,8 @@ class OFT(Adapter):
 
     block: int = setting(32, unit="inputs", low=2, integer=True, search=(16, 128), log=True)
     targets: str = setting("all-linear", unit="module names")
+
+    on_frozen: ClassVar[bool] = True
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.

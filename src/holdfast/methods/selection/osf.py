@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import weight_layers
-from holdfast.core.method import Run, State, Step
+from holdfast.core.method import State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
-def kept_out(factor: Tensor, high: Tensor) -> Tensor:
+def osf(factor: Tensor, high: Tensor) -> Tensor:
     """Returns a factor without its part along directions that stand still, in float32 or wider.
 
     Args:
@@ -94,5 +95,5 @@ class OSF(Adapter):
             return after
         high = state[name] = state[name].to(after.device)
         turned = name.endswith("V_low")
-        found = kept_out(after.T if turned else after, high)
+        found = osf(after.T if turned else after, high)
         return (found.T if turned else found).to(after.dtype)

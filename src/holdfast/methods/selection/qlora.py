@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Run, State, Step
+from holdfast.core.method import State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 
 
-def in_four_bits(layer: nn.Linear) -> nn.Module:
+def _in_four_bits(layer: nn.Linear) -> nn.Module:
     """Returns a linear layer with the same weight in 4-bit NormalFloat, its constants in 8 bits, by bitsandbytes."""
     import bitsandbytes
 
@@ -70,6 +71,8 @@ class QLoRA(Adapter):
     targets: str = setting("all-linear", unit="module names")
     clip: float = setting(0.3, unit="gradient norm", low=0.0, search=(0.1, 1.0))
 
+    on_frozen: ClassVar[bool] = True
+
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
@@ -120,5 +123,5 @@ def _quantise(model: Any) -> list[tuple[nn.Module, str, nn.Module]]:
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Linear) and layer is not head:
                 held.append((parent, name, layer))
-                setattr(parent, name, in_four_bits(layer))
+                setattr(parent, name, _in_four_bits(layer))
     return held

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from torch import nn
 
-from holdfast.core.method import Run
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 
@@ -45,6 +46,8 @@ class VeRA(Adapter):
     initial: float = setting(0.1, unit="1", low=0.0, search=(0.01, 1.0), log=True)
     dropout: float = setting(0.0, unit="probability", low=0.0, high=0.99, search=(0.0, 0.2))
     targets: str = setting("all-linear", unit="module names")
+
+    on_frozen: ClassVar[bool] = True
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.

@@ -49,11 +49,11 @@ class ASFT(Method):
 
     anchor: float = setting(0.05, unit="1", low=0.0, search=(0.01, 1.0), log=True)
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    once: ClassVar[str] = "two of them would weigh by the square of the probability; give ASFT() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "ASFT": "two of them would weigh by the square of the probability; give ASFT() once.",
         "DFT": "ASFT weighs as DFT does; give one of the two.",
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
@@ -46,11 +45,9 @@ class DFT(Method):
         than plain training, and worse for two of three models.
     """
 
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    excludes: ClassVar[Mapping[str, str]] = {
-        "DFT": "two of them would weigh by the square of the probability; give DFT() once.",
-    }
+    once: ClassVar[str] = "two of them would weigh by the square of the probability; give DFT() once."
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns `dft`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
@@ -70,9 +69,9 @@ class EAFT(Method):
     top: int = setting(20, unit="tokens", low=0, integer=True, search=(5, 100))
     scale: str = setting("ln K", unit="nats", choices=("ln K", "3"))
     power: float = setting(1.0, unit="1", low=0.0, search=(0.5, 3.0))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    excludes: ClassVar[Mapping[str, str]] = {"EAFT": "two of them would multiply; raise power instead."}
+    once: ClassVar[str] = "two of them would multiply; raise power instead."
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns `eaft`."""

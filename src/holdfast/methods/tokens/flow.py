@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
+from holdfast.methods.samples import median, sample_means
 
 LEAST = 1e-6
 """The least temperature, in nats: data that is known by heart has a median of 0."""
 
 
-def flow(loss: Tensor, temperature: float) -> Tensor:
-    """Returns `exp(-loss / temperature)`, of the same shape; 0 where the loss is not a number; no gradient."""
-    return (-loss.detach() / max(temperature, LEAST)).exp().nan_to_num(nan=0.0)
-
-
-def median(values: Tensor) -> float:
-    """Returns the median of the numbers among `values` (of two in the middle their mean); NaN if there are none."""
-    values = values.detach()[~values.isnan()].double().sort().values
-    middle = values[(len(values) - 1) // 2 : len(values) // 2 + 1]
-    return float(middle.mean())
-
-
-def sample_means(values_N: Tensor, document_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the mean of the values of each document, `[D]`, and for each value the place of its own there, `[N]`."""
-    numbers_D, place_N = document_N.unique(return_inverse=True)
-    sums_D = values_N.new_zeros(len(numbers_D), dtype=torch.float64).index_add_(0, place_N, values_N.double())
-    return sums_D / torch.bincount(place_N, minlength=len(numbers_D)), place_N
+def flow(loss_N: Tensor, temperature: float) -> Tensor:
+    """Returns `exp(-loss / temperature)`, `[N]`; 0 where the loss is not a number; no gradient."""
+    return (-loss_N.detach() / max(temperature, LEAST)).exp().nan_to_num(nan=0.0)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -70,10 +56,10 @@ class FLOW(Method):
 
     level: str = setting("sample", unit="what is weighed", choices=("sample", "token"))
     temperature: float | None = setting(None, unit="nats", low=1e-6, search=(0.05, 2.0), log=True)
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"unit_N"})
-    excludes: ClassVar[Mapping[str, str]] = {"FLOW": "two of them would multiply; lower temperature instead."}
+    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    once: ClassVar[str] = "two of them would multiply; lower temperature instead."
 
     def init_state(self, run: Run) -> State:
         """Returns the weight of every unit."""

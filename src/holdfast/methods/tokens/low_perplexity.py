@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
 
@@ -55,10 +56,11 @@ class LowPerplexity(Method):
 
     threshold: float = setting(2.5, unit="perplexity", low=1.0, search=(1.5, 25.0), log=True)
     divide: str = setting("kept", unit="tokens", choices=("kept", "all"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"unit_N"})
-    excludes: ClassVar[Mapping[str, str]] = {"LowPerplexity": "the lower threshold decides; give LowPerplexity() once."}
+    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    once: ClassVar[str] = "the lower threshold decides; give LowPerplexity() once."
+    quick: ClassVar[Mapping[str, Any]] = {"threshold": 60.0}
 
     def init_state(self, run: Run) -> State:
         """Returns the weight of every unit.

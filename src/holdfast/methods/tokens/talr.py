@@ -9,10 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
-from holdfast.methods.tokens.flow import flow, median, sample_means
+from holdfast.methods.samples import median, sample_means
+from holdfast.methods.tokens.flow import flow
 
 
 def talr(nll_N: Tensor, temperature: float, floor: float = 0.01) -> Tensor:
@@ -61,11 +63,11 @@ class TALR(Method):
 
     floor: float = setting(0.01, unit="1", low=0.0, high=1.0, search=(0.001, 0.3), log=True)
     over: str = setting("samples", unit="losses", choices=("samples", "tokens"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
     sees: ClassVar[frozenset[str]] = frozenset({"nll_N", "document_nll"})
+    once: ClassVar[str] = "two of them would multiply; give TALR() once."
     excludes: ClassVar[Mapping[str, str]] = {
-        "TALR": "two of them would multiply; give TALR() once.",
         "DFT": "TALR weighs by the probability too, on a scale that follows the loss; give one of the two.",
     }
 

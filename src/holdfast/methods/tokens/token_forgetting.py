@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.method import Method, Run, State, Step
+from holdfast.core.method import Method, State
 from holdfast.core.mix import Example
+from holdfast.core.needs import Ask
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.core.rows import drawn
+from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens, is_on
 
@@ -45,7 +46,7 @@ def ascent(weights_N: Tensor, nll_N: Tensor, coefficient: float, vocabulary: int
     return torch.where(weights_N > 0, weights_N, torch.where(low_N, coefficient * weights_N, torch.zeros_like(nll_N)))
 
 
-def reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
+def _reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
     """Returns the loss of every unit after a fine-tuning on `rows` (AdamW, constant rate); the model is put back."""
     params = trainable(run.model)
     with swapped(params, snapshot(params)):
@@ -102,12 +103,11 @@ class TokenForgetting(Method):
     peak: float = setting(0.25, unit="1", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
     share: float = setting(0.2, unit="share of examples", low=0.01, high=1.0, search=(0.1, 0.5))
     passes: int = setting(1, unit="times", low=1, integer=True, search=(1, 3))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"))
+    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
 
-    needs: ClassVar[frozenset[str]] = frozenset({"unit_N"})
-    excludes: ClassVar[Mapping[str, str]] = {
-        "TokenForgetting": "two of them would multiply their signs; give TokenForgetting() once.",
-    }
+    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    asks: ClassVar[frozenset[Ask]] = frozenset({"run_gradient"})
+    once: ClassVar[str] = "two of them would multiply their signs; give TokenForgetting() once."
 
     @property
     def off(self) -> bool:
@@ -124,7 +124,7 @@ class TokenForgetting(Method):
         on = is_on(torch.tensor([e.source for e in examples]), self.on).nonzero()[:, 0].tolist()
         chosen = [on[i] for i in drawn(len(on), math.ceil(self.share * len(on)), run.seed, 0)]
         found = run.score("nll_N", "row_N", "source_N")
-        gain_N = (found["nll_N"] - reference_loss(run, [examples[i] for i in chosen], self.passes)).float()
+        gain_N = (found["nll_N"] - _reference_loss(run, [examples[i] for i in chosen], self.passes)).float()
         if not bool(gain_N.isfinite().all()):
             raise HoldfastError(
                 f"{self!r}: the reference's loss is not a number after a fine-tuning at the rate {run.lr:g}; lower it"

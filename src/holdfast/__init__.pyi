@@ -1,0 +1,66 @@
+# Written by `python -m holdfast.report.stubs src/holdfast`; do not edit.
+from holdfast import functional as functional
+from holdfast.bench.calls import compare as compare
+from holdfast.bench.calls import fine_tune as fine_tune
+from holdfast.bench.records import CompareSpec as CompareSpec
+from holdfast.bench.records import RunSpec as RunSpec
+from holdfast.core.budget import Budget as Budget
+from holdfast.core.errors import HoldfastError as HoldfastError
+from holdfast.core.method import Method as Method
+from holdfast.core.mix import Example as Example
+from holdfast.core.settings import setting as setting
+from holdfast.methods.edits.dare import DARE as DARE
+from holdfast.methods.edits.ema import EMA as EMA
+from holdfast.methods.edits.fapm import FAPM as FAPM
+from holdfast.methods.edits.intruder_reduction import IntruderReduction as IntruderReduction
+from holdfast.methods.edits.soup import Soup as Soup
+from holdfast.methods.edits.task_vector import TaskVector as TaskVector
+from holdfast.methods.edits.ties import TIES as TIES
+from holdfast.methods.edits.wise_ft import WiSEFT as WiSEFT
+from holdfast.methods.gradients.agem import AGEM as AGEM
+from holdfast.methods.gradients.conflict_decay import ConflictDecay as ConflictDecay
+from holdfast.methods.gradients.mofo import MoFO as MoFO
+from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection as OrthogonalProjection
+from holdfast.methods.holdfast import Holdfast as Holdfast
+from holdfast.methods.losses.base_kl import BaseKL as BaseKL
+from holdfast.methods.losses.base_l2 import BaseL2 as BaseL2
+from holdfast.methods.losses.ewc import EWC as EWC
+from holdfast.methods.losses.mask_the_target import MaskTheTarget as MaskTheTarget
+from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT as OnPolicySDFT
+from holdfast.methods.rehearsal.rehearsal import Rehearsal as Rehearsal
+from holdfast.methods.rehearsal.sdft import SDFT as SDFT
+from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal as SelfRehearsal
+from holdfast.methods.schedules.cosine import Cosine as Cosine
+from holdfast.methods.schedules.finch import Finch as Finch
+from holdfast.methods.schedules.layerwise_decay import LayerwiseDecay as LayerwiseDecay
+from holdfast.methods.schedules.lora_plus import LoRAPlus as LoRAPlus
+from holdfast.methods.schedules.token_quality import TokenQuality as TokenQuality
+from holdfast.methods.schedules.train import Train as Train
+from holdfast.methods.schedules.warmup import Warmup as Warmup
+from holdfast.methods.schedules.wsd import WSD as WSD
+from holdfast.methods.selection.adalora import AdaLoRA as AdaLoRA
+from holdfast.methods.selection.corda import CorDA as CorDA
+from holdfast.methods.selection.dora import DoRA as DoRA
+from holdfast.methods.selection.freeze_bottom import FreezeBottom as FreezeBottom
+from holdfast.methods.selection.hft import HFT as HFT
+from holdfast.methods.selection.lisa import LISA as LISA
+from holdfast.methods.selection.lora import LoRA as LoRA
+from holdfast.methods.selection.lora_null import LoRANull as LoRANull
+from holdfast.methods.selection.oft import OFT as OFT
+from holdfast.methods.selection.osf import OSF as OSF
+from holdfast.methods.selection.qlora import QLoRA as QLoRA
+from holdfast.methods.selection.vera import VeRA as VeRA
+from holdfast.methods.tokens.asft import ASFT as ASFT
+from holdfast.methods.tokens.dft import DFT as DFT
+from holdfast.methods.tokens.eaft import EAFT as EAFT
+from holdfast.methods.tokens.flow import FLOW as FLOW
+from holdfast.methods.tokens.low_perplexity import LowPerplexity as LowPerplexity
+from holdfast.methods.tokens.talr import TALR as TALR
+from holdfast.methods.tokens.token_forgetting import TokenForgetting as TokenForgetting
+from holdfast.probes.suites import Item as Item
+from holdfast.recipe import parse as parse
+from holdfast.train.attach import attach as attach
+
+__version__: str
+__all__: list[str]
+_HOME: dict[str, str]
