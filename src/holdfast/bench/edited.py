@@ -48,7 +48,7 @@ def shaping(recipe: Chain) -> Chain:
 def ship_trained(trainer: Attached, folder: Path) -> None:
     """Puts the weights of a finished run into a trainer's model, as if it had trained them, and edits them."""
     model, source = trainer.model, folder / "model"
-    trainer._begin_state()
+    trainer.holdfast_host.begin()
     if (source / "adapter_config.json").exists():
         import peft
         import safetensors.torch
@@ -60,7 +60,7 @@ def ship_trained(trainer: Attached, folder: Path) -> None:
 
         with torch.no_grad():
             model.load_state_dict(load_model(str(source)).state_dict())
-    trainer._ship()
+    trainer.holdfast_host.ship()
 
 
 def as_trained(folder: Path, own: dict[str, Any]) -> dict[str, Any]:

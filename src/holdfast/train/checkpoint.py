@@ -18,7 +18,7 @@ import shutil
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors.torch
 from torch import Tensor
@@ -28,6 +28,16 @@ from holdfast.core.method import State
 
 Marks = dict[str, tuple[weakref.ref[Tensor], int]]
 """Each tensor of a state and its version, to tell later which have changed; an id alone is given anew once freed."""
+
+
+class Resumable(Protocol):
+    """What has a state of its own in a checkpoint, under its own name beside the methods'."""
+
+    def tensors(self) -> State:
+        """Returns the state as it is now."""
+
+    def resume(self, state: State) -> None:
+        """Takes up what `tensors` gave; an empty one begins anew."""
 
 
 def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.probes.watched import Thing, Watched, beside, of_document
 from holdfast.train.mixing import tokenizer_of
+from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
-def steering(trainer: Any, asked: Watched) -> Watched:
+def steering(trainer: HostTrainer, asked: Watched) -> Watched:
     """Returns all that steers a trainer: what its guard asks, and what its own evaluation chooses a checkpoint by.
 
     What steered the model that is trained on (a record beside it) is taken over.
@@ -35,13 +36,12 @@ def steering(trainer: Any, asked: Watched) -> Watched:
     return asked | Watched(tuple(_chosen_by(trainer)))
 
 
-def record(trainer: Any, watched: Watched) -> None:
+def record(trainer: HostTrainer, watched: Watched) -> None:
     """Has what steers a trainer written wherever its model is.
 
     That is in the output folder from the start of the training, in every checkpoint, and beside every model that
     `save_pretrained` writes: the trained one, its adapter, or what they are merged into.
     """
-    trainer.holdfast_watched = watched
     if not len(watched):
         return
     trainer.add_callback(_Record(watched))
@@ -75,11 +75,13 @@ class _Record(TrainerCallback):
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if args.should_save:
             self.watched.write(Path(str(args.output_dir)))
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if args.should_save:
             self.watched.write(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
@@ -96,7 +98,7 @@ def _origins(model: Any) -> list[str]:
     return [str(name) for name in dict.fromkeys(names) if name]
 
 
-def _chosen_by(trainer: Any) -> Iterable[Thing]:
+def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
     """Yields the rows by which the trainer itself chooses a checkpoint (load_best_model_at_end)."""
     data = trainer.eval_dataset
     if not trainer.args.load_best_model_at_end or data is None:
