@@ -52,24 +52,34 @@ def check_settings(method: Any) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(method)}
     for name, about in settings_of(method).items():
         value = getattr(method, name)
-        where = f"{type(method).__name__}({name}={value!r})"
         if value is None and defaults[name] is None:
             continue
-        if about.choices:
-            if value not in about.choices:
-                raise HoldfastError(f"{where}: choose one of {', '.join(map(repr, about.choices))}.")
-            continue
-        if about.low is None and about.high is None:
-            if isinstance(defaults[name], str) and not isinstance(value, str):
-                raise HoldfastError(f"{where}: give text ({about.unit}).")
-            continue
-        number = isinstance(value, int if about.integer else (int, float)) and not isinstance(value, bool)
-        number = number and (isinstance(value, int) or math.isfinite(value))
-        inside = number and (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
-        if not inside:
-            kind = "a whole number" if about.integer else "a number"
-            unit = "" if about.unit == "1" else f" ({about.unit})"
-            raise HoldfastError(f"{where}: give {kind} {_range(about)}{unit}.")
+        if accepted := _accepted(value, about, defaults[name]):
+            raise HoldfastError(f"{type(method).__name__}({name}={value!r}): {accepted}.")
+
+
+def _accepted(value: Any, about: Setting, default: Any) -> str:
+    """Returns what a setting accepts, if a value is not among it; else nothing."""
+    if about.choices:
+        return "" if value in about.choices else f"choose one of {', '.join(map(repr, about.choices))}"
+    if about.low is None and about.high is None:
+        return f"give text ({about.unit})" if isinstance(default, str) and not isinstance(value, str) else ""
+    if _is_number(value, about.integer) and _is_inside(value, about):
+        return ""
+    kind = "a whole number" if about.integer else "a number"
+    unit = "" if about.unit == "1" else f" ({about.unit})"
+    return f"give {kind} {_range(about)}{unit}"
+
+
+def _is_number(value: object, integer: bool) -> bool:
+    """Whether a value is a finite number, whole if it must be; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
+        return False
+    return isinstance(value, int) or math.isfinite(value)  # an int may be too large for a float
+
+
+def _is_inside(value: float, about: Setting) -> bool:
+    return (about.low is None or value >= about.low) and (about.high is None or value <= about.high)
 
 
 def _range(about: Setting) -> str:

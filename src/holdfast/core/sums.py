@@ -78,10 +78,12 @@ def _made(node: ast.expr, text: str, table: Mapping[str, type[Any]]) -> Any:
             )
         if key in given:
             raise HoldfastError(f"Recipe {text!r}: {name.id} is given {key!r} twice.")
-        try:
-            given[key] = ast.literal_eval(value)
-        except (ValueError, TypeError):
-            raise HoldfastError(
-                f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)}) must be a plain number, text or None."
-            ) from None
+        given[key] = _literal(value, f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)})")
     return cls(**given)
+
+
+def _literal(value: ast.expr, where: str) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError):
+        raise HoldfastError(f"{where} must be a plain number, text or None.") from None

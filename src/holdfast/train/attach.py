@@ -31,6 +31,7 @@ from holdfast.train import checkpoint
 from holdfast.train.asking import Asked
 from holdfast.train.before import Before
 from holdfast.train.experts import aux_weight
+from holdfast.train.forward import Forward
 from holdfast.train.guard import Guard
 from holdfast.train.host import Host
 from holdfast.train.mixing import sampler_of
@@ -38,12 +39,13 @@ from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
-from holdfast.train.session import Session
+from holdfast.train.session import Session, looks_at_units
 from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.sft_metrics import keep_metrics
 from holdfast.train.ship import Shipping
+from holdfast.train.tally import Tally
 from holdfast.train.trainers import HostTrainer, SFTHost
-from holdfast.train.units import scored_of
+from holdfast.train.units import Shown, scored_of
 
 T = TypeVar("T", bound=Trainer)
 
@@ -130,24 +132,18 @@ def _session(before: Before, recipe: Chain, budget: Budget | None) -> tuple[Sess
     mix_data(before, active)
     for shaped in active.shapes(before.run()):
         trainer.model = trainer.model_wrapped = shaped
-    model: Any = trainer.model
+    model = trainer.model
     if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
-        model.enable_input_require_grads()  # else a checkpointed block has no input with a gradient
+        model.enable_input_require_grads()  # type: ignore[operator]  # else a checkpointed block has no input with a gradient
     teacher, cache = base_of(before, active, settings)
     refuse_shaped(trainer, active, teacher, cache, budget)
-    session = Session(
-        model,
-        active,
-        reduce=functools.partial(trainer.accelerator.reduce, reduction="sum"),
-        gather=functools.partial(gather, trainer.accelerator),
-        teacher=teacher,
-        cache=cache,
-        index=before.index(active),
-        mixes=before.mix is not None,
-        metrics=is_trl(trainer),
-        reads=not is_task_loss(trainer),
-    )
-    return session, teacher
+    index, mixes, forward = before.index(active), before.mix is not None, None
+    if looks_at_units(active, mixes):
+        forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
+    reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
+    tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
+    reads = not is_task_loss(trainer)
+    return Session(model, active, forward=forward, tally=tally, mixes=mixes, reads=reads), teacher
 
 
 class Attached(Trainer):
@@ -181,7 +177,7 @@ class Attached(Trainer):
         self.add_callback(_Hooks(self))
 
     @property
-    def holdfast_shipped(self) -> dict[str, Any]:
+    def holdfast_shipped(self) -> dict[str, float]:
         """Rank and relative error of the adapter that was made anew for shipping; empty where none was."""
         return self.holdfast_host.shipped
 
@@ -201,7 +197,7 @@ class Attached(Trainer):
         host.resume_from = Path(resume_from_checkpoint) if resume_from_checkpoint else None
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Builds the trainer's optimizer, then parts its groups where the recipe wants other rates."""
         optimizer = super().create_optimizer(*([] if model is None else [model]))
         factors = self.holdfast.recipe.group_params(trainable(self.holdfast.model))
@@ -277,7 +273,7 @@ class Attached(Trainer):
         model: nn.Module,
         inputs: dict[str, Any],
         source_BT: Tensor | None,
-        shown: Mapping[str, Any] | None,
+        shown: Shown | None,
         num_items_in_batch: Tensor | int | None,
     ) -> Tensor:
         with self.compute_loss_context_manager():

@@ -46,7 +46,7 @@ class Host:
             facts: What a checkpoint must agree in to be resumed, by name.
         """
         self.session = session
-        self.shipped: dict[str, Any] = {}
+        self.shipped: dict[str, float] = {}
         self.resume_from: Path | None = None
         self._trainer = trainer
         self._before = before

@@ -61,22 +61,27 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     examples, changes = [], False
     for i in range(len(dataset)):
         row = dataset[i]  # type: ignore[index]
-        if not isinstance(row, Mapping) or "input_ids" not in row:
-            columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
-            raise HoldfastError(
-                f"Row {i} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
-                " leave out what looks at the rows."
-            )
-        ids = [int(token) for token in row["input_ids"]]
-        labels = [int(label) for label in row.get("labels", ids)]
-        example = Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}")
+        example = _example(row, i)
         plain = "labels" in row and all(row.get("attention_mask", ()))
         if collate is not None and (i < TRIED or changes or not plain):
             read = _collated(example, collate([row]))
-            changes = changes or read.labels[1:] != labels[1:]
+            changes = changes or read.labels[1:] != example.labels[1:]
             example = read
         examples.append(example)
     return examples
+
+
+def _example(row: object, number: int) -> Example:
+    """Returns a row as it stands, all of it supervised where it has no labels."""
+    if not isinstance(row, Mapping) or "input_ids" not in row:
+        columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
+        raise HoldfastError(
+            f"Row {number} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
+            " leave out what looks at the rows."
+        )
+    ids = [int(token) for token in row["input_ids"]]
+    labels = [int(label) for label in row.get("labels", ids)]
+    return Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {number}")
 
 
 def _collated(example: Example, batch: Mapping[str, Any]) -> Example:

@@ -115,7 +115,7 @@ def reading(model: nn.Module, inputs: Inputs, shifted: bool) -> Iterator[list[Te
     labels_BT, mask_BT = inputs.get("labels"), inputs.get("attention_mask")
     losses: list[Tensor] = []
 
-    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
         if not losses and (loss_N := token_losses(output, labels_BT, mask_BT, shifted)) is not None:
             losses.append(loss_N)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sized
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from holdfast.core.mix import Example
@@ -45,6 +47,7 @@ def record(trainer: HostTrainer, watched: Watched) -> None:
     if not len(watched):
         return
     trainer.add_callback(_Record(watched))
+    model: Any
     for model in (trainer.model, _inside(trainer.model)):
         if hasattr(model, "save_pretrained"):
             model.save_pretrained = Recorded(model, watched)
@@ -53,18 +56,19 @@ def record(trainer: HostTrainer, watched: Watched) -> None:
 class Recorded:
     """The `save_pretrained` of a model, which leaves the record beside what it saves."""
 
-    def __init__(self, model: Any, watched: Watched) -> None:
+    def __init__(self, model: nn.Module, watched: Watched) -> None:
         """Takes the model and the record."""
         self.model = model
         self.watched = watched
 
-    def __call__(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, save_directory: str | PathLike[str], *args: object, **kwargs: object) -> object:
         """Saves the model as its class does, and the record."""
         if kwargs.get("is_main_process", True):
             self.watched.write(Path(save_directory))
-        return type(self.model).save_pretrained(self.model, save_directory, *args, **kwargs)
+        kind: Any = type(self.model)
+        return kind.save_pretrained(self.model, save_directory, *args, **kwargs)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Recorded:
+    def __deepcopy__(self, memo: dict[int, nn.Module]) -> Recorded:
         """Returns the same of the copy of the model, where the model is what is copied."""
         return Recorded(memo.get(id(self.model), self.model), self.watched)
 
@@ -91,7 +95,7 @@ def _inside(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
-def _origins(model: Any) -> list[str]:
+def _origins(model: nn.Module) -> list[str]:
     """Returns the folders that a model may have been loaded from."""
     names = [getattr(one, "name_or_path", "") for one in (model, _inside(model))]
     names += [getattr(config, "base_model_name_or_path", "") for config in getattr(model, "peft_config", {}).values()]
@@ -116,7 +120,7 @@ def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
                 yield Thing("eval", str(name), f"row {number}", "", digests)
 
 
-def _digests(row: Any, tokenizer: Any) -> tuple[str, ...]:
+def _digests(row: object, tokenizer: Any) -> tuple[str, ...]:
     """Returns the digests of a row of a trainer's dataset: of its tokens, and of its text where it is still there."""
     if not isinstance(row, Mapping):
         return ()

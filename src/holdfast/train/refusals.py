@@ -7,7 +7,8 @@ given and changes nothing: settings are written only afterwards (`holdfast.train
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -45,10 +46,14 @@ def refuse(trainer: HostTrainer, recipe: Chain, budget: Budget | None) -> None:
         _rates(trainer, recipe),
         () if budget is None else _guard(trainer, active, budget),
     )
-    for table in groups:
-        for holds, sentence in table:
-            if holds:
-                raise HoldfastError(sentence)
+    raise_first(itertools.chain(*groups))
+
+
+def raise_first(table: Iterable[Refusal]) -> None:
+    """Raises `HoldfastError` with the sentence of the first condition of a table that holds; the rest is not asked."""
+    for holds, sentence in table:
+        if holds:
+            raise HoldfastError(sentence)
 
 
 def _start(trainer: HostTrainer) -> Iterator[Refusal]:
@@ -274,21 +279,27 @@ def refuse_shaped(
     trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
 ) -> None:
     """Raises `HoldfastError` for what cannot be had with the model as the recipe shaped it."""
+    raise_first(_shaped(trainer, recipe, teacher, cache, budget))
+
+
+def _shaped(
+    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+) -> Iterator[Refusal]:
+    """An adapter on the head, and what needs whole weights where each process has a part of them."""
     head = getattr(trainer.model, "get_output_embeddings", lambda: None)()
     layers = tuner_layers(trainer.model) if is_trl(trainer) and hasattr(head, "base_layer") else []
-    if any(head is layer and acting_in(layer) for layer in layers):  # of a copy that is trained TRL reads the weight
-        raise HoldfastError(
-            f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
-            " that it would not train; leave the head out of the targets."
-        )
-    if not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
-        return
-    if budget is not None:
-        raise HoldfastError(
-            "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP."
-        )
-    if cache is not None or (teacher is not None and teacher.values):
-        raise HoldfastError(
-            "The base is compared with by putting its weights in the place of the trained ones, which FSDP and"
-            " DeepSpeed part; use DDP, or train an adapter alone, whose base is the model without it."
-        )
+    yield (
+        any(head is layer and acting_in(layer) for layer in layers),  # of a copy that is trained TRL reads the weight
+        f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
+        " that it would not train; leave the head out of the targets.",
+    )
+    parted = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
+    yield (
+        parted and budget is not None,
+        "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP.",
+    )
+    yield (
+        parted and (cache is not None or (teacher is not None and teacher.values)),
+        "The base is compared with by putting its weights in the place of the trained ones, which FSDP and"
+        " DeepSpeed part; use DDP, or train an adapter alone, whose base is the model without it.",
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from holdfast.core.method import State
 from holdfast.core.params import trainable
@@ -42,7 +43,7 @@ class Kept:
     optimizer: Entries | None
 
 
-def keep(model: nn.Module, optimizer: Any, state: State, marks: checkpoint.Marks) -> Kept:
+def keep(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks) -> Kept:
     """Returns a run as it is now.
 
     Args:
@@ -56,7 +57,9 @@ def keep(model: nn.Module, optimizer: Any, state: State, marks: checkpoint.Marks
 
 
 @torch.no_grad()
-def go_back(kept: Kept, model: nn.Module, optimizer: Any, state: State, marks: checkpoint.Marks, output: Path) -> None:
+def go_back(
+    kept: Kept, model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks, output: Path
+) -> None:
     """Puts a run back to where it was kept, so that nothing of what came after is left in it.
 
     Time goes on: batches, the schedule and the random state are not put back. The arguments are as in `keep`; `output`
@@ -68,12 +71,12 @@ def go_back(kept: Kept, model: nn.Module, optimizer: Any, state: State, marks: c
     restore(state, kept.state, marks, output)
 
 
-def name_of(optimizer: Any) -> str:
+def name_of(optimizer: Optimizer) -> str:
     """Returns the name of an optimizer's class."""
     return type(_bare(optimizer)).__name__
 
 
-def optimizer_state(optimizer: Any) -> Entries | None:
+def optimizer_state(optimizer: Optimizer) -> Entries | None:
     """Returns a copy of what an optimizer remembers, by parameter; None if it keeps what no checkpoint of ours holds.
 
     Numbers of its parameter groups (as Prodigy has) are among it, but for the rates.
@@ -92,7 +95,7 @@ def optimizer_state(optimizer: Any) -> Entries | None:
 
 
 @torch.no_grad()
-def restore_optimizer(optimizer: Any, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
+def restore_optimizer(optimizer: Optimizer, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Puts back what an optimizer remembered; what it had not begun to remember then begins anew."""
     bare, places = _bare(optimizer), _places(optimizer)
     for name, p in places.items():
@@ -136,21 +139,22 @@ def _inner(state: State, path: list[str]) -> dict[str, Any]:
     return state
 
 
-def _bare(optimizer: Any) -> Any:
-    return getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+def _bare(optimizer: Optimizer) -> Optimizer:
+    bare: Optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+    return bare
 
 
-def _places(optimizer: Any) -> dict[str, Any]:
+def _places(optimizer: Optimizer) -> dict[str, Tensor]:
     params = (p for group in _bare(optimizer).param_groups for p in group["params"])
     return {f"{place:06d}": p for place, p in enumerate(params)}
 
 
-def _groups(optimizer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _groups(optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Any]]]:
     for place, group in enumerate(_bare(optimizer).param_groups):
         yield f"group{place}", group
 
 
-def _entries(optimizer: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(optimizer: Optimizer) -> Iterator[tuple[str, Mapping[str, Any]]]:
     state = _bare(optimizer).state
     for name, p in _places(optimizer).items():
         if p in state:

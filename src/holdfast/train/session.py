@@ -17,11 +17,9 @@ from torch import Tensor, nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State, Step
 from holdfast.core.params import snapshot, trainable
-from holdfast.core.teacher import StateCache, Teacher
-from holdfast.core.units import UnitIndex
 from holdfast.probes.generate import continued
 from holdfast.train.forward import Forward
-from holdfast.train.tally import Gather, Reduce, Tally
+from holdfast.train.tally import Tally
 from holdfast.train.units import Inputs, Shown
 
 
@@ -35,6 +33,11 @@ def owns_forward(recipe: Chain, mixes: bool) -> bool:
     token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
     own_means = recipe.token_needs - {"nll_N"} or (recipe.token_needs and mixes)
     return bool(token_terms or own_means or recipe.all_sees)
+
+
+def looks_at_units(recipe: Chain, mixes: bool) -> bool:
+    """Returns whether a recipe needs a `Forward`: for its own loss, or for gradients on other batches."""
+    return owns_forward(recipe, mixes) or "gradient" in recipe.all_needs
 
 
 class Session:
@@ -56,40 +59,29 @@ class Session:
         model: nn.Module,
         recipe: Chain,
         *,
-        reduce: Reduce,
-        gather: Gather,
-        teacher: Teacher | None,
-        cache: StateCache | None,
-        index: UnitIndex | None,
+        forward: Forward | None,
+        tally: Tally,
         mixes: bool,
-        metrics: bool,
         reads: bool = False,
     ) -> None:
-        """Prepares the forward.
+        """Takes the parts; nothing is computed yet.
 
         Args:
             model: The model to train, unwrapped, in the shape it will have.
             recipe: The active methods.
-            reduce: Sum over processes.
-            gather: Vectors of all processes as one.
-            teacher: The frozen base, where the recipe needs one.
-            cache: Where the base's states are kept, when they are computed beforehand.
-            index: The numbers of the training examples' units, where the recipe reads them.
+            forward: Its forward, where the recipe needs the units (`looks_at_units`).
+            tally: What a step's micro-batches are added up in.
             mixes: Whether there are memories among the examples.
-            metrics: Whether entropy and accuracy are wanted.
             reads: Whether the trainer's own loss is another than the task loss, which a recipe that wants its mean then
                 reads beside it.
         """
         self.model = model
         self.recipe = recipe
-        self.tally = Tally(reduce, gather)
+        self.forward = forward
+        self.tally = tally
         self.owns_forward = owns_forward(recipe, mixes)
         self.reads = reads and bool(recipe.token_needs) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
-        looks = self.owns_forward or "gradient" in recipe.all_needs
-        self.forward = (
-            Forward(model, recipe, teacher=teacher, cache=cache, index=index, metrics=metrics) if looks else None
-        )
         self.start = snapshot(trainable(model)) if "start" in recipe.all_needs else {}
         self.hold = 1.0
         self.state: State = {}

@@ -13,7 +13,8 @@ from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
 from holdfast.train.before import Before
-from holdfast.train.forward import Forward
+from holdfast.train.comparison import Comparison
+from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.refusals import settings_of
 from holdfast.train.trainers import HostTrainer
@@ -109,11 +110,12 @@ def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | N
             f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
         )
     cache = StateCache()
-    forward = Forward(trainer.model, active, teacher=teacher, cache=cache)
+    head = LossHead(trainer.model)
+    comparison = Comparison(trainer.model, head, active, teacher, cache)
     with teacher.base(trainer.model), trainer.accelerator.autocast():  # as the base will be run beside the training
         for batch in before.batches("all", trainer.args.per_device_train_batch_size):
-            forward.comparison.fill(batch)
+            comparison.fill(batch)
     # Only the head's start weights are still needed: the states stand for the rest.
-    head = {id(p) for p in forward.head.module.parameters()}
-    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in head and n in teacher.values}
+    own = {id(p) for p in head.module.parameters()}
+    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in own and n in teacher.values}
     return dataclasses.replace(teacher, form="cache", values=kept), cache

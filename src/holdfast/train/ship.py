@@ -36,10 +36,10 @@ from holdfast.core.adapters import (
     training,
     widen,
 )
-from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, State
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.train.base import has_moved
+from holdfast.train.refusals import Refusal, raise_first
 
 logger = logging.getLogger("holdfast")
 
@@ -69,18 +69,12 @@ class Shipping:
         edits = self.recipe.uses("edit_weights")
         self.names = training(self.model)
         self.beside = [name for name in acting(self.model) if name not in self.names]
-        self.weights = adapted(self.model)
-        if self.form == "adapter":
-            self.weights = [
-                one for one in self.weights if any(set(acting_in(layer)) & set(self.names) for layer in one.layers)
-            ]
+        # Merging takes every adapter off, and so concerns every weight; else only those whose adapter trains change.
+        self.weights = [one for one in adapted(self.model) if self.form == "merged" or self._trains(one)]
         self.has_moved = has_moved(self.model, self.names)
         self.edits_weights = edits and bool(self._part(on_parameters=False).uses("edit_weights"))
         self.whole = bool(self.weights) and (self.form == "merged" or self.edits_weights or self.has_moved)
-        if self.whole:
-            for holds, sentence in _refusals(self):
-                if holds:
-                    raise HoldfastError(sentence)
+        raise_first(_refusals(self) if self.whole else ())
         self.start = snapshot(trainable(self.model)) if edits else {}
         self.moved = {one.name: one.tuned().to(one.param.dtype, copy=True) for one in self.weights if self.has_moved}
 
@@ -108,7 +102,7 @@ class Shipping:
         return swapped(named, values)
 
     @torch.no_grad()
-    def ship(self, state: State) -> tuple[nn.Module, dict[str, Any]]:
+    def ship(self, state: State) -> tuple[nn.Module, dict[str, float]]:
         """Puts the weights to be shipped into the model, and returns it (without its adapter, if merged).
 
         Returns:
@@ -127,6 +121,9 @@ class Shipping:
     def _part(self, *, on_parameters: bool) -> Chain:
         """Those edits of the recipe that act on parameters, or on weights, each still with its own state."""
         return Chain(tuple(m if m.on_parameters is on_parameters else Method() for m in self.recipe.methods))
+
+    def _trains(self, one: Adapted) -> bool:
+        return any(set(acting_in(layer)) & set(self.names) for layer in one.layers)
 
     def _layers(self) -> list[Any]:
         return [layer for one in self.weights for layer in one.layers]
@@ -187,15 +184,14 @@ class Shipping:
             plain.config.get_text_config().tie_word_embeddings = plain.config.tie_word_embeddings = False
         return plain  # type: ignore[no-any-return]
 
-    def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, Any]:
+    def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, float]:
         adapter = self.names[0]
         for one in self.weights:
             up, down, _ = made[one.name]
             put_factors(one.layers[0], up, down, adapter)
             if self.has_moved:
                 one.param.data.copy_(self.moved[one.name])
-        configs: Any = getattr(self.model, "peft_config", {})
-        config: Any = configs.get(adapter)
+        config: Any = getattr(self.model, "peft_config", {}).get(adapter)
         if self.has_moved:
             widen(config, 2)
             config.init_lora_weights = True
@@ -212,7 +208,7 @@ class Shipping:
         return {"rank": rank, "error": error}
 
 
-def _refusals(ship: Shipping) -> Iterator[tuple[object, str]]:
+def _refusals(ship: Shipping) -> Iterator[Refusal]:
     """Why whole weights cannot be made, merged, or held by the adapter: a table of conditions and sentences."""
     model, recipe, names, weights = ship.model, ship.recipe, ship.names, ship.weights
     yield (

@@ -16,6 +16,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback
 
+Collator = Callable[[list[Any]], Mapping[str, Any]]
+"""Rows -> a batch."""
+
 
 class HostArguments(Protocol):
     """`transformers.TrainingArguments`: what is read of it; a recipe's settings are written into it."""
@@ -130,9 +133,9 @@ class HostTrainer(Protocol):
 
     accelerator: HostAccelerator
     args: HostArguments
-    compute_loss_func: Callable[..., Any] | None
+    compute_loss_func: Callable[..., object] | None
     current_gradient_accumulation_steps: int  # set by the training loop
-    data_collator: Callable[[list[Any]], Mapping[str, Any]]
+    data_collator: Collator
     eval_dataset: Any
     is_deepspeed_enabled: bool
     is_fsdp_enabled: bool
@@ -153,17 +156,17 @@ class HostTrainer(Protocol):
         """Adds a callback behind those that are there."""
 
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: object = None
+    ) -> object:
         """A micro-batch's loss; overridden."""
 
-    def compute_loss_context_manager(self) -> AbstractContextManager[Any]:
+    def compute_loss_context_manager(self) -> AbstractContextManager[object]:
         """What the loss is computed under: autocast."""
 
     def create_optimizer(self) -> Optimizer:
         """The optimizer over all trainable parameters; overridden."""
 
-    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> object:
         """A step's micro-batches, fetched before its first forward; overridden."""
 
     def get_cp_size(self) -> int:
@@ -175,21 +178,19 @@ class HostTrainer(Protocol):
     def get_tp_size(self) -> int:
         """Processes of tensor parallelism."""
 
-    def get_train_dataloader(self) -> Any:
+    def get_train_dataloader(self) -> object:
         """Where the sampler is used; a subclass that has its own is refused a memory."""
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Writes a line of the log; overridden."""
 
-    def train(self, resume_from_checkpoint: str | bool | None = None) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None) -> object:
         """Trains; overridden."""
 
-    def _get_collator_with_removed_columns(
-        self, data_collator: Callable[[list[Any]], Mapping[str, Any]], description: str | None = None
-    ) -> Callable[[list[Any]], Mapping[str, Any]]:
+    def _get_collator_with_removed_columns(self, data_collator: Collator, description: str | None = None) -> Collator:
         """The collator without the columns that the model does not read."""
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: object = None) -> object:
         """The order of the rows; overridden."""
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -207,23 +208,23 @@ class SFTHost(HostTrainer, Protocol):
 class HostEvents(Protocol):
     """The moments of `transformers.TrainerCallback` at which something is done."""
 
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> Any:
+    def on_train_begin(self, *args: object, **kwargs: object) -> None:
         """The number of steps is known, and a checkpoint's optimizer and weights are read."""
 
-    def on_step_begin(self, *args: Any, **kwargs: Any) -> Any:
+    def on_step_begin(self, *args: object, **kwargs: object) -> None:
         """Before a step's first forward."""
 
-    def on_pre_optimizer_step(self, *args: Any, **kwargs: Any) -> Any:
+    def on_pre_optimizer_step(self, *args: object, **kwargs: object) -> None:
         """After clipping, before the optimizer."""
 
-    def on_optimizer_step(self, *args: Any, **kwargs: Any) -> Any:
+    def on_optimizer_step(self, *args: object, **kwargs: object) -> None:
         """After the optimizer, before the gradients are zeroed."""
 
-    def on_step_end(self, *args: Any, **kwargs: Any) -> Any:
+    def on_step_end(self, *args: object, **kwargs: object) -> None:
         """After the schedule's step and `global_step += 1`."""
 
-    def on_save(self, *args: Any, **kwargs: Any) -> Any:
+    def on_save(self, *args: object, **kwargs: object) -> None:
         """After the trainer wrote its part of a checkpoint."""
 
-    def on_train_end(self, *args: Any, **kwargs: Any) -> Any:
+    def on_train_end(self, *args: object, **kwargs: object) -> None:
         """After the last step, before the trainer returns."""
