@@ -82,7 +82,7 @@ def test_methods_take_the_arguments_that_they_are_called_with(made, kind):
 class _Uses(ast.NodeVisitor):
     """Collects the names that are read or written on a trainer, its arguments, its state or its accelerator."""
 
-    OF: ClassVar = {"trainer": "trainer", "plain": "trainer", "_trainer": "trainer"} | {name: name for name in LISTED}
+    OF: ClassVar = {"trainer": "trainer", "theirs": "trainer", "_trainer": "trainer"} | {name: name for name in LISTED}
 
     def __init__(self):
         self.found = {"trainer": set(), "args": set(), "state": set(), "accelerator": set()}

@@ -80,27 +80,27 @@ def attach(
     parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
-    plain = cast(HostTrainer, trainer)
-    with _as_found_if_refused(plain):
-        refuse(plain, parts, budget)
-        asked = None if budget is None else Asked.of(plain, budget)
-        before = Before(plain, dict(memories or {}))
+    theirs = cast(HostTrainer, trainer)
+    with _as_found_if_refused(theirs):
+        refuse(theirs, parts, budget)
+        asked = None if budget is None else Asked.of(theirs, budget)
+        before = Before(theirs, dict(memories or {}))
         session, teacher = _session(before, parts, budget)
         shipping = Shipping(session.model, session.recipe, settings_of(parts).ship)
         if asked is not None:
             asked.warn_of(before.mix)
-        watched = steering(plain, Watched() if asked is None else asked.watched)
+        watched = steering(theirs, Watched() if asked is None else asked.watched)
         facts = {"recipe": repr(parts), "starting model": start_of(session.model, teacher)}
     # compute_loss and get_batch_samples are methods and no callbacks, so a recipe acts there only in a subclass, and a
     # trainer that is built cannot be built again as one. So this instance gets a subclass of its own class.
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, Host(plain, session, before, shipping, facts), before, teacher)
+    trainer._begin_holdfast(parts, Host(theirs, session, before, shipping, facts), before, teacher)
     if budget is not None and asked is not None:
         trainer.holdfast_guard = Guard(trainer.holdfast_host, budget, asked)
         trainer.add_callback(trainer.holdfast_guard)
     trainer.holdfast_watched = watched
-    record(plain, watched)
+    record(theirs, watched)
     return trainer
 
 
