@@ -189,7 +189,7 @@ def look_at(trainer):
     ("make", "recipe", "budget", "refused"),
     [
         (plain, "Train(lr=9.0, batch=8) + LoRA(rank=2) + BaseKL() + Finch()", None, False),
-        (plain, "Train(lr=9.0) + FreezeBottom(layers=1) + Cosine()", Budget(nll=1.0, keep=OLD["old"]), False),
+        (plain, "Train(lr=9.0) + FreezeBottom(share=0.5) + Cosine()", Budget(nll=1.0, keep=OLD["old"]), False),
         (plain, "Train(lr=9.0, epochs=2) + Finch()", Budget(nll=1.0, keep=OLD["old"], on_spent="hold"), True),
         (lambda folder: built(folder, optimizers=scheduled), "Rehearsal('old') + Finch()", None, True),
     ],
