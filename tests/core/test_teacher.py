@@ -15,7 +15,7 @@ from holdfast.core.teacher import StateCache, evaluating
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
 from holdfast.train.forward import Forward
-from holdfast.train.units import Units
+from holdfast.train.units import Call, Units
 from tests.tiny import collate, rows, tiny
 from tests.train.retrace import trainer_for
 
@@ -175,8 +175,8 @@ def test_the_cache_holds_the_states_of_the_start(tmp_path, recipe):
     trainer.train()
     forward, units = trainer.holdfast.forward, Units.of(BATCH, None)
     assert (start_logits(trainer.model) - expected).abs().max() > 0.05
-    states = forward._base_features(trainer.model, BATCH, units)
-    found = torch.nn.functional.linear(states, *forward._base_head())
+    states = forward.comparison.features(Call(trainer.model, BATCH, units))
+    found = torch.nn.functional.linear(states, *forward.comparison.weights())
     torch.testing.assert_close(found, expected[units.scored_BT], rtol=0, atol=1e-5)
 
 
@@ -187,18 +187,18 @@ def test_the_cache_knows_a_row_in_any_order_and_padding_and_refuses_one_it_never
 
     cache = StateCache()
     forward = Forward(model, chain(BaseKL()), teacher=make_teacher(model), cache=cache)
-    forward.fill(BATCH)
+    forward.comparison.fill(BATCH)
     order = [3, 0, 4]
     picked = [row for i, row in enumerate(rows(5)) if i in order]
     shuffled = collate([picked[1], picked[0], picked[2]])
     units = Units.of(shuffled, None)
     with evaluating(model):
         expected = model.model(input_ids=shuffled["input_ids"], attention_mask=shuffled["attention_mask"])[0]
-    got = forward._base_features(model, shuffled, units)
+    got = forward.comparison.features(Call(model, shuffled, units))
     torch.testing.assert_close(got, expected[units.scored_BT], rtol=0, atol=1e-5)
     stranger = collate([{"input_ids": [9, 9, 9, 9], "labels": [9, 9, 9, 9]}])
     with pytest.raises(HoldfastError, match="cache lacks 1 of the 1 rows"):
-        forward._base_features(model, stranger, Units.of(stranger, None))
+        forward.comparison.features(Call(model, stranger, Units.of(stranger, None)))
 
 
 @pytest.mark.parametrize("name", ["full", *ADAPTERS])

@@ -104,7 +104,8 @@ def test_the_base_seen_through_the_teacher_is_the_untouched_model_before_and_aft
     base = tiny(dtype=torch.float32)
     untouched = logits(base)
     trainer = attached(tmp_path, method + leash, base)
-    ship, trainer._ship = trainer._ship, lambda: None
+    host = trainer.holdfast_host
+    ship, host.ship = host.ship, lambda: None
     assert trainer.holdfast_teacher.form == ("start adapter" if moves else "adapters off")
     torch.testing.assert_close(logits(trainer.model), untouched, rtol=0, atol=1e-4)
     with trainer.holdfast_teacher.base(trainer.model):
@@ -124,7 +125,9 @@ def test_every_trained_weight_moves_and_no_other(tmp_path, method, moves):
     start = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     learns = set(trainable(trainer.model))
     after = {}
-    trainer._ship = lambda: after.update({n: p.detach().clone() for n, p in trainer.model.named_parameters()})
+    trainer.holdfast_host.ship = lambda: after.update(
+        {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+    )
     trainer.train()
     assert learns
     still = {name for name in learns if ".lora_E." in name and not after[name].any()}  # AdaLoRA dropped it whole

@@ -97,7 +97,7 @@ def test_teacher_chooses_the_form_of_the_base_and_every_form_gives_the_same_weig
     auto = run(tmp_path / "auto", f"{'LoRA(rank=2) + ' if 'LoRA' in recipe else ''}{leash}")
     assert furthest(trainer.model, auto.model) < 1e-12
     if form == "cache":
-        assert trainer.holdfast.forward.cache.rows
+        assert trainer.holdfast.forward.comparison.cache.rows
         # Of the base only the head is kept, and only where it trains.
         assert all(value.shape == (tiny.VOCABULARY, 16) for value in trainer.holdfast_teacher.values.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import types
@@ -18,7 +19,10 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
-from holdfast.train.attach import _aux_share, attach
+from holdfast.recipe import parse
+from holdfast.train.attach import attach
+from holdfast.train.experts import aux_share
+from holdfast.train.refusals import refuse
 from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, furthest, trainer_for
@@ -179,6 +183,29 @@ def test_it_is_refused_in_one_sentence_and_the_trainer_is_left_alone(tmp_path, w
 def look_at(trainer):
     parts = (trainer.model, trainer.train_dataset, trainer.data_collator)
     return type(trainer), *map(id, parts), trainer._signature_columns, trainer.args.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("make", "recipe", "budget", "refused"),
+    [
+        (plain, "Train(lr=9.0, batch=8) + LoRA(rank=2) + BaseKL() + Finch()", None, False),
+        (plain, "Train(lr=9.0) + FreezeBottom(share=0.5) + Cosine()", Budget(nll=1.0, keep=OLD["old"]), False),
+        (plain, "Train(lr=9.0, epochs=2) + Finch()", Budget(nll=1.0, keep=OLD["old"], on_spent="hold"), True),
+        (lambda folder: built(folder, optimizers=scheduled), "Rehearsal('old') + Finch()", None, True),
+    ],
+)
+def test_to_ask_what_is_refused_changes_nothing(tmp_path, make, recipe, budget, refused):
+    trainer = make(tmp_path)
+
+    def state():
+        weights = [(name, p, p.requires_grad, p._version) for name, p in trainer.model.named_parameters()]
+        return look_at(trainer), set(vars(trainer)), [(name, id(p), *rest) for name, p, *rest in weights]
+
+    before, drawn = state(), torch.get_rng_state()
+    with pytest.raises(HoldfastError) if refused else contextlib.nullcontext():
+        refuse(trainer, parse(recipe), budget)
+    assert state() == before
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 @pytest.mark.parametrize("end", ["LoRA(targets='nothing')", "LoRA(rank=2)"])
@@ -525,7 +552,7 @@ def test_the_scale_of_fp16_is_taken_off_the_gradients_once(tmp_path, monkeypatch
 
 
 def test_the_share_of_an_auxiliary_loss_is_found_under_either_name():
-    assert _aux_share(types.SimpleNamespace(router_aux_loss_coef=0.02)) == 0.02
-    assert _aux_share(types.SimpleNamespace(aux_loss_coef=0.01)) == 0.01
+    assert aux_share(types.SimpleNamespace(router_aux_loss_coef=0.02)) == 0.02
+    assert aux_share(types.SimpleNamespace(aux_loss_coef=0.01)) == 0.01
     with pytest.raises(HoldfastError, match="has no router_aux_loss_coef, and the model has an auxiliary loss"):
-        _aux_share(types.SimpleNamespace())
+        aux_share(types.SimpleNamespace())

@@ -39,7 +39,7 @@ def first_mean(trainer):
     attach(trainer, "Finch()")
     read, batches = [], []
     finish, fetch = trainer.holdfast.finish_forward, trainer.get_batch_samples
-    trainer.holdfast.finish_forward = lambda n: (finish(n), read.append(trainer.holdfast.means["nll_N"]))[0]
+    trainer.holdfast.finish_forward = lambda n: (finish(n), read.append(trainer.holdfast.tally.means["nll_N"]))[0]
 
     def seen(*args):
         found = fetch(*args)

@@ -61,7 +61,7 @@ def test_loss_and_every_gradient_equal_those_of_full_logits(backbone, chunk):
 
 @pytest.mark.parametrize(("backbone", "plain"), [(b, b != "gemma2") for b in BACKBONES])
 def test_a_soft_capped_head_is_told_from_a_plain_one_by_looking(backbone, plain):
-    assert Forward(tiny(backbone), chain(MaskTheTarget())).plain_head is plain
+    assert Forward(tiny(backbone), chain(MaskTheTarget())).head.plain is plain
 
 
 def test_a_batch_without_supervised_tokens_gives_a_zero_with_zero_gradients():

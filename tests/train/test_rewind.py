@@ -15,6 +15,7 @@ from holdfast.methods.schedules.finch import finch
 from holdfast.probes.likelihood import DocumentScore
 from holdfast.train import checkpoint, panel, rewind
 from holdfast.train.attach import attach
+from holdfast.train.guard_state import GuardState
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, trainer_for
 
@@ -92,6 +93,10 @@ class _StopAt(transformers.TrainerCallback):
         control.should_training_stop = state.global_step == self.step
 
 
+def guarded(trainer):
+    return {"guard": trainer.holdfast_guard.state.tensors()}
+
+
 @pytest.mark.parametrize("stop", [2, 3])
 @pytest.mark.parametrize("recipe", [None, "Finch() + MoFO()", "EMA(decay=0.5)", "AdaLoRA(rank=1, start=3, every=1)"])
 def test_a_run_that_is_resumed_before_or_after_going_back_ends_the_same(tmp_path, looks, recipe, stop):
@@ -108,8 +113,8 @@ def test_a_run_that_is_resumed_before_or_after_going_back_ends_the_same(tmp_path
     second.train(resume_from_checkpoint=True)
     assert second.state.global_step == 6
     assert furthest(whole.model, second.model) == 0.0
-    one, other = (checkpoint.flatten(trainer.holdfast.state) for trainer in (whole, second))
-    assert one.keys() == other.keys()
+    one, other = (checkpoint.flatten(trainer.holdfast.state | guarded(trainer)) for trainer in (whole, second))
+    assert one.keys() == other.keys() > set()
     assert all(torch.allclose(t, other[name], rtol=0, atol=0, equal_nan=True) for name, t in one.items())
 
 
@@ -214,3 +219,23 @@ def test_what_methods_remember_is_put_back_and_what_they_did_not_remember_yet_is
     state["0.A"]["moves"].add_(1.0)
     rewind.restore(state, kept, marks, tmp_path)
     assert state["0.A"]["moves"].tolist() == [1.0, 1.0]
+
+
+def test_the_guard_keeps_its_own_state_and_a_checkpoint_holds_it_under_its_own_key(tmp_path, looks):
+    import safetensors.torch
+
+    looks(*BACK_AT_3)
+    trainer = trainer_of(tmp_path, "Finch()", tiny.tiny(dtype=torch.float32), save_strategy="steps", save_steps=4)
+    trainer.train()
+    assert list(trainer.holdfast.state) == ["0.Finch"]
+    saved = safetensors.torch.load_file(tmp_path / "checkpoint-4" / "holdfast.safetensors")
+    assert {name.split("/")[0] for name in saved} == {"0.Finch", "guard"}
+    assert saved["guard/looks"].shape == (4, 5)
+    state = trainer.holdfast_guard.state
+    again = GuardState()
+    again.resume(checkpoint.unflatten(checkpoint.flatten({"guard": state.tensors()}))["guard"])
+    one, other = (checkpoint.flatten(own.tensors()) for own in (state, again))
+    assert one.keys() == other.keys()
+    assert all(torch.allclose(t, other[name], rtol=0, atol=0, equal_nan=True) for name, t in one.items())
+    again.resume({})
+    assert (again.asked, again.best, len(again.looks), again.tensors()) == (None, None, 0, {})

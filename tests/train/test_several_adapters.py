@@ -77,14 +77,14 @@ def test_near_its_neutral_value_an_edit_meets_plain_training(tmp_path, edit):
 @pytest.mark.parametrize("recipe", ["WiSEFT(alpha=0.5)", "FAPM(keep=0.2)", "EMA(decay=0.5)", "BaseL2(strength=0.1)"])
 def test_the_model_that_is_judged_is_the_one_that_ships(tmp_path, recipe):
     trainer = attach(trainer_for(fresh(), tmp_path, tiny.rows(24), micro=8, learning_rate=0.5), recipe)
-    judged, ship = [], trainer._ship
+    judged, ship = [], trainer.holdfast_host.ship
 
     def look():
         with trainer.as_shipped():
             judged.append(logits(trainer.model))
         ship()
 
-    trainer._ship = look
+    trainer.holdfast_host.ship = look
     trainer.train()
     assert torch.allclose(judged[0], logits(trainer.model), atol=1e-5)
     assert (judged[0] - logits(fresh())).abs().mean() > 1e-3

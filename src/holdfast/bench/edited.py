@@ -47,20 +47,20 @@ def shaping(recipe: Chain) -> Chain:
 
 def ship_trained(trainer: Attached, folder: Path) -> None:
     """Puts the weights of a finished run into a trainer's model, as if it had trained them, and edits them."""
-    model, source = trainer.model, folder / "model"
-    trainer._begin_state()
+    host, source = trainer.holdfast_host, folder / "model"
+    host.begin()
     if (source / "adapter_config.json").exists():
         import peft
         import safetensors.torch
 
         weights = safetensors.torch.load_file(source / "adapter_model.safetensors")
-        peft.set_peft_model_state_dict(model, weights)
+        peft.set_peft_model_state_dict(host.model, weights)
     else:
         from holdfast.bench.load import load_model
 
         with torch.no_grad():
-            model.load_state_dict(load_model(str(source)).state_dict())
-    trainer._ship()
+            host.model.load_state_dict(load_model(str(source)).state_dict())
+    host.ship()
 
 
 def as_trained(folder: Path, own: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Teacher:
             else:
                 yield
 
-    def value(self, model: nn.Module, param: nn.Parameter) -> Tensor:
+    def value(self, model: nn.Module, param: Tensor) -> Tensor:
         """Returns the base's value of a parameter of `model`: the kept one if it is trained, else itself."""
         for name, own in model.named_parameters():
             if own is param and name in self.values:

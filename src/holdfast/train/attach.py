@@ -1,46 +1,51 @@
 """attach: put a recipe on a trainer that somebody else built.
 
 The trainer keeps its class's behaviour: the instance is given a subclass of its own class with one mixin, and with a
-recipe that needs no units its loss is untouched. Evaluation always passes through.
+recipe that needs no units its loss is untouched. Evaluation always passes through. What the mixin relies on in the
+trainer is listed in `holdfast.train.trainers`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
-from transformers import Trainer, TrainerCallback
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
-from holdfast.core.mix import NEW
+from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
-from holdfast.data.order import order
 from holdfast.probes.watched import Watched
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
+from holdfast.train.asking import Asked
 from holdfast.train.before import Before
-from holdfast.train.experts import aux_scale
-from holdfast.train.experts import aux_share as _aux_share
+from holdfast.train.experts import aux_weight
+from holdfast.train.forward import Forward
 from holdfast.train.guard import Guard
-from holdfast.train.mixing import OrderSampler
+from holdfast.train.host import Host
+from holdfast.train.mixing import sampler_of
 from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
-from holdfast.train.session import Session
+from holdfast.train.session import Session, looks_at_units
 from holdfast.train.setup import apply_settings, base_of, mix_data
+from holdfast.train.sft_metrics import keep_metrics
 from holdfast.train.ship import Shipping
-from holdfast.train.units import scored_of
+from holdfast.train.tally import Tally
+from holdfast.train.trainers import HostTrainer, SFTHost
+from holdfast.train.units import Shown, scored_of
 
 T = TypeVar("T", bound=Trainer)
 
@@ -75,120 +80,124 @@ def attach(
     parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
-    own, arguments = dict(vars(trainer)), dict(vars(trainer.args))
-    trained = [(p, p.requires_grad) for p in trainer.model.parameters()]  # type: ignore[union-attr]
+    theirs = cast(HostTrainer, trainer)
+    with _as_found_if_refused(theirs):
+        refuse(theirs, parts, budget)
+        asked = None if budget is None else Asked.of(theirs, budget)
+        before = Before(theirs, dict(memories or {}))
+        session, teacher = _session(before, parts, budget)
+        shipping = Shipping(session.model, session.recipe, settings_of(parts).ship)
+        if asked is not None:
+            asked.warn_of(before.mix)
+        watched = steering(theirs, Watched() if asked is None else asked.watched)
+        facts = {"recipe": repr(parts), "starting model": start_of(session.model, teacher)}
+    # compute_loss and get_batch_samples are methods and no callbacks, so a recipe acts there only in a subclass, and a
+    # trainer that is built cannot be built again as one. So this instance gets a subclass of its own class.
+    trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
+    assert isinstance(trainer, Attached)
+    trainer._begin_holdfast(parts, Host(theirs, session, before, shipping, facts), before, teacher)
+    if budget is not None and asked is not None:
+        trainer.holdfast_guard = Guard(trainer.holdfast_host, budget, asked)
+        trainer.add_callback(trainer.holdfast_guard)
+    trainer.holdfast_watched = watched
+    record(theirs, watched)
+    return trainer
+
+
+@contextlib.contextmanager
+def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
+    """Leaves trainer, arguments and model as they were if the block raises, whatever it had done to them."""
+    own, arguments, model = dict(vars(trainer)), dict(vars(trainer.args)), trainer.model
+    trained = [(p, p.requires_grad) for p in model.parameters()]
     try:
-        refuse(trainer, parts, budget)
-        guard = None if budget is None else Guard(trainer, budget)
-        settings = settings_of(parts)
-        apply_settings(parts, trainer)
-        active = parts.active()
-        before = Before(trainer, dict(memories or {}))
-        mix_data(before, active)
-        for shaped in active.shapes(before.run()):
-            trainer.model = trainer.model_wrapped = shaped
-        model: Any = trainer.model
-        if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
-            model.enable_input_require_grads()
-        teacher, cache = base_of(before, active, settings)
-        refuse_shaped(trainer, active, teacher, cache, budget)
-        session = Session(
-            model,
-            active,
-            reduce=functools.partial(trainer.accelerator.reduce, reduction="sum"),
-            gather=functools.partial(gather, trainer.accelerator),
-            teacher=teacher,
-            cache=cache,
-            index=before.index(active),
-            mixes=before.mix is not None,
-            metrics=is_trl(trainer),
-            reads=not is_task_loss(trainer),
-        )
-        shipping = Shipping(model, active, settings.ship)
-        if guard is not None:
-            guard.check(active, before.mix)
-        watched = steering(trainer, Watched() if guard is None else guard.watched)
-    except BaseException:  # what is refused leaves trainer and model as they were
-        if trainer.model is not own["model"]:
+        yield
+    except BaseException:
+        if trainer.model is not model:
             unwrap(trainer.model)
         for p, was in trained:
             p.requires_grad = was
         vars(trainer).update(own)
         vars(trainer.args).update(arguments)
         raise
-    trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
-    assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, session, teacher, before, shipping)
-    trainer.holdfast_guard = guard
-    if guard is not None:
-        trainer.add_callback(guard)
-    record(trainer, watched)
-    return trainer
+
+
+def _session(before: Before, recipe: Chain, budget: Budget | None) -> tuple[Session, Teacher | None]:
+    """Returns the recipe at work on the trainer's model, and its base.
+
+    The order is that of what needs what: settings come first, memories are read and prepared by the plain model, an
+    adapter is put on before the base is taken, and the base before anything trains.
+    """
+    trainer, settings, active = before.trainer, settings_of(recipe), recipe.active()
+    apply_settings(recipe, trainer)
+    mix_data(before, active)
+    for shaped in active.shapes(before.run()):
+        trainer.model = trainer.model_wrapped = shaped
+    model = trainer.model
+    if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
+        model.enable_input_require_grads()  # type: ignore[operator]  # else a checkpointed block has no input with a gradient
+    teacher, cache = base_of(before, active, settings)
+    refuse_shaped(trainer, active, teacher, cache, budget)
+    index, mixes, forward = before.index(active), before.mix is not None, None
+    if looks_at_units(active, mixes):
+        forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
+    reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
+    tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
+    reads = not is_task_loss(trainer)
+    return Session(model, active, forward=forward, tally=tally, mixes=mixes, reads=reads), teacher
 
 
 class Attached(Trainer):
-    """The mixin: the places where a recipe acts in a trainer's step."""
+    """The mixin: the places where a recipe acts in a trainer's step.
+
+    Attributes:
+        holdfast: The recipe at work.
+        holdfast_host: The run, for what acts on it from beside the step.
+        holdfast_guard: What watches the budget; None without one.
+        holdfast_watched: The record of what steers the run.
+        holdfast_recipe: The recipe as it was given.
+        holdfast_mix: What is trained on; None where the recipe leaves the data alone.
+        holdfast_teacher: The base; None where the recipe compares with none.
+    """
 
     model: Any
-    optimizer: Any
-    lr_scheduler: Any
     holdfast_guard: Guard | None
-    # What TRL's trainers have besides.
-    _metrics: dict[str, Any]
-    _total_train_tokens: int
-    router_aux_loss_coef: float
+    holdfast_watched: Watched
 
-    def _begin_holdfast(
-        self, recipe: Chain, session: Session, teacher: Teacher | None, before: Before, shipping: Shipping
-    ) -> None:
+    def _begin_holdfast(self, recipe: Chain, host: Host, before: Before, teacher: Teacher | None) -> None:
+        self.holdfast = host.session
+        self.holdfast_host = host
+        self.holdfast_guard = None
         self.holdfast_recipe = recipe
-        self.holdfast_mix = before.mix
-        self._holdfast_before = before
+        self.holdfast_mix: Mix | None = before.mix
         self.holdfast_teacher = teacher
-        self.holdfast = session
+        self._holdfast_before = before
         self._holdfast_scaled = self.loss_is_scaled_for_ga  # as the trainer's own loss would be
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True
-        self._holdfast_facts = {"recipe": repr(recipe), "starting model": start_of(self.model, teacher)}
-        self._holdfast_resume: Path | None = None
-        self._holdfast_shipping = shipping
-        self.holdfast_shipped: dict[str, Any] = {}
         self.add_callback(_Hooks(self))
+
+    @property
+    def holdfast_shipped(self) -> dict[str, float]:
+        """Rank and relative error of the adapter that was made anew for shipping; empty where none was."""
+        return self.holdfast_host.shipped
+
+    def as_shipped(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the weights are those that would be shipped if training ended now."""
+        return self.holdfast_host.as_shipped()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """Trains; `resume_from_checkpoint=True` takes the newest finished checkpoint."""
+        host = self.holdfast_host
         if resume_from_checkpoint is True:
-            last = checkpoint.last_checkpoint(self._output)
+            last = checkpoint.last_checkpoint(host.output)
             if last is None:
-                raise HoldfastError(f"{self._output} has no finished checkpoint to resume from; train afresh.")
+                raise HoldfastError(f"{host.output} has no finished checkpoint to resume from; train afresh.")
             resume_from_checkpoint = str(last)
-        shipping = self._holdfast_shipping
-        if shipping.model is not self.model or (shipping.has_moved and self.holdfast_shipped):
-            raise HoldfastError(
-                "This trainer has shipped its model in another form than it was trained in; build a new trainer on it"
-                " to train on."
-            )
-        self._holdfast_resume = Path(resume_from_checkpoint) if resume_from_checkpoint else None
+        host.check_form()
+        host.resume_from = Path(resume_from_checkpoint) if resume_from_checkpoint else None
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
-    @property
-    def _output(self) -> Path:
-        return Path(str(self.args.output_dir))
-
-    def _begin_state(self) -> None:
-        """Makes the recipe's state, or reads it back; called when the number of steps is known."""
-        output, session = self._output, self.holdfast
-        if self._holdfast_resume is not None:
-            session.state, self._holdfast_marks = checkpoint.load(output, self._holdfast_resume, self._holdfast_facts)
-            return
-        before = self._holdfast_before
-        session.state = session.recipe.init_state(before.run(forward=session.forward, begins=True))
-        self._holdfast_marks = checkpoint.mark(session.state)
-        if self.args.should_save:
-            checkpoint.save_start(output, session.state)
-            before.save_made()
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Builds the trainer's optimizer, then parts its groups where the recipe wants other rates."""
         optimizer = super().create_optimizer(*([] if model is None else [model]))
         factors = self.holdfast.recipe.group_params(trainable(self.holdfast.model))
@@ -196,23 +205,19 @@ class Attached(Trainer):
             split_groups(optimizer, {id(p): factors.get(n, 1.0) for n, p in self.holdfast.model.named_parameters()})
         return optimizer
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        mix = self.holdfast_mix
-        if mix is None:
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
+        if self.holdfast_mix is None:
             return super()._get_train_sampler(train_dataset)
-        new = sum(example.source == NEW for example in mix.examples)
-        epochs = math.ceil(self.args.num_train_epochs)
-        if self.args.max_steps > 0:
-            per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-            epochs = max(1, math.ceil(self.args.max_steps * per_step / new))
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        drawn = str(getattr(self.args, "train_sampling_strategy", "random")) != "sequential"
-        return OrderSampler(
-            order(mix, epochs=epochs, seed=seed, shuffle=drawn), lambda: int((self.state.epoch or 0.0) + 1e-6)
-        )
+        return sampler_of(cast(HostTrainer, self), self.holdfast_mix)
 
-    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> Any:
-        """Fetches the micro-batches of a step and counts its units before the first forward."""
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """Fetches the micro-batches of a step and counts its units before the first forward.
+
+        The sum of a micro-batch is divided by the units of the whole step, over all processes, so that how a step is
+        split changes nothing: they have to be known before the first loss.
+        """
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         session = self.holdfast
         session.begin_step(self.state.global_step, self.state.max_steps)
@@ -229,9 +234,17 @@ class Attached(Trainer):
         return batches, items
 
     def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Returns the micro-batch's part of the step's loss; sets the learning rate before the last backward."""
+        """Returns the micro-batch's part of the step's loss; sets the learning rate before the last backward.
+
+        The penalty and the learning rate follow from means over the step, which are known after the last forward; the
+        last backward is the last moment at which a penalty can join the gradient.
+        """
         source_BT, shown = inputs.pop(SOURCE, None), inputs.pop(SHOWN, None)
         if not model.training:
             return super().compute_loss(
@@ -252,58 +265,29 @@ class Attached(Trainer):
             if isinstance(penalty, Tensor):
                 loss = loss + penalty * (1 if session.owns_forward else self._loss_divisor(num_items_in_batch))
             if session.scales_lr:
-                self._set_lr(session.lr_factor)
+                self.holdfast_host.set_lr(session.lr_factor)
         return (loss, {}) if return_outputs else loss
 
     def _units_loss(
-        self, model: Any, inputs: dict[str, Any], source_BT: Tensor | None, shown: Any, num_items_in_batch: Any
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        source_BT: Tensor | None,
+        shown: Shown | None,
+        num_items_in_batch: Tensor | int | None,
     ) -> Tensor:
         with self.compute_loss_context_manager():
             loss, stats, aux = self.holdfast.loss(model, inputs, source_BT, shown)
-        processes = int(self.accelerator.num_processes)
-        loss = loss * processes  # DDP averages gradients over processes, and the sum is already over all of them
-        trl = is_trl(self)
-        if trl:
-            self._trl_metrics(inputs, stats, aux)
+        # DDP averages gradients over processes, and the sum is already over all of them.
+        loss = loss * int(self.accelerator.num_processes)
+        if is_trl(self):
+            keep_metrics(cast(SFTHost, self), inputs, stats, aux)
         if aux is None:
             return loss
-        # The auxiliary loss of experts, weighted and scaled as each trainer does it.
-        if trl:
-            scale = self.router_aux_loss_coef / self.current_gradient_accumulation_steps
-        else:
-            scale = _aux_share(self.model.config, self.accelerator.unwrap_model(self.model))
-            scale *= aux_scale(self, self._holdfast_scaled, num_items_in_batch)
-        return loss + scale * aux.to(loss.device)
+        weight = aux_weight(cast(HostTrainer, self), self._holdfast_scaled, num_items_in_batch)
+        return loss + weight * aux.to(loss.device)
 
-    def _trl_metrics(self, inputs: Mapping[str, Any], stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
-        """Keeps the metrics that TRL's trainer would have kept, under its names."""
-        metrics = self._metrics["train"]
-        units, entropy, top1 = (
-            float(self.accelerator.gather_for_metrics(stats[name]).sum()) for name in ("units", "entropy", "top1")
-        )
-        metrics["entropy"].append(entropy / units if units else 0.0)
-        metrics["mean_token_accuracy"].append(top1 / units if units else 0.0)
-        seen = (
-            inputs["attention_mask"].sum()
-            if "attention_mask" in inputs
-            else torch.tensor(inputs["position_ids"].size(1), device=inputs["position_ids"].device)
-        )
-        self._total_train_tokens += int(self.accelerator.gather_for_metrics(seen).sum())
-        metrics["num_tokens"] = [self._total_train_tokens]
-        if aux is not None:
-            metrics["aux_loss"].append(float(self.accelerator.gather_for_metrics(aux.detach()).mean()))
-
-    def _ship(self) -> None:
-        """Applies what the recipe does to weights after training, and takes the model that is shipped."""
-        model, self.holdfast_shipped = self._holdfast_shipping.ship(self.holdfast.state)
-        if model is not self.model:
-            self.model = self.model_wrapped = self.holdfast.model = model
-
-    def as_shipped(self) -> contextlib.AbstractContextManager[None]:
-        """Returns a context in which the weights are those that would be shipped if training ended now."""
-        return self._holdfast_shipping.as_shipped(self.holdfast.state)
-
-    def _loss_divisor(self, num_items_in_batch: Any) -> int:
+    def _loss_divisor(self, num_items_in_batch: Tensor | int | None) -> int:
         """What `training_step` will divide the trainer's own loss by."""
         scaled = self.loss_is_scaled_for_ga
         if scaled is None:
@@ -311,21 +295,6 @@ class Attached(Trainer):
                 self.model_accepts_loss_kwargs and num_items_in_batch is not None
             ) or self.compute_loss_func is not None
         return 1 if scaled else self.current_gradient_accumulation_steps
-
-    def _set_lr(self, factor: float) -> None:
-        rates = []
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-            rates.append(group["lr"])
-        self.lr_scheduler._last_lr = rates  # what the trainer logs; the scheduler recomputes it when it steps
-
-    def slow_down(self, factor: float) -> None:
-        """Scales the learning rate from here on, whatever the schedule; checkpoints keep it with the optimizer."""
-        scheduler = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
-        scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] *= factor
-            group["lr"] *= factor
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the recipe's own numbers to a training log."""
@@ -339,25 +308,30 @@ class _Hooks(TrainerCallback):
 
     def __init__(self, trainer: Attached) -> None:
         self.trainer = trainer
+        self.host = trainer.holdfast_host
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer._begin_state()
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self.host.begin()
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.holdfast.before_update()
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self.host.session.before_update()
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.holdfast.after_update(skipped=self.trainer.accelerator.optimizer_step_was_skipped)
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self.host.session.after_update(skipped=self.trainer.accelerator.optimizer_step_was_skipped)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if self.trainer.holdfast_guard is not None:
-            self.trainer.holdfast_guard.choose()
-        self.trainer._ship()
+            self.trainer.holdfast_guard.choose()  # before the recipe's edits, which act on the chosen weights
+        self.host.ship()
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if args.should_save:
-            output, trainer = Path(str(args.output_dir)), self.trainer
-            folder = output / f"checkpoint-{state.global_step}"
-            checkpoint.save_changed(
-                output, folder, trainer.holdfast.state, trainer._holdfast_marks, trainer._holdfast_facts
-            )
+            self.host.save()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -35,18 +34,9 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up; or a copy is asked for
             as the base of an adapter that was trained before.
     """
-    if any(config.is_prompt_learning for config in active_configs(model)):
-        raise HoldfastError(
-            f"{type(model).__name__}: a prompt-learning adapter shifts positions, so the base cannot be compared token"
-            " by token; use LoRA() or another weight adapter."
-        )
     params, names = trainable(model), training(model)
     moved = has_moved(model, names)
-    if form == "copy" and reference == "base" and not moved and not _add_nothing(model, names):
-        raise HoldfastError(
-            "Train(teacher='copy') keeps the model as it is, with the adapter that it was trained with; give"
-            " reference='start' for that, or leave out teacher='copy' for the model without it."
-        )
+    _refuse(model, names, copied_base=form == "copy" and reference == "base" and not moved)
     if form == "copy" or not names:
         return Teacher("copy", False, snapshot(params))
     if moved and reference == "base":
@@ -58,9 +48,23 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     return Teacher("adapters off", True, snapshot(beside), tuple(name for name in acting(model) if name not in names))
 
 
+def _refuse(model: nn.Module, names: Sequence[str], *, copied_base: bool) -> None:
+    """Raises `HoldfastError` for a model whose base cannot be had, or not by copying it as it is."""
+    if any(config.is_prompt_learning for config in active_configs(model)):
+        raise HoldfastError(
+            f"{type(model).__name__}: a prompt-learning adapter shifts positions, so the base cannot be compared token"
+            " by token; use LoRA() or another weight adapter."
+        )
+    if copied_base and not _add_nothing(model, names):
+        raise HoldfastError(
+            "Train(teacher='copy') keeps the model as it is, with the adapter that it was trained with; give"
+            " reference='start' for that, or leave out teacher='copy' for the model without it."
+        )
+
+
 def has_moved(model: nn.Module, names: Iterable[str]) -> bool:
     """Returns whether one of the adapters of these names began by moving weights of the base into itself."""
-    configs: Any = getattr(model, "peft_config", {})
+    configs: Mapping[str, object] = getattr(model, "peft_config", {})
     return any(moves_base_weights(configs.get(name)) for name in names)
 
 

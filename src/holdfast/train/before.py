@@ -27,6 +27,7 @@ from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import Collate, MixedRows, examples_of, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.reading import inner_of, reads_on
+from holdfast.train.trainers import HostTrainer
 from holdfast.train.units import Units
 
 SCORED = 16
@@ -44,7 +45,7 @@ class Before:
         made: Examples that a method made, by the file that they are to be kept in.
     """
 
-    trainer: Any
+    trainer: HostTrainer
     memories: Mapping[str, Any]
     mix: Mix | None = None
     made: dict[Path, Sequence[Example]] = dataclasses.field(default_factory=dict)
@@ -139,8 +140,7 @@ class Before:
             ) from error
 
     def _collate(self) -> Collate:
-        collate: Collate = self.trainer._get_collator_with_removed_columns(self.trainer.data_collator, "training")
-        return collate
+        return self.trainer._get_collator_with_removed_columns(self.trainer.data_collator, "training")
 
     def memory(self, name: str) -> list[Example]:
         """Returns the examples of a memory, packed where the new ones are.

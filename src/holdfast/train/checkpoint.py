@@ -18,7 +18,7 @@ import shutil
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import safetensors.torch
 from torch import Tensor
@@ -28,6 +28,16 @@ from holdfast.core.method import State
 
 Marks = dict[str, tuple[weakref.ref[Tensor], int]]
 """Each tensor of a state and its version, to tell later which have changed; an id alone is given anew once freed."""
+
+
+class Resumable(Protocol):
+    """What has a state of its own in a checkpoint, under its own name beside the methods'."""
+
+    def tensors(self) -> State:
+        """Returns the state as it is now."""
+
+    def resume(self, state: State) -> None:
+        """Takes up what `tensors` gave; an empty one begins anew."""
 
 
 def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
@@ -87,7 +97,7 @@ def start_values(output: Path, names: Sequence[str]) -> dict[str, Tensor]:
         return {name: opened.get_tensor(name) for name in names if name in known}
 
 
-def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, facts: Mapping[str, Any]) -> None:
+def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, facts: Mapping[str, str]) -> None:
     """Writes, into a checkpoint, the tensors of `state` that changed since `marks`, then the facts about it."""
     save_tensors(checkpoint / "holdfast.safetensors", changed(state, marks))
     about = {**facts, "start": _hash(output / "holdfast" / "state.safetensors")}
@@ -96,7 +106,7 @@ def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, fac
     os.replace(partial, checkpoint / "holdfast.json")
 
 
-def load(output: Path, checkpoint: Path, facts: Mapping[str, Any]) -> tuple[State, Marks]:
+def load(output: Path, checkpoint: Path, facts: Mapping[str, str]) -> tuple[State, Marks]:
     """Returns the state at a checkpoint and the marks of the state at the start.
 
     Raises:

@@ -1,32 +1,28 @@
-"""The one forward of a training step: backbone once, then the supervised units chunk by chunk.
+"""The one forward of a training step: backbone once, then the supervised units chunk by chunk, down to sums.
 
-Where the head is a plain linear layer, it is the head itself that computes the loss: for the time of the call its
-`forward` takes the hidden states through `chunked_loss` and gives the summed loss where the model expects logits.
-The call still goes through the wrapped model, so DDP, FSDP and DeepSpeed see one ordinary forward whose output
-depends on every parameter. Heads that do more (soft-capping, scaling, an adapter on the head) go logits -> chunks.
+What the head is, and how it computes the loss in the middle of the model's own forward, is said in
+`holdfast.train.head`; what the base says of the same units, in `holdfast.train.comparison`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.head import head_gives, head_of, is_plain
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.tokens import PLACES, Tokens
 from holdfast.core.units import UnitIndex
-from holdfast.kernels.chunked import Casts, Logits, chunked_loss, wide
-from holdfast.train.compared import Compared
-from holdfast.train.head import without_labels
-from holdfast.train.units import Inputs, Units
+from holdfast.kernels.chunked import Casts, ChunkLoss, Logits, wide
+from holdfast.train.comparison import Comparison
+from holdfast.train.head import LossHead
+from holdfast.train.units import Call, Inputs, Shown, Units
 
 UnitLoss = Callable[[Tokens], Tensor]
 """The loss of each unit of a chunk, `[N]`."""
@@ -77,19 +73,15 @@ class Forward:
         """
         self.model = model
         self.recipe = recipe
-        self.teacher = teacher
-        self.cache = cache
-        self.index = index
         self.metrics = metrics
         self.chunk = chunk
-        self.head = head_of(model)
-        self.plain_head = is_plain(model, self.head)
-        self.compared = Compared(model, self.head, self.plain_head, recipe, teacher, cache)
+        self.head = LossHead(model)
+        self.comparison = Comparison(model, self.head, recipe, teacher, cache)
         self.needs_base = recipe.needs.base_fields
         self.compares = recipe.needs.base
-        self.needs_index = bool(recipe.needs.reads & PLACES)
+        self.index = index if recipe.needs.reads & PLACES else None
         self.means = sorted({"nll_N", *recipe.needs.means})
-        if not self.plain_head and any("hidden" in field for field in recipe.needs.reads):
+        if not self.head.plain and any("hidden" in field for field in recipe.needs.reads):
             raise HoldfastError(
                 f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not linear."
             )
@@ -101,7 +93,7 @@ class Forward:
         source_BT: Tensor | None,
         state: State,
         hold: float = 1.0,
-        shown: Mapping[str, Any] | None = None,
+        shown: Shown | None = None,
     ) -> Sums:
         """Returns the sums of one micro-batch.
 
@@ -114,20 +106,20 @@ class Forward:
             shown: What the base reads in the place of `inputs` (see `holdfast.core.run.SHOWN`).
         """
         units = Units.of(inputs, source_BT)
-        stats: dict[str, Tensor] = {}
+        stats = self._zeros(units.labels_N.device)
         seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
 
         def unit_loss(tok: Tokens) -> Tensor:
             loss_N = self.recipe.unit_loss(state, tok, hold)
+            # A chunk's logits are gone when this returns, so whatever is to be known of them is taken here.
             with torch.no_grad():
                 self._count(stats, tok)
                 for name, parts in seen.items():
                     parts.append((tok.nll_N if name == "document_nll" else getattr(tok, name)).detach())
             return loss_N
 
-        self._zero(stats, units.labels_N.device)
-        index = self.index if self.needs_index else None
-        loss, aux = self._run(wrapped, inputs, units, unit_loss, self.needs_base, index=index, shown=shown)
+        call = Call(wrapped, inputs, units, shown)
+        loss, aux = self._run(call, unit_loss, self.needs_base, self.index)
         return Sums(loss, stats, {name: units.new_values(name, parts) for name, parts in seen.items()}, aux)
 
     def mean(self, inputs: Inputs, term: UnitLoss | None = None) -> Tensor:
@@ -135,9 +127,9 @@ class Forward:
 
         The model runs bare, in the mode it is in, and the base too where the recipe needs it.
         """
-        units = Units.of(inputs, None)
-        loss, _ = self._run(self.model, inputs, units, term or (lambda tok: tok.nll_N), self.compares, bare=True)
-        return loss / max(units.labels_N.numel(), 1)
+        call = Call(self.model, inputs, Units.of(inputs, None), bare=True)
+        loss, _ = self._run(call, term or (lambda tok: tok.nll_N), self.compares)
+        return loss / max(call.units.labels_N.numel(), 1)
 
     def gradient(self, inputs: Inputs, term: UnitLoss | None = None) -> dict[str, Tensor]:
         """Returns the gradient of `mean` to each trainable parameter, by name; in eval mode: nothing is drawn."""
@@ -170,80 +162,32 @@ class Forward:
                 return torch.zeros_like(tok.nll_N)
 
             with evaluating(self.model):
-                self._run(self.model, inputs, units, look, False, bare=True, index=index)
+                self._run(Call(self.model, inputs, units, bare=True), look, False, index)
             for name, parts in here.items():
                 if parts:
                     found[name].append(torch.cat(parts).cpu()[fresh_N.bool()])
         return {name: torch.cat(parts[1:] or parts) for name, parts in found.items()}
 
     def _run(
-        self,
-        wrapped: nn.Module,
-        inputs: Inputs,
-        units: Units,
-        unit_loss: UnitLoss,
-        needs_base: bool,
-        *,
-        bare: bool = False,
-        index: UnitIndex | None = None,
-        shown: Mapping[str, Any] | None = None,
+        self, call: Call, unit_loss: UnitLoss, compares: bool, index: UnitIndex | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss."""
-        casts, base = Casts(), None
-        if needs_base:
-            base_NX = self._base_features(wrapped, inputs, units, bare, shown)
-            base = Logits(base_NX, self._base_head(shown), casts, self.chunk)
-        loss_of = self._loss_of(inputs, units, base, unit_loss, index)
-        if self.plain_head:
+        """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss.
 
-            def head_loss(hidden_BTD: Tensor) -> Tensor:
-                weight, bias = self.head.weight, self.head.bias
-                return chunked_loss(
-                    loss_of,
-                    hidden_BTD[units.scored_BT],
-                    weight,  # type: ignore[arg-type]
-                    bias,  # type: ignore[arg-type]
-                    chunk=self.chunk,
-                    casts=casts,
-                )
+        The base reads the batch first: it runs without a graph, so that of its pass only the features are left when
+        the model's own graph takes up memory. Where base and model share the head's weight, they share its copy in
+        the precision of autocast too.
+        """
+        casts = Casts()
+        base = self.comparison.logits(call, casts, self.chunk) if compares else None
+        return self.head.loss(call, self._loss_of(call, base, unit_loss, index), casts=casts, chunk=self.chunk)
 
-            with head_gives(self.head, head_loss):
-                out = wrapped(**without_labels(inputs))
-            loss = out.logits
-        else:
-            out = wrapped(**without_labels(inputs))
-            loss = chunked_loss(loss_of, out.logits[units.scored_BT], chunk=self.chunk)
-        return loss, getattr(out, "aux_loss", None)
-
-    def fill(self, inputs: Inputs) -> None:
-        """Puts the base's features of a batch into the cache; called before training, on the start weights."""
-        self.compared.fill(inputs)
-
-    def _base_features(
-        self,
-        wrapped: nn.Module,
-        inputs: Inputs,
-        units: Units,
-        bare: bool = False,
-        shown: Mapping[str, Any] | None = None,
-    ) -> Tensor:
-        return self.compared.features(wrapped, inputs, units, bare=bare, shown=shown)
-
-    def _base_head(self, shown: Mapping[str, Any] | None = None) -> tuple[Tensor, Tensor | None] | None:
-        return self.compared.weights(shown)
-
-    def _loss_of(
-        self,
-        inputs: Inputs,
-        units: Units,
-        base: Logits | None,
-        unit_loss: UnitLoss,
-        index: UnitIndex | None,
-    ) -> Callable[[slice, Tensor, Tensor], Tensor]:
+    def _loss_of(self, call: Call, base: Logits | None, unit_loss: UnitLoss, index: UnitIndex | None) -> ChunkLoss:
+        """Returns the summed loss of a chunk, which shows `unit_loss` the chunk's units as `Tokens`."""
+        units, plain = call.units, self.head.plain
         segment_N = units.segment_BT[units.scored_BT]
         unit_N = document_N = None
         if index is not None:
-            unit_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(units.keys(inputs)))
+            unit_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(units.keys(call.inputs)))
 
         def loss_of(rows: slice, features_CX: Tensor, logits_CV: Tensor) -> Tensor:
             tok = Tokens(
@@ -251,9 +195,10 @@ class Forward:
                 units.labels_N[rows],
                 units.source_N[rows],
                 segment_N[rows],
+                # A function: base logits that no method reads in this chunk are never made.
                 base_logits_NV=None if base is None else functools.partial(base.__getitem__, rows),
-                hidden_ND=features_CX if self.plain_head else None,
-                base_hidden_ND=base.features_NX[rows] if base is not None and self.plain_head else None,
+                hidden_ND=features_CX if plain else None,
+                base_hidden_ND=base.features_NX[rows] if base is not None and plain else None,
                 unit_N=None if unit_N is None else unit_N[rows],
                 document_N=None if document_N is None else document_N[rows],
             )
@@ -261,10 +206,12 @@ class Forward:
 
         return loss_of
 
-    def _zero(self, stats: dict[str, Tensor], device: torch.device) -> None:
+    def _zeros(self, device: torch.device) -> dict[str, Tensor]:
+        """Returns the sums of `Sums.stats` before the first unit; a batch without units has them too."""
         names = ["units", "new_units", *(f"new.{name}" for name in self.means)]
-        for name in names + (["entropy", "top1"] if self.metrics else []):
-            stats[name] = torch.zeros((), dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+        names += ["entropy", "top1"] if self.metrics else []
+        dtype = torch.float64 if device.type != "mps" else torch.float32
+        return {name: torch.zeros((), dtype=dtype, device=device) for name in names}
 
     def _count(self, stats: dict[str, Tensor], tok: Tokens) -> None:
         new = tok.is_on("new")

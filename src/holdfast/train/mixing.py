@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example, Mix
+from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import SOURCE
+from holdfast.data.order import order
 from holdfast.train.reading import text_config_of
+from holdfast.train.trainers import HostTrainer
 
 Row = dict[str, Any]
 Collate = Callable[[list[Any]], Mapping[str, Any]]
@@ -22,13 +25,13 @@ TRIED = 8
 """Rows with labels of which a collator shows what it does with them."""
 
 
-def tokenizer_of(trainer: Any) -> Any:
+def tokenizer_of(trainer: HostTrainer) -> Any:
     """Returns a trainer's tokenizer: that of its processor, where it has one; None if it has none."""
     processing = trainer.processing_class
     return getattr(processing, "tokenizer", processing)
 
 
-def row_limit(trainer: Any) -> int:
+def row_limit(trainer: HostTrainer) -> int:
     """Returns the most tokens of a row that is prepared for this trainer: its `max_length`, else what the model reads.
 
     At most 1,024 where the trainer sets nothing.
@@ -59,22 +62,27 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     examples, changes = [], False
     for i in range(len(dataset)):
         row = dataset[i]  # type: ignore[index]
-        if not isinstance(row, Mapping) or "input_ids" not in row:
-            columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
-            raise HoldfastError(
-                f"Row {i} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
-                " leave out what looks at the rows."
-            )
-        ids = [int(token) for token in row["input_ids"]]
-        labels = [int(label) for label in row.get("labels", ids)]
-        example = Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {i}")
+        example = _example(row, i)
         plain = "labels" in row and all(row.get("attention_mask", ()))
         if collate is not None and (i < TRIED or changes or not plain):
             read = _collated(example, collate([row]))
-            changes = changes or read.labels[1:] != labels[1:]
+            changes = changes or read.labels[1:] != example.labels[1:]
             example = read
         examples.append(example)
     return examples
+
+
+def _example(row: object, number: int) -> Example:
+    """Returns a row as it stands, all of it supervised where it has no labels."""
+    if not isinstance(row, Mapping) or "input_ids" not in row:
+        columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
+        raise HoldfastError(
+            f"Row {number} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
+            " leave out what looks at the rows."
+        )
+    ids = [int(token) for token in row["input_ids"]]
+    labels = [int(label) for label in row.get("labels", ids)]
+    return Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {number}")
 
 
 def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
@@ -219,3 +227,18 @@ class OrderSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yields the indices of the current epoch."""
         return iter(self.orders[min(self.epoch(), len(self.orders) - 1)])
+
+
+def sampler_of(trainer: HostTrainer, mix: Mix) -> OrderSampler:
+    """Returns the sampler of a trainer's run over a mix, which keeps each memory's share in every stretch of it."""
+    args, new = trainer.args, sum(example.source == NEW for example in mix.examples)
+    epochs = math.ceil(args.num_train_epochs)
+    if args.max_steps > 0:
+        per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        epochs = max(1, math.ceil(args.max_steps * per_step / new))
+    seed = args.seed if args.data_seed is None else args.data_seed
+    drawn = str(getattr(args, "train_sampling_strategy", "random")) != "sequential"
+    # The epoch is a fraction of steps, which may fall short of a whole number by rounding.
+    return OrderSampler(
+        order(mix, epochs=epochs, seed=seed, shuffle=drawn), lambda: int((trainer.state.epoch or 0.0) + 1e-6)
+    )

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.teacher import Teacher
 from holdfast.train import checkpoint
 from holdfast.train.base import has_moved
+from holdfast.train.trainers import HostAccelerator
 
 
 def split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float]) -> None:
@@ -26,7 +27,7 @@ def split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float])
     optimizer.param_groups[:] = groups
 
 
-def start_of(model: Any, teacher: Teacher | None) -> str:
+def start_of(model: nn.Module, teacher: Teacher | None) -> str:
     """Fingerprint of the weights that a resumed run must start from: all, but an adapter's that resuming reads back."""
     named = dict(model.named_parameters())
     if tuner_layers(model):
@@ -34,18 +35,16 @@ def start_of(model: Any, teacher: Teacher | None) -> str:
     return checkpoint.fingerprint({**named, **(teacher.values if teacher is not None else {})})
 
 
-def unwrap(shaped: Any) -> None:
+def unwrap(shaped: nn.Module) -> None:
     """Takes the adapter off that a recipe put on a model, with the weights that it had moved into it."""
-    if has_moved(shaped, getattr(shaped, "peft_config", {})):
-        shaped.merge_and_unload()
-    else:
-        getattr(shaped, "unload", dict)()  # nothing but PEFT wraps in place
+    moved = has_moved(shaped, getattr(shaped, "peft_config", {}))
+    getattr(shaped, "merge_and_unload" if moved else "unload", dict)()  # nothing but PEFT wraps in place
 
 
-def gather(accelerator: Any, values: Tensor) -> Tensor:
+def gather(accelerator: HostAccelerator, values: Tensor) -> Tensor:
     """Returns the numbers of all processes, which may have different counts of them, one behind the other."""
     if accelerator.num_processes == 1:
         return values
     padded = accelerator.pad_across_processes(values, dim=0, pad_index=math.nan)
-    gathered: Tensor = accelerator.gather(padded)
+    gathered = accelerator.gather(padded)
     return gathered[~gathered.isnan()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,41 +10,43 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import active_configs
+from holdfast.train.trainers import HostTrainer
 from holdfast.train.units import Inputs, scored_of
 
 CHUNK = 2**22
 """Logits of which the loss is taken at a time."""
 
 
-def has_own_loss(trainer: Any) -> bool:
+def has_own_loss(trainer: object) -> bool:
     """Returns whether a trainer has another `compute_loss` than those that the units are made to match."""
     return owner_of_loss(trainer) not in ("transformers.trainer", "trl.trainer.sft_trainer") or (
         "compute_loss" in vars(trainer)
     )
 
 
-def owner_of_loss(trainer: Any) -> str:
+def owner_of_loss(trainer: object) -> str:
     """Returns the module of the class that a trainer has its `compute_loss` from."""
     return next(cls.__module__ for cls in type(trainer).__mro__ if "compute_loss" in vars(cls))
 
 
-def is_trl(trainer: Any) -> bool:
+def is_trl(trainer: object) -> bool:
     """Returns whether a trainer is one of TRL's."""
     return any(cls.__module__.startswith("trl.") for cls in type(trainer).__mro__)
 
 
-def inner_of(model: Any) -> Any:
+def inner_of(model: nn.Module) -> nn.Module:
     """Returns the model inside PEFT's wrapper, or the model itself."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    get: Callable[[], nn.Module] = getattr(model, "get_base_model", lambda: model)
+    return get()
 
 
-def text_config_of(model: Any) -> Any:
+def text_config_of(model: nn.Module) -> Any:
     """Returns the configuration of what a model does with text; None if it has no configuration."""
     config: Any = getattr(model, "config", None)
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
-def shifts_labels(model: Any) -> bool:
+def shifts_labels(model: nn.Module) -> bool:
     """Returns whether a model predicts a label at the position before it; a decoder of its own reads it shifted."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
@@ -52,7 +54,7 @@ def shifts_labels(model: Any) -> bool:
     return not encodes and type(inner_of(model)).__name__ not in MASKED.values()
 
 
-def is_causal(model: Any) -> bool:
+def is_causal(model: nn.Module) -> bool:
     """Returns whether a model predicts each token from those before it alone.
 
     BERT and its kind read to both sides, under a causal head too, unless they are told to decode.
@@ -64,7 +66,7 @@ def is_causal(model: Any) -> bool:
     return shifts_labels(model) and (decodes or getattr(config, "model_type", None) not in MASKED)
 
 
-def predicts_tokens(model: Any) -> bool:
+def predicts_tokens(model: nn.Module) -> bool:
     """Returns whether a model has a head of output embeddings."""
     getter = getattr(model, "get_output_embeddings", None)
     try:
@@ -73,12 +75,12 @@ def predicts_tokens(model: Any) -> bool:
         return False
 
 
-def reads_on(model: Any) -> bool:
+def reads_on(model: nn.Module) -> bool:
     """Returns whether a model is a causal language model: what is asked of tokens can be asked of it."""
     return predicts_tokens(model) and is_causal(model)
 
 
-def is_task_loss(trainer: Any) -> bool:
+def is_task_loss(trainer: HostTrainer) -> bool:
     """Returns whether a trainer's own loss is the mean over the step's supervised tokens, in nats, and nothing else.
 
     Not so are a loss of the user's, label smoothing, TRL's DFT, the auxiliary loss of experts, a mean of the means of
@@ -113,7 +115,7 @@ def reading(model: nn.Module, inputs: Inputs, shifted: bool) -> Iterator[list[Te
     labels_BT, mask_BT = inputs.get("labels"), inputs.get("attention_mask")
     losses: list[Tensor] = []
 
-    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
         if not losses and (loss_N := token_losses(output, labels_BT, mask_BT, shifted)) is not None:
             losses.append(loss_N)
 

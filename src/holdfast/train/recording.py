@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sized
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.probes.watched import Thing, Watched, beside, of_document
 from holdfast.train.mixing import tokenizer_of
+from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
-def steering(trainer: Any, asked: Watched) -> Watched:
+def steering(trainer: HostTrainer, asked: Watched) -> Watched:
     """Returns all that steers a trainer: what its guard asks, and what its own evaluation chooses a checkpoint by.
 
     What steered the model that is trained on (a record beside it) is taken over.
@@ -35,16 +38,16 @@ def steering(trainer: Any, asked: Watched) -> Watched:
     return asked | Watched(tuple(_chosen_by(trainer)))
 
 
-def record(trainer: Any, watched: Watched) -> None:
+def record(trainer: HostTrainer, watched: Watched) -> None:
     """Has what steers a trainer written wherever its model is.
 
     That is in the output folder from the start of the training, in every checkpoint, and beside every model that
     `save_pretrained` writes: the trained one, its adapter, or what they are merged into.
     """
-    trainer.holdfast_watched = watched
     if not len(watched):
         return
     trainer.add_callback(_Record(watched))
+    model: Any
     for model in (trainer.model, _inside(trainer.model)):
         if hasattr(model, "save_pretrained"):
             model.save_pretrained = Recorded(model, watched)
@@ -53,18 +56,19 @@ def record(trainer: Any, watched: Watched) -> None:
 class Recorded:
     """The `save_pretrained` of a model, which leaves the record beside what it saves."""
 
-    def __init__(self, model: Any, watched: Watched) -> None:
+    def __init__(self, model: nn.Module, watched: Watched) -> None:
         """Takes the model and the record."""
         self.model = model
         self.watched = watched
 
-    def __call__(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, save_directory: str | PathLike[str], *args: object, **kwargs: object) -> object:
         """Saves the model as its class does, and the record."""
         if kwargs.get("is_main_process", True):
             self.watched.write(Path(save_directory))
-        return type(self.model).save_pretrained(self.model, save_directory, *args, **kwargs)
+        kind: Any = type(self.model)
+        return kind.save_pretrained(self.model, save_directory, *args, **kwargs)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Recorded:
+    def __deepcopy__(self, memo: dict[int, nn.Module]) -> Recorded:
         """Returns the same of the copy of the model, where the model is what is copied."""
         return Recorded(memo.get(id(self.model), self.model), self.watched)
 
@@ -75,11 +79,13 @@ class _Record(TrainerCallback):
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if args.should_save:
             self.watched.write(Path(str(args.output_dir)))
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if args.should_save:
             self.watched.write(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
@@ -89,14 +95,14 @@ def _inside(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
-def _origins(model: Any) -> list[str]:
+def _origins(model: nn.Module) -> list[str]:
     """Returns the folders that a model may have been loaded from."""
     names = [getattr(one, "name_or_path", "") for one in (model, _inside(model))]
     names += [getattr(config, "base_model_name_or_path", "") for config in getattr(model, "peft_config", {}).values()]
     return [str(name) for name in dict.fromkeys(names) if name]
 
 
-def _chosen_by(trainer: Any) -> Iterable[Thing]:
+def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
     """Yields the rows by which the trainer itself chooses a checkpoint (load_best_model_at_end)."""
     data = trainer.eval_dataset
     if not trainer.args.load_best_model_at_end or data is None:
@@ -114,7 +120,7 @@ def _chosen_by(trainer: Any) -> Iterable[Thing]:
                 yield Thing("eval", str(name), f"row {number}", "", digests)
 
 
-def _digests(row: Any, tokenizer: Any) -> tuple[str, ...]:
+def _digests(row: object, tokenizer: Any) -> tuple[str, ...]:
     """Returns the digests of a row of a trainer's dataset: of its tokens, and of its text where it is still there."""
     if not isinstance(row, Mapping):
         return ()

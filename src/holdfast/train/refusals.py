@@ -1,13 +1,16 @@
 """What a recipe cannot have with a trainer: conditions, each with one sentence that says why and what to change.
 
-`refuse` looks at the trainer as it was given and changes nothing; `refuse_shaped` looks at the model as the recipe
-shaped it.
+Each group below is a table of both, read from above until a condition holds. `refuse` looks at the trainer as it was
+given and changes nothing: settings are written only afterwards (`holdfast.train.setup.apply_settings`).
+`refuse_shaped` looks at the model as the recipe shaped it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator
+
+from torch import nn
 
 from holdfast.core.adapters import acting_in, active_configs, tuner_layers
 from holdfast.core.budget import Budget
@@ -17,6 +20,7 @@ from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss, predicts_tokens, reads_on
 from holdfast.train.session import owns_forward
+from holdfast.train.trainers import HostTrainer
 
 Refusal = tuple[object, str]
 """Whether something is refused, and the sentence."""
@@ -25,9 +29,11 @@ WHOLE = ("renew_batches", "edit_update", "edit_weights")
 """Hooks that read or write whole weights."""
 IN_BACKWARD = ("lomo", "adalomo")
 """Optimizers of the trainer that step inside backward, beside those that are layer-wise."""
+WITHOUT_BASE_RATES = ("reduce_lr_on_plateau", "greedy")
+"""Schedulers of the trainer that do not count from a rate at the start."""
 
 
-def refuse(trainer: Any, recipe: Chain, budget: Budget | None) -> None:
+def refuse(trainer: HostTrainer, recipe: Chain, budget: Budget | None) -> None:
     """Raises `HoldfastError` for the first thing that cannot be had together; nothing is changed."""
     active = recipe.active()
     units = owns_forward(active, active.uses("mix_data"))
@@ -35,15 +41,22 @@ def refuse(trainer: Any, recipe: Chain, budget: Budget | None) -> None:
         _start(trainer),
         _loss(trainer, recipe, units),
         _rows(trainer, active, budget),
-        _step(trainer, recipe, active, budget),
+        _step(trainer, active, budget),
+        _whole_weights(trainer, recipe, active),
+        _rates(trainer, recipe),
+        () if budget is None else _guard(trainer, active, budget),
     )
-    for found in groups:
-        for holds, sentence in found:
-            if holds:
-                raise HoldfastError(sentence)
+    raise_first(itertools.chain(*groups))
 
 
-def _start(trainer: Any) -> Iterator[Refusal]:
+def raise_first(table: Iterable[Refusal]) -> None:
+    """Raises `HoldfastError` with the sentence of the first condition of a table that holds; the rest is not asked."""
+    for holds, sentence in table:
+        if holds:
+            raise HoldfastError(sentence)
+
+
+def _start(trainer: HostTrainer) -> Iterator[Refusal]:
     """How the trainer trains, whatever the recipe."""
     args = trainer.args
     yield (
@@ -68,7 +81,7 @@ def _start(trainer: Any) -> Iterator[Refusal]:
     )
 
 
-def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
+def _loss(trainer: HostTrainer, recipe: Chain, units: bool) -> Iterator[Refusal]:
     """The loss: a recipe of units takes its place, one that reads its mean looks at it, all others leave it alone."""
     args, name, model = trainer.args, type(trainer).__name__, trainer.model
     if units:
@@ -102,7 +115,7 @@ def _loss(trainer: Any, recipe: Chain, units: bool) -> Iterator[Refusal]:
         yield not predicts_tokens(model), f"{reads}, and {kind} predicts none; {leave}"
 
 
-def _rows(trainer: Any, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
+def _rows(trainer: HostTrainer, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
     """Texts beside the trainer's rows: rehearsed, looked at or asked."""
     model, name = trainer.model, type(trainer).__name__
     kind, causal = type(inner_of(model)).__name__, reads_on(model)
@@ -130,7 +143,7 @@ def _asks_gradients(part: Method) -> bool:
     return bool(part.asks & {"gradient", "run_gradient"})
 
 
-def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
+def _not_causal(model: nn.Module, recipe: Chain) -> Iterator[Refusal]:
     """A model that does not predict each token from those before it, at their own places."""
     kind = type(inner_of(model)).__name__
     tokens = predicts_tokens(model)
@@ -148,9 +161,8 @@ def _not_causal(model: Any, recipe: Chain) -> Iterator[Refusal]:
     )
 
 
-def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
-    """The optimizer, the rate and what is shipped."""
-    args = trainer.args
+def _step(trainer: HostTrainer, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
+    """What acts around the optimizer's step."""
     around = next((part for part in active.methods if _acts_around_step(part)), None)
     inside = _inside_backward(trainer)
     after = "use an optimizer that steps after backward"
@@ -165,6 +177,10 @@ def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> 
         deep is not None and trainer.is_deepspeed_enabled,
         f"{deep!r} acts around the optimizer step, which DeepSpeed takes inside backward; use DDP.",
     )
+
+
+def _whole_weights(trainer: HostTrainer, recipe: Chain, active: Chain) -> Iterator[Refusal]:
+    """Which weights are there, and which model is shipped."""
     whole = active.needs.asks & {"gradient", "start"} or any(map(active.uses, WHOLE))
     yield (
         whole and (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled),
@@ -172,15 +188,19 @@ def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> 
     )
     kept = [part for part in active.methods if part.on_parameters]
     yield (
-        kept and args.load_best_model_at_end,
+        kept and trainer.args.load_best_model_at_end,
         f"{next(iter(kept), None)!r} ships what it gathered up to the last step, and load_best_model_at_end an earlier"
         " model; set load_best_model_at_end=False.",
     )
+
+
+def _rates(trainer: HostTrainer, recipe: Chain) -> Iterator[Refusal]:
+    """The optimizer, the learning rate and the steps, which a recipe sets only where nobody else did."""
+    active, args, settings = recipe.active(), trainer.args, settings_of(recipe)
     yield (
         (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None,
         f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=).",
     )
-    settings = settings_of(recipe)
     built = trainer.optimizer is not None or trainer.optimizer_cls_and_kwargs is not None
     yield (
         built and (settings.lr is not None or settings.weight_decay is not None),
@@ -194,6 +214,33 @@ def _step(trainer: Any, recipe: Chain, active: Chain, budget: Budget | None) -> 
     yield (
         active.uses("scale_lr") and trainer.lr_scheduler is not None,
         f"{recipe!r} owns the learning rate; pass no scheduler in optimizers=(optimizer, None).",
+    )
+
+
+def _guard(trainer: HostTrainer, active: Chain, budget: Budget) -> Iterator[Refusal]:
+    """A guard that has nothing to watch or to raise, or that another chooser of the model thwarts."""
+    yield budget.keep is None, "A guard needs something to watch: give Budget(keep='questions.jsonl')."
+    rewinds, holds = budget.on_spent == "rewind", budget.on_spent == "hold"
+    yield (
+        rewinds and trainer.args.load_best_model_at_end,
+        "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False.",
+    )
+    yield (
+        rewinds and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES,
+        "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
+        " itself; take another lr_scheduler_type.",
+    )
+    adds = [part for part in active.methods if part.uses("token_loss") or part.uses("penalty")]
+    yield (
+        holds and not adds,
+        "Budget(on_spent='hold') raises the recipe's added terms, and it has none: add MaskTheTarget() or"
+        " BaseKL(), or use on_spent='rewind'.",
+    )
+    loose = next((part for part in adds if not part.holds), None)
+    yield (
+        holds and loose is not None,
+        f"Budget(on_spent='hold') raises the recipe's added terms, and that of {loose!r} does not hold the"
+        " model to the base; use on_spent='rewind'.",
     )
 
 
@@ -213,7 +260,7 @@ def _acts_around_step(part: Method, parted: bool = False) -> bool:
     return any(map(part.uses, hooks)) or gathers
 
 
-def _inside_backward(trainer: Any) -> str:
+def _inside_backward(trainer: HostTrainer) -> str:
     """Returns what steps, or may, inside backward, as part of a sentence; empty if nothing does."""
     optim = str(getattr(trainer.args.optim, "value", trainer.args.optim))
     if (optim.endswith("_layerwise") or optim in IN_BACKWARD) and trainer.optimizer is None:
@@ -229,24 +276,30 @@ def _inside_backward(trainer: Any) -> str:
 
 
 def refuse_shaped(
-    trainer: Any, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
 ) -> None:
     """Raises `HoldfastError` for what cannot be had with the model as the recipe shaped it."""
+    raise_first(_shaped(trainer, recipe, teacher, cache, budget))
+
+
+def _shaped(
+    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+) -> Iterator[Refusal]:
+    """An adapter on the head, and what needs whole weights where each process has a part of them."""
     head = getattr(trainer.model, "get_output_embeddings", lambda: None)()
     layers = tuner_layers(trainer.model) if is_trl(trainer) and hasattr(head, "base_layer") else []
-    if any(head is layer and acting_in(layer) for layer in layers):  # of a copy that is trained TRL reads the weight
-        raise HoldfastError(
-            f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
-            " that it would not train; leave the head out of the targets."
-        )
-    if not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
-        return
-    if budget is not None:
-        raise HoldfastError(
-            "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP."
-        )
-    if cache is not None or (teacher is not None and teacher.values):
-        raise HoldfastError(
-            "The base is compared with by putting its weights in the place of the trained ones, which FSDP and"
-            " DeepSpeed part; use DDP, or train an adapter alone, whose base is the model without it."
-        )
+    yield (
+        any(head is layer and acting_in(layer) for layer in layers),  # of a copy that is trained TRL reads the weight
+        f"{recipe!r} puts an adapter on the output head, whose weight {type(trainer).__name__} reads past it, so"
+        " that it would not train; leave the head out of the targets.",
+    )
+    parted = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
+    yield (
+        parted and budget is not None,
+        "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP.",
+    )
+    yield (
+        parted and (cache is not None or (teacher is not None and teacher.values)),
+        "The base is compared with by putting its weights in the place of the trained ones, which FSDP and"
+        " DeepSpeed part; use DDP, or train an adapter alone, whose base is the model without it.",
+    )

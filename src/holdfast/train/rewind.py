@@ -6,21 +6,21 @@ All of it lies in host memory, once, as tensors that a checkpoint can hold: the 
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from holdfast.core.method import State
 from holdfast.core.params import trainable
 from holdfast.train import checkpoint
 
-logger = logging.getLogger("holdfast")
-
-Kept = dict[str, dict[str, Tensor]]
+Entries = dict[str, dict[str, Tensor]]
+"""What an optimizer remembers, by the place of a parameter or group, and by name."""
 
 PLAIN = {bool: torch.bool, int: torch.int64, float: torch.float64}
 """Numbers of Python that optimizers keep, and the tensors that they are kept as."""
@@ -28,47 +28,60 @@ RATES = ("lr", "initial_lr")
 """Entries of a parameter group that the guard and the schedule set, which do not go back."""
 
 
-def keep(own: State, trainer: Any) -> None:
-    """Keeps a trainer's run as it is now in `own`, in the place of what was kept before.
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A run as it was.
 
-    Says so, once, where the optimizer keeps what cannot be kept here.
+    Attributes:
+        weights: The trained parameters, by name.
+        state: Those tensors of the methods that have changed since the start.
+        optimizer: What the optimizer remembers; None where it keeps what cannot be kept here.
     """
-    state, optimizer = _methods(trainer), optimizer_state(trainer.optimizer)
-    own["best"] = {name: p.detach().to("cpu", copy=True) for name, p in trainable(trainer.holdfast.model).items()}
-    own["best_state"] = remembered(state, trainer._holdfast_marks)
-    own["best_optimizer"] = optimizer or {}
-    if optimizer is None and "anew" not in own:
-        own["anew"] = torch.tensor(True)
-        logger.warning(
-            "%s keeps what the guard cannot: where the model goes back, the optimizer begins anew.",
-            type(_bare(trainer.optimizer)).__name__,
-        )
+
+    weights: dict[str, Tensor]
+    state: State
+    optimizer: Entries | None
+
+
+def keep(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks) -> Kept:
+    """Returns a run as it is now.
+
+    Args:
+        model: The model, unwrapped.
+        optimizer: Its optimizer, which accelerate may have wrapped.
+        state: What the methods remember.
+        marks: The marks of that at the start.
+    """
+    weights = {name: p.detach().to("cpu", copy=True) for name, p in trainable(model).items()}
+    return Kept(weights, remembered(state, marks), optimizer_state(optimizer))
 
 
 @torch.no_grad()
-def go_back(own: State, trainer: Any) -> None:
-    """Puts a trainer's run back to where it was kept, so that nothing of what came after is left in it.
+def go_back(
+    kept: Kept, model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks, output: Path
+) -> None:
+    """Puts a run back to where it was kept, so that nothing of what came after is left in it.
 
-    Time goes on: batches, the schedule and the random state are not put back.
+    Time goes on: batches, the schedule and the random state are not put back. The arguments are as in `keep`; `output`
+    is the run's folder.
     """
-    for name, p in trainable(trainer.holdfast.model).items():
-        p.copy_(own["best"][name])
-    restore_optimizer(trainer.optimizer, own.get("best_optimizer", {}))
-    state = _methods(trainer)
-    restore(state, own.get("best_state", {}), trainer._holdfast_marks, Path(str(trainer.args.output_dir)))
-    trainer.holdfast.state.update(state)
+    for name, p in trainable(model).items():
+        p.copy_(kept.weights[name])
+    restore_optimizer(optimizer, kept.optimizer or {})
+    restore(state, kept.state, marks, output)
 
 
-def _methods(trainer: Any) -> State:
-    return {key: own for key, own in trainer.holdfast.state.items() if key != "guard"}
+def name_of(optimizer: Optimizer) -> str:
+    """Returns the name of an optimizer's class."""
+    return type(_bare(optimizer)).__name__
 
 
-def optimizer_state(optimizer: Any) -> Kept | None:
+def optimizer_state(optimizer: Optimizer) -> Entries | None:
     """Returns a copy of what an optimizer remembers, by parameter; None if it keeps what no checkpoint of ours holds.
 
     Numbers of its parameter groups (as Prodigy has) are among it, but for the rates.
     """
-    kept: Kept = {}
+    kept: Entries = {}
     for name, entries in _entries(optimizer):
         kept[name] = {}
         for key, value in entries.items():
@@ -82,7 +95,7 @@ def optimizer_state(optimizer: Any) -> Kept | None:
 
 
 @torch.no_grad()
-def restore_optimizer(optimizer: Any, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
+def restore_optimizer(optimizer: Optimizer, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Puts back what an optimizer remembered; what it had not begun to remember then begins anew."""
     bare, places = _bare(optimizer), _places(optimizer)
     for name, p in places.items():
@@ -126,21 +139,22 @@ def _inner(state: State, path: list[str]) -> dict[str, Any]:
     return state
 
 
-def _bare(optimizer: Any) -> Any:
-    return getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+def _bare(optimizer: Optimizer) -> Optimizer:
+    bare: Optimizer = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+    return bare
 
 
-def _places(optimizer: Any) -> dict[str, Any]:
+def _places(optimizer: Optimizer) -> dict[str, Tensor]:
     params = (p for group in _bare(optimizer).param_groups for p in group["params"])
     return {f"{place:06d}": p for place, p in enumerate(params)}
 
 
-def _groups(optimizer: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _groups(optimizer: Optimizer) -> Iterator[tuple[str, dict[str, Any]]]:
     for place, group in enumerate(_bare(optimizer).param_groups):
         yield f"group{place}", group
 
 
-def _entries(optimizer: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _entries(optimizer: Optimizer) -> Iterator[tuple[str, Mapping[str, Any]]]:
     state = _bare(optimizer).state
     for name, p in _places(optimizer).items():
         if p in state:

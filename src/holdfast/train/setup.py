@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
@@ -14,14 +13,16 @@ from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
 from holdfast.train.before import Before
-from holdfast.train.forward import Forward
+from holdfast.train.comparison import Comparison
+from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.refusals import settings_of
+from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
-def _needs_order(trainer: Any, recipe: Chain) -> None:
+def _needs_order(trainer: HostTrainer, recipe: Chain) -> None:
     """Refuses a trainer that draws its rows itself, past the order that keeps the memories' shares."""
     for name in ("get_train_dataloader", "_get_train_sampler"):
         owner = next(cls for cls in (type(trainer), *type(trainer).__mro__) if name in vars(cls))
@@ -35,7 +36,7 @@ def _needs_order(trainer: Any, recipe: Chain) -> None:
         logger.warning("%r orders the rows: train_sampling_strategy=%r gives way.", recipe, strategy)
 
 
-def apply_settings(recipe: Chain, trainer: Any) -> None:
+def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
     """Writes the settings that a recipe gives into the trainer's arguments; its own schedule replaces the trainer's."""
     args, settings = trainer.args, settings_of(recipe)
     if recipe.active().uses("scale_lr"):
@@ -109,11 +110,12 @@ def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | N
             f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
         )
     cache = StateCache()
-    forward = Forward(trainer.model, active, teacher=teacher, cache=cache)
+    head = LossHead(trainer.model)
+    comparison = Comparison(trainer.model, head, active, teacher, cache)
     with teacher.base(trainer.model), trainer.accelerator.autocast():  # as the base will be run beside the training
         for batch in before.batches("all", trainer.args.per_device_train_batch_size):
-            forward.fill(batch)
+            comparison.fill(batch)
     # Only the head's start weights are still needed: the states stand for the rest.
-    head = {id(p) for p in forward.head.parameters()}
-    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in head and n in teacher.values}
+    own = {id(p) for p in head.module.parameters()}
+    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in own and n in teacher.values}
     return dataclasses.replace(teacher, form="cache", values=kept), cache

@@ -36,10 +36,10 @@ from holdfast.core.adapters import (
     training,
     widen,
 )
-from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, State
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.train.base import has_moved
+from holdfast.train.refusals import Refusal, raise_first
 
 logger = logging.getLogger("holdfast")
 
@@ -69,15 +69,12 @@ class Shipping:
         edits = self.recipe.uses("edit_weights")
         self.names = training(self.model)
         self.beside = [name for name in acting(self.model) if name not in self.names]
-        self.weights = adapted(self.model)
-        if self.form == "adapter":
-            self.weights = [
-                one for one in self.weights if any(set(acting_in(layer)) & set(self.names) for layer in one.layers)
-            ]
+        # Merging takes every adapter off, and so concerns every weight; else only those whose adapter trains change.
+        self.weights = [one for one in adapted(self.model) if self.form == "merged" or self._trains(one)]
         self.has_moved = has_moved(self.model, self.names)
         self.edits_weights = edits and bool(self._part(on_parameters=False).uses("edit_weights"))
         self.whole = bool(self.weights) and (self.form == "merged" or self.edits_weights or self.has_moved)
-        self._refuse()
+        raise_first(_refusals(self) if self.whole else ())
         self.start = snapshot(trainable(self.model)) if edits else {}
         self.moved = {one.name: one.tuned().to(one.param.dtype, copy=True) for one in self.weights if self.has_moved}
 
@@ -105,7 +102,7 @@ class Shipping:
         return swapped(named, values)
 
     @torch.no_grad()
-    def ship(self, state: State) -> tuple[nn.Module, dict[str, Any]]:
+    def ship(self, state: State) -> tuple[nn.Module, dict[str, float]]:
         """Puts the weights to be shipped into the model, and returns it (without its adapter, if merged).
 
         Returns:
@@ -125,56 +122,15 @@ class Shipping:
         """Those edits of the recipe that act on parameters, or on weights, each still with its own state."""
         return Chain(tuple(m if m.on_parameters is on_parameters else Method() for m in self.recipe.methods))
 
+    def _trains(self, one: Adapted) -> bool:
+        return any(set(acting_in(layer)) & set(self.names) for layer in one.layers)
+
     def _layers(self) -> list[Any]:
         return [layer for one in self.weights for layer in one.layers]
 
     def _inside(self) -> set[int]:
         """The adapters' own parameters, which are not shipped as weights."""
         return {id(p) for layer in self._layers() for p in own_parameters(layer)}
-
-    def _refuse(self) -> None:
-        if not self.whole:
-            return
-        if not all(one.param.is_floating_point() for one in self.weights):
-            raise HoldfastError(
-                f"{self.recipe!r} makes whole weights, and those of this model are quantised; ship the adapter as it"
-                " is, or load the base in 16 or 32 bits."
-            )
-        tied = [one.name for one in self.weights if shared(self.model, one)]
-        if tied:
-            raise HoldfastError(
-                f"{self.recipe!r} makes whole weights, and {tied[0]} is one of two layers', of which the adapter"
-                " changes one; leave that layer out of the adapter's targets."
-            )
-        does = "edits whole weights" if self.edits_weights else "ships an adapter that moved weights as a plain one"
-        if self.form == "merged":
-            self._refuse_to_merge()
-        elif len(self.names) > 1 or (self.has_moved and self.beside):
-            raise HoldfastError(
-                f"{self.recipe!r} {does}, and {_listed([*self.names, *self.beside])} are active at once, among which"
-                " they cannot be parted; let one adapter be active (model.set_adapter), or add Train(ship='merged') to"
-                " ship them whole."
-            )
-        elif not all(len(one.layers) == 1 and is_plain_lora(one.layers[0], self.names[0]) for one in self.weights):
-            raise HoldfastError(
-                f"{self.recipe!r} {does}, which this kind of adapter cannot hold afterwards; add Train(ship='merged')"
-                " to ship them whole."
-            )
-
-    def _refuse_to_merge(self) -> None:
-        """Refuses to take off adapters that another one would be lost with, or that PEFT has not put on."""
-        others = idle(self.model)
-        if others:
-            raise HoldfastError(
-                f"Train(ship='merged') takes every adapter off the model, and this training does not touch"
-                f" {_listed(others)}, which would be lost; save and delete it first (model.delete_adapter), or ship the"
-                " adapter."
-            )
-        if not hasattr(self.model, "unload"):
-            raise HoldfastError(
-                f"Train(ship='merged') takes the adapter off, for which {type(self.model).__name__} has no unload();"
-                " put it on with peft.get_peft_model, or ship the adapter."
-            )
 
     def _parameters(self, state: State) -> Iterator[tuple[str, Tensor]]:
         """Yields the trained parameters as they are edited: an adapter's own by what acts on parameters alone."""
@@ -228,15 +184,14 @@ class Shipping:
             plain.config.get_text_config().tie_word_embeddings = plain.config.tie_word_embeddings = False
         return plain  # type: ignore[no-any-return]
 
-    def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, Any]:
+    def _refactored(self, made: dict[str, tuple[Tensor, ...]]) -> dict[str, float]:
         adapter = self.names[0]
         for one in self.weights:
             up, down, _ = made[one.name]
             put_factors(one.layers[0], up, down, adapter)
             if self.has_moved:
                 one.param.data.copy_(self.moved[one.name])
-        configs: Any = getattr(self.model, "peft_config", {})
-        config: Any = configs.get(adapter)
+        config: Any = getattr(self.model, "peft_config", {}).get(adapter)
         if self.has_moved:
             widen(config, 2)
             config.init_lora_weights = True
@@ -251,6 +206,49 @@ class Shipping:
                 100 * error,
             )
         return {"rank": rank, "error": error}
+
+
+def _refusals(ship: Shipping) -> Iterator[Refusal]:
+    """Why whole weights cannot be made, merged, or held by the adapter: a table of conditions and sentences."""
+    model, recipe, names, weights = ship.model, ship.recipe, ship.names, ship.weights
+    yield (
+        not all(one.param.is_floating_point() for one in weights),
+        f"{recipe!r} makes whole weights, and those of this model are quantised; ship the adapter as it"
+        " is, or load the base in 16 or 32 bits.",
+    )
+    tied = next((one.name for one in weights if shared(model, one)), "")
+    yield (
+        tied,
+        f"{recipe!r} makes whole weights, and {tied} is one of two layers', of which the adapter"
+        " changes one; leave that layer out of the adapter's targets.",
+    )
+    if ship.form == "merged":
+        # To merge takes all adapters off: another one would be lost, and one that PEFT has not put on stays.
+        others = idle(model)
+        yield (
+            others,
+            f"Train(ship='merged') takes every adapter off the model, and this training does not touch"
+            f" {_listed(others)}, which would be lost; save and delete it first (model.delete_adapter), or ship the"
+            " adapter.",
+        )
+        yield (
+            not hasattr(model, "unload"),
+            f"Train(ship='merged') takes the adapter off, for which {type(model).__name__} has no unload();"
+            " put it on with peft.get_peft_model, or ship the adapter.",
+        )
+        return
+    does = "edits whole weights" if ship.edits_weights else "ships an adapter that moved weights as a plain one"
+    yield (
+        len(names) > 1 or (ship.has_moved and ship.beside),
+        f"{recipe!r} {does}, and {_listed([*names, *ship.beside])} are active at once, among which"
+        " they cannot be parted; let one adapter be active (model.set_adapter), or add Train(ship='merged') to"
+        " ship them whole.",
+    )
+    yield (
+        not all(len(one.layers) == 1 and is_plain_lora(one.layers[0], names[0]) for one in weights),
+        f"{recipe!r} {does}, which this kind of adapter cannot hold afterwards; add Train(ship='merged')"
+        " to ship them whole.",
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -114,10 +114,7 @@ class Told:
             return f"{did} and ships the model of the start, so nothing of what was learned is kept", True
         shipped = f"ships the model of step {of:,}, the best learner seen inside the budget" if of is not None else ""
         share = f"kept {_percent(kept)} of what was learned" if kept is not None else ""
-        first, *others = [part for part in (did, shipped, share) if part]
-        *middle, last = others or [""]
-        comma = "," if shipped and share else ""
-        said = f"{', '.join((first, *middle))}{comma} and {last}" if last else first
+        said = _joined([part for part in (did, shipped, share) if part], comma=bool(shipped and share))
         return said, bool(spent) and (kept is None or kept < GOOD)
 
     def _stop(self) -> tuple[str, bool]:
@@ -199,6 +196,12 @@ def summary(told: Told) -> dict[str, Any]:
             for look in told.looks
         ],
     }
+
+
+def _joined(parts: Sequence[str], comma: bool) -> str:
+    """Returns parts of a sentence as one, the last behind "and", which may have a comma before it."""
+    *some, last = parts
+    return f"{', '.join(some)}{',' if comma else ''} and {last}" if some else last
 
 
 def _times(count: int) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.core.mix import NEW
 from holdfast.core.units import Key, document_keys
 
 Inputs = Mapping[str, Tensor]
 """A batch as the model takes it: `input_ids`, `labels`, and masks and positions where there are."""
+
+Shown = Mapping[str, Any]
+"""What the base reads in the place of the micro-batch (see `holdfast.core.run.SHOWN`)."""
 
 
 @dataclasses.dataclass
@@ -56,6 +60,34 @@ class Units:
         _, document_N = self.segment_BT[self.scored_BT][new_N].unique(return_inverse=True)
         sums_D = values_N.new_zeros(len(document_N.unique())).index_add_(0, document_N, values_N)
         return sums_D / torch.bincount(document_N)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One batch, and how the models are to read it.
+
+    Attributes:
+        wrapped: The model as the trainer calls it (DDP and the like included), or bare.
+        inputs: The batch.
+        units: Its units.
+        shown: What the base reads in its place.
+        bare: Whether the batch is none of the step's own: the base then reads every row itself, past the cache.
+    """
+
+    wrapped: nn.Module
+    inputs: Inputs
+    units: Units
+    shown: Shown | None = None
+    bare: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the model is called with, as its own loss is not wanted."""
+        return {**{name: value for name, value in self.inputs.items() if name != "labels"}, "use_cache": False}
+
+    def reading(self, inputs: Inputs) -> Call:
+        """Returns the call of the same model on other inputs."""
+        return dataclasses.replace(self, inputs=inputs, units=Units.of(inputs, None))
 
 
 def scored_of(labels_BT: Tensor, mask_BT: Tensor | None) -> Tensor:

@@ -1,0 +1,36 @@
+"""The metrics that TRL's trainer keeps while it computes its own loss, kept where a recipe owns the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from holdfast.train.trainers import SFTHost
+from holdfast.train.units import Inputs
+
+
+def keep_metrics(trainer: SFTHost, inputs: Inputs, stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
+    """Keeps, under TRL's names, what its trainer would have kept of a micro-batch.
+
+    Args:
+        trainer: The trainer, whose next line of the log takes the mean of them.
+        inputs: The micro-batch.
+        stats: Its sums over units: "units", "entropy" and "top1".
+        aux: The auxiliary loss of experts, unweighted.
+    """
+    gather = trainer.accelerator.gather_for_metrics
+    metrics = trainer._metrics["train"]
+    units, entropy, top1 = (float(gather(stats[name]).sum()) for name in ("units", "entropy", "top1"))
+    metrics["entropy"].append(entropy / units if units else 0.0)
+    metrics["mean_token_accuracy"].append(top1 / units if units else 0.0)
+    seen = (
+        inputs["attention_mask"].sum()
+        if "attention_mask" in inputs
+        else torch.tensor(inputs["position_ids"].size(1), device=inputs["position_ids"].device)
+    )
+    trainer._total_train_tokens += int(gather(seen).sum())
+    metrics["num_tokens"] = [trainer._total_train_tokens]
+    if aux is not None:
+        metrics["aux_loss"].append(float(gather(aux.detach()).mean()))

@@ -1,0 +1,105 @@
+"""Tally: what the micro-batches of a step add up to, over all processes, and what of it is logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from holdfast.core.mix import NEW
+from holdfast.train.forward import Sums
+
+Reduce = Callable[[Tensor], Tensor]
+"""Sums a tensor over all processes."""
+
+Gather = Callable[[Tensor], Tensor]
+"""Puts vectors of all processes, of any length each, one behind the other."""
+
+
+class Tally:
+    """Counts a step's units before its first forward, and adds up what each forward gives.
+
+    Attributes:
+        units: The step's units over all processes, at least 1.
+        new_share: Share of new ones among them.
+        means: Mean over the step's new units of each field that is asked for, once the step is closed.
+        values: The fields themselves of the step's new units that a method sees, once the step is closed.
+        begun: Whether a loss was ever added.
+    """
+
+    def __init__(self, reduce: Reduce, gather: Gather) -> None:
+        """Counts nothing yet."""
+        self.reduce = reduce
+        self.gather = gather
+        self.units = 1.0
+        self.new_share = 1.0
+        self.begun = False
+        self._unlogged: list[tuple[float, float]] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Begins a step."""
+        self.means: dict[str, float] = {}
+        self.values: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._seen: dict[str, list[Tensor]] = {}
+        self._loss = 0.0
+
+    def count(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]], device: torch.device) -> None:
+        """Counts the units of the micro-batches of this process, and of the others; as in `Session.count_units`."""
+        counts = torch.zeros(2, dtype=torch.float64, device=device)
+        for scored_BT, source_BT in micro_batches:
+            new_BT = scored_BT if source_BT is None else scored_BT[:, :-1] & (source_BT[:, 1:] == NEW)
+            counts += torch.stack([scored_BT.sum(), new_BT.sum()])
+        units, new = self.reduce(counts).tolist()
+        self.units = max(units, 1.0)
+        self.new_share = new / self.units
+
+    def add(self, sums: Sums) -> None:
+        """Adds what the forward of a micro-batch summed."""
+        self.begun = True
+        for name, value in sums.stats.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        for name, value in sums.values.items():
+            self._seen.setdefault(name, []).append(value)
+
+    def add_mean(self, loss: Tensor) -> None:
+        """Adds this process's part of the step's mean loss."""
+        self.begun = True
+        self._loss += float(loss)
+
+    def add_losses(self, losses_N: Tensor) -> None:
+        """Adds the losses of tokens, all of them new."""
+        self.begun = True
+        wide = torch.float64 if losses_N.device.type != "mps" else torch.float32
+        for name, values_N in (("new_units", torch.ones_like(losses_N)), ("new.nll_N", losses_N)):
+            self._sums[name] = self._sums.get(name, 0.0) + values_N.sum(dtype=wide)
+
+    def close(self) -> None:
+        """Takes means and values over all processes, in one exchange for all means."""
+        names = sorted(name for name in self._sums if name == "new_units" or name.startswith("new."))
+        reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
+        sums = dict(zip(names, reduced.tolist(), strict=True))
+        new = sums.pop("new_units")
+        self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
+        self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
+
+    def close_mean(self, device: torch.device, processes: int) -> None:
+        """Takes the mean loss alone, of parts that `add_mean` was given."""
+        self.means = {"nll_N": float(self.reduce(torch.tensor(self._loss, device=device))) / processes}
+
+    def note(self) -> None:
+        """Keeps the closed step for the next line of the log."""
+        self._unlogged.append((self.means.get("nll_N", math.nan), 1.0 - self.new_share))
+
+    def averages(self) -> tuple[float | None, float]:
+        """Returns the mean task loss and share of memories over the steps since the last time, and forgets those.
+
+        The loss is the mean of those that are numbers, as the trainer's own is; None if none is.
+        """
+        noted, self._unlogged = self._unlogged, []
+        losses = [loss for loss, _ in noted if math.isfinite(loss)]
+        share = sum(share for _, share in noted) / max(len(noted), 1)
+        return (sum(losses) / len(losses) if losses else None), share
