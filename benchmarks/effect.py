@@ -196,8 +196,8 @@ def _run_one(where: Place, path: Path) -> str:
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
 
     torch.set_num_threads(1)
     world, task, seed, name, dose = where
@@ -272,7 +272,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 def finished(rows: Sequence[dict[str, Any]], world: int, task: str) -> list[Any]:
     """Returns the runs of a task in a world as `holdfast report` reads them from folders."""
     from holdfast.bench.gather import Finished
-    from holdfast.bench.records import ScoreRow
+    from holdfast.bench.scores import ScoreRow
 
     own = [row for row in rows if (row["world"], row["task"]) == (world, task)]
     base = next((row for row in own if row["recipe"] == "base"), None)

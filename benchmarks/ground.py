@@ -89,8 +89,8 @@ def run_one(model: str, world: int, seed: int, name: str, recipe: str, lr: float
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.ground.names import items
     from holdfast.ground.tasks import task
     from holdfast.ground.world import World

@@ -100,8 +100,8 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.ground.tasks import task as made
     from holdfast.ground.world import World
 
@@ -183,7 +183,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 def lost(base: dict[str, Any], answers: dict[str, dict[str, float]], side: str) -> dict[str, Any]:
     """Returns the points lost of each suite, of the mean with its interval, and the worst suite."""
     from holdfast.bench.judge import changes
-    from holdfast.bench.records import ScoreRow
+    from holdfast.bench.scores import ScoreRow
     from holdfast.stats.pooled import pooled
     from holdfast.stats.verdict import judge
 

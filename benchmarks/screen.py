@@ -123,8 +123,8 @@ def _run_one(task: str, name: str, text: str, dose: float, path: Path) -> str:
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.ground.tasks import task as made
     from holdfast.ground.world import World
 

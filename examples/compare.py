@@ -4,7 +4,7 @@ import sys
 import tempfile
 
 import holdfast
-from holdfast.bench.records import ReportSpec
+from holdfast.bench.specs import ReportSpec
 from holdfast.report.compare import report
 
 with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from holdfast.bench.calls import compare, fine_tune
-    from holdfast.bench.records import CompareSpec, RunSpec
+    from holdfast.bench.specs import CompareSpec, RunSpec
     from holdfast.core.budget import Budget
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
@@ -135,8 +135,8 @@ _HOME = {
     "compare": "holdfast.bench.calls",
     "parse": "holdfast.recipe",
     "Method": "holdfast.core.method",
-    "RunSpec": "holdfast.bench.records",
-    "CompareSpec": "holdfast.bench.records",
+    "RunSpec": "holdfast.bench.specs",
+    "CompareSpec": "holdfast.bench.specs",
     "HoldfastError": "holdfast.core.errors",
     "Train": "holdfast.methods.schedules.train",
     "Cosine": "holdfast.methods.schedules.cosine",

@@ -18,8 +18,9 @@ from rich.console import Console
 from holdfast.bench import crew
 from holdfast.bench.compare import compare
 from holdfast.bench.plan import plan
-from holdfast.bench.records import CompareSpec, RunSpec, read_scores
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import CompareSpec, RunSpec
 from holdfast.bench.worker import do
 from holdfast.core.errors import HoldfastError
 
@@ -244,7 +245,7 @@ def test_told_to_end_it_ends_what_it_started(asked, tmp_path):
     spec = asked("MoFO()", settings="Train(lr=0.01, epochs=400)")
     script = tmp_path / "go.py"
     script.write_text(
-        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.records import CompareSpec\n"
+        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.specs import CompareSpec\n"
         "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
     )
     words = [sys.executable, str(script), json.dumps(spec.to_dict())]
@@ -271,7 +272,7 @@ def test_interrupted_it_leaves_nothing_running_and_goes_on(asked, tmp_path):
     spec = asked("MoFO()", "MaskTheTarget()", settings="Train(lr=0.01, epochs=40)")
     script = tmp_path / "go.py"
     script.write_text(
-        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.records import CompareSpec\n"
+        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.specs import CompareSpec\n"
         "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
     )
     words = [sys.executable, str(script), json.dumps(spec.to_dict())]

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from holdfast.bench import demo as module
 from holdfast.bench.crew import Crew
-from holdfast.bench.records import RunSpec, write_json, write_jsonl
+from holdfast.bench.files import write_json, write_jsonl
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
 from holdfast.methods.holdfast import Holdfast, short

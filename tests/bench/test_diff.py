@@ -14,7 +14,8 @@ from holdfast.bench.diff import diff
 from holdfast.bench.judge import changes as compared
 from holdfast.bench.judge import verdict
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.records import DiffSpec, ScoreRow
+from holdfast.bench.scores import ScoreRow
+from holdfast.bench.specs import DiffSpec
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError

@@ -17,8 +17,10 @@ from rich.console import Console
 
 from holdfast.bench import run as bench
 from holdfast.bench.ending import Ended, Ending
-from holdfast.bench.records import RunSpec, read_jsonl, read_scores
+from holdfast.bench.files import read_jsonl
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import RunSpec
 from holdfast.train.checkpoint import last_checkpoint
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from holdfast.bench.arguments import rows_at_once, training_arguments
 from holdfast.bench.estimate import GB, estimate, free_memory, stays_frozen
 from holdfast.bench.foresee import schedule_of
 from holdfast.bench.load import load_model
-from holdfast.bench.records import RunSpec
 from holdfast.bench.run import train
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
 from holdfast.recipe import parse

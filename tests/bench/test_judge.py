@@ -9,7 +9,7 @@ import pytest
 from holdfast.bench.changes import over_seeds
 from holdfast.bench.judge import changes, check_limits, exit_code, parted, verdict
 from holdfast.bench.learned import Seen, learning, seen
-from holdfast.bench.records import ScoreRow
+from holdfast.bench.scores import ScoreRow
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.flips import Flips

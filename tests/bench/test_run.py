@@ -14,10 +14,12 @@ import transformers
 from rich.console import Console
 
 from holdfast.bench import run as bench
+from holdfast.bench.files import read_jsonl
 from holdfast.bench.load import load_tokenizer
 from holdfast.bench.prepare import prepare
-from holdfast.bench.records import HOLDFAST, RunSpec, read_jsonl, read_scores
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import HOLDFAST, RunSpec
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain

@@ -9,10 +9,12 @@ import json
 import pytest
 from rich.console import Console
 
+from holdfast.bench.files import read_jsonl
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.prepare import prepare
-from holdfast.bench.records import RunSpec, read_jsonl, read_scores
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.sources import items_of

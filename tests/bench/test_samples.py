@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.diff import diff
-from holdfast.bench.records import DiffSpec
+from holdfast.bench.specs import DiffSpec
 from holdfast.core.errors import HoldfastError
 
 DATE = "2024-11-20T10-11-12.123456"

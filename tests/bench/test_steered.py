@@ -14,8 +14,9 @@ from rich.console import Console
 from holdfast.bench.diff import diff
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import DiffSpec, RunSpec, read_scores
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import DiffSpec, RunSpec
 from holdfast.bench.steered import unsteered
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget

@@ -13,7 +13,7 @@ from holdfast.bench.changes import changes
 from holdfast.bench.gather import gather, labels, side_by_side
 from holdfast.bench.judge import verdict
 from holdfast.bench.learned import learning
-from holdfast.bench.records import read_scores, write_scores
+from holdfast.bench.scores import read_scores, write_scores
 from holdfast.bench.tradeoff import tradeoff
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError

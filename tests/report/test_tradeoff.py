@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.compare import CompareResult
-from holdfast.bench.records import CompareSpec, ReportSpec, read_scores, write_scores
+from holdfast.bench.scores import read_scores, write_scores
+from holdfast.bench.specs import CompareSpec, ReportSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.methods.table import METHODS
 from holdfast.report.compare import report, show, show_compared

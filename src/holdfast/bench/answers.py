@@ -10,7 +10,6 @@ from typing import Any
 
 from holdfast.bench.files import read_jsonl, write_jsonl
 from holdfast.bench.measure import Said
-from holdfast.bench.records import Moment, ScoreRow
 from holdfast.bench.samples import (
     SETTINGS,
     Sample,
@@ -21,6 +20,7 @@ from holdfast.bench.samples import (
     samples_of,
     suite_of,
 )
+from holdfast.bench.scores import Moment, ScoreRow
 from holdfast.core.errors import HoldfastError
 
 logger = logging.getLogger("holdfast")
@@ -30,8 +30,8 @@ logger = logging.getLogger("holdfast")
 class Saved:
     """The scores of one model and what it said."""
 
-    rows: tuple[ScoreRow, ...]
-    said: tuple[Said, ...] = ()
+    rows: Sequence[ScoreRow]
+    said: Sequence[Said] = ()
 
 
 @dataclasses.dataclass

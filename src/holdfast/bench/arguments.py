@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from holdfast.bench.records import RunSpec
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.methods.adapter import Adapter

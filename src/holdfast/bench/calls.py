@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare import compare as _compare
-from holdfast.bench.records import CompareSpec, RunSpec
 from holdfast.bench.run import train
+from holdfast.bench.specs import CompareSpec, RunSpec
 
 P = ParamSpec("P")
 S = TypeVar("S")

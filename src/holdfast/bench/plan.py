@@ -9,8 +9,8 @@ from typing import Any
 from holdfast.bench.arguments import rate_of, training_arguments
 from holdfast.bench.edited import trunk_of
 from holdfast.bench.folder import folder_of
-from holdfast.bench.records import CompareSpec, RunSpec, Trained
 from holdfast.bench.sets import recipes_of
+from holdfast.bench.specs import CompareSpec, RunSpec, Trained
 from holdfast.core.method import Chain, chain
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
