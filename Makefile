@@ -34,6 +34,7 @@ test-all: lint
 docs: venv
 	$(BIN)/python -m holdfast.cli.reference docs/command-line.md
 	$(BIN)/python -m holdfast.report.catalogue docs/methods
+	$(BIN)/python -m holdfast.report.records docs/records.md
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

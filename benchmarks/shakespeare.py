@@ -131,7 +131,7 @@ def run_one(fields: dict[str, object]) -> str:
             done = train(RunSpec(**fields), Console(file=nowhere))  # type: ignore[arg-type]
         except HoldfastError as error:
             return f"FAILED {fields['name']}: {error}"
-    return f"{fields['name']}: {done.result['seconds']['all']:.0f} s"
+    return f"{fields['name']}: {done.record.seconds.all:.0f} s"
 
 
 def run_all(data: Path, out: Path, workers: int) -> None:

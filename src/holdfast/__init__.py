@@ -10,8 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.bench.calls import compare, fine_tune
-    from holdfast.bench.specs import CompareSpec, RunSpec
+    from holdfast.bench.calls import compare, diff, fine_tune
+    from holdfast.bench.diff_record import DiffRecord
+    from holdfast.bench.record import RunRecord
+    from holdfast.bench.specs import CompareSpec, DiffSpec, ReportSpec, RunSpec
+    from holdfast.bench.tradeoff_record import TradeOff
     from holdfast.core.budget import Budget
     from holdfast.core.errors import HoldfastError
     from holdfast.core.method import Method
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from holdfast.methods.tokens.talr import TALR
     from holdfast.methods.tokens.token_forgetting import TokenForgetting
     from holdfast.recipe import parse
+    from holdfast.report import report
     from holdfast.train.attach import attach
 
 __version__ = "0.1.0"
@@ -73,10 +77,17 @@ __all__ = [
     "Budget",
     "fine_tune",
     "compare",
+    "diff",
+    "report",
     "parse",
     "Method",
     "RunSpec",
     "CompareSpec",
+    "DiffSpec",
+    "ReportSpec",
+    "RunRecord",
+    "DiffRecord",
+    "TradeOff",
     "HoldfastError",
     "Holdfast",
     "Train",
@@ -133,10 +144,17 @@ _HOME = {
     "Budget": "holdfast.core.budget",
     "fine_tune": "holdfast.bench.calls",
     "compare": "holdfast.bench.calls",
+    "diff": "holdfast.bench.calls",
+    "report": "holdfast.report",
     "parse": "holdfast.recipe",
     "Method": "holdfast.core.method",
     "RunSpec": "holdfast.bench.specs",
     "CompareSpec": "holdfast.bench.specs",
+    "DiffSpec": "holdfast.bench.specs",
+    "ReportSpec": "holdfast.bench.specs",
+    "RunRecord": "holdfast.bench.record",
+    "DiffRecord": "holdfast.bench.diff_record",
+    "TradeOff": "holdfast.bench.tradeoff_record",
     "HoldfastError": "holdfast.core.errors",
     "Train": "holdfast.methods.schedules.train",
     "Cosine": "holdfast.methods.schedules.cosine",

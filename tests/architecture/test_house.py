@@ -32,11 +32,11 @@ train --memory-check --dry-run --eval-batch-tokens
 """
 
 PUBLIC_NAMES = """
-attach Budget fine_tune compare parse Method RunSpec CompareSpec HoldfastError Holdfast Train Cosine Warmup Finch WSD
-TokenQuality LayerwiseDecay LoRAPlus DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO
-OrthogonalProjection ConflictDecay AGEM DARE TIES Soup IntruderReduction FAPM TaskVector WiSEFT EMA
-MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA QLoRA LoRANull CorDA OSF FreezeBottom HFT
-LISA Rehearsal SelfRehearsal SDFT OnPolicySDFT
+attach Budget fine_tune compare diff report parse Method RunSpec CompareSpec DiffSpec ReportSpec RunRecord
+DiffRecord TradeOff HoldfastError Holdfast Train Cosine Warmup Finch WSD TokenQuality LayerwiseDecay LoRAPlus
+DFT EAFT ASFT FLOW TALR LowPerplexity TokenForgetting MoFO OrthogonalProjection ConflictDecay AGEM DARE TIES
+Soup IntruderReduction FAPM TaskVector WiSEFT EMA MaskTheTarget BaseKL BaseL2 EWC LoRA DoRA VeRA OFT AdaLoRA
+QLoRA LoRANull CorDA OSF FreezeBottom HFT LISA Rehearsal SelfRehearsal SDFT OnPolicySDFT
 """
 
 
@@ -83,6 +83,16 @@ def test_the_folder_train_stays_importable():
     assert holdfast.train.attach.attach is attach
 
 
+def test_the_room_report_is_a_function_too_whichever_is_imported_first(tmp_path):
+    import holdfast.report.table as table
+    from holdfast.report import published
+
+    assert holdfast.report.table is table
+    assert holdfast.report.published is published
+    with pytest.raises(holdfast.HoldfastError, match="there is no such folder"):
+        holdfast.report(runs=(str(tmp_path / "none"),))
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, holdfast; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -94,8 +104,12 @@ def test_the_python_function_has_the_fields_of_the_flags():
     assert list(inspect.signature(holdfast.compare).parameters) == list(
         inspect.signature(holdfast.CompareSpec).parameters
     )
-    fields = inspect.signature(holdfast.fine_tune).parameters
-    assert list(fields) == list(inspect.signature(holdfast.RunSpec).parameters)
+    for call, spec in (
+        (holdfast.fine_tune, holdfast.RunSpec),
+        (holdfast.diff, holdfast.DiffSpec),
+        (holdfast.report, holdfast.ReportSpec),
+    ):
+        assert list(inspect.signature(call).parameters) == list(inspect.signature(spec).parameters)
     with pytest.raises(holdfast.HoldfastError, match="--max-length 1"):
         holdfast.fine_tune(model="m", data="d", recipe="Plain()", max_length=1)
 

@@ -180,7 +180,7 @@ def test_a_finished_run_that_is_asked_for_again_says_so(asked, capsys):
         f"{first.folder} is finished, since {since}: nothing is run, and what follows was found then. To run it anew, "
         "give another --name or --seed, or delete the folder.\n"
     )
-    assert again.result == first.result
+    assert again.record == first.record
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from holdfast.bench.changes import SuiteChange, ends, mean_of
 from holdfast.bench.outcome import VerdictMean, VerdictRow, VerdictSuite
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.stats.verdict import Evidence, Verdict, Word, judge, settle
+from holdfast.stats.verdict import Evidence, Together, Verdict, Word, judge, settle
 
 HOPELESS = 1000.0
 """Times as many items beyond which a loss is just what is allowed, and more items are no advice."""
@@ -39,24 +39,42 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> VerdictRow:
     kept = [one for one in found if one.role == "retained"]
     check_limits(budget, {one.unit for one in kept})
     judged = [one for one in kept if one.unit in limits]
-    own = [_judged(one.evidence, one, limits) for one in judged]
-    means = [_Mean.of(unit, judged, limits) for unit in dict.fromkeys(one.unit for one in judged)]
+    means = _means(judged, limits)
     # A mean of one suite is that suite, which is not looked at twice.
     several = [mean for mean in means if len(mean.suites) > 1]
-    claimed = own if budget.claim == "every" else [mean.verdict for mean in means]
-    said = settle(own, [mean.verdict for mean in several], claimed)
-    by_suite = dict(zip((one.name for one in judged), said.suites, strict=True))
-    of_mean = dict(zip((mean.unit for mean in several), said.means, strict=True))
-    rows = zip(judged, own, said.suites, said.adjusted, strict=False)  # after the suites' p-values come the means'
+    own, said = _settled(judged, means, several, budget)
+    # After the suites' p-values come those of the means.
+    by_name = {row[0].name: row[1:] for row in zip(judged, said.suites, said.adjusted, own, strict=False)}
     return VerdictRow(
         word=said.word,
         limits=limits,
         claim=budget.claim,
         seeds=len(judged[0].seeds) or None,
-        means=tuple(mean.row(of_mean.get(mean.unit) or by_suite[mean.suites[0].name]) for mean in means),
-        suites={one.name: _of_suite(one, verdict, word, p_holm) for one, verdict, word, p_holm in rows},
+        means=_rows(means, dict(zip((mean.unit for mean in several), said.means, strict=True)), by_name),
+        suites={one.name: _of_suite(one, *by_name[one.name]) for one in judged},
         unjudged=tuple(one.name for one in kept if one.unit not in limits),
     )
+
+
+def _means(judged: Sequence[SuiteChange], limits: Mapping[str, float]) -> list[_Mean]:
+    """Returns the mean of the suites of each unit."""
+    return [_Mean.of(unit, judged, limits) for unit in dict.fromkeys(one.unit for one in judged)]
+
+
+def _rows(
+    means: Sequence[_Mean], words: Mapping[str, Word], by_name: Mapping[str, tuple[Word, float, Verdict]]
+) -> tuple[VerdictMean, ...]:
+    """Returns what is said of the means; a mean of one suite has the word of that suite."""
+    return tuple(mean.row(words.get(mean.unit) or by_name[mean.suites[0].name][0]) for mean in means)
+
+
+def _settled(
+    judged: Sequence[SuiteChange], means: Sequence[_Mean], several: Sequence[_Mean], budget: Budget
+) -> tuple[list[Verdict], Together]:
+    """Returns what each suite's own test says, and what is said of all together."""
+    own = [_judged(one.evidence, one, budget.limits) for one in judged]
+    claimed = own if budget.claim == "every" else [mean.verdict for mean in means]
+    return own, settle(own, [mean.verdict for mean in several], claimed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +116,7 @@ def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float])
     return judge(evidence, limits[suite.unit] / suite.scale, higher_is_better=suite.unit == "points")
 
 
-def _of_suite(suite: SuiteChange, own: Verdict, word: Word, p_holm: float) -> VerdictSuite:
+def _of_suite(suite: SuiteChange, word: Word, p_holm: float, own: Verdict) -> VerdictSuite:
     open_ = word == "not enough evidence" and own.word == word and own.factor <= HOPELESS and not suite.seeds
     return VerdictSuite(
         word=word,

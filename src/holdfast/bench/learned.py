@@ -85,12 +85,18 @@ def seen(guard: GuardRow | None, before: Sequence[ScoreRow]) -> Seen | None:
     rows = [row for row in before if _shows_learning(row, guard)]
     answers = [row for row in rows if row.unit == "points"]
     looks = [look.learned for look in guard.looks if look.learned is not None]
-    most = 0.0
-    if answers and looks:
-        most = max(looks) - math.fsum(row.value for row in answers) / len(answers)
-    elif rows and looks:  # a look says nats with a minus, so that more is better
-        most = max(looks) + math.fsum(row.value for row in rows) / math.fsum(row.weight for row in rows)
+    known = _known(answers or rows) if looks else None  # of the base; a look says nats with a minus too
+    most = 0.0 if known is None else max(looks) - known
     return Seen(max(0.0, most), "points" if answers else "nats", guard.model_of == 0)
+
+
+def _known(rows: Sequence[ScoreRow]) -> float | None:
+    """Returns the mean score, in points, or in nats with a minus, so that more is better; None of no score."""
+    if not rows:
+        return None
+    if rows[0].unit == "points":
+        return math.fsum(row.value for row in rows) / len(rows)
+    return -math.fsum(row.value for row in rows) / math.fsum(row.weight for row in rows)
 
 
 def _shows_learning(row: ScoreRow, guard: GuardRow) -> bool:

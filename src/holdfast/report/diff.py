@@ -22,26 +22,29 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
         return
     console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
-    counts = {
-        "lost": sum(suite.answers_lost or 0 for suite in record.suites),
-        "gained": sum(suite.answers_gained or 0 for suite in record.suites),
-    }
-    lines = []
-    for kind, rows in (("lost", record.examples.lost), ("gained", record.examples.gained)):
-        if counts[kind]:
-            lines.append(f"\n{counts[kind]:,} answers {kind}{', for example' if rows else ''}:")
-        lines += [line for row in rows for line in _example(row)]
-    lines += _calibration(record.calibration)
-    lines += _drifts(record.drift or {})
-    lines += _forgotten(record.forgetting)
-    lines += ["", *([] if record.steered is None else [record.steered.sentence])]
+    lines = [*_changed_lines(record), *_calibration(record.calibration), *_drifts(record.drift or {})]
+    lines += [*_forgotten(record.forgetting), "", *([] if record.steered is None else [record.steered.sentence])]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if record.verdict is None:
         console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
-    lines = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
-    for line in [*lines, *(learned_lines(record.learned) if record.learned is not None else [])]:
+    said = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
+    said += learned_lines(record.learned) if record.learned is not None else []
+    for line in said:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _changed_lines(record: DiffRecord) -> list[str]:
+    """Returns how many answers were lost and gained, each with examples."""
+    lost = sum(suite.answers_lost or 0 for suite in record.suites)
+    gained = sum(suite.answers_gained or 0 for suite in record.suites)
+    lines = []
+    for count, kind, rows in ((lost, "lost", record.examples.lost), (gained, "gained", record.examples.gained)):
+        if count:
+            lines.append(f"\n{count:,} answers {kind}{', for example' if rows else ''}:")
+        for row in rows:
+            lines += _example(row)
+    return lines
 
 
 def _example(row: AnswerRow) -> list[str]:
