@@ -170,8 +170,9 @@ def test_one_document_has_no_interval_and_settles_nothing():
     (one,) = found(texts("stories", [(3.0, 3.1)]))
     assert one.row().low is None
     assert verdict([one], Budget(nll=0.02)).suites["stories"].items_needed is None
-    (mean,) = verdict([one], Budget(nll=0.02)).means
-    assert {mean.low, mean.high, mean.most} == {None}, "what has no bound is left out, and can be written"
+    said = verdict([one], Budget(nll=0.02))
+    assert {said.means[0].low, said.means[0].high, said.means[0].most} == {None}
+    assert json.dumps(said.to_dict(), allow_nan=False), "what has no bound is left out, and the rest can be written"
     (grouped,) = found(answers("facts", suite(3, 0, 30), group=lambda i: "one"))
     assert grouped.row().low is None
     assert verdict([grouped], Budget(points=2)).word == "not enough evidence"

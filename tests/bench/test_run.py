@@ -14,6 +14,7 @@ import transformers
 from rich.console import Console
 
 from holdfast.bench import run as bench
+from holdfast.bench import training as steps
 from holdfast.bench.files import read_jsonl
 from holdfast.bench.load import load_tokenizer
 from holdfast.bench.prepare import prepare
@@ -137,14 +138,14 @@ def test_the_same_seed_gives_the_same_bits(asked, recipe):
 @pytest.mark.parametrize(("step", "recipe"), [(1, FULL), (3, FULL), (6, FULL), (3, ADAPTER)])
 def test_resumed_after_an_interruption_equals_uninterrupted(asked, monkeypatch, recipe, step):
     whole = go(asked(name="whole", recipe=recipe, keep=["general.txt"]))
-    append = bench.append_jsonl
+    append = steps.append_jsonl
 
     def interrupt(path, row):
         append(path, row)
         if row["step"] == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench, "append_jsonl", interrupt)
+    monkeypatch.setattr(steps, "append_jsonl", interrupt)
     with pytest.raises(KeyboardInterrupt):
         go(asked(name="parts", recipe=recipe, keep=["general.txt"]))
     monkeypatch.undo()
