@@ -57,9 +57,9 @@ class Record:
     def _read(cls, values: Any, where: str, path: str) -> Self:
         if not isinstance(values, Mapping):
             raise _wrong(where, path, values, "keys and values")
-        given, own = dict[str, Any](), typing.cast(type, cls)
+        given: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            given.update(_read_field(field, hints_of(own)[field.name], values, where, path))
+            given.update(_read_field(field, hints_of(cls)[field.name], values, where, path))
         return cls(**given)
 
 
@@ -117,10 +117,13 @@ class Versioned(Record):
         return cls.from_dict(values, str(file))
 
 
-@functools.cache
-def hints_of(cls: type) -> dict[str, Any]:
+def hints_of(record: type[Record]) -> dict[str, Any]:
     """Returns the types of a record's fields, resolved once per class."""
-    return typing.get_type_hints(cls)
+    own: Any = record
+    return _resolved(own)
+
+
+_resolved = functools.cache(typing.get_type_hints)
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:
