@@ -111,9 +111,9 @@ def test_what_is_edited_is_what_training_it_gives(finished, tmp_path):
         assert own.keys() == other.keys()
         for name, tensor in own.items():
             torch.testing.assert_close(tensor, other[name], rtol=0, atol=1e-6)
-        assert "trained_in" not in alone.result
-        assert result["trained_parameters"] == alone.result["trained_parameters"]
-        assert result["steps"] == alone.result["steps"]
+        assert alone.record.trained_in is None
+        assert result["trained_parameters"] == alone.record.trained_parameters
+        assert result["steps"] == alone.record.steps
     trunk = weights(folders["Train(lr=0.01, epochs=1)"])
     edited = weights(folders["Train(lr=0.01, epochs=1) + WiSEFT(alpha=0.25)"])
     assert any(not torch.equal(trunk[name], edited[name]) for name in trunk)
