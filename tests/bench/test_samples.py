@@ -66,7 +66,7 @@ def test_a_file_without_filters_names_is_paired_with_one_that_has_them(tmp_path,
     base = write(tmp_path / "a", new if named == "base" else old)
     tuned = write(tmp_path / "b", old if named == "base" else new)
     suites, _, _ = go(base, tuned)
-    assert [(name, one["before"], one["after"]) for name, one in suites.items()] == [
+    assert [(name, one.before, one.after) for name, one in suites.items()] == [
         ("gsm8k (strict-match)", pytest.approx(200 / 3), pytest.approx(200 / 3)),
         ("gsm8k (flexible-extract)", 100.0, 100.0),
     ]
