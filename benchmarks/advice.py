@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-Tables = Mapping[tuple[int, str], Mapping[str, Any]]
+from holdfast.bench.tradeoff_record import RecipeRow, TradeOff
+
+Tables = Mapping[tuple[int, str], TradeOff]
 """What `tradeoff` makes of the runs of a task in a world."""
 Column = tuple[str, int, str]
 """A title, a world and a task."""
@@ -82,23 +83,23 @@ SHOWN: dict[str, tuple[list[Column], dict[str, str]]] = {
 RAISED = {2: "²", 3: "³"}
 
 
-def cell(row: Mapping[str, Any]) -> str:
+def cell(row: RecipeRow) -> str:
     """Returns learned / lost with its interval, * where the goal is not reached, and how many seeds, if several."""
-    lost = row["lost"]
-    ends = f" [{lost['low']:.1f}, {lost['high']:.1f}]" if "low" in lost else ""
-    missed = "" if row["reached"] else "*"
-    return f"{row['learned']['value']:.1f}{missed} / {lost['value']:.1f}{ends}{RAISED.get(row['seeds'], '')}"
+    lost = row.lost
+    ends = "" if lost.low is None else f" [{lost.low:.1f}, {lost.high:.1f}]"
+    missed = "" if row.reached else "*"
+    return f"{row.learned.value:.1f}{missed} / {lost.value:.1f}{ends}{RAISED.get(row.seeds, '')}"
 
 
 def table(tables: Tables, columns: Sequence[Column], names: Mapping[str, str]) -> list[str]:
     """Returns the lines of a table: recipes down, tasks across, and their times; without what has not been run."""
     columns = [column for column in columns if column[1:] in tables]
-    rows = [{row["recipe"]: row for row in tables[column[1:]]["recipes"]} for column in columns]
+    rows = [{row.recipe: row for row in tables[column[1:]].recipes} for column in columns]
     titles = [title for title, _, _ in columns]
     lines = [f"| learned / lost | {' | '.join(titles)} | time |", "|---" * (len(titles) + 2) + "|"]
     for name, shown in names.items():
         own = [row.get(name) for row in rows]
-        times = [row["time"] for row in own if row is not None and "time" in row]
+        times = [row.time_ratio for row in own if row is not None and row.time_ratio is not None]
         if any(row is not None for row in own):
             ends = " to ".join(dict.fromkeys(f"{end(times):.1f}x" for end in (min, max) if times))
             lines.append(f"| {shown} | {' | '.join('' if row is None else cell(row) for row in own)} | {ends} |")
@@ -107,7 +108,7 @@ def table(tables: Tables, columns: Sequence[Column], names: Mapping[str, str]) -
 
 def summary(tables: Tables) -> list[str]:
     """Returns the tasks side by side for each world, with every recipe."""
-    names = dict.fromkeys(row["recipe"] for found in tables.values() for row in found["recipes"])
+    names = dict.fromkeys(row.recipe for found in tables.values() for row in found.recipes)
     lines = []
     for world in dict.fromkeys(world for world, _ in tables):
         columns = [(task, at, task) for at, task in tables if at == world]

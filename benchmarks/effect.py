@@ -196,8 +196,8 @@ def _run_one(where: Place, path: Path) -> str:
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
 
     torch.set_num_threads(1)
     world, task, seed, name, dose = where
@@ -222,11 +222,10 @@ def _run_one(where: Place, path: Path) -> str:
         done = train(spec_of(recipe, path.stem), Console(file=nowhere), trained=made and made.folder)
     spent, wall, most = time.process_time() - spent, time.monotonic() - started, memory("VmHWM") - held
     if made is not None:
-        shared = made.result["cost"]  # in whichever run it was done
-        spent, most = done.result["cost"]["cpu"], shared["memory"] - shared["before"]
+        spent, most = done.record.cost.cpu_seconds, made.record.cost.own_memory_mib  # in whichever run it was done
     found = answered(*load_tuned(MODELS[world], done.folder / "model"), world, task)
-    cost = {"cpu": round(spent, 1), "memory": round(most), "steps": done.result["steps"]}
-    trained = round(done.result["trained_parameters"] / done.result["parameters"], 4)
+    cost = {"cpu": round(spent, 1), "memory": round(most), "steps": done.record.steps}
+    trained = round(done.record.trained_parameters / done.record.parameters, 4)
     write_json(path, {**about, "text": recipe, **cost, "trained": trained, "answers": found})
     shutil.rmtree(done.folder)  # the weights of hundreds of runs; the recipe and the seed make them again
     return f"{path.stem}: {spent:.0f} s of the processor, {wall:.0f} s in all"
@@ -272,7 +271,8 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 def finished(rows: Sequence[dict[str, Any]], world: int, task: str) -> list[Any]:
     """Returns the runs of a task in a world as `holdfast report` reads them from folders."""
     from holdfast.bench.gather import Finished
-    from holdfast.bench.records import ScoreRow
+    from holdfast.bench.record import Cost, RunRecord, SecondsRow
+    from holdfast.bench.scores import ScoreRow
 
     own = [row for row in rows if (row["world"], row["task"]) == (world, task)]
     base = next((row for row in own if row["recipe"] == "base"), None)
@@ -301,9 +301,13 @@ def finished(rows: Sequence[dict[str, Any]], world: int, task: str) -> list[Any]
             continue
         recipe = row["text"].replace(f"ground:general/memory@{world}", "old")
         spec = {"model": f"world {world}", "data": task, "recipe": recipe, "seed": row["seed"]}
-        cost = {"device": "cpu", "seconds": row["cpu"], "cpu": row["cpu"], "memory": row["memory"], "before": 0.0}
-        result = {"cost": cost, "trained_parameters": row["trained"], "parameters": 1.0}
-        run = Finished(Path(row["recipe"]), spec, result)
+        cpu = row["cpu"]
+        cost = Cost(device="cpu", seconds=cpu, cpu_seconds=cpu, memory_mib=row["memory"], memory_before_mib=0.0)
+        record = RunRecord(
+            suites=(), seconds=SecondsRow(training=cpu, all=cpu), cost=cost, steps=row["steps"],
+            trained_parameters=row["trained"], parameters=1,
+        )  # fmt: skip
+        run = Finished(Path(row["recipe"]), spec, record)
         run.__dict__["rows"] = [*before, *scores(row, "after")]
         found.append(run)
     return found
@@ -316,9 +320,9 @@ def chosen(out: Path, world: int, task: str) -> dict[str, float]:
     runs = finished(rows_of(out), world, task)
     names = {repr(run.undosed): run.folder.name for run in runs}
     found = {}
-    for row in tradeoff(runs)["recipes"] if runs else ():
-        name = names[row["text"]]
-        found[name] = round(row["rate"] / times(name), 10)
+    for row in tradeoff(runs).recipes if runs else ():
+        name = names[row.text]
+        found[name] = round(row.rate / times(name), 10)
     return found
 
 
@@ -344,7 +348,7 @@ def report(given: argparse.Namespace) -> None:
             if not runs:
                 continue
             found = tables[world, task] = tradeoff(runs)
-            volumes[world, task] = {row["recipe"]: row["hypervolume"] for row in found["recipes"]}
+            volumes[world, task] = {row.recipe: row.hypervolume for row in found.recipes}
             lines += [f"## {task}, world {world}", "", table.markdown(found)]
             draw(found, given.plots, f"effect-{task}-world{world}")
     agree = []

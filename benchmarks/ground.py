@@ -89,8 +89,8 @@ def run_one(model: str, world: int, seed: int, name: str, recipe: str, lr: float
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.ground.names import items
     from holdfast.ground.tasks import task
     from holdfast.ground.world import World
@@ -110,14 +110,14 @@ def run_one(model: str, world: int, seed: int, name: str, recipe: str, lr: float
     learned = [i for s in ("validation", "test", "transfer") for i in every(items(f"{name}/{s}@{world}") or [], TESTED)]
     started = time.monotonic()
     found = answers(*load(str(done.folder / "model")), [*kept, *learned])
-    seconds = {"training": done.result["seconds"]["training"], "asking": time.monotonic() - started}
+    seconds = {"training": done.record.seconds.training, "asking": time.monotonic() - started}
     groups = {item.id: item.group or item.id for item in kept}
     about = {
         "task": name,
         "recipe": recipe,
         "lr": lr,
         "seed": seed,
-        "steps": done.result["steps"],
+        "steps": done.record.steps,
         "asked": len(kept) + len(learned),
     }
     write_json(path, {**about, "seconds": seconds, "answers": found, "groups": groups})

@@ -100,8 +100,8 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.ground.tasks import task as made
     from holdfast.ground.world import World
 
@@ -118,7 +118,7 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
     kept = [item for item in asked_of(world) if leaves(item)]
     started = time.monotonic()
     found = answers(*load_tuned(model, done.folder / "model"), [*kept, *questions(task, world)])
-    seconds = {"training": done.result["seconds"]["training"], "asking": time.monotonic() - started}
+    seconds = {"training": done.record.seconds.training, "asking": time.monotonic() - started}
     about = {
         "task": task,
         "recipe": recipe,
@@ -126,7 +126,7 @@ def run_one(model: str, world: int, seed: int, task: str, recipe: str, rate: flo
         "lr": lr,
         "epochs": epochs,
         "seed": seed,
-        "steps": done.result["steps"],
+        "steps": done.record.steps,
     }
     write_json(path, {**about, "seconds": seconds, "answers": found})
     return f"{path.stem}: trained {seconds['training']:.0f} s, asked {seconds['asking']:.0f} s"
@@ -182,8 +182,8 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 def lost(base: dict[str, Any], answers: dict[str, dict[str, float]], side: str) -> dict[str, Any]:
     """Returns the points lost of each suite, of the mean with its interval, and the worst suite."""
-    from holdfast.bench.judge import changes
-    from holdfast.bench.records import ScoreRow
+    from holdfast.bench.changes import changes
+    from holdfast.bench.scores import ScoreRow
     from holdfast.stats.pooled import pooled
     from holdfast.stats.verdict import judge
 

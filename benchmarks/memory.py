@@ -39,7 +39,7 @@ def one(model_name: str, recipe: str, rows: int, length: int, training: dict[str
     from holdfast.bench.arguments import training_arguments
     from holdfast.bench.estimate import estimate
     from holdfast.bench.load import config_of, load_model
-    from holdfast.bench.records import RunSpec
+    from holdfast.bench.specs import RunSpec
     from holdfast.recipe import parse
 
     torch.set_num_threads(1)

@@ -125,8 +125,8 @@ def _run_one(task: str, name: str, text: str, dose: float, path: Path) -> str:
     from rich.console import Console
 
     from holdfast.bench.files import write_json
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.ground.tasks import task as made
     from holdfast.ground.world import World
 
@@ -146,9 +146,9 @@ def _run_one(task: str, name: str, text: str, dose: float, path: Path) -> str:
     kept = [item for item in asked_of(0) if leaves(item)]
     found = answers(*load_tuned("ground:base", done.folder / "model"), [*kept, *questions(task, 0)])
     about = {"task": task, "recipe": name, "text": text, "lr": rate, "dose": dose, "seed": 0, "epochs": EPOCHS}
-    result = done.result
-    cost = {"steps": result["steps"], "cpu": spent, "wall": wall, "memory": most}
-    cost |= {key: result[key] for key in ("trained_parameters", "parameters")}
+    record = done.record
+    cost = {"steps": record.steps, "cpu": spent, "wall": wall, "memory": most}
+    cost |= {"trained_parameters": record.trained_parameters, "parameters": record.parameters}
     write_json(path, {**about, **cost, "answers": found})
     shutil.rmtree(done.folder / "model")  # weights of hundreds of runs; the recipe and the seed make them again
     return f"{path.stem}: {spent:.0f} s of the processor, {wall:.0f} s in all"

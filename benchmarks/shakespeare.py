@@ -122,8 +122,8 @@ def run_one(fields: dict[str, object]) -> str:
     """Runs one spec in a worker; returns its name and seconds, or what went wrong."""
     from rich.console import Console
 
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
     from holdfast.core.errors import HoldfastError
 
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -131,7 +131,7 @@ def run_one(fields: dict[str, object]) -> str:
             done = train(RunSpec(**fields), Console(file=nowhere))  # type: ignore[arg-type]
         except HoldfastError as error:
             return f"FAILED {fields['name']}: {error}"
-    return f"{fields['name']}: {done.result['seconds']['all']:.0f} s"
+    return f"{fields['name']}: {done.record.seconds.all:.0f} s"
 
 
 def run_all(data: Path, out: Path, workers: int) -> None:

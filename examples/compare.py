@@ -4,8 +4,6 @@ import sys
 import tempfile
 
 import holdfast
-from holdfast.bench.records import ReportSpec
-from holdfast.report.compare import report
 
 with tempfile.TemporaryDirectory() as folder:
     done = holdfast.compare(
@@ -20,8 +18,8 @@ with tempfile.TemporaryDirectory() as folder:
         batch_size=16,
         out=folder,
     )
-    (found,) = report(ReportSpec(runs=(folder,)))
+    (found,) = holdfast.report(runs=(folder,))
 
-for row in found["recipes"]:
-    print(f"{row['recipe']:20} learned {row['learned']['value']:5.1f}, lost {row['lost']['value']:5.1f} points")
+for row in found.recipes:
+    print(f"{row.recipe:20} learned {row.learned.value:5.1f}, lost {row.lost.value:5.1f} points")
 sys.exit(done.exit_code)

@@ -33,9 +33,10 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 train --memory-check --dry-run --eval-batch-tokens
 """
 
-AGREED = (
-    "attach Budget fine_tune compare parse functional Method setting Example Item RunSpec CompareSpec HoldfastError"
-)
+AGREED = """
+attach Budget fine_tune compare diff report parse functional Method setting Example Item RunSpec CompareSpec DiffSpec
+ReportSpec RunRecord DiffRecord TradeOff HoldfastError
+"""
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
 
@@ -92,6 +93,16 @@ def test_the_folder_train_stays_importable():
     assert holdfast.train.attach.attach is attach
 
 
+def test_the_room_report_is_a_function_too_whichever_is_imported_first(tmp_path):
+    import holdfast.report.table as table
+    from holdfast.report import published
+
+    assert holdfast.report.table is table
+    assert holdfast.report.published is published
+    with pytest.raises(holdfast.HoldfastError, match="there is no such folder"):
+        holdfast.report(runs=(str(tmp_path / "none"),))
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, holdfast; assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -103,8 +114,12 @@ def test_the_python_function_has_the_fields_of_the_flags():
     assert list(inspect.signature(holdfast.compare).parameters) == list(
         inspect.signature(holdfast.CompareSpec).parameters
     )
-    fields = inspect.signature(holdfast.fine_tune).parameters
-    assert list(fields) == list(inspect.signature(holdfast.RunSpec).parameters)
+    for call, spec in (
+        (holdfast.fine_tune, holdfast.RunSpec),
+        (holdfast.diff, holdfast.DiffSpec),
+        (holdfast.report, holdfast.ReportSpec),
+    ):
+        assert list(inspect.signature(call).parameters) == list(inspect.signature(spec).parameters)
     with pytest.raises(holdfast.HoldfastError, match="--max-length 1"):
         holdfast.fine_tune(model="m", data="d", recipe="Plain()", max_length=1)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from holdfast.bench.records import ScoreRow, write_json, write_scores
+from holdfast.bench.files import write_json
+from holdfast.bench.scores import ScoreRow, write_scores
 
 MODEL = {"model": "base", "data": "new.jsonl", "test": "test.jsonl", "transfer": None, "keep": ["old.txt"]}
 SPEC = {**MODEL, "held_out": 0.1, "max_length": 64, "raw": False, "loss_on": "completion", "over_long": "truncate"}
@@ -38,11 +39,19 @@ def rows(run, *, learned, kept, seed=0, items=40, unit="points", sides=("watch",
     return found
 
 
+def guard(watched, **changes):
+    """What result.json says of a guard that watched some suites."""
+    about = {"on_spent": "rewind", "spent_at": [], "rewinds": 0, "model_of": None, "hold": 1.0, "learned": {}}
+    about |= {"failed": 0, "looks": [], "every": 9, "seconds": 1.0, "asked": {"kept": 9, "learned": 9}}
+    return {**about, "watched": list(watched), **changes}
+
+
 def write(folder: Path, recipe, *, seed=0, cost=None, spec=None, result=None, **scores):
     """Writes a finished run and returns its folder."""
     write_json(folder / "spec.json", {**SPEC, "recipe": recipe, "seed": seed, **(spec or {})})
     cost = {"device": "cpu", "seconds": 10.0, "cpu": 10.0, "memory": 300.0, "before": 100.0} if cost is None else cost
-    about = {"cost": cost, "trained_parameters": 5, "parameters": 10, **(result or {})}
+    about = {"suites": [], "seconds": {"training": 1.0, "all": 2.0}, "steps": 9, "cost": cost}
+    about |= {"trained_parameters": 5, "parameters": 10, **(result or {})}
     write_json(folder / "result.json", {name: value for name, value in about.items() if value is not None})
     write_scores(folder / "scores.jsonl", rows(folder.name, seed=seed, **scores))
     return folder

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from holdfast.bench.alone import alone
-from holdfast.bench.records import RunSpec
 from holdfast.bench.run import train
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 
 HOLD = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.bench.arguments import ADAPTER_LR, FULL_LR, training_arguments
-from holdfast.bench.records import RunSpec
+from holdfast.bench.specs import RunSpec
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.table import METHODS
 from holdfast.recipe import parse

@@ -18,8 +18,9 @@ from rich.console import Console
 from holdfast.bench import crew
 from holdfast.bench.compare import compare
 from holdfast.bench.plan import plan
-from holdfast.bench.records import CompareSpec, RunSpec, read_scores
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import CompareSpec, RunSpec
 from holdfast.bench.worker import do
 from holdfast.core.errors import HoldfastError
 
@@ -110,9 +111,9 @@ def test_what_is_edited_is_what_training_it_gives(finished, tmp_path):
         assert own.keys() == other.keys()
         for name, tensor in own.items():
             torch.testing.assert_close(tensor, other[name], rtol=0, atol=1e-6)
-        assert "trained_in" not in alone.result
-        assert result["trained_parameters"] == alone.result["trained_parameters"]
-        assert result["steps"] == alone.result["steps"]
+        assert alone.record.trained_in is None
+        assert result["trained_parameters"] == alone.record.trained_parameters
+        assert result["steps"] == alone.record.steps
     trunk = weights(folders["Train(lr=0.01, epochs=1)"])
     edited = weights(folders["Train(lr=0.01, epochs=1) + WiSEFT(alpha=0.25)"])
     assert any(not torch.equal(trunk[name], edited[name]) for name in trunk)
@@ -245,7 +246,7 @@ def test_told_to_end_it_ends_what_it_started(asked, tmp_path):
     spec = asked("MoFO()", settings="Train(lr=0.01, epochs=400)")
     script = tmp_path / "go.py"
     script.write_text(
-        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.records import CompareSpec\n"
+        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.specs import CompareSpec\n"
         "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
     )
     words = [sys.executable, str(script), json.dumps(spec.to_dict())]
@@ -273,7 +274,7 @@ def test_interrupted_it_leaves_nothing_running_and_goes_on(asked, tmp_path):
     spec = asked("MoFO()", "MaskTheTarget()", settings="Train(lr=0.01, epochs=40)")
     script = tmp_path / "go.py"
     script.write_text(
-        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.records import CompareSpec\n"
+        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.specs import CompareSpec\n"
         "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
     )
     words = [sys.executable, str(script), json.dumps(spec.to_dict())]

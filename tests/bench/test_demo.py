@@ -13,7 +13,8 @@ from rich.console import Console
 
 from holdfast.bench import demo as module
 from holdfast.bench.crew import Crew
-from holdfast.bench.records import RunSpec, write_json, write_jsonl
+from holdfast.bench.files import write_json, write_jsonl
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
 from holdfast.methods.holdfast import Holdfast, short
@@ -81,7 +82,9 @@ def leave(spec, *, plain):
             said.append({"moment": moment, "suite": suite, "item": item, "asked": f"Ask {item}?", "said": text})
     write_jsonl(folder / "scores.jsonl", scores)
     write_jsonl(folder / "answers.jsonl", said)
-    write_json(folder / "result.json", {"suites": suites, "cost": {"cpu": 20.0 if plain else 50.0}})
+    cost = {"device": "cpu", "seconds": 9.0, "cpu": 20.0 if plain else 50.0}
+    about = {"seconds": {"training": 9.0, "all": 9.0}, "steps": 1, "trained_parameters": 1, "parameters": 1}
+    write_json(folder / "result.json", {"suites": suites, "cost": cost, **about})
 
 
 @pytest.fixture
@@ -200,7 +203,7 @@ def test_the_readme_shows_the_recipes_of_the_demo():
 @pytest.mark.skipif("HOLDFAST_DEMO" not in os.environ, reason="takes minutes of two cores: HOLDFAST_DEMO=1")
 def test_the_held_model_is_kept_and_the_plain_one_forgot(tmp_path):
     done = module.demo(str(tmp_path), console=Console(quiet=True))
-    assert {name: run.result["verdict"]["word"] for name, run in done.runs.items()} == {
+    assert {name: run.record.verdict.word for name, run in done.runs.items()} == {
         "plain": "forgot",
         "held": "kept",
     }

@@ -10,11 +10,14 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.answers import is_saved, read_answers
+from holdfast.bench.changes import changes as compared
 from holdfast.bench.diff import diff
-from holdfast.bench.judge import changes as compared
+from holdfast.bench.diff_record import DiffRecord, DriftRow, ExampleRows
 from holdfast.bench.judge import verdict
 from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.records import DiffSpec, ScoreRow
+from holdfast.bench.outcome import Learning
+from holdfast.bench.scores import ScoreRow
+from holdfast.bench.specs import DiffSpec
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -58,44 +61,49 @@ def go(given):
 
 
 @pytest.fixture(scope="module")
-def forgot(room, tmp_path_factory):
-    return go(spec(room, "other", budget={"points": 2, "nll": 0.5}, out=str(tmp_path_factory.mktemp("out") / "d")))
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("out") / "d"
+
+
+@pytest.fixture(scope="module")
+def forgot(room, out):
+    return go(spec(room, "other", budget={"points": 2, "nll": 0.5}, out=str(out)))
 
 
 def test_a_model_that_answers_otherwise_forgot(forgot):
-    rows = {row["name"]: row for row in forgot.result["suites"]}
-    assert rows["old"]["before"] == 100.0
-    assert rows["old"]["change"] < -20
-    assert rows["old"]["lost"] > 8
-    assert (forgot.result["verdict"]["word"], forgot.exit_code) == ("forgot", 2)
-    told = forgot.result["forgetting"]["old"]
-    assert told["negative_flips"] == rows["old"]["lost"] / 40
-    assert told["of_known"] == told["of_right"]
-    assert forgot.result["drift"]["general"]["nats_per_token"] > 0.01
-    assert "task" not in forgot.result["drift"]
+    rows = {row.name: row for row in forgot.suites}
+    assert rows["old"].before == 100.0
+    assert rows["old"].change < -20
+    assert rows["old"].answers_lost > 8
+    assert (forgot.verdict.word, forgot.exit_code) == ("forgot", 2)
+    told = forgot.forgetting["old"]
+    assert told.negative_flips == rows["old"].answers_lost / 40
+    assert told.of_known == told.of_right
+    assert forgot.drift["general"].nats_per_token > 0.01
+    assert "task" not in forgot.drift
 
 
 def test_lost_answers_are_shown_with_what_was_said(forgot, room):
-    (first, *rest) = forgot.result["examples"]["lost"]
+    (first, *rest) = forgot.examples.lost
     assert len(rest) == 2
-    assert (first["suite"], first["asked"]) == ("old", ITEMS[int(first["item"].removeprefix("a-"))])
-    assert first["before"] != first["after"]
-    assert go(spec(room, "other", examples=0)).result["examples"] == {"lost": [], "gained": []}
-    assert len(go(spec(room, "other", examples=5)).result["examples"]["lost"]) == 5
+    assert (first.suite, first.asked) == ("old", ITEMS[int(first.item.removeprefix("a-"))])
+    assert first.before != first.after
+    assert go(spec(room, "other", examples=0)).examples == ExampleRows(lost=(), gained=())
+    assert len(go(spec(room, "other", examples=5)).examples.lost) == 5
 
 
 def test_the_same_model_is_kept_and_does_not_drift(room):
     done = go(spec(room, "same", budget={"points": 12, "nll": 0.01}, test=str(room / "few.jsonl")))
-    assert (done.result["verdict"]["word"], done.exit_code) == ("kept", 0)
-    assert {row["change"] for row in done.result["suites"]} == {0.0}
-    assert [row["role"] for row in done.result["suites"]] == ["learned", "retained", "retained"]
+    assert (done.verdict.word, done.exit_code) == ("kept", 0)
+    assert {row.change for row in done.suites} == {0.0}
+    assert [row.role for row in done.suites] == ["learned", "retained", "retained"]
     for name in ("task", "general"):
-        assert done.result["drift"][name]["nats_per_token"] == pytest.approx(0, abs=1e-9)
+        assert done.drift[name].nats_per_token == pytest.approx(0, abs=1e-9)
 
 
 def test_three_items_say_too_little(room):
     done = go(spec(room, "same", keep=(str(room / "few.jsonl"),), budget={"points": 2}))
-    assert (done.result["verdict"]["word"], done.exit_code) == ("not enough evidence", 3)
+    assert (done.verdict.word, done.exit_code) == ("not enough evidence", 3)
 
 
 def test_what_is_kept_and_learned_nothing_ends_with_four(room, tmp_path, capsys):
@@ -104,12 +112,12 @@ def test_what_is_kept_and_learned_nothing_ends_with_four(room, tmp_path, capsys)
     (tmp_path / "new.jsonl").write_text("".join(json.dumps(record) + "\n" for record in texts))
     given = {"keep": (str(room / "old.jsonl"),), "budget": {"points": 12}}
     done = go(spec(room, "same", **given, test=str(tmp_path / "new.jsonl")))
-    assert (done.result["verdict"]["word"], done.result["learned"]["word"], done.exit_code) == (
+    assert (done.verdict.word, done.learned.word, done.exit_code) == (
         "kept",
         "not learned",
         4,
     )
-    assert go(spec(room, "same", **given)).result["learned"] == {"word": "not measured", "of": []}
+    assert go(spec(room, "same", **given)).learned == Learning(word="not measured", units=())
     assert go(spec(room, "same", **given)).exit_code == 0
     words = ["diff", str(room / "base"), str(room / "same"), "--keep", given["keep"][0], "--budget", "points=12"]
     words += ["--test", str(tmp_path / "new.jsonl")]
@@ -140,20 +148,20 @@ def test_guessing_is_taken_out_by_the_choices_of_each_item_and_it_is_shown(room,
         own = [(row["value"] / 100, now[row["item"]] / 100) for row in rows if row["choices"] == count]
         before, after = (sum(pair[i] for pair in own) / len(own) for i in (0, 1))
         lost += sum(a > b for a, b in own) - len(own) * (1 - before) * (1 - after) / (count - 1)
-    told = done.result["forgetting"]
-    assert told["pick"]["lost"] == pytest.approx(max(0.0, lost / 40))
-    assert told["old"]["lost"] == told["old"]["negative_flips"]
+    told = done.forgetting
+    assert told["pick"].lost_share == pytest.approx(max(0.0, lost / 40))
+    assert told["old"].lost_share == told["old"].negative_flips
     words = ["diff", str(tmp_path / "out" / "base.jsonl"), str(tmp_path / "out" / "tuned.jsonl")]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert f"old: {100 * told['old']['lost']:.1f} of {100 * told['old']['known']:.1f} points" in out
+    assert f"old: {100 * told['old'].lost_share:.1f} of {100 * told['old'].known_share:.1f} points" in out
     for name in ("base", "tuned"):  # as an older version left them
         path = tmp_path / "out" / f"{name}.jsonl"
         old = [{k: v for k, v in json.loads(line).items() if k != "choices"} for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(row) + "\n" for row in old))
-    older = go(DiffSpec(base=words[1], tuned=words[2])).result["forgetting"]["pick"]
-    assert "lost" not in older
-    assert older["negative_flips"] == told["pick"]["negative_flips"]
+    older = go(DiffSpec(base=words[1], tuned=words[2])).forgetting["pick"]
+    assert older.lost_share is None
+    assert older.negative_flips == told["pick"].negative_flips
 
 
 def test_samples_of_lm_eval_say_how_many_choices_there_were(tmp_path):
@@ -171,42 +179,41 @@ def test_samples_of_lm_eval_say_how_many_choices_there_were(tmp_path):
 def test_a_drift_says_how_large_it_is(forgot, capsys):
     from holdfast.report.diff import show
 
-    drift = forgot.result["drift"]["general"]
-    assert drift["size"] == drift_size(drift["nats_per_token"])
-    result = {**forgot.result, "drift": {"general": {"nats_per_token": 6.0, "size": "large", "documents": 1}}}
-    show(dataclasses.replace(forgot, result=result))
+    drift = forgot.drift["general"]
+    assert drift.size == drift_size(drift.nats_per_token)
+    far = {"general": DriftRow(nats_per_token=6.0, size="large", documents=1)}
+    show(dataclasses.replace(forgot, drift=far))
     out = " ".join(capsys.readouterr().out.split())
     assert "on general prompts 6.0000, large: each token that the base would say is 403 times less likely" in out
 
 
 def test_without_a_budget_there_is_no_verdict(room):
     done = go(spec(room, "other"))
-    assert "verdict" not in done.result
+    assert done.verdict is None
     assert done.exit_code == 0
 
 
 def test_an_adapter_is_compared_on_its_base(room):
     done = go(spec(room, "adapter", budget={"points": 12}))  # Fresh: it changes nothing yet.
     assert done.exit_code == 0
-    assert done.result["drift"]["general"]["nats_per_token"] == pytest.approx(0, abs=1e-9)
+    assert done.drift["general"].nats_per_token == pytest.approx(0, abs=1e-9)
 
 
-def test_saved_answers_say_the_same_and_load_no_model(forgot, monkeypatch):
-    out = forgot.spec.out
+def test_saved_answers_say_the_same_and_load_no_model(forgot, out, monkeypatch):
     monkeypatch.setattr("holdfast.bench.diff.load_model", lambda name: pytest.fail("a model was loaded"))
     again = go(
         DiffSpec(base=f"{out}/base.jsonl", tuned=f"{out}/tuned.jsonl", budget={"points": 2, "nll": 0.5}, examples=3)
     )
     for what in ("suites", "verdict", "forgetting", "examples"):
-        assert again.result[what] == forgot.result[what]
-    assert "drift" not in again.result
-    with open(f"{out}/diff.json") as file:
-        assert json.load(file) == forgot.result
+        assert getattr(again, what) == getattr(forgot, what)
+    assert again.drift is None
+    assert DiffRecord.read(out) == forgot
+    assert json.loads((out / "diff.json").read_text()) == forgot.to_dict()
 
 
-def test_a_model_and_a_file_cannot_be_compared(forgot, room):
+def test_a_model_and_a_file_cannot_be_compared(forgot, room, out):
     with pytest.raises(HoldfastError, match="one is a model and one a file of answers"):
-        go(spec(room, f"{forgot.spec.out}/tuned.jsonl"))
+        go(spec(room, f"{out}/tuned.jsonl"))
     with pytest.raises(HoldfastError, match="nothing to ask: name what is to be kept"):
         go(spec(room, "same", keep=()))
     with pytest.raises(HoldfastError, match="limits nothing that is measured"):
@@ -243,16 +250,16 @@ def test_how_sure_and_how_right_is_compared_over_the_choices(room, tmp_path, cap
     ]
     (tmp_path / "pick.jsonl").write_text("".join(json.dumps(one) + "\n" for one in choices))
     given = spec(room, "other", keep=(str(tmp_path / "pick.jsonl"),), out=str(tmp_path / "out"))
-    found = go(given).result["calibration"]
+    found = go(given).calibration
     items = read_items(tmp_path / "pick.jsonl")
     for moment, name in (("before", "base"), ("after", "other")):
         answers = ask(load_model(str(room / name)), load_tokenizer(str(room / name)), items)
-        assert found[moment] == pytest.approx(calibration(answers).ece, abs=1e-6)
-    assert found["items"] == 40
-    assert found["low"] < found["change"] < found["high"]
+        assert getattr(found, moment) == pytest.approx(calibration(answers).ece, abs=1e-6)
+    assert found.items == 40
+    assert found.low < found.change < found.high
     words = ["diff", str(tmp_path / "out" / "base.jsonl"), str(tmp_path / "out" / "tuned.jsonl")]
     assert main(words) == 0
-    assert f"Expected calibration error over 40 choices: {found['before']:.3f} ->" in capsys.readouterr().out
+    assert f"Expected calibration error over 40 choices: {found.before:.3f} ->" in capsys.readouterr().out
     broken = (tmp_path / "out" / "base.jsonl").read_text().replace('"confidence": 0', '"confidence": 7', 1)
     (tmp_path / "out" / "base.jsonl").write_text(broken)
     assert main(words) == 1
@@ -287,11 +294,11 @@ def test_samples_of_lm_eval_are_compared_as_they_are(tmp_path):
     before, after = lm_eval(tmp_path / "before", 20), lm_eval(tmp_path / "after", 60)
     assert is_saved(str(before))
     done = go(DiffSpec(base=str(before), tuned=str(after), budget={"points": 2}))
-    (row,) = done.result["suites"]
-    assert (row["name"], row["before"], row["after"], row["lost"]) == ("gsm8k (strict-match)", 90.0, 70.0, 40)
+    (row,) = done.suites
+    assert (row.name, row.before, row.after, row.answers_lost) == ("gsm8k (strict-match)", 90.0, 70.0, 40)
     assert done.exit_code == 2
-    (first, *_) = done.result["examples"]["lost"]
-    assert (first["asked"], first["right"], first["after"]) == ("Question 20", "4", "4")
+    (first, *_) = done.examples.lost
+    assert (first.asked, first.right, first.after) == ("Question 20", "4", "4")
 
 
 def test_older_samples_and_two_filters_are_read_too(tmp_path):
@@ -316,7 +323,7 @@ def test_older_samples_and_two_filters_are_read_too(tmp_path):
 def test_items_that_only_one_was_asked_are_left_out_and_said(tmp_path, capsys):
     before, after = lm_eval(tmp_path / "before", 2, items=30), lm_eval(tmp_path / "after", 3, items=20)
     done = diff(DiffSpec(base=str(before), tuned=str(after)))
-    assert done.result["suites"][0]["items"] == 20
+    assert done.suites[0].items == 20
     assert "10 items were asked of one model only" in capsys.readouterr().err
 
 
@@ -403,10 +410,10 @@ def test_a_suite_of_one_group_hides_no_other(tmp_path):
         return [*one, *many]
 
     said = verdict(compared(rows("before", 0), rows("after", 12)), Budget(points=2))
-    assert said["word"] == "forgot"
-    assert said["suites"]["b"]["p_forgot"] == pytest.approx(0.5)
-    assert "floor" not in said["suites"]["b"]
-    assert json.dumps(said, allow_nan=False)
+    assert said.word == "forgot"
+    assert said.suites["b"].p_forgot == pytest.approx(0.5)
+    assert said.suites["b"].floor is None
+    assert json.dumps(said.to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize("order", [1, -1])

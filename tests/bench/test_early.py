@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.bench.early import check_early, check_source
 from holdfast.bench.places import BASE, folder_or_name
-from holdfast.bench.records import CompareSpec, DiffSpec, RunSpec
+from holdfast.bench.specs import CompareSpec, DiffSpec, RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.settings import settings_of
 from holdfast.core.sums import refusal

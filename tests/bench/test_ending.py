@@ -16,9 +16,12 @@ import torch
 from rich.console import Console
 
 from holdfast.bench import run as bench
+from holdfast.bench import training as steps
 from holdfast.bench.ending import Ended, Ending
-from holdfast.bench.records import RunSpec, read_jsonl, read_scores
+from holdfast.bench.files import read_jsonl
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import RunSpec
 from holdfast.train.checkpoint import last_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -56,14 +59,14 @@ def weights(folder):
 
 def told_at(monkeypatch, step, name="SIGTERM"):
     """Has this process told to end when a step is logged, as a scheduler would."""
-    append = bench.append_jsonl
+    append = steps.append_jsonl
 
     def tell(path, row):
         append(path, row)
         if row["step"] == step:
             os.kill(os.getpid(), getattr(signal, name))
 
-    monkeypatch.setattr(bench, "append_jsonl", tell)
+    monkeypatch.setattr(steps, "append_jsonl", tell)
 
 
 @pytest.mark.parametrize(
@@ -92,26 +95,26 @@ def test_told_to_end_it_saves_and_resumed_ends_as_the_whole(asked, monkeypatch, 
 
 
 def test_told_more_than_once_it_still_saves(asked, monkeypatch):
-    append = bench.append_jsonl
+    append = steps.append_jsonl
 
     def tell(path, row):
         append(path, row)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(bench, "append_jsonl", tell)
+    monkeypatch.setattr(steps, "append_jsonl", tell)
     with pytest.raises(Ended, match="the checkpoint of step 2"):
         go(asked(name="run"))
 
 
 def test_an_interrupt_after_it_was_told_ends_at_once(asked, monkeypatch, tmp_path):
-    append = bench.append_jsonl
+    append = steps.append_jsonl
 
     def tell(path, row):
         append(path, row)
         os.kill(os.getpid(), signal.SIGTERM)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench, "append_jsonl", tell)
+    monkeypatch.setattr(steps, "append_jsonl", tell)
     with pytest.raises(KeyboardInterrupt) as ended:
         go(asked(name="run"))
     assert not isinstance(ended.value, Ended)
@@ -178,7 +181,7 @@ def test_a_finished_run_that_is_asked_for_again_says_so(asked, capsys):
         f"{first.folder} is finished, since {since}: nothing is run, and what follows was found then. To run it anew, "
         "give another --name or --seed, or delete the folder.\n"
     )
-    assert again.result == first.result
+    assert again.record == first.record
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ from holdfast.bench.arguments import rows_at_once, training_arguments
 from holdfast.bench.estimate import GB, estimate, free_memory, stays_frozen
 from holdfast.bench.foresee import schedule_of
 from holdfast.bench.load import load_model
-from holdfast.bench.records import RunSpec
 from holdfast.bench.run import train
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
 from holdfast.recipe import parse
@@ -206,14 +206,14 @@ def test_a_run_without_a_schedule_is_that_of_cosine(asked):
         [json.loads(line)["learning_rate"] for line in (one.folder / "log.jsonl").read_text().splitlines()]
         for one in (plain, named)
     ]
-    steps = plain.result["steps"]
+    steps = plain.record.steps
     assert resolved["schedule"] == "cosine"
     assert "schedule cosine" in said
     # A trainer logs the rate of the step to come; the recipe's schedule logs that of the step.
     expected = [0.01 * 0.5 * (1 + math.cos(math.pi * k / steps)) for k in range(steps + 1)]
     assert rates[1] == pytest.approx(expected[:-1])
     assert rates[0] == pytest.approx(expected[1:]) or rates[0] == pytest.approx(expected[:-1])
-    losses = [one.result["suites"][0]["after"] for one in (plain, named)]
+    losses = [one.record.suites[0].after for one in (plain, named)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
@@ -230,12 +230,12 @@ def test_a_run_without_a_schedule_is_that_of_cosine(asked):
 def test_what_was_said_and_stored_is_what_was_done(asked, room, changes, batch, monkeypatch):
     monkeypatch.chdir(room)
     done, said, resolved = go(asked(**changes))
-    assert resolved["steps"] == done.result["steps"]
+    assert resolved["steps"] == done.record.steps
     assert (resolved["micro_batch"], resolved["accumulation"]) == batch
     assert resolved["batch"] == batch[0] * batch[1]
     assert resolved["learning_rate"] == 0.01
-    assert resolved["parameters"] == done.result["parameters"]
-    assert resolved["trained"] == done.result["trained_parameters"]
+    assert resolved["parameters"] == done.record.parameters
+    assert resolved["trained"] == done.record.trained_parameters
     assert "learning rate 0.01, schedule cosine" in said
     assert f"= {resolved['steps']} steps of {resolved['batch']} rows" in said
     assert (", and more for old examples, of 4 rows" in said) == ("Rehearsal" in changes.get("recipe", ""))
@@ -257,7 +257,7 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
     assert not (tmp_path / "out" / "b").exists()
     done, said, _ = go(asked(recipe=recipe, name="c", memory_check="warn"))
     assert "needs about" in " ".join(said.split())
-    assert done.result["steps"]
+    assert done.record.steps
 
 
 @pytest.mark.parametrize("rows", [1, 4])
@@ -305,7 +305,7 @@ def test_an_adapter_on_16_bit_weights_learns_as_on_wide_ones(asked, room, tmp_pa
     assert narrow[2]["frozen_dtype"] == "bfloat16"
     assert wide[2]["frozen_dtype"] == "float32"
     assert "frozen ones in bfloat16" in " ".join(narrow[1].split())
-    for one, other in zip(narrow[0].result["suites"], wide[0].result["suites"], strict=True):
+    for one, other in zip(narrow[0].record.suites, wide[0].record.suites, strict=True):
         assert one["before"] == other["before"]
         assert one["after"] == pytest.approx(other["after"], rel=0.02)
         assert one["after"] != one["before"]
@@ -324,7 +324,7 @@ def test_every_adapter_trains_on_a_16_bit_file(asked, tmp_path, recipe):
     tiny.tokenizer().save_pretrained(tmp_path / "m")
     text = recipe if "Train" in recipe else f"Train(lr=0.01, epochs=1) + {recipe}"
     done, _, _ = go(asked(model=str(tmp_path / "m"), recipe=text))
-    assert done.result["steps"] == 5 or done.result["steps"] == 15
+    assert done.record.steps == 5 or done.record.steps == 15
     shipped = load_model(str(done.folder / "model"))
     assert all(torch.isfinite(p).all() for p in shipped.parameters())
 

@@ -1,20 +1,23 @@
 """From scores to a verdict: pairing, units, groups, and every word with its exit code."""
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
 
-from holdfast.bench.changes import over_seeds
-from holdfast.bench.judge import changes, check_limits, exit_code, parted, verdict
+from holdfast.bench.changes import changes, over_seeds
+from holdfast.bench.judge import check_limits, parted, verdict
 from holdfast.bench.learned import Seen, learning, seen
-from holdfast.bench.records import ScoreRow
+from holdfast.bench.outcome import EXIT_CODES, Learning, Outcome, SuiteRow, VerdictRow
+from holdfast.bench.record import GuardRow, LookRow
+from holdfast.bench.scores import ScoreRow
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.flips import Flips
 from holdfast.stats.paired import Change
-from holdfast.stats.verdict import EXIT_CODES
+from tests.bench.comparison import guard as guard_of
 
 
 def answers(suite, right, role="retained", group=None, unit="points"):
@@ -64,28 +67,28 @@ def nats(rise):
 def test_a_suite_of_answers_is_counted_and_said_in_points():
     (one,) = found(answers("facts", OPEN))
     assert isinstance(one.evidence, Flips)
-    row = one.to_dict()
-    assert (row["lost"], row["gained"], row["items"], row["documents"]) == (30, 12, 1000, 1000)
-    assert (row["before"], row["after"], row["change"]) == (98.8, 97.0, pytest.approx(-1.8))
-    assert row["low"] < -1.8 < row["high"] < 0
-    assert row["mcnemar"] == pytest.approx(0.00795, abs=1e-4)
-    assert json.loads(json.dumps(row)) == row
+    row = one.row()
+    assert (row.answers_lost, row.answers_gained, row.items, row.groups) == (30, 12, 1000, 1000)
+    assert (row.before, row.after, row.change) == (98.8, 97.0, pytest.approx(-1.8))
+    assert row.low < -1.8 < row.high < 0
+    assert row.mcnemar_p == pytest.approx(0.00795, abs=1e-4)
+    assert SuiteRow.from_dict(json.loads(json.dumps(row.to_dict()))) == row
 
 
 def test_texts_and_graded_answers_are_means():
     one, graded = found(texts("stories", nats(0.1)), answers("graded", [(0.5, 0.25), (1.0, 0.5), (0.3, 0.4)]))
     assert isinstance(one.evidence, Change)
-    assert one.to_dict()["change"] == pytest.approx(0.1 + DRIFT.mean())
-    assert one.to_dict()["tokens"] == 400
-    row = graded.to_dict()
-    assert (row["before"], row["after"]) == (pytest.approx(60), pytest.approx(115 / 3))
-    assert "lost" not in row
+    assert one.row().change == pytest.approx(0.1 + DRIFT.mean())
+    assert one.row().tokens == 400
+    row = graded.row()
+    assert (row.before, row.after) == (pytest.approx(60), pytest.approx(115 / 3))
+    assert row.answers_lost is None
 
 
 def test_items_are_paired_by_name_and_not_by_place():
     rows = answers("facts", suite(3, 1, 50))
     before, after = [r for r in rows if r.moment == "before"], [r for r in rows if r.moment == "after"]
-    assert changes(before, after[::-1])[0].to_dict() == changes(before, after)[0].to_dict()
+    assert changes(before, after[::-1])[0].row() == changes(before, after)[0].row()
     with pytest.raises(HoldfastError, match="facts/49: has a score before and none after"):
         changes(before, after[:-1])
 
@@ -94,9 +97,9 @@ def test_groups_widen_the_interval():
     apart, joint = found(answers("facts", suite(30, 0, 300)))[0], found(
         answers("facts", suite(30, 0, 300), group=lambda i: f"{i // 30}")
     )[0]  # fmt: skip
-    assert apart.to_dict()["change"] == joint.to_dict()["change"]
-    assert joint.to_dict()["documents"] == 10
-    assert joint.to_dict()["low"] < apart.to_dict()["low"] - 5
+    assert apart.row().change == joint.row().change
+    assert joint.row().groups == 10
+    assert joint.row().low < apart.row().low - 5
 
 
 @pytest.mark.parametrize(
@@ -117,42 +120,42 @@ def test_the_word_and_its_claim(suites, claim, word):
     # Items of different suites are different ones.
     rows = [answers(f"s{k}", s, group=lambda i, k=k: f"{k}-{i}") for k, s in enumerate(suites)]
     said = verdict(found(*rows), Budget(points=2, claim=claim))
-    assert said["word"] == word
+    assert said.word == word
     assert EXIT_CODES[word] == {"kept": 0, "forgot": 2, "not enough evidence": 3}[word]
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    assert type(said).from_dict(json.loads(json.dumps(said.to_dict(), allow_nan=False))) == said
 
 
 def test_points_and_nats_have_limits_of_their_own():
     rows = (answers("facts", KEPT), texts("stories", nats(0.1)))
-    assert verdict(found(*rows), Budget(points=2))["word"] == "kept"
-    assert verdict(found(*rows), Budget(points=2))["unjudged"] == ["stories"]
+    assert verdict(found(*rows), Budget(points=2)).word == "kept"
+    assert verdict(found(*rows), Budget(points=2)).unjudged == ("stories",)
     both = verdict(found(*rows), Budget(points=2, nll=0.02))
-    assert both["word"] == "forgot"
-    assert {mean["unit"]: mean["word"] for mean in both["means"]} == {"points": "kept", "nats": "forgot"}
-    assert both["budget"] == {"points": 2, "nats": 0.02}
-    assert verdict(found(*rows), Budget(nll=0.2))["word"] == "kept"
+    assert both.word == "forgot"
+    assert {mean.unit: mean.word for mean in both.means} == {"points": "kept", "nats": "forgot"}
+    assert both.limits == {"points": 2, "nats": 0.02}
+    assert verdict(found(*rows), Budget(nll=0.2)).word == "kept"
 
 
 def test_a_larger_budget_is_kept_where_a_smaller_one_is_not():
     rows = found(answers("facts", suite(60, 20, 1000)))
-    assert [verdict(rows, Budget(points=p))["word"] for p in (1, 4, 8)] == ["forgot", "not enough evidence", "kept"]
+    assert [verdict(rows, Budget(points=p)).word for p in (1, 4, 8)] == ["forgot", "not enough evidence", "kept"]
 
 
 def test_what_is_learned_is_not_judged():
     rows = (answers("facts", KEPT), answers("task", FORGOT, role="learned"), answers("t", FORGOT, role="transfer"))
     said = verdict(found(*rows), Budget(points=2))
-    assert said["word"] == "kept"
-    assert list(said["suites"]) == ["facts"]
+    assert said.word == "kept"
+    assert list(said.suites) == ["facts"]
 
 
 def test_what_is_not_settled_says_how_many_items_would_settle_it():
-    said = verdict(found(answers("facts", suite(12, 8, 400))), Budget(points=2, claim="every"))["suites"]["facts"]
-    assert said["word"] == "not enough evidence"
-    assert 400 < said["items_needed"] < 10_000
-    settled = verdict(found(answers("facts", KEPT)), Budget(points=2))["suites"]["facts"]
-    assert "items_needed" not in settled
-    assert settled["most"] < 2
-    assert settled["p_forgot"] <= settled["p_holm"]
+    said = verdict(found(answers("facts", suite(12, 8, 400))), Budget(points=2, claim="every")).suites["facts"]
+    assert said.word == "not enough evidence"
+    assert 400 < said.items_needed < 10_000
+    settled = verdict(found(answers("facts", KEPT)), Budget(points=2)).suites["facts"]
+    assert settled.items_needed is None
+    assert settled.most < 2
+    assert settled.p_forgot <= settled.p_holm
 
 
 def test_a_budget_of_what_is_not_measured_is_refused():
@@ -165,11 +168,14 @@ def test_a_budget_of_what_is_not_measured_is_refused():
 
 def test_one_document_has_no_interval_and_settles_nothing():
     (one,) = found(texts("stories", [(3.0, 3.1)]))
-    assert "low" not in one.to_dict()
-    assert math.isinf(verdict([one], Budget(nll=0.02))["suites"]["stories"].get("items_needed", math.inf))
+    assert one.row().low is None
+    assert verdict([one], Budget(nll=0.02)).suites["stories"].items_needed is None
+    said = verdict([one], Budget(nll=0.02))
+    assert {said.means[0].low, said.means[0].high, said.means[0].most} == {None}
+    assert json.dumps(said.to_dict(), allow_nan=False), "what has no bound is left out, and the rest can be written"
     (grouped,) = found(answers("facts", suite(3, 0, 30), group=lambda i: "one"))
-    assert "low" not in grouped.to_dict()
-    assert verdict([grouped], Budget(points=2))["word"] == "not enough evidence"
+    assert grouped.row().low is None
+    assert verdict([grouped], Budget(points=2)).word == "not enough evidence"
 
 
 # Gains and losses
@@ -184,35 +190,35 @@ def masked(lost=12):
 @pytest.mark.parametrize("claim", ["mean", "every"])
 def test_nothing_is_kept_while_the_test_of_a_suite_says_it_forgot(claim):
     said = verdict(masked(), Budget(points=2, claim=claim))
-    assert said["word"] == "not enough evidence"
-    assert said["suites"]["safety"]["word"] == "not enough evidence"
-    assert said["suites"]["safety"]["alone"] == "forgot"
-    assert "items_needed" not in said["suites"]["safety"]
+    assert said.word == "not enough evidence"
+    assert said.suites["safety"].word == "not enough evidence"
+    assert said.suites["safety"].alone == "forgot"
+    assert said.suites["safety"].items_needed is None
     for lost in (17, 25):
         said = verdict(masked(lost), Budget(points=2, claim=claim))
-        assert (said["word"], said["suites"]["safety"]["word"]) == ("forgot", "forgot")
-        assert "alone" not in said["suites"]["safety"]
+        assert (said.word, said.suites["safety"].word) == ("forgot", "forgot")
+        assert said.suites["safety"].alone is None
 
 
 def test_what_suites_gained_and_lost_of_the_mean_is_said():
-    (mean,) = verdict(masked(), Budget(points=2))["means"]
-    assert mean["word"] == "kept"
-    assert mean["gained"] == pytest.approx(3 * 8.75 / 4)
-    assert mean["lost"] == pytest.approx(9 / 4)
-    assert mean["gained"] - mean["lost"] == pytest.approx(mean["change"])
-    assert mean["lost_in"] == ["safety"]
-    assert set(mean["gained_in"]) == {"maths", "facts", "code"}
+    (mean,) = verdict(masked(), Budget(points=2)).means
+    assert mean.word == "kept"
+    assert mean.gained == pytest.approx(3 * 8.75 / 4)
+    assert mean.lost == pytest.approx(9 / 4)
+    assert mean.gained - mean.lost == pytest.approx(mean.change)
+    assert mean.lost_in == ("safety",)
+    assert set(mean.gained_in) == {"maths", "facts", "code"}
     nats_ = parted({"a": 0.1, "b": -0.3}, "nats")
-    assert (nats_["lost"], nats_["gained"]) == (pytest.approx(0.05), pytest.approx(0.15))
+    assert (nats_.lost, nats_.gained) == (pytest.approx(0.05), pytest.approx(0.15))
 
 
 def test_a_single_suite_is_not_looked_at_twice():
     """Its mean is the suite: what its own test says is what is said."""
     said = verdict(found(answers("facts", suite(44, 11, 1000))), Budget(points=2))
-    own = said["suites"]["facts"]
-    assert own["p_forgot"] == own["p_holm"]
-    assert 0.025 < own["p_forgot"] < 0.05
-    assert said["word"] == own["word"] == said["means"][0]["word"] == "forgot"
+    own = said.suites["facts"]
+    assert own.p_forgot == own.p_holm
+    assert 0.025 < own.p_forgot < 0.05
+    assert said.word == own.word == said.means[0].word == "forgot"
 
 
 # Seeds
@@ -230,13 +236,13 @@ def test_over_seeds_the_verdict_is_on_the_recipe_and_of_one_seed_on_that_run():
             for own, count in zip(lost, (2, 8, 30), strict=True)]  # fmt: skip
     alone = over_seeds(before, runs[:1])
     assert alone == changes(before, runs[0])
-    assert "seeds" not in verdict(alone, Budget(points=2))
+    assert verdict(alone, Budget(points=2)).seeds is None
     three = over_seeds(before, runs)
     said = verdict(three, Budget(points=2))
-    assert (said["seeds"], said["word"]) == (3, "not enough evidence")
-    assert three[0].to_dict()["change"] == pytest.approx(-(0.2 + 0.8 + 3.0) / 3)
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
-    assert verdict(over_seeds(before, [runs[0]] * 3), Budget(points=2))["word"] == "kept"
+    assert (said.seeds, said.word) == (3, "not enough evidence")
+    assert three[0].row().change == pytest.approx(-(0.2 + 0.8 + 3.0) / 3)
+    assert type(said).from_dict(json.loads(json.dumps(said.to_dict(), allow_nan=False))) == said
+    assert verdict(over_seeds(before, [runs[0]] * 3), Budget(points=2)).word == "kept"
 
 
 def test_a_seed_that_is_bad_for_every_suite_is_seen_in_the_mean():
@@ -258,11 +264,11 @@ def test_a_seed_that_is_bad_for_every_suite_is_seen_in_the_mean():
         )
         for made in (parts, apart)
     )
-    wide, narrow = (verdict(one, Budget(points=4))["means"][0] for one in (together, alone))
-    assert wide["change"] == pytest.approx(narrow["change"]) == pytest.approx(-2.0)
-    assert wide["high"] - wide["low"] > 2 * 4.303 * 2 / math.sqrt(3) * 0.95
-    assert narrow["high"] - narrow["low"] < 3
-    assert (verdict(together, Budget(points=4))["word"], verdict(alone, Budget(points=4))["word"]) == (
+    wide, narrow = (verdict(one, Budget(points=4)).means[0] for one in (together, alone))
+    assert wide.change == pytest.approx(narrow.change) == pytest.approx(-2.0)
+    assert wide.high - wide.low > 2 * 4.303 * 2 / math.sqrt(3) * 0.95
+    assert narrow.high - narrow.low < 3
+    assert (verdict(together, Budget(points=4)).word, verdict(alone, Budget(points=4)).word) == (
         "not enough evidence", "kept",
     )  # fmt: skip
 
@@ -280,55 +286,59 @@ def task(gained, items, lost=0):
 )
 def test_learning_has_its_own_word_with_an_interval(gained, items, word):
     said = learning(found(task(gained, items), answers("facts", KEPT)))
-    (entry,) = said["of"]
-    assert said["word"] == entry["word"] == word
-    assert entry["gain"] == pytest.approx(100 * gained / items)
-    assert entry["low"] <= entry["gain"] <= entry["high"]
-    assert entry["least"] == pytest.approx(5.0)
-    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    (entry,) = said.units
+    assert said.word == entry.word == word
+    assert entry.gain == pytest.approx(100 * gained / items)
+    assert entry.low <= entry.gain <= entry.high
+    assert entry.least == pytest.approx(5.0)
+    assert type(said).from_dict(json.loads(json.dumps(said.to_dict(), allow_nan=False))) == said
 
 
 def test_texts_are_learned_in_nats_and_the_best_word_stands_for_all():
     rows = texts("new", nats(-0.5), role="learned")
     said = learning(found(rows))
-    assert said["word"] == "learned"
-    assert said["of"][0]["unit"] == "nats"
-    assert said["of"][0]["gain"] == pytest.approx(0.5 - DRIFT.mean())
-    assert learning(found(texts("new", nats(0.3), role="learned")))["word"] == "not learned"
+    assert said.word == "learned"
+    assert said.units[0].unit == "nats"
+    assert said.units[0].gain == pytest.approx(0.5 - DRIFT.mean())
+    assert learning(found(texts("new", nats(0.3), role="learned"))).word == "not learned"
     both = learning(found(rows, task(0, 200)))
-    assert both["word"] == "learned"
-    assert {entry["unit"]: entry["word"] for entry in both["of"]} == {"nats": "learned", "points": "not learned"}
+    assert both.word == "learned"
+    assert {entry.unit: entry.word for entry in both.units} == {"nats": "learned", "points": "not learned"}
 
 
 def test_without_a_task_learning_is_not_measured_and_of_one_document_unknown():
-    assert learning(found(answers("facts", KEPT))) == {"word": "not measured", "of": []}
-    (entry,) = learning(found(texts("new", [(3.0, 1.0)], role="learned")))["of"]
-    assert entry["word"] == "not enough evidence"
-    assert "low" not in entry
+    assert learning(found(answers("facts", KEPT))) == Learning(word="not measured", units=())
+    (entry,) = learning(found(texts("new", [(3.0, 1.0)], role="learned"))).units
+    assert entry.word == "not enough evidence"
+    assert entry.low is None
 
 
 def test_a_run_that_was_put_back_learned_little_of_what_it_had():
     rows = found(task(10, 100))
-    assert learning(rows)["word"] == "learned"
+    assert learning(rows).word == "learned"
     said = learning(rows, Seen(most=80.0, unit="points", started=False))
-    assert (said["word"], said["of"][0]["least"], said["of"][0]["reached"]) == ("learned little", 20.0, 80.0)
-    assert learning(found(task(30, 100)), Seen(80.0, "points", False))["word"] == "learned"
+    assert (said.word, said.units[0].least, said.units[0].reached) == ("learned little", 20.0, 80.0)
+    assert learning(found(task(30, 100)), Seen(80.0, "points", False)).word == "learned"
     start = learning(rows, Seen(80.0, "points", True))
-    assert (start["word"], start["put_back_to"]) == ("not learned", "start")
+    assert (start.word, start.put_back_to) == ("not learned", "start")
 
 
 def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
     rows = [row for row in task(4, 40, lost=8) if row.moment == "before"]
     watched = [row.__class__(**{**vars(row), "split": "watch"}) for row in rows]
-    guard = {"model_of": 20, "watched": ["task"], "looks": [{"learned": 30.0}, {"learned": 70.0}, {}]}
+    shown = [LookRow(step=9, learned=30.0), LookRow(step=20, learned=70.0), LookRow(step=30)]
+    guard = GuardRow.from_dict(guard_of(["task"], model_of=20))
+    guard = dataclasses.replace(guard, looks=tuple(shown))
     assert seen(guard, watched) == Seen(50.0, "points", False)
-    assert seen({**guard, "model_of": 0}, watched) == Seen(50.0, "points", True)
-    assert seen({**guard, "model_of": None}, watched) is None
-    assert seen({}, watched) is None
-    assert seen({**guard, "watched": []}, watched) == Seen(0.0, "nats", False)
+    assert seen(dataclasses.replace(guard, model_of=0), watched) == Seen(50.0, "points", True)
+    assert seen(dataclasses.replace(guard, model_of=None), watched) is None
+    assert seen(None, watched) is None
+    assert seen(dataclasses.replace(guard, watched=()), watched) == Seen(0.0, "nats", False)
     lines = [row for row in texts("task", [(3.0, 1.0)] * 5, role="learned") if row.moment == "before"]
     lines = [row.__class__(**{**vars(row), "split": "watch"}) for row in lines]
-    found_ = seen({**guard, "looks": [{"learned": -2.5}, {"learned": -1.0}]}, lines)
+    found_ = seen(
+        dataclasses.replace(guard, looks=(LookRow(step=1, learned=-2.5), LookRow(step=2, learned=-1.0))), lines
+    )
     assert (found_.unit, found_.most) == ("nats", pytest.approx(2.0))
 
 
@@ -345,6 +355,8 @@ def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
     ],
 )
 def test_a_program_ends_by_what_was_kept_and_learned(word, learned, code):
-    assert exit_code({"verdict": {"word": word}, "learned": {"word": learned}}) == code
-    assert exit_code({"learned": {"word": learned}}) == 0
-    assert exit_code({"verdict": {"word": word}}) == EXIT_CODES[word]
+    said = VerdictRow(word=word, limits={}, claim="mean", means=(), suites={}, unjudged=())
+    judged = Outcome(suites=(), verdict=said, learned=Learning(word=learned, units=()))
+    assert judged.exit_code == code
+    assert dataclasses.replace(judged, verdict=None).exit_code == 0
+    assert dataclasses.replace(judged, learned=None).exit_code == EXIT_CODES[word]

@@ -10,8 +10,8 @@ from holdfast.bench.guarded import guarded, sides
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import manner, measure
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import DiffSpec, RunSpec
 from holdfast.bench.run import train
+from holdfast.bench.specs import DiffSpec, RunSpec
 from holdfast.core import phases
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError

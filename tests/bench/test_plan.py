@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.bench.plan import plan, with_dose, with_settings
-from holdfast.bench.records import CompareSpec
+from holdfast.bench.specs import CompareSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from holdfast.bench.compare import compare
 from holdfast.bench.early import check_early
 from holdfast.bench.places import BASE
-from holdfast.bench.records import CompareSpec, RunSpec
+from holdfast.bench.specs import CompareSpec, RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.methods.losses.base_kl import BaseKL

@@ -14,10 +14,14 @@ import transformers
 from rich.console import Console
 
 from holdfast.bench import run as bench
+from holdfast.bench import training as steps
+from holdfast.bench.files import read_jsonl
 from holdfast.bench.load import load_tokenizer
 from holdfast.bench.prepare import prepare
-from holdfast.bench.records import HOLDFAST, RunSpec, read_jsonl, read_scores
+from holdfast.bench.record import RunRecord
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import HOLDFAST, RunSpec
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
@@ -97,7 +101,8 @@ def test_the_folder_holds_all_and_the_model_gives_the_scores_again(asked, case):
     }
     assert "torch" in json.loads((done.folder / "env.json").read_text())["packages"]
     result = json.loads((done.folder / "result.json").read_text())
-    assert result == done.result
+    assert result == done.record.to_dict()
+    assert RunRecord.read(done.folder) == done.record
     rows = log(done.folder)
     assert [row["step"] for row in rows] == list(range(1, result["steps"] + 1))
     assert all(math.isfinite(row["loss"]) for row in rows)
@@ -114,12 +119,12 @@ def test_the_folder_holds_all_and_the_model_gives_the_scores_again(asked, case):
 def test_a_result_is_the_mean_per_token_of_the_scores(asked):
     done = go(asked(keep=["general.txt"], test="test.jsonl"))
     rows = read_scores(done.folder / "scores.jsonl")
-    for suite in done.result["suites"]:
+    for suite in done.record.suites:
         for moment in ("before", "after"):
-            own = [row for row in rows if (row.suite, row.moment) == (suite["name"], moment)]
-            assert suite[moment] == pytest.approx(sum(r.value for r in own) / sum(r.weight for r in own))
-        assert suite["change"] == pytest.approx(suite["after"] - suite["before"])
-        assert suite["low"] < suite["change"] < suite["high"]
+            own = [row for row in rows if (row.suite, row.moment) == (suite.name, moment)]
+            assert getattr(suite, moment) == pytest.approx(sum(r.value for r in own) / sum(r.weight for r in own))
+        assert suite.change == pytest.approx(suite.after - suite.before)
+        assert suite.low < suite.change < suite.high
 
 
 @pytest.mark.parametrize("recipe", [FULL, ADAPTER])
@@ -133,21 +138,21 @@ def test_the_same_seed_gives_the_same_bits(asked, recipe):
 @pytest.mark.parametrize(("step", "recipe"), [(1, FULL), (3, FULL), (6, FULL), (3, ADAPTER)])
 def test_resumed_after_an_interruption_equals_uninterrupted(asked, monkeypatch, recipe, step):
     whole = go(asked(name="whole", recipe=recipe, keep=["general.txt"]))
-    append = bench.append_jsonl
+    append = steps.append_jsonl
 
     def interrupt(path, row):
         append(path, row)
         if row["step"] == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench, "append_jsonl", interrupt)
+    monkeypatch.setattr(steps, "append_jsonl", interrupt)
     with pytest.raises(KeyboardInterrupt):
         go(asked(name="parts", recipe=recipe, keep=["general.txt"]))
     monkeypatch.undo()
     parts = go(asked(name="parts", recipe=recipe, keep=["general.txt"], resume=True))
     assert scores(parts.folder) == scores(whole.folder)
     assert log(parts.folder) == log(whole.folder)
-    assert parts.result["suites"] == whole.result["suites"]
+    assert parts.record.suites == whole.record.suites
     assert all(torch.equal(tensor, weights(parts.folder)[name]) for name, tensor in weights(whole.folder).items())
 
 
@@ -177,7 +182,7 @@ def test_a_finished_run_is_only_read(asked, monkeypatch):
     first = go(asked())
     monkeypatch.setattr(bench, "_run", lambda *args: pytest.fail("it ran again"))
     again = go(asked())
-    assert (again.folder, again.result, again.exit_code) == (first.folder, first.result, 0)
+    assert (again.folder, again.record, again.exit_code) == (first.folder, first.record, 0)
 
 
 def test_rows_that_are_learned_are_said_and_left_out_of_the_test(asked, room, tmp_path, capsys):
@@ -186,7 +191,7 @@ def test_rows_that_are_learned_are_said_and_left_out_of_the_test(asked, room, tm
     test.write_text("\n".join([learned[2], learned[4], *(room / "test.jsonl").read_text().splitlines()]))
     spec = dataclasses.replace(asked(), test=str(test))
     done = train(spec, Console(width=300))
-    assert done.result["suites"][0]["documents"] == 6
+    assert done.record.suites[0].groups == 6
     assert "2 rows are also among those to learn and left out of" in (said := capsys.readouterr().out)
     assert "(first: mixed.jsonl:1 = facts.jsonl:3)" in said
 
@@ -200,7 +205,7 @@ def test_kept_rows_that_are_rehearsed_are_said_and_left_out(asked, room, tmp_pat
         asked(recipe=recipe, memory=["old=old.jsonl"], test="facts.jsonl"), test=None, keep=(str(kept),)
     )
     done = train(spec, Console(width=300))
-    assert done.result["suites"][1]["documents"] == 6
+    assert done.record.suites[1].groups == 6
     assert "2 rows are also among those to learn and left out of kept" in capsys.readouterr().out
     alone = dataclasses.replace(spec, keep=(str(room / "old.jsonl"),), name="again")
     with pytest.raises(HoldfastError, match="old: every row is also among those to learn"):
@@ -227,12 +232,12 @@ def observe(done):
         "place": done.folder.parent.name,
         "before": sorted(scores(done.folder, "before").values()),
         "losses": [row["loss"] for row in log(done.folder)],
-        "steps": done.result["steps"],
-        "suites": [suite["name"] for suite in done.result["suites"]],
-        "documents": done.result["suites"][0]["documents"],
-        "tokens": done.result["suites"][0]["tokens"],
+        "steps": done.record.steps,
+        "suites": [suite.name for suite in done.record.suites],
+        "documents": done.record.suites[0].groups,
+        "tokens": done.record.suites[0].tokens,
         "after": sorted(scores(done.folder).values()),
-        "word": done.result.get("verdict", {}).get("word"),
+        "word": done.record.verdict and done.record.verdict.word,
     }
 
 
@@ -304,7 +309,7 @@ def test_rows_that_the_template_refuses_end_the_run_or_are_left_out(asked, room,
     with pytest.raises(HoldfastError, match="4 of 20 rows.*--refused drop.*--raw"):
         go(spec)
     done = go(dataclasses.replace(spec, refused="drop"))
-    assert done.result["steps"] == 4  # 16 rows in eights, twice
+    assert done.record.steps == 4  # 16 rows in eights, twice
     train(dataclasses.replace(spec, refused="drop", name="said"), Console(width=300))
     assert "4 of 20 rows" in capsys.readouterr().out
 
@@ -322,7 +327,7 @@ def test_preferences_are_refused_unless_the_chosen_answer_is_to_be_learned(asked
 
 
 def test_nothing_held_out_and_nothing_kept_measures_nothing(asked):
-    assert go(asked(held_out=0.0)).result["suites"] == []
+    assert go(asked(held_out=0.0)).record.suites == ()
 
 
 def test_the_other_arguments_of_the_trainer_pass_through(asked):
@@ -399,5 +404,5 @@ def test_without_a_recipe_it_is_holdfast_that_trains(asked, model, memory):
     done = go(spec)
     recorded = json.loads((done.folder / "spec.json").read_text())
     assert recorded["resolved_recipe"] == repr(chain(Holdfast("old" if memory else "")))
-    (rehearsed,) = done.result["memories"]
-    assert (rehearsed["name"], rehearsed["share"]) == ("old" if memory else SELF, 0.5)
+    (rehearsed,) = done.record.memories
+    assert (rehearsed.name, rehearsed.token_share) == ("old" if memory else SELF, 0.5)

@@ -9,10 +9,13 @@ import json
 import pytest
 from rich.console import Console
 
+from holdfast.bench.files import read_jsonl
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.prepare import prepare
-from holdfast.bench.records import RunSpec, read_jsonl, read_scores
+from holdfast.bench.record import RunRecord
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.sources import items_of
@@ -61,22 +64,22 @@ def done(room, tmp_path_factory):
 
 
 def test_each_suite_of_a_file_is_a_row_in_its_own_unit(done):
-    rows = {row["name"]: row for row in done.result["suites"]}
+    rows = {row.name: row for row in done.record.suites}
     assert list(rows) == ["task", "old", "pairs", "texts"]
-    assert [rows[name]["unit"] for name in rows] == ["points", "points", "points", "nats"]
-    assert [rows[name]["items"] for name in rows] == [16, 24, 24, 24]
-    assert rows["pairs"]["documents"] == 4
-    assert rows["task"]["role"] == "learned"
-    assert "tokens" not in rows["task"]
-    assert rows["texts"]["tokens"] >= 24 * 3
+    assert [rows[name].unit for name in rows] == ["points", "points", "points", "nats"]
+    assert [rows[name].items for name in rows] == [16, 24, 24, 24]
+    assert rows["pairs"].groups == 4
+    assert rows["task"].role == "learned"
+    assert rows["task"].tokens is None
+    assert rows["texts"].tokens >= 24 * 3
 
 
 def test_learning_and_losing_are_points_of_right_answers(done):
-    rows = {row["name"]: row for row in done.result["suites"]}
-    assert rows["task"]["before"] == 0.0
-    assert rows["task"]["after"] > 20
-    assert rows["old"]["before"] == 100.0
-    assert rows["old"]["change"] < -20
+    rows = {row.name: row for row in done.record.suites}
+    assert rows["task"].before == 0.0
+    assert rows["task"].after > 20
+    assert rows["old"].before == 100.0
+    assert rows["old"].change < -20
 
 
 def test_scores_are_what_the_saved_model_answers(done, room):
@@ -105,7 +108,7 @@ def test_an_item_that_is_learned_word_for_word_is_left_out(room, tmp_path):
     path.write_text((room / "new.jsonl").read_text() + json.dumps(told) + "\n")
     console = Console(width=200, file=io.StringIO())
     found = train(spec(room, tmp_path / "runs", test=str(path), keep=()), console)
-    assert found.result["suites"][0]["items"] == 16
+    assert found.record.suites[0].items == 16
     assert "1 of 17 items are asked in what is learned and left out of" in console.file.getvalue()
 
 
@@ -130,12 +133,12 @@ GUARDED = {"points": 10, "every": 2}
 
 def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
     broken = train(spec(room, tmp_path, name="broken", budget={"points": 2, **JUDGED}), Console(quiet=True))
-    assert (broken.result["verdict"]["word"], broken.exit_code) == ("forgot", 2)
-    assert broken.result["verdict"]["suites"].keys() == {"old", "pairs"}
-    assert broken.result["verdict"]["unjudged"] == ["texts"]
+    assert (broken.record.verdict.word, broken.exit_code) == ("forgot", 2)
+    assert broken.record.verdict.suites.keys() == {"old", "pairs"}
+    assert broken.record.verdict.unjudged == ("texts",)
     recipe = "Train(lr=1e-9, epochs=1)"
     unsettled = train(spec(room, tmp_path, name="few", recipe=recipe, budget={"points": 2}), Console(quiet=True))
-    assert (unsettled.result["verdict"]["word"], unsettled.exit_code) == ("not enough evidence", 3)
+    assert (unsettled.record.verdict.word, unsettled.exit_code) == ("not enough evidence", 3)
     # What is finished is only read, and ends the same.
     again = train(
         spec(room, tmp_path, name="broken", budget={"points": 90, **JUDGED}, resume=True), Console(quiet=True)
@@ -151,24 +154,24 @@ def test_a_run_that_was_put_back_to_its_start_is_kept_and_has_learned_nothing(ro
     """It ends with 4 and not with 0, in its result, and again when the finished run is only read."""
     changes = {"recipe": "Train(lr=0.03, epochs=40)", "budget": {"nll": 0.1, "every": 40}}
     found = train(spec(room, tmp_path, **changes), Console(quiet=True))
-    assert found.result["guard"]["model_of"] == 0, json.dumps(found.result["guard"]["looks"])
-    assert found.result["verdict"]["word"] == "kept"
-    learned = found.result["learned"]
-    assert (learned["word"], learned["put_back_to"], learned["of"][0]["gain"]) == ("not learned", "start", 0.0)
-    assert learned["of"][0]["reached"] > 20
+    assert found.record.guard.model_of == 0, found.record.guard.looks
+    assert found.record.verdict.word == "kept"
+    learned = found.record.learned
+    assert (learned.word, learned.put_back_to, learned.units[0].gain) == ("not learned", "start", 0.0)
+    assert learned.units[0].reached > 20
     assert found.exit_code == 4
-    assert json.loads((found.folder / "result.json").read_text())["learned"] == learned
+    assert RunRecord.read(found.folder).learned == learned
     again = train(spec(room, tmp_path, **changes), Console(quiet=True))
-    assert (again.exit_code, again.result["learned"]) == (4, learned)
+    assert (again.exit_code, again.record.learned) == (4, learned)
     show(found)
     assert "Learning: not learned (task: +0.0" in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_was_learned_is_said_without_a_budget_too(done):
-    learned = done.result["learned"]
-    (row,) = (row for row in done.result["suites"] if row["name"] == "task")
-    assert learned["word"] == "learned"
-    assert [learned["of"][0][name] for name in ("gain", "low", "high")] == [row[n] for n in ("change", "low", "high")]
+    learned = done.record.learned
+    (row,) = (row for row in done.record.suites if row.name == "task")
+    assert learned.word == "learned"
+    assert (learned.units[0].gain, learned.units[0].low, learned.units[0].high) == (row.change, row.low, row.high)
     assert done.exit_code == 0
 
 
@@ -182,13 +185,13 @@ def rewound(room, tmp_path_factory):
 
 def test_a_guard_keeps_a_run_inside_its_budget(room, rewound, done):
     found, said = rewound
-    guard = found.result["guard"]
+    guard = found.record.guard
     watched = [item for item in read_items(room / "kept.jsonl") if item.suite != "texts" and item.split == "watch"]
     assert f"The guard watches {len(watched)} of the 48 items and texts that are to be kept" in said
-    assert guard["spent_at"]
-    assert all(look["points_lost"] <= GUARDED["points"] for look in guard["looks"] if look["step"] == guard["model_of"])
-    lost = {row["name"]: -row["change"] for row in found.result["suites"]}
-    plainly = {row["name"]: -row["change"] for row in done.result["suites"]}
+    assert guard.spent_at
+    assert all(look.points_lost <= GUARDED["points"] for look in guard.looks if look.step == guard.model_of)
+    lost = {row.name: -row.change for row in found.record.suites}
+    plainly = {row.name: -row.change for row in done.record.suites}
     assert lost["old"] < plainly["old"]
     model, tokenizer = load_model(str(found.folder / "model")), load_tokenizer(str(found.folder / "model"))
     proof = [item for item in read_items(room / "kept.jsonl") if item.suite == "old" and item.split == "proof"]
@@ -202,9 +205,9 @@ def test_what_steered_a_run_is_left_out_of_its_verdict(room, rewound):
     found, _ = rewound
     items = [*read_items(room / "kept.jsonl"), *read_items(room / "new.jsonl")]
     proof = {name: sum(i.suite == name and i.split == "proof" for i in items) for name in ("old", "new", "texts")}
-    rows = {row["name"]: row["items"] for row in found.result["suites"]}
-    assert found.result["guard"]["watched"] == sorted({"old", "pairs", "task"} & set(found.result["guard"]["watched"]))
-    assert {"old", "task"} <= set(found.result["guard"]["watched"])
+    rows = {row.name: row.items for row in found.record.suites}
+    assert found.record.guard.watched == tuple(sorted({"old", "pairs", "task"} & {*found.record.guard.watched}))
+    assert {"old", "task"} <= set(found.record.guard.watched)
     assert (rows["old"], rows["task"]) == (proof["old"], proof["new"])
     assert rows["texts"] == 24, "what has no limit is not watched"
     scores = [row for row in read_scores(found.folder / "scores.jsonl") if row.suite == "old" and row.moment == "after"]
@@ -215,7 +218,7 @@ def test_a_run_whose_guard_acts_is_another_run_under_another_budget(room, rewoun
     found, _ = rewound
     out = found.folder.parent
     again = train(spec(room, out, name="guarded", budget=GUARDED), Console(quiet=True))
-    assert again.result["suites"] == found.result["suites"]
+    assert again.record.suites == found.record.suites
     for budget in ({"points": 30, "every": 2}, {"points": 10, **JUDGED}, {}):
         with pytest.raises(HoldfastError, match="holds a run with another budget"):
             train(spec(room, out, name="guarded", budget=budget), Console(quiet=True))
@@ -228,10 +231,10 @@ def test_with_one_side_only_nothing_is_watched(room, tmp_path):
     console = Console(width=200, file=io.StringIO())
     changes = {"keep": (str(path),), "recipe": "Train(lr=0.01, epochs=1)", "budget": {"points": 2}}
     found = train(spec(room, tmp_path / "runs", **changes), console)
-    assert "guard" not in found.result
+    assert found.record.guard is None
     assert "No suite has items for a guard and for a proof: old (" in console.file.getvalue()
     assert "Nothing watches while the model trains" in console.file.getvalue()
-    assert {row["name"]: row["items"] for row in found.result["suites"]}["task"] == 16
+    assert {row.name: row.items for row in found.record.suites}["task"] == 16
 
 
 def test_a_budget_of_what_is_not_measured_stops_before_training(room, tmp_path):

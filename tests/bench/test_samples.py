@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.diff import diff
-from holdfast.bench.records import DiffSpec
+from holdfast.bench.specs import DiffSpec
 from holdfast.core.errors import HoldfastError
 
 DATE = "2024-11-20T10-11-12.123456"
@@ -42,7 +42,7 @@ def go(base, tuned, **changes):
     said: list[str] = []
     console.print = lambda text, **_: said.append(str(text))
     done = diff(DiffSpec(base=str(base), tuned=str(tuned), **changes), console)
-    return {one["name"]: one for one in done.result["suites"]}, "\n".join(said), done
+    return {one.name: one for one in done.suites}, "\n".join(said), done
 
 
 def per_filter(scores):
@@ -54,7 +54,7 @@ def test_the_nth_line_of_a_document_is_of_the_nth_filter(tmp_path):
     base = write(tmp_path / "a", per_filter([[1, 1, 0, 1], [1, 1, 1, 1]]))
     tuned = write(tmp_path / "b", per_filter([[0, 1, 0, 1], [1, 1, 1, 0]]))
     suites, _, _ = go(base, tuned)
-    found = {name: (one["items"], one["before"], one["after"], one["lost"]) for name, one in suites.items()}
+    found = {name: (one.items, one.before, one.after, one.answers_lost) for name, one in suites.items()}
     assert found == {"gsm8k (filter 1)": (4, 75.0, 50.0, 1), "gsm8k (filter 2)": (4, 100.0, 75.0, 1)}
 
 
@@ -66,7 +66,7 @@ def test_a_file_without_filters_names_is_paired_with_one_that_has_them(tmp_path,
     base = write(tmp_path / "a", new if named == "base" else old)
     tuned = write(tmp_path / "b", old if named == "base" else new)
     suites, _, _ = go(base, tuned)
-    assert [(name, one["before"], one["after"]) for name, one in suites.items()] == [
+    assert [(name, one.before, one.after) for name, one in suites.items()] == [
         ("gsm8k (strict-match)", pytest.approx(200 / 3), pytest.approx(200 / 3)),
         ("gsm8k (flexible-extract)", 100.0, 100.0),
     ]
@@ -84,7 +84,7 @@ def test_samples_are_paired_by_document_wherever_it_stands(tmp_path):
     order = random.Random(0).sample(range(6), 6)
     moved = [line(i, doc=f"d{was}", acc=right[was]) for i, was in enumerate(order)]
     suites, said, _ = go(base, write(tmp_path / "b", moved))
-    assert (suites["gsm8k"]["items"], suites["gsm8k"]["lost"], suites["gsm8k"]["gained"]) == (6, 0, 0)
+    assert (suites["gsm8k"].items, suites["gsm8k"].answers_lost, suites["gsm8k"].answers_gained) == (6, 0, 0)
     assert said == ""
 
 
@@ -92,7 +92,7 @@ def test_what_has_no_partner_is_counted_and_said(tmp_path):
     base = write(tmp_path / "a", [line(i, acc=1) for i in range(10)])
     other = [line(i, doc=f"d{i}" if i < 7 else f"new {i}", acc=1) for i in range(10)]
     suites, said, _ = go(base, write(tmp_path / "b", other))
-    assert suites["gsm8k"]["items"] == 7
+    assert suites["gsm8k"].items == 7
     assert "6 items were asked of one model only and are left out." in said
 
 
@@ -115,13 +115,13 @@ def test_without_a_hash_the_documents_themselves_are_compared(tmp_path):
     base = write(tmp_path / "a", [bare("x", 1) | {"doc_id": 0}, bare("y", 0) | {"doc_id": 1}])
     tuned = write(tmp_path / "b", [bare("y", 0) | {"doc_id": 0}, bare("x", 1) | {"doc_id": 1}])
     suites, _, _ = go(base, tuned)
-    assert (suites["gsm8k"]["lost"], suites["gsm8k"]["gained"]) == (0, 0)
+    assert (suites["gsm8k"].answers_lost, suites["gsm8k"].answers_gained) == (0, 0)
 
 
 def test_documents_that_are_the_same_to_the_letter_stay_apart(tmp_path):
     rows = [line(i, doc="same" if i < 3 else None, acc=i % 2) for i in range(5)]
     suites, _, _ = go(write(tmp_path / "a", rows), write(tmp_path / "b", rows[::-1]))
-    assert (suites["gsm8k"]["items"], suites["gsm8k"]["lost"]) == (5, 0)
+    assert (suites["gsm8k"].items, suites["gsm8k"].answers_lost) == (5, 0)
 
 
 def test_other_prompts_targets_and_settings_are_said_with_their_counts(tmp_path):
@@ -155,7 +155,7 @@ def test_the_metric_is_the_first_from_0_to_1_on_every_line_of_both(tmp_path):
 
     base = write(tmp_path / "a", bleu(0.9, [1, 1, 0]))  # every line of the base alone would pass
     suites, said, _ = go(base, write(tmp_path / "b", bleu(27.3, [0, 1, 0])))
-    assert (suites["gsm8k"]["before"], suites["gsm8k"]["after"]) == (pytest.approx(200 / 3), pytest.approx(100 / 3))
+    assert (suites["gsm8k"].before, suites["gsm8k"].after) == (pytest.approx(200 / 3), pytest.approx(100 / 3))
     assert "is scored by bleu_acc" in said
     assert "bleu_max: 27.3" in said
 
@@ -163,7 +163,7 @@ def test_the_metric_is_the_first_from_0_to_1_on_every_line_of_both(tmp_path):
 def test_both_are_scored_by_the_same_metric(tmp_path):
     base = write(tmp_path / "a", [line(i, acc=1.0, acc_norm=0.0) for i in range(4)])
     suites, _, _ = go(base, write(tmp_path / "b", [line(i, acc_norm=0.0) for i in range(4)]))
-    assert (suites["gsm8k"]["before"], suites["gsm8k"]["after"]) == (0.0, 0.0)
+    assert (suites["gsm8k"].before, suites["gsm8k"].after) == (0.0, 0.0)
     other = write(tmp_path / "c", [line(i, exact_match=1.0) for i in range(4)])
     with pytest.raises(HoldfastError, match=r"no metric from 0 to 1 \(acc is missing\)"):
         go(base, other)
@@ -172,20 +172,20 @@ def test_both_are_scored_by_the_same_metric(tmp_path):
 def test_nested_metrics_and_truth_values_count_and_lists_do_not(tmp_path):
     rows = [line(i, metrics=["f1", "squad"], f1=["a", "b"], squad={"exact": i > 0, "f1": 0.5}) for i in range(4)]
     suites, _, _ = go(write(tmp_path / "a", rows), write(tmp_path / "b", rows))
-    assert suites["gsm8k"]["before"] == 75.0
+    assert suites["gsm8k"].before == 75.0
 
 
 def test_metrics_may_be_given_with_their_values(tmp_path):
     rows = [line(i, metrics={"acc": i % 2, "bleu": 30.0}) for i in range(4)]
     suites, _, _ = go(write(tmp_path / "a", rows), write(tmp_path / "b", rows))
-    assert suites["gsm8k"]["before"] == 50.0
+    assert suites["gsm8k"].before == 50.0
 
 
 def test_a_metric_of_which_less_is_better_is_passed_over_as_the_results_say(tmp_path):
     rows = [line(i, metrics=["toxicity", "acc"], toxicity=0.9, acc=1) for i in range(4)]
     told = {"higher_is_better": {"gsm8k": {"toxicity": False, "acc": True}}}
     suites, _, _ = go(write(tmp_path / "a", rows, results=told), write(tmp_path / "b", rows, results=told))
-    assert suites["gsm8k"]["before"] == 100.0
+    assert suites["gsm8k"].before == 100.0
 
 
 def test_of_several_runs_of_a_task_the_newest_counts(tmp_path):
@@ -193,7 +193,7 @@ def test_of_several_runs_of_a_task_the_newest_counts(tmp_path):
         write(tmp_path / folder, [line(i, acc=0) for i in range(4)], date="2024-01-01T00-00-00.000000")
         write(tmp_path / folder, [line(i, acc=1) for i in range(4)], zipped=folder == "b")
     suites, said, _ = go(tmp_path / "a", tmp_path / "b")
-    assert (suites["gsm8k"]["before"], suites["gsm8k"]["after"]) == (100.0, 100.0)
+    assert (suites["gsm8k"].before, suites["gsm8k"].after) == (100.0, 100.0)
     assert f"gsm8k: the newest of 2 runs is taken (samples_gsm8k_{DATE}.jsonl)." in said
 
 
@@ -218,6 +218,6 @@ def test_saved_pairs_are_paired_again_by_document(tmp_path):
     _, _, first = go(base, base, out=str(tmp_path / "one"))
     moved = write(tmp_path / "b", [line(i, doc=f"other {i}", acc=0) for i in range(4)])
     go(moved, moved, out=str(tmp_path / "two"))
-    assert first.result["suites"][0]["items"] == 4
+    assert first.suites[0].items == 4
     with pytest.raises(HoldfastError, match="no item in common"):
         go(tmp_path / "one" / "base.jsonl", tmp_path / "two" / "tuned.jsonl")

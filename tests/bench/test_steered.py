@@ -12,10 +12,12 @@ import transformers
 from rich.console import Console
 
 from holdfast.bench.diff import diff
+from holdfast.bench.diff_record import LeftOutRow
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import DiffSpec, RunSpec, read_scores
 from holdfast.bench.run import train
+from holdfast.bench.scores import read_scores
+from holdfast.bench.specs import DiffSpec, RunSpec
 from holdfast.bench.steered import unsteered
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
@@ -76,7 +78,7 @@ def go(room, tuned="tuned", keep=("kept.jsonl", "texts.jsonl"), **changes):
     console = Console(file=io.StringIO(), width=200)
     given = {"base": str(room / "base"), "tuned": str(room / tuned), "keep": tuple(str(room / one) for one in keep)}
     done = diff(DiffSpec(**{**given, "budget": {"points": 90, "nll": 9.0}, **changes}), console)
-    return {row["name"]: row["items"] for row in done.result["suites"]}, done.result, console.file.getvalue()
+    return {row.name: row.items for row in done.suites}, done, console.file.getvalue()
 
 
 @pytest.mark.parametrize("tuned", ["tuned", "adapter"])
@@ -87,10 +89,10 @@ def test_what_was_watched_is_left_out_and_said_with_its_counts(room, tuned):
     asked, result, said = go(room, tuned)
     assert asked == {"old": 36 - items, "texts": 36 - texts}
     sentence = f"{items} of 36 items and {texts} of 36 texts steered the training and are not judged (recorded in"
-    assert result["steered"]["sentence"].startswith(sentence)
+    assert result.steered.sentence.startswith(sentence)
     assert sentence in said
-    assert result["steered"]["suites"]["old"] == {"left_out": items, "of": 36, "kind": "items"}
-    assert result["steered"]["records"] == [str(room / tuned / FILE)]
+    assert result.steered.suites["old"] == LeftOutRow(left_out=items, of=36, kind="items")
+    assert result.steered.records == (str(room / tuned / FILE),)
 
 
 def test_the_program_says_it_too(room, capsys):
@@ -113,7 +115,7 @@ def test_in_another_file_under_other_names_they_are_left_out_as_well(room):
 def test_models_that_nothing_steered_are_asked_everything(room):
     asked, result, _ = go(room, "base")
     assert asked == {"old": 36, "texts": 36}
-    assert "steered" not in result
+    assert result.steered is None
 
 
 def test_where_everything_was_watched_it_says_how_to_mend_that(room):
@@ -127,7 +129,7 @@ def test_where_everything_was_watched_it_says_how_to_mend_that(room):
     write(room / "gone.jsonl", [{**one, "suite": "gone"} for one in seen])
     asked, result, _ = go(room, keep=("kept.jsonl", "gone.jsonl"))
     assert asked == {"old": 36 - len(seen)}
-    assert result["steered"]["sentence"].endswith("Nothing is left of gone.")
+    assert result.steered.sentence.endswith("Nothing is left of gone.")
 
 
 def test_what_measures_the_learning_is_left_out_as_well(room):
@@ -142,14 +144,14 @@ def test_a_run_and_a_comparison_of_its_model_judge_the_same_items(room, tmp_path
         budget={"points": 90, "nll": 9.0, "every": 1, "items": 6},
     )  # fmt: skip
     done = train(spec, Console(quiet=True))
-    of_run = {row["name"]: (row["items"], row["change"]) for row in done.result["suites"]}
+    of_run = {row.name: (row.items, row.change) for row in done.record.suites}
     items, texts = watched()
     assert {name: count for name, (count, _) in of_run.items()} == {"old": 36 - items, "texts": 36 - texts}
     _, result, _ = go(room, str(done.folder / "model"))
-    found = {row["name"]: row["items"] for row in result["suites"]}
+    found = {row.name: row.items for row in result.suites}
     assert found == {name: count for name, (count, _) in of_run.items()}
-    for row in result["suites"]:
-        assert row["change"] == pytest.approx(of_run[row["name"]][1], abs=1e-4)
+    for row in result.suites:
+        assert row.change == pytest.approx(of_run[row.name][1], abs=1e-4)
     seen = Watched.read(done.folder / "model" / FILE)
     assert sum(thing.use == "keep" for thing in seen.things) == 6, "the others stood apart"
     assert {thing.use for thing in seen.things} == {"keep", "apart"}

@@ -39,8 +39,8 @@ def test_a_base_whose_template_ends_a_turn_with_another_token_is_shipped_to_stop
     import transformers
 
     import holdfast
-    from holdfast.bench.records import RunSpec
     from holdfast.bench.run import train
+    from holdfast.bench.specs import RunSpec
 
     base = f"{holdfast.__path__[0]}/ground/base"
     made = tmp_path / "base"

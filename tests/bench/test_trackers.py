@@ -10,8 +10,8 @@ from rich.console import Console
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from holdfast.bench.records import RunSpec
 from holdfast.bench.run import train
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 
 
@@ -63,13 +63,13 @@ def test_the_scores_and_the_verdict_reach_a_tracker_before_it_is_told_of_the_end
     assert tracked.count("end") == 1
     assert all("loss" in logs or "train_loss" in logs for logs in tracked[1:-2])
     last = tracked[-2]
-    for suite in done.result["suites"]:
+    for suite in done.record.suites:
         for moment in ("before", "after", "change"):
-            assert last[f"eval_{suite['role']}/{suite['name']}/{moment}"] == suite[moment]
-    assert last["eval_verdict"] == done.result["verdict"]["word"]
+            assert last[f"eval_{suite.role}/{suite.name}/{moment}"] == getattr(suite, moment)
+    assert last["eval_verdict"] == done.record.verdict.word
     assert last["eval_exit_code"] == done.exit_code
-    (mean,) = done.result["verdict"]["means"]
-    assert last["eval_mean/nats/change"] == mean["change"]
+    (mean,) = done.record.verdict.means
+    assert last["eval_mean/nats/change"] == mean.change
 
 
 def test_without_trackers_there_is_no_folder_of_theirs(room, tmp_path):
@@ -108,9 +108,9 @@ def test_tensorboard_can_be_read_afterwards(room, tmp_path, monkeypatch, elsewhe
     events.Reload()
     scalars = events.Tags()["scalars"]
     assert "train/loss" in scalars
-    assert len(events.Scalars("train/loss")) == done.result["steps"]
-    kept = next(suite for suite in done.result["suites"] if suite["role"] == "retained")
+    assert len(events.Scalars("train/loss")) == done.record.steps
+    kept = next(suite for suite in done.record.suites if suite.role == "retained")
     (after,) = events.Scalars("eval/retained/texts/after")
-    assert after.value == pytest.approx(kept["after"], rel=1e-5)
+    assert after.value == pytest.approx(kept.after, rel=1e-5)
     assert "eval/verdict/text_summary" in events.Tags()["tensors"]
-    assert json.loads((done.folder / "result.json").read_text()) == done.result
+    assert json.loads((done.folder / "result.json").read_text()) == done.record.to_dict()

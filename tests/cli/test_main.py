@@ -9,7 +9,7 @@ import pytest
 
 import holdfast
 from holdfast.bench.ending import Ended
-from holdfast.bench.records import CompareSpec, ReportSpec, RunSpec
+from holdfast.bench.specs import CompareSpec, ReportSpec, RunSpec
 from holdfast.cli.commands import build_parser
 from holdfast.cli.config import read_config, spec_from
 from holdfast.cli.main import main

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
+from holdfast.bench.record import AskedRow, GuardLearned, GuardRow, LookRow
 from holdfast.report.guard import guard_lines
 
-QUIET = {
-    "on_spent": "rewind", "spent_at": [], "model_of": None, "hold": 1.0, "every": 50, "seconds": 1.0,
-    "looks": [{"step": 50, "points_lost": 0.4, "learned": 60.0}, {"step": 100, "points_lost": 1.2, "learned": 81.0}],
-}  # fmt: skip
+LOOKS = (LookRow(step=50, points_lost=0.4, learned=60.0), LookRow(step=100, points_lost=1.2, learned=81.0))
+QUIET = GuardRow(
+    on_spent="rewind", spent_at=(), rewinds=0, model_of=None, hold=1.0, learned=GuardLearned(), failed=0, looks=LOOKS,
+    every_steps=50, seconds=1.0, asked=AskedRow(kept=9, learned=9), watched=("old",),
+)  # fmt: skip
 
 
 def said(training=100.0, **changes):
-    return guard_lines({**QUIET, **changes}, training)
+    return guard_lines(dataclasses.replace(QUIET, **changes), training)
 
 
 def test_it_says_how_often_it_looked_and_at_what_cost():
@@ -25,23 +30,23 @@ def test_it_says_how_often_it_looked_and_at_what_cost():
 
 
 def test_it_says_where_it_went_back_to():
-    assert said(spent_at=[100], model_of=50)[1:] == [
+    assert said(spent_at=(100,), model_of=50)[1:] == [
         "  The budget was spent at step 100: went back, at half the learning rate.",
         "  The model is that of step 50, 0.4 points lost, 60.0 learned of what is watched.",
     ]
-    assert said(spent_at=[50, 100], model_of=0)[1:] == [
+    assert said(spent_at=(50, 100), model_of=0)[1:] == [
         "  The budget was spent at steps 50, 100: went back, at half the learning rate.",
         "  The model is that of the start, as it was before training: no look was inside the budget.",
     ]
 
 
 def test_it_says_what_else_was_done():
-    assert said(on_spent="stop", spent_at=[100])[1].endswith("at step 100: training ended.")
-    assert said(on_spent="log", spent_at=[100])[1].endswith("at step 100: training went on.")
-    assert said(on_spent="hold", spent_at=[50], hold=4.0)[1].endswith("the leash ended at 4 times its strength.")
+    assert said(on_spent="stop", spent_at=(100,))[1].endswith("at step 100: training ended.")
+    assert said(on_spent="log", spent_at=(100,))[1].endswith("at step 100: training went on.")
+    assert said(on_spent="hold", spent_at=(50,), hold=4.0)[1].endswith("the leash ended at 4 times its strength.")
 
 
 def test_texts_are_said_in_nats():
-    looks = [{"step": 9, "nats_lost": 0.01, "learned": -1.5}]
-    assert said(looks=looks)[1] == "  At the end, 0.010 nats per token lost, 1.500 nats to learn of what is watched."
-    assert "no number lost" in said(looks=[{"step": 9, "nats_lost": None}])[1]
+    look = LookRow(step=9, nats_lost=0.01, learned=-1.5)
+    assert said(looks=(look,))[1] == "  At the end, 0.010 nats per token lost, 1.500 nats to learn of what is watched."
+    assert "no number lost" in said(looks=(LookRow(step=9, nats_lost=math.inf),))[1]

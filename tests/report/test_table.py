@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import types
@@ -10,16 +11,29 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from holdfast.bench.outcome import LearnedUnit, Learning, SuiteRow, VerdictRow
+from holdfast.bench.record import MemoryRow, RunRecord
 from holdfast.report.reading import learned_lines, reading
 from holdfast.report.table import before_after, show, verdict_lines
 
+
+def suite(name="s", role="retained", documents=9, unit="nats", **values):
+    """A row of the table; what is not given is as if nothing had changed."""
+    about = {"name": name, "role": role, "unit": unit, "documents": documents, "items": documents}
+    return SuiteRow.from_dict({**about, "before": 0.0, "after": 0.0, "change": 0.0, **values})
+
+
+def result(suites, **values):
+    """A finished run with these rows."""
+    about = {"seconds": {"training": 1.0, "all": 1.0}, "steps": 1, "trained_parameters": 1, "parameters": 1}
+    record = RunRecord.from_dict({"suites": [], **about, **values})
+    return dataclasses.replace(record, suites=tuple(suites))
+
+
 SUITES = [
-    {"name": "task", "role": "learned", "documents": 1234, "tokens": 1234567.0}
-    | {"before": 5.583, "after": 4.425, "change": -1.158, "low": -2.563, "high": 0.246},
-    {"name": "a-rather-long-name-of-a-suite", "role": "retained", "documents": 1, "tokens": 1234.0}
-    | {"before": 15.583, "after": 14.425, "change": -1.158},
-    {"name": "general [en]", "role": "retained", "documents": 12345, "tokens": 23456.0}
-    | {"before": 3.1, "after": 13.1, "change": 10.0, "low": 9.98, "high": 10.02},
+    suite("task", "learned", 1234, tokens=1234567.0, before=5.583, after=4.425, change=-1.158, low=-2.563, high=0.246),
+    suite("a-rather-long-name-of-a-suite", documents=1, tokens=1234.0, before=15.583, after=14.425, change=-1.158),
+    suite("general [en]", documents=12345, tokens=23456.0, before=3.1, after=13.1, change=10.0, low=9.98, high=10.02),
 ]
 
 
@@ -49,7 +63,7 @@ def drawn(width, suites=SUITES, **named):
     ],
 )
 def test_only_what_lies_outside_zero_is_called_a_change_and_a_tiny_one_tiny(role, low, high, word):
-    assert reading({"role": role, "low": low, "high": high, "change": (low + high) / 2}) == word
+    assert reading(suite(role=role, low=low, high=high, change=(low + high) / 2)) == word
 
 
 @pytest.mark.parametrize(
@@ -63,12 +77,12 @@ def test_only_what_lies_outside_zero_is_called_a_change_and_a_tiny_one_tiny(role
     ],
 )
 def test_a_suite_of_few_items_says_what_it_could_not_have_seen(change, low, high, word):
-    assert reading({"role": "retained", "unit": "points", "change": change, "low": low, "high": high}) == word
+    assert reading(suite(unit="points", change=change, low=low, high=high)) == word
 
 
 @pytest.mark.parametrize("role", ["learned", "retained"])
 def test_one_document_is_not_enough(role):
-    assert reading({"role": role, "change": -3.0}) == "not enough documents"
+    assert reading(suite(role=role, change=-3.0)) == "not enough documents"
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
@@ -97,7 +111,7 @@ def test_the_title_stands_above_and_the_unit_below():
     ("count", "text"), [(0, "0"), (9999, "9,999"), (9999.7, "10k"), (123456, "123k"), (999600, "1M"), (5e9, "5B")]
 )
 def test_tokens_are_counted_in_six_characters(count, text):
-    (row,) = (line for line in drawn(140, [{**SUITES[2], "tokens": count}]) if line.startswith("general"))
+    (row,) = (line for line in drawn(140, [dataclasses.replace(SUITES[2], tokens=count)]) if line.startswith("general"))
     assert row.split()[3] == text
     assert len(text) <= 6
 
@@ -105,7 +119,7 @@ def test_tokens_are_counted_in_six_characters(count, text):
 def test_the_files_are_named_on_lines_of_their_own_however_long_the_path():
     folder = Path("runs") / ("long-" * 30 + "[x]")
     console = Console(width=80, file=io.StringIO())
-    show(types.SimpleNamespace(folder=folder, result={"suites": SUITES}), console)
+    show(types.SimpleNamespace(folder=folder, record=result(SUITES)), console)
     assert console.file.getvalue().splitlines()[-2:] == [f"Model: {folder}/model", f"Scores: {folder}/scores.jsonl"]
 
 
@@ -113,19 +127,18 @@ def test_nothing_measured_is_an_empty_table():
     assert "suite" in "\n".join(drawn(80, []))
 
 
-POINTS = {"name": "facts", "role": "retained", "unit": "points", "documents": 160, "items": 1050} | {
-    "before": 97.14, "after": 60.0, "change": -37.14, "low": -41.2, "high": -33.1,
-}  # fmt: skip
+POINTS = suite("facts", unit="points", documents=160, items=1050, before=97.14, after=60.0, change=-37.14, low=-41.2,
+               high=-33.1)  # fmt: skip
 
 
 def test_points_have_one_place_and_more_of_them_is_better():
     line = next(line for line in drawn(80, [POINTS]) if line.startswith("facts"))
     assert line.split() == ["facts", "1,050", "97.1", "60.0", "-37.1", "[-41.2,", "-33.1]", "lost"]
     assert not any("tokens" in line for line in drawn(80, [POINTS]))
-    assert reading({**POINTS, "low": 1.0, "high": 2.0}) == "better"
-    assert reading({**POINTS, "role": "learned", "low": 1.0, "high": 2.0}) == "learned"
-    assert reading({**POINTS, "role": "learned"}) == "worse"
-    assert reading({**POINTS, "low": -1.0, "high": 1.0}) == "no change seen"
+    assert reading(dataclasses.replace(POINTS, low=1.0, high=2.0)) == "better"
+    assert reading(dataclasses.replace(POINTS, role="learned", low=1.0, high=2.0)) == "learned"
+    assert reading(dataclasses.replace(POINTS, role="learned")) == "worse"
+    assert reading(dataclasses.replace(POINTS, low=-1.0, high=1.0)) == "no change seen"
 
 
 def test_the_caption_says_the_units_that_are_there():
@@ -136,19 +149,19 @@ def test_the_caption_says_the_units_that_are_there():
     assert "nats per supervised token, lower is better; or percent right, higher is better" in both
 
 
-JUDGED = {
+JUDGED = VerdictRow.from_dict({
     "word": "forgot", "budget": {"points": 2.0}, "claim": "mean", "unjudged": ["general [en]"],
     "means": [{"unit": "points", "suites": 2, "change": -9.9, "low": -11.0, "high": -8.8, "word": "forgot"}
-              | {"floor": 1.4, "gained": 0.6, "gained_in": ["few"], "lost": 10.5, "lost_in": ["facts"]}],
+              | {"most": 10.9, "floor": 1.4, "gained": 0.6, "gained_in": ["few"], "lost": 10.5, "lost_in": ["facts"]}],
     "suites": {
         "facts": {"word": "forgot", "most": 40.5, "p_forgot": 1e-9, "p_holm": 2e-9},
         "few": {"word": "not enough evidence", "most": 9.0, "p_forgot": 0.4, "p_holm": 0.4, "items_needed": 1234},
     },
-}  # fmt: skip
+})  # fmt: skip
 
 
 def test_the_words_of_a_verdict_stand_in_place_of_readings():
-    few = {**POINTS, "name": "few", "change": -1.0, "low": -4.0, "high": 2.0}
+    few = dataclasses.replace(POINTS, name="few", change=-1.0, low=-4.0, high=2.0)
     lines = drawn(100, [POINTS, few, SUITES[2]], judged=JUDGED)
     assert next(line for line in lines if line.startswith("facts")).split()[-1] == "forgot"
     assert next(line for line in lines if line.startswith("few")).split()[-1] == "unsettled"
@@ -158,8 +171,8 @@ def test_the_words_of_a_verdict_stand_in_place_of_readings():
 def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     console = Console(width=200, file=io.StringIO())
     folder = Path("runs/x")
-    few = {**POINTS, "name": "few"}
-    show(types.SimpleNamespace(folder=folder, result={"suites": [POINTS, few], "verdict": JUDGED}), console)
+    few = dataclasses.replace(POINTS, name="few")
+    show(types.SimpleNamespace(folder=folder, record=result([POINTS, few], verdict=JUDGED.to_dict())), console)
     text = console.file.getvalue()
     assert (
         "Verdict: forgot (budget: a loss of 2 points in the mean of the suites, and in none for certain more)" in text
@@ -170,14 +183,14 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     assert "in that mean, 1 suite gained 0.6 (most: few) and 1 lost 10.5 (most: facts)" in text
     assert "too small to be seen: losses below 1.4 in the mean (points)" in text
     assert "without a limit: general [en]" in text
-    every = verdict_lines({**JUDGED, "claim": "every", "budget": {"points": 1.0, "nats": 0.02}}, [POINTS])
+    every = verdict_lines(dataclasses.replace(JUDGED, claim="every", limits={"points": 1.0, "nats": 0.02}), [POINTS])
     assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]
 
 
 def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
     from holdfast.report.table import NEAR, memory_lines
 
-    memories = [{"name": "old.jsonl", "share": 0.05, "near": near} for near in ("same", "unsaid")]
+    memories = [MemoryRow(name="old.jsonl", token_share=0.05, near=near) for near in ("same", "unsaid")]
     same, unsaid = memory_lines(memories)
     assert same.startswith("Rehearsed: old.jsonl, 5% of the tokens; of the same kinds as what is measured as kept")
     assert "is not said: near='same', 'near' or 'none'" in unsaid
@@ -185,12 +198,14 @@ def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
     assert memory_lines([]) == []
 
 
-LEARNED = {"word": "learned", "of": [{"unit": "points", "suites": ["task"], "before": 6.0, "gain": 80.0, "low": 71.2,
-           "high": 86.6, "least": 4.7, "word": "learned"}]}  # fmt: skip
+ENTRY = LearnedUnit(
+    unit="points", suites=("task",), before=6.0, gain=80.0, low=71.2, high=86.6, least=4.7, word="learned"
+)
 
 
-def learned(**changes):
-    return {"word": changes["word"], "of": [{**LEARNED["of"][0], **changes}]}
+def learned(put_back_to=None, **changes):
+    entry = dataclasses.replace(ENTRY, **changes)
+    return Learning(word=entry.word, units=(entry,), put_back_to=put_back_to)
 
 
 def plain(lines):
@@ -200,7 +215,7 @@ def plain(lines):
 @pytest.mark.parametrize(
     ("said", "line"),
     [
-        (LEARNED, "Learning: learned (task: +80.0 [+71.2, +86.6] points)"),
+        (learned(), "Learning: learned (task: +80.0 [+71.2, +86.6] points)"),
         (
             learned(word="learned", reached=84.2, least=21.0),
             "Learning: learned (task: +80.0 [+71.2, +86.6] points, 95% of the 84.2 that it had learned before the "
@@ -229,7 +244,7 @@ def plain(lines):
             "points)",
         ),
         (
-            {**learned(word="not learned", gain=0.0, low=-2.0, high=2.0), "put_back_to": "start"},
+            learned("start", word="not learned", gain=0.0, low=-2.0, high=2.0),
             "Learning: not learned (task: +0.0 [-2.0, +2.0] points; the guard put the model back to where it started)",
         ),
         (
@@ -237,7 +252,7 @@ def plain(lines):
             "Learning: learned (task: +1.900 [+1.500, +2.300] nats per token better)",
         ),
         (
-            {"word": "not measured", "of": []},
+            Learning(word="not measured", units=()),
             "Learning: not measured (name questions or examples of the task with --test)",
         ),
     ],
@@ -248,11 +263,12 @@ def test_what_was_learned_is_said_in_a_line(said, line):
 
 def test_the_table_has_the_words_of_the_verdict_and_of_learning():
     """One source for both: what the table calls forgot is what the verdict does."""
-    task = {**POINTS, "name": "task", "role": "learned", "low": 0.4, "high": 5.6, "change": 3.0}
+    task = dataclasses.replace(POINTS, name="task", role="learned", low=0.4, high=5.6, change=3.0)
     lines = drawn(100, [task, POINTS], judged=JUDGED, learned=learned(word="learned little"))
     assert next(line for line in lines if line.startswith("task")).rstrip().endswith("learned little")
-    facts = {**JUDGED["suites"]["facts"], "word": "not enough evidence", "alone": "forgot", "p_holm": 0.2}
-    masked = {**JUDGED, "word": "not enough evidence", "suites": {**JUDGED["suites"], "facts": facts}}
+    open_ = "not enough evidence"
+    facts = dataclasses.replace(JUDGED.suites["facts"], word=open_, alone="forgot", p_holm=0.2)
+    masked = dataclasses.replace(JUDGED, word=open_, suites={**JUDGED.suites, "facts": facts})
     assert "unsettled" in "".join(drawn(100, [POINTS], judged=masked))
     text = "\n".join(verdict_lines(masked, [POINTS]))
     assert "Verdict: not enough evidence" in text

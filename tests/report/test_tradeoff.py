@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -12,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.compare import CompareResult
-from holdfast.bench.records import CompareSpec, ReportSpec, read_scores, write_scores
+from holdfast.bench.scores import read_scores, write_scores
+from holdfast.bench.specs import CompareSpec, ReportSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.methods.table import METHODS
 from holdfast.report.compare import report, show, show_compared
@@ -106,11 +108,11 @@ def test_csv_has_a_line_for_each_dose_with_numbers_in_full(runs):
 
 
 def test_what_was_not_measured_is_a_blank(tmp_path):
-    write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=0.9, cost={}, result={"cost": None, "parameters": None})
+    write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=0.9, cost={}, result={"cost": None})
     (found,) = report(ReportSpec(runs=(str(tmp_path),)))
     assert "time" not in markdown(found).partition("learned, lost:")[0]
     (line,) = csv.DictReader(io.StringIO(as_csv(found)))
-    assert line["time"] == line["memory"] == line["trained"] == ""
+    assert line["time"] == line["memory"] == ""
     assert printed(lambda console: terminal(found, console))
 
 
@@ -128,10 +130,10 @@ def test_it_is_printed_as_asked(runs, form, sign):
 def test_the_share_to_be_reached_and_the_budget_change_the_table(runs):
     (usual,) = report(ReportSpec(runs=(runs,)))
     (less,) = report(ReportSpec(runs=(runs,), reach=0.5))
-    assert less["goal"] == pytest.approx(45.0)
-    assert less["recipes"][0]["rate"] == 2e-4 != usual["recipes"][0]["rate"]
+    assert less.goal == pytest.approx(45.0)
+    assert less.recipes[0].rate == 2e-4 != usual.recipes[0].rate
     (judged,) = report(ReportSpec(runs=(runs,), budget={"points": 40}))
-    assert {row["verdict"]["word"] for row in judged["recipes"]} >= {"forgot", "kept"}
+    assert {row.verdict.word for row in judged.recipes} >= {"forgot", "kept"}
 
 
 def test_files_are_written_and_the_same_again(runs, tmp_path):
@@ -156,15 +158,17 @@ def test_the_plot_has_a_line_for_each_recipe_and_loses_to_the_left(runs, tmp_pat
     assert by_place == sorted(by_place, reverse=True)
 
 
-def test_no_two_recipes_that_are_named_have_one_colour_and_names_are_whole(tmp_path, monkeypatch):
+def test_no_two_recipes_that_are_named_have_one_colour_and_names_are_whole(runs, tmp_path, monkeypatch):
     from matplotlib.axes import Axes
 
     drawn = {}
     monkeypatch.setattr(Axes, "errorbar", lambda self, x, y, *, label, color, **style: drawn.update({label: color}))
+    (found,) = report(ReportSpec(runs=(runs,)))
     names = ["plain", "A() + " * 20 + "B()", *(f"M{i}()" for i in range(12))]
-    dose = {"rate": 1.0, "learned": {"value": 50.0}, "lost": {"value": 1.0}}
-    draw({"recipes": [{"recipe": name, "doses": [dose]} for name in names], "unit": "points", "learned_unit": "points"},
-         tmp_path)  # fmt: skip
+    draw(
+        dataclasses.replace(found, recipes=tuple(dataclasses.replace(found.recipes[0], recipe=n) for n in names)),
+        tmp_path,
+    )
     assert len(drawn) == len(set(drawn.values())) == 11
     assert drawn["plain"] == "black"
     assert names[1] in {label.replace("\n", " ") for label in drawn}
@@ -200,17 +204,17 @@ def test_pefts_comparison_is_read_as_a_table_of_the_same_kind(tmp_path):
     file = tmp_path / "peft.csv"
     file.write_text(YARDSTICK)
     found = yardstick(str(file))
-    rows = {row["recipe"]: row for row in found["recipes"]}
-    assert found["goal"] == pytest.approx(0.95 * 47)
-    assert [row["recipe"] for row in found["recipes"]] == ["full-finetuning--lr_1e-5", "lora--mlp", "osf", "prompt"]
-    assert rows["lora--mlp"]["time"] == 0.5
-    assert rows["full-finetuning--lr_1e-5"]["time"] == 1.0
-    assert rows["lora--mlp"]["trained"] == pytest.approx(10 / 3000)
-    assert {name for name, row in rows.items() if row["on_front"]} == {"full-finetuning--lr_1e-5", "lora--mlp", "osf"}
+    rows = {row.recipe: row for row in found.recipes}
+    assert found.goal == pytest.approx(0.95 * 47)
+    assert [row.recipe for row in found.recipes] == ["full-finetuning--lr_1e-5", "lora--mlp", "osf", "prompt"]
+    assert rows["lora--mlp"].time_ratio == 0.5
+    assert rows["full-finetuning--lr_1e-5"].time_ratio == 1.0
+    assert rows["lora--mlp"].trained_share == pytest.approx(10 / 3000)
+    assert {name for name, row in rows.items() if row.on_front} == {"full-finetuning--lr_1e-5", "lora--mlp", "osf"}
     text = printed(lambda console: show(ReportSpec(runs=(str(file),), out=str(tmp_path / "out")), console))
     assert "lora--mlp" in text
     assert "lost at the goal |" not in (tmp_path / "out" / "tradeoff.md").read_text()
-    assert report(ReportSpec(runs=(str(file),), reach=0.5))[0]["goal"] == pytest.approx(23.5)
+    assert report(ReportSpec(runs=(str(file),), reach=0.5))[0].goal == pytest.approx(23.5)
     assert (tmp_path / "out" / "frontier.svg").exists()
 
 

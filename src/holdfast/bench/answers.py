@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.bench.files import read_jsonl, write_jsonl
 from holdfast.bench.measure import Said
-from holdfast.bench.records import Moment, ScoreRow
 from holdfast.bench.samples import (
     SETTINGS,
     Sample,
@@ -21,6 +20,7 @@ from holdfast.bench.samples import (
     samples_of,
     suite_of,
 )
+from holdfast.bench.scores import Moment, ScoreRow
 from holdfast.core.errors import HoldfastError
 
 logger = logging.getLogger("holdfast")
@@ -30,8 +30,8 @@ logger = logging.getLogger("holdfast")
 class Saved:
     """The scores of one model and what it said."""
 
-    rows: tuple[ScoreRow, ...]
-    said: tuple[Said, ...] = ()
+    rows: Sequence[ScoreRow]
+    said: Sequence[Said] = ()
 
 
 @dataclasses.dataclass
@@ -99,39 +99,46 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Saved, Saved]:
     moments: tuple[Moment, Moment] = ("before", "after")
     sides = [_read(name, moment, notes) for name, moment in zip((base, tuned), moments, strict=True)]
     named = [_by_suite(samples) for samples in name_filters([side.samples for side in sides])]
-    found: list[tuple[list[ScoreRow], list[Said]]] = [(list(side.rows), list(side.said)) for side in sides]
     alone, apart = 0, list[str]()
     for suite in dict.fromkeys([*named[0], *named[1]]):
-        both = [of.get(suite, []) for of in named]
-        if not all(both):
-            alone += len(both[0] or both[1])
-            continue
-        pairs = _paired(*both)
-        if not pairs:
+        first, last = (of.get(suite, []) for of in named)
+        pairs = _paired(first, last) if first and last else []
+        if first and last and not pairs:
             apart.append(
-                f"{suite}: none of the {len(both[0])} and {len(both[1])} documents is the same in both (doc_hash), so"
+                f"{suite}: none of the {len(first)} and {len(last)} documents is the same in both (doc_hash), so"
                 " the data set was shuffled or changed between the two runs"
             )
             continue
-        alone += len(both[0]) + len(both[1]) - 2 * len(pairs)
-        if metric := _scored_by(suite, both, notes):
-            _say_what_differs(suite, pairs, notes)
-            for first, last in pairs:
-                for (rows, said), sample, moment in zip(found, (first, last), moments, strict=True):
-                    row, one = _scored(sample, suite, _name(first), moment, metric)
-                    rows.append(row)
-                    said.append(one)
-    for side, (rows, _) in zip(sides, found, strict=True):
-        if not apart and not alone:
-            _not_nothing(rows, side, notes)
-    return _of_both(found, alone, apart, notes)
+        alone += len(first) + len(last) - 2 * len(pairs)
+        _add(sides, suite, pairs, (first, last), notes)
+    if not apart and not alone:
+        for side in sides:
+            _not_nothing(side.rows, side, notes)
+    return _of_both(sides, alone, apart, notes)
 
 
-def _of_both(
-    found: Sequence[tuple[list[ScoreRow], list[Said]]], alone: int, apart: Sequence[str], notes: list[str]
-) -> tuple[Saved, Saved]:
+def _add(
+    sides: Sequence[_Side],
+    suite: str,
+    pairs: Sequence[tuple[Sample, Sample]],
+    samples: tuple[Sequence[Sample], Sequence[Sample]],
+    notes: list[str],
+) -> None:
+    """Adds the samples of a suite to both sides, scored by one metric and under one name each."""
+    if not pairs or not (metric := _scored_by(suite, samples, notes)):
+        return
+    _say_what_differs(suite, pairs, notes)
+    moments: tuple[Moment, Moment] = ("before", "after")
+    for pair in pairs:
+        for side, sample, moment in zip(sides, pair, moments, strict=True):
+            row, said = _scored(sample, suite, _name(pair[0]), moment, metric)
+            side.rows.append(row)
+            side.said.append(said)
+
+
+def _of_both(sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: list[str]) -> tuple[Saved, Saved]:
     """Returns the answers to the items that both were asked, and says how many only one was."""
-    names = [{(row.suite, row.item) for row in rows} for rows, _ in found]
+    names = [{(row.suite, row.item) for row in side.rows} for side in sides]
     both = names[0] & names[1]
     alone += len(names[0] ^ names[1])
     if not both:
@@ -142,14 +149,14 @@ def _of_both(
     if alone:
         are = "items were" if alone > 1 else "item was"
         notes.append(f"{alone} {are} asked of one model only and {'are' if alone > 1 else 'is'} left out.")
-    first, last = (
-        Saved(
-            tuple(row for row in rows if (row.suite, row.item) in both),
-            tuple(one for one in said if (one.suite, one.item) in both),
-        )
-        for rows, said in found
-    )
+    first, last = (_only(side, both) for side in sides)
     return first, last
+
+
+def _only(side: _Side, names: Collection[tuple[str, str]]) -> Saved:
+    """Returns the answers to the items of some names."""
+    rows = tuple(row for row in side.rows if (row.suite, row.item) in names)
+    return Saved(rows, tuple(one for one in side.said if (one.suite, one.item) in names))
 
 
 def _read(name: str, moment: Moment, notes: list[str]) -> _Side:
@@ -222,19 +229,34 @@ def _paired(before: Sequence[Sample], after: Sequence[Sample]) -> list[tuple[Sam
 
 def _say_what_differs(suite: str, pairs: Sequence[tuple[Sample, Sample]], notes: list[str]) -> None:
     """Says what was asked otherwise of one model than of the other."""
-    for field, words in (("prompt", "were put to them in other words (prompt_hash)"),
-                         ("target", "have another right answer (target_hash)")):  # fmt: skip
-        known = [(getattr(a, field), getattr(b, field)) for a, b in pairs]
-        if count := sum(bool(a and b) and a != b for a, b in known):
-            notes.append(f"{suite}: {count:,} of {len(pairs):,} items {words}; that may change a score by itself.")
-    unhashed = [(first, last) for first, last in pairs if not (first.target and last.target)]
-    if count := sum(first.right != last.right for first, last in unhashed):
+    prompts = [(first.prompt, last.prompt) for first, last in pairs]
+    targets = [(first.target, last.target) for first, last in pairs]
+    answers = [(first.right, last.right) for first, last in pairs if not (first.target and last.target)]
+    if count := _differ(prompts):
+        words = "were put to them in other words (prompt_hash); that may change a score by itself"
+        notes.append(f"{suite}: {count:,} of {len(pairs):,} items {words}.")
+    if count := _differ(targets):
+        words = "have another right answer (target_hash); that may change a score by itself"
+        notes.append(f"{suite}: {count:,} of {len(pairs):,} items {words}.")
+    if count := sum(first != last for first, last in answers):
         notes.append(f"{suite}: {count:,} of {len(pairs):,} items have another right answer.")
     before, after = pairs[0][0].settings, pairs[0][1].settings
+    notes += [f"{suite}: the two were asked with another {words}." for words in _other_settings(before, after)]
+
+
+def _differ(pairs: Sequence[tuple[str, str]]) -> int:
+    """Returns how many digests differ, of those that both have."""
+    return sum(bool(first and last) and first != last for first, last in pairs)
+
+
+def _other_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Returns what was set otherwise, in words."""
+    found = []
     for key, words in SETTINGS.items():
         if key in before and key in after and before[key] != after[key]:
             values = f" ({before[key]} and {after[key]})" if key in ("few_shot", "version") else ""
-            notes.append(f"{suite}: the two were asked with another {words}{values}.")
+            found.append(f"{words}{values}")
+    return found
 
 
 def _name(sample: Sample) -> str:

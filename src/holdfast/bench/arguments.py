@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
-from holdfast.bench.records import RunSpec
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.methods.adapter import Adapter
@@ -76,24 +77,8 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         HoldfastError: An unknown argument (with the nearest name), one that the run or the recipe owns, a value that
             transformers refuses, or a precision that this machine does not have.
     """
-    known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
-    for key, value in spec.training.items():
-        if key == "logging_dir":
-            raise HoldfastError(
-                "training: transformers has no argument 'logging_dir' any more; TensorBoard's files go into the run's"
-                " folder, or to where the variable TENSORBOARD_LOGGING_DIR says."
-            )
-        if key not in known:
-            raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
-        if key in _OWNED:
-            raise HoldfastError(f"training: {key} is {_OWNED[key]}; leave it out.")
-        if key in _OF_TRAIN and getattr(settings, _OF_TRAIN[key]) is not None:
-            raise HoldfastError(
-                f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one."
-            )
-        if type(known[key]) in (int, float) and not isinstance(value, (int, float)):
-            raise HoldfastError(f"training: {key} is {value!r}; give a number.")
+    _check(spec.training, settings)
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
     values: dict[str, Any] = {
@@ -122,6 +107,27 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         return TrainingArguments(**values)
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise refused_by_transformers(error) from error
+
+
+def _check(training: Mapping[str, Any], settings: Train) -> None:
+    """Raises `HoldfastError` for an argument that is unknown, owned by the run or the recipe, or no number."""
+    known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
+    for key, value in training.items():
+        if key == "logging_dir":
+            raise HoldfastError(
+                "training: transformers has no argument 'logging_dir' any more; TensorBoard's files go into the run's"
+                " folder, or to where the variable TENSORBOARD_LOGGING_DIR says."
+            )
+        if key not in known:
+            raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
+        if key in _OWNED:
+            raise HoldfastError(f"training: {key} is {_OWNED[key]}; leave it out.")
+        if key in _OF_TRAIN and getattr(settings, _OF_TRAIN[key]) is not None:
+            raise HoldfastError(
+                f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one."
+            )
+        if type(known[key]) in (int, float) and not isinstance(value, (int, float)):
+            raise HoldfastError(f"training: {key} is {value!r}; give a number.")
 
 
 def refused_by_transformers(error: Exception) -> HoldfastError:

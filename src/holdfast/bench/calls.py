@@ -1,4 +1,4 @@
-"""The commands as Python functions: the same fields as the flags, and the record that the command line prints."""
+"""The commands as Python functions: the same fields as the flags, and what the command line prints as a value."""
 
 from __future__ import annotations
 
@@ -8,48 +8,74 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare import compare as _compare
-from holdfast.bench.records import CompareSpec, RunSpec
+from holdfast.bench.diff import diff as _diff
 from holdfast.bench.run import train
+from holdfast.bench.specs import CompareSpec, DiffSpec, RunSpec
 
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
 
 
-def _with_fields(make: Callable[P, S], run: Callable[[S], R], name: str, doc: str) -> Callable[P, R]:
-    """Returns `run` as a function called `name` of the fields that `make` puts together."""
+def with_fields(make: Callable[P, S], run: Callable[[S], R], name: str, module: str, doc: str) -> Callable[P, R]:
+    """Returns `run` as a function of the fields that `make` puts together.
+
+    Args:
+        make: The record of the command's options.
+        run: What does it.
+        name: What the function is called.
+        module: Where it stands.
+        doc: Its docstring.
+    """
 
     @functools.wraps(run)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return run(make(*args, **kwargs))
 
     call.__name__ = call.__qualname__ = name
-    call.__module__ = __name__
+    call.__module__ = module
     call.__doc__ = doc
     call.__signature__ = inspect.signature(make)  # type: ignore[attr-defined]
     return call
 
 
-fine_tune = _with_fields(
+fine_tune = with_fields(
     RunSpec,
     train,
     "fine_tune",
-    """Fine-tunes a model, measures what it learned and forgot, and returns the record; `holdfast train` in Python.
+    __name__,
+    """Fine-tunes a model, measures what it learned and forgot, and returns the run; `holdfast train` in Python.
 
-    The fields are those of `RunSpec`, which are the flags of the command.
+    The fields are those of `RunSpec`, which are the flags of the command. `.record` of what is returned is a
+    `holdfast.RunRecord`.
 
     Raises:
         HoldfastError: For anything the caller can mend, in one sentence.
     """,
 )
 
-compare = _with_fields(
+compare = with_fields(
     CompareSpec,
     _compare,
     "compare",
+    __name__,
     """Trains with several recipes, doses and seeds, and returns where the runs are; `holdfast compare` in Python.
 
     The fields are those of `CompareSpec`, which are the flags of the command.
+
+    Raises:
+        HoldfastError: For anything the caller can mend, in one sentence.
+    """,
+)
+
+diff = with_fields(
+    DiffSpec,
+    _diff,
+    "diff",
+    __name__,
+    """Asks two models the same items, and returns a `holdfast.DiffRecord` of what changed; `holdfast diff` in Python.
+
+    The fields are those of `DiffSpec`, which are the flags of the command.
 
     Raises:
         HoldfastError: For anything the caller can mend, in one sentence.

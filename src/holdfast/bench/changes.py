@@ -7,9 +7,9 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
 
-from holdfast.bench.records import Role, ScoreRow
+from holdfast.bench.outcome import SuiteRow
+from holdfast.bench.scores import Role, ScoreRow
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.graded import Graded, graded
@@ -52,19 +52,32 @@ class SuiteChange:
         """Returns how many of its unit the evidence counts as one."""
         return POINTS if self.unit == "points" else 1.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the change as a row of a table, in its unit; without `low` and `high` where there is no interval."""
-        found: dict[str, Any] = {"name": self.name, "role": self.role, "unit": self.unit}
-        found |= {"documents": self.evidence.groups, "items": self.items}
-        if isinstance(self.evidence, Flips):
-            found |= {"lost": self.evidence.lost, "gained": self.evidence.gained, "mcnemar": self.evidence.mcnemar()}
-        elif isinstance(self.evidence, Change) and self.unit != "points":
-            found |= {"tokens": self.evidence.weight}
-        for name in ("before", "after", "change"):
-            found[name] = self.scale * getattr(self.evidence, name)
-        if self.evidence.groups > 1 or getattr(self.evidence, "identical", False):
-            found |= dict(zip(("low", "high"), self.interval(), strict=True))
-        return found
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval: one group alone says nothing of how far others differ."""
+        return self.evidence.groups > 1 or getattr(self.evidence, "identical", False)
+
+    def row(self) -> SuiteRow:
+        """Returns the change as a row of a table, in its unit."""
+        counted = self.evidence if isinstance(self.evidence, Flips) else None
+        texts = self.evidence if isinstance(self.evidence, Change) and self.unit != "points" else None
+        low, high = self.interval() if self.known else (None, None)
+        return SuiteRow(
+            name=self.name,
+            role=self.role,
+            unit=self.unit,
+            groups=self.evidence.groups,
+            items=self.items,
+            answers_lost=None if counted is None else counted.lost,
+            answers_gained=None if counted is None else counted.gained,
+            mcnemar_p=None if counted is None else counted.mcnemar(),
+            tokens=None if texts is None else texts.weight,
+            before=self.scale * self.evidence.before,
+            after=self.scale * self.evidence.after,
+            change=self.scale * self.evidence.change,
+            low=low,
+            high=high,
+        )
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change, in its unit."""
@@ -110,30 +123,35 @@ def _change(pairs: Sequence[tuple[ScoreRow, ScoreRow]]) -> SuiteChange:
     rows = [row for row, _ in pairs]
     scale = POINTS if rows[0].unit == "points" else 1.0
     first, last = ([pair[i].value / scale for pair in pairs] for i in (0, 1))
-    weight, groups = [row.weight for row in rows], [row.group for row in rows]
-    evidence: Flips | Graded | Change
-    if scale == POINTS and {*first, *last} <= {0.0, 1.0}:
-        evidence = flips(first, last, groups)
-    elif scale == POINTS and {*weight} == {1.0}:
-        evidence = graded(first, last, groups)
-    else:
-        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-        for group, *values in zip(groups, first, last, weight, strict=True):
-            for i, value in enumerate(values):
-                sums[group][i] += value
-        evidence = paired_change(*zip(*sums.values(), strict=True))
+    evidence = _evidence(rows, first, last)
     shifts: dict[Hashable, float] = defaultdict(float)
-    for group, was, now, count in zip(groups, first, last, weight, strict=True):
-        shifts[group] += (now - was - evidence.change * count) / math.fsum(weight)
-    by_options: dict[float | None, Flips] = {}
-    if isinstance(evidence, Flips):
-        places: dict[float | None, list[int]] = {}
-        for place, row in enumerate(rows):
-            places.setdefault(math.inf if row.choices == 0 else row.choices, []).append(place)
-        by_options = {
-            options: flips([first[i] for i in own], [last[i] for i in own]) for options, own in places.items()
-        }
+    weight = math.fsum(row.weight for row in rows)
+    for row, was, now in zip(rows, first, last, strict=True):
+        shifts[row.group] += (now - was - evidence.change * row.weight) / weight
+    by_options = _by_options(rows, first, last) if isinstance(evidence, Flips) else {}
     return SuiteChange(rows[0].suite, rows[0].role, rows[0].unit, len(rows), evidence, shifts, by_options)
+
+
+def _evidence(rows: Sequence[ScoreRow], first: Sequence[float], last: Sequence[float]) -> Flips | Graded | Change:
+    """Returns the change of one suite's items, whose scores are shares where they are points."""
+    weight, groups = [row.weight for row in rows], [row.group for row in rows]
+    if rows[0].unit == "points" and {*first, *last} <= {0.0, 1.0}:
+        return flips(first, last, groups)
+    if rows[0].unit == "points" and {*weight} == {1.0}:
+        return graded(first, last, groups)
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for group, *values in zip(groups, first, last, weight, strict=True):
+        for i, value in enumerate(values):
+            sums[group][i] += value
+    return paired_change(*zip(*sums.values(), strict=True))
+
+
+def _by_options(rows: Sequence[ScoreRow], first: Sequence[float], last: Sequence[float]) -> dict[float | None, Flips]:
+    """Returns the flips by the number of choices of their items, infinite where answers are generated."""
+    places: dict[float | None, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(math.inf if row.choices == 0 else row.choices, []).append(place)
+    return {options: flips([first[i] for i in own], [last[i] for i in own]) for options, own in places.items()}
 
 
 def over_seeds(before: Sequence[ScoreRow], runs: Sequence[Sequence[ScoreRow]]) -> list[SuiteChange]:

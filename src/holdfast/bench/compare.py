@@ -18,10 +18,11 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.bench.crew import Crew, told_to_end
+from holdfast.bench.files import write_json
 from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.once import model_digest
 from holdfast.bench.plan import Plan, Planned, plan
-from holdfast.bench.records import CompareSpec, write_json
+from holdfast.bench.specs import CompareSpec
 from holdfast.bench.understood import memories_of
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
@@ -60,7 +61,7 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     console = console or Console(stderr=True)
     planned = plan(spec)
     out = Path(spec.out)
-    todo = [one for one in planned.runs if open_folder(folder_of(one.spec), one.spec) is None]
+    todo = [one for one in planned.runs if not open_folder(folder_of(one.spec), one.spec)]
     _introduce(planned, len(planned.runs) - len(todo), console)
     bases = out / "base" / model_digest(spec.model)
     failed: dict[str, str] = {}

@@ -6,58 +6,45 @@ import contextlib
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
+
+from holdfast.bench.record import Cost
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-@dataclasses.dataclass
-class Cost:
-    """The cost of what lies between `begin` and `end`.
+@dataclasses.dataclass(frozen=True)
+class Meter:
+    """Counts the cost of what lies between `begin` and `end`; its numbers are those of the beginning."""
 
-    Attributes:
-        device: "cuda" where a GPU did the work, else "cpu".
-        seconds: By the clock.
-        cpu: Seconds of this process's processors.
-        held: MiB held at the beginning: by tensors on the GPU, or by the process; None where that is not to be had.
-        most: MiB held at most; None likewise.
-    """
-
-    device: str
-    seconds: float
-    cpu: float
-    held: float | None
-    most: float | None = None
+    on_gpu: bool
+    clock_seconds: float
+    cpu_seconds: float
+    memory_mib: float | None
 
     @classmethod
     def begin(cls) -> Self:
         """Begins to count; what was held at most is forgotten."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-            return cls("cuda", time.monotonic(), time.process_time(), torch.cuda.memory_allocated() / 2**20)
+            return cls(True, time.monotonic(), time.process_time(), torch.cuda.memory_allocated() / 2**20)
         with contextlib.suppress(OSError):
             _RESET.write_text("5", encoding="ascii")
-        return cls("cpu", time.monotonic(), time.process_time(), _of_process("VmRSS"))
+        return cls(False, time.monotonic(), time.process_time(), _of_process("VmRSS"))
 
-    def end(self) -> Self:
-        """Ends the counting, and returns it."""
-        on_gpu = self.device == "cuda"
-        self.most = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _of_process("VmHWM")
-        self.seconds, self.cpu = time.monotonic() - self.seconds, time.process_time() - self.cpu
-        return self
-
-    def plus(self, other: Self) -> Self:
-        """Returns the cost of both, one after the other."""
-        most = None if self.most is None or other.most is None else max(self.most, other.most)
-        seconds, cpu = self.seconds + other.seconds, self.cpu + other.cpu
-        return dataclasses.replace(self, seconds=seconds, cpu=cpu, most=most)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what result.json says of it: without memory where that is not to be had."""
-        found: dict[str, Any] = {"device": self.device, "seconds": self.seconds, "cpu": self.cpu}
-        return found if self.held is None or self.most is None else {**found, "memory": self.most, "before": self.held}
+    def end(self) -> Cost:
+        """Returns the cost since the beginning, without memory where that is not to be had."""
+        most = torch.cuda.max_memory_allocated() / 2**20 if self.on_gpu else _of_process("VmHWM")
+        known = most is not None and self.memory_mib is not None
+        return Cost(
+            device="cuda" if self.on_gpu else "cpu",
+            seconds=time.monotonic() - self.clock_seconds,
+            cpu_seconds=time.process_time() - self.cpu_seconds,
+            memory_mib=most if known else None,
+            memory_before_mib=self.memory_mib if known else None,
+        )
 
 
 def _of_process(field: str) -> float | None:

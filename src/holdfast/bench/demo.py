@@ -16,8 +16,8 @@ from rich.console import Console
 from holdfast.bench.crew import Crew, told_to_end
 from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.once import model_digest
-from holdfast.bench.records import RunSpec
 from holdfast.bench.run import RunResult, train
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.ground.names import BASE
 
@@ -65,7 +65,7 @@ def demo(out: str = "demo-runs", seed: int = 0, console: Console | None = None) 
     """
     console, started = console or Console(), time.monotonic()
     specs = {name: _spec(name, recipe, seed, out) for name, recipe in RECIPES.items()}
-    todo = {name: spec for name, spec in specs.items() if open_folder(folder_of(spec), spec) is None}
+    todo = {name: spec for name, spec in specs.items() if not open_folder(folder_of(spec), spec)}
     if todo:
         _say(console, f"{_announced(_processors())} What it is at: {Path(out) / 'logs'}")
         _make(todo, Path(out), console)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from torch import nn
 
 from holdfast.bench.answers import Saved, is_saved, read_pair, write_answers
 from holdfast.bench.changes import SuiteChange, changes
+from holdfast.bench.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
 from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
-from holdfast.bench.judge import check_limits, exit_code, verdict
+from holdfast.bench.judge import check_limits, verdict
 from holdfast.bench.learned import learning
 from holdfast.bench.load import load_model, load_tokenizer
 from holdfast.bench.measure import Said, manner, measure
-from holdfast.bench.prepare import Suite, check_fit, measured
+from holdfast.bench.prepare import Suite, check_fit, kept_units, measured
 from holdfast.bench.progress import Progress
 from holdfast.bench.quiet import quiet
-from holdfast.bench.records import DiffSpec, Moment
+from holdfast.bench.specs import DiffSpec
 from holdfast.bench.steered import LeftOut, unsteered
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -41,31 +42,8 @@ READ = 200
 """Most examples of a kind on which the drift is taken, evenly chosen."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DiffResult:
-    """What is between two models.
-
-    Attributes:
-        spec: What was asked for.
-        result: `suites` (rows of the table), `verdict` if there is a budget, `learned` (the word on what --test
-            measures), `forgetting` of the retained suites of answers (without what guessing does, where the number of
-            choices of each item is known), `examples` of lost and gained answers, `calibration` (expected calibration
-            error of the choices, if any), `drift` (nats per token, and its size) where two models were loaded, and
-            `steered`: how much of what was to be asked steered the training of one of them and is not judged, where
-            there was any.
-    """
-
-    spec: DiffSpec
-    result: dict[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        """Returns 0 kept, 2 forgot, 3 not enough evidence, 4 kept but nothing learned; 0 without a budget."""
-        return exit_code(self.result)
-
-
 @quiet()
-def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
+def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
 
     Args:
@@ -75,87 +53,129 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffResult:
     Raises:
         HoldfastError: For anything the user can mend.
     """
-    console = console or Console(stderr=True)
-    sides = spec.base, spec.tuned
-    moved: dict[str, Any] = {}
-    apart: LeftOut | None = None
-    if all(map(is_saved, sides)):
-        notes: list[str] = []
-        before, after = read_pair(spec.base, spec.tuned, notes)
-        for note in notes:
-            console.print(f"  {note}", style="yellow", highlight=False, markup=False)
-    elif any(map(is_saved, sides)):
-        raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
-    else:
-        before, after, moved, apart = _asked(spec, console)
-    found = changes(before.rows, after.rows)
-    budget = spec.allowed()
-    result: dict[str, Any] = {"base": spec.base, "tuned": spec.tuned, "suites": [one.to_dict() for one in found]}
-    result |= {"verdict": verdict(found, budget)} if budget is not None else {}
-    result |= {
-        "learned": learning(found),
-        "forgetting": _forgetting(found),
-        "examples": _examples(before, after, spec.examples),
-    }
-    result |= _calibration(before, after)
-    result |= {"drift": moved} if moved else {}
-    result |= {"steered": apart.to_dict()} if apart is not None else {}
+    asked = _answers(spec, console or Console(stderr=True))
+    before, after = asked.before, asked.after
+    found, budget = changes(before.rows, after.rows), spec.allowed()
+    record = DiffRecord(
+        base=spec.base,
+        tuned=spec.tuned,
+        suites=tuple(one.row() for one in found),
+        verdict=None if budget is None else verdict(found, budget),
+        learned=learning(found),
+        forgetting=_forgetting(found),
+        examples=_examples(before, after, spec.examples),
+        calibration=_calibration(before, after),
+        drift=asked.drift or None,
+        steered=None if asked.left_out is None else asked.left_out.row(),
+    )
     if spec.out is not None:
         folder = Path(spec.out)
         for name, side in (("base", before), ("tuned", after)):
             write_answers(folder / f"{name}.jsonl", side.rows, side.said)
         write_json(folder / "env.json", environment())
-        write_json(folder / "diff.json", result)
-    return DiffResult(spec, result)
+        write_json(folder / DiffRecord.FILE, record.to_dict())
+    return record
 
 
-def _asked(spec: DiffSpec, console: Console) -> tuple[Saved, Saved, dict[str, Any], LeftOut | None]:
+@dataclasses.dataclass(frozen=True)
+class _Answers:
+    """What two models answered.
+
+    Attributes:
+        before: The base's answers.
+        after: The tuned model's.
+        drift: How far the tuned model has moved from the base; empty for saved answers.
+        left_out: What is left out, as it steered the training of one of them.
+    """
+
+    before: Saved
+    after: Saved
+    drift: Mapping[str, DriftRow] = dataclasses.field(default_factory=dict)
+    left_out: LeftOut | None = None
+
+
+def _answers(spec: DiffSpec, console: Console) -> _Answers:
+    """Returns the answers of both: as they were saved, or as the models give them."""
+    saved = [is_saved(name) for name in (spec.base, spec.tuned)]
+    if any(saved) and not all(saved):
+        raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
+    if not any(saved):
+        return _asked(spec, console)
+    notes: list[str] = []
+    before, after = read_pair(spec.base, spec.tuned, notes)
+    _print(notes, console)
+    return _Answers(before, after)
+
+
+def _asked(spec: DiffSpec, console: Console) -> _Answers:
     """Asks two models all that did not steer their training, and takes the divergence of one from the other."""
     if not (spec.test or spec.transfer or spec.keep):
         raise HoldfastError("There is nothing to ask: name what is to be kept with --keep, or the task with --test.")
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites, apart = unsteered(measured(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
-    notes += [apart.sentence()] if apart is not None else []
+    suites, left_out = unsteered(measured(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
+    notes += [left_out.sentence()] if left_out is not None else []
     budget = spec.allowed()
     if budget is not None:
-        check_limits(budget, {unit for suite in suites if suite.role == "retained" for unit in suite.units()})
+        check_limits(budget, kept_units(suites))
     with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
-        base: Any = load_model(spec.base, notes=notes)
+        base = load_model(spec.base, notes=notes)
     notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
-        tuned: Any = load_model(spec.tuned, base=spec.base, notes=notes)
+        tuned = load_model(spec.tuned, base=spec.base, notes=notes)
     own = load_tokenizer(spec.tuned, base=spec.base)
-    if own.get_vocab() != tokenizer.get_vocab():
+    alike = own.get_vocab() == tokenizer.get_vocab()
+    if not alike:
         notes.append("The two have other tokens, so that no drift of one from the other can be measured.")
+    _print(notes, console)
+    with Progress(console) as progress:
+        how: dict[str, Any] = {"run": "diff", "show": progress.measuring, **manner(spec)}
+        before = Saved(*measure(base, tokenizer, suites, "before", **how))
+        after = Saved(*measure(tuned, own, suites, "after", **how))
+        moved = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if alike else {}
+    return _Answers(before, after, moved, left_out)
+
+
+def _drift(
+    base: nn.Module,
+    tuned: nn.Module,
+    suites: Sequence[Suite],
+    said: Sequence[Said],
+    tokenizer: Any,
+    spec: DiffSpec,
+    progress: Progress,
+) -> dict[str, DriftRow]:
+    """Returns how far one model has moved from another, on prompts of the task and on those of what is to be kept."""
+    found = {}
+    for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
+        examples = _to_read([one for one in suites if one.role in roles], said, tokenizer, spec)
+        if not examples:
+            continue
+        scores = drift(
+            base,
+            tuned,
+            examples,
+            batch_tokens=spec.eval_batch_tokens,
+            pad_id=int(tokenizer.pad_token_id),
+            progress=progress.measuring(f"drift on {name}", len(examples)),
+        )
+        change = paired_change(
+            [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
+        )
+        low, high = change.interval() if change.documents > 1 else (None, None)
+        found[name] = DriftRow(
+            nats_per_token=change.change,
+            size=drift_size(change.change),
+            documents=change.documents,
+            low=None if low is None else max(0.0, low),
+            high=high,
+        )
+    return found
+
+
+def _print(notes: Sequence[str], console: Console) -> None:
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
-    saved: list[Saved] = []
-    with Progress(console) as progress:
-        moments: tuple[tuple[Moment, nn.Module, Any], ...] = (("before", base, tokenizer), ("after", tuned, own))
-        for moment, model, its in moments:
-            rows, said = measure(model, its, suites, moment, run="diff", show=progress.measuring, **manner(spec))
-            saved.append(Saved(tuple(rows), tuple(said)))
-        moved: dict[str, dict[str, Any]] = {}
-        if own.get_vocab() == tokenizer.get_vocab():
-            for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
-                if examples := _to_read([one for one in suites if one.role in roles], saved[0].said, tokenizer, spec):
-                    scores = drift(
-                        base,
-                        tuned,
-                        examples,
-                        batch_tokens=spec.eval_batch_tokens,
-                        pad_id=int(tokenizer.pad_token_id),
-                        progress=progress.measuring(f"drift on {name}", len(examples)),
-                    )
-                    change = paired_change(
-                        [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
-                    )
-                    low, high = change.interval()
-                    moved[name] = {"nats_per_token": change.change, "size": drift_size(change.change)}
-                    moved[name] |= {"documents": change.documents}
-                    moved[name] |= {"low": max(0.0, low), "high": high} if change.documents > 1 else {}
-    return saved[0], saved[1], moved, apart
 
 
 def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
@@ -173,52 +193,64 @@ def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec
     return [*examples[:: max(1, len(examples) // READ)][:READ], *made]
 
 
-def _forgetting(found: Sequence[SuiteChange]) -> dict[str, Any]:
+def _forgetting(found: Sequence[SuiteChange]) -> dict[str, ForgettingRow]:
     """Returns what was forgotten item by item; what guessing does is taken out where the choices are known."""
     told = {}
     for one in found:
         if one.role == "retained" and isinstance(one.evidence, Flips):
-            said = dataclasses.asdict(forgetting_of(one.by_options or {None: one.evidence}))
-            told[one.name] = {name: value for name, value in said.items() if value is not None}
+            said = forgetting_of(one.by_options or {None: one.evidence})
+            told[one.name] = ForgettingRow(
+                negative_flips=said.negative_flips,
+                relative=said.relative,
+                of_right=said.of_right,
+                lost_share=said.lost,
+                known_share=said.known,
+                of_known=said.of_known,
+                gained_share=said.gained,
+            )
     return told
 
 
-def _calibration(before: Saved, after: Saved) -> dict[str, Any]:
+def _calibration(before: Saved, after: Saved) -> CalibrationRow | None:
     """Returns the expected calibration error over all choices of what is to be kept, before and after."""
-    sides = []
-    for side in (before, after):
-        sure = {(one.suite, one.item): one.confidence for one in side.said if one.confidence is not None}
-        kept = {(r.suite, r.item): r for r in side.rows if r.role == "retained" and (r.suite, r.item) in sure}
-        sides.append({name: (sure[name], row.value / 100.0, f"{row.suite} {row.group}") for name, row in kept.items()})
-    both = [name for name in sides[0] if name in sides[1]]
+    first, last = (_sureness(side) for side in (before, after))
+    both = [name for name in first if name in last]
     if not both:
-        return {}
-    first, last = (np.array([side[name][:2] for name in both]) for side in sides)
-    groups = [sides[0][name][2] for name in both]
-    change = bootstrap_change(first, last, lambda own: expected_calibration_error(own[:, 0], own[:, 1]), groups)
-    found = {"items": len(both), "before": change.before, "after": change.after, "change": change.change}
-    if change.groups > 1:
-        found["low"], found["high"] = change.interval()
-    return {"calibration": found}
+        return None
+    was, now = (np.array([side[name][:2] for name in both]) for side in (first, last))
+    groups = [first[name][2] for name in both]
+    change = bootstrap_change(was, now, lambda own: expected_calibration_error(own[:, 0], own[:, 1]), groups)
+    low, high = change.interval() if change.groups > 1 else (None, None)
+    return CalibrationRow(
+        items=len(both), before=change.before, after=change.after, change=change.change, low=low, high=high
+    )
 
 
-def _examples(before: Saved, after: Saved, count: int) -> dict[str, list[dict[str, str]]]:
+def _sureness(side: Saved) -> dict[tuple[str, str], tuple[float, float, str]]:
+    """Returns of each choice of what is to be kept how sure the model was, how right, and its group."""
+    sure = {(one.suite, one.item): one.confidence for one in side.said if one.confidence is not None}
+    kept = {(row.suite, row.item): row for row in side.rows if row.role == "retained" and (row.suite, row.item) in sure}
+    return {name: (sure[name], row.value / 100.0, f"{row.suite} {row.group}") for name, row in kept.items()}
+
+
+def _examples(before: Saved, after: Saved, count: int) -> ExampleRows:
     """Returns answers that were lost and gained, of as many suites as there are before a second of one."""
-    said = [{(one.suite, one.item): one for one in side.said} for side in (before, after)]
+    first, last = ({(one.suite, one.item): one for one in side.said} for side in (before, after))
     now = {(row.suite, row.item): row.value for row in after.rows}
-    found: dict[str, dict[str, list[tuple[Said, Said]]]] = {"lost": {}, "gained": {}}
+    lost, gained = dict[str, list[AnswerRow]](), dict[str, list[AnswerRow]]()
     for row in before.rows:
         name = row.suite, row.item
-        if row.unit == "points" and name in said[0] and name in said[1] and row.value != now[name]:
-            kind = "lost" if now[name] < row.value else "gained"
-            found[kind].setdefault(row.suite, []).append((said[0][name], said[1][name]))
-    return {kind: [_example(*pair) for pair in _in_turn(list(by.values()))[:count]] for kind, by in found.items()}
+        if row.unit == "points" and name in first and name in last and row.value != now[name]:
+            kind = lost if now[name] < row.value else gained
+            kind.setdefault(row.suite, []).append(_example(first[name], last[name]))
+    return ExampleRows(lost=_in_turn(lost)[:count], gained=_in_turn(gained)[:count])
 
 
-def _in_turn(parts: Sequence[Sequence[tuple[Said, Said]]]) -> list[tuple[Said, Said]]:
-    return [one for row in itertools.zip_longest(*parts) for one in row if one is not None]
+def _in_turn(by_suite: Mapping[str, Sequence[AnswerRow]]) -> tuple[AnswerRow, ...]:
+    return tuple(one for row in itertools.zip_longest(*by_suite.values()) for one in row if one is not None)
 
 
-def _example(first: Said, last: Said) -> dict[str, str]:
-    texts = {"asked": first.asked, "right": first.right, "before": first.said, "after": last.said}
-    return {"suite": first.suite, "item": first.item, **texts}
+def _example(first: Said, last: Said) -> AnswerRow:
+    return AnswerRow(
+        suite=first.suite, item=first.item, asked=first.asked, right=first.right, before=first.said, after=last.said
+    )

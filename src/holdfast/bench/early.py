@@ -8,7 +8,7 @@ from pathlib import Path
 
 from holdfast.bench.folder import folder_of, open_folder
 from holdfast.bench.places import BASE, base_of, folder_of_model, is_adapter, is_here, no_base
-from holdfast.bench.records import CompareSpec, DiffSpec, Measured, RunSpec, Trained
+from holdfast.bench.specs import CompareSpec, DiffSpec, Measured, RunSpec, Trained
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.settings import parted, value_of
 from holdfast.core.sums import read_sum, refuse_pairs

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -61,17 +59,3 @@ def ship_trained(trainer: Attached, folder: Path) -> None:
         with torch.no_grad():
             host.model.load_state_dict(load_model(str(source)).state_dict())
     host.ship()
-
-
-def as_trained(folder: Path, own: dict[str, Any]) -> dict[str, Any]:
-    """Returns what result.json says of another run's training, and its cost, if known, with that of the edits added."""
-    then = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    found = {"trained_in": folder.name, "steps": then["steps"], "trained_parameters": then["trained_parameters"]}
-    found |= {"memories": then["memories"]} if "memories" in then else {}
-    if "cost" not in then:
-        return found
-    cost = then["cost"]
-    added = {name: cost[name] + own[name] for name in ("seconds", "cpu")}
-    if "memory" in cost and "memory" in own:
-        added["memory"] = max(cost["memory"], own["memory"])
-    return found | {"cost": {**cost, **added}}

@@ -225,7 +225,7 @@ def _saved(shaped: Any, rows: int, longest: int, arguments: TrainingArguments) -
         found.setdefault(storage._cdata, (storage, storage.nbytes()))  # held, so that no other takes its place
         return tensor
 
-    body = (shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped).get_decoder().train()
+    body: Any = (shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped).get_decoder().train()
     tensors = {**dict(body.named_parameters()), **dict(body.named_buffers())}
     with FakeTensorMode(), torch.autocast("cpu", dtype=narrow, enabled=arguments.bf16 or arguments.fp16):
         own = {

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from holdfast.bench.env import environment
 from holdfast.bench.files import write_json
 from holdfast.bench.quiet import is_first
-from holdfast.bench.records import RunSpec
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 
 
@@ -25,21 +25,21 @@ def folder_of(spec: RunSpec) -> Path:
     return Path(spec.out) / (spec.name or _name(spec))
 
 
-def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
-    """Returns the result of a finished run, or None when there is something to do.
+def open_folder(folder: Path, spec: RunSpec) -> bool:
+    """Returns whether the folder holds this run, finished; if not, there is something to do.
 
     Raises:
         HoldfastError: The folder belongs to another run or to something else, or holds an unfinished one and `resume`
             is not set.
     """
     if not folder.exists():
-        return None
+        return False
     if not folder.is_dir():
         raise HoldfastError(f"{folder} is a file; choose another folder with --out or --name.")
     if not (folder / "spec.json").exists():
         if any(path.is_file() for path in folder.rglob("*")):
             raise HoldfastError(f"{folder} is not the folder of a run; choose another with --out or --name.")
-        return None
+        return False
     other = _read(folder / "spec.json")
     asked = identity(spec)
     done = (folder / "result.json").exists()
@@ -52,11 +52,9 @@ def open_folder(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     changed = sorted(path for path in now if then.get(path, now[path]) != now[path])
     if changed:
         raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {otherwise}.")
-    if done:
-        return _read(folder / "result.json")
-    if not spec.resume:
+    if not done and not spec.resume:
         raise HoldfastError(f"{folder} holds a run that was interrupted; go on with --resume, or delete the folder.")
-    return None
+    return done
 
 
 def finished_before(folder: Path) -> str:

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from holdfast.bench.estimate import GB, Estimate, estimate, free_memory
 from holdfast.bench.load import config_of
 from holdfast.bench.places import base_of, folder_of_model, folder_or_name, is_adapter, is_here, no_base
-from holdfast.bench.records import RunSpec
+from holdfast.bench.specs import RunSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import Example

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.bench.arguments import rate_of
-from holdfast.bench.records import ScoreRow, read_scores
+from holdfast.bench.record import RunRecord
+from holdfast.bench.scores import ScoreRow, read_scores
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.methods.holdfast import short
@@ -30,12 +31,12 @@ class Finished:
     Attributes:
         folder: Where it lies.
         spec: What was asked for.
-        result: What came of it.
+        record: What came of it.
     """
 
     folder: Path
     spec: Mapping[str, Any]
-    result: Mapping[str, Any]
+    record: RunRecord
 
     @functools.cached_property
     def rows(self) -> list[ScoreRow]:
@@ -100,7 +101,7 @@ def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
                     raise HoldfastError(
                         f"{folder} is not the folder of a run (its spec.json lacks {', '.join(missing)}); leave it out."
                     )
-                found[folder.resolve()] = Finished(folder, spec, _read(folder / "result.json"))
+                found[folder.resolve()] = Finished(folder, spec, RunRecord.read(folder))
         if not set(folders) - set(unfinished):
             raise HoldfastError(f"{place}: holds no finished run; a finished one has a result.json.")
     return list(found.values()), notes

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import ScoreRow
+from holdfast.bench.scores import ScoreRow
 from holdfast.core.budget import Budget
 from holdfast.probes.suites import Split
 from holdfast.probes.watched import documents, side_of

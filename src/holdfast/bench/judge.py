@@ -1,17 +1,17 @@
-"""The verdict: what changes say of what may be lost, and how a program that was given a budget ends."""
+"""The verdict: what changes say of what may be lost."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Self
 
-from holdfast.bench.changes import SuiteChange, changes, ends, mean_of
+from holdfast.bench.changes import SuiteChange, ends, mean_of
+from holdfast.bench.outcome import VerdictMean, VerdictRow, VerdictSuite
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.stats.verdict import EXIT_CODES, NOTHING_LEARNED, Evidence, Verdict, Word, judge, settle
-
-__all__ = ["SuiteChange", "changes", "check_limits", "exit_code", "verdict"]
+from holdfast.stats.verdict import Evidence, Together, Verdict, Word, judge, settle
 
 HOPELESS = 1000.0
 """Times as many items beyond which a loss is just what is allowed, and more items are no advice."""
@@ -27,30 +27,10 @@ def check_limits(budget: Budget, units: set[str]) -> None:
         )
 
 
-def exit_code(result: Mapping[str, Any]) -> int:
-    """Returns how a program ends with a result: by its verdict, and where that is `kept` by what was learned.
+def verdict(found: Sequence[SuiteChange], budget: Budget) -> VerdictRow:
+    """Returns the verdict on the retained suites: on each, on the mean of each unit, and the word of all.
 
-    0 kept, 2 forgot, 3 not enough evidence, 4 kept while nothing or little was learned; 0 without a budget, which can
-    be neither kept nor broken. What was not measured, or is open, is no reason for 4.
-    """
-    if "verdict" not in result:
-        return 0
-    word: Word = result["verdict"]["word"]
-    little = result.get("learned", {}).get("word") in ("not learned", "learned little")
-    return NOTHING_LEARNED if word == "kept" and little else EXIT_CODES[word]
-
-
-def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
-    """Returns the verdict on the retained suites, ready for result.json.
-
-    Returns:
-        `word`; `budget` and `claim`; `seeds`, if the changes are over several; `means`, one for each unit that the
-        budget limits, with `change`, `low`, `high` (95%, two-sided), `word`, `most` (the loss at its upper one-sided
-        bound), `floor` (the least loss that would be told from none), and what suites gained and lost of it (`gained`,
-        `lost`, both positive, and in which suites); `suites`, by name, with `word`, `most`, `floor`, `p_forgot`,
-        `p_holm` (adjusted for the number of suites and means), `alone` where its own test says another word than it
-        does among all that were looked at and, where it is not settled, `items_needed`; and `unjudged`, the retained
-        suites of a unit that the budget does not limit. The words are those of `holdfast.stats.verdict.settle`.
+    The words are those of `holdfast.stats.verdict.settle`.
 
     Raises:
         HoldfastError: If the budget limits nothing that was measured.
@@ -59,60 +39,119 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> dict[str, Any]:
     kept = [one for one in found if one.role == "retained"]
     check_limits(budget, {one.unit for one in kept})
     judged = [one for one in kept if one.unit in limits]
-    verdicts = [_judged(one.evidence, one, limits) for one in judged]
-    units = {unit: [one for one in judged if one.unit == unit] for unit in dict.fromkeys(one.unit for one in judged)}
-    means = {unit: mean_of(own) for unit, own in units.items()}
-    on_means = {unit: _judged(mean, units[unit][0], limits) for unit, mean in means.items()}
+    means = _means(judged, limits)
     # A mean of one suite is that suite, which is not looked at twice.
-    several = [unit for unit, own in units.items() if len(own) > 1]
-    claimed = verdicts if budget.claim == "every" else list(on_means.values())
-    said = settle(verdicts, [on_means[unit] for unit in several], claimed)
-    by_suite = dict(zip((one.name for one in judged), said.suites, strict=True))
-    words = {unit: by_suite[own[0].name] for unit, own in units.items()} | dict(zip(several, said.means, strict=True))
-    return {
-        "word": said.word,
-        "budget": limits,
-        "claim": budget.claim,
-        **({"seeds": len(judged[0].seeds)} if judged[0].seeds else {}),
-        "means": [_of_mean(means[unit], on, units[unit], words[unit]) for unit, on in on_means.items()],
-        "suites": {
-            one.name: _of_suite(one, own, by_suite[one.name], p_holm)
-            for one, own, p_holm in zip(judged, verdicts, said.adjusted, strict=False)
-        },
-        "unjudged": [one.name for one in kept if one.unit not in limits],
-    }
+    several = [mean for mean in means if len(mean.suites) > 1]
+    own, said = _settled(judged, means, several, budget)
+    # After the suites' p-values come those of the means.
+    by_name = {row[0].name: row[1:] for row in zip(judged, said.suites, said.adjusted, own, strict=False)}
+    return VerdictRow(
+        word=said.word,
+        limits=limits,
+        claim=budget.claim,
+        seeds=len(judged[0].seeds) or None,
+        means=_rows(means, dict(zip((mean.unit for mean in several), said.means, strict=True)), by_name),
+        suites={one.name: _of_suite(one, *by_name[one.name]) for one in judged},
+        unjudged=tuple(one.name for one in kept if one.unit not in limits),
+    )
+
+
+def _means(judged: Sequence[SuiteChange], limits: Mapping[str, float]) -> list[_Mean]:
+    """Returns the mean of the suites of each unit."""
+    return [_Mean.of(unit, judged, limits) for unit in dict.fromkeys(one.unit for one in judged)]
+
+
+def _rows(
+    means: Sequence[_Mean], words: Mapping[str, Word], by_name: Mapping[str, tuple[Word, float, Verdict]]
+) -> tuple[VerdictMean, ...]:
+    """Returns what is said of the means; a mean of one suite has the word of that suite."""
+    return tuple(mean.row(words.get(mean.unit) or by_name[mean.suites[0].name][0]) for mean in means)
+
+
+def _settled(
+    judged: Sequence[SuiteChange], means: Sequence[_Mean], several: Sequence[_Mean], budget: Budget
+) -> tuple[list[Verdict], Together]:
+    """Returns what each suite's own test says, and what is said of all together."""
+    own = [_judged(one.evidence, one, budget.limits) for one in judged]
+    claimed = own if budget.claim == "every" else [mean.verdict for mean in means]
+    return own, settle(own, [mean.verdict for mean in several], claimed)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mean:
+    """The mean change of the suites of one unit, and what is said of it by itself."""
+
+    unit: str
+    suites: Sequence[SuiteChange]
+    evidence: Evidence
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, unit: str, judged: Sequence[SuiteChange], limits: Mapping[str, float]) -> Self:
+        suites = [one for one in judged if one.unit == unit]
+        evidence = mean_of(suites)
+        return cls(unit, suites, evidence, _judged(evidence, suites[0], limits))
+
+    def row(self, word: Word) -> VerdictMean:
+        scale = self.suites[0].scale
+        low, high = ends(self.evidence, self.unit)
+        parts = parted({one.name: scale * one.evidence.change for one in self.suites}, self.unit)
+        return VerdictMean(
+            unit=self.unit,
+            suite_count=len(self.suites),
+            change=scale * self.evidence.change,
+            floor=_floor(self.verdict, self.suites[0]),
+            low=_finite(low),
+            high=_finite(high),
+            word=word,
+            most=_finite(scale * self.verdict.most),
+            gained=parts.gained,
+            gained_in=parts.gained_in,
+            lost=parts.lost,
+            lost_in=parts.lost_in,
+        )
 
 
 def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float]) -> Verdict:
     return judge(evidence, limits[suite.unit] / suite.scale, higher_is_better=suite.unit == "points")
 
 
-def _of_suite(suite: SuiteChange, own: Verdict, word: Word, p_holm: float) -> dict[str, Any]:
-    found = {"word": word, "most": suite.scale * own.most, "p_forgot": own.p_forgot, "p_holm": p_holm}
-    if own.word != word:
-        found["alone"] = own.word
-    if _tells(own, suite):
-        found["floor"] = suite.scale * own.floor
-    if word == "not enough evidence" and own.word == word and own.factor <= HOPELESS and not suite.seeds:
-        found["items_needed"] = math.ceil(suite.items * own.factor)
-    return found
+def _of_suite(suite: SuiteChange, word: Word, p_holm: float, own: Verdict) -> VerdictSuite:
+    open_ = word == "not enough evidence" and own.word == word and own.factor <= HOPELESS and not suite.seeds
+    return VerdictSuite(
+        word=word,
+        most=_finite(suite.scale * own.most),
+        p_forgot=own.p_forgot,
+        p_holm=p_holm,
+        alone=own.word if own.word != word else None,
+        floor=_floor(own, suite),
+        items_needed=math.ceil(suite.items * own.factor) if open_ else None,
+    )
 
 
-def _tells(said: Verdict, suite: SuiteChange) -> bool:
-    """Whether there is a loss that such evidence tells from none: of shares none beyond all of it."""
-    return math.isfinite(said.floor) and (suite.unit != "points" or said.floor <= 1)
+def _floor(said: Verdict, suite: SuiteChange) -> float | None:
+    """Returns the least loss that such evidence tells from none; None where no loss is large enough."""
+    if not math.isfinite(said.floor) or (suite.unit == "points" and said.floor > 1):
+        return None
+    return suite.scale * said.floor
 
 
-def _of_mean(mean: Evidence, said: Verdict, suites: Sequence[SuiteChange], word: Word) -> dict[str, Any]:
-    unit, scale = suites[0].unit, suites[0].scale
-    about: dict[str, Any] = {"unit": unit, "suites": len(suites), "change": scale * mean.change}
-    about |= {"floor": scale * said.floor} if _tells(said, suites[0]) else {}
-    low, high = ends(mean, unit)
-    about |= {"low": low, "high": high, "word": word, "most": scale * said.most}
-    return about | parted({one.name: scale * one.evidence.change for one in suites}, unit)
+def _finite(value: float) -> float | None:
+    """Returns a bound; None where there is none, as of a single document."""
+    return value if math.isfinite(value) else None
 
 
-def parted(moved: Mapping[str, float], unit: str) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What of a mean change suites gained and what they lost, both positive, and in which, the largest first."""
+
+    gained: float
+    gained_in: tuple[str, ...]
+    lost: float
+    lost_in: tuple[str, ...]
+
+
+def parted(moved: Mapping[str, float], unit: str) -> Parts:
     """Returns what of a mean change suites gained and what they lost, which the mean sets off against each other.
 
     Args:
@@ -120,9 +159,11 @@ def parted(moved: Mapping[str, float], unit: str) -> dict[str, Any]:
         unit: "points", of which more are better, or "nats".
     """
     better = {name: value if unit == "points" else -value for name, value in moved.items()}
-    found: dict[str, Any] = {}
-    for name, sign in (("gained", 1.0), ("lost", -1.0)):
-        own = {suite: sign * value for suite, value in better.items() if sign * value > 0}
-        found[name] = math.fsum(own.values()) / len(moved)
-        found[f"{name}_in"] = sorted(own, key=own.__getitem__, reverse=True)
-    return found
+    gains = {name: value for name, value in better.items() if value > 0}
+    losses = {name: -value for name, value in better.items() if value < 0}
+    return Parts(
+        math.fsum(gains.values()) / len(moved),
+        tuple(sorted(gains, key=gains.__getitem__, reverse=True)),
+        math.fsum(losses.values()) / len(moved),
+        tuple(sorted(losses, key=losses.__getitem__, reverse=True)),
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 from holdfast.bench.changes import POINTS, SuiteChange, mean_of
-from holdfast.bench.records import ScoreRow
+from holdfast.bench.outcome import LearnedUnit, Learning
+from holdfast.bench.record import GuardRow
+from holdfast.bench.scores import ScoreRow
 from holdfast.stats.learned import BEST_FIRST, Learned, gained, learned_word, little
 
 
@@ -27,68 +29,76 @@ class Seen:
     started: bool
 
 
-def learning(found: Sequence[SuiteChange], guard: Seen | None = None) -> dict[str, Any]:
-    """Returns the word on what was learned, ready for result.json.
+def learning(found: Sequence[SuiteChange], guard: Seen | None = None) -> Learning:
+    """Returns the word on what was learned, of all units and of each.
+
+    The word of all is the best of the units: nothing was learned where none shows it. It is "not measured" where no
+    suite measures what is learned; the rule of the others is `holdfast.stats.learned.learned_word`.
 
     Args:
         found: What became of every suite; those of the role "learned" count.
         guard: What a guard saw learned, if it took the model back.
-
-    Returns:
-        `word`: learned, learned little, not learned, not enough evidence, or not measured where no suite measures what
-        is learned (the rule: `holdfast.stats.learned.learned_word`); and `of`, an entry for each unit: `unit`, `suites`
-        (their names), `before`, `gain` with `low` and `high` (95%; positive where the model is better), `least` (the
-        gain below which it is little), `word`, and `reached`, the most that the guard had seen, where it took the model
-        back. The word of all is the best of the units: nothing was learned where none shows it.
     """
-    units: dict[str, list[SuiteChange]] = {}
+    by_unit: dict[str, list[SuiteChange]] = {}
     for one in found:
         if one.role == "learned":
-            units.setdefault(one.unit, []).append(one)
-    entries = [_entry(unit, suites, guard) for unit, suites in units.items()]
-    words: list[Learned] = [entry["word"] for entry in entries] or ["not measured"]
-    said: dict[str, Any] = {"word": min(words, key=BEST_FIRST.index), "of": entries}
-    return said | ({"put_back_to": "start"} if guard is not None and guard.started else {})
+            by_unit.setdefault(one.unit, []).append(one)
+    units = tuple(_of_unit(unit, suites, guard) for unit, suites in by_unit.items())
+    words: list[Learned] = [one.word for one in units] or ["not measured"]
+    back: Literal["start"] | None = "start" if guard is not None and guard.started else None
+    return Learning(word=min(words, key=BEST_FIRST.index), units=units, put_back_to=back)
 
 
-def _entry(unit: str, suites: Sequence[SuiteChange], guard: Seen | None) -> dict[str, Any]:
+def _of_unit(unit: str, suites: Sequence[SuiteChange], guard: Seen | None) -> LearnedUnit:
     scale = suites[0].scale
     before = scale * math.fsum(one.evidence.before for one in suites) / len(suites)
     gain, low, high = (scale * end for end in gained(mean_of(suites), higher_is_better=unit == "points"))
-    known = all(one.evidence.groups > 1 or getattr(one.evidence, "identical", False) for one in suites)
+    known = all(one.known for one in suites)
     reached = guard.most if guard is not None and guard.unit == unit else None
     least = little(unit, before, reached)
     word: Learned = learned_word(gain, low, high, least) if known else "not enough evidence"
     if guard is not None and guard.started:
         word = "not learned"
-    about: dict[str, Any] = {"unit": unit, "suites": [one.name for one in suites], "before": before, "gain": gain}
-    if known:
-        bounds = (-POINTS, POINTS) if unit == "points" else (-math.inf, math.inf)
-        about |= {"low": max(bounds[0], low), "high": min(bounds[1], high)}
-    return about | {"least": least, "word": word} | ({} if reached is None else {"reached": reached})
+    bounds = (-POINTS, POINTS) if unit == "points" else (-math.inf, math.inf)
+    return LearnedUnit(
+        unit=unit,
+        suites=tuple(one.name for one in suites),
+        before=before,
+        gain=gain,
+        low=max(bounds[0], low) if known else None,
+        high=min(bounds[1], high) if known else None,
+        least=least,
+        word=word,
+        reached=reached,
+    )
 
 
-def seen(guard: Mapping[str, Any], before: Sequence[ScoreRow]) -> Seen | None:
+def seen(guard: GuardRow | None, before: Sequence[ScoreRow]) -> Seen | None:
     """Returns what a guard saw learned of a run that it took back; None where it did not, or looked at no learning.
 
     Args:
-        guard: Its summary, as in result.json, with the names of the suites that it watched; empty without a guard.
+        guard: What it saw and did; None without a guard.
         before: All scores of the base, those of the watched side among them; others are passed over.
     """
-    if guard.get("model_of") is None:
+    if guard is None or guard.model_of is None:
         return None
-    watched = guard.get("watched", ())
-    rows = [
-        row
-        for row in before
-        if row.moment == "before" and row.role == "learned" and row.split == "watch" and row.suite in watched
-    ]
+    rows = [row for row in before if _shows_learning(row, guard)]
     answers = [row for row in rows if row.unit == "points"]
-    looks = [look["learned"] for look in guard["looks"] if "learned" in look]
-    unit = "points" if answers else "nats"
-    most = 0.0
-    if answers and looks:
-        most = max(looks) - math.fsum(row.value for row in answers) / len(answers)
-    elif rows and looks:  # a look says nats with a minus, so that more is better
-        most = max(looks) + math.fsum(row.value for row in rows) / math.fsum(row.weight for row in rows)
-    return Seen(max(0.0, most), unit, guard["model_of"] == 0)
+    looks = [look.learned for look in guard.looks if look.learned is not None]
+    known = _known(answers or rows) if looks else None  # of the base; a look says nats with a minus too
+    most = 0.0 if known is None else max(looks) - known
+    return Seen(max(0.0, most), "points" if answers else "nats", guard.model_of == 0)
+
+
+def _known(rows: Sequence[ScoreRow]) -> float | None:
+    """Returns the mean score, in points, or in nats with a minus, so that more is better; None of no score."""
+    if not rows:
+        return None
+    if rows[0].unit == "points":
+        return math.fsum(row.value for row in rows) / len(rows)
+    return -math.fsum(row.value for row in rows) / math.fsum(row.weight for row in rows)
+
+
+def _shows_learning(row: ScoreRow, guard: GuardRow) -> bool:
+    """Whether a score is one of the base on what the guard watched of what is learned."""
+    return (row.moment, row.role, row.split) == ("before", "learned", "watch") and row.suite in guard.watched

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import Measured, Moment, ScoreRow
+from holdfast.bench.scores import Moment, ScoreRow
+from holdfast.bench.specs import Measured
 from holdfast.probes.ask import ask
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.suites import split_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from holdfast.bench.answers import read_answers, write_answers
 from holdfast.bench.measure import Said
 from holdfast.bench.prepare import Suite
-from holdfast.bench.records import ScoreRow
+from holdfast.bench.scores import ScoreRow
 from holdfast.probes.watched import group_of
 
 Answers = tuple[list[ScoreRow], list[Said]]

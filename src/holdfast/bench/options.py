@@ -117,11 +117,14 @@ def is_a(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(is_a(entry, arguments[0]) for entry in value)
     if origin is dict:
         return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+    return _is_plain(value, hint)
+
+
+def _is_plain(value: Any, hint: type) -> bool:
+    """Returns whether a value is of a class; an empty word is no word, and a truth value is no number."""
     if hint in (int, float):
         return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
-    if hint is str:
-        return isinstance(value, str) and value != ""
-    return isinstance(value, hint)
+    return isinstance(value, hint) and (hint is not str or value != "")
 
 
 def in_words(hint: Any) -> str:

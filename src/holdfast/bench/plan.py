@@ -9,8 +9,8 @@ from typing import Any
 from holdfast.bench.arguments import rate_of, training_arguments
 from holdfast.bench.edited import trunk_of
 from holdfast.bench.folder import folder_of
-from holdfast.bench.records import CompareSpec, RunSpec, Trained
 from holdfast.bench.sets import recipes_of
+from holdfast.bench.specs import CompareSpec, RunSpec, Trained
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
@@ -71,18 +71,24 @@ def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
     A method of the settings gives way to one of the same class in the recipe, and to one that cannot stand beside it.
     An adapter that does not name its rate gets that of the settings times `adapter_rate`, if it is not theirs.
     """
+    train = _rated(recipe, settings, adapter_rate)
+    rest = [method for method in recipe.methods if not isinstance(method, Train)]
+    beside = [method for method in settings.methods if not isinstance(method, Train) and not _gives_way(method, rest)]
+    return chain(train, *beside, *rest)
+
+
+def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
+    """Returns the `Train` of the settings, with the rate for a recipe and with what the recipe's own says."""
     small, has = (any(isinstance(m, Adapter) and m.small for m in one.methods) for one in (recipe, settings))
-    own = next((m for m in recipe.methods if isinstance(m, Train)), None)
     given = next((m for m in settings.methods if isinstance(m, Train)), Train())
     times = adapter_rate if small and not has else 1.0
     rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
     train = dataclasses.replace(given, lr=rounded(rate))
-    if own is not None:
-        said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
-        train = dataclasses.replace(train, **said)
-    rest = [method for method in recipe.methods if not isinstance(method, Train)]
-    beside = [method for method in settings.methods if not isinstance(method, Train) and not _gives_way(method, rest)]
-    return chain(train, *beside, *rest)
+    own = next((m for m in recipe.methods if isinstance(m, Train)), None)
+    if own is None:
+        return train
+    said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
+    return dataclasses.replace(train, **said)
 
 
 def _gives_way(method: Method, others: Sequence[Method]) -> bool:

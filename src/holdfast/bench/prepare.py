@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.bench.records import DiffSpec, Measured, Role, RunSpec
+from holdfast.bench.scores import Role
+from holdfast.bench.specs import DiffSpec, Measured, RunSpec
 from holdfast.bench.twins import joined
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -58,6 +59,16 @@ class Prepared:
     train: tuple[Example, ...]
     suites: tuple[Suite, ...]
     notes: tuple[str, ...]
+
+    @property
+    def measured(self) -> list[Example]:
+        """Returns the examples of all suites."""
+        return [example for suite in self.suites for example in suite.examples]
+
+
+def kept_units(suites: Sequence[Suite]) -> set[str]:
+    """Returns the units in which what is to be kept is measured."""
+    return {unit for suite in suites if suite.role == "retained" for unit in suite.units()}
 
 
 def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Prepared:

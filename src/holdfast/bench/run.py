@@ -14,24 +14,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from holdfast.bench.alone import alone
 from holdfast.bench.arguments import refused_by_transformers
-from holdfast.bench.cost import Cost
-from holdfast.bench.edited import as_trained, shaping, ship_trained
+from holdfast.bench.changes import changes
+from holdfast.bench.cost import Meter
+from holdfast.bench.edited import shaping, ship_trained
 from holdfast.bench.ending import Ending
+from holdfast.bench.files import read_jsonl, write_json, write_jsonl
 from holdfast.bench.folder import (
     begin_folder,
     finished_before,
@@ -42,30 +43,20 @@ from holdfast.bench.folder import (
 )
 from holdfast.bench.foresee import resolved, settings_lines
 from holdfast.bench.guarded import guarded, proof, said_of, sides
-from holdfast.bench.judge import changes, exit_code, verdict
+from holdfast.bench.judge import verdict
 from holdfast.bench.learned import learning, seen
-from holdfast.bench.load import load_model
 from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
-from holdfast.bench.prepare import Suite, check_fit
 from holdfast.bench.progress import Progress
 from holdfast.bench.quiet import is_first, only_first, quiet
-from holdfast.bench.records import (
-    Moment,
-    RunSpec,
-    ScoreRow,
-    append_jsonl,
-    read_jsonl,
-    read_scores,
-    write_json,
-    write_jsonl,
-    write_scores,
-)
+from holdfast.bench.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
+from holdfast.bench.scores import Moment, ScoreRow, read_scores, write_scores
+from holdfast.bench.specs import RunSpec
 from holdfast.bench.stops import stop_at
 from holdfast.bench.trackers import FOLDER as TRACKERS
-from holdfast.bench.trackers import keep_open, leave_behind, tell
-from holdfast.bench.training import train_on
-from holdfast.bench.understood import understand
+from holdfast.bench.trackers import Open, keep_open, leave_behind, tell
+from holdfast.bench.training import StepLog, train_on
+from holdfast.bench.understood import Understood, load_fitting, understand
 from holdfast.core import phases
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -75,8 +66,6 @@ from holdfast.data.batches import collate
 from holdfast.data.tokenize import ending_ids
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
-from holdfast.train.checkpoint import drop_older
-from holdfast.train.session import check_losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,18 +75,17 @@ class RunResult:
     Attributes:
         folder: Where everything lies.
         spec: What was asked for.
-        result: What result.json holds: `suites` (the rows of the table), `learned`, `verdict` if there is a budget,
-            `guard` if it had something to watch, `seconds`, `steps`, `trained_parameters`.
+        record: What came of it; its result.json.
     """
 
     folder: Path
     spec: RunSpec
-    result: dict[str, Any]
+    record: RunRecord
 
     @property
     def exit_code(self) -> int:
         """Returns 0 kept, 2 forgot, 3 not enough evidence, 4 kept but nothing learned; 0 without a budget."""
-        return exit_code(self.result)
+        return self.record.exit_code
 
 
 def train(
@@ -119,117 +107,210 @@ def train(
     recipe = parse(spec.recipe)
     folder = folder_of(spec)
     with alone(folder):
-        finished = open_folder(folder, spec)
-        if finished is not None:
+        if open_folder(folder, spec):
             console.print(finished_before(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
-            return RunResult(folder, spec, _judged_again(finished, folder, spec))
+            return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending = Ending()
         with leaving_no_empty_folders(folder), quiet(), ending.listening():
-            result = _run(spec, recipe, folder, console, bases, trained, ending)
-    return RunResult(folder, spec, result)
+            record = _run(spec, recipe, console, bases, trained, ending)
+    return RunResult(folder, spec, record)
 
 
 def _run(
-    spec: RunSpec,
-    recipe: Chain,
-    folder: Path,
-    console: Console,
-    bases: Path | None,
-    trained: Path | None,
-    ending: Ending,
-) -> dict[str, Any]:
+    spec: RunSpec, recipe: Chain, console: Console, bases: Path | None, trained: Path | None, ending: Ending
+) -> RunRecord:
+    """Opens the run, measures, trains or takes what another trained, measures again, and closes it."""
+    run = _open(spec, recipe, console, trained)
+    with Progress(console) as progress, phases.shown(progress.measuring):
+        before = _measured(run, "before", progress, bases)
+        done = _train_or_lend(run, trained, progress, ending)
+        after = _measured(run, "after", progress)
+    return _close(run, done, before, after)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A run whose recipe is attached to a trainer, and whose folder is begun.
+
+    Attributes:
+        spec: What is run.
+        folder: Its folder.
+        made: What it is made of.
+        trainer: The trainer, with the recipe.
+        watched: Names of the suites of which one side steers it.
+        trackers: What keeps a record elsewhere.
+        began: Time at which the model was there, as `time.monotonic` tells it.
+        cost: What preparing cost.
+    """
+
+    spec: RunSpec
+    folder: Path
+    made: Understood
+    trainer: Attached
+    watched: frozenset[str]
+    trackers: list[Open]
+    began: float
+    cost: Cost
+
+
+def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _Opened:
+    """Reads what the run names, loads the model, attaches the recipe to a trainer, and begins the folder."""
     console.print(repr(recipe), style="bold", markup=False)
-    made = understand(spec, recipe)
-    tokenizer, data, budget, notes = made.tokenizer, made.data, made.budget, list(made.notes)
-    console.print(f"{spec.model} learns {spec.data}: {len(data.train):,} examples", markup=False)
+    folder, made = folder_of(spec), understand(spec, recipe)
+    console.print(f"{spec.model} learns {spec.data}: {len(made.data.train):,} examples", markup=False)
     for line in made.foreseen.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
-        model: Any = load_model(spec.model, frozen=made.foreseen.estimate.frozen, notes=notes)
-    suites = [example for suite in data.suites for example in suite.examples]
-    notes += check_fit(model, [*data.train, *suites, *made.old], spec)
+    notes = list(made.notes)
+    examples = [*made.data.train, *made.data.measured, *made.old]
+    model = load_fitting(spec, examples, console, notes, frozen=made.foreseen.estimate.frozen)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
         model.name_or_path = spec.model  # where a record of what steered the adapter lies
-    trainer = _trainer(model, made.arguments, data.train, tokenizer)
-    split, guard = _guard(budget, data.suites, tokenizer, spec, console)
-    started, preparing = time.monotonic(), Cost.begin()
+    trainer = _trainer(model, made.arguments, made.data.train, made.tokenizer)
+    watched, guard = _guard(made, spec, console)
+    began, meter = time.monotonic(), Meter.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):
         attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=made.memories)
     assert isinstance(trainer, Attached)
-    model = trainer.model
-    prepared = preparing.end()
+    cost = meter.end()
     settled = resolved(trainer, made.foreseen)
     if is_first():
         begin_folder(folder, spec, recipe, settled)
     if made.foreseen.mixes:  # how many old examples there are is known only now
         console.print(f"  {settings_lines(settled)[1]}", highlight=False, markup=False, soft_wrap=True)
-    trackers = keep_open(trainer, folder / TRACKERS)
-    with Progress(console) as progress, phases.shown(progress.measuring):
-        before = _scores(model, data.suites, "before", folder, tokenizer, spec, progress, bases)
-        trainer.add_callback(_Log(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
-        trainer.add_callback(ending)
-        training = Cost.begin()
-        resumed = False
-        if trained is None:
-            resumed = train_on(trainer, spec.resume)
-        else:
-            ship_trained(trainer, trained)
-        spent = training.end()
-        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        model = trainer.model  # what is shipped: without its adapter, if that was merged
-        _check_weights(model)
-        after = _scores(model, data.suites, "after", folder, tokenizer, spec, progress)
-    stop_at(model, ending_ids(tokenizer, raw=spec.raw))
-    if is_first():
-        _save(model, tokenizer, folder / "model")
-    found = changes(proof(before, split), proof(after, split))
-    guard_saw = {**watch.summary(), "watched": sorted(split)} if (watch := trainer.holdfast_guard) else {}
-    result = {
-        "suites": [one.to_dict() for one in found],
-        "learned": learning(found, seen(guard_saw, before)),
-        **({"verdict": verdict(found, budget)} if budget is not None else {}),
-        **({"guard": guard_saw} if guard_saw else {}),
-        "seconds": {"training": spent.seconds, "all": time.monotonic() - started},
-        **({} if resumed else {"cost": prepared.plus(spent).to_dict()}),  # what it was before is not known
-        **({"memories": rehearsed} if (rehearsed := _rehearsed(trainer)) else {}),
-        **({"shipped": shipped} if (shipped := trainer.holdfast_shipped) else {}),
-        "steps": trainer.state.global_step,
-        "trained_parameters": trainable,
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
-    if trained is not None:
-        result |= as_trained(trained, result.pop("cost"))
-    tell(trainer, trackers, result, RunResult(folder, spec, result).exit_code)
-    if is_first():
-        write_json(folder / "result.json", result)
-        leave_behind(folder / "checkpoints", folder / TRACKERS)
-    return result
+    return _Opened(spec, folder, made, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
 
 
-def _guard(
-    budget: Budget | None, suites: Sequence[Suite], tokenizer: Any, spec: RunSpec, console: Console
-) -> tuple[frozenset[str], Budget | None]:
+def _guard(made: Understood, spec: RunSpec, console: Console) -> tuple[frozenset[str], Budget | None]:
     """Returns the suites of which one side is watched, and the budget with what a guard watches; None without one."""
+    budget, suites = made.budget, made.data.suites
     if budget is None:
         return frozenset(), None
     split = sides(suites, budget)
-    found = guarded(suites, split, budget, tokenizer, **manner(spec))
+    found = guarded(suites, split, budget, made.tokenizer, **manner(spec))
     said = said_of(suites, split, budget, found is not None)
     console.print(f"  {said}", style="yellow", highlight=False, markup=False)
     return split if found is not None else frozenset(), found
 
 
-def _judged_again(result: dict[str, Any], folder: Path, spec: RunSpec) -> dict[str, Any]:
-    """Returns the result of a finished run with the verdict of the budget that is given now, and what was learned."""
-    budget, guard_saw = spec.allowed(), result.get("guard", {})
+def _measured(run: _Opened, moment: Moment, progress: Progress, bases: Path | None = None) -> list[ScoreRow]:
+    """Measures all suites and writes the rows; rows of this moment that stand there already are read back.
+
+    So are those of the base (`bases`) where another run asked it the same.
+    """
+    path, suites = run.folder / "scores.jsonl", run.made.data.suites
+    there = read_scores(path) if path.exists() else []
+    own = [row for row in there if row.moment == moment]
+    if own:
+        return own
+    model, tokenizer, name = run.trainer.model, run.made.tokenizer, run.folder.name
+    how: dict[str, Any] = {"run": name, "show": progress.measuring, **manner(run.spec)}
+    ask = functools.partial(measure, model, tokenizer, suites, moment, **how)
+    asked = asked_of(suites, run.spec.raw)
+    rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", name, ask)
+    if not is_first():
+        return rows
+    if said:
+        answers = run.folder / "answers.jsonl"
+        before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
+        write_jsonl(answers, [*before, *({"moment": moment, **dataclasses.asdict(one)} for one in said)])
+    write_scores(path, [*there, *rows])
+    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """A training.
+
+    Attributes:
+        cost: What preparing and training cost; None where it went on from a checkpoint, and what it was before is not
+            known.
+        seconds: What it took by the clock.
+        trained_parameters: Parameters that were trained.
+        lender: The run that was trained in its place, if it was.
+        lender_name: Name of that run's folder.
+    """
+
+    cost: Cost | None
+    seconds: float
+    trained_parameters: int
+    lender: RunRecord | None = None
+    lender_name: str | None = None
+
+
+def _train_or_lend(run: _Opened, trained: Path | None, progress: Progress, ending: Ending) -> _Done:
+    """Trains the model, or takes the weights of the run that did, and checks what came of them."""
+    trainer, model, resumed = run.trainer, run.trainer.model, False
+    rotate = "save_total_limit" not in run.spec.training
+    trainer.add_callback(StepLog(run.folder / "log.jsonl", progress, rotate=rotate))
+    trainer.add_callback(ending)
+    meter = Meter.begin()
+    if trained is None:
+        resumed = train_on(trainer, run.spec.resume)
+    else:
+        ship_trained(trainer, trained)
+    spent = meter.end()
+    counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    _check_weights(trainer.model)  # of what is shipped: without its adapter, if that was merged
+    cost = None if resumed else run.cost.plus(spent)
+    if trained is None:
+        return _Done(cost, spent.seconds, counted)
+    lender = RunRecord.read(trained)
+    both = None if cost is None or lender.cost is None else lender.cost.plus(cost)
+    return _Done(both, spent.seconds, lender.trained_parameters, lender, trained.name)
+
+
+def _close(run: _Opened, done: _Done, before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> RunRecord:
+    """Saves the model, puts the record together, tells trackers, and writes the record last."""
+    spec, trainer, model = run.spec, run.trainer, run.trainer.model
+    stop_at(model, ending_ids(run.made.tokenizer, raw=spec.raw))
+    if is_first():
+        _save(model, run.made.tokenizer, run.folder / "model")
+    guard = _guard_row(run)
+    found = changes(proof(before, run.watched), proof(after, run.watched))
+    record = RunRecord(
+        suites=tuple(one.row() for one in found),
+        learned=learning(found, seen(guard, before)),
+        verdict=None if run.made.budget is None else verdict(found, run.made.budget),
+        guard=guard,
+        seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
+        cost=done.cost,
+        memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
+        shipped=ShippedRow(**trainer.holdfast_shipped) if trainer.holdfast_shipped else None,
+        steps=trainer.state.global_step if done.lender is None else done.lender.steps,
+        trained_parameters=done.trained_parameters,
+        parameters=sum(p.numel() for p in model.parameters()),
+        trained_in=done.lender_name,
+    )
+    tell(trainer, run.trackers, record)
+    if is_first():
+        write_json(run.folder / RunRecord.FILE, record.to_dict())
+        leave_behind(run.folder / "checkpoints", run.folder / TRACKERS)
+    return record
+
+
+def _guard_row(run: _Opened) -> GuardRow | None:
+    """Returns what the guard saw and did; None without one."""
+    guard = run.trainer.holdfast_guard
+    return None if guard is None else GuardRow.from_dict({**guard.summary(), "watched": sorted(run.watched)})
+
+
+def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
+    """Returns what was rehearsed, its share of the tokens, and how near it is said to be to what is measured."""
+    mix = trainer.holdfast_mix
+    found = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
+    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in found)
+
+
+def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
+    """Returns the record of a finished run with the verdict of the budget that is given now, and what was learned."""
+    budget, guard = spec.allowed(), record.guard
     rows = read_scores(folder / "scores.jsonl")
     before, after = ([row for row in rows if row.moment == moment] for moment in ("before", "after"))
-    found = changes(*(proof(own, guard_saw.get("watched", ())) for own in (before, after)))
-    rest = {key: value for key, value in result.items() if key != "verdict"}
-    rest |= {"learned": learning(found, seen(guard_saw, before))}
-    return rest if budget is None else {**rest, "verdict": verdict(found, budget)}
+    found = changes(*(proof(own, () if guard is None else guard.watched) for own in (before, after)))
+    learned = learning(found, seen(guard, before))
+    return dataclasses.replace(record, learned=learned, verdict=None if budget is None else verdict(found, budget))
 
 
 def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
@@ -266,40 +347,6 @@ def _check_weights(model: nn.Module) -> None:
             )
 
 
-def _scores(
-    model: nn.Module,
-    suites: Sequence[Suite],
-    moment: Moment,
-    folder: Path,
-    tokenizer: Any,
-    spec: RunSpec,
-    progress: Progress,
-    bases: Path | None = None,
-) -> list[ScoreRow]:
-    """Measures all suites and writes the rows; rows of this moment that stand there already are read back.
-
-    So are those of the base (`bases`) where another run asked it the same.
-    """
-    path = folder / "scores.jsonl"
-    there = read_scores(path) if path.exists() else []
-    own = [row for row in there if row.moment == moment]
-    if own:
-        return own
-    ask = functools.partial(
-        measure, model, tokenizer, suites, moment, run=folder.name, show=progress.measuring, **manner(spec)
-    )
-    asked = asked_of(suites, spec.raw)
-    rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", folder.name, ask)
-    if not is_first():
-        return rows
-    if said:
-        answers = folder / "answers.jsonl"
-        before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
-        write_jsonl(answers, [*before, *({"moment": moment, **dataclasses.asdict(one)} for one in said)])
-    write_scores(path, [*there, *rows])
-    return rows
-
-
 def _save(model: Any, tokenizer: Any, target: Path) -> None:
     """Saves model and tokenizer beside the target first, and then renames."""
     partial = target.with_name(target.name + ".partial")
@@ -314,15 +361,6 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
             os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _rehearsed(trainer: Attached) -> list[dict[str, Any]]:
-    """Returns what was rehearsed, its share of the tokens, and how near it is said to be to what is measured."""
-    mix = trainer.holdfast_mix
-    if mix is None:
-        return []
-    found = zip(mix.names, mix.ratios, mix.nears, strict=True)
-    return [{"name": name, "share": share, "near": near} for name, share, near in found]
 
 
 def _rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
@@ -345,35 +383,3 @@ class _Collate:
         if "position_ids" in batch:
             batch["use_cache"] = False  # with a cache, models do not look for packed documents in the positions
         return batch
-
-
-class _Log(TrainerCallback):
-    """Writes each logged step as a line, moves the progress bar, and stops at a loss that is no number."""
-
-    def __init__(self, path: Path, progress: Progress, rotate: bool) -> None:
-        self.path = path
-        self.progress = progress
-        self.rotate = rotate
-        self.advance: Callable[..., None] = lambda *_args, **_kwargs: None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.path.exists() and is_first():
-            write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
-        self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        check_losses(logs, state.global_step)
-        if "loss" in logs:
-            if is_first():
-                append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
-            self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # After the recipe's own part is written, and so after the older checkpoint is no longer needed.
-        if self.rotate and is_first():
-            drop_older(Path(str(args.output_dir)))
-
-
-def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out numbers that are none: the norm of a gradient that overflowed in fp16, whose step is skipped."""
-    return {name: value for name, value in logs.items() if not isinstance(value, float) or math.isfinite(value)}

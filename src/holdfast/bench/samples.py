@@ -226,16 +226,12 @@ def metric_of(sides: Sequence[Sequence[Sample]]) -> tuple[str, str]:
     second word says why there is none, or, if an earlier one is passed over, why.
     """
     samples = [sample for side in sides for sample in side]
-    better = {name: good for sample in samples[:1] for name, good in sample.better.items()}
-    names = list(sides[0][0].metrics)
-    if not sides[0][0].named:
-        names = [*(name for name in _USUAL if name in names), *(name for name in names if name not in _USUAL)]
     skipped, why = "", ""
-    for name in names:
-        if LOWER_IS_BETTER.search(name) or better.get(name.partition(",")[0]) is False:
+    for name in _in_order(sides[0][0]):
+        if LOWER_IS_BETTER.search(name) or samples[0].better.get(name.partition(",")[0]) is False:
             why = why or f"{samples[0].where}: no metric from 0 to 1 ({name}: less is better)"
             continue
-        off = next((s for s in samples if not 0 <= s.metrics.get(name, -1.0) <= 1), None)
+        off = next((sample for sample in samples if not 0 <= sample.metrics.get(name, -1.0) <= 1), None)
         if off is None:
             return name, skipped
         value = off.metrics.get(name)
@@ -243,6 +239,14 @@ def metric_of(sides: Sequence[Sequence[Sample]]) -> tuple[str, str]:
         why = why if skipped else f"{off.where}: no metric from 0 to 1 ({said})"
         skipped = skipped or f"{said} in {off.where}"
     return "", why or f"{samples[0].where}: no metric from 0 to 1"
+
+
+def _in_order(sample: Sample) -> list[str]:
+    """Returns the metrics of a sample: as its file lists them, or the usual ones first."""
+    names = list(sample.metrics)
+    if sample.named:
+        return names
+    return [*(name for name in _USUAL if name in names), *(name for name in names if name not in _USUAL)]
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:

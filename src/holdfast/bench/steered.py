@@ -6,12 +6,15 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from holdfast.bench.diff_record import LeftOutRow, SteeredRow
 from holdfast.bench.prepare import Suite
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.probes.watched import Watched, beside, documents
+
+Kind = Literal["items", "texts"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,7 @@ class LeftOut:
         records: Where it is written down.
     """
 
-    suites: dict[str, tuple[int, int, str]]
+    suites: dict[str, tuple[int, int, Kind]]
     records: tuple[str, ...]
 
     def sentence(self) -> str:
@@ -38,12 +41,12 @@ class LeftOut:
         nothing = f" Nothing is left of {', '.join(gone)}." if gone else ""
         return f"{' and '.join(counts)} steered the training and are not judged ({_said(self.records)}).{nothing}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns it ready for JSON."""
+    def row(self) -> SteeredRow:
+        """Returns it as a part of a record."""
         suites = {
-            name: {"left_out": left, "of": total, "kind": kind} for name, (left, total, kind) in self.suites.items()
+            name: LeftOutRow(left_out=left, of=total, kind=kind) for name, (left, total, kind) in self.suites.items()
         }
-        return {"suites": suites, "records": list(self.records), "sentence": self.sentence()}
+        return SteeredRow(suites=suites, records=self.records, sentence=self.sentence())
 
 
 def unsteered(suites: Sequence[Suite], models: Sequence[str], tokenizer: Any) -> tuple[list[Suite], LeftOut | None]:
@@ -63,22 +66,21 @@ def unsteered(suites: Sequence[Suite], models: Sequence[str], tokenizer: Any) ->
         watched |= Watched.read(path)
     if not len(watched):
         return list(suites), None
-    left, counts = [], dict[str, tuple[int, int, str]]()
+    left, counts = [], dict[str, tuple[int, int, Kind]]()
     for suite in suites:
         rest, count, total = _rest(suite, watched, tokenizer)
-        if count:
-            counts[suite.name] = count, total, "items" if suite.items else "texts"
+        counts[suite.name] = count, total, "items" if suite.items else "texts"
         if count < total:
             left.append(rest)
-    if not counts:
+    if not any(count for count, _, _ in counts.values()):
         return left, None
-    found = LeftOut(
-        {
-            suite.name: counts.get(suite.name, (0, _size(suite), "items" if suite.items else "texts"))
-            for suite in suites
-        },
-        tuple(map(str, records)),
-    )
+    found = LeftOut(counts, tuple(map(str, records)))
+    _check_left(suites, left, found)
+    return left, found
+
+
+def _check_left(suites: Sequence[Suite], left: Sequence[Suite], found: LeftOut) -> None:
+    """Raises `HoldfastError` if nothing is left of what is to be kept, or, where nothing is to be kept, of anything."""
     roles = {suite.role for suite in suites}
     if ("retained" if "retained" in roles else "learned") not in {suite.role for suite in left}:
         flag = "--keep" if "retained" in roles else "--test"
@@ -86,7 +88,6 @@ def unsteered(suites: Sequence[Suite], models: Sequence[str], tokenizer: Any) ->
             f"All that {flag} names steered the training ({_said(found.records)}), and nothing is left to judge by:"
             f" give {flag} other items, or train with a guard on more of them, of which it leaves the larger part."
         )
-    return left, found
 
 
 def _rest(suite: Suite, watched: Watched, tokenizer: Any) -> tuple[Suite, int, int]:
@@ -98,10 +99,6 @@ def _rest(suite: Suite, watched: Watched, tokenizer: Any) -> tuple[Suite, int, i
     rest = dataclasses.replace(suite, items=items, examples=examples)
     total = len(suite.items) + len(known)
     return rest, total - len(items) - len(texts), total
-
-
-def _size(suite: Suite) -> int:
-    return len(suite.items) + len(documents(suite.examples))
 
 
 def _records(name: str) -> list[Path]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback, get_reporting_integration_callbacks
 
+from holdfast.bench.outcome import SuiteRow, VerdictMean
 from holdfast.bench.quiet import errors_only
+from holdfast.bench.record import RunRecord
 from holdfast.probes.watched import FILE as WATCHED
 
 FOLDER = "trackers"
@@ -53,11 +54,11 @@ def keep_open(trainer: Trainer, folder: Path) -> list[Open]:
     return found
 
 
-def tell(trainer: Trainer, trackers: list[Open], result: Mapping[str, Any], exit_code: int) -> None:
+def tell(trainer: Trainer, trackers: list[Open], record: RunRecord) -> None:
     """Tells trackers what a run came to, and lets them close: every suite before and after, and the verdict."""
     if not trackers:
         return
-    logs = final(result, exit_code)
+    logs = final(record)
     about = {"model": trainer.model, "processing_class": trainer.processing_class}
     with errors_only():  # some would say which of the values (words) they have no place for
         for one in trackers:
@@ -69,20 +70,22 @@ def tell(trainer: Trainer, trackers: list[Open], result: Mapping[str, Any], exit
             wandb.finish()
 
 
-def final(result: Mapping[str, Any], exit_code: int) -> dict[str, float | str]:
+def final(record: RunRecord) -> dict[str, float | str]:
     """Returns what trackers are told at the end: they show `eval_x` as `eval/x`."""
     logs: dict[str, float | str] = {}
-    for suite in result["suites"]:
-        for name in ("before", "after", "change", "low", "high"):
-            if name in suite:
-                logs[f"eval_{suite['role']}/{suite['name']}/{name}"] = suite[name]
-    if "verdict" in result:
-        logs["eval_verdict"] = result["verdict"]["word"]
-        logs["eval_exit_code"] = exit_code
-        for mean in result["verdict"]["means"]:
-            for name in ("change", "low", "high"):
-                logs[f"eval_mean/{mean['unit']}/{name}"] = mean[name]
+    for suite in record.suites:
+        logs |= _numbers(f"eval_{suite.role}/{suite.name}", suite, ("before", "after", "change", "low", "high"))
+    if record.verdict is not None:
+        logs["eval_verdict"] = record.verdict.word
+        logs["eval_exit_code"] = record.exit_code
+        for mean in record.verdict.means:
+            logs |= _numbers(f"eval_mean/{mean.unit}", mean, ("change", "low", "high"))
     return logs
+
+
+def _numbers(name: str, row: SuiteRow | VerdictMean, fields: Sequence[str]) -> dict[str, float]:
+    """Returns the numbers of a row that are there."""
+    return {f"{name}/{field}": value for field in fields if (value := getattr(row, field)) is not None}
 
 
 def leave_behind(checkpoints: Path, folder: Path) -> None:

@@ -7,212 +7,174 @@ several, over seeds.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.bench.gather import Finished, labels, plain_of
+from holdfast.bench.gather import Finished
+from holdfast.bench.grid import Grid, Key
 from holdfast.bench.judge import verdict
-from holdfast.bench.side import Key, Side
+from holdfast.bench.side import Side
+from holdfast.bench.tradeoff_record import AboutRow, DoseRow, MatchedRow, RecipeRow, SetOff, TradeOff
 from holdfast.core.budget import Budget
-from holdfast.core.method import Chain
 from holdfast.stats.draws import interval
 from holdfast.stats.frontier import hypervolume, lost_at, on_front
 from holdfast.stats.size import LEAST
 
-Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 DRAWS = 1000
 """Imagined repetitions from which intervals are read."""
 
 
-def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | None = None) -> dict[str, Any]:
-    """Returns the trade-off of runs that measured the same, ready for JSON; what was not measured is absent.
+def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | None = None) -> TradeOff:
+    """Returns the trade-off of runs that measured the same; what was not measured is absent.
 
     Args:
         runs: Finished runs of one model on one set of data (`holdfast.bench.gather.side_by_side`).
         reach: Share of what the best plain dose learns that is to be learned (of the best of all, where none is plain).
         budget: What may be lost, by which each recipe is judged.
 
-    Returns:
-        `about` (what the runs have in common), `unit` and `learned_unit`, `goal` (what is to be learned over the base)
-        and `base` (what it knew), `recipes` (see `_recipe`): those that reach the goal on watched items, by what they
-        lose there, and then the others by what they learn; `hypervolume` of all together; and `notes`.
-
     Raises:
         HoldfastError: No item was asked of all runs, or nothing measures what is learned or kept.
     """
-    return _Table(runs, reach, budget).to_dict()
+    grid = Grid.of(runs)
+    proof = Side(grid, "proof" if grid.chooses else None, DRAWS)
+    watch = Side(grid, "watch", 0) if grid.chooses else proof
+    chosen = [_choose(grid.doses(i), watch, _goal(grid, watch, reach)) for i in range(len(grid.recipes))]
+    front_BR = on_front(
+        np.stack([proof.learned[one.key] for one in chosen], 1), np.stack([proof.lost[one.key] for one in chosen], 1)
+    )
+    goal = _goal(grid, proof, reach)
+    rows = [_recipe(grid, proof, one, goal, front_BR[:, i], budget) for i, one in enumerate(chosen)]
+    order = sorted(range(len(rows)), key=lambda i: chosen[i].place)
+    return TradeOff(
+        about=_about(next(iter(grid.runs.values())).spec, grid.seeds),
+        unit=proof.unit,
+        learned_unit=proof.learned_unit,
+        items=proof.items,
+        chosen=grid.chooses,
+        base=float(proof.before),
+        goal=goal,
+        recipes=tuple(rows[i] for i in order),
+        hypervolume=_volume(proof, grid.keys),
+        notes=tuple(_notes(grid, proof, [one.key for one in chosen])),
+    )
 
 
-class _Table:
-    def __init__(self, runs: Sequence[Finished], reach: float, budget: Budget | None) -> None:
-        self.budget, self.notes = budget, list[str]()
-        self.recipes = list(dict.fromkeys(run.undosed for run in runs))
-        self.names, self.plain = labels(self.recipes), plain_of(self.recipes)
-        self.seeds = sorted({run.spec["seed"] for run in runs})
-        self.runs: dict[tuple[Key, int], Finished] = {}
-        self.rates: dict[Chain, list[float]] = {}
-        for i, recipe in enumerate(self.recipes):
-            own = [run for run in runs if run.undosed == recipe]
-            self.rates[recipe] = sorted({run.rate for run in own})
-            for run in own:
-                place = (i, self.rates[recipe].index(run.rate)), self.seeds.index(run.spec["seed"])
-                if place in self.runs:
-                    self.notes.append(f"{run.folder} is the same run as {self.runs[place].folder} and left out.")
-                self.runs.setdefault(place, run)
-        self.keys = sorted({key for key, _ in self.runs})
-        self.chooses = any(len(rates) > 1 for rates in self.rates.values())
-        self.proof = Side(self.runs, len(self.seeds), "proof" if self.chooses else None, DRAWS)
-        self.watch = Side(self.runs, len(self.seeds), "watch", 0) if self.chooses else self.proof
-        self.unit = self.proof.unit
-        if self.proof.whole:
-            self.notes.append(
-                f"Of {', '.join(self.proof.whole)} there is one side only: doses are chosen on what is stated."
-            )
-        for suite in self.proof.beside:
-            self.notes.append(f"{suite} is measured in {self.proof.units[suite]}, beside the mean of what is lost.")
-        plain = [key for key in self.keys if self.recipes[key[0]] == self.plain]
-        if not plain:
-            self.notes.append("No run is plain training: the goal is a share of what the best of all learns.")
-        self.goals = {
-            side: reach * max(float(side.learned[key][0]) for key in plain or self.keys)
-            for side in (self.watch, self.proof)
-        }
-        self.chosen = {i: self._choose(i) for i in range(len(self.recipes))}
-        for key, _ in self.chosen.values():
-            there = sum(own == key for own, _ in self.runs)
-            if there < len(self.seeds):
-                self.notes.append(f"{self.names[self.recipes[key[0]]]} has {there} of {len(self.seeds)} seeds.")
-        self.notes += _about_seeds(len(self.seeds))
-        for i, (key, _) in self.chosen.items():
-            self.notes += self._set_off(self.names[self.recipes[i]], self.proof.of(key)["set_off"])
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The dose of a recipe: where it stands, whether it reaches the goal, and what recipes are ordered by: those that
+    reach it by what they lose, the others by what they learn.
+    """
 
-    def _set_off(self, name: str, parts: Mapping[str, Any]) -> list[str]:
-        """Returns a sentence where gains of some suites make up for losses of others that are of interest."""
-        if min(parts["lost"], parts["gained"]) < LEAST[self.unit]:
-            return []
-        places = 1 if self.unit == "points" else 3
-        gained = ", ".join(parts["gained_in"][:3]) + (", ..." if len(parts["gained_in"]) > 3 else "")
-        return [
-            f"{name}: suites that got better ({gained}) take {parts['gained']:.{places}f} off what is lost; the others "
-            f"lost {parts['lost']:.{places}f}."
-        ]
+    key: Key
+    reached: bool
+    place: tuple[bool, float]
 
-    def _choose(self, recipe: int) -> tuple[Key, bool]:
-        """Returns the dose that loses least among those that reach the goal, else the one that learns most."""
-        own = [key for key in self.keys if key[0] == recipe]
-        goal = self.goals[self.watch]
-        reach = [key for key in own if self.watch.learned[key][0] >= goal]
-        if reach:
-            return min(reach, key=lambda key: float(self.watch.lost[key][0])), True
-        return max(own, key=lambda key: float(self.watch.learned[key][0])), False
 
-    def to_dict(self) -> dict[str, Any]:
-        first = next(iter(self.runs.values()))
-        places = [self.chosen[i][0] for i in range(len(self.recipes))]
-        learned_BR = np.stack([self.proof.learned[key] for key in places], 1)
-        lost_BR = np.stack([self.proof.lost[key] for key in places], 1)
-        front_BR = on_front(learned_BR, lost_BR)
-        rows = [self._recipe(i, front_BR[:, i]) for i in range(len(self.recipes))]
-        order = sorted(range(len(rows)), key=self._place)
-        about = {
-            name: first.spec[name] for name in ("model", "data", "test", "transfer", "keep") if first.spec.get(name)
-        }
-        return {
-            "about": {**about, "seeds": self.seeds},
-            "unit": self.unit,
-            "learned_unit": self.proof.learned_unit,
-            "items": self.proof.items,
-            "chosen": self.chooses,
-            "base": float(self.proof.before),
-            "goal": self.goals[self.proof],
-            "recipes": [rows[i] for i in order],
-            **self._volume(self.keys),
-            "notes": self.notes,
-        }
+def _goal(grid: Grid, side: Side, reach: float) -> float:
+    """Returns what is to be learned over the base."""
+    return reach * max(float(side.learned[key][0]) for key in grid.plain_keys or grid.keys)
 
-    def _place(self, recipe: int) -> tuple[bool, float]:
-        """Returns what recipes are ordered by: those that reach the goal by what they lose, the others by learning."""
-        key, reached = self.chosen[recipe]
-        return not reached, float(self.watch.lost[key][0] if reached else -self.watch.learned[key][0])
 
-    def _recipe(self, place: int, front_B: npt.NDArray[np.bool_]) -> dict[str, Any]:
-        """Returns a row: the chosen dose, what it learned and lost, what it cost, and every dose."""
-        recipe, (key, reached) = self.recipes[place], self.chosen[place]
-        own = [k for k in self.keys if k[0] == place]
-        side = self.proof
-        found: dict[str, Any] = {"recipe": self.names[recipe], "text": repr(recipe) or "Train()", "reached": reached}
-        found |= {"seeds": sum(k == key for k, _ in self.runs)}
-        found |= {"rate": self.rates[recipe][key[1]]} | side.of(key)
-        found |= side.flips(key) | self._cost(place) | self._judged(key) | self._matched(own)
-        known_B = ~np.isnan(side.lost[key][1:])
-        found |= {"front": float(front_B[1:][known_B].mean()), "on_front": bool(front_B[0])}
-        found |= self._volume(own)
-        found["doses"] = [
-            {
-                "rate": self.rates[recipe][k[1]],
-                "learned": side.of(k)["learned"],
-                "lost": side.of(k)["lost"],
-            }
-            for k in own
-        ]
-        return found
+def _choose(doses: Sequence[Key], watch: Side, goal: float) -> _Chosen:
+    """Returns the dose that loses least among those that reach the goal, else the one that learns most."""
+    reach = [key for key in doses if watch.learned[key][0] >= goal]
+    if reach:
+        key = min(reach, key=lambda key: float(watch.lost[key][0]))
+        return _Chosen(key, True, (False, float(watch.lost[key][0])))
+    key = max(doses, key=lambda key: float(watch.learned[key][0]))
+    return _Chosen(key, False, (True, -float(watch.learned[key][0])))
 
-    def _matched(self, own: Sequence[Key]) -> dict[str, Any]:
-        """Returns what is lost at the goal, and in how many of the repetitions it is reached."""
-        goal = self.goals[self.proof]
-        learned_BD = np.stack([self.proof.learned[k] for k in own], 1)
-        lost_BD = np.stack([self.proof.lost[k] for k in own], 1)
-        drawn = np.array([lost_at(y, x, goal) for y, x in zip(learned_BD.tolist(), lost_BD.tolist(), strict=True)])
-        known_B = ~np.isnan(learned_BD[1:]).any(1)
-        share = float(np.mean(~np.isnan(drawn[1:][known_B])))
-        if math.isnan(drawn[0]):
-            return {"matched": {"reached": share}}
-        return {"matched": {"reached": share, **_ends(drawn)}}
 
-    def _volume(self, keys: Sequence[Key]) -> dict[str, float]:
-        most_lost = max(float(self.proof.lost[key][0]) for key in self.keys)
-        most = max(float(self.proof.learned[key][0]) for key in self.keys)
-        if most <= 0 or most_lost <= 0:
-            return {}
-        learned, lost = ([float(of[key][0]) for key in keys] for of in (self.proof.learned, self.proof.lost))
-        return {"hypervolume": hypervolume(learned, lost, most, most_lost)}
+def _recipe(grid: Grid, side: Side, chosen: _Chosen, goal: float, front_B: Bools, budget: Budget | None) -> RecipeRow:
+    """Returns a row: the chosen dose, what it learned and lost, what it cost, and every dose."""
+    key, place = chosen.key, chosen.key[0]
+    stated, doses = side.of(key), grid.doses(place)
+    time, memory = grid.costs(place)
+    known_B = ~np.isnan(side.lost[key][1:])
+    return RecipeRow(
+        recipe=grid.name(key),
+        text=repr(grid.recipes[place]) or "Train()",
+        reached=chosen.reached,
+        seeds=grid.seeds_of(key),
+        rate=grid.rate(key),
+        **vars(stated),
+        flips=side.flips(key),
+        time_ratio=time,
+        memory_ratio=memory,
+        trained_share=grid.trained_share(place),
+        verdict=None if budget is None else verdict(side.changes(key), budget),
+        matched=_matched(side, doses, goal),
+        front_share=float(front_B[1:][known_B].mean()),
+        on_front=bool(front_B[0]),
+        hypervolume=_volume(side, doses, grid.keys),
+        doses=tuple(
+            DoseRow(rate=grid.rate(dose), learned=side.of(dose).learned, lost=side.of(dose).lost) for dose in doses
+        ),
+    )
 
-    def _cost(self, place: int) -> dict[str, Any]:
-        """Returns time and memory as shares of plain's, and the share of what is trained.
 
-        Shares are the mean over the seeds that both have, as seeds may have been run where machines differ in speed.
-        """
-        found: dict[str, Any] = {}
-        own, plain = self._by_seed(self.recipes[place]), self._by_seed(self.plain)
-        for name, of in (("time", _time), ("memory", _memory)):
-            costs = [(_mean(of, own[seed]), _mean(of, plain[seed])) for seed in own.keys() & plain.keys()]
-            shares = [mine / theirs for mine, theirs in costs if mine is not None and theirs]
-            if shares and len(shares) == len(costs):
-                found[name] = statistics.mean(shares)
-        results = [result for those in own.values() for result in those]
-        if all({"trained_parameters", "parameters"} <= result.keys() for result in results):
-            found["trained"] = statistics.mean(r["trained_parameters"] / r["parameters"] for r in results)
-        return found
+def _matched(side: Side, doses: Sequence[Key], goal: float) -> MatchedRow:
+    """Returns what is lost at the goal, and in how many of the repetitions it is reached."""
+    learned_BD = np.stack([side.learned[key] for key in doses], 1)
+    lost_BD = np.stack([side.lost[key] for key in doses], 1)
+    drawn = np.array([lost_at(y, x, goal) for y, x in zip(learned_BD.tolist(), lost_BD.tolist(), strict=True)])
+    known_B = ~np.isnan(learned_BD[1:]).any(1)
+    share = float(np.mean(~np.isnan(drawn[1:][known_B])))
+    if math.isnan(drawn[0]):
+        return MatchedRow(reached=share)
+    low, high = interval(drawn) or (None, None)
+    return MatchedRow(reached=share, value=float(drawn[0]), low=low, high=high)
 
-    def _by_seed(self, recipe: Chain | None) -> dict[int, list[Mapping[str, Any]]]:
-        """Returns what came of a recipe's runs, of all doses, by seed."""
-        found: dict[int, list[Mapping[str, Any]]] = {}
-        for (key, seed), run in self.runs.items():
-            if self.recipes[key[0]] == recipe:
-                found.setdefault(seed, []).append(run.result)
-        return found
 
-    def _judged(self, key: Key) -> dict[str, Any]:
-        """Returns the verdict under the budget: of the run, or of the recipe where there are several seeds."""
-        if self.budget is None:
-            return {}
-        said = verdict(self.proof.changes(key), self.budget)
-        return {"verdict": {name: said[name] for name in ("word", "means", "suites", "seeds") if name in said}}
+def _volume(side: Side, keys: Sequence[Key], every: Sequence[Key] | None = None) -> float | None:
+    """Returns the share of the plane of learned and kept that some doses cover, the plane spanned by `every` dose."""
+    most = max(float(side.learned[key][0]) for key in every or keys)
+    most_lost = max(float(side.lost[key][0]) for key in every or keys)
+    if most <= 0 or most_lost <= 0:
+        return None
+    learned, lost = ([float(of[key][0]) for key in keys] for of in (side.learned, side.lost))
+    return hypervolume(learned, lost, most, most_lost)
+
+
+def _about(spec: Mapping[str, object], seeds: Sequence[int]) -> AboutRow:
+    """Returns what the runs have in common."""
+    named = {name: spec[name] for name in ("model", "data", "test", "transfer", "keep") if spec.get(name)}
+    return AboutRow.from_dict({**named, "seeds": list(seeds)}, "spec.json")
+
+
+def _notes(grid: Grid, proof: Side, chosen: Sequence[Key]) -> list[str]:
+    """Returns sentences about what was left out, and about what can be said."""
+    common, notes = proof.common, list(grid.notes)
+    if common.whole:
+        notes.append(f"Of {', '.join(common.whole)} there is one side only: doses are chosen on what is stated.")
+    for suite in common.beside:
+        notes.append(f"{suite} is measured in {common.unit(suite)}, beside the mean of what is lost.")
+    if not grid.plain_keys:
+        notes.append("No run is plain training: the goal is a share of what the best of all learns.")
+    for key in chosen:
+        if (there := grid.seeds_of(key)) < len(grid.seeds):
+            notes.append(f"{grid.name(key)} has {there} of {len(grid.seeds)} seeds.")
+    notes += _about_seeds(len(grid.seeds))
+    for key in chosen:
+        notes += _set_off(grid.name(key), proof.of(key).set_off, proof.unit)
+    return notes
+
+
+def _set_off(name: str, parts: SetOff, unit: str) -> list[str]:
+    """Returns a sentence where gains of some suites make up for losses of others that are of interest."""
+    if min(parts.lost, parts.gained) < LEAST[unit]:
+        return []
+    places = 1 if unit == "points" else 3
+    gained = ", ".join(parts.gained_in[:3]) + (", ..." if len(parts.gained_in) > 3 else "")
+    return [
+        f"{name}: suites that got better ({gained}) take {parts.gained:.{places}f} off what is lost; the others "
+        f"lost {parts.lost:.{places}f}."
+    ]
 
 
 def _about_seeds(count: int) -> list[str]:
@@ -228,30 +190,3 @@ def _about_seeds(count: int) -> list[str]:
             "say more."
         ]
     return []
-
-
-def _ends(drawn_B: Floats) -> dict[str, float]:
-    """Returns what was measured, with its interval where there is one."""
-    found = {"value": float(drawn_B[0])}
-    ends = interval(drawn_B)
-    return found if ends is None else {**found, "low": ends[0], "high": ends[1]}
-
-
-def _mean(of: Callable[[Mapping[str, Any]], float | None], results: Sequence[Mapping[str, Any]]) -> float | None:
-    values = [of(result) for result in results]
-    known = [value for value in values if value is not None]
-    return statistics.mean(known) if known and len(known) == len(values) else None
-
-
-def _time(result: Mapping[str, Any]) -> float | None:
-    """Returns the seconds that preparing and training took: of the processors, where they did the work."""
-    cost = result.get("cost")
-    return None if cost is None else float(cost["seconds" if cost["device"] == "cuda" else "cpu"])
-
-
-def _memory(result: Mapping[str, Any]) -> float | None:
-    """Returns the most memory that was held, in MiB: on a GPU all, else what came to that before."""
-    cost = result.get("cost", {})
-    if "memory" not in cost:
-        return None
-    return float(cost["memory"]) - (0.0 if cost["device"] == "cuda" else float(cost["before"]))

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from transformers import TrainingArguments
 
 from holdfast.bench.arguments import training_arguments
 from holdfast.bench.folder import folder_of
 from holdfast.bench.foresee import Foreseen, check_memory, foresee, longest_of
 from holdfast.bench.judge import check_limits
-from holdfast.bench.load import load_tokenizer
-from holdfast.bench.prepare import Prepared, prepare
+from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.prepare import Prepared, check_fit, kept_units, prepare
+from holdfast.bench.progress import Progress
 from holdfast.bench.quiet import quiet
-from holdfast.bench.records import RunSpec
+from holdfast.bench.specs import RunSpec
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
@@ -95,11 +97,8 @@ def understand(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> Understo
     """
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder_of(spec) / "checkpoints")
-    paths, unused = memories_of(recipe, spec)
-    data = prepare(spec, tokenizer, tuple(paths.values()))
     budget = spec.allowed()
-    if budget is not None:
-        check_limits(budget, {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()})
+    data, paths, unused = sources_of(spec, recipe, tokenizer, budget)
     old: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
     memories = {
         name: list(load_memory(path, tokenizer, max_length=spec.max_length, **old)) for name, path in paths.items()
@@ -109,6 +108,51 @@ def understand(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> Understo
     checked = spec if refuse else dataclasses.replace(spec, memory_check="warn")
     notes = [*_of_batch(spec, recipe, arguments), *check_memory(foreseen, checked, recipe, arguments, longest)]
     return Understood(tokenizer, arguments, data, memories, budget, foreseen, (*notes, *data.notes, *unused))
+
+
+def sources_of(
+    spec: RunSpec, recipe: Chain, tokenizer: Any, budget: Budget | None
+) -> tuple[Prepared, dict[str, str], list[str]]:
+    """Reads what a run learns and measures, kept apart from what it rehearses.
+
+    Args:
+        spec: The run.
+        recipe: Its recipe, which names old examples.
+        tokenizer: The model's.
+        budget: What may be lost; checked to limit something that is measured.
+
+    Returns:
+        Rows to learn and what is measured; where each memory is; and a sentence about each memory that is not used.
+
+    Raises:
+        HoldfastError: For anything the user can mend.
+    """
+    paths, unused = memories_of(recipe, spec)
+    data = prepare(spec, tokenizer, tuple(paths.values()))
+    if budget is not None:
+        check_limits(budget, kept_units(data.suites))
+    return data, paths, unused
+
+
+def load_fitting(
+    spec: RunSpec, examples: Sequence[Example], console: Console, notes: list[str], *, frozen: bool = False
+) -> Any:
+    """Loads the model of a run, and refuses examples that it cannot read.
+
+    Args:
+        spec: The run.
+        examples: All that it is to read.
+        console: Where it is shown that the model is loading.
+        notes: Gets a sentence for each thing worth saying.
+        frozen: Whether the model's own weights stay as they are.
+
+    Raises:
+        HoldfastError: The model cannot be had, or an example does not fit it.
+    """
+    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
+        model = load_model(spec.model, frozen=frozen, notes=notes)
+    notes += check_fit(model, examples, spec)
+    return model
 
 
 @quiet()

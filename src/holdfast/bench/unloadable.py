@@ -147,20 +147,37 @@ def _of_hub(name: str, error: BaseException) -> str:
     kinds = {kind.__name__ for one in raised for kind in type(one).__mro__}
     text = " ".join(" ".join(str(one).split()) for one in raised)
     code = next((c for one in raised if isinstance(c := _status(one), int)), None)
-    if "GatedRepoError" in kinds or "gated repo" in text:
-        return "(it is gated); ask for access on its page there, then log in with `hf auth login`"
-    if code == 403 or "DisabledRepoError" in kinds:
-        return "(403: your account may not read it); ask its owner for access, or log in with `hf auth login`"
-    if "RevisionNotFoundError" in kinds:
-        return "(it has no such revision); check the name"
-    if "LocalEntryNotFoundError" not in kinds and "EntryNotFoundError" in kinds:
-        return "(it has no config.json, so it is no model of transformers, or an adapter or GGUF); give a folder"
-    if "RepositoryNotFoundError" in kinds or code in (401, 404):
-        return "(there is none of that name, or it is private); check the name, or log in with `hf auth login`"
-    if code == 429:
-        return "(429: too many requests); wait a little, or log in with `hf auth login`"
-    if code is not None and code >= 500:
-        return f"(the hub answers {code}); try again later"
+    return _refused(kinds, text, code) or _offline(kinds, text)
+
+
+def _refused(kinds: set[str], text: str, code: int | None) -> str:
+    """Returns what the hub has against it, by the classes, words and status of its errors; "" if nothing."""
+    reasons = (
+        (
+            "GatedRepoError" in kinds or "gated repo" in text,
+            "(it is gated); ask for access on its page there, then log in with `hf auth login`",
+        ),
+        (
+            code == 403 or "DisabledRepoError" in kinds,
+            "(403: your account may not read it); ask its owner for access, or log in with `hf auth login`",
+        ),
+        ("RevisionNotFoundError" in kinds, "(it has no such revision); check the name"),
+        (
+            "LocalEntryNotFoundError" not in kinds and "EntryNotFoundError" in kinds,
+            "(it has no config.json, so it is no model of transformers, or an adapter or GGUF); give a folder",
+        ),
+        (
+            "RepositoryNotFoundError" in kinds or code in (401, 404),
+            "(there is none of that name, or it is private); check the name, or log in with `hf auth login`",
+        ),
+        (code == 429, "(429: too many requests); wait a little, or log in with `hf auth login`"),
+        (code is not None and code >= 500, f"(the hub answers {code}); try again later"),
+    )
+    return next((why for so, why in reasons if so), "")
+
+
+def _offline(kinds: set[str], text: str) -> str:
+    """Returns that the hub cannot be reached, if so, and why."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE") or "OfflineModeIsEnabled" in kinds:
         return "(it was not downloaded before, and HF_HUB_OFFLINE is set); check the name, unset it, or give a folder"
     if {"LocalEntryNotFoundError", "ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout"} & kinds or (

@@ -23,16 +23,14 @@ import torch
 from rich.console import Console
 
 from holdfast.bench.ending import Ended
-from holdfast.bench.judge import check_limits
-from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.load import load_tokenizer
 from holdfast.bench.measure import manner, measure
 from holdfast.bench.once import asked_of, once
-from holdfast.bench.prepare import check_fit, prepare
 from holdfast.bench.progress import Progress
 from holdfast.bench.quiet import quiet
-from holdfast.bench.records import RunSpec
 from holdfast.bench.run import train
-from holdfast.bench.understood import memories_of
+from holdfast.bench.specs import RunSpec
+from holdfast.bench.understood import load_fitting, sources_of
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
@@ -53,17 +51,12 @@ def do(job: Mapping[str, Any], console: Console) -> None:
         train(spec, console, bases=bases, trained=None if trained is None else Path(trained))
         return
     tokenizer = load_tokenizer(spec.model)
-    paths, _ = memories_of(parse(spec.recipe), spec)
-    data = prepare(spec, tokenizer, tuple(paths.values()))
-    if job.get("budget"):
-        kept = {unit for suite in data.suites if suite.role == "retained" for unit in suite.units()}
-        check_limits(Budget.from_dict(job["budget"]), kept)
+    budget = Budget.from_dict(job["budget"]) if job.get("budget") else None
+    data, _, _ = sources_of(spec, parse(spec.recipe), tokenizer, budget)
     target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
     if target.exists():
         return
-    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
-        model: Any = load_model(spec.model)
-    check_fit(model, [*data.train, *(example for suite in data.suites for example in suite.examples)], spec)
+    model = load_fitting(spec, [*data.train, *data.measured], console, [])
     if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
         model.to(device)
     with Progress(console) as progress:

@@ -65,7 +65,7 @@ def _are_connected() -> bool:
 
 def _train(arguments: argparse.Namespace) -> int:
     from holdfast.bench.early import check_early
-    from holdfast.bench.records import RunSpec
+    from holdfast.bench.specs import RunSpec
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, RunSpec)
@@ -87,7 +87,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from holdfast.bench.early import check_early
-    from holdfast.bench.records import CompareSpec
+    from holdfast.bench.specs import CompareSpec
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, CompareSpec)
@@ -102,7 +102,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from holdfast.bench.records import ReportSpec
+    from holdfast.bench.specs import ReportSpec
 
     names = {field.name for field in dataclasses.fields(ReportSpec)}
     spec = ReportSpec.from_dict({k: v for k, v in vars(arguments).items() if k in names}, "the flags")
@@ -115,7 +115,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     from holdfast.bench.early import check_early
-    from holdfast.bench.records import DiffSpec
+    from holdfast.bench.specs import DiffSpec
 
     names = {field.name for field in dataclasses.fields(DiffSpec)}
     spec = DiffSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")

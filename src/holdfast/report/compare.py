@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from holdfast.bench.compare import CompareResult
 from holdfast.bench.files import write_atomically, write_json
 from holdfast.bench.gather import gather, side_by_side
-from holdfast.bench.records import ReportSpec
+from holdfast.bench.specs import ReportSpec
 from holdfast.bench.tradeoff import tradeoff
+from holdfast.bench.tradeoff_record import TradeOff
 from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
 from holdfast.report.frontier import draw
 from holdfast.report.yardstick import is_yardstick, yardstick
 
 
-def report(spec: ReportSpec) -> list[dict[str, Any]]:
+def report(spec: ReportSpec) -> tuple[TradeOff, ...]:
     """Returns the trade-off of every set of runs that can be set side by side, and writes the files asked for.
 
     Only run folders are read: no model is loaded, and what a run did not measure stays absent.
@@ -38,20 +39,20 @@ def report(spec: ReportSpec) -> list[dict[str, Any]]:
             reasons.append(error)
     if reasons and not (found or tables):
         raise reasons[0]
-    for one in found:
-        one["notes"] += [*notes, *map(str, reasons)]
+    said = (*notes, *map(str, reasons))
+    every = (*(dataclasses.replace(one, notes=(*one.notes, *said)) for one in found), *tables)
     if spec.out is not None:
-        for number, one in enumerate([*found, *tables]):
-            write(one, Path(spec.out), "" if len(found) + len(tables) == 1 else f"-{number + 1}")
-    return [*found, *tables]
+        for number, one in enumerate(every):
+            write(one, Path(spec.out), "" if len(every) == 1 else f"-{number + 1}")
+    return every
 
 
-def write(found: dict[str, Any], folder: Path, suffix: str = "") -> list[Path]:
+def write(found: TradeOff, folder: Path, suffix: str = "") -> list[Path]:
     """Writes a trade-off as Markdown, CSV and JSON and draws its frontier, and returns the files."""
     files = [folder / f"tradeoff{suffix}.{kind}" for kind in ("md", "csv", "json")]
     write_atomically(files[0], table.markdown(found))
     write_atomically(files[1], table.as_csv(found))
-    write_json(files[2], found)
+    write_json(files[2], found.to_dict())
     return [*files, *draw(found, folder, f"frontier{suffix}")]
 
 
@@ -60,7 +61,9 @@ def show(spec: ReportSpec, console: Console | None = None) -> None:
     console = console or Console()
     found = report(spec)
     if spec.format == "json":
-        console.print(json.dumps(found, indent=2), highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            json.dumps([one.to_dict() for one in found], indent=2), highlight=False, markup=False, soft_wrap=True
+        )
         return
     for number, one in enumerate(found):
         if number:

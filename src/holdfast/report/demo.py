@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from holdfast.bench.demo import DemoResult
-from holdfast.bench.records import read_jsonl
+from holdfast.bench.files import read_jsonl
+from holdfast.bench.outcome import SuiteRow
 from holdfast.bench.run import RunResult
 from holdfast.report.table import verdict_lines
 
@@ -33,7 +33,9 @@ def show(done: DemoResult, console: Console | None = None) -> None:
     for name in names:
         console.print(f"{name:{wide}} {_came_to(done, name)}", highlight=False, soft_wrap=True)
     for name in names:
-        first, *rest = verdict_lines(done.runs[name].result["verdict"], done.runs[name].result["suites"], brief=True)
+        record = done.runs[name].record
+        assert record.verdict is not None  # the demo has a budget
+        first, *rest = verdict_lines(record.verdict, record.suites, brief=True)
         console.print(f"\n[bold]{name}[/bold]: {first}", highlight=False, soft_wrap=True)
         for line in rest:
             console.print(line, highlight=False, soft_wrap=True)
@@ -58,22 +60,24 @@ def _table(done: DemoResult) -> Table:
     for header in ("suite", "before", *names):
         table.add_column(header, justify="left" if header == "suite" else "right", no_wrap=True)
     for i, suite in enumerate(_points(done.runs[names[0]])):
-        label = "new people (learned)" if suite["role"] == "learned" else suite["name"]
-        table.add_row(label, f"{suite['before']:.1f}", *(_cell(_points(done.runs[name])[i]) for name in names))
+        label = "new people (learned)" if suite.role == "learned" else suite.name
+        table.add_row(label, f"{suite.before:.1f}", *(_cell(_points(done.runs[name])[i]) for name in names))
     return table
 
 
 def _came_to(done: DemoResult, name: str) -> str:
     """Returns what a run learned, lost and cost, the cost as times that of the first."""
     run, first = done.runs[name], next(iter(done.runs.values()))
-    kept = [row["change"] for row in _points(run) if row["role"] == "retained"]
-    learned = next(row["after"] for row in _points(run) if row["role"] == "learned")
+    kept = [row.change for row in _points(run) if row.role == "retained"]
+    learned = next(row.after for row in _points(run) if row.role == "learned")
     said = (
         f"knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of what it knew "
         f"({-min(kept):.0f} on the worst suite)"
     )
-    costs = [one.result.get("cost", {}).get("cpu") for one in (run, first)]
-    return f"{said}." if run is first or not all(costs) else f"{said}; {costs[0] / costs[1]:.1f} times the work."
+    own, usual = run.record.cost, first.record.cost
+    if run is first or own is None or usual is None or not usual.cpu_seconds:
+        return f"{said}."
+    return f"{said}; {own.cpu_seconds / usual.cpu_seconds:.1f} times the work."
 
 
 def _minutes(seconds: float) -> str:
@@ -82,13 +86,8 @@ def _minutes(seconds: float) -> str:
 
 def _lost_answers(done: DemoResult, console: Console) -> None:
     """Prints questions that only the first recipe makes the model get wrong, of the suites that it hurts most."""
-    first, *others = done.runs
-    values = {name: _values(run) for name, run in done.runs.items()}
-    lost = [key for key, (before, after) in values[first].items() if before > after]
-    held = [key for key in lost if all(values[name].get(key, (0, 0))[1] > 0 for name in others)]
-    change = {row["name"]: row["change"] for row in _points(done.runs[first])}
-    by_suite = {suite: (suite, item) for suite, item in reversed(held or lost)}
-    chosen = [by_suite[suite] for suite in sorted(by_suite, key=lambda suite: change[suite])][:EXAMPLES]
+    first = next(iter(done.runs))
+    chosen, held = _worst_lost(done)
     if not chosen:
         return
     said = {name: _said(run) for name, run in done.runs.items()}
@@ -101,6 +100,17 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
         for name in done.runs:
             text = short(said[name][key]["after"])
             console.print(f"    {name + ':':{wide}} {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _worst_lost(done: DemoResult) -> tuple[list[tuple[str, str]], bool]:
+    """Returns items that the first recipe lost, one of each suite that it hurts most; and whether the others held."""
+    first, *others = done.runs
+    values = {name: _values(run) for name, run in done.runs.items()}
+    lost = [key for key, (before, after) in values[first].items() if before > after]
+    held = [key for key in lost if all(values[name].get(key, (0, 0))[1] > 0 for name in others)]
+    change = {row.name: row.change for row in _points(done.runs[first])}
+    by_suite = {suite: (suite, item) for suite, item in reversed(held or lost)}
+    return [by_suite[suite] for suite in sorted(by_suite, key=lambda suite: change[suite])][:EXAMPLES], bool(held)
 
 
 def _values(run: RunResult) -> dict[tuple[str, str], tuple[float, float]]:
@@ -126,9 +136,9 @@ def short(text: str, most: int = 90) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _points(run: RunResult) -> Sequence[Mapping[str, Any]]:
-    return [row for row in run.result["suites"] if row["unit"] == "points"]
+def _points(run: RunResult) -> Sequence[SuiteRow]:
+    return [row for row in run.record.suites if row.unit == "points"]
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    return f"{row['after']:.1f} ({row['change']:+.1f})"
+def _cell(row: SuiteRow) -> str:
+    return f"{row.after:.1f} ({row.change:+.1f})"

@@ -5,76 +5,83 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.diff import DiffResult
+from holdfast.bench.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ForgettingRow
 from holdfast.report.demo import short
 from holdfast.report.reading import learned_lines
 from holdfast.report.table import before_after, verdict_lines
 
 
-def show(done: DiffResult, console: Console | None = None, as_json: bool = False) -> None:
-    """Prints the result for a reader, or as JSON for a program."""
+def show(record: DiffRecord, console: Console | None = None, as_json: bool = False) -> None:
+    """Prints the record for a reader, or as JSON for a program."""
     console = console or Console()
     if as_json:
-        console.print(json.dumps(done.result, indent=2), highlight=False, markup=False, soft_wrap=True)
+        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
         return
-    result = done.result
-    judged = result.get("verdict")
-    console.print(f"{result['base']} -> {result['tuned']}", style="bold", highlight=False, markup=False, soft_wrap=True)
-    console.print(before_after(result["suites"], judged=judged, learned=result["learned"]))
-    for kind in ("lost", "gained"):
-        total = sum(suite.get(kind, 0) for suite in result["suites"])
-        examples = result["examples"][kind]
-        if total:
-            console.print(f"\n{total:,} answers {kind}{', for example' if examples else ''}:", highlight=False)
-        for one in examples:
-            console.print(f"  {one['suite']}: {short(one['asked'])}", highlight=False, markup=False, soft_wrap=True)
-            for moment in ("before", "after"):
-                text = f"    {moment + ':':7} {short(one[moment])}"
-                console.print(text, highlight=False, markup=False, soft_wrap=True)
-    if "calibration" in result:
-        found = result["calibration"]
-        ends = f" [{found['low']:+.3f}, {found['high']:+.3f}]" if "low" in found else ""
-        console.print(
-            f"\nExpected calibration error over {found['items']:,} choices: {found['before']:.3f} -> "
-            f"{found['after']:.3f}, {found['change']:+.3f}{ends}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    if "drift" in result:
-        console.print("\nDrift, KL(base || tuned) in nats per token:", highlight=False)
-        for name, found in result["drift"].items():
-            console.print(f"  on {name} prompts {_drift(found)}", highlight=False, markup=False, soft_wrap=True)
-    for line in _forgotten(result["forgetting"]):
+    console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    lines = [*_changed_lines(record), *_calibration(record.calibration), *_drifts(record.drift or {})]
+    lines += [*_forgotten(record.forgetting), "", *([] if record.steered is None else [record.steered.sentence])]
+    for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print()
-    if "steered" in result:
-        console.print(result["steered"]["sentence"], highlight=False, markup=False, soft_wrap=True)
-    if judged is None:
+    if record.verdict is None:
         console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
-    lines = verdict_lines(judged, result["suites"]) if judged is not None else []
-    for line in [*lines, *learned_lines(result["learned"])]:
+    said = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
+    said += learned_lines(record.learned) if record.learned is not None else []
+    for line in said:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _drift(found: Mapping[str, Any]) -> str:
+def _changed_lines(record: DiffRecord) -> list[str]:
+    """Returns how many answers were lost and gained, each with examples."""
+    lost = sum(suite.answers_lost or 0 for suite in record.suites)
+    gained = sum(suite.answers_gained or 0 for suite in record.suites)
+    lines = []
+    for count, kind, rows in ((lost, "lost", record.examples.lost), (gained, "gained", record.examples.gained)):
+        if count:
+            lines.append(f"\n{count:,} answers {kind}{', for example' if rows else ''}:")
+        for row in rows:
+            lines += _example(row)
+    return lines
+
+
+def _example(row: AnswerRow) -> list[str]:
+    """Returns a question, and what was answered to it before and after."""
+    said = {"before": row.before, "after": row.after}
+    return [f"  {row.suite}: {short(row.asked)}"] + [f"    {name + ':':7} {short(text)}" for name, text in said.items()]
+
+
+def _calibration(found: CalibrationRow | None) -> list[str]:
+    if found is None:
+        return []
+    ends = "" if found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
+    return [
+        f"\nExpected calibration error over {found.items:,} choices: {found.before:.3f} -> "
+        f"{found.after:.3f}, {found.change:+.3f}{ends}"
+    ]
+
+
+def _drifts(found: Mapping[str, DriftRow]) -> list[str]:
+    rows = [f"  on {name} prompts {_drift(one)}" for name, one in found.items()]
+    return ["\nDrift, KL(base || tuned) in nats per token:", *rows] if rows else []
+
+
+def _drift(found: DriftRow) -> str:
     """Returns a drift with its interval, its size, and what that means for the words of the base."""
-    ends = f" [{found['low']:.4f}, {found['high']:.4f}]" if "low" in found else ""
-    times = math.exp(min(found["nats_per_token"], 99.0))
+    ends = "" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]"
+    times = math.exp(min(found.nats_per_token, 99.0))
     means = f"{times:,.0f} times" if times >= 9.5 else f"{times:.1f} times" if times >= 1.5 else f"{1 - 1 / times:.0%}"
-    size = f"{found['nats_per_token']:.4f}{ends}, {found['size']}"
+    size = f"{found.nats_per_token:.4f}{ends}, {found.size}"
     return f"{size}: each token that the base would say is {means} less likely"
 
 
-def _forgotten(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _forgotten(told: Mapping[str, ForgettingRow]) -> list[str]:
     """Returns what was forgotten of what was known, lucky guesses taken out, suite by suite; nothing if nothing was."""
     rows = [
-        f"  {name}: {100 * said['lost']:.1f} of {100 * said['known']:.1f} points"
+        f"  {name}: {100 * said.lost_share:.1f} of {100 * said.known_share:.1f} points"
         for name, said in told.items()
-        if said.get("known") and said["lost"] > 0
+        if said.known_share and said.lost_share
     ]
     return ["\nForgotten of what was known, lucky guesses taken out:", *rows] if rows else []

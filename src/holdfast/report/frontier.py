@@ -6,10 +6,12 @@ import io
 import os
 import secrets
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.bench.outcome import Amount
+from holdfast.bench.tradeoff_record import RecipeRow, TradeOff
 from holdfast.core.errors import HoldfastError
 
 MARKS = "osD^vPX*<>hp"
@@ -17,11 +19,11 @@ NAMED = 11
 """Recipes that are named in the legend: ten colours, and plain training in black. The others are drawn in grey."""
 
 
-def draw(found: Mapping[str, Any], folder: Path, name: str = "frontier") -> list[Path]:
+def draw(found: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
     """Draws a trade-off as PNG and SVG, and returns the files.
 
     Args:
-        found: As `holdfast.bench.tradeoff.tradeoff` returns it, or anything with `recipes` that have `doses`.
+        found: The trade-off.
         folder: Where they are put.
         name: Of the files, without their endings.
 
@@ -37,23 +39,21 @@ def draw(found: Mapping[str, Any], folder: Path, name: str = "frontier") -> list
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
-    named = [row["recipe"] for row in _worth_naming(found["recipes"])]
-    for row in found["recipes"]:
+    named = [row.recipe for row in _worth_naming(found.recipes)]
+    for row in found.recipes:
         _line(axis, row, named)
-    base = found.get("base")
-    if base is not None and found.get("learned_unit") == "points":
-        axis.plot([0.0], [base], marker="*", ms=12, color="black", ls="none", label="base", zorder=4)
-    if "goal" in found:
-        height = found["goal"] + (base or 0.0) * (found["learned_unit"] == "points")
-        axis.axhline(height, color="grey", lw=0.8, ls=":")
-        axis.annotate("goal", (0.01, height), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8)
+    points = found.learned_unit == "points"
+    if found.base is not None and points:
+        axis.plot([0.0], [found.base], marker="*", ms=12, color="black", ls="none", label="base", zorder=4)
+    height = found.goal + ((found.base or 0.0) if points else 0.0)
+    axis.axhline(height, color="grey", lw=0.8, ls=":")
+    axis.annotate("goal", (0.01, height), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8)
     axis.invert_xaxis()
-    axis.set_xlabel(f"lost ({found['unit']}; the further right, the less)")
-    axis.set_ylabel(f"learned ({found['learned_unit']})")
+    axis.set_xlabel(f"lost ({found.unit}; the further right, the less)")
+    axis.set_ylabel(f"learned ({found.learned_unit})")
     axis.grid(alpha=0.25)
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
-    if "about" in found:
-        axis.set_title(f"{found['about']['model']} learns {found['about']['data']}", fontsize=10, loc="left")
+    axis.set_title(f"{found.about.model} learns {found.about.data}", fontsize=10, loc="left")
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "holdfast"}):
@@ -64,43 +64,44 @@ def draw(found: Mapping[str, Any], folder: Path, name: str = "frontier") -> list
     return written
 
 
-def _worth_naming(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _worth_naming(rows: Sequence[RecipeRow]) -> list[RecipeRow]:
     """Returns plain training and the recipes that are most surely on the front, in the order of the table."""
-    ranked = sorted(rows, key=lambda row: (row["recipe"] != "plain", -row.get("front", 0.0)))
+    ranked = sorted(rows, key=lambda row: (row.recipe != "plain", -row.front_share))
     chosen = [id(row) for row in ranked[:NAMED]]
     return [row for row in rows if id(row) in chosen]
 
 
-def _line(axis: Any, row: Mapping[str, Any], named: Sequence[str]) -> None:
-    points = sorted(row["doses"], key=lambda dose: dose.get("rate", 0.0))
-    x, y = ([point[name]["value"] for point in points] for name in ("lost", "learned"))
-    if row["recipe"] not in named:
+def _line(axis: Any, row: RecipeRow, named: Sequence[str]) -> None:
+    points = sorted(row.doses, key=lambda dose: dose.rate or 0.0)
+    lost, learned = [dose.lost for dose in points], [dose.learned for dose in points]
+    x, y = [one.value for one in lost], [one.value for one in learned]
+    if row.recipe not in named:
         axis.plot(x, y, color="lightgrey", lw=0.8, marker=".", ms=4, zorder=1)
         return
-    place = [name for name in named if name != "plain"].index(row["recipe"]) if row["recipe"] != "plain" else -1
+    place = [name for name in named if name != "plain"].index(row.recipe) if row.recipe != "plain" else -1
     color = "black" if place < 0 else f"C{place % 10}"
-    errors = [_error(points, name) for name in ("lost", "learned")]
     axis.errorbar(
         x,
         y,
-        xerr=errors[0],
-        yerr=errors[1],
+        xerr=_error(lost),
+        yerr=_error(learned),
         color=color,
         marker=MARKS[place % len(MARKS)],
         ms=5,
-        lw=1.8 if row["recipe"] == "plain" else 1.1,
+        lw=1.8 if row.recipe == "plain" else 1.1,
         elinewidth=0.6,
-        label="\n".join(textwrap.wrap(row["recipe"], 48)),
+        label="\n".join(textwrap.wrap(row.recipe, 48)),
         zorder=3,
     )
 
 
-def _error(points: Sequence[Mapping[str, Any]], name: str) -> list[list[float]] | None:
-    if not all("low" in point[name] for point in points):
+def _error(amounts: Sequence[Amount]) -> list[list[float]] | None:
+    ends = [(one.value, one.low, one.high) for one in amounts]
+    if any(low is None or high is None for _, low, high in ends):
         return None
     return [
-        [max(0.0, point[name]["value"] - point[name]["low"]) for point in points],
-        [max(0.0, point[name]["high"] - point[name]["value"]) for point in points],
+        [max(0.0, value - low) for value, low, _ in ends if low is not None],
+        [max(0.0, high - value) for value, _, high in ends if high is not None],
     ]
 
 

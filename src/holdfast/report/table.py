@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.bench.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
+from holdfast.bench.record import MemoryRow
 from holdfast.bench.run import RunResult
 from holdfast.core.budget import Budget
 from holdfast.report.guard import guard_lines
@@ -18,40 +20,37 @@ from holdfast.report.reading import UNITS, alone_line, learned_lines, number, pa
 
 def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and where its files are."""
-    console = console or Console()
-    judged, learned = done.result.get("verdict"), done.result.get("learned")
-    console.print(before_after(done.result["suites"], judged=judged, learned=learned))
-    lines = verdict_lines(judged, done.result["suites"]) if judged is not None else []
-    for line in [*lines, *(learned_lines(learned) if learned is not None else [])]:
+    console, record = console or Console(), done.record
+    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    lines = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
+    lines += learned_lines(record.learned) if record.learned is not None else []
+    lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
+    for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-    if "guard" in done.result:
-        for line in guard_lines(done.result["guard"], done.result["seconds"]["training"]):
-            console.print(line, highlight=False, soft_wrap=True)
-    for line in memory_lines(done.result.get("memories", [])):
+    for line in memory_lines(record.memories):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
         console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)
 
 
 def before_after(
-    suites: Sequence[Mapping[str, Any]],
+    suites: Sequence[SuiteRow],
     title: str = "",
-    judged: Mapping[str, Any] | None = None,
-    learned: Mapping[str, Any] | None = None,
+    judged: VerdictRow | None = None,
+    learned: Learning | None = None,
 ) -> Table:
     """Returns a table of suites: scores before and after, the change with its paired interval, and what it says.
 
     It fits 80 columns: numbers are never broken, a long name of a suite is.
 
     Args:
-        suites: As in result.json: name, role, unit, documents (groups of items), items, tokens (of texts), before,
-            after, change and, where there is one, low and high (nats per token, or points: percent of items right).
+        suites: What became of each.
         title: Printed above.
-        judged: The verdict, as in result.json: its words stand in place of the readings of the suites it is on.
+        judged: The verdict: its words stand in place of the readings of the suites it is on.
         learned: The word on what was learned, likewise.
     """
     words = words_of(judged, learned)
-    texts = not suites or any(suite.get("unit") != "points" for suite in suites)
+    texts = not suites or any(suite.unit != "points" for suite in suites)
     table = Table(
         title=escape(title) or None,
         title_justify="left",
@@ -65,63 +64,67 @@ def before_after(
         table.add_column(escape(name), justify="right", no_wrap=True)
     table.add_column("reading", min_width=9)
     for suite in suites:
-        points = suite.get("unit") == "points"
-        places = 1 if points else 3
-        interval = (
-            f" [{suite['low']:+.{places}f}, {suite['high']:+.{places}f}]" if "low" in suite else " [one document]"
-        )
-        table.add_row(
-            escape(suite["name"]),
-            f"{suite.get('items', suite['documents']):,}",
-            *(["" if points else _short(suite["tokens"])] if texts else []),
-            f"{suite['before']:.{places}f}",
-            f"{suite['after']:.{places}f}",
-            escape(f"{suite['change']:+.{places}f}{interval}"),
-            words.get(suite["name"]) or reading(suite),
-        )
-    units = {suite.get("unit", "nats") for suite in suites}
+        table.add_row(*_cells(suite, texts), words.get(suite.name) or reading(suite))
+    units = {suite.unit for suite in suites}
     said = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
     table.caption = f"before, after: {'; or '.join(text for unit, text in said.items() if unit in units)}; paired"
     return table
 
 
-def verdict_lines(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]], brief: bool = False) -> list[str]:
+def _cells(suite: SuiteRow, texts: bool) -> list[str]:
+    """Returns the cells of a suite but the last; with the number of tokens, if any suite is one of `texts`."""
+    places = 1 if suite.unit == "points" else 3
+    interval = " [one document]" if suite.low is None else f" [{suite.low:+.{places}f}, {suite.high:+.{places}f}]"
+    tokens = [] if not texts else ["" if suite.tokens is None else _short(suite.tokens)]
+    scores = [f"{score:.{places}f}" for score in (suite.before, suite.after)]
+    return [
+        escape(suite.name),
+        f"{suite.items:,}",
+        *tokens,
+        *scores,
+        escape(f"{suite.change:+.{places}f}{interval}"),
+    ]
+
+
+def verdict_lines(judged: VerdictRow, suites: Sequence[SuiteRow], brief: bool = False) -> list[str]:
     """Returns the verdict in sentences: the word, what it rests on, and what is not settled.
 
     Args:
-        judged: As in result.json.
+        judged: The verdict.
         suites: The rows of the table.
         brief: Whether to leave out what is not settled, and what is too small to be seen.
     """
-    limits, own = judged["budget"], judged["suites"]
-    allowed = Budget(points=limits.get("points"), nll=limits.get("nats"))
-    of = "in the mean of the suites, and in none for certain more" if judged["claim"] == "mean" else "in every suite"
-    lines = [f"[bold]Verdict: {judged['word']}[/bold] (budget: a loss of {allowed} {of})"]
-    for mean in judged["means"]:
-        if mean["suites"] == 1:
-            continue
-        change, low, high = (number(mean[name], mean["unit"], "+") for name in ("change", "low", "high"))
-        lines.append(
-            f"  mean of {mean['suites']} suites: {change} \\[{low}, {high}] {UNITS[mean['unit']]}, {mean['word']}"
-        )
-        lines += parts_line(mean)
+    own, names = judged.suites, [suite.name for suite in suites if suite.name in judged.suites]
+    allowed = Budget(points=judged.limits.get("points"), nll=judged.limits.get("nats"))
+    of = "in the mean of the suites, and in none for certain more" if judged.claim == "mean" else "in every suite"
+    lines = [f"[bold]Verdict: {judged.word}[/bold] (budget: a loss of {allowed} {of})"]
+    for mean in judged.means:
+        lines += _mean_lines(mean) if mean.suite_count > 1 else []
     lines += [] if brief else _floors(judged, suites)
-    found = {suite["name"]: suite for suite in suites if suite["name"] in own}
-    forgot = [name for name in found if own[name]["word"] == "forgot"]
-    if forgot:
+    if forgot := [escape(name) for name in names if own[name].word == "forgot"]:
         looked = f"{len(own)} suite{'s' if len(own) > 1 else ''}"
-        lines.append(f"  forgot for certain, with {looked} looked at: {', '.join(map(escape, forgot))}")
-    lines += alone_line(own, list(found))
-    unsettled = {name: said for name, said in own.items() if said["word"] == "not enough evidence"}
-    if unsettled and not brief:
-        needs = [
-            escape(name) + (f" (about {said['items_needed']:,} items)" if "items_needed" in said else "")
-            for name, said in unsettled.items()
-        ]
-        lines.append(f"  not settled: {', '.join(needs)}")
-    if judged["unjudged"] and not brief:
-        lines.append(f"  without a limit: {', '.join(map(escape, judged['unjudged']))}")
-    return lines
+        lines.append(f"  forgot for certain, with {looked} looked at: {', '.join(forgot)}")
+    lines += alone_line(own, names)
+    return lines if brief else lines + _open_lines(judged)
+
+
+def _mean_lines(mean: VerdictMean) -> list[str]:
+    """Returns the verdict on a mean, and what it sets off."""
+    low, high = (-math.inf, math.inf) if mean.low is None or mean.high is None else (mean.low, mean.high)
+    change, lowest, highest = (number(value, mean.unit, "+") for value in (mean.change, low, high))
+    about = f"  mean of {mean.suite_count} suites: {change} \\[{lowest}, {highest}] {UNITS[mean.unit]}, {mean.word}"
+    return [about, *parts_line(mean)]
+
+
+def _open_lines(judged: VerdictRow) -> list[str]:
+    """Returns which suites are not settled, and which have no limit."""
+    open_ = {name: said for name, said in judged.suites.items() if said.word == "not enough evidence"}
+    needs = [
+        escape(name) + ("" if said.items_needed is None else f" (about {said.items_needed:,} items)")
+        for name, said in open_.items()
+    ]
+    lines = [f"  not settled: {', '.join(needs)}"] if needs else []
+    return lines + ([f"  without a limit: {', '.join(map(escape, judged.unjudged))}"] if judged.unjudged else [])
 
 
 NEAR = {
@@ -133,24 +136,20 @@ NEAR = {
 """What a memory's declared nearness means, in words."""
 
 
-def memory_lines(memories: Sequence[Mapping[str, Any]]) -> list[str]:
+def memory_lines(memories: Sequence[MemoryRow]) -> list[str]:
     """Returns a sentence for each memory that was rehearsed."""
-    return [f"Rehearsed: {one['name']}, {one['share']:.0%} of the tokens; {NEAR[one['near']]}" for one in memories]
+    return [f"Rehearsed: {one.name}, {one.token_share:.0%} of the tokens; {NEAR[one.near]}" for one in memories]
 
 
-def _floors(judged: Mapping[str, Any], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+def _floors(judged: VerdictRow, suites: Sequence[SuiteRow]) -> list[str]:
     """Returns what losses are too small to be seen, in each unit."""
-    units = {suite["name"]: suite.get("unit", "nats") for suite in suites}
+    units = {suite.name: suite.unit for suite in suites}
     lines = []
-    for mean in judged["means"]:
-        unit = mean["unit"]
-        own = [said for name, said in judged["suites"].items() if units.get(name) == unit]
-        floors = [
-            number(said["floor"], unit)
-            for said in sorted(own, key=lambda said: said.get("floor", 0.0))
-            if "floor" in said
-        ]
-        said = [f"{number(mean['floor'], unit)} in the mean"] if mean["suites"] > 1 and "floor" in mean else []
+    for mean in judged.means:
+        unit = mean.unit
+        own = [said.floor for name, said in judged.suites.items() if units.get(name) == unit]
+        floors = [number(floor, unit) for floor in sorted(floor for floor in own if floor is not None)]
+        said = [f"{number(mean.floor, unit)} in the mean"] if mean.suite_count > 1 and mean.floor is not None else []
         if floors:
             said.append(f"{' to '.join(dict.fromkeys((floors[0], floors[-1])))} in one suite")
         if said:

@@ -7,13 +7,23 @@ loss on encyclopedia text, trained parameters, time and memory. There are no ite
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from holdfast.bench.outcome import Amount
+from holdfast.bench.tradeoff_record import (
+    AboutRow,
+    DoseRow,
+    ItemCounts,
+    LearnedAmount,
+    RecipeRow,
+    TradeOff,
+    WorstSuite,
+)
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.frontier import hypervolume, on_front
 
@@ -33,7 +43,7 @@ def is_yardstick(path: str) -> bool:
     return path.endswith(".csv") and Path(path).expanduser().is_file()
 
 
-def yardstick(path: str, reach: float = 0.95) -> dict[str, Any]:
+def yardstick(path: str, reach: float = 0.95) -> TradeOff:
     """Returns the table as a trade-off, each configuration a recipe of one dose.
 
     Args:
@@ -43,6 +53,63 @@ def yardstick(path: str, reach: float = 0.95) -> dict[str, Any]:
     Raises:
         HoldfastError: A column is missing, or a value is no number; names file, line and column.
     """
+    rows = _read(path)
+    plains = [row for row in rows if row.name.startswith(FULL)]
+    plain = max(plains or rows, key=lambda row: row.learned)
+    if none := [COLUMNS[name] for name in ("time", "memory") if getattr(plain, name) <= 0]:
+        raise HoldfastError(f"{path}: column {none[0]} of {plain.name} is not above 0, and others are set by it.")
+    goal, whole = reach * plain.learned, max((row.trained for row in plains), default=None)
+    learned, lost = np.array([[row.learned for row in rows]]), np.array([[row.lost for row in rows]])
+    most = float(learned.max()), max(float(lost.max()), 1e-9)
+    recipes = []
+    for row, front in zip(rows, on_front(learned, lost)[0], strict=True):
+        amount = Amount(value=row.lost)
+        recipes.append(
+            RecipeRow(
+                recipe=row.name,
+                text=row.name,
+                reached=row.learned >= goal,
+                seeds=1,
+                learned=LearnedAmount(value=row.learned),
+                lost=amount,
+                worst=WorstSuite(suite="FineWiki", value=row.lost),
+                time_ratio=row.time / plain.time,
+                memory_ratio=row.memory / plain.memory,
+                trained_share=None if whole is None else row.trained / whole,
+                front_share=float(front),
+                on_front=bool(front),
+                hypervolume=hypervolume([row.learned], [row.lost], *most),
+                doses=(DoseRow(learned=LearnedAmount(value=row.learned), lost=amount),),
+            )
+        )
+    recipes.sort(key=lambda row: (not row.reached, row.lost.value if row.reached else -row.learned.value))
+    reference = "plain training" if plains else "the best of all"
+    return TradeOff(
+        about=AboutRow(model="Llama-3.2-3B", data="MetaMathQA (PEFT's comparison)", seeds=(0,)),
+        unit="nats",
+        learned_unit="points",
+        items=ItemCounts(learned=1319, kept=100),
+        goal=goal,
+        recipes=tuple(recipes),
+        hypervolume=hypervolume(learned[0].tolist(), lost[0].tolist(), *most),
+        notes=(f"No items, and so no intervals. Time and memory are times those of {reference}: {plain.name}.",),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """A configuration: accuracy in percent, the rise of the loss in nats, and its price as the table has it."""
+
+    name: str
+    learned: float
+    lost: float
+    trained: float
+    memory: float
+    time: float
+
+
+def _read(path: str) -> list[_Row]:
+    """Returns the configurations of a table."""
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -55,41 +122,10 @@ def yardstick(path: str, reach: float = 0.95) -> dict[str, Any]:
         rows = [_row(line, f"{path}:{number}") for number, line in enumerate(reader, 2)]
     if not rows:
         raise HoldfastError(f"{path}: holds no configuration.")
-    plains = [row for row in rows if row["recipe"].startswith(FULL)]
-    plain = max(plains or rows, key=lambda row: row["learned"]["value"])
-    goal = reach * plain["learned"]["value"]
-    whole = max(row["trained"] for row in plains) if plains else None
-    usual = {name: plain[name] for name in ("time", "memory")}
-    if none := [COLUMNS[name] for name, value in usual.items() if value <= 0]:
-        raise HoldfastError(f"{path}: column {none[0]} of {plain['recipe']} is not above 0, and others are set by it.")
-    learned = np.array([[row["learned"]["value"] for row in rows]])
-    lost = np.array([[row["lost"]["value"] for row in rows]])
-    most = float(learned.max()), max(float(lost.max()), 1e-9)
-    for row, front in zip(rows, on_front(learned, lost)[0], strict=True):
-        row |= {"front": float(front), "on_front": bool(front), "reached": row["learned"]["value"] >= goal}
-        row |= {name: row[name] / usual[name] for name in usual}
-        row["hypervolume"] = hypervolume([row["learned"]["value"]], [row["lost"]["value"]], *most)
-        if whole is None:
-            del row["trained"]
-        else:
-            row["trained"] /= whole
-    rows.sort(
-        key=lambda row: (not row["reached"], row["lost"]["value"] if row["reached"] else -row["learned"]["value"])
-    )
-    reference = "plain training" if plains else "the best of all"
-    return {
-        "about": {"model": "Llama-3.2-3B", "data": "MetaMathQA (PEFT's comparison)", "seeds": [0]},
-        "unit": "nats",
-        "learned_unit": "points",
-        "items": {"learned": 1319, "kept": 100},
-        "goal": goal,
-        "recipes": rows,
-        "hypervolume": hypervolume(learned[0].tolist(), lost[0].tolist(), *most),
-        "notes": [f"No items, and so no intervals. Time and memory are times those of {reference}: {plain['recipe']}."],
-    }
+    return rows
 
 
-def _row(line: dict[str, str], where: str) -> dict[str, Any]:
+def _row(line: dict[str, str], where: str) -> _Row:
     found: dict[str, float] = {}
     for name, column in COLUMNS.items():
         try:
@@ -98,14 +134,4 @@ def _row(line: dict[str, str], where: str) -> dict[str, Any]:
             found[name] = math.nan
         if not math.isfinite(found[name]):
             raise HoldfastError(f"{where}: column {column} is {line[column]!r}; give a number.")
-    learned, lost = {"value": 100 * found["learned"]}, {"value": found["lost"]}
-    return {
-        "recipe": line["method"],
-        "text": line["method"],
-        "seeds": 1,
-        "learned": learned,
-        "lost": lost,
-        "worst": {"suite": "FineWiki", **lost},
-        "doses": [{"learned": learned, "lost": lost}],
-        **{name: found[name] for name in ("time", "memory", "trained")},
-    }
+    return _Row(line["method"], **{**found, "learned": 100 * found["learned"]})

@@ -75,18 +75,11 @@ def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
     for options in by_options:
         if options is not None and not options >= 2:
             raise ValueError(f"options {options}: give a number of choices of at least 2")
-    parts = list(by_options.items())
-    n = sum(part.items for _, part in parts)
-    fell, right = sum(part.lost for _, part in parts), sum(part.right + part.lost for _, part in parts)
-    rose = sum(part.gained for _, part in parts)
-    independent = math.fsum(part.items / n * part.before * (1 - part.after) for _, part in parts)
-    lost: float | None = None
-    known: float | None = None
-    gained: float | None = None
-    if None not in by_options:
-        guessed = math.fsum(part.items * _guessed(part, options or math.inf) for options, part in parts)
-        lost, gained = max(0.0, (fell - guessed) / n), max(0.0, (rose - guessed) / n)
-        known = max(0.0, math.fsum(part.items * _known(part, options or math.inf) for options, part in parts) / n)
+    parts = list(by_options.values())
+    n = sum(part.items for part in parts)
+    fell, right = sum(part.lost for part in parts), sum(part.right + part.lost for part in parts)
+    independent = math.fsum(part.items / n * part.before * (1 - part.after) for part in parts)
+    lost, known, gained = _beyond_guessing(by_options, n)
     return Forgetting(
         negative_flips=fell / n,
         relative=fell / n / independent if independent else None,
@@ -96,6 +89,19 @@ def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
         of_known=min(1.0, lost / known) if known and lost is not None else None,
         gained=gained,
     )
+
+
+def _beyond_guessing(
+    by_options: Mapping[float | None, Flips], n: int
+) -> tuple[float | None, float | None, float | None]:
+    """Returns the shares of `n` items that were lost, known and gained beyond what guessing does; None if unknown."""
+    parts = [(options, part) for options, part in by_options.items() if options is not None]
+    if len(parts) < len(by_options):
+        return None, None, None
+    fell, rose = sum(part.lost for _, part in parts), sum(part.gained for _, part in parts)
+    guessed = math.fsum(part.items * _guessed(part, options) for options, part in parts)
+    known = max(0.0, math.fsum(part.items * _known(part, options) for options, part in parts) / n)
+    return max(0.0, (fell - guessed) / n), known, max(0.0, (rose - guessed) / n)
 
 
 def _guessed(part: Flips, options: float) -> float:

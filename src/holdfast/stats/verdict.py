@@ -11,11 +11,6 @@ from scipy import stats
 
 Word = Literal["kept", "forgot", "not enough evidence"]
 
-EXIT_CODES: dict[Word, int] = {"kept": 0, "forgot": 2, "not enough evidence": 3}
-"""What a program ends with; 1 is an error."""
-NOTHING_LEARNED = 4
-"""What it ends with where everything is kept, and nothing, or next to nothing, was learned."""
-
 CONFIDENCE = 0.95
 """Of the one-sided bounds by which is judged."""
 CHANCE = 0.8

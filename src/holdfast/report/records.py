@@ -1,0 +1,120 @@
+"""The page of the records, written from their docstrings: `python -m holdfast.report.records FILE`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from holdfast.bench.diff_record import DiffRecord
+from holdfast.bench.files import write_atomically
+from holdfast.bench.record import RunRecord
+from holdfast.bench.schema import Record, Versioned, hints_of, key_of
+from holdfast.bench.tradeoff_record import TradeOff
+
+WIDTH = 120
+"""Most characters of a line."""
+RECORDS: tuple[type[Versioned], ...] = (RunRecord, DiffRecord, TradeOff)
+INTRODUCTION = """# Records
+
+Written by `make docs` from the docstrings; do not edit.
+
+What a run, a diff or a report leaves is a typed record. The same record is a file of plain JSON:
+
+| record | file | returned by |
+|---|---|---|
+| `holdfast.RunRecord` | `result.json` in the folder of a run | `holdfast.fine_tune(...).record` |
+| `holdfast.DiffRecord` | `diff.json` in the folder of `--out` | `holdfast.diff(...)` |
+| `holdfast.TradeOff` | `tradeoff.json` in the folder of `--out` | `holdfast.report(...)`, one for each set of runs |
+
+```python
+record = holdfast.RunRecord.read("runs/my-run")    # the folder, or the file
+record.verdict.word                                # "kept"
+record.suites[0].lost.points                       # 0.4; .nats of texts
+record.suite("facts").lost.high                    # 2.3
+record.guard.looks[-1].step                        # 600
+record.exit_code                                   # 0
+
+holdfast.diff(base="base", tuned="tuned", keep=("old.jsonl",), budget={"points": 2}).verdict.word
+holdfast.report(runs=("compare/",))[0].recipes[0].lost.value
+```
+
+A field that was not measured is None, and its key is not in the JSON. `to_dict()` and `from_dict()` turn a record
+into plain JSON values and back. `from_dict()` and `read()` check every key and type, and name the file and the key
+that is missing or wrong. A field has the name of its key unless another is said. `version` is 1; a record without one
+was written before there were versions, and is read as version 1. A record of a newer version is refused. A later
+version may add keys under the same number, and they are passed over.
+"""
+
+
+def page() -> str:
+    """Returns the page: each record and its parts, with every field, its key, its type and its meaning."""
+    lines, there = [INTRODUCTION.rstrip()], set[type[Record]]()
+    for record in RECORDS:
+        for part in parts_of(record):
+            if part not in there:
+                there.add(part)
+                lines += ["", *_section(part)]
+    return "\n".join(lines) + "\n"
+
+
+def parts_of(record: type[Record]) -> Iterator[type[Record]]:
+    """Yields a record and the records that are parts of it, outer ones first; one may come more than once."""
+    yield record
+    for hint in hints_of(record).values():
+        for part in _inside(hint):
+            yield from parts_of(part)
+
+
+def meanings(record: type[Record]) -> dict[str, str]:
+    """Returns what the docstrings of a record and of those that it extends say of its fields, by their names."""
+    found: dict[str, str] = {}
+    for cls in reversed(record.__mro__):
+        listed = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2] if cls.__doc__ else ""
+        for name, text in re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", listed, re.MULTILINE):
+            found[name] = " ".join(text.split())
+    return found
+
+
+def _section(record: type[Record]) -> list[str]:
+    level = "##" if issubclass(record, Versioned) else "###"
+    about = " ".join((inspect.getdoc(record) or "").partition("Attributes:")[0].split())
+    said, lines = meanings(record), [f"{level} {record.__name__}", "", *textwrap.wrap(about, WIDTH), ""]
+    for field in dataclasses.fields(record):
+        key = "" if key_of(field) == field.name else f"key `{key_of(field)}`, "
+        text = f"- **`{field.name}`** ({key}{_type(hints_of(record)[field.name])}): {said.get(field.name, '')}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return lines
+
+
+def _inside(hint: Any) -> Iterator[type[Record]]:
+    """Yields the records in a type."""
+    if isinstance(hint, type) and issubclass(hint, Record):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from _inside(argument)
+
+
+def _type(hint: Any) -> str:
+    """Returns a type in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return f"{_type(arguments[0])}, or None"
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is Mapping:
+        return f"{_type(arguments[1])} by name"
+    if origin is typing.Literal:
+        return ", ".join(f'"{one}"' for one in arguments)
+    words = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    return words.get(hint) or f"`{hint.__name__}`"
+
+
+if __name__ == "__main__":
+    write_atomically(sys.argv[1], page())
