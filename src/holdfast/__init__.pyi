@@ -1,9 +1,16 @@
 # Written by `python -m holdfast.report.stubs src/holdfast`; do not edit.
 from holdfast import functional as functional
+from holdfast import report as report
 from holdfast.bench.calls import compare as compare
+from holdfast.bench.calls import diff as diff
 from holdfast.bench.calls import fine_tune as fine_tune
-from holdfast.bench.records import CompareSpec as CompareSpec
-from holdfast.bench.records import RunSpec as RunSpec
+from holdfast.bench.diff_record import DiffRecord as DiffRecord
+from holdfast.bench.record import RunRecord as RunRecord
+from holdfast.bench.specs import CompareSpec as CompareSpec
+from holdfast.bench.specs import DiffSpec as DiffSpec
+from holdfast.bench.specs import ReportSpec as ReportSpec
+from holdfast.bench.specs import RunSpec as RunSpec
+from holdfast.bench.tradeoff_record import TradeOff as TradeOff
 from holdfast.core.budget import Budget as Budget
 from holdfast.core.errors import HoldfastError as HoldfastError
 from holdfast.core.method import Method as Method

@@ -225,7 +225,8 @@ def _saved(shaped: Any, rows: int, longest: int, arguments: TrainingArguments) -
         found.setdefault(storage._cdata, (storage, storage.nbytes()))  # held, so that no other takes its place
         return tensor
 
-    body: Any = (shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped).get_decoder().train()
+    whole: Any = shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped
+    body = whole.get_decoder().train()
     tensors = {**dict(body.named_parameters()), **dict(body.named_buffers())}
     with FakeTensorMode(), torch.autocast("cpu", dtype=narrow, enabled=arguments.bf16 or arguments.fp16):
         own = {

@@ -268,7 +268,7 @@ def _close(run: _Opened, done: _Done, before: Sequence[ScoreRow], after: Sequenc
     if is_first():
         _save(model, run.made.tokenizer, run.folder / "model")
     guard = _guard_row(run)
-    found = changes(proof(before, run.watched), proof(after, run.watched))
+    found, anew = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
     record = RunRecord(
         suites=tuple(one.row() for one in found),
         learned=learning(found, seen(guard, before)),
@@ -277,7 +277,7 @@ def _close(run: _Opened, done: _Done, before: Sequence[ScoreRow], after: Sequenc
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
         memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
-        shipped=ShippedRow(**trainer.holdfast_shipped) if trainer.holdfast_shipped else None,
+        shipped=ShippedRow(rank=int(anew["rank"]), error=anew["error"]) if anew else None,
         steps=trainer.state.global_step if done.lender is None else done.lender.steps,
         trained_parameters=done.trained_parameters,
         parameters=sum(p.numel() for p in model.parameters()),
