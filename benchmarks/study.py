@@ -35,7 +35,6 @@ from holdfast.bench.gather import Finished, gather
 from holdfast.bench.plan import with_settings
 from holdfast.bench.records import ScoreRow
 from holdfast.bench.side import Side
-from holdfast.core.method import Chain
 from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World
@@ -96,20 +95,26 @@ class Study:
     def made(self, run: Finished, world: int, task: str) -> Row | None:
         """Returns what a run is; None if it is none of a recipe (it was made to be edited)."""
         (train,) = (one for one in run.recipe.methods if isinstance(one, Train))
-        for name, text in self.recipes.items():
-            whole = _whole(text.format(world=world), train.epochs)
-            if Finished(Path(), {"recipe": repr(whole)}, {}).undosed == run.undosed:
-                about = {"world": world, "task": task, "seed": run.spec["seed"], "recipe": name}
-                return {**about, "dose": round(run.rate / rate_of(whole), 10), "rate": run.rate, "epochs": train.epochs}
-        return None
+        texts = {name: text.format(world=world) for name, text in self.recipes.items()}
+        name, times = named(run, texts, settings(train.epochs), ADAPTER)
+        if not name:
+            return None
+        about = {"world": world, "task": task, "seed": run.spec["seed"], "recipe": name}
+        return {**about, "dose": round(run.rate / times, 10), "rate": run.rate, "epochs": train.epochs}
 
 
-def _settings(epochs: float) -> str:
+def named(run: Finished, texts: Mapping[str, str], settings: str, adapter_rate: float) -> tuple[str, float]:
+    """Returns which of some recipes a run of a comparison is, and times what its learning rate was; "" if none."""
+    for name, text in texts.items():
+        whole = with_settings(parse(text or "Train()"), parse(settings), adapter_rate)
+        if Finished(Path(), {"recipe": repr(whole)}, {}).undosed == run.undosed:
+            return name, rate_of(whole)
+    return "", 1.0
+
+
+def settings(epochs: float) -> str:
+    """Returns what every recipe is trained with; doses are learning rates."""
     return f"Train(lr=1.0, epochs={epochs:g}, batch={BATCH}) + Cosine()"
-
-
-def _whole(text: str, epochs: float) -> Chain:
-    return with_settings(parse(text or "Train()"), parse(_settings(epochs)), ADAPTER)
 
 
 def evenly(of: Iterable[Item], count: int) -> list[Item]:
@@ -182,7 +187,7 @@ def compared(
         test=written(file / "test.jsonl", suites["task"]), keep=[written(file / "keep.jsonl", kept)],
         transfer=written(file / "transfer.jsonl", suites["transfer"]),
         recipes=[study.recipes[name].format(world=world) or "Train()" for name in names], doses=doses, seeds=[seed],
-        settings=_settings(given.epochs), adapter_rate=ADAPTER, workers=given.workers,
+        settings=settings(given.epochs), adapter_rate=ADAPTER, workers=given.workers,
         training={"save_strategy": "no"}, out=str(given.out / f"{task}-world{world}"),
     )  # fmt: skip
     rows = []
@@ -212,7 +217,10 @@ def cost(run: Finished) -> Row:
 
 
 def scores(run: Finished) -> Row:
-    """Returns what a run learned and lost on each side, as `holdfast report` says it, and the change of every suite."""
+    """Returns what a run learned and lost on each side, as `holdfast report` says it, and the change of every suite.
+
+    The interval of the worst suite is one for all suites together; in rows of before it is that suite's own.
+    """
     sides = {name: Side({((0, 0), 0): run}, 1, name, 0) for name in ("watch", "proof")}
     return {
         "asked": sum(map(len, run.after.values())),
