@@ -68,7 +68,8 @@ def prove(given: argparse.Namespace) -> None:
         kept = filter(task_of(World(world), task).leaves, asked)
         keep = study.written(given.out / "asked" / f"{task}-world{world}" / "proof.jsonl", kept)
         for run in gather([str(given.out / f"{task}-world{world}")])[0]:
-            row = next((row for row in rows if study.place(row) == study.place(STUDY.made(run, world, task) or {})), {})
+            made = study.place(STUDY.made(run, world, task) or {})
+            row = next((row for row in rows if study.place(row) == made), {})
             if row.get("recipe") not in ("plain", *given.recipes) or "proved" in row:
                 continue
             if (row["recipe"], row["dose"], row["epochs"]) in best:

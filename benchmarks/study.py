@@ -172,14 +172,18 @@ def run(study: Study, given: argparse.Namespace) -> None:
                 todo.setdefault(doses, []).append(name)
         for doses, names in todo.items():
             print(f"{task}, world {world}, seed {seed}, doses {doses}: {', '.join(names)}", flush=True)
-            rows = merged(rows, compared(study, given, world, task, seed, doses, names))
+            made = compared(study, given, world, task, seed, doses, names)
+            rows = merged(rows, [row for _, own in made for row in own])
             study.write(given.write, rows)
+            for done, own in made:
+                if not study.keeps and own[-1]["recipe"] != "plain":
+                    shutil.rmtree(done.folder)
 
 
 def compared(
     study: Study, given: argparse.Namespace, world: int, task: str, seed: int, doses: Sequence[float], names: list[str]
-) -> list[Row]:
-    """Compares some recipes with plain training, and returns the rows of all runs."""
+) -> list[tuple[Finished, list[Row]]]:
+    """Compares some recipes with plain training, and returns the runs and their rows; with the first, the base's."""
     suites, file = asked(world, task, study.watched), given.out / "asked" / f"{task}-world{world}"
     kept = [item for name, own in suites.items() if name not in ("task", "transfer") for item in own]
     found = holdfast.compare(
@@ -190,17 +194,16 @@ def compared(
         settings=settings(given.epochs), adapter_rate=ADAPTER, workers=given.workers,
         training={"save_strategy": "no"}, out=str(given.out / f"{task}-world{world}"),
     )  # fmt: skip
-    rows = []
+    runs: list[tuple[Finished, list[Row]]] = []
     for one in gather([str(folder) for folder in found.folders])[0]:
         if (made := study.made(one, world, task)) is None:
             continue
-        if study.answers and not rows:
+        rows = [{**made, **cost(one), **(packed(one, suites) if study.answers else scores(one))}]
+        if study.answers and not runs:
             base = {"world": world, "task": task, "seed": 0, "recipe": "base", "dose": 0.0}
-            rows.append({**base, **packed(one, suites, "before")})
-        rows.append({**made, **cost(one), **(packed(one, suites) if study.answers else scores(one))})
-        if made["recipe"] != "plain" and not study.keeps:
-            shutil.rmtree(one.folder)
-    return rows
+            rows.insert(0, {**base, **packed(one, suites, "before")})
+        runs.append((one, rows))
+    return runs
 
 
 def cost(run: Finished) -> Row:

@@ -291,7 +291,7 @@ def agreement(found: Found, tasks: Iterable[str]) -> list[str]:
     lines = []
     for task in tasks:
         both = [found.get((world, task), {"recipes": ()})["recipes"] for world in (0, 1)]
-        one, other = ({row["recipe"]: row["hypervolume"] for row in rows} for rows in both)
+        one, other = ({r["recipe"]: r["hypervolume"] for r in rows if "hypervolume" in r} for rows in both)
         if len(names := sorted(one.keys() & other.keys())) > 2:
             rho = stats.spearmanr([one[n] for n in names], [other[n] for n in names]).statistic
             lines.append(f"- {task}: rank correlation of the volumes of {len(names)} recipes {rho:.2f}")
