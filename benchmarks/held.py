@@ -80,19 +80,17 @@ def prove(given: argparse.Namespace) -> None:
 
 def proved(found: DiffResult) -> study.Row:
     """Returns what was lost in the mean of the suites and in the worst of them, and what would be called kept."""
+    came = study.record(found)
+    (mean,) = came["verdict"]["means"]
+    falls = {one["name"]: _fall(one) for one in came["suites"]}
+    worst = max(falls, key=lambda name: falls[name]["value"])
+    lost = {**_fall(mean), "most": mean["most"]}
+    items = sum(one["items"] for one in came["suites"])
+    return {"items": items, "lost": lost, "worst": {"suite": worst, **falls[worst]}, "suites": falls}
 
-    def fall(of: study.Row) -> study.Row:
-        return {"value": -of["change"], "low": -of["high"], "high": -of["low"]}
 
-    (mean,) = found.result["verdict"]["means"]
-    suites = {one["name"]: fall(one) for one in found.result["suites"]}
-    worst = max(suites, key=lambda name: suites[name]["value"])
-    return {
-        "items": sum(one["items"] for one in found.result["suites"]),
-        "lost": {**fall(mean), "most": mean["most"]},
-        "worst": {"suite": worst, **suites[worst]},
-        "suites": suites,
-    }
+def _fall(of: study.Row) -> study.Row:
+    return study.fall(of["change"] / 100, of["low"], of["high"])
 
 
 def report(given: argparse.Namespace) -> None:

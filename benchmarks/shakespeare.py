@@ -23,7 +23,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from study import named
+from study import named, record
 
 import holdfast
 from holdfast.bench.gather import gather
@@ -133,7 +133,7 @@ def read_points(out: Path) -> list[Point]:
     texts = {name: text for name, (text, _) in RECIPES.items()}
     for run in gather([str(out)])[0] if any(out.glob("*/result.json")) else ():
         name, _ = named(run, texts, SETTINGS, 1.0)
-        task, kept = run.result["suites"]
+        task, kept = record(run)["suites"]
         gains = [round(-task[key], 4) for key in ("change", "high", "low")]
         losses = [round(kept[key], 4) for key in ("change", "low", "high")]
         found[name, run.rate, run.spec["seed"]] = Point(name, run.rate, run.spec["seed"], *gains, *losses)

@@ -30,11 +30,12 @@ import numpy as np
 
 import holdfast
 from holdfast.bench.arguments import rate_of
+from holdfast.bench.changes import changes, ends, mean_of
+from holdfast.bench.diff import DiffResult
 from holdfast.bench.files import read_jsonl, write_jsonl
 from holdfast.bench.gather import Finished, gather
 from holdfast.bench.plan import with_settings
 from holdfast.bench.records import ScoreRow
-from holdfast.bench.side import Side
 from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World
@@ -54,6 +55,8 @@ OLD = "ground:general/memory@{world}"
 DISTIL = f"BaseKL(strength=3.0, on='memory') + Rehearsal(memory='{OLD}', ratio=0.5)"
 SELF = "BaseKL(strength=3.0, on='memory') + SelfRehearsal(ratio=0.5)"
 
+TOLD = {"learned": "task", "transfer": "transfer"}
+"""What a suite of questions about the task is there to show."""
 Row = dict[str, Any]
 Doses = Mapping[str, float]
 
@@ -206,9 +209,14 @@ def compared(
     return runs
 
 
+def record(of: Finished | DiffResult) -> Row:
+    """Returns what came of a run or a diff, as its result.json has it."""
+    return dict(of.result)
+
+
 def cost(run: Finished) -> Row:
     """Returns how a run was trained and what that cost, seconds of the processor and MiB among it."""
-    done = run.result
+    done = record(run)
     spent, seconds = done.get("cost", {}), done["seconds"]
     return {
         "text": run.spec["recipe"], "steps": done["steps"],
@@ -220,17 +228,25 @@ def cost(run: Finished) -> Row:
 
 
 def scores(run: Finished) -> Row:
-    """Returns what a run learned and lost on each side, as `holdfast report` says it, and the change of every suite.
+    """Returns what a run learned and lost on each side, and the change of every suite."""
+    suites = {suite.pop("name"): suite for suite in map(dict, record(run)["suites"])}
+    found = {"asked": sum(map(len, run.after.values())), "suites": suites}
+    for side in ("watch", "proof"):
+        own = [row for row in run.rows if row.split == side]
+        moved = {one.name: one for one in changes(*([r for r in own if r.moment == m] for m in ("before", "after")))}
+        found["base"] = 100 * moved["task"].evidence.before
+        found[side] = {n: {"value": 100 * moved[s].evidence.after} for n, s in TOLD.items() if s in moved}
+        if kept := [one for one in moved.values() if one.role == "retained" and one.unit == "points"]:
+            falls = {one.name: fall(one.evidence.change, *one.interval()) for one in kept}
+            worst, mean = max(falls, key=lambda name: falls[name]["value"]), mean_of(kept)
+            found[side] |= {"lost": fall(mean.change, *ends(mean, "points"))}
+            found[side] |= {"worst": {"suite": worst, **falls[worst]}, "suites": falls}
+    return found
 
-    The interval of the worst suite is one for all suites together; in rows of before it is that suite's own.
-    """
-    sides = {name: Side({((0, 0), 0): run}, 1, name, 0) for name in ("watch", "proof")}
-    return {
-        "asked": sum(map(len, run.after.values())),
-        "base": sides["proof"].before,
-        **{name: side.of((0, 0)) for name, side in sides.items()},
-        "suites": {suite.pop("name"): suite for suite in map(dict, run.result["suites"])},
-    }
+
+def fall(share: float, low: float, high: float) -> Row:
+    """Returns what was lost, in points, from the change of a share and the ends of its interval in points."""
+    return {"value": 0.0 - 100 * share, "low": 0.0 - high, "high": 0.0 - low}
 
 
 def packed(run: Finished, suites: Mapping[str, Sequence[Item]], moment: str = "after") -> Row:
@@ -263,7 +279,7 @@ def score_rows(row: Row, moment: str, suites: Mapping[str, Sequence[Item]]) -> l
     """Returns the scores of a row that holds answers."""
     found = []
     for name, text in row["answers"].items():
-        role = {"task": "learned", "transfer": "transfer"}.get(name, "retained")
+        role = next((role for role, suite in TOLD.items() if suite == name), "retained")
         same = {"run": row["recipe"], "moment": moment, "suite": name, "role": role, "unit": "points"}
         for item, value in zip(suites[name], unpacked(text, len(suites[name])), strict=True):
             of = {"split": item.split, "item": item.id, "group": item.group or item.id}
@@ -275,8 +291,11 @@ def finished(row: Row, scores: list[ScoreRow]) -> Finished:
     """Returns the run of a row, with its scores before and after, as `holdfast report` reads it from its folder."""
     recipe = row["text"].replace(OLD.format(world=row["world"]), "old")
     spec = {"model": f"world {row['world']}", "data": row["task"], "recipe": recipe, "seed": row["seed"]}
-    spent = {"device": "cpu", "seconds": row["cpu"], "cpu": row["cpu"], "memory": row["memory"], "before": 0.0}
-    made = Finished(Path(row["recipe"]), spec, {"cost": spent, "trained_parameters": row["trained"], "parameters": 1.0})
+    cpu, parts = row["cpu"], 10_000
+    spent = {"device": "cpu", "seconds": cpu, "cpu": cpu, "memory": row["memory"], "before": 0.0}
+    came = {"suites": [], "seconds": {"training": cpu, "all": cpu}, "cost": spent, "steps": row["steps"]}
+    came |= {"trained_parameters": round(parts * row["trained"]), "parameters": parts}
+    made = Finished(Path(row["recipe"]), spec, came)
     made.__dict__["rows"] = scores
     return made
 

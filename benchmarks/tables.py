@@ -15,7 +15,7 @@ from holdfast.bench.gather import Finished
 from holdfast.bench.tradeoff import tradeoff
 from holdfast.report import tradeoff as report
 
-Found = Mapping[tuple[int, str], Mapping[str, Any]]
+Found = Mapping[tuple[int, str], Any]
 """What `holdfast report` says of the runs of a task, by world and task."""
 
 REACHED = 0.95
@@ -241,7 +241,7 @@ def _fall(found: Mapping[str, float]) -> str:
     return f"**{-found['change']:.0f}**" if sure else f"{-found['change']:.0f}"
 
 
-def tradeoffs(rows: Sequence[Row], study: Study) -> dict[tuple[int, str], dict[str, Any]]:
+def tradeoffs(rows: Sequence[Row], study: Study) -> dict[tuple[int, str], Any]:
     """Returns what `holdfast report` makes of the runs of each world and task, from rows that hold their answers."""
     found = {}
     for base in sorted((row for row in rows if row["recipe"] == "base"), key=lambda row: row["world"]):
@@ -258,6 +258,11 @@ def runs_of(rows: Sequence[Row], study: Study, world: int, task: str) -> list[Fi
     return [finished(row, [*before, *scores]) for row, scores in after]
 
 
+def recipes(found: Any) -> list[Row]:
+    """Returns the rows of a trade-off, as its tradeoff.json has them."""
+    return list(found["recipes"])
+
+
 def beside(found: Found, columns: Sequence[tuple[str, int, str]], names: Mapping[str, str]) -> list[str]:
     """Returns a table of recipes down, tasks across, and their times; without what has not been run.
 
@@ -267,7 +272,7 @@ def beside(found: Found, columns: Sequence[tuple[str, int, str]], names: Mapping
         names: What each recipe is called in the table, by what the trade-off calls it.
     """
     columns = [column for column in columns if column[1:] in found]
-    tasks = [{row["recipe"]: row for row in found[column[1:]]["recipes"]} for column in columns]
+    tasks = [{row["recipe"]: row for row in recipes(found[column[1:]])} for column in columns]
     lines = []
     for name, shown in names.items():
         own = [rows.get(name) for rows in tasks]
@@ -290,7 +295,7 @@ def agreement(found: Found, tasks: Iterable[str]) -> list[str]:
     """Returns, for each task, how alike two worlds rank the recipes."""
     lines = []
     for task in tasks:
-        both = [found.get((world, task), {"recipes": ()})["recipes"] for world in (0, 1)]
+        both = [recipes(found[world, task]) if (world, task) in found else () for world in (0, 1)]
         one, other = ({r["recipe"]: r["hypervolume"] for r in rows if "hypervolume" in r} for rows in both)
         if len(names := sorted(one.keys() & other.keys())) > 2:
             rho = stats.spearmanr([one[n] for n in names], [other[n] for n in names]).statistic
@@ -304,7 +309,7 @@ def effect(found: Found, agree: Sequence[str], cost: Sequence[str]) -> str:
         "Written by `python benchmarks/effect.py report`; what it shows: [which-method.md](../which-method.md).",
         "",
     ]
-    names = {row["recipe"]: row["recipe"] for one in found.values() for row in one["recipes"]}
+    names = {row["recipe"]: row["recipe"] for one in found.values() for row in recipes(one)}
     about = "Learned / lost at the chosen rate; * the goal is not reached; raised: how many seeds, if not one."
     for world in dict.fromkeys(world for world, _ in found):
         lines += [f"## All tasks, world {world}", "", about, ""]
