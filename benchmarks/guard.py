@@ -23,7 +23,9 @@ from holdfast.train.panel import Score, losses
 SUITES, LOOKS, RIGHT = 16, 10, 0.95
 COMES = 0.3
 """Chance that a wrong answer comes right at a look, by chance; right ones go wrong so that the mean stays."""
-GUARD, FAMILIAR = Budget(points=2, on_spent="log"), Budget(rule="3%", on_spent="log")
+GUARD = Budget(points=2, on_spent="log")
+FAMILIAR = 3.0
+"""Points by which any one suite may fall under the rule that is common in this field."""
 TRUTHS = {
     "nothing": [0.0] * SUITES,
     "1 point in each suite": [1.0] * SUITES,
@@ -34,22 +36,21 @@ TRUTHS = {
 """Points lost at the end, by suite."""
 
 
-def run(lost: list[float], items: int, rng: np.random.Generator) -> tuple[list[Look], list[Look], list[float]]:
-    """Returns the looks of a run, as the guard and as the 3% rule see them, and the true mean loss at each."""
+def run(lost: list[float], items: int, rng: np.random.Generator) -> tuple[list[Look], list[bool], list[float]]:
+    """Returns the looks of a run as the guard sees them, whether the 3% rule acts, and the true mean loss at each."""
     before = rng.random((SUITES, items)) < RIGHT
     place = rng.random((SUITES, items))
     share = np.array(lost)[:, None] / 100 / RIGHT
     goes = COMES * (1 - RIGHT) / RIGHT
-    ours, familiar, truth = [], [], []
+    looks, familiar, truth = [], [], []
     first = _scores(before)
     for look in range(1, LOOKS + 1):
         chance = rng.random((SUITES, items))
         after = np.where(before, chance >= goes, chance < COMES) & (place >= share * look / LOOKS)
-        last = _scores(after)
-        for budget, looks in ((GUARD, ours), (FAMILIAR, familiar)):
-            looks.append(Look(look, *losses(first, last, budget)))
+        looks.append(Look(look, *losses(first, _scores(after), GUARD)))
+        familiar.append(bool(100 * (before.mean(1) - after.mean(1)).max() > FAMILIAR))
         truth.append(float(np.mean(lost)) * look / LOOKS)
-    return ours, familiar, truth
+    return looks, familiar, truth
 
 
 def _scores(right: np.ndarray) -> list[Score]:
@@ -60,12 +61,11 @@ def row(name: str, lost: list[float], items: int, runs: int, rng: np.random.Gene
     acted = np.zeros(3)
     kept, over = [], 0
     for _ in range(runs):
-        ours, familiar, truth = run(lost, items, rng)
-        spent = [standing(ours[: i + 1], GUARD).spent for i in range(LOOKS)]
-        at_once = [look.beyond or used_by(look, GUARD) > 1 for look in ours]
-        rule = [standing([look], FAMILIAR).spent for look in familiar]
-        acted += [any(spent), any(at_once), any(rule)]
-        best = standing(ours, GUARD).best
+        looks, familiar, truth = run(lost, items, rng)
+        spent = [standing(looks[: i + 1], GUARD).spent for i in range(LOOKS)]
+        at_once = [look.beyond or used_by(look, GUARD) > 1 for look in looks]
+        acted += [any(spent), any(at_once), any(familiar)]
+        best = standing(looks, GUARD).best
         kept.append(0.0 if best is None else truth[best])
         over += kept[-1] > 2
     shares = " | ".join(f"{share:.3f}" for share in acted / runs)

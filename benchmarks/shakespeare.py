@@ -14,16 +14,23 @@ wikitext2/valid.txt.gz.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import dataclasses
 import gzip
+import itertools
 import json
 import os
 import statistics
 import sys
 from pathlib import Path
 
+from study import named, record
+
+import holdfast
+from holdfast.bench.gather import gather
+
 SEEDS = (0, 1)
+SETTINGS = "Train(lr=1.0, epochs=1, batch=16)"
+"""What every recipe is trained with; doses are learning rates."""
 FULL, ADAPTER = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2)
 HIGH = (*FULL, 1e-2)
 DISTIL = "BaseKL(strength=3.0, on='memory') + Rehearsal('stories', ratio=0.5)"
@@ -83,68 +90,22 @@ def _text(path: Path) -> str:
     return gzip.open(path, "rt", encoding="utf-8").read()
 
 
-def plan(files: dict[str, str], model: str, out: Path) -> list[dict[str, object]]:
-    """Returns the runs, as fields of a RunSpec."""
-    runs: list[dict[str, object]] = []
-    for seed in SEEDS:
-        for name, (methods, rates) in RECIPES.items():
-            for lr in rates:
-                recipe = f"Train(lr={lr}, epochs=1, batch=16)" + (f" + {methods}" if methods else "")
-                runs.append(
-                    {
-                        "name": _folder(name, lr, seed),
-                        "model": model,
-                        "data": files["shakespeare"],
-                        "test": files["test"],
-                        "keep": (files["kept"],),
-                        "memory": (f"stories={files['stories']}", f"wikitext={files['wikitext']}"),
-                        "recipe": recipe,
-                        "seed": seed,
-                        "max_length": 96,
-                        "batch_size": 16,
-                        "out": str(out),
-                        "resume": True,
-                        "training": {"save_strategy": "no"},
-                    }
-                )
-    return runs
-
-
-def _folder(name: str, lr: float, seed: int) -> str:
-    return f"{_slug(name)}-lr{lr:g}-seed{seed}"
-
-
-def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name.lower()).replace("--", "-").strip("-")
-
-
-def run_one(fields: dict[str, object]) -> str:
-    """Runs one spec in a worker; returns its name and seconds, or what went wrong."""
-    from rich.console import Console
-
-    from holdfast.bench.run import train
-    from holdfast.bench.specs import RunSpec
-    from holdfast.core.errors import HoldfastError
-
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        try:
-            done = train(RunSpec(**fields), Console(file=nowhere))  # type: ignore[arg-type]
-        except HoldfastError as error:
-            return f"FAILED {fields['name']}: {error}"
-    return f"{fields['name']}: {done.record.seconds.all:.0f} s"
-
-
 def run_all(data: Path, out: Path, workers: int) -> None:
-    """Runs what is not finished yet, `workers` at a time, one thread each."""
+    """Compares what has no row yet with plain training, one thread each."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     files = write_data(data, out / "data")
-    there = {_folder(point.recipe, point.lr, point.seed) for point in written()}
-    specs = [spec for spec in plan(files, str(data / "models/stories260K"), out) if spec["name"] not in there]
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import multiprocessing
-
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for i, line in enumerate(pool.map(run_one, specs), 1):
-            print(f"[{i}/{len(specs)}] {line}", flush=True)
+    there = {(point.recipe, point.lr, point.seed) for point in written()}
+    for rates in (FULL, ADAPTER, HIGH):
+        own = [name for name, (_, doses) in RECIPES.items() if doses == rates]
+        todo = [name for name in own if {*itertools.product([name], rates, SEEDS)} - there]
+        if todo:
+            holdfast.compare(
+                model=str(data / "models/stories260K"), data=files["shakespeare"], test=files["test"],
+                keep=[files["kept"]], memory=[f"{name}={files[name]}" for name in ("stories", "wikitext")],
+                recipes=[RECIPES[name][0] or "Train()" for name in todo], settings=SETTINGS, doses=rates, seeds=SEEDS,
+                adapter_rate=1.0, max_length=96, batch_size=16, training={"save_strategy": "no"}, workers=workers,
+                out=str(out),
+            )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,21 +129,16 @@ def written() -> list[Point]:
 
 def read_points(out: Path) -> list[Point]:
     """Returns every finished run: from its folder, or else its row."""
-    rows = {(point.recipe, point.lr, point.seed): point for point in written()}
-    points = []
-    for name, (_, rates) in RECIPES.items():
-        for lr in rates:
-            for seed in SEEDS:
-                path = out / _folder(name, lr, seed) / "result.json"
-                if not path.exists():
-                    points += [rows[name, lr, seed]] if (name, lr, seed) in rows else []
-                    continue
-                result = json.loads(path.read_text(encoding="utf-8"))
-                task, kept = result["suites"]
-                gains = [round(-task[key], 4) for key in ("change", "high", "low")]
-                losses = [round(kept[key], 4) for key in ("change", "low", "high")]
-                points.append(Point(name, lr, seed, *gains, *losses))
-    return points
+    found = {(point.recipe, point.lr, point.seed): point for point in written()}
+    texts = {name: text for name, (text, _) in RECIPES.items()}
+    for run in gather([str(out)])[0] if any(out.glob("*/result.json")) else ():
+        name, _ = named(run, texts, SETTINGS, 1.0)
+        task, kept = record(run)["suites"]
+        gains = [round(-task[key], 4) for key in ("change", "high", "low")]
+        losses = [round(kept[key], 4) for key in ("change", "low", "high")]
+        found[name, run.rate, run.spec["seed"]] = Point(name, run.rate, run.spec["seed"], *gains, *losses)
+    every = (place for name, (_, rates) in RECIPES.items() for place in itertools.product([name], rates, SEEDS))
+    return [found[place] for place in every if place in found]
 
 
 @dataclasses.dataclass(frozen=True)

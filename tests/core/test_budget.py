@@ -24,8 +24,6 @@ from holdfast.core.errors import HoldfastError
         ({"points": 2, "items": 0}, r"items=0\): give a whole number of items"),
         ({"points": 2, "share": 1.5}, r"share=1.5\): give a number above 0 and up to 0.9 \(share of the training time"),
         ({"points": 2, "on_spent": "halt"}, r"on_spent='halt'\): give 'rewind', 'stop', 'hold' or 'log'"),
-        ({"points": 2, "rule": "5%"}, r"rule='5%'\): give 'smoothed' or '3%'"),
-        ({"points": 2, "rule": "3%"}, r"that rule allows 3 points; leave one out"),
     ],
 )
 def test_what_cannot_be_held_is_refused(given, said):
@@ -34,11 +32,10 @@ def test_what_cannot_be_held_is_refused(given, said):
 
 
 def test_a_command_line_gives_what_is_judged_and_nothing_else():
-    assert Budget.from_dict({"rule": "3%"}).points == 3
     assert Budget.from_dict({"points": 2, "claim": "every"}) == Budget(points=2, claim="every")
     with pytest.raises(
         HoldfastError,
-        match=r"no 'point'; use points, nll, claim, on_spent, every, share, items, rule. Did you mean 'points'\?",
+        match=r"no 'point'; use points, nll, claim, on_spent, every, share, items. Did you mean 'points'\?",
     ):
         Budget.from_dict({"point": 2})
     with pytest.raises(HoldfastError, match="has no 'keep'"):

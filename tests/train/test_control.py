@@ -46,12 +46,6 @@ def test_a_suite_that_is_beyond_for_certain_spends_whatever_the_mean_is():
     assert after([0.0], beyond=[0]).best is None
 
 
-def test_the_three_percent_rule_takes_each_look_as_it_is():
-    rule = Budget(rule="3%", on_spent="stop")
-    assert standing(seen(3.1), rule).ended
-    assert not standing(seen(3.0), rule).ended
-
-
 def test_a_stop_stays_and_a_log_never_ends():
     assert after([9.0, 0.0, 0.0]).ended
     assert not after([9.0] * 9, on_spent="log").ended

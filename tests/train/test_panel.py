@@ -95,7 +95,6 @@ def test_with_the_claim_on_every_suite_the_worst_counts_less_its_error():
     after = answers("a", [0] * 16 + [1] * 84) + answers("b", [1, 1, 1, 0])
     lost, _ = losses(before, after, Budget(points=2, claim="every"))
     assert lost["points"] == pytest.approx(max(16 - 4, 25 - 25))
-    assert losses(before, after, Budget(rule="3%"))[0]["points"] == pytest.approx(25)
 
 
 def test_a_suite_is_beyond_the_budget_only_for_certain():
@@ -104,7 +103,6 @@ def test_a_suite_is_beyond_the_budget_only_for_certain():
     for wrong, said in ((3, False), (20, True)):
         after = [*answers("a", [0] * wrong + [1] * (40 - wrong)), *itertools.chain(*steady[1:])]
         assert losses(before, after, Budget(points=2))[1] is said
-        assert losses(before, after, Budget(rule="3%"))[1] is False
 
 
 def test_texts_count_by_token_and_only_in_units_with_a_limit():

@@ -33,7 +33,7 @@ class Measured(Options):
     budget: dict[str, Any] = option(
         "what may be lost of what is kept: points=2 (percent of right answers), nll=0.02 (nats per token); with "
         "claim=every of every suite by itself; and what is done about it while training: on_spent=rewind, stop, hold "
-        "or log, every=STEPS, share=0.05, items=512, rule=3%",
+        "or log, every=STEPS, share=0.05, items=512",
         {},
         metavar="KEY=VALUE",
     )

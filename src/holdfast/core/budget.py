@@ -11,10 +11,6 @@ from holdfast.core.errors import HoldfastError, nearest
 
 Claim = Literal["mean", "every"]
 OnSpent = Literal["rewind", "stop", "hold", "log"]
-Rule = Literal["smoothed", "3%"]
-
-FAMILIAR = 3.0
-"""Points by which any one suite may fall under the rule that is commonly called "3%"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +33,6 @@ class Budget:
         share: Most of the training time that looking may take, where `every` is absent; a run so short that one look at
             the end takes more is looked at once. What it took is said in any case.
         items: Most items and texts of what is to be kept that are asked at a look; of what is learned, a quarter of it.
-        rule: When the budget is spent: "smoothed" acts on the loss smoothed over looks; "3%" is the rule that is common
-            in this field, at once when any suite has fallen by more than 3 points, which is often mistaken.
 
     Raises:
         HoldfastError: For a budget that cannot be held; names the field and what is accepted.
@@ -53,7 +47,6 @@ class Budget:
     every: int | None = None
     share: float = 0.05
     items: int = 512
-    rule: Rule = "smoothed"
 
     def __post_init__(self) -> None:
         """Raises `HoldfastError` for a budget that cannot be held."""
@@ -62,14 +55,12 @@ class Budget:
         self._check_counts()
 
     def _check_words(self) -> None:
-        for name, kind in (("claim", Claim), ("on_spent", OnSpent), ("rule", Rule)):
+        for name, kind in (("claim", Claim), ("on_spent", OnSpent)):
             if getattr(self, name) not in get_args(kind):
                 *some, last = map(repr, get_args(kind))
                 raise HoldfastError(f"Budget({name}={getattr(self, name)!r}): give {', '.join(some)} or {last}.")
 
     def _check_limits(self) -> None:
-        if self.rule == "3%" and self.points is None:
-            object.__setattr__(self, "points", FAMILIAR)
         if self.points is None and self.nll is None:
             raise HoldfastError(
                 "Budget(): say what may be lost: points=2 (percent of right answers) or nll=0.02 (nats per token)."
@@ -84,8 +75,6 @@ class Budget:
             if value is not None and not (is_number and 0 < value <= most and math.isfinite(value)):
                 below = "" if math.isinf(most) else f" and up to {most:g}"
                 raise HoldfastError(f"Budget({name}={value!r}): give a number above 0{below} ({unit}).")
-        if self.rule == "3%" and self.points != FAMILIAR:
-            raise HoldfastError(f"Budget(rule='3%', points={self.points!r}): that rule allows 3 points; leave one out.")
 
     def _check_counts(self) -> None:
         for name, unit, least in (("every", "steps", 1), ("items", "items", 1)):

@@ -70,16 +70,15 @@ def standing(looks: Iterable[Look], budget: Budget) -> Standing:
 
     The smoothed estimate is s <- (1 - w) s + w x from s = 0, with x the share of the budget that is used. The budget
     is spent when both are above 1, or when a suite is beyond it for certain. What was seen once in passing does not
-    spend it; what is far above, or stays above, does. The 3% rule takes every look as it is.
+    spend it; what is far above, or stays above, does.
 
     The best learner is the one of all looks at which x and s are at most 1 that has learned most; the later of two
     that have learned the same, or where nothing shows what is learned.
     """
-    weight = 1.0 if budget.rule == "3%" else SMOOTHING
     now, best_learned = Standing(), -math.inf
     for i, look in enumerate(looks):
         used = used_by(look, budget)
-        smoothed = (1 - weight) * now.smoothed + weight * used if math.isfinite(now.smoothed) else used
+        smoothed = (1 - SMOOTHING) * now.smoothed + SMOOTHING * used if math.isfinite(now.smoothed) else used
         spent = look.beyond or (used > 1 and smoothed > 1)
         now = dataclasses.replace(now, used=used, smoothed=smoothed, spent=spent)
         learned = -math.inf if math.isnan(look.learned) else look.learned

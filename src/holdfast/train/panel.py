@@ -129,7 +129,7 @@ def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> t
     """Returns the loss by unit that counts under a budget, and whether a suite is beyond its limit for certain.
 
     With the claim "mean" the loss is the mean over suites; with "every" that of the worst suite, less a standard error,
-    so that a suite of few items is not called worst for its noise; under the 3% rule that of the worst suite as it is.
+    so that a suite of few items is not called worst for its noise.
     """
     suites: dict[tuple[str, str], list[tuple[Score, Score]]] = {}
     for pair in zip(before, after, strict=True):
@@ -146,13 +146,11 @@ def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> t
             p_values.append(p_forgot(change, budget.limits[unit] / 100.0))
         else:
             lost = sum(b.value - a.value for a, b in pairs) / sum(a.tokens for a, _ in pairs)
-        if budget.claim == "every" and budget.rule != "3%" and change is not None:
+        if budget.claim == "every" and change is not None:
             lost -= 100.0 * math.sqrt(change.lost + change.gained) / change.items
         found.setdefault(unit, []).append(lost)
-    worst = budget.claim == "every" or budget.rule == "3%"
-    lost_by = {unit: max(own) if worst else math.fsum(own) / len(own) for unit, own in found.items()}
-    beyond = budget.rule != "3%" and any(p < CERTAIN for p in holm(p_values))
-    return lost_by, beyond
+    lost_by = {unit: max(own) if budget.claim == "every" else math.fsum(own) / len(own) for unit, own in found.items()}
+    return lost_by, any(p < CERTAIN for p in holm(p_values))
 
 
 def learned(scores: Sequence[Score]) -> float:
