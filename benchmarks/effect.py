@@ -19,7 +19,7 @@ import study
 import tables
 from study import DISTIL, OLD, SELF
 
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.report.frontier import draw
 
 RATES = {

@@ -16,7 +16,7 @@ import sys
 import study
 import tables
 
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.ground.tasks import TASKS
 
 RECIPES = {"plain": "", "held": f"MaskTheTarget() + Rehearsal('{study.OLD}', ratio=0.2)"}

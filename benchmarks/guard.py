@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.core.budget import Budget
 from holdfast.train.control import Look, standing, used_by
 from holdfast.train.panel import Score, losses

@@ -14,11 +14,11 @@ import sys
 import study
 import tables
 
-from holdfast.bench.diff import diff
-from holdfast.bench.diff_record import DiffRecord
-from holdfast.bench.files import write_atomically
-from holdfast.bench.gather import gather
-from holdfast.bench.specs import DiffSpec
+from holdfast.bench.compare.gather import gather
+from holdfast.bench.diff.diff import diff
+from holdfast.bench.diff.diff_record import DiffRecord
+from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.machine.files import write_atomically
 from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World

@@ -36,10 +36,10 @@ def one(model_name: str, recipe: str, rows: int, length: int, training: dict[str
     from transformers import Trainer, default_data_collator
 
     import holdfast
-    from holdfast.bench.arguments import training_arguments
-    from holdfast.bench.estimate import estimate
-    from holdfast.bench.load import config_of, load_model
-    from holdfast.bench.specs import RunSpec
+    from holdfast.bench.given.load import config_of, load_model
+    from holdfast.bench.given.specs import RunSpec
+    from holdfast.bench.run.arguments import training_arguments
+    from holdfast.bench.run.estimate import estimate
     from holdfast.recipe import parse
 
     torch.set_num_threads(1)

@@ -18,8 +18,8 @@ import study
 import tables
 from study import DISTIL, OLD, SELF
 
-from holdfast.bench.files import write_atomically
-from holdfast.bench.sets import field
+from holdfast.bench.given.sets import field
+from holdfast.bench.machine.files import write_atomically
 
 REHEARSAL = f"Rehearsal(memory='{OLD}')"
 FIFTH = f"Rehearsal(memory='{OLD}', ratio=0.2)"

@@ -26,7 +26,7 @@ from pathlib import Path
 from study import named, record
 
 import holdfast
-from holdfast.bench.gather import gather
+from holdfast.bench.compare.gather import gather
 
 SEEDS = (0, 1)
 SETTINGS = "Train(lr=1.0, epochs=1, batch=16)"

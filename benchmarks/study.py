@@ -29,14 +29,14 @@ from typing import Any
 import numpy as np
 
 import holdfast
-from holdfast.bench.arguments import rate_of
-from holdfast.bench.changes import changes, ends, mean_of
-from holdfast.bench.diff_record import DiffRecord
-from holdfast.bench.files import read_jsonl, write_jsonl
-from holdfast.bench.gather import Finished, gather
-from holdfast.bench.plan import with_settings
-from holdfast.bench.record import RunRecord
-from holdfast.bench.scores import ScoreRow
+from holdfast.bench.compare.gather import Finished, gather
+from holdfast.bench.compare.plan import with_settings
+from holdfast.bench.diff.diff_record import DiffRecord
+from holdfast.bench.machine.files import read_jsonl, write_jsonl
+from holdfast.bench.measured.changes import changes, ends, mean_of
+from holdfast.bench.measured.scores import ScoreRow
+from holdfast.bench.run.arguments import rate_of
+from holdfast.bench.run.record import RunRecord
 from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World

@@ -11,9 +11,9 @@ import numpy as np
 from scipy import stats
 from study import Row, Study, asked, finished, score_rows
 
-from holdfast.bench.gather import Finished
-from holdfast.bench.tradeoff import tradeoff
-from holdfast.bench.tradeoff_record import TradeOff
+from holdfast.bench.compare.gather import Finished
+from holdfast.bench.compare.tradeoff import tradeoff
+from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.report import tradeoff as report
 
 Found = Mapping[tuple[int, str], Any]

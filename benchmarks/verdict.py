@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.stats.draws import Draws, Suite, interval
 from holdfast.stats.flips import flips
 from holdfast.stats.graded import graded

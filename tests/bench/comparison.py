@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from holdfast.bench.files import write_json
-from holdfast.bench.scores import ScoreRow, write_scores
+from holdfast.bench.machine.files import write_json
+from holdfast.bench.measured.scores import ScoreRow, write_scores
 
 MODEL = {"model": "base", "data": "new.jsonl", "test": "test.jsonl", "transfer": None, "keep": ["old.txt"]}
 SPEC = {**MODEL, "held_out": 0.1, "max_length": 64, "raw": False, "loss_on": "completion", "over_long": "truncate"}

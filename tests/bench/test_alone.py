@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from holdfast.bench.alone import alone
-from holdfast.bench.run import train
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run.alone import alone
+from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from holdfast.bench.alone import alone
+from holdfast.bench.run.alone import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.bench.arguments import ADAPTER_LR, FULL_LR, training_arguments
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run.arguments import ADAPTER_LR, FULL_LR, training_arguments
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.table import METHODS
 from holdfast.recipe import parse

@@ -15,13 +15,12 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
-from holdfast.bench import crew
-from holdfast.bench.compare import compare
-from holdfast.bench.plan import plan
-from holdfast.bench.run import train
-from holdfast.bench.scores import read_scores
-from holdfast.bench.specs import CompareSpec, RunSpec
-from holdfast.bench.worker import do
+from holdfast.bench.compare.compare import compare, crew
+from holdfast.bench.compare.plan import plan
+from holdfast.bench.compare.worker import do
+from holdfast.bench.given.specs import CompareSpec, RunSpec
+from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 
 SETTINGS = "Train(lr=0.01, epochs=1)"
@@ -54,7 +53,7 @@ def worker(tmp_path, monkeypatch):
 
     def replace(changes):
         script = tmp_path / "worker.py"
-        script.write_text(f"import holdfast.bench.worker as w\n{changes}w.main()\n")
+        script.write_text(f"import holdfast.bench.compare.worker as w\n{changes}w.main()\n")
         monkeypatch.setattr(
             crew.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
         )
@@ -68,7 +67,7 @@ def weights(folder):
 
 def by_recipe(spec, done):
     folders = {folder.name: folder for folder in done.folders}
-    from holdfast.bench.folder import folder_of
+    from holdfast.bench.run.folder import folder_of
 
     return {one.spec.recipe: folders[folder_of(one.spec).name] for one in plan(spec).runs}
 
@@ -246,7 +245,8 @@ def test_told_to_end_it_ends_what_it_started(asked, tmp_path):
     spec = asked("MoFO()", settings="Train(lr=0.01, epochs=400)")
     script = tmp_path / "go.py"
     script.write_text(
-        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.specs import CompareSpec\n"
+        "import json, sys\nfrom holdfast.bench.compare.compare import compare\n"
+        "from holdfast.bench.given.specs import CompareSpec\n"
         "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
     )
     words = [sys.executable, str(script), json.dumps(spec.to_dict())]
@@ -274,7 +274,8 @@ def test_interrupted_it_leaves_nothing_running_and_goes_on(asked, tmp_path):
     spec = asked("MoFO()", "MaskTheTarget()", settings="Train(lr=0.01, epochs=40)")
     script = tmp_path / "go.py"
     script.write_text(
-        "import json, sys\nfrom holdfast.bench.compare import compare\nfrom holdfast.bench.specs import CompareSpec\n"
+        "import json, sys\nfrom holdfast.bench.compare.compare import compare\n"
+        "from holdfast.bench.given.specs import CompareSpec\n"
         "compare(CompareSpec.from_dict(json.loads(sys.argv[1])))\n"
     )
     words = [sys.executable, str(script), json.dumps(spec.to_dict())]

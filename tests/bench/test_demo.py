@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from holdfast.bench import demo as module
-from holdfast.bench.crew import Crew
-from holdfast.bench.files import write_json, write_jsonl
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.compare.compare import demo as module
+from holdfast.bench.compare.crew import Crew
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.files import write_json, write_jsonl
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
 from holdfast.methods.holdfast import Holdfast, short
@@ -58,7 +58,7 @@ class Made:
 
 
 def leave(spec, *, plain):
-    from holdfast.bench.folder import begin_folder, folder_of
+    from holdfast.bench.run.folder import begin_folder, folder_of
 
     folder = folder_of(spec)
     begin_folder(folder, spec, parse(spec.recipe), {})

@@ -9,15 +9,15 @@ import peft
 import pytest
 from rich.console import Console
 
-from holdfast.bench.answers import is_saved, read_answers
-from holdfast.bench.changes import changes as compared
-from holdfast.bench.diff import diff
-from holdfast.bench.diff_record import DiffRecord, DriftRow, ExampleRows
-from holdfast.bench.judge import verdict
-from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.outcome import Learning
-from holdfast.bench.scores import ScoreRow
-from holdfast.bench.specs import DiffSpec
+from holdfast.bench.diff.diff import diff
+from holdfast.bench.diff.diff_record import DiffRecord, DriftRow, ExampleRows
+from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.measured.answers import is_saved, read_answers
+from holdfast.bench.measured.changes import changes as compared
+from holdfast.bench.measured.judge import verdict
+from holdfast.bench.measured.outcome import Learning
+from holdfast.bench.measured.scores import ScoreRow
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -200,7 +200,7 @@ def test_an_adapter_is_compared_on_its_base(room):
 
 
 def test_saved_answers_say_the_same_and_load_no_model(forgot, out, monkeypatch):
-    monkeypatch.setattr("holdfast.bench.diff.load_model", lambda name: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("holdfast.bench.diff.diff.load_model", lambda name: pytest.fail("a model was loaded"))
     again = go(
         DiffSpec(base=f"{out}/base.jsonl", tuned=f"{out}/tuned.jsonl", budget={"points": 2, "nll": 0.5}, examples=3)
     )

@@ -15,13 +15,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from holdfast.bench import run as bench
-from holdfast.bench import training as steps
-from holdfast.bench.ending import Ended, Ending
-from holdfast.bench.files import read_jsonl
-from holdfast.bench.run import train
-from holdfast.bench.scores import read_scores
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.ending import Ended, Ending
+from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.run.run import run as bench
+from holdfast.bench.run.run import train
+from holdfast.bench.run.run import training as steps
 from holdfast.train.checkpoint import last_checkpoint
 
 ROOT = Path(__file__).parents[2]

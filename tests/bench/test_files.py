@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from holdfast.bench import files
+from holdfast.bench.machine import files
 from holdfast.core.errors import HoldfastError
 
 

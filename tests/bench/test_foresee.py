@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from holdfast.bench import estimate as estimating
-from holdfast.bench import foresee as foreseeing
-from holdfast.bench.arguments import rows_at_once, training_arguments
-from holdfast.bench.estimate import GB, estimate, free_memory, stays_frozen
-from holdfast.bench.foresee import schedule_of
-from holdfast.bench.load import load_model
-from holdfast.bench.run import train
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.load import load_model
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run.arguments import rows_at_once, training_arguments
+from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
+from holdfast.bench.run.foresee import schedule_of
+from holdfast.bench.run.run import estimate as estimating
+from holdfast.bench.run.run import foresee as foreseeing
+from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
 from holdfast.recipe import parse
@@ -278,7 +278,7 @@ def test_what_does_not_fit_is_told_what_would(tmp_path, monkeypatch, rows):
 
 
 def test_how_much_is_refused_or_warned_about_makes_no_other_run(asked):
-    from holdfast.bench.folder import folder_of, identity
+    from holdfast.bench.run.folder import folder_of, identity
 
     one, other = asked(name=None), asked(name=None, memory_check="warn")
     assert identity(one) == identity(other)

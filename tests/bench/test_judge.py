@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from holdfast.bench.changes import changes, over_seeds
-from holdfast.bench.judge import check_limits, parted, verdict
-from holdfast.bench.learned import Seen, learning, seen
-from holdfast.bench.outcome import EXIT_CODES, Learning, Outcome, SuiteRow, VerdictRow
-from holdfast.bench.record import GuardRow, LookRow
-from holdfast.bench.scores import ScoreRow
+from holdfast.bench.measured.changes import changes, over_seeds
+from holdfast.bench.measured.judge import check_limits, parted, verdict
+from holdfast.bench.measured.learned import Seen, learning
+from holdfast.bench.measured.outcome import EXIT_CODES, Learning, Outcome, SuiteRow, VerdictRow
+from holdfast.bench.measured.scores import ScoreRow
+from holdfast.bench.run.record import GuardRow, LookRow
+from holdfast.bench.run.taken_back import seen
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.flips import Flips

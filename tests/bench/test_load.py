@@ -15,9 +15,9 @@ import safetensors.torch
 import torch
 import transformers
 
-from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.places import base_of
-from holdfast.bench.unloadable import cannot_load
+from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.places import base_of
+from holdfast.bench.given.unloadable import cannot_load
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
 from tests import tiny

@@ -5,13 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
-from holdfast.bench.folder import identity
-from holdfast.bench.guarded import guarded, sides
-from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.measure import manner, measure
-from holdfast.bench.prepare import Suite
-from holdfast.bench.run import train
-from holdfast.bench.specs import DiffSpec, RunSpec
+from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.specs import DiffSpec, RunSpec
+from holdfast.bench.measured.guarded import guarded, sides
+from holdfast.bench.measured.measure import manner, measure
+from holdfast.bench.measured.prepare import Suite
+from holdfast.bench.run.folder import identity
+from holdfast.bench.run.run import train
 from holdfast.core import phases
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError

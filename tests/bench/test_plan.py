@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.bench.plan import plan, with_dose, with_settings
-from holdfast.bench.specs import CompareSpec
+from holdfast.bench.compare.plan import plan, with_dose, with_settings
+from holdfast.bench.given.specs import CompareSpec
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 

@@ -12,10 +12,10 @@ import sys
 import pytest
 from rich.console import Console
 
-from holdfast.bench.compare import compare
-from holdfast.bench.early import check_early
-from holdfast.bench.places import BASE
-from holdfast.bench.specs import CompareSpec, RunSpec
+from holdfast.bench.compare.compare import compare
+from holdfast.bench.given.places import BASE
+from holdfast.bench.given.specs import CompareSpec, RunSpec
+from holdfast.bench.run.early import check_early
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.methods.losses.base_kl import BaseKL

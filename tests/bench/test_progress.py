@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from holdfast.bench import progress as module
-from holdfast.bench.progress import Progress, in_time
+from holdfast.bench.machine import progress as module
+from holdfast.bench.machine.progress import Progress, in_time
 
 
 class Clock:

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdfast.bench.diff_record import DiffRecord
-from holdfast.bench.outcome import SuiteRow, UnitAmount
-from holdfast.bench.record import Cost, LookRow, RunRecord
-from holdfast.bench.schema import Record, hints_of, key_of
-from holdfast.bench.tradeoff_record import TradeOff
+from holdfast.bench.compare.tradeoff_record import TradeOff
+from holdfast.bench.diff.diff_record import DiffRecord
+from holdfast.bench.measured.outcome import SuiteRow, UnitAmount
+from holdfast.bench.measured.schema import Record, hints_of, key_of
+from holdfast.bench.run.record import Cost, LookRow, RunRecord
 from holdfast.core.errors import HoldfastError
 from holdfast.report.records import meanings, page, parts_of
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from holdfast.bench import env
-from holdfast.bench.scores import ScoreRow, read_scores, write_scores
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine import env
+from holdfast.bench.measured.scores import ScoreRow, read_scores, write_scores
 from holdfast.core.errors import HoldfastError
 
 GIVEN = {"model": "m", "data": "d.jsonl", "recipe": "LoRA(rank=16)"}
@@ -129,7 +129,7 @@ def test_a_broken_score_is_named_by_file_and_line(tmp_path):
 
 def test_the_environment_is_plain_json_and_costs_no_torch():
     code = (
-        "import json, sys; from holdfast.bench.env import environment; found = environment();"
+        "import json, sys; from holdfast.bench.machine.env import environment; found = environment();"
         "assert 'torch' not in sys.modules; print(json.dumps(found))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

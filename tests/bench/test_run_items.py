@@ -9,13 +9,13 @@ import json
 import pytest
 from rich.console import Console
 
-from holdfast.bench.files import read_jsonl
-from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.prepare import prepare
-from holdfast.bench.record import RunRecord
-from holdfast.bench.run import train
-from holdfast.bench.scores import read_scores
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.measured.prepare import prepare
+from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.run.record import RunRecord
+from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.sources import items_of

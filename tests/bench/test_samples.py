@@ -10,8 +10,8 @@ import random
 import pytest
 from rich.console import Console
 
-from holdfast.bench.diff import diff
-from holdfast.bench.specs import DiffSpec
+from holdfast.bench.diff.diff import diff
+from holdfast.bench.given.specs import DiffSpec
 from holdfast.core.errors import HoldfastError
 
 DATE = "2024-11-20T10-11-12.123456"

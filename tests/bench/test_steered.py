@@ -11,14 +11,14 @@ import pytest
 import transformers
 from rich.console import Console
 
-from holdfast.bench.diff import diff
-from holdfast.bench.diff_record import LeftOutRow
-from holdfast.bench.load import load_model, load_tokenizer
-from holdfast.bench.prepare import Suite
-from holdfast.bench.run import train
-from holdfast.bench.scores import read_scores
-from holdfast.bench.specs import DiffSpec, RunSpec
-from holdfast.bench.steered import unsteered
+from holdfast.bench.diff.diff import diff
+from holdfast.bench.diff.diff_record import LeftOutRow
+from holdfast.bench.diff.steered import unsteered
+from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.specs import DiffSpec, RunSpec
+from holdfast.bench.measured.prepare import Suite
+from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.run.run import train
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError

@@ -7,7 +7,7 @@ import json
 import pytest
 from transformers import GenerationConfig
 
-from holdfast.bench.stops import stop_at
+from holdfast.bench.machine.stops import stop_at
 
 
 class Model:
@@ -39,8 +39,8 @@ def test_a_base_whose_template_ends_a_turn_with_another_token_is_shipped_to_stop
     import transformers
 
     import holdfast
-    from holdfast.bench.run import train
-    from holdfast.bench.specs import RunSpec
+    from holdfast.bench.given.specs import RunSpec
+    from holdfast.bench.run.run import train
 
     base = f"{holdfast.__path__[0]}/ground/base"
     made = tmp_path / "base"

@@ -10,8 +10,8 @@ from rich.console import Console
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from holdfast.bench.run import train
-from holdfast.bench.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 
 

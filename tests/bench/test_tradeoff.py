@@ -8,14 +8,14 @@ import json
 import numpy as np
 import pytest
 
-from holdfast.bench import guarded
-from holdfast.bench.changes import changes
-from holdfast.bench.gather import gather, labels, side_by_side
-from holdfast.bench.judge import verdict
-from holdfast.bench.learned import learning
-from holdfast.bench.scores import read_scores, write_scores
-from holdfast.bench.tradeoff import tradeoff
-from holdfast.bench.tradeoff_record import FlipsRow, ItemCounts, MatchedRow, SetOff, TradeOff
+from holdfast.bench.compare.gather import gather, labels, side_by_side
+from holdfast.bench.compare.tradeoff import tradeoff
+from holdfast.bench.compare.tradeoff_record import FlipsRow, ItemCounts, MatchedRow, SetOff, TradeOff
+from holdfast.bench.measured import guarded
+from holdfast.bench.measured.changes import changes
+from holdfast.bench.measured.judge import verdict
+from holdfast.bench.measured.learned import learning
+from holdfast.bench.measured.scores import read_scores, write_scores
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse

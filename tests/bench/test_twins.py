@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.bench.prepare import Suite
-from holdfast.bench.twins import joined
+from holdfast.bench.measured.prepare import Suite
+from holdfast.bench.measured.twins import joined
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.suites import Item

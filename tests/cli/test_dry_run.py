@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from holdfast.bench.understood import pieces
+from holdfast.bench.run.understood import pieces
 from holdfast.cli.main import main
 from holdfast.core.mix import Example
 from tests import tiny
@@ -53,7 +53,7 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
 
 
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):
-    monkeypatch.setattr("holdfast.bench.foresee.free_memory", lambda: (10, "in memory"))
+    monkeypatch.setattr("holdfast.bench.run.foresee.free_memory", lambda: (10, "in memory"))
     code, said = dry("--recipe", "Train(lr=1e-3)")
     assert code == 0
     assert "full training needs about" in " ".join(said.split())

@@ -8,8 +8,8 @@ import types
 import pytest
 
 import holdfast
-from holdfast.bench.ending import Ended
-from holdfast.bench.specs import CompareSpec, ReportSpec, RunSpec
+from holdfast.bench.given.specs import CompareSpec, ReportSpec, RunSpec
+from holdfast.bench.machine.ending import Ended
 from holdfast.cli.commands import build_parser
 from holdfast.cli.config import read_config, spec_from
 from holdfast.cli.main import main
@@ -32,8 +32,8 @@ def run(monkeypatch):
             called.append(asked)
             return act()
 
-        monkeypatch.setattr("holdfast.bench.early.check_early", lambda spec: None)
-        monkeypatch.setitem(sys.modules, "holdfast.bench.run", types.SimpleNamespace(train=train))
+        monkeypatch.setattr("holdfast.bench.run.early.check_early", lambda spec: None)
+        monkeypatch.setitem(sys.modules, "holdfast.bench.run.run", types.SimpleNamespace(train=train))
         monkeypatch.setitem(sys.modules, "holdfast.report.table", types.SimpleNamespace(show=called.append))
         return called
 
@@ -76,10 +76,10 @@ def test_a_comparison_takes_lists_of_recipes_doses_and_seeds(tmp_path):
 
 def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monkeypatch):
     called = []
-    monkeypatch.setattr("holdfast.bench.early.check_early", lambda spec: None)
+    monkeypatch.setattr("holdfast.bench.run.early.check_early", lambda spec: None)
     done = types.SimpleNamespace(exit_code=1)
     compare = types.SimpleNamespace(compare=lambda asked: called.append(asked) or done)
-    monkeypatch.setitem(sys.modules, "holdfast.bench.compare", compare)
+    monkeypatch.setitem(sys.modules, "holdfast.bench.compare.compare", compare)
     monkeypatch.setitem(sys.modules, "holdfast.report.compare", types.SimpleNamespace(show_compared=called.append))
     assert main(["compare", "--model", "m", "--data", "d.jsonl", "--keep", "k.txt", "--recipes", "MoFO()"]) == 1
     assert called == [CompareSpec(model="m", data="d.jsonl", keep=("k.txt",), recipes=("MoFO()",)), done]
@@ -266,7 +266,7 @@ def test_the_demo_passes_its_flags_on(monkeypatch):
         return types.SimpleNamespace(exit_code=0)
 
     shown = []
-    monkeypatch.setitem(sys.modules, "holdfast.bench.demo", types.SimpleNamespace(demo=demo))
+    monkeypatch.setitem(sys.modules, "holdfast.bench.compare.demo", types.SimpleNamespace(demo=demo))
     monkeypatch.setitem(sys.modules, "holdfast.report.demo", types.SimpleNamespace(show=shown.append))
     assert main(["demo", "--seed", "2"]) == 0
     assert asked == [{"out": "demo-runs", "seed": 2}]

@@ -19,7 +19,7 @@ import safetensors
 import torch
 import transformers
 
-from holdfast.bench import files
+from holdfast.bench.machine import files
 from holdfast.cli.commands import IN_RECIPE
 from holdfast.cli.main import main
 from holdfast.methods.schedules.train import Train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from holdfast.bench.record import AskedRow, GuardLearned, GuardRow, LookRow
+from holdfast.bench.run.record import AskedRow, GuardLearned, GuardRow, LookRow
 from holdfast.report.guard import guard_lines
 
 LOOKS = (LookRow(step=50, points_lost=0.4, learned=60.0), LookRow(step=100, points_lost=1.2, learned=81.0))

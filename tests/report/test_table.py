@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from holdfast.bench.outcome import LearnedUnit, Learning, SuiteRow, VerdictRow
-from holdfast.bench.record import MemoryRow, RunRecord
+from holdfast.bench.measured.outcome import LearnedUnit, Learning, SuiteRow, VerdictRow
+from holdfast.bench.run.record import MemoryRow, RunRecord
 from holdfast.report.reading import learned_lines, reading
 from holdfast.report.table import before_after, show, verdict_lines
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from holdfast.bench.compare import CompareResult
-from holdfast.bench.scores import read_scores, write_scores
-from holdfast.bench.specs import CompareSpec, ReportSpec
+from holdfast.bench.compare.compare import CompareResult
+from holdfast.bench.given.specs import CompareSpec, ReportSpec
+from holdfast.bench.measured.scores import read_scores, write_scores
 from holdfast.core.errors import HoldfastError
 from holdfast.methods.table import METHODS
 from holdfast.report.compare import report, show, show_compared

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.bench.load import load_model, load_tokenizer
+from holdfast.bench.given.load import load_model, load_tokenizer
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from holdfast.bench.run import _Collate, _rows
+from holdfast.bench.run.run import _Collate, _rows
 from holdfast.core.method import chain
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE

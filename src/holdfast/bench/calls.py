@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from holdfast.bench.compare import compare as _compare
-from holdfast.bench.diff import diff as _diff
-from holdfast.bench.run import train
-from holdfast.bench.specs import CompareSpec, DiffSpec, RunSpec
+from holdfast.bench.compare.compare import compare as _compare
+from holdfast.bench.diff.diff import diff as _diff
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, RunSpec
+from holdfast.bench.run.run import train
 
 P = ParamSpec("P")
 S = TypeVar("S")

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import holdfast
-from holdfast.bench.options import Options
-from holdfast.bench.specs import CompareSpec, DiffSpec, ReportSpec, RunSpec
+from holdfast.bench.given.options import Options
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but nothing (or little) was learned."

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from holdfast.bench.options import Options
+from holdfast.bench.given.options import Options
 from holdfast.core.errors import HoldfastError
 
 Spec = TypeVar("Spec", bound=Options)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from holdfast.bench.quiet import is_first
+from holdfast.bench.machine.quiet import is_first
 from holdfast.cli.commands import build_parser
 from holdfast.core.errors import HoldfastError
 
@@ -64,20 +64,20 @@ def _are_connected() -> bool:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from holdfast.bench.early import check_early
-    from holdfast.bench.specs import RunSpec
+    from holdfast.bench.given.specs import RunSpec
+    from holdfast.bench.run.early import check_early
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, RunSpec)
     check_early(spec)
     if arguments.dry_run:
-        from holdfast.bench.understood import dry_run
+        from holdfast.bench.run.understood import dry_run
         from holdfast.report.dry import show as show_dry
 
         show_dry(dry_run(spec))
         return 0
 
-    from holdfast.bench.run import train
+    from holdfast.bench.run.run import train
     from holdfast.report.table import show
 
     done = train(spec)
@@ -86,14 +86,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from holdfast.bench.early import check_early
-    from holdfast.bench.specs import CompareSpec
+    from holdfast.bench.given.specs import CompareSpec
+    from holdfast.bench.run.early import check_early
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, CompareSpec)
     check_early(spec)
 
-    from holdfast.bench.compare import compare
+    from holdfast.bench.compare.compare import compare
     from holdfast.report.compare import show_compared
 
     done = compare(spec)
@@ -102,7 +102,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from holdfast.bench.specs import ReportSpec
+    from holdfast.bench.given.specs import ReportSpec
 
     names = {field.name for field in dataclasses.fields(ReportSpec)}
     spec = ReportSpec.from_dict({k: v for k, v in vars(arguments).items() if k in names}, "the flags")
@@ -114,8 +114,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from holdfast.bench.early import check_early
-    from holdfast.bench.specs import DiffSpec
+    from holdfast.bench.given.specs import DiffSpec
+    from holdfast.bench.run.early import check_early
 
     names = {field.name for field in dataclasses.fields(DiffSpec)}
     spec = DiffSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")
@@ -123,7 +123,7 @@ def _diff(arguments: argparse.Namespace) -> int:
         raise HoldfastError("--fail-on forgot needs a budget: say what may be lost, as in --budget points=2.")
     check_early(spec)
 
-    from holdfast.bench.diff import diff
+    from holdfast.bench.diff.diff import diff
     from holdfast.report.diff import show
 
     done = diff(spec)
@@ -132,7 +132,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from holdfast.bench.demo import demo
+    from holdfast.bench.compare.demo import demo
     from holdfast.report.demo import show
 
     done = demo(out=arguments.out, seed=arguments.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.cli.commands import COMMANDS, EPILOG, build_parser
 
 

@@ -31,7 +31,7 @@ else:
             """Returns the fields, for `help` and editors."""
             import inspect
 
-            from holdfast.bench.specs import ReportSpec
+            from holdfast.bench.given.specs import ReportSpec
 
             return inspect.signature(ReportSpec)
 

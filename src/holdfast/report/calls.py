@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.bench.calls import with_fields
-from holdfast.bench.specs import ReportSpec
+from holdfast.bench.given.specs import ReportSpec
 from holdfast.report.compare import report as _report
 
 report = with_fields(

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.settings import Setting

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from holdfast.bench.compare import CompareResult
-from holdfast.bench.files import write_atomically, write_json
-from holdfast.bench.gather import gather, side_by_side
-from holdfast.bench.specs import ReportSpec
-from holdfast.bench.tradeoff import tradeoff
-from holdfast.bench.tradeoff_record import TradeOff
+from holdfast.bench.compare.compare import CompareResult
+from holdfast.bench.compare.gather import gather, side_by_side
+from holdfast.bench.compare.tradeoff import tradeoff
+from holdfast.bench.compare.tradeoff_record import TradeOff
+from holdfast.bench.given.specs import ReportSpec
+from holdfast.bench.machine.files import write_atomically, write_json
 from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
 from holdfast.report.frontier import draw

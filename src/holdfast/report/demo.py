@@ -9,10 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from holdfast.bench.demo import DemoResult
-from holdfast.bench.files import read_jsonl
-from holdfast.bench.outcome import SuiteRow
-from holdfast.bench.run import RunResult
+from holdfast.bench.compare.demo import DemoResult
+from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.measured.outcome import SuiteRow
+from holdfast.bench.run.run import RunResult
 from holdfast.report.table import verdict_lines
 
 EXAMPLES = 1

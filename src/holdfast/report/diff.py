@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from holdfast.bench.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ForgettingRow
+from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ForgettingRow
 from holdfast.report.demo import short
 from holdfast.report.reading import learned_lines
 from holdfast.report.table import before_after, verdict_lines

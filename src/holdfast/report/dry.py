@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from holdfast.bench.understood import DryRun
+from holdfast.bench.run.understood import DryRun
 
 LONGEST = 400
 """Characters of a piece of a row that are shown."""

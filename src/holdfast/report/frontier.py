@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.bench.outcome import Amount
-from holdfast.bench.tradeoff_record import RecipeRow, TradeOff
+from holdfast.bench.compare.tradeoff_record import RecipeRow, TradeOff
+from holdfast.bench.measured.outcome import Amount
 from holdfast.core.errors import HoldfastError
 
 MARKS = "osD^vPX*<>hp"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from holdfast.bench.record import GuardRow, LookRow
+from holdfast.bench.run.record import GuardRow, LookRow
 
 WORTH_SAYING = 0.05
 """Share of the training time from which it is said how to look less."""

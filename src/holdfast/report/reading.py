@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.markup import escape
 
-from holdfast.bench.outcome import LearnedUnit, Learning, SuiteRow, VerdictMean, VerdictRow, VerdictSuite
+from holdfast.bench.measured.outcome import LearnedUnit, Learning, SuiteRow, VerdictMean, VerdictRow, VerdictSuite
 from holdfast.stats.size import FINE, LEAST, could_see
 
 SHORT = {"not enough evidence": "unsettled"}

@@ -12,11 +12,11 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from holdfast.bench.diff_record import DiffRecord
-from holdfast.bench.files import write_atomically
-from holdfast.bench.record import RunRecord
-from holdfast.bench.schema import Record, Versioned, hints_of, key_of
-from holdfast.bench.tradeoff_record import TradeOff
+from holdfast.bench.compare.tradeoff_record import TradeOff
+from holdfast.bench.diff.diff_record import DiffRecord
+from holdfast.bench.machine.files import write_atomically
+from holdfast.bench.measured.schema import Record, Versioned, hints_of, key_of
+from holdfast.bench.run.record import RunRecord
 
 WIDTH = 120
 """Most characters of a line."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import holdfast
 from holdfast import functional
-from holdfast.bench.files import write_atomically
+from holdfast.bench.machine.files import write_atomically
 
 NOTE = "# Written by `python -m holdfast.report.stubs src/holdfast`; do not edit."
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from holdfast.bench.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
-from holdfast.bench.record import MemoryRow
-from holdfast.bench.run import RunResult
+from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
+from holdfast.bench.run.record import MemoryRow
+from holdfast.bench.run.run import RunResult
 from holdfast.core.budget import Budget
 from holdfast.report.guard import guard_lines
 from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from holdfast.bench.outcome import Amount
-from holdfast.bench.tradeoff_record import DoseRow, RecipeRow, TradeOff
+from holdfast.bench.compare.tradeoff_record import DoseRow, RecipeRow, TradeOff
+from holdfast.bench.measured.outcome import Amount
 from holdfast.report.published import published
 from holdfast.report.reading import SHORT, number
 from holdfast.stats.size import LEAST

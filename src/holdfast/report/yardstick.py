@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from holdfast.bench.outcome import Amount
-from holdfast.bench.tradeoff_record import (
+from holdfast.bench.compare.tradeoff_record import (
     AboutRow,
     DoseRow,
     ItemCounts,
@@ -24,6 +23,7 @@ from holdfast.bench.tradeoff_record import (
     TradeOff,
     WorstSuite,
 )
+from holdfast.bench.measured.outcome import Amount
 from holdfast.core.errors import HoldfastError
 from holdfast.stats.frontier import hypervolume, on_front
 

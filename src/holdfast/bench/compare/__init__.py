@@ -1,0 +1,1 @@
+"""Runs side by side, and the trade between learning and keeping."""

@@ -1,0 +1,140 @@
+"""Processes that make runs for another, which stays the one that prints: started, asked, and ended with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from holdfast.bench.compare.worker import SIGN
+
+One = TypeVar("One")
+
+
+@contextlib.contextmanager
+def told_to_end() -> Iterator[None]:
+    """Lets a request to end (a closed terminal, a scheduler) end what we have started too, as an interrupt does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: Any) -> None:
+        name = signal.Signals(number).name
+        os.write(2, f"holdfast: told to end ({name}); give the same command again to go on.\n".encode())
+        raise SystemExit(128 + number)
+
+    signals = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    held = {number: signal.signal(number, end) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+
+
+class Crew:
+    """Processes that do jobs, each with its share of the processors, and one of the GPUs where there are several.
+
+    Args:
+        size: How many.
+        threads: With how many threads each computes; by default its share of the processors.
+    """
+
+    def __init__(self, size: int, threads: int | None = None) -> None:
+        self.size, self.threads = size, threads
+        self.members: list[_Member] = []
+
+    def __enter__(self) -> Crew:
+        share = max(1, len(os.sched_getaffinity(0)) // self.size) if hasattr(os, "sched_getaffinity") else 1
+        named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        gpus = named or [str(number) for number in range(torch.cuda.device_count())]
+        for number in range(self.size):
+            env = {"OMP_NUM_THREADS": str(self.threads or share), **os.environ}
+            if len(gpus) > 1:
+                env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+            self.members.append(_Member(env))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for member in self.members:
+            member.end(kill=kind is not None)
+
+    def first(self, job: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the answer of one of them to a job."""
+        return self.members[0].ask(job)
+
+    def all(self, jobs: Sequence[tuple[One, Mapping[str, Any]]]) -> Iterator[tuple[One, dict[str, str], float]]:
+        """Yields the answer to each job and the seconds it took, in the order in which they are done."""
+        waiting: queue.SimpleQueue[tuple[One, Mapping[str, Any]]] = queue.SimpleQueue()
+        found: queue.SimpleQueue[tuple[One, dict[str, str], float]] = queue.SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+
+        def work(member: _Member) -> None:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    one, job = waiting.get_nowait()
+                    started = time.monotonic()
+                    said = member.ask(job)
+                    found.put((one, said, time.monotonic() - started))
+
+        for member in self.members:
+            threading.Thread(target=work, args=(member,), daemon=True).start()
+        for _ in jobs:
+            yield found.get()
+
+
+class _Member:
+    """A process that does jobs, started when it is asked, and again if it has gone."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.process: subprocess.Popen[str] | None = None
+
+    def ask(self, job: Mapping[str, Any]) -> dict[str, str]:
+        """Returns its answer to a job."""
+        process = self.process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            line = next((line for line in process.stdout if line.startswith(SIGN)), "")
+        except OSError:
+            line = ""
+        if not line:
+            self.end(kill=True)
+            return {"error": f"The process that makes runs is gone (exit code {process.poll()}).", "kind": "crash"}
+        answer: dict[str, str] = json.loads(line.removeprefix(SIGN))
+        return answer
+
+    def end(self, *, kill: bool) -> None:
+        """Ends it, and with `kill` also what it is at."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        if kill:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "holdfast.bench.compare.worker"]
+        # Of a session of its own: an interrupt is for us, and we tell them.
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, start_new_session=True
+        )
+        return self.process

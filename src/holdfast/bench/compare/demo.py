@@ -1,0 +1,183 @@
+"""`holdfast demo`: the base that comes along learns new facts, plainly and held, and both are measured side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from holdfast.bench.compare.crew import Crew, told_to_end
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.measured.once import model_digest
+from holdfast.bench.run.folder import folder_of, open_folder
+from holdfast.bench.run.run import RunResult, train
+from holdfast.core.errors import HoldfastError
+from holdfast.ground.names import BASE
+
+RECIPES = {
+    "plain": "Train(lr=5e-4, epochs=5, batch=16) + Cosine()",
+    "held": "Train(lr=3e-4, epochs=5, batch=16) + Holdfast('ground:instructions/memory') + FreezeBottom()",
+}
+"""What is compared: plain training at the rate at which it loses little, and Holdfast with old conversations and frozen
+lower layers, which suit facts and make a step cheaper (docs/which-method.md). The rate of the second was chosen from
+2e-4, 3e-4, 5e-4 and 1e-3 with seeds 10 and 11, and on other items than the demo asks as well as on those."""
+BUDGET = {"points": 2, "on_spent": "log"}
+"""What may be lost; it is judged and nothing is done about it, so that both train to the end."""
+SECONDS = 230
+"""About how long it takes on two idle cores, all told."""
+AFTER_BASE = 4.0
+"""How many times as long as the base is asked it takes to train and to ask again, on two cores."""
+STEP = 20.0
+"""Seconds between two lines about the time left, where there is no terminal."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoResult:
+    """The finished runs, by the name of their recipe.
+
+    Attributes:
+        runs: The runs.
+        seconds: What it took; None where they were finished before.
+    """
+
+    runs: dict[str, RunResult]
+    seconds: float | None = None
+    exit_code: int = 0
+
+
+def demo(out: str = "demo-runs", seed: int = 0, console: Console | None = None) -> DemoResult:
+    """Runs both recipes on the base that comes with the package, at the same time, and returns the finished runs.
+
+    Args:
+        out: Folder for the runs; what is finished there is used again.
+        seed: Seed of the fine-tuning; base and data are always the same.
+        console: Where progress is printed; the terminal if absent.
+
+    Raises:
+        HoldfastError: The folder cannot be used, or a run failed.
+    """
+    console, started = console or Console(), time.monotonic()
+    specs = {name: _spec(name, recipe, seed, out) for name, recipe in RECIPES.items()}
+    todo = {name: spec for name, spec in specs.items() if not open_folder(folder_of(spec), spec)}
+    if todo:
+        _say(console, f"{_announced(_processors())} What it is at: {Path(out) / 'logs'}")
+        _make(todo, Path(out), console)
+    else:
+        _say(console, f"These runs were finished before; delete {out} to see them run anew.")
+    read = Console(quiet=True)
+    runs = {name: train(spec, read) for name, spec in specs.items()}
+    return DemoResult(runs, time.monotonic() - started if len(todo) == len(specs) else None)
+
+
+def _announced(processors: int) -> str:
+    """Returns how long it will take on so many processors."""
+    minutes = SECONDS / 60 * (1 if processors > 1 else 2)
+    cores = "two idle cores" if processors > 1 else "one idle core, where two would need half of that"
+    return f"The demo takes about {minutes:.0f} minutes on {cores}."
+
+
+def _make(todo: Mapping[str, RunSpec], out: Path, console: Console) -> None:
+    """Makes the runs side by side, each in a process of one thread; what the base says is asked once, before.
+
+    Raises:
+        HoldfastError: One of them failed.
+    """
+    bases, logs = out / "base" / model_digest(BASE), out / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    jobs = {
+        name: {"kind": "run", "spec": spec.to_dict(), "bases": str(bases), "log": str(logs / f"{spec.name}.txt")}
+        for name, spec in todo.items()
+    }
+    base = {**next(iter(jobs.values())), "kind": "base", "budget": BUDGET, "log": str(logs / "base.txt")}
+    # Threads that wait for each other spin, and on a busy machine they wait long: each process has one.
+    with told_to_end(), Crew(len(todo), threads=1) as crew:
+        started = time.monotonic()
+        with _waiting("asking the base what it knows", SECONDS, console):
+            said = crew.first(base)
+        _check(said, "base", base["log"])
+        left = AFTER_BASE * (time.monotonic() - started) * (1 if _processors() > 1 else 2)
+        with _waiting(f"training {' and '.join(todo)}, and asking again", left, console):
+            for name, answer, _ in crew.all(list(jobs.items())):
+                _check(answer, name, jobs[name]["log"])
+
+
+def _check(answer: Mapping[str, str], name: str, log: Any) -> None:
+    if "error" in answer:
+        raise HoldfastError(f"{name}: {answer['error'].rstrip('.')}; its log is {log}.")
+
+
+@contextlib.contextmanager
+def _waiting(what: str, left: float, console: Console) -> Iterator[None]:
+    """Shows what is under way and about how long all will still take, every second; in a pipe now and then.
+
+    Args:
+        what: What is under way.
+        left: How many seconds it and what comes after it are expected to take.
+        console: Where it is shown.
+    """
+    started, done = time.monotonic(), threading.Event()
+
+    def words() -> str:
+        return f"{what}: {time_left(left - (time.monotonic() - started))}"
+
+    def tell() -> None:
+        _say(console, words())
+        while not done.wait(STEP):
+            _say(console, words())
+
+    with contextlib.ExitStack() as stack:
+        if console.is_terminal:
+            status = stack.enter_context(console.status(words()))
+
+            def tick() -> None:
+                while not done.wait(1.0):
+                    status.update(words())
+        else:
+            tick = tell
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def time_left(seconds: float) -> str:
+    """Returns about how long something will take, in words."""
+    if seconds < 5:
+        return "should be done by now; other work may be slowing it down" if seconds < -10 else "nearly done"
+    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {-(-seconds // 10) * 10:.0f} s left"
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say(console: Console, words: str) -> None:
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+
+def _spec(name: str, recipe: str, seed: int, out: str) -> RunSpec:
+    return RunSpec(
+        model=BASE,
+        data="ground:people/few",
+        test="ground:people/few-test",
+        keep=("ground:suites/sample",),
+        budget=BUDGET,
+        recipe=recipe,
+        out=out,
+        name=f"{name}-seed{seed}",
+        seed=seed,
+        max_length=128,
+        batch_size=16,
+        resume=True,
+        training={"save_strategy": "no"},
+    )

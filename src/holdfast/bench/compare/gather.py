@@ -1,0 +1,157 @@
+"""Finished runs, read from their folders: what was asked for, what came of it, and every score."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.bench.measured.scores import ScoreRow, read_scores
+from holdfast.bench.run.arguments import rate_of
+from holdfast.bench.run.record import RunRecord
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, chain
+from holdfast.methods.holdfast import short
+from holdfast.methods.schedules.cosine import Cosine
+from holdfast.methods.schedules.train import Train
+from holdfast.methods.schedules.warmup import Warmup
+from holdfast.recipe import parse
+
+FREE = ("recipe", "resolved_recipe", "resolved", "seed")
+"""Settings in which runs that are set side by side may differ; the digests of the files that they read may not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A finished run.
+
+    Attributes:
+        folder: Where it lies.
+        spec: What was asked for.
+        record: What came of it.
+    """
+
+    folder: Path
+    spec: Mapping[str, Any]
+    record: RunRecord
+
+    @functools.cached_property
+    def rows(self) -> list[ScoreRow]:
+        """Returns every score, before and after."""
+        return read_scores(self.folder / "scores.jsonl")
+
+    @functools.cached_property
+    def after(self) -> dict[str, dict[str, ScoreRow]]:
+        """Returns the scores after training, by suite and item."""
+        found: dict[str, dict[str, ScoreRow]] = {}
+        for row in self.rows:
+            if row.moment == "after":
+                found.setdefault(row.suite, {})[row.item] = row
+        return found
+
+    @functools.cached_property
+    def recipe(self) -> Chain:
+        """Returns the recipe."""
+        return parse(self.spec["recipe"])
+
+    @property
+    def rate(self) -> float:
+        """Returns the learning rate that it was trained with."""
+        return float(self.spec.get("training", {}).get("learning_rate", rate_of(self.recipe)))
+
+    @property
+    def undosed(self) -> Chain:
+        """Returns the recipe without its learning rate, whose doses are runs of one recipe."""
+        parts = (dataclasses.replace(m, lr=None) if isinstance(m, Train) else m for m in self.recipe.active().methods)
+        return chain(*(method for method in parts if method != Train()))
+
+    @property
+    def settings(self) -> str:
+        """Returns the settings in which runs that are set side by side agree, as text."""
+        own = {name: value for name, value in self.spec.items() if name not in FREE}
+        training = {name: value for name, value in own.get("training", {}).items() if name != "learning_rate"}
+        return json.dumps({**own, "training": training}, sort_keys=True)
+
+
+def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
+    """Returns the finished runs in some folders, and a sentence about each that is not finished.
+
+    Args:
+        places: Folders of runs, or folders in which they are.
+
+    Raises:
+        HoldfastError: There is no such folder, or no finished run in it.
+    """
+    found: dict[Path, Finished] = {}
+    notes: list[str] = []
+    for place in places:
+        root = Path(place).expanduser()
+        if not root.is_dir():
+            raise HoldfastError(f"{place}: there is no such folder; give that of a run, or one that holds runs.")
+        folders = [root] if (root / "spec.json").exists() else sorted(p.parent for p in root.glob("*/spec.json"))
+        unfinished = [folder for folder in folders if not (folder / "result.json").exists()]
+        notes += [f"{folder} is not finished and left out." for folder in unfinished]
+        for folder in folders:
+            if folder not in unfinished:
+                spec = _read(folder / "spec.json")
+                if missing := [name for name in ("model", "data", "recipe", "seed") if name not in spec]:
+                    raise HoldfastError(
+                        f"{folder} is not the folder of a run (its spec.json lacks {', '.join(missing)}); leave it out."
+                    )
+                found[folder.resolve()] = Finished(folder, spec, RunRecord.read(folder))
+        if not set(folders) - set(unfinished):
+            raise HoldfastError(f"{place}: holds no finished run; a finished one has a result.json.")
+    return list(found.values()), notes
+
+
+def side_by_side(runs: Sequence[Finished]) -> list[list[Finished]]:
+    """Returns the runs in sets that differ in recipe and seed alone."""
+    sets: dict[str, list[Finished]] = {}
+    for run in runs:
+        sets.setdefault(run.settings, []).append(run)
+    return list(sets.values())
+
+
+def plain_of(recipes: Sequence[Chain]) -> Chain | None:
+    """Returns the recipe that is plain training; None if there is none.
+
+    It has nothing but the trainer's settings and an ordinary schedule, or else is in more than half of the others; of
+    several, it is the one that most of the others have in them.
+    """
+
+    def inside(one: Chain) -> int:
+        return sum(other != one and {*one.methods} <= {*other.methods} for other in recipes)
+
+    def ordinary(one: Chain) -> bool:
+        return all(isinstance(method, (Train, Cosine, Warmup)) for method in one.methods)
+
+    able = [one for one in recipes if ordinary(one) or inside(one) > (len(recipes) - 1) / 2]
+    return max(able, key=lambda one: (ordinary(one), inside(one)), default=None)
+
+
+def labels(recipes: Sequence[Chain]) -> dict[Chain, str]:
+    """Returns what to call each recipe: what it has beyond plain training; all it has where two would be alike.
+
+    The parts of `Holdfast` are called by that name.
+    """
+    plain = plain_of(recipes)
+    usual = set() if plain is None else {*plain.methods}
+    found = {}
+    for recipe in recipes:
+        own = [method for method in recipe.methods if method not in usual]
+        found[recipe] = "plain" if recipe == plain else " + ".join(map(repr, short(own))) or repr(recipe)
+    alike = {label for label in found.values() if list(found.values()).count(label) > 1}
+    return {recipe: repr(recipe) if label in alike else label for recipe, label in found.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HoldfastError(f"{path} cannot be read ({error}); make that run again.") from error
+    if not isinstance(found, dict):
+        raise HoldfastError(f"{path} is not the record of a run; make that run again.")
+    return found

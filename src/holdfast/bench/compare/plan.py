@@ -1,0 +1,127 @@
+"""The runs of a comparison: recipes by doses by seeds, and which of them share a training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from holdfast.bench.given.sets import recipes_of
+from holdfast.bench.given.specs import CompareSpec, RunSpec, Trained
+from holdfast.bench.run.arguments import rate_of, training_arguments
+from holdfast.bench.run.edited import trunk_of
+from holdfast.bench.run.folder import folder_of
+from holdfast.core.method import Chain, Method, chain
+from holdfast.core.sums import clash
+from holdfast.methods.adapter import Adapter
+from holdfast.methods.schedules.train import Train
+from holdfast.recipe import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """One run of a comparison.
+
+    Attributes:
+        recipe: The recipe as it is compared, without its learning rate.
+        dose: Times its learning rate.
+        spec: The run.
+        trunk: The run whose model it edits; None where it trains.
+    """
+
+    recipe: Chain
+    dose: float
+    spec: RunSpec
+    trunk: RunSpec | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The runs of a comparison, those that others edit before them, and sentences worth saying about it."""
+
+    runs: tuple[Planned, ...]
+    notes: tuple[str, ...]
+
+
+def plan(spec: CompareSpec) -> Plan:
+    """Returns the runs that a comparison asks for; every one is checked as far as that can be done without a model.
+
+    Raises:
+        HoldfastError: A recipe or set that is none, a pair of methods that makes no sense, settings that a run refuses.
+    """
+    names = spec.memories()
+    asked, notes = recipes_of(spec.recipes, next(iter(names), None))
+    settings = parse(spec.settings)
+    recipes = [chain(), *asked]
+    whole = list(dict.fromkeys(with_settings(recipe, settings, spec.adapter_rate) for recipe in recipes))
+    runs: dict[str, Planned] = {}
+    for seed in spec.seeds:
+        for recipe in whole:
+            for dose in spec.doses:
+                for planned in _with_trunk(spec, recipe, dose, seed):
+                    runs.setdefault(folder_of(planned.spec).name, planned)
+    for planned in runs.values():
+        training_arguments(planned.spec, parse(planned.spec.recipe), folder_of(planned.spec))
+    return Plan(tuple(runs.values()), tuple(notes))
+
+
+def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
+    """Returns a recipe with the settings that it does not say itself, its learning rate among them.
+
+    A method of the settings gives way to one of the same class in the recipe, and to one that cannot stand beside it.
+    An adapter that does not name its rate gets that of the settings times `adapter_rate`, if it is not theirs.
+    """
+    train = _rated(recipe, settings, adapter_rate)
+    rest = [method for method in recipe.methods if not isinstance(method, Train)]
+    beside = [method for method in settings.methods if not isinstance(method, Train) and not _gives_way(method, rest)]
+    return chain(train, *beside, *rest)
+
+
+def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
+    """Returns the `Train` of the settings, with the rate for a recipe and with what the recipe's own says."""
+    small, has = (any(isinstance(m, Adapter) and m.small for m in one.methods) for one in (recipe, settings))
+    given = next((m for m in settings.methods if isinstance(m, Train)), Train())
+    times = adapter_rate if small and not has else 1.0
+    rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
+    train = dataclasses.replace(given, lr=rounded(rate))
+    own = next((m for m in recipe.methods if isinstance(m, Train)), None)
+    if own is None:
+        return train
+    said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
+    return dataclasses.replace(train, **said)
+
+
+def _gives_way(method: Method, others: Sequence[Method]) -> bool:
+    """Returns whether a method of the settings cannot stand beside those of a recipe, or is one of them."""
+    return any(type(method) is type(other) or clash(type(method), type(other)) for other in others)
+
+
+def with_dose(recipe: Chain, dose: float) -> Chain:
+    """Returns a recipe whose learning rate is multiplied."""
+    return chain(
+        *(
+            dataclasses.replace(m, lr=rounded((m.lr or 0.0) * dose)) if isinstance(m, Train) else m
+            for m in recipe.methods
+        )
+    )
+
+
+def rounded(rate: float) -> float:
+    """Returns a rate to six digits, so that it reads as it was meant."""
+    return float(f"{rate:.6g}")
+
+
+def _with_trunk(spec: CompareSpec, recipe: Chain, dose: float, seed: int) -> Iterator[Planned]:
+    """Yields a run, and before it the one whose model it edits, if it only edits one."""
+    dosed = with_dose(recipe, dose)
+    bare = trunk_of(dosed)
+    trunk = None if bare is None else run_spec(spec, bare, seed)
+    if trunk is not None and bare is not None:
+        yield Planned(bare, dose, trunk)
+    yield Planned(recipe, dose, run_spec(spec, dosed, seed), trunk)
+
+
+def run_spec(spec: CompareSpec, recipe: Chain, seed: int) -> RunSpec:
+    """Returns one run of a comparison: as asked for, named by what it is, and taken up again where it was left."""
+    shared: dict[str, Any] = {f.name: getattr(spec, f.name) for f in dataclasses.fields(Trained) if f.name != "budget"}
+    return RunSpec(**shared, recipe=repr(recipe), seed=seed, resume=True)

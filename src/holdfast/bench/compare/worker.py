@@ -1,0 +1,137 @@
+"""A process that makes runs, one after the other, each in its own: `python -m holdfast.bench.compare.worker`.
+
+It reads a job from each line of its input and answers with a line. A run that crashes takes nothing else with it, and
+what it held in memory is its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from holdfast.bench.given.load import load_tokenizer
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.ending import Ended
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.machine.quiet import quiet
+from holdfast.bench.measured.measure import manner, measure
+from holdfast.bench.measured.once import asked_of, once
+from holdfast.bench.run.run import train
+from holdfast.bench.run.understood import load_fitting, sources_of
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.recipe import parse
+
+SIGN = "\x1e"
+"""What an answer begins with: a library may write to the output too."""
+
+
+def do(job: Mapping[str, Any], console: Console) -> None:
+    """Does a job: a run, or asking the base what a run would ask it.
+
+    Raises:
+        HoldfastError: For anything the user can mend.
+    """
+    spec, bases = RunSpec.from_dict(job["spec"]), Path(job["bases"])
+    if job["kind"] == "run":
+        trained = job.get("trained")
+        train(spec, console, bases=bases, trained=None if trained is None else Path(trained))
+        return
+    tokenizer = load_tokenizer(spec.model)
+    budget = Budget.from_dict(job["budget"]) if job.get("budget") else None
+    data, _, _ = sources_of(spec, parse(spec.recipe), tokenizer, budget)
+    target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
+    if target.exists():
+        return
+    model = load_fitting(spec, [*data.train, *data.measured], console, [])
+    if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
+        model.to(device)
+    with Progress(console) as progress:
+        show, ask = progress.measuring, functools.partial(measure, model, tokenizer, data.suites, "before")
+        once(target, "base", lambda: ask(run="base", show=show, **manner(spec)))
+
+
+def _done(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job, its output going into its log, and returns what went wrong, if anything did."""
+    with Path(job["log"]).open("a", encoding="utf-8", buffering=1) as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+        try:
+            with quiet():
+                do(job, Console(file=log, width=120))
+        except HoldfastError as error:
+            return {"error": str(error), "kind": "mend"}
+        except Ended as error:
+            return {"error": f"The process was {error}.", "kind": "crash"}
+        except Exception as error:
+            traceback.print_exc(file=log)
+            return {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "kind": "crash"}
+    return {}
+
+
+def _apart(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job in a process of its own, and returns what went wrong, if anything did."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _die_with_parent()
+        os.close(read)
+        said = _done(job)
+        os.write(write, json.dumps(said).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as pipe:
+        line = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if line:
+        answer: dict[str, str] = json.loads(line)
+        return answer
+    by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    why = "was killed, most likely for want of memory" if by == signal.SIGKILL else f"ended by signal {by}"
+    return {"error": f"The process {why if by else 'ended'}.", "kind": "crash"}
+
+
+def _afresh(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job in a new process: where a GPU may be in use already, a copy of this one could not use it."""
+    words = [sys.executable, "-m", "holdfast.bench.compare.worker", "one"]
+    done = subprocess.run(words, input=json.dumps(job) + "\n", stdout=subprocess.PIPE, text=True)
+    found = [line for line in done.stdout.split("\n") if line.startswith(SIGN)]
+    if not found:
+        return {"error": f"The process ended with code {done.returncode}.", "kind": "crash"}
+    answer: dict[str, str] = json.loads(found[-1].removeprefix(SIGN))
+    return answer
+
+
+def _die_with_parent() -> None:
+    """Asks Linux to end this process when the one that started it ends, however that comes about."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
+
+
+def main() -> None:
+    """Answers jobs until there are no more."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    may_fork = hasattr(os, "fork") and not torch.cuda.is_available()
+    way = _done if sys.argv[1:] == ["one"] else _apart if may_fork else _afresh
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns of each process that is forked here
+    for line in sys.stdin:
+        answers.write(SIGN + json.dumps(way(json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Two models, or the answers of two: what changed between them, item by item, and the verdict under a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from torch import nn
+
+from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
+from holdfast.bench.diff.steered import LeftOut, unsteered
+from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.machine.env import environment
+from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.machine.quiet import quiet
+from holdfast.bench.measured.answers import Saved, is_saved, read_pair, write_answers
+from holdfast.bench.measured.changes import SuiteChange, changes
+from holdfast.bench.measured.judge import check_limits, verdict
+from holdfast.bench.measured.learned import learning
+from holdfast.bench.measured.measure import Said, manner, measure
+from holdfast.bench.measured.prepare import Suite, check_fit, kept_units, measured
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.tokenize import tokenize
+from holdfast.probes.calibration import expected_calibration_error
+from holdfast.probes.drift import drift
+from holdfast.probes.suites import row_of
+from holdfast.stats.bootstrap import bootstrap_change
+from holdfast.stats.flips import Flips
+from holdfast.stats.forgetting import forgetting_of
+from holdfast.stats.paired import paired_change
+from holdfast.stats.size import drift_size
+
+READ = 200
+"""Most examples of a kind on which the drift is taken, evenly chosen."""
+
+
+@quiet()
+def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
+    """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
+
+    Args:
+        spec: What to compare.
+        console: Where progress is printed; the terminal if absent.
+
+    Raises:
+        HoldfastError: For anything the user can mend.
+    """
+    asked = _answers(spec, console or Console(stderr=True))
+    before, after = asked.before, asked.after
+    found, budget = changes(before.rows, after.rows), spec.allowed()
+    record = DiffRecord(
+        base=spec.base,
+        tuned=spec.tuned,
+        suites=tuple(one.row() for one in found),
+        verdict=None if budget is None else verdict(found, budget),
+        learned=learning(found),
+        forgetting=_forgetting(found),
+        examples=_examples(before, after, spec.examples),
+        calibration=_calibration(before, after),
+        drift=asked.drift or None,
+        steered=None if asked.left_out is None else asked.left_out.row(),
+    )
+    if spec.out is not None:
+        folder = Path(spec.out)
+        for name, side in (("base", before), ("tuned", after)):
+            write_answers(folder / f"{name}.jsonl", side.rows, side.said)
+        write_json(folder / "env.json", environment())
+        write_json(folder / DiffRecord.FILE, record.to_dict())
+    return record
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answers:
+    """What two models answered.
+
+    Attributes:
+        before: The base's answers.
+        after: The tuned model's.
+        drift: How far the tuned model has moved from the base; empty for saved answers.
+        left_out: What is left out, as it steered the training of one of them.
+    """
+
+    before: Saved
+    after: Saved
+    drift: Mapping[str, DriftRow] = dataclasses.field(default_factory=dict)
+    left_out: LeftOut | None = None
+
+
+def _answers(spec: DiffSpec, console: Console) -> _Answers:
+    """Returns the answers of both: as they were saved, or as the models give them."""
+    saved = [is_saved(name) for name in (spec.base, spec.tuned)]
+    if any(saved) and not all(saved):
+        raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
+    if not any(saved):
+        return _asked(spec, console)
+    notes: list[str] = []
+    before, after = read_pair(spec.base, spec.tuned, notes)
+    _print(notes, console)
+    return _Answers(before, after)
+
+
+def _asked(spec: DiffSpec, console: Console) -> _Answers:
+    """Asks two models all that did not steer their training, and takes the divergence of one from the other."""
+    if not (spec.test or spec.transfer or spec.keep):
+        raise HoldfastError("There is nothing to ask: name what is to be kept with --keep, or the task with --test.")
+    tokenizer = load_tokenizer(spec.base)
+    notes: list[str] = []
+    suites, left_out = unsteered(measured(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
+    notes += [left_out.sentence()] if left_out is not None else []
+    budget = spec.allowed()
+    if budget is not None:
+        check_limits(budget, kept_units(suites))
+    with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
+        base = load_model(spec.base, notes=notes)
+    notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
+    with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
+        tuned = load_model(spec.tuned, base=spec.base, notes=notes)
+    own = load_tokenizer(spec.tuned, base=spec.base)
+    alike = own.get_vocab() == tokenizer.get_vocab()
+    if not alike:
+        notes.append("The two have other tokens, so that no drift of one from the other can be measured.")
+    _print(notes, console)
+    with Progress(console) as progress:
+        how: dict[str, Any] = {"run": "diff", "show": progress.measuring, **manner(spec)}
+        before = Saved(*measure(base, tokenizer, suites, "before", **how))
+        after = Saved(*measure(tuned, own, suites, "after", **how))
+        moved = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if alike else {}
+    return _Answers(before, after, moved, left_out)
+
+
+def _drift(
+    base: nn.Module,
+    tuned: nn.Module,
+    suites: Sequence[Suite],
+    said: Sequence[Said],
+    tokenizer: Any,
+    spec: DiffSpec,
+    progress: Progress,
+) -> dict[str, DriftRow]:
+    """Returns how far one model has moved from another, on prompts of the task and on those of what is to be kept."""
+    found = {}
+    for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
+        examples = _to_read([one for one in suites if one.role in roles], said, tokenizer, spec)
+        if not examples:
+            continue
+        scores = drift(
+            base,
+            tuned,
+            examples,
+            batch_tokens=spec.eval_batch_tokens,
+            pad_id=int(tokenizer.pad_token_id),
+            progress=progress.measuring(f"drift on {name}", len(examples)),
+        )
+        change = paired_change(
+            [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
+        )
+        low, high = change.interval() if change.documents > 1 else (None, None)
+        found[name] = DriftRow(
+            nats_per_token=change.change,
+            size=drift_size(change.change),
+            documents=change.documents,
+            low=None if low is None else max(0.0, low),
+            high=high,
+        )
+    return found
+
+
+def _print(notes: Sequence[str], console: Console) -> None:
+    for note in notes:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+
+
+def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
+    """Returns the examples of some suites, and their items with what the base said to them, evenly chosen."""
+    answers = {(one.suite, one.item): one.said for one in said}
+    examples = list(itertools.chain.from_iterable(suite.examples for suite in suites))
+    items = [
+        dataclasses.replace(item, answer=answers.get((suite.name, item.id)) or item.answer)
+        for suite in suites
+        for item in suite.items
+    ]
+    rows = [row_of(item) for item in items if item.answer or item.choices or item.text]
+    chosen = rows[:: max(1, len(rows) // READ)][:READ]
+    made = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
+    return [*examples[:: max(1, len(examples) // READ)][:READ], *made]
+
+
+def _forgetting(found: Sequence[SuiteChange]) -> dict[str, ForgettingRow]:
+    """Returns what was forgotten item by item; what guessing does is taken out where the choices are known."""
+    told = {}
+    for one in found:
+        if one.role == "retained" and isinstance(one.evidence, Flips):
+            said = forgetting_of(one.by_options or {None: one.evidence})
+            told[one.name] = ForgettingRow(
+                negative_flips=said.negative_flips,
+                relative=said.relative,
+                of_right=said.of_right,
+                lost_share=said.lost,
+                known_share=said.known,
+                of_known=said.of_known,
+                gained_share=said.gained,
+            )
+    return told
+
+
+def _calibration(before: Saved, after: Saved) -> CalibrationRow | None:
+    """Returns the expected calibration error over all choices of what is to be kept, before and after."""
+    first, last = (_sureness(side) for side in (before, after))
+    both = [name for name in first if name in last]
+    if not both:
+        return None
+    was, now = (np.array([side[name][:2] for name in both]) for side in (first, last))
+    groups = [first[name][2] for name in both]
+    change = bootstrap_change(was, now, lambda own: expected_calibration_error(own[:, 0], own[:, 1]), groups)
+    low, high = change.interval() if change.groups > 1 else (None, None)
+    return CalibrationRow(
+        items=len(both), before=change.before, after=change.after, change=change.change, low=low, high=high
+    )
+
+
+def _sureness(side: Saved) -> dict[tuple[str, str], tuple[float, float, str]]:
+    """Returns of each choice of what is to be kept how sure the model was, how right, and its group."""
+    sure = {(one.suite, one.item): one.confidence for one in side.said if one.confidence is not None}
+    kept = {(row.suite, row.item): row for row in side.rows if row.role == "retained" and (row.suite, row.item) in sure}
+    return {name: (sure[name], row.value / 100.0, f"{row.suite} {row.group}") for name, row in kept.items()}
+
+
+def _examples(before: Saved, after: Saved, count: int) -> ExampleRows:
+    """Returns answers that were lost and gained, of as many suites as there are before a second of one."""
+    first, last = ({(one.suite, one.item): one for one in side.said} for side in (before, after))
+    now = {(row.suite, row.item): row.value for row in after.rows}
+    lost, gained = dict[str, list[AnswerRow]](), dict[str, list[AnswerRow]]()
+    for row in before.rows:
+        name = row.suite, row.item
+        if row.unit == "points" and name in first and name in last and row.value != now[name]:
+            kind = lost if now[name] < row.value else gained
+            kind.setdefault(row.suite, []).append(_example(first[name], last[name]))
+    return ExampleRows(lost=_in_turn(lost)[:count], gained=_in_turn(gained)[:count])
+
+
+def _in_turn(by_suite: Mapping[str, Sequence[AnswerRow]]) -> tuple[AnswerRow, ...]:
+    return tuple(one for row in itertools.zip_longest(*by_suite.values()) for one in row if one is not None)
+
+
+def _example(first: Said, last: Said) -> AnswerRow:
+    return AnswerRow(
+        suite=first.suite, item=first.item, asked=first.asked, right=first.right, before=first.said, after=last.said
+    )

@@ -1,0 +1,1 @@
+"""What a long command needs of the machine: files, progress, signals, quiet libraries."""

@@ -1,0 +1,1 @@
+"""What models are asked, their scores, what became of them, and the verdict."""

@@ -1,0 +1,1 @@
+"""A run: what it will do, its training, and what it leaves."""

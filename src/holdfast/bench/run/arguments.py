@@ -1,0 +1,140 @@
+"""The `TrainingArguments` of a run: ours where a run needs them, the user's for everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from holdfast.bench.given.specs import RunSpec
+from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.method import Chain
+from holdfast.methods.adapter import Adapter
+from holdfast.methods.schedules.train import Train
+
+FULL_LR, ADAPTER_LR = 2e-5, 2e-4
+"""Peak learning rates where the recipe names none: full fine-tuning, and adapters at ten times that (2405.09673)."""
+
+_OWNED = {
+    "output_dir": "set by --out and --name",
+    "seed": "set by --seed",
+    "data_seed": "set by --seed",
+    "per_device_train_batch_size": "set by --batch-size",
+    "bf16": "set by --precision",
+    "fp16": "set by --precision",
+    "remove_unused_columns": "off throughout a run",
+    "resume_from_checkpoint": "set by --resume",
+    "disable_tqdm": "on throughout a run, which shows progress of its own",
+    "eval_strategy": "off: a run measures before and after training (--test, --keep)",
+    "do_eval": "off: a run measures before and after training (--test, --keep)",
+    "load_best_model_at_end": "off: a run ships the model that it ends with",
+}
+_OF_TRAIN = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epochs",
+    "weight_decay": "weight_decay",
+    "max_grad_norm": "clip",
+    "max_steps": "epochs",
+    "gradient_accumulation_steps": "batch",
+}
+
+
+SCHEDULE = "cosine"
+"""The trainer's schedule where the recipe has none: from the peak rate to 0, as `Cosine()`."""
+
+
+def rows_at_once(batch: int | None, most: int) -> int:
+    """Returns the rows of one forward on each process: the most that divide the rows of a step, if those are given."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch is None or batch % processes:
+        return most
+    own = batch // processes
+    return max(rows for rows in range(1, min(own, most) + 1) if own % rows == 0)
+
+
+def rate_of(recipe: Chain) -> float:
+    """Returns the learning rate that a recipe names, or that it is trained with where it names none."""
+    named = next((part.lr for part in recipe.parts() if isinstance(part, Train)), None)
+    small = any(isinstance(part, Adapter) and part.small for part in recipe.parts())
+    return (ADAPTER_LR if small else FULL_LR) if named is None else named
+
+
+def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingArguments:
+    """Returns the arguments of a run.
+
+    Args:
+        spec: The run; its `training` goes through untouched.
+        recipe: The recipe, which decides the learning rate where nobody names one.
+        folder: Where checkpoints go.
+
+    Raises:
+        HoldfastError: An unknown argument (with the nearest name), one that the run or the recipe owns, a value that
+            transformers refuses, or a precision that this machine does not have.
+    """
+    settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
+    _check(spec.training, settings)
+    if spec.precision == "fp16" and not torch.cuda.is_available():
+        raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
+    values: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": rows_at_once(settings.batch, spec.batch_size),
+        "learning_rate": rate_of(recipe),
+        "lr_scheduler_type": "constant" if recipe.active().uses("scale_lr") else SCHEDULE,
+        "seed": spec.seed,
+        "data_seed": spec.seed,
+        "bf16": spec.precision == "bf16",
+        "fp16": spec.precision == "fp16",
+        "use_cpu": not torch.accelerator.is_available(),  # without it transformers refuses bf16 on a processor
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "run_name": folder.parent.name,
+        "log_level_replica": "error",  # the first process speaks for all
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": 0.2,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **spec.training,
+    }
+    try:
+        return TrainingArguments(**values)
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
+        raise refused_by_transformers(error) from error
+
+
+def _check(training: Mapping[str, Any], settings: Train) -> None:
+    """Raises `HoldfastError` for an argument that is unknown, owned by the run or the recipe, or no number."""
+    known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
+    for key, value in training.items():
+        if key == "logging_dir":
+            raise HoldfastError(
+                "training: transformers has no argument 'logging_dir' any more; TensorBoard's files go into the run's"
+                " folder, or to where the variable TENSORBOARD_LOGGING_DIR says."
+            )
+        if key not in known:
+            raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
+        if key in _OWNED:
+            raise HoldfastError(f"training: {key} is {_OWNED[key]}; leave it out.")
+        if key in _OF_TRAIN and getattr(settings, _OF_TRAIN[key]) is not None:
+            raise HoldfastError(
+                f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one."
+            )
+        if type(known[key]) in (int, float) and not isinstance(value, (int, float)):
+            raise HoldfastError(f"training: {key} is {value!r}; give a number.")
+
+
+def refused_by_transformers(error: Exception) -> HoldfastError:
+    """Returns what transformers says against the user's `training`, on one line; of a long list only the nearest."""
+    said = " ".join(str(error).split()).rstrip(".")
+    listed = re.fullmatch(r"(\S+) is not a valid (\w+), please select one of \[(.+)\]", said)
+    if listed and (hint := nearest(listed[1], re.findall(r"'([^']+)'", listed[3]))):
+        said = f"{listed[1]!r} is not a valid {listed[2]}"
+        return HoldfastError(f"training: {said}.{hint}")
+    return HoldfastError(f"training: {said}.")

@@ -1,0 +1,61 @@
+"""Edits of the weights after training, done on the model of a finished run: what differs in nothing else is shared."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from holdfast.core.method import HOOKS, Chain, Method
+from holdfast.methods.adapter import Adapter
+from holdfast.methods.schedules.train import Train
+from holdfast.methods.selection.lora import LoRA
+from holdfast.train.attach import Attached
+
+
+def edits(method: Method) -> bool:
+    """Returns whether a method acts on the weights after training and nowhere else (but to remember settings)."""
+    acts = {hook for hook in HOOKS if method.uses(hook)}
+    return "edit_weights" in acts and acts <= {"edit_weights", "init_state"} and not method.on_parameters
+
+
+def trunk_of(recipe: Chain) -> Chain | None:
+    """Returns the recipe without its edits, which trains what this one edits; None if it has none, or none alone.
+
+    Of the adapters, only those are shared that are shipped as they were trained: plain ones that moved no weight.
+    """
+    active = recipe.active()
+    rest = tuple(method for method in active.methods if not edits(method))
+    if len(rest) == len(active.methods) or not all(map(_shared, rest)):
+        return None
+    adapter = (dataclasses.replace(m, ship="adapter") if isinstance(m, Train) else m for m in rest)
+    return Chain(tuple(adapter))
+
+
+def _shared(method: Method) -> bool:
+    return not isinstance(method, Adapter) or (isinstance(method, LoRA) and method.init in ("default", "orthogonal"))
+
+
+def shaping(recipe: Chain) -> Chain:
+    """Returns those methods that the trained model's shape and the edits need; what trained it is left out."""
+    kept = (m for m in recipe.active().methods if isinstance(m, Train) or m.uses("shape_model") or edits(m))
+    return Chain(tuple(kept))
+
+
+def ship_trained(trainer: Attached, folder: Path) -> None:
+    """Puts the weights of a finished run into a trainer's model, as if it had trained them, and edits them."""
+    host, source = trainer.holdfast_host, folder / "model"
+    host.begin()
+    if (source / "adapter_config.json").exists():
+        import peft
+        import safetensors.torch
+
+        weights = safetensors.torch.load_file(source / "adapter_model.safetensors")
+        peft.set_peft_model_state_dict(host.model, weights)
+    else:
+        from holdfast.bench.given.load import load_model
+
+        with torch.no_grad():
+            host.model.load_state_dict(load_model(str(source)).state_dict())
+    host.ship()

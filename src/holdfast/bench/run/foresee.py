@@ -1,0 +1,235 @@
+"""What a run will do and need, said before a weight is loaded; what does not fit is refused with what would."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from transformers import TrainingArguments
+
+from holdfast.bench.given.load import config_of
+from holdfast.bench.given.places import base_of, folder_of_model, folder_or_name, is_adapter, is_here, no_base
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run.estimate import GB, Estimate, estimate, free_memory
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain, chain
+from holdfast.core.mix import Example
+from holdfast.methods.adapter import Adapter
+from holdfast.methods.schedules.train import Train
+from holdfast.methods.selection.lora import LoRA
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreseen:
+    """What a run will do and hold.
+
+    Attributes:
+        estimate: What it holds.
+        free: Bytes that are free for it.
+        where: Where they are.
+        settings: How it trains: `learning_rate`, `schedule`, `epochs`, `steps`, `batch` (rows of a step: `micro_batch`
+            x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`; steps are of new rows.
+        mixes: Whether old examples come on top, so that there are more steps.
+    """
+
+    estimate: Estimate
+    free: int
+    where: str
+    settings: dict[str, Any]
+    mixes: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what spec.json says of it."""
+        return {**self.settings, **self.estimate.to_dict()}
+
+    def lines(self) -> list[str]:
+        """Returns both in words."""
+        return [*model_lines(self), *settings_lines(self.settings, more=self.mixes)]
+
+
+def foresee(
+    spec: RunSpec, recipe: Chain, arguments: TrainingArguments, examples: Sequence[Example], longest: int
+) -> Foreseen:
+    """Returns what a run will do and hold, from the model's configuration and the rows.
+
+    Args:
+        spec: The run.
+        recipe: Its recipe.
+        arguments: The trainer's.
+        examples: What is learned.
+        longest: Tokens of the longest row that is trained on, old examples included.
+
+    Raises:
+        HoldfastError: The model cannot be had, or is no causal language model.
+    """
+    config = config_of(_base(spec.model))
+    free, where = free_memory()
+    return Foreseen(
+        estimate(spec.model, config, recipe, arguments, longest),
+        free,
+        where,
+        settings_of(recipe, arguments, len(examples)),
+        recipe.active().uses("mix_data") and arguments.max_steps <= 0,
+    )
+
+
+def check_memory(
+    found: Foreseen, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
+) -> list[str]:
+    """Refuses a run that does not fit, or returns a sentence that says so where it is to go on (`memory_check`).
+
+    Raises:
+        HoldfastError: It needs more than is free; names what would fit.
+    """
+    need = found.estimate
+    if need.total <= found.free or need.quantised:
+        return []
+    config = config_of(_base(spec.model))
+    said = f"{_count(need.parameters)} parameters: {_what_trains(need)} needs about {_size(need.total)}"
+    others = [
+        f"{words} about {_size(size)}"
+        for words, size in _others(spec.model, config, recipe, arguments, longest)
+        if size < 0.9 * need.total
+    ]
+    would = f"; {', '.join(others)}" if others else ""
+    sentence = f"{spec.model}: {said}{would}; {_size(found.free)} are free {found.where}"
+    if spec.memory_check == "warn":
+        return [f"{sentence}."]
+    raise HoldfastError(f"{sentence}. Take what fits, or go on with --memory-check warn.")
+
+
+def _others(
+    model: str, config: Any, recipe: Chain, arguments: TrainingArguments, longest: int
+) -> Iterator[tuple[str, int]]:
+    """Yields what else could be run, in words, and its bytes: fewer rows at once, an adapter, both."""
+    rows = arguments.per_device_train_batch_size
+    adapted = None
+    if not any(isinstance(part, Adapter) for part in recipe.parts()) and not is_adapter(_folder(model)):
+        parts = [part for part in recipe.parts() if not part.freezes]
+        adapted = chain(LoRA(), *parts)
+    single = copy.copy(arguments) if rows > 1 else None
+    if single is not None:
+        single.per_device_train_batch_size = 1
+    if single is not None:
+        yield "with --batch-size 1", estimate(model, config, recipe, single, longest).total
+    if adapted is not None:
+        yield "`LoRA()`", estimate(model, config, adapted, arguments, longest).total
+        if single is not None:
+            yield "`LoRA()` with --batch-size 1", estimate(model, config, adapted, single, longest).total
+
+
+def settings_of(recipe: Chain, arguments: TrainingArguments, rows: int) -> dict[str, Any]:
+    """Returns how a run trains, resolved.
+
+    Args:
+        recipe: Its recipe, whose `Train` has the last word where the trainer has not taken it in yet.
+        arguments: The trainer's.
+        rows: Rows of an epoch.
+    """
+    train = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    micro = arguments.per_device_train_batch_size
+    accumulation = arguments.gradient_accumulation_steps
+    if train.batch is not None:
+        accumulation = max(train.batch // (micro * processes), 1)
+    epochs = float(arguments.num_train_epochs if train.epochs is None else train.epochs)
+    batches = math.ceil(rows / (micro * processes))
+    per_epoch = max(math.ceil(batches / accumulation), 1)
+    steps = arguments.max_steps if arguments.max_steps > 0 else math.ceil(epochs * per_epoch)
+    return {
+        "learning_rate": arguments.learning_rate if train.lr is None else train.lr,
+        "schedule": schedule_of(recipe, arguments),
+        "epochs": steps / per_epoch if arguments.max_steps > 0 else epochs,
+        "steps": steps,
+        "batch": micro * accumulation * processes,
+        "micro_batch": micro,
+        "accumulation": accumulation,
+        "processes": processes,
+        "optimizer": str(getattr(arguments.optim, "value", arguments.optim)),
+        "weight_decay": arguments.weight_decay if train.weight_decay is None else train.weight_decay,
+        "precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
+    }
+
+
+def resolved(trainer: Any, foreseen: Foreseen) -> dict[str, Any]:
+    """Returns what spec.json says of how a run trains, old examples among the rows that it counts."""
+    own = foreseen.settings
+    if trainer.holdfast_mix is not None:
+        rows = len(trainer._get_train_sampler(trainer.train_dataset))
+        own = settings_of(trainer.holdfast_recipe, trainer.args, rows)
+    return {**own, **foreseen.estimate.to_dict()}
+
+
+def schedule_of(recipe: Chain, arguments: TrainingArguments) -> str:
+    """Returns the schedule of the learning rate in words: the recipe's, or the trainer's."""
+    own = [repr(part) for part in recipe.active().parts() if part.uses("scale_lr")]
+    if own:
+        return " + ".join(own)
+    name = str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type))
+    ramp = arguments.get_warmup_steps(1000)
+    return name + (" with warm-up" if ramp else "")
+
+
+def settings_lines(settings: dict[str, Any], *, more: bool = False) -> list[str]:
+    """Returns how a run trains, in words; `more` says that old examples will add to the steps."""
+    epochs = settings["epochs"]
+    whole = f"{epochs:g} epoch{'' if epochs == 1 else 's'} = {settings['steps']:,} steps"
+    whole += ", and more for old examples," if more else ""
+    split = " x ".join(str(settings[key]) for key in ("micro_batch", "accumulation", "processes") if settings[key] > 1)
+    parts = f" ({split})" if " x " in split else ""
+    return [
+        f"learning rate {settings['learning_rate']:g}, schedule {settings['schedule']}",
+        f"{whole} of {settings['batch']} row{'' if settings['batch'] == 1 else 's'}{parts}, {settings['optimizer']},"
+        f" {settings['precision']}",
+    ]
+
+
+def model_lines(found: Foreseen) -> list[str]:
+    """Returns what the model is and what the run will hold, in words."""
+    need = found.estimate
+    share = need.trained / max(need.parameters, 1)
+    trains = "all of them train" if share == 1 else f"{share:.2%} of them train ({_count(need.trained)})"
+    kind = f"frozen ones in {need.narrow}, the rest in float32" if need.narrow else "float32"
+    known = "" if need.quantised else f"memory: about {_size(need.total)} of {_size(found.free)} free {found.where}"
+    return [f"{_count(need.parameters)} parameters, {trains}; {kind}", *([known] if known else [])]
+
+
+def longest_of(examples: Iterable[Example]) -> int:
+    """Returns the tokens of the longest row; 1 if there is none."""
+    return max((len(example.input_ids) for example in examples), default=1)
+
+
+def _what_trains(need: Estimate) -> str:
+    return "full training" if need.trained > 0.9 * need.parameters else "this recipe"
+
+
+def _count(number: int) -> str:
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{letter}"
+    return str(number)
+
+
+def _size(number: int) -> str:
+    size = number / GB
+    if size < 0.1:
+        return f"{number / 1e6:.0f} MB"
+    return f"{size:.0f} GB" if size >= 10 else f"{size:.1f} GB"
+
+
+def _base(name: str) -> str:
+    """Returns the model itself of what may be an adapter on it."""
+    folder = _folder(name)
+    if folder is None or not is_adapter(folder):
+        return name
+    if not is_here(base_of(folder)):
+        raise no_base(folder)
+    return base_of(folder)
+
+
+def _folder(name: str) -> Any:
+    return folder_of_model(folder_or_name(name))

@@ -1,0 +1,386 @@
+"""One run: measure, train, measure again, and leave one folder.
+
+<out>/<name>/spec.json      what was asked for, resolved
+             env.json       versions and machine
+             log.jsonl      one line per logged step
+             scores.jsonl   every score, before and after
+             answers.jsonl  what the model said to each item, before and after, if it was asked any
+             trackers/      what trackers wrote, if any were asked for (--training report_to=...)
+             result.json    written last: a folder without it is not finished
+             model/         the trained model, as transformers or PEFT load it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.ending import Ending
+from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.machine.quiet import is_first, only_first, quiet
+from holdfast.bench.machine.stops import stop_at
+from holdfast.bench.measured.changes import changes
+from holdfast.bench.measured.guarded import guarded, proof, said_of, sides
+from holdfast.bench.measured.judge import verdict
+from holdfast.bench.measured.learned import learning
+from holdfast.bench.measured.measure import manner, measure
+from holdfast.bench.measured.once import asked_of, once
+from holdfast.bench.measured.scores import Moment, ScoreRow, read_scores, write_scores
+from holdfast.bench.run.alone import alone
+from holdfast.bench.run.arguments import refused_by_transformers
+from holdfast.bench.run.cost import Meter
+from holdfast.bench.run.edited import shaping, ship_trained
+from holdfast.bench.run.folder import (
+    begin_folder,
+    finished_before,
+    folder_of,
+    leaving_no_empty_folders,
+    open_folder,
+    writing,
+)
+from holdfast.bench.run.foresee import resolved, settings_lines
+from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
+from holdfast.bench.run.taken_back import seen
+from holdfast.bench.run.trackers import FOLDER as TRACKERS
+from holdfast.bench.run.trackers import Open, keep_open, leave_behind, tell
+from holdfast.bench.run.training import StepLog, train_on
+from holdfast.bench.run.understood import Understood, load_fitting, understand
+from holdfast.core import phases
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain
+from holdfast.core.mix import Example
+from holdfast.data.batches import collate
+from holdfast.data.tokenize import ending_ids
+from holdfast.recipe import parse
+from holdfast.train.attach import Attached, attach
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        folder: Where everything lies.
+        spec: What was asked for.
+        record: What came of it; its result.json.
+    """
+
+    folder: Path
+    spec: RunSpec
+    record: RunRecord
+
+    @property
+    def exit_code(self) -> int:
+        """Returns 0 kept, 2 forgot, 3 not enough evidence, 4 kept but nothing learned; 0 without a budget."""
+        return self.record.exit_code
+
+
+def train(
+    spec: RunSpec, console: Console | None = None, *, bases: Path | None = None, trained: Path | None = None
+) -> RunResult:
+    """Runs `spec` and returns what came of it; a finished run that is asked for again is only read.
+
+    Args:
+        spec: What to run; with `resume`, an interrupted run goes on from its last checkpoint.
+        console: Where progress and the table are printed; the terminal if absent.
+        bases: Folder in which the base's answers are kept, for other runs that ask it the same.
+        trained: Folder of a finished run that differs in nothing but edits of the weights after training: they are done
+            on its model, and nothing is trained.
+
+    Raises:
+        HoldfastError: For anything the user can mend. Nothing half-written stays behind.
+    """
+    console = only_first(console or Console())
+    recipe = parse(spec.recipe)
+    folder = folder_of(spec)
+    with alone(folder):
+        if open_folder(folder, spec):
+            console.print(finished_before(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
+            return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
+        ending = Ending()
+        with leaving_no_empty_folders(folder), quiet(), ending.listening():
+            record = _run(spec, recipe, console, bases, trained, ending)
+    return RunResult(folder, spec, record)
+
+
+def _run(
+    spec: RunSpec, recipe: Chain, console: Console, bases: Path | None, trained: Path | None, ending: Ending
+) -> RunRecord:
+    """Opens the run, measures, trains or takes what another trained, measures again, and closes it."""
+    run = _open(spec, recipe, console, trained)
+    with Progress(console) as progress, phases.shown(progress.measuring):
+        before = _measured(run, "before", progress, bases)
+        done = _train_or_lend(run, trained, progress, ending)
+        after = _measured(run, "after", progress)
+    return _close(run, done, before, after)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A run whose recipe is attached to a trainer, and whose folder is begun.
+
+    Attributes:
+        spec: What is run.
+        folder: Its folder.
+        made: What it is made of.
+        trainer: The trainer, with the recipe.
+        watched: Names of the suites of which one side steers it.
+        trackers: What keeps a record elsewhere.
+        began: Time at which the model was there, as `time.monotonic` tells it.
+        cost: What preparing cost.
+    """
+
+    spec: RunSpec
+    folder: Path
+    made: Understood
+    trainer: Attached
+    watched: frozenset[str]
+    trackers: list[Open]
+    began: float
+    cost: Cost
+
+
+def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _Opened:
+    """Reads what the run names, loads the model, attaches the recipe to a trainer, and begins the folder."""
+    console.print(repr(recipe), style="bold", markup=False)
+    folder, made = folder_of(spec), understand(spec, recipe)
+    console.print(f"{spec.model} learns {spec.data}: {len(made.data.train):,} examples", markup=False)
+    for line in made.foreseen.lines():
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    notes = list(made.notes)
+    examples = [*made.data.train, *made.data.measured, *made.old]
+    model = load_fitting(spec, examples, console, notes, frozen=made.foreseen.estimate.frozen)
+    for note in notes:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+    if hasattr(model, "peft_config"):
+        model.name_or_path = spec.model  # where a record of what steered the adapter lies
+    trainer = _trainer(model, made.arguments, made.data.train, made.tokenizer)
+    watched, guard = _guard(made, spec, console)
+    began, meter = time.monotonic(), Meter.begin()
+    with Progress(console) as progress, phases.shown(progress.measuring):
+        attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=made.memories)
+    assert isinstance(trainer, Attached)
+    cost = meter.end()
+    settled = resolved(trainer, made.foreseen)
+    if is_first():
+        begin_folder(folder, spec, recipe, settled)
+    if made.foreseen.mixes:  # how many old examples there are is known only now
+        console.print(f"  {settings_lines(settled)[1]}", highlight=False, markup=False, soft_wrap=True)
+    return _Opened(spec, folder, made, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
+
+
+def _guard(made: Understood, spec: RunSpec, console: Console) -> tuple[frozenset[str], Budget | None]:
+    """Returns the suites of which one side is watched, and the budget with what a guard watches; None without one."""
+    budget, suites = made.budget, made.data.suites
+    if budget is None:
+        return frozenset(), None
+    split = sides(suites, budget)
+    found = guarded(suites, split, budget, made.tokenizer, **manner(spec))
+    said = said_of(suites, split, budget, found is not None)
+    console.print(f"  {said}", style="yellow", highlight=False, markup=False)
+    return split if found is not None else frozenset(), found
+
+
+def _measured(run: _Opened, moment: Moment, progress: Progress, bases: Path | None = None) -> list[ScoreRow]:
+    """Measures all suites and writes the rows; rows of this moment that stand there already are read back.
+
+    So are those of the base (`bases`) where another run asked it the same.
+    """
+    path, suites = run.folder / "scores.jsonl", run.made.data.suites
+    there = read_scores(path) if path.exists() else []
+    own = [row for row in there if row.moment == moment]
+    if own:
+        return own
+    model, tokenizer, name = run.trainer.model, run.made.tokenizer, run.folder.name
+    how: dict[str, Any] = {"run": name, "show": progress.measuring, **manner(run.spec)}
+    ask = functools.partial(measure, model, tokenizer, suites, moment, **how)
+    asked = asked_of(suites, run.spec.raw)
+    rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", name, ask)
+    if not is_first():
+        return rows
+    if said:
+        answers = run.folder / "answers.jsonl"
+        before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
+        write_jsonl(answers, [*before, *({"moment": moment, **dataclasses.asdict(one)} for one in said)])
+    write_scores(path, [*there, *rows])
+    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """A training.
+
+    Attributes:
+        cost: What preparing and training cost; None where it went on from a checkpoint, and what it was before is not
+            known.
+        seconds: What it took by the clock.
+        trained_parameters: Parameters that were trained.
+        lender: The run that was trained in its place, if it was.
+        lender_name: Name of that run's folder.
+    """
+
+    cost: Cost | None
+    seconds: float
+    trained_parameters: int
+    lender: RunRecord | None = None
+    lender_name: str | None = None
+
+
+def _train_or_lend(run: _Opened, trained: Path | None, progress: Progress, ending: Ending) -> _Done:
+    """Trains the model, or takes the weights of the run that did, and checks what came of them."""
+    trainer, model, resumed = run.trainer, run.trainer.model, False
+    rotate = "save_total_limit" not in run.spec.training
+    trainer.add_callback(StepLog(run.folder / "log.jsonl", progress, rotate=rotate))
+    trainer.add_callback(ending)
+    meter = Meter.begin()
+    if trained is None:
+        resumed = train_on(trainer, run.spec.resume)
+    else:
+        ship_trained(trainer, trained)
+    spent = meter.end()
+    counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    _check_weights(trainer.model)  # of what is shipped: without its adapter, if that was merged
+    cost = None if resumed else run.cost.plus(spent)
+    if trained is None:
+        return _Done(cost, spent.seconds, counted)
+    lender = RunRecord.read(trained)
+    both = None if cost is None or lender.cost is None else lender.cost.plus(cost)
+    return _Done(both, spent.seconds, lender.trained_parameters, lender, trained.name)
+
+
+def _close(run: _Opened, done: _Done, before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> RunRecord:
+    """Saves the model, puts the record together, tells trackers, and writes the record last."""
+    spec, trainer, model = run.spec, run.trainer, run.trainer.model
+    stop_at(model, ending_ids(run.made.tokenizer, raw=spec.raw))
+    if is_first():
+        _save(model, run.made.tokenizer, run.folder / "model")
+    guard = _guard_row(run)
+    found, anew = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
+    record = RunRecord(
+        suites=tuple(one.row() for one in found),
+        learned=learning(found, seen(guard, before)),
+        verdict=None if run.made.budget is None else verdict(found, run.made.budget),
+        guard=guard,
+        seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
+        cost=done.cost,
+        memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
+        shipped=ShippedRow(rank=int(anew["rank"]), error=anew["error"]) if anew else None,
+        steps=trainer.state.global_step if done.lender is None else done.lender.steps,
+        trained_parameters=done.trained_parameters,
+        parameters=sum(p.numel() for p in model.parameters()),
+        trained_in=done.lender_name,
+    )
+    tell(trainer, run.trackers, record)
+    if is_first():
+        write_json(run.folder / RunRecord.FILE, record.to_dict())
+        leave_behind(run.folder / "checkpoints", run.folder / TRACKERS)
+    return record
+
+
+def _guard_row(run: _Opened) -> GuardRow | None:
+    """Returns what the guard saw and did; None without one."""
+    guard = run.trainer.holdfast_guard
+    return None if guard is None else GuardRow.from_dict({**guard.summary(), "watched": sorted(run.watched)})
+
+
+def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
+    """Returns what was rehearsed, its share of the tokens, and how near it is said to be to what is measured."""
+    mix = trainer.holdfast_mix
+    found = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
+    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in found)
+
+
+def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
+    """Returns the record of a finished run with the verdict of the budget that is given now, and what was learned."""
+    budget, guard = spec.allowed(), record.guard
+    rows = read_scores(folder / "scores.jsonl")
+    before, after = ([row for row in rows if row.moment == moment] for moment in ("before", "after"))
+    found = changes(*(proof(own, () if guard is None else guard.watched) for own in (before, after)))
+    learned = learning(found, seen(guard, before))
+    return dataclasses.replace(record, learned=learned, verdict=None if budget is None else verdict(found, budget))
+
+
+def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
+    """Returns a plain trainer.
+
+    Raises:
+        HoldfastError: It refuses the user's `training` (a tracker that is not installed, say).
+    """
+    try:
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=_rows(examples),
+            data_collator=_Collate(int(tokenizer.pad_token_id)),
+            processing_class=tokenizer,
+        )
+    except OSError as error:
+        raise HoldfastError(
+            f"Cannot write {arguments.output_dir}: {error.strerror or error}; choose another folder with --out."
+        ) from error
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise refused_by_transformers(error) from error
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _check_weights(model: nn.Module) -> None:
+    """Refuses to go on with a model that holds what is no number, where no logged loss has shown it."""
+    for name, p in model.named_parameters():
+        if p.requires_grad and not torch.isfinite(p).all():
+            raise HoldfastError(
+                f"Training left values in {name} that are no numbers, and no model was saved; lower the learning rate"
+                " (Train(lr=...))."
+            )
+
+
+def _save(model: Any, tokenizer: Any, target: Path) -> None:
+    """Saves model and tokenizer beside the target first, and then renames."""
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with writing(target):
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+            if getattr(model, "generation_config", None) is not None:  # an adapter's folder would have none
+                model.generation_config.save_pretrained(partial)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    packed = any(example.lengths for example in examples)
+    return [
+        {"input_ids": list(e.input_ids), "labels": list(e.labels)}
+        | ({"seq_lengths": list(e.lengths or (len(e.input_ids),))} if packed else {})
+        for e in examples
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Collate:
+    pad_id: int
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        examples = [Example(r["input_ids"], r["labels"], lengths=tuple(r.get("seq_lengths", ()))) for r in rows]
+        batch: dict[str, Any] = dict(collate(examples, self.pad_id))
+        del batch["source"]
+        if "position_ids" in batch:
+            batch["use_cache"] = False  # with a cache, models do not look for packed documents in the positions
+        return batch

@@ -1,0 +1,81 @@
+"""The training of a run: begun or gone on with, logged, and left so that no checkpoint stays half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback
+
+from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.machine.quiet import is_first
+from holdfast.bench.run.folder import writing
+from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
+from holdfast.train.session import check_losses
+
+
+def train_on(trainer: Trainer, resume: bool) -> bool:
+    """Trains, and returns whether it went on from a checkpoint; whatever happens, none stays half-written."""
+    output = Path(str(trainer.args.output_dir))
+    if is_first():
+        drop_unfinished(output)
+    go_on = resume and last_checkpoint(output) is not None
+    try:
+        with writing(output), _tokenizers_told():
+            trainer.train(resume_from_checkpoint=True if go_on else None)
+    finally:
+        if is_first():  # who comes here before the first must not delete what that one is writing
+            drop_unfinished(output)
+    return go_on
+
+
+@contextlib.contextmanager
+def _tokenizers_told() -> Iterator[None]:
+    """Settles what the tokenizers library would warn of whenever a process of it is forked: loaders of data are."""
+    name = "TOKENIZERS_PARALLELISM"
+    told = name in os.environ
+    os.environ.setdefault(name, "false")
+    try:
+        yield
+    finally:
+        if not told:
+            del os.environ[name]
+
+
+class StepLog(TrainerCallback):
+    """Writes each logged step as a line, moves the progress bar, and stops at a loss that is no number."""
+
+    def __init__(self, path: Path, progress: Progress, rotate: bool) -> None:
+        self.path = path
+        self.progress = progress
+        self.rotate = rotate
+        self.advance: Callable[..., None] = lambda *_args, **_kwargs: None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Takes back the lines of steps that are done again, and adds the bar."""
+        if self.path.exists() and is_first():
+            write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
+        self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Writes a line, unless the loss is no number."""
+        check_losses(logs, state.global_step)
+        if "loss" in logs:
+            if is_first():
+                append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
+            self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Deletes the older checkpoint, now that the recipe's own part of the new one is written too."""
+        if self.rotate and is_first():
+            drop_older(Path(str(args.output_dir)))
+
+
+def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out numbers that are none: the norm of a gradient that overflowed in fp16, whose step is skipped."""
+    return {name: value for name, value in logs.items() if not isinstance(value, float) or math.isfinite(value)}
