@@ -15,7 +15,8 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
-from holdfast.bench.compare.compare import compare, crew
+from holdfast.bench.compare import crew
+from holdfast.bench.compare.compare import compare
 from holdfast.bench.compare.plan import plan
 from holdfast.bench.compare.worker import do
 from holdfast.bench.given.specs import CompareSpec, RunSpec

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from holdfast.bench.compare.compare import demo as module
+from holdfast.bench.compare import demo as module
 from holdfast.bench.compare.crew import Crew
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import write_json, write_jsonl

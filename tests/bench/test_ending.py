@@ -19,9 +19,9 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.ending import Ended, Ending
 from holdfast.bench.machine.files import read_jsonl
 from holdfast.bench.measured.scores import read_scores
-from holdfast.bench.run.run import run as bench
+from holdfast.bench.run import run as bench
+from holdfast.bench.run import training as steps
 from holdfast.bench.run.run import train
-from holdfast.bench.run.run import training as steps
 from holdfast.train.checkpoint import last_checkpoint
 
 ROOT = Path(__file__).parents[2]

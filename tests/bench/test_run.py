@@ -18,10 +18,10 @@ from holdfast.bench.given.specs import HOLDFAST, RunSpec
 from holdfast.bench.machine.files import read_jsonl
 from holdfast.bench.measured.prepare import prepare
 from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.run import run as bench
+from holdfast.bench.run import training as steps
 from holdfast.bench.run.record import RunRecord
-from holdfast.bench.run.run import run as bench
 from holdfast.bench.run.run import train
-from holdfast.bench.run.run import training as steps
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
