@@ -115,7 +115,7 @@ class ConflictDecay(Method):
         return {**to_tensors(chosen), "seed": torch.tensor(run.seed)}
 
     def after_step(self, state: State, step: Step) -> None:
-        """Looks, at every so many steps, and moves the weights that carry a contradiction."""
+        """Looks every few steps (`every`), and moves the weights that carry a contradiction."""
         if (step.index + 1) % self.every:
             return
         device = next(iter(step.params.values())).device
