@@ -31,7 +31,7 @@ def read(
 ) -> list[Row]:
     """Returns the rows of a source, whose format is recognised from its columns.
 
-    Understood are the columns (the first that fits, in this order):
+    Recognised columns (the first that fits, in this order):
 
     - `messages` or `conversations`: a list of {role, content} or {from, value}; roles may be called human and gpt,
       function_call (an assistant's turn) and observation (what a tool answered). A message with `"weight": 0` (or

@@ -46,16 +46,19 @@ def tokenize(
 ) -> Prepared:
     """Returns the rows as token ids and labels.
 
-    Conversations and prompts with completions are written through the tokenizer's chat template where it has one
-    (a prompt is then a user's turn), and no special token is added to what it writes, except an end-of-sequence token
-    where it writes nothing behind an assistant's turn that is the last. Learned are the assistant's turns, up to and
-    with the last special token that the template writes behind them; line breaks after that are not.
-    Without a template, prompt and completion are joined (one turn of a user and one of the assistant are such a pair)
-    and other conversations written as "role: content" lines, with the special tokens that the tokenizer adds by its own
-    habit and an end-of-sequence token, which is learned, behind the completion. Prompt and text are always tokenised
-    jointly, and the completion begins where the tokens of the prompt alone and those of the whole part. Documents are
-    learned in full, with the end-of-sequence token behind them; those longer than `max_length` become consecutive
-    windows, each beginning with the last token of the one before so that every token is predicted once.
+    The tokenizer's chat template, if there is one, writes conversations and prompts with completions (a prompt is then
+    a user's turn). No special token is added to its text, except an end-of-sequence token if it writes nothing after a
+    final assistant's turn. The loss covers the assistant's turns, up to and including the last special token that the
+    template puts after them, without line breaks after that token.
+
+    Without a template, prompt and completion are joined (one user's turn and one assistant's turn are such a pair), and
+    other conversations are written as "role: content" lines. The tokenizer adds its usual special tokens, and an
+    end-of-sequence token, which is learned, follows the completion. Prompt and text are always tokenised jointly, and
+    the completion begins at the first token that differs from those of the prompt alone.
+
+    The loss covers documents in full, with the end-of-sequence token after them. Documents longer than `max_length`
+    become consecutive windows. Each window begins with the last token of the one before, so every token is predicted
+    once.
 
     Args:
         rows: The rows.

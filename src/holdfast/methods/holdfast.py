@@ -26,8 +26,8 @@ class Holdfast(Method):
     A recipe with it has the parts in its place: they are what is recorded, and what refuses to stand beside another.
 
     Args:
-        memory: Path, hub id or name of old examples; several parted by commas. Half of the tokens are theirs, on which
-            the model is leashed to the base; where there are none, the base writes them first.
+        memory: Path, hub id or name of old examples; several are separated by commas. Half of the tokens are
+            theirs, and a penalty (KL) holds the model to the base on them. Without any, the base writes them first.
         adapter: Whether an adapter is trained and not the model's own weights.
 
     Reference:

@@ -16,7 +16,7 @@ from holdfast.core.params import trainable
 
 
 def folders(models: str) -> list[str]:
-    """Returns the folders that a setting names, parted by commas, in order."""
+    """Returns the folders that a setting names, separated by commas, in order."""
     return [name.strip() for name in models.split(",") if name.strip()]
 
 

@@ -113,22 +113,21 @@ def choose(
 ) -> list[Choice]:
     """Returns what the choices of each item cost a causal language model.
 
-    Scored are the tokens of a choice itself, as in lm-eval: without what ends a turn or a text. Through a chat template
-    the choice is the assistant's answer to the item's conversation, written out as the data room writes it for
-    training. Without one a single question is the prompt as it is, and the choice goes on from there behind a blank
-    (none where the prompt ends or the choice begins with white space); white space at the end of a prompt is scored
-    with the choice. Conversations of several turns are written as "role: content" lines. Where a token spans question
-    and answer for one choice, all choices of the item are scored from there. Without a conversation the choice is a
-    document; where the tokenizer puts no special token before it, its BOS (or EOS) is put there, so that the first
-    token is scored too. What the choices of an item begin with, question and all, is read once for all of them (see
-    `group_nll`).
+    The cost covers the tokens of the choice itself, as in lm-eval, without the end of a turn or a text. With a chat
+    template the choice is the assistant's answer to the item's conversation, written as the data room writes it for
+    training. Without one, a single question is the prompt as it is, and the choice follows after a blank (none if the
+    prompt ends or the choice begins with white space); white space at the end of a prompt counts with the choice.
+    Conversations of several turns are written as "role: content" lines. If a token spans question and answer for one
+    choice, all choices of the item are scored from that token on. Without a conversation the choice is a document; if
+    the tokenizer puts no special token before it, BOS (or EOS) goes there, so that the first token is scored too. The
+    model reads the common beginning of an item's choices, the question included, once (see `group_nll`).
 
-    Given nothing, a choice stands through a chat template behind a user who says nothing: the whole conversation,
-    system message and earlier turns included, gives way to one user's turn without content, written in the same way.
-    What remains says that an answer follows: the answer context of Brown et al., the domain premise of Holtzman et al.
-    Where the template writes nothing before the answer, and where there is no template, BOS (or EOS) stands there, as
-    in lm-eval's acc_mutual_info. The same tokens are scored as with the question, but where a token spans question and
-    answer through a template: the part of the question in it is scored only with the question.
+    The unconditional cost replaces the whole conversation, system message and earlier turns included, by a single empty
+    user turn. What remains says that an answer follows: the answer context of Brown et al., the domain premise of
+    Holtzman et al. If the template writes nothing before the answer, or if there is no template, BOS (or EOS) stands
+    there, as in lm-eval's acc_mutual_info. It scores the same tokens as with the question, with one exception: if a
+    token spans question and answer through a template, only the cost with the question includes that token's part of
+    the question.
 
     Args:
         model: A causal language model, plain or wrapped by PEFT; left as it was found.

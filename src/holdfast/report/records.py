@@ -47,9 +47,9 @@ holdfast.report(runs=("compare/",))[0].recipes[0].lost.value
 
 A field that was not measured is None, and its key is not in the JSON. `to_dict()` and `from_dict()` turn a record
 into plain JSON values and back. `from_dict()` and `read()` check every key and type, and name the file and the key
-that is missing or wrong. A field has the name of its key unless another is said. `version` is 1; a record without one
-was written before there were versions, and is read as version 1. A record of a newer version is refused. A later
-version may add keys under the same number, and they are passed over.
+that is missing or wrong. A field has the name of its key unless its entry names another. `version` is 1; a record
+without one was written before there were versions, and is read as version 1. A record of a newer version is refused. A
+later version may add keys under the same number, and they are passed over.
 """
 
 

@@ -20,8 +20,8 @@ def items_needed(
         allowed: The loss `m` that is allowed, as a share: 0.02 for two points.
         discordance: Share `p` of the items whose answer flips, either way.
         change: The true change `d`, negative for a loss, above `-allowed`.
-        confidence: Of the one-sided bound.
-        chance: With which so many items show it.
+        confidence: Confidence of the one-sided bound.
+        chance: Power: the chance that this number of items shows it.
 
     Raises:
         ValueError: If a share is out of range, or the true change is no smaller a loss than what is allowed.
@@ -39,17 +39,17 @@ def items_needed(
 
 
 def noise_floor(items: int, discordance: float, *, confidence: float = CONFIDENCE, chance: float = CHANCE) -> float:
-    """Returns the smallest loss that so many items tell from none, as a share; below it, all is noise.
+    """Returns the smallest loss, as a share, that this number of items can tell from no loss.
 
     Args:
         items: Number of independent items.
         discordance: Share of them whose answer flips, either way. Two runs of the same evaluation show what it is for
             sampled answers; greedy answers of one model do not flip.
-        confidence: Of the one-sided test.
-        chance: With which a loss of this size is seen.
+        confidence: Confidence of the one-sided test.
+        chance: Power: the chance that the test detects a loss of this size.
 
     Returns:
-        The loss, positive; `discordance` where even a suite that only ever loses would not be seen.
+        The loss, positive; `discordance` if the test would not detect even a suite whose flips are all losses.
 
     Raises:
         ValueError: If there is no item, or the share is out of range.

@@ -12,9 +12,9 @@ from scipy import stats
 Word = Literal["kept", "forgot", "not enough evidence"]
 
 CONFIDENCE = 0.95
-"""Of the one-sided bounds by which is judged."""
+"""Confidence of the one-sided bounds."""
 CHANCE = 0.8
-"""With which as many items as are said to be needed settle it, if what was observed is the truth."""
+"""Power: the chance that the advised number of items settles the question, if the observed change is the true one."""
 
 
 class Evidence(Protocol):

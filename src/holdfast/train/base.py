@@ -25,10 +25,10 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
     Args:
         model: Unwrapped; a PEFT model, a model with adapters injected, or a plain one.
         form: "auto" or "copy" (see `Train`); "cache" is filled from an "auto" teacher by the caller.
-        reference: "base" for the model without its adapter, "start" for the model as it is now. The two are one for an
-            adapter whose initialisation moved base weights (PiSSA, OLoRA): what it had before is not there any more,
-            so that with one that was trained before and loaded, the base is where this training starts. An adapter
-            that is active and frozen beside the one that trains belongs to the base; one that is not active does not.
+        reference: "base" for the model without its adapter, "start" for the model as it is now. For an adapter whose
+            initialisation moved base weights (PiSSA, OLoRA) the two coincide: the original weights are gone, so the
+            base of a loaded adapter is the model as loaded. An active, frozen adapter beside the trained one belongs to
+            the base; an inactive one does not.
 
     Raises:
         HoldfastError: The adapter adds virtual tokens, so that no forward without it lines up; or a copy is asked for

@@ -27,7 +27,7 @@ class Guard(TrainerCallback):
     What it knows is a list of looks, kept in a state of its own and so in every checkpoint; where the run stands
     follows from them (`holdfast.train.control`). It reaches the run through its `Host` alone. The first process asks
     and tells the others. It asks the model that would ship, with the recipe's edits applied. While training it never
-    raises: an answer that is no number counts as a loss without bound, and a look that fails is left out and said.
+    raises: a score that is not finite counts as an infinite loss, and it skips a look that fails, with a warning.
 
     Attributes:
         asking: What asks the model.

@@ -178,7 +178,7 @@ class Shipping:
     def _merged(self, made: dict[str, tuple[Tensor, ...]]) -> nn.Module:
         for one in self.weights:
             one.param.copy_(made[one.name][0])
-        plain: Any = self.model.unload()  # type: ignore[operator]  # what PEFT trained a copy of comes as the copy
+        plain: Any = self.model.unload()  # type: ignore[operator]  # keeps the trained copies of modules_to_save
         head, embedding = plain.get_output_embeddings(), plain.get_input_embeddings()
         if head is not None and head.weight is not embedding.weight:
             plain.config.get_text_config().tie_word_embeddings = plain.config.tie_word_embeddings = False

@@ -118,8 +118,8 @@ def side_by_side(runs: Sequence[Finished]) -> list[list[Finished]]:
 def plain_of(recipes: Sequence[Chain]) -> Chain | None:
     """Returns the recipe that is plain training; None if there is none.
 
-    It has nothing but the trainer's settings and an ordinary schedule, or else is in more than half of the others; of
-    several, it is the one that most of the others have in them.
+    This is the recipe with only `Train` and a schedule; failing that, one that is contained in more than half of the
+    others. Ties go to the one contained in most.
     """
 
     def inside(one: Chain) -> int:

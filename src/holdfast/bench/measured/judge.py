@@ -14,7 +14,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.stats.verdict import Evidence, Together, Verdict, Word, judge, settle
 
 HOPELESS = 1000.0
-"""Times as many items beyond which a loss is just what is allowed, and more items are no advice."""
+"""Above this factor we do not advise more items: the loss sits on the limit."""
 
 
 def check_limits(budget: Budget, units: set[str]) -> None:

@@ -67,7 +67,7 @@ class Soup(Method):
     averaged away, and what all of them learned stays.
 
     Args:
-        models: Folders of models that were saved whole, parted by commas; of runs with other seeds, orders of the
+        models: Folders of models that were saved whole, separated by commas; of runs with other seeds, orders of the
             examples or learning rates.
 
     Reference:

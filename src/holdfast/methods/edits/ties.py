@@ -49,7 +49,7 @@ class TIES(Method):
     Args:
         keep: Share of the entries of each tensor whose change is kept; the paper keeps 20%.
         scale: Factor on what is kept (the paper's lambda).
-        models: Folders of models from the same base that were saved whole, parted by commas.
+        models: Folders of models from the same base that were saved whole, separated by commas.
 
     Reference:
         Yadav, Tam, Choshen, Raffel, Bansal, TIES-Merging: Resolving Interference When Merging Models, 2023, arXiv

@@ -48,7 +48,7 @@ class AGEM(Method):
     nothing is changed and nothing is rehearsed.
 
     Args:
-        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        memory: Path, hub id or name of the old examples; several separated by commas are one.
         samples: Old examples in the batch of each step, drawn anew.
 
     Reference:

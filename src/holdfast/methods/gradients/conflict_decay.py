@@ -68,7 +68,7 @@ class ConflictDecay(Method):
     contradiction, and only where the first-order estimate says that going back would heal it.
 
     Args:
-        memory: Names or paths of old examples to look at, parted by commas; the new ones if absent, of which the
+        memory: Names or paths of old examples to look at, separated by commas; the new ones if absent, of which the
             target is then spared.
         every: Steps from one look to the next.
         share: Share of a tensor's entries that may go back at a look.
@@ -115,7 +115,7 @@ class ConflictDecay(Method):
         return {**to_tensors(chosen), "seed": torch.tensor(run.seed)}
 
     def after_step(self, state: State, step: Step) -> None:
-        """Looks, at every so many steps, and moves the weights that carry a contradiction."""
+        """Looks every few steps (`every`), and moves the weights that carry a contradiction."""
         if (step.index + 1) % self.every:
             return
         device = next(iter(step.params.values())).device

@@ -56,7 +56,7 @@ class OrthogonalProjection(Method):
     in the span of M meet the weight that they met before, so that at a threshold of 1 the memory's outputs stay.
 
     Args:
-        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        memory: Path, hub id or name of the old examples; several separated by commas are one.
         threshold: Share of the energy of each layer's inputs that is shut off (the paper's epsilon_th). The more, the
             less room to learn.
         samples: Most old examples that are looked at.

@@ -43,7 +43,7 @@ class BaseL2(Method):
         L = L_CE + strength * sum_i (theta_i - theta0_i)^2 / 2
 
     Of plain low-rank adapters the distance is that of the weights they make, ||s (B A - B0 A0)||_F^2, with s their
-    scale. It holds all weights alike, whatever they are for: cheap, and the weakest leash in comparisons.
+    scale. It holds all weights alike, whatever their use: cheap, and the weakest penalty in comparisons.
 
     Args:
         strength: Coefficient of the sum, per unit of weight squared (the paper's alpha).

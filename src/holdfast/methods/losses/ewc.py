@@ -55,7 +55,7 @@ class EWC(Method):
 
     Args:
         strength: Coefficient of the term (the paper's lambda).
-        memory: Path, hub id or name of the old examples on which the Fisher is measured; several parted by commas.
+        memory: Path, hub id or name of the old examples on which the Fisher is measured; several separated by commas.
         on: "memory" measures on the old examples; "new" on those being learned, where there are no old ones: a weak
             stand-in.
         labels: "model" draws the labels from the base (the Fisher), "data" takes those of the texts (the empirical

@@ -58,7 +58,7 @@ class MaskTheTarget(Method):
         L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b^{not y_t} || p_a^{not y_t})
 
     p_b is the frozen base, p_a the model, y_t the target, M the supervised positions. The target's own probability
-    is free to move, so the leash does not pull against the task.
+    is free to move, so the penalty does not pull against the task.
 
     Args:
         strength: Coefficient of the term (the paper's lambda).

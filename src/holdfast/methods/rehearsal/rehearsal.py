@@ -22,7 +22,7 @@ class Rehearsal(Method):
     sources.
 
     Args:
-        memory: Path, hub id or name of the old examples; several parted by commas share `ratio` evenly. The examples
+        memory: Path, hub id or name of the old examples; several separated by commas share `ratio` evenly. The examples
             that the model learned from; a general set of instructions; texts of the domain: whatever is at hand.
         ratio: Share of the supervised tokens that are old.
         near: How near the memory is to what is measured as kept: the "same" kinds of examples, "near" (the same skills

@@ -64,7 +64,7 @@ class AdaLoRA(Adapter):
         start: Triplets that each layer begins with; more than `rank`.
         alpha: Scale of the update; 2 * start when absent.
         dropout: Dropout on the adapter's input.
-        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings parted by commas.
+        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
         warmup: Share of the steps before the first triplet is dropped.
         cooldown: Share of the steps after the last.
         every: Steps from one choice to the next.

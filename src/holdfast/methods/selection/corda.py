@@ -56,7 +56,7 @@ class CorDA(Adapter):
     mode.
 
     Args:
-        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        memory: Path, hub id or name of the old examples; several separated by commas are one.
         rank: Rank of the part that trains.
         alpha: Its scale; 2 * rank when absent.
         dropout: Dropout on the adapter's input.

@@ -26,7 +26,7 @@ class DoRA(Adapter):
         rank: Rank of the change of direction.
         alpha: Its scale; 2 * rank when absent.
         dropout: Dropout on the adapter's input.
-        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings parted by commas.
+        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
 
     Reference:
         Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, arXiv 2402.09353, eq. 5.

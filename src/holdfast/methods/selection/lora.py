@@ -57,8 +57,8 @@ class LoRA(Adapter):
         alpha: Its scale; 2 * rank when absent. Scale of the update, not an interpolation.
         dropout: Dropout on the adapter's input.
         targets: "all-linear" for every layer but the head that PEFT counts as linear (a mixture's router and experts
-            among them), "mlp" (experts too, the router not) or "attention" for those, or module name endings parted by
-            commas ("q_proj,v_proj").
+            among them), "mlp" (experts too, the router not) or "attention" for those, or module name endings
+            separated by commas ("q_proj,v_proj").
         scaling: "rank" divides alpha by the rank, "root" by its square root (rsLoRA), a larger change at high ranks.
         init: "default" as above; "orthogonal" (A and B both orthogonal and B A = 0, for an even rank); "pissa" and
             "olora" begin with the principal part of W, or with the first part of its QR, and train that: W minus that

@@ -38,7 +38,7 @@ class LoRANull(Adapter):
     whatever B learns.
 
     Args:
-        memory: Path, hub id or name of the old examples; several parted by commas are one.
+        memory: Path, hub id or name of the old examples; several separated by commas are one.
         rank: Rank of the update.
         alpha: Its scale; 2 * rank when absent.
         dropout: Dropout on the adapter's input.

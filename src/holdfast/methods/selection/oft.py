@@ -41,7 +41,7 @@ class OFT(Adapter):
 
     Args:
         block: Size of a block R_i; where it does not divide a layer's inputs PEFT takes the nearest size that does.
-        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings parted by commas.
+        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
 
     Reference:
         Qiu et al., Controlling Text-to-Image Diffusion by Orthogonal Finetuning, 2023, arXiv 2306.07280; the input is

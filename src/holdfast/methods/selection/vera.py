@@ -24,7 +24,7 @@ class VeRA(Adapter):
         rank: Rows of A and columns of B.
         initial: What every entry of d is at the start.
         dropout: Dropout on the adapter's input.
-        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings parted by commas.
+        targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
 
     Reference:
         Kopiczko, Blankevoort, Asano, VeRA: Vector-based Random Matrix Adaptation, 2024, arXiv 2310.11454, eq. 2.

@@ -70,7 +70,7 @@ class TokenForgetting(Method):
         P = the `keep` |P u N| tokens with the largest l_t(base) - l_t(reference),   N = the others
 
     l_t is the loss of token t, s the step of S. Tokens that training on such data makes no likelier are taken for noise
-    that would be memorised; pushing them away is said to leave the model freer for the rest.
+    that would be memorised; the paper claims that pushing them away leaves the model freer for the rest.
 
     Args:
         keep: Share of the tokens that are learned (the paper's rho); 1 is plain training.
