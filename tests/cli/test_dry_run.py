@@ -52,6 +52,25 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
     assert all(len(line) <= 80 for line in said.splitlines())
 
 
+def test_it_shows_how_small_a_loss_the_items_can_prove(dry, tmp_path):
+    for name, count in (("few", 50), ("many", 800)):
+        items = [
+            {"id": f"{i}", "suite": name, "prompt": f"{name} {i}?", "check": {"exact": f"{i}"}} for i in range(count)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    kept = ("--keep", str(tmp_path / "few.jsonl"), str(tmp_path / "many.jsonl"))
+    text = " ".join(dry(*kept, "--budget", "points=2")[1].split())
+    # (z(.95) + z(.8)) sqrt(.04 / n) = 7.03 and 1.76 points; n = .04 (2.486 / .02)^2 = 619.
+    for part in (
+        "if 4 of 100 answers flip, half of them for the better, independent items show with a chance of 80%:",
+        "few: its 50 items that at most 7.0 points are lost; 2 points take about 619 items",
+        "many: its 800 items that at most 1.8 points are lost; 2 points take about 619 items",
+        "the mean of the 2 suites, which the budget limits: that at most 3.6 points are lost",
+    ):
+        assert part in text, (part, text)
+    assert "many: its 800 items that at most 1.8 points are lost" in " ".join(dry(*kept)[1].split())
+
+
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):
     monkeypatch.setattr("holdfast.bench.run.foresee.free_memory", lambda: (10, "in memory"))
     code, said = dry("--recipe", "Train(lr=1e-3)")
