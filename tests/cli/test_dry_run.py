@@ -62,13 +62,17 @@ def test_it_shows_how_small_a_loss_the_items_can_prove(dry, tmp_path):
     text = " ".join(dry(*kept, "--budget", "points=2")[1].split())
     # (z(.95) + z(.8)) sqrt(.04 / n) = 7.03 and 1.76 points; n = .04 (2.486 / .02)^2 = 619.
     for part in (
-        "if 4 of 100 answers flip, half of them for the better, independent items show with a chance of 80%:",
-        "few: its 50 items that at most 7.0 points are lost; 2 points take about 619 items",
-        "many: its 800 items that at most 1.8 points are lost; 2 points take about 619 items",
-        "the mean of the 2 suites, which the budget limits: that at most 3.6 points are lost",
+        "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (as many"
+        " for the better as for the worse):",
+        "few: 50 items prove a loss of at most 7.0 points; 2 points take about 619",
+        "many: 800 items prove a loss of at most 1.8 points; 2 points take about 619",
+        "the mean of the 2 suites, which the budget limits: a loss of at most 3.6 points",
     ):
         assert part in text, (part, text)
-    assert "many: its 800 items that at most 1.8 points are lost" in " ".join(dry(*kept)[1].split())
+    without = " ".join(dry(*kept)[1].split())
+    assert "many: 800 items prove a loss of at most 1.8 points" in without
+    assert "points take about" not in without
+    assert "which the budget limits" not in without
 
 
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):

@@ -11,8 +11,9 @@ from holdfast.probes.ask import form_of
 from holdfast.stats.power import items_needed, least_provable
 
 FLIPS = 0.04
-"""Share of the answers that are supposed to flip, half of them either way: that of docs/budget.md, and of the
-simulated cases of docs/studies/verdict-tables.md in which nothing is lost."""
+"""Share of the answers that are supposed to flip, half of them either way. Of the runs in docs/studies/effect-tables.md
+that lost less than 2 points, three in four flipped fewer; the simulated cases of docs/studies/verdict-tables.md in which
+nothing is lost flip as many."""
 
 
 def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
@@ -28,8 +29,8 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
         return []
     points = None if budget is None else budget.points
     lines = [
-        f"if {100 * FLIPS:g} of 100 answers flip, half of them for the better, independent items show with a chance of"
-        " 80%:"
+        "what independent items can prove with a chance of 80%, if nothing is lost and"
+        f" {100 * FLIPS:g} of 100 answers flip (as many for the better as for the worse):"
     ]
     lines += [f"  {name}: {_shown(count, points)}" for name, count in counts.items()]
     if points is not None and budget is not None and budget.claim == "mean" and len(counts) > 1:
@@ -39,13 +40,12 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
 
 
 def _shown(count: int, points: float | None) -> str:
-    """Returns what so many items of a suite show, and how many it takes to show what is allowed."""
-    said = f"its {count:,} items {_loss(count)}"
+    """Returns what the items of a suite can prove, and how many it takes to prove what is allowed."""
+    said = f"{count:,} items prove {_loss(count)}"
     if points is None:
         return said
-    return f"{said}; {points:g} points take about {items_needed(points / 100, FLIPS):,} items"
+    return f"{said}; {points:g} points take about {items_needed(points / 100, FLIPS):,}"
 
 
 def _loss(items: float) -> str:
-    points = 100 * least_provable(items, FLIPS)
-    return "no loss at all" if points >= 100 else f"that at most {points:.1f} points are lost"
+    return f"a loss of at most {100 * least_provable(items, FLIPS):.1f} points"
