@@ -12,8 +12,8 @@ from holdfast.stats.power import items_needed, least_provable
 
 FLIPS = 0.04
 """Share of the answers that are supposed to flip, half of them either way. Of the runs in docs/studies/effect-tables.md
-that lost less than 2 points, three in four flipped fewer; the simulated cases of docs/studies/verdict-tables.md in which
-nothing is lost flip as many."""
+that lost less than 2 points, three in four flipped fewer; docs/studies/verdict-tables.md simulates as many where nothing
+is lost."""
 
 
 def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
