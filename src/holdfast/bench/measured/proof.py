@@ -12,7 +12,7 @@ from holdfast.stats.power import items_needed, least_provable
 
 FLIPS = 0.04
 """Share of the answers that are supposed to flip, half of them either way. Of the runs in docs/studies/effect-tables.md
-that lost less than 2 points, three in four flipped fewer; docs/studies/verdict-tables.md simulates as many where nothing
+that lost less than 2 points, three in four flipped fewer. In docs/studies/verdict-tables.md as many flip where nothing
 is lost."""
 
 
