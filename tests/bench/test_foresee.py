@@ -16,11 +16,11 @@ from rich.console import Console
 
 from holdfast.bench.given.load import load_model
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run import estimate as estimating
+from holdfast.bench.run import foresee as foreseeing
 from holdfast.bench.run.arguments import rows_at_once, training_arguments
 from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
 from holdfast.bench.run.foresee import schedule_of
-from holdfast.bench.run.run import estimate as estimating
-from holdfast.bench.run.run import foresee as foreseeing
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
