@@ -306,9 +306,9 @@ def test_an_adapter_on_16_bit_weights_learns_as_on_wide_ones(asked, room, tmp_pa
     assert wide[2]["frozen_dtype"] == "float32"
     assert "frozen ones in bfloat16" in " ".join(narrow[1].split())
     for one, other in zip(narrow[0].record.suites, wide[0].record.suites, strict=True):
-        assert one["before"] == other["before"]
-        assert one["after"] == pytest.approx(other["after"], rel=0.02)
-        assert one["after"] != one["before"]
+        assert one.before == other.before
+        assert one.after == pytest.approx(other.after, rel=0.02)
+        assert one.after != one.before
     adapter = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "narrow")
     assert adapter is not None
     again = load_model(str(narrow[0].folder / "model"), frozen=True)
