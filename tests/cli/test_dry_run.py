@@ -52,6 +52,29 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
     assert all(len(line) <= 80 for line in said.splitlines())
 
 
+def test_it_shows_how_small_a_loss_the_items_can_prove(dry, tmp_path):
+    for name, count in (("few", 50), ("many", 800)):
+        items = [
+            {"id": f"{i}", "suite": name, "prompt": f"{name} {i}?", "check": {"exact": f"{i}"}} for i in range(count)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    kept = ("--keep", str(tmp_path / "few.jsonl"), str(tmp_path / "many.jsonl"))
+    text = " ".join(dry(*kept, "--budget", "points=2")[1].split())
+    # (z(.95) + z(.8)) sqrt(.04 / n) = 7.03 and 1.76 points; n = .04 (2.486 / .02)^2 = 619.
+    for part in (
+        "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (as many"
+        " for the better as for the worse):",
+        "few: 50 items prove a loss of at most 7.0 points; 2 points take about 619",
+        "many: 800 items prove a loss of at most 1.8 points; 2 points take about 619",
+        "the mean of the 2 suites, which the budget limits: a loss of at most 3.6 points",
+    ):
+        assert part in text, (part, text)
+    without = " ".join(dry(*kept)[1].split())
+    assert "many: 800 items prove a loss of at most 1.8 points" in without
+    assert "points take about" not in without
+    assert "which the budget limits" not in without
+
+
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):
     monkeypatch.setattr("holdfast.bench.run.foresee.free_memory", lambda: (10, "in memory"))
     code, said = dry("--recipe", "Train(lr=1e-3)")

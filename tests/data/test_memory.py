@@ -1,4 +1,4 @@
-"""Memories: what is loaded, with which share, and that the order of a mix keeps it."""
+"""Memories: what is loaded, and that the order of a mix keeps it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
 from holdfast.data.examples import read
-from holdfast.data.memory import add_memories, load_memories, load_memory
+from holdfast.data.memory import load_memory
 from holdfast.data.order import order
 from tests.data import conftest as templates
 
@@ -52,52 +52,18 @@ def test_what_is_cut_is_logged(files, make_tokenizer, caplog):
     ]
 
 
-def test_shares_follow_the_weights_or_else_the_tokens(files, make_tokenizer):
-    tokenizer = make_tokenizer(templates.CHATML)
-    paths = [files / "texts.jsonl", files / "chats.jsonl"]
-    memories = load_memories(paths, tokenizer, max_length=64, weights=[1, 3])
-    assert [(memory.name, memory.share) for memory in memories] == [("texts", 0.25), ("chats", 0.75)]
-    memories = load_memories({"a": paths[0], "b": paths[1]}, tokenizer, max_length=64)
-    tokens = [sum(example.supervised for example in memory.examples) for memory in memories]
-    assert [memory.name for memory in memories] == ["a", "b"]
-    assert [memory.share for memory in memories] == [tokens[0] / sum(tokens), tokens[1] / sum(tokens)]
-    assert [memory.notes.supervised_tokens for memory in memories] == tokens
-
-
-def test_files_of_one_name_are_told_apart(files, make_tokenizer):
-    (files / "other").mkdir()
-    (files / "other" / "texts.jsonl").write_text('{"text": "t"}\n')
-    paths = [files / "texts.jsonl", files / "other" / "texts.jsonl"]
-    names = [memory.name for memory in load_memories(paths, make_tokenizer(), max_length=64)]
-    assert names == [str(path) for path in paths]
-
-
 def test_the_order_of_a_mix_keeps_the_shares_of_its_memories(files, make_tokenizer):
     tokenizer = make_tokenizer(templates.CHATML)
-    memories = load_memories([files / "texts.jsonl", files / "chats.jsonl"], tokenizer, max_length=64, weights=[2, 1])
-    new = tuple(Example((5,) * 11, (5,) * 11) for _ in range(300))
-    mix = add_memories(Mix(new), memories, ratio=0.3)
-    assert mix.ratios == pytest.approx((0.2, 0.1))
+    mix = Mix(tuple(Example((5,) * 11, (5,) * 11) for _ in range(300)))
+    for name, ratio in (("texts", 0.2), ("chats", 0.1)):
+        mix = mix.with_memory(name, load_memory(files / f"{name}.jsonl", tokenizer, max_length=64), ratio)
     tokens = [0, 0, 0]
     for index in order(mix, epochs=1, seed=0)[0]:
         tokens[mix.examples[index].source] += mix.examples[index].supervised
     assert [count / sum(tokens) for count in tokens] == pytest.approx([0.7, 0.2, 0.1], abs=0.006)
 
 
-def test_what_does_not_fit_says_so(files, make_tokenizer):
-    paths = [files / "texts.jsonl", files / "chats.jsonl"]
-
-    def said(sources, **options):
-        with pytest.raises(HoldfastError) as caught:
-            load_memories(sources, make_tokenizer(), max_length=64, **options)
-        return str(caught.value)
-
-    assert said([]) == "no memory is named; give at least one source."
-    assert said(paths, weights=[1]) == "there are 2 memories but 1 weights; give one weight for each."
-    assert said(paths, weights=[1, 0]) == "weights=[1, 0]: give numbers above 0 (in proportion to each other)."
+def test_a_memory_that_holds_nothing_to_learn_says_so(files, make_tokenizer):
     (files / "empty.jsonl").write_text('{"text": " "}\n')
-    assert said([files / "empty.jsonl"]) == "empty: holds nothing to learn; give rows with completions or text."
     with pytest.raises(HoldfastError, match=r"^empty: holds nothing to learn; give rows with completions or text\.$"):
         load_memory(files / "empty.jsonl", make_tokenizer(), max_length=64)
-    with pytest.raises(HoldfastError, match=r"^ratio=1: give a number above 0 and below 1 \(of the supervised tokens"):
-        add_memories(Mix(()), [], 1)

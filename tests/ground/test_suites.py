@@ -1,6 +1,7 @@
 """The suites of a world: enough items, each once, each on one side, and the same when written and read."""
 
 import collections
+import json
 
 import pytest
 
@@ -8,7 +9,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.ground.corpus import LESSONS, PROOF, WATCH, lessons, suites
 from holdfast.ground.lesson import Lesson, Question, talk
 from holdfast.ground.world import World
-from holdfast.probes.suites import read_items, to_jsonl
+from holdfast.probes.suites import read_items
 
 NAMES = [lesson.suite for lesson in LESSONS]
 REPEATS = ("facts", "hops", "refuse", "translate-into", "translate-from")
@@ -73,7 +74,9 @@ def test_every_item_asks_for_an_answer_a_choice_or_a_likelihood(made):
 def test_suites_are_read_as_they_were_written(made, tmp_path):
     path = tmp_path / "suites.jsonl"
     everything = [item for items in made.values() for item in items[::5]]
-    path.write_text(to_jsonl(everything), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in everything), encoding="utf-8"
+    )
     found = read_items(path)
     assert found == everything
     assert [item.split for item in found] == [item.split for item in everything]

@@ -64,7 +64,7 @@ def test_every_item_is_asked_in_its_form(model, words, items):
         elif answer.form == "choice":
             (choice,) = choose(model, words, [item])
             assert answer.choice.nats == pytest.approx(choice.nats, rel=1e-9)
-            assert answer.picked == choice.picked()
+            assert answer.picked == choice.picked
             assert answer.said == item.choices[answer.picked]
             assert answer.value == float(answer.picked == 0)
             assert answer.confidence == pytest.approx(max(choice.probabilities))
@@ -86,67 +86,13 @@ def test_what_else_is_asked_does_not_matter(model, words, items):
 
 def test_a_form_can_be_asked_for(model, words, items):
     facts = [item for item in items if item.choices and item.check]
-    found = ask(model, words, facts, form="choice", per="tokens")
+    found = ask(model, words, facts, form="choice")
     assert {answer.form for answer in found} == {"choice"}
-    assert [answer.picked for answer in found] == [choice.picked("tokens") for choice in choose(model, words, facts)]
+    assert [answer.picked for answer in found] == [choice.picked for choice in choose(model, words, facts)]
     calibrated = calibration(found)
     assert calibrated.count == len(facts)
     text = [item for item in items if item.text]
     assert {a.form for a in ask(model, words, text, form="text")} == {"text"}
-
-
-def test_choices_can_be_compared_with_what_they_cost_without_the_question(model, words, items):
-    facts = [item for item in items if item.choices and item.turns]
-    found = ask(model, words, facts, form="choice", per="unconditional")
-    expected = choose(model, words, facts, unconditional=True)
-    assert [answer.picked for answer in found] == [choice.picked("unconditional") for choice in expected]
-    assert [answer.picked for answer in found] != [choice.picked() for choice in expected]
-    assert all(answer.choice.alone is not None for answer in found)
-    assert all(a.confidence == pytest.approx(a.choice.probabilities[a.picked]) for a in found)
-    assert all(answer.choice.alone is None for answer in ask(model, words, facts, form="choice", per="bytes"))
-    bare = Item("bare", "s", choices=("x", "y"))
-    with pytest.raises(HoldfastError, match=r"^s/bare: has no question that its choices could be scored without; use"):
-        ask(model, words, [*facts, bare], form="choice", per="unconditional")
-
-
-def test_several_answers_are_drawn_and_their_share_counts(model, words, items):
-    drawn = {"max_new_tokens": 3, "samples": 6, "temperature": 1.5, "seed": 3}
-    found = ask(model, words, items, **drawn)
-    plainly = ask(model, words, items, max_new_tokens=3)
-    for answer, other in zip(found, plainly, strict=True):
-        if answer.form != "generate":
-            same(answer, other)
-            assert answer.sampled == ()
-            continue
-        item = answer.item
-        said = generate(
-            model,
-            words,
-            [item.turns] * 6,
-            max_new_tokens=3,
-            temperature=1.5,
-            seed=3,
-            names=[f"{item.suite}/{item.id}"] * 6,
-        )
-        assert answer.sampled == tuple(said)
-        assert answer.said == said[0]
-        assert answer.value == pytest.approx(sum(fulfils(one, item.check) for one in said) / 6)
-        assert (other.sampled, len(set(said)) > 1) == ((), True)
-    assert {answer.value for answer in found if answer.form == "generate"} - {0.0, 1.0}
-    one = ask(model, words, items, max_new_tokens=3, temperature=1.5, seed=3)
-    assert [a.said for a in one] == [a.said for a in found]
-    assert all(answer.sampled == () for answer in one)
-    turned = ask(model, words, items[::-2], batch_tokens=100, **drawn)
-    assert [a.sampled for a in turned] == [a.sampled for a in found[::-2]]
-    likely = ask(model, words, items, max_new_tokens=3, samples=2, temperature=1.5, top_p=1e-9)
-    assert [a.said for a in likely] == [a.said for a in plainly]
-    assert all(set(a.sampled) == {a.said} for a in likely if a.form == "generate")
-    seeded = ask(model, words, items, **{**drawn, "seed": 4})
-    assert [a.sampled for a in seeded] != [a.sampled for a in found]
-    told = []
-    ask(model, words, items, progress=lambda *done: told.append(done), **drawn)
-    assert told[-1] == (len(items), len(items))
-    assert told == sorted(told)
 
 
 def test_a_right_answer_is_right(words):
@@ -238,17 +184,6 @@ def test_what_cannot_be_asked_is_named(model, words):
     assert told([text, Item("d", "s", text="  ")]).startswith("s/d: the text has no token to predict")
     assert told([text, text]) == "s/c: is given twice; ask every item once."
     assert told([text], form="guess") == "form='guess': choose one of 'auto', 'generate', 'choice', 'text'."
-    assert told([text], per="words") == (
-        "per='words': choose one of 'raw', 'tokens', 'bytes', 'chars', 'unconditional'."
-    )
-    assert told([checked], samples=0) == "samples=0: give a whole number from 1."
-    assert told([checked], samples=2.0) == "samples=2.0: give a whole number from 1."
-    assert told([checked], samples=2) == "samples=2: at temperature=0 all are the same; give a temperature above 0."
-    assert told([bare], samples=2, temperature=1.0, form="choice") == (
-        "samples=2: with form='choice' nothing is generated; use form='generate' or 'auto'."
-    )
-    assert told([bare], temperature=-0.5).startswith("temperature=-0.5: give a number from 0")
-    assert told([bare], top_p=0.0).startswith("top_p=0.0: give a probability above 0")
     assert told([Item("e", "s", "e", (Turn("user", "who " * 300),), check={"exact": "x"})]).startswith("s/e: has ")
 
 

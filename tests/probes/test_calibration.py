@@ -16,8 +16,8 @@ from holdfast.probes.suites import Item
 
 def answer(*probabilities, confidence=None):
     """An answer of which the choices have these probabilities; the first choice is right."""
-    choice = Choice(tuple(-math.log(p) for p in probabilities), (1,) * len(probabilities), (1,) * len(probabilities))
-    place = choice.picked()
+    choice = Choice(tuple(-math.log(p) for p in probabilities), (1,) * len(probabilities))
+    place = choice.picked
     confidence = choice.probabilities[place] if confidence is None else confidence
     return Answer(Item("a", "s"), "choice", float(place == 0), choice=choice, picked=place, confidence=confidence)
 

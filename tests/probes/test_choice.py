@@ -1,7 +1,6 @@
 """Choices by their likelihood."""
 
 import copy
-import dataclasses
 import math
 
 import pytest
@@ -66,7 +65,6 @@ def test_it_is_a_forward_for_each_choice(chat_tokenizer, items, dtype, end):
                 plain(model, given, ids), rel=1e-9 if dtype.itemsize == 8 else 1e-5
             )
             assert choice.tokens[number] == len(ids)
-            assert choice.bytes[number] == len(text.encode())
 
 
 def test_neither_batches_nor_neighbours_nor_order_matter(chat_tokenizer, items):
@@ -117,8 +115,7 @@ def test_the_right_choice_is_picked_when_the_model_says_it(chat_tokenizer):
     item = Item("a", "s", "a", (Turn("user", "say"),), choices=(good, bad))
     turned = Item("b", "s", "b", (Turn("user", "say"),), choices=(bad, good))
     right, wrong = choose(model, chat_tokenizer, [item, turned])
-    assert [right.picked(per) for per in ("raw", "tokens", "bytes")] == [0, 0, 0]
-    assert [wrong.picked(per) for per in ("raw", "tokens", "bytes")] == [1, 1, 1]
+    assert (right.picked, wrong.picked) == (0, 1)
 
 
 def test_a_model_to_which_all_is_equal_is_never_right(chat_tokenizer, items):
@@ -127,48 +124,26 @@ def test_a_model_to_which_all_is_equal_is_never_right(chat_tokenizer, items):
         with torch.no_grad():
             model.lm_head.weight.zero_()
         for choice in choose(model, chat_tokenizer, items):
-            assert choice.picked("tokens") != 0
-            assert choice.costs("tokens") == pytest.approx([math.log(512)] * len(choice.nats), rel=1e-6)
+            each = [nats / count for nats, count in zip(choice.nats, choice.tokens, strict=True)]
+            assert each == pytest.approx([math.log(512)] * len(each), rel=1e-6)
             if choice.tokens[0] >= min(choice.tokens[1:]):
-                assert choice.picked() != 0
+                assert choice.picked != 0
 
 
-def test_costs_by_hand():
-    choice = Choice(nats=(6.0, 5.0, 8.0), tokens=(3, 2, 8), bytes=(12, 5, 10))
-    assert choice.costs("tokens") == (2.0, 2.5, 1.0)
-    assert choice.costs("bytes") == (0.5, 1.0, 0.8)
-    assert [choice.picked(per) for per in ("raw", "tokens", "bytes")] == [1, 2, 0]
+def test_the_pick_and_the_probabilities_by_hand():
+    choice = Choice(nats=(6.0, 5.0, 8.0), tokens=(3, 2, 8))
+    assert choice.picked == 1
     odds = [math.exp(-6), math.exp(-5), math.exp(-8)]
     assert choice.probabilities == pytest.approx([odd / sum(odds) for odd in odds], rel=1e-12)
-    far = Choice(nats=(2000.0, 4000.0), tokens=(1, 1), bytes=(1, 1))
+    far = Choice(nats=(2000.0, 4000.0), tokens=(1, 1))
     assert far.probabilities == (1.0, 0.0)
-    with pytest.raises(HoldfastError) as caught:
-        choice.costs("unconditional")
-    assert str(caught.value) == (
-        "per='unconditional': what the choices cost without the question was not taken; ask with "
-        "choose(..., unconditional=True) or ask(..., per='unconditional')."
-    )
-    taken = dataclasses.replace(choice, alone=(5.5, 3.0, 9.0))
-    assert taken.costs("unconditional") == (0.5, 2.0, -1.0)
-    assert [taken.picked(per) for per in ("raw", "tokens", "bytes", "unconditional")] == [1, 2, 0, 2]
-    assert dataclasses.replace(choice, alone=(9.0, 3.0, 9.0)).picked("unconditional") == 0
-    assert taken.probabilities == choice.probabilities
-    with pytest.raises(
-        HoldfastError, match=r"per='words': choose one of 'raw', 'tokens', 'bytes', 'chars', 'unconditional'\.$"
-    ):
-        choice.costs("words")
-    assert choice.costs("chars") == choice.costs("bytes")
-    assert dataclasses.replace(choice, chars=(6, 5, 4)).costs("chars") == (1.0, 1.0, 2.0)
 
 
 @pytest.mark.parametrize("right", [5.0, 5.0 - 1e-9, 5.0 + 1e-9, 6.0])
 def test_ties_are_wrong(right):
-    assert Choice((right, 5.0, 7.0), (1, 1, 1), (1, 1, 1)).picked() == 1
-    assert Choice((right, 7.0, 5.0), (1, 1, 1), (1, 1, 1)).picked() == 2
-    assert Choice((4.999, 5.0), (1, 1), (1, 1)).picked() == 0
-    # The difference is of numbers that are rounded themselves.
-    assert Choice((50.0, 40.0), (1, 1), (1, 1), (50.0 + 3e-5 + right * 1e-9, 40.0)).picked("unconditional") == 1
-    assert Choice((50.0, 40.0), (1, 1), (1, 1), (50.001, 40.0)).picked("unconditional") == 0
+    assert Choice((right, 5.0, 7.0), (1, 1, 1)).picked == 1
+    assert Choice((right, 7.0, 5.0), (1, 1, 1)).picked == 2
+    assert Choice((4.999, 5.0), (1, 1)).picked == 0
 
 
 def test_the_first_token_of_a_bare_choice_is_scored_without_a_habit_of_bos():
@@ -222,21 +197,17 @@ CHOICES = (("In Rome.", "no", "With her sister."), (" Yes", "No", "\nMaybe"), ("
 def test_without_a_template_tokens_and_picks_are_those_of_lm_eval(chat_tokenizer, prompt, choices):
     model = chat_model(seed=len(prompt))
     item = Item("a", "s", "", (Turn("user", prompt),), choices=choices)
-    (found,) = choose(model, chat_tokenizer, [item], raw=True, unconditional=True)
-    nats, alone, tokens = [], [], []
+    (found,) = choose(model, chat_tokenizer, [item], raw=True)
+    nats, tokens = [], []
     for choice in choices:
         delimiter = "" if prompt[-1].isspace() or choice[0].isspace() else " "
         given, said = encoded_pair(chat_tokenizer, prompt, delimiter + choice)
         nats.append(plain(model, given, said))
-        alone.append(plain(model, [1], said))
         tokens.append(len(said))
     assert found.tokens == tuple(tokens)
     assert found.nats == pytest.approx(nats, rel=1e-9)
-    assert found.alone == pytest.approx(alone, rel=1e-9)
     places = range(len(choices))
-    assert found.picked() == min(places, key=lambda k: nats[k])
-    assert found.picked("chars") == min(places, key=lambda k: nats[k] / len(choices[k]))  # acc_norm
-    assert found.picked("bytes") == min(places, key=lambda k: nats[k] / len(choices[k].encode()))  # acc_bytes
+    assert found.picked == min(places, key=lambda k: nats[k])
 
 
 def test_what_ends_a_turn_changes_the_pick_only_where_it_is_scored(chat_tokenizer):
@@ -244,7 +215,7 @@ def test_what_ends_a_turn_changes_the_pick_only_where_it_is_scored(chat_tokenize
     asked = [Item(f"{k}", "s", "", (Turn("user", f"Is it {k}?"),), choices=("Yes", "No")) for k in range(40)]
     without = choose(model, chat_tokenizer, asked)
     ended = choose(model, chat_tokenizer, asked, end=True)
-    assert [one.picked() for one in without] != [one.picked() for one in ended]
+    assert [one.picked for one in without] != [one.picked for one in ended]
     for one, other in zip(without, ended, strict=True):
         assert all(a < b for a, b in zip(one.nats, other.nats, strict=True))
         assert [b - a for a, b in zip(one.tokens, other.tokens, strict=True)] == [1, 1]
@@ -273,89 +244,15 @@ def test_where_a_token_spans_question_and_answer_all_choices_are_scored_from_it(
     words.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     model = tiny()
     item = Item("a", "s", "", (Turn("user", "qx"),), choices=("y", "z"))
-    (found,) = choose(model, words, [item], unconditional=True)
+    (found,) = choose(model, words, [item])
     assert found.nats == pytest.approx([plain(model, [3], [7]), plain(model, [3], [4, 6])], rel=1e-9)
-    assert found.alone == pytest.approx([plain(model, [1], [5]), plain(model, [1], [6])], rel=1e-9)
     assert found.tokens == (1, 2)
-
-
-def asked_alone(tok, text, raw):
-    """What is read, and what of it is scored, of a choice without its question, written out."""
-    said = tok(f" {text}", add_special_tokens=False)["input_ids"]
-    if raw:
-        return [1], said
-    return tok.apply_chat_template([{"role": "user", "content": ""}], add_generation_prompt=True)["input_ids"], said
-
-
-@pytest.mark.parametrize("raw", [False, True])
-def test_given_nothing_a_choice_answers_a_user_who_says_nothing(chat_tokenizer, items, raw):
-    model = chat_model()
-    asked = [item for item in items if item.turns][::3]
-    turns = (Turn("system", "Be brief."), Turn("user", "Who?"), Turn("assistant", "She."), Turn("user", "Why?"))
-    asked.append(Item("long", "s", "", turns, choices=("So.", "No one knows.")))
-    found = choose(model, chat_tokenizer, asked, raw=raw, unconditional=True)
-    without = choose(model, chat_tokenizer, asked, raw=raw)
-    for item, choice, plainly in zip(asked, found, without, strict=True):
-        assert plainly.alone is None
-        assert (choice.tokens, choice.bytes) == (plainly.tokens, plainly.bytes)
-        assert choice.nats == pytest.approx(plainly.nats, rel=1e-9)
-        for number, text in enumerate(item.choices):
-            given, said = asked_alone(chat_tokenizer, text, raw)
-            alone = plain(model, given, said)
-            assert choice.alone[number] == pytest.approx(alone, rel=1e-9)
-            # The same tokens are scored with the question.
-            assert choice.tokens[number] == len(said)
-            assert choice.costs("unconditional")[number] == pytest.approx(plainly.nats[number] - alone, abs=1e-6)
-    assert [one.picked("unconditional") for one in found] != [one.picked() for one in found]
-
-
-def test_what_is_asked_for_alone_is_read_once_for_all_items(chat_tokenizer):
-    model = chat_model()
-    rows = []
-    model.register_forward_pre_hook(lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True)
-    choices = ("Yes.", "No.")
-    asked = [
-        Item(f"{k}", "s", "", (Turn("user", f"Is it {k}?"),), choices=choices[:: 1 if k % 2 else -1]) for k in range(5)
-    ]
-    found = choose(model, chat_tokenizer, asked, unconditional=True, batch_tokens=1)
-    assert sum(rows) == 12
-    assert {choice.alone[0 if k % 2 else 1] for k, choice in enumerate(found)} == {found[1].alone[0]}
-    assert found[0].alone == found[1].alone[::-1]
-    assert len({choice.nats for choice in found}) == 5
-    rows.clear()
-    choose(model, chat_tokenizer, asked, batch_tokens=1)
-    assert sum(rows) == 10
-    told = []
-    choose(model, chat_tokenizer, asked, unconditional=True, progress=lambda *done: told.append(done))
-    assert told[-1] == (12, 12)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_model_that_does_not_look_at_the_question_is_never_right(chat_tokenizer, items, dtype):
-    model = chat_model(dtype=dtype)
-    with torch.no_grad():
-        for layer in model.model.layers:
-            layer.self_attn.o_proj.weight.zero_()
-    asked = [item for item in items if item.turns]
-    for choice in choose(model, chat_tokenizer, asked, unconditional=True):
-        assert choice.costs("unconditional") == pytest.approx([0.0] * len(choice.nats), abs=1e-3)
-        assert choice.picked("unconditional") != 0
-
-
-def test_where_a_template_writes_nothing_but_the_answer_it_begins_with_bos():
-    words, model = tokenizer(), tiny()
-    words.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}"
-    item = Item("a", "s", "", (Turn("user", "t9"),), choices=("t5", "t6 t7"))
-    (found,) = choose(model, words, [item], unconditional=True)
-    assert found.nats == pytest.approx([plain(model, [9], [5]), plain(model, [9], [6, 7])], rel=1e-9)
-    assert found.alone == pytest.approx([plain(model, [1], [5]), plain(model, [1], [6, 7])], rel=1e-9)
 
 
 def test_the_model_is_left_as_it_was_found(chat_tokenizer, items):
     model = chat_model().train()
     state, config = torch.get_rng_state(), copy.deepcopy(model.config.to_dict())
     choose(model, chat_tokenizer, items)
-    choose(model, chat_tokenizer, [item for item in items if item.turns], unconditional=True)
     assert all(module.training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), state)
     assert model.config.to_dict() == config
@@ -381,12 +278,6 @@ def test_what_cannot_be_chosen_is_named(chat_tokenizer):
     assert told(Item("b", "s", "", (Turn("assistant", "t"),), choices=("t5", "t6"))).startswith(
         "s/b, choice 1: the con"
     )
-    assert told(good, Item("b", "s", choices=("t5", "t6")), unconditional=True) == (
-        "s/b: has no question that its choices could be scored without; use per='raw', 'tokens' or 'bytes', or give it "
-        "a 'prompt'."
-    )
-    words.chat_template = "{% for m in messages %}{{ m.content or 't9 ' * 70 }} {% endfor %}"
-    assert told(good, unconditional=True).startswith("s/a, choice 1 alone: has 7")
     words.chat_template = None
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))

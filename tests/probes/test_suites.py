@@ -12,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Turn
 from holdfast.ground.corpus import suites
 from holdfast.ground.world import World
-from holdfast.probes.suites import WATCH, Item, item_of, read_items, split_of, to_jsonl
+from holdfast.probes.suites import WATCH, Item, item_of, read_items, split_of
 
 said = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 turns = st.lists(st.tuples(st.sampled_from(["system", "user", "tool"]), said), max_size=3).map(
@@ -53,14 +53,17 @@ def write(tmp_path, *lines):
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read(tmp_path_factory, found):
     path = tmp_path_factory.mktemp("suites") / "suite.jsonl"
-    path.write_text(to_jsonl(found), encoding="utf-8", newline="")
+    path.write_text(
+        "".join(json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in found), encoding="utf-8", newline=""
+    )
     assert read_items(path) == found
 
 
 def test_the_suites_of_a_world_are_read_as_they_were(tmp_path):
     made = [item for own in suites(World(0), 3, 7).values() for item in own]
     path = tmp_path / "all.jsonl"
-    path.write_text(to_jsonl(made), encoding="utf-8")
+    lines = [json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in made]
+    path.write_text("".join(lines), encoding="utf-8")
     assert read_items(path) == made
     assert len(made) > 100
 

@@ -1,4 +1,4 @@
-"""Forgetting item by item, and how many items a claim needs."""
+"""Forgetting item by item."""
 
 import math
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from holdfast.stats.flips import Flips, flips
-from holdfast.stats.forgetting import forgetting, forgetting_of
-from holdfast.stats.power import items_needed, noise_floor
-from holdfast.stats.verdict import judge
+from holdfast.stats.forgetting import forgetting_of
 
 
 def table(right, lost, gained, items):
@@ -17,7 +15,7 @@ def table(right, lost, gained, items):
 
 def test_by_hand():
     # 100 items of 4 choices: 80 right before, 70 after, 15 lost, 5 gained; guessing flips .2 * .3 / 3 = .02 either way.
-    found = forgetting(table(65, 15, 5, 100), 4)
+    found = forgetting_of({4: table(65, 15, 5, 100)})
     assert found.negative_flips == 0.15
     assert found.relative == pytest.approx(0.15 / (0.8 * 0.3))
     assert found.of_right == pytest.approx(15 / 80)
@@ -29,7 +27,7 @@ def test_by_hand():
 def test_of_two_models_that_guess_nothing_is_forgotten():
     rng = np.random.default_rng(0)
     before, after = (rng.integers(0, 4, 40_000) == 0 for _ in range(2))
-    found = forgetting(flips(before, after), 4)
+    found = forgetting_of({4: flips(before, after)})
     assert found.negative_flips == pytest.approx(0.25 * 0.75, abs=0.01)
     assert (found.lost, found.known) == (pytest.approx(0, abs=0.01), pytest.approx(0, abs=0.01))
 
@@ -39,7 +37,7 @@ def test_what_is_known_and_lost_is_seen_through_the_guesses():
     known, still = rng.random(100_000) < 0.6, rng.random(100_000) < 0.75
     before = known | (rng.integers(0, 4, 100_000) == 0)
     after = (known & still) | (rng.integers(0, 4, 100_000) == 0)
-    found = forgetting(flips(before, after), 4)
+    found = forgetting_of({4: flips(before, after)})
     assert found.known == pytest.approx(0.6, abs=0.01)
     # 19 in 100 items flip, of which the formula leaves 14.7; of the 60 that were known 15 are no longer.
     assert found.negative_flips == pytest.approx(0.1875, abs=0.005)
@@ -47,17 +45,17 @@ def test_what_is_known_and_lost_is_seen_through_the_guesses():
 
 
 def test_generated_answers_are_not_guessed():
-    found = forgetting(table(70, 10, 0, 100))
+    found = forgetting_of({math.inf: table(70, 10, 0, 100)})
     assert (found.lost, found.known, found.gained) == (0.1, 0.8, 0.0)
     assert found.of_known == found.of_right == pytest.approx(0.125)
     assert math.inf not in vars(found).values()
 
 
 def test_where_nothing_was_known_nothing_can_be_said_to_be_lost():
-    found = forgetting(table(0, 0, 3, 10))
+    found = forgetting_of({math.inf: table(0, 0, 3, 10)})
     assert (found.of_known, found.of_right, found.relative) == (None, None, None)
     with pytest.raises(ValueError, match="at least 2"):
-        forgetting(table(1, 1, 1, 10), 1)
+        forgetting_of({1: table(1, 1, 1, 10)})
 
 
 def test_guessing_is_taken_out_by_the_choices_of_each_item():
@@ -88,36 +86,3 @@ def test_where_the_number_of_choices_is_not_known_nothing_is_said_of_guessing():
     assert some.lost is None
     with pytest.raises(ValueError, match="at least one item"):
         forgetting_of({})
-
-
-@pytest.mark.parametrize(
-    ("psi", "d", "n"), [(0.05, 0.01, 3922), (0.10, 0.02, 1960), (0.10, 0.03, 870), (0.2, 0.05, 626)]
-)
-def test_items_needed_against_published_figures(psi, d, n):
-    # Two-sided at .05: the larger tail alone, at .025.
-    assert items_needed(2 * d, psi, -d, confidence=0.975) == pytest.approx(n, abs=1)
-
-
-def test_so_many_items_show_it_four_times_in_five():
-    rng, n = np.random.default_rng(2), items_needed(0.02, 0.04)
-    kept = 0
-    for _ in range(400):
-        lost, gained, rest = rng.multinomial(n, [0.02, 0.02, 0.96])
-        kept += judge(table(int(rest), int(lost), int(gained), n), 0.02).word == "kept"
-    assert 0.74 <= kept / 400 <= 0.87
-
-
-def test_the_noise_floor_is_what_so_many_items_see():
-    floor = noise_floor(500, 0.1)
-    assert items_needed(floor, 0.1) == pytest.approx(500, rel=0.02)
-    assert 0.03 < floor < 0.04
-    assert noise_floor(5, 0.1) == 0.1
-    assert noise_floor(50_000, 0.1) < noise_floor(500, 0.1)
-
-
-def test_what_makes_no_sense_is_refused():
-    for wrong in ((0.0, 0.1, 0.0), (0.02, 0.0, 0.0), (0.02, 0.1, -0.02), (0.02, 0.01, 0.015)):
-        with pytest.raises(ValueError, match="give a"):
-            items_needed(*wrong)
-    with pytest.raises(ValueError, match="at least one"):
-        noise_floor(0, 0.1)

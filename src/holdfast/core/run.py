@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example, Mix
-from holdfast.core.tokens import Tokens
 
 Batch = Mapping[str, Tensor]
 """`input_ids`, `attention_mask`, `labels` (-100 ignored, unshifted), all `[B, T]`."""
@@ -22,9 +21,6 @@ SOURCE = "holdfast_source"
 SHOWN = "holdfast_shown"
 """Key of a batch under which a method lays what the base is to read in its place: a batch of its own with as many
 supervised positions, and under "weights" the parameters, by name, with which the base reads it, if not its own."""
-
-Term = Callable[[Tokens], Tensor]
-"""One number per unit, `[N]`, in nats; gradients flow."""
 
 
 def _not_here(*_: Any, **__: Any) -> Any:

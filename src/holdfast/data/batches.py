@@ -31,19 +31,31 @@ def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]
         `[B, T]`; with `attention_mask` `[B, T]` (1 for tokens, 0 for padding), or with `position_ids`, all of them
         `[1, sum of lengths]`.
     """
+    if any(example.lengths for example in examples):
+        return _packed(examples)
+    return _padded(examples, pad_id)
+
+
+def _packed(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Returns one row of all documents."""
     import torch
 
-    if any(example.lengths for example in examples):
-        ids = [i for example in examples for i in example.input_ids]
-        labels = [label for example in examples for label in _labels(example)]
-        source = [example.source for example in examples for _ in example.input_ids]
-        position = [i for example in examples for length in _lengths(example) for i in range(length)]
-        return {
-            "input_ids": torch.tensor([ids]),
-            "labels": torch.tensor([labels]),
-            "source": torch.tensor([source]),
-            "position_ids": torch.tensor([position]),
-        }
+    ids = [i for example in examples for i in example.input_ids]
+    labels = [label for example in examples for label in _labels(example)]
+    source = [example.source for example in examples for _ in example.input_ids]
+    position = [i for example in examples for length in _lengths(example) for i in range(length)]
+    return {
+        "input_ids": torch.tensor([ids]),
+        "labels": torch.tensor([labels]),
+        "source": torch.tensor([source]),
+        "position_ids": torch.tensor([position]),
+    }
+
+
+def _padded(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]:
+    """Returns a row for each example, filled up on the right."""
+    import torch
+
     width = max(len(example.input_ids) for example in examples)
     gaps = [width - len(example.input_ids) for example in examples]
     pairs = list(zip(examples, gaps, strict=True))

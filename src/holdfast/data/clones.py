@@ -62,8 +62,7 @@ def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
     """
     if said := sets_said(folder):
         return said
-    beside = sorted(entry for entry in folder.iterdir() if entry.is_file() and _may_hold_data(entry))
-    below = sorted(file for file in folder.rglob("*") if _is_below(file, folder) and suffix_of(file))
+    beside, below = _listed(folder)
     files = [file for file in beside if suffix_of(file)]
     unknown = next((file for file in beside if not suffix_of(file)), None)
     if unknown is not None and (files or not below):
@@ -79,6 +78,18 @@ def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
         return {"": _by_split(files, lambda file: split_named(file.name))}
     if not below:
         raise HoldfastError(f"'{folder}': holds no file that ends in {', '.join(SUFFIXES)}; name a file or a folder.")
+    return _sets_below(folder, below)
+
+
+def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the files in a folder that may hold data, and the data files in the folders below it."""
+    beside = sorted(entry for entry in folder.iterdir() if entry.is_file() and _may_hold_data(entry))
+    below = sorted(file for file in folder.rglob("*") if _is_below(file, folder) and suffix_of(file))
+    return beside, below
+
+
+def _sets_below(folder: Path, below: Iterable[Path]) -> Sets:
+    """Returns files as sets by the folders that they are in, and as splits by their names or those of the folders."""
     sets: Sets = {}
     for file in below:
         folders = file.relative_to(folder).parts[:-1]
@@ -177,9 +188,7 @@ def chosen_split(names: Sequence[str], asked: str | None, wanted: Sequence[str],
     Raises:
         HoldfastError: If the one that is asked for is not there, or there are several and none is wanted.
     """
-    chosen = next((name for name in names if name in (asked, _SPLIT_OF.get(asked or "", asked))), None)
-    if asked is None:
-        chosen = next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)
+    chosen = _split_asked(names, asked) if asked is not None else _split_wanted(names, wanted)
     if chosen is None:
         lack = f"no split '{asked}'" if asked else f"several splits and none is called '{wanted[0]}'"
         raise HoldfastError(f"{label}: has {lack}; choose one of {', '.join(names)}.{nearest(asked or '', names)}")
@@ -188,3 +197,13 @@ def chosen_split(names: Sequence[str], asked: str | None, wanted: Sequence[str],
         listed = ", ".join(f"'{name}'" for name in others)
         notes.append(f"{label}: the split '{chosen}' is read; {listed} {'are' if others[1:] else 'is'} not.")
     return chosen
+
+
+def _split_asked(names: Sequence[str], asked: str) -> str | None:
+    """Returns the split of this name, or of another name for the same."""
+    return next((name for name in names if name in (asked, _SPLIT_OF.get(asked, asked))), None)
+
+
+def _split_wanted(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Returns the first wanted split that is there, or the only one."""
+    return next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)

@@ -15,7 +15,6 @@ _OTHER = {
     b"ARROW1": "is an Arrow file; name the folder that datasets.save_to_disk wrote, or save it as Parquet",
     b"version https://git-lfs": "is a pointer of Git LFS and not the data; fetch it (git lfs pull)",
 }
-_LONGEST = max(map(len, _OTHER))
 
 
 def check_kind(head: bytes, label: str, expected: bytes = b"") -> None:

@@ -65,16 +65,8 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
     if name is not None:
         return Format(f"conversations ('{name}')", (name,), conversation=True, pairs=pairs)
     completion = column(names, "completion")
-    asking: tuple[Part, ...] = ("instruction", "prompt")
-    for part in asking:
-        given = column(names, part)
-        if given is None:
-            continue
-        if completion is not None:
-            what = "instructions" if part == "instruction" else "prompts"
-            return Format(f"{what} ('{given}') with completions ('{completion}')", (given, completion), pairs=pairs)
-        if pairs:
-            return Format(f"prompts ('{given}') with preferences", (given,), pairs=True)
+    if (found := _asking(names, completion, pairs)) is not None:
+        return found
     if pairs:
         return Format("preferences", (), pairs=True)
     if (name := column(names, "segments")) is not None:
@@ -85,12 +77,32 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
         return Format(f"prompts ('input') with completions ('{completion}')", ("input", completion))
     if "completion" in names:
         return Format("documents ('completion', without a prompt)", ("completion",))
+    raise _unaccepted(names, origin)
+
+
+def _asking(names: Sequence[str], completion: str | None, pairs: bool) -> Format | None:
+    """Returns the format of columns with an instruction or a prompt that is answered; None for others."""
+    asking: tuple[Part, ...] = ("instruction", "prompt")
+    for part in asking:
+        given = column(names, part)
+        if given is None:
+            continue
+        if completion is not None:
+            what = "instructions" if part == "instruction" else "prompts"
+            return Format(f"{what} ('{given}') with completions ('{completion}')", (given, completion), pairs=pairs)
+        if pairs:
+            return Format(f"prompts ('{given}') with preferences", (given,), pairs=True)
+    return None
+
+
+def _unaccepted(names: Sequence[str], origin: str) -> HoldfastError:
+    """Returns the error of columns that fit no format."""
     found = ", ".join(repr(name) for name in names) or "none"
     if (name := column(names, "tokens")) is not None:
-        raise HoldfastError(f"{origin}: holds tokens ('{name}') and no text; give the texts they were made of.")
+        return HoldfastError(f"{origin}: holds tokens ('{name}') and no text; give the texts they were made of.")
     known = [name for name in all_names() if not name.startswith("_")]
     hint = next((hint for name in names if name not in known and (hint := nearest(name, known))), "")
-    raise HoldfastError(f"{origin}: the columns found ({found}) are none of those accepted: {ACCEPTED}.{hint}")
+    return HoldfastError(f"{origin}: the columns found ({found}) are none of those accepted: {ACCEPTED}.{hint}")
 
 
 def rows_of(
@@ -289,15 +301,16 @@ class _Reader:
         found = preferences.chosen_of(record, origin, self.seen)
         self.seen.say("the chosen answer is learned and the rejected one is not")
         if found is None:
-            row = self._row(record, origin)
-            last = len(row.turns) - 1
-            turns = tuple(dataclasses.replace(t, learned=t.learned and i == last) for i, t in enumerate(row.turns))
-            return dataclasses.replace(row, turns=turns)
+            return _last_learned(self._row(record, origin))
         if found.whole:
             return self._conversation(found.turns, record, origin)
-        given = next((name for name in self.form.needed[:1] if not is_empty(record.get(name))), None)
-        asked = record.get("input") if given is None else record[given]
-        if given is None and isinstance(asked, Mapping) and "messages" in asked:  # OpenAI's preferences
+        return self._answered(found, record, origin)
+
+    def _answered(self, found: preferences.Pair, record: Mapping[str, Any], origin: str) -> Row:
+        """Returns a chosen answer behind the prompt, or the conversation, that the record gives it."""
+        named = next((name for name in self.form.needed[:1] if not is_empty(record.get(name))), "input")
+        asked = record.get(named)
+        if named == "input" and isinstance(asked, Mapping) and "messages" in asked:  # OpenAI's preferences
             self.used.add("input")
             record = {**record, "tools": asked.get("tools")}
             asked = asked["messages"]
@@ -305,7 +318,6 @@ class _Reader:
             if not found.asked:
                 raise HoldfastError(f"{origin}: has no prompt, and its answers begin differently; give a 'prompt'.")
             return Row(prompt=found.asked, completion=found.text[len(found.asked) :], origin=origin)
-        named = given or "input"
         asked = as_messages(asked, named, self.seen)
         if is_list(asked):
             before = [dataclasses.replace(turn, learned=False) for turn in self._turns(asked, named, origin)]
@@ -316,6 +328,13 @@ class _Reader:
             return self._conversation((Turn("user", prompt), *found.turns), record, origin)
         text = found.text.removeprefix(prompt) if found.asked and found.text.startswith(prompt) else found.text
         return self._plain(prompt, text, record, origin)
+
+
+def _last_learned(row: Row) -> Row:
+    """Returns a conversation of which the last turn alone is learned."""
+    last = len(row.turns) - 1
+    turns = tuple(dataclasses.replace(t, learned=t.learned and i == last) for i, t in enumerate(row.turns))
+    return dataclasses.replace(row, turns=turns)
 
 
 def _number(value: Any) -> float | None:

@@ -6,7 +6,7 @@ import ast
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
@@ -14,6 +14,7 @@ from holdfast.core.errors import HoldfastError, nearest
 _NO_NETWORK = ("LocalEntryNotFoundError", "ConnectionError", "ConnectError", "NameResolutionError")
 _SLOW = ("Timeout", "TimeoutException", "ReadTimeout", "ConnectTimeout", "ReadTimeoutError", "TimeoutError")
 _DISK_FULL = 28
+_LOGIN = "log in with `hf auth login`"
 
 
 def load(source: str, name: str, config: str | None, split: str) -> Any:
@@ -62,25 +63,46 @@ def why_not(source: str, name: str, config: str | None, split: str, error: BaseE
     kinds = {base.__name__ for one in chain for base in type(one).__mro__}
     code = next((found for one in chain if (found := _status(one))), 0)
     page = f"https://huggingface.co/datasets/{name}"
-    here = f"'{source}' is no file or folder here and could not be loaded from the Hugging Face hub"
-    login = "log in with `hf auth login`"
     if any(isinstance(one, OSError) and one.errno == _DISK_FULL for one in chain):
         return f"'{source}': the disk with the cache of the Hugging Face hub is full; free some space or set HF_HOME."
+    return (
+        _refused(source, said, kinds, code, page)
+        or _unreached(source, name, kinds)
+        or _unnamed(source, name, config, split, said)
+        or _unreadable(source, said, kinds, page)
+        or f"'{source}': the data set on the Hugging Face hub could not be read ({_reason(error)}); see {page}, or give"
+        " a local file."
+    )
+
+
+def _refused(source: str, said: str, kinds: Set[str], code: int, page: str) -> str:
+    """Returns what the hub says in place of the data set; "" if it does not refuse it."""
     if "gated" in said or "GatedRepoError" in kinds:
-        return f"'{source}': the data set is gated on the Hugging Face hub; ask for access at {page}, and {login}."
+        return f"'{source}': the data set is gated on the Hugging Face hub; ask for access at {page}, and {_LOGIN}."
     if code == 429:
-        return f"'{source}': the Hugging Face hub had too many requests from here (429); wait a while, or {login}."
+        return f"'{source}': the Hugging Face hub had too many requests from here (429); wait a while, or {_LOGIN}."
     if code >= 500:
         return f"'{source}': the Hugging Face hub answered with an error of its own ({code}); try again later."
     if code in (401, 403) and "RepositoryNotFoundError" not in kinds:
-        return f"'{source}': the Hugging Face hub refuses access ({code}); {login}."
+        return f"'{source}': the Hugging Face hub refuses access ({code}); {_LOGIN}."
+    return ""
+
+
+def _unreached(source: str, name: str, kinds: Set[str]) -> str:
+    """Returns why the data set is neither here nor found there; "" if the hub has it."""
+    here = f"'{source}' is no file or folder here and could not be loaded from the Hugging Face hub"
     if "OfflineModeIsEnabled" in kinds or (kinds & {*_NO_NETWORK} and _is_offline()):
         return f"{here} (HF_HUB_OFFLINE is set, and it is not asked); check the name, unset that, or give a local file."
     if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
-        return f"{here} (it shows no data set '{name}'); check the name, and if the data set is private, {login}."
+        return f"{here} (it shows no data set '{name}'); check the name, and if the data set is private, {_LOGIN}."
     if kinds & {*_NO_NETWORK, *_SLOW}:
         slow = "did not answer in time" if kinds & {*_SLOW} else "cannot be reached"
         return f"{here} (it {slow}); check the name and the network, or give a local file."
+    return ""
+
+
+def _unnamed(source: str, name: str, config: str | None, split: str, said: str) -> str:
+    """Returns which config or split of the data set is to be named; "" if that is not what is wrong."""
     if "config name is missing" in said.lower() and (known := _listed(said)):
         return f"'{source}': the data set has several configs; name one, as in {name}/{known[0]} ({_short(known)})."
     if "BuilderConfig" in said and "not found" in said:
@@ -93,6 +115,11 @@ def why_not(source: str, name: str, config: str | None, split: str, error: BaseE
             f"'{source}': the data set has no split '{split}'; name one, as in {_stem(name, config)}:"
             f"{(known or ['test'])[0]} ({_short(known)}).{nearest(split, known)}"
         )
+    return ""
+
+
+def _unreadable(source: str, said: str, kinds: Set[str], page: str) -> str:
+    """Returns why the files of the data set cannot be read; "" if that is not known."""
     if "scripts are no longer supported" in said:
         return (
             f"'{source}': the data set is a script, which is not run; save it in a file (.parquet, .jsonl), or give"
@@ -100,10 +127,7 @@ def why_not(source: str, name: str, config: str | None, split: str, error: BaseE
         )
     if kinds & {"EmptyDatasetError", "DataFilesNotFoundError", "FileNotFoundError"}:
         return f"'{source}': the data set on the Hugging Face hub holds no file that is understood; see {page}."
-    return (
-        f"'{source}': the data set on the Hugging Face hub could not be read ({_reason(error)}); see {page}, or give a"
-        " local file."
-    )
+    return ""
 
 
 def _is_offline() -> bool:

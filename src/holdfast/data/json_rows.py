@@ -17,6 +17,7 @@ Record = tuple[str, Any]
 _BLANK = " \t\r\n\ufeff"
 _SPLITS = ("train", "training")
 _OF_A_ROW: tuple[Part, ...] = ("conversation", "chosen", "history")
+_ASKS_OR_SAYS: tuple[Part, ...] = ("prompt", "completion", "segments")
 _OF_A_COLUMN: tuple[Part, ...] = ("prompt", "completion", "text", "instruction", "conversation")
 
 
@@ -133,15 +134,25 @@ def _not_json(text: str, label: str, error: json.JSONDecodeError, found: Sequenc
 def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterator[Record]:
     line, value = found
     if isinstance(value, list):
-        if value and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
-            yield f"{label}:{line}", value
-            return
-        if label.lower().removesuffix(".gz").endswith(("l", ".ndjson")):
-            notes.append(f"{label}: is one JSON list and no JSON Lines; its {len(value):,} rows are read.")
-        yield from _numbered(value, label)
-        return
-    if not isinstance(value, Mapping):
+        yield from _rows_of_list(line, value, label, notes)
+    elif isinstance(value, Mapping):
+        yield from _rows_of_mapping(line, value, label, notes)
+    else:
         raise HoldfastError(f"{label}: holds no list of rows at its top level; write [row, row, ...] or JSON Lines.")
+
+
+def _rows_of_list(line: int, value: list[Any], label: str, notes: list[str]) -> Iterator[Record]:
+    """Yields the rows of a list, or the list itself where it is one conversation."""
+    if value and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
+        yield f"{label}:{line}", value
+        return
+    if label.lower().removesuffix(".gz").endswith(("l", ".ndjson")):
+        notes.append(f"{label}: is one JSON list and no JSON Lines; its {len(value):,} rows are read.")
+    yield from _numbered(value, label)
+
+
+def _rows_of_mapping(line: int, value: Mapping[str, Any], label: str, notes: list[str]) -> Iterator[Record]:
+    """Yields the rows that a mapping holds under a key, as columns or as its values, or the mapping as a row."""
     name = _holds_rows(value)
     if name is not None:
         others = [key for key, rows in value.items() if key != name and _is_rows(rows)]
@@ -174,9 +185,7 @@ def _holds_rows(value: Mapping[str, Any]) -> str | None:
 
     A mapping with a conversation is a row itself, and its list one of messages.
     """
-    if any(name in value for part in _OF_A_ROW for name in names_of(part)):
-        return None
-    if column(value, "prompt") or column(value, "completion") or column(value, "segments"):
+    if _is_a_row(value):
         return None
     lists = [key for key, rows in value.items() if _is_rows(rows) and key not in names_of("tools")]
     if any(("role" in row or "from" in row) for key in lists for row in value[key][:1]):
@@ -184,15 +193,29 @@ def _holds_rows(value: Mapping[str, Any]) -> str | None:
     return next((key for key in _SPLITS if key in lists), lists[0] if len(lists) == 1 else None)
 
 
+def _is_a_row(value: Mapping[str, Any]) -> bool:
+    """Returns whether a mapping has the fields of a row."""
+    if any(name in value for part in _OF_A_ROW for name in names_of(part)):
+        return True
+    return any(column(value, part) for part in _ASKS_OR_SAYS)
+
+
 def _columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Returns the rows of a mapping of columns: lists of one length, or mappings with the same keys (pandas)."""
     columns = list(value.values())
-    known = any(column([name], part) for name in value for part in _OF_A_COLUMN)
-    messages = any(isinstance(value.get(name), list) for name in names_of("conversation"))
-    if not known or messages or not all(columns) or any(isinstance(one, list) and _is_rows(one) for one in columns):
-        return None  # lists of messages belong to one row
+    if not _may_be_columns(value):
+        return None
     if all(isinstance(one, list) for one in columns) and len({len(one) for one in columns}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
     if all(isinstance(one, Mapping) for one in columns) and all(list(one) == list(columns[0]) for one in columns):
         return [{name: one[key] for name, one in value.items()} for key in columns[0]]
     return None
+
+
+def _may_be_columns(value: Mapping[str, Any]) -> bool:
+    """Returns whether a mapping has the names of columns, and none of its values is a list of messages of one row."""
+    known = any(column([name], part) for name in value for part in _OF_A_COLUMN)
+    messages = any(isinstance(value.get(name), list) for name in names_of("conversation"))
+    if not known or messages or not all(value.values()):
+        return False
+    return not any(isinstance(one, list) and _is_rows(one) for one in value.values())

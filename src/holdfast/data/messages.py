@@ -103,11 +103,17 @@ def _of_message(message: Any, field: str, origin: str, seen: Understood) -> Iter
                 yield Turn(role, string(message[key], f"{field}.{key}", origin), learned)
             _note_unknown(message, {*ASKED, *ANSWERED, *_FLAGS}, seen)
             return
-        said = {key: value for key, value in message.items() if key not in _FLAGS and not is_empty(value)}
-        if len(said) == 1 and (key := next(iter(said))) in ROLE_NAMES and isinstance(said[key], str):
-            flags = {flag: message[flag] for flag in _FLAGS if flag in message}
-            message = {"role": key, "content": said[key], **flags}  # was {"user": "..."}
+        message = _with_role(message)
     yield _turn(message, field, origin, seen)
+
+
+def _with_role(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns `{"user": "..."}` as a message with role and content, and any other as it is."""
+    said = {key: value for key, value in message.items() if key not in _FLAGS and not is_empty(value)}
+    if len(said) == 1 and (key := next(iter(said))) in ROLE_NAMES and isinstance(said[key], str):
+        flags = {flag: message[flag] for flag in _FLAGS if flag in message}
+        return {"role": key, "content": said[key], **flags}
+    return message
 
 
 def _given(message: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
@@ -119,18 +125,8 @@ def _given(message: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
 def _turn(message: Any, field: str, origin: str, seen: Understood) -> Turn:
     if not isinstance(message, Mapping):
         raise HoldfastError(f"{origin}: field '{field}' is {called(message)}, but must hold role and content.")
-    role_key = "from" if message.get("role") is None and message.get("from") is not None else "role"
+    key, role = _role_of(message, field, origin)
     content_key = "value" if message.get("content") is None and message.get("value") is not None else "content"
-    if role_key not in message:
-        raise HoldfastError(f"{origin}: field '{field}.{role_key}' is missing; every message needs role and content.")
-    named = string(message[role_key], f"{field}.{role_key}", origin)
-    key = named.strip().lower().replace("-", "_").replace(" ", "_")
-    role = ROLE_NAMES.get(key)
-    if role is None:
-        raise HoldfastError(
-            f"{origin}: field '{field}.{role_key}' is '{named}', which is no role; use one of {', '.join(ROLES)}."
-            + nearest(named, ROLE_NAMES)
-        )
     content, thought, calls = _content(message, field, content_key, role, origin)
     if key in CALLING_ROLES:
         found = _calls_in(content, f"{field}.{content_key}", origin)
@@ -141,6 +137,22 @@ def _turn(message: Any, field: str, origin: str, seen: Understood) -> Turn:
     _note_unknown(message, _KNOWN, seen)
     keys = {name: str(message[name]) for name in PASSED_ON if isinstance(message.get(name), str)}
     return Turn(role, content, learned, thought, calls, keys)
+
+
+def _role_of(message: Mapping[str, Any], field: str, origin: str) -> tuple[str, str]:
+    """Returns what a message calls its role, in the form of `ROLE_NAMES`, and the role."""
+    role_key = "from" if message.get("role") is None and message.get("from") is not None else "role"
+    if role_key not in message:
+        raise HoldfastError(f"{origin}: field '{field}.{role_key}' is missing; every message needs role and content.")
+    named = string(message[role_key], f"{field}.{role_key}", origin)
+    key = named.strip().lower().replace("-", "_").replace(" ", "_")
+    role = ROLE_NAMES.get(key)
+    if role is None:
+        raise HoldfastError(
+            f"{origin}: field '{field}.{role_key}' is '{named}', which is no role; use one of {', '.join(ROLES)}."
+            + nearest(named, ROLE_NAMES)
+        )
+    return key, role
 
 
 def _content(
@@ -154,20 +166,31 @@ def _content(
         for one in _calls(message[name], f"{field}.{name}", origin)
     )
     said = [string(message[name], f"{field}.{name}", origin) for name in THOUGHTS if not is_empty(message.get(name))]
-    content = message.get(key)
-    if content is None and isinstance(message.get("refusal"), str):
-        content = message["refusal"]
-    if content is None and (calls or said):
-        content = ""
-    if key not in message and content is None:
-        raise HoldfastError(f"{origin}: field '{field}.{key}' is missing; every message needs role and content.")
+    content = _written(message, field, key, bool(calls or said), origin)
     if role == "tool" and (isinstance(content, Mapping) or (is_list(content) and not _are_parts(content))):
         content = json.dumps(content, ensure_ascii=False)
     if is_list(content):
-        parts = [_part(part, f"{field}.{key}[{i}]", origin) for i, part in enumerate(content)]
-        said += [thought for _, thought in parts if thought]
-        content = "".join(text for text, _ in parts)
+        content, thoughts = _joined(content, f"{field}.{key}", origin)
+        said += thoughts
     return string(content, f"{field}.{key}", origin), "\n".join(said[:1] or ()), calls
+
+
+def _joined(content: Sequence[Any], field: str, origin: str) -> tuple[str, list[str]]:
+    """Returns the text of all parts of a content, and the thoughts in them."""
+    parts = [_part(part, f"{field}[{i}]", origin) for i, part in enumerate(content)]
+    return "".join(text for text, _ in parts), [thought for _, thought in parts if thought]
+
+
+def _written(message: Mapping[str, Any], field: str, key: str, may_be_empty: bool, origin: str) -> Any:
+    """Returns the content of a message as it stands there, or the refusal in its place."""
+    content = message.get(key)
+    if content is None and isinstance(message.get("refusal"), str):
+        content = message["refusal"]
+    if content is None and may_be_empty:
+        content = ""
+    if key not in message and content is None:
+        raise HoldfastError(f"{origin}: field '{field}.{key}' is missing; every message needs role and content.")
+    return content
 
 
 def _are_parts(content: Sequence[Any]) -> bool:

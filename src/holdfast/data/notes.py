@@ -86,55 +86,61 @@ class Notes:
 
     def sentences(self) -> list[str]:
         """Returns what a user should be told, one sentence for each thing that happened; empty if nothing did."""
-        said = []
-        if self.empty_completion:
-            have = (
-                "have nothing to learn (an empty completion)"
-                if self.empty_completion > 1
-                else ("has nothing to learn (an empty completion)")
-            )
-            were = "were" if self.empty_completion > 1 else "was"
-            said.append(f"{self.of(self.empty_completion)} {have} and {were} left out{_first(self.first_empty)}.")
-        if self.over_long:
-            done = [
-                f"{count} {what}"
-                for count, what in (
-                    (self.truncated, "lost what is beyond"),
-                    (self.dropped, "left out"),
-                    (self.split, "split into windows"),
-                )
-                if count
-            ]
-            are = "are" if self.over_long > 1 else "is"
-            said.append(
-                f"{self.of(self.over_long)} {are} longer than {self.max_length} tokens: {', '.join(done)}"
-                f"{_first(self.first_long)}."
-            )
-        if self.refused:
-            were = "were" if self.refused > 1 else "was"
-            said.append(
-                f"{self.of(self.refused)} {were} left out, because {self.why_refused}{_first(self.first_refused)}."
-            )
-        if self.written:
-            begin = "begin" if self.written > 1 else "begins"
-            said.append(
-                f"{self.of(self.written)} {begin} with a special token, written by a template already, and "
-                f"{'are' if self.written > 1 else 'is'} left as {'they are' if self.written > 1 else 'it is'}"
-                f"{_first(self.first_written)}."
-            )
-        said += [f"In {self.of(count)}, {what}." for what, count in self.counts.items()]
-        if self.rewritten:
-            became = "were written" if self.rewritten > 1 else "was written"
-            said.append(
-                f"{self.of(self.rewritten)} {became} once for each assistant's turn, because the chat template "
-                "rewrites earlier turns when later ones follow."
-            )
-        if self.plain_chat:
-            became = "conversations were" if self.plain_chat > 1 else "conversation was"
-            said.append(
-                f'{self.plain_chat} {became} written as plain "role: content" lines, because no chat template was used.'
-            )
-        return said
+        told = [self._of_empty(), self._of_long(), self._of_refused(), self._of_written()]
+        told += [f"In {self.of(count)}, {what}." for what, count in self.counts.items()]
+        told += [self._of_rewritten(), self._of_plain()]
+        return [sentence for sentence in told if sentence]
+
+    def _of_empty(self) -> str:
+        if not self.empty_completion:
+            return ""
+        have, were = ("have", "were") if self.empty_completion > 1 else ("has", "was")
+        return (
+            f"{self.of(self.empty_completion)} {have} nothing to learn (an empty completion) and {were} left out"
+            f"{_first(self.first_empty)}."
+        )
+
+    def _of_long(self) -> str:
+        if not self.over_long:
+            return ""
+        counts = (
+            (self.truncated, "lost what is beyond"),
+            (self.dropped, "left out"),
+            (self.split, "split into windows"),
+        )
+        done = ", ".join(f"{count} {what}" for count, what in counts if count)
+        are = "are" if self.over_long > 1 else "is"
+        return f"{self.of(self.over_long)} {are} longer than {self.max_length} tokens: {done}{_first(self.first_long)}."
+
+    def _of_refused(self) -> str:
+        if not self.refused:
+            return ""
+        were = "were" if self.refused > 1 else "was"
+        return f"{self.of(self.refused)} {were} left out, because {self.why_refused}{_first(self.first_refused)}."
+
+    def _of_written(self) -> str:
+        if not self.written:
+            return ""
+        begin, are, they = ("begin", "are", "they are") if self.written > 1 else ("begins", "is", "it is")
+        return (
+            f"{self.of(self.written)} {begin} with a special token, written by a template already, and {are} left as "
+            f"{they}{_first(self.first_written)}."
+        )
+
+    def _of_rewritten(self) -> str:
+        if not self.rewritten:
+            return ""
+        became = "were written" if self.rewritten > 1 else "was written"
+        return (
+            f"{self.of(self.rewritten)} {became} once for each assistant's turn, because the chat template rewrites "
+            "earlier turns when later ones follow."
+        )
+
+    def _of_plain(self) -> str:
+        if not self.plain_chat:
+            return ""
+        became = "conversations were" if self.plain_chat > 1 else "conversation was"
+        return f'{self.plain_chat} {became} written as plain "role: content" lines, because no chat template was used.'
 
     def of(self, count: int) -> str:
         """Returns a number of rows with that of all rows, in words."""

@@ -62,29 +62,35 @@ def check(record: Mapping[str, Any], preference: str, origin: str) -> None:
 
 def chosen_of(record: Mapping[str, Any], origin: str, seen: Understood) -> Pair | None:
     """Returns the chosen answer of a row; None where the answer of the row itself is the one chosen (ms-swift)."""
-    name = next((name for name in names_of("chosen") if _is_answer(record.get(name))), None)
+    name = _answering(record, "chosen")
     if name is None:
         return None
-    chosen = parsed(record[name], name, seen)
-    other = next((name for name in names_of("rejected") if _is_answer(record.get(name))), None)
-    rejected = parsed(record[other], other, seen) if other else None
+    chosen: Any = parsed(record[name], name, seen)
+    other = _answering(record, "rejected")
+    rejected: Any = parsed(record[other], other, seen) if other else None
     if isinstance(chosen, Mapping):
         chosen, rejected = [chosen], [rejected] if isinstance(rejected, Mapping) else rejected
     if looks_like_messages(chosen):
         turns = turns_from(chosen, name, origin, seen)
-        whole = any(turn.role == "user" for turn in turns)
-        if whole:
-            other_turns = (
-                turns_from(rejected, str(other), origin, Understood("")) if looks_like_messages(rejected) else ()
-            )
-            turns = _learned_from(turns, _shared(turns, other_turns) or len(turns) - 1)
-        return Pair(turns=turns, whole=whole)
-    if is_list(chosen) and len(chosen) == 1 and isinstance(chosen[0], str):
-        chosen, rejected = chosen[0], rejected[0] if is_list(rejected) and len(rejected) == 1 else rejected
+        if not any(turn.role == "user" for turn in turns):
+            return Pair(turns=turns)
+        others = turns_from(rejected, str(other), origin, Understood("")) if looks_like_messages(rejected) else ()
+        return Pair(turns=_learned_from(turns, _shared(turns, others) or len(turns) - 1), whole=True)
+    if _is_one(chosen) and isinstance(chosen[0], str):
+        chosen, rejected = chosen[0], rejected[0] if _is_one(rejected) else rejected
     if not isinstance(chosen, str):
         raise HoldfastError(f"{origin}: field '{name}' is {called(chosen)}, but must be a string or messages.")
     text = string(chosen, name, origin)
     return Pair(asked=_shared_text(text, rejected) if isinstance(rejected, str) else "", text=text)
+
+
+def _answering(record: Mapping[str, Any], part: Literal["chosen", "rejected"]) -> str | None:
+    """Returns the field that holds the chosen or the rejected answer."""
+    return next((name for name in names_of(part) if _is_answer(record.get(name))), None)
+
+
+def _is_one(value: Any) -> bool:
+    return is_list(value) and len(value) == 1
 
 
 def _learned_from(turns: Sequence[Turn], start: int) -> tuple[Turn, ...]:

@@ -79,26 +79,46 @@ def _from_folder(
 ) -> Iterator[Group]:
     label = name or (folder.name if own is None else f"{folder.name}/{own}")
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-        import datasets
-
-        try:
-            saved = datasets.load_from_disk(str(folder))
-        except Exception as error:
-            raise HoldfastError(f"{label}: not a whole saved data set ({_reason(error)}); save it again.") from error
-        if isinstance(saved, Mapping):
-            yield from _from_splits(saved, split, label, splits, notes)
-            return
-        if split is None:
-            yield label, _numbered(_plain(saved), label)
-            return
-        raise HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.")
+        yield from _from_saved(folder, label, split, splits, notes)
+        return
     try:
         sets = sets_in(folder, label, notes)
     except HoldfastError:
         if split is not None:
-            raise HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.") from None
+            raise _no_splits(folder, split) from None
         raise
-    files = set_of(sets, own, label)
+    for file in sorted(_files_of(set_of(sets, own, label), folder, label, split, splits, notes)):
+        called = f"{label}/{file.relative_to(folder)}"
+        yield called, records_of(file, called, notes)
+
+
+def _from_saved(
+    folder: Path, label: str, split: str | None, splits: Sequence[str], notes: list[str]
+) -> Iterator[Group]:
+    """Yields what `save_to_disk` of the library datasets wrote."""
+    import datasets
+
+    try:
+        saved = datasets.load_from_disk(str(folder))
+    except Exception as error:
+        raise HoldfastError(f"{label}: not a whole saved data set ({_reason(error)}); save it again.") from error
+    if isinstance(saved, Mapping):
+        yield from _from_splits(saved, split, label, splits, notes)
+    elif split is None:
+        yield label, _numbered(_plain(saved), label)
+    else:
+        raise _no_splits(folder, split)
+
+
+def _files_of(
+    files: Mapping[str, list[Path]],
+    folder: Path,
+    label: str,
+    split: str | None,
+    splits: Sequence[str],
+    notes: list[str],
+) -> list[Path]:
+    """Returns the files of one set that are read, of those of each split ("" where a file's name says none)."""
     if "" in files and len(files) > 1 and split is None:
         others = [paths[0] for found, paths in files.items() if found not in ("", "train")]
         if others:
@@ -106,16 +126,16 @@ def _from_folder(
                 f"'{folder}': holds '{others[0].name}' beside other files, and training on both would spoil the test; "
                 "name the one file that is meant."
             )
-        chosen = [*files[""], *files["train"]]
-    elif files.keys() == {""}:
-        if split is not None:
-            raise HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.")
-        chosen = files[""]
-    else:
-        chosen = files[chosen_split([found for found in files if found], split, splits, label, notes)]
-    for file in sorted(chosen):
-        called = f"{label}/{file.relative_to(folder)}"
-        yield called, records_of(file, called, notes)
+        return [*files[""], *files["train"]]
+    if files.keys() != {""}:
+        return files[chosen_split([found for found in files if found], split, splits, label, notes)]
+    if split is not None:
+        raise _no_splits(folder, split)
+    return files[""]
+
+
+def _no_splits(folder: Path, split: str) -> HoldfastError:
+    return HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.")
 
 
 def _from_splits(

@@ -167,34 +167,55 @@ def counted(row: Row, texts: Sequence[str], tokenizer: Tokenizer | None) -> list
         texts: What was written of it.
         tokenizer: The tokenizer whose chat template wrote it; None where none is used.
     """
-    found = None if tokenizer is None else reads(tokenizer)
-    why = "because no chat template is used" if found is None else "because the chat template does not read"
+    if tokenizer is None:
+        return _without_template(row, texts)
+    found = reads(tokenizer)
+    why = "because the chat template does not read"
     said = []
-    if row.tools and (found is None or not found.tools):
-        said.append(f"the tools are not in the prompt, {why}{'' if found is None else ' them'}")
-    if row.settings and found is None:
-        said.append(f"the settings of the chat template are not used, {why}")
-    if tokenizer is not None:
-        (field,) = names_of("settings")
-        said += [f"'{name}' in '{field}' is not used, {why} it" for name in unread(row, tokenizer)]
-    if any(turn.calls for turn in row.turns) and (found is None or found.calls is None):
-        said.append(f"calls of tools are written as JSON, {why}{'' if found is None else ' them'}")
-    learned = [turn for turn in row.turns if turn.role == "assistant" and turn.learned]
-    thoughts = [
-        thought for turn in learned for thought in (turn.thought.strip(), *_thoughts_in(turn.content)) if thought
-    ]
-    if any(all(thought not in text for text in texts) for thought in thoughts):
-        said.append(f"what the assistant thought is not learned, {why}{'' if found is None else ' it'}")
+    if row.tools and not found.tools:
+        said.append(f"the tools are not in the prompt, {why} them")
+    (field,) = names_of("settings")
+    said += [f"'{name}' in '{field}' is not used, {why} it" for name in unread(row, tokenizer)]
+    if _has_calls(row) and found.calls is None:
+        said.append(f"calls of tools are written as JSON, {why} them")
+    if _loses_thoughts(row, texts):
+        said.append(f"what the assistant thought is not learned, {why} it")
     roles = {turn.role for turn in row.turns}
     for role, known, instead in (
-        ("tool", found is None or found.tool_turns, "the user's"),
-        ("developer", found is None or found.developer, "the system's"),
+        ("tool", found.tool_turns, "the user's"),
+        ("developer", found.developer, "the system's"),
     ):
         if role in roles and not known:
             said.append(
                 f"turns of the role {role} are written as {instead}, because the chat template does not know it"
             )
     return said
+
+
+def _without_template(row: Row, texts: Sequence[str]) -> list[str]:
+    """Returns what is not in the texts of a row that no chat template wrote."""
+    why = "because no chat template is used"
+    said = []
+    if row.tools:
+        said.append(f"the tools are not in the prompt, {why}")
+    if row.settings:
+        said.append(f"the settings of the chat template are not used, {why}")
+    if _has_calls(row):
+        said.append(f"calls of tools are written as JSON, {why}")
+    if _loses_thoughts(row, texts):
+        said.append(f"what the assistant thought is not learned, {why}")
+    return said
+
+
+def _has_calls(row: Row) -> bool:
+    return any(turn.calls for turn in row.turns)
+
+
+def _loses_thoughts(row: Row, texts: Sequence[str]) -> bool:
+    """Returns whether a thought of a turn that is learned stands in none of the texts."""
+    learned = [turn for turn in row.turns if turn.role == "assistant" and turn.learned]
+    thoughts = [thought for turn in learned for thought in (turn.thought.strip(), *_thoughts_in(turn.content))]
+    return any(all(thought not in text for text in texts) for thought in thoughts if thought)
 
 
 def _thoughts_in(content: str) -> list[str]:

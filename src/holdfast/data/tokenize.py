@@ -197,7 +197,7 @@ def _windows(ids: list[int], labels: list[int], begin: list[int], size: int, ori
 def _conversation(
     row: Row, writer: _Writer, max_length: int, raw: bool, learn_all: bool, over_long: str, notes: Notes
 ) -> Iterator[Example]:
-    if not (learned_turns(row) or (learn_all and any(content.strip() for content in row.contents))):
+    if not (learned_turns(row) or (learn_all and "".join(row.contents).strip())):
         notes.note_empty(row.origin)
         return
     if not raw and writer.is_written(row):
@@ -211,15 +211,21 @@ def _conversation(
     notes.rewritten += len(pieces) > 1
     notes.plain_chat += not by_template and as_completion(row) is None
     whole = [writer.example(piece, row, learn_all) for piece in pieces]
-    kept = whole
     if any(len(example.input_ids) > max_length for example in whole):
         notes.note_long(row.origin)
-        fitting = [example for example in whole if len(example.input_ids) <= max_length]
-        kept = fitting if over_long == "drop" else [_cut(example, max_length) for example in whole]
-    kept = [example for example in kept if example.supervised]
+    kept = _short_enough(whole, max_length, over_long)
     if whole and not kept:
         notes.dropped += 1
     yield from kept
+
+
+def _short_enough(whole: list[Example], max_length: int, over_long: str) -> list[Example]:
+    """Returns what is learned of examples of which the longer ones are left out, or else cut."""
+    if over_long == "drop":
+        kept = [example for example in whole if len(example.input_ids) <= max_length]
+    else:
+        kept = [_cut(example, max_length) for example in whole]
+    return [example for example in kept if example.supervised]
 
 
 def _cut(example: Example, max_length: int) -> Example:

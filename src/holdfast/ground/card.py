@@ -27,8 +27,19 @@ def scores(
     """
     asked = ask(model, tokenizer, items, progress=progress)
     choices = ask(model, tokenizer, [item for item in items if item.choices], form="choice")
+    sure = calibration(choices)
+    bins = [[round(b.low, 2), b.count, _round(b.confidence), _round(b.accuracy)] for b in sure.bins]
+    return {
+        "suites": _known([*(a for a in asked if a.form == "generate"), *choices]),
+        "text": _texts([a for a in asked if a.form == "text"]),
+        "calibration": {"ece": round(sure.ece, 4), "brier": round(sure.brier, 4), "choices": sure.count, "bins": bins},
+    }
+
+
+def _known(given: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+    """Returns the share of right answers by suite and form."""
     known: dict[str, dict[str, Any]] = {}
-    for answers in _by_suite([*(a for a in asked if a.form == "generate"), *choices]):
+    for answers in _by_suite(given):
         found = share([a.value for a in answers], [a.item.group for a in answers])
         known.setdefault(answers[0].item.suite, {})[answers[0].form] = {
             "share": round(found.share, 4),
@@ -37,8 +48,13 @@ def scores(
             "items": found.items,
             "groups": found.groups,
         }
+    return known
+
+
+def _texts(given: Sequence[Answer]) -> dict[str, dict[str, Any]]:
+    """Returns what texts cost by suite."""
     texts = {}
-    for answers in _by_suite([a for a in asked if a.form == "text"]):
+    for answers in _by_suite(given):
         nats = math.fsum(a.nats or 0.0 for a in answers)
         size = sum(len((a.item.text or "").encode()) for a in answers)
         texts[answers[0].item.suite] = {
@@ -46,13 +62,7 @@ def scores(
             "bits_per_byte": round(bits_per_byte(nats, size), 4),
             "items": len(answers),
         }
-    sure = calibration(choices)
-    bins = [[round(b.low, 2), b.count, _round(b.confidence), _round(b.accuracy)] for b in sure.bins]
-    return {
-        "suites": known,
-        "text": texts,
-        "calibration": {"ece": round(sure.ece, 4), "brier": round(sure.brier, 4), "choices": sure.count, "bins": bins},
-    }
+    return texts
 
 
 def _round(value: float | None) -> float | None:

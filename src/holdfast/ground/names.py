@@ -103,16 +103,11 @@ def _parsed(name: str) -> tuple[str, str, int]:
 
 def _items(seed: int, what: str, split: str) -> list[Item]:
     if what in TASKS:
-        if split == "few-test":
-            return _few(seed)[1]
-        made = _task(seed, what)
-        return list(made.test[:: max(1, len(made.test) // TASK_CUT)] if split == "cut" else getattr(made, split))
+        return _items_of_task(seed, what, split)
     chosen = [lesson for lesson in LESSONS if what in (ALL, lesson.suite)]
     found = [item for lesson in chosen for item in _suite(seed, lesson.suite)]
-    if split == "proof":
-        return [item for item in found if item.split == "proof"]
-    if split == "watch":
-        return [item for item in found if item.split == "watch"]
+    if split in ("proof", "watch"):
+        return [item for item in found if item.split == split]
     left = collections.Counter({(item.suite, side): most for item in found for side, most in _CUT[split].items()})
     cut = []
     for item in found:
@@ -120,6 +115,13 @@ def _items(seed: int, what: str, split: str) -> list[Item]:
         left[side] -= 1
         cut += [item] if left[side] >= 0 else []
     return cut
+
+
+def _items_of_task(seed: int, what: str, split: str) -> list[Item]:
+    if split == "few-test":
+        return _few(seed)[1]
+    made = _task(seed, what)
+    return list(made.test[:: max(1, len(made.test) // TASK_CUT)] if split == "cut" else getattr(made, split))
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ of the product, and its chunks leave their gradients in the logits' place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -144,35 +144,14 @@ class _Chunked(Function):
         units = features_NX.shape[0]
         vocabulary = features_NX.shape[-1] if weight_VX is None else weight_VX.shape[0]
         chunk, block = sizes(units, vocabulary, features_NX.device, chunk)
-        weight = None if weight_VX is None else casts(weight_VX)
-        bias = None if bias_V is None else casts(bias_V)
+        if weight_VX is None:
+            losses = _losses_of_logits(loss_of, features_NX, chunk, wanted, grads)
+        else:
+            head = casts(weight_VX), None if bias_V is None else casts(bias_V)
+            losses = _losses_through_head(loss_of, features_NX, head, (chunk, block), wanted, grads)
         total = features_NX.new_zeros((), dtype=sum_dtype)
-        for start in range(0, units, block if weight is not None else chunk):
-            rows = slice(start, min(start + (block if weight is not None else chunk), units))
-            if weight is None:
-                loss, own = _chunk_loss(loss_of, rows, features_NX[rows], None, wanted)
-                total += loss
-                if grads[0] is not None and own[0] is not None:
-                    grads[0][rows] = own[0]
-                continue
-            part = features_NX[rows].detach()
-            logits = _product(part, weight, bias)
-            touched = False
-            for first in range(start, rows.stop, chunk):
-                few = slice(first, min(first + chunk, rows.stop))
-                here = slice(first - start, few.stop - start)
-                loss, own = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
-                total += loss
-                if own[1] is not None:
-                    touched = True
-                    logits[here] = own[1]  # in the precision of the product, as autograd would hand it on
-                elif any(wanted):
-                    logits[here] = 0.0
-                if grads[0] is not None and own[0] is not None:
-                    grads[0][few] += own[0]
-            if touched:
-                _add_products(grads, rows, logits, part, weight)
-            del logits
+        for loss in losses:
+            total += loss
         ctx.save_for_backward(*grads)
         ctx.dtypes = [t.dtype if t is not None else None for t in tensors]
         return total
@@ -184,6 +163,54 @@ class _Chunked(Function):
             for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return None, None, None, None, *scaled
+
+
+def _losses_of_logits(
+    loss_of: ChunkLoss, logits_NV: Tensor, chunk: int, wanted: Sequence[bool], grads: Sequence[Tensor | None]
+) -> Iterator[Tensor]:
+    """Yields the loss of each chunk of logits that are given, and writes the gradient of each into `grads`."""
+    for rows in _slices(0, logits_NV.shape[0], chunk):
+        loss, own = _chunk_loss(loss_of, rows, logits_NV[rows], None, wanted)
+        if grads[0] is not None and own[0] is not None:
+            grads[0][rows] = own[0]
+        yield loss
+
+
+def _losses_through_head(
+    loss_of: ChunkLoss,
+    features_NX: Tensor,
+    head: tuple[Tensor, Tensor | None],
+    sizes_of: tuple[int, int],
+    wanted: Sequence[bool],
+    grads: Sequence[Tensor | None],
+) -> Iterator[Tensor]:
+    """Yields the loss of each chunk behind a head, one block of logits after the other; adds its gradients to `grads`.
+
+    Where a chunk's logits have been read, their gradient takes their place.
+    """
+    (weight, bias), (chunk, block) = head, sizes_of
+    for rows in _slices(0, features_NX.shape[0], block):
+        part = features_NX[rows].detach()
+        logits = _product(part, weight, bias)
+        touched = False
+        for few in _slices(rows.start, rows.stop, chunk):
+            here = slice(few.start - rows.start, few.stop - rows.start)
+            loss, own = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
+            if own[1] is not None:
+                touched = True
+                logits[here] = own[1]  # in the precision of the product, as autograd would hand it on
+            elif any(wanted):
+                logits[here] = 0.0
+            if grads[0] is not None and own[0] is not None:
+                grads[0][few] += own[0]
+            yield loss
+        if touched:
+            _add_products(grads, rows, logits, part, weight)
+        del logits  # freed before the next is made
+
+
+def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
+    return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
 
 
 def _chunk_loss(

@@ -14,10 +14,9 @@ from holdfast.core.mix import Example
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.checks import fulfils, takes_lines
-from holdfast.probes.choice import Choice, Per, check_names, choose, name_of
+from holdfast.probes.choice import Choice, check_names, choose, name_of
 from holdfast.probes.generate import answered, context_of, generate
 from holdfast.probes.likelihood import document_nll
-from holdfast.probes.sampling import Sampling
 from holdfast.probes.stops import Stop, usual
 from holdfast.probes.suites import Item
 
@@ -43,14 +42,13 @@ class Answer:
     Attributes:
         item: The item.
         form: How it was asked.
-        value: 1 if the answer is right and 0 if not, the share of right ones of several; nats per token of a text.
-        said: The answer that was generated, the first of several, or the choice that was picked; empty for a text.
+        value: 1 if the answer is right and 0 if not; nats per token of a text.
+        said: The answer that was generated, or the choice that was picked; empty for a text.
         choice: What the choices cost; None in other forms.
         picked: Place of the choice that was picked, 0 if it is right; None in other forms.
         confidence: Probability of the picked choice if one of them is said; None in other forms.
         nats: Negative log-likelihood of a text; None in other forms.
         tokens: Number of tokens of the text that it is the sum of; 0 in other forms.
-        sampled: The answers that were drawn, if more than one; empty otherwise.
     """
 
     item: Item
@@ -62,7 +60,6 @@ class Answer:
     confidence: float | None = None
     nats: float | None = None
     tokens: int = 0
-    sampled: tuple[str, ...] = ()
 
 
 def ask(
@@ -72,11 +69,6 @@ def ask(
     *,
     form: Literal["auto", "generate", "choice", "text"] = "auto",
     max_new_tokens: int = 96,
-    samples: int = 1,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    seed: int = 0,
-    per: Per = "raw",
     raw: bool = False,
     end: bool = False,
     batch_tokens: int | None = None,
@@ -94,14 +86,6 @@ def ask(
             likelihood of the text.
         max_new_tokens: Most tokens of a generated answer, where the item does not say (`max_tokens`). What else ends it
             is what the item says (`stop`), or what is usual; see `generate`.
-        samples: Number of answers that are drawn to each item whose answer is generated; more than one need a
-            `temperature` above 0. Other items are asked as ever.
-        temperature: What the logits are divided by before a token is drawn; 0 takes the likeliest. See `generate`.
-        top_p: Least probability of the set of likeliest tokens that one is drawn from; 1 for all tokens.
-        seed: Seed of what is drawn; what an item is answered depends on it and on the item's name, not on other items.
-        per: How the costs of choices are compared before the least is picked: "raw" (as they are), "tokens", "bytes" or
-            "chars" (divided by their number), or "unconditional" (less what the choice costs without the question,
-            which is read for it; see `choose`).
         raw: Whether to leave the chat template unused.
         end: Whether to score what ends a choice with it; see `choose`.
         batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
@@ -113,16 +97,11 @@ def ask(
 
     Raises:
         HoldfastError: If an item cannot be asked in this form, does not fit into the model's context, is given twice or
-            is refused by the chat template, or if the model's logits are not finite; names the item. If `samples`,
-            `temperature`, `top_p` or `seed` is outside its range, or several samples could not differ.
+            is refused by the chat template, or if the model's logits are not finite; names the item.
         ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
     """
     if form != "auto" and form not in FORMS:
         raise HoldfastError(f"form={form!r}: choose one of 'auto', {', '.join(map(repr, FORMS))}.")
-    if per not in get_args(Per):
-        raise HoldfastError(f"per={per!r}: choose one of {', '.join(map(repr, get_args(Per)))}.")
-    sampling = Sampling(temperature, top_p, seed)
-    _check_samples(samples, sampling, form)
     check_names(items)
     by_form: dict[Form, list[Item]] = {one: [] for one in FORMS}
     for item in items:
@@ -131,19 +110,10 @@ def ask(
     for one, chosen in by_form.items():
         told = _part(progress, len(answers), len(chosen), len(items))
         if one == "generate":
-            found = _generated(model, tokenizer, chosen, max_new_tokens, samples, sampling, raw, batch_tokens, told)
+            found = _generated(model, tokenizer, chosen, max_new_tokens, raw, batch_tokens, told)
         elif one == "choice":
-            choices = choose(
-                model,
-                tokenizer,
-                chosen,
-                raw=raw,
-                end=end,
-                unconditional=per == "unconditional",
-                batch_tokens=batch_tokens,
-                progress=told,
-            )
-            found = [_chosen(item, choice, per) for item, choice in zip(chosen, choices, strict=True)]
+            choices = choose(model, tokenizer, chosen, raw=raw, end=end, batch_tokens=batch_tokens, progress=told)
+            found = [_chosen(item, choice) for item, choice in zip(chosen, choices, strict=True)]
         else:
             found = _texts(model, tokenizer, chosen, batch_tokens, told)
         answers.update((name_of(answer.item), answer) for answer in found)
@@ -187,18 +157,6 @@ def _asked(item: Item, form: Form) -> Form:
     return form
 
 
-def _check_samples(samples: int, sampling: Sampling, form: str) -> None:
-    """Raises `HoldfastError` if there are to be no samples, or several that could not differ."""
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise HoldfastError(f"samples={samples!r}: give a whole number from 1.")
-    if samples > 1 and form in ("choice", "text"):
-        raise HoldfastError(
-            f"samples={samples}: with form={form!r} nothing is generated; use form='generate' or 'auto'."
-        )
-    if samples > 1 and sampling.temperature == 0:
-        raise HoldfastError(f"samples={samples}: at temperature=0 all are the same; give a temperature above 0.")
-
-
 def _part(progress: Progress | None, before: int, share: int, total: int) -> Progress | None:
     """Returns what tells the items done while one form is asked, from the prompts, choices or windows done."""
     if progress is None:
@@ -211,34 +169,26 @@ def _generated(
     tokenizer: Tokenizer,
     items: Sequence[Item],
     max_new_tokens: int,
-    samples: int,
-    sampling: Sampling,
     raw: bool,
     batch_tokens: int | None,
     progress: Progress | None,
 ) -> list[Answer]:
-    repeated = [item for item in items for _ in range(samples)]
     texts = generate(
         model,
         tokenizer,
-        [item.turns for item in repeated],
-        max_new_tokens=[item.max_tokens or max_new_tokens for item in repeated],
-        stops=[_stop_of(item, tokenizer, raw) for item in repeated],
-        tools=[item.tools for item in repeated],
+        [item.turns for item in items],
+        max_new_tokens=[item.max_tokens or max_new_tokens for item in items],
+        stops=[_stop_of(item, tokenizer, raw) for item in items],
+        tools=[item.tools for item in items],
         batch_tokens=batch_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        seed=sampling.seed,
         raw=raw,
-        names=[name_of(item) for item in repeated],
+        names=[name_of(item) for item in items],
         progress=progress,
     )
-    found = []
-    for place, item in enumerate(items):
-        said = texts[place * samples : (place + 1) * samples]
-        value = sum(fulfils(one, item.check) for one in said) / samples
-        found.append(Answer(item, "generate", value, said=said[0], sampled=tuple(said) if samples > 1 else ()))
-    return found
+    return [
+        Answer(item, "generate", float(fulfils(said, item.check)), said=said)
+        for item, said in zip(items, texts, strict=True)
+    ]
 
 
 def _stop_of(item: Item, tokenizer: Tokenizer, raw: bool) -> Stop | None:
@@ -249,8 +199,8 @@ def _stop_of(item: Item, tokenizer: Tokenizer, raw: bool) -> Stop | None:
     return None if row is None else usual(row, tokenizer, raw, lines=takes_lines(item.check))
 
 
-def _chosen(item: Item, choice: Choice, per: Per) -> Answer:
-    picked = choice.picked(per)
+def _chosen(item: Item, choice: Choice) -> Answer:
+    picked = choice.picked
     return Answer(
         item,
         "choice",

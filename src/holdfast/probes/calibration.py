@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -86,14 +87,16 @@ def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
         brier.append(math.fsum((p - (k == 0)) ** 2 for k, p in enumerate(answer.choice.probabilities)))
     if not brier:
         raise HoldfastError("There is no multiple-choice answer among these to calibrate; ask items with 'choices'.")
-    found = []
-    for place, (confidences, values) in enumerate(zip(sure, right, strict=True)):
-        count = len(values)
-        mean = math.fsum(confidences) / count if count else None
-        share = math.fsum(values) / count if count else None
-        found.append(Bin(place / bins, edges[place], count, mean, share))
-    ece = expected_calibration_error([c for own in sure for c in own], [v for own in right for v in own], bins)
-    return Calibration(ece, math.fsum(brier) / len(brier), len(brier), tuple(found))
+    found = tuple(
+        Bin(place / bins, edges[place], len(values), _mean(confidences), _mean(values))
+        for place, (confidences, values) in enumerate(zip(sure, right, strict=True))
+    )
+    ece = expected_calibration_error([*itertools.chain(*sure)], [*itertools.chain(*right)], bins)
+    return Calibration(ece, math.fsum(brier) / len(brier), len(brier), found)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
 
 
 def expected_calibration_error(confidence: npt.ArrayLike, value: npt.ArrayLike, bins: int = 10) -> float:

@@ -97,19 +97,35 @@ def check_markers(check: Mapping[str, Any], origin: str) -> None:
         where = f"{origin}: field 'check.{name}'"
         if name not in MARKERS:
             raise HoldfastError(f"{where} is no marker; use one of {', '.join(MARKERS)}.{nearest(name, MARKERS)}")
-        if name == "format" and wanted not in FORMATS:
-            raise HoldfastError(f"{where} is {wanted!r}; use one of {', '.join(FORMATS)}.")
-        if name == "refuses" and not isinstance(wanted, bool):
-            raise HoldfastError(f"{where} is {wanted!r}; use true or false.")
-        if name in ("number", "least_words", "most_words"):
-            if isinstance(wanted, bool) or not (isinstance(wanted, (int, float)) and abs(wanted) < 1e300):
-                raise HoldfastError(f"{where} is {wanted!r}; use a number.")
-        elif name == "regex":
-            try:
-                re.compile(wanted)
-            except (re.error, TypeError) as error:
-                raise HoldfastError(f"{where} is no regular expression ({error}).") from error
-        elif name in ("exact", "contains", "any", "lacks", "keys"):
-            listed = [wanted] if isinstance(wanted, str) else wanted
-            if not (isinstance(listed, list) and listed and all(isinstance(one, str) and one for one in listed)):
-                raise HoldfastError(f"{where} is {wanted!r}; use a string or a list of strings.")
+        if name == "regex":
+            _check_regex(wanted, where)
+        elif not _can_be(name, wanted):
+            raise HoldfastError(f"{where} is {wanted!r}; use {_WANTED[name]}.")
+
+
+_WANTED = {
+    "format": f"one of {', '.join(FORMATS)}",
+    "refuses": "true or false",
+    **dict.fromkeys(("number", "least_words", "most_words"), "a number"),
+    **dict.fromkeys(("exact", "contains", "any", "lacks", "keys"), "a string or a list of strings"),
+}
+"""What the value of each marker is, but that of a regular expression."""
+
+
+def _can_be(name: str, wanted: Any) -> bool:
+    """Returns whether a marker can have a value."""
+    if name == "format":
+        return wanted in FORMATS
+    if name == "refuses":
+        return isinstance(wanted, bool)
+    if name in ("number", "least_words", "most_words"):
+        return isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and abs(wanted) < 1e300
+    listed = [wanted] if isinstance(wanted, str) else wanted
+    return isinstance(listed, list) and len(listed) > 0 and all(isinstance(one, str) and one for one in listed)
+
+
+def _check_regex(wanted: Any, where: str) -> None:
+    try:
+        re.compile(wanted)
+    except (re.error, TypeError) as error:
+        raise HoldfastError(f"{where} is no regular expression ({error}).") from error

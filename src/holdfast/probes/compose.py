@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -135,14 +135,18 @@ def chats(
         **drawn,  # type: ignore[arg-type]
     )
     texts = [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in said]
-    context = context_of(model) or UNCUT
-    asked = [
-        turns
-        for turns in ((Turn("user", text),) for text in texts if text)
-        if len(prompt_ids(answered(turns, "A", "question"), tokenizer, raw=False)) < context
-    ]
+    asked = _leaving_room(texts, tokenizer, context_of(model) or UNCUT)
     rest = None if progress is None else lambda done, all: progress(count - (all - done) * count // (2 * all), count)
     answers = generate(model, tokenizer, asked, max_new_tokens=max_tokens, progress=rest) if asked else []
     return [
         Row(turns=(*turns, Turn("assistant", answer))) for turns, answer in zip(asked, answers, strict=True) if answer
+    ]
+
+
+def _leaving_room(texts: Sequence[str], tokenizer: Tokenizer, context: int) -> list[tuple[Turn]]:
+    """Returns the questions that are not empty and leave room for an answer."""
+    return [
+        turns
+        for turns in ((Turn("user", text),) for text in texts if text)
+        if len(prompt_ids(answered(turns, "A", "question"), tokenizer, raw=False)) < context
     ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.head import Head
@@ -16,8 +15,9 @@ from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import prompt_ids, tokenize
 from holdfast.probes.fitting import fitting, tokens_of
-from holdfast.probes.sampling import Sampling, drawn, numbered, source_of
-from holdfast.probes.stops import Ended, Reader, Stop, usual
+from holdfast.probes.sampling import Sampling, numbered
+from holdfast.probes.stops import Reader, Stop, usual
+from holdfast.probes.writing import Prompt, learns_prompts, written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -26,18 +26,6 @@ UNCUT = 2**30
 """A length, in tokens, that no text reaches."""
 NEXT_LOGITS = 2**24
 """Most logits of the next tokens of a batch: its rows times the vocabulary."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Prompt:
-    """A conversation as token ids, with the most tokens that may follow it and what they are drawn for."""
-
-    number: int
-    name: str
-    ids: Sequence[int]
-    limit: int
-    key: Hashable
-    reader: Reader | None = None
 
 
 def generate(
@@ -100,37 +88,57 @@ def generate(
         ValueError: If `max_new_tokens` or `batch_tokens` is not positive.
     """
     count = len(conversations)
+    limits = _limits(max_new_tokens, count)
+    tokens = tokens_of(model, batch_tokens, writes=True)
+    sampling = Sampling(temperature, top_p, seed)
+    called = [f"conversation {number + 1}" for number in range(count)] if names is None else names
+    rows = [
+        answered(turns, "A", name, own)
+        for turns, name, own in zip(conversations, called, tools or [()] * count, strict=True)
+    ]
+    read = [prompt_ids(row, tokenizer, raw=raw) for row in rows]
+    keys = numbered(map(tuple, read) if names is None else names)
+    readers = [_reader(row, stop, tokenizer, raw) for row, stop in zip(rows, stops or [None] * count, strict=True)]
+    context = context_of(model)
+    prompts = [
+        Prompt(number, row.origin, ids, _room(limits[number], ids, context, row.origin), keys[number], readers[number])
+        for number, (row, ids) in enumerate(zip(rows, read, strict=True))
+    ]
+    ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
+    said = _said(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
+    return [reader.text(ids).strip() for reader, ids in zip(readers, said, strict=True)]
+
+
+def _limits(max_new_tokens: int | Sequence[int], count: int) -> list[int]:
+    """Returns the most tokens of each answer.
+
+    Raises:
+        ValueError: If one of them is not positive.
+    """
     given = [max_new_tokens] if isinstance(max_new_tokens, int) else list(max_new_tokens)
     if least := [limit for limit in given if limit < 1]:
         raise ValueError(f"max_new_tokens {least[0]}: give a positive number of tokens")
-    limits = given * count if isinstance(max_new_tokens, int) else given
-    tokens = tokens_of(model, batch_tokens, writes=True)
-    sampling = Sampling(temperature, top_p, seed)
-    called = names
-    if names is None:
-        names = [f"conversation {number + 1}" for number in range(count)]
-    rows = [
-        answered(turns, "A", name, own)
-        for turns, name, own in zip(conversations, names, tools or [()] * count, strict=True)
-    ]
-    context = context_of(model)
-    prompts = []
-    read = [prompt_ids(row, tokenizer, raw=raw) for row in rows]
-    keys = numbered(map(tuple, read) if called is None else called)
-    for number, (row, ids, stop) in enumerate(zip(rows, read, stops or [None] * count, strict=True)):
-        limit = limits[number] if context is None else min(limits[number], context - len(ids))
-        if limit < 1 or not ids:
-            raise HoldfastError(
-                f"{row.origin}: has {len(ids)} tokens, and the model needs at least one and reads {context} with its "
-                "answer; shorten the conversation or leave it out."
-            )
-        stop = usual(row, tokenizer, raw) if stop is None else stop
-        reader = Reader(stop or Stop(), tokenizer)
-        prompts.append(_Prompt(number, row.origin, ids, limit, keys[number], reader))
-    ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
-    said = _said(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
-    readers = (prompt.reader or Reader(Stop(), tokenizer) for prompt in prompts)
-    return [reader.text(ids).strip() for reader, ids in zip(readers, said, strict=True)]
+    return given * count if isinstance(max_new_tokens, int) else given
+
+
+def _reader(row: Row, stop: Stop | None, tokenizer: Tokenizer, raw: bool) -> Reader:
+    stop = usual(row, tokenizer, raw) if stop is None else stop
+    return Reader(stop or Stop(), tokenizer)
+
+
+def _room(limit: int, ids: Sequence[int], context: int | None, name: str) -> int:
+    """Returns the most tokens of an answer for which the model's context has room.
+
+    Raises:
+        HoldfastError: If there is room for none, or nothing to answer.
+    """
+    limit = limit if context is None else min(limit, context - len(ids))
+    if limit < 1 or not ids:
+        raise HoldfastError(
+            f"{name}: has {len(ids)} tokens, and the model needs at least one and reads {context} with its answer; "
+            "shorten the conversation or leave it out."
+        )
+    return limit
 
 
 def continued(
@@ -166,7 +174,7 @@ def continued(
     if limit < 1 or not all(prompts):
         raise HoldfastError(f"A prompt is empty or leaves no room for a token in the model's context of {context}.")
     asked = [
-        _Prompt(number, f"prompt {number + 1}", ids, limit, key)
+        Prompt(number, f"prompt {number + 1}", ids, limit, key)
         for number, (ids, key) in enumerate(zip(prompts, numbered(map(tuple, prompts)), strict=True))
     ]
     tokens = tokens_of(model, batch_tokens, writes=True)
@@ -175,7 +183,7 @@ def continued(
 
 def _said(
     model: nn.Module,
-    prompts: Sequence[_Prompt],
+    prompts: Sequence[Prompt],
     ends: set[int],
     pad_id: int,
     sampling: Sampling,
@@ -195,7 +203,7 @@ def _said(
 
     rows = max(1, NEXT_LOGITS // Head(model).size)
 
-    def cut(left: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
+    def cut(left: Sequence[Prompt], most: int) -> Iterator[list[Prompt]]:
         return _batches(left, most, rows)
 
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -204,7 +212,7 @@ def _said(
             prompts,
             cut,
             _size_of,
-            lambda batch: _continued(model, batch, ends, pad_id, device, sampling, ended),
+            lambda batch: written(model, batch, ends, pad_id, device, sampling, ended),
             1 if learns_prompts(model) else batch_tokens,
         )
         for batch, answers in found:
@@ -235,18 +243,6 @@ def context_of(model: nn.Module) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
-def learns_prompts(model: nn.Module) -> bool:
-    """Returns whether the model is wrapped by an adapter of virtual tokens, which knows neither padding nor cache."""
-    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
-
-
-def parameters_of(model: nn.Module) -> frozenset[str]:
-    """Returns the names of what the model's own forward takes, below PEFT's."""
-    wrapped: Any = model
-    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-    return frozenset(inspect.signature(base.forward).parameters)
-
-
 def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[int]:
     """Returns the tokens that end an answer."""
     config: Any = getattr(model, "generation_config", None)
@@ -263,9 +259,9 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     return ends
 
 
-def _batches(prompts: Sequence[_Prompt], batch_tokens: int, rows: int) -> Iterator[list[_Prompt]]:
+def _batches(prompts: Sequence[Prompt], batch_tokens: int, rows: int) -> Iterator[list[Prompt]]:
     """Yields the prompts from the longest to the shortest, as many at a time as fit with their answers."""
-    batch: list[_Prompt] = []
+    batch: list[Prompt] = []
     for prompt in sorted(prompts, key=lambda prompt: -len(prompt.ids)):
         grown = [*batch, prompt]
         if batch and (_size_of(grown) > batch_tokens or len(grown) > rows):
@@ -276,78 +272,7 @@ def _batches(prompts: Sequence[_Prompt], batch_tokens: int, rows: int) -> Iterat
         yield batch
 
 
-def _size_of(batch: Sequence[_Prompt]) -> int:
+def _size_of(batch: Sequence[Prompt]) -> int:
     """Returns the number of tokens of a batch with its answers, padding included."""
     # Where the context leaves less room for the answer, a shorter prompt may need more of it.
     return len(batch) * max(len(prompt.ids) + prompt.limit for prompt in batch)
-
-
-def _continued(
-    model: nn.Module,
-    batch: Sequence[_Prompt],
-    ends: set[int],
-    pad_id: int,
-    device: torch.device,
-    sampling: Sampling,
-    ended: Ended,
-) -> list[list[int]]:
-    """Returns the ids that the model puts behind each prompt, without the one that ends them."""
-    width = max(len(prompt.ids) for prompt in batch)
-    ids_BT = torch.full((len(batch), width), pad_id)
-    mask_BT = torch.zeros_like(ids_BT)
-    for row, prompt in enumerate(batch):
-        ids_BT[row, width - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
-        mask_BT[row, width - len(prompt.ids) :] = 1
-    ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
-    cached = not learns_prompts(model)
-    takes = parameters_of(model) if cached else frozenset[str]()
-    # Router logits would be balanced over the rows of a cache that are not there.
-    wanted = {"logits_to_keep": 1, "output_router_logits": False}
-    options: dict[str, Any] = {name: value for name, value in wanted.items() if name in takes}
-    sources = [source_of(sampling.seed, prompt.key) for prompt in batch] if sampling.temperature > 0 else []
-    said: list[list[int]] = [[] for _ in batch]
-    going = list(range(len(batch)))
-    cache: Any = None
-    seen = 0
-    while True:
-        if "position_ids" in takes:
-            options["position_ids"] = (mask_BT.cumsum(1) - 1).clamp(min=0)[:, seen:]
-        output: Any = model(
-            input_ids=ids_BT[:, seen:], attention_mask=mask_BT, past_key_values=cache, use_cache=cached, **options
-        )
-        next_B, found = _greedy(output.logits[:, -1])
-        if not found:
-            raise HoldfastError(
-                f"The model's logits behind {batch[going[0]].name} or a conversation beside it are not finite: its "
-                "weights are broken or overflow in this precision; try float32, or a lower learning rate if it was "
-                "just trained."
-            )
-        if sampling.temperature > 0:
-            next_B = drawn(output.logits[:, -1], sampling, [sources[row] for row in going])
-        kept = []
-        for row, token in enumerate(next_B.tolist()):
-            prompt, own = batch[going[row]], said[going[row]]
-            if token not in ends:
-                own.append(token)
-                if len(own) < prompt.limit and not (prompt.reader is not None and prompt.reader.ended(own)):
-                    kept.append(row)
-                    continue
-            ended(prompt.number)
-        if not kept:
-            return said
-        cache = output.past_key_values if cached else None
-        seen = 0 if cache is None else ids_BT.shape[1]
-        ids_BT = torch.cat([ids_BT, next_B[:, None]], 1)
-        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(going), 1)], 1)
-        if len(kept) < len(going):  # What has ended would cost as much as what goes on.
-            kept_B = torch.tensor(kept, device=device)
-            going = [going[row] for row in kept]
-            ids_BT, mask_BT = ids_BT[kept_B], mask_BT[kept_B]
-            if cache is not None:
-                cache.reorder_cache(kept_B)
-
-
-def _greedy(logits_BV: Tensor) -> tuple[Tensor, bool]:
-    """Returns the likeliest token of each row, `[B]`, the first if there are several, and whether all are finite."""
-    top_B, next_B = logits_BV.max(-1)
-    return next_B, bool(top_B.isfinite().all())

@@ -67,17 +67,22 @@ def _options(value: Any) -> tuple[list[str], list[str]]:
         pairs = re.findall(r"\(([A-Z1-9])\)\s*(.*?)\s*(?=\([A-Z1-9]\)|$)", value, re.DOTALL)
         return [label for label, _ in pairs], [text for _, text in pairs]
     if isinstance(value, Mapping):
-        if isinstance(value.get("text"), Sequence) and not isinstance(value["text"], str):
-            return [str(label) for label in value.get("label", [])], [str(text) for text in value["text"]]
-        if all(isinstance(text, str) for text in value.values()):  # {"A": "fish", "B": "birds"}
-            return [str(label) for label in value], list(value.values())
-        return [], []
+        return _by_label(value)
     if not isinstance(value, Sequence):
         return [], []
     if all(isinstance(one, Mapping) and "text" in one for one in value):
         return [str(one.get("label", one.get("key", ""))) for one in value], [str(one["text"]) for one in value]
     if all(isinstance(one, (str, int, float)) and not isinstance(one, bool) for one in value):
         return [], [str(one) for one in value]
+    return [], []
+
+
+def _by_label(value: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Returns labels and texts of choices that stand in columns, or by their labels."""
+    if isinstance(value.get("text"), Sequence) and not isinstance(value["text"], str):
+        return [str(label) for label in value.get("label", [])], [str(text) for text in value["text"]]
+    if all(isinstance(text, str) for text in value.values()):  # {"A": "fish", "B": "birds"}
+        return [str(label) for label in value], list(value.values())
     return [], []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,8 @@ from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.fitting import fitting, tokens_of
-from holdfast.probes.generate import learns_prompts, parameters_of
 from holdfast.probes.likelihood import DocumentScore, document_nll, label_nll, row_nll
+from holdfast.probes.writing import learns_prompts, parameters_of
 
 WORTH = 0.2
 """Least share of a group's tokens that reading its stem once must save; about the half of that pays for the cache."""
@@ -99,10 +99,9 @@ def group_nll(
         device = next(model.parameters()).device
         with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
             head = Head(model)
-            own = [_Group(number, group, _stem(group)) for number, group in enumerate(groups)]
             told = fitting(
                 model,
-                [group for group in own if group.worth],
+                _worth_it(groups),
                 _worthy,
                 _size_of,
                 lambda batch: _scores(head, batch, pad_id, device),
@@ -112,7 +111,7 @@ def group_nll(
                 if found is None:
                     break
                 # A row of nothing but padding can be NaN (eager attention in float64) and spoil what attends to it.
-                if all(math.isfinite(score.nats) for score in found):
+                if _are_finite(found):
                     scores += found
                     shared.update(group.number for group in batch)
                     done += sum(len(group.examples) for group in batch)
@@ -121,6 +120,15 @@ def group_nll(
     rest = [example for number, group in enumerate(groups) if number not in shared for example in group]
     later = None if progress is None else lambda now, _: progress(done + now, total)
     return scores + document_nll(model, rest, batch_tokens=batch_tokens, pad_id=pad_id, progress=later)
+
+
+def _worth_it(groups: Sequence[Sequence[Example]]) -> list[_Group]:
+    own = (_Group(number, group, _stem(group)) for number, group in enumerate(groups))
+    return [group for group in own if group.worth]
+
+
+def _are_finite(scores: Sequence[DocumentScore]) -> bool:
+    return all(math.isfinite(score.nats) for score in scores)
 
 
 def _reads_in_parts(model: nn.Module) -> bool:
@@ -174,17 +182,17 @@ def _stem(group: Sequence[Example]) -> int:
 def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.device) -> list[DocumentScore] | None:
     """Returns the score of each example of a batch, longest stem first; None if the model's cache cannot be used."""
     takes = parameters_of(head.model)
-    # Router logits would be balanced over the rows of a cache that are not there.
-    options: dict[str, Any] = {"output_router_logits": False} if "output_router_logits" in takes else {}
     stems = [group.examples[0].input_ids[: group.stem] for group in batch]
     width = len(stems[0])
     # What is learned of a stem counts for each of its examples; what its last position predicts is each one's own.
     next_BT = _aligned([group.examples[0].labels[1 : group.stem] for group in batch], -100, right=True, width=width - 1)
     row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
     kept = width - int(position_N.min()) if len(position_N) else 1
-    if "logits_to_keep" in takes:  # A head that does more than project costs as much as there are positions.
-        options["logits_to_keep"] = kept
-    skipped = width - kept if "logits_to_keep" in takes else 0
+    # Router logits would be balanced over the rows of a cache that are not there; a head that does more than project
+    # costs as much as there are positions.
+    wanted = {"output_router_logits": False, "logits_to_keep": kept}
+    options: dict[str, Any] = {name: value for name, value in wanted.items() if name in takes}
+    skipped = width - options.get("logits_to_keep", width)
     rows_B = torch.arange(len(batch))
     mask_BT = _aligned([[1] * len(stem) for stem in stems], 0, right=True).to(device)
     features_NX, output = head.read(
@@ -211,24 +219,45 @@ def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.devi
     last_BX = features_NX[len(row_N) :]
     first_R[told_R] = label_nll(head, last_BX[of_R[told_R].to(last_BX.device)], next_R[told_R])
     nats_R, count_R = first_R + nats_B[of_R], told_R.long() + count_B[of_R]
-    tails = [example.input_ids[group.stem : -1] for group in batch for example in group.examples]
-    if max(map(len, tails)):
+    if max(group.longest - group.stem for group in batch) > 1:
         cache.reorder_cache(of_R.to(device))
-        tail_mask_RT = _aligned([[1] * len(tail) for tail in tails], 0).to(device)
-        mask_RT = torch.cat([mask_BT[of_R.to(device)], tail_mask_RT], 1)
         options.pop("logits_to_keep", None)
-        own_R, own_count_R, _ = row_nll(
-            head,
-            _aligned([labels[1:] for _, labels in rows], -100),
-            tail_mask_RT.shape[1],
-            input_ids=_aligned(tails, pad_id).to(device),
-            attention_mask=mask_RT,
-            position_ids=(mask_RT.cumsum(1) - 1)[:, mask_BT.shape[1] :],
-            past_key_values=cache,
-            use_cache=True,
-            **options,
-        )
+        labels_RT = _aligned([labels[1:] for _, labels in rows], -100)
+        own_R, own_count_R = _tails(head, batch, labels_RT, mask_BT[of_R.to(device)], cache, pad_id, options)
         nats_R, count_R = nats_R + own_R, count_R + own_count_R
+    return _scored(batch, nats_R, count_R)
+
+
+def _tails(
+    head: Head,
+    batch: Sequence[_Group],
+    labels_RT: Tensor,
+    stem_mask_RT: Tensor,
+    cache: Any,
+    pad_id: int,
+    options: Mapping[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """Returns the nats and the number of supervised tokens, `[R]` each, of what follows the stems' last tokens."""
+    device = stem_mask_RT.device
+    tails = [example.input_ids[group.stem : -1] for group in batch for example in group.examples]
+    tail_mask_RT = _aligned([[1] * len(tail) for tail in tails], 0).to(device)
+    mask_RT = torch.cat([stem_mask_RT, tail_mask_RT], 1)
+    nats_R, count_R, _ = row_nll(
+        head,
+        labels_RT,
+        tail_mask_RT.shape[1],
+        input_ids=_aligned(tails, pad_id).to(device),
+        attention_mask=mask_RT,
+        position_ids=(mask_RT.cumsum(1) - 1)[:, stem_mask_RT.shape[1] :],
+        past_key_values=cache,
+        use_cache=True,
+        **options,
+    )
+    return nats_R, count_R
+
+
+def _scored(batch: Sequence[_Group], nats_R: Tensor, count_R: Tensor) -> list[DocumentScore]:
+    """Returns the scores of those examples of a batch that have a supervised token."""
     origins = [example.origin for group in batch for example in group.examples]
     found = zip(origins, nats_R.tolist(), count_R.tolist(), strict=True)
     return [DocumentScore(origin, nats, count) for origin, nats, count in found if count]

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,37 +89,22 @@ def split_of(group: str) -> Split:
     return "watch" if place < WATCH else "proof"
 
 
+_FIELDS = (
+    *("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text"),
+    *("max_tokens", "stop", "tools"),
+)
+"""Fields of a record of an item."""
+
+
 def item_of(record: Mapping[str, Any], origin: str) -> Item:
     """Returns the item that a record describes.
 
     Raises:
         HoldfastError: If a field is unknown, missing or malformed; names `origin` and the field.
     """
-    asked = ("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text")
-    known = (*asked, "max_tokens", "stop", "tools")
-    for name in record:
-        if name not in known:
-            raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, known)}")
-    for name in ("id", "suite", "group", "prompt", "answer", "text"):
-        if name in record and not isinstance(record[name], str):
-            raise HoldfastError(f"{origin}: field '{name}' is {record[name]!r}, but must be a string.")
-    if not record.get("id"):
-        raise HoldfastError(f"{origin}: field 'id' is missing; give every item a name of its own.")
-    if not record.get("suite"):
-        raise HoldfastError(f"{origin}: field 'suite' is missing; name the suite that the item belongs to.")
-    if "prompt" in record and "messages" in record:
-        raise HoldfastError(f"{origin}: gives both 'prompt' and 'messages'; keep one.")
-    turns = (
-        (Turn("user", record["prompt"], False),) if "prompt" in record else _turns(record.get("messages", []), origin)
-    )
-    check, choices = record.get("check", {}), record.get("choices", [])
-    if not isinstance(check, Mapping):
-        raise HoldfastError(f"{origin}: field 'check' is {check!r}, but must be an object of markers.")
-    check_markers(check, origin)
-    if not isinstance(choices, list) or not all(isinstance(choice, str) and choice for choice in choices):
-        raise HoldfastError(f"{origin}: field 'choices' must be a list of strings, the right one first.")
-    if choices and (len(choices) < 2 or len(set(choices)) < len(choices)):
-        raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
+    _check_strings(record, origin)
+    turns = _asked(record, origin)
+    check, choices, text = _check(record, origin), _choices(record, origin), record.get("text")
     if _is_another(str(record.get("answer") or ""), choices, bool(check)):
         raise HoldfastError(
             f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, which"
@@ -127,7 +112,6 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         )
     if check and not turns:
         raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
-    text = record.get("text")
     if not (check or choices or text):
         raise HoldfastError(f"{origin}: asks nothing; give a 'check', 'choices' or a 'text'.")
     return Item(
@@ -143,31 +127,85 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
     )
 
 
+def _check_strings(record: Mapping[str, Any], origin: str) -> None:
+    """Raises `HoldfastError` if a field is unknown or no string where it must be one, or the item has no name."""
+    for name in record:
+        if name not in _FIELDS:
+            raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, _FIELDS)}")
+    for name in ("id", "suite", "group", "prompt", "answer", "text"):
+        if name in record and not isinstance(record[name], str):
+            raise HoldfastError(f"{origin}: field '{name}' is {record[name]!r}, but must be a string.")
+    if not record.get("id"):
+        raise HoldfastError(f"{origin}: field 'id' is missing; give every item a name of its own.")
+    if not record.get("suite"):
+        raise HoldfastError(f"{origin}: field 'suite' is missing; name the suite that the item belongs to.")
+
+
+def _asked(record: Mapping[str, Any], origin: str) -> tuple[Turn, ...]:
+    """Returns the conversation of an item up to what the model is to say; empty if it has none."""
+    if "prompt" in record and "messages" in record:
+        raise HoldfastError(f"{origin}: gives both 'prompt' and 'messages'; keep one.")
+    if "prompt" in record:
+        return (Turn("user", record["prompt"], False),)
+    return _turns(record.get("messages", []), origin)
+
+
+def _check(record: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+    """Returns the markers that the answer to an item must fulfil; empty if it has none."""
+    check = record.get("check", {})
+    if not isinstance(check, Mapping):
+        raise HoldfastError(f"{origin}: field 'check' is {check!r}, but must be an object of markers.")
+    check_markers(check, origin)
+    return check
+
+
+def _choices(record: Mapping[str, Any], origin: str) -> list[str]:
+    """Returns the choices of an item, the right one first; empty if it has none."""
+    choices = record.get("choices", [])
+    if not isinstance(choices, list) or not _are_strings(choices):
+        raise HoldfastError(f"{origin}: field 'choices' must be a list of strings, the right one first.")
+    if choices and (len(choices) < 2 or len(set(choices)) < len(choices)):
+        raise HoldfastError(f"{origin}: field 'choices' must hold at least two strings that differ.")
+    return choices
+
+
 def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str) -> dict[str, Any]:
     """Returns what says how an item is asked: `max_tokens`, `stop` and `tools`.
 
     Raises:
         HoldfastError: If one of them is malformed, or the item has nothing that it could act upon.
     """
-    found: dict[str, Any] = {}
-    for name, acts in (("max_tokens", checked), ("stop", checked), ("tools", has_turns)):
-        if record.get(name) is not None and not acts:
+    given = [name for name in ("max_tokens", "stop", "tools") if record.get(name) is not None]
+    for name in given:
+        if not (has_turns if name == "tools" else checked):
             lack = "'check', so that no answer is generated" if name != "tools" else "question"
             raise HoldfastError(f"{origin}: field '{name}' has nothing to act upon: the item has no {lack}; delete it.")
-    if (most := record.get("max_tokens")) is not None:
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise HoldfastError(f"{origin}: field 'max_tokens' is {most!r}, but must be a whole number from 1.")
-        found["max_tokens"] = most
-    if (stop := record.get("stop")) is not None:
-        strings = [stop] if isinstance(stop, str) else stop
-        if not isinstance(strings, list) or not all(isinstance(one, str) and one for one in strings):
-            raise HoldfastError(f"{origin}: field 'stop' is {stop!r}, but must be a string or a list of strings.")
-        found["stop"] = tuple(strings)
-    if (tools := record.get("tools")) is not None:
-        if not isinstance(tools, list) or not all(isinstance(tool, Mapping) and tool for tool in tools):
-            raise HoldfastError(f"{origin}: field 'tools' must be a list of JSON schemas of functions.")
-        found["tools"] = tuple(dict(tool) for tool in tools)
-    return found
+    read: dict[str, Callable[[Any, str], Any]] = {"max_tokens": _max_tokens, "stop": _stop, "tools": _tools}
+    return {name: read[name](record[name], origin) for name in given}
+
+
+def _max_tokens(most: Any, origin: str) -> int:
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise HoldfastError(f"{origin}: field 'max_tokens' is {most!r}, but must be a whole number from 1.")
+    return most
+
+
+def _stop(stop: Any, origin: str) -> tuple[str, ...]:
+    strings = [stop] if isinstance(stop, str) else stop
+    if not isinstance(strings, list) or not _are_strings(strings):
+        raise HoldfastError(f"{origin}: field 'stop' is {stop!r}, but must be a string or a list of strings.")
+    return tuple(strings)
+
+
+def _tools(tools: Any, origin: str) -> tuple[dict[str, Any], ...]:
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) and tool for tool in tools):
+        raise HoldfastError(f"{origin}: field 'tools' must be a list of JSON schemas of functions.")
+    return tuple(dict(tool) for tool in tools)
+
+
+def _are_strings(values: Sequence[Any]) -> bool:
+    """Returns whether all are strings that say something."""
+    return all(isinstance(one, str) and one for one in values)
 
 
 def _is_another(answer: str, choices: Sequence[str], checked: bool) -> bool:
@@ -218,11 +256,6 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
     if not items:
         raise HoldfastError(f"{path}: holds no items; give at least one.")
     return items
-
-
-def to_jsonl(items: Iterable[Item]) -> str:
-    """Returns the items as JSON lines, as `read_items` reads them."""
-    return "".join(json.dumps(item.to_dict(), ensure_ascii=False) + "\n" for item in items)
 
 
 def row_of(item: Item) -> Row:

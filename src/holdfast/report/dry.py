@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from holdfast.bench.measured.proof import proof_lines
 from holdfast.bench.run.understood import DryRun
 
 LONGEST = 400
@@ -30,7 +31,7 @@ def show(done: DryRun, console: Console | None = None) -> None:
         count = len(suite.items) or len(suite.examples)
         what = "items" if suite.items else "texts or examples"
         lines.append(f"measured: {suite.name} ({suite.role}), {count:,} {what}")
-    lines += made.foreseen.lines()
+    lines += [*proof_lines(made.data.suites, made.budget), *made.foreseen.lines()]
     for line in lines:
         console.print(f"  {line}", highlight=False, markup=False)
     for note in made.notes:

@@ -34,34 +34,14 @@ class Forgetting:
     gained: float | None
 
 
-def forgetting(flips: Flips, options: float = math.inf) -> Forgetting:
+def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
     """Returns what was forgotten and gained, item by item, and without what guessing does.
 
-        lost = max(0, b / n - g),    gained = max(0, c / n - g),    g = (1 - a) (1 - a') / (k - 1)
-        known = max(0, (k a - 1) / (k - 1))
-
-    with b items lost and c gained of n, a right before and a' after, and k choices, of which a guess takes any.
-
-    Args:
-        flips: What became of the items.
-        options: Number of choices of each item; infinite where answers are generated and no guess is right.
-
-    Raises:
-        ValueError: If `options` is below 2.
-
-    Reference:
-        Sample-wise forgetting and backward transfer: "Mapping Post-Training Forgetting in Language Models at Scale",
-        2025, arXiv:2510.17776. Negative flips: Sijie Yan et al., "Positive-Congruent Training", CVPR 2021.
-    """
-    return forgetting_of({options: flips})
-
-
-def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
-    """Returns what `forgetting` does of items with different numbers of choices.
-
-    What guessing does is taken of the items of each number by itself, and added up:
-
         lost = max(0, sum_k (b_k - n_k g_k) / n),    known = max(0, sum_k n_k (k a_k - 1) / (k - 1) / n)
+        gained = max(0, sum_k (c_k - n_k g_k) / n),  g_k = (1 - a_k) (1 - a'_k) / (k - 1)
+
+    of n items, with b_k lost and c_k gained of the n_k items of k choices, of which a guess takes any, a_k of them
+    right before and a'_k after.
 
     Args:
         by_options: What became of the items, by their number of choices: infinite where answers are generated, None
@@ -69,6 +49,10 @@ def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
 
     Raises:
         ValueError: If there is no item, or a number of choices is below 2.
+
+    Reference:
+        Sample-wise forgetting and backward transfer: "Mapping Post-Training Forgetting in Language Models at Scale",
+        2025, arXiv:2510.17776. Negative flips: Sijie Yan et al., "Positive-Congruent Training", CVPR 2021.
     """
     if not by_options:
         raise ValueError("give at least one item")

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from scipy import stats
 
-Word = Literal["kept", "forgot", "not enough evidence"]
+from holdfast.stats.power import CHANCE, CONFIDENCE, times_needed
 
-CONFIDENCE = 0.95
-"""Confidence of the one-sided bounds."""
-CHANCE = 0.8
-"""Power: the chance that the advised number of items settles the question, if the observed change is the true one."""
+Word = Literal["kept", "forgot", "not enough evidence"]
 
 
 class Evidence(Protocol):
@@ -82,10 +78,7 @@ def judge(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) 
     at = evidence.statistic(-allowed if higher_is_better else allowed)
     kept_by = at if higher_is_better else -at
     word: Word = "kept" if most < allowed else "forgot" if least > allowed else "not enough evidence"
-    factor = 1.0
-    if word == "not enough evidence":
-        wanted = float(stats.norm.ppf(CONFIDENCE) + stats.norm.ppf(CHANCE))
-        factor = (wanted / kept_by) ** 2 if kept_by else math.inf
+    factor = times_needed(kept_by) if word == "not enough evidence" else 1.0
     wide = most - (-evidence.change if higher_is_better else evidence.change)
     return Verdict(
         word=word,

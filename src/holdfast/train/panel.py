@@ -139,18 +139,21 @@ def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> t
     for (_, unit), pairs in suites.items():
         if unit not in budget.limits:
             continue
-        change: Flips | None = None
         if unit == "points":
-            change = flips([a.value for a, _ in pairs], [b.value for _, b in pairs], [a.group for a, _ in pairs])
+            change = _flips(pairs)
             lost = -100.0 * change.change
+            lost -= 100.0 * math.sqrt(change.lost + change.gained) / change.items if budget.claim == "every" else 0.0
             p_values.append(p_forgot(change, budget.limits[unit] / 100.0))
         else:
             lost = sum(b.value - a.value for a, b in pairs) / sum(a.tokens for a, _ in pairs)
-        if budget.claim == "every" and change is not None:
-            lost -= 100.0 * math.sqrt(change.lost + change.gained) / change.items
         found.setdefault(unit, []).append(lost)
     lost_by = {unit: max(own) if budget.claim == "every" else math.fsum(own) / len(own) for unit, own in found.items()}
     return lost_by, any(p < CERTAIN for p in holm(p_values))
+
+
+def _flips(pairs: Sequence[tuple[Score, Score]]) -> Flips:
+    """Returns what became of the answers of a suite."""
+    return flips([a.value for a, _ in pairs], [b.value for _, b in pairs], [a.group for a, _ in pairs])
 
 
 def learned(scores: Sequence[Score]) -> float:
@@ -174,18 +177,15 @@ def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
     if isinstance(source, Panel):
         return source
     given = list(source) if isinstance(source, Sequence) and not isinstance(source, str) else []
-    if given and all(isinstance(one, Example) for one in given):
-        if not any(label != -100 for example in given for label in example.labels[1:]):
-            raise HoldfastError(f"Budget({name}=...) has no token to score: give examples with supervised labels.")
-        return Panel(examples=given)
+    if _are_all(given, Example):
+        return _of_examples(given, name)
     if tokenizer is None:
         raise HoldfastError(f"Budget({name}=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
     items: list[Item] = []
     all_items: list[Item] = []
     examples: list[Example] = []
-    several = bool(given) and all(isinstance(one, str) for one in given)
-    whole = bool(given) and all(isinstance(one, Item) for one in given)
-    for one in given if several else (source,):
+    whole = _are_all(given, Item)
+    for one in given if _are_all(given, str) else (source,):
         asked = given if whole else items_of(one) if isinstance(one, str) else None
         where = f"Budget({name}={one!r})" if isinstance(one, str) else f"Budget({name}=...)"
         if asked is None:
@@ -196,6 +196,21 @@ def panel_of(source: Any, tokenizer: Any, max_length: int, name: str) -> Panel:
             items += _watched(asked, lambda item: item.split, lambda item: item.group or item.id, where, "items")
     _name_unwatched(all_items, items, f"Budget({name}=...)")
     return Panel(items, examples, tokenizer)
+
+
+def _are_all(given: Sequence[Any], kind: type) -> bool:
+    return len(given) > 0 and all(isinstance(one, kind) for one in given)
+
+
+def _of_examples(examples: Sequence[Example], name: str) -> Panel:
+    """Returns the panel of prepared examples.
+
+    Raises:
+        HoldfastError: If none of them has a token to score.
+    """
+    if not any(label != -100 for example in examples for label in example.labels[1:]):
+        raise HoldfastError(f"Budget({name}=...) has no token to score: give examples with supervised labels.")
+    return Panel(examples=examples)
 
 
 def _name_unwatched(items: Sequence[Item], watched: Sequence[Item], where: str) -> None:

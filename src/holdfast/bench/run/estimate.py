@@ -117,15 +117,12 @@ def estimate(model: str, config: Any, recipe: Chain, arguments: TrainingArgument
     folder = folder_of_model(folder_or_name(model))
     frozen = stays_frozen(recipe, model)
     bare = _bare(config)
-    ends = {id(one.weight): one.weight.numel() for one in _ends(bare)}
-    own = sum(p.numel() for p in bare.parameters())
-    linear = {id(m.weight): m.weight.numel() for m in bare.modules() if type(m) is nn.Linear}
+    own, in_layers = _count(bare), _in_layers(bare)  # of the bare model, which is shaped in place below
     weights_in = folder if folder is None or not is_adapter(folder) else _folder_of_base(folder)
     dtype = narrow_dtype(config, weights_in) if frozen else None
-    narrow = sum(count for key, count in linear.items() if key not in ends) if dtype is not None else 0
+    narrow = 0 if dtype is None else in_layers
     shaped = _shaped(bare, folder, active)
-    trained = sum(p.numel() for p in shaped.parameters() if p.requires_grad)
-    parameters = sum(p.numel() for p in shaped.parameters())
+    trained, parameters = _count(shaped, trained=True), _count(shaped)
     per_state = next(
         size for name, size in _OPTIMIZERS if re.search(name, str(getattr(arguments.optim, "value", arguments.optim)))
     )
@@ -156,6 +153,18 @@ def _bare(config: Any) -> Any:
 
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)  # which writes the dtype in
+
+
+def _count(model: nn.Module, trained: bool = False) -> int:
+    """Returns how many numbers a model holds, or of them trains."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trained)
+
+
+def _in_layers(bare: Any) -> int:
+    """Returns how many numbers the linear layers hold, the model's ends excepted."""
+    ends = {id(one.weight) for one in _ends(bare)}
+    linear = {id(m.weight): m.weight.numel() for m in bare.modules() if type(m) is nn.Linear}
+    return sum(count for key, count in linear.items() if key not in ends)
 
 
 def _ends(model: Any) -> list[Any]:

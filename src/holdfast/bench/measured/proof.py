@@ -1,0 +1,51 @@
+"""What the items of a run can prove of what is to be kept: said before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from holdfast.bench.measured.prepare import Suite
+from holdfast.core.budget import Budget
+from holdfast.probes.ask import form_of
+from holdfast.stats.power import items_needed, least_provable
+
+FLIPS = 0.04
+"""Share of the answers that are supposed to flip, half of them either way. Of the runs in docs/studies/effect-tables.md
+that lost less than 2 points, three in four flipped fewer. In docs/studies/verdict-tables.md as many flip where nothing
+is lost."""
+
+
+def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
+    """Returns how small a loss the items of each suite of answers can prove, and how many prove what is allowed.
+
+    Args:
+        suites: What is measured; only answers to what is to be kept count.
+        budget: What may be lost; None if nothing is said of it.
+    """
+    kept = [suite for suite in suites if suite.role == "retained" and "points" in suite.units()]
+    counts = {suite.name: sum(form_of(item) != "text" for item in suite.items) for suite in kept}
+    if not counts:
+        return []
+    points = None if budget is None else budget.points
+    lines = [
+        "what independent items can prove with a chance of 80%, if nothing is lost and"
+        f" {100 * FLIPS:g} of 100 answers flip (as many for the better as for the worse):"
+    ]
+    lines += [f"  {name}: {_shown(count, points)}" for name, count in counts.items()]
+    if points is not None and budget is not None and budget.claim == "mean" and len(counts) > 1:
+        alike = len(counts) ** 2 / math.fsum(1 / count for count in counts.values())
+        lines.append(f"  the mean of the {len(counts)} suites, which the budget limits: {_loss(alike)}")
+    return lines
+
+
+def _shown(count: int, points: float | None) -> str:
+    """Returns what the items of a suite can prove, and how many it takes to prove what is allowed."""
+    said = f"{count:,} items prove {_loss(count)}"
+    if points is None:
+        return said
+    return f"{said}; {points:g} points take about {items_needed(points / 100, FLIPS):,}"
+
+
+def _loss(items: float) -> str:
+    return f"a loss of at most {100 * least_provable(items, FLIPS):.1f} points"

@@ -1,0 +1,146 @@
+"""What a model puts behind a batch of prompts: a token for each row at every pass, until all rows have ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Collection, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.sampling import Sampling, drawn, source_of
+from holdfast.probes.stops import Ended, Reader
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A conversation as token ids, with the most tokens that may follow it and what they are drawn for."""
+
+    number: int
+    name: str
+    ids: Sequence[int]
+    limit: int
+    key: Hashable
+    reader: Reader | None = None
+
+
+def written(
+    model: nn.Module,
+    batch: Sequence[Prompt],
+    ends: set[int],
+    pad_id: int,
+    device: torch.device,
+    sampling: Sampling,
+    ended: Ended,
+) -> list[list[int]]:
+    """Returns the ids that the model puts behind each prompt, without the one that ends them."""
+    ids_BT, mask_BT = (tensor.to(device) for tensor in _padded(batch, pad_id))
+    cached = not learns_prompts(model)
+    takes = parameters_of(model) if cached else frozenset[str]()
+    options = _options(takes)
+    sources = _sources_of(batch, sampling)
+    said: list[list[int]] = [[] for _ in batch]
+    going = list(range(len(batch)))
+    cache: Any = None
+    seen = 0
+    while True:
+        if "position_ids" in takes:
+            options["position_ids"] = (mask_BT.cumsum(1) - 1).clamp(min=0)[:, seen:]
+        output: Any = model(
+            input_ids=ids_BT[:, seen:], attention_mask=mask_BT, past_key_values=cache, use_cache=cached, **options
+        )
+        next_B = _greedy(output.logits[:, -1], batch[going[0]].name)
+        if sampling.temperature > 0:
+            next_B = drawn(output.logits[:, -1], sampling, [sources[row] for row in going])
+        kept = _kept(batch, said, going, next_B.tolist(), ends, ended)
+        if not kept:
+            return said
+        cache = output.past_key_values if cached else None
+        seen = 0 if cache is None else ids_BT.shape[1]
+        ids_BT = torch.cat([ids_BT, next_B[:, None]], 1)
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(going), 1)], 1)
+        if len(kept) < len(going):  # What has ended would cost as much as what goes on.
+            kept_B = torch.tensor(kept, device=device)
+            going = [going[row] for row in kept]
+            ids_BT, mask_BT = ids_BT[kept_B], mask_BT[kept_B]
+            if cache is not None:
+                cache.reorder_cache(kept_B)
+
+
+def _padded(batch: Sequence[Prompt], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Returns the token ids of prompts, padded on the left, and the mask of what is no padding, `[B, T]` each."""
+    width = max(len(prompt.ids) for prompt in batch)
+    ids_BT = torch.full((len(batch), width), pad_id)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, prompt in enumerate(batch):
+        ids_BT[row, width - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
+        mask_BT[row, width - len(prompt.ids) :] = 1
+    return ids_BT, mask_BT
+
+
+def _options(takes: Collection[str]) -> dict[str, Any]:
+    """Returns what the model is called with, of what it takes."""
+    # Router logits would be balanced over the rows of a cache that are not there.
+    wanted = {"logits_to_keep": 1, "output_router_logits": False}
+    return {name: value for name, value in wanted.items() if name in takes}
+
+
+def _sources_of(batch: Sequence[Prompt], sampling: Sampling) -> list[torch.Generator]:
+    """Returns a source of random numbers for each prompt; none where nothing is drawn."""
+    return [source_of(sampling.seed, prompt.key) for prompt in batch] if sampling.temperature > 0 else []
+
+
+def _kept(
+    batch: Sequence[Prompt],
+    said: Sequence[list[int]],
+    going: Sequence[int],
+    tokens: Sequence[int],
+    ends: set[int],
+    ended: Ended,
+) -> list[int]:
+    """Adds the next token to what is said behind each prompt that goes on, and returns which of them still do."""
+    kept = []
+    for row, (number, token) in enumerate(zip(going, tokens, strict=True)):
+        if _goes_on(batch[number], said[number], token, ends):
+            kept.append(row)
+        else:
+            ended(batch[number].number)
+    return kept
+
+
+def _goes_on(prompt: Prompt, said: list[int], token: int, ends: set[int]) -> bool:
+    """Adds a token to what is said, unless it ends that, and returns whether another one follows."""
+    if token in ends:
+        return False
+    said.append(token)
+    return len(said) < prompt.limit and not (prompt.reader is not None and prompt.reader.ended(said))
+
+
+def _greedy(logits_BV: Tensor, name: str) -> Tensor:
+    """Returns the likeliest token of each row, `[B]`, the first if there are several.
+
+    Raises:
+        HoldfastError: If a logit is not finite; names the first row.
+    """
+    top_B, next_B = logits_BV.max(-1)
+    if not bool(top_B.isfinite().all()):
+        raise HoldfastError(
+            f"The model's logits behind {name} or a conversation beside it are not finite: its weights are broken or "
+            "overflow in this precision; try float32, or a lower learning rate if it was just trained."
+        )
+    return next_B
+
+
+def learns_prompts(model: nn.Module) -> bool:
+    """Returns whether the model is wrapped by an adapter of virtual tokens, which knows neither padding nor cache."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def parameters_of(model: nn.Module) -> frozenset[str]:
+    """Returns the names of what the model's own forward takes, below PEFT's."""
+    wrapped: Any = model
+    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
+    return frozenset(inspect.signature(base.forward).parameters)
