@@ -30,7 +30,7 @@ CUT, CUT_PROOF, TASK_CUT = 30, 90, 240
 task, taken evenly from its test: enough for a look."""
 FEW = 40
 """People of whom the splits `few` and `few-test` of `people` tell and ask: a third of the work, for a demonstration."""
-SAMPLE = 250
+SAMPLE = 200
 """Items in the split `sample` of each suite, the first of those that are not watched: enough to prove two points in the
 mean of the suites where little is lost."""
 ROWS_OF_TASKS = ("train", "few")
