@@ -70,7 +70,9 @@ class Crew:
             member.end(kill=kind is not None)
 
     def first(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the answer of one of them to a job."""
+        """Returns the answer of one of them to a job; the others start meanwhile, which takes seconds of importing."""
+        for member in self.members:
+            member.start()
         return self.members[0].ask(job)
 
     def all(self, jobs: Sequence[tuple[One, Mapping[str, Any]]]) -> Iterator[tuple[One, dict[str, str], float]]:
@@ -103,7 +105,7 @@ class _Member:
 
     def ask(self, job: Mapping[str, Any]) -> dict[str, str]:
         """Returns its answer to a job."""
-        process = self.process or self._start()
+        process = self.start()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -131,7 +133,10 @@ class _Member:
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def _start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str]:
+        """Starts it, unless it runs, and returns its process."""
+        if self.process is not None:
+            return self.process
         words = [sys.executable, "-m", "holdfast.bench.compare.worker"]
         # Of a session of its own: an interrupt is for us, and we tell them.
         self.process = subprocess.Popen(
