@@ -22,7 +22,7 @@ from holdfast.methods.schedules.cosine import Cosine
 from holdfast.methods.schedules.train import Train
 from holdfast.probes.sources import items_of
 from holdfast.recipe import parse
-from holdfast.report.demo import show
+from holdfast.report.demo import _minutes, show
 
 ROOT = Path(__file__).parents[2]
 NAMES = list(module.RECIPES)
@@ -193,10 +193,19 @@ def test_answers_that_only_plain_training_lost_are_shown(made, tmp_path):
     assert "held:  after held-seed0" in said
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(42.4, "42 s"), (59.6, "1 min 0 s"), (237.0, "3 min 57 s"), (250.2, "4 min 10 s")]
+)
+def test_the_time_it_took_is_told_in_whole_minutes_and_the_rest(seconds, words):
+    assert _minutes(seconds) == words
+
+
 def test_the_readme_shows_the_recipes_of_the_demo():
     section = (ROOT / "README.md").read_text().split("## Sixty seconds")[1].split("\n## ")[0]
     for name, recipe in module.RECIPES.items():
         assert f"{name:6} {recipe}" in section
+    assert "held: Verdict: kept" in section
+    assert "plain: Verdict: forgot" in section
 
 
 @pytest.mark.slow
