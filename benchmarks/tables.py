@@ -15,6 +15,7 @@ from holdfast.bench.compare.gather import Finished
 from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.report import tradeoff as report
+from holdfast.report.markdown import wrapped
 
 Found = Mapping[tuple[int, str], Any]
 """What `holdfast report` says of the runs of a task, by world and task."""
@@ -124,12 +125,12 @@ def screen(rows: Sequence[Row], study: Study, sums: Iterable[str]) -> str:
         best, goal = chosen(own, task)
         plains = {row["dose"]: row for row in own if row["recipe"] == "plain"}
         lines += [f"### {task}", ""]
-        lines += [
+        lines += wrapped(
             f"Least lost on watched items among the doses with at least {goal:.1f} on validation questions; those that"
             " have none follow, at the dose that learned most. `plain there` is what plain training loses when it has"
-            " learned as much, between its doses. Time and memory are shares of plain's at that dose.",
-            "",
-        ]
+            " learned as much, between its doses. Time and memory are shares of plain's at that dose."
+        )
+        lines += [""]
         lines += grid(
             "method | rate | reaches it | learned | transfer | lost, mean | plain there | worst suite | time | memory",
             ([row["recipe"], f"{row['rate']:g}", "yes" if learned(row, "watch") >= goal else "no",
@@ -149,7 +150,8 @@ def screen(rows: Sequence[Row], study: Study, sums: Iterable[str]) -> str:
         for number, row in enumerate(alone, 1):
             places.setdefault(row["recipe"], []).append(number)
     means = sorted(((sum(own) / len(own), name) for name, own in places.items()), key=lambda one: one[0])
-    lines += ["### Mean place of the methods", "", ", ".join(f"{name} {mean:.1f}" for mean, name in means) + ".", ""]
+    told = wrapped(", ".join(f"{name} {mean:.1f}" for mean, name in means) + ".")
+    lines += ["### Mean place of the methods", "", *told, ""]
     lines += [
         "### What was run",
         "",

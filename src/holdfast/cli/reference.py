@@ -7,14 +7,15 @@ import sys
 
 from holdfast.bench.machine.files import write_atomically
 from holdfast.cli.commands import COMMANDS, EPILOG, build_parser
+from holdfast.report.markdown import wrapped
 
 
 def page() -> str:
     """Returns the commands and their flags as Markdown."""
-    lines = ["# Command line", "", "Written by `make docs` from the declarations; do not edit.", "", EPILOG]
+    lines = ["# Command line", "", "Written by `make docs` from the declarations; do not edit.", "", *wrapped(EPILOG)]
     parsers = _parsers(build_parser())
     for command in COMMANDS:
-        lines += ["", f"## holdfast {command.name}", "", command.text, "", "| Flag | Meaning |", "|---|---|"]
+        lines += ["", f"## holdfast {command.name}", "", *wrapped(command.text), "", "| Flag | Meaning |", "|---|---|"]
         lines += [_row(action) for action in parsers[command.name]._actions if action.dest != "help"]
     return "\n".join(lines) + "\n"
 

@@ -18,6 +18,7 @@ from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.settings import Setting
 from holdfast.report.cards import Card, cards, first_paragraph, other_cards
+from holdfast.report.markdown import WIDTH, table_row, wrapped
 
 MOMENTS = {
     "mix_data": "before training",
@@ -203,44 +204,43 @@ def _index(found: list[Card]) -> str:
             ", ".join(one.papers) or "-",
             one.confidence[0],
         )
-        lines.append(_row(cells))
-    lines += [
-        "",
-        "Source: " + "; ".join(f"{word}: {meaning[0].lower()}{meaning[1:]}" for word, meaning in SOURCES.items()) + ".",
-    ]
+        lines.append(table_row(cells))
+    sources = "; ".join(f"{word}: {meaning[0].lower()}{meaning[1:]}" for word, meaning in SOURCES.items())
+    lines += ["", *wrapped(f"Source: {sources}.")]
     return "\n".join(lines) + "\n"
 
 
 def _page(one: Card) -> str:
-    lines = [f"# {one.name}", "", NOTE, "", "```python", f"{one.call}({_signature(one)})", "```", "", one.line, ""]
+    lines = [f"# {one.name}", "", NOTE, "", "```python", *_signature(one), "```", "", *wrapped(one.line), ""]
     lines += [one.body, "", "## Settings", ""]
     if one.settings:
         lines += ["| Setting | Default | Unit | Accepted | Search | Meaning |", "|---|---|---|---|---|---|"]
         for name, default, about, meaning in one.settings:
-            lines.append(_row((f"`{name}`", default, about.unit, _accepted(about), _search(about), meaning)))
+            lines.append(table_row((f"`{name}`", default, about.unit, _accepted(about), _search(about), meaning)))
     else:
         lines.append("None.")
     lines += ["", "## When it acts", ""]
     for hook, doing in one.hooks.items():
-        lines.append(f"- {MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}")
+        lines += wrapped(f"{MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}", "- ")
     if not one.hooks:
         lines.append("- At no hook: it sets the run.")
     lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}.", ""]
-    lines.append(f"Extra cost: {one.cost}")
+    lines += wrapped(f"Extra cost: {one.cost}")
     if one.excludes:
         lines += ["", "## Not beside", ""]
-        lines += [f"- `{other}`: {reason}" for other, reason in one.excludes.items()]
-    lines += ["", "## Reference", "", one.reference, "", f"How sure: {_sure(one)}", "", "## Departs", "", one.departs]
+        lines += [line for other, why in one.excludes.items() for line in wrapped(f"`{other}`: {why}", "- ")]
+    lines += ["", "## Reference", "", *wrapped(one.reference), "", *wrapped(f"How sure: {_sure(one)}")]
+    lines += ["", "## Departs", "", *wrapped(one.departs)]
     return "\n".join(lines) + "\n"
 
 
-def _signature(one: Card) -> str:
+def _signature(one: Card) -> list[str]:
+    """Returns a call with every default, on one line or, where that is too long, with its settings on their own."""
     shown = {"needed": "...", "none": "''", "not set": "None"}
-    return ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in one.settings)
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    settings = ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in one.settings)
+    if len(call := f"{one.call}({settings})") <= WIDTH:
+        return [call]
+    return [f"{one.call}(", *(f"    {line}" for line in wrapped(settings)), ")"]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import re
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,8 @@ from holdfast.bench.diff.diff_record import DiffRecord
 from holdfast.bench.machine.files import write_atomically
 from holdfast.bench.measured.schema import Record, Versioned, hints_of, key_of
 from holdfast.bench.run.record import RunRecord
+from holdfast.report.markdown import wrapped
 
-WIDTH = 120
-"""Most characters of a line."""
 RECORDS: tuple[type[Versioned], ...] = (RunRecord, DiffRecord, TradeOff)
 INTRODUCTION = """# Records
 
@@ -85,11 +83,11 @@ def meanings(record: type[Record]) -> dict[str, str]:
 def _section(record: type[Record]) -> list[str]:
     level = "##" if issubclass(record, Versioned) else "###"
     about = " ".join((inspect.getdoc(record) or "").partition("Attributes:")[0].split())
-    said, lines = meanings(record), [f"{level} {record.__name__}", "", *textwrap.wrap(about, WIDTH), ""]
+    said, lines = meanings(record), [f"{level} {record.__name__}", "", *wrapped(about), ""]
     for field in dataclasses.fields(record):
         key = "" if key_of(field) == field.name else f"key `{key_of(field)}`, "
-        text = f"- **`{field.name}`** ({key}{_type(hints_of(record)[field.name])}): {said.get(field.name, '')}"
-        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        text = f"**`{field.name}`** ({key}{_type(hints_of(record)[field.name])}): {said.get(field.name, '')}"
+        lines += wrapped(text, "- ")
     return lines
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from holdfast.bench.compare.tradeoff_record import DoseRow, RecipeRow, TradeOff
 from holdfast.bench.measured.outcome import Amount
+from holdfast.report.markdown import table_row, wrapped
 from holdfast.report.published import published
 from holdfast.report.reading import SHORT, number
 from holdfast.stats.size import LEAST
@@ -172,9 +173,11 @@ def _words(found: TradeOff, shown: bool) -> list[str]:
 def markdown(found: TradeOff) -> str:
     """Returns the whole table as Markdown, every dose, and what was published about the methods."""
     names = columns_of(found)
-    lines = [f"**{heading(found)[0]}**", "", heading(found)[1] + ".", ""]
+    title, goal = heading(found)
+    lines = [f"**{title}**", "", *wrapped(f"{goal}."), ""]
     lines += _table(names, [[COLUMNS[name](row, found) for name in names] for row in found.recipes])
-    lines += ["", explained(found, names), *found.notes, "", "Every dose: learned / lost.", ""]
+    told = (line for text in (explained(found, names), *found.notes) for line in wrapped(text))
+    lines += ["", *told, "", "Every dose: learned / lost.", ""]
     most = max(len(row.doses) for row in found.recipes)
     cells = [[row.recipe, *(_dose(dose, found) for dose in row.doses)] for row in found.recipes]
     lines += _table(
@@ -205,10 +208,7 @@ def _beside(found: TradeOff) -> list[list[str]]:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(names), "|" + "---|" * len(names), *map(line, rows)]
+    return [table_row(names), "|" + "---|" * len(names), *map(table_row, rows)]
 
 
 OF_DOSE: dict[str, Callable[[DoseRow], object]] = {

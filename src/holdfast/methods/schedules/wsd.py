@@ -37,7 +37,8 @@ def wsd(
 class WSD(Method):
     """Multiplies the learning rate by a ramp, a plateau and a fall (warm-up, stable, decay).
 
-        factor(s) = min(1, (s + 1) / (warmup * S)) * (floor + (1 - floor) * f(x)),   x = (s - (1 - cooldown) S) / (cooldown * S)
+        factor(s) = min(1, (s + 1) / (warmup * S)) * (floor + (1 - floor) * f(x))
+        x = (s - (1 - cooldown) * S) / (cooldown * S)
 
     for step s of S, counted from 0; x is held to [0, 1], and f is 1 - sqrt(x), 1 - x or half a cosine.
 
@@ -63,7 +64,7 @@ class WSD(Method):
         decay". The ramp begins at 1/(warmup * S), not at 0, and rises from 0 also where there is a floor (transformers
         lifts both ends to it). Warm-up constants are ours. That the plateau forgets less or more than a cosine when
         fine-tuning is not known.
-    """  # noqa: E501 - the formula is one line
+    """
 
     warmup: float = setting(0.03, unit="share of the run", low=0.0, high=1.0, search=(0.0, 0.1))
     cooldown: float = setting(0.2, unit="share of the run", low=0.0, high=1.0, search=(0.05, 0.5))

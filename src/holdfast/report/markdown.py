@@ -1,0 +1,34 @@
+"""What the generated pages share: lines that are not too long, and rows of tables."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+
+WIDTH = 120
+"""Most characters of a line, tables aside."""
+_STARTS = re.compile(r" (?=(?:[-+*#>]|\d+[.)])(?: |$))")
+"""The blank before what would begin a list, a heading or a quotation at the start of a line."""
+
+
+def wrapped(text: str, bullet: str = "") -> list[str]:
+    """Returns a paragraph, or an item of a list with its bullet, as lines of at most `WIDTH` characters.
+
+    Words are not parted, so that a link or a name that is longer stands on a line of its own.
+    """
+    bound = _STARTS.sub("\0", text)
+    lines = textwrap.wrap(
+        bound,
+        WIDTH,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """Returns a row of a table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
