@@ -173,8 +173,15 @@ def test_a_run_that_fails_is_named_with_its_log(made, tmp_path, monkeypatch):
         module.demo(str(tmp_path), console=Console(file=io.StringIO()))
 
 
+def test_sentences_are_set_within_the_width_of_the_terminal(made, tmp_path):
+    for width in (60, 80):
+        said = text_of(tmp_path, width).split("For example")[0].split("percent, before and after")[1]
+        assert max(map(len, said.splitlines())) <= width
+        assert "held: Verdict: " in said
+
+
 def test_the_table_and_its_reading_say_learned_lost_and_at_what_cost(made, tmp_path):
-    lines = text_of(tmp_path).splitlines()
+    lines = text_of(tmp_path, width=200).splitlines()
     assert any("new people (learned)" in line and "90.0 (+87.0)" in line for line in lines)
     assert any(line.startswith(" facts") and "59.0 (-40.0)" in line for line in lines)
     assert not any(line.startswith(" text") for line in lines)

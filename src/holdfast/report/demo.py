@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from holdfast.bench.compare.demo import DemoResult
@@ -31,14 +32,14 @@ def show(done: DemoResult, console: Console | None = None) -> None:
     console.print(_table(done))
     console.print()
     for name in names:
-        console.print(f"{name:{wide}} {_came_to(done, name)}", highlight=False, soft_wrap=True)
+        console.print(f"{name:{wide}} {_came_to(done, name)}", highlight=False)
     for name in names:
         record = done.runs[name].record
         assert record.verdict is not None  # the demo has a budget
         first, *rest = verdict_lines(record.verdict, record.suites, brief=True)
-        console.print(f"\n[bold]{name}[/bold]: {first}", highlight=False, soft_wrap=True)
+        console.print(f"\n[bold]{name}[/bold]: {first}", highlight=False)
         for line in rest:
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(Padding(line.strip(), (0, 0, 0, 2)), highlight=False)
     _lost_answers(done, console)
     console.print(
         f"\nEvery score, answer, log and model: {done.runs[names[0]].folder.parent}."
