@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from holdfast.report.markdown import WIDTH, table_row, wrapped
 
+LONG = "x" * 130
 WORDS = st.lists(
-    st.sampled_from(["word", "+", "-", "*", "1.", "12)", "#", ">", "`a b`", "x" * 130]), min_size=1, max_size=20
+    st.sampled_from(["word", "+", "-", "*", "1.", "12)", "#", ">", "`a b`", LONG]), min_size=1, max_size=20
 )
 
 
