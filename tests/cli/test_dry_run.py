@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
 from holdfast.bench.run.understood import pieces
 from holdfast.cli.main import main
 from holdfast.core.mix import Example
+from holdfast.probes.suites import read_items
 from tests import tiny
 
 
@@ -60,19 +62,36 @@ def test_it_shows_how_small_a_loss_the_items_can_prove(dry, tmp_path):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     kept = ("--keep", str(tmp_path / "few.jsonl"), str(tmp_path / "many.jsonl"))
     text = " ".join(dry(*kept, "--budget", "points=2")[1].split())
-    # (z(.95) + z(.8)) sqrt(.04 / n) = 7.03 and 1.76 points; n = .04 (2.486 / .02)^2 = 619.
+    few, many = (
+        sum(item.split == "proof" for item in read_items(tmp_path / f"{name}.jsonl")) for name in ("few", "many")
+    )
+    assert few < 50 < many < 800  # a guard watches the others, and no verdict judges them
+
+    def points(count):  # (z(.95) + z(.8)) sqrt(.04 / n); n = .04 (2.486 / .02)^2 = 619
+        return f"{100 * 2.4865 * math.sqrt(0.04 / count):.1f} points"
+
     for part in (
         "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (as many"
         " for the better as for the worse):",
-        "few: 50 items prove a loss of at most 7.0 points; 2 points take about 619",
-        "many: 800 items prove a loss of at most 1.8 points; 2 points take about 619",
-        "the mean of the 2 suites, which the budget limits: a loss of at most 3.6 points",
+        f"few: {few} items prove a loss of at most {points(few)}; 2 points take about 619",
+        f"many: {many} items prove a loss of at most {points(many)}; 2 points take about 619",
+        f"the mean of the 2 suites, which the budget limits: a loss of at most {points(4 / (1 / few + 1 / many))}",
     ):
         assert part in text, (part, text)
     without = " ".join(dry(*kept)[1].split())
+    assert "few: 50 items prove a loss of at most 7.0 points" in without
     assert "many: 800 items prove a loss of at most 1.8 points" in without
     assert "points take about" not in without
     assert "which the budget limits" not in without
+
+
+def test_suites_with_as_many_items_share_a_line(dry, tmp_path):
+    names = ("one", "two", "three")
+    items = [{"id": f"{i}", "suite": name, "prompt": f"{name} {i}?", "check": {"exact": "x"}}
+             for name in names for i in range(40)]  # fmt: skip
+    (tmp_path / "kept.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    text = " ".join(dry("--keep", str(tmp_path / "kept.jsonl"))[1].split())
+    assert "one, two, three: 40 items each prove a loss of at most" in text
 
 
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from holdfast.bench.measured.guarded import sides
 from holdfast.bench.measured.prepare import Suite
 from holdfast.core.budget import Budget
 from holdfast.probes.ask import form_of
@@ -19,12 +20,15 @@ is lost."""
 def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
     """Returns how small a loss the items of each suite of answers can prove, and how many prove what is allowed.
 
+    Items that a guard watches are judged by no verdict and do not count.
+
     Args:
         suites: What is measured; only answers to what is to be kept count.
         budget: What may be lost; None if nothing is said of it.
     """
     kept = [suite for suite in suites if suite.role == "retained" and "points" in suite.units()]
-    counts = {suite.name: sum(form_of(item) != "text" for item in suite.items) for suite in kept}
+    split = frozenset[str]() if budget is None else sides(suites, budget)
+    counts = {suite.name: count for suite in kept if (count := _judged(suite, suite.name in split))}
     if not counts:
         return []
     points = None if budget is None else budget.points
@@ -32,16 +36,23 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
         "what independent items can prove with a chance of 80%, if nothing is lost and"
         f" {100 * FLIPS:g} of 100 answers flip (as many for the better as for the worse):"
     ]
-    lines += [f"  {name}: {_shown(count, points)}" for name, count in counts.items()]
+    for count in dict.fromkeys(counts.values()):
+        names = [name for name, own in counts.items() if own == count]
+        lines.append(f"  {', '.join(names)}: {_shown(count, points, ' each' if len(names) > 1 else '')}")
     if points is not None and budget is not None and budget.claim == "mean" and len(counts) > 1:
         alike = len(counts) ** 2 / math.fsum(1 / count for count in counts.values())
         lines.append(f"  the mean of the {len(counts)} suites, which the budget limits: {_loss(alike)}")
     return lines
 
 
-def _shown(count: int, points: float | None) -> str:
+def _judged(suite: Suite, is_split: bool) -> int:
+    """Returns how many answers of a suite are judged: all, or those that no guard watches."""
+    return sum(form_of(item) != "text" and not (is_split and item.split == "watch") for item in suite.items)
+
+
+def _shown(count: int, points: float | None, each: str) -> str:
     """Returns what the items of a suite can prove, and how many it takes to prove what is allowed."""
-    said = f"{count:,} items prove {_loss(count)}"
+    said = f"{count:,} items{each} prove {_loss(count)}"
     if points is None:
         return said
     return f"{said}; {points:g} points take about {items_needed(points / 100, FLIPS):,}"
