@@ -315,3 +315,12 @@ def test_the_answers_of_a_base_do_not_depend_on_who_asks(room, tmp_path):
     )
     assert len(list((tmp_path / "base").glob("*.jsonl"))) == 2
     assert {r.suite for r in read_scores(changed.folder / "scores.jsonl")} >= {"general"}
+
+
+def test_all_processes_start_while_the_first_is_asked(monkeypatch):
+    started = []
+    monkeypatch.setattr(crew._Member, "start", lambda member: started.append(member))
+    monkeypatch.setattr(crew._Member, "ask", lambda member, job: {"before": str(len(started))})
+    with crew.Crew(3) as some:
+        assert some.first({}) == {"before": "3"}
+        assert started == some.members
