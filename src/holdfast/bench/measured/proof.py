@@ -26,9 +26,7 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
         suites: What is measured; only answers to what is to be kept count.
         budget: What may be lost; None if nothing is said of it.
     """
-    kept = [suite for suite in suites if suite.role == "retained" and "points" in suite.units()]
-    split = frozenset[str]() if budget is None else sides(suites, budget)
-    counts = {suite.name: count for suite in kept if (count := _judged(suite, suite.name in split))}
+    counts = _counts(suites, budget)
     if not counts:
         return []
     points = None if budget is None else budget.points
@@ -37,12 +35,18 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
         f" {100 * FLIPS:g} of 100 answers flip (as many for the better as for the worse):"
     ]
     for count in dict.fromkeys(counts.values()):
-        names = [name for name, own in counts.items() if own == count]
-        lines.append(f"  {', '.join(names)}: {_shown(count, points, ' each' if len(names) > 1 else '')}")
-    if points is not None and budget is not None and budget.claim == "mean" and len(counts) > 1:
+        lines.append(_of_suites([name for name, own in counts.items() if own == count], count, points))
+    if budget is not None and budget.points is not None and budget.claim == "mean" and len(counts) > 1:
         alike = len(counts) ** 2 / math.fsum(1 / count for count in counts.values())
         lines.append(f"  the mean of the {len(counts)} suites, which the budget limits: {_loss(alike)}")
     return lines
+
+
+def _counts(suites: Sequence[Suite], budget: Budget | None) -> dict[str, int]:
+    """Returns how many answers of each suite to be kept are judged, of those that have any."""
+    split = frozenset[str]() if budget is None else sides(suites, budget)
+    kept = [suite for suite in suites if suite.role == "retained" and "points" in suite.units()]
+    return {suite.name: count for suite in kept if (count := _judged(suite, suite.name in split))}
 
 
 def _judged(suite: Suite, is_split: bool) -> int:
@@ -50,9 +54,9 @@ def _judged(suite: Suite, is_split: bool) -> int:
     return sum(form_of(item) != "text" and not (is_split and item.split == "watch") for item in suite.items)
 
 
-def _shown(count: int, points: float | None, each: str) -> str:
-    """Returns what the items of a suite can prove, and how many it takes to prove what is allowed."""
-    said = f"{count:,} items{each} prove {_loss(count)}"
+def _of_suites(names: Sequence[str], count: int, points: float | None) -> str:
+    """Returns what the items of suites with as many can prove, and how many it takes to prove what is allowed."""
+    said = f"  {', '.join(names)}: {count:,} items{' each' if len(names) > 1 else ''} prove {_loss(count)}"
     if points is None:
         return said
     return f"{said}; {points:g} points take about {items_needed(points / 100, FLIPS):,}"
