@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import logging
 import re
 from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.loggers import errors_of
 
 _NO_NETWORK = ("LocalEntryNotFoundError", "ConnectionError", "ConnectError", "NameResolutionError")
 _SLOW = ("Timeout", "TimeoutException", "ReadTimeout", "ConnectTimeout", "ReadTimeoutError", "TimeoutError")
@@ -43,15 +43,11 @@ def load(source: str, name: str, config: str | None, split: str) -> Any:
 def _silently(datasets: Any) -> Iterator[None]:
     """Holds back the bars and the advice of the library, and what the hub says of each try."""
     shown = datasets.utils.is_progress_bar_enabled()
-    loggers = {name: logging.getLogger(name).level for name in ("datasets", "huggingface_hub")}
     datasets.disable_progress_bars()
-    for name in loggers:
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        yield
+        with errors_of(("datasets", "huggingface_hub")):
+            yield
     finally:
-        for name, level in loggers.items():
-            logging.getLogger(name).setLevel(level)
         if shown:
             datasets.enable_progress_bars()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from holdfast.core.loggers import errors_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,12 +36,9 @@ def errors_only() -> Iterator[None]:
     """Keeps transformers from printing what we say ourselves, or what nobody has to act on; errors are let through."""
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
+    logging.get_verbosity()  # when first asked, it sets its own level
+    with errors_of(["transformers"]):
         yield
-    finally:
-        logging.set_verbosity(level)
 
 
 @contextlib.contextmanager
@@ -55,18 +53,11 @@ def quiet() -> Iterator[None]:
     of_transformers.disable_progress_bar()  # the run shows its own
     of_transformers.get_verbosity()  # when first asked, it sets its own level
     names = [*LIBRARIES, *([] if is_first() else ["holdfast"])]
-    levels = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), errors_of(names):
         for library in LIBRARIES:
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
         # Of transformers to PEFT, about a name that neither the user nor this package uses.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         if not is_first():
             warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+        yield
