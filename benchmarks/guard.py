@@ -17,13 +17,14 @@ import numpy as np
 
 from holdfast.bench.machine.files import write_atomically
 from holdfast.core.budget import Budget
+from holdfast.probes.score import Score
 from holdfast.train.control import Look, standing, used_by
-from holdfast.train.panel import Score, losses
+from holdfast.train.looks import lost_by
 
 SUITES, LOOKS, RIGHT = 16, 10, 0.95
 COMES = 0.3
 """Chance that a wrong answer comes right at a look, by chance; right ones go wrong so that the mean stays."""
-GUARD = Budget(points=2, on_spent="log")
+BUDGET = Budget(points=2)
 FAMILIAR = 3.0
 """Points by which any one suite may fall under the rule that is common in this field."""
 TRUTHS = {
@@ -47,14 +48,19 @@ def run(lost: list[float], items: int, rng: np.random.Generator) -> tuple[list[L
     for look in range(1, LOOKS + 1):
         chance = rng.random((SUITES, items))
         after = np.where(before, chance >= goes, chance < COMES) & (place >= share * look / LOOKS)
-        looks.append(Look(look, *losses(first, _scores(after), GUARD)))
+        looks.append(Look(look, *lost_by(zip(first, _scores(after), strict=True), BUDGET)))
         familiar.append(bool(100 * (before.mean(1) - after.mean(1)).max() > FAMILIAR))
         truth.append(float(np.mean(lost)) * look / LOOKS)
     return looks, familiar, truth
 
 
 def _scores(right: np.ndarray) -> list[Score]:
-    return [Score(f"{s}", f"{s} {i}", float(v)) for s, row in enumerate(right) for i, v in enumerate(row)]
+    same = {"role": "retained", "split": "watch", "unit": "points", "higher_is_better": True}
+    return [
+        Score(**same, suite=f"{s}", item=f"{i}", group=f"{s} {i}", value=100.0 * bool(v))
+        for s, row in enumerate(right)
+        for i, v in enumerate(row)
+    ]
 
 
 def row(name: str, lost: list[float], items: int, runs: int, rng: np.random.Generator) -> str:
@@ -62,10 +68,10 @@ def row(name: str, lost: list[float], items: int, runs: int, rng: np.random.Gene
     kept, over = [], 0
     for _ in range(runs):
         looks, familiar, truth = run(lost, items, rng)
-        spent = [standing(looks[: i + 1], GUARD).spent for i in range(LOOKS)]
-        at_once = [look.beyond or used_by(look, GUARD) > 1 for look in looks]
+        spent = [standing(looks[: i + 1], BUDGET, "log").spent for i in range(LOOKS)]
+        at_once = [look.beyond or used_by(look, BUDGET) > 1 for look in looks]
         acted += [any(spent), any(at_once), any(familiar)]
-        best = standing(looks, GUARD).best
+        best = standing(looks, BUDGET, "log").best
         kept.append(0.0 if best is None else truth[best])
         over += kept[-1] > 2
     shares = " | ".join(f"{share:.3f}" for share in acted / runs)

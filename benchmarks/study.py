@@ -33,15 +33,16 @@ from holdfast.bench.compare.gather import Finished, gather
 from holdfast.bench.compare.plan import with_settings
 from holdfast.bench.diff.diff_record import DiffRecord
 from holdfast.bench.machine.files import read_jsonl, write_jsonl
-from holdfast.bench.measured.changes import changes, ends, mean_of
-from holdfast.bench.measured.scores import ScoreRow
+from holdfast.bench.measured.scores import Moment
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.record import RunRecord
 from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World
 from holdfast.methods.schedules.train import Train
-from holdfast.probes.suites import Item, Split, split_of
+from holdfast.probes.changes import UnitChange, changes, mean_of
+from holdfast.probes.items import Item, Split, split_of
+from holdfast.probes.score import Score
 from holdfast.recipe import parse
 
 EPOCHS, BATCH = 3, 16
@@ -233,26 +234,27 @@ def scores(run: Finished) -> Row:
     suites = {suite.pop("name"): suite for suite in map(dict, record(run)["suites"])}
     found = {"asked": sum(map(len, run.after.values())), "suites": suites}
     for side in ("watch", "proof"):
-        own = [row for row in run.rows if row.split == side]
-        moved = {one.name: one for one in changes(*([r for r in own if r.moment == m] for m in ("before", "after")))}
-        found["base"] = 100 * moved["task"].evidence.before
-        found[side] = {n: {"value": 100 * moved[s].evidence.after} for n, s in TOLD.items() if s in moved}
+        before, after = ([score for score in run.scores[m] if score.split == side] for m in ("before", "after"))
+        moved = {one.name: one for one in changes(before, after)}
+        found["base"] = moved["task"].before
+        found[side] = {n: {"value": moved[s].after} for n, s in TOLD.items() if s in moved}
         if kept := [one for one in moved.values() if one.role == "retained" and one.unit == "points"]:
-            falls = {one.name: fall(one.evidence.change, *one.interval()) for one in kept}
-            worst, mean = max(falls, key=lambda name: falls[name]["value"]), mean_of(kept)
-            found[side] |= {"lost": fall(mean.change, *ends(mean, "points"))}
+            falls = {one.name: fall(one) for one in kept}
+            worst = max(falls, key=lambda name: falls[name]["value"])
+            found[side] |= {"lost": fall(mean_of(kept))}
             found[side] |= {"worst": {"suite": worst, **falls[worst]}, "suites": falls}
     return found
 
 
-def fall(share: float, low: float, high: float) -> Row:
-    """Returns what was lost, in points, from the change of a share and the ends of its interval in points."""
-    return {"value": 0.0 - 100 * share, "low": 0.0 - high, "high": 0.0 - low}
+def fall(change: UnitChange) -> Row:
+    """Returns what was lost, in points, with the ends of its interval."""
+    low, high = change.interval()
+    return {"value": 0.0 - change.change, "low": 0.0 - high, "high": 0.0 - low}
 
 
-def packed(run: Finished, suites: Mapping[str, Sequence[Item]], moment: str = "after") -> Row:
+def packed(run: Finished, suites: Mapping[str, Sequence[Item]], moment: Moment = "after") -> Row:
     """Returns the answers of a run, by suite: right and wrong as bits in the order of the items, in hexadecimal."""
-    said = {(row.suite, row.item): row.value > 50 for row in run.rows if row.moment == moment and row.unit == "points"}
+    said = {(row.suite, row.item): row.value > 50 for row in run.scores[moment] if row.unit == "points"}
     bits = {name: [said[name, item.id] for item in own] for name, own in suites.items() if name != "text"}
     return {"answers": {name: np.packbits(own).tobytes().hex() for name, own in bits.items()}}
 
@@ -276,19 +278,19 @@ def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def score_rows(row: Row, moment: str, suites: Mapping[str, Sequence[Item]]) -> list[ScoreRow]:
+def score_rows(row: Row, suites: Mapping[str, Sequence[Item]]) -> list[Score]:
     """Returns the scores of a row that holds answers."""
     found = []
     for name, text in row["answers"].items():
         role = next((role for role, suite in TOLD.items() if suite == name), "retained")
-        same = {"run": row["recipe"], "moment": moment, "suite": name, "role": role, "unit": "points"}
+        same = {"suite": name, "role": role, "unit": "points"}
         for item, value in zip(suites[name], unpacked(text, len(suites[name])), strict=True):
             of = {"split": item.split, "item": item.id, "group": item.group or item.id}
-            found.append(ScoreRow(**same, **of, value=value, higher_is_better=True))
+            found.append(Score(**same, **of, value=value, higher_is_better=True))
     return found
 
 
-def finished(row: Row, scores: list[ScoreRow]) -> Finished:
+def finished(row: Row, scores: dict[Moment, list[Score]]) -> Finished:
     """Returns the run of a row, with its scores before and after, as `holdfast report` reads it from its folder."""
     recipe = row["text"].replace(OLD.format(world=row["world"]), "old")
     spec = {"model": f"world {row['world']}", "data": row["task"], "recipe": recipe, "seed": row["seed"]}
@@ -297,7 +299,7 @@ def finished(row: Row, scores: list[ScoreRow]) -> Finished:
     came = {"suites": [], "seconds": {"training": cpu, "all": cpu}, "cost": spent, "steps": row["steps"]}
     came |= {"trained_parameters": round(parts * row["trained"]), "parameters": parts}
     made = Finished(Path(row["recipe"]), spec, RunRecord.from_dict(came))
-    made.__dict__["rows"] = scores
+    made.__dict__["scores"] = scores
     return made
 
 

@@ -256,9 +256,9 @@ def tradeoffs(rows: Sequence[Row], study: Study) -> dict[tuple[int, str], Any]:
 def runs_of(rows: Sequence[Row], study: Study, world: int, task: str) -> list[Finished]:
     own = [row for row in rows if (row["world"], row["task"]) == (world, task)]
     suites = asked(world, task, study.watched)
-    before = [one for row in own if row["recipe"] == "base" for one in score_rows(row, "before", suites)]
-    after = ((row, score_rows(row, "after", suites)) for row in own if before and row["recipe"] != "base")
-    return [finished(row, [*before, *scores]) for row, scores in after]
+    before = [one for row in own if row["recipe"] == "base" for one in score_rows(row, suites)]
+    after = ((row, score_rows(row, suites)) for row in own if before and row["recipe"] != "base")
+    return [finished(row, {"before": before, "after": scores}) for row, scores in after]
 
 
 def recipes(found: TradeOff) -> list[Row]:

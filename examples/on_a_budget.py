@@ -24,7 +24,7 @@ with tempfile.TemporaryDirectory() as folder:
         train_dataset=rows,
     )
     # With your own model: keep="questions.jsonl" and points=2, percent of right answers.
-    holdfast.attach(trainer, budget=holdfast.Budget(nll=0.1, keep=old, every=4))
+    holdfast.attach(trainer, budget=holdfast.Budget(nll=0.1), keep=old, guard=holdfast.Guard(every=4))
     trainer.train()
     for look in trainer.holdfast_guard.summary()["looks"]:
         print(f"step {look['step']}: {look['nats_lost']:+.3f} nats per token")

@@ -17,7 +17,7 @@ from holdfast.core.method import Method
 from holdfast.core.needs import Ask
 from holdfast.core.settings import Role
 from holdfast.probes.ask import ask
-from holdfast.probes.suites import read_items
+from holdfast.probes.items import read_items
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]

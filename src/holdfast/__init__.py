@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOME = {
     "attach": "holdfast.train.attach",
     "Budget": "holdfast.core.budget",
+    "Guard": "holdfast.core.guard",
     "fine_tune": "holdfast.bench.calls",
     "compare": "holdfast.bench.calls",
     "diff": "holdfast.bench.calls",
@@ -26,7 +27,8 @@ _HOME = {
     "Method": "holdfast.core.method",
     "setting": "holdfast.core.settings",
     "Example": "holdfast.core.mix",
-    "Item": "holdfast.probes.suites",
+    "Item": "holdfast.probes.items",
+    "Suite": "holdfast.probes.suite",
     "RunSpec": "holdfast.bench.given.specs",
     "CompareSpec": "holdfast.bench.given.specs",
     "DiffSpec": "holdfast.bench.given.specs",

@@ -13,6 +13,7 @@ from holdfast.bench.given.specs import RunSpec as RunSpec
 from holdfast.bench.run.record import RunRecord as RunRecord
 from holdfast.core.budget import Budget as Budget
 from holdfast.core.errors import HoldfastError as HoldfastError
+from holdfast.core.guard import Guard as Guard
 from holdfast.core.method import Method as Method
 from holdfast.core.mix import Example as Example
 from holdfast.core.settings import setting as setting
@@ -64,7 +65,8 @@ from holdfast.methods.tokens.flow import FLOW as FLOW
 from holdfast.methods.tokens.low_perplexity import LowPerplexity as LowPerplexity
 from holdfast.methods.tokens.talr import TALR as TALR
 from holdfast.methods.tokens.token_forgetting import TokenForgetting as TokenForgetting
-from holdfast.probes.suites import Item as Item
+from holdfast.probes.items import Item as Item
+from holdfast.probes.suite import Suite as Suite
 from holdfast.recipe import parse as parse
 from holdfast.train.attach import attach as attach
 

@@ -34,8 +34,8 @@ train --memory-check --dry-run --eval-batch-tokens
 """
 
 AGREED = """
-attach Budget fine_tune compare diff report parse functional Method setting Example Item RunSpec CompareSpec DiffSpec
-ReportSpec RunRecord DiffRecord TradeOff HoldfastError
+attach Budget Guard fine_tune compare diff report parse functional Method setting Example Item Suite RunSpec CompareSpec
+DiffSpec ReportSpec RunRecord DiffRecord TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 

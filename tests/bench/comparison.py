@@ -6,16 +6,17 @@ import random
 from pathlib import Path
 
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.measured.scores import ScoreRow, write_scores
+from holdfast.bench.measured.scores import write_scores
+from holdfast.probes.score import Score
 
 MODEL = {"model": "base", "data": "new.jsonl", "test": "test.jsonl", "transfer": None, "keep": ["old.txt"]}
 SPEC = {**MODEL, "held_out": 0.1, "max_length": 64, "raw": False, "loss_on": "completion", "over_long": "truncate"}
 
 
-def rows(run, *, learned, kept, seed=0, items=40, unit="points", sides=("watch", "proof")):
-    """Scores of a run whose model answers a share `learned` of the task, and `kept` of each of two suites."""
+def scores_of(*, learned, kept, seed=0, items=40, unit="points", sides=("watch", "proof")):
+    """Scores before and after, of a model that answers a share `learned` of the task, and `kept` of two suites."""
     draw = random.Random(seed)
-    found = []
+    made = {"before": [], "after": []}
     for suite, role, share, was in (
         ("task", "learned", learned, 0.0),
         ("facts", "retained", kept, 1.0),
@@ -31,12 +32,12 @@ def rows(run, *, learned, kept, seed=0, items=40, unit="points", sides=("watch",
                     "item": f"{side}-{number}",
                     "group": f"{suite}{number}",
                 }
-                same = {"run": run, "unit": unit, "higher_is_better": unit == "points"}
+                same = {"unit": unit, "higher_is_better": unit == "points"}
                 for moment, value in (("before", was), ("after", float(number in right))):
                     scale = 100.0 if unit == "points" else 1.0
                     value = value if unit == "points" else 2.0 - value
-                    found.append(ScoreRow(**about, **same, moment=moment, value=scale * value))
-    return found
+                    made[moment].append(Score(**about, **same, value=scale * value))
+    return made
 
 
 def guard(watched, **changes):
@@ -53,7 +54,7 @@ def write(folder: Path, recipe, *, seed=0, cost=None, spec=None, result=None, **
     about = {"suites": [], "seconds": {"training": 1.0, "all": 2.0}, "steps": 9, "cost": cost}
     about |= {"trained_parameters": 5, "parameters": 10, **(result or {})}
     write_json(folder / "result.json", {name: value for name, value in about.items() if value is not None})
-    write_scores(folder / "scores.jsonl", rows(folder.name, seed=seed, **scores))
+    write_scores(folder / "scores.jsonl", folder.name, scores_of(seed=seed, **scores))
     return folder
 
 

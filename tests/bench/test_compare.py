@@ -20,6 +20,7 @@ from holdfast.bench.compare.compare import compare
 from holdfast.bench.compare.plan import plan
 from holdfast.bench.compare.worker import do
 from holdfast.bench.given.specs import CompareSpec, RunSpec
+from holdfast.bench.machine.files import read_jsonl
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
@@ -124,11 +125,10 @@ def test_the_base_is_asked_once_and_all_runs_have_its_answers(finished):
     out = done.folders[0].parent
     assert len(list((out / "base").glob("*/*.jsonl"))) == 1
     before = [
-        {(r.suite, r.item): r.value for r in read_scores(folder / "scores.jsonl") if r.moment == "before"}
-        for folder in done.folders
+        {(r.suite, r.item): r.value for r in read_scores(folder / "scores.jsonl")["before"]} for folder in done.folders
     ]
     assert all(one == before[0] for one in before)
-    assert {r.run for r in read_scores(done.folders[1] / "scores.jsonl")} == {done.folders[1].name}
+    assert {row["run"] for row in read_jsonl(done.folders[1] / "scores.jsonl")} == {done.folders[1].name}
 
 
 def test_given_again_it_only_reads(finished):
@@ -304,9 +304,7 @@ def test_the_answers_of_a_base_do_not_depend_on_who_asks(room, tmp_path):
     alone = train(spec, Console(quiet=True))
     sharing = train(RunSpec(**{**spec.to_dict(), "name": "b"}), Console(quiet=True), bases=tmp_path / "base")
     assert kept.read_text() == text
-    one, other = (
-        [(r.suite, r.item, r.value, r.moment) for r in read_scores(d.folder / "scores.jsonl")] for d in (alone, sharing)
-    )
+    one, other = (read_scores(done.folder / "scores.jsonl") for done in (alone, sharing))
     assert one == other
     changed = train(
         RunSpec(**{**spec.to_dict(), "name": "c", "keep": [str(room / "general.txt")]}),
@@ -314,7 +312,7 @@ def test_the_answers_of_a_base_do_not_depend_on_who_asks(room, tmp_path):
         bases=tmp_path / "base",
     )
     assert len(list((tmp_path / "base").glob("*.jsonl"))) == 2
-    assert {r.suite for r in read_scores(changed.folder / "scores.jsonl")} >= {"general"}
+    assert {r.suite for r in read_scores(changed.folder / "scores.jsonl")["after"]} >= {"general"}
 
 
 def test_all_processes_start_while_the_first_is_asked(monkeypatch):

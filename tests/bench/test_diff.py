@@ -14,16 +14,16 @@ from holdfast.bench.diff.diff_record import DiffRecord, DriftRow, ExampleRows
 from holdfast.bench.given.load import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.measured.answers import is_saved, read_answers
-from holdfast.bench.measured.changes import changes as compared
 from holdfast.bench.measured.judge import verdict
 from holdfast.bench.measured.outcome import Learning
-from holdfast.bench.measured.scores import ScoreRow
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
 from holdfast.probes.calibration import calibration
-from holdfast.probes.suites import read_items
+from holdfast.probes.changes import changes as compared
+from holdfast.probes.items import read_items
+from holdfast.probes.score import Score
 from holdfast.stats.size import drift_size
 from tests import tiny
 
@@ -173,7 +173,7 @@ def test_samples_of_lm_eval_say_how_many_choices_there_were(tmp_path):
         )
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert [row.choices for row in read_answers(str(path), "before").rows] == [4, 3, 0, None]
+    assert [row.choices for row in read_answers(str(path)).scores] == [4, 3, 0, None]
 
 
 def test_a_drift_says_how_large_it_is(forgot, capsys):
@@ -308,14 +308,14 @@ def test_older_samples_and_two_filters_are_read_too(tmp_path):
         for i in (0, 1)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    saved = read_answers(str(path), "before")
-    assert {(row.suite, row.value) for row in saved.rows} == {("arc_easy", 100.0)}
+    saved = read_answers(str(path))
+    assert {(row.suite, row.value) for row in saved.scores} == {("arc_easy", 100.0)}
     assert saved.said[0].asked == "Q"
     both = tmp_path / "samples_gsm8k.jsonl"
     both.write_text(
         "".join(json.dumps(sample(0, 1, filter=name)) + "\n" for name in ("strict-match", "flexible-extract"))
     )
-    assert [row.suite for row in read_answers(str(both), "after").rows] == [
+    assert [row.suite for row in read_answers(str(both)).scores] == [
         "gsm8k (strict-match)", "gsm8k (flexible-extract)",
     ]  # fmt: skip
 
@@ -340,17 +340,17 @@ def test_a_line_that_is_no_answer_is_named(tmp_path, line, said):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps(line) + "\n")
     with pytest.raises(HoldfastError, match=said):
-        read_answers(str(path), "before")
+        read_answers(str(path))
 
 
 def test_answers_that_are_there_twice_or_not_at_all_are_refused(tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps(sample(0, 1.0)) + "\n" + json.dumps(sample(0, 0.0)) + "\n")
     with pytest.raises(HoldfastError, match=r"jsonl:2: .*/0 is at .*jsonl:1 too"):
-        read_answers(str(path), "before")
+        read_answers(str(path))
     path.write_text("")
     with pytest.raises(HoldfastError, match="holds no answers"):
-        read_answers(str(path), "before")
+        read_answers(str(path))
     one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
     one.write_text(json.dumps(sample(0, 1.0)) + "\n")
     other.write_text(json.dumps(sample(1, 1.0)) + "\n")
@@ -365,7 +365,7 @@ def test_samples_that_are_true_or_false_are_points_and_tasks_without_points_are_
     (beside / "samples_ifeval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     wiki = {"doc_id": 0, "metrics": ["word_perplexity"], "word_perplexity": 12.5}
     (beside / "samples_wikitext.jsonl").write_text(json.dumps(wiki) + "\n")
-    found = read_answers(str(folder), "before").rows
+    found = read_answers(str(folder)).scores
     assert [row.value for row in found if row.suite == "ifeval"] == [0.0, 100.0, 100.0]
     assert {row.suite for row in found} == {"gsm8k (strict-match)", "ifeval"}
     assert "samples_wikitext.jsonl:1: no metric from 0 to 1 (word_perplexity: less is better): left out." in caplog.text
@@ -375,7 +375,7 @@ def test_samples_that_are_true_or_false_are_points_and_tasks_without_points_are_
 def test_metrics_that_are_no_list_are_looked_for(tmp_path, metrics):
     path = tmp_path / "samples_x.jsonl"
     path.write_text(json.dumps({"doc_id": 0, "metrics": metrics, "acc": 1.0}))  # no newline at the end
-    assert [row.value for row in read_answers(str(path), "before").rows] == [100.0]
+    assert [row.value for row in read_answers(str(path)).scores] == [100.0]
 
 
 @pytest.mark.parametrize(
@@ -387,29 +387,27 @@ def test_metrics_that_are_no_list_are_looked_for(tmp_path, metrics):
     ],
 )
 def test_what_cannot_be_compared_is_said(tmp_path, changes, said):
-    row = ScoreRow(
-        run="r", moment="before", suite="s", role="retained", split="proof", item="1", group="1", value=100.0,
+    row = Score(
+        suite="s", role="retained", split="proof", item="1", group="1", value=100.0,
         unit="points", higher_is_better=True,
     )  # fmt: skip
     with pytest.raises(HoldfastError, match=rf"s/1: .*{said}"):
-        compared([row], [dataclasses.replace(row, moment="after", **changes)])
+        compared([row], [dataclasses.replace(row, **changes)])
 
 
 def test_a_suite_of_one_group_hides_no_other(tmp_path):
     """Of one group nothing is known; that is no reason to miss what another suite lost."""
 
-    def rows(moment, lost):
-        about = {"run": "r", "moment": moment, "role": "retained", "split": "proof", "unit": "points"}
+    def rows(lost):
+        about = {"role": "retained", "split": "proof", "unit": "points"}
         many = [
-            ScoreRow(**about, suite="a", item=str(i), group=str(i), value=100.0 * (i >= lost), higher_is_better=True)
+            Score(**about, suite="a", item=str(i), group=str(i), value=100.0 * (i >= lost), higher_is_better=True)
             for i in range(40)
         ]
-        one = [
-            ScoreRow(**about, suite="b", item=str(i), group="x", value=100.0, higher_is_better=True) for i in range(4)
-        ]
+        one = [Score(**about, suite="b", item=str(i), group="x", value=100.0, higher_is_better=True) for i in range(4)]
         return [*one, *many]
 
-    said = verdict(compared(rows("before", 0), rows("after", 12)), Budget(points=2))
+    said = verdict(compared(rows(0), rows(12)), Budget(points=2))
     assert said.word == "forgot"
     assert said.suites["b"].p_forgot == pytest.approx(0.5)
     assert said.suites["b"].floor is None
@@ -422,4 +420,4 @@ def test_a_task_with_a_sample_without_points_is_not_scored_by_the_rest(tmp_path,
     rows = [{"doc_id": i, "metrics": ["f1"], "f1": 1.7 if i == 3 else 1.0} for i in range(4)][::order]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(HoldfastError, match=r"jsonl:\d: no metric from 0 to 1 \(f1: 1.7\); give samples of"):
-        read_answers(str(path), "before")
+        read_answers(str(path))

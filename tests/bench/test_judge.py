@@ -7,50 +7,52 @@ import math
 import numpy as np
 import pytest
 
-from holdfast.bench.measured.changes import changes, over_seeds
 from holdfast.bench.measured.judge import check_limits, parted, verdict
 from holdfast.bench.measured.learned import Seen, learning
+from holdfast.bench.measured.measure import row_of
 from holdfast.bench.measured.outcome import EXIT_CODES, Learning, Outcome, SuiteRow, VerdictRow
-from holdfast.bench.measured.scores import ScoreRow
 from holdfast.bench.run.record import GuardRow, LookRow
 from holdfast.bench.run.taken_back import seen
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.changes import changes, over_seeds
+from holdfast.probes.score import Score
 from holdfast.stats.flips import Flips
 from holdfast.stats.paired import Change
 from tests.bench.comparison import guard as guard_of
 
 
 def answers(suite, right, role="retained", group=None, unit="points"):
-    """Returns the rows of a suite, before and after, from pairs of shares right."""
-    rows = []
-    for moment, place in (("before", 0), ("after", 1)):
-        rows += [
-            ScoreRow(
-                run="r", moment=moment, suite=suite, role=role, split="proof", item=f"{i}", group=(group or str)(i),
+    """Returns the scores of a suite, before and after, from pairs of shares right."""
+    before, after = (
+        [
+            Score(
+                suite=suite, role=role, split="proof", item=f"{i}", group=(group or str)(i),
                 value=100.0 * pair[place], unit=unit, higher_is_better=True,
             )
             for i, pair in enumerate(right)
-        ]  # fmt: skip
-    return rows
+        ]
+        for place in (0, 1)
+    )  # fmt: skip
+    return before, after
 
 
 def texts(suite, nats, role="retained", tokens=10):
-    rows = []
-    for moment, place in (("before", 0), ("after", 1)):
-        rows += [
-            ScoreRow(
-                run="r", moment=moment, suite=suite, role=role, split="proof", item=f"{i}", group=f"{i}",
+    before, after = (
+        [
+            Score(
+                suite=suite, role=role, split="proof", item=f"{i}", group=f"{i}",
                 value=tokens * pair[place], unit="nats", higher_is_better=False, weight=float(tokens),
             )
             for i, pair in enumerate(nats)
-        ]  # fmt: skip
-    return rows
+        ]
+        for place in (0, 1)
+    )  # fmt: skip
+    return before, after
 
 
 def found(*rows):
-    every = [row for part in rows for row in part]
-    return changes([r for r in every if r.moment == "before"], [r for r in every if r.moment == "after"])
+    return changes(*([score for part in rows for score in part[place]] for place in (0, 1)))
 
 
 def suite(lost, gained, items):
@@ -68,7 +70,7 @@ def nats(rise):
 def test_a_suite_of_answers_is_counted_and_said_in_points():
     (one,) = found(answers("facts", OPEN))
     assert isinstance(one.evidence, Flips)
-    row = one.row()
+    row = row_of(one)
     assert (row.answers_lost, row.answers_gained, row.items, row.groups) == (30, 12, 1000, 1000)
     assert (row.before, row.after, row.change) == (98.8, 97.0, pytest.approx(-1.8))
     assert row.low < -1.8 < row.high < 0
@@ -79,17 +81,16 @@ def test_a_suite_of_answers_is_counted_and_said_in_points():
 def test_texts_and_graded_answers_are_means():
     one, graded = found(texts("stories", nats(0.1)), answers("graded", [(0.5, 0.25), (1.0, 0.5), (0.3, 0.4)]))
     assert isinstance(one.evidence, Change)
-    assert one.row().change == pytest.approx(0.1 + DRIFT.mean())
-    assert one.row().tokens == 400
-    row = graded.row()
+    assert row_of(one).change == pytest.approx(0.1 + DRIFT.mean())
+    assert row_of(one).tokens == 400
+    row = row_of(graded)
     assert (row.before, row.after) == (pytest.approx(60), pytest.approx(115 / 3))
     assert row.answers_lost is None
 
 
 def test_items_are_paired_by_name_and_not_by_place():
-    rows = answers("facts", suite(3, 1, 50))
-    before, after = [r for r in rows if r.moment == "before"], [r for r in rows if r.moment == "after"]
-    assert changes(before, after[::-1])[0].row() == changes(before, after)[0].row()
+    before, after = answers("facts", suite(3, 1, 50))
+    assert row_of(changes(before, after[::-1])[0]) == row_of(changes(before, after)[0])
     with pytest.raises(HoldfastError, match="facts/49: has a score before and none after"):
         changes(before, after[:-1])
 
@@ -98,9 +99,9 @@ def test_groups_widen_the_interval():
     apart, joint = found(answers("facts", suite(30, 0, 300)))[0], found(
         answers("facts", suite(30, 0, 300), group=lambda i: f"{i // 30}")
     )[0]  # fmt: skip
-    assert apart.row().change == joint.row().change
-    assert joint.row().groups == 10
-    assert joint.row().low < apart.row().low - 5
+    assert row_of(apart).change == row_of(joint).change
+    assert row_of(joint).groups == 10
+    assert row_of(joint).low < row_of(apart).low - 5
 
 
 @pytest.mark.parametrize(
@@ -169,13 +170,13 @@ def test_a_budget_of_what_is_not_measured_is_refused():
 
 def test_one_document_has_no_interval_and_settles_nothing():
     (one,) = found(texts("stories", [(3.0, 3.1)]))
-    assert one.row().low is None
+    assert row_of(one).low is None
     assert verdict([one], Budget(nll=0.02)).suites["stories"].items_needed is None
     said = verdict([one], Budget(nll=0.02))
     assert {said.means[0].low, said.means[0].high, said.means[0].most} == {None}
     assert json.dumps(said.to_dict(), allow_nan=False), "what has no bound is left out, and the rest can be written"
     (grouped,) = found(answers("facts", suite(3, 0, 30), group=lambda i: "one"))
-    assert grouped.row().low is None
+    assert row_of(grouped).low is None
     assert verdict([grouped], Budget(points=2)).word == "not enough evidence"
 
 
@@ -226,13 +227,12 @@ def test_a_single_suite_is_not_looked_at_twice():
 
 
 def after_of(*suites):
-    return [row for rows in suites for row in rows if row.moment == "after"]
+    return [score for _, after in suites for score in after]
 
 
 def test_over_seeds_the_verdict_is_on_the_recipe_and_of_one_seed_on_that_run():
     lost = [answers("facts", suite(count, 2, 1000)) for count in (2, 8, 30)]
-    before = [row for row in lost[0] if row.moment == "before"]
-    before = [row.__class__(**{**vars(row), "value": 100.0}) for row in before]
+    before = [row.__class__(**{**vars(row), "value": 100.0}) for row in lost[0][0]]
     runs = [[row.__class__(**{**vars(row), "value": 100.0 * (int(row.item) >= count)}) for row in after_of(own)]
             for own, count in zip(lost, (2, 8, 30), strict=True)]  # fmt: skip
     alone = over_seeds(before, runs[:1])
@@ -241,7 +241,7 @@ def test_over_seeds_the_verdict_is_on_the_recipe_and_of_one_seed_on_that_run():
     three = over_seeds(before, runs)
     said = verdict(three, Budget(points=2))
     assert (said.seeds, said.word) == (3, "not enough evidence")
-    assert three[0].row().change == pytest.approx(-(0.2 + 0.8 + 3.0) / 3)
+    assert row_of(three[0]).change == pytest.approx(-(0.2 + 0.8 + 3.0) / 3)
     assert type(said).from_dict(json.loads(json.dumps(said.to_dict(), allow_nan=False))) == said
     assert verdict(over_seeds(before, [runs[0]] * 3), Budget(points=2)).word == "kept"
 
@@ -250,8 +250,8 @@ def test_a_seed_that_is_bad_for_every_suite_is_seen_in_the_mean():
     """If what the seeds differ in were taken as independent between suites, it would cancel."""
 
     def of(name, counts):
-        before = [row for row in answers(name, [(1, 1)] * 400, group=lambda i: f"{name}{i}") if row.moment == "before"]
-        after = [[row.__class__(**{**vars(row), "moment": "after", "value": 100.0 * (int(row.item) >= n)})
+        before = answers(name, [(1, 1)] * 400, group=lambda i: f"{name}{i}")[0]
+        after = [[row.__class__(**{**vars(row), "value": 100.0 * (int(row.item) >= n)})
                   for row in before] for n in counts]  # fmt: skip
         return before, after
 
@@ -325,7 +325,7 @@ def test_a_run_that_was_put_back_learned_little_of_what_it_had():
 
 
 def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
-    rows = [row for row in task(4, 40, lost=8) if row.moment == "before"]
+    rows = task(4, 40, lost=8)[0]
     watched = [row.__class__(**{**vars(row), "split": "watch"}) for row in rows]
     shown = [LookRow(step=9, learned=30.0), LookRow(step=20, learned=70.0), LookRow(step=30)]
     guard = GuardRow.from_dict(guard_of(["task"], model_of=20))
@@ -335,7 +335,7 @@ def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
     assert seen(dataclasses.replace(guard, model_of=None), watched) is None
     assert seen(None, watched) is None
     assert seen(dataclasses.replace(guard, watched=()), watched) == Seen(0.0, "nats", False)
-    lines = [row for row in texts("task", [(3.0, 1.0)] * 5, role="learned") if row.moment == "before"]
+    lines = texts("task", [(3.0, 1.0)] * 5, role="learned")[0]
     lines = [row.__class__(**{**vars(row), "split": "watch"}) for row in lines]
     found_ = seen(
         dataclasses.replace(guard, looks=(LookRow(step=1, learned=-2.5), LookRow(step=2, learned=-1.0))), lines

@@ -7,17 +7,15 @@ from rich.console import Console
 
 from holdfast.bench.given.load import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec, RunSpec
-from holdfast.bench.measured.guarded import guarded, sides
-from holdfast.bench.measured.measure import manner, measure
-from holdfast.bench.measured.prepare import Suite
+from holdfast.bench.measured.measure import asker_of, measure
 from holdfast.bench.run.folder import identity
-from holdfast.bench.run.run import train
+from holdfast.bench.run.run import guard_of, train
 from holdfast.core import phases
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
+from holdfast.probes.suite import Asker, Suite
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +27,7 @@ def asked(room):
         Item(f"{k}", "chosen", turns=(Turn("user", f"t{k + 20}"),), choices=(f"t{k + 21}", f"t{k + 30} t{k + 22}"))
         for k in range(20)
     )
-    return model, tokenizer, (Suite("texts", "retained", examples), Suite("chosen", "retained", items=items))
+    return model, tokenizer, (Suite("texts", "retained", texts=examples), Suite("chosen", "retained", items=items))
 
 
 def measured(asked, **options):
@@ -40,9 +38,8 @@ def measured(asked, **options):
         told[name] = [(0, total)]
         return lambda done, total: told[name].append((done, total))
 
-    how = manner(DiffSpec(base="a", tuned="b", **options))
-    rows, said = measure(model, tokenizer, suites, "before", run="r", show=show, **how)
-    return rows, said, told
+    answers = measure(model, suites, asker_of(DiffSpec(base="a", tuned="b", **options), tokenizer), "before", show)
+    return answers.scores, answers.said, told
 
 
 def test_phases_begin_at_0_and_advance_by_rows(asked):
@@ -73,13 +70,10 @@ def test_eval_batch_tokens_bounds_every_batch_and_changes_no_score(asked):
 
 
 def test_a_guard_asks_as_the_verdict_does(asked):
-    model, tokenizer, suites = asked
-    spec = DiffSpec(base="a", tuned="b", raw=True, eval_batch_tokens=33)
-    budget = Budget(points=2)
-    made = guarded(suites, sides(suites, budget), budget, tokenizer, **manner(spec))
-    assert made is not None
-    assert (made.keep.batch_tokens, made.keep.raw) == (33, True)
-    assert len(made.keep.ask(model)) == len(made.keep)
+    spec = RunSpec(model="m", data="d", budget={"points": 2, "every": 5}, raw=True, eval_batch_tokens=33)
+    guard = guard_of(spec)
+    assert (guard.every, guard.batch_tokens, guard.raw) == (5, 33, True)
+    assert asker_of(spec, None) == Asker(None, guard.raw, guard.batch_tokens)
 
 
 def test_the_size_of_a_batch_makes_no_other_run():

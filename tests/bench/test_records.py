@@ -9,13 +9,12 @@ import pytest
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine import env
-from holdfast.bench.measured.scores import ScoreRow, read_scores, write_scores
+from holdfast.bench.measured.scores import read_scores, record_of, score_of, write_scores
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.score import Score
 
 GIVEN = {"model": "m", "data": "d.jsonl", "recipe": "LoRA(rank=16)"}
-ROW = ScoreRow(
-    run="a",
-    moment="before",
+SCORE = Score(
     suite="general",
     role="retained",
     split="proof",
@@ -94,9 +93,11 @@ def test_without_a_recipe_it_is_holdfast_with_every_memory(memory, recipe):
 
 
 def test_a_score_survives_being_written(tmp_path):
-    rows = [ROW, dataclasses.replace(ROW, moment="after", value=-0.1 + 0.3, item="ß\n")]
-    write_scores(tmp_path / "scores.jsonl", rows)
-    assert read_scores(tmp_path / "scores.jsonl") == rows
+    scores = {"before": [SCORE], "after": [dataclasses.replace(SCORE, value=-0.1 + 0.3, item="ß\n")]}
+    write_scores(tmp_path / "scores.jsonl", "a", scores)
+    assert read_scores(tmp_path / "scores.jsonl") == scores
+    first = json.loads((tmp_path / "scores.jsonl").read_text().splitlines()[0])
+    assert (first["run"], first["moment"]) == ("a", "before")
 
 
 @pytest.mark.parametrize(
@@ -112,12 +113,12 @@ def test_a_score_survives_being_written(tmp_path):
 )
 def test_what_is_no_score_is_refused(change, sentence):
     with pytest.raises(HoldfastError, match=sentence):
-        dataclasses.replace(ROW, **change)
+        score_of({**record_of(SCORE, "a", "before"), **change})
 
 
 def test_a_broken_score_is_named_by_file_and_line(tmp_path):
     path = tmp_path / "scores.jsonl"
-    record = dataclasses.asdict(ROW)
+    record = record_of(SCORE, "a", "before")
     for wrong, sentence in (
         ({**record, "vale": 1}, r"Unknown field 'vale' in .*scores\.jsonl:2\. Did you mean 'value'"),
         ({k: v for k, v in record.items() if k != "unit"}, r"Missing in .*scores\.jsonl:2: unit"),

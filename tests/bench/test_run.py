@@ -57,7 +57,7 @@ def go(spec):
 
 
 def scores(folder, moment="after"):
-    return {(row.suite, row.item): row.value for row in read_scores(folder / "scores.jsonl") if row.moment == moment}
+    return {(row.suite, row.item): row.value for row in read_scores(folder / "scores.jsonl")[moment]}
 
 
 def log(folder):
@@ -111,7 +111,7 @@ def test_the_folder_holds_all_and_the_model_gives_the_scores_again(asked, case):
     kind = peft.AutoPeftModelForCausalLM if "LoRA" in spec.recipe else transformers.AutoModelForCausalLM
     model = kind.from_pretrained(done.folder / "model", dtype=torch.float32)
     for suite in prepare(spec, tokenizer).suites:
-        for score in document_nll(model, suite.examples, pad_id=0):
+        for score in document_nll(model, suite.texts, pad_id=0):
             assert scores(done.folder)[suite.name, score.origin] == pytest.approx(score.nats, rel=1e-6)
     assert transformers.AutoTokenizer.from_pretrained(done.folder / "model").get_vocab() == tokenizer.get_vocab()
 
@@ -121,7 +121,7 @@ def test_a_result_is_the_mean_per_token_of_the_scores(asked):
     rows = read_scores(done.folder / "scores.jsonl")
     for suite in done.record.suites:
         for moment in ("before", "after"):
-            own = [row for row in rows if (row.suite, row.moment) == (suite.name, moment)]
+            own = [row for row in rows[moment] if row.suite == suite.name]
             assert getattr(suite, moment) == pytest.approx(sum(r.value for r in own) / sum(r.weight for r in own))
         assert suite.change == pytest.approx(suite.after - suite.before)
         assert suite.low < suite.change < suite.high

@@ -18,8 +18,8 @@ from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import ask
+from holdfast.probes.items import read_items
 from holdfast.probes.sources import items_of
-from holdfast.probes.suites import read_items
 from holdfast.report.table import show
 from tests import tiny
 
@@ -85,7 +85,7 @@ def test_learning_and_losing_are_points_of_right_answers(done):
 def test_scores_are_what_the_saved_model_answers(done, room):
     items = read_items(room / "kept.jsonl")
     model, tokenizer = load_model(str(done.folder / "model")), load_tokenizer(str(done.folder / "model"))
-    after = {row.item: row for row in read_scores(done.folder / "scores.jsonl") if row.moment == "after"}
+    after = {row.item: row for row in read_scores(done.folder / "scores.jsonl")["after"]}
     said = {row["item"]: row for row in read_jsonl(done.folder / "answers.jsonl") if row["moment"] == "after"}
     for answer in ask(model, tokenizer, items):
         row = after[answer.item.id]
@@ -210,7 +210,7 @@ def test_what_steered_a_run_is_left_out_of_its_verdict(room, rewound):
     assert {"old", "task"} <= set(found.record.guard.watched)
     assert (rows["old"], rows["task"]) == (proof["old"], proof["new"])
     assert rows["texts"] == 24, "what has no limit is not watched"
-    scores = [row for row in read_scores(found.folder / "scores.jsonl") if row.suite == "old" and row.moment == "after"]
+    scores = [row for row in read_scores(found.folder / "scores.jsonl")["after"] if row.suite == "old"]
     assert len(scores) == 24, "the scores of all are kept"
 
 

@@ -16,20 +16,20 @@ from holdfast.bench.diff.diff_record import LeftOutRow
 from holdfast.bench.diff.steered import unsteered
 from holdfast.bench.given.load import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec, RunSpec
-from holdfast.bench.measured.prepare import Suite
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
 from holdfast.cli.main import main
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.suites import Item, split_of
+from holdfast.probes.items import Item, split_of
+from holdfast.probes.suite import Suite
 from holdfast.probes.watched import FILE, Thing, Watched, of_item, shared_group
 from holdfast.stats.flips import flips
 from holdfast.stats.verdict import judge
 from holdfast.train.attach import attach
 from tests import tiny
+from tests.train.watching import watching
 
 ITEMS = [{"id": f"a-{n}", "suite": "old", "prompt": f"t{n} t{n + 3}", "check": {"lacks": "t15"}} for n in range(20, 56)]
 WORDS = [f"t{n}" for n in (*range(20, 30), *range(40, 61))]  # the tokenizer reads t30 as an unknown word
@@ -63,7 +63,7 @@ def room(tmp_path_factory):
             processing_class=tokenizer,
         )
         keep = [str(room / "kept.jsonl"), str(room / "texts.jsonl")]
-        attach(trainer, recipe, Budget(points=90, nll=9.0, keep=keep, every=1))
+        attach(trainer, recipe, **watching(keep, points=90, nll=9.0, every=1))
         trainer.train()
         trainer.save_model(str(room / name))
     return room
@@ -156,7 +156,7 @@ def test_a_run_and_a_comparison_of_its_model_judge_the_same_items(room, tmp_path
     assert sum(thing.use == "keep" for thing in seen.things) == 6, "the others stood apart"
     assert {thing.use for thing in seen.things} == {"keep", "apart"}
     # A text is one group in all files, by its content.
-    rows = [row for row in read_scores(done.folder / "scores.jsonl") if row.suite == "texts"]
+    rows = [row for row in read_scores(done.folder / "scores.jsonl")["after"] if row.suite == "texts"]
     assert {row.split for row in rows} == {"watch", "proof"}
     assert all(row.split == split_of(row.group) for row in rows)
 

@@ -11,15 +11,16 @@ import pytest
 from holdfast.bench.compare.gather import gather, labels, side_by_side
 from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import FlipsRow, ItemCounts, MatchedRow, SetOff, TradeOff
-from holdfast.bench.measured import guarded
-from holdfast.bench.measured.changes import changes
 from holdfast.bench.measured.judge import verdict
 from holdfast.bench.measured.learned import learning
+from holdfast.bench.measured.measure import row_of
 from holdfast.bench.measured.scores import read_scores, write_scores
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.changes import changes
+from holdfast.probes.score import proof
 from holdfast.recipe import parse
-from tests.bench.comparison import comparison, guard, rows, write
+from tests.bench.comparison import comparison, guard, scores_of, write
 
 
 def of(folder, **changes):
@@ -111,12 +112,12 @@ def test_without_a_budget_nothing_is_judged(tmp_path):
 
 def test_the_dose_is_chosen_on_watched_items_alone(tmp_path):
     """On the proof side the higher dose is better; on the watched side it is worse, and that decides."""
-    for name, lr, watch, proof in (("a", "0.0001", 0.9, 0.5), ("b", "0.0002", 0.5, 0.9)):
+    for name, lr, watch, rest in (("a", "0.0001", 0.9, 0.5), ("b", "0.0002", 0.5, 0.9)):
         folder = write(tmp_path / name, f"Train(lr={lr})", learned=0.9, kept=0.9)
-        own = rows(name, learned=0.9, kept=watch, sides=("watch",)) + rows(
-            name, learned=0.9, kept=proof, sides=("proof",)
+        one, other = (
+            scores_of(learned=0.9, kept=kept, sides=(side,)) for kept, side in ((watch, "watch"), (rest, "proof"))
         )
-        write_scores(folder / "scores.jsonl", own)
+        write_scores(folder / "scores.jsonl", name, {moment: one[moment] + other[moment] for moment in one})
     (row,) = of(tmp_path).recipes
     assert row.rate == 1e-4
     assert row.suites["facts"].value == pytest.approx(50.0)
@@ -137,8 +138,9 @@ def test_seeds_widen_the_interval(tmp_path):
 def test_items_that_one_run_was_not_asked_are_left_out_of_all(tmp_path):
     comparison(tmp_path)
     folder = tmp_path / "run-0-0-0"
-    kept = [row for row in read_scores(folder / "scores.jsonl") if row.item not in ("proof-1", "watch-2")]
-    write_scores(folder / "scores.jsonl", kept)
+    scores = read_scores(folder / "scores.jsonl").items()
+    kept = {moment: [one for one in members if one.item not in ("proof-1", "watch-2")] for moment, members in scores}
+    write_scores(folder / "scores.jsonl", "run", kept)
     assert of(tmp_path).items == ItemCounts(learned=39, kept=78)  # several doses: of the side that chose none
 
 
@@ -147,10 +149,10 @@ def test_items_that_one_run_was_not_asked_are_left_out_of_all(tmp_path):
 
 def own_table(folder, watched=(), budget=None):
     """Returns what `holdfast train` states of a run: its rows, the verdict and the word on learning."""
-    scores = guarded.proof(read_scores(folder / "scores.jsonl"), watched)
-    changed = changes(*([row for row in scores if row.moment == moment] for moment in ("before", "after")))
+    scores = read_scores(folder / "scores.jsonl")
+    changed = changes(*(proof(scores[moment], watched) for moment in ("before", "after")))
     said = verdict(changed, budget) if budget else None
-    return {row.name: row for row in (one.row() for one in changed)}, said, learning(changed)
+    return {one.name: row_of(one) for one in changed}, said, learning(changed)
 
 
 @pytest.mark.parametrize("watched", [(), ("facts", "sums", "task")])
@@ -219,12 +221,12 @@ def test_the_verdict_on_a_recipe_draws_its_seeds(tmp_path):
 
 def test_gains_of_some_suites_are_shown_beside_what_others_lost(tmp_path):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=0.9)
-    swapped = {"before": "after", "after": "before"}
-    own = [
-        dataclasses.replace(row, moment=swapped[row.moment]) if row.suite == "sums" else row
-        for row in read_scores(folder / "scores.jsonl")
-    ]
-    write_scores(folder / "scores.jsonl", own)
+    scores = read_scores(folder / "scores.jsonl")
+    swapped = {
+        moment: [one for one in scores[moment] if one.suite != "sums"] + [o for o in scores[other] if o.suite == "sums"]
+        for moment, other in (("before", "after"), ("after", "before"))
+    }
+    write_scores(folder / "scores.jsonl", "run", swapped)
     found = of(tmp_path)
     (row,) = found.recipes
     assert row.lost.value == pytest.approx(-5.0)
@@ -256,11 +258,19 @@ def test_texts_are_lost_in_nats(tmp_path):
     assert row.verdict.word == "forgot"
 
 
+def beside(folder, scores, name, **changes):
+    """Writes the suite `name` of some scores, changed, beside those of a run."""
+    there = read_scores(folder / "scores.jsonl")
+    more = {
+        moment: [dataclasses.replace(one, **changes) for one in members if one.suite == name]
+        for moment, members in scores.items()
+    }
+    write_scores(folder / "scores.jsonl", "run", {moment: there[moment] + more[moment] for moment in there})
+
+
 def test_texts_beside_items_are_named_and_judged(tmp_path):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=1.1)
-    texts = [row for row in rows("a", learned=0.9, kept=0.2, unit="nats") if row.suite == "facts"]
-    texts = [dataclasses.replace(row, suite="stories") for row in texts]
-    write_scores(folder / "scores.jsonl", [*rows("a", learned=0.9, kept=1.1), *texts])
+    beside(folder, scores_of(learned=0.9, kept=0.2, unit="nats"), "facts", suite="stories")
     found = of(tmp_path, budget=Budget(points=30, nll=0.02))
     assert found.recipes[0].lost.value == pytest.approx(0.0)
     assert found.recipes[0].verdict.word == "forgot"
@@ -270,9 +280,7 @@ def test_texts_beside_items_are_named_and_judged(tmp_path):
 
 def test_transfer_is_in_its_own_unit(tmp_path):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.9, kept=0.9)
-    moved = [row for row in rows("a", learned=0.5, kept=0.9, unit="nats") if row.suite == "task"]
-    moved = [dataclasses.replace(row, suite="transfer", role="transfer") for row in moved]
-    write_scores(folder / "scores.jsonl", [*read_scores(folder / "scores.jsonl"), *moved])
+    beside(folder, scores_of(learned=0.5, kept=0.9, unit="nats"), "task", suite="transfer", role="transfer")
     transfer = of(tmp_path).recipes[0].transfer
     assert (transfer.unit, transfer.value) == ("nats", pytest.approx(0.5))
 
@@ -361,10 +369,10 @@ def test_without_plain_training_the_best_of_all_sets_the_goal(tmp_path):
 
 def test_suites_of_one_side_are_used_for_both_and_it_is_said(tmp_path):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
-    write_scores(folder / "scores.jsonl", rows("a", learned=0.8, kept=0.9, sides=("proof",)))
+    write_scores(folder / "scores.jsonl", "a", scores_of(learned=0.8, kept=0.9, sides=("proof",)))
     assert not any("one side only" in note for note in of(tmp_path).notes)  # nothing is chosen
     folder = write(tmp_path / "b", "Train(lr=0.0002)", learned=0.8, kept=0.9)
-    write_scores(folder / "scores.jsonl", rows("b", learned=0.8, kept=0.9, sides=("proof",)))
+    write_scores(folder / "scores.jsonl", "b", scores_of(learned=0.8, kept=0.9, sides=("proof",)))
     assert any(note.startswith("Of task, facts, sums there is one side only") for note in of(tmp_path).notes)
 
 
@@ -379,7 +387,9 @@ def test_runs_that_measured_other_things_are_not_set_side_by_side(tmp_path):
 @pytest.mark.parametrize(("role", "flag"), [("learned", "--test"), ("retained", "--keep")])
 def test_runs_that_measure_nothing_of_one_are_refused(tmp_path, role, flag):
     folder = write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
-    write_scores(folder / "scores.jsonl", [r for r in read_scores(folder / "scores.jsonl") if r.role != role])
+    scores = read_scores(folder / "scores.jsonl").items()
+    left = {moment: [one for one in members if one.role != role] for moment, members in scores}
+    write_scores(folder / "scores.jsonl", "run", left)
     with pytest.raises(HoldfastError, match=flag):
         of(tmp_path)
 

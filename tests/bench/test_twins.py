@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from holdfast.bench.measured.prepare import Suite
 from holdfast.bench.measured.twins import joined
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
+from holdfast.probes.suite import Suite
 from tests import tiny
 
 
@@ -37,8 +37,8 @@ def test_an_item_that_is_a_text_of_another_file_is_on_its_side():
     (example,) = tokenize([Row(text="t20 t21", origin="a:1")], tiny.tokenizer(), max_length=16).examples
     item = Item(id="x", suite="b", group="x", text="t20  t21")
     for suites in (
-        [Suite("a", "retained", examples=(example,)), Suite("b", "retained", items=(item,))],
-        [Suite("b", "retained", items=(item,)), Suite("a", "retained", examples=(example,))],
+        [Suite("a", "retained", texts=(example,)), Suite("b", "retained", items=(item,))],
+        [Suite("b", "retained", items=(item,)), Suite("a", "retained", texts=(example,))],
     ):
         made, moved = joined(suites)
         assert groups(made) == [example.content]

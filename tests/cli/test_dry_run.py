@@ -10,7 +10,7 @@ import pytest
 from holdfast.bench.run.understood import pieces
 from holdfast.cli.main import main
 from holdfast.core.mix import Example
-from holdfast.probes.suites import read_items
+from holdfast.probes.items import read_items
 from tests import tiny
 
 

@@ -12,7 +12,7 @@ from holdfast.ground import names
 from holdfast.ground.corpus import LESSONS, PROOF, WATCH
 from holdfast.ground.tasks import SPLITS, TASKS, task
 from holdfast.ground.world import World
-from holdfast.probes.suites import row_of
+from holdfast.probes.items import row_of
 
 SUITES = [lesson.suite for lesson in LESSONS]
 OF_SUITES = ("watch", "proof", "cut")

@@ -9,7 +9,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.ground.corpus import LESSONS, PROOF, WATCH, lessons, suites
 from holdfast.ground.lesson import Lesson, Question, talk
 from holdfast.ground.world import World
-from holdfast.probes.suites import read_items
+from holdfast.probes.items import read_items
 
 NAMES = [lesson.suite for lesson in LESSONS]
 REPEATS = ("facts", "hops", "refuse", "translate-into", "translate-from")

@@ -17,8 +17,8 @@ from holdfast.probes.calibration import calibration
 from holdfast.probes.checks import fulfils
 from holdfast.probes.choice import choose
 from holdfast.probes.generate import generate
+from holdfast.probes.items import Item
 from holdfast.probes.likelihood import document_nll
-from holdfast.probes.suites import Item
 from tests.tiny import tiny
 
 

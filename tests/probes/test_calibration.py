@@ -11,7 +11,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.probes.ask import Answer
 from holdfast.probes.calibration import calibration
 from holdfast.probes.choice import Choice
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 
 
 def answer(*probabilities, confidence=None):

@@ -13,7 +13,7 @@ from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
 from holdfast.probes import shared
 from holdfast.probes.choice import Choice, choose
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 from tests.tiny import VOCABULARY, tiny, tokenizer
 
 

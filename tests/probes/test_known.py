@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.items import Item
 from holdfast.probes.sources import items_of
-from holdfast.probes.suites import Item
 
 
 def write(path: Path, *records: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from holdfast.data.rows import Turn
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
 from holdfast.probes.choice import choose
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 from tests.tiny import tiny
 
 pytest.importorskip("lm_eval")

@@ -12,8 +12,8 @@ from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
 from holdfast.probes.ask import ask
 from holdfast.probes.generate import generate
+from holdfast.probes.items import Item
 from holdfast.probes.stops import LINE, PARAGRAPH, TURN, Stop, usual
-from holdfast.probes.suites import Item
 from tests.tiny import tiny, tokenizer
 
 

@@ -14,7 +14,7 @@ from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 from holdfast.probes.watched import FILE, Thing, Watched, beside, documents, of_document, of_item, shared_group, side_of
 from tests import tiny
 

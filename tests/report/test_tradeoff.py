@@ -187,7 +187,8 @@ def test_runs_of_which_nothing_can_be_said_do_not_hide_the_others(runs, tmp_path
     comparison(tmp_path)
     write(tmp_path / "odd", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec={"data": "other.jsonl"})
     scores = tmp_path / "odd" / "scores.jsonl"
-    write_scores(scores, [row for row in read_scores(scores) if row.role == "learned"])
+    left = {moment: [one for one in own if one.role == "learned"] for moment, own in read_scores(scores).items()}
+    write_scores(scores, "run", left)
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
     assert "Goal: 85.5 points" in text
     assert "measure nothing of what is to be kept; give --keep" in text

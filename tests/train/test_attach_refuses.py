@@ -15,8 +15,8 @@ import torch
 import transformers
 import trl
 
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import Guard
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
 from holdfast.recipe import parse
@@ -26,6 +26,7 @@ from holdfast.train.refusals import refuse
 from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, furthest, trainer_for
+from tests.train.watching import watching
 
 UNITS = "MaskTheTarget()"
 OLD = {"old": [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]}
@@ -186,15 +187,15 @@ def look_at(trainer):
 
 
 @pytest.mark.parametrize(
-    ("make", "recipe", "budget", "refused"),
+    ("make", "recipe", "guard", "refused"),
     [
         (plain, "Train(lr=9.0, batch=8) + LoRA(rank=2) + BaseKL() + Finch()", None, False),
-        (plain, "Train(lr=9.0) + FreezeBottom(share=0.5) + Cosine()", Budget(nll=1.0, keep=OLD["old"]), False),
-        (plain, "Train(lr=9.0, epochs=2) + Finch()", Budget(nll=1.0, keep=OLD["old"], on_spent="hold"), True),
+        (plain, "Train(lr=9.0) + FreezeBottom(share=0.5) + Cosine()", Guard(), False),
+        (plain, "Train(lr=9.0, epochs=2) + Finch()", Guard(on_spent="hold"), True),
         (lambda folder: built(folder, optimizers=scheduled), "Rehearsal('old') + Finch()", None, True),
     ],
 )
-def test_to_ask_what_is_refused_changes_nothing(tmp_path, make, recipe, budget, refused):
+def test_to_ask_what_is_refused_changes_nothing(tmp_path, make, recipe, guard, refused):
     trainer = make(tmp_path)
 
     def state():
@@ -203,7 +204,7 @@ def test_to_ask_what_is_refused_changes_nothing(tmp_path, make, recipe, budget, 
 
     before, drawn = state(), torch.get_rng_state()
     with pytest.raises(HoldfastError) if refused else contextlib.nullcontext():
-        refuse(trainer, parse(recipe), budget)
+        refuse(trainer, parse(recipe), guard)
     assert state() == before
     assert torch.equal(torch.get_rng_state(), drawn)
 
@@ -363,9 +364,9 @@ def test_what_acts_on_old_examples_alone_needs_some(tmp_path, recipe):
 
 @pytest.mark.parametrize("recipe", ["AdaLoRA(rank=2, start=3)", "AdaLoRA(rank=2, start=3) + MaskTheTarget()"])
 def test_a_term_that_holds_nothing_is_not_raised(tmp_path, recipe):
-    budget = Budget(nll=0.1, keep=OLD["old"], on_spent="hold")
+    budget = watching(OLD["old"], nll=0.1, on_spent="hold")
     with pytest.raises(HoldfastError, match="does not hold the model to the base; use on_spent='rewind'"):
-        attach(plain(tmp_path), recipe, budget)
+        attach(plain(tmp_path), recipe, **budget)
 
 
 def test_models_that_do_not_read_from_left_to_right_are_refused(tmp_path):
@@ -403,7 +404,7 @@ def test_a_budget_is_refused_where_weights_are_parted(tmp_path):
     trainer = plain(tmp_path)
     trainer.is_fsdp_enabled = True
     with pytest.raises(HoldfastError, match="A budget asks the model on one process"):
-        attach(trainer, None, Budget(nll=0.1, keep=OLD["old"]))
+        attach(trainer, None, **watching(OLD["old"], nll=0.1))
 
 
 def test_two_that_choose_the_model_are_refused(tmp_path):
@@ -421,7 +422,7 @@ def test_a_rate_that_cannot_be_halved_is_refused(tmp_path):
     trainer = plain(tmp_path)
     trainer.args.lr_scheduler_type = transformers.SchedulerType.REDUCE_ON_PLATEAU
     with pytest.raises(HoldfastError, match="take another lr_scheduler_type"):
-        attach(trainer, None, Budget(nll=0.1, keep=OLD["old"], on_spent="rewind"))
+        attach(trainer, None, **watching(OLD["old"], nll=0.1, on_spent="rewind"))
 
 
 def test_rows_with_columns_that_old_examples_have_not_are_refused(tmp_path):
@@ -538,7 +539,7 @@ def test_a_batch_without_labels_is_named(tmp_path):
 def test_rows_that_nobody_reads_beforehand_need_not_be_tokenised(tmp_path):
     data = [{"text": "t5 t6 t7"}] * 8
     trainer = plain(tmp_path, model=tiny.tiny(dtype=torch.float32), data=data)
-    attach(trainer, "LoRA(rank=2) + Cosine() + MaskTheTarget()", Budget(nll=0.1, keep=OLD["old"]))
+    attach(trainer, "LoRA(rank=2) + Cosine() + MaskTheTarget()", **watching(OLD["old"], nll=0.1))
 
 
 @pytest.mark.parametrize("clip", [0.0, 1.0])

@@ -19,7 +19,7 @@ def seen(*points, learned=None, beyond=()):
 
 
 def after(points, on_spent="stop", **given):
-    return standing(seen(*points, **given), Budget(points=2, on_spent=on_spent))
+    return standing(seen(*points, **given), Budget(points=2), on_spent)
 
 
 def test_the_share_used_is_that_of_the_unit_that_is_worst_off_and_never_below_zero():
@@ -89,24 +89,24 @@ losses = st.lists(st.floats(-5, 20), max_size=20)
 @given(losses, st.sampled_from(["rewind", "stop", "hold", "log"]), st.integers(0, 20))
 def test_looks_are_folded_one_by_one(points, on_spent, cut):
     """What a resumed run computes from the looks in its checkpoint is what the run would have known."""
-    budget = Budget(points=2, on_spent=on_spent)
+    budget = Budget(points=2)
     looks = seen(*points)
-    assert standing(looks[:cut], budget) == standing([*looks][:cut], budget)
+    assert standing(looks[:cut], budget, on_spent) == standing([*looks][:cut], budget, on_spent)
     if cut <= len(looks):
-        assert standing(looks[:cut], budget).rewinds <= standing(looks, budget).rewinds
+        assert standing(looks[:cut], budget, on_spent).rewinds <= standing(looks, budget, on_spent).rewinds
 
 
 @given(losses)
 def test_the_best_is_always_inside_the_budget(points):
-    found = standing(seen(*points), Budget(points=2, on_spent="log"))
+    found = standing(seen(*points), Budget(points=2), "log")
     assert found.best is None or points[found.best] <= 2
 
 
 @given(st.lists(st.floats(-5, 2), max_size=20), st.sampled_from(["rewind", "stop", "hold", "log"]))
 def test_a_budget_that_no_look_exceeds_is_never_spent(points, on_spent):
-    found = standing(seen(*points), Budget(points=2, on_spent=on_spent))
+    found = standing(seen(*points), Budget(points=2), on_spent)
     assert (found.ended, found.rewinds, found.hold) == (False, 0, 1.0)
 
 
 def test_nothing_seen_is_nothing_used():
-    assert dataclasses.asdict(standing([], Budget(points=2))) == dataclasses.asdict(Standing())
+    assert dataclasses.asdict(standing([], Budget(points=2), "rewind")) == dataclasses.asdict(Standing())

@@ -10,15 +10,16 @@ import pytest
 import torch
 import transformers
 
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
+from holdfast.probes import suite
 from holdfast.probes.likelihood import DocumentScore, document_nll
-from holdfast.train import asking, panel
+from holdfast.train import looks as looks_module
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import arguments, furthest, trainer_for
+from tests.train.watching import watching
 
 KEPT = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
 NEVER = 1e9
@@ -32,10 +33,12 @@ def model():
     return made
 
 
-def trainer_of(folder, recipe=None, budget=None, start=None, **changes):
+def trainer_of(folder, recipe=None, budget=None, start=None, keep=None, learn=None, guard=None, **changes):
     changes = {"micro": 2, "accumulate": 2, "num_train_epochs": 2, **changes}
     trainer = trainer_for(start or model(), folder, tiny.rows(20), **changes)
-    return trainer if recipe is None and budget is None else attach(trainer, recipe, budget)
+    if recipe is None and budget is None:
+        return trainer
+    return attach(trainer, recipe, budget, keep=keep, learn=learn, guard=guard)
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def looks(monkeypatch):
     def script(*nats):
         rest = list(nats)
         monkeypatch.setattr(
-            panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+            suite, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
         )
         return rest
 
@@ -58,7 +61,7 @@ def changes(trainer):
 
 def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(tmp_path, looks, caplog):
     looks(1.0, 1.6, 1.4, 1.6, 1.7)  # smoothed losses: .30, .35, .475, .5875
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"))
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1, on_spent="stop"))
     with caplog.at_level(logging.WARNING, "holdfast"):
         trainer.train()
     assert (trainer.state.global_step, trainer.state.max_steps) == (4, 10)
@@ -76,7 +79,7 @@ def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(
 
 def test_exactly_the_budget_is_kept(tmp_path, looks):
     looks(1.0, *[1.5] * 10)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"))
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1, on_spent="stop"))
     trainer.train()
     assert trainer.state.global_step == 10
 
@@ -84,7 +87,7 @@ def test_exactly_the_budget_is_kept(tmp_path, looks):
 @pytest.mark.parametrize(("every", "seen"), [(3, [3, 6, 9, 10]), (5, [5, 10]), (50, [10]), (None, [10])])
 def test_it_looks_every_so_many_steps_and_at_the_end(tmp_path, looks, every, seen):
     rest = looks(1.0, *[1.1] * 10)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=every))
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=every))
     trainer.train()
     assert list(changes(trainer)) == seen
     assert len(rest) == 10 - len(seen)
@@ -98,7 +101,7 @@ def test_the_change_that_it_logs_is_that_of_the_model(tmp_path):
         return sum(score.nats for score in scores) / sum(score.tokens for score in scores)
 
     before = nll(start)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=NEVER, keep=KEPT, every=4), start=start)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=NEVER, every=4), start=start)
     trainer.train()
     assert changes(trainer)[10] == pytest.approx(nll(trainer.model) - before, rel=1e-6)
 
@@ -112,8 +115,8 @@ def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monke
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", value, 1)]
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"))
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1, on_spent="stop"))
     trainer.train()
     assert trainer.state.global_step == 1
     assert changes(trainer) == {}
@@ -121,9 +124,12 @@ def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monke
 
 
 def test_a_start_that_is_no_number_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(panel, "document_nll", lambda *_, **__: [DocumentScore("a", math.nan, 1)])
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT))
-    with pytest.raises(HoldfastError, match=r"Budget\(keep=...\): what is kept has no number at the start"):
+    monkeypatch.setattr(suite, "document_nll", lambda *_, **__: [DocumentScore("a", math.nan, 1)])
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5))
+    with pytest.raises(
+        HoldfastError,
+        match=r"attach\(keep=...\), the model at the start: Score of .a. in .texts.: nan is no measurement",
+    ):
         trainer.train()
 
 
@@ -132,7 +138,7 @@ def test_with_a_budget_that_is_never_spent_training_is_the_same_in_every_bit(tmp
     plain = trainer_of(tmp_path / "plain", recipe)
     plain.train()
     torch.rand(3)
-    watched = trainer_of(tmp_path / "watched", recipe, Budget(nll=NEVER, keep=KEPT, every=1))
+    watched = trainer_of(tmp_path / "watched", recipe, **watching(KEPT, nll=NEVER, every=1))
     watched.train()
     assert furthest(plain.model, watched.model) == 0.0
     losses = [[row["loss"] for row in t.state.log_history if "loss" in row] for t in (plain, watched)]
@@ -141,7 +147,7 @@ def test_with_a_budget_that_is_never_spent_training_is_the_same_in_every_bit(tmp
 
 def test_alone_it_leaves_training_as_it_was_until_the_stop(tmp_path, looks):
     looks(1.0, 1.6, 1.9)
-    stopped = trainer_of(tmp_path / "stopped", budget=Budget(nll=0.5, keep=KEPT, every=2, on_spent="stop"))
+    stopped = trainer_of(tmp_path / "stopped", **watching(KEPT, nll=0.5, every=2, on_spent="stop"))
     stopped.train()
     assert stopped.state.global_step == 4
     plain = trainer_of(tmp_path / "plain", max_steps=4)
@@ -162,8 +168,8 @@ class _Modes(transformers.TrainerCallback):
 
 def test_modes_random_state_and_gradients_are_left_as_they_were(tmp_path):
     seen = []
-    for budget in (None, Budget(nll=NEVER, keep=KEPT, every=1)):
-        trainer = trainer_of(tmp_path / str(budget is None), "Finch()", budget)
+    for watched in ({}, watching(KEPT, nll=NEVER, every=1)):
+        trainer = trainer_of(tmp_path / str(not watched), "Finch()", **watched)
         trainer.add_callback(modes := _Modes())
         trainer.train()
         seen.append(modes.seen)
@@ -173,8 +179,8 @@ def test_modes_random_state_and_gradients_are_left_as_they_were(tmp_path):
 @pytest.mark.parametrize("strategy", ["steps", "no"])
 def test_where_it_stops_a_checkpoint_is_kept_if_any_are(tmp_path, looks, strategy):
     looks(1.0, 1.6, 1.9)
-    budget = Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop")
-    trainer = trainer_of(tmp_path, budget=budget, save_strategy=strategy, save_steps=500)
+    budget = watching(KEPT, nll=0.5, every=1, on_spent="stop")
+    trainer = trainer_of(tmp_path, **budget, save_strategy=strategy, save_steps=500)
     trainer.train()
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == (["checkpoint-2"] if strategy == "steps" else [])
 
@@ -188,11 +194,11 @@ class _StopAt(transformers.TrainerCallback):
 def test_a_resumed_run_goes_on_comparing_with_the_start(tmp_path, looks, recipe):
     every = {"save_strategy": "steps", "save_steps": 1}
     looks(1.0, 1.1, 1.1, 1.9)  # smoothed losses: .05, .075, .4875
-    first = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"), **every)
+    first = trainer_of(tmp_path, recipe, **watching(KEPT, nll=0.5, every=1, on_spent="stop"), **every)
     first.add_callback(_StopAt())
     first.train()
     rest = looks(1.8, 99.0)  # as measured from the first start .8, and smoothed .64
-    second = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1, on_spent="stop"), **every)
+    second = trainer_of(tmp_path, recipe, **watching(KEPT, nll=0.5, every=1, on_spent="stop"), **every)
     second.train(resume_from_checkpoint=True)
     assert second.state.global_step == 4
     assert changes(second)[4] == pytest.approx(0.8)
@@ -204,32 +210,32 @@ def test_a_budget_is_a_number_above_zero(nll):
     with pytest.raises(
         HoldfastError, match=r"^Budget\(nll=.*\): give a number above 0 \(nats per token that may be lost\)"
     ):
-        Budget(nll=nll, keep=KEPT)
+        watching(KEPT, nll=nll)
 
 
 @pytest.mark.parametrize("every", [0, -3, 2.5, "often", True])
 def test_looks_are_whole_steps_apart(every):
-    with pytest.raises(HoldfastError, match=r"^Budget\(every=.*\): give a whole number of steps, at least 1\."):
-        Budget(nll=1.0, keep=KEPT, every=every)
+    with pytest.raises(HoldfastError, match=r"^Guard\(every=.*\): give a whole number of steps, at least 1\."):
+        watching(KEPT, nll=1.0, every=every)
 
 
 def test_texts_that_are_not_tokenised_need_a_tokenizer(tmp_path):
     with pytest.raises(HoldfastError, match="give the trainer processing_class=tokenizer"):
-        trainer_of(tmp_path, budget=Budget(nll=1.0, keep=[{"text": "t3 t4"}]))
+        trainer_of(tmp_path, **watching([{"text": "t3 t4"}], nll=1.0))
 
 
 def test_texts_are_tokenised_by_the_trainers_tokenizer(tmp_path):
     trainer = trainer_for(model(), tmp_path, tiny.rows(8), max_steps=2)
     trainer.processing_class = tiny.tokenizer()
-    attach(trainer, budget=Budget(nll=NEVER, keep=[{"text": "t5 t6 t7"}, {"text": "t8 t9"}], every=1))
+    attach(trainer, **watching([{"text": "t5 t6 t7"}, {"text": "t8 t9"}], nll=NEVER, every=1))
     trainer.train()
     assert len(changes(trainer)) == 2
 
 
 @pytest.mark.parametrize("keep", [[Example([5, 6], [-100, -100])], [Example([5, 6], [5, -100])]])
 def test_texts_without_a_token_to_score_are_refused_at_once(tmp_path, keep):
-    with pytest.raises(HoldfastError, match=r"Budget\(keep=\.\.\.\) has no token to score"):
-        trainer_of(tmp_path, budget=Budget(nll=1.0, keep=keep))
+    with pytest.raises(HoldfastError, match=r"attach\(keep=\.\.\.\) has no token to score"):
+        trainer_of(tmp_path, **watching(keep, nll=1.0))
 
 
 def test_a_budget_that_is_refused_leaves_the_trainer_alone(tmp_path):
@@ -237,7 +243,7 @@ def test_a_budget_that_is_refused_leaves_the_trainer_alone(tmp_path):
     kept, dataset = trainer.model, trainer.train_dataset
     trainer.processing_class = tiny.tokenizer()
     with pytest.raises(HoldfastError, match="no such file"):
-        attach(trainer, "Train(lr=9.0) + LoRA(rank=2)", Budget(nll=1.0, keep="nowhere.txt"))
+        attach(trainer, "Train(lr=9.0) + LoRA(rank=2)", **watching("nowhere.txt", nll=1.0))
     assert type(trainer) is transformers.Trainer
     assert trainer.model is kept
     assert trainer.train_dataset is dataset
@@ -267,7 +273,7 @@ def weights(model):
 @pytest.mark.parametrize("recipe", [None, "Finch()", "LoRA(rank=2)"])
 def test_a_spent_budget_goes_back_to_the_best_learner_at_half_the_rate(tmp_path, looks, recipe):
     looks(1.0, 1.1, 3.0, 1.1, 1.2, *[1.3] * 6)
-    trainer = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=2))
+    trainer = trainer_of(tmp_path, recipe, **watching(KEPT, nll=0.5, every=2))
     trainer.add_callback(watch := _Weights())
     trainer.train()
     assert trainer.state.global_step == 10
@@ -281,11 +287,11 @@ def test_a_spent_budget_goes_back_to_the_best_learner_at_half_the_rate(tmp_path,
 
 
 def test_the_rate_after_a_rewind_is_half_that_of_the_schedule(tmp_path, looks):
-    budget = Budget(nll=0.5, keep=KEPT, every=2)
+    budget = watching(KEPT, nll=0.5, every=2)
     rates = []
     for script in ([1.0, 3.0, *[1.1] * 9], [1.0] * 12):
         looks(*script)
-        trainer = trainer_of(tmp_path, "Train(lr=0.05) + Cosine()", budget)
+        trainer = trainer_of(tmp_path, "Train(lr=0.05) + Cosine()", **budget)
         trainer.add_callback(watch := _Weights())
         trainer.train()
         rates.append([watch.rates[step] for step in range(3, 11)])
@@ -295,7 +301,7 @@ def test_the_rate_after_a_rewind_is_half_that_of_the_schedule(tmp_path, looks):
 def test_after_the_last_rewind_training_ends_with_the_model_it_went_back_to(tmp_path, looks, caplog):
     looks(1.0, 1.1, *[9.0] * 9)
     start = model()
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1), start=start)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1), start=start)
     trainer.add_callback(watch := _Weights())
     with caplog.at_level(logging.WARNING, "holdfast"):
         trainer.train()
@@ -313,7 +319,7 @@ def test_where_no_look_was_inside_the_budget_the_model_is_that_of_the_start(tmp_
     looks(1.0, *[9.0] * 9)
     start = model()
     before = weights(start)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=5), start=start)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=5), start=start)
     trainer.train()
     assert same(weights(trainer.model), before)
     assert trainer.holdfast_guard.summary()["model_of"] == 0
@@ -326,8 +332,8 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     def likelihood(model, examples, **_):
         return [DocumentScore("a", abs(next(script)), 1)]
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, learn=KEPT[:2], every=2))
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2], every=2))
     trainer.add_callback(watch := _Weights())
     trainer.train()
     assert same(weights(trainer.model), watch.after[4])
@@ -343,7 +349,7 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
 
 def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
     looks(1.0, 3.0, 3.0, *[1.0] * 9)
-    trainer = trainer_of(tmp_path, "MaskTheTarget()", Budget(nll=0.5, keep=KEPT, every=1, on_spent="hold"))
+    trainer = trainer_of(tmp_path, "MaskTheTarget()", **watching(KEPT, nll=0.5, every=1, on_spent="hold"))
     trainer.train()
     holds = {row["step"]: row["hold"] for row in trainer.state.log_history if "hold" in row}
     assert [holds[step] for step in range(1, 11)] == [2, 4, 4, 4, 2, 1, 1, 1, 1, 1]  # smoothed 2, 3, 1.5, .75, .375 ...
@@ -355,7 +361,7 @@ def test_a_raised_leash_changes_the_training(tmp_path, looks):
     for script in ([1.0, *[3.0] * 11], [1.0] * 12):
         looks(*script)
         trainer = trainer_of(
-            tmp_path, "MaskTheTarget(strength=0.1)", Budget(nll=0.5, keep=KEPT, every=1, on_spent="hold")
+            tmp_path, "MaskTheTarget(strength=0.1)", **watching(KEPT, nll=0.5, every=1, on_spent="hold")
         )
         trainer.train()
         ends.append(trainer.model)
@@ -364,12 +370,12 @@ def test_a_raised_leash_changes_the_training(tmp_path, looks):
 
 def test_to_hold_without_a_leash_is_refused_and_leaves_the_trainer_alone(tmp_path):
     with pytest.raises(HoldfastError, match=r"raises the recipe's added terms, and it has none: add MaskTheTarget"):
-        trainer_of(tmp_path, "Finch()", Budget(nll=0.5, keep=KEPT, on_spent="hold"))
+        trainer_of(tmp_path, "Finch()", **watching(KEPT, nll=0.5, on_spent="hold"))
 
 
 def test_a_log_says_it_once_and_changes_nothing(tmp_path, looks, caplog):
     looks(1.0, *[9.0] * 11)
-    logged = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="log"))
+    logged = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1, on_spent="log"))
     with caplog.at_level(logging.WARNING, "holdfast"):
         logged.train()
     plain = trainer_of(tmp_path)
@@ -385,8 +391,8 @@ def test_two_choosers_of_the_model_are_refused(tmp_path):
     trainer = transformers.Trainer(
         model=model(), args=arguments(tmp_path, **changes), train_dataset=tiny.rows(8), eval_dataset=tiny.rows(4)
     )
-    with pytest.raises(HoldfastError, match=r"load_best_model_at_end and Budget\(on_spent='rewind'\) both choose"):
-        attach(trainer, budget=Budget(nll=0.5, keep=KEPT))
+    with pytest.raises(HoldfastError, match=r"load_best_model_at_end and Guard\(on_spent='rewind'\) both choose"):
+        attach(trainer, **watching(KEPT, nll=0.5))
 
 
 def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatch, caplog):
@@ -398,8 +404,8 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
             raise RuntimeError("out of memory")
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=2))
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=2))
     with caplog.at_level(logging.WARNING, "holdfast"):
         trainer.train()
     assert [look.step for look in trainer.holdfast_guard.looks] == [2, 6, 8, 10]
@@ -411,7 +417,7 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
 
 def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch, caplog):
     clock = [0.0]
-    monkeypatch.setattr(asking.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(looks_module.time, "monotonic", lambda: clock[0])
 
     def likelihood(model, examples, **_):
         clock[0] += 2.0  # a look takes two seconds, a step one
@@ -421,8 +427,8 @@ def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch,
         def on_substep_end(self, *args, **kwargs):
             clock[0] += 1.0
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, share=0.1), num_train_epochs=12)
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, share=0.1), num_train_epochs=12)
     trainer.add_callback(Tick())
     with caplog.at_level(logging.INFO, "holdfast"):
         trainer.train()
@@ -447,8 +453,8 @@ def test_what_is_judged_is_the_model_that_would_ship(tmp_path, monkeypatch):
         judged[len(judged)] = weights(asked)
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, Halved(), Budget(nll=0.5, keep=KEPT, every=5), start=start)
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, Halved(), **watching(KEPT, nll=0.5, every=5), start=start)
     trainer.add_callback(watch := _Weights())
     trainer.train()
     for look, step in ((1, 5), (2, 10)):
@@ -465,18 +471,18 @@ LEASHED = "LoRA(rank=2, dropout=0.3) + MaskTheTarget()"
 )
 def test_a_resumed_run_acts_as_if_it_had_not_been_interrupted(tmp_path, looks, recipe, on_spent):
     script = [1.0, 1.1, 3.0, 1.1, 3.0, 1.2, 1.3, 1.3, 3.5, 1.4, 1.3]
-    budget = Budget(nll=0.5, keep=KEPT, every=1, on_spent=on_spent)
+    budget = watching(KEPT, nll=0.5, every=1, on_spent=on_spent)
     saved = {"save_strategy": "steps", "save_steps": 1}
     looks(*script)
-    whole = trainer_of(tmp_path / "whole", recipe, budget, **saved)
+    whole = trainer_of(tmp_path / "whole", recipe, **budget, **saved)
     whole.train()
     looks(*script[:4])
-    first = trainer_of(tmp_path / "cut", recipe, budget, **saved)
+    first = trainer_of(tmp_path / "cut", recipe, **budget, **saved)
     first.add_callback(_StopAt())
     first.train()
     assert first.state.global_step == 3
     looks(*script[4:])
-    second = trainer_of(tmp_path / "cut", recipe, budget, **saved)
+    second = trainer_of(tmp_path / "cut", recipe, **budget, **saved)
     second.train(resume_from_checkpoint=True)
     assert furthest(whole.model, second.model) == 0.0
     asked, again = ({**one.holdfast_guard.summary(), "seconds": 0} for one in (whole, second))
@@ -486,10 +492,10 @@ def test_a_resumed_run_acts_as_if_it_had_not_been_interrupted(tmp_path, looks, r
 
 def test_a_checkpoint_of_another_guard_is_refused(tmp_path):
     saved = {"save_strategy": "steps", "save_steps": 1}
-    first = trainer_of(tmp_path, None, Budget(nll=NEVER, keep=KEPT, every=1), **saved)
+    first = trainer_of(tmp_path, None, **watching(KEPT, nll=NEVER, every=1), **saved)
     first.add_callback(_StopAt())
     first.train()
-    second = trainer_of(tmp_path, None, Budget(nll=NEVER, keep=KEPT[:3], every=1), **saved)
+    second = trainer_of(tmp_path, None, **watching(KEPT[:3], nll=NEVER, every=1), **saved)
     with pytest.raises(HoldfastError, match="The checkpoint's guard asked other things than this one"):
         second.train(resume_from_checkpoint=True)
 
@@ -497,7 +503,7 @@ def test_a_checkpoint_of_another_guard_is_refused(tmp_path):
 def shipped_at(folder, looks, steps, recipe, **changes):
     """The model that a run of so many steps ships, none of its looks beyond the budget."""
     looks(*[1.0] * 12)
-    trainer = trainer_of(folder, recipe, Budget(nll=0.5, keep=KEPT, every=1), max_steps=steps, **changes)
+    trainer = trainer_of(folder, recipe, **watching(KEPT, nll=0.5, every=1), max_steps=steps, **changes)
     trainer.train()
     return trainer.model
 
@@ -506,7 +512,7 @@ def shipped_at(folder, looks, steps, recipe, **changes):
 def test_with_an_average_the_model_that_is_shipped_is_that_of_the_step_it_went_back_to(tmp_path, looks, recipe):
     looks(1.0, 1.1, 1.1, *[9.0] * 9)
     start = model()
-    trainer = trainer_of(tmp_path, recipe, Budget(nll=0.5, keep=KEPT, every=1), start=copy.deepcopy(start))
+    trainer = trainer_of(tmp_path, recipe, **watching(KEPT, nll=0.5, every=1), start=copy.deepcopy(start))
     trainer.train()
     assert trainer.holdfast_guard.summary()["model_of"] == 2
     expected = shipped_at(tmp_path, looks, 2, recipe, start=copy.deepcopy(start))
@@ -516,16 +522,16 @@ def test_with_an_average_the_model_that_is_shipped_is_that_of_the_step_it_went_b
 
 def test_a_run_with_an_average_that_is_resumed_goes_back_to_the_same_model(tmp_path, looks):
     script = [1.0, 1.1, 1.1, 1.1, *[9.0] * 9]
-    budget, saved = Budget(nll=0.5, keep=KEPT, every=1), {"save_strategy": "steps", "save_steps": 1}
+    budget, saved = watching(KEPT, nll=0.5, every=1), {"save_strategy": "steps", "save_steps": 1}
     looks(*script)
-    whole = trainer_of(tmp_path / "whole", "EMA(decay=0.5)", budget, **saved)
+    whole = trainer_of(tmp_path / "whole", "EMA(decay=0.5)", **budget, **saved)
     whole.train()
     looks(*script[:4])
-    first = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", budget, **saved)
+    first = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", **budget, **saved)
     first.add_callback(_StopAt())
     first.train()
     looks(*script[4:])
-    second = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", budget, **saved)
+    second = trainer_of(tmp_path / "cut", "EMA(decay=0.5)", **budget, **saved)
     second.train(resume_from_checkpoint=True)
     assert furthest(whole.model, second.model) == 0.0
 
@@ -543,7 +549,7 @@ def test_weights_that_are_no_numbers_spend_the_budget_whatever_they_answer(tmp_p
     looks(*[1.0] * 12)
     trainer = trainer_of(tmp_path)
     trainer.add_callback(_Break())
-    attach(trainer, budget=Budget(nll=0.5, keep=KEPT, every=1))
+    attach(trainer, **watching(KEPT, nll=0.5, every=1))
     trainer.train()
     summary = trainer.holdfast_guard.summary()
     assert summary["spent_at"] == [2]
@@ -553,7 +559,7 @@ def test_weights_that_are_no_numbers_spend_the_budget_whatever_they_answer(tmp_p
 
 def test_an_answer_that_is_no_number_is_not_taken_for_nothing_lost(tmp_path, looks):
     looks(1.0, math.nan, *[1.0] * 10)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, every=1, on_spent="log"))
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1, on_spent="log"))
     trainer.train()
     assert trainer.holdfast_guard.summary()["spent_at"][0] == 1
     assert trainer.holdfast_guard.summary()["looks"][0]["nats_lost"] is None
@@ -568,8 +574,8 @@ def test_where_only_what_is_learned_has_no_likelihood_the_look_counts(tmp_path, 
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, learn=KEPT[:2], every=5))
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2], every=5))
     trainer.train()
     summary = trainer.holdfast_guard.summary()
     assert [("learned" in look) for look in summary["looks"]] == [False, True]
@@ -585,7 +591,7 @@ def test_what_cannot_be_learned_from_the_start_is_refused_by_name(tmp_path, monk
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(panel, "document_nll", likelihood)
-    trainer = trainer_of(tmp_path, budget=Budget(nll=0.5, keep=KEPT, learn=KEPT[:2]))
-    with pytest.raises(HoldfastError, match=r"Budget\(learn=...\), the model at the start: the likelihood"):
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2]))
+    with pytest.raises(HoldfastError, match=r"attach\(learn=...\), the model at the start: the likelihood"):
         trainer.train()

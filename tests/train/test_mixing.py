@@ -10,7 +10,6 @@ import torch
 import transformers
 import trl
 
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
@@ -19,6 +18,7 @@ from holdfast.train.attach import attach
 from holdfast.train.mixing import examples_of
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
+from tests.train.watching import watching
 
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(9, seed=3)]
 MEMORY_LEARNED = [Example(row["input_ids"], row["input_ids"]) for row in tiny.rows(9, seed=3)]
@@ -202,7 +202,7 @@ def test_the_tokenizer_of_a_processor_is_taken(tmp_path):
     (tmp_path / "old.jsonl").write_text('{"text": "t5 t6 t7 t8"}\n' * 4)
     trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(12), micro=4)
     trainer.processing_class = Processor()
-    attach(trainer, f"Rehearsal('{tmp_path}/old.jsonl', ratio=0.2)", Budget(nll=5, keep=f"{tmp_path}/old.jsonl"))
+    attach(trainer, f"Rehearsal('{tmp_path}/old.jsonl', ratio=0.2)", **watching(f"{tmp_path}/old.jsonl", nll=5))
     assert trainer.holdfast_mix.names
 
 

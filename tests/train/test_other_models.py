@@ -11,12 +11,12 @@ import torch
 import transformers
 import trl
 
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import arguments, furthest, trainer_for
+from tests.train.watching import watching
 
 pytestmark = pytest.mark.matrix(3)
 
@@ -181,7 +181,7 @@ def test_a_budget_is_refused_as_nothing_can_be_asked(tmp_path, kind):
     with pytest.raises(
         HoldfastError, match="A budget asks for the tokens that the model predicts, and .* is no causal"
     ):
-        attach(KINDS[kind](tmp_path), "BaseL2()", Budget(nll=0.5, keep=OLD))
+        attach(KINDS[kind](tmp_path), "BaseL2()", **watching(OLD, nll=0.5))
 
 
 @pytest.mark.parametrize("recipe", ["CorDA('old', rank=2)", "LoRANull('old', rank=2)", "OrthogonalProjection('old')"])

@@ -12,17 +12,17 @@ import pytest
 import torch
 import transformers
 
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.suites import Item, split_of
+from holdfast.probes.items import Item, split_of
 from holdfast.probes.watched import FILE, Watched
-from holdfast.train import panel
 from holdfast.train.attach import attach
+from holdfast.train.questions import watched_suites
 from tests import tiny
 from tests.train.retrace import arguments, trainer_for
+from tests.train.watching import watching
 
 WORDS = [f"t{n}" for n in (*range(20, 30), *range(40, 61))]  # the tokenizer reads t30 as an unknown word
 TEXTS = [f"{WORDS[i % 31]} {WORDS[(i + 1) % 31]} {WORDS[(i + 2 + i // 31) % 31]}" for i in range(36)]
@@ -37,14 +37,14 @@ def texts(tmp_path):
 
 
 def budget(texts, **changes):
-    return Budget(nll=NEVER, keep=texts, **{"every": 2, **changes})
+    return watching(texts, nll=NEVER, **{"every": 2, **changes})
 
 
 def trainer_of(folder, model=None, given=None, recipe=None, **changes):
     model = tiny.tiny("llama", dtype=torch.float32) if model is None else model
     trainer = trainer_for(model, folder, tiny.rows(8), **{"max_steps": 2, "save_strategy": "steps", **changes})
     trainer.processing_class = tiny.tokenizer()
-    return trainer if given is None and recipe is None else attach(trainer, recipe, given)
+    return trainer if given is None and recipe is None else attach(trainer, recipe, **(given or {}))
 
 
 def windows(text):
@@ -61,7 +61,7 @@ def test_the_watched_side_of_a_file_of_texts_is_asked_and_no_more_than_that_is_w
     trainer = trainer_of(tmp_path / "out", given=budget(texts))
     watched = [text for text in TEXTS if split_of(windows(text)[0].content) == "watch"]
     assert 4 < len(watched) < 20
-    assert len(trainer.holdfast_guard.kept) == len(watched)
+    assert sum(map(len, trainer.holdfast_guard.questions.kept)) == len(watched)
     trainer.train()
     assert known(tmp_path / "out") == watched
     thinned = trainer_of(tmp_path / "thin", given=budget(texts, items=3))
@@ -107,7 +107,7 @@ def test_what_measures_the_learning_is_written_down_too(tmp_path, texts):
     rows = [Row(**pair) for pair in pairs]
     made = [tokenize([row], tiny.tokenizer(), max_length=64).examples for row in rows]
     found = sum(seen.has_document(one, tiny.tokenizer()) for one in made)
-    assert found == len(trainer.holdfast_guard.learn) < len(rows)
+    assert found == sum(map(len, trainer.holdfast_guard.questions.learn)) < len(rows)
 
 
 def test_rows_by_which_the_trainer_chooses_a_checkpoint_are_written_down(tmp_path):
@@ -168,7 +168,7 @@ def test_of_a_file_too_small_for_two_sides_all_is_watched_and_it_is_said(tmp_pat
     path = tmp_path / "few.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in proof[:3]))
     trainer = trainer_of(tmp_path / "out", given=budget(str(path)))
-    assert len(trainer.holdfast_guard.kept) == 3
+    assert sum(map(len, trainer.holdfast_guard.questions.kept)) == 3
     (said,) = (message for message in caplog.messages if "too few" in message)
     assert "few.jsonl'): the 3 texts are too few to have two sides. The guard watches them all" in said
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in proof[:20]))
@@ -179,7 +179,7 @@ def test_of_a_file_too_small_for_two_sides_all_is_watched_and_it_is_said(tmp_pat
 def test_prepared_examples_are_watched_as_they_are(tmp_path, caplog):
     kept = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
     trainer = trainer_of(tmp_path / "out", given=budget(kept))
-    assert len(trainer.holdfast_guard.kept) == 5 == len(trainer.holdfast_watched)
+    assert sum(map(len, trainer.holdfast_guard.questions.kept)) == 5 == len(trainer.holdfast_watched)
     assert not [message for message in caplog.messages if "watched" in message]
 
 
@@ -188,6 +188,6 @@ def test_a_suite_of_which_nothing_is_watched_is_named(caplog):
     many = [Item(id=f"{n}", suite="many", group=f"{n}", choices=("a", "b")) for n in range(40)]
     lone = Item(id=proof, suite="lone", group=proof, choices=("a", "b"))
     with caplog.at_level(logging.WARNING, "holdfast"):
-        found = panel.panel_of([*many, lone], object(), 64, "keep")
-    assert {one.suite for one in found.items} == {"many"}
-    assert caplog.messages == ["Budget(keep=...): nothing of lone (1) is watched, all of it is on the other side."]
+        found = watched_suites([*many, lone], object(), 64, "keep")
+    assert [suite.name for suite in found] == ["many"]
+    assert caplog.messages == ["attach(keep=...): nothing of lone (1) is watched, all of it is on the other side."]

@@ -9,15 +9,16 @@ import pytest
 import torch
 import transformers
 
-from holdfast.core.budget import Budget
 from holdfast.core.mix import Example
 from holdfast.methods.schedules.finch import finch
+from holdfast.probes import suite
 from holdfast.probes.likelihood import DocumentScore
-from holdfast.train import checkpoint, panel, rewind
+from holdfast.train import checkpoint, rewind
 from holdfast.train.attach import attach
 from holdfast.train.guard_state import GuardState
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, trainer_for
+from tests.train.watching import watching
 
 pytestmark = pytest.mark.matrix(2)
 
@@ -30,7 +31,7 @@ def looks(monkeypatch):
     def script(*nats):
         rest = list(nats)
         monkeypatch.setattr(
-            panel, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+            suite, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
         )
 
     return script
@@ -39,7 +40,7 @@ def looks(monkeypatch):
 def trainer_of(folder, recipe, start, **changes):
     changes = {"optim": "adamw_torch", "learning_rate": 0.01, **changes}
     trainer = trainer_for(copy.deepcopy(start), folder, tiny.rows(48), micro=8, **changes)
-    return attach(trainer, recipe, Budget(nll=0.5, keep=KEPT, every=1))
+    return attach(trainer, recipe, **watching(KEPT, nll=0.5, every=1))
 
 
 def loop(model, batches, *, decay=None, left_out=2):
@@ -196,7 +197,7 @@ def test_an_optimizer_that_keeps_something_else_begins_anew_and_that_is_said(tmp
     trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(48), micro=8)
     trainer.optimizer = Lists(trainer.model.parameters(), lr=0.01)
     with caplog.at_level(logging.WARNING, "holdfast"):
-        attach(trainer, None, Budget(nll=0.5, keep=KEPT, every=1)).train()
+        attach(trainer, None, **watching(KEPT, nll=0.5, every=1)).train()
     said = [m for m in caplog.messages if "the optimizer begins anew" in m]
     assert said == ["Lists keeps what the guard cannot: where the model goes back, the optimizer begins anew."]
 

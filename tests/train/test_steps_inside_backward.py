@@ -6,13 +6,13 @@ import pytest
 import torch
 import transformers
 
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import trainer_for
+from tests.train.watching import watching
 
 OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]
 OPTIMS = [name.value for name in transformers.training_args.OptimizerNames]
@@ -30,9 +30,9 @@ def layerwise(folder, optim=INSIDE[0], **changes):
     return trainer
 
 
-def refused(folder, recipe, budget=None, make=layerwise):
+def refused(folder, recipe, make=layerwise, **watched):
     with pytest.raises(HoldfastError) as error:
-        attach(make(folder), recipe, budget, memories={"old": OLD})
+        attach(make(folder), recipe, **watched, memories={"old": OLD})
     return str(error.value)
 
 
@@ -58,9 +58,9 @@ def test_what_does_not_is_attached(tmp_path, recipe):
 
 
 def test_a_guard_that_would_put_the_optimizer_back_is_refused(tmp_path):
-    said = refused(tmp_path, None, Budget(nll=0.5, keep=OLD))
-    assert said.startswith("Budget(on_spent='rewind') acts on the optimizer, whose rate it halves, and optim=")
-    attach(layerwise(tmp_path), None, Budget(nll=0.5, keep=OLD, on_spent="stop"))
+    said = refused(tmp_path, None, **watching(OLD, nll=0.5))
+    assert said.startswith("Guard(on_spent='rewind') acts on the optimizer, whose rate it halves, and optim=")
+    attach(layerwise(tmp_path), None, **watching(OLD, nll=0.5, on_spent="stop"))
 
 
 def stepping_by_hooks(folder):

@@ -9,12 +9,12 @@ import datasets
 import torch
 import torch.distributed
 
-from holdfast.core.budget import Budget
 from holdfast.core.mix import Example
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, trainer_for
+from tests.train.watching import watching
 
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=3)]
 
@@ -79,7 +79,7 @@ def guarded(folder, accumulate):
     trainer = trainer_for(
         tiny.tiny("llama"), folder, tiny.rows(24), micro=2, accumulate=accumulate, num_train_epochs=4, learning_rate=0.4
     )
-    return attach(trainer, "MaskTheTarget(strength=0.1)", Budget(nll=0.02, keep=MEMORY, every=1))
+    return attach(trainer, "MaskTheTarget(strength=0.1)", **watching(MEMORY, nll=0.02, every=1))
 
 
 def main(out: Path) -> None:

@@ -27,7 +27,7 @@ from holdfast.ground.corpus import PROOF, WATCH, lessons
 from holdfast.ground.pretrain import Settings
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 
 Tell = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

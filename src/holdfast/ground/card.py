@@ -9,8 +9,8 @@ from typing import Any
 from holdfast.ground.corpus import LESSONS
 from holdfast.probes.ask import Answer, ask
 from holdfast.probes.calibration import calibration
+from holdfast.probes.items import Item
 from holdfast.probes.likelihood import bits_per_byte
-from holdfast.probes.suites import Item
 from holdfast.stats.share import share
 
 GOAL = 0.9

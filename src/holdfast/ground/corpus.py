@@ -14,7 +14,7 @@ from holdfast.ground.reckoning import Code, Compare, Lists, Sums
 from holdfast.ground.science import Science
 from holdfast.ground.texts import Agreement, Stories, Summary
 from holdfast.ground.world import World
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 
 LESSONS: tuple[type[Lesson], ...] = (
     Facts, Hops, Open, Science, Sums, Compare, Lists, Code, TranslateInto, TranslateFrom, Agreement, Format, Recall,

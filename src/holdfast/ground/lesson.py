@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
 from holdfast.ground.world import World, rng_of
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def talk(*said: str, system: str = "") -> Row:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A held-out question as a lesson draws it, before it is given its id; see `holdfast.probes.suites.Item`."""
+    """A held-out question as a lesson draws it, before it is given its id; see `holdfast.probes.items.Item`."""
 
     group: str
     prompt: str | tuple[str, ...] = ""

@@ -15,7 +15,7 @@ from holdfast.data.rows import Row
 from holdfast.ground.corpus import LESSONS, PROOF, WATCH, documents, lessons
 from holdfast.ground.tasks import SPLITS, TASKS, Task, task
 from holdfast.ground.world import World, rng_of
-from holdfast.probes.suites import Item, row_of
+from holdfast.probes.items import Item, row_of
 
 GENERAL, INSTRUCTIONS = "general", "instructions"
 DOCUMENTS = {"train": 2000, "memory": 2000, "test": 1000}

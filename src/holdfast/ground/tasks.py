@@ -31,7 +31,7 @@ from holdfast.ground.messages import KINDS, LETTERS, NOTES, message
 from holdfast.ground.relations import ABOUT, ABOUT_HELD, RELATIONS
 from holdfast.ground.science import LAWS, chemistries
 from holdfast.ground.world import Thing, World, held, rng_of
-from holdfast.probes.suites import Item
+from holdfast.probes.items import Item
 
 PEOPLE = 100
 """People of whom `people` tells; as many others are in `noisy`."""

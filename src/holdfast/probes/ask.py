@@ -16,9 +16,9 @@ from holdfast.data.tokenize import tokenize
 from holdfast.probes.checks import fulfils, takes_lines
 from holdfast.probes.choice import Choice, check_names, choose, name_of
 from holdfast.probes.generate import answered, context_of, generate
+from holdfast.probes.items import Item
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.stops import Stop, usual
-from holdfast.probes.suites import Item
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer

@@ -16,8 +16,8 @@ from holdfast.data.continuation import continuation
 from holdfast.data.rows import Row
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.generate import UNCUT, answered, context_of
+from holdfast.probes.items import Item
 from holdfast.probes.shared import group_nll
-from holdfast.probes.suites import Item
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer

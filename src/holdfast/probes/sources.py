@@ -12,9 +12,9 @@ from holdfast.data.clones import split_named
 from holdfast.data.files import records_of, suffix_of
 from holdfast.data.named import offered
 from holdfast.data.sources import open_source
+from holdfast.probes.items import Item, item_of, read_items
 from holdfast.probes.known import Known, known_set
 from holdfast.probes.options import counts_from_one
-from holdfast.probes.suites import Item, item_of, read_items
 
 GROUP = "holdfast.suites"
 """Entry points of this group are functions that take what stands behind the colon and return items, or None."""

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self, get_args
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
-from holdfast.probes.suites import Item, Split, split_of
+from holdfast.probes.items import Item, Split, split_of
 
 FILE = "holdfast_watched.json"
 ABOUT = "What steered this training, by digests of its content; `holdfast diff` does not judge by it."

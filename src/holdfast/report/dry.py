@@ -28,7 +28,7 @@ def show(done: DryRun, console: Console | None = None) -> None:
     if made.old:
         lines.append(f"beside them {len(made.old):,} old examples, which lengthen each epoch by their share")
     for suite in made.data.suites:
-        count = len(suite.items) or len(suite.examples)
+        count = len(suite.items) or len(suite.texts)
         what = "items" if suite.items else "texts or examples"
         lines.append(f"measured: {suite.name} ({suite.role}), {count:,} {what}")
     lines += [*proof_lines(made.data.suites, made.budget), *made.foreseen.lines()]

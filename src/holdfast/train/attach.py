@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import Guard
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
@@ -28,14 +29,14 @@ from holdfast.core.teacher import Teacher
 from holdfast.probes.watched import Watched
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
-from holdfast.train.asking import Asked
 from holdfast.train.before import Before
 from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
-from holdfast.train.guard import Guard
+from holdfast.train.guard import GuardCallback
 from holdfast.train.host import Host
 from holdfast.train.mixing import sampler_of
 from holdfast.train.places import gather, split_groups, start_of, unwrap
+from holdfast.train.questions import Questions
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
@@ -57,6 +58,9 @@ def attach(
     recipe: Method | str | None = None,
     budget: Budget | None = None,
     *,
+    keep: Any = None,
+    learn: Any = None,
+    guard: Guard | None = None,
     memories: Memories | None = None,
 ) -> T:
     """Puts a recipe, a budget or both on a built trainer, before `.train()`, and returns the same trainer.
@@ -68,8 +72,13 @@ def attach(
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), not yet trained. What acts on tokens, and a
             budget, need a causal language model; what acts on weights works with any loss.
         recipe: A method, a sum of methods, or its text; absent, training is as it was.
-        budget: What may be lost, and what is done when it is spent; without a recipe the guard works alone. What it
-            saw and did is `trainer.holdfast_guard.summary()`.
+        budget: What may be lost; needs `keep`. Without a recipe the guard works alone. What it saw and did is
+            `trainer.holdfast_guard.summary()`.
+        keep: What the guard watches while the model trains: a path, hub id or name of items or texts, rows, prepared
+            `Example`s, `Item`s or `Suite`s, or several paths. Only items and texts on the watched side are asked.
+        learn: What shows the guard how much is learned, in the same forms; absent, a later model counts as a better
+            learner.
+        guard: How often the guard looks, and what it does when the budget is spent; `Guard()` if absent.
         memories: Old examples by the name that `Rehearsal` gives them: a path, a hub id, rows, a dataset, or prepared
             `Example`s. Names that are not here are taken for paths or hub ids.
 
@@ -82,10 +91,13 @@ def attach(
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
     theirs = cast(HostTrainer, trainer)
     with _as_found_if_refused(theirs):
-        refuse(theirs, parts, budget)
-        asked = None if budget is None else Asked.of(theirs, budget)
+        watching = _watching(budget, guard, keep, learn)
+        refuse(theirs, parts, watching)
+        asked = None
+        if budget is not None and watching is not None:
+            asked = Questions.of(theirs, budget, watching, keep, learn)
         before = Before(theirs, dict(memories or {}))
-        session, teacher = _session(before, parts, budget)
+        session, teacher = _session(before, parts, asked is not None)
         shipping = Shipping(session.model, session.recipe, settings_of(parts).ship)
         if asked is not None:
             asked.warn_of(before.mix)
@@ -96,12 +108,28 @@ def attach(
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
     trainer._begin_holdfast(parts, Host(theirs, session, before, shipping, facts), before, teacher)
-    if budget is not None and asked is not None:
-        trainer.holdfast_guard = Guard(trainer.holdfast_host, budget, asked)
+    if budget is not None and watching is not None and asked is not None:
+        trainer.holdfast_guard = GuardCallback(trainer.holdfast_host, budget, watching, asked)
         trainer.add_callback(trainer.holdfast_guard)
     trainer.holdfast_watched = watched
     record(theirs, watched)
     return trainer
+
+
+def _watching(budget: Budget | None, guard: Guard | None, keep: object, learn: object) -> Guard | None:
+    """Returns how the budget is watched; None without a budget.
+
+    Raises:
+        HoldfastError: There is a budget and nothing to watch, or something to watch and no budget.
+    """
+    if budget is None:
+        for name, value in (("keep", keep), ("learn", learn), ("guard", guard)):
+            if value is not None:
+                raise HoldfastError(f"attach({name}=...) watches a budget, and there is none: give Budget(points=2).")
+        return None
+    if keep is None:
+        raise HoldfastError("A guard needs something to watch: give attach(keep='questions.jsonl').")
+    return guard or Guard()
 
 
 @contextlib.contextmanager
@@ -121,7 +149,7 @@ def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
         raise
 
 
-def _session(before: Before, recipe: Chain, budget: Budget | None) -> tuple[Session, Teacher | None]:
+def _session(before: Before, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
     """Returns the recipe at work on the trainer's model, and its base.
 
     The order is that of what needs what: settings come first, memories are read and prepared by the plain model, an
@@ -136,7 +164,7 @@ def _session(before: Before, recipe: Chain, budget: Budget | None) -> tuple[Sess
     if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
         model.enable_input_require_grads()  # type: ignore[operator]  # else a checkpointed block has no input with a gradient
     teacher, cache = base_of(before, active, settings)
-    refuse_shaped(trainer, active, teacher, cache, budget)
+    refuse_shaped(trainer, active, teacher, cache, watched)
     index, mixes, forward = before.index(active), before.mix is not None, None
     if looks_at_units(active, mixes):
         forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
@@ -160,7 +188,7 @@ class Attached(Trainer):
     """
 
     model: Any
-    holdfast_guard: Guard | None
+    holdfast_guard: GuardCallback | None
     holdfast_watched: Watched
 
     def _begin_holdfast(self, recipe: Chain, host: Host, before: Before, teacher: Teacher | None) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from holdfast.core.budget import Budget
+from holdfast.core.guard import OnSpent
 
 SMOOTHING = 0.5
 """Weight of the newest look in the smoothed estimate, which starts at nothing lost."""
@@ -65,7 +66,7 @@ def used_by(look: Look, budget: Budget) -> float:
     return max(0.0, *(look.lost.get(unit, 0.0) / limit for unit, limit in budget.limits.items()))
 
 
-def standing(looks: Iterable[Look], budget: Budget) -> Standing:
+def standing(looks: Iterable[Look], budget: Budget, on_spent: OnSpent) -> Standing:
     """Returns where a run stands after `looks`, in their order.
 
     The smoothed estimate is s <- (1 - w) s + w x from s = 0, with x the share of the budget that is used. The budget
@@ -84,19 +85,19 @@ def standing(looks: Iterable[Look], budget: Budget) -> Standing:
         learned = -math.inf if math.isnan(look.learned) else look.learned
         if not look.beyond and max(used, smoothed) <= 1 and learned >= best_learned:
             now, best_learned = dataclasses.replace(now, best=i, best_smoothed=smoothed), learned
-        now = _acted(now, budget)
+        now = _acted(now, on_spent)
     return now
 
 
-def _acted(now: Standing, budget: Budget) -> Standing:
-    """Returns the standing after what the budget asks for is done."""
-    if budget.on_spent == "stop":
+def _acted(now: Standing, on_spent: OnSpent) -> Standing:
+    """Returns the standing after what the guard does when the budget is spent."""
+    if on_spent == "stop":
         return dataclasses.replace(now, ended=now.ended or now.spent)
-    if budget.on_spent == "rewind" and now.spent:
+    if on_spent == "rewind" and now.spent:
         rewinds = now.rewinds + 1
         return dataclasses.replace(now, smoothed=now.best_smoothed, rewinds=rewinds, ended=rewinds > REWINDS)
-    if budget.on_spent == "hold" and now.spent:
+    if on_spent == "hold" and now.spent:
         return dataclasses.replace(now, hold=min(MOST, now.hold * RAISE))
-    if budget.on_spent == "hold" and now.smoothed < RELEASE:
+    if on_spent == "hold" and now.smoothed < RELEASE:
         return dataclasses.replace(now, hold=max(1.0, now.hold / RAISE))
     return now

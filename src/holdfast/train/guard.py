@@ -10,18 +10,19 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.train.asking import Asked, Asking, rows_of
+from holdfast.core.guard import Guard
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.guard_state import GuardState
+from holdfast.train.guard_words import Told, notes, spent, summary
 from holdfast.train.host import Host
-from holdfast.train.panel import Panel
+from holdfast.train.looks import Asking, rows_of
+from holdfast.train.questions import Questions
 from holdfast.train.rewind import name_of
-from holdfast.train.telling import Told, notes, spent, summary
 
 logger = logging.getLogger("holdfast")
 
 
-class Guard(TrainerCallback):
+class GuardCallback(TrainerCallback):
     """Looks every few steps at what is to be kept and what is learned, and acts when the budget is spent.
 
     What it knows is a list of looks, kept in a state of its own and so in every checkpoint; where the run stands
@@ -33,27 +34,21 @@ class Guard(TrainerCallback):
         asking: What asks the model.
         state: What it remembers of the run.
         standing: Where the run stands after the looks so far.
+        flags: Whether the reader of its messages uses the command line, and not Python.
     """
 
-    def __init__(self, host: Host, budget: Budget, asked: Asked) -> None:
-        """Takes the run, what may be lost, and what is asked; nothing is asked yet."""
+    def __init__(self, host: Host, budget: Budget, guard: Guard, questions: Questions) -> None:
+        """Takes the run, what may be lost, how it is watched, and what is asked; nothing is asked yet."""
         self.host = host
         self.budget = budget
-        self.asking = Asking(host, budget, asked)
+        self.guard = guard
+        self.questions = questions
+        self.asking = Asking(host, budget, guard, questions)
+        self.flags = False
         self.state = GuardState()
         host.add_state("guard", self.state)
         self.standing = Standing()
         self._said = False
-
-    @property
-    def kept(self) -> Panel:
-        """What is asked of what is to be kept."""
-        return self.asking.kept
-
-    @property
-    def learn(self) -> Panel:
-        """What is asked of what is learned."""
-        return self.asking.learn
 
     @property
     def seconds(self) -> float:
@@ -72,15 +67,15 @@ class Guard(TrainerCallback):
         own = self.state
         if own.asked is None:
             own.before, own.started = self.asking.start()
-            own.every = self.budget.every or 0
-            if self.budget.on_spent == "rewind":
+            own.every = self.guard.every or 0
+            if self.guard.on_spent == "rewind":
                 self._remember()
-            own.asked = self.kept.fingerprint
-        if own.asked != self.kept.fingerprint:
+            own.asked = self.questions.fingerprint
+        if own.asked != self.questions.fingerprint:
             raise HoldfastError(
                 "The checkpoint's guard asked other things than this one; resume with the same keep, items and budget."
             )
-        self.standing = standing(self.looks, self.budget)
+        self.standing = standing(self.looks, self.budget, self.guard.on_spent)
         self._obey()
 
     def on_step_begin(
@@ -103,14 +98,14 @@ class Guard(TrainerCallback):
         if row is None:
             return
         self.state.looks = torch.cat([self.state.looks, row[None]])
-        self.standing = standing(self.looks, self.budget)
-        self.host.note(notes(self.looks[-1], self.budget, self.standing))
-        if self.budget.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
+        self.standing = standing(self.looks, self.budget, self.guard.on_spent)
+        self.host.note(notes(self.looks[-1], self.guard.on_spent, self.standing))
+        if self.guard.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
             self._remember()
         self._obey()
         if self.standing.spent:
             self._say(self.looks[-1])
-            if self.budget.on_spent == "rewind":
+            if self.guard.on_spent == "rewind":
                 self._go_back()
                 self.host.slow_down(SLOWER)
         if self.standing.ended:
@@ -141,13 +136,15 @@ class Guard(TrainerCallback):
         that of the start; None: the last), `learned` how much of what was learned is in it.
         """
         about = {"every": self.state.every or None, "seconds": self.seconds}
-        return summary(self._told) | about | {"asked": {"kept": len(self.kept), "learned": len(self.learn)}}
+        asked = {"kept": sum(map(len, self.questions.kept)), "learned": sum(map(len, self.questions.learn))}
+        return summary(self._told) | about | {"asked": asked}
 
     @property
     def _told(self) -> Told:
-        host, failed = self.host, self.asking.failed
-        flags = isinstance(self.budget.keep, Panel)  # of `holdfast train`
-        return Told(self.looks, self.budget, host.step, host.steps, self.state.started, failed, flags)
+        host, state, failed = self.host, self.state, self.asking.failed
+        return Told(
+            self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags
+        )
 
     def _remember(self) -> None:
         """Keeps the run as it is now; says, once, where the optimizer keeps what cannot be kept."""
@@ -168,12 +165,12 @@ class Guard(TrainerCallback):
         return "of the start" if best is None else f"of step {self.looks[best].step}"
 
     def _obey(self) -> None:
-        if self.budget.on_spent == "hold":
+        if self.guard.on_spent == "hold":
             self.host.set_hold(self.standing.hold)
 
     def _say(self, look: Look) -> None:
         """Says that the budget is spent and what is done; once only where nothing is."""
-        if not self.host.is_first or (self._said and self.budget.on_spent == "log"):
+        if not self.host.is_first or (self._said and self.guard.on_spent == "log"):
             return
         self._said = True
-        logger.warning("%s", spent(look, self.budget, self.standing, self._where()))
+        logger.warning("%s", spent(look, self.budget, self.guard.on_spent, self.standing, self._where()))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.method import State
-from holdfast.train.asking import UNITS
+from holdfast.train.looks import UNITS
 from holdfast.train.rewind import Kept
 
 

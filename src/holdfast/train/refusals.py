@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 
 from holdfast.core.adapters import acting_in, active_configs, tuner_layers
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import Guard
 from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
@@ -33,18 +33,18 @@ WITHOUT_BASE_RATES = ("reduce_lr_on_plateau", "greedy")
 """Schedulers of the trainer that do not count from a rate at the start."""
 
 
-def refuse(trainer: HostTrainer, recipe: Chain, budget: Budget | None) -> None:
+def refuse(trainer: HostTrainer, recipe: Chain, guard: Guard | None) -> None:
     """Raises `HoldfastError` for the first thing that cannot be had together; nothing is changed."""
     active = recipe.active()
     units = owns_forward(active, active.uses("mix_data"))
     groups = (
         _start(trainer),
         _loss(trainer, recipe, units),
-        _rows(trainer, active, budget),
-        _step(trainer, active, budget),
+        _rows(trainer, active, guard),
+        _step(trainer, active, guard),
         _whole_weights(trainer, recipe, active),
         _rates(trainer, recipe),
-        () if budget is None else _guard(trainer, active, budget),
+        () if guard is None else _guard(trainer, active, guard),
     )
     raise_first(itertools.chain(*groups))
 
@@ -115,7 +115,7 @@ def _loss(trainer: HostTrainer, recipe: Chain, units: bool) -> Iterator[Refusal]
         yield not predicts_tokens(model), f"{reads}, and {kind} predicts none; {leave}"
 
 
-def _rows(trainer: HostTrainer, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
+def _rows(trainer: HostTrainer, active: Chain, guard: Guard | None) -> Iterator[Refusal]:
     """Texts beside the trainer's rows: rehearsed, looked at or asked."""
     model, name = trainer.model, type(trainer).__name__
     kind, causal = type(inner_of(model)).__name__, reads_on(model)
@@ -133,7 +133,7 @@ def _rows(trainer: HostTrainer, active: Chain, budget: Budget | None) -> Iterato
     encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     yield reads and encodes, f"{reads!r} reads old examples, which have nothing for the decoder of {kind}."
     yield (
-        budget is not None and not causal,
+        guard is not None and not causal,
         f"A budget asks for the tokens that the model predicts, and {kind} is no causal language model; leave it out.",
     )
 
@@ -161,15 +161,15 @@ def _not_causal(model: nn.Module, recipe: Chain) -> Iterator[Refusal]:
     )
 
 
-def _step(trainer: HostTrainer, active: Chain, budget: Budget | None) -> Iterator[Refusal]:
+def _step(trainer: HostTrainer, active: Chain, guard: Guard | None) -> Iterator[Refusal]:
     """What acts around the optimizer's step."""
     around = next((part for part in active.methods if _acts_around_step(part)), None)
     inside = _inside_backward(trainer)
     after = "use an optimizer that steps after backward"
     yield around is not None and inside, f"{around!r} acts around the optimizer's step, and {inside}; {after}."
     yield (
-        inside and budget is not None and budget.on_spent == "rewind",
-        f"Budget(on_spent='rewind') acts on the optimizer, whose rate it halves, and {inside}; {after}, or take another"
+        inside and guard is not None and guard.on_spent == "rewind",
+        f"Guard(on_spent='rewind') acts on the optimizer, whose rate it halves, and {inside}; {after}, or take another"
         " on_spent.",
     )
     deep = next((part for part in active.methods if _acts_around_step(part, parted=True)), None)
@@ -217,29 +217,28 @@ def _rates(trainer: HostTrainer, recipe: Chain) -> Iterator[Refusal]:
     )
 
 
-def _guard(trainer: HostTrainer, active: Chain, budget: Budget) -> Iterator[Refusal]:
-    """A guard that has nothing to watch or to raise, or that another chooser of the model thwarts."""
-    yield budget.keep is None, "A guard needs something to watch: give Budget(keep='questions.jsonl')."
-    rewinds, holds = budget.on_spent == "rewind", budget.on_spent == "hold"
+def _guard(trainer: HostTrainer, active: Chain, guard: Guard) -> Iterator[Refusal]:
+    """A guard that has nothing to raise, or that another chooser of the model thwarts."""
+    rewinds, holds = guard.on_spent == "rewind", guard.on_spent == "hold"
     yield (
         rewinds and trainer.args.load_best_model_at_end,
-        "load_best_model_at_end and Budget(on_spent='rewind') both choose the model; set the first to False.",
+        "load_best_model_at_end and Guard(on_spent='rewind') both choose the model; set the first to False.",
     )
     yield (
         rewinds and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES,
-        "Budget(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
+        "Guard(on_spent='rewind') halves the learning rate, which a reduce_lr_on_plateau scheduler keeps to"
         " itself; take another lr_scheduler_type.",
     )
     adds = [part for part in active.methods if part.uses("token_loss") or part.uses("penalty")]
     yield (
         holds and not adds,
-        "Budget(on_spent='hold') raises the recipe's added terms, and it has none: add MaskTheTarget() or"
+        "Guard(on_spent='hold') raises the recipe's added terms, and it has none: add MaskTheTarget() or"
         " BaseKL(), or use on_spent='rewind'.",
     )
     loose = next((part for part in adds if not part.holds), None)
     yield (
         holds and loose is not None,
-        f"Budget(on_spent='hold') raises the recipe's added terms, and that of {loose!r} does not hold the"
+        f"Guard(on_spent='hold') raises the recipe's added terms, and that of {loose!r} does not hold the"
         " model to the base; use on_spent='rewind'.",
     )
 
@@ -276,14 +275,14 @@ def _inside_backward(trainer: HostTrainer) -> str:
 
 
 def refuse_shaped(
-    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, guarded: bool
 ) -> None:
     """Raises `HoldfastError` for what cannot be had with the model as the recipe shaped it."""
-    raise_first(_shaped(trainer, recipe, teacher, cache, budget))
+    raise_first(_shaped(trainer, recipe, teacher, cache, guarded))
 
 
 def _shaped(
-    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, budget: Budget | None
+    trainer: HostTrainer, recipe: Chain, teacher: Teacher | None, cache: StateCache | None, guarded: bool
 ) -> Iterator[Refusal]:
     """An adapter on the head, and what needs whole weights where each process has a part of them."""
     head = getattr(trainer.model, "get_output_embeddings", lambda: None)()
@@ -295,7 +294,7 @@ def _shaped(
     )
     parted = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
     yield (
-        parted and budget is not None,
+        parted and guarded,
         "A budget asks the model on one process, which has but a part of it under FSDP and DeepSpeed; use DDP.",
     )
     yield (

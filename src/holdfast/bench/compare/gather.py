@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.bench.measured.scores import ScoreRow, read_scores
+from holdfast.bench.measured.scores import Moment, read_scores
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
@@ -18,6 +18,7 @@ from holdfast.methods.holdfast import short
 from holdfast.methods.schedules.cosine import Cosine
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
+from holdfast.probes.score import Score
 from holdfast.recipe import parse
 
 FREE = ("recipe", "resolved_recipe", "resolved", "seed")
@@ -39,18 +40,22 @@ class Finished:
     record: RunRecord
 
     @functools.cached_property
-    def rows(self) -> list[ScoreRow]:
-        """Returns every score, before and after."""
+    def scores(self) -> dict[Moment, list[Score]]:
+        """Returns every score, by moment."""
         return read_scores(self.folder / "scores.jsonl")
 
+    @property
+    def before(self) -> list[Score]:
+        """Returns the scores of the base."""
+        return self.scores["before"]
+
     @functools.cached_property
-    def after(self) -> dict[str, dict[str, ScoreRow]]:
+    def after(self) -> dict[str, dict[str, Score]]:
         """Returns the scores after training, by suite and item."""
-        found: dict[str, dict[str, ScoreRow]] = {}
-        for row in self.rows:
-            if row.moment == "after":
-                found.setdefault(row.suite, {})[row.item] = row
-        return found
+        by_suite: dict[str, dict[str, Score]] = {}
+        for score in self.scores["after"]:
+            by_suite.setdefault(score.suite, {})[score.item] = score
+        return by_suite
 
     @functools.cached_property
     def recipe(self) -> Chain:

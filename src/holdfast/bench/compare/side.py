@@ -14,18 +14,17 @@ import numpy.typing as npt
 from holdfast.bench.compare.gather import Finished
 from holdfast.bench.compare.grid import Grid, Key
 from holdfast.bench.compare.tradeoff_record import FlipsRow, ItemCounts, LearnedAmount, SetOff, WorstSuite
-from holdfast.bench.measured.changes import SuiteChange, ends, mean_of, over_seeds
-from holdfast.bench.measured.guarded import proof
 from holdfast.bench.measured.judge import parted
 from holdfast.bench.measured.learned import Seen, learning
 from holdfast.bench.measured.outcome import Amount, UnitAmount
-from holdfast.bench.measured.scores import ScoreRow
 from holdfast.bench.run.taken_back import seen
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.changes import SuiteChange, mean_of, over_seeds
+from holdfast.probes.score import Score, proof
 from holdfast.stats.draws import Draws, Suite
 
 Floats = npt.NDArray[np.float64]
-Items = Mapping[str, Mapping[str, ScoreRow]]
+Items = Mapping[str, Mapping[str, Score]]
 """The base's scores, by suite and item."""
 ERROR = 0.05
 """One minus the confidence of all intervals."""
@@ -81,7 +80,7 @@ class Common:
         return sum(len(self.items[suite]) for suite in suites)
 
 
-def _first(items: Mapping[str, ScoreRow]) -> ScoreRow:
+def _first(items: Mapping[str, Score]) -> Score:
     return next(iter(items.values()))
 
 
@@ -90,21 +89,21 @@ def _in_points(suites: list[str], items: Items) -> list[str]:
     return [suite for suite in suites if _first(items[suite]).unit == "points"] or suites
 
 
-def _asked_of_all(runs: Sequence[Finished], unsteered: bool) -> dict[str, list[ScoreRow]]:
+def _asked_of_all(runs: Sequence[Finished], unsteered: bool) -> dict[str, list[Score]]:
     """Returns the base's scores of the items that all runs were asked, by suite; `unsteered`, if they steered none."""
     asked = set.intersection(*({(suite, item) for suite in run.after for item in run.after[suite]} for run in runs))
-    rows = [row for row in runs[0].rows if row.moment == "before" and (row.suite, row.item) in asked]
+    rows = [row for row in runs[0].before if (row.suite, row.item) in asked]
     for guard in (run.record.guard for run in runs) if unsteered else ():
         rows = proof(rows, () if guard is None else guard.watched)
-    found: dict[str, list[ScoreRow]] = {}
+    found: dict[str, list[Score]] = {}
     for row in rows:
         found.setdefault(row.suite, []).append(row)
     return found
 
 
-def _of_side(asked: Mapping[str, list[ScoreRow]], side: str | None) -> tuple[Items, list[str]]:
+def _of_side(asked: Mapping[str, list[Score]], side: str | None) -> tuple[Items, list[str]]:
     """Returns the items of a side by suite, and the suites that have one side only."""
-    found, whole = dict[str, dict[str, ScoreRow]](), []
+    found, whole = dict[str, dict[str, Score]](), []
     for suite, own in asked.items():
         one_sided = len({row.split for row in own}) < 2
         if one_sided and own[0].role != "transfer" and side is not None:
@@ -202,12 +201,12 @@ class Side:
     def _state(self, key: Key) -> Stated:
         changes = {one.name: one for one in self.changes(key)}
         runs = self._runs_of(key)
-        guards = [seen(run.record.guard, run.rows) for run in runs]
+        guards = [seen(run.record.guard, run.before) for run in runs]
         kept = [changes[suite] for suite in self.common.kept]
         learned = amount([changes[suite] for suite in self.common.learned], 1.0, self.before)
         word = learning(list(changes.values()), _together(guards)).word
-        worst = max(kept, key=lambda one: one.evidence.change * (-1.0 if self.unit == "points" else 1.0))
-        parts = parted({one.name: one.scale * one.evidence.change for one in kept}, self.unit)
+        worst = max(kept, key=lambda one: one.lost)
+        parts = parted({one.name: one.change for one in kept}, self.unit)
         return Stated(
             learned=LearnedAmount(**vars(learned), word=word),
             transfer=_transfer([changes[suite] for suite in self.common.moved]),
@@ -244,12 +243,12 @@ def amount(suites: Sequence[SuiteChange], sign: float, base: float = 0.0, of: in
         base: What is added where they are measured in points.
         of: Number of suites that it was picked from; the interval holds for all of them together.
     """
-    evidence, scale, unit = mean_of(suites), suites[0].scale, suites[0].unit
-    sign, base = (sign, base) if unit == "points" else (-sign, 0.0)
-    value = base + sign * scale * evidence.change
+    mean = mean_of(suites)
+    sign, base = (sign, base) if mean.unit == "points" else (-sign, 0.0)
+    value = base + sign * mean.change
     if not all(one.known for one in suites):
         return Amount(value=value)
-    low, high = sorted(sign * end for end in ends(evidence, unit, 1 - ERROR / of))
+    low, high = sorted(sign * end for end in mean.interval(1 - ERROR / of))
     if not math.isfinite(high - low):
         return Amount(value=value)
     return Amount(value=value, low=base + low, high=base + high)
@@ -260,7 +259,7 @@ def _transfer(suites: Sequence[SuiteChange]) -> UnitAmount | None:
     if not suites:
         return None
     moved = suites[0]
-    return UnitAmount(**vars(amount([moved], 1.0, moved.evidence.before * moved.scale)), unit=moved.unit)
+    return UnitAmount(**vars(amount([moved], 1.0, moved.before)), unit=moved.unit)
 
 
 def _together(guards: Sequence[Seen | None]) -> Seen | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import json
 import os
 import signal
@@ -27,7 +26,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.ending import Ended
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.quiet import quiet
-from holdfast.bench.measured.measure import manner, measure
+from holdfast.bench.measured.measure import asker_of, measure
 from holdfast.bench.measured.once import asked_of, once
 from holdfast.bench.run.run import train
 from holdfast.bench.run.understood import load_fitting, sources_of
@@ -60,8 +59,8 @@ def do(job: Mapping[str, Any], console: Console) -> None:
     if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
         model.to(device)
     with Progress(console) as progress:
-        show, ask = progress.measuring, functools.partial(measure, model, tokenizer, data.suites, "before")
-        once(target, "base", lambda: ask(run="base", show=show, **manner(spec)))
+        asker = asker_of(spec, tokenizer)
+        once(target, lambda: measure(model, data.suites, asker, "before", progress.measuring))
 
 
 def _done(job: Mapping[str, Any]) -> dict[str, str]:

@@ -20,18 +20,21 @@ from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.quiet import quiet
-from holdfast.bench.measured.answers import Saved, is_saved, read_pair, write_answers
-from holdfast.bench.measured.changes import SuiteChange, changes
+from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
 from holdfast.bench.measured.judge import check_limits, verdict
 from holdfast.bench.measured.learned import learning
-from holdfast.bench.measured.measure import Said, manner, measure
-from holdfast.bench.measured.prepare import Suite, check_fit, kept_units, measured
+from holdfast.bench.measured.measure import asker_of, measure, row_of
+from holdfast.bench.measured.prepare import check_fit, kept_units, measured
+from holdfast.bench.measured.scores import Moment
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.calibration import expected_calibration_error
+from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.drift import drift
-from holdfast.probes.suites import row_of
+from holdfast.probes.items import row_of as as_row
+from holdfast.probes.score import Answers, Said, scale_of
+from holdfast.probes.suite import Suite
 from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting_of
@@ -55,11 +58,11 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     """
     asked = _answers(spec, console or Console(stderr=True))
     before, after = asked.before, asked.after
-    found, budget = changes(before.rows, after.rows), spec.allowed()
+    found, budget = changes(before.scores, after.scores), spec.allowed()
     record = DiffRecord(
         base=spec.base,
         tuned=spec.tuned,
-        suites=tuple(one.row() for one in found),
+        suites=tuple(map(row_of, found)),
         verdict=None if budget is None else verdict(found, budget),
         learned=learning(found),
         forgetting=_forgetting(found),
@@ -70,8 +73,9 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     )
     if spec.out is not None:
         folder = Path(spec.out)
-        for name, side in (("base", before), ("tuned", after)):
-            write_answers(folder / f"{name}.jsonl", side.rows, side.said)
+        sides: tuple[tuple[str, Answers, Moment], ...] = (("base", before, "before"), ("tuned", after, "after"))
+        for name, side, moment in sides:
+            write_answers(folder / f"{name}.jsonl", side, "diff", moment)
         write_json(folder / "env.json", environment())
         write_json(folder / DiffRecord.FILE, record.to_dict())
     return record
@@ -88,8 +92,8 @@ class _Answers:
         left_out: What is left out, as it steered the training of one of them.
     """
 
-    before: Saved
-    after: Saved
+    before: Answers
+    after: Answers
     drift: Mapping[str, DriftRow] = dataclasses.field(default_factory=dict)
     left_out: LeftOut | None = None
 
@@ -120,7 +124,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         check_limits(budget, kept_units(suites))
     with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
         base = load_model(spec.base, notes=notes)
-    notes += check_fit(base, [example for suite in suites for example in suite.examples], spec)
+    notes += check_fit(base, [example for suite in suites for example in suite.texts], spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
         tuned = load_model(spec.tuned, base=spec.base, notes=notes)
     own = load_tokenizer(spec.tuned, base=spec.base)
@@ -129,9 +133,8 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         notes.append("The two have other tokens, so that no drift of one from the other can be measured.")
     _print(notes, console)
     with Progress(console) as progress:
-        how: dict[str, Any] = {"run": "diff", "show": progress.measuring, **manner(spec)}
-        before = Saved(*measure(base, tokenizer, suites, "before", **how))
-        after = Saved(*measure(tuned, own, suites, "after", **how))
+        before = measure(base, suites, asker_of(spec, tokenizer), "before", progress.measuring)
+        after = measure(tuned, suites, asker_of(spec, own), "after", progress.measuring)
         moved = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if alike else {}
     return _Answers(before, after, moved, left_out)
 
@@ -181,13 +184,13 @@ def _print(notes: Sequence[str], console: Console) -> None:
 def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
     """Returns the examples of some suites, and their items with what the base said to them, evenly chosen."""
     answers = {(one.suite, one.item): one.said for one in said}
-    examples = list(itertools.chain.from_iterable(suite.examples for suite in suites))
+    examples = list(itertools.chain.from_iterable(suite.texts for suite in suites))
     items = [
         dataclasses.replace(item, answer=answers.get((suite.name, item.id)) or item.answer)
         for suite in suites
         for item in suite.items
     ]
-    rows = [row_of(item) for item in items if item.answer or item.choices or item.text]
+    rows = [as_row(item) for item in items if item.answer or item.choices or item.text]
     chosen = rows[:: max(1, len(rows) // READ)][:READ]
     made = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
     return [*examples[:: max(1, len(examples) // READ)][:READ], *made]
@@ -211,7 +214,7 @@ def _forgetting(found: Sequence[SuiteChange]) -> dict[str, ForgettingRow]:
     return told
 
 
-def _calibration(before: Saved, after: Saved) -> CalibrationRow | None:
+def _calibration(before: Answers, after: Answers) -> CalibrationRow | None:
     """Returns the expected calibration error over all choices of what is to be kept, before and after."""
     first, last = (_sureness(side) for side in (before, after))
     both = [name for name in first if name in last]
@@ -226,19 +229,23 @@ def _calibration(before: Saved, after: Saved) -> CalibrationRow | None:
     )
 
 
-def _sureness(side: Saved) -> dict[tuple[str, str], tuple[float, float, str]]:
+def _sureness(side: Answers) -> dict[tuple[str, str], tuple[float, float, str]]:
     """Returns of each choice of what is to be kept how sure the model was, how right, and its group."""
     sure = {(one.suite, one.item): one.confidence for one in side.said if one.confidence is not None}
-    kept = {(row.suite, row.item): row for row in side.rows if row.role == "retained" and (row.suite, row.item) in sure}
-    return {name: (sure[name], row.value / 100.0, f"{row.suite} {row.group}") for name, row in kept.items()}
+    kept = {
+        (row.suite, row.item): row for row in side.scores if row.role == "retained" and (row.suite, row.item) in sure
+    }
+    return {
+        name: (sure[name], row.value / scale_of(row.unit), f"{row.suite} {row.group}") for name, row in kept.items()
+    }
 
 
-def _examples(before: Saved, after: Saved, count: int) -> ExampleRows:
+def _examples(before: Answers, after: Answers, count: int) -> ExampleRows:
     """Returns answers that were lost and gained, of as many suites as there are before a second of one."""
     first, last = ({(one.suite, one.item): one for one in side.said} for side in (before, after))
-    now = {(row.suite, row.item): row.value for row in after.rows}
+    now = {(row.suite, row.item): row.value for row in after.scores}
     lost, gained = dict[str, list[AnswerRow]](), dict[str, list[AnswerRow]]()
-    for row in before.rows:
+    for row in before.scores:
         name = row.suite, row.item
         if row.unit == "points" and name in first and name in last and row.value != now[name]:
             kind = lost if now[name] < row.value else gained

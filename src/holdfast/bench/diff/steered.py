@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.bench.diff.diff_record import LeftOutRow, SteeredRow
-from holdfast.bench.measured.prepare import Suite
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example
+from holdfast.probes.suite import Suite
 from holdfast.probes.watched import Watched, beside, documents
 
 Kind = Literal["items", "texts"]
@@ -93,12 +92,11 @@ def _check_left(suites: Sequence[Suite], left: Sequence[Suite], found: LeftOut) 
 def _rest(suite: Suite, watched: Watched, tokenizer: Any) -> tuple[Suite, int, int]:
     """Returns a suite without what was watched, how much that was, and how much it had."""
     items = tuple(item for item in suite.items if not watched.has_item(item))
-    known = documents(suite.examples)
-    texts = [windows for windows in known if not watched.has_document(windows, tokenizer)]
-    examples: tuple[Example, ...] = tuple(window for windows in texts for window in windows)
-    rest = dataclasses.replace(suite, items=items, examples=examples)
+    known = documents(suite.texts)
+    left = [windows for windows in known if not watched.has_document(windows, tokenizer)]
+    rest = dataclasses.replace(suite, items=items, texts=tuple(window for windows in left for window in windows))
     total = len(suite.items) + len(known)
-    return rest, total - len(items) - len(texts), total
+    return rest, total - len(items) - len(left), total
 
 
 def _records(name: str) -> list[Path]:

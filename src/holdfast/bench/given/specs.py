@@ -14,6 +14,7 @@ from typing import Any, Literal
 from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import FLAT, Guard, budget_and_guard
 
 HOLDFAST = "Holdfast()"
 """What is trained with where no recipe is given."""
@@ -67,7 +68,7 @@ class Measured(Options):
         Raises:
             HoldfastError: If it cannot be held.
         """
-        return Budget.from_dict(self.budget) if self.budget else None
+        return budget_of(self.budget)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,10 +141,19 @@ class RunSpec(Trained):
     def __post_init__(self) -> None:
         """Checks every value and makes lists of words into tuples."""
         super().__post_init__()
+        self.guard()
         if self.recipe == HOLDFAST and (memories := ", ".join(self.memories())):
             object.__setattr__(self, "recipe", f"Holdfast(memory={memories!r})")
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
             raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
+
+    def allowed(self) -> Budget | None:
+        """Returns the budget, whose keys may stand beside those of the guard; None if none is given."""
+        return budget_and_guard(self.budget)[0] if self.budget else None
+
+    def guard(self) -> Guard:
+        """Returns how the guard watches the budget while the model trains."""
+        return budget_and_guard(self.budget)[1] if self.budget else Guard()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,7 +189,6 @@ class CompareSpec(Trained):
     def __post_init__(self) -> None:
         """Checks every value; a comparison is judged when it is done, and no guard acts in it."""
         super().__post_init__()
-        _only_judged(self.budget)
         check_reach(self.reach)
         if not self.recipes:
             raise HoldfastError("--recipes: name at least one recipe, or a set of them (classic, field).")
@@ -220,12 +229,12 @@ class ReportSpec(Options):
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
-        _only_judged(self.budget)
+        self.allowed()
         check_reach(self.reach)
 
     def allowed(self) -> Budget | None:
         """Returns the budget; None if none is given."""
-        return Budget.from_dict(self.budget) if self.budget else None
+        return budget_of(self.budget)
 
 
 def check_reach(reach: float) -> None:
@@ -234,11 +243,16 @@ def check_reach(reach: float) -> None:
         raise HoldfastError(f"--reach {reach}: give a share above 0 and at most 1.")
 
 
-def _only_judged(budget: Mapping[str, Any]) -> None:
-    """Refuses the keys of a budget that would act while a model is trained."""
-    for name in budget:
-        if name not in ("points", "nll", "claim"):
+def budget_of(values: Mapping[str, Any]) -> Budget | None:
+    """Returns the budget by which a finished model is judged; None if none is given.
+
+    Raises:
+        HoldfastError: A key is the guard's, which acts while a model is trained, or the budget is out of range.
+    """
+    for name in values:
+        if name in FLAT:
             raise HoldfastError(f"--budget {name}: acts while a model is trained; give points, nll and claim here.")
+    return Budget.from_dict(values) if values else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -255,8 +269,3 @@ class DiffSpec(Measured):
         "folder for the answers of both models and the result; none if not given", None, metavar="FOLDER"
     )
     examples: int = option("lost and gained answers that are shown, of each", 3, metavar="N", low=0)
-
-    def __post_init__(self) -> None:
-        """Checks every value; a comparison has no training to guard."""
-        super().__post_init__()
-        _only_judged(self.budget)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.bench.machine.files import read_jsonl, write_jsonl
-from holdfast.bench.measured.measure import Said
 from holdfast.bench.measured.samples import (
     SETTINGS,
     Sample,
@@ -20,18 +19,11 @@ from holdfast.bench.measured.samples import (
     samples_of,
     suite_of,
 )
-from holdfast.bench.measured.scores import Moment, ScoreRow
+from holdfast.bench.measured.scores import Moment, record_of, score_of
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.score import POINTS, Answers, Said, Score
 
 logger = logging.getLogger("holdfast")
-
-
-@dataclasses.dataclass(frozen=True)
-class Saved:
-    """The scores of one model and what it said."""
-
-    rows: Sequence[ScoreRow]
-    said: Sequence[Said] = ()
 
 
 @dataclasses.dataclass
@@ -39,7 +31,7 @@ class _Side:
     """What the files of one model hold: our own answers, and samples of lm-eval."""
 
     name: str
-    rows: list[ScoreRow]
+    scores: list[Score]
     said: list[Said]
     samples: list[Sample]
 
@@ -50,39 +42,38 @@ def is_saved(name: str) -> bool:
     return path.name.endswith((".jsonl", ".jsonl.gz")) or (path.is_dir() and bool(sample_files(path)))
 
 
-def write_answers(path: Path, rows: Iterable[ScoreRow], said: Sequence[Said]) -> None:
+def write_answers(path: Path, answers: Answers, run: str, moment: Moment) -> None:
     """Writes the scores of one model, each with what was said, one item per line."""
-    texts = {(one.suite, one.item): dataclasses.asdict(one) for one in said}
-    write_jsonl(path, (dataclasses.asdict(row) | texts.get((row.suite, row.item), {}) for row in rows))
+    texts = {(one.suite, one.item): dataclasses.asdict(one) for one in answers.said}
+    write_jsonl(path, (record_of(one, run, moment) | texts.get((one.suite, one.item), {}) for one in answers.scores))
 
 
-def read_answers(name: str, moment: Moment) -> Saved:
+def read_answers(name: str) -> Answers:
     """Returns the saved answers of a model.
 
     Args:
         name: A file that `write_answers` or lm-eval (`--log_samples`) wrote, or a folder of the latter's.
-        moment: Whether they are taken as those before or after.
 
     Raises:
         HoldfastError: If a file is not there, a line is neither of the two, or an item is given twice; names the line.
     """
     notes: list[str] = []
-    side = _read(name, moment, notes)
+    side = _read(name, notes)
     (samples,) = name_filters([side.samples])
-    rows, said = list(side.rows), list(side.said)
+    scores, said = list(side.scores), list(side.said)
     for suite, own in _by_suite(samples).items():
         metric = _scored_by(suite, [own], notes)
         for sample in own if metric else ():
-            row, one = _scored(sample, suite, _name(sample), moment, metric)
-            rows.append(row)
-            said.append(one)
+            score, text = _scored(sample, suite, _name(sample), metric)
+            scores.append(score)
+            said.append(text)
     for note in notes:
         logger.warning("%s", note)
-    _not_nothing(rows, side, notes)
-    return Saved(tuple(rows), tuple(said))
+    _not_nothing(scores, side, notes)
+    return Answers(tuple(scores), tuple(said))
 
 
-def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Saved, Saved]:
+def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Answers, Answers]:
     """Returns the saved answers of two models to what both were asked.
 
     Samples of lm-eval are paired by document, wherever it stood in its data set, and scored by the first metric that
@@ -96,8 +87,7 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Saved, Saved]:
     Raises:
         HoldfastError: As `read_answers` does, or they have nothing in common.
     """
-    moments: tuple[Moment, Moment] = ("before", "after")
-    sides = [_read(name, moment, notes) for name, moment in zip((base, tuned), moments, strict=True)]
+    sides = [_read(name, notes) for name in (base, tuned)]
     named = [_by_suite(samples) for samples in name_filters([side.samples for side in sides])]
     alone, apart = 0, list[str]()
     for suite in dict.fromkeys([*named[0], *named[1]]):
@@ -113,7 +103,7 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Saved, Saved]:
         _add(sides, suite, pairs, (first, last), notes)
     if not apart and not alone:
         for side in sides:
-            _not_nothing(side.rows, side, notes)
+            _not_nothing(side.scores, side, notes)
     return _of_both(sides, alone, apart, notes)
 
 
@@ -128,17 +118,16 @@ def _add(
     if not pairs or not (metric := _scored_by(suite, samples, notes)):
         return
     _say_what_differs(suite, pairs, notes)
-    moments: tuple[Moment, Moment] = ("before", "after")
     for pair in pairs:
-        for side, sample, moment in zip(sides, pair, moments, strict=True):
-            row, said = _scored(sample, suite, _name(pair[0]), moment, metric)
-            side.rows.append(row)
-            side.said.append(said)
+        for side, sample in zip(sides, pair, strict=True):
+            score, text = _scored(sample, suite, _name(pair[0]), metric)
+            side.scores.append(score)
+            side.said.append(text)
 
 
-def _of_both(sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: list[str]) -> tuple[Saved, Saved]:
+def _of_both(sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: list[str]) -> tuple[Answers, Answers]:
     """Returns the answers to the items that both were asked, and says how many only one was."""
-    names = [{(row.suite, row.item) for row in side.rows} for side in sides]
+    names = [{(score.suite, score.item) for score in side.scores} for side in sides]
     both = names[0] & names[1]
     alone += len(names[0] ^ names[1])
     if not both:
@@ -153,13 +142,13 @@ def _of_both(sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: li
     return first, last
 
 
-def _only(side: _Side, names: Collection[tuple[str, str]]) -> Saved:
+def _only(side: _Side, names: Collection[tuple[str, str]]) -> Answers:
     """Returns the answers to the items of some names."""
-    rows = tuple(row for row in side.rows if (row.suite, row.item) in names)
-    return Saved(rows, tuple(one for one in side.said if (one.suite, one.item) in names))
+    scores = tuple(score for score in side.scores if (score.suite, score.item) in names)
+    return Answers(scores, tuple(one for one in side.said if (one.suite, one.item) in names))
 
 
-def _read(name: str, moment: Moment, notes: list[str]) -> _Side:
+def _read(name: str, notes: list[str]) -> _Side:
     path = Path(name).expanduser()
     files = newest(sample_files(path), notes) if path.is_dir() else [path]
     side = _Side(name, [], [], [])
@@ -171,20 +160,20 @@ def _read(name: str, moment: Moment, notes: list[str]) -> _Side:
             if "doc_id" in record:
                 samples.append((where, record))
                 continue
-            row, one = _own(record, moment, where)
-            before = first.setdefault((row.suite, row.item), where)
+            score, text = _own(record, where)
+            before = first.setdefault((score.suite, score.item), where)
             if before != where:
-                raise HoldfastError(f"{where}: {row.suite}/{row.item} is at {before} too; keep one of them.")
-            side.rows.append(row)
-            side.said += [one] if one is not None else []
+                raise HoldfastError(f"{where}: {score.suite}/{score.item} is at {before} too; keep one of them.")
+            side.scores.append(score)
+            side.said += [text] if text is not None else []
         side.samples += samples_of(samples, file)
-    if not (side.rows or side.samples):
+    if not (side.scores or side.samples):
         raise HoldfastError(f"{name}: holds no answers; give a file that `holdfast diff --out` or lm-eval wrote.")
     return side
 
 
-def _not_nothing(rows: Sequence[ScoreRow], side: _Side, notes: Sequence[str]) -> None:
-    if not rows:
+def _not_nothing(scores: Sequence[Score], side: _Side, notes: Sequence[str]) -> None:
+    if not scores:
         why = next((note for note in notes if "no metric" in note), f"{side.name}: holds no answers")
         raise HoldfastError(f"{why.removesuffix(': left out.')}; give samples of a task that is right or wrong.")
 
@@ -263,34 +252,33 @@ def _name(sample: Sample) -> str:
     return sample.number + (f"-{sample.document[:8]}" if sample.document else "")
 
 
-def _scored(sample: Sample, suite: str, item: str, moment: Moment, metric: str) -> tuple[ScoreRow, Said]:
-    row = ScoreRow(
-        run=sample.model,
-        moment=moment,
+def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, Said]:
+    score = Score(
         suite=suite,
         role="retained",
         split="proof",
         item=item,
         group=item,
-        value=100.0 * sample.metrics[metric],
+        value=POINTS * sample.metrics[metric],
         unit="points",
         higher_is_better=True,
         choices=sample.choices,
     )
-    return row, Said(suite, item, sample.asked, sample.said, sample.right)
+    return score, Said(suite, item, sample.asked, sample.said, sample.right)
 
 
-def _own(record: Mapping[str, Any], moment: Moment, where: str) -> tuple[ScoreRow, Said | None]:
+def _own(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
     texts = {name: record[name] for name in ("asked", "said", "right") if name in record}
     confidence = record.get("confidence")
-    of_said = ("asked", "said", "right", "confidence", "moment")
-    row = ScoreRow.from_dict(
-        {**{name: value for name, value in record.items() if name not in of_said}, "moment": moment}, where
-    )
+    of_said = ("asked", "said", "right", "confidence")
+    # Which moment a file is of, its place on the command line says.
+    score = score_of({"moment": "before", **{k: v for k, v in record.items() if k not in (*of_said, "moment")}}, where)
     if not all(isinstance(text, str) for text in texts.values()):
         raise HoldfastError(f"{where}: fields 'asked', 'said' and 'right' must be strings.")
     if confidence is not None and not (isinstance(confidence, (int, float)) and 0 <= confidence <= 1):
         raise HoldfastError(f"{where}: field 'confidence' is {confidence!r}, but must be a probability from 0 to 1.")
     if "said" not in texts:
-        return row, None
-    return row, Said(row.suite, row.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), confidence)
+        return score, None
+    return score, Said(
+        score.suite, score.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), confidence
+    )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
-from holdfast.bench.measured.changes import SuiteChange, ends, mean_of
 from holdfast.bench.measured.outcome import VerdictMean, VerdictRow, VerdictSuite
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.stats.verdict import Evidence, Together, Verdict, Word, judge, settle
+from holdfast.probes.changes import SuiteChange, UnitChange, mean_of
+from holdfast.probes.score import POINTS
+from holdfast.stats.verdict import Together, Verdict, Word, settle
 
 HOPELESS = 1000.0
 """Above this factor we do not advise more items: the loss sits on the limit."""
 
 
-def check_limits(budget: Budget, units: set[str]) -> None:
+def check_limits(budget: Budget, units: Collection[str]) -> None:
     """Raises `HoldfastError` if the budget limits nothing that is measured in these units."""
-    if not units & budget.limits.keys():
+    if not {*units} & budget.limits.keys():
         said = ", ".join(sorted(units)) or "nothing that is to be kept"
         raise HoldfastError(
             f"A budget of {budget} limits nothing that is measured ({said}): limit items by points=2, texts by "
@@ -72,7 +73,7 @@ def _settled(
     judged: Sequence[SuiteChange], means: Sequence[_Mean], several: Sequence[_Mean], budget: Budget
 ) -> tuple[list[Verdict], Together]:
     """Returns what each suite's own test says, and what is said of all together."""
-    own = [_judged(one.evidence, one, budget.limits) for one in judged]
+    own = [one.judged(budget.limits[one.unit]) for one in judged]
     claimed = own if budget.claim == "every" else [mean.verdict for mean in means]
     return own, settle(own, [mean.verdict for mean in several], claimed)
 
@@ -83,28 +84,27 @@ class _Mean:
 
     unit: str
     suites: Sequence[SuiteChange]
-    evidence: Evidence
+    change: UnitChange
     verdict: Verdict
 
     @classmethod
     def of(cls, unit: str, judged: Sequence[SuiteChange], limits: Mapping[str, float]) -> Self:
         suites = [one for one in judged if one.unit == unit]
-        evidence = mean_of(suites)
-        return cls(unit, suites, evidence, _judged(evidence, suites[0], limits))
+        change = mean_of(suites)
+        return cls(unit, suites, change, change.judged(limits[unit]))
 
     def row(self, word: Word) -> VerdictMean:
-        scale = self.suites[0].scale
-        low, high = ends(self.evidence, self.unit)
-        parts = parted({one.name: scale * one.evidence.change for one in self.suites}, self.unit)
+        low, high = self.change.interval()
+        parts = parted({one.name: one.change for one in self.suites}, self.unit)
         return VerdictMean(
             unit=self.unit,
             suite_count=len(self.suites),
-            change=scale * self.evidence.change,
-            floor=_floor(self.verdict, self.suites[0]),
+            change=self.change.change,
+            floor=_floor(self.verdict, self.unit),
             low=_finite(low),
             high=_finite(high),
             word=word,
-            most=_finite(scale * self.verdict.most),
+            most=_finite(self.verdict.most),
             gained=parts.gained,
             gained_in=parts.gained_in,
             lost=parts.lost,
@@ -112,28 +112,24 @@ class _Mean:
         )
 
 
-def _judged(evidence: Evidence, suite: SuiteChange, limits: Mapping[str, float]) -> Verdict:
-    return judge(evidence, limits[suite.unit] / suite.scale, higher_is_better=suite.unit == "points")
-
-
 def _of_suite(suite: SuiteChange, word: Word, p_holm: float, own: Verdict) -> VerdictSuite:
     open_ = word == "not enough evidence" and own.word == word and own.factor <= HOPELESS and not suite.seeds
     return VerdictSuite(
         word=word,
-        most=_finite(suite.scale * own.most),
+        most=_finite(own.most),
         p_forgot=own.p_forgot,
         p_holm=p_holm,
         alone=own.word if own.word != word else None,
-        floor=_floor(own, suite),
+        floor=_floor(own, suite.unit),
         items_needed=math.ceil(suite.items * own.factor) if open_ else None,
     )
 
 
-def _floor(said: Verdict, suite: SuiteChange) -> float | None:
+def _floor(judged: Verdict, unit: str) -> float | None:
     """Returns the least loss that such evidence tells from none; None where no loss is large enough."""
-    if not math.isfinite(said.floor) or (suite.unit == "points" and said.floor > 1):
+    if not math.isfinite(judged.floor) or (unit == "points" and judged.floor > POINTS):
         return None
-    return suite.scale * said.floor
+    return judged.floor
 
 
 def _finite(value: float) -> float | None:

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from holdfast.bench.measured.changes import POINTS, SuiteChange, mean_of
 from holdfast.bench.measured.outcome import LearnedUnit, Learning
-from holdfast.stats.learned import BEST_FIRST, Learned, gained, learned_word, little
+from holdfast.probes.changes import SuiteChange, mean_of
+from holdfast.stats.learned import BEST_FIRST, Learned, learned_word, little
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,23 +48,24 @@ def learning(found: Sequence[SuiteChange], guard: Seen | None = None) -> Learnin
 
 
 def _of_unit(unit: str, suites: Sequence[SuiteChange], guard: Seen | None) -> LearnedUnit:
-    scale = suites[0].scale
-    before = scale * math.fsum(one.evidence.before for one in suites) / len(suites)
-    gain, low, high = (scale * end for end in gained(mean_of(suites), higher_is_better=unit == "points"))
+    before = math.fsum(one.before for one in suites) / len(suites)
+    mean = mean_of(suites)
+    gain, (low, high) = -mean.lost, mean.interval()
+    if unit != "points":  # fewer nats are better
+        low, high = -high, -low
     known = all(one.known for one in suites)
     reached = guard.most if guard is not None and guard.unit == unit else None
     least = little(unit, before, reached)
     word: Learned = learned_word(gain, low, high, least) if known else "not enough evidence"
     if guard is not None and guard.started:
         word = "not learned"
-    bounds = (-POINTS, POINTS) if unit == "points" else (-math.inf, math.inf)
     return LearnedUnit(
         unit=unit,
         suites=tuple(one.name for one in suites),
         before=before,
         gain=gain,
-        low=max(bounds[0], low) if known else None,
-        high=min(bounds[1], high) if known else None,
+        low=low if known else None,
+        high=high if known else None,
         least=least,
         word=word,
         reached=reached,

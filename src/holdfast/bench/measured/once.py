@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast.bench.measured.answers import read_answers, write_answers
-from holdfast.bench.measured.measure import Said
-from holdfast.bench.measured.prepare import Suite
-from holdfast.bench.measured.scores import ScoreRow
+from holdfast.probes.score import Answers
+from holdfast.probes.suite import Suite
 from holdfast.probes.watched import group_of
-
-Answers = tuple[list[ScoreRow], list[Said]]
-
 
 SCORED = "choices by their own tokens"
 """How answers are scored: answers that were scored in another way are not read."""
@@ -25,7 +20,7 @@ def asked_of(suites: Sequence[Suite], raw: bool) -> str:
     digest = hashlib.sha256(repr((raw, SCORED)).encode())
     for suite in suites:
         digest.update(repr((suite.name, suite.role)).encode())
-        for example in suite.examples:
+        for example in suite.texts:
             tokens = list(example.input_ids), list(example.labels)
             digest.update(repr((*tokens, example.origin, group_of(example))).encode())
         for item in suite.items:
@@ -45,11 +40,10 @@ def model_digest(name: str) -> str:
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
-def once(path: Path, run: str, ask: Callable[[], Answers]) -> Answers:
-    """Returns what was answered before, under the name of this run; asks and keeps it where it is not there."""
-    if not path.exists():
-        rows, said = ask()
-        write_answers(path, rows, said)
-        return rows, said
-    saved = read_answers(str(path), "before")
-    return [dataclasses.replace(row, run=run) for row in saved.rows], list(saved.said)
+def once(path: Path, ask: Callable[[], Answers]) -> Answers:
+    """Returns what was answered before; asks and keeps it where it is not there."""
+    if path.exists():
+        return read_answers(str(path))
+    answers = ask()
+    write_answers(path, answers, "base", "before")
+    return answers

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from holdfast.bench.measured.schema import Record, Versioned, column
-from holdfast.bench.measured.scores import Role
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.probes.score import Role
 from holdfast.stats.learned import Learned
 from holdfast.stats.verdict import Word
 

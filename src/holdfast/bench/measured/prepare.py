@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.bench.given.specs import DiffSpec, Measured, RunSpec
-from holdfast.bench.measured.scores import Role
 from holdfast.bench.measured.twins import joined
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -20,30 +19,16 @@ from holdfast.data.render import uses_template
 from holdfast.data.rows import Row
 from holdfast.data.template import counted
 from holdfast.data.tokenize import tokenize
-from holdfast.probes.ask import form_of
+from holdfast.probes.items import Item
+from holdfast.probes.score import Role
 from holdfast.probes.sources import items_of
-from holdfast.probes.suites import Item
+from holdfast.probes.suite import Suite, Unit, suites_of, units_of
 
 HELD_OUT = ("test", "validation", "train")
 """Splits that are measured, of a source that has several and names none: the first that is there."""
 
 TAKEN = ("task", "transfer")
 """Names of suites that nothing else may have."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Suite:
-    """What is measured before and after: examples by their likelihood, or items by how they are answered."""
-
-    name: str
-    role: Role
-    examples: tuple[Example, ...] = ()
-    items: tuple[Item, ...] = ()
-
-    def units(self) -> set[str]:
-        """Returns the units in which it is measured: "nats" for texts and examples, "points" for answers."""
-        texts = {"nats"} if self.examples else set()
-        return texts | {"nats" if form_of(item) == "text" else "points" for item in self.items}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +48,12 @@ class Prepared:
     @property
     def measured(self) -> list[Example]:
         """Returns the examples of all suites."""
-        return [example for suite in self.suites for example in suite.examples]
+        return [example for suite in self.suites for example in suite.texts]
 
 
-def kept_units(suites: Sequence[Suite]) -> set[str]:
+def kept_units(suites: Sequence[Suite]) -> set[Unit]:
     """Returns the units in which what is to be kept is measured."""
-    return {unit for suite in suites if suite.role == "retained" for unit in suite.units()}
+    return units_of(suite for suite in suites if suite.role == "retained")
 
 
 def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Prepared:
@@ -97,7 +82,7 @@ def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Pre
     test = _without_train(test, learned, "the held-out rows", notes)
     if test:
         tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
-        suites.append(Suite("task", "learned", tuple(tested)))
+        suites.append(Suite("task", "learned", texts=tuple(tested)))
     suites += measured(spec, tokenizer, notes, learned)
     if spec.packing:
         examples = pack(examples, spec.max_length)
@@ -129,7 +114,7 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
             items = _of_one_suite(_unlearned(asked, learned, source, notes))
             found.append(_of_one_unit(Suite(name, role, items=items), source))
         elif rows := _without_train(_measured_rows(source, spec, notes), learned, source, notes):
-            found.append(Suite(name, role, tuple(_examples(rows, spec, tokenizer, source, notes))))
+            found.append(Suite(name, role, texts=tuple(_examples(rows, spec, tokenizer, source, notes))))
     found += _kept(spec, tokenizer, learned, notes)
     made, moved = joined(found)
     if moved:
@@ -175,15 +160,14 @@ def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[st
             if name in found:
                 raise HoldfastError(f"--keep {source}: a suite called {name!r} is measured already; rename the file.")
             rows = _without_train(_measured_rows(source, spec, notes), learned, name, notes)
-            found[name] = Suite(name, "retained", tuple(_examples(rows, spec, tokenizer, name, notes)))
+            found[name] = Suite(name, "retained", texts=tuple(_examples(rows, spec, tokenizer, name, notes)))
             continue
-        by_suite: dict[str, list[Item]] = {}
-        for item in _unlearned(asked, learned, name, notes):
-            by_suite.setdefault(item.suite, []).append(item)
-        for suite, items in by_suite.items():
-            if suite in found or suite in TAKEN:
-                raise HoldfastError(f"--keep {source}: a suite called {suite!r} is measured already; name it once.")
-            found[suite] = _of_one_unit(Suite(suite, "retained", items=tuple(items)), source)
+        for suite in suites_of(_unlearned(asked, learned, name, notes), "retained"):
+            if suite.name in found or suite.name in TAKEN:
+                raise HoldfastError(
+                    f"--keep {source}: a suite called {suite.name!r} is measured already; name it once."
+                )
+            found[suite.name] = _of_one_unit(suite, source)
     return list(found.values())
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from holdfast.bench.measured.guarded import sides
-from holdfast.bench.measured.prepare import Suite
 from holdfast.core.budget import Budget
-from holdfast.probes.ask import form_of
+from holdfast.probes.score import POINTS
+from holdfast.probes.suite import Suite
 from holdfast.stats.power import items_needed, least_provable
 
 FLIPS = 0.04
@@ -51,7 +51,7 @@ def _counts(suites: Sequence[Suite], budget: Budget | None) -> dict[str, int]:
 
 def _judged(suite: Suite, is_split: bool) -> int:
     """Returns how many answers of a suite are judged: all, or those that no guard watches."""
-    return sum(form_of(item) != "text" and not (is_split and item.split == "watch") for item in suite.items)
+    return len((suite.side("proof") if is_split else suite).only({"points"}).items)
 
 
 def _of_suites(names: Sequence[str], count: int, points: float | None) -> str:
@@ -59,8 +59,8 @@ def _of_suites(names: Sequence[str], count: int, points: float | None) -> str:
     said = f"  {', '.join(names)}: {count:,} items{' each' if len(names) > 1 else ''} prove {_loss(count)}"
     if points is None:
         return said
-    return f"{said}; {points:g} points take about {items_needed(points / 100, FLIPS):,}"
+    return f"{said}; {points:g} points take about {items_needed(points / POINTS, FLIPS):,}"
 
 
 def _loss(items: float) -> str:
-    return f"a loss of at most {100 * least_provable(items, FLIPS):.1f} points"
+    return f"a loss of at most {POINTS * least_provable(items, FLIPS):.1f} points"

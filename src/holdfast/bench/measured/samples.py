@@ -38,7 +38,6 @@ class Sample:
 
     Attributes:
         where: File and line.
-        model: Folder of the file, which lm-eval names after the model.
         task: Name of the task.
         filter: Name of the filter, "none", or "" where the file names none.
         turn: Which of the document's lines this is, from 0, among those of one filter where filters are named.
@@ -57,7 +56,6 @@ class Sample:
     """
 
     where: str
-    model: str
     task: str
     filter: str
     turn: int
@@ -145,7 +143,6 @@ def samples_of(records: Iterable[tuple[str, Mapping[str, Any]]], file: Path) -> 
         found.append(
             Sample(
                 where=where,
-                model=str(file.parent.name or "."),
                 task=task_of(file),
                 filter=named,
                 turn=len(places),

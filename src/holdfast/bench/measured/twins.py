@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from holdfast.probes.watched import group_of, of_item
 
 if TYPE_CHECKING:
-    from holdfast.bench.measured.prepare import Suite
+    from holdfast.probes.suite import Suite
 
 
 def joined(suites: Sequence[Suite]) -> tuple[list[Suite], int]:
@@ -35,7 +35,7 @@ class _Groups:
 
     def __init__(self, suites: Sequence[Suite]) -> None:
         self._parent: dict[str, str] = {}
-        self._texts = {group_of(example) for suite in suites for example in suite.examples}
+        self._texts = {group_of(example) for suite in suites for example in suite.texts}
         first = {text: text for text in self._texts}
         for suite in suites:
             for item in suite.items:

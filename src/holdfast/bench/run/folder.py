@@ -79,8 +79,7 @@ def identity(spec: RunSpec) -> dict[str, Any]:
     A budget is one of them if its guard acts; what is only judged by can be asked again later. The size of a batch
     while measuring is none.
     """
-    budget = spec.allowed()
-    judged = () if budget is not None and budget.on_spent != "log" else ("budget",)
+    judged = () if spec.budget and spec.guard().on_spent != "log" else ("budget",)
     free = ("resume", "out", "name", "eval_batch_tokens", "memory_check", *judged)
     return {key: value for key, value in spec.to_dict().items() if key not in free}
 

@@ -32,13 +32,12 @@ from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.quiet import is_first, only_first, quiet
 from holdfast.bench.machine.stops import stop_at
-from holdfast.bench.measured.changes import changes
-from holdfast.bench.measured.guarded import guarded, proof, said_of, sides
+from holdfast.bench.measured.guarded import watched_names
 from holdfast.bench.measured.judge import verdict
 from holdfast.bench.measured.learned import learning
-from holdfast.bench.measured.measure import manner, measure
+from holdfast.bench.measured.measure import asker_of, measure, row_of
 from holdfast.bench.measured.once import asked_of, once
-from holdfast.bench.measured.scores import Moment, ScoreRow, read_scores, write_scores
+from holdfast.bench.measured.scores import Moment, read_scores, write_scores
 from holdfast.bench.run.alone import alone
 from holdfast.bench.run.arguments import refused_by_transformers
 from holdfast.bench.run.cost import Meter
@@ -59,12 +58,15 @@ from holdfast.bench.run.trackers import Open, keep_open, leave_behind, tell
 from holdfast.bench.run.training import StepLog, train_on
 from holdfast.bench.run.understood import Understood, load_fitting, understand
 from holdfast.core import phases
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.batches import collate
 from holdfast.data.tokenize import ending_ids
+from holdfast.probes.changes import changes
+from holdfast.probes.score import Score, proof
+from holdfast.probes.suite import Suite
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
 
@@ -169,11 +171,15 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     if hasattr(model, "peft_config"):
         model.name_or_path = spec.model  # where a record of what steered the adapter lies
     trainer = _trainer(model, made.arguments, made.data.train, made.tokenizer)
-    watched, guard = _guard(made, spec, console)
+    watched, kept, learn = _watched(made, console)
     began, meter = time.monotonic(), Meter.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):
-        attach(trainer, recipe if trained is None else shaping(recipe), guard, memories=made.memories)
+        shaped = recipe if trained is None else shaping(recipe)
+        watching: dict[str, Any] = {"keep": kept, "learn": learn or None, "guard": guard_of(spec)} if kept else {}
+        attach(trainer, shaped, made.budget if kept else None, **watching, memories=made.memories)
     assert isinstance(trainer, Attached)
+    if trainer.holdfast_guard is not None:
+        trainer.holdfast_guard.flags = True
     cost = meter.end()
     settled = resolved(trainer, made.foreseen)
     if is_first():
@@ -183,41 +189,44 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     return _Opened(spec, folder, made, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
 
 
-def _guard(made: Understood, spec: RunSpec, console: Console) -> tuple[frozenset[str], Budget | None]:
-    """Returns the suites of which one side is watched, and the budget with what a guard watches; None without one."""
-    budget, suites = made.budget, made.data.suites
-    if budget is None:
-        return frozenset(), None
-    split = sides(suites, budget)
-    found = guarded(suites, split, budget, made.tokenizer, **manner(spec))
-    said = said_of(suites, split, budget, found is not None)
-    console.print(f"  {said}", style="yellow", highlight=False, markup=False)
-    return split if found is not None else frozenset(), found
+def guard_of(spec: RunSpec) -> Guard:
+    """Returns how the guard of a run watches, which asks as the run measures."""
+    return dataclasses.replace(spec.guard(), raw=spec.raw, batch_tokens=spec.eval_batch_tokens)
 
 
-def _measured(run: _Opened, moment: Moment, progress: Progress, bases: Path | None = None) -> list[ScoreRow]:
-    """Measures all suites and writes the rows; rows of this moment that stand there already are read back.
+def _watched(made: Understood, console: Console) -> tuple[frozenset[str], list[Suite], list[Suite]]:
+    """Returns the names of the suites that a guard watches: those to be kept, and those that measure the learning.
+
+    All three are empty without a budget, or where no suite to be kept has two sides.
+    """
+    if made.budget is None:
+        return frozenset(), [], []
+    names, words = watched_names(made.data.suites, made.budget)
+    console.print(f"  {words}", style="yellow", highlight=False, markup=False)
+    kept, learn = ([s for s in made.data.suites if s.name in names and s.role == r] for r in ("retained", "learned"))
+    return names, kept, learn
+
+
+def _measured(run: _Opened, moment: Moment, progress: Progress, bases: Path | None = None) -> Sequence[Score]:
+    """Measures all suites and writes the scores; scores of this moment that stand there already are read back.
 
     So are those of the base (`bases`) where another run asked it the same.
     """
     path, suites = run.folder / "scores.jsonl", run.made.data.suites
-    there = read_scores(path) if path.exists() else []
-    own = [row for row in there if row.moment == moment]
-    if own:
-        return own
-    model, tokenizer, name = run.trainer.model, run.made.tokenizer, run.folder.name
-    how: dict[str, Any] = {"run": name, "show": progress.measuring, **manner(run.spec)}
-    ask = functools.partial(measure, model, tokenizer, suites, moment, **how)
-    asked = asked_of(suites, run.spec.raw)
-    rows, said = ask() if bases is None else once(bases / f"{asked}.jsonl", name, ask)
+    scores = read_scores(path) if path.exists() else {}
+    if there := scores.get(moment):
+        return there
+    asker = asker_of(run.spec, run.made.tokenizer)
+    ask = functools.partial(measure, run.trainer.model, suites, asker, moment, progress.measuring)
+    answers = ask() if bases is None else once(bases / f"{asked_of(suites, run.spec.raw)}.jsonl", ask)
     if not is_first():
-        return rows
-    if said:
-        answers = run.folder / "answers.jsonl"
-        before = [row for row in read_jsonl(answers) if row["moment"] != moment] if answers.exists() else []
-        write_jsonl(answers, [*before, *({"moment": moment, **dataclasses.asdict(one)} for one in said)])
-    write_scores(path, [*there, *rows])
-    return rows
+        return answers.scores
+    if answers.said:
+        texts = run.folder / "answers.jsonl"
+        others = [row for row in read_jsonl(texts) if row["moment"] != moment] if texts.exists() else []
+        write_jsonl(texts, [*others, *({"moment": moment, **dataclasses.asdict(text)} for text in answers.said)])
+    write_scores(path, run.folder.name, {**scores, moment: answers.scores})
+    return answers.scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +271,7 @@ def _train_or_lend(run: _Opened, trained: Path | None, progress: Progress, endin
     return _Done(both, spent.seconds, lender.trained_parameters, lender, trained.name)
 
 
-def _close(run: _Opened, done: _Done, before: Sequence[ScoreRow], after: Sequence[ScoreRow]) -> RunRecord:
+def _close(run: _Opened, done: _Done, before: Sequence[Score], after: Sequence[Score]) -> RunRecord:
     """Saves the model, puts the record together, tells trackers, and writes the record last."""
     spec, trainer, model = run.spec, run.trainer, run.trainer.model
     stop_at(model, ending_ids(run.made.tokenizer, raw=spec.raw))
@@ -271,7 +280,7 @@ def _close(run: _Opened, done: _Done, before: Sequence[ScoreRow], after: Sequenc
     guard = _guard_row(run)
     found, anew = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
     record = RunRecord(
-        suites=tuple(one.row() for one in found),
+        suites=tuple(map(row_of, found)),
         learned=learning(found, seen(guard, before)),
         verdict=None if run.made.budget is None else verdict(found, run.made.budget),
         guard=guard,
@@ -307,10 +316,10 @@ def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
 def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
     """Returns the record of a finished run with the verdict of the budget that is given now, and what was learned."""
     budget, guard = spec.allowed(), record.guard
-    rows = read_scores(folder / "scores.jsonl")
-    before, after = ([row for row in rows if row.moment == moment] for moment in ("before", "after"))
-    found = changes(*(proof(own, () if guard is None else guard.watched) for own in (before, after)))
-    learned = learning(found, seen(guard, before))
+    scores = read_scores(folder / "scores.jsonl")
+    watched = () if guard is None else guard.watched
+    found = changes(proof(scores["before"], watched), proof(scores["after"], watched))
+    learned = learning(found, seen(guard, scores["before"]))
     return dataclasses.replace(record, learned=learned, verdict=None if budget is None else verdict(found, budget))
 
 

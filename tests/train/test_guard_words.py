@@ -8,16 +8,16 @@ import pytest
 
 from holdfast.core.budget import Budget
 from holdfast.train.control import Look
-from holdfast.train.telling import Told, summary
+from holdfast.train.guard_words import Told, summary
 
 ADVICE = "lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more (Budget(points=4))"
 
 
-def told(*seen, started=10.0, budget=None, **changes):
+def told(*seen, started=10.0, budget=None, on_spent="rewind", **changes):
     """A run whose looks, ten steps apart, saw these points lost and this much known of the task."""
     looks = [Look(10 * (i + 1), {"points": lost}, False, known) for i, (lost, known) in enumerate(seen)]
     step = changes.pop("step", 10 * len(looks))
-    return Told(looks, budget or Budget(points=2), step, changes.pop("steps", step), started, **changes)
+    return Told(looks, budget or Budget(points=2), on_spent, step, changes.pop("steps", step), started, **changes)
 
 
 def test_a_run_that_was_taken_back_to_the_start_again_and_again_is_no_success():
@@ -73,19 +73,20 @@ def test_a_run_that_keeps_most_of_what_it_learned_needs_no_advice():
 
 def test_what_the_other_ways_to_act_did_is_said():
     spent = [(1, 40), (9, 70)]
-    assert told(*spent, budget=Budget(points=2, on_spent="stop"), steps=90).sentence() == (
+    assert told(*spent, on_spent="stop", steps=90).sentence() == (
         "The guard stopped the training at step 20 of 90, where the budget was spent, and the model is the one that"
         f" spent it: {ADVICE}."
     )
-    assert told(*spent, budget=Budget(points=2, on_spent="log")).sentence() == (
+    assert told(*spent, on_spent="log").sentence() == (
         f"The guard found the budget spent at 1 of 2 looks and did nothing (on_spent=log): {ADVICE}."
     )
-    hold = Budget(points=2, on_spent="hold")
-    assert told(*spent, budget=hold).sentence() == (
+    assert told(*spent, on_spent="hold").sentence() == (
         "The guard raised the leash to 2 times its strength, and the last look still found the budget overdrawn:"
         f" {ADVICE}."
     )
-    assert told(*spent, (1, 60), (0, 60), budget=hold).sentence().endswith("and the last look was inside the budget.")
+    assert (
+        told(*spent, (1, 60), (0, 60), on_spent="hold").sentence().endswith("and the last look was inside the budget.")
+    )
 
 
 def test_a_guard_that_saw_nothing_says_that_nothing_held_the_model():

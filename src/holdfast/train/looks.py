@@ -1,4 +1,4 @@
-"""Asks the model what a guard watches, at the start and at every look, and measures how long that takes."""
+"""A guard's looks: asks the model what is watched, counts what is lost, and measures how long that takes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections.abc import Iterable, Sequence
 
 import torch
 from accelerate.utils import broadcast
@@ -14,74 +15,55 @@ from torch import Tensor
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Mix
+from holdfast.core.guard import Guard
 from holdfast.core.params import trainable
-from holdfast.probes.watched import Thing, Watched
+from holdfast.probes.changes import SuiteChange, changes_of, mean_of
+from holdfast.probes.score import POINTS, Score, level
+from holdfast.probes.suite import Suite
+from holdfast.stats.flips import Flips
+from holdfast.stats.verdict import holm
 from holdfast.train.control import Look
 from holdfast.train.host import Host
-from holdfast.train.mixing import row_limit, tokenizer_of
-from holdfast.train.panel import Panel, Score, learned, losses, panel_of
-from holdfast.train.trainers import HostTrainer
+from holdfast.train.questions import Questions
 
 logger = logging.getLogger("holdfast")
 
 UNITS = ("points", "nats")
 WARM, MEASURED = 4, 16
 """Steps that are not timed, and the step up to which they are, before the pace of the looks is set."""
+CERTAIN = 0.05
+"""Below which a p-value, adjusted for the number of suites, says that a suite is beyond the budget."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """What a guard is to ask, found before anything of the trainer is changed.
+def lost_by(pairs: Iterable[tuple[Score, Score]], budget: Budget) -> tuple[dict[str, float], bool]:
+    """Returns the loss by unit that counts under a budget, and whether a suite is beyond its limit for certain.
 
-    Attributes:
-        kept: What is to be kept.
-        learn: What measures the learning; may be empty.
-        apart: What else of the given suites is on the watched side, and is kept out of the verdict.
+    The change of a suite and the mean of suites are those of the verdict (`holdfast.probes.changes`). With the claim
+    "mean" the loss is the mean over suites; with "every" that of the worst suite, less a standard error, so that a
+    suite of few items is not called worst for its noise. Only suites in points are tested by themselves.
+
+    Args:
+        pairs: The scores of the same items before and after.
+        budget: What may be lost.
     """
+    by_unit: dict[str, list[SuiteChange]] = {}
+    for change in changes_of(pairs):
+        if change.unit in budget.limits:
+            by_unit.setdefault(change.unit, []).append(change)
+    lost = {
+        unit: max(change.lost - _error(change) for change in suites)
+        if budget.claim == "every"
+        else mean_of(suites).lost
+        for unit, suites in by_unit.items()
+    }
+    p_values = [change.judged(budget.limits["points"]).p_forgot for change in by_unit.get("points", [])]
+    return lost, any(p < CERTAIN for p in holm(p_values))
 
-    kept: Panel
-    learn: Panel
-    apart: tuple[Panel, ...] = ()
 
-    @classmethod
-    def of(cls, trainer: HostTrainer, budget: Budget) -> Asked:
-        """Returns what a budget asks of a trainer's model.
-
-        Raises:
-            HoldfastError: Nothing of what is given can be asked, or nothing of it is limited.
-        """
-        tokenizer, limit = tokenizer_of(trainer), row_limit(trainer)
-        given = panel_of(budget.keep, tokenizer, limit, "keep")
-        kept = given.only(budget.limits).thinned(budget.items)
-        if not len(kept):
-            raise HoldfastError(
-                f"A budget of {budget} limits nothing that Budget(keep=...) measures"
-                f" ({', '.join(sorted(given.units))}): limit items by points=2, texts by nll=0.02."
-            )
-        shown = Panel() if budget.learn is None else panel_of(budget.learn, tokenizer, limit, "learn")
-        # A run parts its suites itself, and keeps all of the watched side out of its verdict.
-        apart = (given, shown) if isinstance(budget.keep, Panel) else ()
-        return cls(kept, shown.thinned(max(1, budget.items // 4)), apart)
-
-    @property
-    def watched(self) -> Watched:
-        """Returns the record of what steers the run."""
-        asked = [*self.kept.things("keep"), *self.learn.things("learn")]
-        names = {(thing.suite, thing.id, thing.digests) for thing in asked}
-        apart: list[Thing] = [thing for part in self.apart for thing in part.things("apart")]
-        return Watched((*asked, *(t for t in apart if (t.suite, t.id, t.digests) not in names)))
-
-    def warn_of(self, mix: Mix | None) -> None:
-        """Says how many of the kept texts are also rehearsed."""
-        rehearsed = {tuple(example.input_ids) for example in (mix.examples if mix is not None else ())}
-        both = sum(tuple(example.input_ids) in rehearsed for example in self.kept.examples)
-        if both:
-            logger.warning(
-                "%d of %d kept texts are trained on as well: the budget will look better kept than it is.",
-                both,
-                len(self.kept.examples),
-            )
+def _error(change: SuiteChange) -> float:
+    """Returns the standard error of a suite's change in points; 0 of other changes, whose items are few and large."""
+    flips = change.evidence
+    return POINTS * math.sqrt(flips.lost + flips.gained) / flips.items if isinstance(flips, Flips) else 0.0
 
 
 class Asking:
@@ -92,12 +74,12 @@ class Asking:
         failed: How many looks failed, in this process.
     """
 
-    def __init__(self, host: Host, budget: Budget, asked: Asked) -> None:
+    def __init__(self, host: Host, budget: Budget, guard: Guard, questions: Questions) -> None:
         """Takes what is asked; nothing is asked yet."""
         self.host = host
         self.budget = budget
-        self.kept = asked.kept
-        self.learn = asked.learn
+        self.guard = guard
+        self.questions = questions
         self.seconds = 0.0
         self.failed = 0
         self._marks: dict[int, float] = {}
@@ -109,15 +91,13 @@ class Asking:
         Every process measures them by itself. The second is NaN where nothing shows what is learned.
         """
         started = time.monotonic()
-        model, name = self.host.model, "keep"
+        name = "keep"
         try:
-            scores = self.kept.ask(model)
+            scores = self._asked_of(self.questions.kept)
             name = "learn"
-            known = learned(self.learn.ask(model)) if len(self.learn) else math.nan
+            known = level(self._asked_of(self.questions.learn))
         except HoldfastError as error:
-            raise HoldfastError(f"Budget({name}=...), the model at the start: {error}") from error
-        if not all(math.isfinite(score.value) for score in scores):
-            raise HoldfastError("Budget(keep=...): what is kept has no number at the start; look at the model.")
+            raise HoldfastError(f"attach({name}=...), the model at the start: {error}") from error
         self.seconds += time.monotonic() - started
         self._asked = self.seconds
         values = [score.value for score in scores]
@@ -150,22 +130,23 @@ class Asking:
 
         Where the model or its answers are no numbers, the loss is without bound.
         """
-        model = self.host.model
         after: list[Score] = []
         with contextlib.suppress(HoldfastError):  # a likelihood that is not finite
-            if all(bool(torch.isfinite(p).all()) for p in trainable(model).values()):
-                after = self.kept.ask(model)
-        if not after or not all(math.isfinite(score.value) for score in after):
+            if all(bool(torch.isfinite(p).all()) for p in trainable(self.host.model).values()):
+                after = self._asked_of(self.questions.kept)
+        if not after:
             return [math.inf if unit in self.budget.limits else math.nan for unit in UNITS] + [1.0, math.nan]
-        then = [
-            Score(score.suite, score.group, value, score.tokens)
-            for score, value in zip(after, before.tolist(), strict=True)
-        ]
-        lost, beyond = losses(then, after, self.budget)
+        values = zip(after, before.tolist(), strict=True)
+        lost, beyond = lost_by(((dataclasses.replace(now, value=was), now) for now, was in values), self.budget)
         known = math.nan
         with contextlib.suppress(HoldfastError):  # its likelihood is not finite
-            known = learned(self.learn.ask(model)) if len(self.learn) else math.nan
+            known = level(self._asked_of(self.questions.learn))
         return [*(lost.get(unit, math.nan) for unit in UNITS), float(beyond), known]
+
+    def _asked_of(self, suites: Sequence[Suite]) -> list[Score]:
+        """Returns the scores of the run's model on some suites, always in the same order."""
+        model, asker = self.host.model, self.questions.asker
+        return [score for suite in suites for score in suite.ask(model, asker).scores]
 
     def mark(self, step: int) -> None:
         """Notes when a step begins, for the pace."""
@@ -181,7 +162,7 @@ class Asking:
             return 0
         step = (time.monotonic() - self._marks[WARM]) / (done - WARM)
         # Of the whole time, looks included; what was asked at the start is spent, and a look comes at the end.
-        left = self.budget.share / (1 - self.budget.share) * step * steps - self.seconds
+        left = self.guard.share / (1 - self.guard.share) * step * steps - self.seconds
         looks = max(1, int(left / self._asked)) if self._asked else steps
         every = torch.tensor(math.ceil(steps / looks), dtype=torch.float64)
         paced = max(1, int(broadcast(every.to(self.host.device))))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.core.budget import Budget
+from holdfast.core.guard import OnSpent
 from holdfast.train.control import Look, Standing, standing
 
 GOOD = 0.9
@@ -23,6 +24,7 @@ class Told:
     Attributes:
         looks: What it saw.
         budget: What may be lost.
+        on_spent: What the guard does when the budget is spent.
         step: Optimizer steps done.
         steps: Optimizer steps that were meant.
         started: What the model knew at the start of what is learned; NaN if nothing shows it.
@@ -32,6 +34,7 @@ class Told:
 
     looks: Sequence[Look]
     budget: Budget
+    on_spent: OnSpent
     step: int
     steps: int
     started: float = math.nan
@@ -41,12 +44,12 @@ class Told:
     @property
     def end(self) -> Standing:
         """Returns where the run stands after all looks."""
-        return standing(self.looks, self.budget)
+        return standing(self.looks, self.budget, self.on_spent)
 
     @property
     def rewound(self) -> bool:
         """Whether the model is an earlier one than that of the last look."""
-        return self.budget.on_spent == "rewind" and bool(self.looks) and self.end.best != len(self.looks) - 1
+        return self.on_spent == "rewind" and bool(self.looks) and self.end.best != len(self.looks) - 1
 
     @property
     def model_of(self) -> int | None:
@@ -57,7 +60,9 @@ class Told:
     @property
     def spent(self) -> dict[int, Standing]:
         """Returns, by step, where the run stood at each look that found the budget spent."""
-        stood = {look.step: standing(self.looks[: i + 1], self.budget) for i, look in enumerate(self.looks)}
+        stood = {
+            look.step: standing(self.looks[: i + 1], self.budget, self.on_spent) for i, look in enumerate(self.looks)
+        }
         return {step: one for step, one in stood.items() if one.spent}
 
     @property
@@ -82,7 +87,7 @@ class Told:
             return self._blind()
         acts = {"rewind": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
         idle = f"looked {_times(len(self.looks))} and had nothing to do", False
-        did, mend = acts[self.budget.on_spent]() if self.acted else idle
+        did, mend = acts[self.on_spent]() if self.acted else idle
         said = f"The guard {did}{f': {self._advice()}' if mend else ''}."
         if self.failed:
             said += " One more look failed." if self.failed == 1 else f" {self.failed} more looks failed."
@@ -144,20 +149,21 @@ class Told:
         return f"{', '.join(first)}, or {last}" if len(first) > 1 else f"{first[0]} or {last}"
 
 
-def notes(look: Look, budget: Budget, now: Standing) -> dict[str, float]:
+def notes(look: Look, on_spent: OnSpent, now: Standing) -> dict[str, float]:
     """Returns the numbers of a look for the next line of the log; those that are none are left out."""
     found = {"kept_points_change": -look.lost.get("points", math.nan)}
     found |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
-    found |= {"budget_used": now.smoothed} | ({"hold": now.hold} if budget.on_spent == "hold" else {})
+    found |= {"budget_used": now.smoothed} | ({"hold": now.hold} if on_spent == "hold" else {})
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def spent(look: Look, budget: Budget, now: Standing, where: str) -> str:
+def spent(look: Look, budget: Budget, on_spent: OnSpent, now: Standing, where: str) -> str:
     """Returns that the budget is spent and what is done.
 
     Args:
         look: The look that found it spent.
         budget: The budget.
+        on_spent: What the guard does then.
         now: Where the run stands.
         where: Which model the run goes back to ("of step 40").
     """
@@ -173,14 +179,14 @@ def spent(look: Look, budget: Budget, now: Standing, where: str) -> str:
     beyond = " (a suite is beyond it for certain)" if look.beyond else ""
     return (
         f"Step {look.step}: what is to be kept has lost {found}, and the budget of {budget} is spent{beyond};"
-        f" {ends[budget.on_spent]}."
+        f" {ends[on_spent]}."
     )
 
 
 def summary(told: Told) -> dict[str, Any]:
     """Returns what a guard saw and did, ready for JSON; a loss that was no number is null."""
     return {
-        "on_spent": told.budget.on_spent,
+        "on_spent": told.on_spent,
         "sentence": told.sentence(),
         "spent_at": list(told.spent),
         "rewinds": told.end.rewinds,

@@ -12,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Turn
 from holdfast.ground.corpus import suites
 from holdfast.ground.world import World
-from holdfast.probes.suites import WATCH, Item, item_of, read_items, split_of
+from holdfast.probes.items import WATCH, Item, item_of, read_items, split_of
 
 said = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 turns = st.lists(st.tuples(st.sampled_from(["system", "user", "tool"]), said), max_size=3).map(

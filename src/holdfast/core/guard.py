@@ -1,0 +1,70 @@
+"""How a guard watches a budget while a model trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from holdfast.core.budget import Budget, check_fields, check_number, check_word
+from holdfast.core.errors import HoldfastError
+
+OnSpent = Literal["rewind", "stop", "hold", "log"]
+
+FLAT = ("on_spent", "every", "share", "items")
+"""Fields of a guard that `--budget` takes beside those of the budget; other flags set the rest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """How often a guard looks at the model, how much it asks, and what it does when the budget is spent.
+
+    Attributes:
+        on_spent: What the guard does when the budget is spent: "rewind" goes back to the best learner that was inside
+            the budget and continues from there at half the learning rate, four times, and takes the best learner at
+            the end; "stop" ends the training and keeps the weights as they are; "hold" continues and raises the
+            penalty to the base model, the added terms of the recipe; "log" reports it and does nothing else.
+        every: Optimizer steps between two looks; absent, as many as `share` asks for, measured over the first steps.
+        share: Largest share of the training time that looking may take, where `every` is absent; a run so short that
+            one look at the end takes more is looked at once. The guard reports the time in any case.
+        items: Most items and texts of what is to be kept that are asked at a look; of what is learned, a quarter of it.
+        raw: Whether items are asked without the chat template.
+        batch_tokens: Most tokens of a batch while looking, padding included; usually 8192 if absent.
+
+    Raises:
+        HoldfastError: A value is out of range; the sentence names the field and what it accepts.
+    """
+
+    on_spent: OnSpent = "rewind"
+    every: int | None = None
+    share: float = 0.05
+    items: int = 512
+    raw: bool = False
+    batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `HoldfastError` for a value out of range."""
+        check_word("Guard", "on_spent", self.on_spent, get_args(OnSpent))
+        if self.share is None:
+            raise HoldfastError("Guard(share=None): give a number above 0 and up to 0.9 (share of the training time).")
+        check_number("Guard", "share", self.share, "share of the training time", 0.9)
+        for name, unit in (("every", "steps"), ("items", "items"), ("batch_tokens", "tokens")):
+            value = getattr(self, name)
+            if name != "items" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise HoldfastError(f"Guard({name}={value!r}): give a whole number of {unit}, at least 1.")
+
+
+def budget_and_guard(values: Mapping[str, Any]) -> tuple[Budget, Guard]:
+    """Returns what one flat record says of both, as in `--budget points=2 on_spent=stop`.
+
+    Raises:
+        HoldfastError: A field is unknown (the sentence names the nearest), or a value is out of range.
+    """
+    promise = [field.name for field in dataclasses.fields(Budget)]
+    check_fields("Budget", values, [*promise, *FLAT])
+    return (
+        Budget(**{name: value for name, value in values.items() if name in promise}),
+        Guard(**{name: value for name, value in values.items() if name not in promise}),
+    )

@@ -1,0 +1,120 @@
+"""The atom of every measurement: the score of one item or text, and what the model answered."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.items import Split
+
+Role = Literal["learned", "transfer", "retained"]
+
+POINTS = 100.0
+"""Points of a whole share: scores are in points, and `holdfast.stats` counts in shares."""
+
+
+def scale_of(unit: str) -> float:
+    """Returns how many of a unit make one in `holdfast.stats`: 100 points are a share of 1; a nat is a nat."""
+    return POINTS if unit == "points" else 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+    """The score of one item, or of one text.
+
+    Attributes:
+        suite: Name of its suite.
+        role: What the suite shows: the skill learned, its transfer to a shifted domain, or what is to stay.
+        split: `watch` items may steer a run; `proof` items are read once per model.
+        item: Name of the item within its suite.
+        group: What items that are not independent share (the document a question is about); the item if nothing.
+        value: The score, finite, in `unit`, summed over `weight` tokens.
+        unit: Unit of `value`: "nats", "points" (percent, 0 to 100), or "1" for a pure number.
+        higher_is_better: Whether more is better.
+        weight: Number of tokens that `value` is a sum over; 1 for a score of the item as a whole.
+        choices: Number of choices that the answer was picked from, 0 if it was generated; None if unknown.
+
+    Raises:
+        HoldfastError: The value is not finite, or weight or choices are out of range.
+    """
+
+    suite: str
+    role: Role
+    split: Split
+    item: str
+    group: str
+    value: float
+    unit: str
+    higher_is_better: bool
+    weight: float = 1.0
+    choices: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `HoldfastError` for a value that a score cannot have."""
+        where = f"Score of {self.item!r} in {self.suite!r}"
+        if not math.isfinite(self.value):
+            raise HoldfastError(f"{where}: {self.value} is no measurement; leave the row out instead.")
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise HoldfastError(f"{where}: a weight of {self.weight} counts nothing; leave the row out instead.")
+        if self.choices is not None and self.choices not in (0, *range(2, 10_000)):
+            raise HoldfastError(f"{where}: {self.choices} choices; give 0 for a generated answer, or at least 2.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """What a model said to an item.
+
+    Attributes:
+        suite: Suite of the item.
+        item: Its name.
+        asked: The last question of the item; empty where choices are compared without one.
+        said: The answer, or the choice that was picked.
+        right: The right answer, where the item gives one.
+        confidence: Probability of the choice that was picked, if one of them is said; None for what is generated.
+    """
+
+    suite: str
+    item: str
+    asked: str
+    said: str
+    right: str
+    confidence: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What one model answered.
+
+    Attributes:
+        scores: The score of every item and text.
+        said: What it said to the items; texts have nothing here.
+    """
+
+    scores: Sequence[Score] = ()
+    said: Sequence[Said] = ()
+
+
+def proof(scores: Sequence[Score], watched: Collection[str]) -> list[Score]:
+    """Returns the scores that steered nothing: those of the proof side, and all of suites that nobody watched.
+
+    Args:
+        scores: Scores of any suites.
+        watched: Names of the suites whose other side steered the run.
+    """
+    return [score for score in scores if score.suite not in watched or score.split == "proof"]
+
+
+def level(scores: Sequence[Score]) -> float:
+    """Returns the mean score, higher is better: points of the answers or, without any, negative nats per token.
+
+    Returns:
+        NaN without scores.
+    """
+    answers = [score.value for score in scores if score.unit == "points"]
+    if answers:
+        return math.fsum(answers) / len(answers)
+    tokens = math.fsum(score.weight for score in scores)
+    return -math.fsum(score.value for score in scores) / tokens if tokens else math.nan

@@ -1,0 +1,239 @@
+"""What a guard asks at every look: the same watched items and texts, so that each is paired with its first answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, TypeVar
+
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import Guard
+from holdfast.core.mix import Example, Mix
+from holdfast.data.memory import load_memory
+from holdfast.probes.items import Item, Split
+from holdfast.probes.score import Role
+from holdfast.probes.sources import items_of
+from holdfast.probes.suite import Asker, Suite, suites_of, units_of
+from holdfast.probes.watched import (
+    Thing,
+    Use,
+    Watched,
+    documents,
+    group_of,
+    of_document,
+    of_item,
+    shared_group,
+    side_of,
+)
+from holdfast.train.mixing import row_limit, tokenizer_of
+from holdfast.train.trainers import HostTrainer
+
+logger = logging.getLogger("holdfast")
+
+T = TypeVar("T")
+
+TEXTS = "texts"
+"""Name of the suite of texts that come from files or examples."""
+TWO_SIDED = 20
+"""Groups from which a source has a watched side and one for the proof: of fewer, all may be on one by chance."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """What a guard asks, found before anything of the trainer is changed.
+
+    Attributes:
+        kept: Suites that are to be kept.
+        learn: Suites that measure the learning; may be empty.
+        asker: How they are asked.
+        apart: What else of the given suites is on the watched side, and is kept out of the verdict.
+    """
+
+    kept: tuple[Suite, ...]
+    learn: tuple[Suite, ...]
+    asker: Asker
+    apart: tuple[Suite, ...] = ()
+
+    @classmethod
+    def of(cls, trainer: HostTrainer, budget: Budget, guard: Guard, keep: Any, learn: Any) -> Self:
+        """Returns what is asked of a trainer's model: `keep` and `learn` are those of `attach`.
+
+        Raises:
+            HoldfastError: Nothing of what is given can be asked, or the budget limits none of it.
+        """
+        tokenizer, limit = tokenizer_of(trainer), row_limit(trainer)
+        given = watched_suites(keep, tokenizer, limit, "keep")
+        kept = thinned([suite.only(budget.limits) for suite in given], guard.items)
+        if not kept:
+            raise HoldfastError(
+                f"A budget of {budget} limits nothing that attach(keep=...) measures"
+                f" ({', '.join(sorted(units_of(given)))}): limit items by points=2, texts by nll=0.02."
+            )
+        shown = [] if learn is None else watched_suites(learn, tokenizer, limit, "learn")
+        # Whoever gives suites keeps all of their watched side out of the verdict, what is not asked as well.
+        apart = (*given, *shown) if _are_all(_listed(keep), Suite) else ()
+        asker = Asker(tokenizer, guard.raw, guard.batch_tokens)
+        return cls(tuple(kept), tuple(thinned(shown, max(1, guard.items // 4))), asker, apart)
+
+    @property
+    def watched(self) -> Watched:
+        """Returns the record of what steers the run."""
+        asked = [*self._things(self.kept, "keep"), *self._things(self.learn, "learn")]
+        names = {(thing.suite, thing.id, thing.digests) for thing in asked}
+        apart = self._things(self.apart, "apart")
+        return Watched((*asked, *(thing for thing in apart if (thing.suite, thing.id, thing.digests) not in names)))
+
+    @property
+    def fingerprint(self) -> int:
+        """Returns a number that tells what is to be kept from other questions."""
+        asked = [str(item) for suite in self.kept for item in suite.items]
+        asked += [str(list(text.input_ids)) for suite in self.kept for text in suite.texts]
+        return int.from_bytes(hashlib.blake2b("\n".join(asked).encode(), digest_size=7).digest(), "big")
+
+    def warn_of(self, mix: Mix | None) -> None:
+        """Warns if kept texts are also rehearsed, with their number."""
+        rehearsed = {tuple(example.input_ids) for example in (mix.examples if mix is not None else ())}
+        texts = [text for suite in self.kept for text in suite.texts]
+        both = sum(tuple(text.input_ids) in rehearsed for text in texts)
+        if both:
+            logger.warning(
+                "%d of %d kept texts are trained on as well: the budget will look better kept than it is.",
+                both,
+                len(texts),
+            )
+
+    def _things(self, suites: Iterable[Suite], use: Use) -> list[Thing]:
+        """Returns what is in some suites as a record of what was watched."""
+        things = []
+        for suite in suites:
+            things += [Thing(use, item.suite, item.id, shared_group(item), of_item(item)) for item in suite.items]
+            for windows in documents(suite.texts):
+                digests = of_document(windows, self.asker.tokenizer)
+                things.append(Thing(use, suite.name, windows[0].origin, "", digests))
+        return things
+
+
+def thinned(suites: Sequence[Suite], most: int) -> list[Suite]:
+    """Returns at most `most` items and windows of suites: as many of each as can be, taken evenly over the suite."""
+    shares = _shares([len(suite) for suite in suites], most)
+    return [_thinned(suite, share) for suite, share in zip(suites, shares, strict=True) if share]
+
+
+def _thinned(suite: Suite, count: int) -> Suite:
+    """Returns `count` items and windows, taken evenly."""
+    places = {i * len(suite) // count for i in range(count)}
+    items = tuple(item for i, item in enumerate(suite.items) if i in places)
+    texts = tuple(text for i, text in enumerate(suite.texts, start=len(suite.items)) if i in places)
+    return dataclasses.replace(suite, items=items, texts=texts)
+
+
+def _shares(sizes: Sequence[int], most: int) -> list[int]:
+    """Returns how many to take of each, together at most `most` (but one of each), as equal as the sizes allow."""
+    taken = [min(1, size) for size in sizes]
+    while sum(taken) < min(most, sum(sizes)):
+        fewest = min((count, i) for i, count in enumerate(taken) if count < sizes[i])[1]
+        taken[fewest] += 1
+    return taken
+
+
+def watched_suites(source: Any, tokenizer: Any, max_length: int, name: str) -> list[Suite]:
+    """Returns the watched side of what `attach(keep=...)` or `attach(learn=...)` names, as suites.
+
+    Of a source that is too small to have two sides, all is watched, and a warning says so. Prepared examples are taken
+    as they are.
+
+    Args:
+        source: A path, hub id or name of items or texts, several of them, rows, or prepared `Example`s, `Item`s or
+            `Suite`s.
+        tokenizer: The model's.
+        max_length: Most tokens of a window.
+        name: "keep" or "learn".
+
+    Raises:
+        HoldfastError: If there is nothing to ask, a file is missing or malformed, or there is no tokenizer.
+    """
+    given, role = _listed(source), _role(name)
+    if _are_all(given, Suite):
+        return [side for suite in given if len(side := suite.side("watch"))]
+    if _are_all(given, Example):
+        return [_of_examples(given, name)]
+    if tokenizer is None:
+        raise HoldfastError(f"attach({name}=...) needs a tokenizer: give the trainer processing_class=tokenizer.")
+    items: list[Item] = []
+    all_items: list[Item] = []
+    texts: list[Example] = []
+    whole = _are_all(given, Item)
+    for part in given if _are_all(given, str) else (source,):
+        asked = given if whole else items_of(part) if isinstance(part, str) else None
+        where = f"attach({name}={part!r})" if isinstance(part, str) else f"attach({name}=...)"
+        if asked is None:
+            read = load_memory(part, tokenizer, max_length=max_length)
+            texts += _watched(read, side_of, group_of, where, "texts")
+        else:
+            all_items += asked
+            items += _watched(asked, lambda item: item.split, lambda item: item.group or item.id, where, "items")
+    _name_unwatched(all_items, items, f"attach({name}=...)")
+    return [*([Suite(TEXTS, role, texts=tuple(texts))] if texts else []), *suites_of(items, role)]
+
+
+def _role(name: str) -> Role:
+    return "learned" if name == "learn" else "retained"
+
+
+def _listed(source: Any) -> list[Any]:
+    """Returns what is in a sequence; a single suite as the only one, anything else as nothing."""
+    if isinstance(source, Suite):
+        return [source]
+    return list(source) if isinstance(source, Sequence) and not isinstance(source, str) else []
+
+
+def _are_all(given: Sequence[Any], kind: type) -> bool:
+    return len(given) > 0 and all(isinstance(part, kind) for part in given)
+
+
+def _of_examples(examples: Sequence[Example], name: str) -> Suite:
+    """Returns the suite of prepared examples.
+
+    Raises:
+        HoldfastError: If none of them has a token to score.
+    """
+    if not any(label != -100 for example in examples for label in example.labels[1:]):
+        raise HoldfastError(f"attach({name}=...) has no token to score: give examples with supervised labels.")
+    return Suite(TEXTS, _role(name), texts=tuple(examples))
+
+
+def _name_unwatched(items: Sequence[Item], watched: Sequence[Item], where: str) -> None:
+    """Warns of the suites of which no item is watched."""
+    seen = {item.suite for item in watched}
+    if silent := [f"{suite.name} ({len(suite)})" for suite in suites_of(items, "retained") if suite.name not in seen]:
+        logger.warning("%s: nothing of %s is watched, all of it is on the other side.", where, ", ".join(silent))
+
+
+def _watched(
+    things: Sequence[T], side: Callable[[T], Split], group: Callable[[T], str], where: str, what: str
+) -> list[T]:
+    """Returns those things of a source that are watched: its watched side, or all where they are too few for two sides.
+
+    Raises:
+        HoldfastError: If none of many is on the watched side: they are kept for the proof.
+    """
+    groups = {group(thing): side(thing) for thing in things}
+    count = f"{len(groups) if what == 'texts' else len(things)} {what}"  # a text may be several windows
+    watched = [thing for thing in things if side(thing) == "watch"]
+    if watched and (len(watched) < len(things) or len(groups) >= TWO_SIDED):
+        return watched
+    if len(groups) >= TWO_SIDED:
+        raise HoldfastError(
+            f"{where}: none of the {count} is on the watched side (they are for the proof); give others to the guard."
+        )
+    logger.warning(
+        "%s: the %s are too few to have two sides. The guard watches them all, and none is left to judge by: give at"
+        " least %d, or others to `holdfast diff --keep`.",
+        where,
+        count,
+        TWO_SIDED,
+    )
+    return list(things)
