@@ -34,7 +34,7 @@ from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import Guard
 from holdfast.train.host import Host
-from holdfast.train.mixing import sampler_of
+from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
@@ -207,7 +207,8 @@ class Attached(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
         if self.holdfast_mix is None:
-            return super()._get_train_sampler(train_dataset)
+            rows = self.train_dataset if train_dataset is None else train_dataset
+            return super()._get_train_sampler(with_columns(rows))
         return sampler_of(cast(HostTrainer, self), self.holdfast_mix)
 
     def get_batch_samples(
