@@ -38,8 +38,9 @@ from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
-from holdfast.train.refusals import refuse, refuse_shaped, settings_of
+from holdfast.train.refusals import refuse, refuse_shaped
 from holdfast.train.session import Session, looks_at_units
+from holdfast.train.settings import train_of
 from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.sft_metrics import keep_metrics
 from holdfast.train.ship import Shipping
@@ -86,7 +87,7 @@ def attach(
         asked = None if budget is None else Asked.of(theirs, budget)
         before = Before(theirs, dict(memories or {}))
         session, teacher = _session(before, parts, budget)
-        shipping = Shipping(session.model, session.recipe, settings_of(parts).ship)
+        shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
             asked.warn_of(before.mix)
         watched = steering(theirs, Watched() if asked is None else asked.watched)
@@ -127,7 +128,7 @@ def _session(before: Before, recipe: Chain, budget: Budget | None) -> tuple[Sess
     The order is that of what needs what: settings come first, memories are read and prepared by the plain model, an
     adapter is put on before the base is taken, and the base before anything trains.
     """
-    trainer, settings, active = before.trainer, settings_of(recipe), recipe.active()
+    trainer, settings, active = before.trainer, train_of(recipe), recipe.active()
     apply_settings(recipe, trainer)
     mix_data(before, active)
     for shaped in active.shapes(before.run()):
