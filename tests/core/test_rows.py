@@ -67,12 +67,17 @@ def test_beside_packed_rows_an_example_says_its_length():
 
 @pytest.mark.parametrize("row", [{"input_ids": [5], "labels": [5], "weight": 1.0}, Example((5,), (5,))])
 def test_a_row_says_whose_it_is_and_is_given_to_its_collator_as_it_was(row):
-    said = with_source(row, 2)
-    plain, source = source_apart(said)
+    numbered = with_source(row, 2)
+    plain, source = source_apart(numbered)
     assert source == 2
-    assert plain == (row if isinstance(row, dict) else said)
-    assert source_apart({"input_ids": [5]}) == ({"input_ids": [5]}, None)
-    assert isinstance(row, Example) or said[SOURCE] == 2
+    assert plain == (row if isinstance(row, dict) else numbered)
+    assert isinstance(row, Example) or numbered[SOURCE] == 2
+
+
+def test_a_row_that_says_nothing_goes_to_its_collator_as_it_is():
+    row = {"input_ids": [5]}
+    plain, source = source_apart(row)
+    assert (plain is row, source) == (True, None)
 
 
 def test_packed_examples_are_refused():

@@ -57,12 +57,12 @@ def per_position(numbers: Sequence[int], lengths: Sequence[int], shape: Sequence
 def examples_of(batch: Batch) -> list[Example]:
     """Returns the rows of a padded batch without their padding, new ones unless the batch has their sources."""
     mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
-    found = []
+    examples = []
     for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
-        own_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
+        inside_T = torch.ones_like(ids_T).bool() if mask_BT is None else mask_BT[row].bool()
         source = NEW if source_BT is None else int(source_BT[row, 0])
-        found.append(Example(ids_T[own_T.bool()].tolist(), labels_T[own_T.bool()].tolist(), source))
-    return found
+        examples.append(Example(ids_T[inside_T].tolist(), labels_T[inside_T].tolist(), source))
+    return examples
 
 
 def _packed(examples: Sequence[Example]) -> dict[str, Tensor]:

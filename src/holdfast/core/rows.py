@@ -101,11 +101,11 @@ def to_examples(kept: Mapping[str, Tensor], rows: Sequence[int] | None = None) -
     """Returns the examples that `to_tensors` kept, or those of some numbers; where they were read is not."""
     sizes = kept["lengths"].tolist()
     ends = list(accumulate(sizes))
-    found = []
+    examples = []
     for row in range(len(sizes)) if rows is None else rows:
-        own = slice(ends[row] - sizes[row], ends[row])
-        found.append(Example(tuple(kept["input_ids"][own].tolist()), tuple(kept["labels"][own].tolist())))
-    return found
+        place = slice(ends[row] - sizes[row], ends[row])
+        examples.append(Example(tuple(kept["input_ids"][place].tolist()), tuple(kept["labels"][place].tolist())))
+    return examples
 
 
 def drawn(count: int, size: int, seed: int, index: int) -> list[int]:

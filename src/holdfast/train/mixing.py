@@ -88,10 +88,10 @@ def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
 
 
 class MixedRows(Dataset[Row]):
-    """The trainer's rows followed by those of the memories, all of one shape, each with its source number."""
+    """The trainer's rows followed by those of the memories, all of one form, each with its source number."""
 
     def __init__(self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None) -> None:
-        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns.
+        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows of the same form.
 
         Args:
             new: The trainer's dataset.
@@ -114,8 +114,10 @@ class MixedRows(Dataset[Row]):
         first, _ = source_apart(self[next(places)])
         rows = (source_apart(self[place])[0] for place in places)
         other = next((row for row in rows if row_length(row) != row_length(first)), None)
-        if other is None or isinstance(first, Example) or isinstance(other, Example):
-            return None if other is None else (first, other)
+        if other is None:
+            return None
+        if isinstance(first, Example) or isinstance(other, Example):
+            return first, other
         columns = first.keys() & other.keys()
         return {name: first[name] for name in columns}, {name: other[name] for name in columns}
 

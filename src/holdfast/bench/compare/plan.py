@@ -81,11 +81,11 @@ def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
 def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
     """Returns the `Train` of the settings, with the rate for a recipe and with what the recipe's own says."""
     small, has = (any(isinstance(m, Adapter) and m.small for m in one.methods) for one in (recipe, settings))
-    given, own = train_of(settings), train_of(recipe)
+    given, named = train_of(settings), train_of(recipe)
     times = adapter_rate if small and not has else 1.0
     rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
-    said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
-    return dataclasses.replace(given, **{"lr": rounded(rate), **said})
+    changed = {f.name: value for f in dataclasses.fields(named) if (value := getattr(named, f.name)) != f.default}
+    return dataclasses.replace(given, **{"lr": rounded(rate), **changed})
 
 
 def _gives_way(method: Method, others: Sequence[Method]) -> bool:
