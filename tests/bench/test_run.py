@@ -22,10 +22,12 @@ from holdfast.bench.run import run as bench
 from holdfast.bench.run import training as steps
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
+from holdfast.bench.run.training import inputs_of, packed_alike
 from holdfast.cli.main import main
+from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
-from holdfast.data.batches import collate
+from holdfast.data.pack import pack
 from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.rehearsal.self_rehearsal import SELF
 from holdfast.probes.likelihood import document_nll
@@ -383,11 +385,20 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
         assert torch.equal(tensor, own), name
 
 
-def test_collation_by_the_run_is_that_of_the_data_room(asked):
+def test_a_run_puts_batches_together_as_everybody(asked):
     examples = prepare(asked(), load_tokenizer(asked().model)).train[:3]
-    batch = bench._Collate(0)(bench._rows(examples))
-    expected = collate(examples, 0)
-    assert all(torch.equal(batch[name], expected[name]) for name in ("input_ids", "labels"))
+    batch, expected = inputs_of(packed_alike(examples), 0), collate(examples, 0)
+    assert batch.keys() == expected.keys()
+    assert all(torch.equal(batch[name], expected[name]) for name in batch)
+
+
+def test_packed_rows_are_read_without_a_cache_each_batch_of_them(asked):
+    whole, *others = prepare(asked(), load_tokenizer(asked().model)).train[:3]
+    rows = packed_alike([whole, *pack(others, 64)])
+    for batch in (inputs_of(rows[:1], 0), inputs_of(rows, 0)):
+        assert batch["use_cache"] is False
+        assert batch["input_ids"].shape == batch["position_ids"].shape == (1, batch["input_ids"].numel())
+        assert "attention_mask" not in batch
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.units import UnitIndex
-from holdfast.data.batches import collate
 from holdfast.data.pack import pack
 from holdfast.train.units import Units
 from tests import tiny

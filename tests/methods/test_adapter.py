@@ -12,12 +12,12 @@ import torch
 import transformers
 
 from holdfast.core.adapters import tuner_layers
+from holdfast.core.batches import collate as put_together
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import Run
-from holdfast.data.batches import collate as put_together
 from holdfast.methods.adapter import Adapter, target_names
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
@@ -80,7 +80,7 @@ def attached(folder, recipe, base):
 
 def shaped(method, model, seed=0):
     def batches(examples, size):
-        yield {name: tensor for name, tensor in put_together(examples, 0).items() if name != "source"}
+        yield put_together(examples, 0)
 
     return method.shape_model(Run(model, Mix(()), seed, 0, OLD.__getitem__, batches))
 

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.params import trainable
-from holdfast.core.rows import batch_of, to_tensors
+from holdfast.core.rows import to_tensors
 from holdfast.core.run import Step
 from holdfast.methods.gradients.agem import AGEM, agem_share
 from holdfast.train.attach import attach
@@ -99,7 +100,7 @@ def test_it_projects_with_the_gradient_of_its_own_drawn_batch_and_changes_nothin
 
 
 def test_a_step_against_the_memory_no_longer_raises_its_loss(tmp_path):
-    everything = batch_of(to_tensors(MEMORIES["old"]), range(8), torch.device("cpu"))
+    everything = collate(MEMORIES["old"][:8], 0)
 
     def train(recipe):
         model = copy.deepcopy(START)

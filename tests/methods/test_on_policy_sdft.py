@@ -8,11 +8,11 @@ import dataclasses
 import pytest
 import torch
 
+from holdfast.core.batches import collate, examples_of, per_position
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
-from holdfast.core.rows import examples_of, padded_like
 from holdfast.core.run import SHOWN, SOURCE, Run, Step
 from holdfast.methods.rehearsal import on_policy_sdft
 from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT
@@ -84,7 +84,7 @@ def test_old_examples_stay_and_what_has_no_answer_teaches_nothing():
     found, asked = renewed(OnPolicySDFT(skip=0), batch, [[21]])
     assert len(asked["prompts"]) == 1
     assert found["input_ids"].tolist() == [[5, 6, 21, END], [5, 6, 7, 0], [9, 9, 0, 0]]
-    assert found["labels"].tolist() == [[-100, -100, 21, END], [5, 6, 7, -100], [-100] * 4]
+    assert found["labels"].tolist() == [[-100, -100, 21, END], [-100, 6, 7, -100], [-100] * 4]
     assert found[SOURCE].tolist() == [[0] * 4, [1] * 4, [0] * 4]
     assert SOURCE not in found[SHOWN]
     for name, shown in found[SHOWN].items():
@@ -95,11 +95,11 @@ def test_old_examples_stay_and_what_has_no_answer_teaches_nothing():
 
 
 def test_rows_become_a_batch_and_again_rows():
-    rows = [((5, 6, 7), (-100, 6, 7)), ((8,), (8,))]
-    like = {"input_ids": torch.zeros(2, 1), SOURCE: torch.tensor([[0], [3]])}
-    batch = padded_like(rows, like)
-    assert [(one.input_ids, one.labels) for one in examples_of(batch)] == [([5, 6, 7], [-100, 6, 7]), ([8], [8])]
-    assert [one.source for one in examples_of(batch)] == [0, 3]
+    rows = [Example([5, 6, 7], [-100, 6, 7]), Example([8, 9], [-100, 9], source=3)]
+    batch = collate(rows, 0)
+    assert [one.source for one in examples_of(batch)] == [0, 0]
+    batch[SOURCE] = per_position([0, 3], [3, 2], batch["input_ids"].shape)
+    assert examples_of(batch) == rows
 
 
 def test_padding_on_the_left_is_no_part_of_a_row():

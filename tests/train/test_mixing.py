@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import datasets
@@ -10,12 +11,13 @@ import torch
 import transformers
 import trl
 
+from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
 from holdfast.data.order import order
 from holdfast.train.attach import attach
-from holdfast.train.mixing import examples_of
+from holdfast.train.mixing import as_trained
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
 from tests.train.watching import watching
@@ -72,6 +74,29 @@ def test_max_steps_ends_the_run_there(tmp_path, steps):
     trainer, rows = visited(tmp_path, max_steps=steps)
     assert trainer.state.global_step == steps
     assert math.isclose(sum(source > 0 for source, _ in rows) / len(rows), RATIO, abs_tol=0.15)
+
+
+@pytest.mark.parametrize("recipe", ["MaskTheTarget()", "SDFT() + BaseKL(on='memory') + Rehearsal('old', ratio=0.3)"])
+@pytest.mark.parametrize("strategy", ["random", "sequential", "group_by_length", "batch_rebalance"])
+def test_a_dataset_of_examples_trains_as_one_of_rows(tmp_path, strategy, recipe):
+    ends, rows = [], tiny.rows(20)
+    examples = [Example(tuple(row["input_ids"]), tuple(row["labels"]), origin="facts.jsonl") for row in rows]
+    for data, collator in ((rows, tiny.collate), (examples, functools.partial(collate, pad_id=0))):
+        trainer = trainer_for(tiny.tiny(), tmp_path, data, micro=2, accumulate=2, train_sampling_strategy=strategy)
+        trainer.data_collator, trainer.processing_class = collator, tiny.tokenizer()
+        attach(trainer, recipe, memories={"old": MEMORY}).train()
+        ends.append(trainer.model)
+    assert furthest(*ends) == 0.0
+    assert furthest(ends[0], tiny.tiny()) > 1e-4
+
+
+def test_a_collator_of_examples_that_does_not_pad_is_refused(tmp_path):
+    examples = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(12)]
+    trainer = trainer_for(tiny.tiny(), tmp_path, examples, micro=2)
+    trainer.data_collator = lambda rows: {"input_ids": torch.tensor([row.input_ids for row in rows]),
+                                          "labels": torch.tensor([row.labels for row in rows])}  # fmt: skip
+    with pytest.raises(HoldfastError, match=r"does not pad: it fails on rows of .* data_collator=functools.partial"):
+        attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY})
 
 
 def test_two_memories_keep_their_own_shares(tmp_path):
@@ -131,7 +156,7 @@ def test_padding_that_rows_bring_along_is_not_learned_and_does_not_count(tmp_pat
     for row in data:
         row.pop("token_type_ids", None)
     collate = transformers.DataCollatorForLanguageModeling(words, mlm=False)
-    found = examples_of(data, collate)
+    found = as_trained(data, collate)
     assert [len(example.input_ids) for example in found] == [sum(row["attention_mask"]) for row in data]
     assert not any(label == -100 for example in found for label in example.labels)
     trainer = trainer_for(tiny.tiny(), tmp_path, data, micro=4)
@@ -305,7 +330,7 @@ def test_a_collator_that_keeps_labels_is_not_asked_about_every_row(learns_all, a
         batch = tiny.collate(rows)
         return {**batch, "labels": batch["input_ids"]} if learns_all else batch
 
-    found = examples_of(tiny.rows(40), collate)
+    found = as_trained(tiny.rows(40), collate)
     assert len(calls) == asked
     assert all(example.labels == (example.input_ids if learns_all else row["labels"])
                for example, row in zip(found, tiny.rows(40), strict=True))  # fmt: skip

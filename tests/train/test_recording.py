@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import json
 import logging
@@ -12,6 +13,7 @@ import pytest
 import torch
 import transformers
 
+from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
@@ -110,18 +112,23 @@ def test_what_measures_the_learning_is_written_down_too(tmp_path, texts):
     assert found == sum(map(len, trainer.holdfast_guard.questions.learn)) < len(rows)
 
 
-def test_rows_by_which_the_trainer_chooses_a_checkpoint_are_written_down(tmp_path):
+@pytest.mark.parametrize("of_examples", [False, True])
+def test_rows_by_which_the_trainer_chooses_a_checkpoint_are_written_down(tmp_path, of_examples):
     made = [windows(text)[0] for text in TEXTS[:4]]
     rows = [{"input_ids": list(one.input_ids), "labels": list(one.labels)} for one in made]
+    learned, collator = tiny.rows(8), tiny.collate
+    if of_examples:
+        rows, collator = made, functools.partial(collate, pad_id=0)
+        learned = [Example(**row) for row in learned]
     choosing = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1, "load_best_model_at_end": True}
     model = tiny.tiny("llama", dtype=torch.float32)
     for name, changes in (("chosen", choosing), ("measured", {"eval_strategy": "steps", "eval_steps": 1})):
         trainer = transformers.Trainer(
             model=model,
             args=arguments(tmp_path / name, max_steps=2, **{"save_strategy": "steps", **changes}),
-            train_dataset=tiny.rows(8),
+            train_dataset=learned,
             eval_dataset=rows,
-            data_collator=tiny.collate,
+            data_collator=collator,
             processing_class=tiny.tokenizer(),
         )
         attach(trainer, "Finch()")

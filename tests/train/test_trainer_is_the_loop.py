@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import pytest
 import torch
 import transformers
 
-from holdfast.bench.run.run import _Collate, _rows
+from holdfast.bench.run.training import inputs_of, packed_alike
 from holdfast.core.method import chain
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
@@ -63,7 +64,10 @@ def test_packed_rows_in_a_plain_trainer_retrace_the_loop(tmp_path, micro, accumu
     start = tiny.tiny()
     args = arguments(tmp_path, micro, accumulate, remove_unused_columns=False)
     trainer = transformers.Trainer(
-        model=copy.deepcopy(start), args=args, train_dataset=_rows(examples), data_collator=_Collate(0)
+        model=copy.deepcopy(start),
+        args=args,
+        train_dataset=packed_alike(examples),
+        data_collator=functools.partial(inputs_of, pad_id=0),
     )
     attach(trainer, "MaskTheTarget() + Finch()")
     steps = [[tiny.unpacked(batch) for batch in step] for step in batches_of(trainer)]

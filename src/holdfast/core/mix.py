@@ -1,7 +1,7 @@
 """What is trained on: examples (token ids and labels), and the mix of new examples with memories.
 
 A mix is data, not a loader: it says which examples there are and which share of the supervised tokens each memory
-is to have. `holdfast.data.batches.order` turns it into the order in which examples are visited.
+is to have. `holdfast.data.order.order` turns it into the order in which examples are visited.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Example:
         input_ids: Token ids, `[T]`.
         labels: Token ids to predict, `[T]`, unshifted, -100 where nothing is supervised.
         source: `NEW`, or the number of the memory that it comes from.
-        lengths: Lengths of the documents packed into this row, in order; empty for a row of one document.
+        lengths: Lengths of the documents packed into this row, in order; empty for a row of one document, unless it
+            stands beside packed ones.
         origin: Where the row was read ("facts.jsonl:7"), for messages.
         content: Digest of the content of the row that it was made from (`holdfast.data.digest`), the same in every file
             and at every length; empty if it is not known.

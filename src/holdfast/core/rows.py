@@ -1,18 +1,85 @@
-"""Examples as tensors, for a method that keeps some beside its weights; examples to batches and back."""
+"""Examples in the forms that others keep them in: the rows of a trainer's dataset, and tensors.
+
+Holdfast knows a row as an `Example`, from the tokenizer to the batch. The dataset of a trainer that somebody else built
+holds rows with columns; they are read, and old examples are written beside them, here and nowhere else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import NEW, Example
-from holdfast.core.run import SOURCE, Batch
+from holdfast.core.mix import Example
+from holdfast.core.run import SOURCE
 
-TokenRow = tuple[tuple[int, ...], tuple[int, ...]]
-"""Token ids and labels."""
+Row = Example | Mapping[str, Any]
+"""A row of a trainer's dataset: an example, or columns (`input_ids`, and `labels`, `attention_mask`, `seq_lengths`)."""
+
+
+def row_length(row: object) -> int | None:
+    """Returns the number of tokens of a row; None where it is not tokenised."""
+    if isinstance(row, Example):
+        return len(row.input_ids)
+    return len(row["input_ids"]) if isinstance(row, Mapping) and "input_ids" in row else None
+
+
+def example_of(row: object, number: int) -> Example:
+    """Returns a row of a dataset as an example, as it stands; all of it is supervised where it has no labels.
+
+    Args:
+        row: An example, or a row with columns.
+        number: Its number in the dataset, for messages.
+
+    Raises:
+        HoldfastError: It is not tokenised.
+    """
+    if isinstance(row, Example):
+        return row
+    if not isinstance(row, Mapping) or "input_ids" not in row:
+        columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
+        raise HoldfastError(
+            f"Row {number} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
+            " leave out what looks at the rows."
+        )
+    ids = [int(token) for token in row["input_ids"]]
+    labels = [int(label) for label in row.get("labels", ids)]
+    return Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {number}")
+
+
+def row_like(example: Example, like: Row) -> Row:
+    """Returns an example as a row of the form of another: an example, or what it has of the other's columns.
+
+    A row beside packed ones says its length, too, so that a collator packs it.
+    """
+    lengths = example.lengths or (len(example.input_ids),)
+    if isinstance(like, Example):
+        return dataclasses.replace(example, lengths=lengths) if like.lengths else example
+    columns = {
+        "labels": list(example.labels),
+        "attention_mask": [1] * len(example.input_ids),
+        "seq_lengths": list(lengths),
+    }
+    return {"input_ids": list(example.input_ids), **{name: columns[name] for name in columns if name in like}}
+
+
+def with_source(row: Row, source: int) -> Row:
+    """Returns a row that says whose it is."""
+    return dataclasses.replace(row, source=source) if isinstance(row, Example) else {**row, SOURCE: source}
+
+
+def source_apart(row: Row) -> tuple[Row, int | None]:
+    """Returns a row as its collator takes it, and the source number that it has; None where it has none."""
+    if isinstance(row, Example):
+        return row, row.source
+    if not isinstance(row, Mapping) or SOURCE not in row:
+        return row, None
+    return {name: value for name, value in row.items() if name != SOURCE}, row[SOURCE]
 
 
 def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
@@ -30,63 +97,18 @@ def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
     }
 
 
-def to_examples(kept: Mapping[str, Tensor]) -> list[Example]:
-    """Returns the examples that `to_tensors` kept; where they were read is not."""
+def to_examples(kept: Mapping[str, Tensor], rows: Sequence[int] | None = None) -> list[Example]:
+    """Returns the examples that `to_tensors` kept, or those of some numbers; where they were read is not."""
     sizes = kept["lengths"].tolist()
-    pairs = zip(kept["input_ids"].split(sizes), kept["labels"].split(sizes), strict=True)
-    return [Example(tuple(ids.tolist()), tuple(labels.tolist())) for ids, labels in pairs]
-
-
-def batch_of(kept: Mapping[str, Tensor], rows: Sequence[int], device: torch.device) -> dict[str, Tensor]:
-    """Returns some of the kept examples as a batch: `input_ids`, `attention_mask` and `labels`, `[B, T]`.
-
-    Args:
-        kept: What `to_tensors` returned.
-        rows: Numbers of the examples.
-        device: Where the batch is wanted.
-    """
-    lengths = kept["lengths"].cpu()
-    starts = (lengths.cumsum(0) - lengths).tolist()
-    width = int(lengths[list(rows)].max())
-    ids_BT = torch.zeros(len(rows), width, dtype=torch.int64)
-    mask_BT, labels_BT = torch.zeros_like(ids_BT), torch.full_like(ids_BT, -100)
-    for at, row in enumerate(rows):
-        size = int(lengths[row])
-        own = slice(starts[row], starts[row] + size)
-        ids_BT[at, :size], mask_BT[at, :size], labels_BT[at, :size] = kept["input_ids"][own], 1, kept["labels"][own]
-        labels_BT[at, 0] = -100
-    batch = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
-    return {name: tensor.to(device) for name, tensor in batch.items()}
+    ends = list(accumulate(sizes))
+    examples = []
+    for row in range(len(sizes)) if rows is None else rows:
+        place = slice(ends[row] - sizes[row], ends[row])
+        examples.append(Example(tuple(kept["input_ids"][place].tolist()), tuple(kept["labels"][place].tolist())))
+    return examples
 
 
 def drawn(count: int, size: int, seed: int, index: int) -> list[int]:
     """Returns `size` of `count` rows (all if there are fewer), drawn anew for every `index`, the same for the same."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
     return torch.randperm(count, generator=generator)[:size].tolist()
-
-
-def examples_of(batch: Batch) -> list[Example]:
-    """Returns the rows of a batch without their padding."""
-    mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
-    found = []
-    for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
-        own_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
-        source = NEW if source_BT is None else int(source_BT[row, 0])
-        found.append(Example(ids_T[own_T.bool()].tolist(), labels_T[own_T.bool()].tolist(), source))
-    return found
-
-
-def padded_like(rows: Sequence[TokenRow], like: Batch) -> dict[str, Tensor]:
-    """Returns rows as a batch, padded on the right, whose sources are those of another."""
-    width = max(len(ids) for ids, _ in rows)
-    device = like["input_ids"].device
-
-    def padded(values: Iterable[Sequence[int]], fill: int) -> Tensor:
-        return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values], device=device)
-
-    made = {
-        "input_ids": padded((ids for ids, _ in rows), 0),
-        "labels": padded((labels for _, labels in rows), -100),
-        "attention_mask": padded(([1] * len(ids) for ids, _ in rows), 0),
-    }
-    return {**made, SOURCE: like[SOURCE][:, :1].expand(-1, width).contiguous()} if SOURCE in like else made

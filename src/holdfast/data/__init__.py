@@ -1,5 +1,5 @@
 """The data room: reading rows, turning them into token ids, and deciding in which order they are visited.
 
 `examples.read` -> `tokenize.tokenize` -> `core.mix.Mix`, whose `with_memory` adds what `memory.load_memory` reads ->
-`order.order` -> `batches.collate`.
+`order.order` -> `core.batches.collate`.
 """

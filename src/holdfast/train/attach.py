@@ -34,13 +34,14 @@ from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
 from holdfast.train.host import Host
-from holdfast.train.mixing import sampler_of
+from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.questions import Questions
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
-from holdfast.train.refusals import refuse, refuse_shaped, settings_of
+from holdfast.train.refusals import refuse, refuse_shaped
 from holdfast.train.session import Session, looks_at_units
+from holdfast.train.settings import train_of
 from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.sft_metrics import keep_metrics
 from holdfast.train.ship import Shipping
@@ -98,7 +99,7 @@ def attach(
             asked = Questions.of(theirs, budget, watching, keep, learn)
         before = Before(theirs, dict(memories or {}))
         session, teacher = _session(before, parts, asked is not None)
-        shipping = Shipping(session.model, session.recipe, settings_of(parts).ship)
+        shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
             asked.warn_of(before.mix)
         watched = steering(theirs, Watched() if asked is None else asked.watched)
@@ -155,7 +156,7 @@ def _session(before: Before, recipe: Chain, watched: bool) -> tuple[Session, Tea
     The order is that of what needs what: settings come first, memories are read and prepared by the plain model, an
     adapter is put on before the base is taken, and the base before anything trains.
     """
-    trainer, settings, active = before.trainer, settings_of(recipe), recipe.active()
+    trainer, settings, active = before.trainer, train_of(recipe), recipe.active()
     apply_settings(recipe, trainer)
     mix_data(before, active)
     for shaped in active.shapes(before.run()):
@@ -235,7 +236,8 @@ class Attached(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
         if self.holdfast_mix is None:
-            return super()._get_train_sampler(train_dataset)
+            rows = self.train_dataset if train_dataset is None else train_dataset
+            return super()._get_train_sampler(with_columns(rows))
         return sampler_of(cast(HostTrainer, self), self.holdfast_mix)
 
     def get_batch_samples(

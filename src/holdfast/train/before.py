@@ -12,22 +12,22 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from holdfast.core.batches import collate, per_position
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.params import trainable
-from holdfast.core.rows import to_examples, to_tensors
-from holdfast.core.run import SOURCE, Run
+from holdfast.core.rows import Row, row_length, source_apart, to_examples, to_tensors
+from holdfast.core.run import Run
 from holdfast.core.tokens import PLACES
 from holdfast.core.units import UnitIndex
-from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
 from holdfast.data.pack import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
-from holdfast.train.mixing import Collate, MixedRows, examples_of, refuse_unpadded, row_limit, tokenizer_of
+from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.reading import inner_of, reads_on
-from holdfast.train.trainers import HostTrainer
+from holdfast.train.trainers import Collator, HostTrainer
 from holdfast.train.units import Units
 
 SCORED = 16
@@ -93,7 +93,7 @@ class Before:
             everything: Sequence[Example] = self.mix.examples
         else:
             if self._examples is None:
-                self._examples = examples_of(self.trainer.train_dataset, self._collate())
+                self._examples = as_trained(self.trainer.train_dataset, self._collate())
             everything = self._examples
         return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
 
@@ -105,10 +105,10 @@ class Before:
                 their prompts.
         """
         made = [i for i, example in enumerate(examples) if example.source != NEW or i in rows.changed]
-        plain = [{name: value for name, value in rows[i].items() if name != SOURCE} for i in made]
+        plain = [source_apart(rows[i])[0] for i in made]
         self._check_columns(plain[0], rows)
         found = list(examples)
-        for i, read in zip(made, examples_of(plain, self._collate()), strict=True):
+        for i, read in zip(made, as_trained(plain, self._collate()), strict=True):
             if any(old == -100 != new for old, new in zip(examples[i].labels[1:], read.labels[1:], strict=False)):
                 raise HoldfastError(
                     "Old examples have tokens that are not to be learned (prompts), and the trainer's collator learns"
@@ -123,11 +123,10 @@ class Before:
         if self.trainer.args.train_batch_size > 1:
             refuse_unpadded(rows, self._collate(), self.trainer.data_collator)
 
-    def _check_columns(self, row: Mapping[str, Any], rows: MixedRows) -> None:
+    def _check_columns(self, row: Row, rows: MixedRows) -> None:
         """Refuses columns that an old example has not, if the collator asks for them."""
         new = self.trainer.train_dataset[0]
-        other = sorted(set(new) - set(row))
-        if not other:
+        if isinstance(row, Example) or not (other := sorted(set(new) - set(row))):
             return
         try:
             self._collate()([row] if self.trainer.args.train_batch_size == 1 else [new, row])
@@ -139,7 +138,7 @@ class Before:
                 " remove_unused_columns=True if the model does not read them."
             ) from error
 
-    def _collate(self) -> Collate:
+    def _collate(self) -> Collator:
         return self.trainer._get_collator_with_removed_columns(self.trainer.data_collator, "training")
 
     def memory(self, name: str) -> list[Example]:
@@ -162,10 +161,10 @@ class Before:
     def longest(self) -> int:
         """Returns the most tokens of an example: the trainer's limit, or its own longest row where that has more."""
         rows = self.trainer.train_dataset
-        if not isinstance(rows, Sized) or (len(rows) and "input_ids" not in rows[0]):  # type: ignore[index]
+        if not isinstance(rows, Sized) or (len(rows) and row_length(rows[0]) is None):  # type: ignore[index]
             return row_limit(self.trainer)
         if self._longest is None:
-            lengths = (len(rows[i]["input_ids"]) for i in range(len(rows)))  # type: ignore[index]
+            lengths = (row_length(rows[i]) or 0 for i in range(len(rows)))  # type: ignore[index]
             if reads_on(self.trainer.model):  # else what the collator makes of a row is not told by token
                 lengths = (len(example.input_ids) for example in self.examples("new"))
             self._longest = max([row_limit(self.trainer), *lengths])
@@ -173,14 +172,9 @@ class Before:
 
     def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Tensor]]:
         """Yields batches of examples, once through, in order."""
-        for batch in self._batches(self.examples(which) if isinstance(which, str) else which, size, "source"):
-            yield {name: tensor for name, tensor in batch.items() if name != "source"}
-
-    def _batches(self, examples: Sequence[Example], size: int, source: str) -> Iterator[dict[str, Tensor]]:
+        examples = self.examples(which) if isinstance(which, str) else which
         for start in range(0, len(examples), size):
-            batch = collate(examples[start : start + size], 0)
-            batch[source] = batch.pop("source")
-            yield {name: tensor.to(self.trainer.args.device) for name, tensor in batch.items()}
+            yield collate(examples[start : start + size], 0, self.trainer.args.device)
 
     def index(self, recipe: Chain) -> UnitIndex | None:
         """Returns the numbers of all units that are trained on, where the recipe reads them."""
@@ -194,11 +188,17 @@ class Before:
     def score(self, *fields: str) -> dict[str, Tensor]:
         """Returns fields of every unit that is trained on, under the model as it is."""
         examples = self.examples()
-        numbered = [dataclasses.replace(example, source=row) for row, example in enumerate(examples)]
-        found = self.plain().score(self._batches(numbered, SCORED, "row"), sorted({*fields, "row_N"} - {"source_N"}))
+        found = self.plain().score(self._numbered(examples), sorted({*fields, "row_N"} - {"source_N"}))
         rows = found["row_N"] = found["row_N"].long()
         found["source_N"] = torch.tensor([example.source for example in examples], dtype=torch.int64)[rows]
         return {name: found[name] for name in fields}
+
+    def _numbered(self, examples: Sequence[Example]) -> Iterator[dict[str, Tensor]]:
+        """Yields batches that say which example each position belongs to, under `row`."""
+        for at, batch in enumerate(self.batches(examples, SCORED)):
+            here = range(at * SCORED, min((at + 1) * SCORED, len(examples)))
+            lengths = [len(examples[i].input_ids) for i in here]
+            yield {**batch, "row": per_position(here, lengths, batch["input_ids"].shape).to(batch["input_ids"].device)}
 
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns what `make` makes, or made when this run began: of the same method, seed and starting model."""

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from holdfast.core.batches import examples_of, per_position
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW, Example, Mix
+from holdfast.core.rows import Row, example_of, row_length, row_like, source_apart, with_source
 from holdfast.core.run import SOURCE
 from holdfast.data.order import order
 from holdfast.train.reading import text_config_of
-from holdfast.train.trainers import HostTrainer
-
-Row = dict[str, Any]
-Collate = Callable[[list[Any]], Mapping[str, Any]]
+from holdfast.train.trainers import Collator, HostTrainer
 
 TRIED = 8
 """Rows with labels of which a collator shows what it does with them."""
@@ -40,8 +39,8 @@ def row_limit(trainer: HostTrainer) -> int:
     return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
 
 
-def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
-    """Returns the rows of a trainer's tokenised dataset as examples.
+def as_trained(dataset: Any, collate: Collator | None = None) -> list[Example]:
+    """Returns the rows of a trainer's tokenised dataset as the examples that it trains on.
 
     Args:
         dataset: The rows.
@@ -62,8 +61,8 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     examples, changes = [], False
     for i in range(len(dataset)):
         row = dataset[i]  # type: ignore[index]
-        example = _example(row, i)
-        plain = "labels" in row and all(row.get("attention_mask", ()))
+        example = example_of(row, i)
+        plain = isinstance(row, Example) or ("labels" in row and all(row.get("attention_mask", ())))
         if collate is not None and (i < TRIED or changes or not plain):
             read = _collated(example, collate([row]))
             changes = changes or read.labels[1:] != example.labels[1:]
@@ -72,40 +71,27 @@ def examples_of(dataset: Any, collate: Collate | None = None) -> list[Example]:
     return examples
 
 
-def _example(row: object, number: int) -> Example:
-    """Returns a row as it stands, all of it supervised where it has no labels."""
-    if not isinstance(row, Mapping) or "input_ids" not in row:
-        columns = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
-        raise HoldfastError(
-            f"Row {number} of the train dataset has no 'input_ids' (but {columns}): tokenise it before attach(), or"
-            " leave out what looks at the rows."
-        )
-    ids = [int(token) for token in row["input_ids"]]
-    labels = [int(label) for label in row.get("labels", ids)]
-    return Example(ids, labels, lengths=tuple(row.get("seq_lengths", ())), origin=f"row {number}")
-
-
 def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
     """Returns an example with the tokens and labels that it has in a batch of its own, without padding."""
-    ids_T, labels_BT, mask_BT = batch["input_ids"][0], batch.get("labels"), batch.get("attention_mask")
+    ids_BT, labels_BT, mask_BT = batch["input_ids"], batch.get("labels"), batch.get("attention_mask")
     if labels_BT is None:
         return example
-    if labels_BT.shape != batch["input_ids"].shape:
+    if labels_BT.shape != ids_BT.shape:
         raise HoldfastError(
             "The trainer's collator makes labels that are not one for each token; leave out what looks at the tokens of"
             " the rows."
         )
-    inside_T = torch.arange(len(ids_T)) < len(example.input_ids)
-    if mask_BT is not None and mask_BT.shape == batch["input_ids"].shape:
-        inside_T = mask_BT[0].bool()
-    return dataclasses.replace(example, input_ids=ids_T[inside_T].tolist(), labels=labels_BT[0][inside_T].tolist())
+    if mask_BT is None or mask_BT.shape != ids_BT.shape:
+        mask_BT = (torch.arange(ids_BT.shape[1]) < len(example.input_ids)).expand(ids_BT.shape)
+    read = examples_of({**batch, "attention_mask": mask_BT})[0]
+    return dataclasses.replace(example, input_ids=read.input_ids, labels=read.labels)
 
 
 class MixedRows(Dataset[Row]):
-    """The trainer's rows followed by those of the memories, all of one shape, each with its source number."""
+    """The trainer's rows followed by those of the memories, all of one form, each with its source number."""
 
     def __init__(self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None) -> None:
-        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows with the same columns.
+        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows of the same form.
 
         Args:
             new: The trainer's dataset.
@@ -114,9 +100,9 @@ class MixedRows(Dataset[Row]):
         """
         self.new = new
         self.count = len(new)
-        columns = set(new[0])
-        self.changed = {i: _row(example, columns) for i, example in (changed or {}).items()}
-        self.memory = [_row(example, columns) for example in mix.examples[self.count :]]
+        first = new[0]
+        self.changed = {i: with_source(row_like(e, first), e.source) for i, e in (changed or {}).items()}
+        self.memory = [with_source(row_like(e, first), e.source) for e in mix.examples[self.count :]]
 
     def __len__(self) -> int:
         """Number of rows, new and old."""
@@ -125,33 +111,24 @@ class MixedRows(Dataset[Row]):
     def of_two_lengths(self) -> tuple[Row, Row] | None:
         """Returns two rows of different lengths, with the columns of both; None where all rows are of one length."""
         places = itertools.chain(range(self.count, len(self)), range(self.count))  # the old ones lie at hand
-        first = self[next(places)]
-        length = len(first["input_ids"])
-        other = next((row for row in map(self.__getitem__, places) if len(row["input_ids"]) != length), None)
+        first, _ = source_apart(self[next(places)])
+        rows = (source_apart(self[place])[0] for place in places)
+        other = next((row for row in rows if row_length(row) != row_length(first)), None)
         if other is None:
             return None
-        columns = (first.keys() & other.keys()) - {SOURCE}
+        if isinstance(first, Example) or isinstance(other, Example):
+            return first, other
+        columns = first.keys() & other.keys()
         return {name: first[name] for name in columns}, {name: other[name] for name in columns}
 
     def __getitem__(self, index: int) -> Row:
         """Returns one row."""
         if index >= self.count:
             return self.memory[index - self.count]
-        return self.changed[index] if index in self.changed else {**self.new[index], SOURCE: 0}
+        return self.changed[index] if index in self.changed else with_source(self.new[index], NEW)
 
 
-def _row(example: Example, columns: set[str]) -> Row:
-    row: Row = {"input_ids": list(example.input_ids), SOURCE: example.source}
-    if "labels" in columns:
-        row["labels"] = list(example.labels)
-    if "attention_mask" in columns:
-        row["attention_mask"] = [1] * len(example.input_ids)
-    if "seq_lengths" in columns:
-        row["seq_lengths"] = list(example.lengths or (len(example.input_ids),))
-    return row
-
-
-def refuse_unpadded(rows: MixedRows, collate: Collate, collator: object) -> None:
+def refuse_unpadded(rows: MixedRows, collate: Collator, collator: object) -> None:
     """Refuses a collator that cannot put rows of different lengths into one batch, where there are such rows.
 
     It is tried on two of them, and on one of them twice: a collator that fails there too fails for another reason.
@@ -175,11 +152,15 @@ def refuse_unpadded(rows: MixedRows, collate: Collate, collator: object) -> None
     try:
         collate([first, other])
     except Exception as error:
-        pads = "DataCollatorForSeq2Seq(tokenizer)" if "labels" in first else ""
-        pads = pads or "DataCollatorForLanguageModeling(tokenizer, mlm=False)"
+        if isinstance(first, Example):
+            pads = "functools.partial(holdfast.core.batches.collate, pad_id=tokenizer.pad_token_id)"
+        elif "labels" in first:
+            pads = "DataCollatorForSeq2Seq(tokenizer)"
+        else:
+            pads = "DataCollatorForLanguageModeling(tokenizer, mlm=False)"
         raise HoldfastError(
             f"The trainer's collator ({getattr(collator, '__name__', type(collator).__name__)}) does not pad: it fails"
-            f" on rows of {len(first['input_ids'])} and {len(other['input_ids'])} tokens ({type(error).__name__}:"
+            f" on rows of {row_length(first)} and {row_length(other)} tokens ({type(error).__name__}:"
             f" {str(error).strip().partition(chr(10))[0]}), and old examples have lengths of their own; give the"
             f" trainer one that pads, data_collator={pads}, or set per_device_train_batch_size=1."
         ) from error
@@ -193,23 +174,35 @@ class CollateWithSource:
         collate: The trainer's collator.
     """
 
-    collate: Callable[[list[Row]], Mapping[str, Any]]
+    collate: Collator
 
     def __call__(self, rows: list[Row]) -> dict[str, Any]:
         """Returns the batch; rows without a source (evaluation) pass through as they are."""
-        if SOURCE not in rows[0]:
-            return dict(self.collate(rows))
-        batch = dict(self.collate([{k: v for k, v in row.items() if k != SOURCE} for row in rows]))
-        source_B = torch.tensor([row[SOURCE] for row in rows])
-        shape = batch["input_ids"].shape
-        if shape[0] == len(rows):
-            batch[SOURCE] = source_B[:, None].expand(shape).contiguous()
-        else:  # padding-free: all rows flattened into one
-            lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-            flat = torch.zeros(shape[1], dtype=torch.int64)
-            flat[: int(lengths.sum())] = source_B.repeat_interleave(lengths)
-            batch[SOURCE] = flat[None]
+        parted = [source_apart(row) for row in rows]
+        batch = dict(self.collate([row for row, _ in parted]))
+        sources = [source for _, source in parted if source is not None]
+        if sources:
+            batch[SOURCE] = per_position(sources, [row_length(row) or 0 for row in rows], batch["input_ids"].shape)
         return batch
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns(Dataset[Row]):
+    """Examples as rows with columns: the trainer's samplers that look at the lengths of rows take no others."""
+
+    examples: Sequence[Example]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Row:
+        return row_like(self.examples[index], {"labels": ()})
+
+
+def with_columns(dataset: Any) -> Any:
+    """Returns a dataset as a trainer's own sampler is given it: examples as rows with columns, others as they are."""
+    examples = isinstance(dataset, Sequence) and bool(dataset) and isinstance(dataset[0], Example)
+    return _Columns(dataset) if examples else dataset
 
 
 class OrderSampler(Sampler[int]):

@@ -122,6 +122,8 @@ def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
 
 def _digests(row: object, tokenizer: Any) -> tuple[str, ...]:
     """Returns the digests of a row of a trainer's dataset: of its tokens, and of its text where it is still there."""
+    if isinstance(row, Example):
+        return of_document([row], tokenizer)
     if not isinstance(row, Mapping):
         return ()
     found: tuple[str, ...] = ()

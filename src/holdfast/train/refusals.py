@@ -17,9 +17,9 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
-from holdfast.methods.schedules.train import Train
 from holdfast.train.reading import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss, predicts_tokens, reads_on
 from holdfast.train.session import owns_forward
+from holdfast.train.settings import train_of
 from holdfast.train.trainers import HostTrainer
 
 Refusal = tuple[object, str]
@@ -196,7 +196,7 @@ def _whole_weights(trainer: HostTrainer, recipe: Chain, active: Chain) -> Iterat
 
 def _rates(trainer: HostTrainer, recipe: Chain) -> Iterator[Refusal]:
     """The optimizer, the learning rate and the steps, which a recipe sets only where nobody else did."""
-    active, args, settings = recipe.active(), trainer.args, settings_of(recipe)
+    active, args, settings = recipe.active(), trainer.args, train_of(recipe)
     yield (
         (active.uses("shape_model") or active.uses("group_params")) and trainer.optimizer is not None,
         f"{recipe!r} changes which parameters train; let the trainer build its optimizer (no optimizers=).",
@@ -241,11 +241,6 @@ def _guard(trainer: HostTrainer, active: Chain, guard: Guard) -> Iterator[Refusa
         f"Guard(on_spent='hold') raises the recipe's added terms, and that of {loose!r} does not hold the"
         " model to the base; use on_spent='rewind'.",
     )
-
-
-def settings_of(recipe: Chain) -> Train:
-    """Returns the settings in a recipe, or none."""
-    return next((part for part in recipe.parts() if isinstance(part, Train)), Train())
 
 
 def _acts_around_step(part: Method, parted: bool = False) -> bool:

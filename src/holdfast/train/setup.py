@@ -16,7 +16,7 @@ from holdfast.train.before import Before
 from holdfast.train.comparison import Comparison
 from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
-from holdfast.train.refusals import settings_of
+from holdfast.train.settings import train_of, write_settings
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
@@ -38,7 +38,7 @@ def _needs_order(trainer: HostTrainer, recipe: Chain) -> None:
 
 def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
     """Writes the settings that a recipe gives into the trainer's arguments; its own schedule replaces the trainer's."""
-    args, settings = trainer.args, settings_of(recipe)
+    args = trainer.args
     if recipe.active().uses("scale_lr"):
         if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
             logger.warning(
@@ -47,23 +47,7 @@ def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
                 getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             )
         args.lr_scheduler_type, args.warmup_steps = type(args.lr_scheduler_type)("constant"), 0
-    if settings.batch is not None:
-        micro = args.train_batch_size * args.world_size
-        if settings.batch % micro:
-            raise HoldfastError(
-                f"Train(batch={settings.batch}) is not a multiple of {micro}, the rows of one forward over all"
-                " processes; change it, or the trainer's per_device_train_batch_size (--batch-size), to fit."
-            )
-        args.gradient_accumulation_steps = settings.batch // micro
-    pairs = (
-        ("learning_rate", settings.lr),
-        ("num_train_epochs", settings.epochs),
-        ("weight_decay", settings.weight_decay),
-        ("max_grad_norm", settings.clip),
-    )
-    for name, value in pairs:
-        if value is not None:
-            setattr(args, name, value)
+    write_settings(train_of(recipe), args, args.train_batch_size * args.world_size)
 
 
 def mix_data(before: Before, active: Chain) -> None:

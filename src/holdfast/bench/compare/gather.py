@@ -16,10 +16,10 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.methods.holdfast import short
 from holdfast.methods.schedules.cosine import Cosine
-from holdfast.methods.schedules.train import Train
 from holdfast.methods.schedules.warmup import Warmup
 from holdfast.probes.score import Score
 from holdfast.recipe import parse
+from holdfast.train.settings import DEFAULTS, with_train, without_train
 
 FREE = ("recipe", "resolved_recipe", "resolved", "seed")
 """Settings in which runs that are set side by side may differ; the digests of the files that they read may not."""
@@ -70,8 +70,8 @@ class Finished:
     @property
     def undosed(self) -> Chain:
         """Returns the recipe without its learning rate, whose doses are runs of one recipe."""
-        parts = (dataclasses.replace(m, lr=None) if isinstance(m, Train) else m for m in self.recipe.active().methods)
-        return chain(*(method for method in parts if method != Train()))
+        parts = with_train(self.recipe.active(), lr=None).methods
+        return chain(*(method for method in parts if method != DEFAULTS))
 
     @property
     def settings(self) -> str:
@@ -131,7 +131,7 @@ def plain_of(recipes: Sequence[Chain]) -> Chain | None:
         return sum(other != one and {*one.methods} <= {*other.methods} for other in recipes)
 
     def ordinary(one: Chain) -> bool:
-        return all(isinstance(method, (Train, Cosine, Warmup)) for method in one.methods)
+        return all(isinstance(method, (Cosine, Warmup)) for method in without_train(one))
 
     able = [one for one in recipes if ordinary(one) or inside(one) > (len(recipes) - 1) / 2]
     return max(able, key=lambda one: (ordinary(one), inside(one)), default=None)

@@ -16,6 +16,7 @@ from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
+from holdfast.train.settings import train_of, with_train, without_train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,23 +73,19 @@ def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
     An adapter that does not name its rate gets that of the settings times `adapter_rate`, if it is not theirs.
     """
     train = _rated(recipe, settings, adapter_rate)
-    rest = [method for method in recipe.methods if not isinstance(method, Train)]
-    beside = [method for method in settings.methods if not isinstance(method, Train) and not _gives_way(method, rest)]
+    rest = without_train(recipe)
+    beside = [method for method in without_train(settings) if not _gives_way(method, rest)]
     return chain(train, *beside, *rest)
 
 
 def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
     """Returns the `Train` of the settings, with the rate for a recipe and with what the recipe's own says."""
     small, has = (any(isinstance(m, Adapter) and m.small for m in one.methods) for one in (recipe, settings))
-    given = next((m for m in settings.methods if isinstance(m, Train)), Train())
+    given, named = train_of(settings), train_of(recipe)
     times = adapter_rate if small and not has else 1.0
     rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
-    train = dataclasses.replace(given, lr=rounded(rate))
-    own = next((m for m in recipe.methods if isinstance(m, Train)), None)
-    if own is None:
-        return train
-    said = {f.name: value for f in dataclasses.fields(own) if (value := getattr(own, f.name)) != f.default}
-    return dataclasses.replace(train, **said)
+    changed = {f.name: value for f in dataclasses.fields(named) if (value := getattr(named, f.name)) != f.default}
+    return dataclasses.replace(given, **{"lr": rounded(rate), **changed})
 
 
 def _gives_way(method: Method, others: Sequence[Method]) -> bool:
@@ -98,12 +95,7 @@ def _gives_way(method: Method, others: Sequence[Method]) -> bool:
 
 def with_dose(recipe: Chain, dose: float) -> Chain:
     """Returns a recipe whose learning rate is multiplied."""
-    return chain(
-        *(
-            dataclasses.replace(m, lr=rounded((m.lr or 0.0) * dose)) if isinstance(m, Train) else m
-            for m in recipe.methods
-        )
-    )
+    return with_train(recipe, lr=rounded((train_of(recipe).lr or 0.0) * dose))
 
 
 def rounded(rate: float) -> float:

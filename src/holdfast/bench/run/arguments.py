@@ -16,7 +16,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.methods.adapter import Adapter
-from holdfast.methods.schedules.train import Train
+from holdfast.train.settings import SET_BY, train_of
 
 FULL_LR, ADAPTER_LR = 2e-5, 2e-4
 """Peak learning rates where the recipe names none: full fine-tuning, and adapters at ten times that (2405.09673)."""
@@ -35,15 +35,6 @@ _OWNED = {
     "do_eval": "off: a run measures before and after training (--test, --keep)",
     "load_best_model_at_end": "off: a run ships the model that it ends with",
 }
-_OF_TRAIN = {
-    "learning_rate": "lr",
-    "num_train_epochs": "epochs",
-    "weight_decay": "weight_decay",
-    "max_grad_norm": "clip",
-    "max_steps": "epochs",
-    "gradient_accumulation_steps": "batch",
-}
-
 
 SCHEDULE = "cosine"
 """The trainer's schedule where the recipe has none: from the peak rate to 0, as `Cosine()`."""
@@ -60,7 +51,7 @@ def rows_at_once(batch: int | None, most: int) -> int:
 
 def rate_of(recipe: Chain) -> float:
     """Returns the learning rate that a recipe names, or that it is trained with where it names none."""
-    named = next((part.lr for part in recipe.parts() if isinstance(part, Train)), None)
+    named = train_of(recipe).lr
     small = any(isinstance(part, Adapter) and part.small for part in recipe.parts())
     return (ADAPTER_LR if small else FULL_LR) if named is None else named
 
@@ -77,13 +68,12 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         HoldfastError: An unknown argument (with the nearest name), one that the run or the recipe owns, a value that
             transformers refuses, or a precision that this machine does not have.
     """
-    settings = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
-    _check(spec.training, settings)
+    _check(spec.training, recipe)
     if spec.precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
     values: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": rows_at_once(settings.batch, spec.batch_size),
+        "per_device_train_batch_size": rows_at_once(train_of(recipe).batch, spec.batch_size),
         "learning_rate": rate_of(recipe),
         "lr_scheduler_type": "constant" if recipe.active().uses("scale_lr") else SCHEDULE,
         "seed": spec.seed,
@@ -109,7 +99,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         raise refused_by_transformers(error) from error
 
 
-def _check(training: Mapping[str, Any], settings: Train) -> None:
+def _check(training: Mapping[str, Any], recipe: Chain) -> None:
     """Raises `HoldfastError` for an argument that is unknown, owned by the run or the recipe, or no number."""
     known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     for key, value in training.items():
@@ -122,10 +112,8 @@ def _check(training: Mapping[str, Any], settings: Train) -> None:
             raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
         if key in _OWNED:
             raise HoldfastError(f"training: {key} is {_OWNED[key]}; leave it out.")
-        if key in _OF_TRAIN and getattr(settings, _OF_TRAIN[key]) is not None:
-            raise HoldfastError(
-                f"training: {key} is already set by Train({_OF_TRAIN[key]}=...) in the recipe; keep one."
-            )
+        if key in SET_BY and getattr(train_of(recipe), SET_BY[key]) is not None:
+            raise HoldfastError(f"training: {key} is already set by Train({SET_BY[key]}=...) in the recipe; keep one.")
         if type(known[key]) in (int, float) and not isinstance(value, (int, float)):
             raise HoldfastError(f"training: {key} is {value!r}; give a number.")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import torch
 
 from holdfast.core.method import HOOKS, Chain, Method
 from holdfast.methods.adapter import Adapter
-from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import Attached
+from holdfast.train.settings import with_train, without_train
 
 
 def edits(method: Method) -> bool:
@@ -29,8 +28,7 @@ def trunk_of(recipe: Chain) -> Chain | None:
     rest = tuple(method for method in active.methods if not edits(method))
     if len(rest) == len(active.methods) or not all(map(_shared, rest)):
         return None
-    adapter = (dataclasses.replace(m, ship="adapter") if isinstance(m, Train) else m for m in rest)
-    return Chain(tuple(adapter))
+    return with_train(Chain(rest), ship="adapter")
 
 
 def _shared(method: Method) -> bool:
@@ -39,8 +37,9 @@ def _shared(method: Method) -> bool:
 
 def shaping(recipe: Chain) -> Chain:
     """Returns those methods that the trained model's shape and the edits need; what trained it is left out."""
-    kept = (m for m in recipe.active().methods if isinstance(m, Train) or m.uses("shape_model") or edits(m))
-    return Chain(tuple(kept))
+    active = recipe.active()
+    trained = [m for m in without_train(active) if not (m.uses("shape_model") or edits(m))]
+    return Chain(tuple(m for m in active.methods if m not in trained))
 
 
 def ship_trained(trainer: Attached, folder: Path) -> None:

@@ -28,9 +28,9 @@ from holdfast.core.mix import Mix
 from holdfast.core.run import Run
 from holdfast.kernels.chunked import sizes
 from holdfast.methods.adapter import Adapter
-from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.session import owns_forward
+from holdfast.train.settings import train_of
 
 GB = 1_000_000_000
 _OPTIMIZERS = (("8bit", 2), ("4bit", 1), ("adafactor|sgd|rmsprop_bnb", 0), ("lion|adagrad|rmsprop", 4), ("", 8))
@@ -85,9 +85,8 @@ def stays_frozen(recipe: Chain, model: str) -> bool:
     float32.
     """
     parts = recipe.active().parts()
-    train = next((part for part in parts if isinstance(part, Train)), Train())
     adapters = [part for part in parts if isinstance(part, Adapter)]
-    if train.ship == "merged":
+    if train_of(recipe).ship == "merged":
         return False
     if adapters:
         return all(one.on_frozen and not one.moves for one in adapters)

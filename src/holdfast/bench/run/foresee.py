@@ -19,8 +19,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import Example
 from holdfast.methods.adapter import Adapter
-from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.lora import LoRA
+from holdfast.train.settings import train_of, write_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def foresee(
         estimate(spec.model, config, recipe, arguments, longest),
         free,
         where,
-        settings_of(recipe, arguments, len(examples)),
+        how_it_trains(recipe, arguments, len(examples)),
         recipe.active().uses("mix_data") and arguments.max_steps <= 0,
     )
 
@@ -122,36 +122,37 @@ def _others(
             yield "`LoRA()` with --batch-size 1", estimate(model, config, adapted, single, longest).total
 
 
-def settings_of(recipe: Chain, arguments: TrainingArguments, rows: int) -> dict[str, Any]:
+def how_it_trains(recipe: Chain, arguments: TrainingArguments, rows: int) -> dict[str, Any]:
     """Returns how a run trains, resolved.
 
     Args:
-        recipe: Its recipe, whose `Train` has the last word where the trainer has not taken it in yet.
+        recipe: Its recipe, whose settings the trainer's arguments need not have taken in yet.
         arguments: The trainer's.
         rows: Rows of an epoch.
+
+    Raises:
+        HoldfastError: The rows of a step cannot be divided into forwards of all processes.
     """
-    train = next((part for part in recipe.parts() if isinstance(part, Train)), Train())
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     micro = arguments.per_device_train_batch_size
-    accumulation = arguments.gradient_accumulation_steps
-    if train.batch is not None:
-        accumulation = max(train.batch // (micro * processes), 1)
-    epochs = float(arguments.num_train_epochs if train.epochs is None else train.epochs)
+    settled: Any = copy.copy(arguments)
+    write_settings(train_of(recipe), settled, micro * processes)
+    accumulation, epochs = settled.gradient_accumulation_steps, float(settled.num_train_epochs)
     batches = math.ceil(rows / (micro * processes))
     per_epoch = max(math.ceil(batches / accumulation), 1)
-    steps = arguments.max_steps if arguments.max_steps > 0 else math.ceil(epochs * per_epoch)
+    steps = settled.max_steps if settled.max_steps > 0 else math.ceil(epochs * per_epoch)
     return {
-        "learning_rate": arguments.learning_rate if train.lr is None else train.lr,
-        "schedule": schedule_of(recipe, arguments),
-        "epochs": steps / per_epoch if arguments.max_steps > 0 else epochs,
+        "learning_rate": settled.learning_rate,
+        "schedule": schedule_of(recipe, settled),
+        "epochs": steps / per_epoch if settled.max_steps > 0 else epochs,
         "steps": steps,
         "batch": micro * accumulation * processes,
         "micro_batch": micro,
         "accumulation": accumulation,
         "processes": processes,
-        "optimizer": str(getattr(arguments.optim, "value", arguments.optim)),
-        "weight_decay": arguments.weight_decay if train.weight_decay is None else train.weight_decay,
-        "precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "fp32",
+        "optimizer": str(getattr(settled.optim, "value", settled.optim)),
+        "weight_decay": settled.weight_decay,
+        "precision": "bf16" if settled.bf16 else "fp16" if settled.fp16 else "fp32",
     }
 
 
@@ -160,7 +161,7 @@ def resolved(trainer: Any, foreseen: Foreseen) -> dict[str, Any]:
     own = foreseen.settings
     if trainer.holdfast_mix is not None:
         rows = len(trainer._get_train_sampler(trainer.train_dataset))
-        own = settings_of(trainer.holdfast_recipe, trainer.args, rows)
+        own = how_it_trains(trainer.holdfast_recipe, trainer.args, rows)
     return {**own, **foreseen.estimate.to_dict()}
 
 

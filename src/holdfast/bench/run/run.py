@@ -55,14 +55,13 @@ from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, Seco
 from holdfast.bench.run.taken_back import seen
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import Open, keep_open, leave_behind, tell
-from holdfast.bench.run.training import StepLog, train_on
+from holdfast.bench.run.training import StepLog, inputs_of, packed_alike, train_on
 from holdfast.bench.run.understood import Understood, load_fitting, understand
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
-from holdfast.data.batches import collate
 from holdfast.data.tokenize import ending_ids
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score, proof
@@ -333,8 +332,8 @@ def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[
         trainer = Trainer(
             model=model,
             args=arguments,
-            train_dataset=_rows(examples),
-            data_collator=_Collate(int(tokenizer.pad_token_id)),
+            train_dataset=packed_alike(examples),
+            data_collator=functools.partial(inputs_of, pad_id=int(tokenizer.pad_token_id)),
             processing_class=tokenizer,
         )
     except OSError as error:
@@ -371,25 +370,3 @@ def _save(model: Any, tokenizer: Any, target: Path) -> None:
             os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
-    packed = any(example.lengths for example in examples)
-    return [
-        {"input_ids": list(e.input_ids), "labels": list(e.labels)}
-        | ({"seq_lengths": list(e.lengths or (len(e.input_ids),))} if packed else {})
-        for e in examples
-    ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Collate:
-    pad_id: int
-
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        examples = [Example(r["input_ids"], r["labels"], lengths=tuple(r.get("seq_lengths", ()))) for r in rows]
-        batch: dict[str, Any] = dict(collate(examples, self.pad_id))
-        del batch["source"]
-        if "position_ids" in batch:
-            batch["use_cache"] = False  # with a cache, models do not look for packed documents in the positions
-        return batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,25 @@ from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.quiet import is_first
 from holdfast.bench.run.folder import writing
+from holdfast.core.batches import collate
+from holdfast.core.mix import Example
+from holdfast.core.rows import Row, row_like
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
 from holdfast.train.session import check_losses
+
+
+def packed_alike(examples: Sequence[Example]) -> list[Row]:
+    """Returns the rows of a run's dataset: if any is packed, all say their lengths, so that every batch is packed."""
+    packed = next((example for example in examples if example.lengths), None)
+    return list(examples) if packed is None else [row_like(example, packed) for example in examples]
+
+
+def inputs_of(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
+    """Returns what the trainer calls the model with: a batch of examples."""
+    batch: dict[str, Any] = dict(collate(examples, pad_id))
+    if "position_ids" in batch:
+        batch["use_cache"] = False  # with a cache, models do not look for packed documents in the positions
+    return batch
 
 
 def train_on(trainer: Trainer, resume: bool) -> bool:

@@ -26,8 +26,8 @@ from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.examples import read
 from holdfast.data.memory import load_memory
-from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
+from holdfast.train.settings import train_of
 
 KINDS = {"messages": "conversations", "completion": "prompts with completions", "text": "texts"}
 """What the kinds of rows are called."""
@@ -208,8 +208,8 @@ def _of_batch(spec: RunSpec, recipe: Chain, arguments: TrainingArguments) -> lis
     rows = arguments.per_device_train_batch_size
     if rows == spec.batch_size:
         return []
-    train = next(part for part in recipe.parts() if isinstance(part, Train))
-    return [f"--batch-size is {rows} instead of {spec.batch_size}, so that it divides Train(batch={train.batch})."]
+    batch = train_of(recipe).batch
+    return [f"--batch-size is {rows} instead of {spec.batch_size}, so that it divides Train(batch={batch})."]
 
 
 def _evenly(examples: Sequence[Example], count: int) -> list[Example]:

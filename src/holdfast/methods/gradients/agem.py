@@ -9,9 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.core.batches import collate
 from holdfast.core.method import Method, State
 from holdfast.core.needs import Ask
-from holdfast.core.rows import batch_of, drawn, to_tensors
+from holdfast.core.rows import drawn, to_examples, to_tensors
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.memory import need_memory, old_examples
@@ -87,7 +88,8 @@ class AGEM(Method):
             return
         kept = state["memory"]
         rows = drawn(len(kept["lengths"]), self.samples, int(state["seed"]), step.index)
-        reference = step.gradient(batch_of(kept, rows, next(iter(grads.values())).device))
+        batch = collate(to_examples(kept, rows), 0, next(iter(grads.values())).device)
+        reference = step.gradient(batch)
         share = agem_share(grads, reference)
         if share > 0.0:
             for name, grad in grads.items():

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.core.batches import collate
 from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.needs import Ask
-from holdfast.core.rows import batch_of, drawn, to_tensors
+from holdfast.core.rows import drawn, to_examples, to_tensors
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.softmax import forward_kl
@@ -126,7 +127,7 @@ class ConflictDecay(Method):
             spare = not self.sources
             return contradiction(tok.logits_NV, tok.base_logits_NV, tok.labels_N, spare_target=spare)
 
-        grads = step.gradient(batch_of(state, rows, device), term)
+        grads = step.gradient(collate(to_examples(state, rows), 0, device), term)
         with torch.no_grad():
             for name, p in step.params.items():
                 start = step.start[name].to(p.device, p.dtype)

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from holdfast.core.batches import collate, examples_of, per_position
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, On, State
 from holdfast.core.mix import NEW, Example
 from holdfast.core.params import trainable
-from holdfast.core.rows import TokenRow, examples_of, padded_like
 from holdfast.core.run import SHOWN, SOURCE, Batch, Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
@@ -154,21 +154,23 @@ class OnPolicySDFT(Method):
         weights = self._weights(state, step)
         return [_with_shown(own, batch, weights) for own, batch in zip(pairs, batches, strict=True)]
 
-    def _unchanged(self, example: Example) -> tuple[TokenRow, TokenRow]:
+    def _unchanged(self, example: Example) -> tuple[Example, Example]:
         """Returns a row that is not answered, twice; a new one without labels."""
-        ids = tuple(example.input_ids)
-        row = (ids, (-100,) * len(ids) if example.source == NEW else tuple(example.labels))
+        silent = (-100,) * len(example.input_ids)
+        row = dataclasses.replace(example, labels=silent) if example.source == NEW else example
         return row, row
 
     def _answered(
         self, one: Parts, example: Example, answer: Sequence[int], room: int, showing: Showing
-    ) -> tuple[TokenRow, TokenRow]:
+    ) -> tuple[Example, Example]:
         """Returns a prompt with what was written behind it, as the model reads it and as the teacher does."""
         closing, closed = one.closed(example.labels) if len(answer) < room else ((), ())
         ids, labels = (*answer, *closing), (*answer, *closed)
         labels = (*[-100] * len(labels[: self.skip]), *labels[self.skip :])
         shown = showing(one.prompt, one.answer)
-        read, taught = (((*head, *ids), (*[-100] * len(head), *labels)) for head in (one.prompt, shown))
+        read, taught = (
+            Example((*head, *ids), (*[-100] * len(head), *labels), example.source) for head in (one.prompt, shown)
+        )
         return read, taught
 
     def _weights(self, state: State, step: Step) -> dict[str, Any]:
@@ -195,8 +197,12 @@ class OnPolicySDFT(Method):
             state["average"][name] = average.to(param.device).lerp(param.to(average.dtype), self.rate)
 
 
-def _with_shown(pairs: Sequence[tuple[TokenRow, TokenRow]], like: Batch, weights: dict[str, Any]) -> dict[str, Any]:
+def _with_shown(pairs: Sequence[tuple[Example, Example]], like: Batch, weights: dict[str, Any]) -> dict[str, Any]:
     """Returns what the model reads as a batch, with what the teacher reads beside it, and the weights that it has."""
-    read, taught = (padded_like(rows, like) for rows in zip(*pairs, strict=True))
-    taught.pop(SOURCE, None)
-    return {**read, SHOWN: {**taught, **weights}}
+    rows, shown = zip(*pairs, strict=True)
+    device = like["input_ids"].device
+    read: dict[str, Any] = {**collate(rows, 0, device), SHOWN: {**collate(shown, 0, device), **weights}}
+    if SOURCE in like:
+        sources, lengths = [one.source for one in rows], [len(one.input_ids) for one in rows]
+        read[SOURCE] = per_position(sources, lengths, read["input_ids"].shape).to(device)
+    return read

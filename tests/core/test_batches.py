@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
+from holdfast.core.batches import collate, per_position
 from holdfast.core.mix import Example
-from holdfast.data.batches import collate
 from holdfast.data.pack import pack
 from tests.tiny import VOCABULARY, tiny
 
@@ -23,7 +23,6 @@ def test_shorter_examples_are_padded_on_the_right():
         "input_ids": [[5, 6, 7], [8, 9, 3]],
         "attention_mask": [[1, 1, 1], [1, 1, 0]],
         "labels": [[-100, 6, 7], [-100, 9, -100]],
-        "source": [[0, 0, 0], [2, 2, 2]],
     }
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
 
@@ -34,9 +33,13 @@ def test_a_packed_batch_is_one_row_whose_positions_begin_anew():
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "input_ids": [[5, 6, 7, 8, 9, 4, 4]],
         "labels": [[-100, 6, 7, -100, 9, -100, 4]],
-        "source": [[1, 1, 1, 1, 1, 0, 0]],
         "position_ids": [[0, 1, 2, 0, 1, 0, 1]],
     }
+
+
+def test_a_number_for_each_row_stands_at_its_positions():
+    assert per_position([4, 2], [3, 2], (2, 3)).tolist() == [[4, 4, 4], [2, 2, 2]]
+    assert per_position([4, 2], [3, 2], (1, 6)).tolist() == [[4, 4, 4, 2, 2, 0]]
 
 
 @pytest.mark.parametrize("packing", [False, True])
