@@ -26,8 +26,8 @@ MOMENTS = {
     "group_params": "before training",
     "init_state": "before training",
     "renew_batches": "per step",
-    "weigh_tokens": "per chunk of units",
-    "token_loss": "per chunk of units",
+    "weigh_tokens": "per chunk of tokens",
+    "token_loss": "per chunk of tokens",
     "penalty": "per step",
     "edit_grads": "per step",
     "scale_lr": "per step",
@@ -40,7 +40,7 @@ MOMENTS = {
 SHORT = {
     "sets the run": "run",
     "before training": "before",
-    "per chunk of units": "tokens",
+    "per chunk of tokens": "tokens",
     "per step": "step",
     "after training": "after",
 }

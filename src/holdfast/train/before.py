@@ -19,16 +19,16 @@ from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.params import trainable
 from holdfast.core.rows import Row, row_length, source_apart, to_examples, to_tensors
 from holdfast.core.run import Run
+from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES
-from holdfast.core.units import UnitIndex
 from holdfast.data.memory import load_memory
 from holdfast.data.pack import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.reading import inner_of, reads_on
+from holdfast.train.supervised import SupervisedTokens
 from holdfast.train.trainers import Collator, HostTrainer
-from holdfast.train.units import Units
 
 SCORED = 16
 """Examples in one forward while the data is looked at."""
@@ -176,17 +176,17 @@ class Before:
         for start in range(0, len(examples), size):
             yield collate(examples[start : start + size], 0, self.trainer.args.device)
 
-    def index(self, recipe: Chain) -> UnitIndex | None:
-        """Returns the numbers of all units that are trained on, where the recipe reads them."""
+    def index(self, recipe: Chain) -> TokenIndex | None:
+        """Returns the numbers of all tokens that are trained on, where the recipe reads them."""
         if not recipe.needs.reads & PLACES:
             return None
-        index = UnitIndex()
+        index = TokenIndex()
         for batch in self.batches("all", SCORED):
-            index.add(Units.of(batch, None).keys(batch))
+            index.add(SupervisedTokens.of(batch, None).keys(batch))
         return index
 
     def score(self, *fields: str) -> dict[str, Tensor]:
-        """Returns fields of every unit that is trained on, under the model as it is."""
+        """Returns fields of every token that is trained on, under the model as it is."""
         examples = self.examples()
         found = self.plain().score(self._numbered(examples), sorted({*fields, "row_N"} - {"source_N"}))
         rows = found["row_N"] = found["row_N"].long()

@@ -59,8 +59,8 @@ class BaseKL(Method):
     Args:
         strength: Coefficient of the term (beta; lambda in the LwF baseline of 2605.29498).
         direction: "forward" = KL(base || tuned), covers all that the base would say; "reverse" = KL(tuned || base).
-        on: Which units carry it: the new ones, the memory's, or all.
-        task_loss: Whether the task loss of those units is "kept" beside it, or "dropped": on memory text, the base is
+        on: Which tokens carry it: the new ones, the memory's, or all.
+        task_loss: Whether the task loss of those tokens is "kept" beside it, or "dropped": on memory text, the base is
             then the only teacher, and the text itself is not learned (arXiv 2605.26097).
 
     Reference:
@@ -79,7 +79,7 @@ class BaseKL(Method):
 
     strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True, role="strength")
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
     task_loss: str = setting("kept", unit="what becomes of it", choices=("kept", "dropped"))
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})

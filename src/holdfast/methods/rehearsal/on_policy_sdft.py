@@ -78,7 +78,7 @@ class OnPolicySDFT(Method):
     once: ClassVar[str] = "an example is answered once a step; give one OnPolicySDFT()."
     excludes: ClassVar[Mapping[str, str]] = {
         "SDFT": "the base would answer before training, and the model again at every step; use one of the two.",
-        "unit_N": _NUMBERED,
+        "token_N": _NUMBERED,
         "document_N": _NUMBERED,
         "base_*": "what the new examples are compared with is no base here.",
         "weigh_tokens": "there is no task loss on the new examples that could be weighed.",

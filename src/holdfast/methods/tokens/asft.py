@@ -29,7 +29,7 @@ class ASFT(Method):
             bfloat16. At 0 this is DFT, not plain training.
         direction: "forward" = KL(base || tuned), as published; "reverse" = KL(tuned || base), which the paper finds to
             collapse.
-        on: Which units are weighed and anchored: the new ones, the memory's, or all; the others count in full.
+        on: Which tokens are weighed and anchored: the new ones, the memory's, or all; the others count in full.
 
     Reference:
         Zhu et al., Anchored Supervised Fine-Tuning, 2025, arXiv 2509.23753; direction as in LLaMA-Factory's
@@ -43,13 +43,13 @@ class ASFT(Method):
 
     Departs:
         The base is the model before training; with an adapter that is trained on, `Train(reference="start")` anchors to
-        the adapter as it was. The paper knows no memory; here rehearsed units count in full unless `on` says otherwise.
-        The formula was read in the code and in a note on the paper, not in the paper itself.
+        the adapter as it was. The paper knows no memory; here rehearsed tokens count in full unless `on` says
+        otherwise. The formula was read in the code and in a note on the paper, not in the paper itself.
     """
 
     anchor: float = setting(0.05, unit="1", low=0.0, search=(0.01, 1.0), log=True)
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
     once: ClassVar[str] = "two of them would weigh by the square of the probability; give ASFT() once."

@@ -35,7 +35,7 @@ class FLOW(Method):
         level: "sample" weighs examples, as published; "token" weighs each token by its own loss, with the median over
             all tokens (the authors' other mode).
         temperature: tau in nats; when absent the median over the data.
-        on: Which units are weighed: the new ones, the memory's, or all; the others count in full, and the median is
+        on: Which tokens are weighed: the new ones, the memory's, or all; the others count in full, and the median is
             taken without them.
 
     Reference:
@@ -56,13 +56,13 @@ class FLOW(Method):
 
     level: str = setting("sample", unit="what is weighed", choices=("sample", "token"))
     temperature: float | None = setting(None, unit="nats", low=1e-6, search=(0.05, 2.0), log=True)
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
-    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token_N"})
     once: ClassVar[str] = "two of them would multiply; lower temperature instead."
 
     def init_state(self, run: Run) -> State:
-        """Returns the weight of every unit."""
+        """Returns the weight of every token."""
         found = run.score("nll_N", "document_N", "source_N")
         loss_N, on_N = found["nll_N"].double(), is_on(found["source_N"], self.on)
         losses = loss_N[on_N]
@@ -73,5 +73,5 @@ class FLOW(Method):
         return {"weight": flow(loss_N, temperature).float()}
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
-        """Returns what `flow` said of each unit, or of its example, beforehand."""
-        return tok.kept(state["weight"], tok.unit_N).to(tok.nll_N.dtype)
+        """Returns what `flow` said of each token, or of its example, beforehand."""
+        return tok.kept(state["weight"], tok.token_N).to(tok.nll_N.dtype)
