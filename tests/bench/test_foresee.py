@@ -155,7 +155,7 @@ def test_a_model_whose_forward_depends_on_numbers_is_counted_as_a_decoder(tmp_pa
         raise RuntimeError("data-dependent")
 
     known = needs("Train()", tmp_path).parts["activations"]
-    monkeypatch.setattr(estimating, "_saved", refused)
+    monkeypatch.setattr(estimating, "saved_bytes", refused)
     assert needs("Train()", tmp_path).parts["activations"] == pytest.approx(known, rel=0.1)
 
 
