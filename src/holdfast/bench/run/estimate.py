@@ -35,8 +35,6 @@ from holdfast.train.session import owns_forward
 GB = 1_000_000_000
 _OPTIMIZERS = (("8bit", 2), ("4bit", 1), ("adafactor|sgd|rmsprop_bnb", 0), ("lion|adagrad|rmsprop", 4), ("", 8))
 """Bytes that an optimizer keeps of each trained number, by its name."""
-_REMEMBERS = {"EMA": 1, "EWC": 1}
-"""Methods that keep numbers of the size of what trains, and how many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +201,7 @@ def _copies(active: Chain, adapted: bool) -> int:
     start = "start" in active.needs.asks
     penalties = active.uses("penalty")  # what a penalty's graph keeps of the weights
     found = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
-    return found + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
+    return found + sum(part.state_per_parameter for part in active.parts())
 
 
 def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
