@@ -23,6 +23,7 @@ from holdfast.bench.given.specs import CompareSpec, RunSpec
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
+from tests.bench.warm import WarmWorker
 
 SETTINGS = "Train(lr=0.01, epochs=1)"
 
@@ -48,17 +49,13 @@ def go(spec):
 
 
 @pytest.fixture
-def worker(tmp_path, monkeypatch):
-    """Puts another program in the place of the worker: the same, as `w`, after some changes."""
-    real = subprocess.Popen
+def worker(monkeypatch):
+    """Starts workers from a process that has imported them, after some changes to their module, which is `w`."""
 
-    def replace(changes):
-        script = tmp_path / "worker.py"
-        script.write_text(f"import holdfast.bench.compare.worker as w\n{changes}w.main()\n")
-        monkeypatch.setattr(
-            crew.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
-        )
+    def replace(changes=""):
+        monkeypatch.setattr(crew.subprocess, "Popen", lambda words, *, env, **options: WarmWorker(env, changes))
 
+    replace()
     return replace
 
 
@@ -140,7 +137,7 @@ def test_given_again_it_only_reads(finished):
     assert {path: path.stat().st_mtime_ns for folder in done.folders for path in folder.rglob("*")} == times
 
 
-def test_more_recipes_join_those_that_are_there(finished):
+def test_more_recipes_join_those_that_are_there(finished, worker):
     import dataclasses
 
     spec, done, _ = finished
@@ -159,7 +156,7 @@ def test_what_a_run_costs_is_kept(finished):
         assert cost["memory"] >= cost["before"] > 0
 
 
-def test_a_run_that_fails_is_reported_and_the_rest_go_on(asked):
+def test_a_run_that_fails_is_reported_and_the_rest_go_on(asked, worker):
     spec = asked("Train(lr=1e30) + MoFO()", "Finch()")
     done, said = go(spec)
     assert done.exit_code == 1
@@ -173,7 +170,7 @@ def test_a_run_that_fails_is_reported_and_the_rest_go_on(asked):
     assert [run["error"] for run in record["runs"] if "error" in run] == [why]
 
 
-def test_what_edits_a_run_that_failed_is_left_out_with_the_reason(asked):
+def test_what_edits_a_run_that_failed_is_left_out_with_the_reason(asked, worker):
     spec = asked("WiSEFT()", "Finch()", settings="Train(lr=1e30)")
     done, _ = go(spec)
     assert any("which has not finished" in why for why in done.failed.values())
@@ -237,7 +234,7 @@ def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, worker):
     assert len(done.folders) == 2
 
 
-def test_a_budget_that_nothing_is_measured_by_is_refused_before_any_run(asked):
+def test_a_budget_that_nothing_is_measured_by_is_refused_before_any_run(asked, worker):
     with pytest.raises(HoldfastError, match="limits nothing that is measured"):
         compare(asked("Finch()", budget={"points": 2}), Console(quiet=True))
 
@@ -264,7 +261,7 @@ def test_told_to_end_it_ends_what_it_started(asked, tmp_path):
     assert {log: log.stat().st_size for log in (tmp_path / "out").glob("*/log.jsonl")} == sizes
 
 
-def test_a_base_that_cannot_be_asked_stops_everything(asked, room):
+def test_a_base_that_cannot_be_asked_stops_everything(asked, worker, room):
     spec = asked("Finch()", keep=("nothing.txt",))
     with pytest.raises(HoldfastError, match="nothing.txt"):
         compare(spec, Console(quiet=True))
