@@ -6,6 +6,7 @@ real ones.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -59,5 +60,6 @@ def _run(env: Mapping[str, str], changes: str, read: Connection, write: Connecti
     read.close()
     write.close()
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    gc.freeze()  # each run collects garbage, all that is imported included
     exec(changes, {"w": w})
     w.main()
