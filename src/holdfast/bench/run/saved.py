@@ -112,14 +112,14 @@ class _Call:
     """What a call of a layer saved and returned.
 
     Attributes:
-        inputs: The tensors that it was given. They are held, since calls are compared by the identity of most.
+        given: What it was given. It is held, since calls are compared by the identity of most of it.
         saves_hidden: Whether it saved the hidden states that it was given.
         inside: Bytes of the storages that it saved first and neither was given nor returned.
         outputs: The leaves of what it returned.
         form: How these leaves are nested.
     """
 
-    inputs: list[Tensor]
+    given: list[Any]
     saves_hidden: bool
     inside: int
     outputs: list[Any]
@@ -211,27 +211,28 @@ def _once(
         output = forward(*args, **kwargs)
         after, form_after = pytree.tree_flatten((args, kwargs))
         if form == form_after and all(one is other for one, other in zip(given, after, strict=True)):
-            calls[key] = _call(tensors, output, before, set(saved.log[start:]), saved)
+            calls[key] = _call(given, output, before, set(saved.log[start:]), saved)
         return output
 
     return run
 
 
-def _call(tensors: list[Tensor], output: Any, before: set[int], now: set[int], saved: _Saved) -> _Call | None:
+def _call(given: list[Any], output: Any, before: set[int], now: set[int], saved: _Saved) -> _Call | None:
     """Returns what a call saved and returned; None where it cannot be repeated without running it.
 
     Args:
-        tensors: What it was given, the hidden states first.
+        given: What it was given, among it tensors, the hidden states first.
         output: What it returned.
         before: Keys of the storages that had been saved before.
         now: Keys of those that it saved.
         saved: All of them.
     """
     leaves, form = pytree.tree_flatten(output)
-    given = {_key_of(tensor) for tensor in tensors}
+    tensors = [one for one in given if isinstance(one, Tensor)]
+    known = {_key_of(tensor) for tensor in tensors}
     made = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     returned = {_key_of(tensor) for tensor in made}
-    own = len(returned) == len(made) and not returned & given and all(map(_fills_its_storage, made))
+    own = len(returned) == len(made) and not returned & known and all(map(_fills_its_storage, made))
     if not own or not all(isinstance(leaf, (Tensor, *_PLAIN)) for leaf in leaves):
         return None
     outputs = [
@@ -240,7 +241,5 @@ def _call(tensors: list[Tensor], output: Any, before: set[int], now: set[int], s
         else leaf
         for leaf in leaves
     ]
-    inside = now - before - given - set(returned)
-    return _Call(
-        tensors, _key_of(tensors[0]) in now, sum(saved.storages[key].nbytes() for key in inside), outputs, form
-    )
+    inside = sum(saved.storages[key].nbytes() for key in now - before - known - returned)
+    return _Call(given, _key_of(tensors[0]) in now, inside, outputs, form)
