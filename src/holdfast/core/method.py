@@ -82,6 +82,7 @@ class Method:
         confines: `edit_update` keeps the weight out of some directions, so it runs after the methods that choose which
             entries move; their choice would undo it.
         holds: What it adds to the loss holds the model to the base, so a spent budget may raise it.
+        state_per_parameter: Numbers that its state holds for each one that trains, as the estimate of memory counts it.
         slot: The place in a recipe that it takes, of which there is one (see `SLOTS`); "" for none.
         once: Why a recipe takes this method only once; "" where it may stand twice.
         excludes: What makes no sense beside this method, each with the reason: a method by its name, or every method
@@ -97,6 +98,7 @@ class Method:
     freezes: ClassVar[bool] = False
     confines: ClassVar[bool] = False
     holds: ClassVar[bool] = True
+    state_per_parameter: ClassVar[int] = 0
     slot: ClassVar[str] = ""
     once: ClassVar[str] = ""
     excludes: ClassVar[Mapping[str, str]] = {}

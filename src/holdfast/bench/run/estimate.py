@@ -16,12 +16,12 @@ from typing import Any
 
 import peft
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import nn
 from transformers import TrainingArguments
 
 from holdfast.bench.given.load import narrow_dtype
 from holdfast.bench.given.places import base_of, folder_of_model, folder_or_name, is_adapter
+from holdfast.bench.run.saved import saved_bytes
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix
@@ -35,8 +35,6 @@ from holdfast.train.settings import train_of
 GB = 1_000_000_000
 _OPTIMIZERS = (("8bit", 2), ("4bit", 1), ("adafactor|sgd|rmsprop_bnb", 0), ("lion|adagrad|rmsprop", 4), ("", 8))
 """Bytes that an optimizer keeps of each trained number, by its name."""
-_REMEMBERS = {"EMA": 1, "EWC": 1}
-"""Methods that keep numbers of the size of what trains, and how many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +200,7 @@ def _copies(active: Chain, adapted: bool) -> int:
     start = "start" in active.needs.asks
     penalties = active.uses("penalty")  # what a penalty's graph keeps of the weights
     found = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
-    return found + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
+    return found + sum(part.state_per_parameter for part in active.parts())
 
 
 def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
@@ -215,7 +213,7 @@ def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, argume
     text = config.get_text_config()
     width, layers = _of(text, "hidden_size", "n_embd", "d_model"), _of(text, "num_hidden_layers", "n_layer", "n_layers")
     try:
-        kept = _saved(shaped, rows, longest, arguments)
+        kept = saved_bytes(shaped, rows, longest, _narrow(arguments))
     except Exception:
         kept = _saved_by_a_decoder(text, width, layers, rows * longest, arguments)
     if arguments.gradient_checkpointing:
@@ -223,30 +221,9 @@ def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, argume
     return kept
 
 
-def _saved(shaped: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
-    """Returns the bytes of all tensors that a forward of the body saves, its own weights excepted."""
-    narrow = torch.bfloat16 if arguments.bf16 else torch.float16
-    found: dict[int, tuple[torch.UntypedStorage, int]] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        found.setdefault(storage._cdata, (storage, storage.nbytes()))  # held, so that no other takes its place
-        return tensor
-
-    whole: Any = shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped
-    body = whole.get_decoder().train()
-    tensors = {**dict(body.named_parameters()), **dict(body.named_buffers())}
-    with FakeTensorMode(), torch.autocast("cpu", dtype=narrow, enabled=arguments.bf16 or arguments.fp16):
-        own = {
-            name: torch.empty(tensor.shape, dtype=tensor.dtype).requires_grad_(tensor.requires_grad)
-            for name, tensor in tensors.items()
-        }
-        ids = torch.zeros(rows, longest, dtype=torch.long)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            torch.func.functional_call(body, own, (), {"input_ids": ids, "use_cache": False})
-    for tensor in own.values():
-        found.pop(tensor.untyped_storage()._cdata, None)
-    return sum(size for _, size in found.values())
+def _narrow(arguments: TrainingArguments) -> torch.dtype | None:
+    """Returns the dtype of the trainer's autocast; None without."""
+    return torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
 
 
 def _saved_by_a_decoder(text: Any, width: int, layers: int, tokens: int, arguments: TrainingArguments) -> int:

@@ -85,6 +85,7 @@ class EWC(Method):
     samples: int = setting(500, unit="examples", low=1, integer=True, search=(100, 2000), log=True)
 
     asks: ClassVar[frozenset[Ask]] = frozenset({"start", "run_gradient"})
+    state_per_parameter: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """Checks the settings; the Fisher of a memory needs one."""
