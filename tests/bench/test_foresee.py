@@ -23,7 +23,7 @@ from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
 from holdfast.bench.run.foresee import schedule_of
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
-from holdfast.core.narrow import NarrowLinear
+from holdfast.core.narrow_linear import NarrowLinear
 from holdfast.recipe import parse
 from tests import tiny
 

@@ -1,4 +1,4 @@
-"""Examples as tensors, for a method that keeps some beside its weights; examples to batches and back."""
+"""Conversions of examples: to tensors that a method can store, to batches, and back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TokenRow = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
-    """Returns `input_ids` and `labels` of all examples end to end, int64, and their `lengths`.
+    """Returns the concatenated `input_ids` and `labels` of all examples, and their `lengths`; all int64.
 
     Raises:
-        HoldfastError: An example is packed from several documents, which a row of a batch cannot hold.
+        HoldfastError: An example is packed from several documents, which `batch_of` could not keep apart.
     """
     if any(len(example.lengths) > 1 for example in examples):
         raise HoldfastError("Examples that are packed cannot be kept one by one; turn packing off for this method.")
@@ -31,7 +31,7 @@ def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
 
 
 def to_examples(kept: Mapping[str, Tensor]) -> list[Example]:
-    """Returns the examples that `to_tensors` kept; where they were read is not."""
+    """Returns the examples that `to_tensors` stored, without their origin and source."""
     sizes = kept["lengths"].tolist()
     pairs = zip(kept["input_ids"].split(sizes), kept["labels"].split(sizes), strict=True)
     return [Example(tuple(ids.tolist()), tuple(labels.tolist())) for ids, labels in pairs]
@@ -42,8 +42,8 @@ def batch_of(kept: Mapping[str, Tensor], rows: Sequence[int], device: torch.devi
 
     Args:
         kept: What `to_tensors` returned.
-        rows: Numbers of the examples.
-        device: Where the batch is wanted.
+        rows: Indices of the examples.
+        device: Device of the batch.
     """
     lengths = kept["lengths"].cpu()
     starts = (lengths.cumsum(0) - lengths).tolist()
@@ -52,15 +52,15 @@ def batch_of(kept: Mapping[str, Tensor], rows: Sequence[int], device: torch.devi
     mask_BT, labels_BT = torch.zeros_like(ids_BT), torch.full_like(ids_BT, -100)
     for at, row in enumerate(rows):
         size = int(lengths[row])
-        own = slice(starts[row], starts[row] + size)
-        ids_BT[at, :size], mask_BT[at, :size], labels_BT[at, :size] = kept["input_ids"][own], 1, kept["labels"][own]
+        span = slice(starts[row], starts[row] + size)
+        ids_BT[at, :size], mask_BT[at, :size], labels_BT[at, :size] = kept["input_ids"][span], 1, kept["labels"][span]
         labels_BT[at, 0] = -100
     batch = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def drawn(count: int, size: int, seed: int, index: int) -> list[int]:
-    """Returns `size` of `count` rows (all if there are fewer), drawn anew for every `index`, the same for the same."""
+    """Returns the indices of `size` random rows among `count`, at most all; `seed` and `index` determine them."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
     return torch.randperm(count, generator=generator)[:size].tolist()
 
@@ -68,25 +68,27 @@ def drawn(count: int, size: int, seed: int, index: int) -> list[int]:
 def examples_of(batch: Batch) -> list[Example]:
     """Returns the rows of a batch without their padding."""
     mask_BT, source_BT = batch.get("attention_mask"), batch.get(SOURCE)
-    found = []
+    examples = []
     for row, (ids_T, labels_T) in enumerate(zip(batch["input_ids"], batch["labels"], strict=True)):
-        own_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
+        mask_T = torch.ones_like(ids_T) if mask_BT is None else mask_BT[row]
         source = NEW if source_BT is None else int(source_BT[row, 0])
-        found.append(Example(ids_T[own_T.bool()].tolist(), labels_T[own_T.bool()].tolist(), source))
-    return found
+        examples.append(Example(ids_T[mask_T.bool()].tolist(), labels_T[mask_T.bool()].tolist(), source))
+    return examples
 
 
 def padded_like(rows: Sequence[TokenRow], like: Batch) -> dict[str, Tensor]:
-    """Returns rows as a batch, padded on the right, whose sources are those of another."""
+    """Returns rows as a batch, padded on the right, with the device and the sources of the batch `like`."""
     width = max(len(ids) for ids, _ in rows)
     device = like["input_ids"].device
 
     def padded(values: Iterable[Sequence[int]], fill: int) -> Tensor:
         return torch.tensor([[*row, *[fill] * (width - len(row))] for row in values], device=device)
 
-    made = {
+    padded_rows = {
         "input_ids": padded((ids for ids, _ in rows), 0),
         "labels": padded((labels for _, labels in rows), -100),
         "attention_mask": padded(([1] * len(ids) for ids, _ in rows), 0),
     }
-    return {**made, SOURCE: like[SOURCE][:, :1].expand(-1, width).contiguous()} if SOURCE in like else made
+    if SOURCE not in like:
+        return padded_rows
+    return {**padded_rows, SOURCE: like[SOURCE][:, :1].expand(-1, width).contiguous()}
