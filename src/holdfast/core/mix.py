@@ -52,7 +52,7 @@ class Mix:
         examples: All examples, each with its `source`.
         names: Names of the memories; the name at index k belongs to source number k + 1.
         ratios: Share of the supervised tokens for each memory, in (0, 1); new examples get the rest.
-        nears: How near the user declares each memory to be to the watched items: "same", "near", "none" or "unsaid".
+        nears: The user's declaration how near each memory is to the measured items: "same", "near", "none" or "unsaid".
     """
 
     examples: tuple[Example, ...]

@@ -15,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import SOURCE
 from holdfast.data.order import order
-from holdfast.train.reading import text_config_of
+from holdfast.train.task_loss import text_config_of
 from holdfast.train.trainers import HostTrainer
 
 Row = dict[str, Any]
