@@ -1,4 +1,7 @@
-"""The base's features and logits at the tokens of a micro-batch, for methods that compare with the base."""
+"""The base's features and logits at the tokens of a micro-batch, for methods that compare with the base.
+
+The forms of the base are in `holdfast.core.teacher`, and the reasons in docs/decisions/0003-one-teacher.md.
+"""
 
 from __future__ import annotations
 

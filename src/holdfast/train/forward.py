@@ -1,7 +1,8 @@
 """The forward of a training step: one run of the model, then sums over the supervised tokens chunk by chunk.
 
 `holdfast.train.head` finds the head and lets it compute the loss inside the model's forward;
-`holdfast.train.comparison` runs the base on the same tokens.
+`holdfast.train.comparison` runs the base on the same tokens. No mean is taken here: the session divides the sums once,
+by the tokens of the whole step (docs/decisions/0001-one-number-per-token.md).
 """
 
 from __future__ import annotations

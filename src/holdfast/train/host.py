@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Host:
     """One trainer with one recipe, for code outside the training step.
 
-    The guard, checkpoints and shipping reach trainer and recipe only through this class.
+    The guard, checkpoints and shipping reach trainer and recipe only through this class
+    (docs/decisions/0007-a-host-beside-the-trainer.md).
 
     Attributes:
         session: The session of the recipe.

@@ -234,8 +234,8 @@ def _refusals(shipping: Shipping) -> Iterator[Refusal]:
     model, recipe, names, weights = shipping.model, shipping.recipe, shipping.names, shipping.weights
     yield (
         not all(weight.param.is_floating_point() for weight in weights),
-        f"{recipe!r} needs whole weights, and the weights of this model are quantised; ship the adapter without edits"
-        " of weights, or load the base in 16 or 32 bits.",
+        f"{recipe!r} needs whole weights, and the weights of this model are quantised; ship the adapter as it is, or"
+        " load the base in 16 or 32 bits.",
     )
     tied = next((weight.name for weight in weights if shared(model, weight)), "")
     yield (
