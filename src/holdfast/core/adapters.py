@@ -43,13 +43,13 @@ def acting_in(layer: Any) -> list[str]:
     return [name for name in ([active] if isinstance(active, str) else active) if name in held_by(layer)]
 
 
-def acting(model: nn.Module) -> list[str]:
+def acting_adapters(model: nn.Module) -> list[str]:
     """Returns the names of the adapters that act somewhere in a model, each once."""
     layers: list[Any] = tuner_layers(model)
     return list(dict.fromkeys(name for layer in layers for name in acting_in(layer)))
 
 
-def training(model: nn.Module) -> list[str]:
+def trained_adapters(model: nn.Module) -> list[str]:
     """Returns the names of the adapters that act in a model and have parameters that require gradients, each once."""
     names: dict[str, None] = {}
     for layer in tuner_layers(model):
@@ -58,10 +58,10 @@ def training(model: nn.Module) -> list[str]:
     return list(names)
 
 
-def idle(model: nn.Module) -> list[str]:
+def idle_adapters(model: nn.Module) -> list[str]:
     """Returns the names of the adapters that a model holds and that act nowhere in it, sorted."""
     layers: list[Any] = tuner_layers(model)
-    return sorted({name for layer in layers for name in held_by(layer)} - set(acting(model)))
+    return sorted({name for layer in layers for name in held_by(layer)} - set(acting_adapters(model)))
 
 
 def active_configs(model: nn.Module) -> list[Any]:
@@ -69,7 +69,7 @@ def active_configs(model: nn.Module) -> list[Any]:
     configs: Any = getattr(model, "peft_config", {})
     wrapper: Any = getattr(model, "active_adapter", None)  # a method where transformers put the adapter on
     named = [wrapper] if isinstance(wrapper, str) else list(wrapper) if isinstance(wrapper, list) else []
-    return [configs[name] for name in dict.fromkeys([*acting(model), *named]) if name in configs]
+    return [configs[name] for name in dict.fromkeys([*acting_adapters(model), *named]) if name in configs]
 
 
 def weight_layers(model: nn.Module) -> list[Any]:
@@ -159,7 +159,7 @@ class Adapted:
                 layer.merged_adapters.clear()
 
 
-def shared(model: nn.Module, weight: Adapted) -> bool:
+def is_shared(model: nn.Module, weight: Adapted) -> bool:
     """Returns whether another layer than the adapted one has the same weight (an embedding tied to the head)."""
     adapted_layer, param = weight.layers[0].get_base_layer(), weight.param
     others = (module for module in model.modules() if module is not adapted_layer)

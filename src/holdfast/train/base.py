@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
-from holdfast.core.adapters import acting, active_configs, adapted, own_parameters, training, tuner_layers
+from holdfast.core.adapters import (
+    acting_adapters,
+    active_configs,
+    adapted,
+    own_parameters,
+    trained_adapters,
+    tuner_layers,
+)
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.teacher import Teacher
@@ -34,7 +41,7 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         HoldfastError: The adapter adds virtual tokens, so a forward without it has other positions; or `form` is "copy"
             and the adapter was trained before.
     """
-    params, names = trainable(model), training(model)
+    params, names = trainable(model), trained_adapters(model)
     moved = has_moved(model, names)
     _refuse(model, names, copied_base=form == "copy" and reference == "base" and not moved)
     if form == "copy" or not names:
@@ -45,7 +52,9 @@ def make_teacher(model: nn.Module, form: str = "auto", reference: str = "base") 
         return Teacher("start adapter", False, snapshot(params))
     inside = {id(p) for layer in tuner_layers(model) for p in own_parameters(layer)}
     beside = {name: p for name, p in params.items() if id(p) not in inside}
-    return Teacher("adapters off", True, snapshot(beside), tuple(name for name in acting(model) if name not in names))
+    return Teacher(
+        "adapters off", True, snapshot(beside), tuple(name for name in acting_adapters(model) if name not in names)
+    )
 
 
 def _refuse(model: nn.Module, names: Sequence[str], *, copied_base: bool) -> None:

@@ -21,18 +21,18 @@ from torch import Tensor, nn
 
 from holdfast.core.adapters import (
     Adapted,
-    acting,
+    acting_adapters,
     acting_in,
     adapted,
     adapters_off,
     factors_for,
-    idle,
+    idle_adapters,
     is_plain_lora,
+    is_shared,
     own_parameters,
     plain_name,
     put_factors,
-    shared,
-    training,
+    trained_adapters,
     widen,
 )
 from holdfast.core.method import Chain, Method, State
@@ -66,8 +66,8 @@ class Shipping:
     def __post_init__(self) -> None:
         """Finds the model's adapters; raises `HoldfastError` if they cannot hold the recipe's edits."""
         edits = self.recipe.uses("edit_weights")
-        self.names = training(self.model)
-        self.beside = [name for name in acting(self.model) if name not in self.names]
+        self.names = trained_adapters(self.model)
+        self.beside = [name for name in acting_adapters(self.model) if name not in self.names]
         # Merging removes every adapter, so it concerns every adapted weight; else only weights with a trained adapter.
         self.weights = [weight for weight in adapted(self.model) if self.form == "merged" or self._trains(weight)]
         self.has_moved = has_moved(self.model, self.names)
@@ -237,7 +237,7 @@ def _refusals(shipping: Shipping) -> Iterator[Refusal]:
         f"{recipe!r} needs whole weights, and the weights of this model are quantised; ship the adapter as it is, or"
         " load the base in 16 or 32 bits.",
     )
-    tied = next((weight.name for weight in weights if shared(model, weight)), "")
+    tied = next((weight.name for weight in weights if is_shared(model, weight)), "")
     yield (
         tied,
         f"{recipe!r} needs whole weights, and two layers share {tied}, but the adapter changes only one of them; leave"
@@ -245,7 +245,7 @@ def _refusals(shipping: Shipping) -> Iterator[Refusal]:
     )
     if shipping.form == "merged":
         # Merging removes all adapters: an idle one would be lost, and `unload` removes only what PEFT has put on.
-        others = idle(model)
+        others = idle_adapters(model)
         yield (
             others,
             f"Train(ship='merged') removes every adapter from the model, and this training does not use"
