@@ -25,7 +25,7 @@ from holdfast.bench.run.foresee import schedule_of
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, chain
-from holdfast.core.narrow import NarrowLinear
+from holdfast.core.narrow_linear import NarrowLinear
 from holdfast.recipe import parse
 from tests import tiny
 

@@ -7,9 +7,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
+from holdfast.core.top_entries import largest
 from holdfast.methods.delta import wide
 
 

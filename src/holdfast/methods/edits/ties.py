@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
+from holdfast.core.top_entries import largest
 from holdfast.methods import others
 from holdfast.methods.delta import wide
 

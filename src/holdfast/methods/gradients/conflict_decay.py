@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from holdfast.core.batches import collate
-from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.needs import Ask
 from holdfast.core.rows import drawn, to_examples, to_tensors
@@ -18,6 +17,7 @@ from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.softmax import forward_kl
 from holdfast.core.tokens import Tokens
+from holdfast.core.top_entries import largest
 from holdfast.methods.memory import new_examples, old_examples
 
 

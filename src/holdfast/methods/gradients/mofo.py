@@ -7,11 +7,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
+from holdfast.core.top_entries import largest
 
 
 def mofo(before: Tensor, after: Tensor, momentum: Tensor, keep: float) -> Tensor:

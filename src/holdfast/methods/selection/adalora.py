@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from holdfast.core.adapters import weight_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.largest import largest
 from holdfast.core.method import State
 from holdfast.core.params import trainable
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
+from holdfast.core.top_entries import largest
 from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
