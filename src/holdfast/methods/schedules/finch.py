@@ -1,4 +1,4 @@
-"""Finch: the learning rate follows the loss, so that each step's bound on forgetting stays the same."""
+"""Finch: the learning rate follows the loss, so that the bound on forgetting is the same at every step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Finch(Method):
         Lbar_s = decay * Lbar_{s-1} + (1 - decay) * L_s,   Lbar_0 = L_0
         eta_s  = min(eta_base / sqrt(Lbar_s + eps), eta_max)
 
-    L_s is the step's mean loss in nats per supervised token, eta_base the learning rate of the run, and
-    `cap` = eta_max / eta_base. At a loss of 1 nat the rate is eta_base; harder batches move the weights less.
+    L_s is the mean loss of the step in nats per supervised token, eta_base is the learning rate of the run, and `cap` =
+    eta_max / eta_base. At a loss of 1 nat the rate is eta_base; harder batches move the weights less.
 
     Args:
         decay: The paper's smoothing constant a.
@@ -37,7 +37,7 @@ class Finch(Method):
         Prashant, Zhu, Creo, Salimi, FINCH, 2026, arXiv 2605.20005 (practical rule).
 
     Confidence:
-        note: Two readers of the paper and one implementation agree on the rule; eta_base is not confirmed.
+        note: Two accounts of the paper and one implementation agree on the rule; eta_base is not confirmed.
 
     Cost:
         Nothing.

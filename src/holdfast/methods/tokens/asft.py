@@ -21,14 +21,14 @@ class ASFT(Method):
 
         L = -(1/N) sum_t sg[p_t] log p_t + anchor * (1/N) sum_t KL(p_b || p_a)     (forward; reverse swaps the two)
 
-    p_t is the probability of the target, p_b the frozen base's prediction, p_a the model's. It is DFT() + BaseKL()
-    under the paper's name and constant.
+    p_t is the probability of the target, p_b the prediction of the frozen base, and p_a that of the model. ASFT is
+    DFT() + BaseKL() under the paper's name and with its constant.
 
     Args:
-        anchor: Coefficient of the divergence (lambda); 0.05 in the paper, 0.1 in the published code, 0.03 advised for
-            bfloat16. At 0 this is DFT, not plain training.
-        direction: "forward" = KL(base || tuned), as published; "reverse" = KL(tuned || base), which the paper finds to
-            collapse.
+        anchor: Coefficient of the divergence (lambda): 0.05 in the paper, 0.1 in the published code, 0.03 recommended
+            for bfloat16. At 0 the method is DFT, not plain training.
+        direction: "forward" = KL(base || tuned), as published; "reverse" = KL(tuned || base), which collapses according
+            to the paper.
         on: Which units are weighed and anchored: the new ones, the memory's, or all; the others count in full.
 
     Reference:
@@ -36,10 +36,10 @@ class ASFT(Method):
         implementation.
 
     Confidence:
-        code: Two implementations agree on the loss and not on its constant; the paper was read in a note.
+        code: Two implementations agree on the loss but not on its constant; we read a note on the paper.
 
     Cost:
-        One forward of the base. Its weights too, where all of them are trained.
+        One forward of the base. Also a copy of its weights in full training.
 
     Departs:
         The base is the model before training; with an adapter that is trained on, `Train(reference="start")` anchors to

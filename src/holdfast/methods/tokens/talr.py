@@ -1,4 +1,4 @@
-"""TALR: each token is learned by how likely the model holds it, on a scale that follows the loss."""
+"""TALR: each token counts by the probability that the model gives it, on a scale that follows the loss."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from holdfast.methods.tokens.flow import flow
 
 
 def talr(nll_N: Tensor, temperature: float, floor: float = 0.01) -> Tensor:
-    """Returns `max(p^(1 / temperature), floor)`, `[N]`, given each target's negative log-likelihood; no gradient.
+    """Returns `max(p^(1 / temperature), floor)`, `[N]`, from each target's negative log-likelihood; no gradient flows.
 
     Args:
-        nll_N: -log p, nats.
-        temperature: The paper's tau, nats.
+        nll_N: -log p, in nats.
+        temperature: The paper's tau, in nats.
         floor: The least weight.
     """
     return flow(nll_N, temperature).clamp(min=floor)
@@ -34,12 +34,12 @@ class TALR(Method):
 
         L = -(1/N) sum_t sg[w_t] log p_t,   w_t = max(p_t^(1/tau), floor),   tau = median of the former step's losses
 
-    p_t is the probability of the target under the model as it is. At first nearly all is learned; as the losses fall,
-    so does tau, and what is still hard is set aside more strictly.
+    p_t is the probability of the target under the current model. At first nearly all tokens count in full; tau falls
+    with the losses, and tokens that are still hard count less and less.
 
     Args:
-        floor: The least weight; 1 is plain training.
-        over: Of what tau is the median: "samples", the mean loss of each example, or "tokens".
+        floor: The smallest weight; 1 is plain training.
+        over: The losses whose median is tau: "samples", the mean loss of each example, or "tokens".
         on: Which units are weighed: the new ones, the memory's, or all; the others count in full.
 
     Reference:
@@ -47,11 +47,11 @@ class TALR(Method):
         arXiv 2509.20758, its Token-Adaptive Loss Reweighting.
 
     Confidence:
-        code: A later paper's code (DiSC, arXiv 2602.16093) and two notes on the paper were read; no authors' code is
-        published, the floor's value stands in that code alone, and the notes differ on `over`.
+        code: We read a later paper's code (DiSC, arXiv 2602.16093) and two notes on the paper. No authors' code is
+        published, only the later code gives a value of the floor, and the notes differ on `over`.
 
     Cost:
-        One forward over the data beforehand. For the first tau; nothing after.
+        One forward over the data before training. It gives the first tau; later steps cost nothing.
 
     Departs:
         tau is that of the step before (the sources take the batch's own, which is not known before its last
@@ -78,19 +78,19 @@ class TALR(Method):
 
     def init_state(self, run: Run) -> State:
         """Returns the first tau: the median of the base's losses on the new examples."""
-        found = run.score("nll_N", "document_N", "source_N")
-        new_N = is_on(found["source_N"], "new")
-        losses = found["nll_N"][new_N]
+        scores = run.score("nll_N", "document_N", "source_N")
+        new_N = is_on(scores["source_N"], "new")
+        losses = scores["nll_N"][new_N]
         if self.over == "samples":
-            losses, _ = sample_means(losses, found["document_N"][new_N])
+            losses, _ = sample_means(losses, scores["document_N"][new_N])
         return {"temperature": torch.tensor(median(losses), dtype=torch.float64)}
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
-        """Returns `talr` at the temperature that the step before left."""
+        """Returns `talr` at the temperature from the previous step."""
         return talr(tok.nll_N, float(state["temperature"]), self.floor)
 
     def after_step(self, state: State, step: Step) -> None:
-        """Takes the median of this step's losses for the next one."""
-        found = median(step.values["document_nll" if self.over == "samples" else "nll_N"].cpu())
-        if found == found:
-            state["temperature"] = torch.tensor(found, dtype=torch.float64)
+        """Stores the median of this step's losses for the next step."""
+        temperature = median(step.values["document_nll" if self.over == "samples" else "nll_N"].cpu())
+        if temperature == temperature:
+            state["temperature"] = torch.tensor(temperature, dtype=torch.float64)
