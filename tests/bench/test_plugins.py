@@ -131,7 +131,7 @@ def test_the_catalogue_shows_it_with_its_card_and_warns_of_what_is_broken(packag
     text = shown.getvalue()
     assert "Adds minus the entropy of each prediction." in text
     assert "L = L_CE - strength * H(p)" in text
-    assert "Not beside BaseKL: it would pull away from the base." in text
+    assert "Cannot be combined with BaseKL: it would pull away from the base." in text
     assert "1701.06548" in text
     assert {"Gone", "NoMethod", "Renamed", "LoRA"} <= {record.message.split()[1] for record in caplog.records}
 

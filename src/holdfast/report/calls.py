@@ -1,4 +1,4 @@
-"""`holdfast report` in Python: what `holdfast.report(...)` calls."""
+"""`holdfast report` in Python: the function behind `holdfast.report(...)`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ report = with_fields(
     _report,
     "report",
     __name__,
-    """Reads folders of finished runs, and returns a `holdfast.TradeOff` of each set that can be set side by side.
+    """Reads folders of finished runs, and returns a `holdfast.TradeOff` for each set of runs that can be compared.
 
-    It is `holdfast report` in Python; the fields are those of `ReportSpec`, which are the arguments of the command.
+    This is `holdfast report` in Python. Its arguments are the fields of `ReportSpec`, which are also those of the
+    command.
 
     Raises:
-        HoldfastError: For anything the caller can mend, in one sentence.
+        HoldfastError: For any error that the caller can fix, in one sentence.
     """,
 )

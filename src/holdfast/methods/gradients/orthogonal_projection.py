@@ -72,8 +72,8 @@ class OrthogonalProjection(Method):
         code: We read the authors' code.
 
     Cost:
-        One forward of old examples before training. Each layer needs `in` x `in` floats during that pass and `in` x k
-        floats afterwards, and two thin products of each weight per step.
+        One forward of the old examples. It runs before training. Each layer needs `in` x `in` floats during that pass
+        and `in` x k floats afterwards, and two thin products of each weight per step.
 
     Departs:
         The method projects the step, not the gradient, because Adam would undo the projection of a gradient; weight

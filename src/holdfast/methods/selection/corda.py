@@ -70,7 +70,7 @@ class CorDA(Adapter):
         code: We read PEFT's implementation.
 
     Cost:
-        One forward of old examples before training. Also an SVD of every weight; then as LoRA.
+        One forward of the old examples. It runs before training, with an SVD of every weight; then as LoRA.
 
     Departs:
         C is the mean over tokens without padding; the paper scales each sample by its largest entry. C is damped once,

@@ -52,8 +52,8 @@ class LoRANull(Adapter):
         code: We read the authors' code.
 
     Cost:
-        One forward of old examples before training. Also an eigendecomposition for each input; then less than LoRA,
-        because only B trains.
+        One forward of the old examples. It runs before training, with an eigendecomposition for each input; then less
+        than LoRA, because only B trains.
 
     Departs:
         The paper puts the part of W within U_min into the adapter and freezes the rest. Here, as in a second version in
