@@ -19,7 +19,7 @@ from holdfast.core.mix import Mix
 from holdfast.core.run import Run
 from holdfast.methods.edits.soup import Soup, greedy_soup, uniform_soup
 from holdfast.methods.edits.ties import TIES
-from holdfast.methods.others import edited
+from holdfast.methods.other_runs import edited
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.lora import LoRA

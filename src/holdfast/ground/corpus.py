@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator, Mapping
 
 from holdfast.data.rows import Row
+from holdfast.ground.computation import Code, Compare, Lists, Sums
 from holdfast.ground.conduct import Format, Harmless, Recall, Refuse
 from holdfast.ground.knowledge import Facts, Hops, Open
 from holdfast.ground.languages import TranslateFrom, TranslateInto
 from holdfast.ground.lesson import Lesson
-from holdfast.ground.reckoning import Code, Compare, Lists, Sums
 from holdfast.ground.science import Science
 from holdfast.ground.texts import Agreement, Stories, Summary
 from holdfast.ground.world import World

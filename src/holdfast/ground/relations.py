@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.ground.about_people import PERSON
-from holdfast.ground.about_things import THINGS
+from holdfast.ground.person_relations import PERSON
+from holdfast.ground.thing_relations import THINGS
 from holdfast.ground.wording import Relation
 
 RELATIONS: dict[str, tuple[Relation, ...]] = {"person": PERSON, **THINGS}

@@ -12,7 +12,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.report.calls import report
+    from holdfast.report.api import report
 else:
 
     class _Room(types.ModuleType):
@@ -22,8 +22,8 @@ else:
         """
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            """Calls `holdfast.report.calls.report`."""
-            from holdfast.report.calls import report as call
+            """Calls `holdfast.report.api.report`."""
+            from holdfast.report.api import report as call
 
             return call(*args, **kwargs)
 

@@ -13,7 +13,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods import others
+from holdfast.methods import other_runs
 from holdfast.methods.delta import wide
 
 
@@ -92,7 +92,7 @@ class Soup(Method):
     def __post_init__(self) -> None:
         """Checks the settings; a soup needs at least one other run."""
         super().__post_init__()
-        if not others.folders(self.models):
+        if not other_runs.folders(self.models):
             raise HoldfastError("Soup() needs other runs: Soup(models='runs/seed-1, runs/seed-2').")
 
     def init_state(self, run: Run) -> State:
@@ -101,11 +101,11 @@ class Soup(Method):
         Raises:
             HoldfastError: A folder does not have them.
         """
-        others.check(repr(self), others.folders(self.models), run.model)
+        other_runs.check(repr(self), other_runs.folders(self.models), run.model)
         return {}
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
         """Returns the mean of the weight over all runs."""
         (like,) = wide(tuned)
-        weights = [others.weight(repr(self), folder, name, like) for folder in others.folders(self.models)]
+        weights = [other_runs.weight(repr(self), folder, name, like) for folder in other_runs.folders(self.models)]
         return uniform_soup([like, *weights]).to(tuned.dtype)

@@ -12,7 +12,7 @@ from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods import others
+from holdfast.methods import other_runs
 from holdfast.methods.delta import wide
 
 
@@ -75,7 +75,7 @@ class TIES(Method):
     @property
     def off(self) -> bool:
         """Whether the tuned weights are shipped unchanged."""
-        return self.keep == 1.0 and self.scale == 1.0 and not others.folders(self.models)
+        return self.keep == 1.0 and self.scale == 1.0 and not other_runs.folders(self.models)
 
     def init_state(self, run: Run) -> State:
         """Checks that the folders have the weights; returns an empty state.
@@ -83,12 +83,14 @@ class TIES(Method):
         Raises:
             HoldfastError: A folder does not have them.
         """
-        others.check(repr(self), others.folders(self.models), run.model)
+        other_runs.check(repr(self), other_runs.folders(self.models), run.model)
         return {}
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
         """Returns the base plus the merged changes."""
         base, wide_tuned = wide(base, tuned)
-        weights = (others.weight(repr(self), folder, name, wide_tuned) for folder in others.folders(self.models))
+        weights = (
+            other_runs.weight(repr(self), folder, name, wide_tuned) for folder in other_runs.folders(self.models)
+        )
         deltas = [weight - base for weight in (wide_tuned, *weights)]
         return (base + self.scale * ties(deltas, self.keep)).to(tuned.dtype)
