@@ -243,7 +243,7 @@ def test_every_task_is_known_by_name_and_a_wrong_name_by_the_nearest(world, task
         assert len(made.validation) >= 100
         assert len(made.test) >= 200
         assert len(made.transfer) >= 400
-    with pytest.raises(HoldfastError, match=r"'peple' is no task .*; use one of people, .*Did you mean 'people'\?"):
+    with pytest.raises(HoldfastError, match=r"'peple' is not a task .*; use one of people, .*Did you mean 'people'\?"):
         task(world, "peple")
 
 
