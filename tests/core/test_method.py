@@ -1,4 +1,4 @@
-"""The laws of composition: by each hook's law, in any grouping, on the units that a method is on."""
+"""The laws of composition: by each hook's law, in any grouping, on the tokens that a method is on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Every(Method):
     """Acts at every hook, in ways whose order shows wherever hooks act in turn."""
 
     k: float = setting(2.0, unit="1")
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     means: ClassVar[frozenset[str]] = frozenset({"nll_N"})
 
@@ -88,7 +88,7 @@ class Needing(Method):
         return Needs(reads=self.read, asks=self.asked)
 
 
-def units(sources=(0, 1, 0, 2)):
+def tokens(sources=(0, 1, 0, 2)):
     logits = torch.randn(len(sources), 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     count = len(sources)
     return Tokens(logits, torch.arange(count) % 5, torch.tensor(sources), torch.zeros(count))
@@ -108,8 +108,8 @@ def effect(method, state=None):
         "group_params": method.group_params({"w": w}),
         "init_state": sorted(float(own["k"]) for own in state.values()),
         "renew_batches": [float(batch) for batch in method.renew_batches(state, step, [0.0, 1.0])],
-        "weigh_tokens": method.weigh_tokens(state, units()).tolist(),
-        "token_loss": method.token_loss(state, units()).tolist(),
+        "weigh_tokens": method.weigh_tokens(state, tokens()).tolist(),
+        "token_loss": method.token_loss(state, tokens()).tolist(),
         "penalty": float(torch.as_tensor(method.penalty(state, step)).detach()),
         "scale_lr": method.scale_lr(state, step),
         "edit_update": method.edit_update(state, step, "w", one, two).tolist(),
@@ -142,7 +142,7 @@ def test_every_hook_of_the_table_is_a_hook_of_method_composed_by_chain_and_none_
 
 def test_each_hook_composes_by_its_law():
     found = effect(Every(2.0) + Every(3.0))
-    nll = units().nll_N
+    nll = tokens().nll_N
     assert found["mix_data"] == ("m2", "m3")
     assert [x for x in found["shape_model"] if x in "23"] == ["2", "3"]
     assert found["group_params"] == {"w": 6.0}
@@ -198,15 +198,15 @@ def test_a_method_that_acts_nowhere_changes_nothing_wherever_it_stands():
 
 
 @pytest.mark.parametrize(("on", "mask"), [("new", [1, 0, 1, 0]), ("memory", [0, 1, 0, 1]), ("all", [1, 1, 1, 1])])
-def test_token_hooks_act_on_the_units_they_are_on_and_are_neutral_elsewhere(on, mask):
-    method, tok = chain(Every(3.0, on=on)), units()
+def test_token_hooks_act_on_the_tokens_they_are_on_and_are_neutral_elsewhere(on, mask):
+    method, tok = chain(Every(3.0, on=on)), tokens()
     state = method.init_state(None)
     assert method.weigh_tokens(state, tok).tolist() == [3.0 if m else 1.0 for m in mask]
     assert method.token_loss(state, tok).tolist() == (3.0 * torch.tensor(mask) * tok.nll_N).tolist()
 
 
-def test_methods_on_different_units_share_a_chunk():
-    both, tok = Every(3.0, on="new") + Every(5.0, on="memory"), units()
+def test_methods_on_different_tokens_share_a_chunk():
+    both, tok = Every(3.0, on="new") + Every(5.0, on="memory"), tokens()
     assert both.weigh_tokens(both.init_state(None), tok).tolist() == [3.0, 5.0, 3.0, 5.0]
 
 

@@ -19,7 +19,7 @@ def draw(rows, words, seed, dtype=torch.float64):
 
 
 def looped(kind, tuned, base, label):
-    """One unit, token by token, over those that can come: sums of p log(p / q) as they are defined."""
+    """One token, token by token, over those that can come: sums of p log(p / q) as they are defined."""
     words = [c for c in range(len(tuned)) if not (kind == "non target" and c == label)]
 
     def share(of):
@@ -96,7 +96,7 @@ def test_a_token_that_one_side_alone_can_say_gives_the_limit_and_a_finite_gradie
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_unit_that_does_not_count_gets_no_gradient_whatever_its_logits_are(kind, bad):
+def test_a_token_that_does_not_count_gets_no_gradient_whatever_its_logits_are(kind, bad):
     tuned, base = draw(3, 6, 3), draw(3, 6, 4)
     tuned[1, 2] = bad
     own = tuned.requires_grad_()

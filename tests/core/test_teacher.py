@@ -15,7 +15,7 @@ from holdfast.core.teacher import StateCache, evaluating
 from holdfast.train.attach import attach
 from holdfast.train.base import make_teacher
 from holdfast.train.forward import Forward
-from holdfast.train.units import Call, Units
+from holdfast.train.supervised import Call, SupervisedTokens
 from tests.tiny import collate, rows, tiny
 from tests.train.retrace import trainer_for
 
@@ -173,11 +173,11 @@ def test_the_cache_holds_the_states_of_the_start(tmp_path, recipe):
     cached = recipe + " + " if "Train" not in recipe else ""
     attach(trainer, f"Train(teacher='cache') + {cached}BaseKL(strength=0.01)")
     trainer.train()
-    forward, units = trainer.holdfast.forward, Units.of(BATCH, None)
+    forward, tokens = trainer.holdfast.forward, SupervisedTokens.of(BATCH, None)
     assert (start_logits(trainer.model) - expected).abs().max() > 0.05
-    states = forward.comparison.features(Call(trainer.model, BATCH, units))
+    states = forward.comparison.features(Call(trainer.model, BATCH, tokens))
     found = torch.nn.functional.linear(states, *forward.comparison.weights())
-    torch.testing.assert_close(found, expected[units.scored_BT], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, expected[tokens.scored_BT], rtol=0, atol=1e-5)
 
 
 def test_the_cache_knows_a_row_in_any_order_and_padding_and_refuses_one_it_never_saw():
@@ -191,14 +191,14 @@ def test_the_cache_knows_a_row_in_any_order_and_padding_and_refuses_one_it_never
     order = [3, 0, 4]
     picked = [row for i, row in enumerate(rows(5)) if i in order]
     shuffled = collate([picked[1], picked[0], picked[2]])
-    units = Units.of(shuffled, None)
+    tokens = SupervisedTokens.of(shuffled, None)
     with evaluating(model):
         expected = model.model(input_ids=shuffled["input_ids"], attention_mask=shuffled["attention_mask"])[0]
-    got = forward.comparison.features(Call(model, shuffled, units))
-    torch.testing.assert_close(got, expected[units.scored_BT], rtol=0, atol=1e-5)
+    got = forward.comparison.features(Call(model, shuffled, tokens))
+    torch.testing.assert_close(got, expected[tokens.scored_BT], rtol=0, atol=1e-5)
     stranger = collate([{"input_ids": [9, 9, 9, 9], "labels": [9, 9, 9, 9]}])
     with pytest.raises(HoldfastError, match="cache lacks 1 of the 1 rows"):
-        forward.comparison.features(Call(model, stranger, Units.of(stranger, None)))
+        forward.comparison.features(Call(model, stranger, SupervisedTokens.of(stranger, None)))
 
 
 @pytest.mark.parametrize("name", ["full", *ADAPTERS])

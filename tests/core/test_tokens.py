@@ -1,4 +1,4 @@
-"""A chunk of units: what is computed when, and what is shown to whom."""
+"""A chunk of tokens: what is computed when, and what is shown to whom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chunk(sources=(0, 1, 0, 2), seed=0, **fields):
     logits = torch.randn(count, WORDS, dtype=torch.float64, generator=generator).requires_grad_()
     base = torch.randn(count, WORDS, dtype=torch.float64, generator=generator)
     labels = torch.arange(count) % WORDS
-    fields = {"base_logits_NV": base, "unit_N": torch.arange(count) + 10, **fields}
+    fields = {"base_logits_NV": base, "token_N": torch.arange(count) + 10, **fields}
     return Tokens(logits, labels, torch.tensor(sources), torch.arange(count), **fields)
 
 
@@ -62,12 +62,12 @@ def test_the_base_is_asked_when_its_logits_are_read_and_once():
     assert asked == [1]
 
 
-def test_a_part_holds_the_units_that_a_hook_acts_upon_in_their_order():
+def test_a_part_holds_the_tokens_that_a_hook_acts_upon_in_their_order():
     tok = chunk()
     assert tok.only("all") is tok
     part = tok.only("memory")
     assert part.source_N.tolist() == [1, 2]
-    assert part.unit_N.tolist() == [11, 13]
+    assert part.token_N.tolist() == [11, 13]
     for name in ("logits_NV", "labels_N", "segment_N", "base_logits_NV", "nll_N", "base_nll_N", "entropy_N"):
         torch.testing.assert_close(getattr(part, name), getattr(tok, name)[[1, 3]])
     assert tok.only("memory") is part
@@ -87,9 +87,9 @@ def test_a_part_made_without_gradients_passes_them_on_later():
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Harsh(Method):
-    """A term that is no number for any unit but those of "new" in which the base is finite."""
+    """A term that is no number for any token but those of "new" in which the base is finite."""
 
-    on: str = setting("new", unit="units", role="tokens")
+    on: str = setting("new", unit="tokens", role="tokens")
     reads: ClassVar[frozenset[str]] = frozenset({"base_nll_N"})
 
     def weigh_tokens(self, state, tok):
@@ -105,11 +105,11 @@ class Harsh(Method):
     [Harsh(), BaseKL(on="new"), BaseKL(on="new", direction="reverse"), BaseKL(on="new", task_loss="dropped")],
     ids=repr,
 )
-def test_what_a_method_would_say_of_units_that_it_does_not_act_on_reaches_neither_loss_nor_gradient(method, bad):
+def test_what_a_method_would_say_of_tokens_that_it_does_not_act_on_reaches_neither_loss_nor_gradient(method, bad):
     recipe = chain(method)
     clean, spoilt = chunk(), chunk()
     spoilt._base_logits_NV[[1, 3]] = bad
-    losses = [recipe.unit_loss({}, tok) for tok in (clean, spoilt)]
+    losses = [recipe.per_token_loss({}, tok) for tok in (clean, spoilt)]
     assert torch.equal(*losses)
     for tok, loss in zip((clean, spoilt), losses, strict=True):
         loss.sum().backward()
@@ -119,7 +119,7 @@ def test_what_a_method_would_say_of_units_that_it_does_not_act_on_reaches_neithe
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Sifting(Method):
-    """Leaves out the second unit."""
+    """Leaves out the second token."""
 
     def weigh_tokens(self, state, tok):
         return (torch.arange(len(tok.labels_N)) != 1).to(tok.nll_N.dtype)
@@ -132,7 +132,7 @@ def test_a_task_loss_that_is_no_number_does_not_count_at_the_weight_0(bad):
     with torch.no_grad():
         spoilt.logits_NV[1, int(spoilt.labels_N[1])] = bad
     assert not bool(spoilt.nll_N[1].isfinite()) or bad == math.inf
-    losses = [recipe.unit_loss({}, tok) for tok in (clean, spoilt)]
+    losses = [recipe.per_token_loss({}, tok) for tok in (clean, spoilt)]
     assert torch.equal(*losses)
     for loss in losses:
         loss.sum().backward()
@@ -142,8 +142,8 @@ def test_a_task_loss_that_is_no_number_does_not_count_at_the_weight_0(bad):
 def test_a_term_that_is_not_held_is_not_asked_for():
     tok = chunk()
     tok._base_logits_NV[:] = math.nan
-    assert torch.equal(chain(BaseKL()).unit_loss({}, tok, hold=0.0), tok.nll_N)
-    assert not bool(chain(BaseKL()).unit_loss({}, tok, hold=1.0).isfinite().any())
+    assert torch.equal(chain(BaseKL()).per_token_loss({}, tok, hold=0.0), tok.nll_N)
+    assert not bool(chain(BaseKL()).per_token_loss({}, tok, hold=1.0).isfinite().any())
 
 
 @pytest.mark.parametrize("on", ["new", "memory", "all"])

@@ -17,15 +17,15 @@ from holdfast.kernels import chunked
 from holdfast.kernels.chunked import Casts, Logits, chunked_loss, sizes
 from holdfast.methods.losses.mask_the_target import non_target_kl
 
-UNITS, WIDTH, WORDS = 23, 5, 11
+TOKENS, WIDTH, WORDS = 23, 5, 11
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
-LABELS = torch.randint(0, WORDS, (UNITS,), generator=torch.Generator().manual_seed(9))
-BASE = draw(UNITS, WORDS, seed=8)
+LABELS = torch.randint(0, WORDS, (TOKENS,), generator=torch.Generator().manual_seed(9))
+BASE = draw(TOKENS, WORDS, seed=8)
 
 
 def term(rows, _features, logits):
@@ -35,7 +35,7 @@ def term(rows, _features, logits):
 
 
 def leaves(dtype=torch.float64, *, bias=True):
-    shapes = [(UNITS, WIDTH), (WORDS, WIDTH)] + ([(WORDS,)] if bias else [])
+    shapes = [(TOKENS, WIDTH), (WORDS, WIDTH)] + ([(WORDS,)] if bias else [])
     return [draw(*shape, seed=i, dtype=dtype).requires_grad_() for i, shape in enumerate(shapes)]
 
 
@@ -54,7 +54,7 @@ def test_loss_and_gradients_are_those_of_full_logits_for_every_chunk_size(chunk,
 
 @pytest.mark.parametrize("chunk", [3, None])
 def test_without_a_head_the_features_are_the_logits(chunk):
-    ours, full = (draw(UNITS, WORDS).requires_grad_() for _ in range(2))
+    ours, full = (draw(TOKENS, WORDS).requires_grad_() for _ in range(2))
     found = chunked_loss(term, ours, chunk=chunk)
     expected = term(slice(None), None, full)
     found.backward()
@@ -97,7 +97,7 @@ def test_only_what_trains_gets_a_gradient(trained):
             torch.testing.assert_close(leaf.grad, other.grad)
 
 
-def test_the_terms_see_every_unit_once_and_in_order():
+def test_the_terms_see_every_token_once_and_in_order():
     seen = []
 
     def watch(rows, features, logits):
@@ -110,7 +110,7 @@ def test_the_terms_see_every_unit_once_and_in_order():
     assert seen == [(0, 10), (10, 20), (20, 23)]
 
 
-def test_no_units_give_a_zero_with_zero_gradients():
+def test_no_tokens_give_a_zero_with_zero_gradients():
     own = [torch.zeros(0, WIDTH, requires_grad=True), *leaves(torch.float32)[1:]]
     found = chunked_loss(term, *own)
     found.backward()
@@ -139,21 +139,21 @@ def test_small_gradients_of_many_chunks_add_up_in_float32():
     assert head.grad.flatten().tolist() == [1024.0, 1024.0]
 
 
-@pytest.mark.parametrize("units", [0, 1, 2, 640, 5000])
+@pytest.mark.parametrize("tokens", [0, 1, 2, 640, 5000])
 @pytest.mark.parametrize("vocabulary", [1, 61, 32_000, 151_936, 262_144, 10**9])
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
-def test_blocks_are_tall_enough_to_pay_for_the_head_and_bounded(units, vocabulary, device):
-    chunk, block = sizes(units, vocabulary, torch.device(device))
+def test_blocks_are_tall_enough_to_pay_for_the_head_and_bounded(tokens, vocabulary, device):
+    chunk, block = sizes(tokens, vocabulary, torch.device(device))
     kind = "cpu" if device == "cpu" else "cuda"
     assert chunk == 1 or chunk * vocabulary <= chunked.CHUNK_ELEMENTS[kind]
     assert block % chunk == 0
     assert block == chunk or block * vocabulary <= chunked.BLOCK_ELEMENTS[kind]
     if vocabulary <= 262_144:
-        assert block >= min(units, 128 if device == "cpu" else 512)
-    assert block - chunk < max(units, 1), "no block is larger than all there is, but for the last chunk"
-    blocks = -(-units // block)
-    assert blocks * block - units < block
-    assert blocks < 2 or units - (blocks - 1) * block > 0.5 * block - blocks * chunk, "blocks are of about one size"
+        assert block >= min(tokens, 128 if device == "cpu" else 512)
+    assert block - chunk < max(tokens, 1), "no block is larger than all there is, but for the last chunk"
+    blocks = -(-tokens // block)
+    assert blocks * block - tokens < block
+    assert blocks < 2 or tokens - (blocks - 1) * block > 0.5 * block - blocks * chunk, "blocks are of about one size"
 
 
 def small_blocks(monkeypatch, chunk=3, block=7):
@@ -173,7 +173,7 @@ def test_loss_and_gradients_do_not_depend_on_blocks(monkeypatch, chunk, block):
         return (nll + 0.7 * non_target_kl(logits, base[rows] if of is None else of[rows], LABELS[rows])).sum()
 
     found = chunked_loss(against, *ours)
-    expected = against(slice(0, UNITS), None, linear(*full), linear(base_hidden, base_head, base_bias))
+    expected = against(slice(0, TOKENS), None, linear(*full), linear(base_hidden, base_head, base_bias))
     found.backward()
     expected.backward()
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
@@ -247,14 +247,14 @@ def test_float64_is_left_alone_under_autocast():
     torch.testing.assert_close(found, term(slice(None), None, linear(*full)), rtol=1e-13, atol=0)
 
 
-@pytest.mark.parametrize("units", [0, 1])
+@pytest.mark.parametrize("tokens", [0, 1])
 @pytest.mark.parametrize("head", [True, False])
-def test_one_unit_and_none(units, head):
-    own = leaves() if head else [draw(UNITS, WORDS).requires_grad_()]
+def test_one_token_and_none(tokens, head):
+    own = leaves() if head else [draw(TOKENS, WORDS).requires_grad_()]
     full = [leaf.detach().clone().requires_grad_() for leaf in own]
-    found = chunked_loss(term, own[0][:units], *own[1:])
-    logits = linear(full[0][:units], *full[1:]) if head else full[0][:units]
-    expected = term(slice(0, units), None, logits)
+    found = chunked_loss(term, own[0][:tokens], *own[1:])
+    logits = linear(full[0][:tokens], *full[1:]) if head else full[0][:tokens]
+    expected = term(slice(0, tokens), None, logits)
     found.backward()
     expected.backward()
     torch.testing.assert_close(found, expected)
@@ -277,9 +277,9 @@ from holdfast.kernels.chunked import chunked_loss
 from holdfast.methods.losses.mask_the_target import non_target_kl
 
 torch.set_num_threads(1)
-way, units, words, width = sys.argv[1], 2048, 32768, 64
-hidden, base_hidden = torch.randn(units, width, requires_grad=True), torch.randn(units, width)
-head, labels = torch.randn(words, width, requires_grad=True) / 8, torch.randint(0, words, (units,))
+way, tokens, words, width = sys.argv[1], 2048, 32768, 64
+hidden, base_hidden = torch.randn(tokens, width, requires_grad=True), torch.randn(tokens, width)
+head, labels = torch.randn(words, width, requires_grad=True) / 8, torch.randint(0, words, (tokens,))
 head = head.detach().requires_grad_()
 base_head = torch.randn(words, width) / 8
 
@@ -297,9 +297,9 @@ def loss(n):
 loss(8).backward()  # so that what is loaded once is loaded
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = peak()
-value = loss(units)
+value = loss(tokens)
 value.backward()
-print(json.dumps({"MiB": peak() - before, "loss": value.item() / units}))
+print(json.dumps({"MiB": peak() - before, "loss": value.item() / tokens}))
 """
 
 

@@ -140,7 +140,7 @@ def test_shapes_that_do_not_agree_are_named():
         base_kl(torch.zeros(2, 3, 5), torch.zeros(2, 3, 5), torch.zeros(2, 4, dtype=torch.int64))
 
 
-def test_dropped_the_divergence_stands_in_the_place_of_the_task_loss_on_its_units_alone():
+def test_dropped_the_divergence_stands_in_the_place_of_the_task_loss_on_its_tokens_alone():
     from holdfast.core.method import chain
     from holdfast.core.tokens import Tokens
     from holdfast.methods.losses.base_kl import BaseKL

@@ -75,7 +75,7 @@ def test_the_median_is_numpys(values):
     assert found == pytest.approx(np.median(known)) if known else math.isnan(found)
 
 
-def test_the_means_are_those_of_the_documents_wherever_their_units_stand():
+def test_the_means_are_those_of_the_documents_wherever_their_tokens_stand():
     means_D, place_N = sample_means(torch.tensor([1.0, 5.0, 3.0, 7.0]), torch.tensor([4, 9, 4, 4]))
     assert means_D.tolist() == pytest.approx([11 / 3, 5.0])
     assert place_N.tolist() == [0, 1, 0, 0]
@@ -111,7 +111,7 @@ def test_a_run_is_the_authors_formula_in_numpy(tmp_path, level, temperature):
         torch.testing.assert_close(p, q, rtol=0, atol=1e-7)  # the weights are kept in float32
 
 
-def test_the_median_is_that_of_the_units_that_are_weighed(tmp_path):
+def test_the_median_is_that_of_the_tokens_that_are_weighed(tmp_path):
     rows, old, start = tiny.rows(9), tiny.rows(5, seed=3), tiny.tiny()
     memory = [Example(row["input_ids"], row["labels"]) for row in old]
     means = {"new": [x.mean() for x in row_losses(start, rows)], "memory": [x.mean() for x in row_losses(start, old)]}

@@ -24,7 +24,7 @@ from holdfast.methods.tokens.low_perplexity import LowPerplexity
 from holdfast.methods.tokens.talr import TALR
 from holdfast.methods.tokens.token_forgetting import TokenForgetting
 
-WORDS, UNITS = 12, 6
+WORDS, TOKENS = 12, 6
 OUT = -math.inf
 
 TOKEN_METHODS = [
@@ -53,20 +53,20 @@ TOKEN_METHODS += [
 """And every other that acts on tokens and remembers nothing."""
 
 
-def units(seed, out_tuned=(), out_base=(), keep=None):
-    """A chunk of units, and of the same without some tokens of the vocabulary."""
+def tokens(seed, out_tuned=(), out_base=(), keep=None):
+    """A chunk of tokens, and of the same without some tokens of the vocabulary."""
     generator = torch.Generator().manual_seed(seed)
-    tuned, base = (3.0 * torch.randn(UNITS, WORDS, dtype=torch.float64, generator=generator) for _ in range(2))
+    tuned, base = (3.0 * torch.randn(TOKENS, WORDS, dtype=torch.float64, generator=generator) for _ in range(2))
     tuned[:, sorted(out_tuned)] = OUT
     base[:, sorted(out_base)] = OUT
     words = [c for c in range(WORDS) if c not in set(out_tuned) | set(out_base)] if keep is None else keep
-    labels = torch.tensor(words)[torch.arange(UNITS) % len(words)]
+    labels = torch.tensor(words)[torch.arange(TOKENS) % len(words)]
     if keep is not None:
         tuned, base = tuned[:, keep], base[:, keep]
         labels = torch.tensor([keep.index(int(y)) for y in labels])
-    sources = torch.tensor([0, 1] * (UNITS // 2))
-    places = {"unit_N": torch.arange(UNITS), "document_N": torch.arange(UNITS)}
-    return Tokens(tuned.requires_grad_(), labels, sources, torch.arange(UNITS), base_logits_NV=base, **places)
+    sources = torch.tensor([0, 1] * (TOKENS // 2))
+    places = {"token_N": torch.arange(TOKENS), "document_N": torch.arange(TOKENS)}
+    return Tokens(tuned.requires_grad_(), labels, sources, torch.arange(TOKENS), base_logits_NV=base, **places)
 
 
 def state_of(recipe):
@@ -81,8 +81,8 @@ def state_of(recipe):
 def test_loss_and_gradient_are_those_of_the_vocabulary_without_them(method, seed, out):
     recipe = chain(method)
     inside = [c for c in range(WORDS) if c not in out]
-    whole, few = units(seed, out, out), units(seed, keep=inside)
-    losses = [recipe.unit_loss(state_of(recipe), tok) for tok in (whole, few)]
+    whole, few = tokens(seed, out, out), tokens(seed, keep=inside)
+    losses = [recipe.per_token_loss(state_of(recipe), tok) for tok in (whole, few)]
     if isinstance(method, TokenForgetting):  # a blind guess is one among all tokens of the vocabulary
         assert bool(losses[0].isfinite().all())
     else:
@@ -99,8 +99,8 @@ def test_loss_and_gradient_are_those_of_the_vocabulary_without_them(method, seed
 @pytest.mark.parametrize("side", ["tuned", "base"])
 def test_a_token_that_one_side_alone_can_say_leaves_gradients_finite_and_no_loss_a_nan(method, side):
     recipe = chain(method)
-    tok = units(3, *(([5], []) if side == "tuned" else ([], [5])))
-    loss = recipe.unit_loss(state_of(recipe), tok)
+    tok = tokens(3, *(([5], []) if side == "tuned" else ([], [5])))
+    loss = recipe.per_token_loss(state_of(recipe), tok)
     assert not bool(loss.isnan().any())
     loss.sum().backward()
     assert bool(tok.logits_NV.grad.isfinite().all())
@@ -109,13 +109,13 @@ def test_a_token_that_one_side_alone_can_say_leaves_gradients_finite_and_no_loss
 @pytest.mark.parametrize("method", [DFT(), ASFT(on="all"), FLOW(), LowPerplexity(), EAFT(top=4)], ids=repr)
 def test_a_label_that_cannot_come_counts_for_nothing_where_its_weight_is_0(method):
     recipe = chain(method)
-    tok = units(4)
+    tok = tokens(4)
     with torch.no_grad():
         tok.logits_NV[:, int(tok.labels_N[1])] = OUT
         tok._base_logits_NV[:, int(tok.labels_N[1])] = OUT
     state = state_of(recipe)
     weights = recipe.weigh_tokens(state, tok)
-    loss = recipe.unit_loss(state, tok)
+    loss = recipe.per_token_loss(state, tok)
     assert tok.nll_N[1] == math.inf
     if weights[1] == 0:
         assert bool(loss[1].isfinite())
@@ -126,7 +126,7 @@ def test_a_label_that_cannot_come_counts_for_nothing_where_its_weight_is_0(metho
 
 def test_typicality_and_entropy_keep_their_limits():
     out, inside = [0, 7], [c for c in range(WORDS) if c not in (0, 7)]
-    whole, few = units(5, out, out), units(5, keep=inside)
+    whole, few = tokens(5, out, out), tokens(5, keep=inside)
     for name in ("entropy_N", "typicality_N", "base_typicality_N", "nll_N", "base_nll_N"):
         torch.testing.assert_close(getattr(whole, name), getattr(few, name), rtol=1e-12, atol=1e-14)
     whole.typicality_N.sum().backward()
@@ -137,7 +137,7 @@ def test_typicality_and_entropy_keep_their_limits():
 @pytest.mark.parametrize("spare", [True, False])
 def test_a_contradiction_keeps_its_limit(spare):
     out, inside = [0, 7], [c for c in range(WORDS) if c not in (0, 7)]
-    whole, few = units(6, out, out), units(6, keep=inside)
+    whole, few = tokens(6, out, out), tokens(6, keep=inside)
     found = [contradiction(tok.logits_NV, tok.base_logits_NV, tok.labels_N, spare_target=spare) for tok in (whole, few)]
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
     found[0].sum().backward()

@@ -77,7 +77,7 @@ def test_no_gradient_flows_through_the_weight():
     assert not TALR().weigh_tokens(state_at(1.0), tok).requires_grad
 
 
-def test_a_step_without_new_units_leaves_the_temperature_alone():
+def test_a_step_without_new_tokens_leaves_the_temperature_alone():
     state = state_at(1.5)
     for values in (torch.zeros(0), torch.tensor([math.nan])):
         TALR().after_step(state, Step(0, 2, {}, {}, values={"document_nll": values, "nll_N": values}))

@@ -27,7 +27,7 @@ from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, furthest, trainer_for
 
-UNITS = "MaskTheTarget()"
+TOKENS = "MaskTheTarget()"
 OLD = {"old": [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]}
 
 
@@ -92,17 +92,17 @@ def adapted(**config):
 REFUSED = {
     "a loss function of the user's": (
         lambda folder: built(folder, compute_loss_func=lambda *args, **named: 0),
-        UNITS,
+        TOKENS,
         r"MaskTheTarget\(\) owns the loss, and this trainer has a compute_loss_func; use one of the two\.",
     ),
     "label smoothing": (
         lambda folder: plain(folder, label_smoothing_factor=0.1),
-        UNITS,
+        TOKENS,
         r"MaskTheTarget\(\) owns the loss; set label_smoothing_factor=0 in the trainer's arguments\.",
     ),
     "another loss of the SFT trainer": (
         lambda folder: sft(folder, loss_type="dft"),
-        UNITS,
+        TOKENS,
         r"MaskTheTarget\(\) owns the loss; set loss_type='nll' in SFTConfig\.",
     ),
     "a model made anew for each trial": (
@@ -220,7 +220,7 @@ def test_what_is_refused_late_leaves_the_trainer_alone_too(tmp_path, end):
 def test_a_trainer_takes_one_recipe(tmp_path):
     trainer = attach(plain(tmp_path), "Finch()")
     with pytest.raises(HoldfastError, match=r"has a recipe already; join the two with \+ and attach once\."):
-        attach(trainer, UNITS)
+        attach(trainer, TOKENS)
 
 
 @pytest.mark.parametrize("setting", ["label smoothing", "a loss function of the user's"])
@@ -251,7 +251,7 @@ class TestAScheduler:
         assert caplog.messages == []
 
     def test_stays_where_the_recipe_sets_no_rate(self, tmp_path, caplog):
-        trainer = attach(plain(tmp_path, lr_scheduler_type="linear", num_train_epochs=2), UNITS)
+        trainer = attach(plain(tmp_path, lr_scheduler_type="linear", num_train_epochs=2), TOKENS)
         trainer.train()
         assert [row["learning_rate"] for row in trainer.state.log_history if "loss" in row] == [0.05, 0.025]
         assert caplog.messages == []
@@ -293,7 +293,7 @@ class OwnLoss(transformers.Trainer):
 def test_a_trainer_that_computes_its_own_loss_keeps_it_or_is_refused(tmp_path):
     trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=OwnLoss)
     with pytest.raises(HoldfastError, match=r"owns the loss, and OwnLoss computes one of its own"):
-        attach(trainer, UNITS)
+        attach(trainer, TOKENS)
     attach(trainer, "Cosine()").train()
     assert trainer.state.log_history[0]["loss"] > 1000
 
@@ -302,7 +302,7 @@ def test_a_loss_put_on_the_instance_is_not_lost_either(tmp_path):
     trainer = plain(tmp_path)
     trainer.compute_loss = lambda *args, **kwargs: None
     with pytest.raises(HoldfastError, match="computes one of its own"):
-        attach(trainer, UNITS)
+        attach(trainer, TOKENS)
 
 
 @pytest.mark.parametrize("given", ["optimizers", "optimizer_cls_and_kwargs"])
@@ -378,7 +378,7 @@ def test_models_that_do_not_read_from_left_to_right_are_refused(tmp_path):
             attach(plain(tmp_path, model=model), "DFT()")
 
 
-def test_adapters_that_units_do_not_fit_are_refused(tmp_path):
+def test_adapters_that_tokens_do_not_fit_are_refused(tmp_path):
     prompts = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
     with pytest.raises(HoldfastError, match="a prompt-learning adapter shifts positions"):
         attach(plain(tmp_path, model=peft.get_peft_model(tiny.tiny(), prompts)), "DFT()")

@@ -26,7 +26,7 @@ OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]
 
 @pytest.mark.parametrize("backbone", ["llama", "gemma2"])
 @pytest.mark.parametrize("size", [1, 4, 16])
-def test_scores_are_those_of_the_model_in_the_order_of_the_units(tmp_path, backbone, size, monkeypatch):
+def test_scores_are_those_of_the_model_in_the_order_of_the_tokens(tmp_path, backbone, size, monkeypatch):
     monkeypatch.setattr("holdfast.train.before.SCORED", size)
     data = tiny.rows(11)
     trainer = trainer_for(tiny.tiny(backbone), tmp_path, [*data, data[2]])
@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_model_in_the_order_of_the_units(tmp_path, backb
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_scores_say_which_example_a_unit_is_in_and_whose_it_is(tmp_path, packing):
+def test_scores_say_which_example_a_token_is_in_and_whose_it_is(tmp_path, packing):
     data = tiny.rows(20)
     if packing:  # two documents in a row
         pairs = list(zip(data[::2], data[1::2], strict=True))
@@ -57,9 +57,9 @@ def test_scores_say_which_example_a_unit_is_in_and_whose_it_is(tmp_path, packing
     before.mix = Mix(tuple(before.examples())).with_memory("old", OLD, 0.3)
     found = before.score("row_N", "source_N")
     examples = before.examples()
-    units = [example.supervised for example in examples]
-    units[len(data)] = 0  # the row that is given twice
-    assert torch.bincount(found["row_N"], minlength=len(examples)).tolist() == units
+    tokens = [example.supervised for example in examples]
+    tokens[len(data)] = 0  # the row that is given twice
+    assert torch.bincount(found["row_N"], minlength=len(examples)).tolist() == tokens
     assert torch.equal(found["source_N"], torch.tensor([examples[row].source for row in found["row_N"]]))
     assert set(found["source_N"].tolist()) == {0, 1}
 
@@ -83,7 +83,7 @@ def test_the_gradient_of_another_batch_is_autograds_and_leaves_the_steps_own_alo
 class Looking(Method):
     """Reads all that was arranged: numbers, values, the start, and another gradient with the base in it."""
 
-    reads: ClassVar[frozenset[str]] = frozenset({"unit_N", "document_N", "base_nll_N"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token_N", "document_N", "base_nll_N"})
     asks: ClassVar[frozenset[str]] = frozenset({"start", "gradient", "base_gradient"})
     sees: ClassVar[frozenset[str]] = frozenset({"nll_N", "document_nll"})
 
@@ -98,9 +98,9 @@ class Looking(Method):
         }
 
     def weigh_tokens(self, state, tok):
-        odd = tok.kept(state["first"], tok.unit_N) == tok.document_N % 2
+        odd = tok.kept(state["first"], tok.token_N) == tok.document_N % 2
         assert bool(odd.all())
-        return tok.kept(state["weight"], tok.unit_N) + state["middle"]
+        return tok.kept(state["weight"], tok.token_N) + state["middle"]
 
     def edit_grads(self, state, step):
         batch = {name: state[name] for name in ("input_ids", "attention_mask", "labels")}
@@ -114,7 +114,7 @@ class Looking(Method):
 
 @pytest.mark.parametrize(("micro", "accumulate"), [(8, 1), (2, 4), (1, 8)])
 def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkeypatch, micro, accumulate):
-    # The loop takes the numbers of the units from the batch, the trainer from the content of the rows.
+    # The loop takes the numbers of the tokens from the batch, the trainer from the content of the rows.
     from holdfast.train import full_loop
 
     data = tiny.rows(24)
@@ -122,14 +122,14 @@ def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkey
     plain = full_loop.tokens
 
     def numbered(model, base, batch):
-        from holdfast.train.units import Units
+        from holdfast.train.supervised import SupervisedTokens
 
-        units = Units.of(batch, None)
-        unit_N, document_N = index.find(units.keys(batch))
+        tokens = SupervisedTokens.of(batch, None)
+        token_N, document_N = index.find(tokens.keys(batch))
         shape = batch["labels"].shape
         places = {}
-        for name, place_N in (("unit", unit_N), ("document", document_N)):
-            places[name] = torch.zeros(shape, dtype=torch.int64).masked_scatter(units.scored_BT, place_N)
+        for name, place_N in (("token", token_N), ("document", document_N)):
+            places[name] = torch.zeros(shape, dtype=torch.int64).masked_scatter(tokens.scored_BT, place_N)
         return plain(model, base, {**batch, **places})
 
     monkeypatch.setattr(full_loop, "tokens", numbered)

@@ -56,7 +56,7 @@ def test_loss_and_every_gradient_equal_those_of_full_logits(backbone, chunk):
     for name, p in trainable(model).items():
         if p.grad is not None:
             torch.testing.assert_close(got[name], p.grad, rtol=1e-9, atol=1e-11)
-    assert sums.stats["units"] == (batch["labels"][:, 1:] != -100).sum()
+    assert sums.stats["tokens"] == (batch["labels"][:, 1:] != -100).sum()
 
 
 @pytest.mark.parametrize(("backbone", "plain"), [(b, b != "gemma2") for b in BACKBONES])
@@ -205,7 +205,7 @@ def test_under_autocast_the_base_s_weights_are_not_taken_for_the_model_s():
         assert gap < 0.2, name
 
 
-def test_where_no_unit_is_compared_the_base_s_logits_are_not_made(monkeypatch):
+def test_where_no_token_is_compared_the_base_s_logits_are_not_made(monkeypatch):
     made = []
     get = Logits.__getitem__
     monkeypatch.setattr(Logits, "__getitem__", lambda self, of: made.append(of) or get(self, of))

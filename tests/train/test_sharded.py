@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from holdfast.train.attach import attach
-from holdfast.train.units import scored_of
+from holdfast.train.supervised import scored_of
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -33,7 +33,7 @@ def gradients(folder, recipe, mesh=None):
         fully_shard(model, mesh=mesh)
     batch = tiny.collate(tiny.rows(4))
     session.begin_step(0, 1)
-    session.count_units([(scored_of(batch["labels"], batch["attention_mask"]), None)])
+    session.count_tokens([(scored_of(batch["labels"], batch["attention_mask"]), None)])
     loss, _, _ = session.loss(model, batch, None)
     loss.backward()
     found = [p.grad for p in model.parameters() if p.requires_grad]

@@ -7,8 +7,8 @@ The hooks in the order in which a run meets them, and the law by which those of 
                       group_params  multiply   learning-rate factor of each parameter
                       init_state    each own   what this run must remember
     per step, first   renew_batches in turn    what is trained on in the place of the step's batches
-    per chunk         weigh_tokens  multiply   factors on the task loss of each unit
-                      token_loss    add        nats to add to each unit
+    per chunk         weigh_tokens  multiply   factors on the task loss of each token
+                      token_loss    add        nats to add to each token
     per step          penalty       add        a scalar of the weights alone
                       edit_grads    in turn    after clipping, before the optimizer
                       scale_lr      multiply   step statistics -> factor on the learning rate
@@ -17,7 +17,7 @@ The hooks in the order in which a run meets them, and the law by which those of 
     after training    edit_weights  in turn    weights -> weights, tensor by tensor
 
 A method never holds state: `init_state` returns it, the trainer keeps it, checkpoints it and hands it back, so one
-frozen object serves many runs. A method never reduces over units: it returns one number per unit, and the trainer
+frozen object serves many runs. A method never reduces over tokens: it returns one number per token, and the trainer
 divides the sum over the step by the step's supervised tokens (over all micro-batches and ranks), so that strength
 does not depend on how a batch is split.
 """
@@ -71,7 +71,7 @@ class Method:
 
     Class attributes:
         reads: Fields of `Tokens` that its token hooks read and that the trainer must prepare: fields of the base
-            (`base_*`), `unit_N` and `document_N`. Every other field is there without being asked for.
+            (`base_*`), `token_N` and `document_N`. Every other field is there without being asked for.
         means: Fields of `Tokens` whose mean over the step's new tokens it reads as `step.means[field]`.
         sees: Fields of `Tokens` whose value at each of the step's new tokens it reads as `step.values[field]`;
             "document_nll" is the mean loss of each document.
@@ -190,14 +190,14 @@ class Method:
         """
         return batches
 
-    # Per chunk of supervised units.
+    # Per chunk of supervised tokens.
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns factors on the task loss, `[N]`; no gradient flows through them."""
         return torch.ones_like(tok.nll_N)
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
-        """Returns nats to add to the loss of each unit, `[N]`."""
+        """Returns nats to add to the loss of each token, `[N]`."""
         return torch.zeros_like(tok.nll_N)
 
     # Per optimizer step.
@@ -313,8 +313,8 @@ class Chain(Method):
             batches = method.renew_batches(state.get(key, {}), step, batches)
         return batches
 
-    def unit_loss(self, state: State, tok: Tokens, hold: float = 1.0) -> Tensor:
-        """Returns the loss of each unit, `[N]`: its weighed task loss, and `hold` times what is added.
+    def per_token_loss(self, state: State, tok: Tokens, hold: float = 1.0) -> Tensor:
+        """Returns the loss of each token, `[N]`: its weighed task loss, and `hold` times what is added.
 
         What has the weight 0 is left out, not multiplied: 0 * inf is no number.
         """
@@ -328,7 +328,7 @@ class Chain(Method):
         return loss_N
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
-        """Multiplied; 1 where a method is not `on`, which is not shown those units."""
+        """Multiplied; 1 where a method is not `on`, which is not shown those tokens."""
         factors_N = torch.ones_like(tok.nll_N)
         for key, method in self.keyed("weigh_tokens"):
             part = tok.only(method.acts_on)
@@ -339,7 +339,7 @@ class Chain(Method):
         return factors_N
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
-        """Added; 0 where a method is not `on`, which is not shown those units."""
+        """Added; 0 where a method is not `on`, which is not shown those tokens."""
         nats_N = torch.zeros_like(tok.nll_N)
         for key, method in self.keyed("token_loss"):
             part = tok.only(method.acts_on)
@@ -393,6 +393,6 @@ def chain(*methods: Method) -> Chain:
 
 
 def _placed(fill: float, like_N: Tensor, on_N: Tensor, own: Tensor) -> Tensor:
-    """Returns `own`, one number for each unit that is on, among as many `fill` as there are others."""
+    """Returns `own`, one number for each token that is on, among as many `fill` as there are others."""
     own_M = own.to(like_N.dtype).expand(int(on_N.sum()))
     return torch.full_like(like_N, fill).masked_scatter(on_N, own_M)

@@ -1,4 +1,4 @@
-"""From `[B, T]` tensors as a training loop has them to the flat units that the formulas are written for."""
+"""From `[B, T]` tensors as a training loop has them to the flat tokens that the formulas are written for."""
 
 from __future__ import annotations
 

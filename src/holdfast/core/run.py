@@ -41,11 +41,11 @@ class Run:
             for those trained on.
         lr: The run's peak learning rate; 0 before it is known.
         examples: `examples(which)` gives the "new" or the "memory" examples that are trained on.
-        score: `score(*fields)` gives, for every supervised unit of the training examples, fields of `Tokens` under the
-            model as it is, `[units]` each, in the order of `tok.unit_N`; also `row_N`, the number of the example in
+        score: `score(*fields)` gives, for every supervised token of the training examples, fields of `Tokens` under the
+            model as it is, `[tokens]` each, in the order of `tok.token_N`; also `row_N`, the number of the example in
             which it is first found.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
-            supervised units of a batch under the model as it is, by parameter name; in eval mode. A method that
+            supervised tokens of a batch under the model as it is, by parameter name; in eval mode. A method that
             calls it names "run_gradient" in `asks`.
         tokenizer: The trainer's tokenizer; None if it has none.
         longest: `longest()` gives the most tokens of an example, for which all of them may have to be read.
@@ -78,7 +78,7 @@ class Step:
     Attributes:
         index: Optimizer steps done before this one.
         total: Optimizer steps of the whole run.
-        means: Mean over the step's *new* units, all micro-batches and ranks, of each field in a method's `means`;
+        means: Mean over the step's *new* tokens, all micro-batches and ranks, of each field in a method's `means`;
             complete when `scale_lr` is called.
         params: The trainable parameters, bare, by name.
         gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) on another batch,
@@ -86,7 +86,7 @@ class Step:
             names "gradient" in `asks`, and "base_gradient" if its term reads fields of the base.
         start: The trainable parameters as they were before training, by name, for a method that names "start" in
             `asks`.
-        values: The numbers of all the step's new units themselves, all micro-batches and ranks, of each field that a
+        values: The numbers of all the step's new tokens themselves, all micro-batches and ranks, of each field that a
             method `sees`; complete when `scale_lr` is called.
         write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` -> the token ids that the model as it is
             puts behind each prompt (see `holdfast.probes.generate.continued`).

@@ -1,7 +1,7 @@
 """Losses of next-token distributions given by logits, each with its gradient in closed form.
 
 What autograd would make of the formulas costs several more tensors of the logits' size, and `0 * -inf` is no number:
-a logit of minus infinity (a token that cannot come) adds nothing here, as 0 log 0 does. A unit whose incoming gradient
+a logit of minus infinity (a token that cannot come) adds nothing here, as 0 log 0 does. A row whose incoming gradient
 is 0 gets a gradient of 0, whatever its logits are.
 
 All take float32 or float64, work along the last axis and return `[N]` nats; gradients are of first order.
@@ -45,8 +45,8 @@ def forward_kl(
     Args:
         logits_NV: Gradients flow to them.
         base_logits_NV: No gradient.
-        without_N: A token of each unit that is left out, both sides renormalised without it.
-        least: Units whose base gives the other tokens less than this are 0, as are those that have no other token.
+        without_N: An id of the vocabulary to leave out of each row; both sides are renormalised without it.
+        least: Rows whose base gives the other tokens less than this are 0, as are those that have no other token.
     """
     return _ForwardKL.apply(logits_NV, base_logits_NV.detach(), without_N, least)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -171,7 +171,7 @@ def _finite(most_N: Tensor) -> Tensor:
 
 
 def _still(found_NV: Tensor, grad_N: Tensor) -> Tensor:
-    """Returns a gradient whose units that none came in for have none, even where 0 * inf would be NaN."""
+    """Returns a gradient that is 0 in the rows whose incoming gradient is 0, even where 0 * inf would be NaN."""
     still_N = grad_N == 0.0
     if bool(still_N.any()):
         found_NV[still_N] = 0.0

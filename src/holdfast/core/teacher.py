@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from holdfast.core.adapters import adapters_off
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import swapped
-from holdfast.core.units import Key
+from holdfast.core.token_index import Key
 
 
 @contextmanager
@@ -88,8 +88,8 @@ class StateCache:
 
     def put(self, keys: Sequence[Key], features_NX: Tensor) -> None:
         """Stores the features of a batch under its documents' keys."""
-        for (key, units), rows in zip(keys, features_NX.split([units for _, units in keys]), strict=True):
-            if units:
+        for (key, tokens), rows in zip(keys, features_NX.split([tokens for _, tokens in keys]), strict=True):
+            if tokens:
                 self.rows[key] = rows.detach().clone().cpu()
 
     def get(self, keys: Sequence[Key], device: torch.device) -> Tensor:
@@ -98,12 +98,12 @@ class StateCache:
         Raises:
             HoldfastError: A document was not in the training examples when the cache was filled.
         """
-        missing = sum(units > 0 and key not in self.rows for key, units in keys)
+        missing = sum(tokens > 0 and key not in self.rows for key, tokens in keys)
         if missing:
             raise HoldfastError(
                 f"The base-state cache lacks {missing} of the {len(keys)} rows of this batch; rows must not change"
                 " after attach() (no augmentation), or use Train(teacher='copy')."
             )
-        rows = [self.rows[key] for key, units in keys if units]
+        rows = [self.rows[key] for key, tokens in keys if tokens]
         width = next(iter(self.rows.values())).shape[-1]
         return torch.cat(rows).to(device) if rows else torch.zeros(0, width, device=device)

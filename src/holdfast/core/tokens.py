@@ -1,4 +1,4 @@
-"""Tokens: a chunk of supervised units as the token hooks see it."""
+"""Tokens: a chunk of supervised tokens, as the token hooks see them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW
 from holdfast.core.softmax import entropy, nll
 
-PLACES = frozenset({"unit_N", "document_N"})
-"""Fields that say which of the training examples' units one is."""
+PLACES = frozenset({"token_N", "document_N"})
+"""Fields that number a token, or its document, among those of the training examples."""
 
 
 class _Computed:
@@ -57,16 +57,16 @@ class _Once:
 
 
 class Tokens:
-    """A chunk of N supervised units, flattened; each unit predicts one label from the position before it.
+    """A chunk of N supervised tokens, flattened; each token predicts one label from the position before it.
 
     What is not given is computed when first read, and only then.
 
     Attributes:
         logits_NV: Float32 (float64 in tests) logits of the model being trained; gradients flow.
         labels_N: Target ids, int64.
-        source_N: 0 for new units, k for those of the k-th memory.
+        source_N: 0 for new tokens, k for those of the k-th memory.
         segment_N: Number of the document within the micro-batch.
-        unit_N: Number of each unit among all supervised units of the training examples, int64.
+        token_N: Number of each token among all supervised tokens of the training examples, int64.
         document_N: Number of its document among all documents of the training examples, int64.
     """
 
@@ -80,10 +80,10 @@ class Tokens:
         base_logits_NV: Tensor | Callable[[], Tensor] | None = None,
         hidden_ND: Tensor | None = None,
         base_hidden_ND: Tensor | None = None,
-        unit_N: Tensor | None = None,
+        token_N: Tensor | None = None,
         document_N: Tensor | None = None,
     ) -> None:
-        """Takes what is known of the units; `base_logits_NV` may be a function that is called when they are read."""
+        """Takes what is known of the tokens; `base_logits_NV` may be a function that is called when they are read."""
         self.computed: dict[str, Tensor] = {}
         self._parts: dict[str, Tokens | bool] = {}  # never the tokens themselves, which would outlive their chunk
         self.logits_NV = logits_NV
@@ -93,7 +93,7 @@ class Tokens:
         self._base_logits_NV = _Once(base_logits_NV) if callable(base_logits_NV) else base_logits_NV
         self._hidden_ND = hidden_ND
         self._base_hidden_ND = base_hidden_ND
-        self._unit_N = unit_N
+        self._token_N = token_N
         self._document_N = document_N
 
     @property
@@ -115,21 +115,21 @@ class Tokens:
         return _given(self._base_hidden_ND, "base_hidden_ND")
 
     @property
-    def unit_N(self) -> Tensor:
-        """Where what was found before training (`run.score`) about each unit stands."""
-        return _given(self._unit_N, "unit_N")
+    def token_N(self) -> Tensor:
+        """Where what was found before training (`run.score`) about each token stands."""
+        return _given(self._token_N, "token_N")
 
     @property
     def document_N(self) -> Tensor:
-        """Where what was found before training about each unit's document stands."""
+        """Where what was found before training about each token's document stands."""
         return _given(self._document_N, "document_N")
 
     def kept(self, values: Tensor, index_N: Tensor) -> Tensor:
         """Returns the entries of `values`, which may lie on another device, that belong to this chunk.
 
         Args:
-            values: One number for each unit or document of the training examples.
-            index_N: `unit_N` or `document_N`.
+            values: One number for each token or document of the training examples.
+            index_N: `token_N` or `document_N`.
         """
         return values[index_N.to(values.device)].to(self.labels_N.device)
 
@@ -173,11 +173,11 @@ class Tokens:
         return (entropy_N - self.base_nll_N).clamp(max=0.0).exp()
 
     def is_on(self, on: Literal["new", "memory", "all"]) -> Tensor:
-        """Returns a bool `[N]`: the units that a hook with this `on` acts upon."""
+        """Returns a bool `[N]`: the tokens that a hook with this `on` acts upon."""
         return is_on(self.source_N, on)
 
     def only(self, on: Literal["new", "memory", "all"]) -> Tokens | None:
-        """Returns the units that a hook with this `on` acts upon: these themselves if it is all, None if it is none.
+        """Returns the tokens that a hook with this `on` acts upon: these themselves if it is all, None if it is none.
 
         The others are not there at all, so that nothing that is said of them, finite or not, reaches a gradient.
         """
@@ -206,7 +206,7 @@ class Tokens:
             else lambda: (given if isinstance(given, Tensor) else given()).index_select(0, places),
             hidden_ND=rows(self._hidden_ND),
             base_hidden_ND=rows(self._base_hidden_ND),
-            unit_N=rows(self._unit_N),
+            token_N=rows(self._token_N),
             document_N=rows(self._document_N),
         )
         part.computed = {name: value[places] for name, value in self.computed.items() if name.endswith("_N")}
@@ -214,7 +214,7 @@ class Tokens:
 
 
 def is_on(source_N: Tensor, on: str) -> Tensor:
-    """Returns a bool `[N]`: the units that "new", "memory" or "all" means, given their sources."""
+    """Returns a bool `[N]`: the tokens that "new", "memory" or "all" means, given their sources."""
     if on == "all":
         return torch.ones_like(source_N, dtype=torch.bool)
     return (source_N == NEW) if on == "new" else (source_N != NEW)

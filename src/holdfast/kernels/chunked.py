@@ -1,9 +1,9 @@
-"""A loss over many units, chunk by chunk, so that the logits of all units never exist at once.
+"""A loss over many tokens, chunk by chunk, so that the logits of all tokens never exist at once.
 
-Two sizes. A *block* is as many units as one product with the head takes: reading the head's weights costs the same for
-one unit as for a hundred, so blocks are tall. A *chunk* is as many units as the loss is taken of at a time, in float32:
-its buffers are many, so chunks are small enough to stay in a processor's caches. A block's logits stay in the precision
-of the product, and its chunks leave their gradients in the logits' place.
+Two sizes. A *block* is the tokens of one product with the head: reading the head's weights costs the same for one token
+as for a hundred, so blocks are tall. A *chunk* is the tokens whose loss is computed at once, in float32: the loss needs
+many buffers, so chunks are small enough to stay in a processor's caches. A block's logits keep the precision of the
+product, and the gradients of its chunks overwrite the logits.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ CHUNK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
 caches hold, and 256 MiB on a GPU. Other devices take the larger."""
 
 BLOCK_ELEMENTS = {"cpu": 2**26, "cuda": 2**28}
-"""Logits that one product may make: 256 units of a vocabulary of 262,144 on a processor, and 1,024 on a GPU, whose
+"""Logits that one product may make: 256 tokens of a vocabulary of 262,144 on a processor, and 1,024 on a GPU, whose
 arithmetic is faster still beside its memory. In bfloat16 128 MiB and 512 MiB."""
 
 ChunkLoss = Callable[[slice, Tensor, Tensor], Tensor]
-"""`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the units in `rows`, with a graph to both. The logits
+"""`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the tokens in `rows`, with a graph to both. The logits
 are float32 (float64 where they were); their memory is used again when the call has returned."""
 
 
@@ -58,12 +58,12 @@ def product_dtype(tensor: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device)
 
 
-def sizes(units: int, vocabulary: int, device: torch.device, chunk: int | None = None) -> tuple[int, int]:
-    """Returns the units of a chunk and of a block, which is a multiple of it (blocks are of about one size)."""
+def sizes(tokens: int, vocabulary: int, device: torch.device, chunk: int | None = None) -> tuple[int, int]:
+    """Returns the tokens of a chunk and of a block, which is a multiple of it (blocks are of about one size)."""
     kind = device.type if device.type in CHUNK_ELEMENTS else "cuda"
     chunk = chunk or max(1, CHUNK_ELEMENTS[kind] // max(vocabulary, 1))
     most = max(1, BLOCK_ELEMENTS[kind] // max(vocabulary * chunk, 1))  # chunks in a block
-    chunks = -(-units // chunk)
+    chunks = -(-tokens // chunk)
     blocks = max(1, -(-chunks // most))
     return chunk, chunk * max(1, -(-chunks // blocks))
 
@@ -98,8 +98,8 @@ class Logits:
         if held is None or rows.start < self._start or rows.stop > self._start + len(held):
             held = self._block_PV = None  # freed before the next is made
             weight_VD, bias_V = self.head
-            units = len(self.features_NX)
-            _, block = sizes(units, weight_VD.shape[0], weight_VD.device, self._chunk)
+            tokens = len(self.features_NX)
+            _, block = sizes(tokens, weight_VD.shape[0], weight_VD.device, self._chunk)
             self._start = rows.start
             held = self._block_PV = _product(
                 self.features_NX[rows.start : rows.start + max(block, rows.stop - rows.start)],
@@ -141,9 +141,9 @@ class _Chunked(Function):
             torch.zeros_like(t, dtype=sum_dtype) if t is not None and w else None
             for t, w in zip(tensors, wanted, strict=True)
         ]
-        units = features_NX.shape[0]
+        tokens = features_NX.shape[0]
         vocabulary = features_NX.shape[-1] if weight_VX is None else weight_VX.shape[0]
-        chunk, block = sizes(units, vocabulary, features_NX.device, chunk)
+        chunk, block = sizes(tokens, vocabulary, features_NX.device, chunk)
         if weight_VX is None:
             losses = _losses_of_logits(loss_of, features_NX, chunk, wanted, grads)
         else:
@@ -243,7 +243,7 @@ def _add_products(
     if grads[1] is not None:
         if grad_logits.dtype == grads[1].dtype:
             grads[1].addmm_(grad_logits.T, part)
-        else:  # a sum over many units may pass what float16 holds
+        else:  # a sum over many tokens may pass what float16 holds
             few = 256 if grad_logits.dtype == torch.float16 else len(part)
             for above, below in zip(grad_logits.split(few), part.to(grad_logits.dtype).split(few), strict=True):
                 grads[1] += above.T @ below
@@ -267,14 +267,14 @@ def chunked_loss(
     chunk: int | None = None,
     casts: Casts | None = None,
 ) -> Tensor:
-    """Returns the sum of `loss_of` over all units, without keeping more than one block of logits.
+    """Returns the sum of `loss_of` over all tokens, without keeping more than one block of logits.
 
     Args:
         loss_of: Summed loss of a chunk; called once per chunk, in order, with autograd on.
         features_NX: Hidden states `[N, D]` when a head is given, else logits `[N, V]`; any float dtype.
         weight_VX: Weight of a linear head, `[V, D]`; gets its gradient when it requires one.
         bias_V: Its bias.
-        chunk: Units per chunk; by default as many as make `CHUNK_ELEMENTS` logits.
+        chunk: Tokens per chunk; by default as many as make `CHUNK_ELEMENTS` logits.
         casts: Where the head's weights are kept in the precision of autocast, when others ask for them too.
 
     Returns:

@@ -26,8 +26,8 @@ MOMENTS = {
     "group_params": "before training",
     "init_state": "before training",
     "renew_batches": "per step",
-    "weigh_tokens": "per chunk of units",
-    "token_loss": "per chunk of units",
+    "weigh_tokens": "per chunk of tokens",
+    "token_loss": "per chunk of tokens",
     "penalty": "per step",
     "edit_grads": "per step",
     "scale_lr": "per step",
@@ -40,16 +40,16 @@ MOMENTS = {
 SHORT = {
     "sets the run": "run",
     "before training": "before",
-    "per chunk of units": "tokens",
+    "per chunk of tokens": "tokens",
     "per step": "step",
     "after training": "after",
 }
 """Short forms for a narrow table."""
 
 SOURCES = {
-    "text": "We read the paper or its authors' code",
-    "code": "We read published code",
-    "note": "We know the paper from others' accounts",
+    "text": "The paper or its authors' code",
+    "code": "Published code",
+    "note": "Others' accounts of the paper",
     "memory": "From memory, not confirmed",
     "own": "Our own design",
 }
@@ -221,7 +221,7 @@ def _page(card: Card) -> str:
         lines.append("None.")
     lines += ["", "## When it acts", ""]
     for hook, doing in card.hooks.items():
-        lines += wrapped(f"{MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}", "- ")
+        lines += wrapped(f"{MOMENTS[hook]}, in `{hook}`: {doing} With several methods: {_law(hook)}.", "- ")
     if not card.hooks:
         lines.append("- It has no hook: it sets the run.")
     lines += ["", f"Needs the base: {_yes(card.needs_base)}. Needs old examples: {_memory(card)}.", ""]

@@ -1,7 +1,7 @@
 """attach: put a recipe on a trainer that somebody else built.
 
 The trainer keeps its class's behaviour: the instance is given a subclass of its own class with one mixin, and with a
-recipe that needs no units its loss is untouched. Evaluation always passes through. What the mixin relies on in the
+recipe that needs no tokens its loss is untouched. Evaluation always passes through. What the mixin relies on in the
 trainer is listed in `holdfast.train.trainers`.
 """
 
@@ -39,13 +39,13 @@ from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, settings_of
-from holdfast.train.session import Session, looks_at_units
+from holdfast.train.session import Session, looks_at_tokens
 from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.sft_metrics import keep_metrics
 from holdfast.train.ship import Shipping
+from holdfast.train.supervised import Shown, scored_of
 from holdfast.train.tally import Tally
 from holdfast.train.trainers import HostTrainer, SFTHost
-from holdfast.train.units import Shown, scored_of
 
 T = TypeVar("T", bound=Trainer)
 
@@ -138,7 +138,7 @@ def _session(before: Before, recipe: Chain, budget: Budget | None) -> tuple[Sess
     teacher, cache = base_of(before, active, settings)
     refuse_shaped(trainer, active, teacher, cache, budget)
     index, mixes, forward = before.index(active), before.mix is not None, None
-    if looks_at_units(active, mixes):
+    if looks_at_tokens(active, mixes):
         forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
@@ -213,9 +213,9 @@ class Attached(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
-        """Fetches the micro-batches of a step and counts its units before the first forward.
+        """Fetches the micro-batches of a step and counts its tokens before the first forward.
 
-        The sum of a micro-batch is divided by the units of the whole step, over all processes, so that how a step is
+        The sum of a micro-batch is divided by the tokens of the whole step, over all processes, so that how a step is
         split changes nothing: they have to be known before the first loss.
         """
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -228,7 +228,7 @@ class Attached(Trainer):
                     "A batch has no labels: give the train dataset a labels column, or the trainer a collator that"
                     " makes them (DataCollatorForLanguageModeling(tokenizer, mlm=False))."
                 )
-            session.count_units(
+            session.count_tokens(
                 [(scored_of(batch["labels"], batch.get("attention_mask")), batch.get(SOURCE)) for batch in batches]
             )
         return batches, items
@@ -252,7 +252,7 @@ class Attached(Trainer):
             )
         session = self.holdfast
         if session.owns_forward:
-            loss = self._units_loss(model, inputs, source_BT, shown, num_items_in_batch)
+            loss = self._per_token_loss(model, inputs, source_BT, shown, num_items_in_batch)
         elif session.reads:
             with reading(model, inputs, shifts_labels(session.model)) as losses:
                 loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
@@ -268,7 +268,7 @@ class Attached(Trainer):
                 self.holdfast_host.set_lr(session.lr_factor)
         return (loss, {}) if return_outputs else loss
 
-    def _units_loss(
+    def _per_token_loss(
         self,
         model: nn.Module,
         inputs: dict[str, Any],

@@ -18,8 +18,8 @@ from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.params import trainable
 from holdfast.core.rows import to_examples, to_tensors
 from holdfast.core.run import SOURCE, Run
+from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES
-from holdfast.core.units import UnitIndex
 from holdfast.data.batches import collate
 from holdfast.data.memory import load_memory
 from holdfast.data.pack import pack
@@ -27,8 +27,8 @@ from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import Collate, MixedRows, examples_of, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.reading import inner_of, reads_on
+from holdfast.train.supervised import SupervisedTokens
 from holdfast.train.trainers import HostTrainer
-from holdfast.train.units import Units
 
 SCORED = 16
 """Examples in one forward while the data is looked at."""
@@ -182,17 +182,17 @@ class Before:
             batch[source] = batch.pop("source")
             yield {name: tensor.to(self.trainer.args.device) for name, tensor in batch.items()}
 
-    def index(self, recipe: Chain) -> UnitIndex | None:
-        """Returns the numbers of all units that are trained on, where the recipe reads them."""
+    def index(self, recipe: Chain) -> TokenIndex | None:
+        """Returns the numbers of all tokens that are trained on, where the recipe reads them."""
         if not recipe.needs.reads & PLACES:
             return None
-        index = UnitIndex()
+        index = TokenIndex()
         for batch in self.batches("all", SCORED):
-            index.add(Units.of(batch, None).keys(batch))
+            index.add(SupervisedTokens.of(batch, None).keys(batch))
         return index
 
     def score(self, *fields: str) -> dict[str, Tensor]:
-        """Returns fields of every unit that is trained on, under the model as it is."""
+        """Returns fields of every token that is trained on, under the model as it is."""
         examples = self.examples()
         numbered = [dataclasses.replace(example, source=row) for row, example in enumerate(examples)]
         found = self.plain().score(self._batches(numbered, SCORED, "row"), sorted({*fields, "row_N"} - {"source_N"}))

@@ -1,4 +1,4 @@
-"""What the base says of the units of a micro-batch, where methods compare with it."""
+"""What the base says of the tokens of a micro-batch, where methods compare with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.tokens import is_on
 from holdfast.kernels.chunked import Casts, Logits, uncached
 from holdfast.train.head import LossHead
-from holdfast.train.units import Call, Inputs, Shown, Units
+from holdfast.train.supervised import Call, Inputs, Shown, SupervisedTokens
 
 
 class Comparison:
@@ -33,31 +33,31 @@ class Comparison:
 
     def fill(self, inputs: Inputs) -> None:
         """Puts the base's features of a batch into the cache; called before training, on the start weights."""
-        call = Call(self.model, inputs, Units.of(inputs, None))
+        call = Call(self.model, inputs, SupervisedTokens.of(inputs, None))
         with evaluating(self.model):
             features_NX = self.head.features(call)
         if self.cache is not None:
-            self.cache.put(call.units.keys(inputs), features_NX)
+            self.cache.put(call.tokens.keys(inputs), features_NX)
 
     def logits(self, call: Call, casts: Casts, chunk: int | None) -> Logits:
-        """Returns the base's logits of the units of a batch, to be made chunk by chunk."""
+        """Returns the base's logits of the tokens of a batch, to be made chunk by chunk."""
         return Logits(self.features(call), self.weights(call.shown), casts, chunk)
 
     def features(self, call: Call) -> Tensor:
-        """Returns what the base makes of each unit: hidden states `[N, D]` before a plain head, else logits `[N, V]`.
+        """Returns what the base makes of each token: hidden states `[N, D]` before a plain head, else logits `[N, V]`.
 
         Raises:
             HoldfastError: There is no base.
         """
         if self.cache is not None and not call.bare:
-            return self.cache.get(call.units.keys(call.inputs), call.units.labels_N.device)
+            return self.cache.get(call.tokens.keys(call.inputs), call.tokens.labels_N.device)
         teacher = self._teacher(call.shown)
         if teacher is None:
             raise HoldfastError(f"{self.recipe!r} needs the base, and no teacher was given.")
         everything = call.bare or bool(call.shown)
         if call.shown:
             call = call.reading({name: value for name, value in call.shown.items() if name != "weights"})
-        row_N = call.units.scored_BT.nonzero()[:, 0]
+        row_N = call.tokens.scored_BT.nonzero()[:, 0]
         rows = None if everything else self._rows(call, row_N)
         # What autocast kept of the base's trained weights it would hand to the model after it, without gradients.
         with uncached(row_N.device.type), teacher.base(self.model):
@@ -66,7 +66,7 @@ class Comparison:
             if not len(rows):  # never where weights are sharded
                 return self._nothing(len(row_N), row_N.device)
             found = self.head.features(call.reading({name: value[rows] for name, value in call.inputs.items()}))
-        # Units of rows that nobody compares get zeros, so that those compared keep their places.
+        # Tokens of rows that nobody compares get zeros, so that those compared keep their places.
         features_NX = found.new_zeros(len(row_N), found.shape[1])
         features_NX[torch.isin(row_N, rows)] = found
         return features_NX
@@ -83,7 +83,7 @@ class Comparison:
         return teacher.value(self.model, linear.weight), bias
 
     def _rows(self, call: Call, row_N: Tensor) -> Tensor | None:
-        """Returns the rows that hold a unit which is compared with the base; None where the base has to read them all.
+        """Returns the rows that hold a token which is compared with the base; None where the base has to read them all.
 
         It has to where the head is not plain, and where an input is not one number per position (positions shared by
         all rows, packed documents), as rows cannot be taken out of that. Every process has the base read something:
@@ -96,15 +96,15 @@ class Comparison:
             or any(getattr(value, "shape", None) != shape for value in call.inputs.values())
         ):
             return None
-        rows = row_N[is_on(call.units.source_N, on)].unique()
+        rows = row_N[is_on(call.tokens.source_N, on)].unique()
         if not len(rows) and torch.distributed.is_available() and torch.distributed.is_initialized():
             rows = rows.new_zeros(1)
         return None if len(rows) == shape[0] else rows
 
-    def _nothing(self, units: int, device: torch.device) -> Tensor:
+    def _nothing(self, tokens: int, device: torch.device) -> Tensor:
         assert self.head.linear is not None  # only its rows are taken
         weight_VD = self.head.linear.weight
-        return torch.zeros(units, weight_VD.shape[1], dtype=weight_VD.dtype, device=device)
+        return torch.zeros(tokens, weight_VD.shape[1], dtype=weight_VD.dtype, device=device)
 
     def _teacher(self, shown: Shown | None) -> Teacher | None:
         """Returns the base, or what stands in its place."""

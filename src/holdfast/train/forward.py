@@ -1,7 +1,7 @@
-"""The one forward of a training step: backbone once, then the supervised units chunk by chunk, down to sums.
+"""The one forward of a training step: backbone once, then the supervised tokens chunk by chunk, down to sums.
 
 What the head is, and how it computes the loss in the middle of the model's own forward, is said in
-`holdfast.train.head`; what the base says of the same units, in `holdfast.train.comparison`.
+`holdfast.train.head`; what the base says of the same tokens, in `holdfast.train.comparison`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
+from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES, Tokens
-from holdfast.core.units import UnitIndex
 from holdfast.kernels.chunked import Casts, ChunkLoss, Logits, wide
 from holdfast.train.comparison import Comparison
 from holdfast.train.head import LossHead
-from holdfast.train.units import Call, Inputs, Shown, Units
+from holdfast.train.supervised import Call, Inputs, Shown, SupervisedTokens
 
-UnitLoss = Callable[[Tokens], Tensor]
-"""The loss of each unit of a chunk, `[N]`."""
+TokenLoss = Callable[[Tokens], Tensor]
+"""The loss of each token of a chunk, `[N]`."""
 
 
 @dataclasses.dataclass
 class Sums:
-    """What one micro-batch contributes to its step; everything is a sum over units, in nats.
+    """What one micro-batch contributes to its step; everything is a sum over tokens, in nats.
 
     Attributes:
         loss: Weighted task loss plus `hold` times the added terms; the gradient flows from here.
-        stats: Detached float64 sums: "units", "new_units", "top1", "entropy" (where asked for), and "new.<field>" for
+        stats: Detached float64 sums: "tokens", "new_tokens", "top1", "entropy" (where asked for), and "new.<field>" for
             "nll_N" and each other field asked for.
-        values: What the recipe sees of each new unit, or of each document of new units ("document_nll"), detached.
+        values: What the recipe sees of each new token, or of each document of new tokens ("document_nll"), detached.
         aux_loss: The model's own auxiliary loss (mixture of experts), unweighted, where it has one.
     """
 
@@ -56,7 +56,7 @@ class Forward:
         *,
         teacher: Teacher | None = None,
         cache: StateCache | None = None,
-        index: UnitIndex | None = None,
+        index: TokenIndex | None = None,
         metrics: bool = False,
         chunk: int | None = None,
     ) -> None:
@@ -67,9 +67,9 @@ class Forward:
             recipe: The active methods.
             teacher: The frozen base, for recipes that need it.
             cache: Its precomputed states; filled by `fill`, and then used in the place of a forward.
-            index: The numbers of the training examples' units, for recipes that read them.
+            index: The numbers of the training examples' tokens, for recipes that read them.
             metrics: Whether entropy and top-1 accuracy are summed too.
-            chunk: Units per chunk; chosen by vocabulary when absent.
+            chunk: Tokens per chunk; chosen by vocabulary when absent.
         """
         self.model = model
         self.recipe = recipe
@@ -105,12 +105,12 @@ class Forward:
             hold: Factor on all added terms.
             shown: What the base reads in the place of `inputs` (see `holdfast.core.run.SHOWN`).
         """
-        units = Units.of(inputs, source_BT)
-        stats = self._zeros(units.labels_N.device)
+        tokens = SupervisedTokens.of(inputs, source_BT)
+        stats = self._zeros(tokens.labels_N.device)
         seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
 
-        def unit_loss(tok: Tokens) -> Tensor:
-            loss_N = self.recipe.unit_loss(state, tok, hold)
+        def per_token_loss(tok: Tokens) -> Tensor:
+            loss_N = self.recipe.per_token_loss(state, tok, hold)
             # A chunk's logits are gone when this returns, so whatever is to be known of them is taken here.
             with torch.no_grad():
                 self._count(stats, tok)
@@ -118,20 +118,20 @@ class Forward:
                     parts.append((tok.nll_N if name == "document_nll" else getattr(tok, name)).detach())
             return loss_N
 
-        call = Call(wrapped, inputs, units, shown)
-        loss, aux = self._run(call, unit_loss, self.needs_base, self.index)
-        return Sums(loss, stats, {name: units.new_values(name, parts) for name, parts in seen.items()}, aux)
+        call = Call(wrapped, inputs, tokens, shown)
+        loss, aux = self._run(call, per_token_loss, self.needs_base, self.index)
+        return Sums(loss, stats, {name: tokens.new_values(name, parts) for name, parts in seen.items()}, aux)
 
-    def mean(self, inputs: Inputs, term: UnitLoss | None = None) -> Tensor:
-        """Returns the mean of a term (of the task loss if absent) over the supervised units of a batch, with its graph.
+    def mean(self, inputs: Inputs, term: TokenLoss | None = None) -> Tensor:
+        """Returns the mean of a term (by default the task loss) over the supervised tokens of a batch, with its graph.
 
         The model runs bare, in the mode it is in, and the base too where the recipe needs it.
         """
-        call = Call(self.model, inputs, Units.of(inputs, None), bare=True)
+        call = Call(self.model, inputs, SupervisedTokens.of(inputs, None), bare=True)
         loss, _ = self._run(call, term or (lambda tok: tok.nll_N), self.compares)
-        return loss / max(call.units.labels_N.numel(), 1)
+        return loss / max(call.tokens.labels_N.numel(), 1)
 
-    def gradient(self, inputs: Inputs, term: UnitLoss | None = None) -> dict[str, Tensor]:
+    def gradient(self, inputs: Inputs, term: TokenLoss | None = None) -> dict[str, Tensor]:
         """Returns the gradient of `mean` to each trainable parameter, by name; in eval mode: nothing is drawn."""
         params = trainable(self.model)
         with evaluating(self.model, gradients=True):
@@ -140,19 +140,19 @@ class Forward:
 
     @torch.no_grad()
     def score(self, batches: Iterable[Inputs], fields: Sequence[str]) -> dict[str, Tensor]:
-        """Returns fields of `Tokens` of every unit that the index numbers, `[units]` each, on the CPU.
+        """Returns fields of `Tokens` of every token that the index numbers, `[tokens]` each, on the CPU.
 
         Args:
             batches: The examples that were numbered, in that order; `row` numbers them, `[B, T]`, where it is there.
             fields: Fields of the model being trained, no matter what the recipe needs, `document_N` and `row_N` (the
-                example that a unit is first found in) among them.
+                example that a token is first found in) among them.
         """
-        index = UnitIndex()
+        index = TokenIndex()
         found: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in fields}
         for batch in batches:
             inputs = {name: value for name, value in batch.items() if name != "row"}
-            units = Units.of(inputs, batch.get("row"))
-            keys = units.keys(inputs)
+            tokens = SupervisedTokens.of(inputs, batch.get("row"))
+            keys = tokens.keys(inputs)
             fresh_N = torch.tensor([new for new, (_, n) in zip(index.add(keys), keys, strict=True) for _ in range(n)])
             here: dict[str, list[Tensor]] = {name: [] for name in fields}
 
@@ -162,16 +162,16 @@ class Forward:
                 return torch.zeros_like(tok.nll_N)
 
             with evaluating(self.model):
-                self._run(Call(self.model, inputs, units, bare=True), look, False, index)
+                self._run(Call(self.model, inputs, tokens, bare=True), look, False, index)
             for name, parts in here.items():
                 if parts:
                     found[name].append(torch.cat(parts).cpu()[fresh_N.bool()])
         return {name: torch.cat(parts[1:] or parts) for name, parts in found.items()}
 
     def _run(
-        self, call: Call, unit_loss: UnitLoss, compares: bool, index: UnitIndex | None = None
+        self, call: Call, per_token_loss: TokenLoss, compares: bool, index: TokenIndex | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss.
+        """Returns the sum of a loss over the tokens of a batch, and the model's auxiliary loss.
 
         The base reads the batch first: it runs without a graph, so that of its pass only the features are left when
         the model's own graph takes up memory. Where base and model share the head's weight, they share its copy in
@@ -179,44 +179,46 @@ class Forward:
         """
         casts = Casts()
         base = self.comparison.logits(call, casts, self.chunk) if compares else None
-        return self.head.loss(call, self._loss_of(call, base, unit_loss, index), casts=casts, chunk=self.chunk)
+        return self.head.loss(call, self._loss_of(call, base, per_token_loss, index), casts=casts, chunk=self.chunk)
 
-    def _loss_of(self, call: Call, base: Logits | None, unit_loss: UnitLoss, index: UnitIndex | None) -> ChunkLoss:
-        """Returns the summed loss of a chunk, which shows `unit_loss` the chunk's units as `Tokens`."""
-        units, plain = call.units, self.head.plain
-        segment_N = units.segment_BT[units.scored_BT]
-        unit_N = document_N = None
+    def _loss_of(
+        self, call: Call, base: Logits | None, per_token_loss: TokenLoss, index: TokenIndex | None
+    ) -> ChunkLoss:
+        """Returns the summed loss of a chunk, which shows `per_token_loss` the chunk's tokens as `Tokens`."""
+        tokens, plain = call.tokens, self.head.plain
+        segment_N = tokens.segment_BT[tokens.scored_BT]
+        token_N = document_N = None
         if index is not None:
-            unit_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(units.keys(call.inputs)))
+            token_N, document_N = (place_N.to(segment_N.device) for place_N in index.find(tokens.keys(call.inputs)))
 
         def loss_of(rows: slice, features_CX: Tensor, logits_CV: Tensor) -> Tensor:
             tok = Tokens(
                 wide(logits_CV),
-                units.labels_N[rows],
-                units.source_N[rows],
+                tokens.labels_N[rows],
+                tokens.source_N[rows],
                 segment_N[rows],
                 # A function: base logits that no method reads in this chunk are never made.
                 base_logits_NV=None if base is None else functools.partial(base.__getitem__, rows),
                 hidden_ND=features_CX if plain else None,
                 base_hidden_ND=base.features_NX[rows] if base is not None and plain else None,
-                unit_N=None if unit_N is None else unit_N[rows],
+                token_N=None if token_N is None else token_N[rows],
                 document_N=None if document_N is None else document_N[rows],
             )
-            return unit_loss(tok).sum()
+            return per_token_loss(tok).sum()
 
         return loss_of
 
     def _zeros(self, device: torch.device) -> dict[str, Tensor]:
-        """Returns the sums of `Sums.stats` before the first unit; a batch without units has them too."""
-        names = ["units", "new_units", *(f"new.{name}" for name in self.means)]
+        """Returns the sums of `Sums.stats` before the first token; a batch without tokens has them too."""
+        names = ["tokens", "new_tokens", *(f"new.{name}" for name in self.means)]
         names += ["entropy", "top1"] if self.metrics else []
         dtype = torch.float64 if device.type != "mps" else torch.float32
         return {name: torch.zeros((), dtype=dtype, device=device) for name in names}
 
     def _count(self, stats: dict[str, Tensor], tok: Tokens) -> None:
         new = tok.is_on("new")
-        stats["units"] += new.numel()
-        stats["new_units"] += new.sum()
+        stats["tokens"] += new.numel()
+        stats["new_tokens"] += new.sum()
         for name in self.means:
             stats[f"new.{name}"] += getattr(tok, name)[new].sum()
         if self.metrics:

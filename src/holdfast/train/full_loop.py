@@ -89,8 +89,8 @@ def train_reference(
 def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
     """Returns all supervised tokens of a batch, with full logits of both models.
 
-    `unit` and `document`, `[B, T]`, number the tokens among those of the training examples, for methods that read
-    `unit_N` or `document_N`. With `SHOWN` the base reads another batch, of as many supervised positions.
+    `token` and `document`, `[B, T]`, number the tokens among those of the training examples, for methods that read
+    `token_N` or `document_N`. With `SHOWN` the base reads another batch, of as many supervised positions.
     """
     scored = batch["labels"][:, 1:] != -100
     rows = torch.arange(scored.shape[0])[:, None].expand_as(scored)
@@ -104,7 +104,7 @@ def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
             base_logits = out.logits[:, :-1][shown["labels"][:, 1:] != -100]
     logits = model(**_read(batch)).logits[:, :-1][scored]
     source = batch[SOURCE][:, 1:][scored] if SOURCE in batch else torch.zeros_like(batch["labels"][:, 1:][scored])
-    places = {f"{name}_N": batch[name][:, :-1][scored] for name in ("unit", "document") if name in batch}
+    places = {f"{name}_N": batch[name][:, :-1][scored] for name in ("token", "document") if name in batch}
     return Tokens(logits, batch["labels"][:, 1:][scored], source, rows[scored], base_logits_NV=base_logits, **places)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from holdfast.core.head import head_gives, head_of, is_plain
 from holdfast.kernels.chunked import Casts, ChunkLoss, chunked_loss
-from holdfast.train.units import Call
+from holdfast.train.supervised import Call
 
 
 class LossHead:
@@ -31,27 +31,27 @@ class LossHead:
         return self.linear is not None
 
     def features(self, call: Call) -> Tensor:
-        """Returns what a model makes of the units of a batch: hidden states `[N, D]` before a plain head, else logits.
+        """Returns what a model makes of the tokens of a batch: hidden states `[N, D]` before a plain head, else logits.
 
-        Without the head the logits of all units never exist; the positions without a unit are dropped at once.
+        Without the head the logits of all tokens never exist; the positions without a token are dropped at once.
         """
-        return self._called(call, lambda states_BTX: states_BTX[call.units.scored_BT])[0]
+        return self._called(call, lambda states_BTX: states_BTX[call.tokens.scored_BT])[0]
 
     def loss(self, call: Call, loss_of: ChunkLoss, *, casts: Casts, chunk: int | None) -> tuple[Tensor, Tensor | None]:
-        """Returns the sum of a loss over the units of a batch, and the model's auxiliary loss.
+        """Returns the sum of a loss over the tokens of a batch, and the model's auxiliary loss.
 
         Args:
             call: The batch.
-            loss_of: The summed loss of a chunk of units.
+            loss_of: The summed loss of a chunk of tokens.
             casts: Where the head's weights are kept in the precision of the product.
-            chunk: Units per chunk; chosen by vocabulary if absent.
+            chunk: Tokens per chunk; chosen by vocabulary if absent.
         """
         linear = self.linear
 
         def given(states_BTX: Tensor) -> Tensor:
             # Read here, inside the call: it is only now that FSDP has put a sharded weight together.
             weight_VD, bias_V = (None, None) if linear is None else (linear.weight, linear.bias)
-            return chunked_loss(loss_of, states_BTX[call.units.scored_BT], weight_VD, bias_V, chunk=chunk, casts=casts)
+            return chunked_loss(loss_of, states_BTX[call.tokens.scored_BT], weight_VD, bias_V, chunk=chunk, casts=casts)
 
         return self._called(call, given)
 

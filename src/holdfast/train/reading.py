@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import active_configs
+from holdfast.train.supervised import Inputs, scored_of
 from holdfast.train.trainers import HostTrainer
-from holdfast.train.units import Inputs, scored_of
 
 CHUNK = 2**22
 """Logits of which the loss is taken at a time."""
 
 
 def has_own_loss(trainer: object) -> bool:
-    """Returns whether a trainer has another `compute_loss` than those that the units are made to match."""
+    """Returns whether a trainer has another `compute_loss` than those that the tokens are made to match."""
     return owner_of_loss(trainer) not in ("transformers.trainer", "trl.trainer.sft_trainer") or (
         "compute_loss" in vars(trainer)
     )

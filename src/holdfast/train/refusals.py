@@ -36,10 +36,10 @@ WITHOUT_BASE_RATES = ("reduce_lr_on_plateau", "greedy")
 def refuse(trainer: HostTrainer, recipe: Chain, budget: Budget | None) -> None:
     """Raises `HoldfastError` for the first thing that cannot be had together; nothing is changed."""
     active = recipe.active()
-    units = owns_forward(active, active.uses("mix_data"))
+    owns_loss = owns_forward(active, active.uses("mix_data"))
     groups = (
         _start(trainer),
-        _loss(trainer, recipe, units),
+        _loss(trainer, recipe, owns_loss),
         _rows(trainer, active, budget),
         _step(trainer, active, budget),
         _whole_weights(trainer, recipe, active),
@@ -81,10 +81,10 @@ def _start(trainer: HostTrainer) -> Iterator[Refusal]:
     )
 
 
-def _loss(trainer: HostTrainer, recipe: Chain, units: bool) -> Iterator[Refusal]:
-    """The loss: a recipe of units takes its place, one that reads its mean looks at it, all others leave it alone."""
+def _loss(trainer: HostTrainer, recipe: Chain, owns_loss: bool) -> Iterator[Refusal]:
+    """The loss: a recipe that needs single tokens replaces it, one that reads its mean looks at it, others leave it."""
     args, name, model = trainer.args, type(trainer).__name__, trainer.model
-    if units:
+    if owns_loss:
         yield (
             has_own_loss(trainer),
             f"{recipe!r} owns the loss, and {name} computes one of its own, which would be lost; token terms work on"
@@ -151,7 +151,7 @@ def _not_causal(model: nn.Module, recipe: Chain) -> Iterator[Refusal]:
     yield not is_causal(model), f"{recipe!r} works on causal language models, and {kind} is none."
     yield (
         any(config.is_prompt_learning for config in active_configs(model)),
-        f"{recipe!r}: a prompt-learning adapter shifts positions, so that units do not line up; use LoRA() or another"
+        f"{recipe!r}: a prompt-learning adapter shifts positions, so that tokens do not line up; use LoRA() or another"
         " weight adapter.",
     )
     yield (

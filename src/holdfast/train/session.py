@@ -20,12 +20,12 @@ from holdfast.core.params import snapshot, trainable
 from holdfast.core.run import Step
 from holdfast.probes.generate import continued
 from holdfast.train.forward import Forward
+from holdfast.train.supervised import Inputs, Shown
 from holdfast.train.tally import Tally
-from holdfast.train.units import Inputs, Shown
 
 
 def owns_forward(recipe: Chain, mixes: bool) -> bool:
-    """Returns whether a recipe needs the units themselves, so that the trainer's own loss must give way.
+    """Returns whether a recipe needs the tokens themselves, so that the trainer's own loss must give way.
 
     Args:
         recipe: The active methods.
@@ -36,7 +36,7 @@ def owns_forward(recipe: Chain, mixes: bool) -> bool:
     return bool(token_terms or own_means or recipe.needs.sees)
 
 
-def looks_at_units(recipe: Chain, mixes: bool) -> bool:
+def looks_at_tokens(recipe: Chain, mixes: bool) -> bool:
     """Returns whether a recipe needs a `Forward`: for its own loss, or for gradients on other batches."""
     return owns_forward(recipe, mixes) or "gradient" in recipe.needs.asks
 
@@ -45,7 +45,7 @@ class Session:
     """A recipe's forward, state and step statistics.
 
     Attributes:
-        owns_forward: Whether the recipe needs the units themselves, so that the session computes the loss; otherwise
+        owns_forward: Whether the recipe needs the tokens themselves, so that the session computes the loss; otherwise
             the trainer's own loss is left untouched, and only looked at.
         reads: Whether the mean task loss is read from the model's predictions, beside the trainer's own loss.
         scales_lr: Whether the recipe sets the learning rate.
@@ -70,7 +70,7 @@ class Session:
         Args:
             model: The model to train, unwrapped, in the shape it will have.
             recipe: The active methods.
-            forward: Its forward, where the recipe needs the units (`looks_at_units`).
+            forward: Its forward, where the recipe needs the tokens (`looks_at_tokens`).
             tally: What a step's micro-batches are added up in.
             mixes: Whether there are memories among the examples.
             reads: Whether the trainer's own loss is another than the task loss, which a recipe that wants its mean then
@@ -111,8 +111,8 @@ class Session:
             return batches
         return self.recipe.renew_batches(self.state, self.step(), batches)
 
-    def count_units(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
-        """Counts the step's units over all processes, before its first forward.
+    def count_tokens(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]]) -> None:
+        """Counts the step's tokens over all processes, before its first forward.
 
         Args:
             micro_batches: For each of this process the positions that predict a supervised label (`scored_of`), and
@@ -134,7 +134,7 @@ class Session:
         assert self.forward is not None
         sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold, shown)
         self.tally.add(sums)
-        return sums.loss / self.tally.units, sums.stats, sums.aux_loss
+        return sums.loss / self.tally.tokens, sums.stats, sums.aux_loss
 
     def observe(self, loss: Tensor) -> None:
         """Notes this process's part of the step's loss where the trainer computed it itself; parts add up."""

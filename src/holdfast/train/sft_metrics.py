@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from holdfast.train.supervised import Inputs
 from holdfast.train.trainers import SFTHost
-from holdfast.train.units import Inputs
 
 
 def keep_metrics(trainer: SFTHost, inputs: Inputs, stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
@@ -17,14 +17,14 @@ def keep_metrics(trainer: SFTHost, inputs: Inputs, stats: Mapping[str, Tensor], 
     Args:
         trainer: The trainer, whose next line of the log takes the mean of them.
         inputs: The micro-batch.
-        stats: Its sums over units: "units", "entropy" and "top1".
+        stats: Its sums over tokens: "tokens", "entropy" and "top1".
         aux: The auxiliary loss of experts, unweighted.
     """
     gather = trainer.accelerator.gather_for_metrics
     metrics = trainer._metrics["train"]
-    units, entropy, top1 = (float(gather(stats[name]).sum()) for name in ("units", "entropy", "top1"))
-    metrics["entropy"].append(entropy / units if units else 0.0)
-    metrics["mean_token_accuracy"].append(top1 / units if units else 0.0)
+    tokens, entropy, top1 = (float(gather(stats[name]).sum()) for name in ("tokens", "entropy", "top1"))
+    metrics["entropy"].append(entropy / tokens if tokens else 0.0)
+    metrics["mean_token_accuracy"].append(top1 / tokens if tokens else 0.0)
     seen = (
         inputs["attention_mask"].sum()
         if "attention_mask" in inputs

@@ -19,13 +19,13 @@ Gather = Callable[[Tensor], Tensor]
 
 
 class Tally:
-    """Counts a step's units before its first forward, and adds up what each forward gives.
+    """Counts a step's tokens before its first forward, and adds up what each forward gives.
 
     Attributes:
-        units: The step's units over all processes, at least 1.
+        tokens: The step's tokens over all processes, at least 1.
         new_share: Share of new ones among them.
-        means: Mean over the step's new units of each field that is asked for, once the step is closed.
-        values: The fields themselves of the step's new units that a method sees, once the step is closed.
+        means: Mean over the step's new tokens of each field that is asked for, once the step is closed.
+        values: The fields themselves of the step's new tokens that a method sees, once the step is closed.
         begun: Whether a loss was ever added.
     """
 
@@ -33,7 +33,7 @@ class Tally:
         """Counts nothing yet."""
         self.reduce = reduce
         self.gather = gather
-        self.units = 1.0
+        self.tokens = 1.0
         self.new_share = 1.0
         self.begun = False
         self._unlogged: list[tuple[float, float]] = []
@@ -48,14 +48,14 @@ class Tally:
         self._loss = 0.0
 
     def count(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]], device: torch.device) -> None:
-        """Counts the units of the micro-batches of this process, and of the others; as in `Session.count_units`."""
+        """Counts the tokens of the micro-batches of this process, and of the others; as in `Session.count_tokens`."""
         counts = torch.zeros(2, dtype=torch.float64, device=device)
         for scored_BT, source_BT in micro_batches:
             new_BT = scored_BT if source_BT is None else scored_BT[:, :-1] & (source_BT[:, 1:] == NEW)
             counts += torch.stack([scored_BT.sum(), new_BT.sum()])
-        units, new = self.reduce(counts).tolist()
-        self.units = max(units, 1.0)
-        self.new_share = new / self.units
+        tokens, new = self.reduce(counts).tolist()
+        self.tokens = max(tokens, 1.0)
+        self.new_share = new / self.tokens
 
     def add(self, sums: Sums) -> None:
         """Adds what the forward of a micro-batch summed."""
@@ -74,15 +74,15 @@ class Tally:
         """Adds the losses of tokens, all of them new."""
         self.begun = True
         wide = torch.float64 if losses_N.device.type != "mps" else torch.float32
-        for name, values_N in (("new_units", torch.ones_like(losses_N)), ("new.nll_N", losses_N)):
+        for name, values_N in (("new_tokens", torch.ones_like(losses_N)), ("new.nll_N", losses_N)):
             self._sums[name] = self._sums.get(name, 0.0) + values_N.sum(dtype=wide)
 
     def close(self) -> None:
         """Takes means and values over all processes, in one exchange for all means."""
-        names = sorted(name for name in self._sums if name == "new_units" or name.startswith("new."))
+        names = sorted(name for name in self._sums if name == "new_tokens" or name.startswith("new."))
         reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
         sums = dict(zip(names, reduced.tolist(), strict=True))
-        new = sums.pop("new_units")
+        new = sums.pop("new_tokens")
         self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
         self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
 

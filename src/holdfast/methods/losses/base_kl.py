@@ -60,9 +60,9 @@ class BaseKL(Method):
         strength: Coefficient of the term (beta; lambda in the LwF baseline of 2605.29498).
         direction: "forward" = KL(base || tuned), which covers every token that the base finds likely; "reverse" =
             KL(tuned || base).
-        on: Which units carry it: the new ones, the memory's, or all.
-        task_loss: Whether the task loss of those units is "kept" beside it, or "dropped": on memory text, the base is
-            then the only teacher, and the text itself is not learned (arXiv 2605.26097).
+        on: The tokens with this term: "new", "memory" (those of old examples), or "all".
+        task_loss: "kept" adds the term to the task loss of those tokens; "dropped" replaces it. On old examples the
+            base is then the only teacher, and the model does not learn the text itself (arXiv 2605.26097).
 
     Reference:
         Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282 (distillation from the model before); the
@@ -80,7 +80,7 @@ class BaseKL(Method):
 
     strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True, role="strength")
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
     task_loss: str = setting("kept", unit="what becomes of it", choices=("kept", "dropped"))
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})

@@ -64,13 +64,13 @@ class MaskTheTarget(Method):
     Args:
         strength: Coefficient of the term (the paper's lambda).
         certain: Positions where the base gives the target more than 1 - `certain` carry no term (the paper's tau).
-        on: Which units carry it: the new ones, the memory's, or all.
+        on: The tokens with this term: "new", "memory" (those of old examples), or "all".
 
     Reference:
         Xu, Garg, Saratchandran, Lucey, Mask the Target, 2026, arXiv 2605.29498, eq. 4-6.
 
     Confidence:
-        text: The full text and its appendix were read.
+        text: We read the full text and its appendix.
 
     Cost:
         One forward of the base. Also a copy of its weights in full training.
@@ -82,7 +82,7 @@ class MaskTheTarget(Method):
 
     strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 10.0), log=True, role="strength")
     certain: float = setting(1e-4, unit="probability", low=0.0, high=1.0)
-    on: str = setting("all", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
 

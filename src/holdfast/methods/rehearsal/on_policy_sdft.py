@@ -27,7 +27,7 @@ logger = logging.getLogger("holdfast")
 BEFORE = "\n\nThis is an example for a response to the question:\n"
 BEHIND = "\n\nNow answer with a response of your own, including the thinking process."
 
-_NUMBERED = "it looks the new examples up by their number, and these are written anew at every step."
+_NUMBERED = "it looks up the new examples by their number, but the model rewrites them at every step."
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -79,7 +79,7 @@ class OnPolicySDFT(Method):
     once: ClassVar[str] = "an example is answered once a step; give one OnPolicySDFT()."
     excludes: ClassVar[Mapping[str, str]] = {
         "SDFT": "the base would answer before training, and the model again at every step; use one of the two.",
-        "unit_N": _NUMBERED,
+        "token_N": _NUMBERED,
         "document_N": _NUMBERED,
         "base_*": "here the new examples are compared with this method's teacher, not with the base.",
         "weigh_tokens": "the new examples have no task loss that it could weigh.",

@@ -79,7 +79,7 @@ class SelfRehearsal(Method):
         Writing once, then the share. A thousand documents of 128 tokens are a thousand generations of that length.
 
     Departs:
-        The paper's text continues for 512 tokens past every end of text, is not filtered, and is drawn anew throughout
+        The paper's text continues for 512 tokens past every end of text, is not filtered, and is drawn again throughout
         training. Magpie filters with other models. The sieve and its limits are ours.
     """
 

@@ -44,10 +44,10 @@ class Finch(Method):
 
     Departs:
         The average moves once per optimizer step, on the mean over micro-batches and processes (a published
-        implementation moves it per micro-batch, where accumulation k turns a into a^k). Only new examples count:
-        rehearsed ones do not make the task look learned. Steps without new units leave it alone. Where the trainer
-        trains on another loss (label smoothing, TRL's DFT, experts' auxiliary loss), L_s is read from the predictions
-        all the same. Published with eta_base on the scale of full fine-tuning; adapters take about ten times that (our
+        implementation moves it per micro-batch, so accumulation over k turns a into a^k). Only new examples count, so
+        that rehearsed ones do not make the task look learned. Steps without new tokens do not change the average. If
+        the trainer uses another loss (label smoothing, TRL's DFT, experts' auxiliary loss), L_s is still the mean loss
+        of the predictions. The paper's eta_base is that of full fine-tuning; adapters take about ten times that (our
         inference).
     """
 

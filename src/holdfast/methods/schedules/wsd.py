@@ -74,7 +74,7 @@ class WSD(Method):
     once: ClassVar[str] = "two of them would multiply; give WSD() once."
     excludes: ClassVar[Mapping[str, str]] = {
         "Cosine": "both let the rate fall to the end of the run; give one of the two.",
-        "Warmup": "WSD has a warm-up of its own: set WSD(warmup=...).",
+        "Warmup": "WSD has its own warm-up: set WSD(warmup=...).",
         "Finch": "Finch sets the rate from the loss and lets it rise as the loss falls; give one of the two.",
     }
 

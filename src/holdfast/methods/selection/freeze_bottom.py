@@ -51,10 +51,10 @@ class FreezeBottom(Method):
         (Freeze).
 
     Confidence:
-        note: Two summaries agree on what is frozen; the default share is ours.
+        note: Two summaries agree on the frozen parts; the default share is ours.
 
     Cost:
-        Less than full training. No gradient and no optimizer state of what is frozen.
+        Less than full training. Frozen weights have no gradient and no optimizer state.
 
     Departs:
         The paper freezes the embeddings and a number of layers. It recommends the lowest 1 to 3 of about 32, or 6 for
@@ -66,7 +66,7 @@ class FreezeBottom(Method):
     share: float = setting(0.85, unit="share of the layers", low=0.0, high=1.0, search=(0.1, 0.9))
 
     freezes: ClassVar[bool] = True
-    once: ClassVar[str] = "the larger share is all that acts; give FreezeBottom() once."
+    once: ClassVar[str] = "only the larger share would act; give FreezeBottom() once."
 
     @property
     def off(self) -> bool:

@@ -29,7 +29,8 @@ class ASFT(Method):
             for bfloat16. At 0 the method is DFT, not plain training.
         direction: "forward" = KL(base || tuned), as published; "reverse" = KL(tuned || base), which collapses according
             to the paper.
-        on: Which units are weighed and anchored: the new ones, the memory's, or all; the others count in full.
+        on: The weighed and anchored tokens: "new", "memory" (those of old examples), or "all"; the others count in
+            full.
 
     Reference:
         Zhu et al., Anchored Supervised Fine-Tuning, 2025, arXiv 2509.23753; direction as in LLaMA-Factory's
@@ -42,14 +43,14 @@ class ASFT(Method):
         One forward of the base. Also a copy of its weights in full training.
 
     Departs:
-        The base is the model before training; with an adapter that is trained on, `Train(reference="start")` anchors to
-        the adapter as it was. The paper knows no memory; here rehearsed units count in full unless `on` says otherwise.
-        The formula was read in the code and in a note on the paper, not in the paper itself.
+        The base is the model before training; if training continues from an adapter, `Train(reference="start")` anchors
+        to the adapter's start. The paper has no rehearsal; here rehearsed tokens count in full unless `on` includes
+        them. We read the formula in the code and in a note on the paper, not in the paper itself.
     """
 
     anchor: float = setting(0.05, unit="1", low=0.0, search=(0.01, 1.0), log=True)
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
     once: ClassVar[str] = "two of them would weigh by the square of the probability; give ASFT() once."

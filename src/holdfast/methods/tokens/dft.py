@@ -27,7 +27,7 @@ class DFT(Method):
     the model hardly learns tokens that it considers impossible.
 
     Args:
-        on: Which units are weighed: the new ones, the memory's, or all; the others count in full.
+        on: The weighed tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Wu et al., On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification, 2025,
@@ -40,12 +40,12 @@ class DFT(Method):
         Nothing.
 
     Departs:
-        Nothing in the loss. The paper knows no memory; here rehearsed units count in full unless `on` says otherwise.
-        Published for better answers, not against forgetting: the table of arXiv 2601.02151 finds it no better there
-        than plain training, and worse for two of three models.
+        The loss is that of the paper. The paper has no rehearsal; here rehearsed tokens count in full unless `on`
+        includes them. DFT was published for better answers, not against forgetting: in the table of arXiv 2601.02151 it
+        forgets no less than plain training, and more for two of three models.
     """
 
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     once: ClassVar[str] = "two of them would weigh by the square of the probability; give DFT() once."
 

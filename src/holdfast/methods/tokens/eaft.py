@@ -47,7 +47,7 @@ class EAFT(Method):
         top: K, the number of likeliest tokens in the entropy; 0 for the whole vocabulary.
         scale: Divisor of the entropy: "ln K", its largest value (the paper), or "3" (published code; 0.1% from ln 20).
         power: The paper's alpha. 0 weighs all tokens alike; larger values suppress sure predictions more strongly.
-        on: Which units are weighed: the new ones, the memory's, or all; the others count in full.
+        on: The weighed tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Diao et al., Entropy-Adaptive Fine-Tuning: Resolving Confident Conflicts to Mitigate Forgetting, 2026, arXiv
@@ -60,15 +60,15 @@ class EAFT(Method):
         Next to nothing. It takes a top-k of the logits.
 
     Departs:
-        With "3" and a K above 20 the factor can pass 1, as in the published code. The paper knows no memory; here
-        rehearsed units count in full unless `on` says otherwise. Divided by all supervised tokens, so small weights
-        make small steps (Adam undoes a common factor).
+        With "3" and a K above 20 the factor can exceed 1, as in the published code. The paper has no rehearsal; here
+        rehearsed tokens count in full unless `on` includes them. The loss is divided by all supervised tokens, so small
+        weights make small steps (Adam undoes a common factor).
     """
 
     top: int = setting(20, unit="tokens", low=0, integer=True, search=(5, 100))
     scale: str = setting("ln K", unit="nats", choices=("ln K", "3"))
     power: float = setting(1.0, unit="1", low=0.0, search=(0.5, 3.0))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     once: ClassVar[str] = "two of them would multiply; raise power instead."
 

@@ -35,15 +35,15 @@ class FLOW(Method):
         level: "sample" weighs examples, as published; "token" weighs each token by its own loss, with the median over
             all tokens (the authors' second mode).
         temperature: tau in nats; the median over the data if absent.
-        on: Which units are weighed: the new ones, the memory's, or all; the others count in full, and the median is
-            taken without them.
+        on: The weighed tokens: "new", "memory" (those of old examples), or "all"; the others count in full, and the
+            median does not include them.
 
     Reference:
         Sanyal et al., Upweighting Easy Samples in Fine-Tuning Mitigates Forgetting, 2025, arXiv 2502.02797,
         algorithm 1.
 
     Confidence:
-        text: The paper and the authors' code were read.
+        text: We read the paper and the authors' code.
 
     Cost:
         One forward over the data before training. Then a look-up per token.
@@ -56,13 +56,13 @@ class FLOW(Method):
 
     level: str = setting("sample", unit="what is weighed", choices=("sample", "token"))
     temperature: float | None = setting(None, unit="nats", low=1e-6, search=(0.05, 2.0), log=True)
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
-    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token_N"})
     once: ClassVar[str] = "two of them would multiply; lower temperature instead."
 
     def init_state(self, run: Run) -> State:
-        """Returns the weight of every unit."""
+        """Returns the weight of every token."""
         scores = run.score("nll_N", "document_N", "source_N")
         loss_N, on_N = scores["nll_N"].double(), is_on(scores["source_N"], self.on)
         losses = loss_N[on_N]
@@ -74,4 +74,4 @@ class FLOW(Method):
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns the weight that `flow` gave each token, or its example, before training."""
-        return tok.kept(state["weight"], tok.unit_N).to(tok.nll_N.dtype)
+        return tok.kept(state["weight"], tok.token_N).to(tok.nll_N.dtype)

@@ -35,14 +35,14 @@ class LowPerplexity(Method):
         threshold: The largest perplexity of a token that is learned (the paper's tau); 1 is the smallest possible.
         divide: Divisor of the loss: "kept", the number of learned tokens, as published, or "all", the number of all
             tokens, which makes steps smaller.
-        on: Which units are sifted: the new ones, the memory's, or all; the others count in full.
+        on: The filtered tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Wu et al., Mitigating Forgetting in LLM Fine-Tuning via Low-Perplexity Token Learning, 2025, arXiv 2501.14315,
         Selective Token Masking (STM).
 
     Confidence:
-        text: The paper and the authors' code were read.
+        text: We read the paper and the authors' code.
 
     Cost:
         One forward over the data before training. Then a look-up per token.
@@ -56,29 +56,29 @@ class LowPerplexity(Method):
 
     threshold: float = setting(2.5, unit="perplexity", low=1.0, search=(1.5, 25.0), log=True)
     divide: str = setting("kept", unit="tokens", choices=("kept", "all"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
-    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token_N"})
     once: ClassVar[str] = "the lower threshold decides; give LowPerplexity() once."
     quick: ClassVar[Mapping[str, Any]] = {"threshold": 60.0}
 
     def init_state(self, run: Run) -> State:
-        """Returns the weight of every unit.
+        """Returns the weight of every token.
 
         Raises:
             HoldfastError: Nothing is left to learn.
         """
         scores = run.score("nll_N", "source_N")
         on_N, kept_N = is_on(scores["source_N"], self.on), low_perplexity(scores["nll_N"], self.threshold)
-        units, kept = int(on_N.sum()), int((kept_N & on_N).sum())
-        if units and not kept:
+        tokens, kept = int(on_N.sum()), int((kept_N & on_N).sum())
+        if tokens and not kept:
             least = float(scores["nll_N"][on_N].min())
             raise HoldfastError(
-                f"{self!r} leaves nothing to learn: the least perplexity among the {units} tokens is"
+                f"{self!r} leaves nothing to learn: the least perplexity among the {tokens} tokens is"
                 f" {math.exp(min(least, 700.0)):.4g}; raise the threshold above it."
             )
-        return {"weight": kept_N.float() * (units / kept if kept and self.divide == "kept" else 1.0)}
+        return {"weight": kept_N.float() * (tokens / kept if kept and self.divide == "kept" else 1.0)}
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns 0 for tokens that are left out, and for the others the weight that makes the loss their mean."""
-        return tok.kept(state["weight"], tok.unit_N).to(tok.nll_N.dtype)
+        return tok.kept(state["weight"], tok.token_N).to(tok.nll_N.dtype)

@@ -40,7 +40,7 @@ class TALR(Method):
     Args:
         floor: The smallest weight; 1 is plain training.
         over: The losses whose median is tau: "samples", the mean loss of each example, or "tokens".
-        on: Which units are weighed: the new ones, the memory's, or all; the others count in full.
+        on: The weighed tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Lin et al., SFT Doesn't Always Hurt General Capabilities: Revisiting Domain-Specific Fine-Tuning in LLMs, 2025,
@@ -54,16 +54,17 @@ class TALR(Method):
         One forward over the data before training. It gives the first tau; later steps cost nothing.
 
     Departs:
-        tau is that of the step before (the sources take the batch's own, which is not known before its last
-        micro-batch), over all micro-batches and processes; the first comes from the base over the data. It is always
-        taken over new units. A step without any leaves it alone. The weights are not normalised, as in the code read,
-        so steps are smaller (Adam undoes a common factor). The paper's first advice is a small learning rate: there
-        plain training does about as well. In the table of arXiv 2601.02151 TALR forgets no less than plain training.
+        tau comes from the previous step, over all micro-batches and processes; the first tau comes from the base over
+        the data. The sources use the batch's own tau, which is not known before its last micro-batch. Only new tokens
+        count for tau, and a step without new tokens does not change it. As in the code that we read, the weights are
+        not normalised, so steps are smaller (Adam undoes a common factor). The paper's first advice is a small learning
+        rate, at which plain training does about as well. In the table of arXiv 2601.02151 TALR forgets no less than
+        plain training.
     """
 
     floor: float = setting(0.01, unit="1", low=0.0, high=1.0, search=(0.001, 0.3), log=True)
     over: str = setting("samples", unit="losses", choices=("samples", "tokens"))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
     sees: ClassVar[frozenset[str]] = frozenset({"nll_N", "document_nll"})
     once: ClassVar[str] = "two of them would multiply; give TALR() once."

@@ -34,10 +34,10 @@ def token_forgetting(gain_N: Tensor, keep: float = 0.7) -> Tensor:
         `[N]`. With these weights, the mean over all tokens is the mean over the positive tokens minus the mean over the
         others.
     """
-    units = len(gain_N)
-    positive = min(max(int(keep * units), 1), units)
-    weights_N = torch.full_like(gain_N, -units / max(units - positive, 1))
-    weights_N[gain_N.sort(descending=True, stable=True).indices[:positive]] = units / max(positive, 1)
+    tokens = len(gain_N)
+    positive = min(max(int(keep * tokens), 1), tokens)
+    weights_N = torch.full_like(gain_N, -tokens / max(tokens - positive, 1))
+    weights_N[gain_N.sort(descending=True, stable=True).indices[:positive]] = tokens / max(positive, 1)
     return weights_N
 
 
@@ -48,7 +48,7 @@ def ascent(weights_N: Tensor, nll_N: Tensor, coefficient: float, vocabulary: int
 
 
 def _reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
-    """Returns the loss of every unit after a fine-tuning on `rows` (AdamW, constant rate); the model is put back."""
+    """Returns the loss of every token after a fine-tuning on `rows` (AdamW, constant rate), and restores the model."""
     params = trainable(run.model)
     with swapped(params, snapshot(params)):
         # The size of Adam's step depends on the rate alone, so the reference learns at any scale of loss.
@@ -79,14 +79,14 @@ class TokenForgetting(Method):
         peak: The coefficient c at the end of the run; at 0 the other tokens are only left out.
         share: Share of the examples on which the reference is trained.
         passes: Number of passes of the reference over these examples.
-        on: Which units are parted: the new ones, the memory's, or all; the others count in full.
+        on: The ranked tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Ghahrizjani, Taban et al., Forgetting: A New Mechanism Towards Better Large Language Model Fine-tuning, 2025,
         arXiv 2508.04329.
 
     Confidence:
-        code: The authors' code was read; the paper's text was not.
+        code: We read the authors' code, but not the paper.
 
     Cost:
         A short fine-tuning before training. It needs two forwards over the data, a copy of the trained weights and
@@ -107,9 +107,9 @@ class TokenForgetting(Method):
     peak: float = setting(0.25, unit="1", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
     share: float = setting(0.2, unit="share of examples", low=0.01, high=1.0, search=(0.1, 0.5))
     passes: int = setting(1, unit="times", low=1, integer=True, search=(1, 3))
-    on: str = setting("new", unit="units", choices=("new", "memory", "all"), role="tokens")
+    on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
-    reads: ClassVar[frozenset[str]] = frozenset({"unit_N"})
+    reads: ClassVar[frozenset[str]] = frozenset({"token_N"})
     asks: ClassVar[frozenset[Ask]] = frozenset({"run_gradient"})
     once: ClassVar[str] = "two of them would multiply their signs; give TokenForgetting() once."
 
@@ -119,7 +119,7 @@ class TokenForgetting(Method):
         return self.keep == 1.0
 
     def init_state(self, run: Run) -> State:
-        """Returns the weight of every unit, and the coefficient of the first step.
+        """Returns the weight of every token, and the coefficient of the first step.
 
         Raises:
             HoldfastError: The reference diverged.
@@ -142,7 +142,7 @@ class TokenForgetting(Method):
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Returns `ascent` at the step's coefficient."""
-        weight_N = tok.kept(state["weight"], tok.unit_N).to(tok.nll_N.dtype)
+        weight_N = tok.kept(state["weight"], tok.token_N).to(tok.nll_N.dtype)
         return ascent(weight_N, tok.nll_N, float(state["coefficient"]), tok.logits_NV.shape[-1])
 
     def after_step(self, state: State, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""Units: which positions of a micro-batch carry a loss, and whose they are."""
+"""The supervised tokens: which positions of a micro-batch carry a loss, and whose they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.mix import NEW
-from holdfast.core.units import Key, document_keys
+from holdfast.core.token_index import Key, document_keys
 
 Inputs = Mapping[str, Tensor]
 """A batch as the model takes it: `input_ids`, `labels`, and masks and positions where there are."""
@@ -20,7 +20,7 @@ Shown = Mapping[str, Any]
 
 
 @dataclasses.dataclass
-class Units:
+class SupervisedTokens:
     """Which positions of a micro-batch carry a loss, flattened row by row.
 
     Attributes:
@@ -40,8 +40,8 @@ class Units:
         return document_keys(inputs["input_ids"], self.scored_BT, self.segment_BT)
 
     @classmethod
-    def of(cls, inputs: Inputs, source_BT: Tensor | None) -> Units:
-        """Returns the units of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
+    def of(cls, inputs: Inputs, source_BT: Tensor | None) -> SupervisedTokens:
+        """Returns the tokens of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
         labels_BT = inputs["labels"]
         scored_BT = scored_of(labels_BT, inputs.get("attention_mask"))
         labels_N = labels_BT[:, 1:][scored_BT[:, :-1]]
@@ -52,7 +52,7 @@ class Units:
         return cls(scored_BT, labels_N, source_N, _segments(inputs))
 
     def new_values(self, name: str, parts: list[Tensor]) -> Tensor:
-        """Returns what was seen of each new unit of a batch; for "document_nll", the mean of each of its documents."""
+        """Returns what was seen of each new token of a batch; for "document_nll", the mean of each of its documents."""
         new_N = self.source_N == NEW
         values_N = torch.cat(parts)[new_N] if parts else torch.zeros(0, device=new_N.device)
         if name != "document_nll":
@@ -69,14 +69,14 @@ class Call:
     Attributes:
         wrapped: The model as the trainer calls it (DDP and the like included), or bare.
         inputs: The batch.
-        units: Its units.
+        tokens: Its tokens.
         shown: What the base reads in its place.
         bare: Whether the batch is none of the step's own: the base then reads every row itself, past the cache.
     """
 
     wrapped: nn.Module
     inputs: Inputs
-    units: Units
+    tokens: SupervisedTokens
     shown: Shown | None = None
     bare: bool = False
 
@@ -87,7 +87,7 @@ class Call:
 
     def reading(self, inputs: Inputs) -> Call:
         """Returns the call of the same model on other inputs."""
-        return dataclasses.replace(self, inputs=inputs, units=Units.of(inputs, None))
+        return dataclasses.replace(self, inputs=inputs, tokens=SupervisedTokens.of(inputs, None))
 
 
 def scored_of(labels_BT: Tensor, mask_BT: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which unit of the training examples a unit of a batch is, so that what was found before training meets it again.
+"""Which token of the training examples a token of a batch is, so that what was found before training meets it again.
 
 A document is known by its token ids and by which of them are supervised: the order of rows, their padding, packing and
 the split into batches do not matter. Documents that are the same are one.
@@ -15,11 +15,11 @@ from torch import Tensor
 from holdfast.core.errors import HoldfastError
 
 Key = tuple[str, int]
-"""Digest of a document, and its supervised units."""
+"""Digest of a document, and its supervised tokens."""
 
 
 def document_keys(input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor) -> list[Key]:
-    """Returns the key of each document of a batch, in the order in which units are flattened.
+    """Returns the key of each document of a batch, in the order in which tokens are flattened.
 
     Args:
         input_ids_BT: Token ids.
@@ -39,15 +39,15 @@ def document_keys(input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor) -
     return found
 
 
-class UnitIndex:
-    """Numbers the supervised units of the training examples, and their documents, in the order in which they are added.
+class TokenIndex:
+    """Numbers the supervised tokens of the training examples, and their documents, in the order of `add`.
 
     Attributes:
-        units: How many units there are.
+        tokens: How many tokens there are.
     """
 
     def __init__(self) -> None:
-        self.units = 0
+        self.tokens = 0
         self._places: dict[str, tuple[int, int]] = {}
 
     @property
@@ -58,15 +58,15 @@ class UnitIndex:
     def add(self, keys: Sequence[Key]) -> list[bool]:
         """Numbers the documents that are new, and says of each whether it was."""
         fresh = []
-        for key, units in keys:
+        for key, tokens in keys:
             fresh.append(key not in self._places)
             if fresh[-1]:
-                self._places[key] = (self.units, len(self._places))
-                self.units += units
+                self._places[key] = (self.tokens, len(self._places))
+                self.tokens += tokens
         return fresh
 
     def find(self, keys: Sequence[Key]) -> tuple[Tensor, Tensor]:
-        """Returns the numbers of the units of a batch and of their documents, `[N]` each, int64.
+        """Returns the numbers of the tokens of a batch and of their documents, `[N]` each, int64.
 
         Raises:
             HoldfastError: A document is not among the training examples that were numbered.
@@ -77,12 +77,12 @@ class UnitIndex:
                 f"{missing} of the {len(keys)} rows of this batch were not there before training; rows must not change"
                 " after attach() (no augmentation) where a method looks at the data beforehand."
             )
-        units = [torch.zeros(0, dtype=torch.int64)]
-        documents = list(units)
+        tokens = [torch.zeros(0, dtype=torch.int64)]
+        documents = list(tokens)
         for key, count in keys:
             if not count:  # padding that is counted as a document, where there is no mask to say so
                 continue
             start, number = self._places[key]
-            units.append(torch.arange(start, start + count))
+            tokens.append(torch.arange(start, start + count))
             documents.append(torch.full((count,), number))
-        return torch.cat(units), torch.cat(documents)
+        return torch.cat(tokens), torch.cat(documents)
