@@ -173,5 +173,5 @@ def first_paragraph(what: object) -> str:
 
 def _default(field: dataclasses.Field[object], refused: bool) -> str:
     if field.default in (dataclasses.MISSING, ""):
-        return "needed" if refused else "none"
+        return "required" if refused else "none"
     return "not set" if field.default is None else repr(field.default)

@@ -169,7 +169,7 @@ def _print_card(card: Card, console: Console) -> None:
         console.print(text, markup=False, highlight=False)
 
     console.rule(f"{card.call}  ({card.name})", align="left")
-    say(f"{card.line}\n\n{card.body}\n")
+    say(f"{card.line}\n\n{_flowing(card.body)}\n")
     table = Table(title="Settings", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("setting", no_wrap=True)
     table.add_column("default", no_wrap=True)
@@ -189,6 +189,12 @@ def _print_card(card: Card, console: Console) -> None:
         say(f"Cannot be combined with {other}: {reason}")
     say(f"Extra cost: {card.cost}")
     say(f"\nReference: {card.reference}\nConfidence: {_sure(card)}\nDifferences from the paper: {card.departs}")
+
+
+def _flowing(body: str) -> str:
+    """Returns a body whose paragraphs are single lines, for the terminal to wrap; formulas keep their lines."""
+    paragraphs = body.split("\n\n")
+    return "\n\n".join(text if text.startswith("    ") else " ".join(text.split()) for text in paragraphs)
 
 
 def _index(rows: list[Card]) -> str:
@@ -236,7 +242,7 @@ def _page(card: Card) -> str:
 
 def _signature(card: Card) -> list[str]:
     """Returns a call with every default: on one line, or with the settings on separate lines if it is too long."""
-    shown = {"needed": "...", "none": "''", "not set": "None"}
+    shown = {"required": "...", "none": "''", "not set": "None"}
     settings = ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in card.settings)
     if len(call := f"{card.call}({settings})") <= WIDTH:
         return [call]

@@ -95,7 +95,7 @@ class ConflictDecay(Method):
     memory: str = setting("", unit="names or paths", role="memory")
     every: int = setting(5, unit="steps", low=1, integer=True, search=(1, 20), log=True)
     share: float = setting(0.1, unit="share of entries", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
-    decay: float = setting(0.5, unit="share of the way", low=0.0, high=1.0, search=(0.1, 1.0))
+    decay: float = setting(0.5, unit="share of the distance", low=0.0, high=1.0, search=(0.1, 1.0))
     batch: int = setting(16, unit="examples", low=1, integer=True)
     samples: int = setting(512, unit="examples", low=1, integer=True)
 

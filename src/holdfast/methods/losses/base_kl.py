@@ -81,7 +81,7 @@ class BaseKL(Method):
     strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True, role="strength")
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
     on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
-    task_loss: str = setting("kept", unit="what becomes of it", choices=("kept", "dropped"))
+    task_loss: str = setting("kept", unit="task loss", choices=("kept", "dropped"))
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
 

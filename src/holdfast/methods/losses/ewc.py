@@ -85,7 +85,7 @@ class EWC(Method):
     strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 1000.0), log=True, role="strength")
     memory: str = setting("", unit="path, hub id or name", role="memory")
     on: str = setting("memory", unit="texts of the Fisher", choices=("memory", "new"))
-    labels: str = setting("model", unit="whose labels", choices=("model", "data"))
+    labels: str = setting("model", unit="source of labels", choices=("model", "data"))
     samples: int = setting(500, unit="examples", low=1, integer=True, search=(100, 2000), log=True)
 
     asks: ClassVar[frozenset[Ask]] = frozenset({"start", "run_gradient"})

@@ -45,7 +45,7 @@ class Rehearsal(Method):
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
     ratio: float = setting(0.05, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.01, 0.5), log=True)
-    near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
+    near: str = setting("unsaid", unit="nearness to the suites", choices=("unsaid", "same", "near", "none"))
 
     def __post_init__(self) -> None:
         """Checks the settings; a memory is required."""

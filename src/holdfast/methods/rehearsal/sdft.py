@@ -74,8 +74,8 @@ class SDFT(Method):
     temperature: float = setting(0.95, unit="1", low=0.0, search=(0.5, 1.0))
     top_p: float = setting(0.7, unit="probability", low=0.01, high=1.0, search=(0.5, 1.0))
     length: int = setting(512, unit="tokens", low=1, integer=True)
-    repeat: float = setting(0.5, unit="share of runs", low=0.0, high=1.0)
-    check: str = setting("none", unit="what must be the same", choices=("none", "number"))
+    repeat: float = setting(0.5, unit="share of 4-grams", low=0.0, high=1.0)
+    check: str = setting("none", unit="checked part", choices=("none", "number"))
 
     quick: ClassVar[Mapping[str, Any]] = {"length": 8, "repeat": 1.0}
 

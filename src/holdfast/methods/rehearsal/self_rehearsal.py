@@ -85,13 +85,13 @@ class SelfRehearsal(Method):
 
     ratio: float = setting(0.2, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.05, 0.5), log=True)
     count: int = setting(1000, unit="examples", low=1, integer=True, search=(200, 5000), log=True)
-    form: str = setting("auto", unit="kind of example", choices=("auto", "text", "chat"))
+    form: str = setting("auto", unit="form of examples", choices=("auto", "text", "chat"))
     temperature: float = setting(1.0, unit="1", low=0.0, search=(0.7, 1.2))
     top_p: float = setting(1.0, unit="probability", low=0.01, high=1.0, search=(0.8, 1.0))
     length: int = setting(128, unit="tokens", low=2, integer=True)
-    repeat: float = setting(0.5, unit="share of runs", low=0.0, high=1.0)
+    repeat: float = setting(0.5, unit="share of 4-grams", low=0.0, high=1.0)
     similar: float = setting(0.7, unit="Jaccard index", low=0.0, high=1.0, search=(0.3, 1.0))
-    near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
+    near: str = setting("unsaid", unit="nearness to the suites", choices=("unsaid", "same", "near", "none"))
 
     once: ClassVar[str] = "the base writes one memory; raise count or ratio instead."
     quick: ClassVar[Mapping[str, Any]] = {"count": 6, "length": 8}

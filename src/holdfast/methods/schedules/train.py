@@ -50,7 +50,7 @@ class Train(Method):
     weight_decay: float | None = setting(None, unit="1/step, times lr", low=0.0, search=(1e-4, 0.1), log=True)
     clip: float | None = setting(None, unit="gradient norm", low=0.0)
     teacher: str = setting("auto", unit="form of the base", choices=("auto", "copy", "cache"))
-    reference: str = setting("base", unit="which weights", choices=("base", "start"))
+    reference: str = setting("base", unit="base model", choices=("base", "start"))
     ship: str = setting("adapter", unit="form of the model", choices=("adapter", "merged"))
 
     once: ClassVar[str] = "a run has one set of training settings; give Train() once."

@@ -54,7 +54,7 @@ class FLOW(Method):
         training, adapters included. A document that occurs twice counts once in the median. The paper has no rehearsal.
     """
 
-    level: str = setting("sample", unit="what is weighed", choices=("sample", "token"))
+    level: str = setting("sample", unit="weighed part", choices=("sample", "token"))
     temperature: float | None = setting(None, unit="nats", low=1e-6, search=(0.05, 2.0), log=True)
     on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
