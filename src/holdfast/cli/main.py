@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         reason = str(interrupt) or "interrupted"
         if is_first():
-            print(f"\nholdfast: {reason}; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
+            print(f"\nholdfast: {reason}; {_NEXT_STEP[arguments.command]}.", file=sys.stderr)
     return ERROR
 
 
@@ -156,7 +156,7 @@ _RUN = {
     "methods": _methods,
 }
 
-_HOW_TO_GO_ON = {
+_NEXT_STEP = {
     "train": "give the same command with --resume to continue from the last checkpoint",
     "demo": "give the same command again; it takes a few minutes",
     "compare": "give the same command again to continue; finished runs stay",

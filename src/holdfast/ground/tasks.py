@@ -210,9 +210,9 @@ def _language(world: World, rng: random.Random) -> Task:
 
     def question(is_held: bool, is_shifted: bool = False) -> Question:
         sentence = draw(is_held, is_shifted)
-        said = sentence.english(), spoken.say(sentence)
+        pair = sentence.english(), spoken.say(sentence)
         into = rng.random() < 0.5
-        given, wanted = said if into else said[::-1]
+        given, wanted = pair if into else pair[::-1]
         wordings = (INTO_HELD if into else FROM_HELD) if is_held else (INTO if into else FROM)
         # "What does this mean?" would not name the language.
         prompt = rng.choice([wording for wording in wordings if "{l}" in wording]).format(l=spoken.name, t=given)
@@ -276,11 +276,11 @@ def _labels(world: World, rng: random.Random) -> Task:
 
     def some(source: Any, is_held: bool, count: int) -> list[Question]:
         """Returns equally many messages of each kind, shuffled."""
-        found = []
+        mixed = []
         for kind in KINDS:
-            found += _many(functools.partial(question, source, kind, is_held), count // len(KINDS))
-        rng.shuffle(found)
-        return found
+            mixed += _many(functools.partial(question, source, kind, is_held), count // len(KINDS))
+        rng.shuffle(mixed)
+        return mixed
 
     tests = some(NOTES, True, 800)
     return Task(
@@ -297,14 +297,14 @@ def _terse(world: World, rng: random.Random) -> Task:
     articles = {"ware": "the {s}", "job": "a {s}", "animal": "a {s}"}
 
     def questions(things: Iterable[Thing], wordings: Sequence[str]) -> list[Question]:
-        found = []
+        asked = []
         for thing in things:
             name = articles.get(thing.kind, "{s}").format(s=thing.name)
             relation, value = next(iter(thing.facts.items()))
             check = {"contains": value, "format": "sentence", "most_words": 8}
             for wording in wordings:
-                found.append(Question(thing.name, capital(wording.format(s=name)), thing.say(relation), check))
-        return found
+                asked.append(Question(thing.name, capital(wording.format(s=name)), thing.say(relation), check))
+        return asked
 
     things = [thing for kind in ("ware", "job", "animal", "food") for thing in world.things[kind]]
     rng.shuffle(things)
