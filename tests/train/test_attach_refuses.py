@@ -160,7 +160,7 @@ REFUSED = {
     "a second adapter": (
         lambda folder: plain(folder, model=adapted()),
         "LoRA(rank=2)",
-        r"LoRA\(rank=2\): the model already carries an adapter; merge it first .*",
+        r"LoRA\(rank=2\): the model already has an adapter; merge it first .*",
     ),
     "an unknown method": (plain, "Finsh()", r"Recipe 'Finsh\(\)': there is no method 'Finsh'\. Did you mean 'Finch'\?"),
     "a memory without a tokenizer": (
@@ -341,7 +341,7 @@ def test_a_collator_that_learns_prompts_is_refused_prompts_of_old_examples(tmp_p
 def test_an_injected_adapter_is_not_overwritten(tmp_path):
     model = tiny.tiny(dtype=torch.float32)
     model.add_adapter(peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
-    with pytest.raises(HoldfastError, match="already carries an adapter"):
+    with pytest.raises(HoldfastError, match="already has an adapter"):
         attach(plain(tmp_path, model=model), "LoRA(rank=2)")
 
 

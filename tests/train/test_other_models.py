@@ -139,7 +139,7 @@ def test_an_adapter_is_put_on_and_ships(tmp_path, kind, recipe):
 def test_an_adapter_that_does_not_go_with_the_new_head_says_so_and_leaves_the_model_alone(tmp_path):
     trainer = tagger(tmp_path)
     start = copy.deepcopy(trainer.model)
-    with pytest.raises(HoldfastError, match="has layers there that this kind of adapter cannot be put on"):
+    with pytest.raises(HoldfastError, match="this kind of adapter does not support these layers"):
         attach(trainer, "OSF()")
     assert furthest(trainer.model, start) == 0
 
