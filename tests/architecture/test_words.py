@@ -42,7 +42,6 @@ OTHER_MEANINGS = {
 """Words of the column that docstrings use in another meaning than the one that docs/words.md rules out."""
 
 EXCEPTIONS = {
-    ("Budget", "leash"): "messages of the guard have it",
     ("GuardRow.failed", "fail"): "it counts looks that raised an error, and is no verdict",
     ("holdfast diff --fail-on", "fail"): "it chooses the verdicts with an exit code above 0, as flags of test tools do",
 }

@@ -27,7 +27,7 @@ def token_forgetting(gain_N: Tensor, keep: float = 0.7) -> Tensor:
     """Returns `N / n_pos` for the tokens with the largest gain, and `-N / n_neg` for the others.
 
     Args:
-        gain_N: Improvement of the loss of each of the N tokens by the reference, in nats.
+        gain_N: Fall of the loss of each of the N tokens under the reference, in nats.
         keep: Share of positive tokens; n_pos is `keep * N` rounded down, but at least 1.
 
     Returns:
