@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from holdfast.bench.measured.guarded import sides
 from holdfast.core.budget import Budget
-from holdfast.probes.score import POINTS
+from holdfast.probes.score import for_stats, in_unit
 from holdfast.probes.suite import Suite
 from holdfast.stats.power import items_needed, least_provable
 
@@ -32,7 +32,7 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
     points = None if budget is None else budget.points
     lines = [
         "what independent items can prove with a chance of 80%, if nothing is lost and"
-        f" {100 * FLIPS:g} of 100 answers flip (as many for the better as for the worse):"
+        f" {in_unit(FLIPS):g} of 100 answers flip (as many for the better as for the worse):"
     ]
     for count in dict.fromkeys(counts.values()):
         lines.append(_of_suites([name for name, own in counts.items() if own == count], count, points))
@@ -59,8 +59,8 @@ def _of_suites(names: Sequence[str], count: int, points: float | None) -> str:
     said = f"  {', '.join(names)}: {count:,} items{' each' if len(names) > 1 else ''} prove {_loss(count)}"
     if points is None:
         return said
-    return f"{said}; {points:g} points take about {items_needed(points / POINTS, FLIPS):,}"
+    return f"{said}; {points:g} points take about {items_needed(for_stats(points), FLIPS):,}"
 
 
 def _loss(items: float) -> str:
-    return f"a loss of at most {POINTS * least_provable(items, FLIPS):.1f} points"
+    return f"a loss of at most {in_unit(least_provable(items, FLIPS)):.1f} points"
