@@ -19,7 +19,7 @@ from holdfast.bench.measured.outcome import Learning
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import ask
+from holdfast.probes.answers import ask
 from holdfast.probes.calibration import calibration
 from holdfast.probes.changes import changes as compared
 from holdfast.probes.items import read_items

@@ -17,7 +17,7 @@ from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import ask
+from holdfast.probes.answers import ask
 from holdfast.probes.items import read_items
 from holdfast.probes.sources import items_of
 from holdfast.report.table import show

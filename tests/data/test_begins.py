@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, processors
 
 import holdfast
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.tokenize import ending_ids, prompt_ids, tokenize
+from holdfast.data.tokenization import ending_ids, prompt_ids, tokenize
 from tests.data import conftest as templates
 
 BASE = f"{holdfast.__path__[0]}/ground/base"

@@ -10,7 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
 from holdfast.data.fields import FIELDS, LEARNED_WHERE_FALSE, LEARNED_WHERE_TRUE, ROLE_NAMES
 from holdfast.data.rows import ROLES
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 
 USER = {"role": "user", "content": "u"}
 ANSWER = {"role": "assistant", "content": "a"}

@@ -12,7 +12,7 @@ import pytest
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
 from holdfast.data.template import reads, unread
-from holdfast.data.tokenize import prompt_ids, tokenize
+from holdfast.data.tokenization import prompt_ids, tokenize
 from tests.data import conftest as templates
 
 TOOL = {"name": "weather", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}

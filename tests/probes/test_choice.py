@@ -11,7 +11,7 @@ from holdfast.data.rows import Turn
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes import shared
+from holdfast.probes import shared_prefix
 from holdfast.probes.choice import Choice, choose
 from holdfast.probes.items import Item
 from tests.tiny import VOCABULARY, tiny, tokenizer
@@ -88,7 +88,7 @@ def test_what_the_choices_of_an_item_begin_with_is_read_once(chat_tokenizer, ite
     once = choose(model, chat_tokenizer, items)
     together = sum(read)
     read.clear()
-    monkeypatch.setattr(shared, "LEAST", math.inf)
+    monkeypatch.setattr(shared_prefix, "LEAST", math.inf)
     each = choose(model, chat_tokenizer, items)
     assert together < 0.6 * sum(read)
     for one, other in zip(once, each, strict=True):

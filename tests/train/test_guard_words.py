@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.core.budget import Budget
 from holdfast.train.control import Look
-from holdfast.train.guard_words import Told, summary
+from holdfast.train.guard_words import GuardReport, summary
 
 ADVICE = "lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more (Budget(points=4))"
 
@@ -17,7 +17,9 @@ def told(*seen, started=10.0, budget=None, on_spent="rewind", **changes):
     """A run whose looks, ten steps apart, saw these points lost and this much known of the task."""
     looks = [Look(10 * (i + 1), {"points": lost}, False, known) for i, (lost, known) in enumerate(seen)]
     step = changes.pop("step", 10 * len(looks))
-    return Told(looks, budget or Budget(points=2), on_spent, step, changes.pop("steps", step), started, **changes)
+    return GuardReport(
+        looks, budget or Budget(points=2), on_spent, step, changes.pop("steps", step), started, **changes
+    )
 
 
 def test_a_run_that_was_taken_back_to_the_start_again_and_again_is_no_success():

@@ -17,9 +17,9 @@ from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item, split_of
-from holdfast.probes.watched import FILE, Watched
+from holdfast.probes.watch_record import FILE, WatchRecord
 from holdfast.train.attach import attach
 from holdfast.train.questions import watched_suites
 from tests import tiny
@@ -55,7 +55,7 @@ def windows(text):
 
 def known(folder):
     """The texts that a record in a folder says were watched."""
-    seen = Watched.read(folder / FILE)
+    seen = WatchRecord.read(folder / FILE)
     return [text for text in TEXTS if seen.has_document(windows(text), tiny.tokenizer())]
 
 
@@ -104,7 +104,7 @@ def test_what_measures_the_learning_is_written_down_too(tmp_path, texts):
     learn.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     trainer = trainer_of(tmp_path / "out", given=budget(texts, learn=str(learn)))
     trainer.train()
-    seen = Watched.read(tmp_path / "out" / FILE)
+    seen = WatchRecord.read(tmp_path / "out" / FILE)
     assert {thing.use for thing in seen.things} == {"keep", "learn"}
     rows = [Row(**pair) for pair in pairs]
     made = [tokenize([row], tiny.tokenizer(), max_length=64).examples for row in rows]

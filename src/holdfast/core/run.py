@@ -89,7 +89,7 @@ class Step:
         values: The numbers of all the step's new tokens themselves, all micro-batches and ranks, of each field that a
             method `sees`; complete when `scale_lr` is called.
         write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` -> the token ids that the model as it is
-            puts behind each prompt (see `holdfast.probes.generate.continued`).
+            puts behind each prompt (see `holdfast.probes.generation.continued`).
     """
 
     index: int

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.render import Piece, as_completion, pieces_of, uses_template
+from holdfast.data.rendering import Piece, as_completion, pieces_of, uses_template
 from holdfast.data.rows import Row
 
 if TYPE_CHECKING:

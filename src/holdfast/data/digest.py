@@ -10,7 +10,7 @@ def digest_of(contents: Iterable[str]) -> str:
     """Returns 16 hexadecimal digits of the hash of some strings, one behind the other.
 
     Case and white space do not count, nor who says what: a text is the same in a file of its own and as an answer that
-    follows nothing. So `holdfast.data.held_out` tells rows apart.
+    follows nothing. So `holdfast.data.holdout` tells rows apart.
     """
     text = " ".join(" ".join(contents).casefold().split())
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from holdfast.data.formats import rows_of
-from holdfast.data.named import named_rows
 from holdfast.data.preference import Preference
 from holdfast.data.rows import Row, Turn
+from holdfast.data.schemes import named_rows
 from holdfast.data.sources import open_source
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.decode import check_kind, decoded, is_utf16
+from holdfast.data.encodings import check_kind, decoded, is_utf16
 from holdfast.data.fields import names_of
 from holdfast.data.json_rows import Record, json_records
 from holdfast.data.tables import table_records

@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data import preference as preferences
-from holdfast.data.beside import beside
+from holdfast.data.context import context_from
 from holdfast.data.fields import Part, all_names, column, flag_of, is_empty, names_of
 from holdfast.data.messages import (
     as_messages,
@@ -20,7 +20,7 @@ from holdfast.data.messages import (
 )
 from holdfast.data.preference import Preference
 from holdfast.data.rows import Row, Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 ACCEPTED = (
     "'messages', 'conversations', 'prompt' (or 'question', 'query', 'inputs', 'input') with 'completion' (or "
@@ -136,7 +136,7 @@ def rows_of(
         form = recognise(given, origin, pairs=pairs)
     except HoldfastError:
         form = recognise(first, origin, pairs=pairs)
-    seen = Understood(label)
+    seen = SourceNotes(label)
     seen.form = form.called
     wanted = None if pairs or form.needed == ("text",) else preferences.labels_of(listed)
     reader = _Reader(form, preference, wanted, seen)
@@ -159,7 +159,7 @@ def _as_mapping(record: Any, origin: str) -> dict[str, Any]:
 class _Reader:
     """Reads the rows of one source, and counts what is dropped or assumed."""
 
-    def __init__(self, form: Format, preference: Preference, label: str | None, seen: Understood) -> None:
+    def __init__(self, form: Format, preference: Preference, label: str | None, seen: SourceNotes) -> None:
         self.form, self.preference, self.label, self.seen = form, preference, label, seen
         self.left_out = ""
         self.used: set[str] = set()
@@ -246,7 +246,7 @@ class _Reader:
 
     def _plain(self, prompt: str, completion: str, record: Mapping[str, Any], origin: str) -> Row:
         """Returns a prompt with its completion: a conversation where something else belongs to it."""
-        found = beside(record, origin, self.seen)
+        found = context_from(record, origin, self.seen)
         self.used |= found.used
         if found:
             return found.row((Turn("user", prompt), Turn("assistant", completion)), origin)
@@ -254,7 +254,7 @@ class _Reader:
         return Row(prompt=prompt, completion=completion, joint="" if named else "\n", origin=origin)
 
     def _conversation(self, turns: Sequence[Turn], record: Mapping[str, Any], origin: str) -> Row:
-        found = beside(record, origin, self.seen)
+        found = context_from(record, origin, self.seen)
         self.used |= found.used
         return found.row(turns, origin)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.decode import decoded
+from holdfast.data.encodings import decoded
 from holdfast.data.fields import Part, all_names, column, names_of
 
 Record = tuple[str, Any]

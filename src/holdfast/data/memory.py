@@ -12,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.examples import Source, read
 from holdfast.data.preference import Preference
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer

@@ -24,7 +24,7 @@ from holdfast.data.fields import (
     is_empty,
 )
 from holdfast.data.rows import ROLES, Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _CALL_KEYS = ("tool_calls", "function_call")
@@ -32,7 +32,7 @@ _FLAGS = (*LEARNED_WHERE_TRUE, *LEARNED_WHERE_FALSE)
 _KNOWN = {*_ROLE_KEYS, *_CONTENT_KEYS, *_CALL_KEYS, *_FLAGS, *THOUGHTS, *PASSED_ON, PARTLY_LEARNED, "refusal"}
 
 
-def turns_from(messages: Any, field: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
+def turns_from(messages: Any, field: str, origin: str, seen: SourceNotes) -> tuple[Turn, ...]:
     """Returns the turns of a list of messages, also where it is JSON as text.
 
     Raises:
@@ -59,7 +59,7 @@ def _only_calls(turn: Turn) -> bool:
     return bool(turn.calls) and not turn.content
 
 
-def parsed(value: Any, field: str, seen: Understood) -> Any:
+def parsed(value: Any, field: str, seen: SourceNotes) -> Any:
     """Returns what a text holds that is a list or a mapping as JSON (or as Python writes it), else the value itself."""
     found = _in_text(value)
     if found is not value:
@@ -67,7 +67,7 @@ def parsed(value: Any, field: str, seen: Understood) -> Any:
     return found
 
 
-def as_messages(value: Any, field: str, seen: Understood) -> Any:
+def as_messages(value: Any, field: str, seen: SourceNotes) -> Any:
     """Returns the messages that a text holds as JSON; the value itself where it holds none."""
     return parsed(value, field, seen) if looks_like_messages(_in_text(value)) else value
 
@@ -94,7 +94,7 @@ def looks_like_messages(value: Any) -> bool:
     )
 
 
-def _of_message(message: Any, field: str, origin: str, seen: Understood) -> Iterator[Turn]:
+def _of_message(message: Any, field: str, origin: str, seen: SourceNotes) -> Iterator[Turn]:
     if isinstance(message, Mapping) and not any(message.get(key) is not None for key in _ROLE_KEYS):
         asked, answered = (_given(message, keys) for keys in (ASKED, ANSWERED))
         if len(asked) == len(answered) == 1:  # a question with its answer, as in ms-swift's conversations
@@ -122,7 +122,7 @@ def _given(message: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     return given if len(given) < 2 else [key for key in given if not is_empty(message[key])]
 
 
-def _turn(message: Any, field: str, origin: str, seen: Understood) -> Turn:
+def _turn(message: Any, field: str, origin: str, seen: SourceNotes) -> Turn:
     if not isinstance(message, Mapping):
         raise HoldfastError(f"{origin}: field '{field}' is {called(message)}, but must hold role and content.")
     key, role = _role_of(message, field, origin)
@@ -232,7 +232,7 @@ def _learned(message: Mapping[str, Any], field: str, origin: str) -> bool:
     return learned
 
 
-def _note_unknown(message: Mapping[str, Any], known: set[str], seen: Understood) -> None:
+def _note_unknown(message: Mapping[str, Any], known: set[str], seen: SourceNotes) -> None:
     for key, value in message.items():
         if key not in known and not is_empty(value):
             seen.unused(f"{key} of a message")

@@ -10,7 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.fields import column, flag_of, is_empty, names_of
 from holdfast.data.messages import called, is_list, looks_like_messages, parsed, string, turns_from
 from holdfast.data.rows import Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 Preference = Literal["refuse", "chosen"]
 """What becomes of rows with a chosen and a rejected answer."""
@@ -60,7 +60,7 @@ def check(record: Mapping[str, Any], preference: str, origin: str) -> None:
     )
 
 
-def chosen_of(record: Mapping[str, Any], origin: str, seen: Understood) -> Pair | None:
+def chosen_of(record: Mapping[str, Any], origin: str, seen: SourceNotes) -> Pair | None:
     """Returns the chosen answer of a row; None where the answer of the row itself is the one chosen (ms-swift)."""
     name = _answering(record, "chosen")
     if name is None:
@@ -74,7 +74,7 @@ def chosen_of(record: Mapping[str, Any], origin: str, seen: Understood) -> Pair 
         turns = turns_from(chosen, name, origin, seen)
         if not any(turn.role == "user" for turn in turns):
             return Pair(turns=turns)
-        others = turns_from(rejected, str(other), origin, Understood("")) if looks_like_messages(rejected) else ()
+        others = turns_from(rejected, str(other), origin, SourceNotes("")) if looks_like_messages(rejected) else ()
         return Pair(turns=_learned_from(turns, _shared(turns, others) or len(turns) - 1), whole=True)
     if _is_one(chosen) and isinstance(chosen[0], str):
         chosen, rejected = chosen[0], rejected[0] if _is_one(rejected) else rejected

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import Answer
+from holdfast.probes.answers import Answer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,10 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.continuation import continuation
 from holdfast.data.rows import Row
-from holdfast.data.tokenize import tokenize
-from holdfast.probes.generate import UNCUT, answered, context_of
+from holdfast.data.tokenization import tokenize
+from holdfast.probes.generation import UNCUT, answered, context_of
 from holdfast.probes.items import Item
-from holdfast.probes.shared import group_nll
+from holdfast.probes.shared_prefix import group_nll
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.fitting import tokens_of
+from holdfast.probes.batching import tokens_of
 from holdfast.probes.likelihood import DocumentScore, Window, by_document, padded, pieces_of
 
 

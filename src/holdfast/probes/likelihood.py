@@ -15,7 +15,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.fitting import fitting, tokens_of
+from holdfast.probes.batching import fitting, tokens_of
 
 CHUNK_LOGITS = 2**24
 """Number of logits that exist at a time (64 MiB in float32), where they can be had in pieces (see `Head`)."""

@@ -10,10 +10,10 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 from holdfast.data.clones import split_named
 from holdfast.data.files import records_of, suffix_of
-from holdfast.data.named import offered
+from holdfast.data.schemes import offered
 from holdfast.data.sources import open_source
+from holdfast.probes.benchmarks import Benchmark, benchmark_of
 from holdfast.probes.items import Item, item_of, read_items
-from holdfast.probes.known import Known, known_set
 from holdfast.probes.options import counts_from_one
 
 GROUP = "holdfast.suites"
@@ -34,7 +34,7 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
 
     A file of JSON (.jsonl, .ndjson, .json, also .gz) is one of items if its first record has an `id` and a `suite`, or
     a `check`. Files, folders and hub sets of public benchmarks are recognised by their fields
-    (`holdfast.probes.known`); of their splits the test is taken, or the next that says what is right.
+    (`holdfast.probes.benchmarks`); of their splits the test is taken, or the next that says what is right.
 
     Args:
         source: A path, a hub id, or a name that a package offers.
@@ -94,7 +94,7 @@ def _is_item(fields: Mapping[str, Any]) -> bool:
 
 def _groups(
     source: str, splits: Sequence[str], said: list[str]
-) -> tuple[Known | None, list[tuple[str, Mapping[str, Any]]]] | None:
+) -> tuple[Benchmark | None, list[tuple[str, Mapping[str, Any]]]] | None:
     """Returns what kind of set a source is and its records with their origins; None if its first record is of none.
 
     The kind is None where that record looks like an item all the same.
@@ -102,21 +102,21 @@ def _groups(
     Raises:
         HoldfastError: If it cannot be read.
     """
-    kind: Known | None = None
+    kind: Benchmark | None = None
     records: list[tuple[str, Mapping[str, Any]]] = []
     for label, group in open_source(source, splits=splits, notes=said):
         for origin, record in group:
             if not isinstance(record, Mapping):
                 return None
             if kind is None:
-                kind = known_set(record, f"{_suite_of(Path(source).expanduser())} {label}")
+                kind = benchmark_of(record, f"{_suite_of(Path(source).expanduser())} {label}")
                 if kind is None:
                     return (None, [(origin, record)]) if _may_be_item(record) else None
             records.append((origin, record))
     return None if kind is None else (kind, records)
 
 
-def _made(kind: Known, records: Sequence[tuple[str, Mapping[str, Any]]], suite: str, said: list[str]) -> list[Item]:
+def _made(kind: Benchmark, records: Sequence[tuple[str, Mapping[str, Any]]], suite: str, said: list[str]) -> list[Item]:
     from_one = counts_from_one([record for _, record in records])
     ids = _ids([record for _, record in records])
     items, unsaid = [], 0

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from holdfast.data.render import as_completion, uses_template
+from holdfast.data.rendering import as_completion, uses_template
 from holdfast.data.rows import ROLES, Row
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 from torch import nn
 
 from holdfast.core.mix import Example
-from holdfast.probes.ask import Answer, Progress, ask, form_of
+from holdfast.probes.answers import Answer, Progress, ask, form_of
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.score import POINTS, Answers, Role, Said, Score
-from holdfast.probes.watched import documents, group_of, side_of
+from holdfast.probes.watch_record import documents, group_of, side_of
 
 Unit = Literal["points", "nats"]
 
@@ -81,7 +81,7 @@ class Suite:
             progress: Called with the number of windows and items that are done, and their total.
 
         Raises:
-            HoldfastError: As `holdfast.probes.ask.ask` and `holdfast.probes.likelihood.document_nll` do.
+            HoldfastError: As `holdfast.probes.answers.ask` and `holdfast.probes.likelihood.document_nll` do.
         """
         texts = self._read(model, asker, _part(progress, 0, len(self.texts), len(self)))
         told = _part(progress, len(self.texts), len(self.items), len(self))

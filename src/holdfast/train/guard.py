@@ -13,7 +13,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.guard_state import GuardState
-from holdfast.train.guard_words import Told, notes, spent, summary
+from holdfast.train.guard_words import GuardReport, notes, spent, summary
 from holdfast.train.host import Host
 from holdfast.train.looks import Asking, rows_of
 from holdfast.train.questions import Questions
@@ -140,9 +140,9 @@ class GuardCallback(TrainerCallback):
         return summary(self._told) | about | {"asked": asked}
 
     @property
-    def _told(self) -> Told:
+    def _told(self) -> GuardReport:
         host, state, failed = self.host, self.state, self.asking.failed
-        return Told(
+        return GuardReport(
             self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags
         )
 

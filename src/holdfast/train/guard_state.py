@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.core.method import State
 from holdfast.train.looks import UNITS
-from holdfast.train.rewind import Kept
+from holdfast.train.rewind import Snapshot
 
 
 @dataclasses.dataclass
@@ -35,7 +35,7 @@ class GuardState:
     started: float = math.nan
     looks: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, len(UNITS) + 3, dtype=torch.float64))
     every: int = 0
-    best: Kept | None = None
+    best: Snapshot | None = None
     anew: bool = False
 
     def tensors(self) -> State:
@@ -60,7 +60,7 @@ class GuardState:
         if state:
             best = None
             if "best" in state:
-                best = Kept(state["best"], state.get("best_state", {}), state.get("best_optimizer"))
+                best = Snapshot(state["best"], state.get("best_state", {}), state.get("best_optimizer"))
             fresh = GuardState(
                 int(state["asked"]),
                 state["before"],

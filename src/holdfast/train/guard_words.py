@@ -18,7 +18,7 @@ KEYS = {"points": "points", "nats": "nll"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class GuardReport:
     """What a guard knows of a run when it is over, and how it says so.
 
     Attributes:
@@ -183,7 +183,7 @@ def spent(look: Look, budget: Budget, on_spent: OnSpent, now: Standing, where: s
     )
 
 
-def summary(told: Told) -> dict[str, Any]:
+def summary(told: GuardReport) -> dict[str, Any]:
     """Returns what a guard saw and did, ready for JSON; a loss that was no number is null."""
     return {
         "on_spent": told.on_spent,

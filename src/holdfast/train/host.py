@@ -12,9 +12,9 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.train import checkpoint, rewind
-from holdfast.train.before import Before
 from holdfast.train.session import Session
 from holdfast.train.ship import Shipping
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ class Host:
     """
 
     def __init__(
-        self, trainer: HostTrainer, session: Session, before: Before, shipping: Shipping, facts: Mapping[str, str]
+        self, trainer: HostTrainer, session: Session, view: TrainerView, shipping: Shipping, facts: Mapping[str, str]
     ) -> None:
         """Takes the parts of a run that has not begun.
 
         Args:
             trainer: The trainer.
             session: The recipe at work on its model.
-            before: What methods may ask for when the run begins.
+            view: What methods may ask for when the run begins.
             shipping: How its weights are shipped.
             facts: What a checkpoint must agree in to be resumed, by name.
         """
@@ -49,7 +49,7 @@ class Host:
         self.shipped: dict[str, float] = {}
         self.resume_from: Path | None = None
         self._trainer = trainer
-        self._before = before
+        self._view = view
         self._shipping = shipping
         self._facts = facts
         self._beside: dict[str, checkpoint.Resumable] = {}
@@ -105,13 +105,13 @@ class Host:
                 own.resume(state.pop(name, {}))
             session.state = state
             return
-        session.state = session.recipe.init_state(self._before.run(forward=session.forward, begins=True))
+        session.state = session.recipe.init_state(self._view.run(forward=session.forward, begins=True))
         for own in self._beside.values():
             own.resume({})
         self._marks = checkpoint.mark(session.state)
         if self._trainer.args.should_save:
             checkpoint.save_start(self.output, session.state)
-            self._before.save_made()
+            self._view.save_made()
 
     def save(self) -> None:
         """Writes into the checkpoint of this step what has changed since the start."""
@@ -119,11 +119,11 @@ class Host:
         state = self.session.state | {name: own.tensors() for name, own in self._beside.items()}
         checkpoint.save_changed(self.output, folder, state, self._marks, self._facts)
 
-    def keep(self) -> rewind.Kept:
+    def keep(self) -> rewind.Snapshot:
         """Returns the run as it is now, in host memory, to go back to."""
-        return rewind.keep(self.model, self.optimizer, self.session.state, self._marks)
+        return rewind.take_snapshot(self.model, self.optimizer, self.session.state, self._marks)
 
-    def go_back(self, kept: rewind.Kept) -> None:
+    def go_back(self, kept: rewind.Snapshot) -> None:
         """Puts the run back to where it was kept."""
         rewind.go_back(kept, self.model, self.optimizer, self.session.state, self._marks, self.output)
 

@@ -17,10 +17,10 @@ from holdfast.probes.items import Item, Split
 from holdfast.probes.score import Role
 from holdfast.probes.sources import items_of
 from holdfast.probes.suite import Asker, Suite, suites_of, units_of
-from holdfast.probes.watched import (
-    Thing,
+from holdfast.probes.watch_record import (
     Use,
-    Watched,
+    WatchEntry,
+    WatchRecord,
     documents,
     group_of,
     of_document,
@@ -79,12 +79,12 @@ class Questions:
         return cls(tuple(kept), tuple(thinned(shown, max(1, guard.items // 4))), asker, apart)
 
     @property
-    def watched(self) -> Watched:
+    def watched(self) -> WatchRecord:
         """Returns the record of what steers the run."""
         asked = [*self._things(self.kept, "keep"), *self._things(self.learn, "learn")]
         names = {(thing.suite, thing.id, thing.digests) for thing in asked}
         apart = self._things(self.apart, "apart")
-        return Watched((*asked, *(thing for thing in apart if (thing.suite, thing.id, thing.digests) not in names)))
+        return WatchRecord((*asked, *(thing for thing in apart if (thing.suite, thing.id, thing.digests) not in names)))
 
     @property
     def fingerprint(self) -> int:
@@ -105,14 +105,14 @@ class Questions:
                 len(texts),
             )
 
-    def _things(self, suites: Iterable[Suite], use: Use) -> list[Thing]:
+    def _things(self, suites: Iterable[Suite], use: Use) -> list[WatchEntry]:
         """Returns what is in some suites as a record of what was watched."""
         things = []
         for suite in suites:
-            things += [Thing(use, item.suite, item.id, shared_group(item), of_item(item)) for item in suite.items]
+            things += [WatchEntry(use, item.suite, item.id, shared_group(item), of_item(item)) for item in suite.items]
             for windows in documents(suite.texts):
                 digests = of_document(windows, self.asker.tokenizer)
-                things.append(Thing(use, suite.name, windows[0].origin, "", digests))
+                things.append(WatchEntry(use, suite.name, windows[0].origin, "", digests))
         return things
 
 

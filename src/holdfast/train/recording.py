@@ -13,14 +13,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
-from holdfast.probes.watched import Thing, Watched, beside, of_document
+from holdfast.probes.watch_record import WatchEntry, WatchRecord, of_document, record_path
 from holdfast.train.mixing import tokenizer_of
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
-def steering(trainer: HostTrainer, asked: Watched) -> Watched:
+def steering(trainer: HostTrainer, asked: WatchRecord) -> WatchRecord:
     """Returns all that steers a trainer: what its guard asks, and what its own evaluation chooses a checkpoint by.
 
     What steered the model that is trained on (a record beside it) is taken over.
@@ -33,12 +33,12 @@ def steering(trainer: HostTrainer, asked: Watched) -> Watched:
         HoldfastError: If there is a record beside the model that cannot be read.
     """
     for name in _origins(trainer.model):
-        if (found := beside(name)) is not None:
-            asked |= Watched.read(found)
-    return asked | Watched(tuple(_chosen_by(trainer)))
+        if (found := record_path(name)) is not None:
+            asked |= WatchRecord.read(found)
+    return asked | WatchRecord(tuple(_chosen_by(trainer)))
 
 
-def record(trainer: HostTrainer, watched: Watched) -> None:
+def record(trainer: HostTrainer, watched: WatchRecord) -> None:
     """Has what steers a trainer written wherever its model is.
 
     That is in the output folder from the start of the training, in every checkpoint, and beside every model that
@@ -56,7 +56,7 @@ def record(trainer: HostTrainer, watched: Watched) -> None:
 class Recorded:
     """The `save_pretrained` of a model, which leaves the record beside what it saves."""
 
-    def __init__(self, model: nn.Module, watched: Watched) -> None:
+    def __init__(self, model: nn.Module, watched: WatchRecord) -> None:
         """Takes the model and the record."""
         self.model = model
         self.watched = watched
@@ -76,7 +76,7 @@ class Recorded:
 class _Record(TrainerCallback):
     """Writes the record when training begins and with every checkpoint."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: WatchRecord) -> None:
         self.watched = watched
 
     def on_train_begin(
@@ -102,7 +102,7 @@ def _origins(model: nn.Module) -> list[str]:
     return [str(name) for name in dict.fromkeys(names) if name]
 
 
-def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
+def _chosen_by(trainer: HostTrainer) -> Iterable[WatchEntry]:
     """Yields the rows by which the trainer itself chooses a checkpoint (load_best_model_at_end)."""
     data = trainer.eval_dataset
     if not trainer.args.load_best_model_at_end or data is None:
@@ -117,7 +117,7 @@ def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
             continue
         for number in range(len(rows)):
             if digests := _digests(rows[number], tokenizer_of(trainer)):
-                yield Thing("eval", str(name), f"row {number}", "", digests)
+                yield WatchEntry("eval", str(name), f"row {number}", "", digests)
 
 
 def _digests(row: object, tokenizer: Any) -> tuple[str, ...]:

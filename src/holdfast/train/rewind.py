@@ -29,7 +29,7 @@ RATES = ("lr", "initial_lr")
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class Snapshot:
     """A run as it was.
 
     Attributes:
@@ -43,7 +43,7 @@ class Kept:
     optimizer: Entries | None
 
 
-def keep(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks) -> Kept:
+def take_snapshot(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks) -> Snapshot:
     """Returns a run as it is now.
 
     Args:
@@ -53,12 +53,12 @@ def keep(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint
         marks: The marks of that at the start.
     """
     weights = {name: p.detach().to("cpu", copy=True) for name, p in trainable(model).items()}
-    return Kept(weights, remembered(state, marks), optimizer_state(optimizer))
+    return Snapshot(weights, remembered(state, marks), optimizer_state(optimizer))
 
 
 @torch.no_grad()
 def go_back(
-    kept: Kept, model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks, output: Path
+    kept: Snapshot, model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks, output: Path
 ) -> None:
     """Puts a run back to where it was kept, so that nothing of what came after is left in it.
 

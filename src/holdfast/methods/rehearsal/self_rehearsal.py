@@ -14,8 +14,8 @@ from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import Seen, repeats
-from holdfast.data.tokenize import tokenize
-from holdfast.probes.compose import chats, documents
+from holdfast.data.tokenization import tokenize
+from holdfast.probes.composition import chats, documents
 
 logger = logging.getLogger("holdfast")
 

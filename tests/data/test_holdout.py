@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn
-from holdfast.data.held_out import duplicates, split_held_out
+from holdfast.data.holdout import duplicates, split_held_out
 
 
 def rows(count: int) -> list[Row]:

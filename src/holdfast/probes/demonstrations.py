@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.core.mix import Example
-from holdfast.probes.compose import HERE, ids_of
+from holdfast.probes.composition import HERE, ids_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +70,7 @@ def behind_user(tokenizer: Tokenizer) -> Ids:
 
 
 @dataclasses.dataclass(frozen=True)
-class Showing:
+class Demonstration:
     """How an answer is shown.
 
     Attributes:
@@ -86,7 +86,7 @@ class Showing:
     ends: Ids
 
     @classmethod
-    def of(cls, model: nn.Module, tokenizer: Tokenizer, before: str, behind: str) -> Showing:
+    def of(cls, model: nn.Module, tokenizer: Tokenizer, before: str, behind: str) -> Demonstration:
         """Returns how a model's tokenizer writes what introduces an answer and what is asked for after it."""
 
         def ids(text: str) -> Ids:

@@ -10,7 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.data.notes import Notes
-from holdfast.data.render import (
+from holdfast.data.rendering import (
     Piece,
     Refused,
     as_completion,

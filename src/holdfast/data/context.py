@@ -10,13 +10,13 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.fields import Part, is_empty, names_of
 from holdfast.data.messages import called, is_list, looks_like_messages, parsed, string, tools_from, turns_from
 from holdfast.data.rows import Row, Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 _NEVER_SETTINGS = ("tokenize", "add_generation_prompt", "continue_final_message", "return_dict", "return_tensors")
 
 
 @dataclasses.dataclass(frozen=True)
-class Beside:
+class Context:
     """What stands beside a conversation.
 
     Attributes:
@@ -54,7 +54,7 @@ class Beside:
         return Row(turns=whole, origin=origin, tools=self.tools, settings=self.settings)
 
 
-def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
+def context_from(record: Mapping[str, Any], origin: str, seen: SourceNotes) -> Context:
     """Returns what stands beside the conversation of a row.
 
     Raises:
@@ -73,7 +73,7 @@ def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
             " keep one."
         )
     said = string(record[names["system"]], names["system"], origin) if "system" in names else ""
-    return Beside(
+    return Context(
         system=(Turn("system", said, False),) if said.strip() else (),
         earlier=_history(record[names["history"]], names["history"], origin, seen) if "history" in names else (),
         tools=tools_from(record[names["tools"]], names["tools"], origin) if "tools" in names else (),
@@ -82,7 +82,7 @@ def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
     )
 
 
-def _history(value: Any, name: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
+def _history(value: Any, name: str, origin: str, seen: SourceNotes) -> tuple[Turn, ...]:
     value = parsed(value, name, seen)
     seen.say(f"the answers in '{name}' are learned too")
     listed = value if is_list(value) else [value]
@@ -103,7 +103,7 @@ def _history(value: Any, name: str, origin: str, seen: Understood) -> tuple[Turn
     return tuple(turns)
 
 
-def _settings(value: Any, name: str, origin: str, seen: Understood) -> Mapping[str, Any]:
+def _settings(value: Any, name: str, origin: str, seen: SourceNotes) -> Mapping[str, Any]:
     value = parsed(value, name, seen)
     if not isinstance(value, Mapping) or any(key in value for key in _NEVER_SETTINGS):
         raise HoldfastError(

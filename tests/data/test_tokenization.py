@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.tokenize import prompt_ids, tokenize
+from holdfast.data.tokenization import prompt_ids, tokenize
 from tests.data import conftest as templates
 
 

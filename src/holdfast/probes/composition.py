@@ -9,8 +9,8 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import prompt_ids
-from holdfast.probes.generate import UNCUT, answered, context_of, continued, generate
+from holdfast.data.tokenization import prompt_ids
+from holdfast.probes.generation import UNCUT, answered, context_of, continued, generate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer

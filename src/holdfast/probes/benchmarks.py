@@ -22,7 +22,7 @@ Asked = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
+class Benchmark:
     """A kind of set.
 
     Attributes:
@@ -38,14 +38,14 @@ class Known:
     group: str = ""
 
 
-def known_set(record: Record, name: str) -> Known | None:
+def benchmark_of(record: Record, name: str) -> Benchmark | None:
     """Returns the kind of set that a record is of, or None.
 
     Args:
         record: The first record of the set.
         name: The name of the file.
     """
-    return next((one for one in KNOWN if one.fits(record, name)), None)
+    return next((one for one in BENCHMARKS if one.fits(record, name)), None)
 
 
 def _has(*fields: str) -> Callable[[Record, str], bool]:
@@ -214,32 +214,34 @@ def _is_prompted(record: Record, name: str) -> bool:
     return isinstance(record.get("prompt"), str) and _is_question(record, name)
 
 
-KNOWN = (
-    Known(
+BENCHMARKS = (
+    Benchmark(
         "TruthfulQA (one right answer, without the examples that lm-eval puts first)", _has("mc1_targets"), _truthful
     ),
-    Known(
+    Benchmark(
         "TruthfulQA (the best against the incorrect answers)",
         _has("Question", "Best Answer", "Incorrect Answers"),
         _truthful,
     ),
-    Known("HellaSwag, asked as in lm-eval", _has("endings"), _hellaswag, "source_id"),
-    Known("GSM8K, asked as in lm-eval without examples; the last number counts", _is_gsm8k, _gsm8k),
-    Known("WinoGrande (which of two whole sentences is likelier)", _has("sentence", "option1", "option2"), _winogrande),
-    Known(
+    Benchmark("HellaSwag, asked as in lm-eval", _has("endings"), _hellaswag, "source_id"),
+    Benchmark("GSM8K, asked as in lm-eval without examples; the last number counts", _is_gsm8k, _gsm8k),
+    Benchmark(
+        "WinoGrande (which of two whole sentences is likelier)", _has("sentence", "option1", "option2"), _winogrande
+    ),
+    Benchmark(
         "WinoGrande (which of two whole sentences is likelier)", _has("context_options", "continuation"), _winogrande
     ),
-    Known("BLiMP (which of two sentences is likelier)", _has("sentence_good", "sentence_bad"), _blimp),
-    Known("BoolQ, asked as in lm-eval", _has("passage", "question"), _boolq, "title"),
-    Known("PIQA, asked as in lm-eval", _has("goal", "sol1", "sol2"), _piqa),
-    Known("COPA, asked as in lm-eval", _has("premise", "choice1", "choice2", "question"), _copa),
-    Known("SciQ, asked as in lm-eval", _has("question", "correct_answer", "distractor1", "distractor2"), _sciq),
-    Known("LAMBADA (the last word of each text is asked)", _is_lambada, _lambada),
-    Known("MMLU, asked as in lm-eval (the letter of the choice)", _is_mmlu, _mmlu),
-    Known("OpenBookQA, asked as in lm-eval", _has("question_stem"), _stem),
-    Known("OpenBookQA, asked as in lm-eval", _has("Question Stem", "Choices"), _stem),
-    Known("ARC, asked as in lm-eval", lambda r, _n: "answerKey" in r and _is_question(r, ""), _question),
-    Known("questions with choices, each as its prompt stands", _is_prompted, _prompted),
-    Known("questions with choices, asked as in lm-eval's ARC", _is_question, _question),
+    Benchmark("BLiMP (which of two sentences is likelier)", _has("sentence_good", "sentence_bad"), _blimp),
+    Benchmark("BoolQ, asked as in lm-eval", _has("passage", "question"), _boolq, "title"),
+    Benchmark("PIQA, asked as in lm-eval", _has("goal", "sol1", "sol2"), _piqa),
+    Benchmark("COPA, asked as in lm-eval", _has("premise", "choice1", "choice2", "question"), _copa),
+    Benchmark("SciQ, asked as in lm-eval", _has("question", "correct_answer", "distractor1", "distractor2"), _sciq),
+    Benchmark("LAMBADA (the last word of each text is asked)", _is_lambada, _lambada),
+    Benchmark("MMLU, asked as in lm-eval (the letter of the choice)", _is_mmlu, _mmlu),
+    Benchmark("OpenBookQA, asked as in lm-eval", _has("question_stem"), _stem),
+    Benchmark("OpenBookQA, asked as in lm-eval", _has("Question Stem", "Choices"), _stem),
+    Benchmark("ARC, asked as in lm-eval", lambda r, _n: "answerKey" in r and _is_question(r, ""), _question),
+    Benchmark("questions with choices, each as its prompt stands", _is_prompted, _prompted),
+    Benchmark("questions with choices, asked as in lm-eval's ARC", _is_question, _question),
 )
 """The kinds of sets that are recognised, the first that fits."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.fitting import fitting, tokens_of
+from holdfast.probes.batching import fitting, tokens_of
 from holdfast.probes.likelihood import DocumentScore, document_nll, label_nll, row_nll
 from holdfast.probes.writing import learns_prompts, parameters_of
 

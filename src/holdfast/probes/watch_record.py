@@ -29,7 +29,7 @@ Use = Literal["keep", "learn", "apart", "eval"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Thing:
+class WatchEntry:
     """One item, text or row that steered a training.
 
     Attributes:
@@ -49,22 +49,22 @@ class Thing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Watched:
+class WatchRecord:
     """All that steered a training, and by which others are recognised as steering it too.
 
     Attributes:
         things: What steered it.
     """
 
-    things: tuple[Thing, ...] = ()
+    things: tuple[WatchEntry, ...] = ()
 
     def __len__(self) -> int:
         """Number of things."""
         return len(self.things)
 
-    def __or__(self, other: Watched) -> Watched:
+    def __or__(self, other: WatchRecord) -> WatchRecord:
         """Returns what steered either of two trainings."""
-        return Watched(tuple(dict.fromkeys((*self.things, *other.things))))
+        return WatchRecord(tuple(dict.fromkeys((*self.things, *other.things))))
 
     @functools.cached_property
     def _digests(self) -> frozenset[str]:
@@ -119,15 +119,15 @@ class Watched:
             ) from error
 
 
-def _thing(record: Mapping[str, Any]) -> Thing:
-    made = Thing(**{**record, "digests": tuple(record["digests"])})
+def _thing(record: Mapping[str, Any]) -> WatchEntry:
+    made = WatchEntry(**{**record, "digests": tuple(record["digests"])})
     texts = (made.suite, made.id, made.group, *made.digests)
     if made.use not in get_args(Use) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"{record!r} is none of what was watched")
     return made
 
 
-def beside(folder: str | os.PathLike[str]) -> Path | None:
+def record_path(folder: str | os.PathLike[str]) -> Path | None:
     """Returns the record that belongs to a model's folder: the one in it, or else the one in the folder above.
 
     A trainer leaves one in its output folder too, for models that are saved below it by other means.

@@ -22,7 +22,7 @@ from holdfast.core.run import Run
 from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES
 from holdfast.data.memory import load_memory
-from holdfast.data.pack import pack
+from holdfast.data.packing import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
@@ -35,7 +35,7 @@ SCORED = 16
 
 
 @dataclasses.dataclass
-class Before:
+class TrainerView:
     """A trainer as methods see it before training.
 
     Attributes:

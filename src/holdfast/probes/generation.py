@@ -13,8 +13,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.head import Head
 from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import prompt_ids, tokenize
-from holdfast.probes.fitting import fitting, tokens_of
+from holdfast.data.tokenization import prompt_ids, tokenize
+from holdfast.probes.batching import fitting, tokens_of
 from holdfast.probes.sampling import Sampling, numbered
 from holdfast.probes.stops import Reader, Stop, usual
 from holdfast.probes.writing import Prompt, learns_prompts, written

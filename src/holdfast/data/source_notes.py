@@ -6,7 +6,7 @@ import collections
 from collections.abc import Iterable
 
 
-class Understood:
+class SourceNotes:
     """Counts of one source, each row counted once for each thing that is worth saying of it.
 
     Args:

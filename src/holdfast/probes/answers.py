@@ -12,10 +12,10 @@ from torch import nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.checks import fulfils, takes_lines
 from holdfast.probes.choice import Choice, check_names, choose, name_of
-from holdfast.probes.generate import answered, context_of, generate
+from holdfast.probes.generation import answered, context_of, generate
 from holdfast.probes.items import Item
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.stops import Stop, usual

@@ -8,15 +8,15 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.ask import Answer, accuracy, ask, form_of
+from holdfast.probes.answers import Answer, accuracy, ask, form_of
 from holdfast.probes.calibration import calibration
 from holdfast.probes.checks import fulfils
 from holdfast.probes.choice import choose
-from holdfast.probes.generate import generate
+from holdfast.probes.generation import generate
 from holdfast.probes.items import Item
 from holdfast.probes.likelihood import document_nll
 from tests.tiny import tiny
