@@ -69,7 +69,7 @@ def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(
     used = [row["budget_used"] for row in trainer.state.log_history if "budget_used" in row]
     assert used == pytest.approx([0.6, 0.7, 0.95, 1.175])
     assert [record.getMessage() for record in caplog.records if record.name == "holdfast"] == [
-        "Step 4: what is to be kept has lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
+        "Step 4: the kept suites have lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
         " training stops here.",
         "The guard stopped the training at step 4 of 10, where the budget was spent, and the model is the one that"
         " spent it: lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more"
@@ -381,7 +381,7 @@ def test_a_log_says_it_once_and_changes_nothing(tmp_path, looks, caplog):
     plain = trainer_of(tmp_path)
     plain.train()
     assert furthest(plain.model, logged.model) == 0.0
-    assert [message.rsplit("; ", 1)[-1] for message in caplog.messages[:-1]] == ["training goes on."]
+    assert [message.rsplit("; ", 1)[-1] for message in caplog.messages[:-1]] == ["training continues."]
     assert caplog.messages[-1].startswith("The guard found the budget spent at 10 of 10 looks and did nothing")
 
 
@@ -410,7 +410,7 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
         trainer.train()
     assert [look.step for look in trainer.holdfast_guard.looks] == [2, 6, 8, 10]
     assert caplog.messages == [
-        "Step 4: the guard could not look (out of memory); training goes on.",
+        "Step 4: the guard could not look (out of memory); training continues.",
         "The guard looked 4 times and had nothing to do. One more look failed.",
     ]
 
@@ -496,7 +496,7 @@ def test_a_checkpoint_of_another_guard_is_refused(tmp_path):
     first.add_callback(_StopAt())
     first.train()
     second = trainer_of(tmp_path, None, **watching(KEPT[:3], nll=NEVER, every=1), **saved)
-    with pytest.raises(HoldfastError, match="The checkpoint's guard asked other things than this one"):
+    with pytest.raises(HoldfastError, match="The guard of the checkpoint asked other questions than this one"):
         second.train(resume_from_checkpoint=True)
 
 

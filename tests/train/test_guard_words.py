@@ -50,7 +50,7 @@ def test_where_the_model_of_the_start_is_shipped_it_says_so_plainly(seen, did):
     run = told(*seen)
     assert run.model_of == 0
     assert run.sentence() == (
-        f"The guard {did} and ships the model of the start, so nothing of what was learned is kept: {ADVICE}."
+        f"The guard {did} and ships the model of the start, so nothing that was learned is kept: {ADVICE}."
     )
     assert run.learned["share"] == 0
 
@@ -83,8 +83,8 @@ def test_what_the_other_ways_to_act_did_is_said():
         f"The guard found the budget spent at 1 of 2 looks and did nothing (on_spent=log): {ADVICE}."
     )
     assert told(*spent, on_spent="hold").sentence() == (
-        "The guard raised the leash to 2 times its strength, and the last look still found the budget overdrawn:"
-        f" {ADVICE}."
+        "The guard raised the penalty to the base model to 2 times its strength, and the last look still found the"
+        f" budget overdrawn: {ADVICE}."
     )
     assert (
         told(*spent, (1, 60), (0, 60), on_spent="hold").sentence().endswith("and the last look was inside the budget.")
@@ -93,9 +93,9 @@ def test_what_the_other_ways_to_act_did_is_said():
 
 def test_a_guard_that_saw_nothing_says_that_nothing_held_the_model():
     assert (
-        told(failed=3).sentence().startswith("The guard could not look: 3 times it tried, it failed, and nothing held")
+        told(failed=3).sentence().startswith("The guard tried to look 3 times and failed, so nothing held this model")
     )
-    assert told().sentence() == "The guard never looked, and nothing held this model to the budget."
+    assert told().sentence() == "The guard never looked, so nothing held this model to the budget."
     assert told((0, 50), failed=1).sentence().endswith("One more look failed.")
 
 
@@ -103,9 +103,9 @@ def test_a_model_that_no_look_saw_is_named():
     assert (
         told((0, 50), (0, 70), step=27)
         .sentence()
-        .endswith("The model of step 27 was not looked at: the last look was at step 20.")
+        .endswith("The guard did not look at the model of step 27: its last look was at step 20.")
     )
-    assert "not looked at" not in told((1, 60), (30, 90), step=27).sentence(), "an earlier model is shipped"
+    assert "did not look at" not in told((1, 60), (30, 90), step=27).sentence(), "an earlier model is shipped"
 
 
 def test_the_summary_is_json_with_what_is_known():

@@ -177,9 +177,9 @@ def test_of_a_file_too_small_for_two_sides_all_is_watched_and_it_is_said(tmp_pat
     trainer = trainer_of(tmp_path / "out", given=budget(str(path)))
     assert sum(map(len, trainer.holdfast_guard.questions.kept)) == 3
     (said,) = (message for message in caplog.messages if "too few" in message)
-    assert "few.jsonl'): the 3 texts are too few to have two sides. The guard watches them all" in said
+    assert "few.jsonl'): the 3 texts are too few to split into watched (validation) and proof (test) items." in said
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in proof[:20]))
-    with pytest.raises(HoldfastError, match="none of the 20 texts is on the watched side"):
+    with pytest.raises(HoldfastError, match="all of the 20 texts are proof"):
         trainer_of(tmp_path / "out", given=budget(str(path)))
 
 
@@ -197,4 +197,4 @@ def test_a_suite_of_which_nothing_is_watched_is_named(caplog):
     with caplog.at_level(logging.WARNING, "holdfast"):
         found = watched_suites([*many, lone], object(), 64, "keep")
     assert [suite.name for suite in found] == ["many"]
-    assert caplog.messages == ["attach(keep=...): nothing of lone (1) is watched, all of it is on the other side."]
+    assert caplog.messages == ["attach(keep=...): no item of lone (1) is watched; all are test items."]

@@ -148,7 +148,7 @@ def test_examples_are_told_apart_and_memories_can_be_had_at_any_time(tmp_path):
     assert [len(before.examples(which)) for which in ("all", "new", "memory")] == [11, 6, 5]
     assert before.memory("old") == OLD
     assert sum(batch["input_ids"].shape[0] for batch in before.batches(OLD, 2)) == 5
-    with pytest.raises(HoldfastError, match="Memory 'else' must be tokenised: give the trainer its processing_class"):
+    with pytest.raises(HoldfastError, match="Memory 'else' needs a tokenizer: give the trainer processing_class"):
         before.memory("else")
 
 

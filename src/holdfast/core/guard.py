@@ -1,4 +1,4 @@
-"""How a guard watches a budget while a model trains."""
+"""The settings of a guard, which watches a budget while a model trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 OnSpent = Literal["rewind", "stop", "hold", "log"]
 
 FLAT = ("on_spent", "every", "share", "items")
-"""Fields of a guard that `--budget` takes beside those of the budget; other flags set the rest."""
+"""Fields of a guard that `--budget` accepts besides those of the budget; other flags set the rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Guard:
 
 
 def budget_and_guard(values: Mapping[str, Any]) -> tuple[Budget, Guard]:
-    """Returns what one flat record says of both, as in `--budget points=2 on_spent=stop`.
+    """Returns the budget and the guard of one flat mapping, as in `--budget points=2 on_spent=stop`.
 
     Raises:
         HoldfastError: A field is unknown (the sentence names the nearest), or a value is out of range.
