@@ -13,7 +13,7 @@ from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.data.sieve import Seen, repeats
+from holdfast.data.sieve import ShingleIndex, repeats
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.composition import chats, documents
 
@@ -35,7 +35,7 @@ def sieved(written: Iterator[Example], known: Sequence[Example], repeat: float, 
         repeat: Most of an example's runs of four tokens that may have stood in it before, a share.
         similar: Most that it may be like another (Jaccard over runs of five tokens).
     """
-    seen = Seen()
+    seen = ShingleIndex()
     for example in known:
         seen.add(example.input_ids)
     for example in written:
