@@ -172,12 +172,9 @@ def test_what_cannot_be_asked_is_named(model, words):
         return str(caught.value)
 
     assert told([checked, bare], form="generate") == (
-        "s/b: has no question with a 'check', so that it cannot be asked as 'generate'; use form='choice' or "
-        "leave it out."
+        "s/b: has no question with a 'check', so it cannot be asked as 'generate'; use form='choice' or leave it out."
     )
-    assert told([checked], form="choice").startswith(
-        "s/a: has no 'choices', so that it cannot be asked as 'choice'; use"
-    )
+    assert told([checked], form="choice").startswith("s/a: has no 'choices', so it cannot be asked as 'choice'; use")
     assert told([bare], form="text").startswith("s/b: has no 'text'")
     assert told([Item("d", "s", "d", asked)]).startswith("s/d: asks nothing; give a 'check' with a question")
     assert told([Item("d", "s", check={"exact": "x"})]).startswith("s/d: asks nothing")

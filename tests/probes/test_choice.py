@@ -225,7 +225,9 @@ def test_an_answer_that_the_template_writes_in_other_words_is_named():
     words, model = tokenizer(), tiny()
     words.chat_template = "{% for m in messages %}{{ m.content | replace('t5', 't7') }} {% endfor %}"
     item = Item("a", "s", "", (Turn("user", "t9"),), choices=("t8", "t5 t6"))
-    with pytest.raises(HoldfastError, match=r"^s/a, choice 2: the chat template writes the answer 't5 t6' in other"):
+    with pytest.raises(
+        HoldfastError, match=r"^s/a, choice 2: the chat template changes the words of the answer 't5 t6'"
+    ):
         choose(model, words, [item])
     (found,) = choose(model, words, [item], end=True)
     assert found.nats[1] == pytest.approx(plain(model, [9], [7, 6]), rel=1e-9)

@@ -128,7 +128,7 @@ def test_a_start_that_is_no_number_is_refused(tmp_path, monkeypatch):
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5))
     with pytest.raises(
         HoldfastError,
-        match=r"attach\(keep=...\), the model at the start: Score of .a. in .texts.: nan is no measurement",
+        match=r"attach\(keep=...\), the model at the start: Score of .a. in .texts.: nan is not a measurement",
     ):
         trainer.train()
 

@@ -1,8 +1,7 @@
-"""Public benchmarks as they come, recognised by their fields and made into items that ask as lm-eval does.
+"""Recognises public benchmarks by their fields, and converts them to items that ask as lm-eval does.
 
-Where lm-eval has a task for the set, the question is written as that task writes it, without examples before it; the
-choices follow it behind a blank. A set that is recognised by nothing but a question, choices and an answer is asked in
-the manner of ARC.
+If lm-eval has a task for the set, the question has the wording of that task, without examples before it, and each
+choice follows it behind a blank. A set with only a question, choices and an answer is asked in the manner of ARC.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from holdfast.probes.options import options_of, right_of, text_in
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Record = Mapping[str, Any]
 Asked = dict[str, Any]
-"""Fields of an item that say what is asked: `prompt`, `choices` (the right one first), `answer`, `check`, ..."""
+"""Fields of an item: `prompt`, `choices` (the right one first), `answer`, `check`, ..."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """A kind of set.
+    """A public benchmark.
 
     Attributes:
-        name: What it is, in words.
-        fits: Says of the fields of the first record, and the name of the file, whether it is of this kind.
-        asks: Returns what a record asks; None where it does not say what is right, as in hidden test sets.
-        group: Field that says which items are not independent.
+        name: The benchmark, in words.
+        fits: Returns whether a set is this benchmark, given its first record and the name of its file.
+        asks: Returns the fields of the item of a record; None if the record does not say which answer is right, as in
+            hidden test sets.
+        group: Name of the field that dependent items share.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Benchmark:
 
 
 def benchmark_of(record: Record, name: str) -> Benchmark | None:
-    """Returns the kind of set that a record is of, or None.
+    """Returns the benchmark that a record belongs to, or None.
 
     Args:
         record: The first record of the set.
         name: The name of the file.
     """
-    return next((one for one in BENCHMARKS if one.fits(record, name)), None)
+    return next((benchmark for benchmark in BENCHMARKS if benchmark.fits(record, name)), None)
 
 
 def _has(*fields: str) -> Callable[[Record, str], bool]:
@@ -53,7 +53,7 @@ def _has(*fields: str) -> Callable[[Record, str], bool]:
 
 
 def _with_choices(prompt: str, texts: Sequence[str], right: int | None) -> Asked | None:
-    """Returns a question whose choices are texts; None without a right one."""
+    """Returns a question with choices, the right one first; None if no choice is right."""
     if right is None:
         return None
     ordered = [texts[right], *(text for i, text in enumerate(texts) if i != right)]
@@ -61,7 +61,7 @@ def _with_choices(prompt: str, texts: Sequence[str], right: int | None) -> Asked
 
 
 def _mmlu(record: Record, from_one: bool) -> Asked | None:
-    """Returns a question above its choices, of which the letter is asked."""
+    """Returns a question followed by its choices, whose answers are letters."""
     labels, texts = options_of(record)
     about = str(record.get("subject") or "").replace("_", " ")
     head = [f"The following are multiple choice questions (with answers) about {about}.\n"] if about else []
@@ -105,10 +105,10 @@ def _clean(text: str) -> str:
 
 def _gsm8k(record: Record, _from_one: bool) -> Asked | None:
     solution = str(record["answer"])
-    found = re.search(r"####\s*(-?[\d.,]+)", solution)
-    if found is None:
+    number_match = re.search(r"####\s*(-?[\d.,]+)", solution)
+    if number_match is None:
         return None
-    number = float(found[1].replace(",", "").rstrip("."))
+    number = float(number_match[1].replace(",", "").rstrip("."))
     return {
         "prompt": f"Question: {record['question']}\nAnswer:",
         "answer": solution,
@@ -137,7 +137,9 @@ def _boolq(record: Record, _from_one: bool) -> Asked | None:
 
 def _truthful(record: Record, _from_one: bool) -> Asked | None:
     if "mc1_targets" not in record:
-        wrong = [one.strip() for one in str(record["Incorrect Answers"]).split(";") if one.strip()]
+        wrong = [
+            wrong_answer.strip() for wrong_answer in str(record["Incorrect Answers"]).split(";") if wrong_answer.strip()
+        ]
         return _with_choices(f"Q: {record['Question']}\nA:", [str(record["Best Answer"]), *wrong], 0)
     targets = record["mc1_targets"]
     if "choices" in targets and "labels" in targets:
@@ -197,7 +199,9 @@ def _is_mmlu(record: Record, name: str) -> bool:
     if "question" not in record or not isinstance(record["question"], str):
         return False
     lettered = {"A", "B", "C", "D"} <= set(record) or {"opa", "opb", "opc", "opd"} <= set(record)
-    plain = isinstance(record.get("choices"), (list, tuple)) and all(isinstance(one, str) for one in record["choices"])
+    plain = isinstance(record.get("choices"), (list, tuple)) and all(
+        isinstance(choice, str) for choice in record["choices"]
+    )
     return lettered or (plain and ("subject" in record or "mmlu" in name.lower()))
 
 
@@ -244,4 +248,4 @@ BENCHMARKS = (
     Benchmark("questions with choices, each as its prompt stands", _is_prompted, _prompted),
     Benchmark("questions with choices, asked as in lm-eval's ARC", _is_question, _question),
 )
-"""The kinds of sets that are recognised, the first that fits."""
+"""The benchmarks that are recognised; the first that fits counts."""
