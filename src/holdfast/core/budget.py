@@ -26,7 +26,7 @@ class Budget:
             it ("mean"), or that every single suite is shown to be within it ("every"), which takes more items.
 
     Raises:
-        HoldfastError: A value is out of range; the sentence names the field and what it accepts.
+        HoldfastError: A value is out of range; the message names the field and the values it accepts.
     """
 
     points: float | None = None
