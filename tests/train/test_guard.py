@@ -347,7 +347,7 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     )
 
 
-def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
+def test_a_penalty_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
     looks(1.0, 3.0, 3.0, *[1.0] * 9)
     trainer = trainer_of(tmp_path, "MaskTheTarget()", **watching(KEPT, nll=0.5, every=1, on_spent="hold"))
     trainer.train()
@@ -356,7 +356,7 @@ def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_pat
     assert trainer.holdfast.hold == 1
 
 
-def test_a_raised_leash_changes_the_training(tmp_path, looks):
+def test_a_raised_penalty_changes_the_training(tmp_path, looks):
     ends = []
     for script in ([1.0, *[3.0] * 11], [1.0] * 12):
         looks(*script)
@@ -368,7 +368,7 @@ def test_a_raised_leash_changes_the_training(tmp_path, looks):
     assert furthest(*ends) > 1e-4
 
 
-def test_to_hold_without_a_leash_is_refused_and_leaves_the_trainer_alone(tmp_path):
+def test_to_hold_without_a_penalty_is_refused_and_leaves_the_trainer_alone(tmp_path):
     with pytest.raises(HoldfastError, match=r"raises the recipe's added terms, and it has none: add MaskTheTarget"):
         trainer_of(tmp_path, "Finch()", **watching(KEPT, nll=0.5, on_spent="hold"))
 
