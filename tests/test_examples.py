@@ -16,7 +16,7 @@ from holdfast.bench.given.load import load_model, load_tokenizer
 from holdfast.core.method import Method
 from holdfast.core.needs import Ask
 from holdfast.core.settings import Role
-from holdfast.probes.ask import ask
+from holdfast.probes.answers import ask
 from holdfast.probes.items import read_items
 from tests import tiny
 

@@ -19,7 +19,7 @@ from holdfast.bench.measured.outcome import Learning
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import ask
+from holdfast.probes.answers import ask
 from holdfast.probes.calibration import calibration
 from holdfast.probes.changes import changes as compared
 from holdfast.probes.items import read_items
@@ -382,7 +382,7 @@ def test_metrics_that_are_no_list_are_looked_for(tmp_path, metrics):
     ("changes", "said"),
     [
         ({"unit": "nats"}, "is measured in nats and in points; give each unit its own suite"),
-        ({"higher_is_better": False}, "more points are better here, and the row says otherwise"),
+        ({"higher_is_better": False}, "more points are better here, but the row says otherwise"),
         ({"value": 1500.0}, "1500 points; give percent, from 0 to 100"),
     ],
 )

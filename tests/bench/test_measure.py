@@ -13,7 +13,7 @@ from holdfast.bench.run.run import guard_of, train
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.suite import Asker, Suite
 

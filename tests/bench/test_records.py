@@ -103,7 +103,7 @@ def test_a_score_survives_being_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"value": float("nan")}, "nan is no measurement"),
+        ({"value": float("nan")}, "nan is not a measurement"),
         ({"value": "1"}, "value is '1', which is not a number"),
         ({"weight": 0.0}, "counts nothing"),
         ({"moment": "during"}, "not one of 'before', 'after'"),

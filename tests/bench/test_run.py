@@ -27,7 +27,7 @@ from holdfast.cli.main import main
 from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
-from holdfast.data.pack import pack
+from holdfast.data.packing import pack
 from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.rehearsal.self_rehearsal import SELF
 from holdfast.probes.likelihood import document_nll

@@ -17,7 +17,7 @@ from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import ask
+from holdfast.probes.answers import ask
 from holdfast.probes.items import read_items
 from holdfast.probes.sources import items_of
 from holdfast.report.table import show
@@ -123,7 +123,7 @@ def test_a_malformed_item_is_named_by_line_and_field(room, tmp_path):
     path.write_text(
         '{"id": "a", "suite": "s", "text": "t1 t2"}\n{"id": "b", "suite": "s", "check": {"contians": "x"}}\n'
     )
-    with pytest.raises(HoldfastError, match=r"items\.jsonl:2: field 'check\.contians' is no marker"):
+    with pytest.raises(HoldfastError, match=r"items\.jsonl:2: field 'check\.contians' is not a marker"):
         train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
 
 

@@ -21,10 +21,10 @@ from holdfast.bench.run.run import train
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item, split_of
 from holdfast.probes.suite import Suite
-from holdfast.probes.watched import FILE, Thing, Watched, of_item, shared_group
+from holdfast.probes.watch_record import FILE, WatchEntry, WatchRecord, of_item, shared_group
 from holdfast.stats.flips import flips
 from holdfast.stats.verdict import judge
 from holdfast.train.attach import attach
@@ -152,7 +152,7 @@ def test_a_run_and_a_comparison_of_its_model_judge_the_same_items(room, tmp_path
     assert found == {name: count for name, (count, _) in of_run.items()}
     for row in result.suites:
         assert row.change == pytest.approx(of_run[row.name][1], abs=1e-4)
-    seen = Watched.read(done.folder / "model" / FILE)
+    seen = WatchRecord.read(done.folder / "model" / FILE)
     assert sum(thing.use == "keep" for thing in seen.things) == 6, "the others stood apart"
     assert {thing.use for thing in seen.things} == {"keep", "apart"}
     # A text is one group in all files, by its content.
@@ -181,7 +181,7 @@ def test_a_model_chosen_among_many_by_its_guard_is_not_called_kept_too_often(tmp
     """A guard takes the best of 12 checkpoints by the items that it watches; all have lost just what is allowed."""
     items, repeats, rng = simulated(1000), 400, np.random.default_rng(0)
     asked = [item for item in items if item.split == "watch"]
-    Watched(tuple(Thing("keep", i.suite, i.id, shared_group(i), of_item(i)) for i in asked)).write(tmp_path)
+    WatchRecord(tuple(WatchEntry("keep", i.suite, i.id, shared_group(i), of_item(i)) for i in asked)).write(tmp_path)
     again = [dataclasses.replace(item, id=f"n{item.id}", group=f"n{item.id}", suite="renamed") for item in items]
     ((left,), _) = unsteered([Suite("renamed", "retained", items=tuple(again))], [str(tmp_path)], None)
     judged = np.isin([item.id for item in again], [item.id for item in left.items])

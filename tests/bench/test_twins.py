@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.bench.measured.twins import joined
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.suite import Suite
 from tests import tiny

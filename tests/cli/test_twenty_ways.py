@@ -205,7 +205,7 @@ WAYS = {
     ),
     "data on the hub without a network": (
         ["--data", "no-such/data"],
-        r"'no-such/data' is no file or folder here and could not be loaded from the .*hub .*; check the name, .*",
+        r"'no-such/data' is not a file or folder here and could not be loaded from the .*hub .*; check the name, .*",
     ),
     "an unknown key for the trainer": (
         ["--training", "learning_rat=1"],

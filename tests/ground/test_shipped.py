@@ -14,7 +14,7 @@ from holdfast.ground.corpus import LESSONS, lessons
 from holdfast.ground.names import BASE, base_folder, items
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.ask import accuracy, ask
+from holdfast.probes.answers import accuracy, ask
 
 
 @pytest.fixture(scope="module")

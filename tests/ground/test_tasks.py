@@ -8,7 +8,7 @@ import re
 import pytest
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.held_out import normalised
+from holdfast.data.holdout import normalised
 from holdfast.ground import computation, conduct, knowledge, languages, messages, relations, science, texts
 from holdfast.ground.corpus import documents, lessons, suites
 from holdfast.ground.tasks import CRIMES, SPLITS, TASKS, task

@@ -11,7 +11,7 @@ from holdfast.core.mix import Example
 from holdfast.core.run import Run
 from holdfast.methods.activations import input_axis, linear_layers, second_moments
 from holdfast.methods.selection.lora import LoRA
-from holdfast.train.before import Before
+from holdfast.train.trainer_view import TrainerView
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -20,7 +20,7 @@ EXAMPLES = [Example(row["input_ids"], row["labels"]) for row in DATA]
 
 
 def run_of(folder, model):
-    return Before(trainer_for(model, folder, DATA), {}).run()
+    return TrainerView(trainer_for(model, folder, DATA), {}).run()
 
 
 def gathered(model):

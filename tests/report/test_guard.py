@@ -43,7 +43,9 @@ def test_it_says_where_it_went_back_to():
 def test_it_says_what_else_was_done():
     assert said(on_spent="stop", spent_at=(100,))[1].endswith("at step 100: training ended.")
     assert said(on_spent="log", spent_at=(100,))[1].endswith("at step 100: training went on.")
-    assert said(on_spent="hold", spent_at=(50,), hold=4.0)[1].endswith("the penalty ended at 4 times its strength.")
+    assert said(on_spent="hold", spent_at=(50,), hold=4.0)[1].endswith(
+        "the penalty to the base model ended at 4 times its strength."
+    )
 
 
 def test_texts_are_said_in_nats():

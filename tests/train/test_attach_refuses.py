@@ -129,7 +129,7 @@ REFUSED = {
     "a dataset that streams": (
         lambda folder: plain(folder, data=streaming(), max_steps=2),
         "Rehearsal('old')",
-        r"Methods that mix or look at the train dataset need one with a length, and this one streams; load it .*",
+        r"Methods that mix or read the train dataset need one with a length, and this one streams; load it .*",
     ),
     "a dataset that is not tokenised": (
         lambda folder: plain(folder, data=[{"text": "t3 t4"}]),
@@ -139,12 +139,12 @@ REFUSED = {
     "no dataset": (
         lambda folder: built(folder, train_dataset=None),
         "Rehearsal('old')",
-        r"The trainer has no example to train on: give it a train_dataset with rows\.",
+        r"The trainer has no example to train on; give it a train_dataset with rows\.",
     ),
     "an empty dataset": (
         lambda folder: plain(folder, data=[]),
         "Rehearsal('old')",
-        r"The trainer has no example to train on: give it a train_dataset with rows\.",
+        r"The trainer has no example to train on; give it a train_dataset with rows\.",
     ),
     "whole weights of an adapter that cannot hold them": (
         lambda folder: plain(folder, model=adapted(use_dora=True)),
@@ -166,7 +166,7 @@ REFUSED = {
     "a memory without a tokenizer": (
         plain,
         "Rehearsal('elsewhere')",
-        r"Memory 'elsewhere' must be tokenised: give the trainer its processing_class=tokenizer\.",
+        r"Memory 'elsewhere' needs a tokenizer: give the trainer processing_class=tokenizer\.",
     ),
 }
 
@@ -327,14 +327,16 @@ def test_epochs_beside_max_steps_are_refused(tmp_path):
 def test_a_memory_with_prompts_needs_labels_in_the_dataset(tmp_path):
     unlabelled = [{"input_ids": row["input_ids"]} for row in tiny.rows(8)]
     trainer = built(tmp_path, train_dataset=unlabelled, data_collator=making_labels())
-    with pytest.raises(HoldfastError, match="the trainer's collator learns them; give the train dataset a 'labels'"):
+    with pytest.raises(
+        HoldfastError, match="the trainer's collator puts a loss on them; give the train dataset a 'labels'"
+    ):
         attach(trainer, "Rehearsal('old')", memories=OLD)
 
 
 def test_a_collator_that_learns_prompts_is_refused_prompts_of_old_examples(tmp_path):
     rows = [row for row in tiny.rows(40) if len(row["input_ids"]) == len(tiny.rows(1)[0]["input_ids"])]
     trainer = built(tmp_path, train_dataset=rows, data_collator=making_labels())
-    with pytest.raises(HoldfastError, match="the trainer's collator learns them"):
+    with pytest.raises(HoldfastError, match="the trainer's collator puts a loss on them"):
         attach(trainer, "Rehearsal('old')", memories=OLD)
 
 
@@ -434,7 +436,7 @@ def test_rows_with_columns_that_old_examples_have_not_are_refused(tmp_path):
 
     trainer = plain(tmp_path, data=data, remove_unused_columns=False)
     trainer.data_collator = reading
-    with pytest.raises(HoldfastError, match="have token_type_ids, which old examples have not, .* stumbles over it"):
+    with pytest.raises(HoldfastError, match="have token_type_ids, which old examples do not have, .* fails on it"):
         attach(trainer, "Rehearsal('old')", memories=OLD)
     attach(plain(tmp_path, data=data), "Rehearsal('old')", memories=OLD)
     attach(plain(tmp_path, data=data, remove_unused_columns=False), "Rehearsal('old')", memories=OLD)  # nobody reads it

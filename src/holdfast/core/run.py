@@ -87,7 +87,7 @@ class Step:
         values: The values of each field in a method's `sees` at the step's new tokens, all micro-batches and ranks;
             complete from `scale_lr` on.
         write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` returns the token ids with which the
-            current model continues each prompt (see `holdfast.probes.generate.continued`).
+            current model continues each prompt (see `holdfast.probes.generation.continued`).
     """
 
     index: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.ground.corpus import LESSONS
-from holdfast.probes.ask import Answer, ask
+from holdfast.probes.answers import Answer, ask
 from holdfast.probes.calibration import calibration
 from holdfast.probes.items import Item
 from holdfast.probes.likelihood import bits_per_byte

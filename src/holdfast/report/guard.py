@@ -40,7 +40,7 @@ def _spent_line(guard: GuardRow) -> list[str]:
     done = {
         "rewind": "the guard went back, and halved the learning rate",
         "stop": "training ended",
-        "hold": f"the penalty ended at {guard.hold:g} times its strength",
+        "hold": f"the penalty to the base model ended at {guard.hold:g} times its strength",
         "log": "training went on",
     }[guard.on_spent]
     return [f"  The budget was spent at step{'s' if len(guard.spent_at) > 1 else ''} {at}: {done}."]

@@ -26,10 +26,9 @@ from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
-from holdfast.probes.watched import Watched
+from holdfast.probes.watch_record import WatchRecord
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
-from holdfast.train.before import Before
 from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
@@ -47,6 +46,7 @@ from holdfast.train.supervised import Shown, scored_of
 from holdfast.train.tally import Tally
 from holdfast.train.task_loss import is_task_loss, is_trl, recorded_losses, shifts_labels
 from holdfast.train.trainer_parts import gather, split_groups, start_of, unwrap
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer, SFTHost
 
 T = TypeVar("T", bound=Trainer)
@@ -100,18 +100,18 @@ def attach(
         asked = None
         if budget is not None and watching is not None:
             asked = Questions.of(theirs, budget, watching, keep, learn)
-        before = Before(theirs, dict(memories or {}))
-        session, teacher = _session(before, parts, asked is not None)
+        view = TrainerView(theirs, dict(memories or {}))
+        session, teacher = _session(view, parts, asked is not None)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
-            asked.warn_of(before.mix)
-        watched = steering(theirs, Watched() if asked is None else asked.watched)
+            asked.warn_of(view.mix)
+        watched = steering(theirs, WatchRecord() if asked is None else asked.watched)
         facts = {"recipe": repr(parts), "starting model": start_of(session.model, teacher)}
     # compute_loss and get_batch_samples are methods, not callbacks, so a recipe can act there only in a subclass. The
     # trainer is already built, so its instance gets one, of its own class.
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, Host(theirs, session, before, shipping, facts), before, teacher)
+    trainer._begin_holdfast(parts, Host(theirs, session, view, shipping, facts), view, teacher)
     if budget is not None and watching is not None and asked is not None:
         trainer.holdfast_guard = GuardCallback(trainer.holdfast_host, budget, watching, asked)
         trainer.add_callback(trainer.holdfast_guard)
@@ -153,23 +153,23 @@ def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
         raise
 
 
-def _session(before: Before, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
+def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
     """Returns the session of the recipe on the trainer's model, and the base.
 
     The steps depend on each other in this order: settings, memories (the plain model prepares them), adapters and other
     shaping, the base of the shaped model, and then the forward.
     """
-    trainer, settings, active = before.trainer, train_of(recipe), recipe.active()
+    trainer, settings, active = view.trainer, train_of(recipe), recipe.active()
     apply_settings(recipe, trainer)
-    mix_data(before, active)
-    for shaped in active.shapes(before.run()):
+    mix_data(view, active)
+    for shaped in active.shapes(view.run()):
         trainer.model = trainer.model_wrapped = shaped
     model = trainer.model
     if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
         model.enable_input_require_grads()  # type: ignore[operator]  # else a checkpointed block has no input with a gradient
-    teacher, cache = base_of(before, active, settings)
+    teacher, cache = base_of(view, active, settings)
     refuse_shaped(trainer, active, teacher, cache, watched)
-    index, mixes, forward = before.index(active), before.mix is not None, None
+    index, mixes, forward = view.index(active), view.mix is not None, None
     if looks_at_tokens(active, mixes):
         forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
@@ -193,16 +193,16 @@ class Attached(Trainer):
 
     model: Any
     holdfast_guard: GuardCallback | None
-    holdfast_watched: Watched
+    holdfast_watched: WatchRecord
 
-    def _begin_holdfast(self, recipe: Chain, host: Host, before: Before, teacher: Teacher | None) -> None:
+    def _begin_holdfast(self, recipe: Chain, host: Host, view: TrainerView, teacher: Teacher | None) -> None:
         self.holdfast = host.session
         self.holdfast_host = host
         self.holdfast_guard = None
         self.holdfast_recipe = recipe
-        self.holdfast_mix: Mix | None = before.mix
+        self.holdfast_mix: Mix | None = view.mix
         self.holdfast_teacher = teacher
-        self._holdfast_before = before
+        self._holdfast_view = view
         self._holdfast_scaled = self.loss_is_scaled_for_ga  # for the trainer's own loss
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True

@@ -19,7 +19,7 @@ from holdfast.core.params import snapshot, trainable
 from holdfast.core.run import SHOWN, SOURCE, Step
 from holdfast.core.teacher import evaluating
 from holdfast.core.tokens import Tokens
-from holdfast.probes.generate import continued
+from holdfast.probes.generation import continued
 from holdfast.train.loop import Loop
 
 Batch = Mapping[str, Any]

@@ -12,9 +12,9 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.train import checkpoint, rewind
-from holdfast.train.before import Before
 from holdfast.train.session import Session
 from holdfast.train.shipping import Shipping
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class Host:
     """
 
     def __init__(
-        self, trainer: HostTrainer, session: Session, before: Before, shipping: Shipping, facts: Mapping[str, str]
+        self, trainer: HostTrainer, session: Session, view: TrainerView, shipping: Shipping, facts: Mapping[str, str]
     ) -> None:
         """Stores the parts of a run that has not begun.
 
         Args:
             trainer: The trainer.
             session: The session of the recipe on its model.
-            before: Access to data and model before training, for `init_state`.
+            view: Access to data and model before training, for `init_state`.
             shipping: The edits and the form of the shipped weights.
             facts: Facts, by name, in which a checkpoint must agree with this run to resume.
         """
@@ -50,7 +50,7 @@ class Host:
         self.shipped: dict[str, float] = {}
         self.resume_from: Path | None = None
         self._trainer = trainer
-        self._before = before
+        self._view = view
         self._shipping = shipping
         self._facts = facts
         self._beside: dict[str, checkpoint.Resumable] = {}
@@ -106,13 +106,13 @@ class Host:
                 resumable.resume(state.pop(name, {}))
             session.state = state
             return
-        session.state = session.recipe.init_state(self._before.run(forward=session.forward, begins=True))
+        session.state = session.recipe.init_state(self._view.run(forward=session.forward, begins=True))
         for resumable in self._beside.values():
             resumable.resume({})
         self._marks = checkpoint.mark(session.state)
         if self._trainer.args.should_save:
             checkpoint.save_start(self.output, session.state)
-            self._before.save_made()
+            self._view.save_made()
 
     def save(self) -> None:
         """Writes the state that changed since the start into the checkpoint of this step."""
@@ -120,11 +120,11 @@ class Host:
         state = self.session.state | {name: resumable.tensors() for name, resumable in self._beside.items()}
         checkpoint.save_changed(self.output, folder, state, self._marks, self._facts)
 
-    def keep(self) -> rewind.Kept:
+    def keep(self) -> rewind.Snapshot:
         """Returns a copy of the current run in host memory, for `go_back`."""
-        return rewind.keep(self.model, self.optimizer, self.session.state, self._marks)
+        return rewind.take_snapshot(self.model, self.optimizer, self.session.state, self._marks)
 
-    def go_back(self, kept: rewind.Kept) -> None:
+    def go_back(self, kept: rewind.Snapshot) -> None:
         """Restores the run from a copy."""
         rewind.go_back(kept, self.model, self.optimizer, self.session.state, self._marks, self.output)
 

@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.run import Step
-from holdfast.probes.generate import continued
+from holdfast.probes.generation import continued
 from holdfast.train.forward import Forward
 from holdfast.train.supervised import Inputs, Shown
 from holdfast.train.tally import Tally

@@ -12,11 +12,11 @@ from holdfast.core.run import SOURCE
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
-from holdfast.train.before import Before
 from holdfast.train.comparison import Comparison
 from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.settings import train_of, write_settings
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
@@ -50,11 +50,11 @@ def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
     write_settings(train_of(recipe), args, args.train_batch_size * args.world_size)
 
 
-def mix_data(before: Before, active: Chain) -> None:
-    """Adds the memories to the trainer's dataset, and sets `before.mix` to the resulting mix."""
+def mix_data(view: TrainerView, active: Chain) -> None:
+    """Adds the memories to the trainer's dataset, and sets `view.mix` to the resulting mix."""
     if active.uses("mix_data"):
-        _mix_data(before, active)
-    memories = before.mix is not None and before.mix.names
+        _mix_data(view, active)
+    memories = view.mix is not None and view.mix.names
     for part in active.methods:
         acts = part.uses("weigh_tokens") or part.uses("token_loss")
         if acts and part.acts_on == "memory" and not memories:
@@ -64,27 +64,27 @@ def mix_data(before: Before, active: Chain) -> None:
             )
 
 
-def _mix_data(before: Before, active: Chain) -> None:
-    trainer = before.trainer
-    new = Mix(tuple(before.examples("new")))
-    mix = active.mix_data(before.run(new))
+def _mix_data(view: TrainerView, active: Chain) -> None:
+    trainer = view.trainer
+    new = Mix(tuple(view.examples("new")))
+    mix = active.mix_data(view.run(new))
     changed = {i: e for i, (old, e) in enumerate(zip(new.examples, mix.examples, strict=False)) if e is not old}
     if not mix.names and not changed:
         return
     _needs_order(trainer, active)
     rows = MixedRows(trainer.train_dataset, mix, changed)
-    before.mix = dataclasses.replace(mix, examples=before.as_collated(mix.examples, rows))
+    view.mix = dataclasses.replace(mix, examples=view.as_collated(mix.examples, rows))
     trainer.train_dataset = rows
     trainer.data_collator = CollateWithSource(trainer.data_collator)
     trainer._set_signature_columns_if_needed()
     trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]
 
 
-def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
+def base_of(view: TrainerView, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
     """Returns the teacher, and for `Train(teacher="cache")` its states on the training examples; None if not needed."""
     if not active.needs.base:
         return None, None
-    trainer = before.trainer
+    trainer = view.trainer
     form = "auto" if settings.teacher == "cache" else settings.teacher
     teacher = make_teacher(trainer.model, form, settings.reference)
     if settings.teacher != "cache":
@@ -97,7 +97,7 @@ def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | N
     head = LossHead(trainer.model)
     comparison = Comparison(trainer.model, head, active, teacher, cache)
     with teacher.base(trainer.model), trainer.accelerator.autocast():  # the precision of the base during training
-        for batch in before.batches("all", trainer.args.per_device_train_batch_size):
+        for batch in view.batches("all", trainer.args.per_device_train_batch_size):
             comparison.fill(batch)
     # The cached states replace all start weights except the head's.
     head_ids = {id(p) for p in head.module.parameters()}

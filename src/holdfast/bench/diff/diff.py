@@ -28,7 +28,7 @@ from holdfast.bench.measured.prepare import check_fit, kept_units, measured
 from holdfast.bench.measured.scores import Moment
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.calibration import expected_calibration_error
 from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.drift import drift

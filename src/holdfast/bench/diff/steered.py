@@ -11,7 +11,7 @@ from typing import Any, Literal
 from holdfast.bench.diff.diff_record import LeftOutRow, SteeredRow
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.suite import Suite
-from holdfast.probes.watched import Watched, beside, documents
+from holdfast.probes.watch_record import WatchRecord, documents, record_path
 
 Kind = Literal["items", "texts"]
 
@@ -60,9 +60,9 @@ def unsteered(suites: Sequence[Suite], models: Sequence[str], tokenizer: Any) ->
         HoldfastError: If a record cannot be read, or nothing is left of what is to be kept, or of anything.
     """
     records = list(dict.fromkeys(found for name in models for found in _records(name)))
-    watched = Watched()
+    watched = WatchRecord()
     for path in records:
-        watched |= Watched.read(path)
+        watched |= WatchRecord.read(path)
     if not len(watched):
         return list(suites), None
     left, counts = [], dict[str, tuple[int, int, Kind]]()
@@ -89,7 +89,7 @@ def _check_left(suites: Sequence[Suite], left: Sequence[Suite], found: LeftOut) 
         )
 
 
-def _rest(suite: Suite, watched: Watched, tokenizer: Any) -> tuple[Suite, int, int]:
+def _rest(suite: Suite, watched: WatchRecord, tokenizer: Any) -> tuple[Suite, int, int]:
     """Returns a suite without what was watched, how much that was, and how much it had."""
     items = tuple(item for item in suite.items if not watched.has_item(item))
     known = documents(suite.texts)
@@ -101,14 +101,14 @@ def _rest(suite: Suite, watched: Watched, tokenizer: Any) -> tuple[Suite, int, i
 
 def _records(name: str) -> list[Path]:
     """Returns the records that belong to a model: beside it, on the hub, and of an adapter also beside its base."""
-    found = [beside(name) if Path(name).expanduser().is_dir() else _on_hub(name)]
+    found = [record_path(name) if Path(name).expanduser().is_dir() else _on_hub(name)]
     adapter = Path(name).expanduser() / "adapter_config.json"
     if adapter.is_file():
         try:
             base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         except (OSError, ValueError, AttributeError):
             base = None  # what loads the adapter says so
-        found.append(beside(base) if base else None)
+        found.append(record_path(base) if base else None)
     return [path for path in found if path is not None]
 
 
@@ -116,7 +116,7 @@ def _on_hub(name: str) -> Path | None:
     """Returns the record of a model on the hub, where it has one and can be had."""
     from transformers.utils.hub import cached_file
 
-    from holdfast.probes.watched import FILE
+    from holdfast.probes.watch_record import FILE
 
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         return None

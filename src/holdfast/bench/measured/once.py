@@ -9,7 +9,7 @@ from pathlib import Path
 from holdfast.bench.measured.answers import read_answers, write_answers
 from holdfast.probes.score import Answers
 from holdfast.probes.suite import Suite
-from holdfast.probes.watched import group_of
+from holdfast.probes.watch_record import group_of
 
 SCORED = "choices by their own tokens"
 """How answers are scored: answers that were scored in another way are not read."""

@@ -12,13 +12,13 @@ from holdfast.bench.measured.twins import joined
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.examples import read
-from holdfast.data.held_out import duplicates, normalised, split_held_out
-from holdfast.data.named import GROUP, offered
-from holdfast.data.pack import pack
-from holdfast.data.render import uses_template
+from holdfast.data.holdout import duplicates, normalised, split_held_out
+from holdfast.data.packing import pack
+from holdfast.data.rendering import uses_template
 from holdfast.data.rows import Row
+from holdfast.data.schemes import GROUP, offered
 from holdfast.data.template import counted
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.score import Role
 from holdfast.probes.sources import items_of

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from holdfast.probes.watched import group_of, of_item
+from holdfast.probes.watch_record import group_of, of_item
 
 if TYPE_CHECKING:
     from holdfast.probes.suite import Suite

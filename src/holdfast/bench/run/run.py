@@ -62,7 +62,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
-from holdfast.data.tokenize import ending_ids
+from holdfast.data.tokenization import ending_ids
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score, proof
 from holdfast.probes.suite import Suite

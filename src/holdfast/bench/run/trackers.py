@@ -18,7 +18,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback, get
 from holdfast.bench.machine.quiet import errors_only
 from holdfast.bench.measured.outcome import SuiteRow, VerdictMean
 from holdfast.bench.run.record import RunRecord
-from holdfast.probes.watched import FILE as WATCHED
+from holdfast.probes.watch_record import FILE as WATCHED
 
 FOLDER = "trackers"
 """Where, in the folder of a run, the files of trackers lie."""

@@ -19,8 +19,8 @@ from holdfast.core.run import SHOWN, SOURCE, Batch, Run, Step
 from holdfast.core.settings import setting
 from holdfast.core.tokens import Tokens
 from holdfast.methods.losses.base_kl import base_kl_units
-from holdfast.probes.generate import context_of
-from holdfast.probes.shown import Parts, Showing, parts_of
+from holdfast.probes.demonstrations import Demonstration, Parts, parts_of
+from holdfast.probes.generation import context_of
 
 logger = logging.getLogger("holdfast")
 
@@ -101,7 +101,7 @@ class OnPolicySDFT(Method):
         """
         if run.tokenizer is None:
             raise HoldfastError(f"{self!r} shows the model answers in words: give the trainer its processing_class.")
-        showing = Showing.of(run.model, run.tokenizer, BEFORE, BEHIND)
+        showing = Demonstration.of(run.model, run.tokenizer, BEFORE, BEHIND)
         new = run.examples("new")
         if any(len(example.lengths) > 1 for example in new):
             raise HoldfastError(f"{self!r} answers example by example: set packing=False.")
@@ -134,7 +134,7 @@ class OnPolicySDFT(Method):
         if any("position_ids" in batch for batch in batches):
             raise HoldfastError(f"{self!r} answers example by example: set padding_free=False.")
         room = int(state["room"])
-        showing = Showing(**{name: tuple(ids.tolist()) for name, ids in state["words"].items()})
+        showing = Demonstration(**{name: tuple(ids.tolist()) for name, ids in state["words"].items()})
         examples = [examples_of(batch) for batch in batches]
         parts = [[parts_of(row, showing.ends) if row.source == NEW else None for row in rows] for rows in examples]
         written = step.write(
@@ -162,7 +162,7 @@ class OnPolicySDFT(Method):
         return row, row
 
     def _answered(
-        self, part: Parts, example: Example, answer: Sequence[int], room: int, showing: Showing
+        self, part: Parts, example: Example, answer: Sequence[int], room: int, showing: Demonstration
     ) -> tuple[Example, Example]:
         """Returns a prompt with its written answer, as the model reads it and as the teacher reads it."""
         closing, closed = part.closed(example.labels) if len(answer) < room else ((), ())

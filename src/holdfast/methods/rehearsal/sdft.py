@@ -16,8 +16,8 @@ from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
-from holdfast.probes.generate import context_of, continued
-from holdfast.probes.shown import Ids, Parts, Showing, parts_of
+from holdfast.probes.demonstrations import Demonstration, Ids, Parts, parts_of
+from holdfast.probes.generation import context_of, continued
 
 logger = logging.getLogger("holdfast")
 
@@ -96,7 +96,7 @@ class SDFT(Method):
     def _written(self, run: Run, new: Sequence[Example]) -> list[Example]:
         if run.tokenizer is None:
             raise HoldfastError(f"{self!r} shows the base answers in words: give the trainer its processing_class.")
-        showing = Showing.of(run.model, run.tokenizer, BEFORE, BEHIND)
+        showing = Demonstration.of(run.model, run.tokenizer, BEFORE, BEHIND)
         parts = {i: part for i, example in enumerate(new) if (part := parts_of(example, showing.ends)) is not None}
         if not parts:
             raise HoldfastError(
@@ -114,7 +114,7 @@ class SDFT(Method):
             logger.warning("%r: no rewritten answer passed its checks; the model learns the originals.", self)
         return examples
 
-    def _rewritten(self, run: Run, asked: Sequence[tuple[Ids, Ids]], showing: Showing) -> list[Ids | None]:
+    def _rewritten(self, run: Run, asked: Sequence[tuple[Ids, Ids]], showing: Demonstration) -> list[Ids | None]:
         """Returns the base's answer to each prompt with its answer shown; None if it does not fit or does not end."""
         prompts = [showing(prompt, answer) for prompt, answer in asked]
         context = context_of(run.model) or sys.maxsize

@@ -13,9 +13,9 @@ from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.data.sieve import Seen, repeats
-from holdfast.data.tokenize import tokenize
-from holdfast.probes.compose import chats, documents
+from holdfast.data.sieve import ShingleIndex, repeats
+from holdfast.data.tokenization import tokenize
+from holdfast.probes.composition import chats, documents
 
 logger = logging.getLogger("holdfast")
 
@@ -35,7 +35,7 @@ def sieved(written: Iterator[Example], known: Sequence[Example], repeat: float, 
         repeat: Maximum share of an example's 4-grams of tokens that occur earlier in it.
         similar: Maximum similarity to another example (Jaccard index over 5-grams of tokens).
     """
-    seen = Seen()
+    seen = ShingleIndex()
     for example in known:
         seen.add(example.input_ids)
     for example in written:

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.tokenize import prompt_ids, tokenize
+from holdfast.data.tokenization import prompt_ids, tokenize
 from tests.data import conftest as templates
 
 
@@ -286,9 +286,7 @@ def test_an_over_long_row_loses_its_end_or_is_left_out(make_tokenizer, learned):
     cut = tokenize(rows, tokenizer, max_length=5)
     assert [learned(example, tokenizer) for example in cut.examples] == ["123</s>", "123"]
     assert (cut.notes.over_long, cut.notes.truncated, cut.notes.dropped) == (2, 1, 1)
-    assert cut.notes.sentences() == [
-        "2 of 3 rows are longer than 5 tokens: 1 lost what is beyond, 1 left out (first: f:2)."
-    ]
+    assert cut.notes.sentences() == ["2 of 3 rows are longer than 5 tokens: 1 truncated, 1 left out (first: f:2)."]
     dropped = tokenize(rows, tokenizer, max_length=5, over_long="drop")
     assert [example.origin for example in dropped.examples] == ["f:1"]
     assert dropped.notes.dropped == 2

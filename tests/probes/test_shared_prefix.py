@@ -16,9 +16,9 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
-from holdfast.probes import shared
+from holdfast.probes import shared_prefix
 from holdfast.probes.likelihood import document_nll
-from holdfast.probes.shared import group_nll
+from holdfast.probes.shared_prefix import group_nll
 from tests.tiny import BACKBONES, VOCABULARY, tiny
 
 
@@ -65,14 +65,14 @@ def plain(model, row):
 def calls(monkeypatch):
     """What was read in two parts: the sizes of the batches, and None where the model could not go on."""
     seen = []
-    score = shared._scores
+    score = shared_prefix._scores
 
     def counted(model, batch, *rest):
         found = score(model, batch, *rest)
         seen.append(found and len(batch))
         return found
 
-    monkeypatch.setattr(shared, "_scores", counted)
+    monkeypatch.setattr(shared_prefix, "_scores", counted)
     return seen
 
 
@@ -89,7 +89,7 @@ def check(model, asked, *, rel=1e-7, **options):
 @pytest.mark.parametrize("batch_tokens", [70, 200, 8192])
 @pytest.mark.parametrize("name", BACKBONES)
 def test_it_is_what_each_row_costs_by_itself_on_every_backbone(name, batch_tokens, calls, monkeypatch):
-    monkeypatch.setattr(shared, "LEAST", 0)
+    monkeypatch.setattr(shared_prefix, "LEAST", 0)
     # In float64 the eager attention of gemma2 makes NaN of a padded row: its mask overflows in a softmax in float32.
     dtype = torch.float32 if name == "gemma2" else torch.float64
     model = tiny(name, dtype=dtype)
@@ -132,8 +132,8 @@ def test_whatever_the_lengths(seed, count, batch_tokens):
         for stem in [draw.randint(1, 20)]
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "LEAST", draw.choice([0, 64]))
-        patch.setattr(shared, "WORTH", draw.choice([0.0, 0.2]))
+        patch.setattr(shared_prefix, "LEAST", draw.choice([0, 64]))
+        patch.setattr(shared_prefix, "WORTH", draw.choice([0.0, 0.2]))
         check(tiny(draw.choice(["llama", "gpt2"])), asked, batch_tokens=batch_tokens)
 
 
@@ -170,7 +170,7 @@ def test_what_is_not_worth_it_is_read_as_ever(calls):
 
 
 def test_labels_that_differ_are_no_part_of_the_stem(calls, monkeypatch):
-    monkeypatch.setattr(shared, "LEAST", 0)
+    monkeypatch.setattr(shared_prefix, "LEAST", 0)
     ids = tuple(range(3, 33))
     one = Example((*ids, 40, 41), (*[-100] * 30, 40, 41), origin="one")
     other = Example((*ids, 40, 42, 43), (*[-100] * 15, *ids[15:], -100, 42, -100), origin="other")
@@ -181,7 +181,7 @@ def test_labels_that_differ_are_no_part_of_the_stem(calls, monkeypatch):
     assert {name: score.tokens for name, score in found.items()} == {"one": 2, "other": 16, "again": 2}
     for row in (one, other, again):
         assert found[row.origin].nats == pytest.approx(plain(model, row), rel=1e-7)
-    assert shared._stem([one, other, again]) == 15
+    assert shared_prefix._stem([one, other, again]) == 15
     assert [score.origin for score in group_nll(model, [[silent, one]])] == ["one"]
     twins = [dataclasses.replace(one, origin=name) for name in ("one", "twin", "third")]
     assert [score.nats for score in group_nll(model, [twins])] == pytest.approx([plain(model, one)] * 3, rel=1e-7)

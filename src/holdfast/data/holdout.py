@@ -1,4 +1,4 @@
-"""Keeps training and test rows apart: finds rows that stand in both, and splits so that none does."""
+"""Keeps training and test rows apart: finds rows that are in both, and splits rows so that none is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from holdfast.data.rows import Row
 
 
 def normalised(row: Row) -> str:
-    """Returns the row's content in lower case with every run of white space as one blank; roles do not count."""
+    """Returns the content of a row, without roles, in lower case and with single blanks as white space."""
     return " ".join(" ".join(row.contents).casefold().split())
 
 
 def duplicates(train: Iterable[Row], test: Iterable[Row]) -> list[tuple[Row, Row]]:
-    """Returns the test rows whose content stands in train, each with the first train row that equals it.
+    """Returns the test rows whose content is also in train, each with the first train row of equal content.
 
-    Rows are equal when their contents are, but for case and white space; the kind of row does not matter.
+    The comparison ignores case, white space, roles and the kind of row.
 
     Returns:
         Pairs (test row, train row) in the order of the test rows.
@@ -29,10 +29,10 @@ def duplicates(train: Iterable[Row], test: Iterable[Row]) -> list[tuple[Row, Row
 
 
 def split_held_out(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """Returns (train, held out): each row goes where the hash of its normalised content and the seed says.
+    """Returns (train, held out); a hash of the normalised content and the seed decides where each row goes.
 
-    Equal contents never stand on both sides, the order is kept, and a row stays on its side when others are added.
-    The share is met on average; where it left one side empty, the content of the nearest hash is moved there.
+    Equal contents are always on the same side, the order is kept, and a row stays on its side when others are added.
+    The share holds on average. If one side would be empty, the content with the nearest hash moves there.
 
     Args:
         rows: At least two rows of different content.
@@ -40,14 +40,14 @@ def split_held_out(rows: Sequence[Row], share: float, seed: int) -> tuple[list[R
         seed: Chooses another split.
 
     Raises:
-        HoldfastError: If the share is not in (0, 1) or all rows have the same content.
+        HoldfastError: The share is not in (0, 1), or all rows have the same content.
     """
     if not 0 < share < 1:
         raise HoldfastError(f"share={share}: give a number above 0 and below 1 (of the rows).")
     places = [_place(row, seed) for row in rows]
     distinct = sorted(set(places))
     if len(distinct) < 2:
-        raise HoldfastError("the rows cannot be split: it takes at least two of different content; give more rows.")
+        raise HoldfastError("the rows cannot be split: they need at least two different contents; give more rows.")
     limit = min(max(share, (distinct[0] + distinct[1]) / 2), (distinct[-2] + distinct[-1]) / 2)
     held = [row for row, place in zip(rows, places, strict=True) if place < limit]
     train = [row for row, place in zip(rows, places, strict=True) if place >= limit]

@@ -12,11 +12,11 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import prompt_ids
+from holdfast.data.tokenization import prompt_ids
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.generate import generate
+from holdfast.probes.generation import generate
 from tests.tiny import BACKBONES, VOCABULARY, tiny, tokenizer
 
 

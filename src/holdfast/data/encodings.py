@@ -1,4 +1,4 @@
-"""From bytes to text: UTF-8, and UTF-16 where a byte order mark says so; what else it may be is named in the error."""
+"""Decodes bytes to text: UTF-8, or UTF-16 with a byte order mark. The error names any other kind it recognises."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _OTHER = {
 
 
 def check_kind(head: bytes, label: str, expected: bytes = b"") -> None:
-    """Refuses a file that begins like one of another kind than its ending says.
+    """Refuses a file whose first bytes are those of another kind than its ending.
 
     Args:
         head: The first bytes of the file.
-        label: What it is called.
-        expected: What the file is to begin with.
+        label: The name of the file in messages.
+        expected: The first bytes that the ending calls for.
 
     Raises:
-        HoldfastError: What it is, and what to do.
+        HoldfastError: The file is of another kind; the message names the kind and what to do.
     """
     for magic, what in _OTHER.items():
         if head.startswith(magic) and magic != expected:
@@ -43,12 +43,12 @@ def decoded(data: bytes, label: str, notes: list[str] | None = None, *, start: i
 
     Args:
         data: The bytes of a file, or of a part of it.
-        label: Where they were read.
-        notes: Gets a sentence where they are UTF-16.
-        start: Where in the file they begin.
+        label: The place of the bytes in messages.
+        notes: Receives a sentence if the bytes are UTF-16.
+        start: Offset of the bytes in the file.
 
     Raises:
-        HoldfastError: If they are neither UTF-8 nor UTF-16 with a byte order mark; names the byte.
+        HoldfastError: The bytes are neither UTF-8 nor UTF-16 with a byte order mark; names the byte.
     """
     if start == 0 and is_utf16(data):
         try:
@@ -56,7 +56,7 @@ def decoded(data: bytes, label: str, notes: list[str] | None = None, *, start: i
         except UnicodeDecodeError as error:
             raise HoldfastError(f"{label}: not UTF-16 at byte {error.start}; save the file as UTF-8.") from error
         if notes is not None:
-            notes.append(f"{label}: is UTF-16 and read as such.")
+            notes.append(f"{label}: is read as UTF-16.")
         return text
     try:
         return data.decode("utf-8")
@@ -69,7 +69,7 @@ def decoded(data: bytes, label: str, notes: list[str] | None = None, *, start: i
 
 
 def _is_latin(data: bytes, error: UnicodeDecodeError) -> bool:
-    """Returns whether the byte stands where a letter with an accent or a quotation mark would, with ASCII around it."""
+    """Returns whether the wrong byte looks like an accented letter or a quotation mark between ASCII bytes."""
     byte, around = data[error.start], data[max(0, error.start - 1) : error.start + 2]
     plain = sum(other < 0x80 and other != 0 for other in around)
     return byte >= 0x80 and byte not in (0xFE, 0xFF) and plain >= len(around) - 1

@@ -1,4 +1,4 @@
-"""The likelihood of texts that begin alike: what they share is read once, then each goes on from there."""
+"""The likelihood of texts with a shared prefix, which a model reads once."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from torch import Tensor, nn
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.fitting import fitting, tokens_of
+from holdfast.probes.batching import in_fitting_batches, tokens_of
 from holdfast.probes.likelihood import DocumentScore, document_nll, label_nll, row_nll
 from holdfast.probes.writing import learns_prompts, parameters_of
 
 WORTH = 0.2
-"""Least share of a group's tokens that reading its stem once must save; about the half of that pays for the cache."""
+"""Least share of a group's tokens that reading its prefix once must save; about half of it pays for the cache."""
 LEAST = 64
-"""Fewest tokens that a batch must save, since it calls the model twice: less costs more on a small model alone."""
+"""Fewest tokens that a batch must save, because it calls the model twice; below this a small model loses time."""
 BY_TOKEN = frozenset(("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "HRA", "MISS", "LN_TUNING"))
-"""Adapters of PEFT that act on every token by itself, so that those before it may come from a cache."""
+"""Adapters of PEFT that act on each token separately, so that earlier tokens may come from a cache."""
 MOVING = frozenset(("dynamic", "longrope"))
-"""Rotary position embeddings that depend on the length of the whole row."""
+"""Types of rotary position embeddings that depend on the length of the whole row."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
-    """Examples that begin alike.
+    """Examples with a shared prefix.
 
     Attributes:
-        number: Its place among the groups.
+        number: Index of the group.
         examples: The examples.
-        stem: Number of tokens, with their labels, that all begin with; none is a whole example.
+        stem: Length in tokens of the prefix, whose tokens and labels all share; shorter than every example.
     """
 
     number: int
@@ -49,12 +49,12 @@ class _Group:
 
     @property
     def saved(self) -> int:
-        """Number of tokens that need not be read if the stem is read once; the last of an example never need."""
+        """Number of tokens that reading the prefix once saves; the last token of an example is never read."""
         return (len(self.examples) - 1) * self.stem + len(self.examples)
 
     @property
     def worth(self) -> bool:
-        """Whether it is worth it to read the stem once."""
+        """Whether reading the prefix once saves enough."""
         several = len(self.examples) > 1 and self.stem > 0
         return several and self.saved >= WORTH * sum(len(example.input_ids) for example in self.examples)
 
@@ -69,27 +69,27 @@ def group_nll(
 ) -> list[DocumentScore]:
     """Returns the negative log-likelihood of each example as `document_nll` does, up to rounding, in less time.
 
-    The tokens that all examples of a group begin with, its stem, are read once; the model's cache of them is repeated
-    for the examples, which go on from there. Stems are batched by length and padded on the left, what follows them on
-    the right. Precision, sums and what is left as it was found are those of `document_nll`, which scores the groups
-    whose stem is not worth it (see `WORTH` and `LEAST`). It scores all of them where a row cannot be read in two parts:
-    where the model takes no cache or gives none of keys and values alone, has an adapter that looks at more than each
-    token (see `BY_TOKEN`), or has position embeddings that depend on the length of the row (see `MOVING`).
+    The model reads the prefix of a group (its stem) once, and the cache of its keys and values is repeated for the
+    examples, which continue from it. Prefixes are batched by length and padded on the left, the rest on the right.
+    Precision, sums and the unchanged state of the model are those of `document_nll`, which scores the groups whose
+    prefix saves too little (see `WORTH` and `LEAST`). It scores all groups if a row cannot be read in two parts: the
+    model takes no cache or returns one with more than keys and values, has an adapter that acts on more than single
+    tokens (see `BY_TOKEN`), or has position embeddings that depend on the length of the row (see `MOVING`).
 
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
-        groups: Examples of one document each, every one with its own `origin`.
-        batch_tokens: Most tokens of a batch, padding included, each stem counted once for every example; usually 8192
-            if absent.
+        groups: Examples of one document each, all with different origins.
+        batch_tokens: Most tokens of a batch, padding included; a prefix counts once for each of its examples. Usually
+            8192 if absent.
         pad_id: Token id of the padding, which the model does not attend to; any id will do.
-        progress: Told the number of examples done and their total after each batch.
+        progress: Called with the number of examples done and their total after each batch.
 
     Returns:
-        One score per example that has a supervised token, in no order.
+        One score per example with a supervised token, in no particular order.
 
     Raises:
-        HoldfastError: If a likelihood is not finite; names the example.
-        ValueError: If `batch_tokens` is not positive.
+        HoldfastError: A likelihood is not finite; names the example.
+        ValueError: `batch_tokens` is not positive.
     """
     batch_tokens = tokens_of(model, batch_tokens)
     total, done = sum(map(len, groups)), 0
@@ -99,7 +99,7 @@ def group_nll(
         device = next(model.parameters()).device
         with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
             head = Head(model)
-            told = fitting(
+            results = in_fitting_batches(
                 model,
                 _worth_it(groups),
                 _worthy,
@@ -107,12 +107,12 @@ def group_nll(
                 lambda batch: _scores(head, batch, pad_id, device),
                 batch_tokens,
             )
-            for batch, found in told:
-                if found is None:
+            for batch, batch_scores in results:
+                if batch_scores is None:
                     break
-                # A row of nothing but padding can be NaN (eager attention in float64) and spoil what attends to it.
-                if _are_finite(found):
-                    scores += found
+                # In float64, eager attention can turn a row of padding into NaN and spoil what attends to it.
+                if _are_finite(batch_scores):
+                    scores += batch_scores
                     shared.update(group.number for group in batch)
                     done += sum(len(group.examples) for group in batch)
                     if progress is not None:
@@ -123,8 +123,8 @@ def group_nll(
 
 
 def _worth_it(groups: Sequence[Sequence[Example]]) -> list[_Group]:
-    own = (_Group(number, group, _stem(group)) for number, group in enumerate(groups))
-    return [group for group in own if group.worth]
+    candidates = (_Group(number, group, _stem(group)) for number, group in enumerate(groups))
+    return [group for group in candidates if group.worth]
 
 
 def _are_finite(scores: Sequence[DocumentScore]) -> bool:
@@ -132,20 +132,22 @@ def _are_finite(scores: Sequence[DocumentScore]) -> bool:
 
 
 def _reads_in_parts(model: nn.Module) -> bool:
-    """Returns whether a row may be read in two parts, as far as the model says before it is asked."""
+    """Returns whether a row may be read in two parts, judged by signature, adapters and configuration."""
     if learns_prompts(model) or not {"past_key_values", "position_ids"} <= parameters_of(model):
         return False
     adapters: Any = getattr(model, "peft_config", {})
     for adapter in adapters.values() if isinstance(adapters, dict) else ():
         if str(getattr(adapter.peft_type, "value", adapter.peft_type)) not in BY_TOKEN:
             return False
-        # It is on behind certain tokens only, which it looks for in every call.
+        # aLoRA acts only behind certain tokens, for which it searches the input of every call.
         if getattr(adapter, "alora_invocation_tokens", None):
             return False
     config: Any = getattr(model, "config", None)
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     rope = getattr(config, "rope_parameters", None) or {}
-    return not any(one.get("rope_type") in MOVING for one in (rope, *rope.values()) if isinstance(one, dict))
+    return not any(
+        settings.get("rope_type") in MOVING for settings in (rope, *rope.values()) if isinstance(settings, dict)
+    )
 
 
 def _worthy(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:
@@ -154,7 +156,7 @@ def _worthy(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group
 
 
 def _batches(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:
-    """Yields the groups from the longest stem to the shortest, as many at a time as fit."""
+    """Yields batches from the longest prefix to the shortest, as many groups as fit."""
     batch: list[_Group] = []
     for group in sorted(groups, key=lambda group: (-group.stem, -group.longest)):
         grown = [*batch, group]
@@ -167,29 +169,29 @@ def _batches(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Grou
 
 
 def _size_of(batch: Sequence[_Group]) -> int:
-    """Returns the number of tokens of a batch, padding included, longest stem first."""
-    width = batch[0].stem + max(one.longest - one.stem for one in batch)
-    return width * sum(len(one.examples) for one in batch)
+    """Returns the number of tokens of a batch, longest prefix first, padding included."""
+    width = batch[0].stem + max(group.longest - group.stem for group in batch)
+    return width * sum(len(group.examples) for group in batch)
 
 
 def _stem(group: Sequence[Example]) -> int:
-    """Returns how many tokens, with their labels, all examples begin with, one less than the shortest has at most."""
+    """Returns the length of the shared prefix of tokens and labels, less than the length of the shortest example."""
     columns = zip(*(zip(example.input_ids, example.labels, strict=True) for example in group), strict=False)
     alike = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
     return min(alike, *(len(example.input_ids) - 1 for example in group))
 
 
 def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.device) -> list[DocumentScore] | None:
-    """Returns the score of each example of a batch, longest stem first; None if the model's cache cannot be used."""
+    """Returns the scores of a batch, longest prefix first; None if the model's cache cannot be used."""
     takes = parameters_of(head.model)
     stems = [group.examples[0].input_ids[: group.stem] for group in batch]
     width = len(stems[0])
-    # What is learned of a stem counts for each of its examples; what its last position predicts is each one's own.
+    # Labels within the prefix count for each of its examples; its last position predicts a different token for each.
     next_BT = _aligned([group.examples[0].labels[1 : group.stem] for group in batch], -100, right=True, width=width - 1)
     row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
     kept = width - int(position_N.min()) if len(position_N) else 1
-    # Router logits would be balanced over the rows of a cache that are not there; a head that does more than project
-    # costs as much as there are positions.
+    # Router logits would be balanced over cached positions that a call does not compute. `logits_to_keep` matters for a
+    # head that does more than project: its cost grows with the number of positions.
     wanted = {"output_router_logits": False, "logits_to_keep": kept}
     options: dict[str, Any] = {name: value for name, value in wanted.items() if name in takes}
     skipped = width - options.get("logits_to_keep", width)
@@ -237,7 +239,7 @@ def _tails(
     pad_id: int,
     options: Mapping[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """Returns the nats and the number of supervised tokens, `[R]` each, of what follows the stems' last tokens."""
+    """Returns the nats and the number of supervised tokens, `[R]` each, of the tokens behind the prefixes."""
     device = stem_mask_RT.device
     tails = [example.input_ids[group.stem : -1] for group in batch for example in group.examples]
     tail_mask_RT = _aligned([[1] * len(tail) for tail in tails], 0).to(device)
@@ -257,17 +259,17 @@ def _tails(
 
 
 def _scored(batch: Sequence[_Group], nats_R: Tensor, count_R: Tensor) -> list[DocumentScore]:
-    """Returns the scores of those examples of a batch that have a supervised token."""
+    """Returns the scores of a batch, without examples that have no supervised token."""
     origins = [example.origin for group in batch for example in group.examples]
-    found = zip(origins, nats_R.tolist(), count_R.tolist(), strict=True)
-    return [DocumentScore(origin, nats, count) for origin, nats, count in found if count]
+    scores = zip(origins, nats_R.tolist(), count_R.tolist(), strict=True)
+    return [DocumentScore(origin, nats, count) for origin, nats, count in scores if count]
 
 
 def _repeats(cache: Any) -> bool:
-    """Returns whether a cache is one of keys and values alone, which several continuations can start from."""
+    """Returns whether a cache holds keys and values alone, so that several continuations can start from it."""
     from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-    # Other kinds hold states that not every model goes on from with more than one token.
+    # Other kinds hold states from which not every model continues with more than one token.
     return type(cache) is DynamicCache and all(
         type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers
     )
@@ -276,8 +278,8 @@ def _repeats(cache: Any) -> bool:
 def _aligned(rows: Sequence[Sequence[int]], fill: int, *, right: bool = False, width: int | None = None) -> Tensor:
     """Returns rows of integers as one tensor, `[B, T]` int64, aligned on the left or on the right."""
     width = max(map(len, rows)) if width is None else width
-    found_BT = torch.full((len(rows), width), fill)
+    rows_BT = torch.full((len(rows), width), fill)
     for row, values in enumerate(rows):
         start = width - len(values) if right else 0
-        found_BT[row, start : start + len(values)] = torch.as_tensor(values, dtype=torch.long)
-    return found_BT
+        rows_BT[row, start : start + len(values)] = torch.as_tensor(values, dtype=torch.long)
+    return rows_BT

@@ -13,9 +13,19 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
-from holdfast.probes.watched import FILE, Thing, Watched, beside, documents, of_document, of_item, shared_group, side_of
+from holdfast.probes.watch_record import (
+    FILE,
+    WatchEntry,
+    WatchRecord,
+    documents,
+    of_document,
+    of_item,
+    record_path,
+    shared_group,
+    side_of,
+)
 from tests import tiny
 
 QUESTION = Item(
@@ -25,7 +35,7 @@ CHOICE = Item(id="c1", suite="pairs", group="c1", choices=("she sees", "she see"
 
 
 def record(*items, use="keep"):
-    return Watched(tuple(Thing(use, one.suite, one.id, shared_group(one), of_item(one)) for one in items))
+    return WatchRecord(tuple(WatchEntry(use, one.suite, one.id, shared_group(one), of_item(one)) for one in items))
 
 
 @pytest.mark.parametrize(
@@ -67,12 +77,13 @@ def test_a_text_is_known_as_an_item_and_as_a_row_at_any_length():
     assert len(short) > 1 == len(long)
     item = Item(id="x", suite="texts", group="x", text=text.replace(" ", "\n"))
     assert record(item).has_document(short, tokenizer)
-    seen = Watched((Thing("keep", "texts", "a:1", "", of_document(long, tokenizer)),))
+    seen = WatchRecord((WatchEntry("keep", "texts", "a:1", "", of_document(long, tokenizer)),))
     assert seen.has_item(item)
     assert seen.has_document(short, tokenizer)
     # Tokens alone, as a trainer's own dataset has them.
     bare = [dataclasses.replace(example, content="") for example in long]
-    assert Watched((Thing("eval", "eval", "row 0", "", of_document(bare, tokenizer)),)).has_document(short, tokenizer)
+    row = WatchEntry("eval", "eval", "row 0", "", of_document(bare, tokenizer))
+    assert WatchRecord((row,)).has_document(short, tokenizer)
     other = tokenize([Row(text="t20 t22", origin="a:2")], tokenizer, max_length=16).examples
     assert not seen.has_document(other, tokenizer)
 
@@ -104,10 +115,10 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 @given(st.lists(st.tuples(names, names, names), max_size=5))
 def test_it_is_read_as_it_was_written(tmp_path_factory, parts):
     folder = tmp_path_factory.mktemp("record")
-    made = Watched(tuple(Thing("learn", a, b, c, (digest_of([a]), digest_of([b]))) for a, b, c in parts))
+    made = WatchRecord(tuple(WatchEntry("learn", a, b, c, (digest_of([a]), digest_of([b]))) for a, b, c in parts))
     made.write(folder)
-    assert Watched.read(folder / FILE) == made
-    assert made | made == Watched(tuple(dict.fromkeys(made.things)))
+    assert WatchRecord.read(folder / FILE) == made
+    assert made | made == WatchRecord(tuple(dict.fromkeys(made.things)))
 
 
 @pytest.mark.parametrize(
@@ -116,16 +127,16 @@ def test_it_is_read_as_it_was_written(tmp_path_factory, parts):
 def test_a_record_that_cannot_be_read_is_no_record_of_nothing(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(HoldfastError, match="what steered the training is not known; save the model again"):
-        Watched.read(tmp_path / FILE)
+        WatchRecord.read(tmp_path / FILE)
 
 
 def test_the_record_of_the_folder_above_counts_where_there_is_none_beside_the_model(tmp_path):
     model = tmp_path / "out" / "final"
     model.mkdir(parents=True)
-    assert beside(model) is None
+    assert record_path(model) is None
     record(QUESTION).write(tmp_path / "out")
-    assert beside(model) == (tmp_path / "out" / FILE)
+    assert record_path(model) == (tmp_path / "out" / FILE)
     record(CHOICE).write(model)
-    assert beside(model) == model / FILE
+    assert record_path(model) == model / FILE
     assert json.loads((model / FILE).read_text())["watched"][0]["id"] == "c1"
-    assert beside("owner/name") is None
+    assert record_path("owner/name") is None

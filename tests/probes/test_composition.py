@@ -10,7 +10,7 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.ground.names import base_folder
-from holdfast.probes.compose import chats, documents, ids_of
+from holdfast.probes.composition import chats, documents, ids_of
 from tests import tiny
 
 

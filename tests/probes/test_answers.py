@@ -8,15 +8,15 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.ask import Answer, accuracy, ask, form_of
+from holdfast.probes.answers import Answer, accuracy, ask, form_of
 from holdfast.probes.calibration import calibration
 from holdfast.probes.checks import fulfils
 from holdfast.probes.choice import choose
-from holdfast.probes.generate import generate
+from holdfast.probes.generation import generate
 from holdfast.probes.items import Item
 from holdfast.probes.likelihood import document_nll
 from tests.tiny import tiny
@@ -172,12 +172,9 @@ def test_what_cannot_be_asked_is_named(model, words):
         return str(caught.value)
 
     assert told([checked, bare], form="generate") == (
-        "s/b: has no question with a 'check', so that it cannot be asked as 'generate'; use form='choice' or "
-        "leave it out."
+        "s/b: has no question with a 'check', so it cannot be asked as 'generate'; use form='choice' or leave it out."
     )
-    assert told([checked], form="choice").startswith(
-        "s/a: has no 'choices', so that it cannot be asked as 'choice'; use"
-    )
+    assert told([checked], form="choice").startswith("s/a: has no 'choices', so it cannot be asked as 'choice'; use")
     assert told([bare], form="text").startswith("s/b: has no 'text'")
     assert told([Item("d", "s", "d", asked)]).startswith("s/d: asks nothing; give a 'check' with a question")
     assert told([Item("d", "s", check={"exact": "x"})]).startswith("s/d: asks nothing")

@@ -1,4 +1,4 @@
-"""What was understood of the rows of one source, counted, and in words."""
+"""Counts of unused fields and assumptions in the rows of a source, and sentences about them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import collections
 from collections.abc import Iterable
 
 
-class Understood:
-    """Counts of one source, each row counted once for each thing that is worth saying of it.
+class SourceNotes:
+    """Notes about one source; each row counts once for each note.
 
     Args:
-        label: What the source is called.
+        label: Name of the source in messages.
     """
 
     def __init__(self, label: str) -> None:
@@ -18,21 +18,21 @@ class Understood:
         self.form = ""
         self.rows = 0
         self._unused = collections.Counter[str]()
-        self._said = collections.Counter[str]()
+        self._clauses = collections.Counter[str]()
         self._row: set[str] = set()
 
     def begin(self) -> None:
-        """Begins with a row."""
+        """Starts the notes of the next row."""
         self.rows += 1
         self._row = set()
 
     def unused(self, field: str) -> None:
-        """Counts a field of the row at hand that says something and is not used."""
+        """Counts a field of the current row that has a value and is not used."""
         self._count(self._unused, field)
 
     def say(self, what: str) -> None:
-        """Counts something worth saying of the row at hand, in words that follow "in 3 of 5 rows, "."""
-        self._count(self._said, what)
+        """Counts a clause about the current row, which continues "in 3 of 5 rows, "."""
+        self._count(self._clauses, what)
 
     def _count(self, counter: collections.Counter[str], key: str) -> None:
         if key not in self._row:
@@ -40,14 +40,16 @@ class Understood:
             counter[key] += 1
 
     def sentences(self) -> list[str]:
-        """Returns what a user should be told: the format and the number of rows, and what is dropped or assumed."""
+        """Returns sentences: the format and the number of rows, unused fields, and assumptions."""
         rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
-        said = [f"{self.label}: {self.form}, {rows}."]
+        sentences = [f"{self.label}: {self.form}, {rows}."]
         if self._unused:
-            one = len(self._unused) == 1
-            said.append(f"{self.label}: {self._listed(self._unused.items())} {'is' if one else 'are'} not used.")
-        said += [f"{self.label}: in {count:,} of {rows}, {what}." for what, count in self._said.items()]
-        return said
+            single = len(self._unused) == 1
+            sentences.append(
+                f"{self.label}: {self._listed(self._unused.items())} {'is' if single else 'are'} not used."
+            )
+        sentences += [f"{self.label}: in {count:,} of {rows}, {what}." for what, count in self._clauses.items()]
+        return sentences
 
     def _listed(self, counts: Iterable[tuple[str, int]]) -> str:
         by_count: dict[int, list[str]] = {}

@@ -1,8 +1,7 @@
-"""Public benchmarks as they come, recognised by their fields and made into items that ask as lm-eval does.
+"""Recognises public benchmarks by their fields, and converts them to items that ask as lm-eval does.
 
-Where lm-eval has a task for the set, the question is written as that task writes it, without examples before it; the
-choices follow it behind a blank. A set that is recognised by nothing but a question, choices and an answer is asked in
-the manner of ARC.
+If lm-eval has a task for the set, the question has the wording of that task, without examples before it, and each
+choice follows it behind a blank. A set with only a question, choices and an answer is asked in the manner of ARC.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from holdfast.probes.options import options_of, right_of, text_in
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Record = Mapping[str, Any]
 Asked = dict[str, Any]
-"""Fields of an item that say what is asked: `prompt`, `choices` (the right one first), `answer`, `check`, ..."""
+"""Fields of an item: `prompt`, `choices` (the right one first), `answer`, `check`, ..."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
-    """A kind of set.
+class Benchmark:
+    """A public benchmark.
 
     Attributes:
-        name: What it is, in words.
-        fits: Says of the fields of the first record, and the name of the file, whether it is of this kind.
-        asks: Returns what a record asks; None where it does not say what is right, as in hidden test sets.
-        group: Field that says which items are not independent.
+        name: The benchmark, in words.
+        fits: Returns whether a set is this benchmark, given its first record and the name of its file.
+        asks: Returns the fields of the item of a record; None if the record does not say which answer is right, as in
+            hidden test sets.
+        group: Name of the field that dependent items share.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Known:
     group: str = ""
 
 
-def known_set(record: Record, name: str) -> Known | None:
-    """Returns the kind of set that a record is of, or None.
+def benchmark_of(record: Record, name: str) -> Benchmark | None:
+    """Returns the benchmark that a record belongs to, or None.
 
     Args:
         record: The first record of the set.
         name: The name of the file.
     """
-    return next((one for one in KNOWN if one.fits(record, name)), None)
+    return next((benchmark for benchmark in BENCHMARKS if benchmark.fits(record, name)), None)
 
 
 def _has(*fields: str) -> Callable[[Record, str], bool]:
@@ -53,7 +53,7 @@ def _has(*fields: str) -> Callable[[Record, str], bool]:
 
 
 def _with_choices(prompt: str, texts: Sequence[str], right: int | None) -> Asked | None:
-    """Returns a question whose choices are texts; None without a right one."""
+    """Returns a question with choices, the right one first; None if no choice is right."""
     if right is None:
         return None
     ordered = [texts[right], *(text for i, text in enumerate(texts) if i != right)]
@@ -61,7 +61,7 @@ def _with_choices(prompt: str, texts: Sequence[str], right: int | None) -> Asked
 
 
 def _mmlu(record: Record, from_one: bool) -> Asked | None:
-    """Returns a question above its choices, of which the letter is asked."""
+    """Returns a question followed by its choices, whose answers are letters."""
     labels, texts = options_of(record)
     about = str(record.get("subject") or "").replace("_", " ")
     head = [f"The following are multiple choice questions (with answers) about {about}.\n"] if about else []
@@ -105,10 +105,10 @@ def _clean(text: str) -> str:
 
 def _gsm8k(record: Record, _from_one: bool) -> Asked | None:
     solution = str(record["answer"])
-    found = re.search(r"####\s*(-?[\d.,]+)", solution)
-    if found is None:
+    number_match = re.search(r"####\s*(-?[\d.,]+)", solution)
+    if number_match is None:
         return None
-    number = float(found[1].replace(",", "").rstrip("."))
+    number = float(number_match[1].replace(",", "").rstrip("."))
     return {
         "prompt": f"Question: {record['question']}\nAnswer:",
         "answer": solution,
@@ -137,7 +137,9 @@ def _boolq(record: Record, _from_one: bool) -> Asked | None:
 
 def _truthful(record: Record, _from_one: bool) -> Asked | None:
     if "mc1_targets" not in record:
-        wrong = [one.strip() for one in str(record["Incorrect Answers"]).split(";") if one.strip()]
+        wrong = [
+            wrong_answer.strip() for wrong_answer in str(record["Incorrect Answers"]).split(";") if wrong_answer.strip()
+        ]
         return _with_choices(f"Q: {record['Question']}\nA:", [str(record["Best Answer"]), *wrong], 0)
     targets = record["mc1_targets"]
     if "choices" in targets and "labels" in targets:
@@ -197,7 +199,9 @@ def _is_mmlu(record: Record, name: str) -> bool:
     if "question" not in record or not isinstance(record["question"], str):
         return False
     lettered = {"A", "B", "C", "D"} <= set(record) or {"opa", "opb", "opc", "opd"} <= set(record)
-    plain = isinstance(record.get("choices"), (list, tuple)) and all(isinstance(one, str) for one in record["choices"])
+    plain = isinstance(record.get("choices"), (list, tuple)) and all(
+        isinstance(choice, str) for choice in record["choices"]
+    )
     return lettered or (plain and ("subject" in record or "mmlu" in name.lower()))
 
 
@@ -214,32 +218,34 @@ def _is_prompted(record: Record, name: str) -> bool:
     return isinstance(record.get("prompt"), str) and _is_question(record, name)
 
 
-KNOWN = (
-    Known(
+BENCHMARKS = (
+    Benchmark(
         "TruthfulQA (one right answer, without the examples that lm-eval puts first)", _has("mc1_targets"), _truthful
     ),
-    Known(
+    Benchmark(
         "TruthfulQA (the best against the incorrect answers)",
         _has("Question", "Best Answer", "Incorrect Answers"),
         _truthful,
     ),
-    Known("HellaSwag, asked as in lm-eval", _has("endings"), _hellaswag, "source_id"),
-    Known("GSM8K, asked as in lm-eval without examples; the last number counts", _is_gsm8k, _gsm8k),
-    Known("WinoGrande (which of two whole sentences is likelier)", _has("sentence", "option1", "option2"), _winogrande),
-    Known(
+    Benchmark("HellaSwag, asked as in lm-eval", _has("endings"), _hellaswag, "source_id"),
+    Benchmark("GSM8K, asked as in lm-eval without examples; the last number counts", _is_gsm8k, _gsm8k),
+    Benchmark(
+        "WinoGrande (which of two whole sentences is likelier)", _has("sentence", "option1", "option2"), _winogrande
+    ),
+    Benchmark(
         "WinoGrande (which of two whole sentences is likelier)", _has("context_options", "continuation"), _winogrande
     ),
-    Known("BLiMP (which of two sentences is likelier)", _has("sentence_good", "sentence_bad"), _blimp),
-    Known("BoolQ, asked as in lm-eval", _has("passage", "question"), _boolq, "title"),
-    Known("PIQA, asked as in lm-eval", _has("goal", "sol1", "sol2"), _piqa),
-    Known("COPA, asked as in lm-eval", _has("premise", "choice1", "choice2", "question"), _copa),
-    Known("SciQ, asked as in lm-eval", _has("question", "correct_answer", "distractor1", "distractor2"), _sciq),
-    Known("LAMBADA (the last word of each text is asked)", _is_lambada, _lambada),
-    Known("MMLU, asked as in lm-eval (the letter of the choice)", _is_mmlu, _mmlu),
-    Known("OpenBookQA, asked as in lm-eval", _has("question_stem"), _stem),
-    Known("OpenBookQA, asked as in lm-eval", _has("Question Stem", "Choices"), _stem),
-    Known("ARC, asked as in lm-eval", lambda r, _n: "answerKey" in r and _is_question(r, ""), _question),
-    Known("questions with choices, each as its prompt stands", _is_prompted, _prompted),
-    Known("questions with choices, asked as in lm-eval's ARC", _is_question, _question),
+    Benchmark("BLiMP (which of two sentences is likelier)", _has("sentence_good", "sentence_bad"), _blimp),
+    Benchmark("BoolQ, asked as in lm-eval", _has("passage", "question"), _boolq, "title"),
+    Benchmark("PIQA, asked as in lm-eval", _has("goal", "sol1", "sol2"), _piqa),
+    Benchmark("COPA, asked as in lm-eval", _has("premise", "choice1", "choice2", "question"), _copa),
+    Benchmark("SciQ, asked as in lm-eval", _has("question", "correct_answer", "distractor1", "distractor2"), _sciq),
+    Benchmark("LAMBADA (the last word of each text is asked)", _is_lambada, _lambada),
+    Benchmark("MMLU, asked as in lm-eval (the letter of the choice)", _is_mmlu, _mmlu),
+    Benchmark("OpenBookQA, asked as in lm-eval", _has("question_stem"), _stem),
+    Benchmark("OpenBookQA, asked as in lm-eval", _has("Question Stem", "Choices"), _stem),
+    Benchmark("ARC, asked as in lm-eval", lambda r, _n: "answerKey" in r and _is_question(r, ""), _question),
+    Benchmark("questions with choices, each as its prompt stands", _is_prompted, _prompted),
+    Benchmark("questions with choices, asked as in lm-eval's ARC", _is_question, _question),
 )
-"""The kinds of sets that are recognised, the first that fits."""
+"""The benchmarks that are recognised; the first that fits counts."""

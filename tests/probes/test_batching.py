@@ -9,12 +9,12 @@ import torch
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Turn
-from holdfast.probes import fitting
+from holdfast.probes import batching
+from holdfast.probes.batching import tokens_of
 from holdfast.probes.drift import drift
-from holdfast.probes.fitting import tokens_of
-from holdfast.probes.generate import generate
+from holdfast.probes.generation import generate
 from holdfast.probes.likelihood import document_nll
-from holdfast.probes.shared import group_nll
+from holdfast.probes.shared_prefix import group_nll
 from tests.tiny import VOCABULARY, tiny, tokenizer
 
 CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8589934592 bytes.")
@@ -102,7 +102,7 @@ def test_other_errors_are_not_taken_for_a_want_of_memory(examples):
 def test_a_batch_is_as_large_as_is_asked_for_or_usual(monkeypatch):
     model = tiny()
     assert tokens_of(model, None) == 8192
-    monkeypatch.setattr(fitting, "LARGE", 100)
+    monkeypatch.setattr(batching, "LARGE", 100)
     assert tokens_of(model, None) == 2048
     assert tokens_of(model, None, writes=True) == 8192
     assert tokens_of(model, 7) == 7

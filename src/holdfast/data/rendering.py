@@ -1,4 +1,4 @@
-"""Writes a row out as the text a model sees, and says which characters of it are to be learned."""
+"""Writes a row as the text that a model sees, with the ranges of characters that are learned."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.template import Reads, fitted, reads, rendered
+from holdfast.data.template import Support, fitted, rendered, support_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 
 class Refused(HoldfastError):
-    """Raised for a conversation that the chat template cannot write, or not so that its turns can be told apart.
+    """Raised for a conversation that the chat template cannot write, or whose turns cannot be found in its text.
 
     Args:
         origin: Where the row was read.
-        what: What the template does with it.
+        what: The cause: a clause about the chat template.
     """
 
     def __init__(self, origin: str, what: str) -> None:
@@ -29,13 +29,13 @@ class Refused(HoldfastError):
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A text with the parts of it that are to be learned.
+    """A text with its learned parts.
 
     Attributes:
         text: The text.
-        spans: Character ranges (start, end) that are to be learned, in order.
+        spans: Character ranges (start, end) that are learned, in order.
         by_template: Whether a chat template wrote the text, and with it the special tokens.
-        ended: Whether something ends the last learned turn in the text; False where an end-of-sequence token is to.
+        ended: Whether the text itself ends the last learned turn; if not, an end-of-sequence token is added.
     """
 
     text: str
@@ -45,22 +45,22 @@ class Piece:
 
 
 def uses_template(tokenizer: Tokenizer, raw: bool) -> bool:
-    """Returns whether rows that are not documents are written through the tokenizer's chat template."""
+    """Returns whether the tokenizer's chat template writes rows other than documents."""
     return not raw and bool(getattr(tokenizer, "chat_template", None))
 
 
 def turns_of(row: Row) -> tuple[Turn, ...]:
-    """Returns the row as a conversation: a prompt with its completion is a user's turn and an assistant's."""
+    """Returns a row as a conversation; a prompt and its completion become a user's turn and an assistant's."""
     if row.kind == "messages":
         return row.turns
     return (Turn("user", row.prompt or ""), Turn("assistant", row.completion or ""))
 
 
 def as_completion(row: Row) -> Row | None:
-    """Returns a row as a prompt with its completion, as it is written without a chat template.
+    """Returns a row as a prompt with its completion, the form written without a chat template; None for others.
 
-    One turn of a user and one of the assistant are a prompt and its completion, with a blank between them where neither
-    has white space there. Of any other conversation roles and turns have to be told apart: None.
+    A turn of the user followed by one of the assistant becomes a prompt and its completion, with a blank between them
+    unless one of them has white space there. Any other conversation must show its roles, so the result is None.
     """
     if row.kind == "completion":
         return row
@@ -74,20 +74,20 @@ def as_completion(row: Row) -> Row | None:
 
 
 def learned_turns(row: Row) -> list[int]:
-    """Returns the positions of the assistant's turns that have content and are to be learned."""
+    """Returns the positions of the learned turns: those of the assistant that have content."""
     return [i for i, t in enumerate(turns_of(row)) if t.role == "assistant" and t.learned and t.said.strip()]
 
 
 def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piece]:
-    """Returns the texts of a row: one, or one for each learned turn where the template rewrites earlier turns.
+    """Returns the texts of a row: one, or one for each learned turn if the template rewrites earlier turns.
 
-    An assistant's turn is found by rendering what comes before it (with the header of an assistant's turn) and what
-    comes up to its end: both must begin the text of the whole conversation, or the header must be all that differs
-    (the turn is then learned from where they part). Some templates rewrite earlier turns once later ones follow
-    (dropping their thoughts, moving the system message); such a conversation becomes one text for each learned turn,
-    ending with it, which is also what the model sees when it writes that turn. Contents are given to the template as
-    strings, or as lists of parts if it loses strings. Without a template a prompt is written as it is, with its
-    completion behind it (see `as_completion`), and any other conversation as "role: content" lines.
+    To find an assistant's turn, the function renders the conversation up to the turn (with the header of an
+    assistant's turn) and up to its end. Both must be prefixes of the whole text. If only the header differs, the turn
+    is learned from the first difference. Some templates rewrite earlier turns once later ones follow (they drop
+    thoughts or move the system message). Such a conversation becomes one text for each learned turn and ends with it;
+    the model sees the same text when it writes that turn. The template receives contents as strings, or as lists of
+    parts if it loses strings. Without a template, the completion follows its prompt directly (see `as_completion`), and
+    any other conversation becomes "role: content" lines.
 
     Args:
         row: A conversation or a prompt with its completion.
@@ -95,14 +95,14 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
         raw: Whether to leave the chat template unused.
 
     Raises:
-        Refused: If the template refuses the conversation, leaves out what is to be learned, or cannot be taken
-            apart, naming it.
+        Refused: The template refuses the conversation, leaves out learned content, or writes turns that cannot be
+            found; the message names the template.
     """
     by_template = uses_template(tokenizer, raw)
     turns, learned = turns_of(row), learned_turns(row)
     if not by_template and (plain := as_completion(row)) is not None:
         text = (plain.prompt or "") + plain.joint + (plain.completion or "")
-        # A blank between the two belongs to the word behind it; what a file puts there is part of the prompt.
+        # A blank added here belongs to the next word, for the tokenizer; a separator from a file is part of the prompt.
         start = len(plain.prompt or "") + len(row.joint)
         return [Piece(text, ((start, len(text)),) if learned else ())]
     write = _Template(tokenizer, by_template, row.origin)
@@ -124,10 +124,10 @@ def pieces_of(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[Piec
 
 
 def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
-    """Returns what stands before the row's last assistant turn (or completion), as it does in training.
+    """Returns the text before the last assistant's turn (or completion) of a row, as in training.
 
     Raises:
-        HoldfastError: If the row is a document, has no assistant's turn, or is refused by the template.
+        HoldfastError: The row is a document or has no assistant's turn, or the template refuses it.
     """
     by_template = uses_template(tokenizer, raw)
     if row.kind == "text":
@@ -146,14 +146,14 @@ def prompt_text(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Piece:
 
 
 def _piece(turns: Sequence[Turn], learned: Sequence[int], write: _Template) -> Piece | None:
-    """Returns the conversation as one text, or None where its turns cannot be found in it."""
+    """Returns the conversation as one text, or None if its turns cannot be found in it."""
     text = write(turns)
     spans = []
     for i in learned:
         end = len(text)
         if i + 1 < len(turns):
             up_to = write(turns[: i + 1])
-            # Some templates end every conversation, whoever spoke last, with an end-of-sequence token.
+            # Some templates end every conversation with an end-of-sequence token, whichever role speaks last.
             up_to = up_to if text.startswith(up_to) else up_to.removesuffix(write.eos)
             if not text.startswith(up_to):
                 return None
@@ -161,33 +161,33 @@ def _piece(turns: Sequence[Turn], learned: Sequence[int], write: _Template) -> P
         start = _start(turns, i, text, write)
         if start is None or start >= end:
             return None
-        spoken = turns[i].content.rpartition("</think>")[2]  # what was thought may be dropped, and is then said
+        spoken = turns[i].content.rpartition("</think>")[2]  # a template may drop the thought; notes report that
         words = [*spoken.split()[-1:], *(call["function"]["name"] for call in turns[i].calls)]
         if any(word not in text[start:end] for word in words):
             raise Refused(write.origin, f"the chat template of {write.name} leaves out what turn {i + 1} says")
         spans.append((start, end))
     last = turns[-1].content.rstrip()
-    bare = len(turns) - 1 in learned and (text.rstrip().endswith(last) if last else not write.reads.ends.strip())
+    bare = len(turns) - 1 in learned and (text.rstrip().endswith(last) if last else not write.support.ends.strip())
     return Piece(text, tuple(spans), write.by_template, ended=write.by_template and not bare)
 
 
 def _start(turns: Sequence[Turn], i: int, text: str, write: _Template) -> int | None:
-    """Returns the character at which turn `i` begins behind its header, or None where it cannot be found."""
+    """Returns the character at which turn `i` begins behind its header, or None if it cannot be found."""
     if i == 0:  # There is nothing to render before it, and templates fail on an empty conversation.
         return max(text.find(turns[0].content.strip()), 0)
     header = write(turns[:i], header=True)
     if text.startswith(header):
         return len(header)
-    # The header says more than the conversation does (an empty thought, say): the turn begins where they part, but
-    # not behind the first character that depends on what it says.
+    # The header for generation has more than the conversation (an empty thought, say). The turn then begins at the
+    # first difference, but not behind the first character that depends on its content.
     other = Turn("assistant", "B" if turns[i].content.lstrip().startswith("A") else "A")
     shared = min(_shared(header, text), _shared(write([*turns[:i], other]), text))
     return shared if shared >= len(write(turns[:i])) else None
 
 
-def _shared(one: str, other: str) -> int:
-    pairs = zip(one, other, strict=False)
-    return next((k for k, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+def _shared(text: str, other: str) -> int:
+    pairs = zip(text, other, strict=False)
+    return next((k for k, (a, b) in enumerate(pairs) if a != b), min(len(text), len(other)))
 
 
 class _Template:
@@ -198,22 +198,22 @@ class _Template:
         name = getattr(tokenizer, "name_or_path", "")
         self.name = f"'{name}'" if name else "this tokenizer"
         self.eos = str(tokenizer.eos_token or "")
-        self.reads = reads(tokenizer) if by_template else Reads()
+        self.support = support_of(tokenizer) if by_template else Support()
         self.row = Row()
 
     def begin(self, row: Row) -> tuple[Turn, ...]:
-        """Returns the turns of a row as they can be written, and writes what stands beside them from now on."""
+        """Returns the turns of a row in a form that can be written, and remembers the row's tools and settings."""
         self.row = row
         turns = turns_of(row)
         return fitted(turns, self.tokenizer) if self.by_template else turns
 
     def __call__(self, turns: Sequence[Turn], *, header: bool = False) -> str:
-        """Returns the conversation, with the header of an assistant's turn behind it when asked."""
+        """Returns the conversation as text, with the header of an assistant's turn behind it if `header`."""
         if not self.by_template:
             return "".join(f"{turn.role}: {turn.content}\n" for turn in turns) + ("assistant:" if header else "")
         try:
             row = self.row
-            return rendered(self.tokenizer, turns, self.reads, header=header, tools=row.tools, settings=row.settings)
+            return rendered(self.tokenizer, turns, self.support, header=header, tools=row.tools, settings=row.settings)
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise Refused(

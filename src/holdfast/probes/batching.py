@@ -1,4 +1,4 @@
-"""Work in batches that fit into memory: where one does not, those that are left are made half as large."""
+"""Work in batches that fit into memory: after one that does not, the remaining batches are half as large."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from holdfast.core.head import TooLarge, is_out_of_memory
 logger = logging.getLogger("holdfast")
 
 Thing = TypeVar("Thing")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 USUAL = 8192
-"""Tokens of a batch, padding included, where nobody says how many."""
+"""Default number of tokens of a batch, padding included."""
 FEWER = 2048
-"""The same where a processor reads texts with a model of at least `LARGE` parameters: it gains nothing by more, and
-shows its progress more often by fewer."""
+"""The default if a CPU reads texts with a model of at least `LARGE` parameters: larger batches are no faster there, and
+smaller ones report progress more often."""
 LARGE = 30_000_000
 
 _fits = weakref.WeakKeyDictionary[nn.Module, int]()
-"""Most tokens of a batch that have been found to fit, of models with which more did not."""
+"""Most tokens of a batch that fit, for models whose larger batches did not."""
 
 
 def tokens_of(model: nn.Module, batch_tokens: int | None, *, writes: bool = False) -> int:
-    """Returns the most tokens of a batch: those that are asked for or usual, and no more than were found to fit.
+    """Returns the most tokens of a batch: `batch_tokens` or the default, but no more than is known to fit.
 
     Args:
         model: The model.
-        batch_tokens: What is asked for, if anything.
-        writes: Whether the model writes: it reads all its weights for a token of each row, so that more rows cost less.
+        batch_tokens: The wish of the caller, if any.
+        writes: Whether the model generates. It then reads all its weights for one token per row, so that large batches
+            pay.
 
     Raises:
-        ValueError: If `batch_tokens` is not positive.
+        ValueError: `batch_tokens` is not positive.
     """
     if batch_tokens is not None and batch_tokens < 1:
         raise ValueError(f"batch_tokens {batch_tokens}: give a positive number of tokens")
@@ -48,33 +49,33 @@ def tokens_of(model: nn.Module, batch_tokens: int | None, *, writes: bool = Fals
     return min(wanted, _fits.get(model, wanted))
 
 
-def fitting(
+def in_fitting_batches(
     model: nn.Module,
     things: Sequence[Thing],
     cut: Callable[[Sequence[Thing], int], Iterable[list[Thing]]],
     size_of: Callable[[Sequence[Thing]], int],
-    do: Callable[[list[Thing]], Found],
+    do: Callable[[list[Thing]], Result],
     batch_tokens: int,
-) -> Iterator[tuple[list[Thing], Found]]:
-    """Yields the batches of some things and what is found for each; where memory runs out, they are halved, said once.
+) -> Iterator[tuple[list[Thing], Result]]:
+    """Yields each batch with its result; if memory runs out, the remaining batches are halved, with one warning.
 
     Args:
-        model: Whose batches these are; later ones of the same model begin with what fitted.
-        things: What is done.
-        cut: Makes batches of at most so many tokens.
-        size_of: Number of tokens of a batch, padding included.
-        do: Does a batch.
+        model: The model; its later calls begin with the size that fitted.
+        things: The inputs to batch.
+        cut: Cuts inputs into batches of at most a number of tokens.
+        size_of: Returns the number of tokens of a batch, padding included.
+        do: Computes the result of a batch.
         batch_tokens: Most tokens of a batch.
 
     Raises:
-        HoldfastError: If one thing alone does not fit.
+        HoldfastError: A single input does not fit.
     """
     left = list(cut(things, batch_tokens))
     while left:
         batch = left.pop(0)
         error = ""
         try:
-            found = do(batch)
+            result = do(batch)
         except TooLarge as large:
             left = list(cut([thing for each in [batch, *left] for thing in each], min(batch_tokens, large.tokens)))
             continue
@@ -83,9 +84,9 @@ def fitting(
                 raise
             error = " ".join(str(raised).split())[:160] or type(raised).__name__
         if not error:
-            yield batch, found
+            yield batch, result
             continue
-        # Out of the handler, so that what the failed call holds is let go of.
+        # Outside the handler: there the traceback still holds the tensors of the failed call.
         size = size_of(batch)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -96,7 +97,7 @@ def fitting(
             )
         if model not in _fits:
             logger.warning(
-                "There is not enough memory for batches of %d tokens: smaller ones are read from here on (%d). Give "
+                "There is not enough memory for batches of %d tokens: batches now have at most %d. Give "
                 "--eval-batch-tokens %d to begin with these.",
                 size,
                 max(1, size // 2),

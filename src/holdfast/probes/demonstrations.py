@@ -1,4 +1,4 @@
-"""A model's own answers to prompts that show it how somebody else answered: what self-distillation learns from."""
+"""Prompts that demonstrate an answer; self-distillation learns from the model's own answers to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.core.mix import Example
-from holdfast.probes.compose import HERE, ids_of
+from holdfast.probes.composition import HERE, ids_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,12 +19,12 @@ Ids = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """An example taken apart.
+    """An example, split into prompt, answer and closing tokens.
 
     Attributes:
-        prompt: Tokens up to the answer.
+        prompt: Tokens before the answer.
         answer: Tokens of the answer.
-        closing: What closes it: the end of a turn or of the text, and what is not learned behind it.
+        closing: Tokens behind the answer: the end of a turn or text, and tokens that are not learned.
     """
 
     prompt: Ids
@@ -37,15 +37,15 @@ class Parts:
         return (*self.prompt, *answer, *closing), (*[-100] * len(self.prompt), *answer, *closed)
 
     def closed(self, labels: Sequence[int]) -> tuple[Ids, Ids]:
-        """Returns token ids and labels of what closes the answer, given the example's own labels."""
+        """Returns token ids and labels of the closing tokens, given the example's own labels."""
         return self.closing, tuple(labels[len(labels) - len(self.closing) :])
 
 
 def parts_of(example: Example, ends: Collection[int]) -> Parts | None:
-    """Takes apart an example that is a prompt and one answer behind it; None for one that is not.
+    """Returns the parts of an example that is a prompt with one answer; None for any other example.
 
     Args:
-        example: The example; none that is packed is taken apart.
+        example: The example; for a packed one the result is None.
         ends: Tokens that end an answer.
     """
     ids, labels = tuple(example.input_ids), tuple(example.labels)
@@ -61,22 +61,22 @@ def parts_of(example: Example, ends: Collection[int]) -> Parts | None:
 
 @functools.lru_cache(maxsize=8)
 def behind_user(tokenizer: Tokenizer) -> Ids:
-    """Returns what the chat template writes between a user's words and the answer; nothing where there is none."""
+    """Returns the tokens that the chat template writes between a user's words and the answer; none without one."""
     if not getattr(tokenizer, "chat_template", None):
         return ()
-    said = [{"role": "user", "content": HERE}]
-    text = str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+    turns = [{"role": "user", "content": HERE}]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     return tuple(tokenizer(text.partition(HERE)[2], add_special_tokens=False)["input_ids"])
 
 
 @dataclasses.dataclass(frozen=True)
-class Showing:
-    """How an answer is shown.
+class Demonstration:
+    """How a prompt demonstrates an answer.
 
     Attributes:
         before: Tokens that introduce the answer.
-        behind: Tokens of what is asked for after it.
-        turn: Tokens between a user's words and the answer; none where there is no chat template.
+        behind: Tokens of the instruction after the answer.
+        turn: Tokens between a user's words and the answer; none without a chat template.
         ends: Tokens that end an answer.
     """
 
@@ -86,8 +86,8 @@ class Showing:
     ends: Ids
 
     @classmethod
-    def of(cls, model: nn.Module, tokenizer: Tokenizer, before: str, behind: str) -> Showing:
-        """Returns how a model's tokenizer writes what introduces an answer and what is asked for after it."""
+    def of(cls, model: nn.Module, tokenizer: Tokenizer, before: str, behind: str) -> Demonstration:
+        """Returns the demonstration with the introduction `before` and the instruction `behind`, tokenised."""
 
         def ids(text: str) -> Ids:
             return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -97,7 +97,7 @@ class Showing:
         return cls(ids(before), ids(behind), behind_user(tokenizer), tuple(sorted(ends)))
 
     def __call__(self, prompt: Ids, answer: Ids) -> Ids:
-        """Returns a prompt that shows an answer to it, as the last words of the user."""
+        """Returns a prompt that ends with the demonstrated answer, within the user's turn."""
         turn = self.turn if prompt[-len(self.turn) :] == self.turn else ()
         body = prompt[: len(prompt) - len(turn)]
         return (*body, *self.before, *answer, *self.behind, *turn)

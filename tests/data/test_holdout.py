@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn
-from holdfast.data.held_out import duplicates, split_held_out
+from holdfast.data.holdout import duplicates, split_held_out
 
 
 def rows(count: int) -> list[Row]:
@@ -60,5 +60,5 @@ def test_neither_side_is_empty(share):
 def test_what_cannot_be_split_says_so():
     with pytest.raises(HoldfastError, match=r"^share=1: give a number above 0 and below 1 \(of the rows\)\.$"):
         split_held_out(rows(4), 1, 0)
-    with pytest.raises(HoldfastError, match="it takes at least two of different content; give more rows"):
+    with pytest.raises(HoldfastError, match="they need at least two different contents; give more rows"):
         split_held_out([*rows(1), *rows(1)], 0.5, 0)

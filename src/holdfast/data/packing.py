@@ -1,4 +1,4 @@
-"""Packs several examples into one row, so that fewer tokens of a batch are padding."""
+"""Packs several examples into one row, so that a batch holds less padding."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from holdfast.core.mix import Example
 
 
 def pack(examples: Iterable[Example], max_length: int, *, strategy: Literal["bfd", "next"] = "bfd") -> list[Example]:
-    """Returns rows of at most `max_length` tokens that hold all examples whole, each row of one source.
+    """Returns rows of at most `max_length` tokens that hold all examples uncut; each row has one source.
 
     Args:
-        examples: Examples of any sources; those already packed stay together.
+        examples: Examples of any sources; packed ones stay together.
         max_length: Most tokens of a row.
         strategy: "bfd" puts the longest example first, each into the fullest row that has room (best fit decreasing:
             at most 11/9 of the fewest rows possible, plus 4); "next" keeps the order and begins a new row whenever
             the next example does not fit.
 
     Returns:
-        Rows by source; a row of more than one document has their `lengths` and the origin of its first.
+        Rows by source. A row of several documents has their `lengths` and the origin of the first.
 
     Raises:
-        HoldfastError: If an example is longer than `max_length`.
+        HoldfastError: An example is longer than `max_length`.
     """
     if strategy not in ("bfd", "next"):
         raise HoldfastError(f"strategy={strategy!r}: choose one of 'bfd', 'next'.")

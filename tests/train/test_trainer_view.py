@@ -15,9 +15,9 @@ from holdfast.core.mix import Example, Mix
 from holdfast.core.params import trainable
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.train.attach import attach
-from holdfast.train.before import Before
 from holdfast.train.forward import Forward
 from holdfast.train.full_loop import tokens
+from holdfast.train.trainer_view import TrainerView
 from tests import tiny
 from tests.train.retrace import both, furthest, trainer_for
 
@@ -27,10 +27,10 @@ OLD = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=3)]
 @pytest.mark.parametrize("backbone", ["llama", "gemma2"])
 @pytest.mark.parametrize("size", [1, 4, 16])
 def test_scores_are_those_of_the_model_in_the_order_of_the_tokens(tmp_path, backbone, size, monkeypatch):
-    monkeypatch.setattr("holdfast.train.before.SCORED", size)
+    monkeypatch.setattr("holdfast.train.trainer_view.SCORED", size)
     data = tiny.rows(11)
     trainer = trainer_for(tiny.tiny(backbone), tmp_path, [*data, data[2]])
-    found = Before(trainer, {}).score("nll_N", "entropy_N", "document_N")
+    found = TrainerView(trainer, {}).score("nll_N", "entropy_N", "document_N")
     for start in range(0, 11, 3):
         tok = tokens(trainer.model.eval(), None, tiny.collate(data[start : start + 3]))
         here = torch.isin(found["document_N"], torch.arange(start, start + 3))
@@ -53,7 +53,7 @@ def test_scores_say_which_example_a_token_is_in_and_whose_it_is(tmp_path, packin
             for one, other in pairs
         ]
     trainer = trainer_for(tiny.tiny(), tmp_path, [*data, data[1]])
-    before = Before(trainer, {})
+    before = TrainerView(trainer, {})
     before.mix = Mix(tuple(before.examples())).with_memory("old", OLD, 0.3)
     found = before.score("row_N", "source_N")
     examples = before.examples()
@@ -118,7 +118,7 @@ def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkey
     from holdfast.train import full_loop
 
     data = tiny.rows(24)
-    index = Before(trainer_for(tiny.tiny(), tmp_path, data), {}).index(chain(Looking()))
+    index = TrainerView(trainer_for(tiny.tiny(), tmp_path, data), {}).index(chain(Looking()))
     plain = full_loop.tokens
 
     def numbered(model, base, batch):
@@ -134,7 +134,7 @@ def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkey
 
     monkeypatch.setattr(full_loop, "tokens", numbered)
     start = tiny.tiny()
-    made = Looking().init_state(Before(trainer_for(copy.deepcopy(start), tmp_path, data), {}).run())
+    made = Looking().init_state(TrainerView(trainer_for(copy.deepcopy(start), tmp_path, data), {}).run())
     monkeypatch.setattr(Looking, "init_state", lambda self, run: dict(made))
     trainer, model, expected, _ = both(tmp_path, Looking(), micro=micro, accumulate=accumulate, model=start)
     assert furthest(model, expected) < 1e-11
@@ -144,17 +144,17 @@ def test_a_method_that_reads_all_of_it_ends_where_the_loop_ends(tmp_path, monkey
 def test_examples_are_told_apart_and_memories_can_be_had_at_any_time(tmp_path):
     trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(6))
     attach(trainer, Rehearsal("old", ratio=0.3), memories={"old": OLD})
-    before = trainer._holdfast_before
+    before = trainer._holdfast_view
     assert [len(before.examples(which)) for which in ("all", "new", "memory")] == [11, 6, 5]
     assert before.memory("old") == OLD
     assert sum(batch["input_ids"].shape[0] for batch in before.batches(OLD, 2)) == 5
-    with pytest.raises(HoldfastError, match="Memory 'else' must be tokenised: give the trainer its processing_class"):
+    with pytest.raises(HoldfastError, match="Memory 'else' needs a tokenizer: give the trainer processing_class"):
         before.memory("else")
 
 
 def test_what_a_method_made_is_made_once_for_a_run_and_its_resumption(tmp_path):
     trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(6))
-    before, made = Before(trainer, {}), []
+    before, made = TrainerView(trainer, {}), []
 
     def make():
         made.append(1)
@@ -163,10 +163,10 @@ def test_what_a_method_made_is_made_once_for_a_run_and_its_resumption(tmp_path):
     assert before.keep("SelfRehearsal-1", make) == OLD
     assert not (tmp_path / "holdfast").exists()  # nothing is left by a run that never began
     before.save_made()
-    again = Before(trainer, {}).keep("SelfRehearsal-1", make)
+    again = TrainerView(trainer, {}).keep("SelfRehearsal-1", make)
     assert [tuple(e.input_ids) for e in again] == [tuple(e.input_ids) for e in OLD]
     assert len(made) == 1
     with torch.no_grad():
         next(iter(trainable(trainer.model).values())).add_(1.0)
-    Before(trainer, {}).keep("SelfRehearsal-1", make)
+    TrainerView(trainer, {}).keep("SelfRehearsal-1", make)
     assert len(made) == 2, "another starting model"

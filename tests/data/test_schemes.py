@@ -5,7 +5,7 @@ import importlib.metadata
 import pytest
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data import named
+from holdfast.data import schemes
 from holdfast.data.examples import Row, read
 
 
@@ -23,10 +23,10 @@ class Entry:
 def install(monkeypatch):
     """Offers functions under schemes, as installed packages would, in place of those that are."""
 
-    def offer(**schemes):
+    def offer(**offers):
         def entry_points(*, group, name):
-            assert group == named.GROUP
-            return [Entry(name, schemes[name])] if name in schemes else []
+            assert group == schemes.GROUP
+            return [Entry(name, offers[name])] if name in offers else []
 
         monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
 
@@ -58,13 +58,13 @@ def test_what_a_package_refuses_is_said_as_it_says_it(install):
 @pytest.mark.parametrize("source", ["people", "org/name:split", "./toys:one", "a.jsonl", "C:/x.jsonl", ":one", ""])
 def test_what_is_no_scheme_that_is_offered_is_left_to_the_others(install, source):
     install(toys=lambda name: [])
-    assert named.named_rows(source) is None
-    assert named.offered(named.GROUP, source) is None
+    assert schemes.named_rows(source) is None
+    assert schemes.offered(schemes.GROUP, source) is None
 
 
 def test_a_scheme_that_nobody_offers_is_a_source_that_is_not_found(install):
     install()
-    assert named.named_rows("toys:one") is None
+    assert schemes.named_rows("toys:one") is None
     with pytest.raises(HoldfastError, match="toys"):
         read("toys:one")
 
@@ -77,6 +77,6 @@ def test_a_file_on_disk_is_read_whatever_is_offered(install, tmp_path, monkeypat
 
 
 def test_the_proving_ground_is_offered_by_this_package():
-    schemes = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=named.GROUP)}
-    assert schemes["ground"] == "holdfast.ground.names:rows"
+    offers = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=schemes.GROUP)}
+    assert offers["ground"] == "holdfast.ground.names:rows"
     assert [row.prompt for row in read("ground:people")[:1]] != [None]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
-from holdfast.data.pack import pack
+from holdfast.data.packing import pack
 
 LENGTH = 16
 DRAWN = st.lists(st.tuples(st.integers(1, LENGTH), st.integers(0, 2)), max_size=40)

@@ -1,4 +1,4 @@
-"""What stands beside a conversation in a row: a system message, earlier turns, tools, settings of the template."""
+"""The context of a conversation in other fields of a row: system message, earlier turns, tools, template settings."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.fields import Part, is_empty, names_of
 from holdfast.data.messages import called, is_list, looks_like_messages, parsed, string, tools_from, turns_from
 from holdfast.data.rows import Row, Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 _NEVER_SETTINGS = ("tokenize", "add_generation_prompt", "continue_final_message", "return_dict", "return_tensors")
 
 
 @dataclasses.dataclass(frozen=True)
-class Beside:
-    """What stands beside a conversation.
+class Context:
+    """The context of a conversation.
 
     Attributes:
-        system: The system message of a field of its own; none or one.
-        earlier: Turns before those of the row.
+        system: The system message from a field of its own; at most one turn.
+        earlier: Turns that precede those of the row.
         tools: As for `Row`.
         settings: As for `Row`.
-        used: Names of the fields that this was read from.
+        used: Names of the fields that hold the context.
     """
 
     system: tuple[Turn, ...] = ()
@@ -34,31 +34,31 @@ class Beside:
     used: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        """Returns whether there is anything."""
+        """Returns whether the row has any context."""
         return bool(self.system or self.earlier or self.tools or self.settings)
 
     def row(self, turns: Sequence[Turn], origin: str) -> Row:
-        """Returns the row whose conversation ends with `turns`.
+        """Returns the row with this context before `turns`.
 
         Raises:
-            HoldfastError: If the conversation has another system message.
+            HoldfastError: `turns` begin with another system message.
         """
         system = self.system
         if system and turns and turns[0].role == "system":
             if turns[0].content.strip() != system[0].content.strip():
                 raise HoldfastError(
-                    f"{origin}: has a system message in a field of its own and another in the conversation; keep one."
+                    f"{origin}: has one system message in its own field and another in the conversation; keep one."
                 )
             system = ()
         whole = (*system, *self.earlier, *turns)
         return Row(turns=whole, origin=origin, tools=self.tools, settings=self.settings)
 
 
-def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
-    """Returns what stands beside the conversation of a row.
+def context_from(record: Mapping[str, Any], origin: str, seen: SourceNotes) -> Context:
+    """Returns the context of a row.
 
     Raises:
-        HoldfastError: If a field is malformed; names row and field.
+        HoldfastError: A field is malformed; the message names row and field.
     """
     names: dict[Part, str] = {}
     parts: tuple[Part, ...] = ("system", "history", "tools", "settings")
@@ -69,12 +69,12 @@ def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
     settings = _settings(record[names["settings"]], names["settings"], origin, seen) if "settings" in names else {}
     if "tools" in names and "tools" in settings:
         raise HoldfastError(
-            f"{origin}: has tools in a field of their own ('{names['tools']}') and others in '{names['settings']}';"
+            f"{origin}: has tools in their own field ('{names['tools']}') and others in '{names['settings']}';"
             " keep one."
         )
-    said = string(record[names["system"]], names["system"], origin) if "system" in names else ""
-    return Beside(
-        system=(Turn("system", said, False),) if said.strip() else (),
+    system = string(record[names["system"]], names["system"], origin) if "system" in names else ""
+    return Context(
+        system=(Turn("system", system, False),) if system.strip() else (),
         earlier=_history(record[names["history"]], names["history"], origin, seen) if "history" in names else (),
         tools=tools_from(record[names["tools"]], names["tools"], origin) if "tools" in names else (),
         settings=settings,
@@ -82,11 +82,11 @@ def beside(record: Mapping[str, Any], origin: str, seen: Understood) -> Beside:
     )
 
 
-def _history(value: Any, name: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
+def _history(value: Any, name: str, origin: str, seen: SourceNotes) -> tuple[Turn, ...]:
     value = parsed(value, name, seen)
-    seen.say(f"the answers in '{name}' are learned too")
+    seen.say(f"the answers in '{name}' are also learned")
     listed = value if is_list(value) else [value]
-    if all(isinstance(one, Mapping) for one in listed):
+    if all(isinstance(turn, Mapping) for turn in listed):
         return turns_from(listed, name, origin, seen)
     turns: list[Turn] = []
     for i, pair in enumerate(listed):
@@ -95,19 +95,19 @@ def _history(value: Any, name: str, origin: str, seen: Understood) -> tuple[Turn
             continue
         if not (is_list(pair) and len(pair) == 2):
             raise HoldfastError(
-                f"{origin}: field '{name}[{i}]' is {called(pair)}, but must be a pair of a question and its answer;"
-                " all may be lists of two, or all mappings."
+                f"{origin}: field '{name}[{i}]' is {called(pair)}, but must be a pair [question, answer]; use such"
+                " pairs throughout, or mappings throughout."
             )
-        for role, said in zip(("user", "assistant"), pair, strict=True):
-            turns.append(Turn(role, string(said, f"{name}[{i}]", origin)))
+        for role, content in zip(("user", "assistant"), pair, strict=True):
+            turns.append(Turn(role, string(content, f"{name}[{i}]", origin)))
     return tuple(turns)
 
 
-def _settings(value: Any, name: str, origin: str, seen: Understood) -> Mapping[str, Any]:
+def _settings(value: Any, name: str, origin: str, seen: SourceNotes) -> Mapping[str, Any]:
     value = parsed(value, name, seen)
     if not isinstance(value, Mapping) or any(key in value for key in _NEVER_SETTINGS):
         raise HoldfastError(
-            f"{origin}: field '{name}' must be a mapping of what the chat template takes, without "
+            f"{origin}: field '{name}' must be a mapping of arguments of the chat template, without "
             f"{', '.join(_NEVER_SETTINGS)}."
         )
     return dict(value)

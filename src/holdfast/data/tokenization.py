@@ -1,4 +1,4 @@
-"""Rows to token ids and labels, with a count of everything that was left out or cut."""
+"""Turns rows into token ids and labels, and counts everything that is left out or cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.data.notes import Notes
-from holdfast.data.render import (
+from holdfast.data.rendering import (
     Piece,
     Refused,
     as_completion,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Prepared:
-    """Rows as token ids and labels, and what is to be said of how they came about."""
+    """Rows as token ids and labels, and the notes about them."""
 
     examples: list[Example]
     notes: Notes
@@ -67,15 +67,15 @@ def tokenize(
         raw: Whether to leave the chat template unused.
         loss_on: Whether to learn the completions or everything; documents are always learned in full.
         over_long: Whether conversations and prompts with completions longer than `max_length` lose their end or are
-            left out. What has nothing left to learn once it is cut is left out.
-        refused: Whether conversations that the chat template cannot write are an error or are left out.
+            left out. A row with nothing left to learn after the cut is left out.
+        refused: Whether a conversation that the chat template cannot write is an error or is left out.
 
     Returns:
         Examples in the order of their rows, `source` 0, and the notes to show.
 
     Raises:
-        HoldfastError: If the chat template refuses conversations or cannot be taken apart, naming the first row, their
-            number and the template; or for settings outside their range.
+        HoldfastError: The chat template refuses conversations or writes turns that cannot be found; names the first
+            row, the number of rows and the template. Or a setting is outside its range.
     """
     for name, value, choices in (
         ("loss_on", loss_on, ("completion", "all")),
@@ -92,15 +92,15 @@ def tokenize(
     for row in rows:
         notes.rows += 1
         if row.kind == "text":
-            found = list(_document(row, writer, max_length, notes))
+            prepared = list(_document(row, writer, max_length, notes))
         else:
             try:
-                found = list(_conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes))
+                prepared = list(_conversation(row, writer, max_length, raw, loss_on == "all", over_long, notes))
             except Refused as error:
                 notes.note_refused(error.origin, error.what)
                 continue
         content = digest_of(row.contents)
-        examples.extend(dataclasses.replace(example, content=content) for example in found)
+        examples.extend(dataclasses.replace(example, content=content) for example in prepared)
     if notes.refused and refused == "error":
         raise HoldfastError(
             f"{notes.first_refused}: {notes.why_refused}, as it does {notes.of(notes.refused)}; leave them out "
@@ -113,12 +113,12 @@ def tokenize(
 
 
 def prompt_ids(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[int]:
-    """Returns the token ids from which a model is to write the row's last assistant turn or completion.
+    """Returns the token ids of the prompt for a row's last assistant's turn or completion.
 
-    The rendering is that of `tokenize`, so that a model is asked as it was taught.
+    The prompt is written as in `tokenize`, so that questions have the form of the training.
 
     Raises:
-        HoldfastError: If the row is a document, has no assistant's turn, or is refused by the template.
+        HoldfastError: The row is a document or has no assistant's turn, or the template refuses it.
     """
     writer = _Writer(tokenizer)
     raw = raw or writer.is_written(row)
@@ -130,7 +130,7 @@ def prompt_ids(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[int
 
 
 def ending_ids(tokenizer: Tokenizer, *, raw: bool = False) -> set[int]:
-    """Returns the tokens that end an answer: the end-of-sequence token, and what is learned behind an assistant's turn.
+    """Returns the tokens that end an answer: end-of-sequence, and the learned token behind an assistant's turn.
 
     Args:
         tokenizer: A Hugging Face tokenizer.
@@ -141,14 +141,14 @@ def ending_ids(tokenizer: Tokenizer, *, raw: bool = False) -> set[int]:
     row = Row(turns=(Turn("user", "Q", False), Turn("assistant", "A")), origin="an answer")
     try:
         examples = tokenize([row], tokenizer, max_length=2**30, raw=raw).examples
-    except HoldfastError:  # The template writes no such conversation, and what ends its turns is not known.
+    except HoldfastError:  # The template refuses this conversation, so the end of its turns is unknown.
         return ends
     last = (next(label for label in reversed(example.labels) if label != -100) for example in examples)
     return ends | (set(last) & writer.special)
 
 
 def _spoken(row: Row, notes: Notes | None = None) -> Row:
-    """Returns a row as it is written without a chat template: with its calls in the contents."""
+    """Returns a row with its calls in the contents, as it is written without a chat template."""
     if notes is not None:
         notes.count(counted(row, ["\n".join(turn.said for turn in row.turns)], None))
     if not any(turn.calls for turn in row.turns):
@@ -178,9 +178,9 @@ def _document(row: Row, writer: _Writer, max_length: int, notes: Notes) -> Itera
 
 
 def _windows(ids: list[int], labels: list[int], begin: list[int], size: int, origin: str) -> Iterator[Example]:
-    """Yields a document in windows in which every token is predicted once.
+    """Yields a document in windows that together predict every token once.
 
-    A window after the first begins with `begin`, as the document does, and with the last token of the one before, where
+    Each window after the first begins with `begin`, as the document does, and the last token of the window before, if
     there is room for more than these.
     """
     yield Example(tuple(ids[:size]), tuple(labels[:size]), origin=origin)
@@ -220,7 +220,7 @@ def _conversation(
 
 
 def _short_enough(whole: list[Example], max_length: int, over_long: str) -> list[Example]:
-    """Returns what is learned of examples of which the longer ones are left out, or else cut."""
+    """Returns the examples after longer ones are left out or cut, without those that have nothing left to learn."""
     if over_long == "drop":
         kept = [example for example in whole if len(example.input_ids) <= max_length]
     else:
@@ -234,7 +234,7 @@ def _cut(example: Example, max_length: int) -> Example:
 
 
 class _Writer:
-    """A tokenizer with what is asked of it again and again."""
+    """A tokenizer with its special tokens and habits, which are looked up once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -252,7 +252,7 @@ class _Writer:
         return [int(i) for i in encoded["input_ids"]]
 
     def is_written(self, row: Row) -> bool:
-        """Returns whether a prompt was written by a template already: it begins with a special token."""
+        """Returns whether a template has already written a prompt: the prompt begins with a special token."""
         if row.kind != "completion":
             return False
         ids = self._ids((row.prompt or "").lstrip()[:64], False)
@@ -261,7 +261,7 @@ class _Writer:
     def encode(self, text: str, by_template: bool) -> list[int]:
         """Returns the ids of a text, with the tokenizer's own special tokens unless a template wrote them.
 
-        One that the text begins or ends with already stands there once.
+        A special token that the text already begins or ends with is not doubled.
         """
         ids = self._ids(text, not by_template)
         if not by_template and self.begins_by_habit and ids[:1] == ids[1:2]:
@@ -271,7 +271,7 @@ class _Writer:
         return ids
 
     def ended(self, ids: list[int]) -> list[int]:
-        """Returns the ids with an end-of-sequence token, where the tokenizer has one and there is none at their end."""
+        """Returns the ids with an end-of-sequence token at the end, if the tokenizer has one."""
         if self.eos is None:
             return ids
         last = len(ids) - 1
@@ -280,12 +280,12 @@ class _Writer:
         return ids if last >= 0 and ids[last] == self.eos else [*ids, self.eos]
 
     def example(self, piece: Piece, row: Row, learn_all: bool) -> Example:
-        """Returns a text as one example, of any length."""
+        """Returns a text as one example, uncut."""
         ids, labels = self.marked(piece)
         return Example(tuple(ids), tuple(ids if learn_all else labels), origin=row.origin)
 
     def marked(self, piece: Piece) -> tuple[list[int], list[int]]:
-        """Returns the ids of a text, and its labels."""
+        """Returns the ids of a text and its labels."""
         ids = self.encode(piece.text, piece.by_template)
         ids = ids if piece.ended else self.ended(ids)
         labels = [-100] * len(ids)
@@ -300,12 +300,12 @@ class _Writer:
         return ids, labels
 
     def _shared(self, ids: list[int], prefix: str, by_template: bool) -> int:
-        """Returns how many tokens `ids` and those of the prefix alone have in common at their start."""
+        """Returns the number of tokens with which both `ids` and the ids of `prefix` alone begin."""
         alone = self.encode(prefix, by_template)
         return next((k for k, (a, b) in enumerate(zip(alone, ids, strict=False)) if a != b), min(len(alone), len(ids)))
 
     def _last(self, ids: list[int], first: int, last: int) -> int:
-        """Returns the end of a turn behind its last special token, where only white space follows that one."""
+        """Returns the end of a turn: behind its last special token if only white space follows, else `last`."""
         ends = [k for k in range(first, last) if ids[k] in self.special]
         if ends and not str(self.tokenizer.decode(ids[ends[-1] + 1 : last])).strip():
             return ends[-1] + 1
