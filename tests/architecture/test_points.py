@@ -15,7 +15,7 @@ PLACES = {
     "probes/changes.py": "where scores meet stats, for the guard and the verdict",
     "probes/suite.py": "an answer that is right or wrong becomes a score",
     "bench/measured/answers.py": "a metric of lm-eval becomes a score",
-    "bench/measured/proof.py": "what numbers of items can prove, before there is a score",
+    "bench/measured/power.py": "what numbers of items can prove, before there is a score",
     "bench/diff/diff.py": "calibration compares a probability with a share",
     "train/looks.py": "the standard error of a suite",
     "train/ship.py": "an error in percent",

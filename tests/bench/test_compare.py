@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
-from holdfast.bench.compare import crew
+from holdfast.bench.compare import worker_pool
 from holdfast.bench.compare.compare import compare
 from holdfast.bench.compare.plan import plan
-from holdfast.bench.compare.worker import do
+from holdfast.bench.compare.worker import run_job
 from holdfast.bench.given.specs import CompareSpec, RunSpec
 from holdfast.bench.machine.files import read_jsonl
 from holdfast.bench.measured.scores import read_scores
@@ -57,7 +57,7 @@ def worker(tmp_path, monkeypatch):
         script = tmp_path / "worker.py"
         script.write_text(f"import holdfast.bench.compare.worker as w\n{changes}w.main()\n")
         monkeypatch.setattr(
-            crew.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
+            worker_pool.subprocess, "Popen", lambda words, **options: real([sys.executable, str(script)], **options)
         )
 
     return replace
@@ -183,10 +183,10 @@ def test_a_process_that_dies_takes_nothing_with_it(asked, worker):
     """A job that kills its own process, and one after it that does not."""
     worker(
         "import os\n"
-        "real = w.do\n"
-        "def do(job, console):\n"
+        "real = w.run_job\n"
+        "def run_job(job, console):\n"
         "    os.kill(os.getpid(), 9) if 'Finch' in job['spec']['recipe'] else real(job, console)\n"
-        "w.do = do\n"
+        "w.run_job = run_job\n"
     )
     done, _ = go(asked("Finch()", "MoFO()"))
     assert len(done.folders) == 2
@@ -212,20 +212,20 @@ def test_a_worker_that_is_gone_is_started_again(asked, worker):
 
 def test_each_worker_has_one_of_the_gpus_that_there_are(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    with crew.Crew(3) as made:
+    with worker_pool.WorkerPool(3) as made:
         assert [member.env["CUDA_VISIBLE_DEVICES"] for member in made.members] == ["2", "5", "2"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(crew.torch.cuda, "device_count", lambda: 2)
-    with crew.Crew(2) as made:
+    monkeypatch.setattr(worker_pool.torch.cuda, "device_count", lambda: 2)
+    with worker_pool.WorkerPool(2) as made:
         assert [member.env["CUDA_VISIBLE_DEVICES"] for member in made.members] == ["0", "1"]
-    monkeypatch.setattr(crew.torch.cuda, "device_count", lambda: 1)
-    with crew.Crew(2) as made:
+    monkeypatch.setattr(worker_pool.torch.cuda, "device_count", lambda: 1)
+    with worker_pool.WorkerPool(2) as made:
         assert not any("CUDA_VISIBLE_DEVICES" in member.env for member in made.members)
 
 
 def test_the_processors_are_shared(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with crew.Crew(1) as one, crew.Crew(2) as two:
+    with worker_pool.WorkerPool(1) as one, worker_pool.WorkerPool(2) as two:
         threads = [int(made.members[0].env["OMP_NUM_THREADS"]) for made in (one, two)]
     assert threads == [len(os.sched_getaffinity(0)), max(1, len(os.sched_getaffinity(0)) // 2)]
 
@@ -298,7 +298,7 @@ def test_the_answers_of_a_base_do_not_depend_on_who_asks(room, tmp_path):
         model=str(room / "model"), data=str(room / "facts.jsonl"), recipe=SETTINGS, keep=(str(room / "texts.txt"),),
         out=str(tmp_path), batch_size=4,
     )  # fmt: skip
-    do({"kind": "base", "spec": spec.to_dict(), "bases": str(tmp_path / "base")}, Console(quiet=True))
+    run_job({"kind": "base", "spec": spec.to_dict(), "bases": str(tmp_path / "base")}, Console(quiet=True))
     (kept,) = (tmp_path / "base").glob("*.jsonl")
     text = kept.read_text()
     alone = train(spec, Console(quiet=True))
@@ -317,8 +317,8 @@ def test_the_answers_of_a_base_do_not_depend_on_who_asks(room, tmp_path):
 
 def test_all_processes_start_while_the_first_is_asked(monkeypatch):
     started = []
-    monkeypatch.setattr(crew._Member, "start", lambda member: started.append(member))
-    monkeypatch.setattr(crew._Member, "ask", lambda member, job: {"before": str(len(started))})
-    with crew.Crew(3) as some:
+    monkeypatch.setattr(worker_pool._Worker, "start", lambda member: started.append(member))
+    monkeypatch.setattr(worker_pool._Worker, "ask", lambda member, job: {"before": str(len(started))})
+    with worker_pool.WorkerPool(3) as some:
         assert some.first({}) == {"before": "3"}
         assert started == some.members

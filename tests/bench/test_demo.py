@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.compare import demo as module
-from holdfast.bench.compare.crew import Crew
+from holdfast.bench.compare.worker_pool import WorkerPool
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import write_json, write_jsonl
 from holdfast.core.errors import HoldfastError
@@ -89,7 +89,7 @@ def leave(spec, *, plain):
 
 @pytest.fixture
 def made(monkeypatch):
-    monkeypatch.setattr(module, "Crew", Made)
+    monkeypatch.setattr(module, "WorkerPool", Made)
     monkeypatch.setattr(Made, "fails", "")
     return Made
 
@@ -135,7 +135,7 @@ def test_each_process_computes_with_one_thread(made, tmp_path):
 
 def test_a_crew_with_a_number_of_threads_gives_it_to_its_processes(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with Crew(2, threads=1) as crew:
+    with WorkerPool(2, threads=1) as crew:
         assert [member.env["OMP_NUM_THREADS"] for member in crew.members] == ["1", "1"]
 
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from holdfast.bench.diff.diff import diff
 from holdfast.bench.diff.diff_record import DiffRecord, DriftRow, ExampleRows
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.measured.answers import is_saved, read_answers
-from holdfast.bench.measured.judge import verdict
 from holdfast.bench.measured.outcome import Learning
+from holdfast.bench.measured.verdict import verdict
 from holdfast.cli.main import main
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError

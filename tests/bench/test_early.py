@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from holdfast.bench.given.places import BASE, folder_or_name
+from holdfast.bench.given.model_files import BASE, folder_or_name
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, RunSpec
-from holdfast.bench.run.early import check_early, check_source
+from holdfast.bench.run.early_checks import check_early, check_source
 from holdfast.core.errors import HoldfastError
 from holdfast.core.settings import settings_of
 from holdfast.core.sums import refusal

@@ -16,8 +16,8 @@ import torch
 from rich.console import Console
 
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.machine.ending import Ended, Ending
 from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.machine.signals import SaveOnSignal, Terminated
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run import run as bench
 from holdfast.bench.run import training as steps
@@ -83,7 +83,7 @@ def told_at(monkeypatch, step, name="SIGTERM"):
 def test_told_to_end_it_saves_and_resumed_ends_as_the_whole(asked, monkeypatch, capfd, recipe, name, training):
     whole = go(asked(name="whole", recipe=recipe, training=training))
     told_at(monkeypatch, 2, name)
-    with pytest.raises(Ended, match=rf"told to end \({name}\); the checkpoint of step 3 of \d is saved"):
+    with pytest.raises(Terminated, match=rf"told to end \({name}\); the checkpoint of step 3 of \d is saved"):
         go(asked(name="parts", recipe=recipe, training=training))
     monkeypatch.undo()
     assert "a checkpoint comes after this step" in capfd.readouterr().err
@@ -104,7 +104,7 @@ def test_told_more_than_once_it_still_saves(asked, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(steps, "append_jsonl", tell)
-    with pytest.raises(Ended, match="the checkpoint of step 2"):
+    with pytest.raises(Terminated, match="the checkpoint of step 2"):
         go(asked(name="run"))
 
 
@@ -119,13 +119,13 @@ def test_an_interrupt_after_it_was_told_ends_at_once(asked, monkeypatch, tmp_pat
     monkeypatch.setattr(steps, "append_jsonl", tell)
     with pytest.raises(KeyboardInterrupt) as ended:
         go(asked(name="run"))
-    assert not isinstance(ended.value, Ended)
+    assert not isinstance(ended.value, Terminated)
     assert last_checkpoint(tmp_path / "runs" / "run" / "checkpoints") is None
 
 
 def test_told_while_nothing_trains_it_ends_at_once(asked, monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "measure", lambda *args, **named: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(Ended, match=r"^told to end \(SIGTERM\)$"):
+    with pytest.raises(Terminated, match=r"^told to end \(SIGTERM\)$"):
         go(asked(name="run"))
     assert not (tmp_path / "runs" / "run" / "scores.jsonl").exists()
 
@@ -140,7 +140,7 @@ def test_a_program_that_takes_a_signal_itself_keeps_it(asked):
     got = []
     held = signal.signal(signal.SIGTERM, lambda *_: got.append("mine"))
     try:
-        with Ending().listening():
+        with SaveOnSignal().handling_signals():
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, held)

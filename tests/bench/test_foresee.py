@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from holdfast.bench.given.load import load_model
+from holdfast.bench.given.loading import load_model
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run import estimate as estimating
-from holdfast.bench.run import foresee as foreseeing
-from holdfast.bench.run.arguments import rows_at_once, training_arguments
+from holdfast.bench.run import forecast as forecasting
+from holdfast.bench.run.arguments import micro_batch_rows, training_arguments
 from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
-from holdfast.bench.run.foresee import schedule_of
+from holdfast.bench.run.forecast import schedule_of
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
@@ -30,7 +30,7 @@ from tests import tiny
 
 @given(batch=st.integers(1, 200), most=st.integers(1, 64))
 def test_rows_at_once_are_the_most_that_divide_a_step(batch, most):
-    rows = rows_at_once(batch, most)
+    rows = micro_batch_rows(batch, most)
     assert batch % rows == 0
     assert rows <= most
     assert not any(batch % more == 0 for more in range(rows + 1, min(batch, most) + 1))
@@ -248,7 +248,7 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
     _, said, resolved = go(asked(recipe=recipe))
     assert "memory: about" in said
     need = resolved["memory"]["bytes"]
-    monkeypatch.setattr(foreseeing, "free_memory", lambda: (need // 2, "in memory"))
+    monkeypatch.setattr(forecasting, "free_memory", lambda: (need // 2, "in memory"))
     with pytest.raises(HoldfastError) as caught:
         train(asked(recipe=recipe, name="b"), Console(quiet=True))
     text = str(caught.value)
@@ -262,14 +262,14 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_what_does_not_fit_is_told_what_would(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(foreseeing, "config_of", lambda name: big())
-    monkeypatch.setattr(foreseeing, "free_memory", lambda: (30 * GB, "in memory"))
+    monkeypatch.setattr(forecasting, "config_of", lambda name: big())
+    monkeypatch.setattr(forecasting, "free_memory", lambda: (30 * GB, "in memory"))
     spec = RunSpec(model="org/big", data="d", recipe="MaskTheTarget()", batch_size=rows)
     recipe = parse(spec.recipe)
     arguments = training_arguments(spec, recipe, tmp_path)
-    found = foreseeing.foresee(spec, recipe, arguments, [], 512)
+    found = forecasting.forecast_run(spec, recipe, arguments, [], 512)
     with pytest.raises(HoldfastError) as caught:
-        foreseeing.check_memory(found, spec, recipe, arguments, 512)
+        forecasting.check_memory(found, spec, recipe, arguments, 512)
     text = str(caught.value)
     assert text.startswith("org/big: 8.0B parameters: full training needs about 1")
     assert re.search(r"; `LoRA\(\)` about \d\d GB[,;]", text) or rows > 1

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from holdfast.bench.measured.judge import check_limits, parted, verdict
-from holdfast.bench.measured.learned import Seen, learning
-from holdfast.bench.measured.measure import row_of
+from holdfast.bench.measured.learning import LearnedBeforeRewind, learning_of
+from holdfast.bench.measured.measurement import row_of
 from holdfast.bench.measured.outcome import EXIT_CODES, Learning, Outcome, SuiteRow, VerdictRow
+from holdfast.bench.measured.verdict import check_limits, gains_and_losses, verdict
 from holdfast.bench.run.record import GuardRow, LookRow
-from holdfast.bench.run.taken_back import seen
+from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import changes, over_seeds
@@ -210,7 +210,7 @@ def test_what_suites_gained_and_lost_of_the_mean_is_said():
     assert mean.gained - mean.lost == pytest.approx(mean.change)
     assert mean.lost_in == ("safety",)
     assert set(mean.gained_in) == {"maths", "facts", "code"}
-    nats_ = parted({"a": 0.1, "b": -0.3}, "nats")
+    nats_ = gains_and_losses({"a": 0.1, "b": -0.3}, "nats")
     assert (nats_.lost, nats_.gained) == (pytest.approx(0.05), pytest.approx(0.15))
 
 
@@ -286,7 +286,7 @@ def task(gained, items, lost=0):
     [(60, 100, "learned"), (8, 400, "learned little"), (0, 200, "not learned"), (0, 20, "not enough evidence")],
 )
 def test_learning_has_its_own_word_with_an_interval(gained, items, word):
-    said = learning(found(task(gained, items), answers("facts", KEPT)))
+    said = learning_of(found(task(gained, items), answers("facts", KEPT)))
     (entry,) = said.units
     assert said.word == entry.word == word
     assert entry.gain == pytest.approx(100 * gained / items)
@@ -297,30 +297,30 @@ def test_learning_has_its_own_word_with_an_interval(gained, items, word):
 
 def test_texts_are_learned_in_nats_and_the_best_word_stands_for_all():
     rows = texts("new", nats(-0.5), role="learned")
-    said = learning(found(rows))
+    said = learning_of(found(rows))
     assert said.word == "learned"
     assert said.units[0].unit == "nats"
     assert said.units[0].gain == pytest.approx(0.5 - DRIFT.mean())
-    assert learning(found(texts("new", nats(0.3), role="learned"))).word == "not learned"
-    both = learning(found(rows, task(0, 200)))
+    assert learning_of(found(texts("new", nats(0.3), role="learned"))).word == "not learned"
+    both = learning_of(found(rows, task(0, 200)))
     assert both.word == "learned"
     assert {entry.unit: entry.word for entry in both.units} == {"nats": "learned", "points": "not learned"}
 
 
 def test_without_a_task_learning_is_not_measured_and_of_one_document_unknown():
-    assert learning(found(answers("facts", KEPT))) == Learning(word="not measured", units=())
-    (entry,) = learning(found(texts("new", [(3.0, 1.0)], role="learned"))).units
+    assert learning_of(found(answers("facts", KEPT))) == Learning(word="not measured", units=())
+    (entry,) = learning_of(found(texts("new", [(3.0, 1.0)], role="learned"))).units
     assert entry.word == "not enough evidence"
     assert entry.low is None
 
 
 def test_a_run_that_was_put_back_learned_little_of_what_it_had():
     rows = found(task(10, 100))
-    assert learning(rows).word == "learned"
-    said = learning(rows, Seen(most=80.0, unit="points", started=False))
+    assert learning_of(rows).word == "learned"
+    said = learning_of(rows, LearnedBeforeRewind(most=80.0, unit="points", started=False))
     assert (said.word, said.units[0].least, said.units[0].reached) == ("learned little", 20.0, 80.0)
-    assert learning(found(task(30, 100)), Seen(80.0, "points", False)).word == "learned"
-    start = learning(rows, Seen(80.0, "points", True))
+    assert learning_of(found(task(30, 100)), LearnedBeforeRewind(80.0, "points", False)).word == "learned"
+    start = learning_of(rows, LearnedBeforeRewind(80.0, "points", True))
     assert (start.word, start.put_back_to) == ("not learned", "start")
 
 
@@ -330,14 +330,18 @@ def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
     shown = [LookRow(step=9, learned=30.0), LookRow(step=20, learned=70.0), LookRow(step=30)]
     guard = GuardRow.from_dict(guard_of(["task"], model_of=20))
     guard = dataclasses.replace(guard, looks=tuple(shown))
-    assert seen(guard, watched) == Seen(50.0, "points", False)
-    assert seen(dataclasses.replace(guard, model_of=0), watched) == Seen(50.0, "points", True)
-    assert seen(dataclasses.replace(guard, model_of=None), watched) is None
-    assert seen(None, watched) is None
-    assert seen(dataclasses.replace(guard, watched=()), watched) == Seen(0.0, "nats", False)
+    assert learned_before_rewind(guard, watched) == LearnedBeforeRewind(50.0, "points", False)
+    assert learned_before_rewind(dataclasses.replace(guard, model_of=0), watched) == LearnedBeforeRewind(
+        50.0, "points", True
+    )
+    assert learned_before_rewind(dataclasses.replace(guard, model_of=None), watched) is None
+    assert learned_before_rewind(None, watched) is None
+    assert learned_before_rewind(dataclasses.replace(guard, watched=()), watched) == LearnedBeforeRewind(
+        0.0, "nats", False
+    )
     lines = texts("task", [(3.0, 1.0)] * 5, role="learned")[0]
     lines = [row.__class__(**{**vars(row), "split": "watch"}) for row in lines]
-    found_ = seen(
+    found_ = learned_before_rewind(
         dataclasses.replace(guard, looks=(LookRow(step=1, learned=-2.5), LookRow(step=2, learned=-1.0))), lines
     )
     assert (found_.unit, found_.most) == ("nats", pytest.approx(2.0))

@@ -15,9 +15,9 @@ import safetensors.torch
 import torch
 import transformers
 
-from holdfast.bench.given.load import load_model, load_tokenizer
-from holdfast.bench.given.places import base_of
-from holdfast.bench.given.unloadable import cannot_load
+from holdfast.bench.given.load_errors import load_error
+from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.model_files import base_of
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import NarrowLinear
 from tests import tiny
@@ -268,7 +268,7 @@ def test_a_missing_package_is_named(tmp_path):
 )
 def test_each_error_of_loading_has_its_own_advice(monkeypatch, error, sentence):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert sentence in str(cannot_load("Model", "m", Path("m"), error))
+    assert sentence in str(load_error("Model", "m", Path("m"), error))
 
 
 def hub(kind, status=None):
@@ -300,7 +300,7 @@ def hub(kind, status=None):
 )
 def test_errors_of_the_hub_are_said_as_such(monkeypatch, error, sentence):
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    text = str(cannot_load("Model", "org/m", None, error))
+    text = str(load_error("Model", "org/m", None, error))
     assert text.startswith("Model 'org/m' is in no folder here and could not be had from the hub (")
     assert sentence in text
 

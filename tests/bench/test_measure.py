@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec, RunSpec
-from holdfast.bench.measured.measure import asker_of, measure
+from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.folder import identity
 from holdfast.bench.run.run import guard_of, train
 from holdfast.core import phases

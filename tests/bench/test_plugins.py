@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.compare.compare import compare
-from holdfast.bench.given.places import BASE
+from holdfast.bench.given.model_files import BASE
 from holdfast.bench.given.specs import CompareSpec, RunSpec
-from holdfast.bench.run.early import check_early
+from holdfast.bench.run.early_checks import check_early
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.methods.losses.base_kl import BaseKL

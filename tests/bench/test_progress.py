@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.bench.machine import progress as module
-from holdfast.bench.machine.progress import Progress, in_time
+from holdfast.bench.machine.progress import Progress, format_duration
 
 
 class Clock:
@@ -88,4 +88,4 @@ def test_a_terminal_shows_a_bar_at_0_at_once():
 
 def test_times_are_told_in_words():
     seconds = (0.2, 8, 59.4, 60, 3599, 7500)
-    assert [in_time(s) for s in seconds] == ["1 s", "8 s", "59 s", "1 min", "1 h 0 min", "2 h 5 min"]
+    assert [format_duration(s) for s in seconds] == ["1 s", "8 s", "59 s", "1 min", "1 h 0 min", "2 h 5 min"]

@@ -13,10 +13,10 @@ import torch
 import transformers
 from rich.console import Console
 
-from holdfast.bench.given.load import load_tokenizer
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import HOLDFAST, RunSpec
 from holdfast.bench.machine.files import read_jsonl
-from holdfast.bench.measured.prepare import prepare
+from holdfast.bench.measured.preparation import prepare_data
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run import run as bench
 from holdfast.bench.run import training as steps
@@ -112,7 +112,7 @@ def test_the_folder_holds_all_and_the_model_gives_the_scores_again(asked, case):
     tokenizer = load_tokenizer(spec.model)
     kind = peft.AutoPeftModelForCausalLM if "LoRA" in spec.recipe else transformers.AutoModelForCausalLM
     model = kind.from_pretrained(done.folder / "model", dtype=torch.float32)
-    for suite in prepare(spec, tokenizer).suites:
+    for suite in prepare_data(spec, tokenizer).suites:
         for score in document_nll(model, suite.texts, pad_id=0):
             assert scores(done.folder)[suite.name, score.origin] == pytest.approx(score.nats, rel=1e-6)
     assert transformers.AutoTokenizer.from_pretrained(done.folder / "model").get_vocab() == tokenizer.get_vocab()
@@ -360,7 +360,7 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
     spec = asked(recipe=recipe, memory=["old=old.jsonl"], test="test.jsonl", batch_size=4, seed=3)
     done = go(spec)
     tokenizer = load_tokenizer(spec.model)
-    rows = [{"input_ids": list(e.input_ids), "labels": list(e.labels)} for e in prepare(spec, tokenizer).train]
+    rows = [{"input_ids": list(e.input_ids), "labels": list(e.labels)} for e in prepare_data(spec, tokenizer).train]
     trainer = transformers.Trainer(
         model=transformers.AutoModelForCausalLM.from_pretrained(spec.model, dtype=torch.float32),
         args=transformers.TrainingArguments(
@@ -386,14 +386,14 @@ def test_a_run_equals_attach_on_a_trainer_built_by_hand(asked, room, tmp_path, r
 
 
 def test_a_run_puts_batches_together_as_everybody(asked):
-    examples = prepare(asked(), load_tokenizer(asked().model)).train[:3]
+    examples = prepare_data(asked(), load_tokenizer(asked().model)).train[:3]
     batch, expected = inputs_of(packed_alike(examples), 0), collate(examples, 0)
     assert batch.keys() == expected.keys()
     assert all(torch.equal(batch[name], expected[name]) for name in batch)
 
 
 def test_packed_rows_are_read_without_a_cache_each_batch_of_them(asked):
-    whole, *others = prepare(asked(), load_tokenizer(asked().model)).train[:3]
+    whole, *others = prepare_data(asked(), load_tokenizer(asked().model)).train[:3]
     rows = packed_alike([whole, *pack(others, 64)])
     for batch in (inputs_of(rows[:1], 0), inputs_of(rows, 0)):
         assert batch["use_cache"] is False

@@ -9,10 +9,10 @@ import json
 import pytest
 from rich.console import Console
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl
-from holdfast.bench.measured.prepare import prepare
+from holdfast.bench.measured.preparation import prepare_data
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
@@ -254,7 +254,7 @@ def test_questions_are_asked_whatever_the_file_of_json(room, tmp_path, ending):
     text = json.dumps(ITEMS) if ending == ".json" else "".join(json.dumps(item) + "\n" for item in ITEMS)
     data = ("\ufeff" * (ending == ".bom.jsonl") + text).encode()
     path.write_bytes(gzip.compress(data) if ending.endswith(".gz") else data)
-    (found,) = prepare(spec(room, tmp_path, test=None, held_out=0.0, keep=(str(path),)), tiny.tokenizer()).suites
+    (found,) = prepare_data(spec(room, tmp_path, test=None, held_out=0.0, keep=(str(path),)), tiny.tokenizer()).suites
     assert (found.name, len(found.items), found.units()) == ("s", 6, {"points"})
 
 
@@ -281,11 +281,11 @@ def test_what_of_questions_a_template_does_not_write_is_said_with_its_count(room
     path.write_text("".join(json.dumps(item) + "\n" for item in asked))
     given, words = spec(room, tmp_path, test=None, held_out=0.0, keep=(str(path),)), tiny.tokenizer()
     tools = "In 2 of 6 questions, the tools are not in the prompt, because "
-    assert f"{tools}no chat template is used." in prepare(given, words).notes
+    assert f"{tools}no chat template is used." in prepare_data(given, words).notes
     words.chat_template = "{% for m in messages %}t9 {{ m.content }} {% endfor %}"
-    assert f"{tools}the chat template does not read them." in prepare(given, words).notes
+    assert f"{tools}the chat template does not read them." in prepare_data(given, words).notes
     words.chat_template = "{{ tools | tojson if tools }} " + words.chat_template
-    assert not any("tools" in note for note in prepare(given, words).notes)
+    assert not any("tools" in note for note in prepare_data(given, words).notes)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -300,7 +300,7 @@ def test_items_of_one_id_in_two_suites_of_the_task_stay_apart(room, tmp_path):
     path = tmp_path / "two.jsonl"
     two = [{**ITEMS[0], "suite": suite, "prompt": p} for suite, p in (("a", "t30 t31"), ("b", "t32 t33"))]
     path.write_text("".join(json.dumps(item) + "\n" for item in two))
-    (task, *_) = prepare(spec(room, tmp_path, test=str(path)), tiny.tokenizer()).suites
+    (task, *_) = prepare_data(spec(room, tmp_path, test=str(path)), tiny.tokenizer()).suites
     assert [item.id for item in task.items] == ["a/0", "b/0"]
 
 

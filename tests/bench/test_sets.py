@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from holdfast.bench.given.sets import NOT_ALONE, recipes_of
+from holdfast.bench.given.recipe_sets import NOT_ALONE, recipes_of
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import chain
 from holdfast.methods.holdfast import Holdfast

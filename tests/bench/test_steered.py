@@ -13,8 +13,8 @@ from rich.console import Console
 
 from holdfast.bench.diff.diff import diff
 from holdfast.bench.diff.diff_record import LeftOutRow
-from holdfast.bench.diff.steered import unsteered
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.diff.watched_items import without_watched
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec, RunSpec
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
@@ -183,7 +183,7 @@ def test_a_model_chosen_among_many_by_its_guard_is_not_called_kept_too_often(tmp
     asked = [item for item in items if item.split == "watch"]
     Watched(tuple(Thing("keep", i.suite, i.id, shared_group(i), of_item(i)) for i in asked)).write(tmp_path)
     again = [dataclasses.replace(item, id=f"n{item.id}", group=f"n{item.id}", suite="renamed") for item in items]
-    ((left,), _) = unsteered([Suite("renamed", "retained", items=tuple(again))], [str(tmp_path)], None)
+    ((left,), _) = without_watched([Suite("renamed", "retained", items=tuple(again))], [str(tmp_path)], None)
     judged = np.isin([item.id for item in again], [item.id for item in left.items])
     watch = np.array([item.split == "watch" for item in items])
     assert (judged == ~watch).all()

@@ -7,7 +7,7 @@ import json
 import pytest
 from transformers import GenerationConfig
 
-from holdfast.bench.machine.stops import stop_at
+from holdfast.bench.machine.stop_tokens import add_stop_tokens
 
 
 class Model:
@@ -23,15 +23,15 @@ class Model:
 )
 def test_the_tokens_that_end_an_answer_are_added_behind_those_there(given, ends, wanted):
     model = Model(eos_token_id=given, pad_token_id=0)
-    assert stop_at(model, ends) == (model.generation_config.eos_token_id != given)
+    assert add_stop_tokens(model, ends) == (model.generation_config.eos_token_id != given)
     assert model.generation_config.eos_token_id == wanted
 
 
 def test_a_model_that_stops_nowhere_is_made_to_stop_and_one_without_settings_is_left():
     model = Model(pad_token_id=0)
-    assert stop_at(model, {4})
+    assert add_stop_tokens(model, {4})
     assert model.generation_config.eos_token_id == 4
-    assert not stop_at(Model(), {4})
+    assert not add_stop_tokens(Model(), {4})
 
 
 def test_a_base_whose_template_ends_a_turn_with_another_token_is_shipped_to_stop_at_it(tmp_path):

@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from holdfast.bench.compare.gather import gather, labels, side_by_side
+from holdfast.bench.compare.finished_runs import comparable_runs, labels, read_finished_runs
 from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import FlipsRow, ItemCounts, MatchedRow, SetOff, TradeOff
-from holdfast.bench.measured.judge import verdict
-from holdfast.bench.measured.learned import learning
-from holdfast.bench.measured.measure import row_of
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import row_of
 from holdfast.bench.measured.scores import read_scores, write_scores
+from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import changes
@@ -24,8 +24,8 @@ from tests.bench.comparison import comparison, guard, scores_of, write
 
 
 def of(folder, **changes):
-    runs, _ = gather([str(folder)])
-    (own,) = side_by_side(runs)
+    runs, _ = read_finished_runs([str(folder)])
+    (own,) = comparable_runs(runs)
     return tradeoff(own, **changes)
 
 
@@ -152,7 +152,7 @@ def own_table(folder, watched=(), budget=None):
     scores = read_scores(folder / "scores.jsonl")
     changed = changes(*(proof(scores[moment], watched) for moment in ("before", "after")))
     said = verdict(changed, budget) if budget else None
-    return {one.name: row_of(one) for one in changed}, said, learning(changed)
+    return {one.name: row_of(one) for one in changed}, said, learning_of(changed)
 
 
 @pytest.mark.parametrize("watched", [(), ("facts", "sums", "task")])
@@ -380,8 +380,8 @@ def test_runs_that_measured_other_things_are_not_set_side_by_side(tmp_path):
     write(tmp_path / "a", "Train(lr=0.0001)", learned=0.8, kept=0.9)
     for number, other in enumerate(({"model": "other"}, {"files": {"new.jsonl": "1"}}, {"precision": "bf16"})):
         write(tmp_path / f"b{number}", "Train(lr=0.0001)", learned=0.8, kept=0.9, spec=other)
-    runs, _ = gather([str(tmp_path)])
-    assert [len(own) for own in side_by_side(runs)] == [1, 1, 1, 1]
+    runs, _ = read_finished_runs([str(tmp_path)])
+    assert [len(own) for own in comparable_runs(runs)] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("role", "flag"), [("learned", "--test"), ("retained", "--keep")])
@@ -398,7 +398,7 @@ def test_gathering_reads_folders_of_runs_and_says_what_is_not_finished(tmp_path)
     comparison(tmp_path)
     (tmp_path / "run-0-0-0" / "result.json").unlink()
     (tmp_path / "logs").mkdir()
-    runs, notes = gather([str(tmp_path), str(tmp_path / "run-0-1-0")])
+    runs, notes = read_finished_runs([str(tmp_path), str(tmp_path / "run-0-1-0")])
     assert len(runs) == 8
     assert notes == [f"{tmp_path / 'run-0-0-0'} is not finished and left out."]
     for place, message in (
@@ -406,10 +406,10 @@ def test_gathering_reads_folders_of_runs_and_says_what_is_not_finished(tmp_path)
         (tmp_path / "logs", "holds no finished run"),
     ):
         with pytest.raises(HoldfastError, match=message):
-            gather([str(place)])
+            read_finished_runs([str(place)])
     (tmp_path / "run-0-1-0" / "result.json").write_text("[]")
     with pytest.raises(HoldfastError, match="which is not a record: it must be keys and values"):
-        gather([str(tmp_path)])
+        read_finished_runs([str(tmp_path)])
 
 
 def test_labels_say_what_a_recipe_has_beyond_plain_training():
@@ -439,4 +439,4 @@ def test_the_folder_of_something_else_is_named(tmp_path):
     (tmp_path / "spec.json").write_text('{"model": "m"}')
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(HoldfastError, match="is not the folder of a run .its spec.json lacks data, recipe, seed"):
-        gather([str(tmp_path)])
+        read_finished_runs([str(tmp_path)])

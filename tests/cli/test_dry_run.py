@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from holdfast.bench.run.understood import pieces
+from holdfast.bench.run.inputs import text_pieces
 from holdfast.cli.main import main
 from holdfast.core.mix import Example
 from holdfast.probes.items import read_items
@@ -110,10 +110,10 @@ def test_the_marked_tokens_are_those_that_are_learned():
     tokenizer = tiny.tokenizer()
     ids = (5, 6, 7, 8, 2)
     example = Example(ids, (-100, -100, 7, 8, 2))
-    found = pieces(example, tokenizer)
+    found = text_pieces(example, tokenizer)
     assert [learned for _, learned in found] == [False, True]
     assert "".join(text for text, _ in found) == tokenizer.decode(list(ids))
     assert found[0][0].split() == ["t5", "t6"]
     assert found[1][0].split() == ["t7", "t8", "</s>"]
-    whole = pieces(Example(ids, ids), tokenizer)
+    whole = text_pieces(Example(ids, ids), tokenizer)
     assert [learned for _, learned in whole] == [False, True]  # nothing stands before the first, so it is not learned

@@ -9,7 +9,7 @@ import pytest
 
 import holdfast
 from holdfast.bench.given.specs import CompareSpec, ReportSpec, RunSpec
-from holdfast.bench.machine.ending import Ended
+from holdfast.bench.machine.signals import Terminated
 from holdfast.cli.commands import build_parser
 from holdfast.cli.config import read_config, spec_from
 from holdfast.cli.main import main
@@ -235,7 +235,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, capsys):
 
 def test_a_run_that_was_told_to_end_says_what_is_saved(run, capsys):
     def end():
-        raise Ended("told to end (SIGTERM); the checkpoint of step 3 of 9 is saved")
+        raise Terminated("told to end (SIGTERM); the checkpoint of step 3 of 9 is saved")
 
     run(end)
     assert main(["train", *NEEDED]) == 1

@@ -17,13 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.compare.crew import Crew, told_to_end
-from holdfast.bench.compare.plan import Plan, Planned, plan
+from holdfast.bench.compare.plan import Plan, PlannedRun, plan
+from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.specs import CompareSpec
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.measured.once import model_digest
+from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
-from holdfast.bench.run.understood import memories_of
+from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 
@@ -68,7 +68,7 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     if todo:
         (out / "logs").mkdir(parents=True, exist_ok=True)
         _record(spec, planned, {})
-        with told_to_end(), Crew(spec.workers) as crew:
+        with exiting_on_signal(), WorkerPool(spec.workers) as crew:
             _ask_base(todo, spec.budget, bases, out, crew, console)
             failed = _make(todo, bases, out, crew, console)
     folders = tuple(folder for one in planned.runs if ((folder := folder_of(one.spec)) / "result.json").exists())
@@ -90,12 +90,12 @@ def _introduce(planned: Plan, finished: int, console: Console) -> None:
 
 
 def _ask_base(
-    todo: Sequence[Planned], budget: Mapping[str, Any], bases: Path, out: Path, crew: Crew, console: Console
+    todo: Sequence[PlannedRun], budget: Mapping[str, Any], bases: Path, out: Path, crew: WorkerPool, console: Console
 ) -> None:
     """Asks the base what the runs will ask it, once for each set of memories, which nothing measured may stand in."""
-    by_memories: dict[tuple[str, ...], Planned] = {}
+    by_memories: dict[tuple[str, ...], PlannedRun] = {}
     for one in todo:
-        paths, _ = memories_of(parse(one.spec.recipe), one.spec)
+        paths, _ = memory_paths(parse(one.spec.recipe), one.spec)
         by_memories.setdefault(tuple(paths.values()), one)
     for one in by_memories.values():
         job = {"kind": "base", "spec": one.spec.to_dict(), "bases": str(bases), "budget": budget}
@@ -106,12 +106,12 @@ def _ask_base(
             raise HoldfastError(error)
 
 
-def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: Crew, console: Console) -> dict[str, str]:
+def _make(todo: Sequence[PlannedRun], bases: Path, out: Path, crew: WorkerPool, console: Console) -> dict[str, str]:
     """Makes the runs, and returns what went wrong by the name of a run's folder."""
     failed: dict[str, str] = {}
     clock = _Clock(todo, crew.size)
 
-    def job(one: Planned) -> dict[str, Any]:
+    def job(one: PlannedRun) -> dict[str, Any]:
         folder = folder_of(one.spec)
         trained = None if one.trunk is None else str(folder_of(one.trunk))
         made = {"kind": "run", "spec": one.spec.to_dict(), "bases": str(bases), "trained": trained}
@@ -142,7 +142,7 @@ def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: Crew, console: 
     return failed
 
 
-def _waves(runs: Sequence[Planned]) -> list[list[Planned]]:
+def _waves(runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
     """Returns those that train, and after them those that edit what was trained."""
     return [[one for one in runs if one.trunk is None], [one for one in runs if one.trunk is not None]]
 
@@ -163,17 +163,17 @@ def _record(spec: CompareSpec, planned: Plan, failed: Mapping[str, str]) -> None
 class _Clock:
     """How long the rest will take, from how long runs of each kind have taken so far."""
 
-    def __init__(self, todo: Sequence[Planned], workers: int) -> None:
+    def __init__(self, todo: Sequence[PlannedRun], workers: int) -> None:
         self.total, self.finished, self.workers = len(todo), 0, workers
         self.waiting = {kind: sum((one.trunk is None) == kind for one in todo) for kind in (True, False)}
         self.took: dict[bool, list[float]] = {True: [], False: []}
 
-    def skip(self, one: Planned) -> None:
+    def skip(self, one: PlannedRun) -> None:
         """Counts a run that is not made."""
         self.finished += 1
         self.waiting[one.trunk is None] -= 1
 
-    def done(self, one: Planned, seconds: float) -> None:
+    def done(self, one: PlannedRun, seconds: float) -> None:
         """Counts a run that is made."""
         self.skip(one)
         self.took[one.trunk is None].append(seconds)

@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.compare.crew import Crew, told_to_end
+from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.measured.once import model_digest
+from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.run import RunResult, train
 from holdfast.core.errors import HoldfastError
@@ -97,7 +97,7 @@ def _make(todo: Mapping[str, RunSpec], out: Path, console: Console) -> None:
     }
     base = {**next(iter(jobs.values())), "kind": "base", "budget": BUDGET, "log": str(logs / "base.txt")}
     # Threads that wait for each other spin, and on a busy machine they wait long: each process has one.
-    with told_to_end(), Crew(len(todo), threads=1) as crew:
+    with exiting_on_signal(), WorkerPool(len(todo), threads=1) as crew:
         started = time.monotonic()
         with _waiting("asking the base what it knows", SECONDS, console):
             said = crew.first(base)

@@ -7,7 +7,7 @@ import functools
 import statistics
 from collections.abc import Mapping, Sequence
 
-from holdfast.bench.compare.gather import Finished, labels, plain_of
+from holdfast.bench.compare.finished_runs import FinishedRun, labels, plain_of
 from holdfast.bench.run.record import RunRecord
 from holdfast.core.method import Chain
 
@@ -30,20 +30,20 @@ class Grid:
     recipes: Sequence[Chain]
     seeds: Sequence[int]
     rates: Mapping[Chain, Sequence[float]]
-    runs: Mapping[tuple[Key, int], Finished]
+    runs: Mapping[tuple[Key, int], FinishedRun]
     notes: Sequence[str]
 
     @classmethod
-    def of(cls, runs: Sequence[Finished]) -> Grid:
+    def of(cls, runs: Sequence[FinishedRun]) -> Grid:
         """Returns the runs in their places; one that is another's double is left out."""
-        recipes = list(dict.fromkeys(run.undosed for run in runs))
+        recipes = list(dict.fromkeys(run.recipe_without_rate for run in runs))
         seeds = sorted({int(run.spec["seed"]) for run in runs})
-        rates = {recipe: sorted({run.rate for run in runs if run.undosed == recipe}) for recipe in recipes}
-        placed: dict[tuple[Key, int], Finished] = {}
+        rates = {recipe: sorted({run.rate for run in runs if run.recipe_without_rate == recipe}) for recipe in recipes}
+        placed: dict[tuple[Key, int], FinishedRun] = {}
         notes = []
         for i, recipe in enumerate(recipes):
             for run in runs:
-                if run.undosed != recipe:
+                if run.recipe_without_rate != recipe:
                     continue
                 place = (i, rates[recipe].index(run.rate)), seeds.index(run.spec["seed"])
                 if place in placed:

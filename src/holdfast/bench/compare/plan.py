@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from holdfast.bench.given.sets import recipes_of
-from holdfast.bench.given.specs import CompareSpec, RunSpec, Trained
+from holdfast.bench.given.recipe_sets import recipes_of
+from holdfast.bench.given.specs import CompareSpec, RunSpec, TrainingSpec
 from holdfast.bench.run.arguments import rate_of, training_arguments
-from holdfast.bench.run.edited import trunk_of
 from holdfast.bench.run.folder import folder_of
+from holdfast.bench.run.weight_edits import trunk_of
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
@@ -20,7 +20,7 @@ from holdfast.train.settings import train_of, with_train, without_train
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run of a comparison.
 
     Attributes:
@@ -40,7 +40,7 @@ class Planned:
 class Plan:
     """The runs of a comparison, those that others edit before them, and sentences worth saying about it."""
 
-    runs: tuple[Planned, ...]
+    runs: tuple[PlannedRun, ...]
     notes: tuple[str, ...]
 
 
@@ -55,7 +55,7 @@ def plan(spec: CompareSpec) -> Plan:
     settings = parse(spec.settings)
     recipes = [chain(), *asked]
     whole = list(dict.fromkeys(with_settings(recipe, settings, spec.adapter_rate) for recipe in recipes))
-    runs: dict[str, Planned] = {}
+    runs: dict[str, PlannedRun] = {}
     for seed in spec.seeds:
         for recipe in whole:
             for dose in spec.doses:
@@ -85,7 +85,7 @@ def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
     times = adapter_rate if small and not has else 1.0
     rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
     changed = {f.name: value for f in dataclasses.fields(named) if (value := getattr(named, f.name)) != f.default}
-    return dataclasses.replace(given, **{"lr": rounded(rate), **changed})
+    return dataclasses.replace(given, **{"lr": round_rate(rate), **changed})
 
 
 def _gives_way(method: Method, others: Sequence[Method]) -> bool:
@@ -95,25 +95,27 @@ def _gives_way(method: Method, others: Sequence[Method]) -> bool:
 
 def with_dose(recipe: Chain, dose: float) -> Chain:
     """Returns a recipe whose learning rate is multiplied."""
-    return with_train(recipe, lr=rounded((train_of(recipe).lr or 0.0) * dose))
+    return with_train(recipe, lr=round_rate((train_of(recipe).lr or 0.0) * dose))
 
 
-def rounded(rate: float) -> float:
+def round_rate(rate: float) -> float:
     """Returns a rate to six digits, so that it reads as it was meant."""
     return float(f"{rate:.6g}")
 
 
-def _with_trunk(spec: CompareSpec, recipe: Chain, dose: float, seed: int) -> Iterator[Planned]:
+def _with_trunk(spec: CompareSpec, recipe: Chain, dose: float, seed: int) -> Iterator[PlannedRun]:
     """Yields a run, and before it the one whose model it edits, if it only edits one."""
     dosed = with_dose(recipe, dose)
     bare = trunk_of(dosed)
     trunk = None if bare is None else run_spec(spec, bare, seed)
     if trunk is not None and bare is not None:
-        yield Planned(bare, dose, trunk)
-    yield Planned(recipe, dose, run_spec(spec, dosed, seed), trunk)
+        yield PlannedRun(bare, dose, trunk)
+    yield PlannedRun(recipe, dose, run_spec(spec, dosed, seed), trunk)
 
 
 def run_spec(spec: CompareSpec, recipe: Chain, seed: int) -> RunSpec:
     """Returns one run of a comparison: as asked for, named by what it is, and taken up again where it was left."""
-    shared: dict[str, Any] = {f.name: getattr(spec, f.name) for f in dataclasses.fields(Trained) if f.name != "budget"}
+    shared: dict[str, Any] = {
+        f.name: getattr(spec, f.name) for f in dataclasses.fields(TrainingSpec) if f.name != "budget"
+    }
     return RunSpec(**shared, recipe=repr(recipe), seed=seed, resume=True)

@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.bench.compare.gather import Finished
+from holdfast.bench.compare.finished_runs import FinishedRun
 from holdfast.bench.compare.grid import Grid, Key
 from holdfast.bench.compare.tradeoff_record import FlipsRow, ItemCounts, LearnedAmount, SetOff, WorstSuite
-from holdfast.bench.measured.judge import parted
-from holdfast.bench.measured.learned import Seen, learning
+from holdfast.bench.measured.learning import LearnedBeforeRewind, learning_of
 from holdfast.bench.measured.outcome import Amount, UnitAmount
-from holdfast.bench.run.taken_back import seen
+from holdfast.bench.measured.verdict import gains_and_losses
+from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import SuiteChange, mean_of, over_seeds
 from holdfast.probes.score import Score, proof
@@ -31,7 +31,7 @@ ERROR = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class Common:
+class CommonItems:
     """The items of a side that all runs were asked, and what their suites measure.
 
     Attributes:
@@ -51,7 +51,7 @@ class Common:
     moved: Sequence[str]
 
     @classmethod
-    def of(cls, runs: Sequence[Finished], side: Literal["watch", "proof"] | None) -> Common:
+    def of(cls, runs: Sequence[FinishedRun], side: Literal["watch", "proof"] | None) -> CommonItems:
         """Returns the items of a side; with None, all that steered no run.
 
         Raises:
@@ -89,7 +89,7 @@ def _in_points(suites: list[str], items: Items) -> list[str]:
     return [suite for suite in suites if _first(items[suite]).unit == "points"] or suites
 
 
-def _asked_of_all(runs: Sequence[Finished], unsteered: bool) -> dict[str, list[Score]]:
+def _asked_of_all(runs: Sequence[FinishedRun], unsteered: bool) -> dict[str, list[Score]]:
     """Returns the base's scores of the items that all runs were asked, by suite; `unsteered`, if they steered none."""
     asked = set.intersection(*({(suite, item) for suite in run.after for item in run.after[suite]} for run in runs))
     rows = [row for row in runs[0].before if (row.suite, row.item) in asked]
@@ -113,7 +113,7 @@ def _of_side(asked: Mapping[str, list[Score]], side: str | None) -> tuple[Items,
 
 
 @dataclasses.dataclass(frozen=True)
-class Stated:
+class DoseResult:
     """What a recipe did at a dose, as it is stated: amounts of `tradeoff_record.RecipeRow`."""
 
     learned: LearnedAmount
@@ -127,7 +127,7 @@ class Stated:
 class Side:
     """What the runs did on the items of one side of every suite, or on all that steered no run.
 
-    What is stated has the number, interval and word that the run's own table has (`holdfast.bench.measured.changes`),
+    What is stated has the number, interval and word that the run's own table has (`holdfast.probes.changes`),
     with the seeds drawn where there are several. Repetitions are drawn for what no formula gives: who is on the front,
     and what is lost at the goal.
 
@@ -148,8 +148,8 @@ class Side:
             HoldfastError: No item was asked of all runs, or nothing measures what is learned or kept.
         """
         self.runs = grid.runs
-        self._stated: dict[Key, Stated] = {}
-        self.common = common = Common.of(list(self.runs.values()), side)
+        self._stated: dict[Key, DoseResult] = {}
+        self.common = common = CommonItems.of(list(self.runs.values()), side)
         self.unit, self.learned_unit = common.unit(common.kept[0]), common.unit(common.learned[0])
         self.items = ItemCounts(learned=common.count(common.learned), kept=common.count(common.kept))
         made = {suite: self._drawn(suite) for suite in common.items}
@@ -185,10 +185,10 @@ class Side:
         before = [row for items in self.common.items.values() for row in items.values()]
         return over_seeds(before, [[run.after[row.suite][row.item] for row in before] for run in self._runs_of(key)])
 
-    def _runs_of(self, key: Key) -> list[Finished]:
+    def _runs_of(self, key: Key) -> list[FinishedRun]:
         return [run for (own, _), run in self.runs.items() if own == key]
 
-    def of(self, key: Key) -> Stated:
+    def of(self, key: Key) -> DoseResult:
         """Returns what a recipe did at a dose, with intervals and words.
 
         The worst suite has the interval that holds for all of them together (Bonferroni): the largest of many noisy
@@ -198,21 +198,21 @@ class Side:
             self._stated[key] = self._state(key)
         return self._stated[key]
 
-    def _state(self, key: Key) -> Stated:
+    def _state(self, key: Key) -> DoseResult:
         changes = {one.name: one for one in self.changes(key)}
         runs = self._runs_of(key)
-        guards = [seen(run.record.guard, run.before) for run in runs]
+        guards = [learned_before_rewind(run.record.guard, run.before) for run in runs]
         kept = [changes[suite] for suite in self.common.kept]
-        learned = amount([changes[suite] for suite in self.common.learned], 1.0, self.before)
-        word = learning(list(changes.values()), _together(guards)).word
+        learned = mean_amount([changes[suite] for suite in self.common.learned], 1.0, self.before)
+        word = learning_of(list(changes.values()), _mean_over_guards(guards)).word
         worst = max(kept, key=lambda one: one.lost)
-        parts = parted({one.name: one.change for one in kept}, self.unit)
-        return Stated(
+        parts = gains_and_losses({one.name: one.change for one in kept}, self.unit)
+        return DoseResult(
             learned=LearnedAmount(**vars(learned), word=word),
             transfer=_transfer([changes[suite] for suite in self.common.moved]),
-            lost=amount(kept, -1.0),
-            suites={one.name: amount([one], -1.0) for one in kept},
-            worst=WorstSuite(suite=worst.name, **vars(amount([worst], -1.0, of=len(kept))), of=len(kept)),
+            lost=mean_amount(kept, -1.0),
+            suites={one.name: mean_amount([one], -1.0) for one in kept},
+            worst=WorstSuite(suite=worst.name, **vars(mean_amount([worst], -1.0, of=len(kept))), of=len(kept)),
             set_off=SetOff(lost=parts.lost, gained=parts.gained, gained_in=parts.gained_in),
         )
 
@@ -224,7 +224,7 @@ class Side:
         lost, gained, total = (statistics.mean(column) for column in zip(*counts, strict=True))
         return FlipsRow(lost=lost, gained=gained, items=int(total))
 
-    def _flips(self, run: Finished) -> tuple[int, int, int]:
+    def _flips(self, run: FinishedRun) -> tuple[int, int, int]:
         pairs = [
             (before.value, run.after[suite][item].value)
             for suite in self.common.kept
@@ -234,7 +234,7 @@ class Side:
         return sum(now < was for was, now in pairs), sum(now > was for was, now in pairs), len(pairs)
 
 
-def amount(suites: Sequence[SuiteChange], sign: float, base: float = 0.0, of: int = 1) -> Amount:
+def mean_amount(suites: Sequence[SuiteChange], sign: float, base: float = 0.0, of: int = 1) -> Amount:
     """Returns a mean change as better (sign 1) or worse (-1), with its interval where there is one.
 
     Args:
@@ -259,15 +259,15 @@ def _transfer(suites: Sequence[SuiteChange]) -> UnitAmount | None:
     if not suites:
         return None
     moved = suites[0]
-    return UnitAmount(**vars(amount([moved], 1.0, moved.before)), unit=moved.unit)
+    return UnitAmount(**vars(mean_amount([moved], 1.0, moved.before)), unit=moved.unit)
 
 
-def _together(guards: Sequence[Seen | None]) -> Seen | None:
+def _mean_over_guards(guards: Sequence[LearnedBeforeRewind | None]) -> LearnedBeforeRewind | None:
     """Returns what the guards of several runs saw learned, in the mean of those that took their run back."""
     back = [one for one in guards if one is not None]
     if not back:
         return None
-    return Seen(
+    return LearnedBeforeRewind(
         statistics.fmean(one.most for one in back),
         back[0].unit,
         len(back) == len(guards) and all(one.started for one in back),

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.bench.compare.gather import Finished
+from holdfast.bench.compare.finished_runs import FinishedRun
 from holdfast.bench.compare.grid import Grid, Key
 from holdfast.bench.compare.side import Side
 from holdfast.bench.compare.tradeoff_record import AboutRow, DoseRow, MatchedRow, RecipeRow, SetOff, TradeOff
-from holdfast.bench.measured.judge import verdict
+from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.stats.draws import interval
 from holdfast.stats.frontier import hypervolume, lost_at, on_front
@@ -29,11 +29,11 @@ DRAWS = 1000
 """Imagined repetitions from which intervals are read."""
 
 
-def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | None = None) -> TradeOff:
+def tradeoff(runs: Sequence[FinishedRun], *, reach: float = 0.95, budget: Budget | None = None) -> TradeOff:
     """Returns the trade-off of runs that measured the same; what was not measured is absent.
 
     Args:
-        runs: Finished runs of one model on one set of data (`holdfast.bench.compare.gather.side_by_side`).
+        runs: Finished runs of one model on one set of data (`holdfast.bench.compare.finished_runs.comparable_runs`).
         reach: Share of what the best plain dose learns that is to be learned (of the best of all, where none is plain).
         budget: What may be lost, by which each recipe is judged.
 

@@ -13,19 +13,19 @@ from rich.console import Console
 from torch import nn
 
 from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
-from holdfast.bench.diff.steered import LeftOut, unsteered
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.diff.watched_items import LeftOut, without_watched
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import quiet
+from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
-from holdfast.bench.measured.judge import check_limits, verdict
-from holdfast.bench.measured.learned import learning
-from holdfast.bench.measured.measure import asker_of, measure, row_of
-from holdfast.bench.measured.prepare import check_fit, kept_units, measured
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import asker_of, measure, row_of
+from holdfast.bench.measured.preparation import check_fit, kept_units, read_suites
 from holdfast.bench.measured.scores import Moment
+from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.tokenize import tokenize
@@ -45,7 +45,7 @@ READ = 200
 """Most examples of a kind on which the drift is taken, evenly chosen."""
 
 
-@quiet()
+@quiet_libraries()
 def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
 
@@ -64,7 +64,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         tuned=spec.tuned,
         suites=tuple(map(row_of, found)),
         verdict=None if budget is None else verdict(found, budget),
-        learned=learning(found),
+        learned=learning_of(found),
         forgetting=_forgetting(found),
         examples=_examples(before, after, spec.examples),
         calibration=_calibration(before, after),
@@ -117,7 +117,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         raise HoldfastError("There is nothing to ask: name what is to be kept with --keep, or the task with --test.")
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites, left_out = unsteered(measured(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
+    suites, left_out = without_watched(read_suites(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
     notes += [left_out.sentence()] if left_out is not None else []
     budget = spec.allowed()
     if budget is not None:

@@ -94,8 +94,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         value = tuple(map(_as_float, value))
     if hint is float:
         value = _as_float(value)
-    if not is_a(value, hint):
-        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {in_words(hint)}.")
+    if not matches_type(value, hint):
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {describe_type(hint)}.")
     low = field.metadata["low"]
     if low is not None and value is not None and value < low:
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
@@ -106,15 +106,15 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def is_a(value: Any, hint: Any) -> bool:
+def matches_type(value: Any, hint: Any) -> bool:
     """Returns whether `value` is of the type `hint`, for the few kinds of types that records have."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return isinstance(value, str) and value in arguments
     if origin is types.UnionType:
-        return any(is_a(value, argument) for argument in arguments)
+        return any(matches_type(value, argument) for argument in arguments)
     if origin is tuple:
-        return isinstance(value, tuple) and all(is_a(entry, arguments[0]) for entry in value)
+        return isinstance(value, tuple) and all(matches_type(entry, arguments[0]) for entry in value)
     if origin is dict:
         return isinstance(value, dict) and all(isinstance(key, str) for key in value)
     return _is_plain(value, hint)
@@ -127,13 +127,13 @@ def _is_plain(value: Any, hint: type) -> bool:
     return isinstance(value, hint) and (hint is not str or value != "")
 
 
-def in_words(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """Returns the type `hint` in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(map(repr, arguments))
     if origin is types.UnionType:
-        return in_words(arguments[0])
+        return describe_type(arguments[0])
     if origin is tuple and arguments[0] in (int, float):
         return "a list of whole numbers" if arguments[0] is int else "a list of numbers"
     words = {str: "a word", int: "a whole number", float: "a number", bool: "true or false"}

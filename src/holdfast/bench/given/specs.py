@@ -21,7 +21,7 @@ HOLDFAST = "Holdfast()"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured(Options):
+class MeasuringSpec(Options):
     """What is measured, how it is read, and what may be lost: the part that all commands with a verdict share."""
 
     test: str | None = option("examples or items that measure what was learned", None, metavar="FILE")
@@ -72,7 +72,7 @@ class Measured(Options):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Trained(Measured):
+class TrainingSpec(MeasuringSpec):
     """What is trained on what, and how the trainer goes about it: the part that all commands which train share."""
 
     model: str = option("model to fine-tune: a folder, a name on the hub, or ground:base", metavar="MODEL")
@@ -121,7 +121,7 @@ class Trained(Measured):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSpec(Trained):
+class RunSpec(TrainingSpec):
     """Everything that makes a run what it is; the help of each option stands in the field's metadata.
 
     Raises:
@@ -157,7 +157,7 @@ class RunSpec(Trained):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompareSpec(Trained):
+class CompareSpec(TrainingSpec):
     """What is compared: recipes, each at several doses and with several seeds, on one model and one set of data.
 
     Raises:
@@ -256,7 +256,7 @@ def budget_of(values: Mapping[str, Any]) -> Budget | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffSpec(Measured):
+class DiffSpec(MeasuringSpec):
     """What is compared, and by what.
 
     Raises:

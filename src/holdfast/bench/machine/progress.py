@@ -56,7 +56,7 @@ class Progress:
         took = time.monotonic() - started
         self.bars.update(task, total=1, completed=1)
         if took >= 1:
-            self._say(f"{name}: {in_time(took)}")
+            self._say(f"{name}: {format_duration(took)}")
 
     def task(self, name: str, total: int, done: int = 0) -> Callable[..., None]:
         """Adds a bar and returns `advance(done, loss=None, total=None)`, to be told how much is done so far."""
@@ -75,7 +75,13 @@ class Progress:
                 last[0] = now
                 took = now - started
                 left = took * (whole[0] - done) / (done - begun) if done > begun else None
-                when = f"took {in_time(took)}" if done >= whole[0] else "" if left is None else f"{in_time(left)} left"
+                when = (
+                    f"took {format_duration(took)}"
+                    if done >= whole[0]
+                    else ""
+                    if left is None
+                    else f"{format_duration(left)} left"
+                )
                 self._say(f"{name}: {done}/{whole[0]} {', '.join(filter(None, (when, note)))}".rstrip())
 
         return advance
@@ -86,7 +92,7 @@ class Progress:
             self.console.print(line, highlight=False, markup=False)
 
 
-def in_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Returns a time in words: "8 s", "3 min", "2 h 5 min"."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"

@@ -14,7 +14,7 @@ from holdfast.bench.measured.samples import (
     Sample,
     metric_of,
     name_filters,
-    newest,
+    newest_files,
     sample_files,
     samples_of,
     suite_of,
@@ -69,7 +69,7 @@ def read_answers(name: str) -> Answers:
             said.append(text)
     for note in notes:
         logger.warning("%s", note)
-    _not_nothing(scores, side, notes)
+    _check_not_empty(scores, side, notes)
     return Answers(tuple(scores), tuple(said))
 
 
@@ -103,8 +103,8 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Answers, Answers
         _add(sides, suite, pairs, (first, last), notes)
     if not apart and not alone:
         for side in sides:
-            _not_nothing(side.scores, side, notes)
-    return _of_both(sides, alone, apart, notes)
+            _check_not_empty(side.scores, side, notes)
+    return _common_answers(sides, alone, apart, notes)
 
 
 def _add(
@@ -117,7 +117,7 @@ def _add(
     """Adds the samples of a suite to both sides, scored by one metric and under one name each."""
     if not pairs or not (metric := _scored_by(suite, samples, notes)):
         return
-    _say_what_differs(suite, pairs, notes)
+    _note_differences(suite, pairs, notes)
     for pair in pairs:
         for side, sample in zip(sides, pair, strict=True):
             score, text = _scored(sample, suite, _name(pair[0]), metric)
@@ -125,7 +125,9 @@ def _add(
             side.said.append(text)
 
 
-def _of_both(sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: list[str]) -> tuple[Answers, Answers]:
+def _common_answers(
+    sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: list[str]
+) -> tuple[Answers, Answers]:
     """Returns the answers to the items that both were asked, and says how many only one was."""
     names = [{(score.suite, score.item) for score in side.scores} for side in sides]
     both = names[0] & names[1]
@@ -138,11 +140,11 @@ def _of_both(sides: Sequence[_Side], alone: int, apart: Sequence[str], notes: li
     if alone:
         are = "items were" if alone > 1 else "item was"
         notes.append(f"{alone} {are} asked of one model only and {'are' if alone > 1 else 'is'} left out.")
-    first, last = (_only(side, both) for side in sides)
+    first, last = (_select(side, both) for side in sides)
     return first, last
 
 
-def _only(side: _Side, names: Collection[tuple[str, str]]) -> Answers:
+def _select(side: _Side, names: Collection[tuple[str, str]]) -> Answers:
     """Returns the answers to the items of some names."""
     scores = tuple(score for score in side.scores if (score.suite, score.item) in names)
     return Answers(scores, tuple(one for one in side.said if (one.suite, one.item) in names))
@@ -150,7 +152,7 @@ def _only(side: _Side, names: Collection[tuple[str, str]]) -> Answers:
 
 def _read(name: str, notes: list[str]) -> _Side:
     path = Path(name).expanduser()
-    files = newest(sample_files(path), notes) if path.is_dir() else [path]
+    files = newest_files(sample_files(path), notes) if path.is_dir() else [path]
     side = _Side(name, [], [], [])
     first: dict[tuple[str, str], str] = {}
     for file in files:
@@ -160,7 +162,7 @@ def _read(name: str, notes: list[str]) -> _Side:
             if "doc_id" in record:
                 samples.append((where, record))
                 continue
-            score, text = _own(record, where)
+            score, text = _parse_line(record, where)
             before = first.setdefault((score.suite, score.item), where)
             if before != where:
                 raise HoldfastError(f"{where}: {score.suite}/{score.item} is at {before} too; keep one of them.")
@@ -172,7 +174,7 @@ def _read(name: str, notes: list[str]) -> _Side:
     return side
 
 
-def _not_nothing(scores: Sequence[Score], side: _Side, notes: Sequence[str]) -> None:
+def _check_not_empty(scores: Sequence[Score], side: _Side, notes: Sequence[str]) -> None:
     if not scores:
         why = next((note for note in notes if "no metric" in note), f"{side.name}: holds no answers")
         raise HoldfastError(f"{why.removesuffix(': left out.')}; give samples of a task that is right or wrong.")
@@ -216,7 +218,7 @@ def _paired(before: Sequence[Sample], after: Sequence[Sample]) -> list[tuple[Sam
     return [(before[i], found[i]) for i in sorted(found)]
 
 
-def _say_what_differs(suite: str, pairs: Sequence[tuple[Sample, Sample]], notes: list[str]) -> None:
+def _note_differences(suite: str, pairs: Sequence[tuple[Sample, Sample]], notes: list[str]) -> None:
     """Says what was asked otherwise of one model than of the other."""
     prompts = [(first.prompt, last.prompt) for first, last in pairs]
     targets = [(first.target, last.target) for first, last in pairs]
@@ -267,7 +269,7 @@ def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, 
     return score, Said(suite, item, sample.asked, sample.said, sample.right)
 
 
-def _own(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
+def _parse_line(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
     texts = {name: record[name] for name in ("asked", "said", "right") if name in record}
     confidence = record.get("confidence")
     of_said = ("asked", "said", "right", "confidence")

@@ -78,7 +78,7 @@ def sample_files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("**/samples_*.jsonl"), *folder.glob("**/samples_*.jsonl.gz")])
 
 
-def newest(files: Sequence[Path], notes: list[str]) -> list[Path]:
+def newest_files(files: Sequence[Path], notes: list[str]) -> list[Path]:
     """Returns of each task in each folder the file with the newest date; says what is left out.
 
     Raises:
@@ -131,7 +131,7 @@ def samples_of(records: Iterable[tuple[str, Mapping[str, Any]]], file: Path) -> 
     """
     found: list[Sample] = []
     seen: dict[tuple[str, str], list[str]] = {}
-    about, better = _of_results(file)
+    about, better = _results_beside(file)
     for where, record in records:
         named, number = str(record.get("filter", "")), str(record["doc_id"])
         places = seen.setdefault((named, number), [])
@@ -154,18 +154,18 @@ def samples_of(records: Iterable[tuple[str, Mapping[str, Any]]], file: Path) -> 
                 named=isinstance(listed, list) and bool(listed),
                 settings=about,
                 better=better,
-                asked=_asked(record.get("arguments")),
-                said=_said(record),
+                asked=_prompt(record.get("arguments")),
+                said=_answer(record),
                 right=str(record.get("target", "")),
                 choices=_choices(record),
             )
         )
         places.append(where)
-    _whole({number: places for (named, number), places in seen.items() if not named})
+    _check_line_counts({number: places for (named, number), places in seen.items() if not named})
     return found
 
 
-def _whole(unnamed: Mapping[str, Sequence[str]]) -> None:
+def _check_line_counts(unnamed: Mapping[str, Sequence[str]]) -> None:
     """Refuses lines without a filter's name if not every document has as many of them."""
     counts = {len(places) for places in unnamed.values()}
     if len(counts) > 1:
@@ -274,12 +274,12 @@ def _document(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(doc, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _said(record: Mapping[str, Any]) -> str:
+def _answer(record: Mapping[str, Any]) -> str:
     given = record.get("filtered_resps", record.get("resps", ""))
     return str(given[0] if isinstance(given, list) and len(given) == 1 else given)
 
 
-def _asked(arguments: Any) -> str:
+def _prompt(arguments: Any) -> str:
     """Returns the prompt of a sample, in either way that lm-eval has written it."""
     if isinstance(arguments, Mapping):
         arguments = [list(value.values()) for value in arguments.values() if isinstance(value, Mapping)]
@@ -287,7 +287,7 @@ def _asked(arguments: Any) -> str:
     return str(first[0]) if isinstance(first, list) and first else ""
 
 
-def _of_results(file: Path) -> tuple[dict[str, Any], dict[str, bool]]:
+def _results_beside(file: Path) -> tuple[dict[str, Any], dict[str, bool]]:
     """Returns how a file's task was asked, and of which metrics more is better, from the results beside it.
 
     Those of the same date count; where the file's name has no date or none fits, nothing is said.
@@ -301,10 +301,10 @@ def _of_results(file: Path) -> tuple[dict[str, Any], dict[str, bool]]:
         return {}, {}
     task = task_of(file)
     settings: dict[str, Any] = {}
-    shots = _below(told, "n-shot").get(task, _below(told, "configs", task).get("num_fewshot"))
+    shots = _nested(told, "n-shot").get(task, _nested(told, "configs", task).get("num_fewshot"))
     if shots is not None:
         settings["few_shot"] = shots
-    if (version := _below(told, "versions").get(task)) is not None:
+    if (version := _nested(told, "versions").get(task)) is not None:
         settings["version"] = version
     for name, keys in (
         ("chat_template", ("chat_template_sha", "chat_template")),
@@ -312,11 +312,11 @@ def _of_results(file: Path) -> tuple[dict[str, Any], dict[str, bool]]:
     ):
         if any(key in told for key in keys):
             settings[name] = next((told[key] for key in keys if told.get(key)), None)
-    better = {name: good for name, good in _below(told, "higher_is_better", task).items() if isinstance(good, bool)}
+    better = {name: good for name, good in _nested(told, "higher_is_better", task).items() if isinstance(good, bool)}
     return settings, better
 
 
-def _below(told: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+def _nested(told: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     found: Any = told
     for name in names:
         found = found.get(name) if isinstance(found, Mapping) else None

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from holdfast.bench.given.options import hints_of, in_words, is_a
+from holdfast.bench.given.options import describe_type, hints_of, matches_type
 from holdfast.bench.machine.files import read_jsonl, write_jsonl
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.probes.score import Score
@@ -35,9 +35,9 @@ def score_of(record: Mapping[str, Any], where: str = "a score") -> Score:
     if missing := hints.keys() - record.keys() - {*optional}:
         raise HoldfastError(f"Missing in {where}: {', '.join(sorted(missing))}.")
     for key, value in record.items():
-        if not is_a(value, hints[key]):
+        if not matches_type(value, hints[key]):
             name = f"Score of {record['item']!r} in {record['suite']!r}"
-            raise HoldfastError(f"{name}: {key} is {value!r}, which is not {in_words(hints[key])}.")
+            raise HoldfastError(f"{name}: {key} is {value!r}, which is not {describe_type(hints[key])}.")
     return Score(**{key: value for key, value in record.items() if key not in ("run", "moment")})
 
 

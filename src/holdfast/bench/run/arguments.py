@@ -40,7 +40,7 @@ SCHEDULE = "cosine"
 """The trainer's schedule where the recipe has none: from the peak rate to 0, as `Cosine()`."""
 
 
-def rows_at_once(batch: int | None, most: int) -> int:
+def micro_batch_rows(batch: int | None, most: int) -> int:
     """Returns the rows of one forward on each process: the most that divide the rows of a step, if those are given."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if batch is None or batch % processes:
@@ -73,7 +73,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
     values: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": rows_at_once(train_of(recipe).batch, spec.batch_size),
+        "per_device_train_batch_size": micro_batch_rows(train_of(recipe).batch, spec.batch_size),
         "learning_rate": rate_of(recipe),
         "lr_scheduler_type": "constant" if recipe.active().uses("scale_lr") else SCHEDULE,
         "seed": spec.seed,

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import TrainingArguments
 
-from holdfast.bench.given.load import narrow_dtype
-from holdfast.bench.given.places import base_of, folder_of_model, folder_or_name, is_adapter
+from holdfast.bench.given.loading import narrow_dtype
+from holdfast.bench.given.model_files import base_of, folder_of_model, folder_or_name, is_adapter
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.machine.quiet import is_first
+from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.core.errors import HoldfastError
 
 
@@ -57,7 +57,7 @@ def open_folder(folder: Path, spec: RunSpec) -> bool:
     return done
 
 
-def finished_before(folder: Path) -> str:
+def already_finished(folder: Path) -> str:
     """Returns a sentence about a run that is asked for again: that it is finished, since when, and how to run anew."""
     since = datetime.datetime.fromtimestamp((folder / "result.json").stat().st_mtime).astimezone()
     return (
@@ -85,12 +85,12 @@ def identity(spec: RunSpec) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
+def removing_empty_folders(folder: Path) -> Iterator[None]:
     """Takes away, when something fails, the folders that were made for a run and hold nothing.
 
     What the user can mend before anything was measured leaves no record of what was asked for either.
     """
-    if not is_first():  # another process makes them, and may still need them
+    if not is_main_process():  # another process makes them, and may still need them
         yield
         return
     made = [path for path in (folder / "checkpoints", folder, *folder.parents) if not path.exists()]
@@ -109,7 +109,7 @@ def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
+def reporting_write_errors(target: Path) -> Iterator[None]:
     """Turns a file that cannot be written below `target` into one sentence, whoever wrote it.
 
     Python raises OSError; safetensors an error of its own; torch a RuntimeError of its archive writer.

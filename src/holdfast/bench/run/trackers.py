@@ -15,7 +15,7 @@ from pathlib import Path
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback, get_reporting_integration_callbacks
 
-from holdfast.bench.machine.quiet import errors_only
+from holdfast.bench.machine.verbosity import errors_only
 from holdfast.bench.measured.outcome import SuiteRow, VerdictMean
 from holdfast.bench.run.record import RunRecord
 from holdfast.probes.watched import FILE as WATCHED
@@ -25,7 +25,7 @@ FOLDER = "trackers"
 _OWN = re.compile(rf"checkpoint-\d+|holdfast|{re.escape(WATCHED)}")
 
 
-class Open(TrainerCallback):
+class OpenTracker(TrainerCallback):
     """A tracker that is not told that training has ended until everything is."""
 
     def __init__(self, tracker: TrainerCallback) -> None:
@@ -35,7 +35,7 @@ class Open(TrainerCallback):
                 setattr(self, event, getattr(tracker, event))
 
 
-def keep_open(trainer: Trainer, folder: Path) -> list[Open]:
+def keep_open(trainer: Trainer, folder: Path) -> list[OpenTracker]:
     """Has the trainer's trackers write into `folder` and stay open, and returns them.
 
     TensorBoard's place is `<folder>/tensorboard`, so that it can be read while the run goes on, unless the variable
@@ -49,16 +49,16 @@ def keep_open(trainer: Trainer, folder: Path) -> list[Open]:
             continue
         if isinstance(tracker, TensorBoardCallback) and tracker.logging_dir is None:
             tracker.logging_dir = str(folder / "tensorboard")
-        callbacks[place] = Open(tracker)
+        callbacks[place] = OpenTracker(tracker)
         found.append(callbacks[place])
     return found
 
 
-def tell(trainer: Trainer, trackers: list[Open], record: RunRecord) -> None:
+def log_result(trainer: Trainer, trackers: list[OpenTracker], record: RunRecord) -> None:
     """Tells trackers what a run came to, and lets them close: every suite before and after, and the verdict."""
     if not trackers:
         return
-    logs = final(record)
+    logs = final_logs(record)
     about = {"model": trainer.model, "processing_class": trainer.processing_class}
     with errors_only():  # some would say which of the values (words) they have no place for
         for one in trackers:
@@ -70,7 +70,7 @@ def tell(trainer: Trainer, trackers: list[Open], record: RunRecord) -> None:
             wandb.finish()
 
 
-def final(record: RunRecord) -> dict[str, float | str]:
+def final_logs(record: RunRecord) -> dict[str, float | str]:
     """Returns what trackers are told at the end: they show `eval_x` as `eval/x`."""
     logs: dict[str, float | str] = {}
     for suite in record.suites:
@@ -88,7 +88,7 @@ def _numbers(name: str, row: SuiteRow | VerdictMean, fields: Sequence[str]) -> d
     return {f"{name}/{field}": value for field in fields if (value := getattr(row, field)) is not None}
 
 
-def leave_behind(checkpoints: Path, folder: Path) -> None:
+def delete_checkpoints(checkpoints: Path, folder: Path) -> None:
     """Deletes the checkpoints of a finished run, and keeps, in `folder`, what trackers have put beside them."""
     for path in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
         if _OWN.fullmatch(path.name):

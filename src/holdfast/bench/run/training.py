@@ -13,8 +13,8 @@ from transformers import Trainer, TrainerCallback
 
 from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import is_first
-from holdfast.bench.run.folder import writing
+from holdfast.bench.machine.verbosity import is_main_process
+from holdfast.bench.run.folder import reporting_write_errors
 from holdfast.core.batches import collate
 from holdfast.core.mix import Example
 from holdfast.core.rows import Row, row_like
@@ -39,20 +39,20 @@ def inputs_of(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
 def train_on(trainer: Trainer, resume: bool) -> bool:
     """Trains, and returns whether it went on from a checkpoint; whatever happens, none stays half-written."""
     output = Path(str(trainer.args.output_dir))
-    if is_first():
+    if is_main_process():
         drop_unfinished(output)
     go_on = resume and last_checkpoint(output) is not None
     try:
-        with writing(output), _tokenizers_told():
+        with reporting_write_errors(output), _tokenizers_without_threads():
             trainer.train(resume_from_checkpoint=True if go_on else None)
     finally:
-        if is_first():  # who comes here before the first must not delete what that one is writing
+        if is_main_process():  # who comes here before the first must not delete what that one is writing
             drop_unfinished(output)
     return go_on
 
 
 @contextlib.contextmanager
-def _tokenizers_told() -> Iterator[None]:
+def _tokenizers_without_threads() -> Iterator[None]:
     """Settles what the tokenizers library would warn of whenever a process of it is forked: loaders of data are."""
     name = "TOKENIZERS_PARALLELISM"
     told = name in os.environ
@@ -75,7 +75,7 @@ class StepLog(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Takes back the lines of steps that are done again, and adds the bar."""
-        if self.path.exists() and is_first():
+        if self.path.exists() and is_main_process():
             write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
         self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
 
@@ -83,13 +83,13 @@ class StepLog(TrainerCallback):
         """Writes a line, unless the loss is no number."""
         check_losses(logs, state.global_step)
         if "loss" in logs:
-            if is_first():
+            if is_main_process():
                 append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
             self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Deletes the older checkpoint, now that the recipe's own part of the new one is written too."""
-        if self.rotate and is_first():
+        if self.rotate and is_main_process():
             drop_older(Path(str(args.output_dir)))
 
 

@@ -8,7 +8,7 @@ from holdfast.core.budget import Budget
 from holdfast.probes.suite import Suite
 
 
-def sides(suites: Sequence[Suite], budget: Budget) -> frozenset[str]:
+def split_suites(suites: Sequence[Suite], budget: Budget) -> frozenset[str]:
     """Returns the names of the suites that are split: those that a guard can watch and still leave something to prove.
 
     They are retained suites that the budget limits, and what measures the learning.
@@ -26,7 +26,7 @@ def watched_names(suites: Sequence[Suite], budget: Budget) -> tuple[frozenset[st
 
     There are no names, and no guard, where no suite to be kept has two sides; the sentence says so.
     """
-    split = sides(suites, budget)
+    split = split_suites(suites, budget)
     able = [suite for suite in suites if suite.role == "retained" and suite.units() & budget.limits.keys()]
     alone = [f"{suite.name} ({len(suite.splits())}, all on one side)" for suite in able if suite.name not in split]
     splits = [side for suite in able if suite.name in split for side in suite.splits()]

@@ -6,8 +6,15 @@ import importlib.metadata
 import re
 from pathlib import Path
 
-from holdfast.bench.given.places import BASE, base_of, folder_of_model, is_adapter, is_here, no_base
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, Measured, RunSpec, Trained
+from holdfast.bench.given.model_files import (
+    BASE,
+    base_of,
+    folder_of_model,
+    is_adapter,
+    is_available,
+    missing_base_error,
+)
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, MeasuringSpec, RunSpec, TrainingSpec
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.settings import parted, value_of
@@ -60,11 +67,11 @@ def check_model(name: str, *, given: bool = False) -> None:
     if name == BASE:
         return
     folder = folder_of_model(name)
-    if folder is not None and is_adapter(folder) and not given and not is_here(base_of(folder)):
-        raise no_base(folder)
+    if folder is not None and is_adapter(folder) and not given and not is_available(base_of(folder)):
+        raise missing_base_error(folder)
 
 
-def _check_recipe(text: str, spec: Trained) -> None:
+def _check_recipe(text: str, spec: TrainingSpec) -> None:
     """Refuses a text that is no recipe, and memories that are neither named nor there."""
     paths = spec.memories()
     parts = read_sum(text, settings_table())
@@ -79,9 +86,9 @@ def _check_recipe(text: str, spec: Trained) -> None:
             check_source(name)
 
 
-def _sources(spec: Measured) -> list[str]:
+def _sources(spec: MeasuringSpec) -> list[str]:
     found = [*filter(None, (spec.test, spec.transfer)), *spec.keep]
-    return [spec.data, *found, *spec.memories().values()] if isinstance(spec, Trained) else found
+    return [spec.data, *found, *spec.memories().values()] if isinstance(spec, TrainingSpec) else found
 
 
 def _is_saved(name: str) -> bool:

@@ -43,7 +43,7 @@ def verdict(found: Sequence[SuiteChange], budget: Budget) -> VerdictRow:
     means = _means(judged, limits)
     # A mean of one suite is that suite, which is not looked at twice.
     several = [mean for mean in means if len(mean.suites) > 1]
-    own, said = _settled(judged, means, several, budget)
+    own, said = _judge_together(judged, means, several, budget)
     # After the suites' p-values come those of the means.
     by_name = {row[0].name: row[1:] for row in zip(judged, said.suites, said.adjusted, own, strict=False)}
     return VerdictRow(
@@ -69,7 +69,7 @@ def _rows(
     return tuple(mean.row(words.get(mean.unit) or by_name[mean.suites[0].name][0]) for mean in means)
 
 
-def _settled(
+def _judge_together(
     judged: Sequence[SuiteChange], means: Sequence[_Mean], several: Sequence[_Mean], budget: Budget
 ) -> tuple[list[Verdict], Together]:
     """Returns what each suite's own test says, and what is said of all together."""
@@ -95,7 +95,7 @@ class _Mean:
 
     def row(self, word: Word) -> VerdictMean:
         low, high = self.change.interval()
-        parts = parted({one.name: one.change for one in self.suites}, self.unit)
+        parts = gains_and_losses({one.name: one.change for one in self.suites}, self.unit)
         return VerdictMean(
             unit=self.unit,
             suite_count=len(self.suites),
@@ -138,7 +138,7 @@ def _finite(value: float) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class GainsAndLosses:
     """What of a mean change suites gained and what they lost, both positive, and in which, the largest first."""
 
     gained: float
@@ -147,7 +147,7 @@ class Parts:
     lost_in: tuple[str, ...]
 
 
-def parted(moved: Mapping[str, float], unit: str) -> Parts:
+def gains_and_losses(moved: Mapping[str, float], unit: str) -> GainsAndLosses:
     """Returns what of a mean change suites gained and what they lost, which the mean sets off against each other.
 
     Args:
@@ -157,7 +157,7 @@ def parted(moved: Mapping[str, float], unit: str) -> Parts:
     better = {name: value if unit == "points" else -value for name, value in moved.items()}
     gains = {name: value for name, value in better.items() if value > 0}
     losses = {name: -value for name, value in better.items() if value < 0}
-    return Parts(
+    return GainsAndLosses(
         math.fsum(gains.values()) / len(moved),
         tuple(sorted(gains, key=gains.__getitem__, reverse=True)),
         math.fsum(losses.values()) / len(moved),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdfast.probes.suite import Suite
 
 
-def joined(suites: Sequence[Suite]) -> tuple[list[Suite], int]:
+def merge_duplicates(suites: Sequence[Suite]) -> tuple[list[Suite], int]:
     """Returns suites in which all that has the same content has the same group, and how many items got another.
 
     Groups that have an item in common become one, and so all that is asked of them. A text keeps the digest of its

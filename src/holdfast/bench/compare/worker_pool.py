@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from holdfast.bench.compare.worker import SIGN
+from holdfast.bench.compare.worker import ANSWER_PREFIX
 
 One = TypeVar("One")
 
 
 @contextlib.contextmanager
-def told_to_end() -> Iterator[None]:
+def exiting_on_signal() -> Iterator[None]:
     """Lets a request to end (a closed terminal, a scheduler) end what we have started too, as an interrupt does."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,7 +42,7 @@ def told_to_end() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Crew:
+class WorkerPool:
     """Processes that do jobs, each with its share of the processors, and one of the GPUs where there are several.
 
     Args:
@@ -52,9 +52,9 @@ class Crew:
 
     def __init__(self, size: int, threads: int | None = None) -> None:
         self.size, self.threads = size, threads
-        self.members: list[_Member] = []
+        self.members: list[_Worker] = []
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         share = max(1, len(os.sched_getaffinity(0)) // self.size) if hasattr(os, "sched_getaffinity") else 1
         named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         gpus = named or [str(number) for number in range(torch.cuda.device_count())]
@@ -62,7 +62,7 @@ class Crew:
             env = {"OMP_NUM_THREADS": str(self.threads or share), **os.environ}
             if len(gpus) > 1:
                 env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-            self.members.append(_Member(env))
+            self.members.append(_Worker(env))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -82,7 +82,7 @@ class Crew:
         for job in jobs:
             waiting.put(job)
 
-        def work(member: _Member) -> None:
+        def work(member: _Worker) -> None:
             with contextlib.suppress(queue.Empty):
                 while True:
                     one, job = waiting.get_nowait()
@@ -96,7 +96,7 @@ class Crew:
             yield found.get()
 
 
-class _Member:
+class _Worker:
     """A process that does jobs, started when it is asked, and again if it has gone."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -111,13 +111,13 @@ class _Member:
         try:
             process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
-            line = next((line for line in process.stdout if line.startswith(SIGN)), "")
+            line = next((line for line in process.stdout if line.startswith(ANSWER_PREFIX)), "")
         except OSError:
             line = ""
         if not line:
             self.end(kill=True)
             return {"error": f"The process that makes runs is gone (exit code {process.poll()}).", "kind": "crash"}
-        answer: dict[str, str] = json.loads(line.removeprefix(SIGN))
+        answer: dict[str, str] = json.loads(line.removeprefix(ANSWER_PREFIX))
         return answer
 
     def end(self, *, kill: bool) -> None:

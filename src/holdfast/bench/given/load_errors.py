@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from holdfast.core.errors import HoldfastError
 
-CANNOT_LOAD = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, MemoryError, SafetensorError)
+LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, MemoryError, SafetensorError)
 """What transformers, PEFT and safetensors raise for a folder that is not what it should be."""
 
 _PACKAGES = ("sentencepiece", "tiktoken", "protobuf", "blobfile", "mistral_common", "bitsandbytes", "gptqmodel",
@@ -26,7 +26,7 @@ _CLASSES = re.compile(
 )
 
 
-def refuse_kind(config: Any, name: str) -> None:
+def refuse_non_causal(config: Any, name: str) -> None:
     """Refuses what cannot be trained as a causal language model, with the reason.
 
     Raises:
@@ -63,7 +63,7 @@ def refuse_kind(config: Any, name: str) -> None:
         )
 
 
-def cannot_load(what: str, name: str, folder: Path | None, error: Exception, config: Any = None) -> HoldfastError:
+def load_error(what: str, name: str, folder: Path | None, error: Exception, config: Any = None) -> HoldfastError:
     """Returns the sentence for what went wrong when something was loaded.
 
     Args:
@@ -74,10 +74,10 @@ def cannot_load(what: str, name: str, folder: Path | None, error: Exception, con
         config: The model's configuration, where it was read.
     """
     said = first_sentence(error).rstrip(".")
-    reason = _of_packages(str(error), error) or _of_kind(str(error), error, config)
+    reason = _package_reason(str(error), error) or _model_reason(str(error), error, config)
     if reason:
         return HoldfastError(f"{what} {name!r} {reason}.")
-    if folder is None and (reason := _of_hub(name, error)):
+    if folder is None and (reason := _hub_reason(name, error)):
         return HoldfastError(f"{what} {name!r} is in no folder here and could not be had from the hub {reason}.")
     return HoldfastError(
         f"{what} {name!r} cannot be loaded ({type(error).__name__}: {said}); see whether transformers alone loads it,"
@@ -85,7 +85,7 @@ def cannot_load(what: str, name: str, folder: Path | None, error: Exception, con
     )
 
 
-def _of_packages(text: str, error: Exception) -> str:
+def _package_reason(text: str, error: Exception) -> str:
     """Returns that a package is missing, where that is what an error says."""
     for package in _PACKAGES:
         words = re.sub("[-_]", "[-_]", package)
@@ -106,7 +106,7 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _of_kind(text: str, error: Exception, config: Any) -> str:
+def _model_reason(text: str, error: Exception, config: Any) -> str:
     """Returns what is the matter with the model itself, where an error says so."""
     if "trust_remote_code" in text or "custom code" in text:
         return (
@@ -141,7 +141,7 @@ def _of_kind(text: str, error: Exception, config: Any) -> str:
     return ""
 
 
-def _of_hub(name: str, error: BaseException) -> str:
+def _hub_reason(name: str, error: BaseException) -> str:
     """Returns why a model could not be had from the hub, and the mend."""
     raised = list(_chain(error))
     kinds = {kind.__name__ for one in raised for kind in type(one).__mro__}

@@ -35,7 +35,7 @@ def folder_of_model(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not any((folder / file).exists() for file in ("config.json", "adapter_config.json")):
-            raise HoldfastError(f"Model {name!r} {_what_else(folder)}.")
+            raise HoldfastError(f"Model {name!r} {_describe_folder(folder)}.")
         _check_files(folder, name)
         return folder
     if folder.is_file():
@@ -76,7 +76,7 @@ def base_of(folder: Path) -> str:
     return str(base)
 
 
-def no_base(folder: Path) -> HoldfastError:
+def missing_base_error(folder: Path) -> HoldfastError:
     """Returns that the model which an adapter was made on is not there, and how to say where it is."""
     return HoldfastError(
         f"Adapter {str(folder)!r} was made on {base_of(folder)!r}, which is not there; write where that model lies into"
@@ -84,14 +84,14 @@ def no_base(folder: Path) -> HoldfastError:
     )
 
 
-def is_here(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Returns whether a model's name is that of a folder that exists, or of one on the hub."""
     if name == BASE or Path(name).expanduser().is_dir():
         return True
     return not (Path(name).expanduser().is_absolute() or name.startswith(".")) and name.count("/") <= 1
 
 
-def tensors_of(file: Path) -> dict[str, Any]:
+def safetensors_header(file: Path) -> dict[str, Any]:
     """Returns what the head of a safetensors file says of its tensors: name -> `dtype`, `shape` and `data_offsets`.
 
     Raises:
@@ -119,17 +119,17 @@ def dtypes_of(folder: Path) -> set[str]:
     """Returns the number formats of a model's matrices as its files hold them ("F32", "BF16", "F16" ...)."""
     found: set[str] = set()
     for file in weight_files(folder):
-        tensors = tensors_of(file)
+        tensors = safetensors_header(file)
         found |= {one["dtype"] for name, one in tensors.items() if name and len(one["shape"]) > 1}
     return found
 
 
 def _check_files(folder: Path, name: str) -> None:
-    for file in _read_whole(folder):
+    for file in _json_files(folder):
         try:
             json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise HoldfastError(_pointer(file, name) or _unread(file, name, error)) from error
+            raise HoldfastError(_lfs_error(file, name) or _unreadable_error(file, name, error)) from error
     if is_adapter(folder):
         files = [folder / "adapter_model.safetensors"]
         wanted = "adapter_model.safetensors"
@@ -144,12 +144,12 @@ def _check_files(folder: Path, name: str) -> None:
             )
         files = weight_files(folder)
     if not any(file.exists() for file in files):
-        raise HoldfastError(f"Model {name!r} {_without_weights(folder, wanted)}.")
+        raise HoldfastError(f"Model {name!r} {_missing_weights(folder, wanted)}.")
     for file in files:
-        _check_whole(file, name)
+        _check_safetensors(file, name)
 
 
-def _read_whole(folder: Path) -> list[Path]:
+def _json_files(folder: Path) -> list[Path]:
     names = ("config.json", "adapter_config.json", "tokenizer_config.json", "model.safetensors.index.json")
     return [folder / name for name in names if (folder / name).exists()]
 
@@ -159,13 +159,13 @@ def _shards(index: Path) -> Iterator[str]:
     yield from (told.get("weight_map") or {}).values()
 
 
-def _check_whole(file: Path, name: str) -> None:
+def _check_safetensors(file: Path, name: str) -> None:
     """Refuses a file that was cut off, or that stands for one that was not fetched."""
     try:
-        tensors = tensors_of(file)
+        tensors = safetensors_header(file)
         end = tensors.pop("") + max((one["data_offsets"][1] for one in tensors.values()), default=0)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HoldfastError(_pointer(file, name) or _unread(file, name, error)) from error
+        raise HoldfastError(_lfs_error(file, name) or _unreadable_error(file, name, error)) from error
     if (size := file.stat().st_size) < end:
         raise HoldfastError(
             f"Model {name!r} cannot be loaded ({file.name} ends after {size:,} of {end:,} bytes); save or download it"
@@ -173,21 +173,21 @@ def _check_whole(file: Path, name: str) -> None:
         )
 
 
-def _pointer(file: Path, name: str) -> str:
+def _lfs_error(file: Path, name: str) -> str:
     with file.open("rb") as opened:
         if not opened.read(len(_LFS)).startswith(_LFS):
             return ""
     return f"Model {name!r}: {file.name} is a pointer of Git LFS and not the file; run `git lfs pull` in the folder."
 
 
-def _unread(file: Path, name: str, error: Exception) -> str:
+def _unreadable_error(file: Path, name: str, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"Model {name!r}: {file.name} may not be read ({error.strerror}); change its permissions."
     kind = "JSON" if file.suffix == ".json" else "safetensors"
     return f"Model {name!r} cannot be loaded ({file.name} is not whole {kind}); save or download it again."
 
 
-def _without_weights(folder: Path, wanted: str) -> str:
+def _missing_weights(folder: Path, wanted: str) -> str:
     """Returns what is in a folder in the place of weights that can be read."""
     if gguf := sorted(folder.glob("*.gguf")):
         return (
@@ -206,10 +206,10 @@ def _without_weights(folder: Path, wanted: str) -> str:
     return f"has no weights ({wanted}); download it again"
 
 
-def _what_else(folder: Path) -> str:
+def _describe_folder(folder: Path) -> str:
     """Returns what a folder without a config.json is, and what is to be given."""
     if list(folder.glob("*.gguf")):
-        return _without_weights(folder, "")
+        return _missing_weights(folder, "")
     below = [one for one in _below(folder) if any((one / f).exists() for f in ("config.json", "adapter_config.json"))]
     if below:
         newest = max(below, key=lambda one: one.stat().st_mtime)

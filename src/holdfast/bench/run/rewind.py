@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.bench.measured.learned import Seen
+from holdfast.bench.measured.learning import LearnedBeforeRewind
 from holdfast.bench.run.record import GuardRow
 from holdfast.probes.score import Score, level
 
 
-def seen(guard: GuardRow | None, before: Sequence[Score]) -> Seen | None:
+def learned_before_rewind(guard: GuardRow | None, before: Sequence[Score]) -> LearnedBeforeRewind | None:
     """Returns what a guard saw learned of a run that it took back; None where it did not, or looked at no learning.
 
     Args:
@@ -22,7 +22,7 @@ def seen(guard: GuardRow | None, before: Sequence[Score]) -> Seen | None:
     answers = [row for row in rows if row.unit == "points"]
     looks = [look.learned for look in guard.looks if look.learned is not None]
     most = max(looks) - level(rows) if looks and rows else 0.0
-    return Seen(max(0.0, most), "points" if answers else "nats", guard.model_of == 0)
+    return LearnedBeforeRewind(max(0.0, most), "points" if answers else "nats", guard.model_of == 0)
 
 
 def _shows_learning(score: Score, guard: GuardRow) -> bool:

@@ -11,15 +11,15 @@ from typing import Any
 from rich.console import Console
 from transformers import TrainingArguments
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import quiet
-from holdfast.bench.measured.judge import check_limits
-from holdfast.bench.measured.prepare import Prepared, check_fit, kept_units, prepare
+from holdfast.bench.machine.verbosity import quiet_libraries
+from holdfast.bench.measured.preparation import PreparedData, check_fit, kept_units, prepare_data
+from holdfast.bench.measured.verdict import check_limits
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.folder import folder_of
-from holdfast.bench.run.foresee import Foreseen, check_memory, foresee, longest_of
+from holdfast.bench.run.forecast import Forecast, check_memory, forecast_run, longest_row
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
@@ -36,7 +36,7 @@ SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Understood:
+class RunInputs:
     """What a run is made of before its model is loaded.
 
     Attributes:
@@ -45,21 +45,21 @@ class Understood:
         data: Rows to learn and what is measured.
         memories: Old examples by the name that the recipe gives them.
         budget: What may be lost.
-        foreseen: How it trains and what it holds.
+        forecast: How it trains and what it holds.
         notes: Sentences to be shown.
         need: The sentence that it does not fit, where that is not to be refused.
     """
 
     tokenizer: Any
     arguments: TrainingArguments
-    data: Prepared
+    data: PreparedData
     memories: dict[str, list[Example]]
     budget: Budget | None
-    foreseen: Foreseen
+    forecast: Forecast
     notes: tuple[str, ...]
 
     @property
-    def old(self) -> list[Example]:
+    def memory_examples(self) -> list[Example]:
         """Returns the examples of all memories."""
         return [example for memory in self.memories.values() for example in memory]
 
@@ -72,7 +72,7 @@ class DryRun:
         spec: The run.
         recipe: Its recipe.
         kinds: Rows of the data by kind.
-        made: What the run is made of.
+        inputs: What the run is made of.
         rows: Rows as the model will see them: where each was read, its tokens, and its text as pieces, each with
             whether it is learned.
     """
@@ -80,11 +80,11 @@ class DryRun:
     spec: RunSpec
     recipe: Chain
     kinds: dict[str, int]
-    made: Understood
+    inputs: RunInputs
     rows: tuple[tuple[str, int, tuple[tuple[str, bool], ...]], ...]
 
 
-def understand(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> Understood:
+def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> RunInputs:
     """Returns what a run is made of; nothing is written and no weight is loaded.
 
     Args:
@@ -98,21 +98,21 @@ def understand(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> Understo
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder_of(spec) / "checkpoints")
     budget = spec.allowed()
-    data, paths, unused = sources_of(spec, recipe, tokenizer, budget)
+    data, paths, unused = read_data(spec, recipe, tokenizer, budget)
     old: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
     memories = {
         name: list(load_memory(path, tokenizer, max_length=spec.max_length, **old)) for name, path in paths.items()
     }
-    longest = longest_of([*data.train, *(example for memory in memories.values() for example in memory)])
-    foreseen = foresee(spec, recipe, arguments, data.train, longest)
+    longest = longest_row([*data.train, *(example for memory in memories.values() for example in memory)])
+    forecast = forecast_run(spec, recipe, arguments, data.train, longest)
     checked = spec if refuse else dataclasses.replace(spec, memory_check="warn")
-    notes = [*_of_batch(spec, recipe, arguments), *check_memory(foreseen, checked, recipe, arguments, longest)]
-    return Understood(tokenizer, arguments, data, memories, budget, foreseen, (*notes, *data.notes, *unused))
+    notes = [*_batch_notes(spec, recipe, arguments), *check_memory(forecast, checked, recipe, arguments, longest)]
+    return RunInputs(tokenizer, arguments, data, memories, budget, forecast, (*notes, *data.notes, *unused))
 
 
-def sources_of(
+def read_data(
     spec: RunSpec, recipe: Chain, tokenizer: Any, budget: Budget | None
-) -> tuple[Prepared, dict[str, str], list[str]]:
+) -> tuple[PreparedData, dict[str, str], list[str]]:
     """Reads what a run learns and measures, kept apart from what it rehearses.
 
     Args:
@@ -127,14 +127,14 @@ def sources_of(
     Raises:
         HoldfastError: For anything the user can mend.
     """
-    paths, unused = memories_of(recipe, spec)
-    data = prepare(spec, tokenizer, tuple(paths.values()))
+    paths, unused = memory_paths(recipe, spec)
+    data = prepare_data(spec, tokenizer, tuple(paths.values()))
     if budget is not None:
         check_limits(budget, kept_units(data.suites))
     return data, paths, unused
 
 
-def load_fitting(
+def load_checked_model(
     spec: RunSpec, examples: Sequence[Example], console: Console, notes: list[str], *, frozen: bool = False
 ) -> Any:
     """Loads the model of a run, and refuses examples that it cannot read.
@@ -155,7 +155,7 @@ def load_fitting(
     return model
 
 
-@quiet()
+@quiet_libraries()
 def dry_run(spec: RunSpec) -> DryRun:
     """Returns what a run would do; nothing is trained and nothing is written.
 
@@ -163,14 +163,14 @@ def dry_run(spec: RunSpec) -> DryRun:
         HoldfastError: For anything the user can mend.
     """
     recipe = parse(spec.recipe)
-    made = understand(spec, recipe, refuse=False)
+    inputs = read_inputs(spec, recipe, refuse=False)
     kinds = collections.Counter(row.kind for row in read(spec.data, preference=spec.preference))
-    chosen = _evenly(made.data.train, SHOWN)
-    rows = tuple((one.origin, len(one.input_ids), pieces(one, made.tokenizer)) for one in chosen)
-    return DryRun(spec, recipe, {KINDS[kind]: count for kind, count in kinds.items()}, made, rows)
+    chosen = _evenly(inputs.data.train, SHOWN)
+    rows = tuple((one.origin, len(one.input_ids), text_pieces(one, inputs.tokenizer)) for one in chosen)
+    return DryRun(spec, recipe, {KINDS[kind]: count for kind, count in kinds.items()}, inputs, rows)
 
 
-def pieces(example: Example, tokenizer: Any) -> tuple[tuple[str, bool], ...]:
+def text_pieces(example: Example, tokenizer: Any) -> tuple[tuple[str, bool], ...]:
     """Returns the text of an example, special tokens included, in pieces that are learned or not.
 
     A token is learned if the model is trained to say it: its label counts, and it is not the first.
@@ -187,7 +187,7 @@ def pieces(example: Example, tokenizer: Any) -> tuple[tuple[str, bool], ...]:
     return tuple(found)
 
 
-def memories_of(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
+def memory_paths(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
     """Finds the memories that the recipe asks for: by the names that the run gives, else as paths.
 
     Returns:
@@ -203,7 +203,7 @@ def memories_of(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]
     return found, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
 
 
-def _of_batch(spec: RunSpec, recipe: Chain, arguments: TrainingArguments) -> list[str]:
+def _batch_notes(spec: RunSpec, recipe: Chain, arguments: TrainingArguments) -> list[str]:
     """Says that fewer rows go through the model at once than are allowed, as those of a step divide only so."""
     rows = arguments.per_device_train_batch_size
     if rows == spec.batch_size:

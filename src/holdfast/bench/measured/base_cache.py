@@ -15,7 +15,7 @@ SCORED = "choices by their own tokens"
 """How answers are scored: answers that were scored in another way are not read."""
 
 
-def asked_of(suites: Sequence[Suite], raw: bool) -> str:
+def questions_digest(suites: Sequence[Suite], raw: bool) -> str:
     """Returns a digest of what is asked: every token of every example, every item, and how it is put and scored."""
     digest = hashlib.sha256(repr((raw, SCORED)).encode())
     for suite in suites:
@@ -30,7 +30,7 @@ def asked_of(suites: Sequence[Suite], raw: bool) -> str:
 
 def model_digest(name: str) -> str:
     """Returns a digest of a model: of the files of a folder by name, size and time, else of its name."""
-    from holdfast.bench.given.places import folder_or_name
+    from holdfast.bench.given.model_files import folder_or_name
 
     folder = Path(folder_or_name(name)).expanduser()
     told = [name]
@@ -40,7 +40,7 @@ def model_digest(name: str) -> str:
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
-def once(path: Path, ask: Callable[[], Answers]) -> Answers:
+def cached_answers(path: Path, ask: Callable[[], Answers]) -> Answers:
     """Returns what was answered before; asks and keeps it where it is not there."""
     if path.exists():
         return read_answers(str(path))

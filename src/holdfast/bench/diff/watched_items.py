@@ -48,7 +48,9 @@ class LeftOut:
         return SteeredRow(suites=suites, records=self.records, sentence=self.sentence())
 
 
-def unsteered(suites: Sequence[Suite], models: Sequence[str], tokenizer: Any) -> tuple[list[Suite], LeftOut | None]:
+def without_watched(
+    suites: Sequence[Suite], models: Sequence[str], tokenizer: Any
+) -> tuple[list[Suite], LeftOut | None]:
     """Returns suites without what steered the training of any of some models, and how much that was; None if nothing.
 
     Args:

@@ -11,8 +11,15 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from holdfast.bench.given.load import config_of
-from holdfast.bench.given.places import base_of, folder_of_model, folder_or_name, is_adapter, is_here, no_base
+from holdfast.bench.given.loading import config_of
+from holdfast.bench.given.model_files import (
+    base_of,
+    folder_of_model,
+    folder_or_name,
+    is_adapter,
+    is_available,
+    missing_base_error,
+)
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run.estimate import GB, Estimate, estimate, free_memory
 from holdfast.core.errors import HoldfastError
@@ -24,7 +31,7 @@ from holdfast.train.settings import train_of, write_settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Foreseen:
+class Forecast:
     """What a run will do and hold.
 
     Attributes:
@@ -51,9 +58,9 @@ class Foreseen:
         return [*model_lines(self), *settings_lines(self.settings, more=self.mixes)]
 
 
-def foresee(
+def forecast_run(
     spec: RunSpec, recipe: Chain, arguments: TrainingArguments, examples: Sequence[Example], longest: int
-) -> Foreseen:
+) -> Forecast:
     """Returns what a run will do and hold, from the model's configuration and the rows.
 
     Args:
@@ -68,17 +75,17 @@ def foresee(
     """
     config = config_of(_base(spec.model))
     free, where = free_memory()
-    return Foreseen(
+    return Forecast(
         estimate(spec.model, config, recipe, arguments, longest),
         free,
         where,
-        how_it_trains(recipe, arguments, len(examples)),
+        training_settings(recipe, arguments, len(examples)),
         recipe.active().uses("mix_data") and arguments.max_steps <= 0,
     )
 
 
 def check_memory(
-    found: Foreseen, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
+    found: Forecast, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
 ) -> list[str]:
     """Refuses a run that does not fit, or returns a sentence that says so where it is to go on (`memory_check`).
 
@@ -92,7 +99,7 @@ def check_memory(
     said = f"{_count(need.parameters)} parameters: {_what_trains(need)} needs about {_size(need.total)}"
     others = [
         f"{words} about {_size(size)}"
-        for words, size in _others(spec.model, config, recipe, arguments, longest)
+        for words, size in _alternatives(spec.model, config, recipe, arguments, longest)
         if size < 0.9 * need.total
     ]
     would = f"; {', '.join(others)}" if others else ""
@@ -102,7 +109,7 @@ def check_memory(
     raise HoldfastError(f"{sentence}. Take what fits, or go on with --memory-check warn.")
 
 
-def _others(
+def _alternatives(
     model: str, config: Any, recipe: Chain, arguments: TrainingArguments, longest: int
 ) -> Iterator[tuple[str, int]]:
     """Yields what else could be run, in words, and its bytes: fewer rows at once, an adapter, both."""
@@ -122,7 +129,7 @@ def _others(
             yield "`LoRA()` with --batch-size 1", estimate(model, config, adapted, single, longest).total
 
 
-def how_it_trains(recipe: Chain, arguments: TrainingArguments, rows: int) -> dict[str, Any]:
+def training_settings(recipe: Chain, arguments: TrainingArguments, rows: int) -> dict[str, Any]:
     """Returns how a run trains, resolved.
 
     Args:
@@ -156,13 +163,13 @@ def how_it_trains(recipe: Chain, arguments: TrainingArguments, rows: int) -> dic
     }
 
 
-def resolved(trainer: Any, foreseen: Foreseen) -> dict[str, Any]:
+def resolved_settings(trainer: Any, forecast: Forecast) -> dict[str, Any]:
     """Returns what spec.json says of how a run trains, old examples among the rows that it counts."""
-    own = foreseen.settings
+    own = forecast.settings
     if trainer.holdfast_mix is not None:
         rows = len(trainer._get_train_sampler(trainer.train_dataset))
-        own = how_it_trains(trainer.holdfast_recipe, trainer.args, rows)
-    return {**own, **foreseen.estimate.to_dict()}
+        own = training_settings(trainer.holdfast_recipe, trainer.args, rows)
+    return {**own, **forecast.estimate.to_dict()}
 
 
 def schedule_of(recipe: Chain, arguments: TrainingArguments) -> str:
@@ -189,7 +196,7 @@ def settings_lines(settings: dict[str, Any], *, more: bool = False) -> list[str]
     ]
 
 
-def model_lines(found: Foreseen) -> list[str]:
+def model_lines(found: Forecast) -> list[str]:
     """Returns what the model is and what the run will hold, in words."""
     need = found.estimate
     share = need.trained / max(need.parameters, 1)
@@ -199,7 +206,7 @@ def model_lines(found: Foreseen) -> list[str]:
     return [f"{_count(need.parameters)} parameters, {trains}; {kind}", *([known] if known else [])]
 
 
-def longest_of(examples: Iterable[Example]) -> int:
+def longest_row(examples: Iterable[Example]) -> int:
     """Returns the tokens of the longest row; 1 if there is none."""
     return max((len(example.input_ids) for example in examples), default=1)
 
@@ -227,8 +234,8 @@ def _base(name: str) -> str:
     folder = _folder(name)
     if folder is None or not is_adapter(folder):
         return name
-    if not is_here(base_of(folder)):
-        raise no_base(folder)
+    if not is_available(base_of(folder)):
+        raise missing_base_error(folder)
     return base_of(folder)
 
 

@@ -33,12 +33,12 @@ NOT_ALONE = {Train: "sets the run", Cosine: "a schedule of plain training", Soup
 
 def classic(memory: str | None) -> tuple[list[Chain], list[str]]:
     """Returns the recipes of the set, and a sentence about each that is left out."""
-    return _with_holdfast(*_each(CLASSIC, memory), memory)
+    return _with_holdfast(*_single_methods(CLASSIC, memory), memory)
 
 
 def field(memory: str | None) -> tuple[list[Chain], list[str]]:
     """Returns `Holdfast` and every method alone, as it comes, and a sentence about each that is left out."""
-    return _with_holdfast(*_each([cls for cls in METHODS if cls not in NOT_ALONE], memory), memory)
+    return _with_holdfast(*_single_methods([cls for cls in METHODS if cls not in NOT_ALONE], memory), memory)
 
 
 SETS: dict[str, Callable[[str | None], tuple[list[Chain], list[str]]]] = {"classic": classic, "field": field}
@@ -50,7 +50,7 @@ def _with_holdfast(found: list[Chain], left: list[str], memory: str | None) -> t
     return [*map(chain, own), *found], left
 
 
-def _each(classes: Sequence[type[Method]], memory: str | None) -> tuple[list[Chain], list[str]]:
+def _single_methods(classes: Sequence[type[Method]], memory: str | None) -> tuple[list[Chain], list[str]]:
     found, left = [], []
     for cls in classes:
         if cls is QLoRA and importlib.util.find_spec("bitsandbytes") is None:
@@ -83,7 +83,7 @@ def recipes_of(words: Sequence[str], memory: str | None) -> tuple[list[Chain], l
             made, left = SETS[word](memory)
             found, notes = [*found, *made], [*notes, *left]
         elif "(" not in word and Path(word).expanduser().is_file():
-            found += _of_file(Path(word).expanduser())
+            found += _recipes_in_file(Path(word).expanduser())
         elif word.replace("_", "").replace("-", "").isalpha() and (hint := nearest(word, SETS)):
             raise HoldfastError(f"--recipes {word}: there is no set of that name.{hint}")
         else:
@@ -91,7 +91,7 @@ def recipes_of(words: Sequence[str], memory: str | None) -> tuple[list[Chain], l
     return found, notes
 
 
-def _of_file(path: Path) -> list[Chain]:
+def _recipes_in_file(path: Path) -> list[Chain]:
     found = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

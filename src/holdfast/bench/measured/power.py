@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from holdfast.bench.measured.guarded import sides
+from holdfast.bench.measured.guard_split import split_suites
 from holdfast.core.budget import Budget
 from holdfast.probes.score import POINTS
 from holdfast.probes.suite import Suite
@@ -17,7 +17,7 @@ that lost less than 2 points, three in four flipped fewer. In docs/studies/verdi
 is lost."""
 
 
-def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
+def power_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
     """Returns how small a loss the items of each suite of answers can prove, and how many prove what is allowed.
 
     Items that a guard watches are judged by no verdict and do not count.
@@ -44,7 +44,7 @@ def proof_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
 
 def _counts(suites: Sequence[Suite], budget: Budget | None) -> dict[str, int]:
     """Returns how many answers of each suite to be kept are judged, of those that have any."""
-    split = frozenset[str]() if budget is None else sides(suites, budget)
+    split = frozenset[str]() if budget is None else split_suites(suites, budget)
     kept = [suite for suite in suites if suite.role == "retained" and "points" in suite.units()]
     return {suite.name: count for suite in kept if (count := _judged(suite, suite.name in split))}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("transformers", "peft", "accelerate", "datasets", "huggingface_hub", "torch", "bitsandbytes")
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Returns whether this process is the only one of its run, or the first of several: the one that prints and writes.
 
     Launchers say so in RANK, before torch has been imported.
@@ -24,11 +24,11 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def only_first(console: Console) -> Console:
+def main_process_console(console: Console) -> Console:
     """Returns the console in the first process of a run, and one that prints nothing in the others."""
     from rich.console import Console
 
-    return console if is_first() else Console(quiet=True)
+    return console if is_main_process() else Console(quiet=True)
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def errors_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Keeps to the context what other libraries would print: warnings, advice, bars. What matters of it we say.
 
     Errors are let through, and so is what a user asks for (`--training log_level=info`). In the processes of a
@@ -52,12 +52,12 @@ def quiet() -> Iterator[None]:
 
     of_transformers.disable_progress_bar()  # the run shows its own
     of_transformers.get_verbosity()  # when first asked, it sets its own level
-    names = [*LIBRARIES, *([] if is_first() else ["holdfast"])]
+    names = [*LIBRARIES, *([] if is_main_process() else ["holdfast"])]
     with warnings.catch_warnings(), errors_of(names):
         for library in LIBRARIES:
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
         # Of transformers to PEFT, about a name that neither the user nor this package uses.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-        if not is_first():
+        if not is_main_process():
             warnings.simplefilter("ignore")
         yield

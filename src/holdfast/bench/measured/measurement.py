@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from holdfast.bench.given.specs import Measured
+from holdfast.bench.given.specs import MeasuringSpec
 from holdfast.bench.measured.outcome import SuiteRow
 from holdfast.bench.measured.scores import Moment
 from holdfast.probes.changes import SuiteChange
@@ -18,7 +18,7 @@ from holdfast.stats.flips import Flips
 from holdfast.stats.paired import Change
 
 
-def asker_of(spec: Measured, tokenizer: Any) -> Asker:
+def asker_of(spec: MeasuringSpec, tokenizer: Any) -> Asker:
     """Returns how a spec has its suites asked."""
     return Asker(tokenizer, spec.raw, spec.eval_batch_tokens)
 

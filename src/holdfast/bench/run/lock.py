@@ -11,12 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from holdfast.bench.machine.quiet import is_first
+from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.core.errors import HoldfastError
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Holds a run's folder, so that no other process of this machine and user writes to it.
 
     The lock lies among the temporary files and is let go when the process ends, however it ends. Of the processes of
@@ -25,7 +25,7 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         HoldfastError: Another process holds it.
     """
-    if not is_first():
+    if not is_main_process():
         yield
         return
     user = getattr(os, "getuid", int)()  # where there is none, each user's temporary files are apart

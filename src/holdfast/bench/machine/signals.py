@@ -17,11 +17,11 @@ SIGNALS = ("SIGTERM", "SIGHUP")
 """What asks a process to end; SIGINT (Ctrl-C) ends it at once, as everywhere."""
 
 
-class Ended(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """Raised in place of what a signal would do by itself; its text says what became of the run."""
 
 
-class Ending(TrainerCallback):
+class SaveOnSignal(TrainerCallback):
     """Ends a run when it is told to: at once, or while it trains after the step that it is at, with a checkpoint.
 
     To be added to the trainer as the last of its callbacks, so that a checkpoint is whole when this one is told of it.
@@ -29,11 +29,11 @@ class Ending(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.told = ""
+        self.signal_name = ""
         self.training = self.saving = False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def handling_signals(self) -> Iterator[None]:
         """Takes the signals for as long as the context lasts, where nobody else has taken them."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -46,9 +46,9 @@ class Ending(TrainerCallback):
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             elif not self.training:
-                raise Ended(f"told to end ({name})")
-            elif not self.told:
-                self.told = name
+                raise Terminated(f"told to end ({name})")
+            elif not self.signal_name:
+                self.signal_name = name
                 if os.environ.get("RANK", "0") == "0":  # `print` may be at work below us
                     os.write(2, f"holdfast: told to end ({name}); a checkpoint comes after this step.\n".encode())
 
@@ -68,7 +68,7 @@ class Ending(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Asks for a checkpoint if any of the processes was told to end."""
-        if _anywhere(bool(self.told), args.device):
+        if _any_process(bool(self.signal_name), args.device):
             self.saving = control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -82,21 +82,23 @@ class Ending(TrainerCallback):
         if _is_distributed():
             torch.distributed.barrier()  # a process that is gone takes the others with it, and one of them still writes
         self.training = False
-        by = f" ({self.told})" if self.told else ""
-        raise Ended(f"told to end{by}; the checkpoint of step {state.global_step:,} of {state.max_steps:,} is saved")
+        by = f" ({self.signal_name})" if self.signal_name else ""
+        raise Terminated(
+            f"told to end{by}; the checkpoint of step {state.global_step:,} of {state.max_steps:,} is saved"
+        )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Notes that the steps are done: what was told after the last one ends the run here."""
         self.training = False
-        if _anywhere(bool(self.told), args.device):
-            raise Ended(f"told to end ({self.told or 'another process'})")
+        if _any_process(bool(self.signal_name), args.device):
+            raise Terminated(f"told to end ({self.signal_name or 'another process'})")
 
 
 def _is_distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def _anywhere(here: bool, device: torch.device) -> bool:
+def _any_process(here: bool, device: torch.device) -> bool:
     """Returns whether it is so in any of the processes."""
     if not _is_distributed():
         return here

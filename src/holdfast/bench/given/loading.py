@@ -12,18 +12,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from holdfast.bench.given.places import (
+from holdfast.bench.given.load_errors import LOAD_ERRORS, first_sentence, load_error, refuse_non_causal
+from holdfast.bench.given.model_files import (
     base_of,
     dtypes_of,
     folder_of_model,
     folder_or_name,
     has_tokenizer,
     is_adapter,
-    is_here,
-    no_base,
+    is_available,
+    missing_base_error,
 )
-from holdfast.bench.given.unloadable import CANNOT_LOAD, cannot_load, first_sentence, refuse_kind
-from holdfast.bench.machine.quiet import errors_only
+from holdfast.bench.machine.verbosity import errors_only
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow import keep_narrow
 
@@ -65,9 +65,9 @@ def config_of(name: str) -> Any:
     folder = folder_of_model(name)
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except CANNOT_LOAD as error:
-        raise cannot_load("Model", name, folder, error) from error
-    refuse_kind(config, name)
+    except LOAD_ERRORS as error:
+        raise load_error("Model", name, folder, error) from error
+    refuse_non_causal(config, name)
     return config
 
 
@@ -86,8 +86,8 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
                 trust_remote_code=False,
                 use_safetensors=True,
             )
-    except CANNOT_LOAD as error:
-        raise cannot_load("Model", name, folder, error, config) from error
+    except LOAD_ERRORS as error:
+        raise load_error("Model", name, folder, error, config) from error
     model: nn.Module = loaded[0]
     missing, left = sorted(loaded[1]["missing_keys"]), sorted(loaded[1].get("unexpected_keys", ()))
     if missing:
@@ -145,9 +145,9 @@ def load_tokenizer(name: str, *, base: str | None = None) -> Any:
     folder = folder_of_model(name)
     if folder is not None and is_adapter(folder) and not has_tokenizer(folder):
         recorded = base_of(folder)
-        if base is None and not is_here(recorded):
-            raise no_base(folder)
-        return load_tokenizer(recorded if is_here(recorded) or base is None else base)
+        if base is None and not is_available(recorded):
+            raise missing_base_error(folder)
+        return load_tokenizer(recorded if is_available(recorded) or base is None else base)
     if folder is not None and not has_tokenizer(folder):
         raise HoldfastError(
             f"Model {name!r} has no tokenizer beside it; save that of the model it was made from into the folder"
@@ -155,8 +155,8 @@ def load_tokenizer(name: str, *, base: str | None = None) -> Any:
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except CANNOT_LOAD as error:
-        raise cannot_load("The tokenizer of", name, folder, error) from error
+    except LOAD_ERRORS as error:
+        raise load_error("The tokenizer of", name, folder, error) from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise HoldfastError(
@@ -175,9 +175,9 @@ def _adapter(folder: Path, given: str | None, frozen: bool, notes: list[str]) ->
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             made = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-    except CANNOT_LOAD as error:
+    except LOAD_ERRORS as error:
         if not re.search("size mismatch|not found|target_modules|target_parameters", str(error), re.IGNORECASE):
-            raise cannot_load("Adapter", str(folder), folder, error) from error
+            raise load_error("Adapter", str(folder), folder, error) from error
         raise _does_not_fit(folder, base, first_sentence(error)) from error
     if lost := next((str(one.message) for one in warned if "missing adapter keys" in str(one.message)), ""):
         raise _does_not_fit(folder, base, f"it lacks weights for layers there: {lost[-200:]}")
@@ -196,14 +196,14 @@ def _base_for(folder: Path, given: str | None, frozen: bool, notes: list[str]) -
     recorded = base_of(folder)
     if given is not None and (own := Path(folder_or_name(given)).expanduser()).is_dir() and is_adapter(own):
         given = base_of(own)
-    if is_here(recorded):
+    if is_available(recorded):
         try:
             return load_model(recorded, frozen=frozen, notes=notes), recorded
         except HoldfastError:
             if given is None or given == recorded or Path(recorded).expanduser().is_dir():
                 raise
     if given is None:
-        raise no_base(folder)
+        raise missing_base_error(folder)
     notes.append(f"{folder} was made on {recorded!r}, which cannot be had here: it is put on {given}.")
     return load_model(given, frozen=frozen, notes=notes), given
 
@@ -272,4 +272,4 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise cannot_load("Adapter", str(folder), folder, error) from error
+        raise load_error("Adapter", str(folder), folder, error) from error

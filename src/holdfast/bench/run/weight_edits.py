@@ -13,7 +13,7 @@ from holdfast.train.attach import Attached
 from holdfast.train.settings import with_train, without_train
 
 
-def edits(method: Method) -> bool:
+def is_weight_edit(method: Method) -> bool:
     """Returns whether a method acts on the weights after training and nowhere else (but to remember settings)."""
     acts = {hook for hook in HOOKS if method.uses(hook)}
     return "edit_weights" in acts and acts <= {"edit_weights", "init_state"} and not method.on_parameters
@@ -25,7 +25,7 @@ def trunk_of(recipe: Chain) -> Chain | None:
     Of the adapters, only those are shared that are shipped as they were trained: plain ones that moved no weight.
     """
     active = recipe.active()
-    rest = tuple(method for method in active.methods if not edits(method))
+    rest = tuple(method for method in active.methods if not is_weight_edit(method))
     if len(rest) == len(active.methods) or not all(map(_shared, rest)):
         return None
     return with_train(Chain(rest), ship="adapter")
@@ -35,14 +35,14 @@ def _shared(method: Method) -> bool:
     return not isinstance(method, Adapter) or (isinstance(method, LoRA) and method.init in ("default", "orthogonal"))
 
 
-def shaping(recipe: Chain) -> Chain:
+def shaping_methods(recipe: Chain) -> Chain:
     """Returns those methods that the trained model's shape and the edits need; what trained it is left out."""
     active = recipe.active()
-    trained = [m for m in without_train(active) if not (m.uses("shape_model") or edits(m))]
+    trained = [m for m in without_train(active) if not (m.uses("shape_model") or is_weight_edit(m))]
     return Chain(tuple(m for m in active.methods if m not in trained))
 
 
-def ship_trained(trainer: Attached, folder: Path) -> None:
+def ship_edited(trainer: Attached, folder: Path) -> None:
     """Puts the weights of a finished run into a trainer's model, as if it had trained them, and edits them."""
     host, source = trainer.holdfast_host, folder / "model"
     host.begin()
@@ -53,7 +53,7 @@ def ship_trained(trainer: Attached, folder: Path) -> None:
         weights = safetensors.torch.load_file(source / "adapter_model.safetensors")
         peft.set_peft_model_state_dict(host.model, weights)
     else:
-        from holdfast.bench.given.load import load_model
+        from holdfast.bench.given.loading import load_model
 
         with torch.no_grad():
             host.model.load_state_dict(load_model(str(source)).state_dict())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def stop_at(model: Any, ends: Iterable[int]) -> bool:
+def add_stop_tokens(model: Any, ends: Iterable[int]) -> bool:
     """Adds tokens to those at which `generate` stops, after the ones that are there already.
 
     A base model ends its texts with one token, and its chat template may end a turn with another; fine-tuned on that

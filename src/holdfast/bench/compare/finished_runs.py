@@ -26,7 +26,7 @@ FREE = ("recipe", "resolved_recipe", "resolved", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A finished run.
 
     Attributes:
@@ -68,7 +68,7 @@ class Finished:
         return float(self.spec.get("training", {}).get("learning_rate", rate_of(self.recipe)))
 
     @property
-    def undosed(self) -> Chain:
+    def recipe_without_rate(self) -> Chain:
         """Returns the recipe without its learning rate, whose doses are runs of one recipe."""
         parts = with_train(self.recipe.active(), lr=None).methods
         return chain(*(method for method in parts if method != DEFAULTS))
@@ -81,7 +81,7 @@ class Finished:
         return json.dumps({**own, "training": training}, sort_keys=True)
 
 
-def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
+def read_finished_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
     """Returns the finished runs in some folders, and a sentence about each that is not finished.
 
     Args:
@@ -90,7 +90,7 @@ def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
     Raises:
         HoldfastError: There is no such folder, or no finished run in it.
     """
-    found: dict[Path, Finished] = {}
+    found: dict[Path, FinishedRun] = {}
     notes: list[str] = []
     for place in places:
         root = Path(place).expanduser()
@@ -106,15 +106,15 @@ def gather(places: Sequence[str]) -> tuple[list[Finished], list[str]]:
                     raise HoldfastError(
                         f"{folder} is not the folder of a run (its spec.json lacks {', '.join(missing)}); leave it out."
                     )
-                found[folder.resolve()] = Finished(folder, spec, RunRecord.read(folder))
+                found[folder.resolve()] = FinishedRun(folder, spec, RunRecord.read(folder))
         if not set(folders) - set(unfinished):
             raise HoldfastError(f"{place}: holds no finished run; a finished one has a result.json.")
     return list(found.values()), notes
 
 
-def side_by_side(runs: Sequence[Finished]) -> list[list[Finished]]:
+def comparable_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     """Returns the runs in sets that differ in recipe and seed alone."""
-    sets: dict[str, list[Finished]] = {}
+    sets: dict[str, list[FinishedRun]] = {}
     for run in runs:
         sets.setdefault(run.settings, []).append(run)
     return list(sets.values())

@@ -13,7 +13,7 @@ from holdfast.stats.learned import BEST_FIRST, Learned, learned_word, little
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class LearnedBeforeRewind:
     """What a guard saw learned of a run that it took back.
 
     Attributes:
@@ -27,7 +27,7 @@ class Seen:
     started: bool
 
 
-def learning(found: Sequence[SuiteChange], guard: Seen | None = None) -> Learning:
+def learning_of(found: Sequence[SuiteChange], guard: LearnedBeforeRewind | None = None) -> Learning:
     """Returns the word on what was learned, of all units and of each.
 
     The word of all is the best of the units: nothing was learned where none shows it. It is "not measured" where no
@@ -47,7 +47,7 @@ def learning(found: Sequence[SuiteChange], guard: Seen | None = None) -> Learnin
     return Learning(word=min(words, key=BEST_FIRST.index), units=units, put_back_to=back)
 
 
-def _of_unit(unit: str, suites: Sequence[SuiteChange], guard: Seen | None) -> LearnedUnit:
+def _of_unit(unit: str, suites: Sequence[SuiteChange], guard: LearnedBeforeRewind | None) -> LearnedUnit:
     before = math.fsum(one.before for one in suites) / len(suites)
     mean = mean_of(suites)
     gain, (low, high) = -mean.lost, mean.interval()

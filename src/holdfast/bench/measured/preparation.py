@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.bench.given.specs import DiffSpec, Measured, RunSpec
-from holdfast.bench.measured.twins import joined
+from holdfast.bench.given.specs import DiffSpec, MeasuringSpec, RunSpec
+from holdfast.bench.measured.duplicates import merge_duplicates
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.examples import read
@@ -27,12 +27,12 @@ from holdfast.probes.suite import Suite, Unit, suites_of, units_of
 HELD_OUT = ("test", "validation", "train")
 """Splits that are measured, of a source that has several and names none: the first that is there."""
 
-TAKEN = ("task", "transfer")
+RESERVED = ("task", "transfer")
 """Names of suites that nothing else may have."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """The data of a run.
 
     Attributes:
@@ -46,7 +46,7 @@ class Prepared:
     notes: tuple[str, ...]
 
     @property
-    def measured(self) -> list[Example]:
+    def measured_examples(self) -> list[Example]:
         """Returns the examples of all suites."""
         return [example for suite in self.suites for example in suite.texts]
 
@@ -56,7 +56,7 @@ def kept_units(suites: Sequence[Suite]) -> set[Unit]:
     return units_of(suite for suite in suites if suite.role == "retained")
 
 
-def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Prepared:
+def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> PreparedData:
     """Reads, splits, checks and tokenises the files of a run.
 
     Args:
@@ -79,17 +79,17 @@ def prepare(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -> Pre
     learned = [*train, *(row for rows in old for row in rows)]
     examples = _examples(train, spec, tokenizer, spec.data, notes)
     suites = []
-    test = _without_train(test, learned, "the held-out rows", notes)
+    test = _without_trained_rows(test, learned, "the held-out rows", notes)
     if test:
         tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
         suites.append(Suite("task", "learned", texts=tuple(tested)))
-    suites += measured(spec, tokenizer, notes, learned)
+    suites += read_suites(spec, tokenizer, notes, learned)
     if spec.packing:
         examples = pack(examples, spec.max_length)
-    return Prepared(tuple(examples), tuple(suites), tuple(notes))
+    return PreparedData(tuple(examples), tuple(suites), tuple(notes))
 
 
-def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence[Row] = ()) -> list[Suite]:
+def read_suites(spec: MeasuringSpec, tokenizer: Any, notes: list[str], learned: Sequence[Row] = ()) -> list[Suite]:
     """Returns what is to be measured: `task`, `transfer`, and each source of what is to be kept.
 
     Args:
@@ -111,20 +111,20 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
             continue
         asked = items_of(source, notes)
         if asked is not None:
-            items = _of_one_suite(_unlearned(asked, learned, source, notes))
+            items = _of_one_suite(_without_trained_items(asked, learned, source, notes))
             found.append(_of_one_unit(Suite(name, role, items=items), source))
-        elif rows := _without_train(_measured_rows(source, spec, notes), learned, source, notes):
+        elif rows := _without_trained_rows(_measured_rows(source, spec, notes), learned, source, notes):
             found.append(Suite(name, role, texts=tuple(_examples(rows, spec, tokenizer, source, notes))))
-    found += _kept(spec, tokenizer, learned, notes)
-    made, moved = joined(found)
+    found += _retained_suites(spec, tokenizer, learned, notes)
+    made, moved = merge_duplicates(found)
     if moved:
         notes.append(f"{moved} items are the same as others under another name or group, and count as one with them.")
     asked = tuple(item for suite in made for item in suite.items)
-    notes += [*plainly(asked, tokenizer, spec.raw), *unwritten(asked, tokenizer, spec.raw)]
+    notes += [*template_notes(asked, tokenizer, spec.raw), *omission_notes(asked, tokenizer, spec.raw)]
     return made
 
 
-def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
+def template_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     """Returns sentences about how items are put to a model without a chat template; none where one is used."""
     asked = [item for item in items if item.turns]
     if not asked or uses_template(tokenizer, raw):
@@ -140,7 +140,7 @@ def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     return said
 
 
-def unwritten(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
+def omission_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     """Returns sentences about what of items a model is not shown, or in another form: tools, calls, roles."""
     writer = tokenizer if uses_template(tokenizer, raw) else None
     asked = [item for item in items if item.turns]
@@ -151,19 +151,19 @@ def unwritten(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     return [f"In {count} of {len(asked)} questions, {what}." for what, count in counts.items()]
 
 
-def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
+def _retained_suites(spec: MeasuringSpec, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
     """Returns what is to be kept: each source of rows as a suite, and of each source of items the suites in it."""
     found: dict[str, Suite] = {}
-    for name, source in _named(spec.keep).items():
+    for name, source in _named_sources(spec.keep).items():
         asked = items_of(source, notes)
         if asked is None:
             if name in found:
                 raise HoldfastError(f"--keep {source}: a suite called {name!r} is measured already; rename the file.")
-            rows = _without_train(_measured_rows(source, spec, notes), learned, name, notes)
+            rows = _without_trained_rows(_measured_rows(source, spec, notes), learned, name, notes)
             found[name] = Suite(name, "retained", texts=tuple(_examples(rows, spec, tokenizer, name, notes)))
             continue
-        for suite in suites_of(_unlearned(asked, learned, name, notes), "retained"):
-            if suite.name in found or suite.name in TAKEN:
+        for suite in suites_of(_without_trained_items(asked, learned, name, notes), "retained"):
+            if suite.name in found or suite.name in RESERVED:
                 raise HoldfastError(
                     f"--keep {source}: a suite called {suite.name!r} is measured already; name it once."
                 )
@@ -171,7 +171,7 @@ def _kept(spec: Measured, tokenizer: Any, learned: Sequence[Row], notes: list[st
     return list(found.values())
 
 
-def _measured_rows(source: str, spec: Measured, notes: list[str]) -> list[Row]:
+def _measured_rows(source: str, spec: MeasuringSpec, notes: list[str]) -> list[Row]:
     return read(source, preference=spec.preference, splits=HELD_OUT, notes=notes)
 
 
@@ -191,10 +191,12 @@ def _of_one_unit(suite: Suite, source: str) -> Suite:
     return suite
 
 
-def _unlearned(items: Sequence[Item], learned: Sequence[Row], name: str, notes: list[str]) -> tuple[Item, ...]:
+def _without_trained_items(
+    items: Sequence[Item], learned: Sequence[Row], name: str, notes: list[str]
+) -> tuple[Item, ...]:
     """Leaves out items whose question, text or right choice stands among the rows to learn, whatever is answered."""
-    told = {_same(row.contents if row.kind == "text" else row.contents[:-1]) for row in learned}
-    left = tuple(item for item in items if _same(_asked(item)) not in told)
+    told = {_normalised_text(row.contents if row.kind == "text" else row.contents[:-1]) for row in learned}
+    left = tuple(item for item in items if _normalised_text(_asked(item)) not in told)
     if not left:
         raise HoldfastError(f"{name}: every item is also among the rows to learn; give others to measure with.")
     if len(left) < len(items):
@@ -208,11 +210,11 @@ def _asked(item: Item) -> Sequence[str]:
     return [turn.content for turn in item.turns] or [item.text or item.choices[0]]
 
 
-def _same(contents: Sequence[str]) -> str:
+def _normalised_text(contents: Sequence[str]) -> str:
     return normalised(Row(text=" ".join(contents)))
 
 
-def _examples(rows: Sequence[Row], spec: Measured, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
+def _examples(rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
     made = tokenize(
         rows,
         tokenizer,
@@ -270,7 +272,7 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec)
     raise HoldfastError(f"{where}: has {longest} tokens, and {name} reads {limit}; give --max-length {limit}.")
 
 
-def _without_train(rows: list[Row], train: Sequence[Row], name: str, notes: list[str]) -> list[Row]:
+def _without_trained_rows(rows: list[Row], train: Sequence[Row], name: str, notes: list[str]) -> list[Row]:
     """Leaves out rows that are also learned: they would measure memory, not what is meant."""
     found = duplicates(train, rows)
     if not found:
@@ -288,7 +290,7 @@ def _without_train(rows: list[Row], train: Sequence[Row], name: str, notes: list
     return rest
 
 
-def _named(sources: Sequence[str]) -> dict[str, str]:
+def _named_sources(sources: Sequence[str]) -> dict[str, str]:
     """Names each source by its file's stem or its name, with a number where two would be called the same."""
     named: dict[str, str] = {}
     for source in sources:
@@ -296,7 +298,7 @@ def _named(sources: Sequence[str]) -> dict[str, str]:
         path = source if scheme is None else scheme[1].partition("/")[0]
         stem = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
         name, count = stem, 2
-        while name in named or name in TAKEN:
+        while name in named or name in RESERVED:
             name, count = f"{stem}-{count}", count + 1
         named[name] = source
     return named
