@@ -1,4 +1,4 @@
-"""A run that is told to end saves a checkpoint and goes on from it to the same end; one that is finished says so."""
+"""A run that a signal stops saves a checkpoint and goes on from it to the same end; one that is finished says so."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def told_at(monkeypatch, step, name="SIGTERM"):
 def test_told_to_end_it_saves_and_resumed_ends_as_the_whole(asked, monkeypatch, capfd, recipe, name, training):
     whole = go(asked(name="whole", recipe=recipe, training=training))
     told_at(monkeypatch, 2, name)
-    with pytest.raises(Terminated, match=rf"told to end \({name}\); the checkpoint of step 3 of \d is saved"):
+    with pytest.raises(Terminated, match=rf"stopped by {name}; the checkpoint of step 3 of \d is saved"):
         go(asked(name="parts", recipe=recipe, training=training))
     monkeypatch.undo()
     assert "a checkpoint comes after this step" in capfd.readouterr().err
@@ -125,7 +125,7 @@ def test_an_interrupt_after_it_was_told_ends_at_once(asked, monkeypatch, tmp_pat
 
 def test_told_while_nothing_trains_it_ends_at_once(asked, monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "measure", lambda *args, **named: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(Terminated, match=r"^told to end \(SIGTERM\)$"):
+    with pytest.raises(Terminated, match=r"^stopped by SIGTERM$"):
         go(asked(name="run"))
     assert not (tmp_path / "runs" / "run" / "scores.jsonl").exists()
 
@@ -165,9 +165,9 @@ def test_on_the_command_line_it_ends_with_1_and_says_how_to_go_on(room, tmp_path
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     first, last = err.strip().split("\n\n")
-    assert first == "holdfast: told to end (SIGTERM); a checkpoint comes after this step."
+    assert first == "holdfast: stopped by SIGTERM; the run saves a checkpoint after this step."
     assert re.fullmatch(
-        r"holdfast: told to end \(SIGTERM\); the checkpoint of step [\d,]+ of [\d,]+ is saved; give the same command "
+        r"holdfast: stopped by SIGTERM; the checkpoint of step [\d,]+ of [\d,]+ is saved; give the same command "
         r"with --resume to go on from the last checkpoint\.",
         last,
     )

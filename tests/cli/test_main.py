@@ -235,12 +235,12 @@ def test_an_interrupted_run_says_how_to_go_on(run, capsys):
 
 def test_a_run_that_was_told_to_end_says_what_is_saved(run, capsys):
     def end():
-        raise Terminated("told to end (SIGTERM); the checkpoint of step 3 of 9 is saved")
+        raise Terminated("stopped by SIGTERM; the checkpoint of step 3 of 9 is saved")
 
     run(end)
     assert main(["train", *NEEDED]) == 1
     assert capsys.readouterr().err.strip() == (
-        "holdfast: told to end (SIGTERM); the checkpoint of step 3 of 9 is saved; give the same command with --resume "
+        "holdfast: stopped by SIGTERM; the checkpoint of step 3 of 9 is saved; give the same command with --resume "
         "to go on from the last checkpoint."
     )
 

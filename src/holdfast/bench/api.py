@@ -1,4 +1,4 @@
-"""The commands as Python functions: the same fields as the flags, and what the command line prints as a value."""
+"""The commands as Python functions: they take the flags as arguments and return what the command line prints."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ R = TypeVar("R")
 
 
 def with_fields(make: Callable[P, S], run: Callable[[S], R], name: str, module: str, doc: str) -> Callable[P, R]:
-    """Returns `run` as a function of the fields that `make` puts together.
+    """Returns `run` as a function of the fields of `make`.
 
     Args:
-        make: The record of the command's options.
-        run: What does it.
-        name: What the function is called.
-        module: Where it stands.
+        make: The class of the command's options.
+        run: The function that takes such options.
+        name: Name of the returned function.
+        module: Its module.
         doc: Its docstring.
     """
 
@@ -46,11 +46,11 @@ fine_tune = with_fields(
     __name__,
     """Fine-tunes a model, measures what it learned and forgot, and returns the run; `holdfast train` in Python.
 
-    The fields are those of `RunSpec`, which are the flags of the command. `.record` of what is returned is a
+    The fields are those of `RunSpec`, which are the flags of the command. The result's `.record` is a
     `holdfast.RunRecord`.
 
     Raises:
-        HoldfastError: For anything the caller can mend, in one sentence.
+        HoldfastError: For anything that the caller can mend, in one sentence.
     """,
 )
 
@@ -64,7 +64,7 @@ compare = with_fields(
     The fields are those of `CompareSpec`, which are the flags of the command.
 
     Raises:
-        HoldfastError: For anything the caller can mend, in one sentence.
+        HoldfastError: For anything that the caller can mend, in one sentence.
     """,
 )
 
@@ -78,6 +78,6 @@ diff = with_fields(
     The fields are those of `DiffSpec`, which are the flags of the command.
 
     Raises:
-        HoldfastError: For anything the caller can mend, in one sentence.
+        HoldfastError: For anything that the caller can mend, in one sentence.
     """,
 )

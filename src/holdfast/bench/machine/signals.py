@@ -1,4 +1,4 @@
-"""A run that is told to end (by a scheduler, by a closed terminal) saves a checkpoint first, and says so."""
+"""Stops a run on a signal (from a scheduler, or a closed terminal) after it has saved a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import torch
 from transformers import TrainerCallback
 
 SIGNALS = ("SIGTERM", "SIGHUP")
-"""What asks a process to end; SIGINT (Ctrl-C) ends it at once, as everywhere."""
+"""Signals that ask a process to end; SIGINT (Ctrl-C) ends it at once, as everywhere."""
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised in place of what a signal would do by itself; its text says what became of the run."""
+    """Raised in place of the default action of a signal; its text says what became of the run."""
 
 
 class SaveOnSignal(TrainerCallback):
-    """Ends a run when it is told to: at once, or while it trains after the step that it is at, with a checkpoint.
+    """Ends a run on a signal: at once, or during training after the current step and with a checkpoint.
 
-    To be added to the trainer as the last of its callbacks, so that a checkpoint is whole when this one is told of it.
-    In a distributed run all processes end after the same step, whichever of them was told.
+    Add it to the trainer as the last callback, so that the checkpoint is complete when `on_save` runs. In a distributed
+    run all processes end after the same step, whichever process got the signal.
     """
 
     def __init__(self) -> None:
@@ -34,74 +34,74 @@ class SaveOnSignal(TrainerCallback):
 
     @contextlib.contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Takes the signals for as long as the context lasts, where nobody else has taken them."""
+        """Handles the signals inside the context, except those that already have a handler."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        own = os.getpid()
+        own_pid = os.getpid()
 
-        def told(number: int, _frame: FrameType | None) -> None:
+        def handle(number: int, _frame: FrameType | None) -> None:
             name = signal.Signals(number).name
-            if os.getpid() != own:  # a child that was forked meanwhile does what it would have done
+            if os.getpid() != own_pid:  # a forked child keeps the default action
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             elif not self.training:
-                raise Terminated(f"told to end ({name})")
+                raise Terminated(f"stopped by {name}")
             elif not self.signal_name:
                 self.signal_name = name
-                if os.environ.get("RANK", "0") == "0":  # `print` may be at work below us
-                    os.write(2, f"holdfast: told to end ({name}); a checkpoint comes after this step.\n".encode())
+                if os.environ.get("RANK", "0") == "0":  # the signal may have interrupted a `print`
+                    os.write(2, f"holdfast: stopped by {name}; the run saves a checkpoint after this step.\n".encode())
 
-        free = [number for name in SIGNALS if (number := getattr(signal, name, None)) is not None]
-        free = [number for number in free if signal.getsignal(number) is signal.SIG_DFL]
-        for number in free:
-            signal.signal(number, told)
+        unhandled = [number for name in SIGNALS if (number := getattr(signal, name, None)) is not None]
+        unhandled = [number for number in unhandled if signal.getsignal(number) is signal.SIG_DFL]
+        for number in unhandled:
+            signal.signal(number, handle)
         try:
             yield
         finally:
-            for number in free:
+            for number in unhandled:
                 signal.signal(number, signal.SIG_DFL)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Notes that there is something to save from here on."""
+        """Notes that there is something to save from now on."""
         self.training = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Asks for a checkpoint if any of the processes was told to end."""
+        """Asks for a checkpoint if any process got a signal."""
         if _any_process(bool(self.signal_name), args.device):
             self.saving = control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ends the run, now that the checkpoint is written.
+        """Ends the run after the checkpoint is written.
 
         Raises:
-            Ended: It was told to end.
+            Terminated: A process got a signal.
         """
         if not self.saving:
             return
         if _is_distributed():
-            torch.distributed.barrier()  # a process that is gone takes the others with it, and one of them still writes
+            torch.distributed.barrier()  # a process that exits ends the others, and one of them may still write
         self.training = False
-        by = f" ({self.signal_name})" if self.signal_name else ""
+        by = self.signal_name or "a signal to another process"
         raise Terminated(
-            f"told to end{by}; the checkpoint of step {state.global_step:,} of {state.max_steps:,} is saved"
+            f"stopped by {by}; the checkpoint of step {state.global_step:,} of {state.max_steps:,} is saved"
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Notes that the steps are done: what was told after the last one ends the run here."""
+        """Ends the run here if a signal came after the last step."""
         self.training = False
         if _any_process(bool(self.signal_name), args.device):
-            raise Terminated(f"told to end ({self.signal_name or 'another process'})")
+            raise Terminated(f"stopped by {self.signal_name or 'a signal to another process'}")
 
 
 def _is_distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
-def _any_process(here: bool, device: torch.device) -> bool:
-    """Returns whether it is so in any of the processes."""
+def _any_process(local: bool, device: torch.device) -> bool:
+    """Returns whether the flag is set in any process."""
     if not _is_distributed():
-        return here
-    found = torch.tensor(float(here), device=device)
-    torch.distributed.all_reduce(found, op=torch.distributed.ReduceOp.MAX)
-    return bool(found)
+        return local
+    flag = torch.tensor(float(local), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag)

@@ -1,4 +1,4 @@
-"""Who speaks: of the processes of a run the first alone, and of the libraries below none in our place."""
+"""Limits output to the main process of a run, and silences the libraries that it uses."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LIBRARIES = ("transformers", "peft", "accelerate", "datasets", "huggingface_hub"
 
 
 def is_main_process() -> bool:
-    """Returns whether this process is the only one of its run, or the first of several: the one that prints and writes.
+    """Returns whether this is the process that prints and writes: the only one of its run, or the first of several.
 
-    Launchers say so in RANK, before torch has been imported.
+    Launchers set RANK before torch is imported.
     """
     return os.environ.get("RANK", "0") == "0"
 
 
 def main_process_console(console: Console) -> Console:
-    """Returns the console in the first process of a run, and one that prints nothing in the others."""
+    """Returns `console` in the main process of a run, and a console that prints nothing in the others."""
     from rich.console import Console
 
     return console if is_main_process() else Console(quiet=True)
@@ -33,30 +33,30 @@ def main_process_console(console: Console) -> Console:
 
 @contextlib.contextmanager
 def errors_only() -> Iterator[None]:
-    """Keeps transformers from printing what we say ourselves, or what nobody has to act on; errors are let through."""
+    """Silences transformers inside the context, except for errors."""
     from transformers.utils import logging
 
-    logging.get_verbosity()  # when first asked, it sets its own level
+    logging.get_verbosity()  # the first call sets the level
     with errors_of(["transformers"]):
         yield
 
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keeps to the context what other libraries would print: warnings, advice, bars. What matters of it we say.
+    """Silences warnings, hints and progress bars of other libraries inside the context; Holdfast reports what matters.
 
-    Errors are let through, and so is what a user asks for (`--training log_level=info`). In the processes of a
-    distributed run that are not the first our own notes are held back too, which all of them would make.
+    Errors pass, and so does what a user asks for (`--training log_level=info`). In a distributed run, all processes but
+    the main one also silence Holdfast's own notes, which every process would repeat.
     """
     from transformers.utils import logging as of_transformers
 
     of_transformers.disable_progress_bar()  # the run shows its own
-    of_transformers.get_verbosity()  # when first asked, it sets its own level
+    of_transformers.get_verbosity()  # the first call sets the level
     names = [*LIBRARIES, *([] if is_main_process() else ["holdfast"])]
     with warnings.catch_warnings(), errors_of(names):
         for library in LIBRARIES:
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
-        # Of transformers to PEFT, about a name that neither the user nor this package uses.
+        # transformers warns PEFT of a deprecated name that neither the user nor this package uses.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         if not is_main_process():
             warnings.simplefilter("ignore")
