@@ -15,8 +15,8 @@ from holdfast.core.errors import HoldfastError
 HOLD = """
 import sys, time
 from pathlib import Path
-from holdfast.bench.run.lock import alone
-with alone(Path(sys.argv[1])):
+from holdfast.bench.run.lock import folder_lock
+with folder_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """

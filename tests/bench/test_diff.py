@@ -267,7 +267,7 @@ def test_how_sure_and_how_right_is_compared_over_the_choices(room, tmp_path, cap
 
 
 def test_a_comparison_has_nothing_to_guard(room):
-    with pytest.raises(HoldfastError, match="--budget on_spent: acts while a model is trained"):
+    with pytest.raises(HoldfastError, match="--budget on_spent: acts only during training"):
         spec(room, "same", budget={"points": 2, "on_spent": "stop"})
 
 

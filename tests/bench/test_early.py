@@ -76,7 +76,7 @@ def test_a_mistake_in_a_recipe_is_said_in_the_same_words(room, text):
         ({"recipe": "Rehearsal('none.txt')"}, "no such file: 'none.txt'"),
         ({"recipe": "Rehearsal('odl')", "memory": ("old=d.jsonl",)}, "no --memory called 'odl'. Did you mean 'old'?"),
         ({"model": "m"}, "Model 'm' has no config.json"),
-        ({"model": "mm"}, "Model 'mm' is not there: give a folder that exists, or the name of a model on the hub."),
+        ({"model": "mm"}, "Model 'mm' does not exist: give an existing folder, or the name of a model on the hub."),
         ({"model": "d.jsonl"}, "Model 'd.jsonl' is a file; give the folder"),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_folder_that_is_taken_is_said_at_once(room):
 def test_an_adapter_without_its_base_is_said_at_once(room):
     (room / "m" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/on/another/machine"}))
     (room / "m" / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-    with pytest.raises(HoldfastError, match="made on '/on/another/machine', which is not there"):
+    with pytest.raises(HoldfastError, match="made on '/on/another/machine', which does not exist"):
         check_early(spec(model="m"))
     check_early(DiffSpec(base=BASE, tuned="m", keep=("d.jsonl",)))
 
@@ -115,7 +115,7 @@ def test_a_comparison_and_a_diff_are_checked_too(room):
         check_early(
             CompareSpec(model=BASE, data="d.jsonl", recipes=("LoRA()",), settings="Train(epoch=1)", keep=("d.jsonl",))
         )
-    with pytest.raises(HoldfastError, match="Model 'x' is not there"):
+    with pytest.raises(HoldfastError, match="Model 'x' does not exist"):
         check_early(DiffSpec(base=BASE, tuned="x", keep=("d.jsonl",)))
     check_early(DiffSpec(base="a.jsonl", tuned="b.jsonl"))  # answers; what reads them says more
 

@@ -66,18 +66,18 @@ def test_weights_that_are_not_used_are_said(tmp_path):
     notes: list[str] = []
     load_model(str(tmp_path), notes=notes)
     assert notes == [
-        f"{tmp_path}: 1 of its weights are no part of LlamaForCausalLM and not used (first: v_head.weight)."
+        f"{tmp_path}: 1 of its weights do not belong to LlamaForCausalLM and are ignored (first: v_head.weight)."
     ]
 
 
 KINDS = {
     "bert": (
         lambda: transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=61, **SMALL)),
-        "sees those after it",
+        "sees the later ones",
     ),
     "roberta": (
         lambda: transformers.RobertaForMaskedLM(transformers.RobertaConfig(vocab_size=61, **SMALL)),
-        "sees those after it",
+        "sees the later ones",
     ),
     "t5": (
         lambda: transformers.T5ForConditionalGeneration(
@@ -120,7 +120,7 @@ def test_a_bidirectional_model_of_a_causal_type_is_refused(tmp_path):
     save(tmp_path, "gemma2")
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "use_bidirectional_attention": True}))
-    assert "sees those after it" in said(tmp_path)
+    assert "sees the later ones" in said(tmp_path)
 
 
 def test_a_bert_that_decodes_is_a_causal_model(tmp_path):
@@ -220,21 +220,21 @@ def a_tokenizer_alone(folder):
 
 
 FILES = {
-    gguf_alone: r"holds its weights as GGUF alone \(model-q4\.gguf\).*give the model that it was made from",
-    gguf_without_config: r"holds its weights as GGUF alone",
+    gguf_alone: r"holds its weights only as GGUF \(model-q4\.gguf\).*give the original model",
+    gguf_without_config: r"holds its weights only as GGUF",
     pickles: r"holds its weights as pickles \(pytorch_model\.bin\), which can run code",
-    another_framework: r"holds weights for TensorFlow alone",
+    another_framework: r"holds weights only for TensorFlow",
     cut_off: r"ends after [\d,]+ of [\d,]+ bytes\); save or download it again",
-    cut_in_the_head: r"not whole safetensors\); save or download it again",
-    a_pointer: r"model\.safetensors is a pointer of Git LFS .*git lfs pull",
+    cut_in_the_head: r"not complete safetensors\); save or download it again",
+    a_pointer: r"model\.safetensors is a Git LFS pointer .*git lfs pull",
     a_lost_shard: r"lacks model-00002-of-\d+\.safetensors, which model\.safetensors\.index\.json names; download it",
     an_unknown_type: r"is of type 'llama9', which transformers .* does not know; install a newer one",
-    code_of_its_own: r"comes with code of its own, which is never run here \(trust_remote_code stays off\)",
-    no_type: r"says no model_type in its config\.json",
-    broken_config: r"config\.json is not whole JSON\); save or download it again",
-    other_shapes: r"weights of other shapes than its config\.json says; put the two that belong together",
+    code_of_its_own: r"comes with its own code, which Holdfast never runs \(trust_remote_code stays off\)",
+    no_type: r"has no model_type in its config\.json",
+    broken_config: r"config\.json is not complete JSON\); save or download it again",
+    other_shapes: r"weights whose shapes differ from its config\.json; put matching files",
     a_folder_above: r"has no config\.json: give the folder .*, perhaps '.*checkpoint-7'",
-    a_tokenizer_alone: r"it holds a tokenizer alone; give the folder of the model",
+    a_tokenizer_alone: r"it holds only a tokenizer; give the folder of the model",
 }
 
 
@@ -261,9 +261,9 @@ def test_a_missing_package_is_named(tmp_path):
     [
         (ValueError("You need to have sentencepiece or tiktoken installed"), "needs the package sentencepiece"),
         (ImportError("No module named 'wonderpack'"), r"not installed (the module wonderpack); install it"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "does not fit into the memory that is free"),
-        (MemoryError(), "does not fit into the memory that is free"),
-        (RuntimeError("something new"), "cannot be loaded (RuntimeError: something new); see whether transformers"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "does not fit into the free memory"),
+        (MemoryError(), "does not fit into the free memory"),
+        (RuntimeError("something new"), "cannot be loaded (RuntimeError: something new); check that transformers"),
     ],
 )
 def test_each_error_of_loading_has_its_own_advice(monkeypatch, error, sentence):
@@ -286,8 +286,8 @@ def hub(kind, status=None):
     ("error", "sentence"),
     [
         (hub("GatedRepoError", 403), "(it is gated); ask for access on its page there, then log in"),
-        (hub("RepositoryNotFoundError", 404), "(there is none of that name, or it is private); check the name"),
-        (hub("RepositoryNotFoundError", 401), "(there is none of that name, or it is private); check the name"),
+        (hub("RepositoryNotFoundError", 404), "(no model has that name, or it is private); check the name"),
+        (hub("RepositoryNotFoundError", 401), "(no model has that name, or it is private); check the name"),
         (hub("HfHubHTTPError", 403), "(403: your account may not read it)"),
         (hub("HfHubHTTPError", 429), "(429: too many requests); wait a little"),
         (hub("HfHubHTTPError", 503), "(the hub answers 503); try again later"),
@@ -301,7 +301,7 @@ def hub(kind, status=None):
 def test_errors_of_the_hub_are_said_as_such(monkeypatch, error, sentence):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     text = str(load_error("Model", "org/m", None, error))
-    assert text.startswith("Model 'org/m' is in no folder here and could not be had from the hub (")
+    assert text.startswith("Model 'org/m' is not a local folder, and the hub did not give it (")
     assert sentence in text
 
 
@@ -336,7 +336,8 @@ class TestAnAdapter:
         ids = torch.tensor([[3, 4, 5]])
         assert torch.equal(found(input_ids=ids).logits, made(input_ids=ids).logits)
         assert notes == [
-            f"{tmp_path / 'adapter'} was made on '/on/another/machine', which cannot be had here: it is put on {base}."
+            f"{tmp_path / 'adapter'} was made on '/on/another/machine', which is not available here; it is loaded on"
+            f" {base}."
         ]
         assert (
             load_tokenizer(str(tmp_path / "adapter"), base=str(base)).get_vocab()
@@ -348,7 +349,8 @@ class TestAnAdapter:
         self.put_on(save(tmp_path / "base"), tmp_path / "adapter", recorded)
         text = said(tmp_path / "adapter")
         assert (
-            f"was made on {recorded!r}, which is not there; write where that model lies into its adapter_config" in text
+            f"was made on {recorded!r}, which does not exist; write the path of that model into its adapter_config"
+            in text
         )
 
     def test_of_a_base_on_the_hub_that_cannot_be_had_takes_the_given_one(self, tmp_path):
@@ -357,7 +359,7 @@ class TestAnAdapter:
         assert "HF_HUB_OFFLINE" in said(tmp_path / "adapter")
         notes: list[str] = []
         load_model(str(tmp_path / "adapter"), base=str(base), notes=notes)
-        assert "it is put on" in notes[0]
+        assert "it is loaded on" in notes[0]
 
     def test_of_the_packages_base_finds_it_wherever_it_lies(self, tmp_path):
         (tmp_path / "adapter_config.json").write_text(
@@ -381,9 +383,7 @@ class TestAnAdapter:
         found = load_model(str(tmp_path / "adapter"), notes=notes).eval()
         ids = torch.tensor([[3, 4, 62, 64]])
         assert torch.equal(found(input_ids=ids).logits, made(input_ids=ids).logits)
-        assert notes == [
-            f"{tmp_path / 'adapter'} has 65 tokens and {base} 61: the base's embeddings are resized to them."
-        ]
+        assert notes == [f"{tmp_path / 'adapter'} has 65 tokens and {base} 61: the base's embeddings are resized."]
 
     def test_with_added_tokens_and_nothing_of_the_head_for_them_says_so(self, tmp_path):
         base = save(tmp_path / "base")
@@ -392,7 +392,7 @@ class TestAnAdapter:
         found = load_model(str(tmp_path / "adapter"), notes=notes).eval()
         ids = torch.tensor([[3, 4, 62, 64]])
         assert torch.equal(found(input_ids=ids).logits[..., :61], made(input_ids=ids).logits[..., :61])
-        assert "holds nothing of the output head for the 4 tokens that were added" in notes[-1]
+        assert "has no output head for the 4 added tokens" in notes[-1]
 
     def test_with_added_tokens_and_no_embeddings_for_them_is_refused(self, tmp_path):
         base = save(tmp_path / "base")

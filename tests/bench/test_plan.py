@@ -99,7 +99,7 @@ def test_a_recipe_named_twice_is_run_once():
         ({"reach": 0.0}, "--reach 0.0: give a share"),
         ({"workers": 0}, "--workers 0"),
         ({"adapter_rate": 0.0}, "--adapter-rate 0.0"),
-        ({"budget": {"points": 2, "on_spent": "stop"}}, "--budget on_spent: acts while a model is trained"),
+        ({"budget": {"points": 2, "on_spent": "stop"}}, "--budget on_spent: acts only during training"),
         ({"training": {"learning_rte": 1}}, "learning_rate"),
         ({"memory": ("old",)}, "give NAME=FILE"),
     ],

@@ -51,7 +51,8 @@ def test_a_file_has_a_recipe_on_each_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("MoFO()\nMoFo()\n", r"mine.txt:2: .*Did you mean 'MoFO'"), ("# nothing\n", "no line is")]
+    ("text", "message"),
+    [("MoFO()\nMoFo()\n", r"mine.txt:2: .*Did you mean 'MoFO'"), ("# nothing\n", "the file has no")],
 )
 def test_a_file_that_is_wrong_is_named_with_its_line(tmp_path, text, message):
     (tmp_path / "mine.txt").write_text(text)

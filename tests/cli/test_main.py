@@ -32,7 +32,7 @@ def run(monkeypatch):
             called.append(asked)
             return act()
 
-        monkeypatch.setattr("holdfast.bench.run.early.check_early", lambda spec: None)
+        monkeypatch.setattr("holdfast.bench.run.early_checks.check_early", lambda spec: None)
         monkeypatch.setitem(sys.modules, "holdfast.bench.run.run", types.SimpleNamespace(train=train))
         monkeypatch.setitem(sys.modules, "holdfast.report.table", types.SimpleNamespace(show=called.append))
         return called
@@ -76,7 +76,7 @@ def test_a_comparison_takes_lists_of_recipes_doses_and_seeds(tmp_path):
 
 def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monkeypatch):
     called = []
-    monkeypatch.setattr("holdfast.bench.run.early.check_early", lambda spec: None)
+    monkeypatch.setattr("holdfast.bench.run.early_checks.check_early", lambda spec: None)
     done = types.SimpleNamespace(exit_code=1)
     compare = types.SimpleNamespace(compare=lambda asked: called.append(asked) or done)
     monkeypatch.setitem(sys.modules, "holdfast.bench.compare.compare", compare)

@@ -172,7 +172,7 @@ WAYS = {
     ),
     "a model that is not there": (
         ["--model", "modle"],
-        r"Model 'modle' is not there: give a folder that exists, or .*",
+        r"Model 'modle' does not exist: give an existing folder, or .*",
     ),
     "a folder without a model": (["--model", "empty"], r"Model 'empty' has no config\.json: give the folder that .*"),
     "no causal language model": (
@@ -189,7 +189,7 @@ WAYS = {
     ),
     "a model without a tokenizer": (
         ["--model", "no-tokenizer"],
-        r"Model 'no-tokenizer' has no tokenizer beside it; save that of the model .*",
+        r"Model 'no-tokenizer' has no tokenizer beside it; save that of the original model .*",
     ),
     "a tokenizer of another model": (
         ["--model", "fewer-words"],
@@ -197,11 +197,11 @@ WAYS = {
     ),
     "an adapter of another base": (
         ["--model", "adapter"],
-        r"Adapter 'adapter' does not fit its base '.*model', so it was made for another .*size mismatch.*",
+        r"Adapter 'adapter' does not fit its base '.*model', so it belongs to another .*size mismatch.*",
     ),
     "a model on the hub without a network": (
         ["--model", "no-such/model"],
-        r".*'no-such/model' is in no folder here and could not be had from the hub .*; check the name.*",
+        r".*'no-such/model' is not a local folder, and the hub did not give it .*; check the name.*",
     ),
     "data on the hub without a network": (
         ["--data", "no-such/data"],

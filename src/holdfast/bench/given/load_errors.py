@@ -1,4 +1,4 @@
-"""Why a model or a tokenizer cannot be loaded, each reason with its own mend."""
+"""Reasons why a model or a tokenizer cannot be loaded, each with its mend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from holdfast.core.errors import HoldfastError
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, MemoryError, SafetensorError)
-"""What transformers, PEFT and safetensors raise for a folder that is not what it should be."""
+"""Errors that transformers, PEFT and safetensors raise for a malformed folder."""
 
 _PACKAGES = ("sentencepiece", "tiktoken", "protobuf", "blobfile", "mistral_common", "bitsandbytes", "gptqmodel",
              "autoawq", "auto_gptq", "optimum", "compressed_tensors", "hqq", "quanto", "torchao", "kernels",
@@ -27,75 +27,75 @@ _CLASSES = re.compile(
 
 
 def refuse_non_causal(config: Any, name: str) -> None:
-    """Refuses what cannot be trained as a causal language model, with the reason.
+    """Refuses a model that cannot be trained as a causal language model, with the reason.
 
     Raises:
-        HoldfastError: An encoder-decoder, a masked or bidirectional model, a classifier or reward model, or a type that
-            has no causal language model.
+        HoldfastError: The model is an encoder-decoder, a masked or bidirectional model, a classifier or a reward model,
+            or its type has no causal language model.
     """
     from transformers import AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
-    own = ", ".join(config.architectures or ()) or config.model_type
-    give = "give a causal language model, as AutoModelForCausalLM loads them."
+    kind = ", ".join(config.architectures or ()) or config.model_type
+    mend = "give a causal language model, as AutoModelForCausalLM loads them."
     if getattr(config, "is_encoder_decoder", False):
         raise HoldfastError(
-            f"Model {name!r} ({own}) is an encoder-decoder: it reads all of its input before it writes, and is trained"
-            f" otherwise; {give}"
+            f"Model {name!r} ({kind}) is an encoder-decoder: it reads all of its input before it writes, and needs"
+            f" another training loss; {mend}"
         )
-    if config.architectures and all(_CLASSES.search(one) for one in config.architectures):
+    if config.architectures and all(_CLASSES.search(cls) for cls in config.architectures):
         raise HoldfastError(
-            f"Model {name!r} is a {own}: its head scores classes or whole answers, not the next token; give the"
+            f"Model {name!r} is a {kind}: its head scores classes or whole answers, not the next token; give the"
             " language model that it was made from."
         )
-    decodes = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    is_causal = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
     text = config.get_text_config()
     masked = config.model_type in MASKED or config.model_type == "xlnet"
-    if (masked and not decodes) or getattr(text, "use_bidirectional_attention", None) in (True, "all"):
+    if (masked and not is_causal) or getattr(text, "use_bidirectional_attention", None) in (True, "all"):
         raise HoldfastError(
-            f"Model {name!r} ({own}) is no causal language model: each of its tokens sees those after it, so it would"
-            f" learn to copy the next one; {give}"
+            f"Model {name!r} ({kind}) is not a causal language model: each token sees the later ones, so the model"
+            f" would learn to copy the next token; {mend}"
         )
     if type(config) not in AutoModelForCausalLM._model_mapping:
         raise HoldfastError(
-            f"Model {name!r} is of type {config.model_type!r}, which is no causal language model; give one that"
+            f"Model {name!r} is of type {config.model_type!r}, which is not a causal language model; give one that"
             " AutoModelForCausalLM loads."
         )
 
 
 def load_error(what: str, name: str, folder: Path | None, error: Exception, config: Any = None) -> HoldfastError:
-    """Returns the sentence for what went wrong when something was loaded.
+    """Returns the error for a model or tokenizer that could not be loaded.
 
     Args:
         what: "Model" or "The tokenizer of".
         name: Its name, as the user gave it.
         folder: Its folder; None for a name on the hub.
-        error: What was raised.
-        config: The model's configuration, where it was read.
+        error: The error that was raised.
+        config: The model's configuration, if it was read.
     """
-    said = first_sentence(error).rstrip(".")
+    sentence = first_sentence(error).rstrip(".")
     reason = _package_reason(str(error), error) or _model_reason(str(error), error, config)
     if reason:
         return HoldfastError(f"{what} {name!r} {reason}.")
     if folder is None and (reason := _hub_reason(name, error)):
-        return HoldfastError(f"{what} {name!r} is in no folder here and could not be had from the hub {reason}.")
+        return HoldfastError(f"{what} {name!r} is not a local folder, and the hub did not give it {reason}.")
     return HoldfastError(
-        f"{what} {name!r} cannot be loaded ({type(error).__name__}: {said}); see whether transformers alone loads it,"
-        " and mend what it says."
+        f"{what} {name!r} cannot be loaded ({type(error).__name__}: {sentence}); check that transformers"
+        " alone loads it, and mend the cause."
     )
 
 
 def _package_reason(text: str, error: Exception) -> str:
-    """Returns that a package is missing, where that is what an error says."""
+    """Returns the sentence for a missing package; "" if the error does not name one."""
     for package in _PACKAGES:
         words = re.sub("[-_]", "[-_]", package)
         if re.search(rf"\b{words}\b", text, re.IGNORECASE) and not _is_there(_MODULE.get(package, package)):
-            shown = package.replace("_", "-")
-            return f"needs the package {shown}, which is not installed: pip install {shown}"
+            distribution = package.replace("_", "-")
+            return f"needs the package {distribution}, which is not installed: pip install {distribution}"
     if isinstance(error, ImportError):
         missing = re.search(r"No module named '([\w.]+)'", text)
-        said = f"the module {missing[1]}" if missing else first_sentence(error).rstrip(".")
-        return f"needs a package that is not installed ({said}); install it"
+        what = f"the module {missing[1]}" if missing else first_sentence(error).rstrip(".")
+        return f"needs a package that is not installed ({what}); install it"
     return ""
 
 
@@ -107,51 +107,55 @@ def _is_there(module: str) -> bool:
 
 
 def _model_reason(text: str, error: Exception, config: Any) -> str:
-    """Returns what is the matter with the model itself, where an error says so."""
+    """Returns the sentence for a fault of the model itself; "" if the error does not name one."""
     if "trust_remote_code" in text or "custom code" in text:
         return (
-            "comes with code of its own, which is never run here (trust_remote_code stays off); give a model whose type"
+            "comes with its own code, which Holdfast never runs (trust_remote_code stays off); give a model whose type"
             " transformers knows"
         )
-    found = re.search(r"model type [`'\"]?([\w.-]+)[`'\"]? but Transformers does not recognize", text)
-    if found or (isinstance(error, KeyError) and re.fullmatch(r"'[\w-]+'", text)):
+    unknown = re.search(r"model type [`'\"]?([\w.-]+)[`'\"]? but Transformers does not recognize", text)
+    if unknown or (isinstance(error, KeyError) and re.fullmatch(r"'[\w-]+'", text)):
         import transformers
 
-        kind = found[1] if found else text.strip("'")
+        kind = unknown[1] if unknown else text.strip("'")
         return (
             f"is of type {kind!r}, which transformers {transformers.__version__} does not know; install a newer one"
             " (pip install -U transformers)"
         )
     if "Unrecognized model" in text or "should have a `model_type`" in text:
-        return "says no model_type in its config.json, so it is no model of transformers; give one that is"
+        return "has no model_type in its config.json, so it is not a transformers model; give one that is"
     if isinstance(error, MemoryError) or re.search(r"can't allocate memory|out of memory", text):
-        return "does not fit into the memory that is free; free some, or take a smaller model"
+        return "does not fit into the free memory; free some, or use a smaller model"
     if re.search(r"size mismatch|ignore_mismatched_sizes|mismatched", text):
-        return "has weights of other shapes than its config.json says; put the two that belong together into one folder"
+        return "has weights whose shapes differ from its config.json; put matching files into one folder"
     if re.search(r"pickle|\.bin\b|use_safetensors|no file named .*safetensors", text):
-        return "holds no weights as safetensors; give it in that form (pickles can run code and are never loaded)"
+        return "has no safetensors weights; convert them (pickles can run code and are never loaded)"
     if getattr(config, "quantization_config", None) is not None:
-        told = config.quantization_config
-        method = told.get("quant_method", "") if isinstance(told, dict) else getattr(told, "quant_method", "")
-        said = first_sentence(error).rstrip(".")
+        quantization = config.quantization_config
+        method = (
+            quantization.get("quant_method", "")
+            if isinstance(quantization, dict)
+            else getattr(quantization, "quant_method", "")
+        )
+        sentence = first_sentence(error).rstrip(".")
         return (
-            f"is quantised ({getattr(method, 'value', method)}) and cannot be loaded so on this machine ({said}); give"
-            " the model that it was quantised from, in 16 bits"
+            f"is quantised ({getattr(method, 'value', method)}) and this machine cannot load it that way ({sentence});"
+            " give the original model, in 16 bits"
         )
     return ""
 
 
 def _hub_reason(name: str, error: BaseException) -> str:
-    """Returns why a model could not be had from the hub, and the mend."""
-    raised = list(_chain(error))
-    kinds = {kind.__name__ for one in raised for kind in type(one).__mro__}
-    text = " ".join(" ".join(str(one).split()) for one in raised)
-    code = next((c for one in raised if isinstance(c := _status(one), int)), None)
+    """Returns why the hub did not give a model, and the mend."""
+    errors = list(_chain(error))
+    kinds = {kind.__name__ for raised in errors for kind in type(raised).__mro__}
+    text = " ".join(" ".join(str(raised).split()) for raised in errors)
+    code = next((c for raised in errors if isinstance(c := _status(raised), int)), None)
     return _refused(kinds, text, code) or _offline(kinds, text)
 
 
 def _refused(kinds: set[str], text: str, code: int | None) -> str:
-    """Returns what the hub has against it, by the classes, words and status of its errors; "" if nothing."""
+    """Returns why the hub refused, by the classes, words and status of its errors; "" if it did not."""
     reasons = (
         (
             "GatedRepoError" in kinds or "gated repo" in text,
@@ -164,26 +168,26 @@ def _refused(kinds: set[str], text: str, code: int | None) -> str:
         ("RevisionNotFoundError" in kinds, "(it has no such revision); check the name"),
         (
             "LocalEntryNotFoundError" not in kinds and "EntryNotFoundError" in kinds,
-            "(it has no config.json, so it is no model of transformers, or an adapter or GGUF); give a folder",
+            "(it has no config.json, so it is not a transformers model, or it is an adapter or GGUF); give a folder",
         ),
         (
             "RepositoryNotFoundError" in kinds or code in (401, 404),
-            "(there is none of that name, or it is private); check the name, or log in with `hf auth login`",
+            "(no model has that name, or it is private); check the name, or log in with `hf auth login`",
         ),
         (code == 429, "(429: too many requests); wait a little, or log in with `hf auth login`"),
         (code is not None and code >= 500, f"(the hub answers {code}); try again later"),
     )
-    return next((why for so, why in reasons if so), "")
+    return next((reason for holds, reason in reasons if holds), "")
 
 
 def _offline(kinds: set[str], text: str) -> str:
-    """Returns that the hub cannot be reached, if so, and why."""
+    """Returns why the hub cannot be reached; "" if it can."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE") or "OfflineModeIsEnabled" in kinds:
-        return "(it was not downloaded before, and HF_HUB_OFFLINE is set); check the name, unset it, or give a folder"
+        return "(it is not in the cache, and HF_HUB_OFFLINE is set); check the name, unset it, or give a folder"
     if {"LocalEntryNotFoundError", "ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout"} & kinds or (
         "couldn't connect" in text or "Cannot find" in text or "cached files" in text
     ):
-        return "(it was not downloaded before, and there is no network); check the name and network, or give a folder"
+        return "(it is not in the cache, and there is no network); check the name and network, or give a folder"
     return ""
 
 
@@ -192,7 +196,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error and what it came of."""
+    """Yields an error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -201,7 +205,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def first_sentence(error: BaseException) -> str:
-    """Returns the first sentence of what an error says, on one line."""
+    """Returns the first sentence of an error, on one line."""
     text = " ".join(str(error).split())
     head = text.split(". ")[0][:300].rstrip(".")
     return f"{head}."

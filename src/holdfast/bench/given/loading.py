@@ -1,4 +1,4 @@
-"""Loads the model and tokenizer of a run: a folder, a hub id, or an adapter on its base."""
+"""Loads the model and tokenizer of a run: from a folder, by a hub id, or as an adapter on its base."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _NARROW = {"BF16": torch.bfloat16, "F16": torch.float16}
 def load_model(
     name: str, *, base: str | None = None, frozen: bool = False, notes: list[str] | None = None
 ) -> nn.Module:
-    """Returns a causal language model, its adapter (if `name` is one) ready to be trained on.
+    """Returns a causal language model; if `name` is an adapter, the adapter is trainable.
 
-    Weights are float32 whatever the files hold: after a few AdamW steps at a usual rate most bfloat16 weights would not
-    have moved. Of a model that stays frozen (`frozen`) the linear layers keep the 16 bits of their file.
+    Weights are float32 whatever the files hold, because a few AdamW steps at a usual learning rate would leave most
+    bfloat16 weights unchanged. If the model stays frozen (`frozen`), its linear layers keep the 16 bits of their file.
 
     Args:
         name: A folder, a name on the hub, or "ground:base".
-        base: Model that an adapter is put on where the one that it names cannot be had.
-        frozen: Whether the model's own weights stay as they are.
-        notes: Gets a sentence for each thing worth saying.
+        base: Base for an adapter whose own base is not available.
+        frozen: Whether training leaves the model's own weights unchanged.
+        notes: List that receives notes for the user.
 
     Raises:
-        HoldfastError: Not found, not a causal language model, weights that are missing, or an adapter that does not fit
-            its base.
+        HoldfastError: The model is missing, is not a causal language model or lacks weights, or the adapter does not
+            fit its base.
     """
     name, notes = folder_or_name(name), [] if notes is None else notes
     folder = folder_of_model(name)
@@ -58,7 +58,7 @@ def load_model(
 
 
 def config_of(name: str) -> Any:
-    """Returns the configuration of a model; raises `HoldfastError` as `load_model` does, of what it says."""
+    """Returns the configuration of a model; raises `HoldfastError` if it is missing or not a causal language model."""
     from transformers import AutoConfig
 
     name = folder_or_name(name)
@@ -77,7 +77,7 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
     config = config_of(name)
     dtype = narrow_dtype(config, folder) if frozen else None
     try:
-        with errors_only():  # not its table of missing weights, of which we say what matters
+        with errors_only():  # hides its table of missing weights, which the message below replaces
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 name,
                 config=config,
@@ -93,11 +93,12 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
     if missing:
         raise HoldfastError(
             f"Model {name!r} lacks {len(missing)} of the weights of {type(model).__name__} (first: {missing[0]}), which"
-            " would start from noise; give a whole causal language model."
+            " would start at random; give a whole causal language model."
         )
     if left:
         notes.append(
-            f"{name}: {len(left)} of its weights are no part of {type(model).__name__} and not used (first: {left[0]})."
+            f"{name}: {len(left)} of its weights do not belong to {type(model).__name__} and are ignored (first:"
+            f" {left[0]})."
         )
     if dtype is not None:
         keep_narrow(model, _wide_buffers(config, model))
@@ -105,39 +106,39 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
 
 
 def narrow_dtype(config: Any, folder: Path | None) -> torch.dtype | None:
-    """Returns the 16-bit type of a model's matrices in its files; None if they are wider, mixed or quantised."""
+    """Returns the 16-bit dtype of a model's matrices in its files; None if they are wider, mixed or quantised."""
     if getattr(config, "quantization_config", None) is not None:
         return None
     if folder is None:
-        told = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
-        told = getattr(torch, told, None) if isinstance(told, str) else told
-        return told if told in _NARROW.values() else None
-    held = dtypes_of(folder)
-    return _NARROW.get(held.pop()) if len(held) == 1 else None
+        dtype = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+        dtype = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+        return dtype if dtype in _NARROW.values() else None
+    dtypes = dtypes_of(folder)
+    return _NARROW.get(dtypes.pop()) if len(dtypes) == 1 else None
 
 
 def _wide_buffers(config: Any, model: nn.Module) -> dict[str, Tensor]:
-    """Returns, in float32, the buffers that a model computes for itself and that no file holds."""
+    """Returns, in float32, the buffers that a model computes and no file holds."""
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 
-    held = set(model.state_dict())
-    if all(name in held or b.dtype not in _NARROW.values() for name, b in model.named_buffers()):
+    saved = set(model.state_dict())
+    if all(name in saved or b.dtype not in _NARROW.values() for name, b in model.named_buffers()):
         return {}
     with init_empty_weights(include_buffers=False):
         bare = AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)
-    return {name: buffer for name, buffer in bare.named_buffers() if name not in held}
+    return {name: buffer for name, buffer in bare.named_buffers() if name not in saved}
 
 
 def load_tokenizer(name: str, *, base: str | None = None) -> Any:
     """Returns the tokenizer beside a model, with a padding token (its end-of-sequence token if it has none).
 
     Args:
-        name: As for `load_model`; of an adapter without one it is that of its base.
-        base: Likewise.
+        name: As for `load_model`; an adapter without a tokenizer has that of its base.
+        base: As for `load_model`.
 
     Raises:
-        HoldfastError: There is none, or it has neither a padding nor an end-of-sequence token.
+        HoldfastError: The model has no tokenizer, or the tokenizer has neither a padding nor an end-of-sequence token.
     """
     from transformers import AutoTokenizer
 
@@ -150,7 +151,7 @@ def load_tokenizer(name: str, *, base: str | None = None) -> Any:
         return load_tokenizer(recorded if is_available(recorded) or base is None else base)
     if folder is not None and not has_tokenizer(folder):
         raise HoldfastError(
-            f"Model {name!r} has no tokenizer beside it; save that of the model it was made from into the folder"
+            f"Model {name!r} has no tokenizer beside it; save that of the original model into the folder"
             " (tokenizer.save_pretrained)."
         )
     try:
@@ -172,30 +173,34 @@ def _adapter(folder: Path, given: str | None, frozen: bool, notes: list[str]) ->
     model, base = _base_for(folder, given, frozen, notes)
     _fit_vocabulary(model, folder, base, notes)
     try:
-        with warnings.catch_warnings(record=True) as warned:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            made = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+            adapter = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except LOAD_ERRORS as error:
         if not re.search("size mismatch|not found|target_modules|target_parameters", str(error), re.IGNORECASE):
             raise load_error("Adapter", str(folder), folder, error) from error
         raise _does_not_fit(folder, base, first_sentence(error)) from error
-    if lost := next((str(one.message) for one in warned if "missing adapter keys" in str(one.message)), ""):
-        raise _does_not_fit(folder, base, f"it lacks weights for layers there: {lost[-200:]}")
-    return made
+    if missing := next((text for warning in caught if "missing adapter keys" in (text := str(warning.message))), ""):
+        raise _does_not_fit(folder, base, f"it lacks weights for some layers: {missing[-200:]}")
+    return adapter
 
 
-def _does_not_fit(folder: Path, base: str, said: str) -> HoldfastError:
+def _does_not_fit(folder: Path, base: str, reason: str) -> HoldfastError:
     return HoldfastError(
-        f"Adapter {str(folder)!r} does not fit its base {base!r}, so it was made for another model"
-        f" ({said.rstrip('.')}); name the right one in its adapter_config.json."
+        f"Adapter {str(folder)!r} does not fit its base {base!r}, so it belongs to another model"
+        f" ({reason.rstrip('.')}); name the right one in its adapter_config.json."
     )
 
 
 def _base_for(folder: Path, given: str | None, frozen: bool, notes: list[str]) -> tuple[nn.Module, str]:
-    """Returns the base of an adapter and its name: the one that it records, else the one that is given."""
+    """Returns the base of an adapter and its name: the base that its config names, else `given`."""
     recorded = base_of(folder)
-    if given is not None and (own := Path(folder_or_name(given)).expanduser()).is_dir() and is_adapter(own):
-        given = base_of(own)
+    if (
+        given is not None
+        and (folder_given := Path(folder_or_name(given)).expanduser()).is_dir()
+        and is_adapter(folder_given)
+    ):
+        given = base_of(folder_given)
     if is_available(recorded):
         try:
             return load_model(recorded, frozen=frozen, notes=notes), recorded
@@ -204,15 +209,15 @@ def _base_for(folder: Path, given: str | None, frozen: bool, notes: list[str]) -
                 raise
     if given is None:
         raise missing_base_error(folder)
-    notes.append(f"{folder} was made on {recorded!r}, which cannot be had here: it is put on {given}.")
+    notes.append(f"{folder} was made on {recorded!r}, which is not available here; it is loaded on {given}.")
     return load_model(given, frozen=frozen, notes=notes), given
 
 
 def _fit_vocabulary(model: Any, folder: Path, base: str, notes: list[str]) -> None:
-    """Gives a base the rows of the vocabulary that an adapter was made with, where those are others.
+    """Resizes the embeddings of a base to the vocabulary that an adapter was trained with.
 
     Raises:
-        HoldfastError: The adapter's tokenizer has tokens of which neither it nor the base has an embedding.
+        HoldfastError: The adapter's tokenizer has tokens that neither the adapter nor the base has an embedding for.
     """
     rows = model.get_input_embeddings().weight.shape[0]
     wanted = _vocabulary_of(folder, model)
@@ -221,7 +226,7 @@ def _fit_vocabulary(model: Any, folder: Path, base: str, notes: list[str]) -> No
         if not _trains_tokens(folder):
             raise HoldfastError(
                 f"Adapter {str(folder)!r}: its tokenizer has {tokens:,} tokens and its base {base!r} {rows:,}, and it"
-                " holds no embeddings for those that were added; save it with them (modules_to_save, or"
+                " holds no embeddings for the added ones; save it with them (modules_to_save, or"
                 " save_embedding_layers=True)."
             )
         wanted = tokens
@@ -229,16 +234,16 @@ def _fit_vocabulary(model: Any, folder: Path, base: str, notes: list[str]) -> No
         with errors_only(), torch.random.fork_rng():
             torch.manual_seed(0)
             model.resize_token_embeddings(wanted, mean_resizing=False)
-        notes.append(f"{folder} has {wanted:,} tokens and {base} {rows:,}: the base's embeddings are resized to them.")
+        notes.append(f"{folder} has {wanted:,} tokens and {base} {rows:,}: the base's embeddings are resized.")
         if wanted > rows and not _holds_head(folder, model):
             notes.append(
-                f"{folder} holds nothing of the output head for the {wanted - rows:,} tokens that were added: the model"
-                " says them at random."
+                f"{folder} has no output head for the {wanted - rows:,} added tokens: the model"
+                " predicts them at random."
             )
 
 
 def _vocabulary_of(folder: Path, model: Any) -> int | None:
-    """Returns the rows of the embeddings, or of the adapter on them, that an adapter holds; None if it has none."""
+    """Returns the number of rows of an adapter's embeddings, or of its factors on them; None if it has none."""
     ends = {id(end) for end in (model.get_input_embeddings(), model.get_output_embeddings()) if end is not None}
     names = [name for name, module in model.named_modules() if id(module) in ends]
     for key, shape in _shapes(folder).items():
@@ -254,7 +259,7 @@ def _vocabulary_of(folder: Path, model: Any) -> int | None:
 
 
 def _holds_head(folder: Path, model: Any) -> bool:
-    """Returns whether an adapter holds the rows of the output head, which may be those of the embeddings."""
+    """Returns whether an adapter holds the rows of the output head, or the head is tied to the embeddings."""
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
     if head is None or head.weight is embeddings.weight:
         return True

@@ -1,4 +1,4 @@
-"""Sets of recipes that can be compared by one word, and files of recipes."""
+"""Named sets of recipes for `compare`, and files of recipes."""
 
 from __future__ import annotations
 
@@ -25,74 +25,74 @@ from holdfast.methods.tokens.token_forgetting import TokenForgetting
 from holdfast.recipe import parse
 
 CLASSIC: tuple[type[Method], ...] = (LoRA, QLoRA, FAPM, TokenForgetting, LayerwiseDecay, FreezeBottom, Rehearsal)
-"""What practitioners reach for, beside full fine-tuning, which is always run, and `Holdfast`."""
+"""Methods in common use. Full fine-tuning always runs beside them, and the set adds `Holdfast`."""
 
 NOT_ALONE = {Train: "sets the run", Cosine: "a schedule of plain training", Soup: "needs the folders of other runs"}
-"""Methods that are no choice by themselves, and why."""
+"""Methods that the set `field` leaves out, each with the reason."""
 
 
 def classic(memory: str | None) -> tuple[list[Chain], list[str]]:
-    """Returns the recipes of the set, and a sentence about each that is left out."""
+    """Returns the recipes of the set `classic`, and a sentence about each one left out."""
     return _with_holdfast(*_single_methods(CLASSIC, memory), memory)
 
 
 def field(memory: str | None) -> tuple[list[Chain], list[str]]:
-    """Returns `Holdfast` and every method alone, as it comes, and a sentence about each that is left out."""
+    """Returns `Holdfast` and every single method with its defaults, and a sentence about each one left out."""
     return _with_holdfast(*_single_methods([cls for cls in METHODS if cls not in NOT_ALONE], memory), memory)
 
 
 SETS: dict[str, Callable[[str | None], tuple[list[Chain], list[str]]]] = {"classic": classic, "field": field}
 
 
-def _with_holdfast(found: list[Chain], left: list[str], memory: str | None) -> tuple[list[Chain], list[str]]:
-    """Returns a set with `Holdfast` before the others: with old examples if there are any, and without."""
-    own = [Holdfast(given, adapter) for adapter in (False, True) for given in dict.fromkeys((memory or "", ""))]
-    return [*map(chain, own), *found], left
+def _with_holdfast(recipes: list[Chain], notes: list[str], memory: str | None) -> tuple[list[Chain], list[str]]:
+    """Returns a set that begins with `Holdfast`: with old examples if there are any, and without."""
+    sums = [Holdfast(name, adapter) for adapter in (False, True) for name in dict.fromkeys((memory or "", ""))]
+    return [*map(chain, sums), *recipes], notes
 
 
 def _single_methods(classes: Sequence[type[Method]], memory: str | None) -> tuple[list[Chain], list[str]]:
-    found, left = [], []
+    recipes, notes = [], []
     for cls in classes:
         if cls is QLoRA and importlib.util.find_spec("bitsandbytes") is None:
-            left.append("QLoRA is left out: it needs bitsandbytes (pip install 'holdfast[gpu]').")
+            notes.append("QLoRA is left out: it needs bitsandbytes (pip install 'holdfast[gpu]').")
             continue
-        given = {"memory": memory} if memory is not None and "memory" in settings_of(cls) else {}
+        fields = {"memory": memory} if memory is not None and "memory" in settings_of(cls) else {}
         try:
-            found.append(chain(LoRA(), cls()) if cls is LoRAPlus else chain(cls(**given)))
+            recipes.append(chain(LoRA(), cls()) if cls is LoRAPlus else chain(cls(**fields)))
         except HoldfastError:
             if memory is not None:
                 raise
-            left.append(f"{cls.__name__} is left out: it needs old examples; name some with --memory NAME=FILE.")
-    return found, left
+            notes.append(f"{cls.__name__} is left out: it needs old examples; name some with --memory NAME=FILE.")
+    return recipes, notes
 
 
 def recipes_of(words: Sequence[str], memory: str | None) -> tuple[list[Chain], list[str]]:
-    """Returns the recipes that some words stand for, and sentences about those that are left out.
+    """Returns the recipes that `words` name, and a sentence about each one left out.
 
     Args:
         words: Sums of methods, names of sets, and files with a recipe on each line.
-        memory: What the recipes of a set call the old examples; None where there are none.
+        memory: Name of the old examples in the recipes of a set; None without old examples.
 
     Raises:
-        HoldfastError: A word is none of the three, or a recipe cannot be read; names file and line.
+        HoldfastError: A word is neither a recipe nor a set nor a file, or a recipe is malformed; names file and line.
     """
-    found: list[Chain] = []
+    recipes: list[Chain] = []
     notes: list[str] = []
     for word in words:
         if word in SETS:
-            made, left = SETS[word](memory)
-            found, notes = [*found, *made], [*notes, *left]
+            of_set, left_out = SETS[word](memory)
+            recipes, notes = [*recipes, *of_set], [*notes, *left_out]
         elif "(" not in word and Path(word).expanduser().is_file():
-            found += _recipes_in_file(Path(word).expanduser())
+            recipes += _recipes_in_file(Path(word).expanduser())
         elif word.replace("_", "").replace("-", "").isalpha() and (hint := nearest(word, SETS)):
-            raise HoldfastError(f"--recipes {word}: there is no set of that name.{hint}")
+            raise HoldfastError(f"--recipes {word}: no set has that name.{hint}")
         else:
-            found.append(parse(word))
-    return found, notes
+            recipes.append(parse(word))
+    return recipes, notes
 
 
 def _recipes_in_file(path: Path) -> list[Chain]:
-    found = []
+    recipes = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -101,9 +101,9 @@ def _recipes_in_file(path: Path) -> list[Chain]:
         text = line.strip()
         if text and not text.startswith("#"):
             try:
-                found.append(parse(text))
+                recipes.append(parse(text))
             except HoldfastError as error:
                 raise HoldfastError(f"{path}:{number}: {error}") from error
-    if not found:
-        raise HoldfastError(f"--recipes {path}: no line is a recipe; write one on each line.")
-    return found
+    if not recipes:
+        raise HoldfastError(f"--recipes {path}: the file has no recipe; write one on each line.")
+    return recipes
