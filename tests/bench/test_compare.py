@@ -238,7 +238,7 @@ def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, worker):
 
 
 def test_a_budget_that_nothing_is_measured_by_is_refused_before_any_run(asked):
-    with pytest.raises(HoldfastError, match="limits nothing that is measured"):
+    with pytest.raises(HoldfastError, match="limits none of the measured units"):
         compare(asked("Finch()", budget={"points": 2}), Console(quiet=True))
 
 

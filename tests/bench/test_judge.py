@@ -162,9 +162,9 @@ def test_what_is_not_settled_says_how_many_items_would_settle_it():
 
 def test_a_budget_of_what_is_not_measured_is_refused():
     check_limits(Budget(points=2), {"points", "nats"})
-    with pytest.raises(HoldfastError, match=r"budget of 2 points limits nothing that is measured \(nats\)"):
+    with pytest.raises(HoldfastError, match=r"budget of 2 points limits none of the measured units \(nats\)"):
         check_limits(Budget(points=2), {"nats"})
-    with pytest.raises(HoldfastError, match="nothing that is to be kept"):
+    with pytest.raises(HoldfastError, match="no suite to keep"):
         verdict(found(answers("task", KEPT, role="learned")), Budget(points=2))
 
 

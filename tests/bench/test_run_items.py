@@ -109,12 +109,12 @@ def test_an_item_that_is_learned_word_for_word_is_left_out(room, tmp_path):
     console = Console(width=200, file=io.StringIO())
     found = train(spec(room, tmp_path / "runs", test=str(path), keep=()), console)
     assert found.record.suites[0].items == 16
-    assert "1 of 17 items are asked in what is learned and left out of" in console.file.getvalue()
+    assert "1 of 17 items are among the rows to learn and left out of" in console.file.getvalue()
 
 
 def test_two_sources_of_one_suite_are_refused(room, tmp_path):
     twice = (str(room / "kept.jsonl"), str(room / "new.jsonl").replace("new", "kept"))
-    with pytest.raises(HoldfastError, match="a suite called 'old' is measured already"):
+    with pytest.raises(HoldfastError, match="another suite is called 'old'"):
         train(spec(room, tmp_path, keep=twice), Console(quiet=True))
 
 
@@ -187,7 +187,7 @@ def test_a_guard_keeps_a_run_inside_its_budget(room, rewound, done):
     found, said = rewound
     guard = found.record.guard
     watched = [item for item in read_items(room / "kept.jsonl") if item.suite != "texts" and item.split == "watch"]
-    assert f"The guard watches {len(watched)} of the 48 items and texts that are to be kept" in said
+    assert f"The guard watches {len(watched)} of the 48 items and texts to keep" in said
     assert guard.spent_at
     assert all(look.points_lost <= GUARDED["points"] for look in guard.looks if look.step == guard.model_of)
     lost = {row.name: -row.change for row in found.record.suites}
@@ -233,12 +233,12 @@ def test_with_one_side_only_nothing_is_watched(room, tmp_path):
     found = train(spec(room, tmp_path / "runs", **changes), console)
     assert found.record.guard is None
     assert "No suite has items for a guard and for a proof: old (" in console.file.getvalue()
-    assert "Nothing watches while the model trains" in console.file.getvalue()
+    assert "No guard watches the training" in console.file.getvalue()
     assert {row.name: row.items for row in found.record.suites}["task"] == 16
 
 
 def test_a_budget_of_what_is_not_measured_stops_before_training(room, tmp_path):
-    with pytest.raises(HoldfastError, match="limits nothing that is measured"):
+    with pytest.raises(HoldfastError, match="limits none of the measured units"):
         train(spec(room, tmp_path, keep=(), budget={"points": 2}), Console(quiet=True))
     assert not list(tmp_path.iterdir())
     with pytest.raises(HoldfastError, match="Did you mean 'points'"):
@@ -292,7 +292,7 @@ def test_what_of_questions_a_template_does_not_write_is_said_with_its_count(room
 def test_a_file_of_texts_that_is_called_as_a_suite_is_refused_in_either_order(room, tmp_path, order):
     (tmp_path / "old.txt").write_text("t1 t2 t3\n\nt4 t5 t6\n")
     keep = (str(room / "kept.jsonl"), str(tmp_path / "old.txt"))[::order]
-    with pytest.raises(HoldfastError, match="a suite called 'old' is measured already"):
+    with pytest.raises(HoldfastError, match="another suite is called 'old'"):
         train(spec(room, tmp_path, keep=keep), Console(quiet=True))
 
 

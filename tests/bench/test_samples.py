@@ -93,7 +93,7 @@ def test_what_has_no_partner_is_counted_and_said(tmp_path):
     other = [line(i, doc=f"d{i}" if i < 7 else f"new {i}", acc=1) for i in range(10)]
     suites, said, _ = go(base, write(tmp_path / "b", other))
     assert suites["gsm8k"].items == 7
-    assert "6 items were asked of one model only and are left out." in said
+    assert "6 items were asked of only one model and are left out." in said
 
 
 def test_other_documents_under_the_same_numbers_are_no_pairs(tmp_path):
@@ -105,7 +105,7 @@ def test_other_documents_under_the_same_numbers_are_no_pairs(tmp_path):
         write(tmp_path / folder, [line(i, doc=f"c{i}", acc=1) for i in range(3)], task="arc")
     suites, said, _ = go(base, tuned)
     assert list(suites) == ["arc"]
-    assert "gsm8k: none of the 8 and 8 documents is the same in both" in said
+    assert "gsm8k: none of the 8 and 8 documents is in both" in said
 
 
 def test_without_a_hash_the_documents_themselves_are_compared(tmp_path):
@@ -136,11 +136,11 @@ def test_other_prompts_targets_and_settings_are_said_with_their_counts(tmp_path)
     }
     _, said, _ = go(base, write(tmp_path / "b", other, results=changed))
     for sentence in (
-        "gsm8k: 6 of 6 items were put to them in other words (prompt_hash)",
-        "gsm8k: 2 of 6 items have another right answer (target_hash)",
-        "gsm8k: the two were asked with another few-shot examples (5 and 0).",
-        "gsm8k: the two were asked with another version of the task (3.0 and 2.0).",
-        "gsm8k: the two were asked with another chat template.",
+        "gsm8k: 6 of 6 items have different prompts (prompt_hash)",
+        "gsm8k: 2 of 6 items have different right answers (target_hash)",
+        "gsm8k: the two have a different few-shot examples (5 and 0).",
+        "gsm8k: the two have a different version of the task (3.0 and 2.0).",
+        "gsm8k: the two have a different chat template.",
     ):
         assert sentence in said, said
 
@@ -194,7 +194,7 @@ def test_of_several_runs_of_a_task_the_newest_counts(tmp_path):
         write(tmp_path / folder, [line(i, acc=1) for i in range(4)], zipped=folder == "b")
     suites, said, _ = go(tmp_path / "a", tmp_path / "b")
     assert (suites["gsm8k"].before, suites["gsm8k"].after) == (100.0, 100.0)
-    assert f"gsm8k: the newest of 2 runs is taken (samples_gsm8k_{DATE}.jsonl)." in said
+    assert f"gsm8k: has 2 runs; the newest counts (samples_gsm8k_{DATE}.jsonl)." in said
 
 
 def test_samples_of_two_models_in_one_folder_are_refused(tmp_path):

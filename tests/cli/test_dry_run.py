@@ -71,8 +71,8 @@ def test_it_shows_how_small_a_loss_the_items_can_prove(dry, tmp_path):
         return f"{100 * 2.4865 * math.sqrt(0.04 / count):.1f} points"
 
     for part in (
-        "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (as many"
-        " for the better as for the worse):",
+        "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (half of"
+        " them to right, half to wrong):",
         f"few: {few} items prove a loss of at most {points(few)}; 2 points take about 619",
         f"many: {many} items prove a loss of at most {points(many)}; 2 points take about 619",
         f"the mean of the 2 suites, which the budget limits: a loss of at most {points(4 / (1 / few + 1 / many))}",

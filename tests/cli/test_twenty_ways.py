@@ -125,7 +125,7 @@ WAYS = {
     ),
     "a length that leaves nothing": (
         ["--data", "long.jsonl", "--max-length", "4", "--held-out", "0"],
-        r"long\.jsonl: no row has a token left to learn or score within --max-length 4; raise it\.",
+        r"long\.jsonl: no row has a token to learn or score within --max-length 4; raise it\.",
     ),
     "rows longer than the table of positions": (
         ["--model", "positions", "--data", "book.txt", "--held-out", "0"],

@@ -32,9 +32,9 @@ class MeasuringSpec(Options):
         metavar="FILE",
     )
     budget: dict[str, Any] = option(
-        "the loss that you allow on --keep: points=2 (percent of right answers), nll=0.02 (nats per token); claim="
-        "every applies it to every suite by itself. The guard's settings during training: on_spent=rewind, stop, hold or "
-        "log, every=STEPS, share=0.05, items=512",
+        "the loss that you allow on --keep: points=2 (percent of right answers), nll=0.02 (nats per token); "
+        "claim=every applies it to every suite by itself. The guard's settings during training: on_spent=rewind, "
+        "stop, hold or log, every=STEPS, share=0.05, items=512",
         {},
         metavar="KEY=VALUE",
     )

@@ -1,4 +1,4 @@
-"""The base is asked once: what it answered is kept, and read where another run would ask it the same."""
+"""A cache of the base's answers, which runs with the same questions share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from holdfast.probes.suite import Suite
 from holdfast.probes.watched import group_of
 
 SCORED = "choices by their own tokens"
-"""How answers are scored: answers that were scored in another way are not read."""
+"""The rule by which answers are scored; another rule gives another digest."""
 
 
 def questions_digest(suites: Sequence[Suite], raw: bool) -> str:
-    """Returns a digest of what is asked: every token of every example, every item, and how it is put and scored."""
+    """Returns a digest of all questions: the tokens of every example, every item, and how they are asked and scored."""
     digest = hashlib.sha256(repr((raw, SCORED)).encode())
     for suite in suites:
         digest.update(repr((suite.name, suite.role)).encode())
@@ -29,19 +29,19 @@ def questions_digest(suites: Sequence[Suite], raw: bool) -> str:
 
 
 def model_digest(name: str) -> str:
-    """Returns a digest of a model: of the files of a folder by name, size and time, else of its name."""
+    """Returns a digest of a model: of the names, sizes and times of the files in its folder, or of its hub name."""
     from holdfast.bench.given.model_files import folder_or_name
 
     folder = Path(folder_or_name(name)).expanduser()
-    told = [name]
+    lines = [name]
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.is_file())
-        told += [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        lines += [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def cached_answers(path: Path, ask: Callable[[], Answers]) -> Answers:
-    """Returns what was answered before; asks and keeps it where it is not there."""
+    """Returns the answers in a file; if it is missing, calls `ask` and writes it."""
     if path.exists():
         return read_answers(str(path))
     answers = ask()

@@ -1,4 +1,4 @@
-"""What is asked twice, under two names, is one thing: it counts as one group, and stands on one side."""
+"""Items that stand in several suites or under several names form one group, so that they stand on one side."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 def merge_duplicates(suites: Sequence[Suite]) -> tuple[list[Suite], int]:
-    """Returns suites in which all that has the same content has the same group, and how many items got another.
+    """Returns suites in which equal content has equal groups, and the number of items whose group changed.
 
-    Groups that have an item in common become one, and so all that is asked of them. A text keeps the digest of its
-    content for a group, and gives it to the items that are the same text.
+    Groups that share an item are merged. The group of a text is the digest of its content, and items with the same text
+    take that group.
 
     Args:
-        suites: All that is measured.
+        suites: All suites of a run.
     """
     groups = _Groups(suites)
-    made, moved = [], 0
+    merged, moved = [], 0
     for suite in suites:
         items = tuple(dataclasses.replace(item, group=groups.root(item.group or item.id)) for item in suite.items)
         moved += sum(now.group != (was.group or was.id) for now, was in zip(items, suite.items, strict=True))
-        made.append(dataclasses.replace(suite, items=items))
-    return made, moved
+        merged.append(dataclasses.replace(suite, items=items))
+    return merged, moved
 
 
 class _Groups:
-    """The groups of all that is measured, of which those that have something in common are one."""
+    """The groups of all suites, as a disjoint-set forest: groups that share content have one root."""
 
     def __init__(self, suites: Sequence[Suite]) -> None:
         self._parent: dict[str, str] = {}
@@ -43,13 +43,13 @@ class _Groups:
                 self._join(first.setdefault(of_item(item)[0], group), group)
 
     def root(self, name: str) -> str:
-        """Returns the name of the group that a group is part of."""
+        """Returns the name of the merged group that contains a group."""
         while (above := self._parent.setdefault(name, name)) != name:
             name = above
         return name
 
-    def _join(self, one: str, other: str) -> None:
-        """Makes two groups one, which has the name of a text if one of them is."""
-        one, other = self.root(one), self.root(other)
-        if one != other:
-            self._parent[one if other in self._texts else other] = other if other in self._texts else one
+    def _join(self, first: str, second: str) -> None:
+        """Merges two groups; the name of a text wins."""
+        first, second = self.root(first), self.root(second)
+        if first != second:
+            self._parent[first if second in self._texts else second] = second if second in self._texts else first

@@ -1,4 +1,4 @@
-"""What a run's guard watches: one side of each suite, so that the other is left for the verdict."""
+"""The split of suites for the guard: it watches one side, and the verdict judges the other."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from holdfast.probes.suite import Suite
 
 
 def split_suites(suites: Sequence[Suite], budget: Budget) -> frozenset[str]:
-    """Returns the names of the suites that are split: those that a guard can watch and still leave something to prove.
+    """Returns the names of the suites with both sides: one for the guard and one for the verdict.
 
-    They are retained suites that the budget limits, and what measures the learning.
+    They are the retained suites that the budget limits, and the suites that measure learning.
     """
     return frozenset(
         suite.name
@@ -22,21 +22,23 @@ def split_suites(suites: Sequence[Suite], budget: Budget) -> frozenset[str]:
 
 
 def watched_names(suites: Sequence[Suite], budget: Budget) -> tuple[frozenset[str], str]:
-    """Returns the names of the suites that a guard watches, and a sentence on what it watches and what it does not.
+    """Returns the names of the suites that a guard watches, and a sentence on what it watches.
 
-    There are no names, and no guard, where no suite to be kept has two sides; the sentence says so.
+    If no retained suite has two sides, there are no names and no guard, and the sentence says so.
     """
-    split = split_suites(suites, budget)
-    able = [suite for suite in suites if suite.role == "retained" and suite.units() & budget.limits.keys()]
-    alone = [f"{suite.name} ({len(suite.splits())}, all on one side)" for suite in able if suite.name not in split]
-    splits = [side for suite in able if suite.name in split for side in suite.splits()]
+    names = split_suites(suites, budget)
+    limited = [suite for suite in suites if suite.role == "retained" and suite.units() & budget.limits.keys()]
+    one_sided = [
+        f"{suite.name} ({len(suite.splits())}, all on one side)" for suite in limited if suite.name not in names
+    ]
+    splits = [side for suite in limited if suite.name in names for side in suite.splits()]
     if not splits:
         return frozenset(), (
-            f"No suite has items for a guard and for a proof: {', '.join(alone)}. Nothing watches while the model"
-            " trains, and the budget is judged at the end, on all of them; a guard takes more items (a few dozen)."
+            f"No suite has items for a guard and for a proof: {', '.join(one_sided)}. No guard watches the"
+            " training, and the verdict at the end is on all of them; a guard needs more items (a few dozen)."
         )
-    rest = f" It does not watch {', '.join(alone)}." if alone else ""
-    return split, (
-        f"The guard watches {splits.count('watch'):,} of the {len(splits):,} items and texts that are to be kept while"
-        f" the model trains; the verdict is on the others.{rest}"
+    rest = f" It does not watch {', '.join(one_sided)}." if one_sided else ""
+    return names, (
+        f"The guard watches {splits.count('watch'):,} of the {len(splits):,} items and texts to keep during"
+        f" training; the verdict is on the others.{rest}"
     )

@@ -1,4 +1,4 @@
-"""The word on what was learned, beside the verdict on what was kept: a run that learned nothing is no success."""
+"""The word on what a run learned, beside the verdict on what it kept: a run that learned nothing did not succeed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from holdfast.stats.learned import BEST_FIRST, Learned, learned_word, little
 
 @dataclasses.dataclass(frozen=True)
 class LearnedBeforeRewind:
-    """What a guard saw learned of a run that it took back.
+    """What a run had learned before its guard restored an earlier model.
 
     Attributes:
-        most: The most that any look saw learned over the base, in `unit`.
+        most: The largest gain over the base at any look, in `unit`.
         unit: "points" or "nats".
-        started: Whether the model is that of the start.
+        started: Whether the guard restored the model of the start.
     """
 
     most: float
@@ -27,33 +27,33 @@ class LearnedBeforeRewind:
     started: bool
 
 
-def learning_of(found: Sequence[SuiteChange], guard: LearnedBeforeRewind | None = None) -> Learning:
-    """Returns the word on what was learned, of all units and of each.
+def learning_of(changes: Sequence[SuiteChange], guard: LearnedBeforeRewind | None = None) -> Learning:
+    """Returns the word on what was learned, over all units and in each.
 
-    The word of all is the best of the units: nothing was learned where none shows it. It is "not measured" where no
-    suite measures what is learned; the rule of the others is `holdfast.stats.learned.learned_word`.
+    The overall word is the best word of the units. It is "not measured" if no suite measures learning;
+    `holdfast.stats.learned.learned_word` gives the other words.
 
     Args:
-        found: What became of every suite; those of the role "learned" count.
-        guard: What a guard saw learned, if it took the model back.
+        changes: The change of every suite; those of the role "learned" count.
+        guard: What the run had learned before its guard restored an earlier model; None if it did not.
     """
     by_unit: dict[str, list[SuiteChange]] = {}
-    for one in found:
-        if one.role == "learned":
-            by_unit.setdefault(one.unit, []).append(one)
+    for change in changes:
+        if change.role == "learned":
+            by_unit.setdefault(change.unit, []).append(change)
     units = tuple(_of_unit(unit, suites, guard) for unit, suites in by_unit.items())
-    words: list[Learned] = [one.word for one in units] or ["not measured"]
-    back: Literal["start"] | None = "start" if guard is not None and guard.started else None
-    return Learning(word=min(words, key=BEST_FIRST.index), units=units, put_back_to=back)
+    words: list[Learned] = [unit.word for unit in units] or ["not measured"]
+    put_back: Literal["start"] | None = "start" if guard is not None and guard.started else None
+    return Learning(word=min(words, key=BEST_FIRST.index), units=units, put_back_to=put_back)
 
 
 def _of_unit(unit: str, suites: Sequence[SuiteChange], guard: LearnedBeforeRewind | None) -> LearnedUnit:
-    before = math.fsum(one.before for one in suites) / len(suites)
+    before = math.fsum(change.before for change in suites) / len(suites)
     mean = mean_of(suites)
     gain, (low, high) = -mean.lost, mean.interval()
     if unit != "points":  # fewer nats are better
         low, high = -high, -low
-    known = all(one.known for one in suites)
+    known = all(change.known for change in suites)
     reached = guard.most if guard is not None and guard.unit == unit else None
     least = little(unit, before, reached)
     word: Learned = learned_word(gain, low, high, least) if known else "not enough evidence"
@@ -61,7 +61,7 @@ def _of_unit(unit: str, suites: Sequence[SuiteChange], guard: LearnedBeforeRewin
         word = "not learned"
     return LearnedUnit(
         unit=unit,
-        suites=tuple(one.name for one in suites),
+        suites=tuple(change.name for change in suites),
         before=before,
         gain=gain,
         low=low if known else None,

@@ -1,4 +1,4 @@
-"""Measures the suites of a run on a model, and says what became of them as rows of a table."""
+"""Measures suites on a model, and turns their changes into rows of a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from holdfast.stats.paired import Change
 
 
 def asker_of(spec: MeasuringSpec, tokenizer: Any) -> Asker:
-    """Returns how a spec has its suites asked."""
+    """Returns the way in which a spec asks its suites."""
     return Asker(tokenizer, spec.raw, spec.eval_batch_tokens)
 
 
@@ -30,28 +30,28 @@ def measure(
     moment: Moment,
     show: Callable[[str, int], Callable[[int, int], None]],
 ) -> Answers:
-    """Returns the scores of a model on all suites, in their order, and what it said.
+    """Returns the scores and texts of a model on all suites, in their order.
 
     Args:
-        model: A causal language model; left as it was found.
-        suites: What is measured.
-        asker: How it is asked.
-        moment: Whether this is the model before or after, for the progress.
-        show: Called with what is being measured and the number of its windows and items, for what is to be told how
-            many of them are done.
+        model: A causal language model, which stays unchanged.
+        suites: The suites to measure.
+        asker: The way in which to ask them.
+        moment: "before" or "after" training, for the progress bar.
+        show: Takes the name of a task and its number of items and text windows, and returns a function
+            `(done, total)` that moves its progress bar.
 
     Raises:
         HoldfastError: As `holdfast.probes.suite.Suite.ask` does.
     """
     answers = [suite.ask(model, asker, show(f"measuring {suite.name} {moment}", len(suite))) for suite in suites]
     return Answers(
-        tuple(itertools.chain.from_iterable(one.scores for one in answers)),
-        tuple(itertools.chain.from_iterable(one.said for one in answers)),
+        tuple(itertools.chain.from_iterable(of_suite.scores for of_suite in answers)),
+        tuple(itertools.chain.from_iterable(of_suite.said for of_suite in answers)),
     )
 
 
 def row_of(change: SuiteChange) -> SuiteRow:
-    """Returns what became of a suite as a row of a table, in its unit."""
+    """Returns the change of a suite as a row of a table, in its unit."""
     counted = change.evidence if isinstance(change.evidence, Flips) else None
     texts = change.evidence if isinstance(change.evidence, Change) and change.unit != "points" else None
     low, high = change.interval() if change.known else (None, None)

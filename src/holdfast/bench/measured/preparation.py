@@ -1,4 +1,4 @@
-"""From the files that a run names to examples, with what is worth saying about them."""
+"""Reads the files of a run: examples to train on and suites to measure, with notes for the user."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from holdfast.probes.sources import items_of
 from holdfast.probes.suite import Suite, Unit, suites_of, units_of
 
 HELD_OUT = ("test", "validation", "train")
-"""Splits that are measured, of a source that has several and names none: the first that is there."""
+"""Splits to measure if a source has several and the user names none; the first existing one counts."""
 
 RESERVED = ("task", "transfer")
-"""Names of suites that nothing else may have."""
+"""Reserved names of suites."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class PreparedData:
     """The data of a run.
 
     Attributes:
-        train: Examples to learn.
-        suites: What is measured: the task (its test, or rows held out), its transfer, and what is to be kept.
-        notes: Sentences to be shown.
+        train: Examples to train on.
+        suites: Suites to measure: the task (its test, or held-out rows), its transfer, and the retained ones.
+        notes: Notes for the user.
     """
 
     train: tuple[Example, ...]
@@ -52,7 +52,7 @@ class PreparedData:
 
 
 def kept_units(suites: Sequence[Suite]) -> set[Unit]:
-    """Returns the units in which what is to be kept is measured."""
+    """Returns the units of the retained suites."""
     return units_of(suite for suite in suites if suite.role == "retained")
 
 
@@ -61,11 +61,11 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
 
     Args:
         spec: The run.
-        tokenizer: The model's.
-        rehearsed: Sources of the memories that are trained on: what is measured is kept apart from them too.
+        tokenizer: The model's tokenizer.
+        rehearsed: Sources of old examples to train on; rows and items in them are not measured.
 
     Raises:
-        HoldfastError: A file that is missing or malformed, nothing to learn, or nothing to measure.
+        HoldfastError: A file is missing or malformed, or there is nothing to learn or to measure.
     """
     notes: list[str] = []
     train = read(spec.data, preference=spec.preference, notes=notes)
@@ -73,35 +73,35 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
     if spec.test is None and spec.held_out > 0:
         train, test = _held_out(train, spec)
         notes.append(
-            f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned."
+            f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what the model learns."
         )
-    old = [read(source, preference=spec.preference, notes=notes) for source in rehearsed]
-    learned = [*train, *(row for rows in old for row in rows)]
+    rehearsed_rows = [read(source, preference=spec.preference, notes=notes) for source in rehearsed]
+    trained = [*train, *(row for rows in rehearsed_rows for row in rows)]
     examples = _examples(train, spec, tokenizer, spec.data, notes)
     suites = []
-    test = _without_trained_rows(test, learned, "the held-out rows", notes)
+    test = _without_trained_rows(test, trained, "the held-out rows", notes)
     if test:
         tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
         suites.append(Suite("task", "learned", texts=tuple(tested)))
-    suites += read_suites(spec, tokenizer, notes, learned)
+    suites += read_suites(spec, tokenizer, notes, trained)
     if spec.packing:
         examples = pack(examples, spec.max_length)
     return PreparedData(tuple(examples), tuple(suites), tuple(notes))
 
 
 def read_suites(spec: MeasuringSpec, tokenizer: Any, notes: list[str], learned: Sequence[Row] = ()) -> list[Suite]:
-    """Returns what is to be measured: `task`, `transfer`, and each source of what is to be kept.
+    """Returns the suites to measure: `task`, `transfer`, and those of each source under `keep`.
 
     Args:
-        spec: What names the sources.
-        tokenizer: The model's.
-        notes: Gets a sentence for each thing worth saying.
-        learned: Rows that are trained on; what is asked in them is left out.
+        spec: The options that name the sources.
+        tokenizer: The model's tokenizer.
+        notes: List that receives notes for the user.
+        learned: Rows to train on; questions and texts in them are not measured.
 
     Raises:
-        HoldfastError: A file that is missing or malformed, nothing left to measure, or a suite that is named twice.
+        HoldfastError: A file is missing or malformed, nothing is left to measure, or two suites have one name.
     """
-    found = []
+    suites = []
     roles: tuple[tuple[str, Role, str | None], ...] = (
         ("task", "learned", spec.test),
         ("transfer", "transfer", spec.transfer),
@@ -109,66 +109,66 @@ def read_suites(spec: MeasuringSpec, tokenizer: Any, notes: list[str], learned: 
     for name, role, source in roles:
         if source is None:
             continue
-        asked = items_of(source, notes)
-        if asked is not None:
-            items = _of_one_suite(_without_trained_items(asked, learned, source, notes))
-            found.append(_of_one_unit(Suite(name, role, items=items), source))
+        read_items = items_of(source, notes)
+        if read_items is not None:
+            items = _of_one_suite(_without_trained_items(read_items, learned, source, notes))
+            suites.append(_of_one_unit(Suite(name, role, items=items), source))
         elif rows := _without_trained_rows(_measured_rows(source, spec, notes), learned, source, notes):
-            found.append(Suite(name, role, texts=tuple(_examples(rows, spec, tokenizer, source, notes))))
-    found += _retained_suites(spec, tokenizer, learned, notes)
-    made, moved = merge_duplicates(found)
+            suites.append(Suite(name, role, texts=tuple(_examples(rows, spec, tokenizer, source, notes))))
+    suites += _retained_suites(spec, tokenizer, learned, notes)
+    suites, moved = merge_duplicates(suites)
     if moved:
-        notes.append(f"{moved} items are the same as others under another name or group, and count as one with them.")
-    asked = tuple(item for suite in made for item in suite.items)
+        notes.append(f"{moved} items repeat others under another name or group, and count as one with them.")
+    asked = tuple(item for suite in suites for item in suite.items)
     notes += [*template_notes(asked, tokenizer, spec.raw), *omission_notes(asked, tokenizer, spec.raw)]
-    return made
+    return suites
 
 
 def template_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
-    """Returns sentences about how items are put to a model without a chat template; none where one is used."""
+    """Returns notes on how a model without a chat template is asked; none with a template."""
     asked = [item for item in items if item.turns]
     if not asked or uses_template(tokenizer, raw):
         return []
-    several = sum(len(item.turns) > 1 or item.turns[0].role != "user" for item in asked)
-    lines = sum(bool(item.check) and item.stop is None for item in asked) if several < len(asked) else 0
-    said = []
-    if several < len(asked):
-        ends = f"; an answer ends with its first line where the item has no 'stop' ({lines})" if lines else ""
-        said.append(f"No chat template is used: {len(asked) - several} questions are asked as they stand{ends}.")
-    if several:
-        said.append(f'{several} items are written as plain "role: content" lines, because no chat template is used.')
-    return said
+    dialogues = sum(len(item.turns) > 1 or item.turns[0].role != "user" for item in asked)
+    first_lines = sum(bool(item.check) and item.stop is None for item in asked) if dialogues < len(asked) else 0
+    notes = []
+    if dialogues < len(asked):
+        ends = (
+            f"; an answer ends with its first line where the item has no 'stop' ({first_lines})" if first_lines else ""
+        )
+        notes.append(f"No chat template is used: {len(asked) - dialogues} questions are asked unchanged{ends}.")
+    if dialogues:
+        notes.append(f'{dialogues} items are written as plain "role: content" lines, because no chat template is used.')
+    return notes
 
 
 def omission_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
-    """Returns sentences about what of items a model is not shown, or in another form: tools, calls, roles."""
+    """Returns notes on parts of items that a model does not see, or sees in another form: tools, calls, roles."""
     writer = tokenizer if uses_template(tokenizer, raw) else None
     asked = [item for item in items if item.turns]
     counts = collections.Counter[str]()
     for item in asked:
-        thought = [f"{turn.thought}{turn.content}" for turn in item.turns]  # is context here, and none of it learned
+        thought = [f"{turn.thought}{turn.content}" for turn in item.turns]  # context, not learned
         counts.update(counted(Row(turns=item.turns, tools=item.tools), thought, writer))
     return [f"In {count} of {len(asked)} questions, {what}." for what, count in counts.items()]
 
 
 def _retained_suites(spec: MeasuringSpec, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
-    """Returns what is to be kept: each source of rows as a suite, and of each source of items the suites in it."""
-    found: dict[str, Suite] = {}
+    """Returns the retained suites: one for each source of rows, and those in each source of items."""
+    suites: dict[str, Suite] = {}
     for name, source in _named_sources(spec.keep).items():
-        asked = items_of(source, notes)
-        if asked is None:
-            if name in found:
-                raise HoldfastError(f"--keep {source}: a suite called {name!r} is measured already; rename the file.")
+        items = items_of(source, notes)
+        if items is None:
+            if name in suites:
+                raise HoldfastError(f"--keep {source}: another suite is called {name!r}; rename the file.")
             rows = _without_trained_rows(_measured_rows(source, spec, notes), learned, name, notes)
-            found[name] = Suite(name, "retained", texts=tuple(_examples(rows, spec, tokenizer, name, notes)))
+            suites[name] = Suite(name, "retained", texts=tuple(_examples(rows, spec, tokenizer, name, notes)))
             continue
-        for suite in suites_of(_without_trained_items(asked, learned, name, notes), "retained"):
-            if suite.name in found or suite.name in RESERVED:
-                raise HoldfastError(
-                    f"--keep {source}: a suite called {suite.name!r} is measured already; name it once."
-                )
-            found[suite.name] = _of_one_unit(suite, source)
-    return list(found.values())
+        for suite in suites_of(_without_trained_items(items, learned, name, notes), "retained"):
+            if suite.name in suites or suite.name in RESERVED:
+                raise HoldfastError(f"--keep {source}: another suite is called {suite.name!r}; name it once.")
+            suites[suite.name] = _of_one_unit(suite, source)
+    return list(suites.values())
 
 
 def _measured_rows(source: str, spec: MeasuringSpec, notes: list[str]) -> list[Row]:
@@ -176,7 +176,7 @@ def _measured_rows(source: str, spec: MeasuringSpec, notes: list[str]) -> list[R
 
 
 def _of_one_suite(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """Returns items of several suites as those of one, in which each still has an id of its own."""
+    """Returns items of several suites as those of one suite, with unique ids."""
     if len({item.id for item in items}) == len(items):
         return items
     return tuple(dataclasses.replace(item, id=f"{item.suite}/{item.id}") for item in items)
@@ -185,8 +185,8 @@ def _of_one_suite(items: tuple[Item, ...]) -> tuple[Item, ...]:
 def _of_one_unit(suite: Suite, source: str) -> Suite:
     if len(suite.units()) > 1:
         raise HoldfastError(
-            f"{source}: the suite {suite.name!r} has questions, which are measured in points, and texts, which are"
-            " measured in nats; give them suites of their own."
+            f"{source}: the suite {suite.name!r} has questions, which count in points, and texts, which count in"
+            " nats; give each its own suite."
         )
     return suite
 
@@ -194,16 +194,17 @@ def _of_one_unit(suite: Suite, source: str) -> Suite:
 def _without_trained_items(
     items: Sequence[Item], learned: Sequence[Row], name: str, notes: list[str]
 ) -> tuple[Item, ...]:
-    """Leaves out items whose question, text or right choice stands among the rows to learn, whatever is answered."""
-    told = {_normalised_text(row.contents if row.kind == "text" else row.contents[:-1]) for row in learned}
-    left = tuple(item for item in items if _normalised_text(_asked(item)) not in told)
-    if not left:
-        raise HoldfastError(f"{name}: every item is also among the rows to learn; give others to measure with.")
-    if len(left) < len(items):
+    """Drops items whose question, text or right choice is among the rows to learn, whatever their answer."""
+    # The last turn is the answer: a conversation that ends in another answer still teaches the question.
+    trained_texts = {_normalised_text(row.contents if row.kind == "text" else row.contents[:-1]) for row in learned}
+    rest = tuple(item for item in items if _normalised_text(_asked(item)) not in trained_texts)
+    if not rest:
+        raise HoldfastError(f"{name}: every item is also among the rows to learn; give other items to measure with.")
+    if len(rest) < len(items):
         notes.append(
-            f"{len(items) - len(left)} of {len(items)} items are asked in what is learned and left out of {name}."
+            f"{len(items) - len(rest)} of {len(items)} items are among the rows to learn and left out of {name}."
         )
-    return left
+    return rest
 
 
 def _asked(item: Item) -> Sequence[str]:
@@ -215,7 +216,7 @@ def _normalised_text(contents: Sequence[str]) -> str:
 
 
 def _examples(rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
-    made = tokenize(
+    tokenised = tokenize(
         rows,
         tokenizer,
         max_length=spec.max_length,
@@ -224,14 +225,14 @@ def _examples(rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: st
         over_long=spec.over_long,
         refused=spec.refused,
     )
-    if not any(example.supervised for example in made.examples):
-        if made.notes.dropped:
+    if not any(example.supervised for example in tokenised.examples):
+        if tokenised.notes.dropped:
             raise HoldfastError(
-                f"{name}: no row has a token left to learn or score within --max-length {spec.max_length}; raise it."
+                f"{name}: no row has a token to learn or score within --max-length {spec.max_length}; raise it."
             )
         raise HoldfastError(f"{name}: no row has a token to learn or score; give rows with completions or text.")
-    notes += [f"{name}: {sentence}" for sentence in made.notes.sentences()]
-    return made.examples
+    notes += [f"{name}: {sentence}" for sentence in tokenised.notes.sentences()]
+    return tokenised.examples
 
 
 def _held_out(rows: list[Row], spec: RunSpec) -> tuple[list[Row], list[Row]]:
@@ -240,17 +241,19 @@ def _held_out(rows: list[Row], spec: RunSpec) -> tuple[list[Row], list[Row]]:
             f"{spec.data}: no two rows differ, so none can be held out; give more rows, a --test file, or --held-out 0"
             " to measure nothing."
         )
-    return split_held_out(rows, spec.held_out, seed=0)  # runs of several seeds are asked the same
+    return split_held_out(
+        rows, spec.held_out, seed=0
+    )  # a fixed seed, so that runs with different seeds measure the same rows
 
 
 def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec) -> list[str]:
     """Refuses examples that the model cannot read.
 
     Returns:
-        Sentences to be shown, about examples that it can read but was not made for.
+        Notes on examples longer than those that the model was trained for.
 
     Raises:
-        HoldfastError: A token outside its vocabulary, or an example longer than its table of positions.
+        HoldfastError: A token is outside the vocabulary, or an example is longer than the table of positions.
     """
     name = spec.model if isinstance(spec, RunSpec) else spec.base
     rows = model.get_input_embeddings().weight.shape[0]
@@ -273,25 +276,24 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec)
 
 
 def _without_trained_rows(rows: list[Row], train: Sequence[Row], name: str, notes: list[str]) -> list[Row]:
-    """Leaves out rows that are also learned: they would measure memory, not what is meant."""
-    found = duplicates(train, rows)
-    if not found:
+    """Drops rows that are also trained on, because they would measure memorisation."""
+    pairs = duplicates(train, rows)
+    if not pairs:
         return rows
-    seen, learned = found[0]
-    are = "rows are" if len(found) > 1 else "row is"
+    first, twin = pairs[0]
+    are = "rows are" if len(pairs) > 1 else "row is"
     notes.append(
-        f"{len(found)} {are} also among those to learn and left out of {name}"
-        f" (first: {seen.origin} = {learned.origin})."
+        f"{len(pairs)} {are} also among those to learn and left out of {name} (first: {first.origin} = {twin.origin})."
     )
-    out = {id(row) for row, _ in found}
-    rest = [row for row in rows if id(row) not in out]
+    dropped = {id(row) for row, _ in pairs}
+    rest = [row for row in rows if id(row) not in dropped]
     if not rest:
         raise HoldfastError(f"{name}: every row is also among those to learn; give other rows to measure with.")
     return rest
 
 
 def _named_sources(sources: Sequence[str]) -> dict[str, str]:
-    """Names each source by its file's stem or its name, with a number where two would be called the same."""
+    """Names each source by its file's stem or its name, with a number if two names are equal."""
     named: dict[str, str] = {}
     for source in sources:
         scheme = offered(GROUP, source)

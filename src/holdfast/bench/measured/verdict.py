@@ -1,4 +1,4 @@
-"""The verdict: what changes say of what may be lost."""
+"""The verdict on changes under a budget."""
 
 from __future__ import annotations
 
@@ -19,68 +19,68 @@ HOPELESS = 1000.0
 
 
 def check_limits(budget: Budget, units: Collection[str]) -> None:
-    """Raises `HoldfastError` if the budget limits nothing that is measured in these units."""
+    """Raises `HoldfastError` if the budget limits none of the measured units."""
     if not {*units} & budget.limits.keys():
-        said = ", ".join(sorted(units)) or "nothing that is to be kept"
+        measured = ", ".join(sorted(units)) or "no suite to keep"
         raise HoldfastError(
-            f"A budget of {budget} limits nothing that is measured ({said}): limit items by points=2, texts by "
-            "nll=0.02, and name what is to be kept with --keep."
+            f"A budget of {budget} limits none of the measured units ({measured}): limit items by points=2, texts by "
+            "nll=0.02, and name the files to keep with --keep."
         )
 
 
-def verdict(found: Sequence[SuiteChange], budget: Budget) -> VerdictRow:
-    """Returns the verdict on the retained suites: on each, on the mean of each unit, and the word of all.
+def verdict(changes: Sequence[SuiteChange], budget: Budget) -> VerdictRow:
+    """Returns the verdict on the retained suites: on each, on the mean of each unit, and on all together.
 
-    The words are those of `holdfast.stats.verdict.settle`.
+    `holdfast.stats.verdict.settle` gives the words.
 
     Raises:
-        HoldfastError: If the budget limits nothing that was measured.
+        HoldfastError: The budget limits none of the measured units.
     """
     limits = budget.limits
-    kept = [one for one in found if one.role == "retained"]
-    check_limits(budget, {one.unit for one in kept})
-    judged = [one for one in kept if one.unit in limits]
+    kept = [change for change in changes if change.role == "retained"]
+    check_limits(budget, {change.unit for change in kept})
+    judged = [change for change in kept if change.unit in limits]
     means = _means(judged, limits)
-    # A mean of one suite is that suite, which is not looked at twice.
+    # A mean of one suite is that suite; testing it twice would cost power.
     several = [mean for mean in means if len(mean.suites) > 1]
-    own, said = _judge_together(judged, means, several, budget)
-    # After the suites' p-values come those of the means.
-    by_name = {row[0].name: row[1:] for row in zip(judged, said.suites, said.adjusted, own, strict=False)}
+    single, together = _judge_together(judged, means, several, budget)
+    # The p-values of the means follow those of the suites, and `zip` drops them.
+    by_name = {row[0].name: row[1:] for row in zip(judged, together.suites, together.adjusted, single, strict=False)}
     return VerdictRow(
-        word=said.word,
+        word=together.word,
         limits=limits,
         claim=budget.claim,
         seeds=len(judged[0].seeds) or None,
-        means=_rows(means, dict(zip((mean.unit for mean in several), said.means, strict=True)), by_name),
-        suites={one.name: _of_suite(one, *by_name[one.name]) for one in judged},
-        unjudged=tuple(one.name for one in kept if one.unit not in limits),
+        means=_rows(means, dict(zip((mean.unit for mean in several), together.means, strict=True)), by_name),
+        suites={change.name: _of_suite(change, *by_name[change.name]) for change in judged},
+        unjudged=tuple(change.name for change in kept if change.unit not in limits),
     )
 
 
 def _means(judged: Sequence[SuiteChange], limits: Mapping[str, float]) -> list[_Mean]:
     """Returns the mean of the suites of each unit."""
-    return [_Mean.of(unit, judged, limits) for unit in dict.fromkeys(one.unit for one in judged)]
+    return [_Mean.of(unit, judged, limits) for unit in dict.fromkeys(change.unit for change in judged)]
 
 
 def _rows(
     means: Sequence[_Mean], words: Mapping[str, Word], by_name: Mapping[str, tuple[Word, float, Verdict]]
 ) -> tuple[VerdictMean, ...]:
-    """Returns what is said of the means; a mean of one suite has the word of that suite."""
+    """Returns the verdicts on the means; the mean of one suite has the word of that suite."""
     return tuple(mean.row(words.get(mean.unit) or by_name[mean.suites[0].name][0]) for mean in means)
 
 
 def _judge_together(
     judged: Sequence[SuiteChange], means: Sequence[_Mean], several: Sequence[_Mean], budget: Budget
 ) -> tuple[list[Verdict], Together]:
-    """Returns what each suite's own test says, and what is said of all together."""
-    own = [one.judged(budget.limits[one.unit]) for one in judged]
-    claimed = own if budget.claim == "every" else [mean.verdict for mean in means]
-    return own, settle(own, [mean.verdict for mean in several], claimed)
+    """Returns the verdict on each suite by itself, and on all together."""
+    single = [change.judged(budget.limits[change.unit]) for change in judged]
+    claimed = single if budget.claim == "every" else [mean.verdict for mean in means]
+    return single, settle(single, [mean.verdict for mean in several], claimed)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Mean:
-    """The mean change of the suites of one unit, and what is said of it by itself."""
+    """The mean change of the suites of one unit, with its own verdict."""
 
     unit: str
     suites: Sequence[SuiteChange]
@@ -89,13 +89,13 @@ class _Mean:
 
     @classmethod
     def of(cls, unit: str, judged: Sequence[SuiteChange], limits: Mapping[str, float]) -> Self:
-        suites = [one for one in judged if one.unit == unit]
+        suites = [suite for suite in judged if suite.unit == unit]
         change = mean_of(suites)
         return cls(unit, suites, change, change.judged(limits[unit]))
 
     def row(self, word: Word) -> VerdictMean:
         low, high = self.change.interval()
-        parts = gains_and_losses({one.name: one.change for one in self.suites}, self.unit)
+        parts = gains_and_losses({suite.name: suite.change for suite in self.suites}, self.unit)
         return VerdictMean(
             unit=self.unit,
             suite_count=len(self.suites),
@@ -112,34 +112,34 @@ class _Mean:
         )
 
 
-def _of_suite(suite: SuiteChange, word: Word, p_holm: float, own: Verdict) -> VerdictSuite:
-    open_ = word == "not enough evidence" and own.word == word and own.factor <= HOPELESS and not suite.seeds
+def _of_suite(suite: SuiteChange, word: Word, p_holm: float, single: Verdict) -> VerdictSuite:
+    undecided = word == "not enough evidence" and single.word == word and single.factor <= HOPELESS and not suite.seeds
     return VerdictSuite(
         word=word,
-        most=_finite(own.most),
-        p_forgot=own.p_forgot,
+        most=_finite(single.most),
+        p_forgot=single.p_forgot,
         p_holm=p_holm,
-        alone=own.word if own.word != word else None,
-        floor=_floor(own, suite.unit),
-        items_needed=math.ceil(suite.items * own.factor) if open_ else None,
+        alone=single.word if single.word != word else None,
+        floor=_floor(single, suite.unit),
+        items_needed=math.ceil(suite.items * single.factor) if undecided else None,
     )
 
 
 def _floor(judged: Verdict, unit: str) -> float | None:
-    """Returns the least loss that such evidence tells from none; None where no loss is large enough."""
+    """Returns the least loss that the evidence can detect; None if it can detect none."""
     if not math.isfinite(judged.floor) or (unit == "points" and judged.floor > POINTS):
         return None
     return judged.floor
 
 
 def _finite(value: float) -> float | None:
-    """Returns a bound; None where there is none, as of a single document."""
+    """Returns a bound; None if it is infinite, as for a single document."""
     return value if math.isfinite(value) else None
 
 
 @dataclasses.dataclass(frozen=True)
 class GainsAndLosses:
-    """What of a mean change suites gained and what they lost, both positive, and in which, the largest first."""
+    """The gains and losses of suites in a mean change, both positive, with the names of the suites, largest first."""
 
     gained: float
     gained_in: tuple[str, ...]
@@ -148,11 +148,11 @@ class GainsAndLosses:
 
 
 def gains_and_losses(moved: Mapping[str, float], unit: str) -> GainsAndLosses:
-    """Returns what of a mean change suites gained and what they lost, which the mean sets off against each other.
+    """Splits a mean change into what some suites gained and what the others lost.
 
     Args:
         moved: The change of each suite, in its unit.
-        unit: "points", of which more are better, or "nats".
+        unit: "points" (higher is better) or "nats" (lower is better).
     """
     better = {name: value if unit == "points" else -value for name, value in moved.items()}
     gains = {name: value for name, value in better.items() if value > 0}
