@@ -142,7 +142,7 @@ def test_a_record_without_a_version_is_the_first_and_a_newer_one_is_refused(cls)
     with pytest.raises(HoldfastError) as said:
         cls.from_dict(newer, cls.FILE)
     assert str(said.value) == (
-        f"{cls.FILE} is of version 2, and this Holdfast reads records up to version 1; install a newer Holdfast."
+        f"{cls.FILE} has version 2, and this Holdfast reads versions up to 1; install a newer Holdfast."
     )
     assert cls.from_dict({**whole, "more": 1}) == cls.from_dict(whole), "a key that a later version adds is passed over"
 
