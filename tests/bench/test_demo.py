@@ -51,7 +51,11 @@ class Made:
         for name, job in jobs:
             self.asked.append(job)
             if name == Made.fails:
-                yield name, {"error": "The process was killed, most likely for want of memory.", "kind": "crash"}, 1.0
+                yield (
+                    name,
+                    {"error": "The process was killed, most likely because memory ran out.", "kind": "crash"},
+                    1.0,
+                )
                 continue
             leave(RunSpec.from_dict(job["spec"]), plain=name == "plain")
             yield name, {}, 1.0

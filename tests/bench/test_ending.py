@@ -180,8 +180,8 @@ def test_a_finished_run_that_is_asked_for_again_says_so(asked, capsys):
     said = capsys.readouterr().out
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime((first.folder / "result.json").stat().st_mtime))
     assert said == (
-        f"{first.folder} is finished, since {since}: nothing is run, and what follows was found then. To run it anew, "
-        "give another --name or --seed, or delete the folder.\n"
+        f"{first.folder} is finished, since {since}: nothing runs now, and the output below is from then. To run it "
+        "again, give another --name or --seed, or delete the folder.\n"
     )
     assert again.record == first.record
 

@@ -253,7 +253,7 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
         train(asked(recipe=recipe, name="b"), Console(quiet=True))
     text = str(caught.value)
     assert "parameters: full training needs about" in text
-    assert "go on with --memory-check warn" in text
+    assert "continue with --memory-check warn" in text
     assert not (tmp_path / "out" / "b").exists()
     done, said, _ = go(asked(recipe=recipe, name="c", memory_check="warn"))
     assert "needs about" in " ".join(said.split())
@@ -274,7 +274,7 @@ def test_what_does_not_fit_is_told_what_would(tmp_path, monkeypatch, rows):
     assert text.startswith("org/big: 8.0B parameters: full training needs about 1")
     assert re.search(r"; `LoRA\(\)` about \d\d GB[,;]", text) or rows > 1
     assert ("`LoRA()` with --batch-size 1 about" in text) == (rows > 1)
-    assert "; 30 GB are free in memory. Take what fits, or go on with --memory-check warn." in text
+    assert "; 30 GB are free in memory. Choose what fits, or continue with --memory-check warn." in text
 
 
 def test_how_much_is_refused_or_warned_about_makes_no_other_run(asked):

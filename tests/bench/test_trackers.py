@@ -82,7 +82,7 @@ def test_without_a_budget_there_is_no_verdict_to_tell(room, tmp_path, tracked):
 
 
 def test_an_argument_that_is_gone_says_where_the_files_are(room, tmp_path):
-    with pytest.raises(HoldfastError, match="'logging_dir' any more; .*run's folder, .*TENSORBOARD_LOGGING_DIR"):
+    with pytest.raises(HoldfastError, match="argument 'logging_dir'; .*run's folder, .*TENSORBOARD_LOGGING_DIR"):
         go(room, tmp_path, training={"logging_dir": "logs"})
 
 

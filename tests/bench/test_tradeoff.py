@@ -400,9 +400,9 @@ def test_gathering_reads_folders_of_runs_and_says_what_is_not_finished(tmp_path)
     (tmp_path / "logs").mkdir()
     runs, notes = read_finished_runs([str(tmp_path), str(tmp_path / "run-0-1-0")])
     assert len(runs) == 8
-    assert notes == [f"{tmp_path / 'run-0-0-0'} is not finished and left out."]
+    assert notes == [f"{tmp_path / 'run-0-0-0'} is unfinished and left out."]
     for place, message in (
-        (tmp_path / "none", "there is no such folder"),
+        (tmp_path / "none", "no such folder exists"),
         (tmp_path / "logs", "holds no finished run"),
     ):
         with pytest.raises(HoldfastError, match=message):

@@ -384,7 +384,7 @@ def goes_on(train, run, whole):
     """Checks that an interrupted run is refused without --resume, and with it ends where the whole one ended."""
     code, err = train("--name", "run", "--keep", "general.txt")
     assert code == 1
-    assert re.fullmatch(r".*run holds a run that was interrupted; go on with --resume, or .*", one_sentence(err))
+    assert re.fullmatch(r".*run holds an interrupted run; continue with --resume, or .*", one_sentence(err))
     assert train("--name", "run", "--keep", "general.txt", "--resume") == (0, "")
     assert scores(run) == scores(whole)
     assert losses(run) == losses(whole)

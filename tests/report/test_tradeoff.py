@@ -198,7 +198,7 @@ def test_what_is_not_finished_is_said(runs, tmp_path):
     comparison(tmp_path)
     (tmp_path / "run-1-1-0" / "result.json").unlink()
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
-    assert "run-1-1-0 is not finished and left out." in text
+    assert "run-1-1-0 is unfinished and left out." in text
 
 
 def test_pefts_comparison_is_read_as_a_table_of_the_same_kind(tmp_path):

@@ -1,4 +1,4 @@
-"""Finished runs, read from their folders: what was asked for, what came of it, and every score."""
+"""Finished runs, read from their folders: options, records and scores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from holdfast.recipe import parse
 from holdfast.train.settings import DEFAULTS, with_train, without_train
 
 FREE = ("recipe", "resolved_recipe", "resolved", "seed")
-"""Settings in which runs that are set side by side may differ; the digests of the files that they read may not."""
+"""Settings in which comparable runs may differ; the digests of their input files must agree."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +30,9 @@ class FinishedRun:
     """A finished run.
 
     Attributes:
-        folder: Where it lies.
-        spec: What was asked for.
-        record: What came of it.
+        folder: Its folder.
+        spec: The content of spec.json.
+        record: Its record.
     """
 
     folder: Path
@@ -64,41 +64,41 @@ class FinishedRun:
 
     @property
     def rate(self) -> float:
-        """Returns the learning rate that it was trained with."""
+        """Returns the learning rate of the training."""
         return float(self.spec.get("training", {}).get("learning_rate", rate_of(self.recipe)))
 
     @property
     def recipe_without_rate(self) -> Chain:
-        """Returns the recipe without its learning rate, whose doses are runs of one recipe."""
+        """Returns the recipe without its learning rate, which is equal for all doses of a recipe."""
         parts = with_train(self.recipe.active(), lr=None).methods
         return chain(*(method for method in parts if method != DEFAULTS))
 
     @property
     def settings(self) -> str:
-        """Returns the settings in which runs that are set side by side agree, as text."""
-        own = {name: value for name, value in self.spec.items() if name not in FREE}
-        training = {name: value for name, value in own.get("training", {}).items() if name != "learning_rate"}
-        return json.dumps({**own, "training": training}, sort_keys=True)
+        """Returns the settings that comparable runs share, as text."""
+        shared = {name: value for name, value in self.spec.items() if name not in FREE}
+        training = {name: value for name, value in shared.get("training", {}).items() if name != "learning_rate"}
+        return json.dumps({**shared, "training": training}, sort_keys=True)
 
 
 def read_finished_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
-    """Returns the finished runs in some folders, and a sentence about each that is not finished.
+    """Reads the finished runs in some folders, and returns a note on each unfinished one.
 
     Args:
-        places: Folders of runs, or folders in which they are.
+        places: Folders of runs, or folders that hold them.
 
     Raises:
-        HoldfastError: There is no such folder, or no finished run in it.
+        HoldfastError: A folder does not exist, or holds no finished run.
     """
-    found: dict[Path, FinishedRun] = {}
+    runs: dict[Path, FinishedRun] = {}
     notes: list[str] = []
     for place in places:
         root = Path(place).expanduser()
         if not root.is_dir():
-            raise HoldfastError(f"{place}: there is no such folder; give that of a run, or one that holds runs.")
+            raise HoldfastError(f"{place}: no such folder exists; give the folder of a run, or one that holds runs.")
         folders = [root] if (root / "spec.json").exists() else sorted(p.parent for p in root.glob("*/spec.json"))
         unfinished = [folder for folder in folders if not (folder / "result.json").exists()]
-        notes += [f"{folder} is not finished and left out." for folder in unfinished]
+        notes += [f"{folder} is unfinished and left out." for folder in unfinished]
         for folder in folders:
             if folder not in unfinished:
                 spec = _read(folder / "spec.json")
@@ -106,14 +106,14 @@ def read_finished_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[s
                     raise HoldfastError(
                         f"{folder} is not the folder of a run (its spec.json lacks {', '.join(missing)}); leave it out."
                     )
-                found[folder.resolve()] = FinishedRun(folder, spec, RunRecord.read(folder))
+                runs[folder.resolve()] = FinishedRun(folder, spec, RunRecord.read(folder))
         if not set(folders) - set(unfinished):
             raise HoldfastError(f"{place}: holds no finished run; a finished one has a result.json.")
-    return list(found.values()), notes
+    return list(runs.values()), notes
 
 
 def comparable_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
-    """Returns the runs in sets that differ in recipe and seed alone."""
+    """Returns the runs in groups whose members differ only in recipe and seed."""
     sets: dict[str, list[FinishedRun]] = {}
     for run in runs:
         sets.setdefault(run.settings, []).append(run)
@@ -121,42 +121,42 @@ def comparable_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
 
 
 def plain_of(recipes: Sequence[Chain]) -> Chain | None:
-    """Returns the recipe that is plain training; None if there is none.
+    """Returns the recipe of plain training; None if there is none.
 
     This is the recipe with only `Train` and a schedule; failing that, one that is contained in more than half of the
     others. Ties go to the one contained in most.
     """
 
-    def inside(one: Chain) -> int:
-        return sum(other != one and {*one.methods} <= {*other.methods} for other in recipes)
+    def inside(recipe: Chain) -> int:
+        return sum(other != recipe and {*recipe.methods} <= {*other.methods} for other in recipes)
 
-    def ordinary(one: Chain) -> bool:
-        return all(isinstance(method, (Cosine, Warmup)) for method in without_train(one))
+    def ordinary(recipe: Chain) -> bool:
+        return all(isinstance(method, (Cosine, Warmup)) for method in without_train(recipe))
 
-    able = [one for one in recipes if ordinary(one) or inside(one) > (len(recipes) - 1) / 2]
-    return max(able, key=lambda one: (ordinary(one), inside(one)), default=None)
+    candidates = [recipe for recipe in recipes if ordinary(recipe) or inside(recipe) > (len(recipes) - 1) / 2]
+    return max(candidates, key=lambda recipe: (ordinary(recipe), inside(recipe)), default=None)
 
 
 def labels(recipes: Sequence[Chain]) -> dict[Chain, str]:
-    """Returns what to call each recipe: what it has beyond plain training; all it has where two would be alike.
+    """Returns a label for each recipe: its methods beyond plain training, or all of them if two labels are equal.
 
-    The parts of `Holdfast` are called by that name.
+    The parts of `Holdfast` appear under that name.
     """
     plain = plain_of(recipes)
     usual = set() if plain is None else {*plain.methods}
-    found = {}
+    names = {}
     for recipe in recipes:
-        own = [method for method in recipe.methods if method not in usual]
-        found[recipe] = "plain" if recipe == plain else " + ".join(map(repr, short(own))) or repr(recipe)
-    alike = {label for label in found.values() if list(found.values()).count(label) > 1}
-    return {recipe: repr(recipe) if label in alike else label for recipe, label in found.items()}
+        methods = [method for method in recipe.methods if method not in usual]
+        names[recipe] = "plain" if recipe == plain else " + ".join(map(repr, short(methods))) or repr(recipe)
+    alike = {label for label in names.values() if list(names.values()).count(label) > 1}
+    return {recipe: repr(recipe) if label in alike else label for recipe, label in names.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HoldfastError(f"{path} cannot be read ({error}); make that run again.") from error
-    if not isinstance(found, dict):
+    if not isinstance(contents, dict):
         raise HoldfastError(f"{path} is not the record of a run; make that run again.")
-    return found
+    return contents

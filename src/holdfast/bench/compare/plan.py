@@ -1,4 +1,4 @@
-"""The runs of a comparison: recipes by doses by seeds, and which of them share a training."""
+"""The runs of a comparison: recipes x doses x seeds, and the trainings that they share."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class PlannedRun:
     """One run of a comparison.
 
     Attributes:
-        recipe: The recipe as it is compared, without its learning rate.
-        dose: Times its learning rate.
-        spec: The run.
-        trunk: The run whose model it edits; None where it trains.
+        recipe: The recipe, without its learning rate.
+        dose: Multiplier of its learning rate.
+        spec: Options of the run.
+        trunk: Options of the run whose model this run edits; None if it trains.
     """
 
     recipe: Chain
@@ -38,17 +38,17 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The runs of a comparison, those that others edit before them, and sentences worth saying about it."""
+    """The runs of a comparison, each after the run that it edits, and notes for the user."""
 
     runs: tuple[PlannedRun, ...]
     notes: tuple[str, ...]
 
 
 def plan(spec: CompareSpec) -> Plan:
-    """Returns the runs that a comparison asks for; every one is checked as far as that can be done without a model.
+    """Returns the runs of a comparison, each checked as far as possible without a model.
 
     Raises:
-        HoldfastError: A recipe or set that is none, a pair of methods that makes no sense, settings that a run refuses.
+        HoldfastError: A recipe or set is unknown, two methods exclude each other, or a run refuses its settings.
     """
     names = spec.memories()
     asked, notes = recipes_of(spec.recipes, next(iter(names), None))
@@ -67,10 +67,10 @@ def plan(spec: CompareSpec) -> Plan:
 
 
 def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
-    """Returns a recipe with the settings that it does not say itself, its learning rate among them.
+    """Returns a recipe with the settings that it does not set itself, including the learning rate.
 
-    A method of the settings gives way to one of the same class in the recipe, and to one that cannot stand beside it.
-    An adapter that does not name its rate gets that of the settings times `adapter_rate`, if it is not theirs.
+    A method of the settings is dropped if the recipe has one of the same class, or one that excludes it. A recipe with
+    an adapter and no rate gets the rate of the settings times `adapter_rate`, unless the settings have an adapter too.
     """
     train = _rated(recipe, settings, adapter_rate)
     rest = without_train(recipe)
@@ -79,8 +79,8 @@ def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:
 
 
 def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
-    """Returns the `Train` of the settings, with the rate for a recipe and with what the recipe's own says."""
-    small, has = (any(isinstance(m, Adapter) and m.small for m in one.methods) for one in (recipe, settings))
+    """Returns the `Train` of the settings, with the rate for a recipe and the recipe's own values."""
+    small, has = (any(isinstance(m, Adapter) and m.small for m in terms.methods) for terms in (recipe, settings))
     given, named = train_of(settings), train_of(recipe)
     times = adapter_rate if small and not has else 1.0
     rate = rate_of(recipe if small else settings) if given.lr is None else given.lr * times
@@ -89,22 +89,22 @@ def _rated(recipe: Chain, settings: Chain, adapter_rate: float) -> Train:
 
 
 def _gives_way(method: Method, others: Sequence[Method]) -> bool:
-    """Returns whether a method of the settings cannot stand beside those of a recipe, or is one of them."""
+    """Returns whether a recipe has a method of the same class, or one that excludes it."""
     return any(type(method) is type(other) or clash(type(method), type(other)) for other in others)
 
 
 def with_dose(recipe: Chain, dose: float) -> Chain:
-    """Returns a recipe whose learning rate is multiplied."""
+    """Returns a recipe with its learning rate multiplied by `dose`."""
     return with_train(recipe, lr=round_rate((train_of(recipe).lr or 0.0) * dose))
 
 
 def round_rate(rate: float) -> float:
-    """Returns a rate to six digits, so that it reads as it was meant."""
+    """Rounds a rate to six digits, so that products print without rounding errors."""
     return float(f"{rate:.6g}")
 
 
 def _with_trunk(spec: CompareSpec, recipe: Chain, dose: float, seed: int) -> Iterator[PlannedRun]:
-    """Yields a run, and before it the one whose model it edits, if it only edits one."""
+    """Yields a run, after the run whose model it edits, if any."""
     dosed = with_dose(recipe, dose)
     bare = trunk_of(dosed)
     trunk = None if bare is None else run_spec(spec, bare, seed)
@@ -114,7 +114,7 @@ def _with_trunk(spec: CompareSpec, recipe: Chain, dose: float, seed: int) -> Ite
 
 
 def run_spec(spec: CompareSpec, recipe: Chain, seed: int) -> RunSpec:
-    """Returns one run of a comparison: as asked for, named by what it is, and taken up again where it was left."""
+    """Returns the options of one run of a comparison; its name follows from its settings, and it resumes."""
     shared: dict[str, Any] = {
         f.name: getattr(spec, f.name) for f in dataclasses.fields(TrainingSpec) if f.name != "budget"
     }

@@ -1,7 +1,7 @@
-"""A process that makes runs, one after the other, each in its own: `python -m holdfast.bench.compare.worker`.
+"""A worker that runs one job after another, each in its own process: `python -m holdfast.bench.compare.worker`.
 
-It reads a job from each line of its input and answers with a line. A run that crashes takes nothing else with it, and
-what it held in memory is its own.
+It reads a job from each line of its input and answers with a line. A run that crashes ends no other run, and its peak
+memory is its own.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 
 ANSWER_PREFIX = "\x1e"
-"""What an answer begins with: a library may write to the output too."""
+"""Prefix of an answer, because libraries may write to the output too."""
 
 
 def run_job(job: Mapping[str, Any], console: Console) -> None:
-    """Does a job: a run, or asking the base what a run would ask it.
+    """Does a job: a run, or asking the base the questions of a run.
 
     Raises:
-        HoldfastError: For anything the user can mend.
+        HoldfastError: For anything that the user can mend.
     """
     spec, bases = RunSpec.from_dict(job["spec"]), Path(job["bases"])
     if job["kind"] == "run":
@@ -64,7 +64,7 @@ def run_job(job: Mapping[str, Any], console: Console) -> None:
 
 
 def _run_logged(job: Mapping[str, Any]) -> dict[str, str]:
-    """Does a job, its output going into its log, and returns what went wrong, if anything did."""
+    """Does a job with its output in its log, and returns its error; empty without one."""
     with Path(job["log"]).open("a", encoding="utf-8", buffering=1) as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
@@ -82,14 +82,14 @@ def _run_logged(job: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _run_in_fork(job: Mapping[str, Any]) -> dict[str, str]:
-    """Does a job in a process of its own, and returns what went wrong, if anything did."""
+    """Does a job in a forked process, and returns its error; empty without one."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         _die_with_parent()
         os.close(read)
-        said = _run_logged(job)
-        os.write(write, json.dumps(said).encode())
+        reply = _run_logged(job)
+        os.write(write, json.dumps(reply).encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read, encoding="utf-8") as pipe:
@@ -98,37 +98,39 @@ def _run_in_fork(job: Mapping[str, Any]) -> dict[str, str]:
     if line:
         answer: dict[str, str] = json.loads(line)
         return answer
-    by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    why = "was killed, most likely for want of memory" if by == signal.SIGKILL else f"ended by signal {by}"
-    return {"error": f"The process {why if by else 'ended'}.", "kind": "crash"}
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    reason = (
+        "was killed, most likely because memory ran out" if number == signal.SIGKILL else f"ended by signal {number}"
+    )
+    return {"error": f"The process {reason if number else 'ended'}.", "kind": "crash"}
 
 
 def _run_in_new_process(job: Mapping[str, Any]) -> dict[str, str]:
-    """Does a job in a new process: where a GPU may be in use already, a copy of this one could not use it."""
+    """Does a job in a new process, because a fork cannot use a GPU that its parent has initialised."""
     words = [sys.executable, "-m", "holdfast.bench.compare.worker", "one"]
-    done = subprocess.run(words, input=json.dumps(job) + "\n", stdout=subprocess.PIPE, text=True)
-    found = [line for line in done.stdout.split("\n") if line.startswith(ANSWER_PREFIX)]
-    if not found:
-        return {"error": f"The process ended with code {done.returncode}.", "kind": "crash"}
-    answer: dict[str, str] = json.loads(found[-1].removeprefix(ANSWER_PREFIX))
+    result = subprocess.run(words, input=json.dumps(job) + "\n", stdout=subprocess.PIPE, text=True)
+    replies = [line for line in result.stdout.split("\n") if line.startswith(ANSWER_PREFIX)]
+    if not replies:
+        return {"error": f"The process ended with code {result.returncode}.", "kind": "crash"}
+    answer: dict[str, str] = json.loads(replies[-1].removeprefix(ANSWER_PREFIX))
     return answer
 
 
 def _die_with_parent() -> None:
-    """Asks Linux to end this process when the one that started it ends, however that comes about."""
+    """Asks Linux to kill this process when its parent ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
 
 
 def main() -> None:
-    """Answers jobs until there are no more."""
+    """Answers jobs until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     may_fork = hasattr(os, "fork") and not torch.cuda.is_available()
-    way = _run_logged if sys.argv[1:] == ["one"] else _run_in_fork if may_fork else _run_in_new_process
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns of each process that is forked here
+    run = _run_logged if sys.argv[1:] == ["one"] else _run_in_fork if may_fork else _run_in_new_process
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # otherwise tokenizers warns at each fork
     for line in sys.stdin:
-        answers.write(ANSWER_PREFIX + json.dumps(way(json.loads(line))) + "\n")
+        answers.write(ANSWER_PREFIX + json.dumps(run(json.loads(line))) + "\n")
         answers.flush()
 
 

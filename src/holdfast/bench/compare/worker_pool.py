@@ -1,4 +1,4 @@
-"""Processes that make runs for another, which stays the one that prints: started, asked, and ended with it."""
+"""A pool of worker processes that run jobs for this process, which prints the progress."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import torch
 
 from holdfast.bench.compare.worker import ANSWER_PREFIX
 
-One = TypeVar("One")
+Key = TypeVar("Key")
 
 
 @contextlib.contextmanager
 def exiting_on_signal() -> Iterator[None]:
-    """Lets a request to end (a closed terminal, a scheduler) end what we have started too, as an interrupt does."""
+    """Exits on SIGTERM and SIGHUP inside the context, so that the workers end too, as on an interrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, _frame: Any) -> None:
         name = signal.Signals(number).name
-        os.write(2, f"holdfast: told to end ({name}); give the same command again to go on.\n".encode())
+        os.write(2, f"holdfast: stopped by {name}; give the same command again to continue.\n".encode())
         raise SystemExit(128 + number)
 
     signals = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
@@ -43,11 +43,11 @@ def exiting_on_signal() -> Iterator[None]:
 
 
 class WorkerPool:
-    """Processes that do jobs, each with its share of the processors, and one of the GPUs where there are several.
+    """Worker processes, each with its share of the processors, and with one GPU if there are several.
 
     Args:
-        size: How many.
-        threads: With how many threads each computes; by default its share of the processors.
+        size: Number of workers.
+        threads: Number of threads of each; its share of the processors by default.
     """
 
     def __init__(self, size: int, threads: int | None = None) -> None:
@@ -70,41 +70,41 @@ class WorkerPool:
             member.end(kill=kind is not None)
 
     def first(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the answer of one of them to a job; the others start meanwhile, which takes seconds of importing."""
+        """Returns the answer of the first worker to a job; the others start meanwhile, as their imports take seconds."""
         for member in self.members:
             member.start()
         return self.members[0].ask(job)
 
-    def all(self, jobs: Sequence[tuple[One, Mapping[str, Any]]]) -> Iterator[tuple[One, dict[str, str], float]]:
-        """Yields the answer to each job and the seconds it took, in the order in which they are done."""
-        waiting: queue.SimpleQueue[tuple[One, Mapping[str, Any]]] = queue.SimpleQueue()
-        found: queue.SimpleQueue[tuple[One, dict[str, str], float]] = queue.SimpleQueue()
+    def all(self, jobs: Sequence[tuple[Key, Mapping[str, Any]]]) -> Iterator[tuple[Key, dict[str, str], float]]:
+        """Yields the key of each job, the answer and the seconds that it took, in the order of completion."""
+        waiting: queue.SimpleQueue[tuple[Key, Mapping[str, Any]]] = queue.SimpleQueue()
+        results: queue.SimpleQueue[tuple[Key, dict[str, str], float]] = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
 
         def work(member: _Worker) -> None:
             with contextlib.suppress(queue.Empty):
                 while True:
-                    one, job = waiting.get_nowait()
+                    name, job = waiting.get_nowait()
                     started = time.monotonic()
-                    said = member.ask(job)
-                    found.put((one, said, time.monotonic() - started))
+                    reply = member.ask(job)
+                    results.put((name, reply, time.monotonic() - started))
 
         for member in self.members:
             threading.Thread(target=work, args=(member,), daemon=True).start()
         for _ in jobs:
-            yield found.get()
+            yield results.get()
 
 
 class _Worker:
-    """A process that does jobs, started when it is asked, and again if it has gone."""
+    """A worker process; a job starts it, and starts it again if it has ended."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns its answer to a job."""
+        """Returns the answer to a job."""
         process = self.start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -116,12 +116,12 @@ class _Worker:
             line = ""
         if not line:
             self.end(kill=True)
-            return {"error": f"The process that makes runs is gone (exit code {process.poll()}).", "kind": "crash"}
+            return {"error": f"The worker process ended (exit code {process.poll()}).", "kind": "crash"}
         answer: dict[str, str] = json.loads(line.removeprefix(ANSWER_PREFIX))
         return answer
 
     def end(self, *, kill: bool) -> None:
-        """Ends it, and with `kill` also what it is at."""
+        """Ends the process; with `kill`, also its current job."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -134,11 +134,11 @@ class _Worker:
         process.wait()
 
     def start(self) -> subprocess.Popen[str]:
-        """Starts it, unless it runs, and returns its process."""
+        """Returns the process, and starts it if it does not run."""
         if self.process is not None:
             return self.process
         words = [sys.executable, "-m", "holdfast.bench.compare.worker"]
-        # Of a session of its own: an interrupt is for us, and we tell them.
+        # A new session, so that an interrupt in the terminal reaches only this process, which then ends the workers.
         self.process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env, start_new_session=True
         )

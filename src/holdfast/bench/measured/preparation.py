@@ -73,7 +73,7 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
     if spec.test is None and spec.held_out > 0:
         train, test = _held_out(train, spec)
         notes.append(
-            f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what the model learns."
+            f"{len(test)} of {len(train) + len(test)} rows of {spec.data} are held out to measure what is learned."
         )
     rehearsed_rows = [read(source, preference=spec.preference, notes=notes) for source in rehearsed]
     trained = [*train, *(row for rows in rehearsed_rows for row in rows)]

@@ -1,4 +1,4 @@
-"""What can be said against a command before torch is imported: its recipes, its paths, its folder."""
+"""Checks of a command before torch is imported: its recipes, its paths, its folder."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
 
 def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
-    """Refuses what is wrong with a command as far as its words and files say.
+    """Refuses a command with errors in its words and files.
 
     Raises:
-        HoldfastError: A recipe that cannot be read, a file, folder or model that is not there, or a folder of runs that
-            is taken; as the command itself would say it later.
+        HoldfastError: A recipe is malformed, a file, folder or model is missing, or the folder of the run is taken; the
+            message is the one that the command would raise later.
     """
     if isinstance(spec, RunSpec):
         _check_recipe(spec.recipe, spec)
         open_folder(folder_of(spec), spec)
     elif isinstance(spec, CompareSpec):
-        for text in (spec.settings, *(one for one in spec.recipes if "(" in one and not Path(one).exists())):
+        for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
             _check_recipe(text, spec)
     for source in _sources(spec):
         check_source(source)
@@ -48,7 +48,7 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
 
 
 def check_source(source: str) -> None:
-    """Refuses a source of rows or items that is neither here nor a name that can be looked up."""
+    """Refuses a source of rows or items that is neither a local file nor a known name."""
     scheme, colon, _ = source.partition(":")
     if colon and scheme.isidentifier():
         groups = ("holdfast.sources", "holdfast.suites")
@@ -63,7 +63,7 @@ def check_source(source: str) -> None:
 
 
 def check_model(name: str, *, given: bool = False) -> None:
-    """Refuses a model that is not there or not whole; `given` says that another is, for an adapter without its base."""
+    """Refuses a missing or incomplete model; with `given`, an adapter may lack its base, because the user names one."""
     if name == BASE:
         return
     folder = folder_of_model(name)
@@ -72,7 +72,7 @@ def check_model(name: str, *, given: bool = False) -> None:
 
 
 def _check_recipe(text: str, spec: TrainingSpec) -> None:
-    """Refuses a text that is no recipe, and memories that are neither named nor there."""
+    """Refuses a malformed recipe, and old examples that are neither named nor a file."""
     paths = spec.memories()
     parts = read_sum(text, settings_table())
     refuse_pairs(parts)
@@ -87,8 +87,8 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
 
 
 def _sources(spec: MeasuringSpec) -> list[str]:
-    found = [*filter(None, (spec.test, spec.transfer)), *spec.keep]
-    return [spec.data, *found, *spec.memories().values()] if isinstance(spec, TrainingSpec) else found
+    sources = [*filter(None, (spec.test, spec.transfer)), *spec.keep]
+    return [spec.data, *sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
 
 
 def _is_saved(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a run will do and need, said before a weight is loaded; what does not fit is refused with what would."""
+"""Forecasts the settings and the memory of a run before loading; refuses a run that does not fit."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ from holdfast.train.settings import train_of, write_settings
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What a run will do and hold.
+    """The settings and the memory of a run.
 
     Attributes:
-        estimate: What it holds.
-        free: Bytes that are free for it.
-        where: Where they are.
-        settings: How it trains: `learning_rate`, `schedule`, `epochs`, `steps`, `batch` (rows of a step: `micro_batch`
-            x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`; steps are of new rows.
-        mixes: Whether old examples come on top, so that there are more steps.
+        estimate: Estimate of its memory.
+        free: Free bytes.
+        where: "on the GPU" or "in memory".
+        settings: Settings of the training: `learning_rate`, `schedule`, `epochs`, `steps`, `batch` (rows of a step:
+            `micro_batch` x `accumulation` x `processes`), `optimizer`, `weight_decay`, `precision`; steps count new
+            rows only.
+        mixes: Whether old examples add steps.
     """
 
     estimate: Estimate
@@ -50,28 +51,28 @@ class Forecast:
     mixes: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what spec.json says of it."""
+        """Returns the entry in spec.json."""
         return {**self.settings, **self.estimate.to_dict()}
 
     def lines(self) -> list[str]:
-        """Returns both in words."""
+        """Returns settings and memory as lines of text."""
         return [*model_lines(self), *settings_lines(self.settings, more=self.mixes)]
 
 
 def forecast_run(
     spec: RunSpec, recipe: Chain, arguments: TrainingArguments, examples: Sequence[Example], longest: int
 ) -> Forecast:
-    """Returns what a run will do and hold, from the model's configuration and the rows.
+    """Returns the settings and the memory of a run, from the model's configuration and the rows.
 
     Args:
         spec: The run.
         recipe: Its recipe.
-        arguments: The trainer's.
-        examples: What is learned.
-        longest: Tokens of the longest row that is trained on, old examples included.
+        arguments: The trainer's arguments.
+        examples: Examples to train on.
+        longest: Number of tokens of the longest row in training, old examples included.
 
     Raises:
-        HoldfastError: The model cannot be had, or is no causal language model.
+        HoldfastError: The model is not available, or is not a causal language model.
     """
     config = config_of(_base(spec.model))
     free, where = free_memory()
@@ -85,34 +86,34 @@ def forecast_run(
 
 
 def check_memory(
-    found: Forecast, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
+    forecast: Forecast, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
 ) -> list[str]:
-    """Refuses a run that does not fit, or returns a sentence that says so where it is to go on (`memory_check`).
+    """Refuses a run that does not fit into memory; with `memory_check="warn"`, returns a warning instead.
 
     Raises:
-        HoldfastError: It needs more than is free; names what would fit.
+        HoldfastError: The run needs more memory than is free; names what would fit.
     """
-    need = found.estimate
-    if need.total <= found.free or need.quantised:
+    need = forecast.estimate
+    if need.total <= forecast.free or need.quantised:
         return []
     config = config_of(_base(spec.model))
-    said = f"{_count(need.parameters)} parameters: {_what_trains(need)} needs about {_size(need.total)}"
-    others = [
+    needs = f"{_count(need.parameters)} parameters: {_what_trains(need)} needs about {_size(need.total)}"
+    fitting = [
         f"{words} about {_size(size)}"
         for words, size in _alternatives(spec.model, config, recipe, arguments, longest)
         if size < 0.9 * need.total
     ]
-    would = f"; {', '.join(others)}" if others else ""
-    sentence = f"{spec.model}: {said}{would}; {_size(found.free)} are free {found.where}"
+    alternatives = f"; {', '.join(fitting)}" if fitting else ""
+    sentence = f"{spec.model}: {needs}{alternatives}; {_size(forecast.free)} are free {forecast.where}"
     if spec.memory_check == "warn":
         return [f"{sentence}."]
-    raise HoldfastError(f"{sentence}. Take what fits, or go on with --memory-check warn.")
+    raise HoldfastError(f"{sentence}. Choose what fits, or continue with --memory-check warn.")
 
 
 def _alternatives(
     model: str, config: Any, recipe: Chain, arguments: TrainingArguments, longest: int
 ) -> Iterator[tuple[str, int]]:
-    """Yields what else could be run, in words, and its bytes: fewer rows at once, an adapter, both."""
+    """Yields smaller runs, in words, and their bytes: fewer rows at once, an adapter, both."""
     rows = arguments.per_device_train_batch_size
     adapted = None
     if not any(isinstance(part, Adapter) for part in recipe.parts()) and not is_adapter(_folder(model)):
@@ -130,15 +131,15 @@ def _alternatives(
 
 
 def training_settings(recipe: Chain, arguments: TrainingArguments, rows: int) -> dict[str, Any]:
-    """Returns how a run trains, resolved.
+    """Returns the resolved settings of a training.
 
     Args:
-        recipe: Its recipe, whose settings the trainer's arguments need not have taken in yet.
-        arguments: The trainer's.
-        rows: Rows of an epoch.
+        recipe: The recipe; its settings are applied to a copy of `arguments`.
+        arguments: The trainer's arguments.
+        rows: Number of rows of an epoch.
 
     Raises:
-        HoldfastError: The rows of a step cannot be divided into forwards of all processes.
+        HoldfastError: The rows of a step cannot be divided among the forwards of all processes.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     micro = arguments.per_device_train_batch_size
@@ -164,50 +165,52 @@ def training_settings(recipe: Chain, arguments: TrainingArguments, rows: int) ->
 
 
 def resolved_settings(trainer: Any, forecast: Forecast) -> dict[str, Any]:
-    """Returns what spec.json says of how a run trains, old examples among the rows that it counts."""
-    own = forecast.settings
+    """Returns the resolved settings for spec.json; their rows include old examples."""
+    settings = forecast.settings
     if trainer.holdfast_mix is not None:
         rows = len(trainer._get_train_sampler(trainer.train_dataset))
-        own = training_settings(trainer.holdfast_recipe, trainer.args, rows)
-    return {**own, **forecast.estimate.to_dict()}
+        settings = training_settings(trainer.holdfast_recipe, trainer.args, rows)
+    return {**settings, **forecast.estimate.to_dict()}
 
 
 def schedule_of(recipe: Chain, arguments: TrainingArguments) -> str:
-    """Returns the schedule of the learning rate in words: the recipe's, or the trainer's."""
-    own = [repr(part) for part in recipe.active().parts() if part.uses("scale_lr")]
-    if own:
-        return " + ".join(own)
+    """Returns the learning-rate schedule as text: that of the recipe, or of the trainer."""
+    schedules = [repr(part) for part in recipe.active().parts() if part.uses("scale_lr")]
+    if schedules:
+        return " + ".join(schedules)
     name = str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type))
     ramp = arguments.get_warmup_steps(1000)
     return name + (" with warm-up" if ramp else "")
 
 
 def settings_lines(settings: dict[str, Any], *, more: bool = False) -> list[str]:
-    """Returns how a run trains, in words; `more` says that old examples will add to the steps."""
+    """Returns the settings as lines of text; with `more`, they say that old examples add steps."""
     epochs = settings["epochs"]
-    whole = f"{epochs:g} epoch{'' if epochs == 1 else 's'} = {settings['steps']:,} steps"
-    whole += ", and more for old examples," if more else ""
+    duration = f"{epochs:g} epoch{'' if epochs == 1 else 's'} = {settings['steps']:,} steps"
+    duration += ", and more for old examples," if more else ""
     split = " x ".join(str(settings[key]) for key in ("micro_batch", "accumulation", "processes") if settings[key] > 1)
     parts = f" ({split})" if " x " in split else ""
     return [
         f"learning rate {settings['learning_rate']:g}, schedule {settings['schedule']}",
-        f"{whole} of {settings['batch']} row{'' if settings['batch'] == 1 else 's'}{parts}, {settings['optimizer']},"
+        f"{duration} of {settings['batch']} row{'' if settings['batch'] == 1 else 's'}{parts}, {settings['optimizer']},"
         f" {settings['precision']}",
     ]
 
 
-def model_lines(found: Forecast) -> list[str]:
-    """Returns what the model is and what the run will hold, in words."""
-    need = found.estimate
+def model_lines(forecast: Forecast) -> list[str]:
+    """Returns lines of text on the model and the memory of the run."""
+    need = forecast.estimate
     share = need.trained / max(need.parameters, 1)
     trains = "all of them train" if share == 1 else f"{share:.2%} of them train ({_count(need.trained)})"
     kind = f"frozen ones in {need.narrow}, the rest in float32" if need.narrow else "float32"
-    known = "" if need.quantised else f"memory: about {_size(need.total)} of {_size(found.free)} free {found.where}"
+    known = (
+        "" if need.quantised else f"memory: about {_size(need.total)} of {_size(forecast.free)} free {forecast.where}"
+    )
     return [f"{_count(need.parameters)} parameters, {trains}; {kind}", *([known] if known else [])]
 
 
 def longest_row(examples: Iterable[Example]) -> int:
-    """Returns the tokens of the longest row; 1 if there is none."""
+    """Returns the number of tokens of the longest row; 1 without rows."""
     return max((len(example.input_ids) for example in examples), default=1)
 
 
@@ -230,7 +233,7 @@ def _size(number: int) -> str:
 
 
 def _base(name: str) -> str:
-    """Returns the model itself of what may be an adapter on it."""
+    """Returns the base of an adapter, or the name of a whole model."""
     folder = _folder(name)
     if folder is None or not is_adapter(folder):
         return name

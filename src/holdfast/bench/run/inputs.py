@@ -1,4 +1,4 @@
-"""A run as far as it goes without its weights: rows, suites, memories, the trainer's arguments, what it needs."""
+"""The inputs of a run without its weights: rows, suites, old examples, the trainer's arguments, its forecast."""
 
 from __future__ import annotations
 
@@ -30,24 +30,23 @@ from holdfast.recipe import parse
 from holdfast.train.settings import train_of
 
 KINDS = {"messages": "conversations", "completion": "prompts with completions", "text": "texts"}
-"""What the kinds of rows are called."""
+"""Names of the kinds of rows in messages."""
 SHOWN = 3
-"""Rows that are shown as the model will see them."""
+"""Number of rows that a dry run shows."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunInputs:
-    """What a run is made of before its model is loaded.
+    """The inputs of a run before its model is loaded.
 
     Attributes:
-        tokenizer: The model's.
-        arguments: The trainer's.
-        data: Rows to learn and what is measured.
-        memories: Old examples by the name that the recipe gives them.
-        budget: What may be lost.
-        forecast: How it trains and what it holds.
-        notes: Sentences to be shown.
-        need: The sentence that it does not fit, where that is not to be refused.
+        tokenizer: The model's tokenizer.
+        arguments: The trainer's arguments.
+        data: Examples to train on and suites to measure.
+        memories: Old examples, by their names in the recipe.
+        budget: The budget; None without one.
+        forecast: Settings and memory of the training.
+        notes: Notes for the user.
     """
 
     tokenizer: Any
@@ -60,21 +59,21 @@ class RunInputs:
 
     @property
     def memory_examples(self) -> list[Example]:
-        """Returns the examples of all memories."""
+        """Returns the old examples of all names."""
         return [example for memory in self.memories.values() for example in memory]
 
 
 @dataclasses.dataclass(frozen=True)
 class DryRun:
-    """What `holdfast train --dry-run` shows.
+    """The output of `holdfast train --dry-run`.
 
     Attributes:
         spec: The run.
         recipe: Its recipe.
-        kinds: Rows of the data by kind.
-        inputs: What the run is made of.
-        rows: Rows as the model will see them: where each was read, its tokens, and its text as pieces, each with
-            whether it is learned.
+        kinds: Number of rows of the data, by kind.
+        inputs: Inputs of the run.
+        rows: Some rows as the model will see them: the origin, the number of tokens, and the text in pieces, each with
+            whether the model learns it.
     """
 
     spec: RunSpec
@@ -85,47 +84,48 @@ class DryRun:
 
 
 def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> RunInputs:
-    """Returns what a run is made of; nothing is written and no weight is loaded.
+    """Reads the inputs of a run; writes nothing and loads no weight.
 
     Args:
         spec: The run.
         recipe: Its recipe.
-        refuse: Whether a run that does not fit into memory is refused, unless it is to go on; else that is a note.
+        refuse: Whether to obey `memory_check`; if False, a run that does not fit into memory only gets a note.
 
     Raises:
-        HoldfastError: For anything the user can mend.
+        HoldfastError: For anything that the user can mend.
     """
     tokenizer = load_tokenizer(spec.model)
     arguments = training_arguments(spec, recipe, folder_of(spec) / "checkpoints")
     budget = spec.allowed()
     data, paths, unused = read_data(spec, recipe, tokenizer, budget)
-    old: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
+    rendering: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
     memories = {
-        name: list(load_memory(path, tokenizer, max_length=spec.max_length, **old)) for name, path in paths.items()
+        name: list(load_memory(path, tokenizer, max_length=spec.max_length, **rendering))
+        for name, path in paths.items()
     }
     longest = longest_row([*data.train, *(example for memory in memories.values() for example in memory)])
     forecast = forecast_run(spec, recipe, arguments, data.train, longest)
-    checked = spec if refuse else dataclasses.replace(spec, memory_check="warn")
-    notes = [*_batch_notes(spec, recipe, arguments), *check_memory(forecast, checked, recipe, arguments, longest)]
+    memory_spec = spec if refuse else dataclasses.replace(spec, memory_check="warn")
+    notes = [*_batch_notes(spec, recipe, arguments), *check_memory(forecast, memory_spec, recipe, arguments, longest)]
     return RunInputs(tokenizer, arguments, data, memories, budget, forecast, (*notes, *data.notes, *unused))
 
 
 def read_data(
     spec: RunSpec, recipe: Chain, tokenizer: Any, budget: Budget | None
 ) -> tuple[PreparedData, dict[str, str], list[str]]:
-    """Reads what a run learns and measures, kept apart from what it rehearses.
+    """Reads the data of a run, and keeps measured rows apart from old examples.
 
     Args:
         spec: The run.
         recipe: Its recipe, which names old examples.
-        tokenizer: The model's.
-        budget: What may be lost; checked to limit something that is measured.
+        tokenizer: The model's tokenizer.
+        budget: The budget, which must limit a measured unit; None without one.
 
     Returns:
-        Rows to learn and what is measured; where each memory is; and a sentence about each memory that is not used.
+        The data; the path of each file of old examples, by name; and a note for each unused one.
 
     Raises:
-        HoldfastError: For anything the user can mend.
+        HoldfastError: For anything that the user can mend.
     """
     paths, unused = memory_paths(recipe, spec)
     data = prepare_data(spec, tokenizer, tuple(paths.values()))
@@ -141,13 +141,13 @@ def load_checked_model(
 
     Args:
         spec: The run.
-        examples: All that it is to read.
-        console: Where it is shown that the model is loading.
-        notes: Gets a sentence for each thing worth saying.
-        frozen: Whether the model's own weights stay as they are.
+        examples: All examples that the model will read.
+        console: Console for the progress.
+        notes: List that receives notes for the user.
+        frozen: Whether training leaves the model's own weights unchanged.
 
     Raises:
-        HoldfastError: The model cannot be had, or an example does not fit it.
+        HoldfastError: The model is not available, or cannot read an example.
     """
     with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
         model = load_model(spec.model, frozen=frozen, notes=notes)
@@ -157,54 +157,54 @@ def load_checked_model(
 
 @quiet_libraries()
 def dry_run(spec: RunSpec) -> DryRun:
-    """Returns what a run would do; nothing is trained and nothing is written.
+    """Returns what a run would do; trains nothing and writes nothing.
 
     Raises:
-        HoldfastError: For anything the user can mend.
+        HoldfastError: For anything that the user can mend.
     """
     recipe = parse(spec.recipe)
     inputs = read_inputs(spec, recipe, refuse=False)
     kinds = collections.Counter(row.kind for row in read(spec.data, preference=spec.preference))
-    chosen = _evenly(inputs.data.train, SHOWN)
-    rows = tuple((one.origin, len(one.input_ids), text_pieces(one, inputs.tokenizer)) for one in chosen)
+    shown = _evenly(inputs.data.train, SHOWN)
+    rows = tuple((example.origin, len(example.input_ids), text_pieces(example, inputs.tokenizer)) for example in shown)
     return DryRun(spec, recipe, {KINDS[kind]: count for kind, count in kinds.items()}, inputs, rows)
 
 
 def text_pieces(example: Example, tokenizer: Any) -> tuple[tuple[str, bool], ...]:
-    """Returns the text of an example, special tokens included, in pieces that are learned or not.
+    """Returns the text of an example with special tokens, in pieces that the model learns or does not learn.
 
-    A token is learned if the model is trained to say it: its label counts, and it is not the first.
+    The model learns a token if its label counts and it is not the first.
     """
     learned = [i > 0 and label != -100 for i, label in enumerate(example.labels)]
-    found: list[tuple[str, bool]] = []
-    told = ""
-    for i, now in enumerate(learned):
-        if i + 1 < len(learned) and learned[i + 1] == now:
+    pieces: list[tuple[str, bool]] = []
+    done = ""
+    for i, is_learned in enumerate(learned):
+        if i + 1 < len(learned) and learned[i + 1] == is_learned:
             continue
         text = str(tokenizer.decode(list(example.input_ids[: i + 1]), skip_special_tokens=False))
-        found.append((text[len(told) :], now))
-        told = text
-    return tuple(found)
+        pieces.append((text[len(done) :], is_learned))
+        done = text
+    return tuple(pieces)
 
 
 def memory_paths(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str]]:
-    """Finds the memories that the recipe asks for: by the names that the run gives, else as paths.
+    """Finds the files of old examples that the recipe names: by the names under `memory`, else as paths.
 
     Returns:
-        Where each memory is, and a sentence about each that is given and not asked for.
+        The path of each file by name, and a note for each file under `memory` that no method uses.
     """
     paths = spec.memories()
     asked = {name for part in recipe.active().parts() for name in part.sources}
     for name in sorted(asked - set(paths)):
         if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
             raise HoldfastError(f"Recipe {spec.recipe!r}: there is no file and no --memory called {name!r}.{hint}")
-    found = {name: paths.get(name, name) for name in sorted(asked)}
+    chosen = {name: paths.get(name, name) for name in sorted(asked)}
     unused = sorted(set(paths) - asked)
-    return found, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
+    return chosen, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
 
 
 def _batch_notes(spec: RunSpec, recipe: Chain, arguments: TrainingArguments) -> list[str]:
-    """Says that fewer rows go through the model at once than are allowed, as those of a step divide only so."""
+    """Returns a note if a forward has fewer rows than `batch_size`, so that forwards divide the rows of a step."""
     rows = arguments.per_device_train_batch_size
     if rows == spec.batch_size:
         return []

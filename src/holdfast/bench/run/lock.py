@@ -1,4 +1,4 @@
-"""One process at a time writes a run's folder."""
+"""A lock on the folder of a run, so that one process at a time writes it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from holdfast.core.errors import HoldfastError
 
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Holds a run's folder, so that no other process of this machine and user writes to it.
+    """Locks the folder of a run against other processes of this machine and user.
 
-    The lock lies among the temporary files and is let go when the process ends, however it ends. Of the processes of
-    one distributed run the first holds it.
+    The lock lies among the temporary files, and the system releases it when the process ends. In a distributed run the
+    main process holds it.
 
     Raises:
-        HoldfastError: Another process holds it.
+        HoldfastError: Another process holds the lock.
     """
     if not is_main_process():
         yield
         return
-    user = getattr(os, "getuid", int)()  # where there is none, each user's temporary files are apart
-    told = hashlib.sha256(f"{user} {folder.absolute()}".encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"holdfast-{told}.lock")
+    user = getattr(os, "getuid", int)()  # systems without user ids have a temporary folder for each user
+    digest = hashlib.sha256(f"{user} {folder.absolute()}".encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"holdfast-{digest}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

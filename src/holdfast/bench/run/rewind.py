@@ -1,4 +1,4 @@
-"""What a guard saw learned of a run that it took back, beside which what is left says little."""
+"""What a run had learned before its guard restored an earlier model, which the learned word is compared with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from holdfast.probes.score import Score, level
 
 
 def learned_before_rewind(guard: GuardRow | None, before: Sequence[Score]) -> LearnedBeforeRewind | None:
-    """Returns what a guard saw learned of a run that it took back; None where it did not, or looked at no learning.
+    """Returns what a run had learned before its guard restored an earlier model; None if it restored none.
 
     Args:
-        guard: What it saw and did; None without a guard.
-        before: All scores of the base, those of the watched side among them.
+        guard: The record of the guard; None without a guard.
+        before: All scores of the base, with those of the watched side.
     """
     if guard is None or guard.model_of is None:
         return None
@@ -26,5 +26,5 @@ def learned_before_rewind(guard: GuardRow | None, before: Sequence[Score]) -> Le
 
 
 def _shows_learning(score: Score, guard: GuardRow) -> bool:
-    """Whether a score is one on what the guard watched of what is learned."""
+    """Returns whether a score measures learning on the watched side."""
     return (score.role, score.split) == ("learned", "watch") and score.suite in guard.watched

@@ -1,12 +1,12 @@
-"""One run: measure, train, measure again, and leave one folder.
+"""One run: measures, trains, measures again, and writes one folder.
 
-<out>/<name>/spec.json      what was asked for, resolved
+<out>/<name>/spec.json      the options of the run, resolved
              env.json       versions and machine
              log.jsonl      one line per logged step
-             scores.jsonl   every score, before and after
-             answers.jsonl  what the model said to each item, before and after, if it was asked any
-             trackers/      what trackers wrote, if any were asked for (--training report_to=...)
-             result.json    written last: a folder without it is not finished
+             scores.jsonl   every score, before and after training
+             answers.jsonl  the model's answer to each item, before and after training, if there are items
+             trackers/      files of trackers, if the user chose any (--training report_to=...)
+             result.json    written last: a folder without it is unfinished
              model/         the trained model, as transformers or PEFT load it
 """
 
@@ -75,9 +75,9 @@ class RunResult:
     """A finished run.
 
     Attributes:
-        folder: Where everything lies.
-        spec: What was asked for.
-        record: What came of it; its result.json.
+        folder: Its folder.
+        spec: Its options.
+        record: Its result, the content of result.json.
     """
 
     folder: Path
@@ -93,17 +93,17 @@ class RunResult:
 def train(
     spec: RunSpec, console: Console | None = None, *, bases: Path | None = None, trained: Path | None = None
 ) -> RunResult:
-    """Runs `spec` and returns what came of it; a finished run that is asked for again is only read.
+    """Runs `spec` and returns the result; a finished run is only read.
 
     Args:
-        spec: What to run; with `resume`, an interrupted run goes on from its last checkpoint.
-        console: Where progress and the table are printed; the terminal if absent.
-        bases: Folder in which the base's answers are kept, for other runs that ask it the same.
-        trained: Folder of a finished run that differs in nothing but edits of the weights after training: they are done
-            on its model, and nothing is trained.
+        spec: The options; with `resume`, an interrupted run continues from its last checkpoint.
+        console: Console for progress and notes; the terminal by default.
+        bases: Folder of the cache of the base's answers, which runs with the same questions share.
+        trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
+            that model and trains nothing.
 
     Raises:
-        HoldfastError: For anything the user can mend. Nothing half-written stays behind.
+        HoldfastError: For anything that the user can mend. Nothing half-written stays behind.
     """
     console = main_process_console(console or Console())
     recipe = parse(spec.recipe)
@@ -121,7 +121,7 @@ def train(
 def _run(
     spec: RunSpec, recipe: Chain, console: Console, bases: Path | None, trained: Path | None, ending: SaveOnSignal
 ) -> RunRecord:
-    """Opens the run, measures, trains or takes what another trained, measures again, and closes it."""
+    """Opens the run, measures, trains or loads the weights of another run, measures again, and closes the run."""
     run = _open(spec, recipe, console, trained)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
@@ -132,17 +132,17 @@ def _run(
 
 @dataclasses.dataclass(frozen=True)
 class _OpenRun:
-    """A run whose recipe is attached to a trainer, and whose folder is begun.
+    """A run with its recipe attached to a trainer and its folder begun.
 
     Attributes:
-        spec: What is run.
+        spec: Its options.
         folder: Its folder.
-        inputs: What it is made of.
+        inputs: Its inputs.
         trainer: The trainer, with the recipe.
-        watched: Names of the suites of which one side steers it.
-        trackers: What keeps a record elsewhere.
-        began: Time at which the model was there, as `time.monotonic` tells it.
-        cost: What preparing cost.
+        watched: Names of the suites with a side that the guard watches.
+        trackers: Trackers of the trainer, which stay open until the run ends.
+        began: Value of `time.monotonic()` after the model was loaded, in seconds.
+        cost: Cost of the preparation.
     """
 
     spec: RunSpec
@@ -156,7 +156,7 @@ class _OpenRun:
 
 
 def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _OpenRun:
-    """Reads what the run names, loads the model, attaches the recipe to a trainer, and begins the folder."""
+    """Reads the inputs, loads the model, attaches the recipe to a trainer, and begins the folder."""
     console.print(repr(recipe), style="bold", markup=False)
     folder, inputs = folder_of(spec), read_inputs(spec, recipe)
     console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
@@ -168,7 +168,7 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
-        model.name_or_path = spec.model  # where a record of what steered the adapter lies
+        model.name_or_path = spec.model  # `diff` looks there for the record of watched items
     trainer = _trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer)
     watched, kept, learn = _watched(inputs, console)
     began, meter = time.monotonic(), Meter.begin()
@@ -180,41 +180,41 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
     cost = meter.end()
-    settled = resolved_settings(trainer, inputs.forecast)
+    settings = resolved_settings(trainer, inputs.forecast)
     if is_main_process():
-        begin_folder(folder, spec, recipe, settled)
-    if inputs.forecast.mixes:  # how many old examples there are is known only now
-        console.print(f"  {settings_lines(settled)[1]}", highlight=False, markup=False, soft_wrap=True)
+        begin_folder(folder, spec, recipe, settings)
+    if inputs.forecast.mixes:  # the number of old examples is known only now
+        console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
     return _OpenRun(spec, folder, inputs, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
 
 
 def guard_of(spec: RunSpec) -> Guard:
-    """Returns how the guard of a run watches, which asks as the run measures."""
+    """Returns the settings of the guard, which asks in the same way as the run measures."""
     return dataclasses.replace(spec.guard(), raw=spec.raw, batch_tokens=spec.eval_batch_tokens)
 
 
 def _watched(inputs: RunInputs, console: Console) -> tuple[frozenset[str], list[Suite], list[Suite]]:
-    """Returns the names of the suites that a guard watches: those to be kept, and those that measure the learning.
+    """Returns the names of the suites that the guard watches, the retained ones, and those that measure learning.
 
-    All three are empty without a budget, or where no suite to be kept has two sides.
+    All three are empty without a budget, or if no retained suite has two sides.
     """
     if inputs.budget is None:
         return frozenset(), [], []
-    names, words = watched_names(inputs.data.suites, inputs.budget)
-    console.print(f"  {words}", style="yellow", highlight=False, markup=False)
+    names, sentence = watched_names(inputs.data.suites, inputs.budget)
+    console.print(f"  {sentence}", style="yellow", highlight=False, markup=False)
     kept, learn = ([s for s in inputs.data.suites if s.name in names and s.role == r] for r in ("retained", "learned"))
     return names, kept, learn
 
 
 def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | None = None) -> Sequence[Score]:
-    """Measures all suites and writes the scores; scores of this moment that stand there already are read back.
+    """Measures all suites and writes the scores, unless the folder already has the scores of this moment.
 
-    So are those of the base (`bases`) where another run asked it the same.
+    Answers of the base come from the cache in `bases` if another run asked the same questions.
     """
     path, suites = run.folder / "scores.jsonl", run.inputs.data.suites
     scores = read_scores(path) if path.exists() else {}
-    if there := scores.get(moment):
-        return there
+    if saved := scores.get(moment):
+        return saved
     asker = asker_of(run.spec, run.inputs.tokenizer)
     ask = functools.partial(measure, run.trainer.model, suites, asker, moment, progress.measuring)
     answers = ask() if bases is None else cached_answers(bases / f"{questions_digest(suites, run.spec.raw)}.jsonl", ask)
@@ -230,14 +230,14 @@ def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | N
 
 @dataclasses.dataclass(frozen=True)
 class _TrainingOutcome:
-    """A training.
+    """The outcome of a training.
 
     Attributes:
-        cost: What preparing and training cost; None where it went on from a checkpoint, and what it was before is not
-            known.
-        seconds: What it took by the clock.
-        trained_parameters: Parameters that were trained.
-        lender: The run that was trained in its place, if it was.
+        cost: Cost of preparation and training; None if training resumed from a checkpoint, as its earlier cost is
+            unknown.
+        seconds: Wall time.
+        trained_parameters: Number of trained parameters.
+        lender: Record of the run whose weights this run loaded instead of training; None if it trained.
         lender_name: Name of that run's folder.
     """
 
@@ -249,7 +249,7 @@ class _TrainingOutcome:
 
 
 def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, ending: SaveOnSignal) -> _TrainingOutcome:
-    """Trains the model, or takes the weights of the run that did, and checks what came of them."""
+    """Trains the model, or loads the weights of another run, and checks that all weights are finite."""
     trainer, model, resumed = run.trainer, run.trainer.model, False
     rotate = "save_total_limit" not in run.spec.training
     trainer.add_callback(StepLog(run.folder / "log.jsonl", progress, rotate=rotate))
@@ -259,34 +259,34 @@ def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, endi
         resumed = train_on(trainer, run.spec.resume)
     else:
         ship_edited(trainer, trained)
-    spent = meter.end()
-    counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    _check_weights(trainer.model)  # of what is shipped: without its adapter, if that was merged
-    cost = None if resumed else run.cost.plus(spent)
+    training_cost = meter.end()
+    trained_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    _check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
+    cost = None if resumed else run.cost.plus(training_cost)
     if trained is None:
-        return _TrainingOutcome(cost, spent.seconds, counted)
+        return _TrainingOutcome(cost, training_cost.seconds, trained_parameters)
     lender = RunRecord.read(trained)
-    both = None if cost is None or lender.cost is None else lender.cost.plus(cost)
-    return _TrainingOutcome(both, spent.seconds, lender.trained_parameters, lender, trained.name)
+    total = None if cost is None or lender.cost is None else lender.cost.plus(cost)
+    return _TrainingOutcome(total, training_cost.seconds, lender.trained_parameters, lender, trained.name)
 
 
 def _close(run: _OpenRun, done: _TrainingOutcome, before: Sequence[Score], after: Sequence[Score]) -> RunRecord:
-    """Saves the model, puts the record together, tells trackers, and writes the record last."""
+    """Saves the model, makes the record, reports it to trackers, and writes it last."""
     spec, trainer, model = run.spec, run.trainer, run.trainer.model
     add_stop_tokens(model, ending_ids(run.inputs.tokenizer, raw=spec.raw))
     if is_main_process():
         _save(model, run.inputs.tokenizer, run.folder / "model")
     guard = _guard_row(run)
-    found, anew = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
+    suite_changes, shipped = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
     record = RunRecord(
-        suites=tuple(map(row_of, found)),
-        learned=learning_of(found, learned_before_rewind(guard, before)),
-        verdict=None if run.inputs.budget is None else verdict(found, run.inputs.budget),
+        suites=tuple(map(row_of, suite_changes)),
+        learned=learning_of(suite_changes, learned_before_rewind(guard, before)),
+        verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
         guard=guard,
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
         memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
-        shipped=ShippedRow(rank=int(anew["rank"]), error=anew["error"]) if anew else None,
+        shipped=ShippedRow(rank=int(shipped["rank"]), error=shipped["error"]) if shipped else None,
         steps=trainer.state.global_step if done.lender is None else done.lender.steps,
         trained_parameters=done.trained_parameters,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -300,33 +300,35 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Sequence[Score], after
 
 
 def _guard_row(run: _OpenRun) -> GuardRow | None:
-    """Returns what the guard saw and did; None without one."""
+    """Returns the record of the guard; None without one."""
     guard = run.trainer.holdfast_guard
     return None if guard is None else GuardRow.from_dict({**guard.summary(), "watched": sorted(run.watched)})
 
 
 def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
-    """Returns what was rehearsed, its share of the tokens, and how near it is said to be to what is measured."""
+    """Returns the rehearsed old examples: their share of the tokens and their declared similarity to the suites."""
     mix = trainer.holdfast_mix
-    found = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
-    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in found)
+    rows = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
+    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in rows)
 
 
 def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
-    """Returns the record of a finished run with the verdict of the budget that is given now, and what was learned."""
+    """Returns the record of a finished run with the verdict under the current budget."""
     budget, guard = spec.allowed(), record.guard
     scores = read_scores(folder / "scores.jsonl")
     watched = () if guard is None else guard.watched
-    found = changes(proof(scores["before"], watched), proof(scores["after"], watched))
-    learned = learning_of(found, learned_before_rewind(guard, scores["before"]))
-    return dataclasses.replace(record, learned=learned, verdict=None if budget is None else verdict(found, budget))
+    suite_changes = changes(proof(scores["before"], watched), proof(scores["after"], watched))
+    learned = learning_of(suite_changes, learned_before_rewind(guard, scores["before"]))
+    return dataclasses.replace(
+        record, learned=learned, verdict=None if budget is None else verdict(suite_changes, budget)
+    )
 
 
 def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
     """Returns a plain trainer.
 
     Raises:
-        HoldfastError: It refuses the user's `training` (a tracker that is not installed, say).
+        HoldfastError: The trainer refuses the user's `training` (for example, a tracker that is not installed).
     """
     try:
         trainer = Trainer(
@@ -347,24 +349,24 @@ def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[
 
 
 def _check_weights(model: nn.Module) -> None:
-    """Refuses to go on with a model that holds what is no number, where no logged loss has shown it."""
+    """Refuses a model with non-finite weights, which no logged loss has shown."""
     for name, p in model.named_parameters():
         if p.requires_grad and not torch.isfinite(p).all():
             raise HoldfastError(
-                f"Training left values in {name} that are no numbers, and no model was saved; lower the learning rate"
+                f"Training left non-finite values in {name}, and no model was saved; lower the learning rate"
                 " (Train(lr=...))."
             )
 
 
 def _save(model: Any, tokenizer: Any, target: Path) -> None:
-    """Saves model and tokenizer beside the target first, and then renames."""
+    """Saves model and tokenizer into a folder beside the target, and renames it."""
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with reporting_write_errors(target):
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
-            if getattr(model, "generation_config", None) is not None:  # an adapter's folder would have none
+            if getattr(model, "generation_config", None) is not None:  # PEFT does not save it with an adapter
                 model.generation_config.save_pretrained(partial)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)

@@ -1,4 +1,4 @@
-"""Edits of the weights after training, done on the model of a finished run: what differs in nothing else is shared."""
+"""Edits of weights after training, on the model of a finished run, which recipes share that differ only in edits."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from holdfast.train.settings import with_train, without_train
 
 
 def is_weight_edit(method: Method) -> bool:
-    """Returns whether a method acts on the weights after training and nowhere else (but to remember settings)."""
+    """Returns whether a method acts only on the weights after training (it may also keep settings)."""
     acts = {hook for hook in HOOKS if method.uses(hook)}
     return "edit_weights" in acts and acts <= {"edit_weights", "init_state"} and not method.on_parameters
 
 
 def trunk_of(recipe: Chain) -> Chain | None:
-    """Returns the recipe without its edits, which trains what this one edits; None if it has none, or none alone.
+    """Returns the recipe without its edits, whose trained model this recipe edits; None if no training can be shared.
 
-    Of the adapters, only those are shared that are shipped as they were trained: plain ones that moved no weight.
+    An adapter can be shared only if it ships in the form in which it trains: a plain one that moved no weight.
     """
     active = recipe.active()
     rest = tuple(method for method in active.methods if not is_weight_edit(method))
@@ -36,14 +36,14 @@ def _shared(method: Method) -> bool:
 
 
 def shaping_methods(recipe: Chain) -> Chain:
-    """Returns those methods that the trained model's shape and the edits need; what trained it is left out."""
+    """Returns the methods that shape the trained model or edit it, without those that only train it."""
     active = recipe.active()
     trained = [m for m in without_train(active) if not (m.uses("shape_model") or is_weight_edit(m))]
     return Chain(tuple(m for m in active.methods if m not in trained))
 
 
 def ship_edited(trainer: Attached, folder: Path) -> None:
-    """Puts the weights of a finished run into a trainer's model, as if it had trained them, and edits them."""
+    """Loads the weights of a finished run into a trainer's model, as if it had trained them, and edits them."""
     host, source = trainer.holdfast_host, folder / "model"
     host.begin()
     if (source / "adapter_config.json").exists():
