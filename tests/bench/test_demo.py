@@ -166,7 +166,7 @@ def test_given_again_it_reads_what_is_finished_and_says_so(made, tmp_path):
     module.demo(str(tmp_path), console=Console(file=io.StringIO()))
     said = io.StringIO()
     done = module.demo(str(tmp_path), console=Console(file=said, width=200))
-    assert said.getvalue() == f"These runs were finished before; delete {tmp_path} to see them run anew.\n"
+    assert said.getvalue() == f"These runs are already finished; delete {tmp_path} to run them again.\n"
     assert done.seconds is None
     assert list(done.runs) == NAMES
 

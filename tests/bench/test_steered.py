@@ -122,7 +122,7 @@ def test_where_everything_was_watched_it_says_how_to_mend_that(room):
     seen = [one for one in ITEMS if split_of(one["id"]) == "watch"]
     write(room / "seen.jsonl", seen)
     with pytest.raises(
-        HoldfastError, match="All that --keep names steered the training .recorded in .*give --keep other"
+        HoldfastError, match="Everything under --keep steered the training .recorded in .*give --keep other"
     ):
         go(room, keep=("seen.jsonl",))
     # Where something is left, the suite that is gone is named.

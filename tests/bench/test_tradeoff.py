@@ -214,9 +214,9 @@ def test_the_verdict_on_a_recipe_draws_its_seeds(tmp_path):
     assert one.verdict.seeds is None
     assert three.lost.high - three.lost.low > 10
     notes = of(tmp_path / "one").notes
-    assert any("One seed: what is said holds for these runs alone" in note for note in notes)
+    assert any("One seed: these statements hold for these runs only" in note for note in notes)
     write(tmp_path / "one" / "s1", "Train(lr=0.0001)", seed=1, learned=0.9, kept=1.1, items=400)
-    assert any("Two seeds say little" in note for note in of(tmp_path / "one").notes)
+    assert any("Two seeds show little" in note for note in of(tmp_path / "one").notes)
 
 
 def test_gains_of_some_suites_are_shown_beside_what_others_lost(tmp_path):
@@ -298,7 +298,7 @@ def test_a_seed_that_failed_is_said_and_does_not_count_against_a_recipe(tmp_path
 def test_the_same_run_twice_is_said(tmp_path):
     for name in ("a", "b"):
         write(tmp_path / name, "Train(lr=0.0001)", learned=0.9, kept=0.9)
-    assert any("is the same run as" in note for note in of(tmp_path).notes)
+    assert any("repeats the run" in note for note in of(tmp_path).notes)
 
 
 def test_plain_training_is_what_all_others_have(tmp_path):
@@ -373,7 +373,7 @@ def test_suites_of_one_side_are_used_for_both_and_it_is_said(tmp_path):
     assert not any("one side only" in note for note in of(tmp_path).notes)  # nothing is chosen
     folder = write(tmp_path / "b", "Train(lr=0.0002)", learned=0.8, kept=0.9)
     write_scores(folder / "scores.jsonl", "b", scores_of(learned=0.8, kept=0.9, sides=("proof",)))
-    assert any(note.startswith("Of task, facts, sums there is one side only") for note in of(tmp_path).notes)
+    assert any(note.startswith("task, facts, sums: one side only") for note in of(tmp_path).notes)
 
 
 def test_runs_that_measured_other_things_are_not_set_side_by_side(tmp_path):

@@ -60,7 +60,7 @@ def test_a_narrow_terminal_says_the_verdicts_and_who_did_not_learn(runs, tmp_pat
     text = printed(lambda console: terminal(found, console))
     assert "verdict on this run, plain: forgot\n" in text
     assert "worst suite: of 2 suites, and picked because it is the worst" in " ".join(text.split())
-    assert "One seed: what is said holds for these runs alone" in " ".join(text.split())
+    assert "One seed: these statements hold for these runs only" in " ".join(text.split())
     write(tmp_path / "a", "Train(lr=0.0001)", learned=0.0, kept=1.1, items=200)
     (idle,) = report(ReportSpec(runs=(str(tmp_path),)))
     text = printed(lambda console: terminal(idle, console))

@@ -70,9 +70,9 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     if todo:
         (out / "logs").mkdir(parents=True, exist_ok=True)
         _record(spec, planned, {})
-        with exiting_on_signal(), WorkerPool(spec.workers) as crew:
-            _ask_base(todo, spec.budget, bases, out, crew, console)
-            failed = _make(todo, bases, out, crew, console)
+        with exiting_on_signal(), WorkerPool(spec.workers) as pool:
+            _ask_base(todo, spec.budget, bases, out, pool, console)
+            failed = _make(todo, bases, out, pool, console)
     folders = tuple(folder for run in planned.runs if ((folder := folder_of(run.spec)) / "result.json").exists())
     _record(spec, planned, failed)
     for name, why in failed.items():
@@ -92,7 +92,7 @@ def _introduce(planned: Plan, finished: int, console: Console) -> None:
 
 
 def _ask_base(
-    todo: Sequence[PlannedRun], budget: Mapping[str, Any], bases: Path, out: Path, crew: WorkerPool, console: Console
+    todo: Sequence[PlannedRun], budget: Mapping[str, Any], bases: Path, out: Path, pool: WorkerPool, console: Console
 ) -> None:
     """Asks the base the questions of the runs, once for each set of old examples, which change what is measured."""
     by_memories: dict[tuple[str, ...], PlannedRun] = {}
@@ -103,15 +103,15 @@ def _ask_base(
         job = {"kind": "base", "spec": run.spec.to_dict(), "bases": str(bases), "budget": budget}
         job["log"] = str(out / "logs" / "base.txt")
         with console.status("asking the base ..."):
-            error = crew.first(job).get("error")
+            error = pool.first(job).get("error")
         if error:
             raise HoldfastError(error)
 
 
-def _make(todo: Sequence[PlannedRun], bases: Path, out: Path, crew: WorkerPool, console: Console) -> dict[str, str]:
+def _make(todo: Sequence[PlannedRun], bases: Path, out: Path, pool: WorkerPool, console: Console) -> dict[str, str]:
     """Makes the runs, and returns errors by the name of the run's folder."""
     failed: dict[str, str] = {}
-    clock = _Clock(todo, crew.size)
+    clock = _Clock(todo, pool.size)
 
     def job(run: PlannedRun) -> dict[str, Any]:
         folder = folder_of(run.spec)
@@ -128,7 +128,7 @@ def _make(todo: Sequence[PlannedRun], bases: Path, out: Path, crew: WorkerPool, 
             else:
                 ready.append(run)
         with console.status(clock.words()) as status:
-            for run, reply, seconds in crew.all([(run, job(run)) for run in ready]):
+            for run, reply, seconds in pool.all([(run, job(run)) for run in ready]):
                 clock.done(run, seconds)
                 if "error" in reply:
                     failed[folder_of(run.spec).name] = reply["error"]

@@ -47,7 +47,7 @@ class Grid:
                     continue
                 place = (i, rates[recipe].index(run.rate)), seeds.index(run.spec["seed"])
                 if place in placed:
-                    notes.append(f"{run.folder} is the same run as {placed[place].folder} and left out.")
+                    notes.append(f"{run.folder} repeats the run {placed[place].folder} and is left out.")
                 placed.setdefault(place, run)
         return cls(recipes, seeds, rates, placed, notes)
 

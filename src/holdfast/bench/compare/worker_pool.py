@@ -70,7 +70,7 @@ class WorkerPool:
             member.end(kill=kind is not None)
 
     def first(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the answer of the first worker to a job; the others start meanwhile, as their imports take seconds."""
+        """Returns the answer of the first worker to a job; the others start meanwhile, as imports take seconds."""
         for member in self.members:
             member.start()
         return self.members[0].ask(job)

@@ -1,4 +1,4 @@
-"""What steered a training is left out of what two models are compared on, by the record beside the model."""
+"""Leaves out items and texts that steered a training, by the record beside the model."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Kind = Literal["items", "texts"]
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """How much of each suite steered a training and is not judged.
+    """The part of each suite that steered a training and is not judged.
 
     Attributes:
-        suites: By suite, how much of it is left out, how much it had, and of what ("items" or "texts").
-        records: Where it is written down.
+        suites: By suite: the number left out, the number in the suite, and the kind ("items" or "texts").
+        records: Files that record them.
     """
 
     suites: dict[str, tuple[int, int, Kind]]
     records: tuple[str, ...]
 
     def sentence(self) -> str:
-        """Returns it in words: "312 of 1,040 items steered the training and are not judged (...)."."""
+        """Returns a sentence: "312 of 1,040 items steered the training and are not judged (...)."."""
         kinds = {kind for _, _, kind in self.suites.values()}
         counts = [
             f"{sum(left for left, _, of in self.suites.values() if of == kind):,} of"
@@ -38,10 +38,12 @@ class LeftOut:
         ]
         gone = [name for name, (left, total, _) in self.suites.items() if left == total]
         nothing = f" Nothing is left of {', '.join(gone)}." if gone else ""
-        return f"{' and '.join(counts)} steered the training and are not judged ({_said(self.records)}).{nothing}"
+        return (
+            f"{' and '.join(counts)} steered the training and are not judged ({_recorded_in(self.records)}).{nothing}"
+        )
 
     def row(self) -> SteeredRow:
-        """Returns it as a part of a record."""
+        """Returns the row for the record."""
         suites = {
             name: LeftOutRow(left_out=left, of=total, kind=kind) for name, (left, total, kind) in self.suites.items()
         }
@@ -51,17 +53,17 @@ class LeftOut:
 def without_watched(
     suites: Sequence[Suite], models: Sequence[str], tokenizer: Any
 ) -> tuple[list[Suite], LeftOut | None]:
-    """Returns suites without what steered the training of any of some models, and how much that was; None if nothing.
+    """Returns suites without the items and texts that steered the training of a model, and what is left out, or None.
 
     Args:
-        suites: What the models are to be asked.
-        models: Their folders or names; each may have a record beside it, and an adapter's base as well.
-        tokenizer: The tokenizer that the suites' examples were made with.
+        suites: The suites to ask.
+        models: Folders or names of models; each may have a record beside it, and so may the base of an adapter.
+        tokenizer: The tokenizer of the suites' examples.
 
     Raises:
-        HoldfastError: If a record cannot be read, or nothing is left of what is to be kept, or of anything.
+        HoldfastError: A record is malformed, or no suite is left to judge by.
     """
-    records = list(dict.fromkeys(found for name in models for found in _records(name)))
+    records = list(dict.fromkeys(path for name in models for path in _records(name)))
     watched = Watched()
     for path in records:
         watched |= Watched.read(path)
@@ -75,47 +77,47 @@ def without_watched(
             left.append(rest)
     if not any(count for count, _, _ in counts.values()):
         return left, None
-    found = LeftOut(counts, tuple(map(str, records)))
-    _check_left(suites, left, found)
-    return left, found
+    left_out = LeftOut(counts, tuple(map(str, records)))
+    _check_left(suites, left, left_out)
+    return left, left_out
 
 
-def _check_left(suites: Sequence[Suite], left: Sequence[Suite], found: LeftOut) -> None:
-    """Raises `HoldfastError` if nothing is left of what is to be kept, or, where nothing is to be kept, of anything."""
+def _check_left(suites: Sequence[Suite], left: Sequence[Suite], left_out: LeftOut) -> None:
+    """Raises `HoldfastError` if no retained suite is left; without retained suites, if no learned suite is left."""
     roles = {suite.role for suite in suites}
     if ("retained" if "retained" in roles else "learned") not in {suite.role for suite in left}:
         flag = "--keep" if "retained" in roles else "--test"
         raise HoldfastError(
-            f"All that {flag} names steered the training ({_said(found.records)}), and nothing is left to judge by:"
-            f" give {flag} other items, or train with a guard on more of them, of which it leaves the larger part."
+            f"Everything under {flag} steered the training ({_recorded_in(left_out.records)}), so nothing is left to"
+            f" judge: give {flag} other items, or train with a guard on more items, since it leaves most of them to judge."
         )
 
 
 def _rest(suite: Suite, watched: Watched, tokenizer: Any) -> tuple[Suite, int, int]:
-    """Returns a suite without what was watched, how much that was, and how much it had."""
+    """Returns a suite without its watched part, the size of that part, and the size of the suite."""
     items = tuple(item for item in suite.items if not watched.has_item(item))
-    known = documents(suite.texts)
-    left = [windows for windows in known if not watched.has_document(windows, tokenizer)]
-    rest = dataclasses.replace(suite, items=items, texts=tuple(window for windows in left for window in windows))
-    total = len(suite.items) + len(known)
-    return rest, total - len(items) - len(left), total
+    all_documents = documents(suite.texts)
+    unwatched = [windows for windows in all_documents if not watched.has_document(windows, tokenizer)]
+    rest = dataclasses.replace(suite, items=items, texts=tuple(window for windows in unwatched for window in windows))
+    total = len(suite.items) + len(all_documents)
+    return rest, total - len(items) - len(unwatched), total
 
 
 def _records(name: str) -> list[Path]:
-    """Returns the records that belong to a model: beside it, on the hub, and of an adapter also beside its base."""
-    found = [beside(name) if Path(name).expanduser().is_dir() else _on_hub(name)]
+    """Returns the records of a model: beside it or on the hub, and for an adapter also beside its base."""
+    paths = [beside(name) if Path(name).expanduser().is_dir() else _on_hub(name)]
     adapter = Path(name).expanduser() / "adapter_config.json"
     if adapter.is_file():
         try:
             base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         except (OSError, ValueError, AttributeError):
-            base = None  # what loads the adapter says so
-        found.append(beside(base) if base else None)
-    return [path for path in found if path is not None]
+            base = None  # loading the adapter reports this error
+        paths.append(beside(base) if base else None)
+    return [path for path in paths if path is not None]
 
 
 def _on_hub(name: str) -> Path | None:
-    """Returns the record of a model on the hub, where it has one and can be had."""
+    """Returns the record of a model on the hub; None if it has none, or the hub is not available."""
     from transformers.utils.hub import cached_file
 
     from holdfast.probes.watched import FILE
@@ -123,7 +125,7 @@ def _on_hub(name: str) -> Path | None:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         return None
     try:
-        found = cached_file(
+        path = cached_file(
             name,
             FILE,
             _raise_exceptions_for_gated_repo=False,
@@ -132,8 +134,8 @@ def _on_hub(name: str) -> Path | None:
         )
     except (OSError, ValueError):
         return None
-    return None if found is None else Path(found)
+    return None if path is None else Path(path)
 
 
-def _said(records: Sequence[str]) -> str:
+def _recorded_in(records: Sequence[str]) -> str:
     return f"recorded in {' and '.join(records)}"
