@@ -89,7 +89,7 @@ def _check_left(suites: Sequence[Suite], left: Sequence[Suite], left_out: LeftOu
         flag = "--keep" if "retained" in roles else "--test"
         raise HoldfastError(
             f"Everything under {flag} steered the training ({_recorded_in(left_out.records)}), so nothing is left to"
-            f" judge: give {flag} other items, or train with a guard on more items, since it leaves most of them to judge."
+            f" judge: give {flag} other items, or train with a guard on more items, as it leaves most of them to judge."
         )
 
 
