@@ -99,7 +99,7 @@ def test_what_has_no_partner_is_counted_and_said(tmp_path):
 def test_other_documents_under_the_same_numbers_are_no_pairs(tmp_path):
     base = write(tmp_path / "a", [line(i, doc=f"a{i}", acc=1) for i in range(8)])
     tuned = write(tmp_path / "b", [line(i, doc=f"b{i}", acc=0) for i in range(8)])
-    with pytest.raises(HoldfastError, match=r"no item in common; gsm8k: none of the 8 and 8 documents is the same"):
+    with pytest.raises(HoldfastError, match=r"no item in common; gsm8k: none of the 8 and 8 documents is in both"):
         go(base, tuned, budget={"points": 2})
     for folder in ("a", "b"):
         write(tmp_path / folder, [line(i, doc=f"c{i}", acc=1) for i in range(3)], task="arc")

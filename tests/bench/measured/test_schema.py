@@ -198,7 +198,7 @@ def test_costs_add_up_and_memory_that_one_does_not_know_is_not_known():
 
 def test_the_page_is_up_to_date_and_says_what_every_field_is():
     text = page()
-    assert (Path(__file__).parents[2] / "docs/records.md").read_text(encoding="utf-8") == text, "run `make docs`"
+    assert (Path(__file__).parents[3] / "docs/records.md").read_text(encoding="utf-8") == text, "run `make docs`"
     for cls in EVERY:
         assert issubclass(cls, Record)
         said = meanings(cls)

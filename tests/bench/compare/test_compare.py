@@ -198,16 +198,16 @@ def test_a_worker_that_is_gone_is_started_again(asked, worker):
     """The first job ends the process that makes runs; what it prints before is no answer."""
     worker(
         "import os\n"
-        "real = w._apart\n"
-        "def apart(job):\n"
+        "real = w._run_in_fork\n"
+        "def run_in_fork(job):\n"
         "    return os._exit(3) if 'Finch' in job['spec']['recipe'] else real(job)\n"
-        "w._apart = apart\n"
+        "w._run_in_fork = run_in_fork\n"
         "print('a greeting')\n"
     )
     done, _ = go(asked("Finch()", "MoFO()"))
     assert len(done.folders) == 2
     (why,) = done.failed.values()
-    assert "gone (exit code 3)" in why
+    assert "ended (exit code 3)" in why
 
 
 def test_each_worker_has_one_of_the_gpus_that_there_are(monkeypatch):
@@ -232,7 +232,7 @@ def test_the_processors_are_shared(monkeypatch):
 
 @pytest.mark.slow
 def test_where_a_gpu_may_be_in_use_each_job_has_a_new_process(asked, worker):
-    worker("w.torch.cuda.is_available = lambda: True\nw._apart = None\n")
+    worker("w.torch.cuda.is_available = lambda: True\nw._run_in_fork = None\n")
     done, _ = go(asked("Finch()"))
     assert len(done.folders) == 2
 

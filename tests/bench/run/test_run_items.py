@@ -270,7 +270,7 @@ def test_a_question_without_an_id_is_named_and_not_taken_for_a_text(room, tmp_pa
 def test_a_suite_of_questions_and_texts_is_refused(room, tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text("".join(json.dumps(item) + "\n" for item in [*ITEMS, {"id": "x", "suite": "s", "text": "t1 t2"}]))
-    with pytest.raises(HoldfastError, match="the suite 's' has questions, which are measured in points, and texts"):
+    with pytest.raises(HoldfastError, match="the suite 's' has questions, which count in points, and texts"):
         train(spec(room, tmp_path, keep=(str(path),)), Console(quiet=True))
 
 

@@ -24,7 +24,7 @@ from holdfast.probes.sources import items_of
 from holdfast.recipe import parse
 from holdfast.report.demo import _minutes, show
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = list(module.RECIPES)
 
 

@@ -24,7 +24,7 @@ from holdfast.bench.run import training as steps
 from holdfast.bench.run.run import train
 from holdfast.train.checkpoint import last_checkpoint
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FULL = "Train(lr=0.01, epochs=2)"
 ADAPTER = "Train(lr=0.05, epochs=2) + LoRA(rank=2) + MaskTheTarget()"
 
@@ -86,7 +86,7 @@ def test_told_to_end_it_saves_and_resumed_ends_as_the_whole(asked, monkeypatch, 
     with pytest.raises(Terminated, match=rf"stopped by {name}; the checkpoint of step 3 of \d is saved"):
         go(asked(name="parts", recipe=recipe, training=training))
     monkeypatch.undo()
-    assert "a checkpoint comes after this step" in capfd.readouterr().err
+    assert "the run saves a checkpoint after this step" in capfd.readouterr().err
     folder = whole.folder.parent / "parts"
     assert last_checkpoint(folder / "checkpoints").name == "checkpoint-3"
     assert not (folder / "result.json").exists()
