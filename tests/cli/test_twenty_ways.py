@@ -164,7 +164,7 @@ WAYS = {
     ),
     "a memory of another name": (
         ["--recipe", "Rehearsal('odl')", "--memory", "old=general.txt"],
-        r"Recipe .*: there is no file and no --memory called 'odl'\. Did you mean 'old'\?",
+        r"Recipe .*: no file and no --memory is called 'odl'\. Did you mean 'old'\?",
     ),
     "modules that the model has not": (
         ["--recipe", "LoRA(targets='q_prj')"],
@@ -193,7 +193,7 @@ WAYS = {
     ),
     "a tokenizer of another model": (
         ["--model", "fewer-words"],
-        r"facts\.jsonl:\d+: token \d+ is outside the 40 that fewer-words knows; the tokenizer belongs to another .*",
+        r"facts\.jsonl:\d+: token \d+ is outside the vocabulary of fewer-words \(40 tokens\); the tokenizer belongs to another .*",
     ),
     "an adapter of another base": (
         ["--model", "adapter"],

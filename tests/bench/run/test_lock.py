@@ -27,7 +27,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
     try:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
-        with pytest.raises(HoldfastError, match="is being written by another process; wait for it"):
+        with pytest.raises(HoldfastError, match="is in use by another process; wait for it"):
             train(RunSpec(model="none", data="none.jsonl", recipe="Train()", out=str(tmp_path), name="run"))
         with folder_lock(tmp_path / "another"):
             pass

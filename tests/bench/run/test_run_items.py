@@ -232,7 +232,7 @@ def test_with_one_side_only_nothing_is_watched(room, tmp_path):
     changes = {"keep": (str(path),), "recipe": "Train(lr=0.01, epochs=1)", "budget": {"points": 2}}
     found = train(spec(room, tmp_path / "runs", **changes), console)
     assert found.record.guard is None
-    assert "No suite has items for a guard and for a proof: old (" in console.file.getvalue()
+    assert "No suite has items for both guard and verdict: old (" in console.file.getvalue()
     assert "No guard watches the training" in console.file.getvalue()
     assert {row.name: row.items for row in found.record.suites}["task"] == 16
 

@@ -59,7 +59,9 @@ class CommonItems:
         """
         items, whole = _of_side(_asked_of_all(runs, side is None), side)
         if not items:
-            raise HoldfastError(f"No item was asked of all runs in {runs[0].folder.parent}; compare alike runs.")
+            raise HoldfastError(
+                f"No item was asked of all runs in {runs[0].folder.parent}; compare runs that measure the same files."
+            )
         roles: dict[str, list[str]] = {"learned": [], "retained": [], "transfer": []}
         for suite, scores in items.items():
             roles[_first(scores).role].append(suite)

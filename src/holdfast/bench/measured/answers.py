@@ -181,7 +181,7 @@ def _read(name: str, notes: list[str]) -> _Side:
 def _check_not_empty(scores: Sequence[Score], side: _Side, notes: Sequence[str]) -> None:
     if not scores:
         why = next((note for note in notes if "no metric" in note), f"{side.name}: holds no answers")
-        raise HoldfastError(f"{why.removesuffix(': left out.')}; give samples of a task that is right or wrong.")
+        raise HoldfastError(f"{why.removesuffix(': left out.')}; give samples of a task with right and wrong answers.")
 
 
 def _by_suite(samples: Iterable[Sample]) -> dict[str, list[Sample]]:

@@ -34,7 +34,7 @@ def watched_names(suites: Sequence[Suite], budget: Budget) -> tuple[frozenset[st
     splits = [side for suite in limited if suite.name in names for side in suite.splits()]
     if not splits:
         return frozenset(), (
-            f"No suite has items for a guard and for a proof: {', '.join(one_sided)}. No guard watches the"
+            f"No suite has items for both guard and verdict: {', '.join(one_sided)}. No guard watches the"
             " training, and the verdict at the end is on all of them; a guard needs more items (a few dozen)."
         )
     rest = f" It does not watch {', '.join(one_sided)}." if one_sided else ""

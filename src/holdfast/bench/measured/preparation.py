@@ -263,8 +263,8 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec)
     for example in examples:
         if max(example.input_ids) >= rows:
             raise HoldfastError(
-                f"{example.origin}: token {max(example.input_ids)} is outside the {rows} that {name} knows; the"
-                " tokenizer belongs to another model, so put the right one beside it."
+                f"{example.origin}: token {max(example.input_ids)} is outside the vocabulary of {name} ({rows}"
+                " tokens); the tokenizer belongs to another model, so put the right one beside it."
             )
         length = max(example.lengths or (len(example.input_ids),))
         longest, where = (length, example.origin or name) if length > longest else (longest, where)

@@ -82,7 +82,7 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
             if name in paths:
                 continue
             if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
-                raise HoldfastError(f"Recipe {text!r}: there is no file and no --memory called {name!r}.{hint}")
+                raise HoldfastError(f"Recipe {text!r}: no file and no --memory is called {name!r}.{hint}")
             check_source(name)
 
 

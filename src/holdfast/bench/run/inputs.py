@@ -197,7 +197,7 @@ def memory_paths(recipe: Chain, spec: RunSpec) -> tuple[dict[str, str], list[str
     asked = {name for part in recipe.active().parts() for name in part.sources}
     for name in sorted(asked - set(paths)):
         if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
-            raise HoldfastError(f"Recipe {spec.recipe!r}: there is no file and no --memory called {name!r}.{hint}")
+            raise HoldfastError(f"Recipe {spec.recipe!r}: no file and no --memory is called {name!r}.{hint}")
     chosen = {name: paths.get(name, name) for name in sorted(asked)}
     unused = sorted(set(paths) - asked)
     return chosen, [f"The memory {name!r} is not used: no method of the recipe asks for it." for name in unused]
