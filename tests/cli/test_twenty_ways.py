@@ -193,7 +193,7 @@ WAYS = {
     ),
     "a tokenizer of another model": (
         ["--model", "fewer-words"],
-        r"facts\.jsonl:\d+: token \d+ is outside the vocabulary of fewer-words \(40 tokens\); the tokenizer belongs to another .*",
+        r"facts\.jsonl:\d+: token \d+ is outside the vocabulary of fewer-words \(40 tokens\); the tokenizer belongs .*",
     ),
     "an adapter of another base": (
         ["--model", "adapter"],
