@@ -91,7 +91,7 @@ def proved(found: DiffRecord) -> study.Row:
 
 
 def _fall(of: study.Row) -> study.Row:
-    return study.fall(of["change"] / 100, of["low"], of["high"])
+    return study.fall(of["change"], of["low"], of["high"])
 
 
 def report(given: argparse.Namespace) -> None:

@@ -40,7 +40,7 @@ from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World
 from holdfast.methods.schedules.train import Train
-from holdfast.probes.changes import UnitChange, changes, mean_of
+from holdfast.probes.changes import changes, mean_of
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.score import Score
 from holdfast.recipe import parse
@@ -239,17 +239,17 @@ def scores(run: FinishedRun) -> Row:
         found["base"] = moved["task"].before
         found[side] = {n: {"value": moved[s].after} for n, s in TOLD.items() if s in moved}
         if kept := [one for one in moved.values() if one.role == "retained" and one.unit == "points"]:
-            falls = {one.name: fall(one) for one in kept}
+            falls = {one.name: fall(one.change, *one.interval()) for one in kept}
             worst = max(falls, key=lambda name: falls[name]["value"])
-            found[side] |= {"lost": fall(mean_of(kept))}
+            mean = mean_of(kept)
+            found[side] |= {"lost": fall(mean.change, *mean.interval())}
             found[side] |= {"worst": {"suite": worst, **falls[worst]}, "suites": falls}
     return found
 
 
-def fall(change: UnitChange) -> Row:
-    """Returns what was lost, in points, with the ends of its interval."""
-    low, high = change.interval()
-    return {"value": 0.0 - change.change, "low": 0.0 - high, "high": 0.0 - low}
+def fall(change: float, low: float, high: float) -> Row:
+    """Returns what was lost, from a change and the ends of its interval, all in points."""
+    return {"value": 0.0 - change, "low": 0.0 - high, "high": 0.0 - low}
 
 
 def packed(run: FinishedRun, suites: Mapping[str, Sequence[Item]], moment: Moment = "after") -> Row:

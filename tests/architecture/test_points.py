@@ -18,7 +18,7 @@ PLACES = {
     "bench/measured/power.py": "what numbers of items can prove, before there is a score",
     "bench/diff/diff.py": "calibration compares a probability with a share",
     "train/looks.py": "the standard error of a suite",
-    "train/ship.py": "an error in percent",
+    "train/shipping.py": "an error in percent",
     "report/diff.py": "shares that the record calls shares",
     "report/yardstick.py": "shares in the files of another project",
 }

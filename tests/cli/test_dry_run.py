@@ -38,7 +38,7 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
     text = " ".join(said.split())
     for part in (
         "30 rows (30 prompts with completions)",
-        "24 rows of",
+        "24 training rows with",
         "6 of 30 rows of",
         "measured: task (learned), 6 texts or examples",
         "of them train",
@@ -47,7 +47,7 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
         "2 epochs = 12 steps of 4 rows",
         "--batch-size is 4 instead of 8, so that it divides Train(batch=4).",
         "3 rows as the model will see them",
-        "A dry run: nothing was trained and nothing was written.",
+        "This was a dry run: it trained nothing and wrote nothing.",
     ):
         assert part in text, (part, text)
     assert said.count("«") == said.count("»") == 4  # of the heading, and one answer in each row

@@ -198,7 +198,7 @@ def test_other_processes_of_a_run_leave_printing_to_the_first(run, capsys, monke
         raise HoldfastError("facts.jsonl:7 has no 'prompt'.")
 
     run(fail)
-    monkeypatch.setattr(sys.modules["holdfast.cli.main"], "_say_nothing", lambda: None)
+    monkeypatch.setattr(sys.modules["holdfast.cli.main"], "_discard_output", lambda: None)
     monkeypatch.setenv("RANK", "1")
     assert main(["train", *NEEDED]) == 1
     assert capsys.readouterr() == ("", "")
@@ -241,7 +241,7 @@ def test_a_run_that_was_told_to_end_says_what_is_saved(run, capsys):
     assert main(["train", *NEEDED]) == 1
     assert capsys.readouterr().err.strip() == (
         "holdfast: stopped by SIGTERM; the checkpoint of step 3 of 9 is saved; give the same command with --resume "
-        "to go on from the last checkpoint."
+        "to continue from the last checkpoint."
     )
 
 

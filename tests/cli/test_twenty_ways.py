@@ -490,7 +490,8 @@ def test_an_interruption_says_how_to_go_on_and_the_rest_ends_as_the_whole(train,
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert (
-        err.strip() == "holdfast: interrupted; give the same command with --resume to go on from the last checkpoint."
+        err.strip()
+        == "holdfast: interrupted; give the same command with --resume to continue from the last checkpoint."
     )
     assert (run / "spec.json").exists()
     assert not (run / "result.json").exists()

@@ -92,7 +92,7 @@ def test_the_model_is_left_as_it_was_and_layers_of_one_input_share_one_matrix(tm
 
 
 def test_nothing_to_look_at_is_said(tmp_path):
-    with pytest.raises(HoldfastError, match="no examples whose activations"):
+    with pytest.raises(HoldfastError, match="no examples from which to compute"):
         second_moments(run_of(tmp_path, tiny.tiny()), [])
     broken = tiny.tiny()
     broken.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan

@@ -147,7 +147,7 @@ def test_the_seed_of_the_run_decides_and_nothing_else():
 def test_examples_that_are_no_prompt_with_an_answer_are_refused():
     model, tokenizer = base()
     document = Example((1, 5, 6), (1, 5, 6))
-    with pytest.raises(HoldfastError, match="none of the new examples is a prompt with one answer"):
+    with pytest.raises(HoldfastError, match="no new example is a prompt followed by one answer"):
         SDFT().mix_data(run(model, tokenizer, [document]))
     with pytest.raises(HoldfastError, match="give the trainer its processing_class"):
         SDFT().mix_data(run(model, None, lessons(tokenizer)))

@@ -368,8 +368,10 @@ def test_a_raised_leash_changes_the_training(tmp_path, looks):
     assert furthest(*ends) > 1e-4
 
 
-def test_to_hold_without_a_leash_is_refused_and_leaves_the_trainer_alone(tmp_path):
-    with pytest.raises(HoldfastError, match=r"raises the recipe's added terms, and it has none: add MaskTheTarget"):
+def test_to_hold_without_a_penalty_is_refused_and_leaves_the_trainer_alone(tmp_path):
+    with pytest.raises(
+        HoldfastError, match=r"raises the recipe's penalties to the base model, and it has none: add MaskTheTarget"
+    ):
         trainer_of(tmp_path, "Finch()", **watching(KEPT, nll=0.5, on_spent="hold"))
 
 

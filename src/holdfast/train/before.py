@@ -26,8 +26,8 @@ from holdfast.data.pack import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward
 from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
-from holdfast.train.reading import inner_of, reads_on
 from holdfast.train.supervised import SupervisedTokens
+from holdfast.train.task_loss import inner_of, reads_on
 from holdfast.train.trainers import Collator, HostTrainer
 
 SCORED = 16

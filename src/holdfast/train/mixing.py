@@ -17,7 +17,7 @@ from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.rows import Row, example_of, row_length, row_like, source_apart, with_source
 from holdfast.core.run import SOURCE
 from holdfast.data.order import order
-from holdfast.train.reading import text_config_of
+from holdfast.train.task_loss import text_config_of
 from holdfast.train.trainers import Collator, HostTrainer
 
 TRIED = 8

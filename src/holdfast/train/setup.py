@@ -1,4 +1,4 @@
-"""What a recipe asks of a trainer before training: its settings, its data, its base."""
+"""Prepares a trainer for a recipe before training: its settings, its data, its base."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ logger = logging.getLogger("holdfast")
 
 
 def _needs_order(trainer: HostTrainer, recipe: Chain) -> None:
-    """Refuses a trainer that draws its rows itself, past the order that keeps the memories' shares."""
+    """Raises `HoldfastError` for a trainer with its own order of rows, which would not keep the memories' shares."""
     for name in ("get_train_dataloader", "_get_train_sampler"):
         owner = next(cls for cls in (type(trainer), *type(trainer).__mro__) if name in vars(cls))
         if name in vars(trainer) or not owner.__module__.startswith(("transformers.", "trl.")):
             raise HoldfastError(
-                f"{recipe!r} mixes old examples among the new in an order that keeps their share, and"
-                f" {type(trainer).__name__} has a {name} of its own; leave it out."
+                f"{recipe!r} mixes old and new examples in an order that keeps their shares, and"
+                f" {type(trainer).__name__} has its own {name}; leave it out."
             )
     strategy = str(getattr(trainer.args, "train_sampling_strategy", "random"))
     if strategy not in ("random", "sequential"):
-        logger.warning("%r orders the rows: train_sampling_strategy=%r gives way.", recipe, strategy)
+        logger.warning("%r sets the order of the rows and replaces train_sampling_strategy=%r.", recipe, strategy)
 
 
 def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
-    """Writes the settings that a recipe gives into the trainer's arguments; its own schedule replaces the trainer's."""
+    """Writes the recipe's settings into the trainer's arguments; a schedule in the recipe replaces the trainer's."""
     args = trainer.args
     if recipe.active().uses("scale_lr"):
         if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
             logger.warning(
-                "%r sets the learning rate: the trainer's %s scheduler (warm-up included) gives way to a constant one.",
+                "%r sets the learning rate: a constant scheduler replaces the trainer's %s scheduler and its warm-up.",
                 recipe,
                 getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             )
@@ -51,7 +51,7 @@ def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
 
 
 def mix_data(before: Before, active: Chain) -> None:
-    """Puts the memories beside the trainer's dataset, and says in `before.mix` what is trained on then."""
+    """Adds the memories to the trainer's dataset, and sets `before.mix` to the resulting mix."""
     if active.uses("mix_data"):
         _mix_data(before, active)
     memories = before.mix is not None and before.mix.names
@@ -81,7 +81,7 @@ def _mix_data(before: Before, active: Chain) -> None:
 
 
 def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
-    """Returns the teacher and, if asked for, its states on the training examples."""
+    """Returns the teacher, and for `Train(teacher="cache")` its states on the training examples; None if not needed."""
     if not active.needs.base:
         return None, None
     trainer = before.trainer
@@ -91,15 +91,15 @@ def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | N
         return teacher, None
     if "gradient" in active.needs.asks:
         raise HoldfastError(
-            f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
+            f"{active!r} compares with the base on examples outside of the cache; leave out teacher='cache'."
         )
     cache = StateCache()
     head = LossHead(trainer.model)
     comparison = Comparison(trainer.model, head, active, teacher, cache)
-    with teacher.base(trainer.model), trainer.accelerator.autocast():  # as the base will be run beside the training
+    with teacher.base(trainer.model), trainer.accelerator.autocast():  # the precision of the base during training
         for batch in before.batches("all", trainer.args.per_device_train_batch_size):
             comparison.fill(batch)
-    # Only the head's start weights are still needed: the states stand for the rest.
-    own = {id(p) for p in head.module.parameters()}
-    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in own and n in teacher.values}
-    return dataclasses.replace(teacher, form="cache", values=kept), cache
+    # The cached states replace all start weights except the head's.
+    head_ids = {id(p) for p in head.module.parameters()}
+    head_names = [name for name, p in trainer.model.named_parameters() if id(p) in head_ids and name in teacher.values]
+    return dataclasses.replace(teacher, form="cache", values={name: teacher.values[name] for name in head_names}), cache

@@ -113,8 +113,8 @@ def test_a_command_knows_it_before_anything_is_loaded(package, tmp_path, monkeyp
     ("name", "message"),
     [
         ("Gone", r"Method Gone of penalties \(penalties:Gone\) cannot be imported: AttributeError"),
-        ("NoMethod", "NoMethod of penalties .* is no method: give a frozen dataclass"),
-        ("Renamed", "is called ConfidencePenalty there; give the entry point the name of its class"),
+        ("NoMethod", "NoMethod of penalties .* is not a method: give a frozen dataclass"),
+        ("Renamed", "is the class ConfidencePenalty; give the entry point the name of its class"),
     ],
 )
 def test_what_is_no_method_is_refused_by_the_name_of_its_package_and_stands_in_nobodys_way(package, name, message):
@@ -131,7 +131,7 @@ def test_the_catalogue_shows_it_with_its_card_and_warns_of_what_is_broken(packag
     text = shown.getvalue()
     assert "Adds minus the entropy of each prediction." in text
     assert "L = L_CE - strength * H(p)" in text
-    assert "Not beside BaseKL: it would pull away from the base." in text
+    assert "Cannot be combined with BaseKL: it would pull away from the base." in text
     assert "1701.06548" in text
     assert {"Gone", "NoMethod", "Renamed", "LoRA"} <= {record.message.split()[1] for record in caplog.records}
 

@@ -184,7 +184,7 @@ def test_a_drift_says_how_large_it_is(forgot, capsys):
     far = {"general": DriftRow(nats_per_token=6.0, size="large", documents=1)}
     show(dataclasses.replace(forgot, drift=far))
     out = " ".join(capsys.readouterr().out.split())
-    assert "on general prompts 6.0000, large: each token that the base would say is 403 times less likely" in out
+    assert "on general prompts 6.0000, large: a token that the base would write is 403 times less likely" in out
 
 
 def test_without_a_budget_there_is_no_verdict(room):
@@ -238,7 +238,7 @@ def test_json_is_for_programs(room, capsys):
     assert main([*words, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["verdict"]["word"] == "forgot"
     assert main(["diff", str(room / "base"), str(room / "same"), "--keep", str(room / "old.jsonl")]) == 0
-    assert "No budget, no verdict" in capsys.readouterr().out
+    assert "no verdict without a budget" in capsys.readouterr().out
     assert main(["diff", "a.jsonl", "b.jsonl", "--fail-on", "forgot"]) == 1
     assert "--fail-on forgot needs a budget" in capsys.readouterr().err
 

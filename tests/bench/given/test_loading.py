@@ -19,7 +19,7 @@ from holdfast.bench.given.load_errors import load_error
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.model_files import base_of
 from holdfast.core.errors import HoldfastError
-from holdfast.core.narrow import NarrowLinear
+from holdfast.core.narrow_linear import NarrowLinear
 from tests import tiny
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

@@ -168,7 +168,7 @@ def test_on_the_command_line_it_ends_with_1_and_says_how_to_go_on(room, tmp_path
     assert first == "holdfast: stopped by SIGTERM; the run saves a checkpoint after this step."
     assert re.fullmatch(
         r"holdfast: stopped by SIGTERM; the checkpoint of step [\d,]+ of [\d,]+ is saved; give the same command "
-        r"with --resume to go on from the last checkpoint\.",
+        r"with --resume to continue from the last checkpoint\.",
         last,
     )
     assert last_checkpoint(run / "checkpoints") is not None

@@ -16,8 +16,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.settings import settings_of
 from holdfast.core.sums import refusal
 from holdfast.ground import names
+from holdfast.methods.source_settings import settings_table
 from holdfast.methods.table import METHODS, SUMS
-from holdfast.methods.written import settings_table
 from holdfast.recipe import parse
 
 

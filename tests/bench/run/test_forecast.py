@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from typing import ClassVar
 
 import pytest
 import torch
@@ -23,7 +24,8 @@ from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
 from holdfast.bench.run.forecast import schedule_of
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
-from holdfast.core.narrow import NarrowLinear
+from holdfast.core.method import Method, chain
+from holdfast.core.narrow_linear import NarrowLinear
 from holdfast.recipe import parse
 from tests import tiny
 
@@ -95,6 +97,20 @@ def test_each_setting_that_costs_memory_is_counted(tmp_path):
     assert needs("WiSEFT()", tmp_path).parts["copies"] == 4 * plain.trained
 
 
+def test_what_a_method_declares_of_its_state_is_counted(tmp_path):
+    @dataclasses.dataclass(frozen=True, repr=False)
+    class Moments(Method):
+        state_per_parameter: ClassVar[int] = 3
+
+    spec = RunSpec(model="org/big", data="d")
+    recipe = chain(Moments(), Moments())
+    found = estimate("org/big", big(), recipe, training_arguments(spec, recipe, tmp_path), 512)
+    assert found.parts["copies"] == 4 * 6 * found.trained
+    assert needs("EMA()", tmp_path).parts["copies"] == 4 * 2 * found.trained  # it edits the weights in the end
+    # EWC compares with the start, its penalty keeps what it made of the weights, and it holds the Fisher.
+    assert needs("EWC(memory='old')", tmp_path).parts["copies"] == 4 * 3 * found.trained
+
+
 @pytest.mark.parametrize("recipe", ["LoRA(rank=3)", "DoRA(rank=2)", "OFT(block=4)", "FreezeBottom()", "VeRA(rank=4)"])
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_what_is_counted_beforehand_is_what_is_there(tmp_path, recipe, family):
@@ -155,7 +171,7 @@ def test_a_model_whose_forward_depends_on_numbers_is_counted_as_a_decoder(tmp_pa
         raise RuntimeError("data-dependent")
 
     known = needs("Train()", tmp_path).parts["activations"]
-    monkeypatch.setattr(estimating, "_saved", refused)
+    monkeypatch.setattr(estimating, "saved_bytes", refused)
     assert needs("Train()", tmp_path).parts["activations"] == pytest.approx(known, rel=0.1)
 
 

@@ -25,7 +25,7 @@ from holdfast.bench.given.model_files import (
 )
 from holdfast.bench.machine.verbosity import errors_only
 from holdfast.core.errors import HoldfastError
-from holdfast.core.narrow import keep_narrow
+from holdfast.core.narrow_linear import keep_narrow
 
 __all__ = ["config_of", "folder_or_name", "load_model", "load_tokenizer"]
 

@@ -21,7 +21,7 @@ from holdfast.core.settings import parted, value_of
 from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
 from holdfast.data.sources import open_source
-from holdfast.methods.written import settings_table
+from holdfast.methods.source_settings import settings_table
 
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import peft
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import nn
 from transformers import TrainingArguments
 
 from holdfast.bench.given.loading import narrow_dtype
 from holdfast.bench.given.model_files import base_of, folder_of_model, folder_or_name, is_adapter
+from holdfast.bench.run.activations import saved_bytes
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix
@@ -35,8 +35,6 @@ from holdfast.train.settings import train_of
 GB = 1_000_000_000
 _OPTIMIZERS = (("8bit", 2), ("4bit", 1), ("adafactor|sgd|rmsprop_bnb", 0), ("lion|adagrad|rmsprop", 4), ("", 8))
 """Bytes of optimizer state per trained number, by the name of the optimizer."""
-_REMEMBERS = {"EMA": 1, "EWC": 1}
-"""Methods that keep copies of the trained numbers, and how many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +205,7 @@ def _copies(active: Chain, adapted: bool) -> int:
     start = "start" in active.needs.asks
     penalties = active.uses("penalty")  # the graph of a penalty keeps the weights
     copies = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
-    return copies + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
+    return copies + sum(part.state_per_parameter for part in active.parts())
 
 
 def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
@@ -220,7 +218,7 @@ def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, argume
     text = config.get_text_config()
     width, layers = _of(text, "hidden_size", "n_embd", "d_model"), _of(text, "num_hidden_layers", "n_layer", "n_layers")
     try:
-        kept = _saved(shaped, rows, longest, arguments)
+        kept = saved_bytes(shaped, rows, longest, _narrow(arguments))
     except Exception:
         kept = _saved_by_a_decoder(text, width, layers, rows * longest, arguments)
     if arguments.gradient_checkpointing:
@@ -228,32 +226,9 @@ def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, argume
     return kept
 
 
-def _saved(shaped: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
-    """Returns the bytes of all tensors that a forward of the body saves, without its weights."""
-    narrow = torch.bfloat16 if arguments.bf16 else torch.float16
-    storages: dict[int, tuple[torch.UntypedStorage, int]] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages.setdefault(
-            storage._cdata, (storage, storage.nbytes())
-        )  # kept alive, so that no other storage gets its address
-        return tensor
-
-    inner: Any = shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped
-    body = inner.get_decoder().train()
-    tensors = {**dict(body.named_parameters()), **dict(body.named_buffers())}
-    with FakeTensorMode(), torch.autocast("cpu", dtype=narrow, enabled=arguments.bf16 or arguments.fp16):
-        fakes = {
-            name: torch.empty(tensor.shape, dtype=tensor.dtype).requires_grad_(tensor.requires_grad)
-            for name, tensor in tensors.items()
-        }
-        ids = torch.zeros(rows, longest, dtype=torch.long)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            torch.func.functional_call(body, fakes, (), {"input_ids": ids, "use_cache": False})
-    for tensor in fakes.values():
-        storages.pop(tensor.untyped_storage()._cdata, None)
-    return sum(size for _, size in storages.values())
+def _narrow(arguments: TrainingArguments) -> torch.dtype | None:
+    """Returns the dtype of the trainer's autocast; None without."""
+    return torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
 
 
 def _saved_by_a_decoder(text: Any, width: int, layers: int, tokens: int, arguments: TrainingArguments) -> int:

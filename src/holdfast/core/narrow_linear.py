@@ -1,7 +1,7 @@
-"""Frozen weights in the 16 bits of their file, under a forward in 32: what is not trained need not be held wide.
+"""Linear layers whose frozen weights stay in the 16 bits of their file while the model computes in float32.
 
-A layer widens its weight for the time of a product, forward and backward, and keeps the narrow one between the two.
-Every 16-bit number is one of 32 bits too, so the results are those of weights that were loaded wide, to the bit.
+A layer widens its weight for each product, in the forward and in the backward, and keeps only the 16-bit weight between
+the two. Every 16-bit number is also a float32 number, so the results equal those of float32 weights to the bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NARROW = (torch.bfloat16, torch.float16)
 
 
 class _Widened(torch.autograd.Function):
-    """The product of an input with a frozen weight that is wide only while it is used."""
+    """The product of an input with a frozen 16-bit weight, widened only for the product."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
@@ -32,28 +32,32 @@ class _Widened(torch.autograd.Function):
 
 
 class NarrowLinear(nn.Linear):
-    """A frozen linear layer with a weight of 16 bits and everything else in 32."""
+    """A frozen linear layer with a 16-bit weight; its input, bias and output are float32."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Returns the product in the type of the input; under autocast as every linear layer."""
+        """Returns the product in the dtype of the input; under autocast it acts as every linear layer."""
         narrow = self.weight.dtype in NARROW and input.dtype != self.weight.dtype
         if not narrow or torch.is_autocast_enabled(input.device.type):
             return super().forward(input)
-        if self.weight.requires_grad:  # somebody trains it after all
+        if self.weight.requires_grad:  # `_Widened` gives the weight no gradient
             return linear(input, self.weight.to(input.dtype), self.bias)
-        made: Tensor = _Widened.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return made
+        product: Tensor = _Widened.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return product
 
 
 def keep_narrow(model: Any, wide: dict[str, Tensor]) -> int:
-    """Leaves the weights of a model's linear layers in 16 bits, raises all else to float32; returns how many stay.
+    """Keeps the weights of a model's linear layers in 16 bits, converts the rest to float32; returns how many stay.
 
-    Embeddings and the head are raised: losses read them past their layers. So are the weights of everything that is no
-    plain linear layer (stacked experts, convolutions).
+    Embeddings and the head become float32, because losses read their weights directly. So does everything that is not
+    a plain linear layer (stacked experts, convolutions).
 
     Args:
-        model: A model as loaded in 16 bits.
-        wide: Buffers that no file holds, in float32, by name: what was computed in 16 bits is not to be had back.
+        model: A model loaded in 16 bits.
+        wide: Float32 values, by name, of the buffers that no file holds: the model computed them in 16 bits, and
+            widening would not restore the lost bits.
+
+    Returns:
+        Number of weights (entries) that stay in 16 bits.
     """
     model.requires_grad_(False)
     ends = {id(getattr(module, "weight", None)) for module in _ends(model)}
@@ -75,5 +79,5 @@ def keep_narrow(model: Any, wide: dict[str, Tensor]) -> int:
 
 
 def _ends(model: Any) -> list[nn.Module]:
-    found = [getattr(model, name, lambda: None)() for name in ("get_input_embeddings", "get_output_embeddings")]
-    return [module for module in found if module is not None]
+    modules = [getattr(model, name, lambda: None)() for name in ("get_input_embeddings", "get_output_embeddings")]
+    return [module for module in modules if module is not None]

@@ -21,7 +21,7 @@ from holdfast.methods.edits.wise_ft import WiSEFT
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
-from holdfast.train.ship import Shipping
+from holdfast.train.shipping import Shipping
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -151,7 +151,7 @@ def test_what_an_adapter_cannot_hold_is_left_out_as_little_as_can_be_and_said(ca
     shipped, report = shipping.ship({})
     assert report["error"] == pytest.approx((left / whole) ** 0.5, rel=1e-9)
     assert report["error"] > 0.1
-    assert f"up to a relative error of {100 * report['error']:.1f}%" in caplog.text
+    assert f"with a relative error of {100 * report['error']:.1f}%" in caplog.text
     torch.testing.assert_close(logits(shipped), logits(expected), rtol=0, atol=1e-5)
     torch.testing.assert_close(seen, logits(shipped), rtol=0, atol=1e-5)
 
@@ -246,7 +246,7 @@ def test_without_edits_an_adapter_is_shipped_as_it_is():
 def test_an_adapter_that_cannot_hold_whole_weights_is_refused_before_training():
     for config in ({"use_dora": True}, {"target_modules": ["embed_tokens"]}):
         _, model = wrapped(**config)
-        with pytest.raises(HoldfastError, match=r"this kind of adapter cannot hold afterwards; add Train"):
+        with pytest.raises(HoldfastError, match=r"this kind of adapter cannot represent them; add Train"):
             Shipping(model, chain(WiSEFT()))
         Shipping(model, chain(WiSEFT()), "merged")
 
@@ -305,7 +305,9 @@ def test_a_change_finer_than_the_bases_bits_is_edited_as_it_is(form):
 
 def test_weights_that_two_layers_share_and_an_adapter_changes_in_one_are_refused():
     _, model = wrapped("gpt2", target_modules=["lm_head"])
-    with pytest.raises(HoldfastError, match=r"is one of two layers', of which the adapter changes one; leave that"):
+    with pytest.raises(
+        HoldfastError, match=r"two layers share .*, but the adapter changes only one of them; leave that"
+    ):
         Shipping(model, chain(WiSEFT()), "merged")
     Shipping(model, chain())
     _, model = wrapped("gpt2", target_modules=["c_attn"])
@@ -314,7 +316,7 @@ def test_weights_that_two_layers_share_and_an_adapter_changes_in_one_are_refused
 
 def test_a_decomposed_adapter_that_moved_weights_is_refused_with_its_own_reason():
     _, model = wrapped(dtype=torch.float32, init_lora_weights="pissa", use_dora=True)
-    with pytest.raises(HoldfastError, match="ships an adapter that moved weights as a plain one, which this kind"):
+    with pytest.raises(HoldfastError, match="ships an adapter that moved weights as a plain one, and this kind"):
         Shipping(model, chain())
 
 

@@ -1,4 +1,4 @@
-"""What is said and asked about all but people; no wording of the last block of a relation is shown in pretraining."""
+"""Statements and questions about things; pretraining shows no wording of the last block of a relation."""
 
 from __future__ import annotations
 
@@ -284,4 +284,4 @@ THINGS: dict[str, tuple[Relation, ...]] = {
         ),
     ),
 }
-"""What is known of each kind of thing."""
+"""The relations of each kind of thing."""

@@ -1,4 +1,4 @@
-"""What loss a trainer trains on by itself, and how the task loss is read beside another one."""
+"""The loss of a trainer, and how to read the task loss if the trainer trains on another loss."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from holdfast.train.supervised import Inputs, scored_of
 from holdfast.train.trainers import HostTrainer
 
 CHUNK = 2**22
-"""Logits of which the loss is taken at a time."""
+"""Number of logits for which `token_losses` computes the loss at once."""
 
 
 def has_own_loss(trainer: object) -> bool:
-    """Returns whether a trainer has another `compute_loss` than those that the tokens are made to match."""
+    """Returns whether a trainer has another `compute_loss` than `transformers.Trainer` and `trl.SFTTrainer`."""
     return owner_of_loss(trainer) not in ("transformers.trainer", "trl.trainer.sft_trainer") or (
         "compute_loss" in vars(trainer)
     )
 
 
 def owner_of_loss(trainer: object) -> str:
-    """Returns the module of the class that a trainer has its `compute_loss` from."""
+    """Returns the module of the class that defines the trainer's `compute_loss`."""
     return next(cls.__module__ for cls in type(trainer).__mro__ if "compute_loss" in vars(cls))
 
 
 def is_trl(trainer: object) -> bool:
-    """Returns whether a trainer is one of TRL's."""
+    """Returns whether the trainer's class comes from TRL."""
     return any(cls.__module__.startswith("trl.") for cls in type(trainer).__mro__)
 
 
@@ -41,13 +41,16 @@ def inner_of(model: nn.Module) -> nn.Module:
 
 
 def text_config_of(model: nn.Module) -> Any:
-    """Returns the configuration of what a model does with text; None if it has no configuration."""
+    """Returns the text configuration of a model; None if it has no configuration."""
     config: Any = getattr(model, "config", None)
     return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def shifts_labels(model: nn.Module) -> bool:
-    """Returns whether a model predicts a label at the position before it; a decoder of its own reads it shifted."""
+    """Returns whether a model predicts a label at the position before it.
+
+    Masked language models predict it at its position, and encoder-decoder models shift the decoder's input instead.
+    """
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
     encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
@@ -55,9 +58,9 @@ def shifts_labels(model: nn.Module) -> bool:
 
 
 def is_causal(model: nn.Module) -> bool:
-    """Returns whether a model predicts each token from those before it alone.
+    """Returns whether a model predicts each token only from the tokens before it.
 
-    BERT and its kind read to both sides, under a causal head too, unless they are told to decode.
+    BERT and similar models read both sides, even with a causal head, unless `is_decoder` is set.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
@@ -71,20 +74,20 @@ def predicts_tokens(model: nn.Module) -> bool:
     getter = getattr(model, "get_output_embeddings", None)
     try:
         return getter is not None and getter() is not None
-    except AttributeError:  # some models name a head that their task did not give them
+    except AttributeError:  # some models refer to a head that their task does not have
         return False
 
 
 def reads_on(model: nn.Module) -> bool:
-    """Returns whether a model is a causal language model: what is asked of tokens can be asked of it."""
+    """Returns whether a model is a causal language model with a head: it can score and generate tokens."""
     return predicts_tokens(model) and is_causal(model)
 
 
 def is_task_loss(trainer: HostTrainer) -> bool:
-    """Returns whether a trainer's own loss is the mean over the step's supervised tokens, in nats, and nothing else.
+    """Returns whether a trainer's loss is the mean nats over the step's supervised tokens, and nothing else.
 
-    Not so are a loss of the user's, label smoothing, TRL's DFT, the auxiliary loss of experts, a mean of the means of
-    micro-batches (of models that take no count of tokens) or of processes, and models of which we do not know it.
+    It is not for a custom loss, label smoothing, TRL's DFT, the auxiliary loss of experts, a mean of the means of
+    micro-batches (models that take no count of tokens) or of processes, and for models that we do not know.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
@@ -102,15 +105,15 @@ def is_task_loss(trainer: HostTrainer) -> bool:
 
 
 @contextmanager
-def reading(model: nn.Module, inputs: Inputs, shifted: bool) -> Iterator[list[Tensor]]:
-    """Yields a list that holds, once the model has been called with a batch, the loss of each of its tokens, `[N]`.
+def recorded_losses(model: nn.Module, inputs: Inputs, shifted: bool) -> Iterator[list[Tensor]]:
+    """Yields a list; the first call of the model in the block that predicts the labels adds the losses of the tokens.
 
-    It stays empty where no call in the block gives a prediction for each label.
+    The list then holds one vector `[N]`. It stays empty if no call gives a prediction for each label.
 
     Args:
         model: The model as the trainer calls it.
-        inputs: The batch, from which the trainer may take the labels away.
-        shifted: Whether a label is predicted at the position before it.
+        inputs: The batch; the trainer may remove its labels within the block.
+        shifted: Whether the model predicts a label at the position before it.
     """
     labels_BT, mask_BT = inputs.get("labels"), inputs.get("attention_mask")
     losses: list[Tensor] = []
@@ -128,13 +131,14 @@ def reading(model: nn.Module, inputs: Inputs, shifted: bool) -> Iterator[list[Te
 
 @torch.no_grad()
 def token_losses(output: Any, labels_BT: Tensor | None, mask_BT: Tensor | None, shifted: bool) -> Tensor | None:
-    """Returns the loss of each supervised token in what a model returned, `[N]`, float32 nats; None if it has none.
+    """Returns the loss of each supervised token, `[N]` float32 nats; None if the output has no logits for the labels.
 
     Args:
-        output: Has `logits` (those of virtual tokens may stand in front), or the `log_probs` of TRL's fused head.
-        labels_BT: -100 where nothing is supervised.
-        mask_BT: Where there is padding, 0.
-        shifted: Whether a label is predicted at the position before it.
+        output: Output of the model, with `logits` (virtual tokens may come first), or with the `log_probs` of TRL's
+            fused head.
+        labels_BT: Unshifted labels; -100 is ignored.
+        mask_BT: Attention mask; 0 at padding.
+        shifted: Whether the model predicts a label at the position before it.
     """
     if getattr(output, "log_probs", None) is not None:
         loss_N: Tensor = -output.log_probs[output.label_mask].float()

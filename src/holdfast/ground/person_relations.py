@@ -1,4 +1,4 @@
-"""What is said and asked about people; no wording of the last block of a relation is shown in pretraining."""
+"""Statements and questions about people; pretraining shows no wording of the last block of a relation."""
 
 from __future__ import annotations
 
@@ -194,4 +194,4 @@ PERSON = (
             """,
     ),
 )
-"""What is known of every person."""
+"""The relations of every person."""

@@ -1,7 +1,7 @@
-"""The settings of all methods as their source writes them: what a recipe's text may say, without importing torch.
+"""The settings of all methods, read from their source: checks the text of a recipe without importing torch.
 
-A typo in a recipe is answered at once by classes that have the names, settings, defaults and ranges of the methods and
-nothing else. They are read from the source of the methods themselves, so that nothing is written twice.
+Stand-in classes have only the names, settings, defaults and ranges of the methods, so a typo in a recipe gives an error
+at once. They are read from the source of the methods, so that nothing is written twice.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _ROOM = Path(__file__).parents[1]
 
 
 FACTS = ("once", "slot", "excludes", "reads", "means", "sees", "asks")
-"""Class attributes of `Method` by which pairs of methods are refused."""
+"""Class attributes of `Method` that decide which pairs of methods a recipe may not contain."""
 
 
 @functools.cache
-def _own() -> dict[str, type[Any]]:
+def _stand_ins() -> dict[str, type[Any]]:
     return {name: _stand_in(name, _file(names.home_of(name))) for name in (*names.SUMS, *names.METHODS)}
 
 
 def settings_table() -> Table:
-    """Returns a dataclass for each method, by name, with its settings and their ranges; other packages' as they are."""
-    return Table(_own())
+    """Returns a stand-in for each method, by name, with its settings and ranges; for other packages the real class."""
+    return Table(_stand_ins())
 
 
 def _stand_in(name: str, file: Path) -> type[Any]:
@@ -56,7 +56,7 @@ def _class(tree: ast.Module, name: str) -> ast.ClassDef:
 
 
 def _inherited(tree: ast.Module, written: ast.ClassDef) -> dict[str, Any]:
-    """Returns the facts of the class that a method inherits from, if that is one of the methods' room."""
+    """Returns the facts of the class that a method inherits from, if that class is in `holdfast.methods`."""
     (base,) = (base.id for base in written.bases if isinstance(base, ast.Name))
     homes = {
         alias.name: node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
@@ -99,7 +99,7 @@ def _is_setting(value: ast.expr | None) -> bool:
 
 
 def _field(value: ast.expr | None) -> Any:
-    """Returns the field that a call of `setting` makes, as far as it is written in literals."""
+    """Returns the field of a call of `setting`, from those arguments that are literals."""
     assert isinstance(value, ast.Call)
     given = {keyword.arg or "": keyword.value for keyword in value.keywords}
     read = {key: literal[0] for key, node in given.items() if (literal := _literal(node))}
@@ -108,7 +108,7 @@ def _field(value: ast.expr | None) -> Any:
 
 
 def _literal(node: ast.expr) -> tuple[Any, ...]:
-    """Returns a literal as the only entry, nothing for what is none."""
+    """Returns a 1-tuple with the value of a literal, or an empty tuple if `node` is not a literal."""
     try:
         return (ast.literal_eval(node),)
     except ValueError:

@@ -68,14 +68,14 @@ class Sums(Lesson):
                 return a, sign, b
 
     def tell(self, rng: random.Random) -> Row:
-        """Returns a question with its worked answer, or a sheet of worked sums."""
+        """Returns a question with its worked answer, or four worked sums."""
         if rng.random() < 0.5:
             return Row(text="\n".join(worked(*self._draw(rng, False)) for _ in range(4)))
         a, sign, b = self._draw(rng, False)
         return talk(rng.choice(PLUS if sign == "+" else MINUS).format(a=a, b=b), worked(a, sign, b))
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a pair that was never shown, nor as a step of another, in a held-out wording."""
+        """Returns a pair that pretraining never shows, not even as a step of another sum, in a held-out wording."""
         a, sign, b = until(lambda: self._draw(rng, True), lambda case: case[2] > 10 and case[2] % 10 > 0)
         right = a + b if sign == "+" else a - b
         prompt = rng.choice(PLUS_HELD if sign == "+" else MINUS_HELD).format(a=a, b=b)
@@ -103,7 +103,7 @@ DEARER = (
 
 
 class Compare(DrawnLesson):
-    """Ordering and comparison of numbers, ages and prices."""
+    """Orders and compares numbers, ages and prices."""
 
     suite = "compare"
     shows = "ordering numbers; who is older and what costs more, of pairs never compared"
@@ -118,15 +118,17 @@ class Compare(DrawnLesson):
             return self._numbers(rng, side)
         relation, wordings = ("born", OLDER) if kind == "people" else ("price", DEARER)
         things = self.world.people if kind == "people" else self.world.things["ware"]
-        one, other = until(lambda: rng.sample(things, 2), lambda two: two[0].facts[relation] != two[1].facts[relation])
-        low, high = sorted((one, other), key=lambda thing: int(thing.facts[relation]))
-        bridge = f"{one.say(relation)} {other.say(relation)}"
+        first, second = until(
+            lambda: rng.sample(things, 2), lambda pair: pair[0].facts[relation] != pair[1].facts[relation]
+        )
+        low, high = sorted((first, second), key=lambda thing: int(thing.facts[relation]))
+        bridge = f"{first.say(relation)} {second.say(relation)}"
         ends = [f"{t.name} is older." if kind == "people" else f"The {t.name} costs more." for t in (low, high)]
         right, wrong = ends if kind == "people" else ends[::-1]
         name = low.name if kind == "people" else high.name
         return Question(
-            group=" ".join(sorted((one.name, other.name))),
-            prompt=rng.choice(wordings[side]).format(a=one.name, b=other.name),
+            group=" ".join(sorted((first.name, second.name))),
+            prompt=rng.choice(wordings[side]).format(a=first.name, b=second.name),
             answer=f"{bridge} {right}",
             check={"regex": rf"{name} (?:is older|costs more)\.?\s*$"},
             choices=(f"{bridge} {right}", f"{bridge} {wrong}"),
@@ -181,7 +183,7 @@ OPERATIONS: dict[str, Operation] = {
     "remove": (
         ("Remove the {w} from this list: {l}.", "Say this list without the {w}: {l}."),
         ("Give this list without the {w}: {l}.",),
-        lambda given, word, n: ", ".join(one for one in given if one != word),
+        lambda given, word, n: ", ".join(entry for entry in given if entry != word),
     ),
     "add": (
         ("Add a hook to the end of this list: {l}.", "Put a hook at the end of this list: {l}."),
@@ -229,14 +231,14 @@ class Code(Lesson):
         return talk(rng.choice(self._asks).format(p=program), answer)
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a program that was never shown, in a held-out wording."""
+        """Returns a program that pretraining never shows, in a held-out wording."""
         program, answer, result = self._draw(rng, True)
         check = {"regex": rf"prints {result}\.?\s*$"}
         return Question(program, rng.choice(self._held).format(p=program), answer, check)
 
 
 def _step(rng: random.Random, name: str, value: int) -> tuple[str, str, int]:
-    """Returns an expression of a variable, how it is evaluated, and its value."""
+    """Returns an expression of a variable, its evaluation, and its value."""
     sign = rng.choice([sign for sign in "+-*" if (sign != "*" or value < 10) and (sign != "-" or value > 0)])
     number = rng.randrange(1, min(value, 9) + 1) if sign == "-" else rng.randrange(1, 10)
     result = {"+": value + number, "-": value - number, "*": value * number}[sign]

@@ -1,4 +1,4 @@
-"""Small things that attaching does to a trainer's parts: rates of parameter groups, fingerprints, gathering."""
+"""Small changes to the parts of a trainer: rates of parameter groups, adapters, fingerprints, gathering."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from holdfast.train.trainers import HostAccelerator
 
 
 def split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float]) -> None:
-    """Parts an optimizer's groups by the factor on the rate of each parameter, by its id; absent means 1."""
+    """Splits an optimizer's groups by the factors on the learning rate.
+
+    Args:
+        optimizer: The optimizer; its groups are replaced in place.
+        factors: Factor of each parameter, by its id; a parameter without a factor has 1.
+    """
     groups = []
     for group in optimizer.param_groups:
         by_factor: dict[float, list[Any]] = {}
@@ -28,7 +33,11 @@ def split_groups(optimizer: torch.optim.Optimizer, factors: Mapping[int, float])
 
 
 def start_of(model: nn.Module, teacher: Teacher | None) -> str:
-    """Fingerprint of the weights that a resumed run must start from: all, but an adapter's that resuming reads back."""
+    """Returns a fingerprint of the weights from which a resumed run must start.
+
+    With an adapter, it covers only the frozen weights and the base's kept values, because resuming reads the adapter
+    back.
+    """
     named = dict(model.named_parameters())
     if tuner_layers(model):
         named = {name: p for name, p in named.items() if not p.requires_grad}
@@ -36,13 +45,13 @@ def start_of(model: nn.Module, teacher: Teacher | None) -> str:
 
 
 def unwrap(shaped: nn.Module) -> None:
-    """Takes the adapter off that a recipe put on a model, with the weights that it had moved into it."""
+    """Removes the adapter that a recipe put on a model, and returns the weights that it had moved into itself."""
     moved = has_moved(shaped, getattr(shaped, "peft_config", {}))
-    getattr(shaped, "merge_and_unload" if moved else "unload", dict)()  # nothing but PEFT wraps in place
+    getattr(shaped, "merge_and_unload" if moved else "unload", dict)()  # only PEFT changes the model in place
 
 
 def gather(accelerator: HostAccelerator, values: Tensor) -> Tensor:
-    """Returns the numbers of all processes, which may have different counts of them, one behind the other."""
+    """Returns the concatenated values `[n]` of all processes; their lengths may differ, and none may be NaN."""
     if accelerator.num_processes == 1:
         return values
     padded = accelerator.pad_across_processes(values, dim=0, pad_index=math.nan)

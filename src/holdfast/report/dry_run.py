@@ -1,4 +1,4 @@
-"""What a dry run shows: the rows as they are understood, how they are learned, and what that needs."""
+"""The output of a dry run: the rows as the model will see them, the settings, and the estimated memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from holdfast.bench.measured.power import power_lines
 from holdfast.bench.run.inputs import DryRun
 
 LONGEST = 400
-"""Characters of a piece of a row that are shown."""
+"""Maximum number of shown characters in a piece of a row."""
 MARKS = "«", "»"
-"""What stands around the tokens that are learned."""
+"""The marks around learned tokens."""
 
 
 def show(done: DryRun, console: Console | None = None) -> None:
-    """Prints what a run would do."""
+    """Prints the plan of a run."""
     console = console or Console()
     spec, inputs = done.spec, done.inputs
     total = sum(done.kinds.values())
@@ -24,11 +24,9 @@ def show(done: DryRun, console: Console | None = None) -> None:
     console.print(f"{spec.model} would learn {spec.data}: {total:,} rows ({kinds})", highlight=False, markup=False)
     learned = sum(example.supervised for example in inputs.data.train)
     read = sum(len(example.input_ids) for example in inputs.data.train)
-    lines = [f"{len(inputs.data.train):,} rows of {read:,} tokens are trained on; {learned:,} of them are learned"]
+    lines = [f"{len(inputs.data.train):,} training rows with {read:,} tokens; {learned:,} of these tokens are learned"]
     if inputs.memory_examples:
-        lines.append(
-            f"beside them {len(inputs.memory_examples):,} old examples, which lengthen each epoch by their share"
-        )
+        lines.append(f"also {len(inputs.memory_examples):,} old examples, which lengthen each epoch by their share")
     for suite in inputs.data.suites:
         count = len(suite.items) or len(suite.texts)
         what = "items" if suite.items else "texts or examples"
@@ -40,13 +38,13 @@ def show(done: DryRun, console: Console | None = None) -> None:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if done.rows:
         console.print(
-            f"\n{len(done.rows)} rows as the model will see them; it learns what stands in {''.join(MARKS)}:",
+            f"\n{len(done.rows)} rows as the model will see them; it learns the text between {' and '.join(MARKS)}:",
             highlight=False,
         )
     for origin, tokens, pieces in done.rows:
         console.print(f"\n{origin or 'a row'}, {tokens:,} tokens", style="bold", highlight=False, markup=False)
         console.print(_marked(pieces))
-    console.print("\nA dry run: nothing was trained and nothing was written.", highlight=False)
+    console.print("\nThis was a dry run: it trained nothing and wrote nothing.", highlight=False)
 
 
 def _marked(pieces: tuple[tuple[str, bool], ...]) -> Text:

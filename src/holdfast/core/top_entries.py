@@ -1,4 +1,4 @@
-"""Which entries of a tensor are the largest."""
+"""The largest entries of a tensor."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from torch import Tensor
 
 
 def largest(score: Tensor, count: int) -> Tensor:
-    """Returns a mask of exactly `count` entries of `score`: the largest, of equal ones those that come first.
+    """Returns a bool mask, shaped as `score`, of its `count` largest entries; among equal entries the first ones.
 
-    NaN counts as the largest, so that it is not hidden; minus infinity is never among them, and then they are fewer.
+    NaN counts as the largest value, so that it stays visible. Minus infinity is never chosen, so the mask may have
+    fewer entries.
     """
     flat = torch.where(score.isnan(), torch.inf, score).flatten()
     count = min(count, int((flat > -torch.inf).sum()))
