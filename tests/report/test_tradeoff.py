@@ -191,7 +191,7 @@ def test_runs_of_which_nothing_can_be_said_do_not_hide_the_others(runs, tmp_path
     write_scores(scores, "run", left)
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
     assert "Goal: 85.5 points" in text
-    assert "measure nothing of what is to be kept; give --keep" in text
+    assert "measure no suite to keep; give --keep" in text
 
 
 def test_what_is_not_finished_is_said(runs, tmp_path):
