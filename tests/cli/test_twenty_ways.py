@@ -283,7 +283,8 @@ def test_a_loss_that_is_no_number_ends_the_run_and_ships_nothing(train, tmp_path
     code, err = train("--recipe", f"Train(lr={lr}, epochs=3)", "--name", "run", "--held-out", "0", *flags)
     assert code == 1
     assert re.fullmatch(
-        r"(Step \d+: the loss is nan|Training left non-finite values in .*); lower the learning rate.*", one_sentence(err)
+        r"(Step \d+: the loss is nan|Training left non-finite values in .*); lower the learning rate.*",
+        one_sentence(err),
     )
     run = tmp_path / "out" / "run"
     assert not (run / "model").exists()

@@ -74,7 +74,10 @@ def test_a_mistake_in_a_recipe_is_said_in_the_same_words(room, text):
         ({"test": "./a/b.txt"}, "no such file: './a/b.txt'"),
         ({"memory": ("old=none.txt",)}, "no such file: 'none.txt'"),
         ({"recipe": "Rehearsal('none.txt')"}, "no such file: 'none.txt'"),
-        ({"recipe": "Rehearsal('odl')", "memory": ("old=d.jsonl",)}, "no --memory is called 'odl'. Did you mean 'old'?"),
+        (
+            {"recipe": "Rehearsal('odl')", "memory": ("old=d.jsonl",)},
+            "no --memory is called 'odl'. Did you mean 'old'?",
+        ),
         ({"model": "m"}, "Model 'm' has no config.json"),
         ({"model": "mm"}, "Model 'mm' does not exist: give an existing folder, or the name of a model on the hub."),
         ({"model": "d.jsonl"}, "Model 'd.jsonl' is a file; give the folder"),
