@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.score import POINTS, Role, Score, scale_of
+from holdfast.probes.score import POINTS, Role, Score, for_stats, in_unit
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.graded import Graded, graded
 from holdfast.stats.paired import Change, paired_change
@@ -36,7 +36,7 @@ class UnitChange:
     @property
     def change(self) -> float:
         """Returns the score after less the score before."""
-        return scale_of(self.unit) * self.evidence.change
+        return in_unit(self.evidence.change, self.unit)
 
     @property
     def lost(self) -> float:
@@ -45,15 +45,14 @@ class UnitChange:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change; points do not leave -100 to 100."""
-        low, high = self.evidence.interval(confidence)
-        return (max(-POINTS, POINTS * low), min(POINTS, POINTS * high)) if self.unit == "points" else (low, high)
+        low, high = (in_unit(end, self.unit) for end in self.evidence.interval(confidence))
+        return (max(-POINTS, low), min(POINTS, high)) if self.unit == "points" else (low, high)
 
     def judged(self, allowed: float) -> Verdict:
         """Returns what the change says of a loss that is allowed, bounds and floor in the unit."""
-        scale = scale_of(self.unit)
-        share = judge(self.evidence, allowed / scale, higher_is_better=self.unit == "points")
-        bounds = {name: scale * getattr(share, name) for name in ("least", "most", "floor")}
-        return dataclasses.replace(share, allowed=allowed, **bounds)
+        verdict = judge(self.evidence, for_stats(allowed, self.unit), higher_is_better=self.unit == "points")
+        least, most, floor = (in_unit(end, self.unit) for end in (verdict.least, verdict.most, verdict.floor))
+        return dataclasses.replace(verdict, allowed=allowed, least=least, most=most, floor=floor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +81,12 @@ class SuiteChange(UnitChange):
     @property
     def before(self) -> float:
         """Returns the score before."""
-        return scale_of(self.unit) * self.evidence.before
+        return in_unit(self.evidence.before, self.unit)
 
     @property
     def after(self) -> float:
         """Returns the score after."""
-        return scale_of(self.unit) * self.evidence.after
+        return in_unit(self.evidence.after, self.unit)
 
     @property
     def known(self) -> bool:
@@ -138,8 +137,7 @@ def _check_unit(row: Score, pair: Score, first: Score) -> None:
 
 def _change(pairs: Sequence[tuple[Score, Score]]) -> SuiteChange:
     rows = [row for row, _ in pairs]
-    scale = scale_of(rows[0].unit)
-    first, last = ([pair[i].value / scale for pair in pairs] for i in (0, 1))
+    first, last = ([for_stats(pair[i].value, pair[i].unit) for pair in pairs] for i in (0, 1))
     evidence = _evidence(rows, first, last)
     shifts: dict[Hashable, float] = defaultdict(float)
     weight = math.fsum(row.weight for row in rows)

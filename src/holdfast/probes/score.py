@@ -16,9 +16,14 @@ POINTS = 100.0
 """Points of a whole share: scores are in points, and `holdfast.stats` counts in shares."""
 
 
-def scale_of(unit: str) -> float:
-    """Returns how many of a unit make one in `holdfast.stats`: 100 points are a share of 1; a nat is a nat."""
-    return POINTS if unit == "points" else 1.0
+def in_unit(value: float, unit: str = "points") -> float:
+    """Returns a number of `holdfast.stats` in a unit: a share in points, every other number as it is."""
+    return POINTS * value if unit == "points" else value
+
+
+def for_stats(value: float, unit: str = "points") -> float:
+    """Returns a number in a unit as `holdfast.stats` counts it: points as a share, every other number as it is."""
+    return value / POINTS if unit == "points" else value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

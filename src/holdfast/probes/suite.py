@@ -12,7 +12,7 @@ from holdfast.core.mix import Example
 from holdfast.probes.ask import Answer, Progress, ask, form_of
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.likelihood import document_nll
-from holdfast.probes.score import POINTS, Answers, Role, Said, Score
+from holdfast.probes.score import Answers, Role, Said, Score, in_unit
 from holdfast.probes.watched import documents, group_of, side_of
 
 Unit = Literal["points", "nats"]
@@ -120,7 +120,7 @@ class Suite:
             split=item.split,
             item=item.id,
             group=group,
-            value=POINTS * answer.value,
+            value=in_unit(answer.value),
             unit="points",
             higher_is_better=True,
             choices=len(item.choices) if answer.form == "choice" else 0,

@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.params import trainable
 from holdfast.probes.changes import SuiteChange, changes_of, mean_of
-from holdfast.probes.score import POINTS, Score, level
+from holdfast.probes.score import Score, in_unit, level
 from holdfast.probes.suite import Suite
 from holdfast.stats.flips import Flips
 from holdfast.stats.verdict import holm
@@ -63,7 +63,7 @@ def lost_by(pairs: Iterable[tuple[Score, Score]], budget: Budget) -> tuple[dict[
 def _error(change: SuiteChange) -> float:
     """Returns the standard error of a suite's change in points; 0 of other changes, whose items are few and large."""
     flips = change.evidence
-    return POINTS * math.sqrt(flips.lost + flips.gained) / flips.items if isinstance(flips, Flips) else 0.0
+    return in_unit(math.sqrt(flips.lost + flips.gained) / flips.items) if isinstance(flips, Flips) else 0.0
 
 
 class Asking:

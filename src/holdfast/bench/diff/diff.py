@@ -33,7 +33,7 @@ from holdfast.probes.calibration import expected_calibration_error
 from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.drift import drift
 from holdfast.probes.items import row_of as as_row
-from holdfast.probes.score import Answers, Said, scale_of
+from holdfast.probes.score import Answers, Said, for_stats
 from holdfast.probes.suite import Suite
 from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.stats.flips import Flips
@@ -240,7 +240,7 @@ def _sureness(side: Answers) -> dict[tuple[str, str], tuple[float, float, str]]:
         (row.suite, row.item): row for row in side.scores if row.role == "retained" and (row.suite, row.item) in sure
     }
     return {
-        name: (sure[name], row.value / scale_of(row.unit), f"{row.suite} {row.group}") for name, row in kept.items()
+        name: (sure[name], for_stats(row.value, row.unit), f"{row.suite} {row.group}") for name, row in kept.items()
     }
 
 

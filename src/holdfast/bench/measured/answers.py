@@ -21,7 +21,7 @@ from holdfast.bench.measured.samples import (
 )
 from holdfast.bench.measured.scores import Moment, record_of, score_of
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.score import POINTS, Answers, Said, Score
+from holdfast.probes.score import Answers, Said, Score, in_unit
 
 logger = logging.getLogger("holdfast")
 
@@ -265,7 +265,7 @@ def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, 
         split="proof",
         item=item,
         group=item,
-        value=POINTS * sample.metrics[metric],
+        value=in_unit(sample.metrics[metric]),
         unit="points",
         higher_is_better=True,
         choices=sample.choices,

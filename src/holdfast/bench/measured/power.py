@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from holdfast.bench.measured.guard_split import split_suites
 from holdfast.core.budget import Budget
-from holdfast.probes.score import POINTS
+from holdfast.probes.score import for_stats, in_unit
 from holdfast.probes.suite import Suite
 from holdfast.stats.power import items_needed, least_provable
 
@@ -31,7 +31,7 @@ def power_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
     points = None if budget is None else budget.points
     lines = [
         "what independent items can prove with a chance of 80%, if nothing is lost and"
-        f" {100 * FLIPS:g} of 100 answers flip (half of them to right, half to wrong):"
+        f" {in_unit(FLIPS):g} of 100 answers flip (half of them to right, half to wrong):"
     ]
     for count in dict.fromkeys(counts.values()):
         lines.append(_of_suites([name for name, judged in counts.items() if judged == count], count, points))
@@ -58,8 +58,8 @@ def _of_suites(names: Sequence[str], count: int, points: float | None) -> str:
     line = f"  {', '.join(names)}: {count:,} items{' each' if len(names) > 1 else ''} prove {_loss(count)}"
     if points is None:
         return line
-    return f"{line}; {points:g} points take about {items_needed(points / POINTS, FLIPS):,}"
+    return f"{line}; {points:g} points take about {items_needed(for_stats(points), FLIPS):,}"
 
 
 def _loss(items: float) -> str:
-    return f"a loss of at most {POINTS * least_provable(items, FLIPS):.1f} points"
+    return f"a loss of at most {in_unit(least_provable(items, FLIPS)):.1f} points"
