@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.method import Method
 from holdfast.core.needs import Ask
 from holdfast.core.settings import Role

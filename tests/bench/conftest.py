@@ -75,11 +75,11 @@ def compared(room, tmp_path):
 @pytest.fixture
 def worker(monkeypatch):
     """Starts workers from a process that has imported them, after some changes to their module, which is `w`."""
-    from holdfast.bench.compare import crew
+    from holdfast.bench.compare import worker_pool
     from tests.bench.warm import WarmWorker
 
     def replace(changes=""):
-        monkeypatch.setattr(crew.subprocess, "Popen", lambda words, *, env, **options: WarmWorker(env, changes))
+        monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda words, *, env, **options: WarmWorker(env, changes))
 
     replace()
     return replace

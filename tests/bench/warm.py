@@ -1,4 +1,4 @@
-"""Workers as a crew starts them, but forked from a process that has imported them: the import takes seconds each time.
+"""Workers as a pool starts them, but forked from a process that has imported them: the import takes seconds each time.
 
 What differs from `python -m holdfast.bench.compare.worker` is only the start. `finished` in test_compare.py starts the
 real ones.
@@ -21,7 +21,7 @@ CONTEXT.set_forkserver_preload([WORKER, "tests.bench.warm"])
 
 
 class WarmWorker:
-    """Has what a crew uses of `subprocess.Popen`: the pipes, the number, and how it ended.
+    """Has what a pool uses of `subprocess.Popen`: the pipes, the number, and how it ended.
 
     Args:
         env: The environment of the process.

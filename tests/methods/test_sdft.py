@@ -21,7 +21,7 @@ END = 2
 
 
 def base():
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
     from holdfast.ground.names import base_folder
 
     return load_model(str(base_folder())), load_tokenizer(str(base_folder()))

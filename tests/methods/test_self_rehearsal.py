@@ -79,7 +79,7 @@ def test_a_base_that_writes_too_little_that_differs_gives_fewer_and_says_so(capl
 
 
 def test_chats_are_learned_on_their_answers():
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
 
     model, tokenizer = load_model(str(base_folder())), load_tokenizer(str(base_folder()))
     mix = SelfRehearsal(count=6, length=48).mix_data(run(model, tokenizer))

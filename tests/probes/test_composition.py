@@ -16,7 +16,7 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def base():
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
 
     return load_model(str(base_folder())), load_tokenizer(str(base_folder()))
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.ground.names import BASE, items

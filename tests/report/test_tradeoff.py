@@ -60,7 +60,7 @@ def test_a_narrow_terminal_says_the_verdicts_and_who_did_not_learn(runs, tmp_pat
     text = printed(lambda console: terminal(found, console))
     assert "verdict on this run, plain: forgot\n" in text
     assert "worst suite: the largest loss of 2 suites; it looks worse than it is" in " ".join(text.split())
-    assert "One seed: what is said holds for these runs alone" in " ".join(text.split())
+    assert "One seed: these statements hold for these runs only" in " ".join(text.split())
     write(tmp_path / "a", "Train(lr=0.0001)", learned=0.0, kept=1.1, items=200)
     (idle,) = report(ReportSpec(runs=(str(tmp_path),)))
     text = printed(lambda console: terminal(idle, console))
@@ -191,14 +191,14 @@ def test_runs_of_which_nothing_can_be_said_do_not_hide_the_others(runs, tmp_path
     write_scores(scores, "run", left)
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
     assert "Goal: 85.5 points" in text
-    assert "measure nothing of what is to be kept; give --keep" in text
+    assert "measure no suite to keep; give --keep" in text
 
 
 def test_what_is_not_finished_is_said(runs, tmp_path):
     comparison(tmp_path)
     (tmp_path / "run-1-1-0" / "result.json").unlink()
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
-    assert "run-1-1-0 is not finished and left out." in text
+    assert "run-1-1-0 is unfinished and left out." in text
 
 
 def test_pefts_comparison_is_read_as_a_table_of_the_same_kind(tmp_path):

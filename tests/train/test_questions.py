@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.bench.given.load import load_tokenizer
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.ground.names import BASE

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from holdfast.bench.machine.quiet import is_first
+from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.cli.commands import build_parser
 from holdfast.core.errors import HoldfastError
 
@@ -28,14 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if "RANK" in os.environ:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch would warn about a choice of transformers
-    if not is_first():
+    if not is_main_process():
         _discard_output()
     try:
         code = _RUN[arguments.command](arguments)
         sys.stdout.flush()
         return code
     except HoldfastError as error:
-        if is_first() or _are_connected():
+        if is_main_process() or _are_connected():
             print(f"holdfast: {error}", file=sys.stderr)
     except BrokenPipeError:
         # The reader of our output has closed it (`holdfast methods | head`), so nobody reads the rest of the buffer.
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"holdfast: {error.filename}: {error.strerror}; check the given paths.", file=sys.stderr)
     except KeyboardInterrupt as interrupt:
         reason = str(interrupt) or "interrupted"
-        if is_first():
+        if is_main_process():
             print(f"\nholdfast: {reason}; {_NEXT_STEP[arguments.command]}.", file=sys.stderr)
     return ERROR
 
@@ -65,13 +65,13 @@ def _are_connected() -> bool:
 
 def _train(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import RunSpec
-    from holdfast.bench.run.early import check_early
+    from holdfast.bench.run.early_checks import check_early
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, RunSpec)
     check_early(spec)
     if arguments.dry_run:
-        from holdfast.bench.run.understood import dry_run
+        from holdfast.bench.run.inputs import dry_run
         from holdfast.report.dry_run import show as show_dry
 
         show_dry(dry_run(spec))
@@ -87,7 +87,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import CompareSpec
-    from holdfast.bench.run.early import check_early
+    from holdfast.bench.run.early_checks import check_early
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, CompareSpec)
@@ -115,7 +115,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import DiffSpec
-    from holdfast.bench.run.early import check_early
+    from holdfast.bench.run.early_checks import check_early
 
     names = {field.name for field in dataclasses.fields(DiffSpec)}
     spec = DiffSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")

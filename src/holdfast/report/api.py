@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.bench.calls import with_fields
+from holdfast.bench.api import with_fields
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.report.compare import report as _report
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.bench.compare.compare import CompareResult
-from holdfast.bench.compare.gather import gather, side_by_side
+from holdfast.bench.compare.finished_runs import comparable_runs, read_finished_runs
 from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.bench.given.specs import ReportSpec
@@ -30,9 +30,9 @@ def report(spec: ReportSpec) -> tuple[TradeOff, ...]:
     """
     tables = [yardstick(place, spec.reach) for place in spec.runs if is_yardstick(place)]
     places = [place for place in spec.runs if not is_yardstick(place)]
-    runs, notes = gather(places) if places else ([], [])
+    runs, notes = read_finished_runs(places) if places else ([], [])
     tradeoffs, reasons = [], list[HoldfastError]()
-    for comparable in side_by_side(runs):
+    for comparable in comparable_runs(runs):
         try:
             tradeoffs.append(tradeoff(comparable, reach=spec.reach, budget=spec.allowed()))
         except HoldfastError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from holdfast.bench.measured.proof import proof_lines
-from holdfast.bench.run.understood import DryRun
+from holdfast.bench.measured.power import power_lines
+from holdfast.bench.run.inputs import DryRun
 
 LONGEST = 400
 """Maximum number of shown characters in a piece of a row."""
@@ -17,24 +17,24 @@ MARKS = "«", "»"
 def show(done: DryRun, console: Console | None = None) -> None:
     """Prints the plan of a run."""
     console = console or Console()
-    spec, made = done.spec, done.made
+    spec, inputs = done.spec, done.inputs
     total = sum(done.kinds.values())
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in done.kinds.items())
     console.print(repr(done.recipe), style="bold", markup=False)
     console.print(f"{spec.model} would learn {spec.data}: {total:,} rows ({kinds})", highlight=False, markup=False)
-    learned = sum(example.supervised for example in made.data.train)
-    read = sum(len(example.input_ids) for example in made.data.train)
-    lines = [f"{len(made.data.train):,} training rows with {read:,} tokens; {learned:,} of these tokens are learned"]
-    if made.old:
-        lines.append(f"also {len(made.old):,} old examples, which lengthen each epoch by their share")
-    for suite in made.data.suites:
+    learned = sum(example.supervised for example in inputs.data.train)
+    read = sum(len(example.input_ids) for example in inputs.data.train)
+    lines = [f"{len(inputs.data.train):,} training rows with {read:,} tokens; {learned:,} of these tokens are learned"]
+    if inputs.memory_examples:
+        lines.append(f"also {len(inputs.memory_examples):,} old examples, which lengthen each epoch by their share")
+    for suite in inputs.data.suites:
         count = len(suite.items) or len(suite.texts)
         what = "items" if suite.items else "texts or examples"
         lines.append(f"measured: {suite.name} ({suite.role}), {count:,} {what}")
-    lines += [*proof_lines(made.data.suites, made.budget), *made.foreseen.lines()]
+    lines += [*power_lines(inputs.data.suites, inputs.budget), *inputs.forecast.lines()]
     for line in lines:
         console.print(f"  {line}", highlight=False, markup=False)
-    for note in made.notes:
+    for note in inputs.notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if done.rows:
         console.print(
