@@ -126,15 +126,20 @@ def measured(spec: Measured, tokenizer: Any, notes: list[str], learned: Sequence
 
 def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     """Returns sentences about how items are put to a model without a chat template; none where one is used."""
-    asked = [item for item in items if item.turns]
-    if not asked or uses_template(tokenizer, raw):
+    if uses_template(tokenizer, raw):
+        return []
+    asked, plain = [item.as_asked(False) for item in items if item.turns], sum(item.plain is not None for item in items)
+    if not asked:
         return []
     several = sum(len(item.turns) > 1 or item.turns[0].role != "user" for item in asked)
     lines = sum(bool(item.check) and item.stop is None for item in asked) if several < len(asked) else 0
     said = []
     if several < len(asked):
         ends = f"; an answer ends with its first line where the item has no 'stop' ({lines})" if lines else ""
-        said.append(f"No chat template is used: {len(asked) - several} questions are asked as they stand{ends}.")
+        worded = f" ({plain} in the wording of their field 'plain')" if plain else ""
+        said.append(
+            f"No chat template is used: {len(asked) - several} questions are asked as they stand{worded}{ends}."
+        )
     if several:
         said.append(f'{several} items are written as plain "role: content" lines, because no chat template is used.')
     return said
@@ -143,7 +148,7 @@ def plainly(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
 def unwritten(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     """Returns sentences about what of items a model is not shown, or in another form: tools, calls, roles."""
     writer = tokenizer if uses_template(tokenizer, raw) else None
-    asked = [item for item in items if item.turns]
+    asked = [item.as_asked(writer is not None) for item in items if item.turns]
     counts = collections.Counter[str]()
     for item in asked:
         thought = [f"{turn.thought}{turn.content}" for turn in item.turns]  # is context here, and none of it learned
