@@ -118,7 +118,7 @@ def test_a_kind_is_had_by_its_name(name):
 
 
 def test_a_kind_that_is_not_there_is_named_with_the_nearest():
-    with pytest.raises(HoldfastError, match=r"^'arithmetics': the suite general has no kind .* Did you mean 'arithm"):
+    with pytest.raises(HoldfastError, match=r"^'general:arithmetics': there is no kind .* Did you mean 'arithm"):
         items("arithmetics")
 
 

@@ -62,7 +62,7 @@ def items(name: str = "all") -> list[Item]:
         return [item for own in KINDS for item in _of(own)]
     if kind not in KINDS:
         raise HoldfastError(
-            f"'{name}': the suite general has no kind of that name; use all or one of {', '.join(KINDS)}."
+            f"'general:{kind}': there is no kind of that name; use all or one of {', '.join(KINDS)}."
             f"{nearest(kind, KINDS)}"
         )
     return list(_of(kind))
