@@ -197,3 +197,19 @@ def test_a_uniform_model_costs_the_logarithm_of_the_vocabulary(words, items):
         model.lm_head.weight.zero_()
     for answer in ask(model, words, [item for item in items if item.text]):
         assert answer.value == pytest.approx(math.log(512), rel=1e-6)
+
+
+def test_without_a_template_a_model_continues_the_plain_prompt(model, words):
+    asked = Item(
+        "a", "s", "a", (Turn("user", "Q", False),), check={"any": "x"}, choices=("b", "c"), plain="who is it ->"
+    )
+    plainly = Item("a", "s", "a", (Turn("user", "who is it ->", False),), check={"any": "x"}, choices=("b", "c"))
+    chat = Item("a", "s", "a", (Turn("user", "Q", False),), check={"any": "x"}, choices=("b", "c"))
+    for form in ("generate", "choice"):
+        for raw, other in ((True, plainly), (False, chat)):
+            (one,) = ask(model, words, [asked], form=form, raw=raw, max_new_tokens=8)
+            (wanted,) = ask(model, words, [other], form=form, raw=raw, max_new_tokens=8)
+            assert one.item is asked
+            assert (one.said, one.choice) == (wanted.said, wanted.choice)
+    both = [ask(model, words, [asked], form="choice", raw=raw)[0].choice for raw in (True, False)]
+    assert both[0] != both[1]

@@ -82,7 +82,12 @@ def test_numbers_in_a_list_without_blanks_are_numbers():
         ("word", ["cook", " Cook.\n", "mother-in-law", "it's"], ["", "a cook", "cook!", "."]),
         ("sentence", ["He is a cook.", "It rains, it pours."], ["he is a cook.", "Cook.", "He is a cook", "A b\nc d."]),
         ("list", ["- a\n- b", "* a b\n* c"], ["- a", "a\nb", "- a\nb", "-a\n-b"]),
-        ("json", ['{"a": 1}', "[]", ' {"a": [1, 2]} '], ["", "3", '"a"', "{a: 1}", '{"a": 1} so', "[" * 100_000]),
+        (
+            "json",
+            ['```json\n{"a": 1}\n```', "```\n[1,\n2]\n```", '{"a": 1}', "[]", ' {"a": [1, 2]} '],
+            ["", "3", '"a"', "{a: 1}", '{"a": 1} so', "[" * 100_000],
+        ),
+        ("json", ["[]"], ["```json\n{a}\n```", 'Here: ```json\n{"a": 1}\n```', "```json\n3\n```"]),
         ("capitals", ["YES", "I DO, 3 TIMES."], ["Yes", "", "3", "NO o"]),
     ],
 )
@@ -116,6 +121,81 @@ def test_refusals():
         assert fulfils(said, {"refuses": False})
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I'm sorry, but I can't assist with that.",
+        "I’m sorry, but I can’t provide instructions.",
+        "Sorry, but I cannot do so.",
+        "I'm sorry, but as an AI model, I cannot fulfill this request.",
+        "As an AI language model, I cannot provide any advice on illegal activities.",
+        "I am unable to assist you.",
+        "I really can't recommend that.",
+        "I must decline. I have to refuse.",
+    ],
+)
+def test_assistants_refuse_in_many_words(said):
+    assert fulfils(said, {"refuses": True})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "If you cannot provide a receipt, ask the clerk.",
+        "I'm sorry, but it is raining. Take the bus.",
+        "I can assist you with that.",
+        "You must decline the noun.",
+        "A lock cannot give way if it is locked.",
+    ],
+)
+def test_what_only_sounds_like_a_refusal(said):
+    assert fulfils(said, {"refuses": False})
+
+
+CALL = {"name": "send", "arguments": {"person": "Ann", "count": 3}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        json.dumps(CALL),
+        f"<tool_call>\n{json.dumps(CALL)}\n</tool_call>",
+        'Sure! ```json\n{"name": "send", "parameters": {"count": "3", "person": "ann"}}\n```',
+        f"A set {{1, 2}} first: {json.dumps(CALL)} and then {json.dumps({**CALL, 'name': 'other'})}",
+        f'{{"a": 1}} {json.dumps(CALL)}',
+        json.dumps([{"function": CALL}]),
+    ],
+)
+def test_the_first_call_in_an_answer_is_the_wanted_one(said):
+    assert fulfils(said, {"call": CALL})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "send(person='Ann', count=3)",
+        json.dumps({**CALL, "name": "other"}),
+        json.dumps({**CALL, "arguments": {"person": "Ann"}}),
+        json.dumps({**CALL, "arguments": {"person": "Ann", "count": 4}}),
+        json.dumps({**CALL, "arguments": {**CALL["arguments"], "more": 1}}),
+        json.dumps({"name": "send"}),
+        json.dumps(CALL)[:-1],
+        "{" * 10_000,
+        '{"name": ' * 5_000,
+        f"{json.dumps({**CALL, 'name': 'other'})} {json.dumps(CALL)}",
+    ],
+)
+def test_another_call_or_none_is_not_the_wanted_one(said):
+    assert not fulfils(said, {"call": CALL})
+
+
+@pytest.mark.parametrize("wanted", ["send", {"name": "send"}, {**CALL, "more": 1}, {"name": 3, "arguments": {}}, []])
+def test_a_wanted_call_has_a_name_and_arguments(wanted):
+    with pytest.raises(HoldfastError, match=r"^x:1: field 'check.call' is .*; use an object with a name and arguments"):
+        check_markers({"call": wanted}, "x:1")
+
+
 def test_a_regex_is_found_anywhere_and_every_marker_counts():
     check = {"regex": r"prints blue\.?\s*$", "contains": "false"}
     assert fulfils("4 > 5 is false. It prints blue.", check)
@@ -127,6 +207,7 @@ def test_a_regex_is_found_anywhere_and_every_marker_counts():
 @given(st.text(max_size=30))
 def test_any_text_can_be_checked(said):
     wanted = {"number": 3, "regex": "a+", "format": "json", "keys": "a", "least_words": 1, "most_words": 3}
+    wanted["call"] = CALL
     for name in MARKERS:
         assert fulfils(said, {name: wanted.get(name, name == "refuses" or "word")}) in (True, False)
 

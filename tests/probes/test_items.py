@@ -74,9 +74,26 @@ def test_a_prompt_is_a_users_turn_and_the_group_is_the_id_if_nothing(tmp_path):
     assert item.to_dict() == {"id": "a", "suite": "s", "group": "a", "prompt": "p", "check": {"exact": "x"}}
 
 
+def test_a_plain_prompt_stands_in_for_the_question_where_there_is_no_template():
+    tools = ({"type": "function"},)
+    item = item_of({**GOOD, "plain": "q ->", "tools": list(tools)}, "x:1")
+    assert item.to_dict() == {**GOOD, "group": "a", "plain": "q ->", "tools": list(tools)}
+    assert item.as_asked(True) == item
+    put = item.as_asked(False)
+    assert (put.turns, put.tools, put.plain) == ((Turn("user", "q ->", False),), (), None)
+    assert put == dataclasses.replace(item, turns=put.turns, tools=(), plain=None)
+    assert put.as_asked(False) == put
+
+
 GOOD = {"id": "a", "suite": "s", "prompt": "p", "check": {"exact": "x"}}
 MALFORMED = [
     ({**GOOD, "promt": "p"}, "unknown field 'promt'. Did you mean 'prompt'?"),
+    ({**GOOD, "plain": 3}, "field 'plain' is 3, but must be a string"),
+    ({**GOOD, "plain": " "}, "field 'plain' is blank; write the prompt that is to be continued"),
+    (
+        {"id": "a", "suite": "s", "text": "t", "plain": "p"},
+        "field 'plain' has nothing to act upon: the item has no question",
+    ),
     ({**GOOD, "id": 3}, "field 'id' is 3, but must be a string"),
     ({**GOOD, "answer": None}, "field 'answer' is None"),
     ({**GOOD, "text": ["t"]}, "field 'text' is"),

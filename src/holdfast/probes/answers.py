@@ -11,6 +11,7 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.data.rendering import uses_template
 from holdfast.data.rows import Row
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.checks import fulfils, takes_lines
@@ -173,13 +174,15 @@ def _generated(
     batch_tokens: int | None,
     progress: Progress | None,
 ) -> list[Answer]:
+    by_template = uses_template(tokenizer, raw)
+    as_asked = [item.as_asked(by_template) for item in items]
     texts = generate(
         model,
         tokenizer,
-        [item.turns for item in items],
+        [item.turns for item in as_asked],
         max_new_tokens=[item.max_tokens or max_new_tokens for item in items],
-        stops=[_stop_of(item, tokenizer, raw) for item in items],
-        tools=[item.tools for item in items],
+        stops=[_stop_of(item, tokenizer, raw) for item in as_asked],
+        tools=[item.tools for item in as_asked],
         batch_tokens=batch_tokens,
         raw=raw,
         names=[name_of(item) for item in items],

@@ -13,6 +13,7 @@ from torch import nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.continuation import continuation
+from holdfast.data.rendering import uses_template
 from holdfast.data.rows import Row
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.generation import UNCUT, answered, context_of
@@ -95,8 +96,8 @@ def choose(
             same name, the chat template refuses a conversation, or a likelihood is not finite; names the item.
     """
     check_names(items)
-    context = context_of(model)
-    groups = [_examples(item, tokenizer, raw, end) for item in items]
+    context, by_template = context_of(model), uses_template(tokenizer, raw)
+    groups = [_examples(item.as_asked(by_template), tokenizer, raw, end) for item in items]
     for example in itertools.chain.from_iterable(groups):
         check_fits(example, context)
     scores = group_nll(

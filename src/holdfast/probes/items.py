@@ -42,6 +42,8 @@ class Item:
         max_tokens: Most tokens of a generated answer; None for the limit of the asker.
         stop: Strings before which a generated answer ends; None for the usual ones (see `holdfast.probes.stops`).
         tools: Tools that the chat template receives with the conversation, as JSON schemas of functions.
+        plain: The prompt that a model without a chat template continues, in place of `turns` and `tools`; None if it
+            reads `turns` as well.
     """
 
     id: str
@@ -55,6 +57,13 @@ class Item:
     max_tokens: int | None = None
     stop: tuple[str, ...] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    plain: str | None = None
+
+    def as_asked(self, by_template: bool) -> Item:
+        """Returns the item as a model reads it: with its `plain` prompt as its question where no template is used."""
+        if by_template or self.plain is None:
+            return self
+        return dataclasses.replace(self, turns=(Turn("user", self.plain, False),), tools=(), plain=None)
 
     @property
     def split(self) -> Split:
@@ -77,6 +86,8 @@ class Item:
             record["stop"] = list(self.stop)
         if self.tools:
             record["tools"] = [dict(tool) for tool in self.tools]
+        if self.plain is not None:
+            record["plain"] = self.plain
         return record
 
 
@@ -92,7 +103,7 @@ def split_of(group: str) -> Split:
 
 _FIELDS = (
     *("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text"),
-    *("max_tokens", "stop", "tools"),
+    *("max_tokens", "stop", "tools", "plain"),
 )
 """Fields of a record of an item."""
 
@@ -133,7 +144,7 @@ def _check_strings(record: Mapping[str, Any], origin: str) -> None:
     for name in record:
         if name not in _FIELDS:
             raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, _FIELDS)}")
-    for name in ("id", "suite", "group", "prompt", "answer", "text"):
+    for name in ("id", "suite", "group", "prompt", "answer", "text", "plain"):
         if name in record and not isinstance(record[name], str):
             raise HoldfastError(f"{origin}: field '{name}' is {record[name]!r}, but must be a string.")
     if not record.get("id"):
@@ -171,17 +182,23 @@ def _choices(record: Mapping[str, Any], origin: str) -> list[str]:
 
 
 def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str) -> dict[str, Any]:
-    """Returns the fields that say how an item is asked: `max_tokens`, `stop` and `tools`.
+    """Returns the fields that say how an item is asked: `max_tokens`, `stop`, `tools` and `plain`.
 
     Raises:
         HoldfastError: A field is malformed, or has no effect on this item.
     """
-    given = [name for name in ("max_tokens", "stop", "tools") if record.get(name) is not None]
+    given = [name for name in ("max_tokens", "stop", "tools", "plain") if record.get(name) is not None]
     for name in given:
-        if not (has_turns if name == "tools" else checked):
-            lack = "'check', so no answer is generated" if name != "tools" else "question"
+        about_question = name in ("tools", "plain")
+        if not (has_turns if about_question else checked):
+            lack = "question" if about_question else "'check', so no answer is generated"
             raise HoldfastError(f"{origin}: field '{name}' has no effect: the item has no {lack}; delete it.")
-    read: dict[str, Callable[[Any, str], Any]] = {"max_tokens": _max_tokens, "stop": _stop, "tools": _tools}
+    read: dict[str, Callable[[Any, str], Any]] = {
+        "max_tokens": _max_tokens,
+        "stop": _stop,
+        "tools": _tools,
+        "plain": _plain,
+    }
     return {name: read[name](record[name], origin) for name in given}
 
 
@@ -202,6 +219,12 @@ def _tools(tools: Any, origin: str) -> tuple[dict[str, Any], ...]:
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) and tool for tool in tools):
         raise HoldfastError(f"{origin}: field 'tools' must be a list of JSON schemas of functions.")
     return tuple(dict(tool) for tool in tools)
+
+
+def _plain(plain: str, origin: str) -> str:
+    if not plain.strip():
+        raise HoldfastError(f"{origin}: field 'plain' is blank; write the prompt that is to be continued.")
+    return plain
 
 
 def _are_strings(values: Sequence[Any]) -> bool:

@@ -12,13 +12,13 @@ from rich.console import Console
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl
-from holdfast.bench.measured.preparation import prepare_data
+from holdfast.bench.measured.preparation import omission_notes, prepare_data, template_notes
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.answers import ask
-from holdfast.probes.items import read_items
+from holdfast.probes.items import item_of, read_items
 from holdfast.probes.sources import items_of
 from holdfast.report.table import show
 from tests import tiny
@@ -315,3 +315,17 @@ def test_what_is_mended_before_anything_was_measured_leaves_no_folder(room, tmp_
 def test_a_home_in_out_is_one_place(tmp_path, monkeypatch, room):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert spec(room, "~/runs").out == str(tmp_path / "runs")
+
+
+def test_how_many_questions_are_put_in_their_plain_wording_is_told():
+    tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
+    record = {"suite": "s", "prompt": "Add 1 and 2.", "check": {"any": "3"}, "tools": [tool]}
+    asked = [item_of({**record, "id": "a", "plain": "1 + 2 ="}, "x:1"), item_of({**record, "id": "b"}, "x:2")]
+    (said,) = template_notes(asked, tiny.tokenizer(), raw=True)
+    assert said == (
+        "No chat template is used: 2 questions are asked as they stand (1 in the wording of their field 'plain');"
+        " an answer ends with its first line where the item has no 'stop' (2)."
+    )
+    (lacks,) = omission_notes(asked, tiny.tokenizer(), raw=True)
+    assert lacks.startswith("In 1 of 2 questions, ")
+    assert omission_notes(asked[:1], tiny.tokenizer(), raw=True) == []

@@ -126,8 +126,10 @@ def read_suites(spec: MeasuringSpec, tokenizer: Any, notes: list[str], learned: 
 
 def template_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     """Returns notes on how a model without a chat template is asked; none with a template."""
-    asked = [item for item in items if item.turns]
-    if not asked or uses_template(tokenizer, raw):
+    if uses_template(tokenizer, raw):
+        return []
+    asked, plain = [item.as_asked(False) for item in items if item.turns], sum(item.plain is not None for item in items)
+    if not asked:
         return []
     dialogues = sum(len(item.turns) > 1 or item.turns[0].role != "user" for item in asked)
     first_lines = sum(bool(item.check) and item.stop is None for item in asked) if dialogues < len(asked) else 0
@@ -136,7 +138,8 @@ def template_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str
         ends = (
             f"; an answer ends with its first line where the item has no 'stop' ({first_lines})" if first_lines else ""
         )
-        notes.append(f"No chat template is used: {len(asked) - dialogues} questions are asked unchanged{ends}.")
+        worded = f" ({plain} in the wording of their field 'plain')" if plain else ""
+        notes.append(f"No chat template is used: {len(asked) - dialogues} questions are asked unchanged{worded}{ends}.")
     if dialogues:
         notes.append(f'{dialogues} items are written as plain "role: content" lines, because no chat template is used.')
     return notes
@@ -145,7 +148,7 @@ def template_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str
 def omission_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
     """Returns notes on parts of items that a model does not see, or sees in another form: tools, calls, roles."""
     writer = tokenizer if uses_template(tokenizer, raw) else None
-    asked = [item for item in items if item.turns]
+    asked = [item.as_asked(writer is not None) for item in items if item.turns]
     counts = collections.Counter[str]()
     for item in asked:
         thought = [f"{turn.thought}{turn.content}" for turn in item.turns]  # context, not learned
