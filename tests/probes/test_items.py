@@ -92,7 +92,7 @@ MALFORMED = [
     ({**GOOD, "plain": " "}, "field 'plain' is blank; write the prompt that is to be continued"),
     (
         {"id": "a", "suite": "s", "text": "t", "plain": "p"},
-        "field 'plain' has nothing to act upon: the item has no question",
+        "field 'plain' has no effect: the item has no question",
     ),
     ({**GOOD, "id": 3}, "field 'id' is 3, but must be a string"),
     ({**GOOD, "answer": None}, "field 'answer' is None"),

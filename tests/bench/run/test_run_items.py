@@ -323,7 +323,7 @@ def test_how_many_questions_are_put_in_their_plain_wording_is_told():
     asked = [item_of({**record, "id": "a", "plain": "1 + 2 ="}, "x:1"), item_of({**record, "id": "b"}, "x:2")]
     (said,) = template_notes(asked, tiny.tokenizer(), raw=True)
     assert said == (
-        "No chat template is used: 2 questions are asked as they stand (1 in the wording of their field 'plain');"
+        "No chat template is used: 2 questions are asked unchanged (1 in the wording of their field 'plain');"
         " an answer ends with its first line where the item has no 'stop' (2)."
     )
     (lacks,) = omission_notes(asked, tiny.tokenizer(), raw=True)
