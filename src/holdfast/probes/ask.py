@@ -42,10 +42,11 @@ class Answer:
     Attributes:
         item: The item.
         form: How it was asked.
-        value: 1 if the answer is right and 0 if not; nats per token of a text.
+        value: 1 if the answer is right and 0 if not, or a share between where an item is graded (`Item.right`); nats
+            per token of a text.
         said: The answer that was generated, or the choice that was picked; empty for a text.
         choice: What the choices cost; None in other forms.
-        picked: Place of the choice that was picked, 0 if it is right; None in other forms.
+        picked: Place of the choice that was picked, 0 if it is the first; None in other forms.
         confidence: Probability of the picked choice if one of them is said; None in other forms.
         nats: Negative log-likelihood of a text; None in other forms.
         tokens: Number of tokens of the text that it is the sum of; 0 in other forms.
@@ -173,6 +174,24 @@ def _generated(
     batch_tokens: int | None,
     progress: Progress | None,
 ) -> list[Answer]:
+    """Returns the answers: first to items that are asked as they stand whatever the model, then to the others."""
+    found: list[Answer] = []
+    for plain in (True, False):
+        if chosen := [item for item in items if (raw or item.raw) == plain]:
+            told = _part(progress, len(found), len(chosen), len(items))
+            found += _written(model, tokenizer, chosen, max_new_tokens, plain, batch_tokens, told)
+    return found
+
+
+def _written(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    items: Sequence[Item],
+    max_new_tokens: int,
+    raw: bool,
+    batch_tokens: int | None,
+    progress: Progress | None,
+) -> list[Answer]:
     texts = generate(
         model,
         tokenizer,
@@ -201,10 +220,11 @@ def _stop_of(item: Item, tokenizer: Tokenizer, raw: bool) -> Stop | None:
 
 def _chosen(item: Item, choice: Choice) -> Answer:
     picked = choice.picked
+    graded = None if item.right is None else min(1.0, math.fsum(choice.probabilities[: item.right]))
     return Answer(
         item,
         "choice",
-        float(picked == 0),
+        float(picked == 0) if graded is None else graded,
         said=item.choices[picked],
         choice=choice,
         picked=picked,

@@ -13,7 +13,7 @@ from torch import nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.continuation import continuation
-from holdfast.data.rows import Row
+from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenize import tokenize
 from holdfast.probes.generate import UNCUT, answered, context_of
 from holdfast.probes.items import Item
@@ -75,7 +75,9 @@ def choose(
     Conversations of several turns are written as "role: content" lines. If a token spans question and answer for one
     choice, all choices of the item are scored from that token on. Without a conversation the choice is a document; if
     the tokenizer puts no special token before it, BOS (or EOS) goes there, so that the first token is scored too. The
-    model reads the common beginning of an item's choices, the question included, once (see `group_nll`).
+    model reads the common beginning of an item's choices, the question included, once (see `group_nll`). If the item
+    has an `ending`, the choices are beginnings, and the cost covers the tokens of the ending behind each, as in
+    lm-eval's winogrande; no chat template is used.
 
     Args:
         model: A causal language model, plain or wrapped by PEFT; left as it was found.
@@ -143,21 +145,28 @@ def _examples(item: Item, tokenizer: Tokenizer, raw: bool, end: bool) -> list[Ex
         origin = f"{name_of(item)}, choice {number + 1}"
         if not choice.strip():
             raise HoldfastError(f"{origin}: is blank; say something or leave it out.")
-        row = answered(item.turns, choice, origin, item.tools) if item.turns else Row(text=choice, origin=origin)
+        row, plain = _row(item, choice, origin), raw or item.raw or bool(item.ending)
         if end:
-            examples += tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples
+            examples += tokenize([row], tokenizer, max_length=UNCUT, raw=plain).examples
             starts.append(next(k for k, label in enumerate(examples[-1].labels) if label != -100))
         else:
-            found = continuation(row, tokenizer, raw=raw)
+            found = continuation(row, tokenizer, raw=plain)
             examples.append(Example(found.ids, found.ids, origin=origin))
             starts.append(found.start)
     first = min(starts)
     masked = [
-        dataclasses.replace(example, labels=(*[-100] * first, *example.input_ids[first:start], *rest))
+        dataclasses.replace(example, labels=(*[-100] * begin, *example.input_ids[begin:start], *rest))
         for example, start in zip(examples, starts, strict=True)
-        for rest in [example.labels[start:]]
+        for begin, rest in [(start if item.ending else first, example.labels[start:])]
     ]
     return masked if first else [_begun(example, tokenizer) for example in masked]
+
+
+def _row(item: Item, choice: str, origin: str) -> Row:
+    """Returns what is scored: the choice as the answer or the document, or the item's ending behind the choice."""
+    if item.ending:
+        return answered((Turn("user", choice),), item.ending, origin)
+    return answered(item.turns, choice, origin, item.tools) if item.turns else Row(text=choice, origin=origin)
 
 
 def _begun(example: Example, tokenizer: Tokenizer) -> Example:

@@ -41,6 +41,11 @@ class Item:
         max_tokens: Most tokens of a generated answer; None for as many as the asker gives.
         stop: Strings before which a generated answer ends; None for what is usual (see `holdfast.probes.stops`).
         tools: Tools that the chat template is given with the conversation, as JSON schemas of functions.
+        right: Number of choices that are right, the first ones, if the score is graded: the probability of the right
+            ones together, 0 to 1, as in TruthfulQA's MC2; None if the likeliest choice is right or wrong.
+        ending: What follows every choice and is scored in its place, as in WinoGrande's partial evaluation; the
+            choices are then beginnings. Empty if the choices themselves are scored.
+        raw: Whether it is asked without the chat template, as a text to go on with, whatever model is asked.
     """
 
     id: str
@@ -54,6 +59,9 @@ class Item:
     max_tokens: int | None = None
     stop: tuple[str, ...] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    right: int | None = None
+    ending: str = ""
+    raw: bool = False
 
     @property
     def split(self) -> Split:
@@ -76,7 +84,7 @@ class Item:
             found["stop"] = list(self.stop)
         if self.tools:
             found["tools"] = [dict(tool) for tool in self.tools]
-        return found
+        return found | {name: value for name in ("right", "ending", "raw") if (value := getattr(self, name))}
 
 
 def split_of(group: str) -> Split:
@@ -91,7 +99,7 @@ def split_of(group: str) -> Split:
 
 _FIELDS = (
     *("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text"),
-    *("max_tokens", "stop", "tools"),
+    *("max_tokens", "stop", "tools", "right", "ending", "raw"),
 )
 """Fields of a record of an item."""
 
@@ -102,6 +110,7 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
     Raises:
         HoldfastError: If a field is unknown, missing or malformed; names `origin` and the field.
     """
+    record = _renamed(record)
     _check_strings(record, origin)
     turns = _asked(record, origin)
     check, choices, text = _check(record, origin), _choices(record, origin), record.get("text")
@@ -109,6 +118,10 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         raise HoldfastError(
             f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, which"
             f" is {choices[0]!r}; put the right one first."
+        )
+    if record.get("ending") and (turns or not choices):
+        raise HoldfastError(
+            f"{origin}: field 'ending' follows 'choices' without a question; delete it or the question."
         )
     if check and not turns:
         raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
@@ -123,8 +136,21 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         check=dict(check),
         choices=tuple(choices),
         text=text,
+        right=_right(record, len(choices), origin),
+        ending=record.get("ending", ""),
+        raw=bool(record.get("raw", False)),
         **_how(record, bool(check), bool(turns), origin),
     )
+
+
+OTHERWISE = {"question": "prompt", "query": "prompt", "options": "choices"}
+"""Names that others give to the fields of an item."""
+
+
+def _renamed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a record with the names that fields have here, where it has others and none of that name."""
+    others = {name: here for name, here in OTHERWISE.items() if name in record and here not in record}
+    return {others.get(name, name): value for name, value in record.items()} if others else record
 
 
 def _check_strings(record: Mapping[str, Any], origin: str) -> None:
@@ -132,7 +158,7 @@ def _check_strings(record: Mapping[str, Any], origin: str) -> None:
     for name in record:
         if name not in _FIELDS:
             raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, _FIELDS)}")
-    for name in ("id", "suite", "group", "prompt", "answer", "text"):
+    for name in ("id", "suite", "group", "prompt", "answer", "text", "ending"):
         if name in record and not isinstance(record[name], str):
             raise HoldfastError(f"{origin}: field '{name}' is {record[name]!r}, but must be a string.")
     if not record.get("id"):
@@ -182,6 +208,18 @@ def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str)
             raise HoldfastError(f"{origin}: field '{name}' has nothing to act upon: the item has no {lack}; delete it.")
     read: dict[str, Callable[[Any, str], Any]] = {"max_tokens": _max_tokens, "stop": _stop, "tools": _tools}
     return {name: read[name](record[name], origin) for name in given}
+
+
+def _right(record: Mapping[str, Any], choices: int, origin: str) -> int | None:
+    """Returns how many of the choices are right, the first ones, if their score is graded."""
+    right = record.get("right")
+    if right is None:
+        return None
+    if isinstance(right, bool) or not isinstance(right, int) or not 0 < right < choices:
+        raise HoldfastError(
+            f"{origin}: field 'right' is {right!r}, but must be the number of right choices, less than all of them."
+        )
+    return right
 
 
 def _max_tokens(most: Any, origin: str) -> int:

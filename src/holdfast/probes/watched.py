@@ -148,7 +148,8 @@ def of_item(item: Item) -> tuple[str, ...]:
 
     How an answer is checked does not count: to the same question a model says the same.
     """
-    return (digest_of([*(turn.content for turn in item.turns), *sorted(item.choices), item.text or ""]),)
+    shown = [*(turn.content for turn in item.turns), *sorted(item.choices), item.text or ""]
+    return (digest_of([*shown, item.ending] if item.ending else shown),)
 
 
 def of_document(examples: Sequence[Example], tokenizer: Any = None) -> tuple[str, ...]:

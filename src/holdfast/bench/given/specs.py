@@ -27,7 +27,8 @@ class Measured(Options):
     test: str | None = option("examples or items that measure what was learned", None, metavar="FILE")
     transfer: str | None = option("examples or items of the same skill in a shifted domain", None, metavar="FILE")
     keep: tuple[str, ...] = option(
-        "files of texts, examples or items that the model must not get worse at; measured before and after",
+        "files of texts, examples or items that the model must not get worse at, or suites by name (`holdfast "
+        "suites` lists them; mmlu:300 takes 300 items); measured before and after",
         (),
         metavar="FILE",
     )

@@ -15,6 +15,7 @@ from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
 from holdfast.data.sources import open_source
 from holdfast.methods.written import settings_table
+from holdfast.suites.words import check_word, few_of
 
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
@@ -33,7 +34,10 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
         for text in (spec.settings, *(one for one in spec.recipes if "(" in one and not Path(one).exists())):
             _check_recipe(text, spec)
     for source in _sources(spec):
-        check_source(source)
+        if source not in _measured(spec):
+            check_source(source)
+        elif not check_word(source):
+            check_source((few_of(source) or (source, 0))[0])
     models = [spec.base, spec.tuned] if isinstance(spec, DiffSpec) else [spec.model]
     for name in models:
         if not (isinstance(spec, DiffSpec) and _is_saved(name)):
@@ -80,8 +84,13 @@ def _check_recipe(text: str, spec: Trained) -> None:
 
 
 def _sources(spec: Measured) -> list[str]:
-    found = [*filter(None, (spec.test, spec.transfer)), *spec.keep]
+    found = _measured(spec)
     return [spec.data, *found, *spec.memories().values()] if isinstance(spec, Trained) else found
+
+
+def _measured(spec: Measured) -> list[str]:
+    """Returns the sources of what is measured, which may be suites by name."""
+    return [*filter(None, (spec.test, spec.transfer)), *spec.keep]
 
 
 def _is_saved(name: str) -> bool:
