@@ -22,6 +22,7 @@ compare --refused --preference
 train --refused --preference
 demo --out --seed
 methods NAME
+suites NAME
 diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 diff --out --examples --json --fail-on --eval-batch-tokens
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long

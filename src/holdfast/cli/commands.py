@@ -71,6 +71,13 @@ COMMANDS = (
         "show the effect, cost and needs of each method",
         "Lists the methods for a recipe, or shows one of them in full.",
     ),
+    Command(
+        "suites",
+        "the public sets that --keep takes by name: purpose, cost, license",
+        "Lists the suites that --keep, --test and --transfer take by name, or shows one of them in full, with three of "
+        "its items as a model is asked them. Suites come from the folder that HOLDFAST_SUITES names, or from the "
+        "Hugging Face hub.",
+    ),
 )
 
 
@@ -111,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
         "report": _add_report,
         "diff": _add_diff,
         "methods": _add_methods,
+        "suites": _add_suites,
     }
     for command in COMMANDS:
         add[command.name](
@@ -132,6 +140,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="method to show in full, for example MaskTheTarget")
+
+
+def _add_suites(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="suite or part to show in full, as in mmlu/anatomy")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:

@@ -147,6 +147,13 @@ def _methods(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _suites(arguments: argparse.Namespace) -> int:
+    from holdfast.report.suites import show
+
+    show(arguments.name)
+    return 0
+
+
 _RUN = {
     "train": _train,
     "compare": _compare,
@@ -154,6 +161,7 @@ _RUN = {
     "diff": _diff,
     "demo": _demo,
     "methods": _methods,
+    "suites": _suites,
 }
 
 _NEXT_STEP = {
@@ -163,4 +171,5 @@ _NEXT_STEP = {
     "report": "give the same command again",
     "diff": "give the same command again",
     "methods": "give the same command again",
+    "suites": "give the same command again",
 }

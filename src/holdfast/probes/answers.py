@@ -43,10 +43,11 @@ class Answer:
     Attributes:
         item: The item.
         form: How it was asked.
-        value: 1 if the answer is right and 0 if not; nats per token for a text.
+        value: 1 if the answer is right and 0 if not, or a share between if the item is graded (`Item.right`); nats per
+            token for a text.
         said: The generated answer or the picked choice; empty for a text.
         choice: The costs of the choices; None in other forms.
-        picked: Index of the picked choice, 0 if it is right; None in other forms.
+        picked: Index of the picked choice, 0 if it is the first; None in other forms.
         confidence: Probability of the picked choice among the choices; None in other forms.
         nats: Negative log-likelihood of a text, in nats; None in other forms.
         tokens: Number of tokens that `nats` sums over; 0 in other forms.
@@ -174,6 +175,24 @@ def _generated(
     batch_tokens: int | None,
     progress: Progress | None,
 ) -> list[Answer]:
+    """Returns the answers: first to items that never use the chat template, then to the others."""
+    answers: list[Answer] = []
+    for plain in (True, False):
+        if chosen := [item for item in items if (raw or item.raw) == plain]:
+            report = _part(progress, len(answers), len(chosen), len(items))
+            answers += _written(model, tokenizer, chosen, max_new_tokens, plain, batch_tokens, report)
+    return answers
+
+
+def _written(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    items: Sequence[Item],
+    max_new_tokens: int,
+    raw: bool,
+    batch_tokens: int | None,
+    progress: Progress | None,
+) -> list[Answer]:
     by_template = uses_template(tokenizer, raw)
     as_asked = [item.as_asked(by_template) for item in items]
     texts = generate(
@@ -204,10 +223,11 @@ def _stop_of(item: Item, tokenizer: Tokenizer, raw: bool) -> Stop | None:
 
 def _chosen(item: Item, choice: Choice) -> Answer:
     picked = choice.picked
+    graded = None if item.right is None else min(1.0, math.fsum(choice.probabilities[: item.right]))
     return Answer(
         item,
         "choice",
-        float(picked == 0),
+        float(picked == 0) if graded is None else graded,
         said=item.choices[picked],
         choice=choice,
         picked=picked,

@@ -14,7 +14,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.continuation import continuation
 from holdfast.data.rendering import uses_template
-from holdfast.data.rows import Row
+from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.generation import UNCUT, answered, context_of
 from holdfast.probes.items import Item
@@ -76,7 +76,9 @@ def choose(
     Conversations of several turns are written as "role: content" lines. If a token spans question and answer for one
     choice, all choices of the item are scored from that token on. Without a conversation the choice is a document; if
     the tokenizer puts no special token before it, BOS (or EOS) goes there, so that the first token is scored too. The
-    model reads the common beginning of an item's choices, the question included, once (see `group_nll`).
+    model reads the common beginning of an item's choices, the question included, once (see `group_nll`). If the item
+    has an `ending`, the choices are beginnings, and the cost covers the tokens of the ending behind each, as in
+    lm-eval's winogrande; no chat template is used.
 
     Args:
         model: A causal language model, plain or wrapped by PEFT; unchanged afterwards.
@@ -96,8 +98,9 @@ def choose(
             same name, the chat template refuses a conversation, or a likelihood is not finite; names the item.
     """
     check_names(items)
-    context, by_template = context_of(model), uses_template(tokenizer, raw)
-    groups = [_examples(item.as_asked(by_template), tokenizer, raw, end) for item in items]
+    context = context_of(model)
+    asked = [item.as_asked(uses_template(tokenizer, raw or item.raw)) for item in items]
+    groups = [_examples(item, tokenizer, raw, end) for item in asked]
     for example in itertools.chain.from_iterable(groups):
         check_fits(example, context)
     scores = group_nll(
@@ -144,21 +147,28 @@ def _examples(item: Item, tokenizer: Tokenizer, raw: bool, end: bool) -> list[Ex
         origin = f"{name_of(item)}, choice {number + 1}"
         if not choice.strip():
             raise HoldfastError(f"{origin}: is blank; fill it in or leave it out.")
-        row = answered(item.turns, choice, origin, item.tools) if item.turns else Row(text=choice, origin=origin)
+        row, plain = _row(item, choice, origin), raw or item.raw or bool(item.ending)
         if end:
-            examples += tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples
+            examples += tokenize([row], tokenizer, max_length=UNCUT, raw=plain).examples
             starts.append(next(k for k, label in enumerate(examples[-1].labels) if label != -100))
         else:
-            choice_tokens = continuation(row, tokenizer, raw=raw)
+            choice_tokens = continuation(row, tokenizer, raw=plain)
             examples.append(Example(choice_tokens.ids, choice_tokens.ids, origin=origin))
             starts.append(choice_tokens.start)
     first = min(starts)
     masked = [
-        dataclasses.replace(example, labels=(*[-100] * first, *example.input_ids[first:start], *rest))
+        dataclasses.replace(example, labels=(*[-100] * begin, *example.input_ids[begin:start], *rest))
         for example, start in zip(examples, starts, strict=True)
-        for rest in [example.labels[start:]]
+        for begin, rest in [(start if item.ending else first, example.labels[start:])]
     ]
     return masked if first else [_begun(example, tokenizer) for example in masked]
+
+
+def _row(item: Item, choice: str, origin: str) -> Row:
+    """Returns what is scored: the choice as the answer or the document, or the item's ending behind the choice."""
+    if item.ending:
+        return answered((Turn("user", choice),), item.ending, origin)
+    return answered(item.turns, choice, origin, item.tools) if item.turns else Row(text=choice, origin=origin)
 
 
 def _begun(example: Example, tokenizer: Tokenizer) -> Example:

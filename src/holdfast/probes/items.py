@@ -44,6 +44,11 @@ class Item:
         tools: Tools that the chat template receives with the conversation, as JSON schemas of functions.
         plain: The prompt that a model without a chat template continues, in place of `turns` and `tools`; None if it
             reads `turns` as well.
+        right: Number of right choices, the first ones, if the score is graded: their probability together, from 0 to 1,
+            as in TruthfulQA's MC2; None if the likeliest choice is right or wrong.
+        ending: Text that follows every choice and is scored in its place, as in WinoGrande's partial evaluation; the
+            choices are then beginnings. Empty if the choices themselves are scored.
+        raw: Whether every model is asked without its chat template.
     """
 
     id: str
@@ -58,6 +63,9 @@ class Item:
     stop: tuple[str, ...] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     plain: str | None = None
+    right: int | None = None
+    ending: str = ""
+    raw: bool = False
 
     def as_asked(self, by_template: bool) -> Item:
         """Returns the item as a model reads it: with its `plain` prompt as its question where no template is used."""
@@ -88,7 +96,7 @@ class Item:
             record["tools"] = [dict(tool) for tool in self.tools]
         if self.plain is not None:
             record["plain"] = self.plain
-        return record
+        return record | {name: value for name in ("right", "ending", "raw") if (value := getattr(self, name))}
 
 
 def split_of(group: str) -> Split:
@@ -103,7 +111,7 @@ def split_of(group: str) -> Split:
 
 _FIELDS = (
     *("id", "suite", "group", "prompt", "messages", "answer", "check", "choices", "text"),
-    *("max_tokens", "stop", "tools", "plain"),
+    *("max_tokens", "stop", "tools", "plain", "right", "ending", "raw"),
 )
 """Fields of a record of an item."""
 
@@ -114,6 +122,7 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
     Raises:
         HoldfastError: A field is unknown, missing or malformed; names `origin` and the field.
     """
+    record = _renamed(record)
     _check_strings(record, origin)
     turns = _asked(record, origin)
     check, choices, text = _check(record, origin), _choices(record, origin), record.get("text")
@@ -121,6 +130,10 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         raise HoldfastError(
             f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, and"
             f" that is {choices[0]!r}; put the right one first."
+        )
+    if record.get("ending") and (turns or not choices):
+        raise HoldfastError(
+            f"{origin}: field 'ending' follows 'choices' without a question; delete it or the question."
         )
     if check and not turns:
         raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
@@ -135,8 +148,21 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
         check=dict(check),
         choices=tuple(choices),
         text=text,
+        right=_right(record, len(choices), origin),
+        ending=record.get("ending", ""),
+        raw=bool(record.get("raw", False)),
         **_how(record, bool(check), bool(turns), origin),
     )
+
+
+OTHERWISE = {"question": "prompt", "query": "prompt", "options": "choices"}
+"""Names that others give to the fields of an item."""
+
+
+def _renamed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a record with the names that fields have here, where it has others and none of that name."""
+    others = {name: here for name, here in OTHERWISE.items() if name in record and here not in record}
+    return {others.get(name, name): value for name, value in record.items()} if others else record
 
 
 def _check_strings(record: Mapping[str, Any], origin: str) -> None:
@@ -144,7 +170,7 @@ def _check_strings(record: Mapping[str, Any], origin: str) -> None:
     for name in record:
         if name not in _FIELDS:
             raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, _FIELDS)}")
-    for name in ("id", "suite", "group", "prompt", "answer", "text", "plain"):
+    for name in ("id", "suite", "group", "prompt", "answer", "text", "plain", "ending"):
         if name in record and not isinstance(record[name], str):
             raise HoldfastError(f"{origin}: field '{name}' is {record[name]!r}, but must be a string.")
     if not record.get("id"):
@@ -200,6 +226,18 @@ def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str)
         "plain": _plain,
     }
     return {name: read[name](record[name], origin) for name in given}
+
+
+def _right(record: Mapping[str, Any], choices: int, origin: str) -> int | None:
+    """Returns how many of the choices are right, the first ones, if their score is graded."""
+    right = record.get("right")
+    if right is None:
+        return None
+    if isinstance(right, bool) or not isinstance(right, int) or not 0 < right < choices:
+        raise HoldfastError(
+            f"{origin}: field 'right' is {right!r}, but must be the number of right choices, less than all of them."
+        )
+    return right
 
 
 def _max_tokens(most: Any, origin: str) -> int:

@@ -70,7 +70,7 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
             origin, record = records[0]
             names = ", ".join(map(repr, record))
             raise HoldfastError(f"{origin}: looks like an item, but its fields ({names}) are of no known set. {LIKE}")
-        items_of_set = _items_from(kind, records, _suite_of(path), sentences)
+        items_of_set = items_from(kind, records, _suite_of(path), sentences)
         if items_of_set:
             if notes is not None:
                 notes += sentences
@@ -88,8 +88,18 @@ def _may_be_item(record: Mapping[str, Any]) -> bool:
     )
 
 
+_OPTIONS = {"choices", "options"}
+_RIGHT = {"label", "target", "gold", "answerKey"}
+
+
 def _is_item(fields: Mapping[str, Any]) -> bool:
-    return {"id", "suite"} <= set(fields) or "check" in fields
+    """Returns whether a record is an item as we write it, rather than a question that says which choice is right."""
+    names = set(fields)
+    if "check" in names:
+        return True
+    question = names & {"question", "query"} or "options" in names
+    points = bool(_OPTIONS & names) and bool(_RIGHT & names or (question and "answer" in names))
+    return {"id", "suite"} <= names and not points
 
 
 def _groups(
@@ -116,9 +126,20 @@ def _groups(
     return None if kind is None else (kind, records)
 
 
-def _items_from(
+def items_from(
     kind: Benchmark, records: Sequence[tuple[str, Mapping[str, Any]]], suite: str, sentences: list[str]
 ) -> list[Item]:
+    """Returns the items of a set's records.
+
+    Args:
+        kind: The kind of the set.
+        records: Its records, each with its place.
+        suite: Name of the suite.
+        sentences: Receives sentences: the kind of the set, how many items it has, the records that are left out.
+
+    Raises:
+        HoldfastError: If a record is not of this kind; names its place.
+    """
     from_one = counts_from_one([record for _, record in records])
     ids = _ids([record for _, record in records])
     items, unsaid = [], 0
@@ -134,7 +155,8 @@ def _items_from(
             continue
         group = record.get(kind.group)
         beside = {"group": str(group)} if kind.group and group not in (None, "") else {}
-        items.append(item_of({"id": name, "suite": suite, **beside, **asked}, origin))
+        named = record["suite"] if isinstance(record.get("suite"), str) and "id" in record else suite
+        items.append(item_of({"id": name, "suite": named, **beside, **asked}, origin))
     sentences.append(f"{suite}: {kind.name}; {len(items):,} items.")
     if from_one:
         sentences.append(f"{suite}: the numbers of the right choices count from 1.")

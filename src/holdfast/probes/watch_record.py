@@ -148,7 +148,8 @@ def of_item(item: Item) -> tuple[str, ...]:
 
     The check of the answer is not part of it: the model gives the same answer to the same question.
     """
-    return (digest_of([*(turn.content for turn in item.turns), *sorted(item.choices), item.text or ""]),)
+    shown = [*(turn.content for turn in item.turns), *sorted(item.choices), item.text or ""]
+    return (digest_of([*shown, item.ending] if item.ending else shown),)
 
 
 def of_document(examples: Sequence[Example], tokenizer: Any = None) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from holdfast.core.mix import Example, Mix
 from holdfast.data.memory import load_memory
 from holdfast.probes.items import Item, Split
 from holdfast.probes.score import Role
-from holdfast.probes.sources import items_of
 from holdfast.probes.suite import Asker, Suite, suites_of, units_of
 from holdfast.probes.watch_record import (
     Use,
@@ -28,6 +27,7 @@ from holdfast.probes.watch_record import (
     shared_group,
     side_of,
 )
+from holdfast.suites.named import items_of
 from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.trainers import HostTrainer
 
@@ -148,8 +148,8 @@ def watched_suites(source: Any, tokenizer: Any, max_length: int, name: str) -> l
     they are.
 
     Args:
-        source: A path, hub id or name of items or texts, a list of these, rows, or prepared `Example`s, `Item`s or
-            `Suite`s.
+        source: A path, hub id or name of items (of a suite too) or texts, a list of these, rows, or prepared
+            `Example`s, `Item`s or `Suite`s.
         tokenizer: The tokenizer of the model.
         max_length: Most tokens of a window.
         name: "keep" or "learn".

@@ -27,7 +27,8 @@ class MeasuringSpec(Options):
     test: str | None = option("examples or items that measure what the model learns", None, metavar="FILE")
     transfer: str | None = option("examples or items of the same skill in a shifted domain", None, metavar="FILE")
     keep: tuple[str, ...] = option(
-        "texts, examples or items that the model must not get worse at, measured before and after training",
+        "texts, examples or items that the model must not get worse at, or suites by name (`holdfast suites` lists "
+        "them; mmlu:300 takes 300 items), measured before and after training",
         (),
         metavar="FILE",
     )

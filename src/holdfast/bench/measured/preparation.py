@@ -21,8 +21,9 @@ from holdfast.data.template import counted
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.score import Role
-from holdfast.probes.sources import items_of
 from holdfast.probes.suite import Suite, Unit, suites_of, units_of
+from holdfast.suites.named import items_of
+from holdfast.suites.words import word_of
 
 HELD_OUT = ("test", "validation", "train")
 """Splits to measure if a source has several and the user names none; the first existing one counts."""
@@ -299,9 +300,10 @@ def _named_sources(sources: Sequence[str]) -> dict[str, str]:
     """Names each source by its file's stem or its name, with a number if two names are equal."""
     named: dict[str, str] = {}
     for source in sources:
-        scheme = offered(GROUP, source)
+        word, scheme = word_of(source), offered(GROUP, source)
         path = source if scheme is None else scheme[1].partition("/")[0]
         stem = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
+        stem = stem if word is None else word.name
         name, count = stem, 2
         while name in named or name in RESERVED:
             name, count = f"{stem}-{count}", count + 1

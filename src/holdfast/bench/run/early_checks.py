@@ -22,6 +22,7 @@ from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
 from holdfast.data.sources import open_source
 from holdfast.methods.source_settings import settings_table
+from holdfast.suites.words import check_word, few_of
 
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
@@ -40,7 +41,10 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
         for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
             _check_recipe(text, spec)
     for source in _sources(spec):
-        check_source(source)
+        if source not in _measured(spec):
+            check_source(source)
+        elif not check_word(source):
+            check_source((few_of(source) or (source, 0))[0])
     models = [spec.base, spec.tuned] if isinstance(spec, DiffSpec) else [spec.model]
     for name in models:
         if not (isinstance(spec, DiffSpec) and _is_saved(name)):
@@ -87,8 +91,13 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
 
 
 def _sources(spec: MeasuringSpec) -> list[str]:
-    sources = [*filter(None, (spec.test, spec.transfer)), *spec.keep]
+    sources = _measured(spec)
     return [spec.data, *sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
+
+
+def _measured(spec: MeasuringSpec) -> list[str]:
+    """Returns the sources of what is measured, which may be suites by name."""
+    return [*filter(None, (spec.test, spec.transfer)), *spec.keep]
 
 
 def _is_saved(name: str) -> bool:

@@ -1,0 +1,143 @@
+"""The catalogue of suites: a table of all that have a name, and one in full with three of its items."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from holdfast.core.errors import HoldfastError, nearest
+from holdfast.probes.items import Item
+from holdfast.suites.named import items_of_word
+from holdfast.suites.records import file_of, patterns, sources_of
+from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED, Named
+from holdfast.suites.words import Word, read_word
+
+SHOWN = 3
+"""Items that are shown of a suite."""
+LONGEST = 900
+"""Most characters of an item that are shown."""
+
+
+def show(name: str | None = None, console: Console | None = None) -> None:
+    """Prints the table of all suites, or one of them in full.
+
+    Args:
+        name: "mmlu" or "mmlu/anatomy"; absent for the table.
+        console: Where to print; the terminal if not given.
+
+    Raises:
+        HoldfastError: There is no such suite; the sentence names the nearest.
+    """
+    console = console or Console()
+    if name is None:
+        console.print(_table())
+        console.print(
+            f"Asked as lm-eval {LM_EVAL} asks its tasks of the same names. `--keep mmlu:300` takes 300 items, the same "
+            f"for every model. A folder named by {FOLDER} is looked into first. One in full: holdfast suites NAME",
+            highlight=False,
+            markup=False,
+        )
+        return
+    word = read_word(name)
+    if word is None:
+        plain = name.partition(":")[0].partition("/")[0]
+        known = nearest(plain, BY_NAME) or f" Known: {', '.join(BY_NAME)}."
+        raise HoldfastError(f"There is no suite {plain!r}.{known}")
+    for line in _lines(word, console.width):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table() -> Table:
+    table = Table(title="Suites", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("suite", no_wrap=True)
+    table.add_column("items", no_wrap=True, justify="right")
+    table.add_column("what it measures", overflow="fold")
+    table.add_column("an item costs", no_wrap=True)
+    table.add_column("license", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    for suite in NAMED:
+        where = "hub" if file_of(suite) is None else "folder"
+        table.add_row(suite.name, f"{suite.items:,}", suite.measures, suite.cost, suite.license, where)
+    return table
+
+
+def _lines(word: Word, width: int) -> Iterator[str]:
+    """Yields the lines that tell all of a suite."""
+    suite = word.suite
+    for label, text in _facts(word):
+        yield from textwrap.wrap(
+            f"{label + ':':<12}{text}",
+            width,
+            subsequent_indent=" " * 12,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    notes: list[str] = []
+    try:
+        items = items_of_word(Word(suite, word.part, SHOWN), notes)
+    except HoldfastError as error:
+        yield from ["", *textwrap.wrap(f"No item can be shown: {error}", width, break_on_hyphens=False)]
+        return
+    yield from ["", *textwrap.wrap(notes[0], width, break_long_words=False, break_on_hyphens=False)]
+    for number, item in enumerate(items, 1):
+        yield from ["", f"--- item {number}: {item.id}", *_shown(item)]
+
+
+def _facts(word: Word) -> Iterator[tuple[str, str]]:
+    suite = word.suite
+    yield "suite", word.name
+    yield "measures", suite.measures
+    yield "items", f"{suite.items:,}{' in all parts' if word.part else ''}"
+    yield "an item", suite.cost
+    yield "score", _score(suite)
+    yield "license", suite.license
+    yield "lm-eval", f"{suite.task} ({LM_EVAL})" if suite.task else "has no task of it"
+    if suite.departs:
+        yield "departs", suite.departs
+    yield (
+        "hub",
+        ", ".join(source for _, source in sources_of(word)[:1])
+        + (f" and {len(sources_of(word)) - 1} parts more" if len(sources_of(word)) > 1 else ""),
+    )
+    found = file_of(suite)
+    yield "folder", f"{found}" if found is not None else f"{FOLDER}=FOLDER with {' or '.join(patterns(suite))}"
+    yield "cite", suite.cite
+    if suite.parts and not word.part:
+        yield "parts", f"{suite.name}/ with " + ", ".join(suite.parts)
+
+
+def _score(suite: Named) -> str:
+    return suite.score or "percent of the items whose right choice is the likeliest (acc of lm-eval)"
+
+
+def _shown(item: Item) -> Iterator[str]:
+    """Yields the lines of an item as it is put to a model without a chat template."""
+    if item.turns:
+        yield from _cut("\n".join(turn.content for turn in item.turns)).split("\n")
+    if item.text:
+        yield from _cut(item.text).split("\n")
+    right = item.right or 1
+    for place, choice in enumerate(item.choices):
+        yield f"  {'*' if place < right else '-'} {_cut(f'{choice} {item.ending}'.rstrip())}"
+    if item.check:
+        yield f"  right: {item.answer or dict(item.check)}"
+
+
+def _cut(text: str) -> str:
+    """Returns a text without its middle, where it is long."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]} [{len(text) - LONGEST:,} characters] {text[-LONGEST // 2 :]}"
+
+
+def rows() -> list[str]:
+    """Returns a row of Markdown for every suite, as the table of docs/suites.md has them."""
+    return [
+        f"| `{suite.name}` | {suite.items:,} | {suite.measures} | {suite.cost} | {suite.license} | "
+        f"{f'`{suite.task}`' if suite.task else '-'} |"
+        for suite in NAMED
+    ]
