@@ -151,7 +151,7 @@ PAGE = Path("docs/which-method.md")
 def chosen(rows: Sequence[study.Row], world: int, task: str) -> dict[str, float]:
     """Returns the dose of each recipe that `holdfast report` chooses, by its name."""
     runs = tables.runs_of(rows, STUDY, world, task)
-    names = {repr(run.undosed): run.folder.name for run in runs}
+    names = {repr(run.recipe_without_rate): run.folder.name for run in runs}
     rates = {names[row["text"]]: row["rate"] for row in tables.recipes(tables.tradeoff(runs))} if runs else {}
     return {r["recipe"]: r["dose"] for r in rows if r["recipe"] in rates and r["rate"] == rates[r["recipe"]]}
 

@@ -14,7 +14,7 @@ import sys
 import study
 import tables
 
-from holdfast.bench.compare.gather import gather
+from holdfast.bench.compare.finished_runs import read_finished_runs
 from holdfast.bench.diff.diff import diff
 from holdfast.bench.diff.diff_record import DiffRecord
 from holdfast.bench.given.specs import DiffSpec
@@ -68,7 +68,7 @@ def prove(given: argparse.Namespace) -> None:
         asked = (item for item in items(f"suites/proof@{world}") or [] if item.suite != "text")
         kept = filter(task_of(World(world), task).leaves, asked)
         keep = study.written(given.out / "asked" / f"{task}-world{world}" / "proof.jsonl", kept)
-        for run in gather([str(given.out / f"{task}-world{world}")])[0]:
+        for run in read_finished_runs([str(given.out / f"{task}-world{world}")])[0]:
             made = study.place(STUDY.made(run, world, task) or {})
             row = next((row for row in rows if study.place(row) == made), {})
             if row.get("recipe") not in ("plain", *given.recipes) or "proved" in row:
@@ -91,7 +91,7 @@ def proved(found: DiffRecord) -> study.Row:
 
 
 def _fall(of: study.Row) -> study.Row:
-    return study.fall(of["change"] / 100, of["low"], of["high"])
+    return study.fall(of["change"], of["low"], of["high"])
 
 
 def report(given: argparse.Namespace) -> None:

@@ -77,7 +77,7 @@ def ours(model_name: str, docs: list[dict[str, Any]], files: list[Path]) -> list
     """
     import torch
 
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
     from holdfast.probes.choice import choose
     from holdfast.probes.sources import items_of
 

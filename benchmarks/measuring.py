@@ -44,7 +44,7 @@ def one(kind: str, model_name: str, texts: Path) -> dict[str, Any]:
     """Does one thing and returns what it cost."""
     import torch
 
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
     from holdfast.probes.drift import drift
     from holdfast.probes.likelihood import document_nll
 

@@ -36,7 +36,7 @@ def one(model_name: str, recipe: str, rows: int, length: int, training: dict[str
     from transformers import Trainer, default_data_collator
 
     import holdfast
-    from holdfast.bench.given.load import config_of, load_model
+    from holdfast.bench.given.loading import config_of, load_model
     from holdfast.bench.given.specs import RunSpec
     from holdfast.bench.run.arguments import training_arguments
     from holdfast.bench.run.estimate import estimate

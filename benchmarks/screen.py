@@ -18,7 +18,7 @@ import study
 import tables
 from study import DISTIL, OLD, SELF
 
-from holdfast.bench.given.sets import field
+from holdfast.bench.given.recipe_sets import field
 from holdfast.bench.machine.files import write_atomically
 
 REHEARSAL = f"Rehearsal(memory='{OLD}')"

@@ -26,7 +26,7 @@ from pathlib import Path
 from study import named, record
 
 import holdfast
-from holdfast.bench.compare.gather import gather
+from holdfast.bench.compare.finished_runs import read_finished_runs
 
 SEEDS = (0, 1)
 SETTINGS = "Train(lr=1.0, epochs=1, batch=16)"
@@ -131,7 +131,7 @@ def read_points(out: Path) -> list[Point]:
     """Returns every finished run: from its folder, or else its row."""
     found = {(point.recipe, point.lr, point.seed): point for point in written()}
     texts = {name: text for name, (text, _) in RECIPES.items()}
-    for run in gather([str(out)])[0] if any(out.glob("*/result.json")) else ():
+    for run in read_finished_runs([str(out)])[0] if any(out.glob("*/result.json")) else ():
         name, _ = named(run, texts, SETTINGS, 1.0)
         task, kept = record(run)["suites"]
         gains = [round(-task[key], 4) for key in ("change", "high", "low")]

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import holdfast
-from holdfast.bench.compare.gather import Finished, gather
+from holdfast.bench.compare.finished_runs import FinishedRun, read_finished_runs
 from holdfast.bench.compare.plan import with_settings
 from holdfast.bench.diff.diff_record import DiffRecord
 from holdfast.bench.machine.files import read_jsonl, write_jsonl
@@ -40,7 +40,7 @@ from holdfast.ground.names import items
 from holdfast.ground.tasks import task as task_of
 from holdfast.ground.world import World
 from holdfast.methods.schedules.train import Train
-from holdfast.probes.changes import UnitChange, changes, mean_of
+from holdfast.probes.changes import changes, mean_of
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.score import Score
 from holdfast.recipe import parse
@@ -97,7 +97,7 @@ class Study:
         """Writes the rows."""
         write_jsonl(folder / f"{self.name}.jsonl", rows)
 
-    def made(self, run: Finished, world: int, task: str) -> Row | None:
+    def made(self, run: FinishedRun, world: int, task: str) -> Row | None:
         """Returns what a run is; None if it is none of a recipe (it was made to be edited)."""
         (train,) = (one for one in run.recipe.methods if isinstance(one, Train))
         texts = {name: text.format(world=world) for name, text in self.recipes.items()}
@@ -108,11 +108,11 @@ class Study:
         return {**about, "dose": round(run.rate / times, 10), "rate": run.rate, "epochs": train.epochs}
 
 
-def named(run: Finished, texts: Mapping[str, str], settings: str, adapter_rate: float) -> tuple[str, float]:
+def named(run: FinishedRun, texts: Mapping[str, str], settings: str, adapter_rate: float) -> tuple[str, float]:
     """Returns which of some recipes a run of a comparison is, and times what its learning rate was; "" if none."""
     for name, text in texts.items():
         whole = with_settings(parse(text or "Train()"), parse(settings), adapter_rate)
-        if Finished(Path(), {"recipe": repr(whole)}, {}).undosed == run.undosed:
+        if FinishedRun(Path(), {"recipe": repr(whole)}, {}).recipe_without_rate == run.recipe_without_rate:
             return name, rate_of(whole)
     return "", 1.0
 
@@ -187,7 +187,7 @@ def run(study: Study, given: argparse.Namespace) -> None:
 
 def compared(
     study: Study, given: argparse.Namespace, world: int, task: str, seed: int, doses: Sequence[float], names: list[str]
-) -> list[tuple[Finished, list[Row]]]:
+) -> list[tuple[FinishedRun, list[Row]]]:
     """Compares some recipes with plain training, and returns the runs and their rows; with the first, the base's."""
     suites, file = asked(world, task, study.watched), given.out / "asked" / f"{task}-world{world}"
     kept = [item for name, own in suites.items() if name not in ("task", "transfer") for item in own]
@@ -199,8 +199,8 @@ def compared(
         settings=settings(given.epochs), adapter_rate=ADAPTER, workers=given.workers,
         training={"save_strategy": "no"}, out=str(given.out / f"{task}-world{world}"),
     )  # fmt: skip
-    runs: list[tuple[Finished, list[Row]]] = []
-    for one in gather([str(folder) for folder in found.folders])[0]:
+    runs: list[tuple[FinishedRun, list[Row]]] = []
+    for one in read_finished_runs([str(folder) for folder in found.folders])[0]:
         if (made := study.made(one, world, task)) is None:
             continue
         rows = [{**made, **cost(one), **(packed(one, suites) if study.answers else scores(one))}]
@@ -211,12 +211,12 @@ def compared(
     return runs
 
 
-def record(of: Finished | DiffRecord) -> Row:
+def record(of: FinishedRun | DiffRecord) -> Row:
     """Returns what came of a run or a diff, as its result.json or diff.json has it."""
-    return dict((of.record if isinstance(of, Finished) else of).to_dict())
+    return dict((of.record if isinstance(of, FinishedRun) else of).to_dict())
 
 
-def cost(run: Finished) -> Row:
+def cost(run: FinishedRun) -> Row:
     """Returns how a run was trained and what that cost, seconds of the processor and MiB among it."""
     done = record(run)
     spent, seconds = done.get("cost", {}), done["seconds"]
@@ -229,7 +229,7 @@ def cost(run: Finished) -> Row:
     }  # fmt: skip
 
 
-def scores(run: Finished) -> Row:
+def scores(run: FinishedRun) -> Row:
     """Returns what a run learned and lost on each side, and the change of every suite."""
     suites = {suite.pop("name"): suite for suite in map(dict, record(run)["suites"])}
     found = {"asked": sum(map(len, run.after.values())), "suites": suites}
@@ -239,20 +239,20 @@ def scores(run: Finished) -> Row:
         found["base"] = moved["task"].before
         found[side] = {n: {"value": moved[s].after} for n, s in TOLD.items() if s in moved}
         if kept := [one for one in moved.values() if one.role == "retained" and one.unit == "points"]:
-            falls = {one.name: fall(one) for one in kept}
+            falls = {one.name: fall(one.change, *one.interval()) for one in kept}
             worst = max(falls, key=lambda name: falls[name]["value"])
-            found[side] |= {"lost": fall(mean_of(kept))}
+            mean = mean_of(kept)
+            found[side] |= {"lost": fall(mean.change, *mean.interval())}
             found[side] |= {"worst": {"suite": worst, **falls[worst]}, "suites": falls}
     return found
 
 
-def fall(change: UnitChange) -> Row:
-    """Returns what was lost, in points, with the ends of its interval."""
-    low, high = change.interval()
-    return {"value": 0.0 - change.change, "low": 0.0 - high, "high": 0.0 - low}
+def fall(change: float, low: float, high: float) -> Row:
+    """Returns what was lost, from a change and the ends of its interval, all in points."""
+    return {"value": 0.0 - change, "low": 0.0 - high, "high": 0.0 - low}
 
 
-def packed(run: Finished, suites: Mapping[str, Sequence[Item]], moment: Moment = "after") -> Row:
+def packed(run: FinishedRun, suites: Mapping[str, Sequence[Item]], moment: Moment = "after") -> Row:
     """Returns the answers of a run, by suite: right and wrong as bits in the order of the items, in hexadecimal."""
     said = {(row.suite, row.item): row.value > 50 for row in run.scores[moment] if row.unit == "points"}
     bits = {name: [said[name, item.id] for item in own] for name, own in suites.items() if name != "text"}
@@ -290,7 +290,7 @@ def score_rows(row: Row, suites: Mapping[str, Sequence[Item]]) -> list[Score]:
     return found
 
 
-def finished(row: Row, scores: dict[Moment, list[Score]]) -> Finished:
+def finished(row: Row, scores: dict[Moment, list[Score]]) -> FinishedRun:
     """Returns the run of a row, with its scores before and after, as `holdfast report` reads it from its folder."""
     recipe = row["text"].replace(OLD.format(world=row["world"]), "old")
     spec = {"model": f"world {row['world']}", "data": row["task"], "recipe": recipe, "seed": row["seed"]}
@@ -298,7 +298,7 @@ def finished(row: Row, scores: dict[Moment, list[Score]]) -> Finished:
     spent = {"device": "cpu", "seconds": cpu, "cpu": cpu, "memory": row["memory"], "before": 0.0}
     came = {"suites": [], "seconds": {"training": cpu, "all": cpu}, "cost": spent, "steps": row["steps"]}
     came |= {"trained_parameters": round(parts * row["trained"]), "parameters": parts}
-    made = Finished(Path(row["recipe"]), spec, RunRecord.from_dict(came))
+    made = FinishedRun(Path(row["recipe"]), spec, RunRecord.from_dict(came))
     made.__dict__["scores"] = scores
     return made
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 from study import Row, Study, asked, finished, score_rows
 
-from holdfast.bench.compare.gather import Finished
+from holdfast.bench.compare.finished_runs import FinishedRun
 from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.report import tradeoff as report
@@ -253,7 +253,7 @@ def tradeoffs(rows: Sequence[Row], study: Study) -> dict[tuple[int, str], Any]:
     return {key: found[key] for key in order if key in found}
 
 
-def runs_of(rows: Sequence[Row], study: Study, world: int, task: str) -> list[Finished]:
+def runs_of(rows: Sequence[Row], study: Study, world: int, task: str) -> list[FinishedRun]:
     own = [row for row in rows if (row["world"], row["task"]) == (world, task)]
     suites = asked(world, task, study.watched)
     before = [one for row in own if row["recipe"] == "base" for one in score_rows(row, suites)]

@@ -9,7 +9,7 @@ import trl
 import holdfast
 from holdfast import MaskTheTarget, Rehearsal
 from holdfast.ground.names import base_folder, items, rows
-from holdfast.probes.ask import accuracy, ask
+from holdfast.probes.answers import accuracy, ask
 
 model = transformers.AutoModelForCausalLM.from_pretrained(base_folder(), dtype="float32")
 tokenizer = transformers.AutoTokenizer.from_pretrained(base_folder())

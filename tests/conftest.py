@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import os
 import signal
@@ -40,6 +41,18 @@ def pytest_collection_finish() -> None:
     """Takes what is imported out of the garbage collector, which trainers run at every start."""
     gc.collect()
     gc.freeze()
+
+
+_before: collections.Counter[str] = collections.Counter()
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Does so again at the start of a file and after every 50 tests of it: much is imported late, and fixtures stay."""
+    file = nodeid.partition("::")[0]
+    if _before[file] % 50 == 0:
+        gc.collect()
+        gc.freeze()
+    _before[file] += 1
 
 
 @pytest.fixture(scope="session")

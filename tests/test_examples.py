@@ -12,11 +12,11 @@ from typing import get_args
 import pytest
 import yaml
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.method import Method
 from holdfast.core.needs import Ask
 from holdfast.core.settings import Role
-from holdfast.probes.ask import ask
+from holdfast.probes.answers import ask
 from holdfast.probes.items import read_items
 from tests import tiny
 

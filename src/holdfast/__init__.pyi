@@ -1,9 +1,9 @@
 # Written by `python -m holdfast.report.stubs src/holdfast`; do not edit.
 from holdfast import functional as functional
 from holdfast import report as report
-from holdfast.bench.calls import compare as compare
-from holdfast.bench.calls import diff as diff
-from holdfast.bench.calls import fine_tune as fine_tune
+from holdfast.bench.api import compare as compare
+from holdfast.bench.api import diff as diff
+from holdfast.bench.api import fine_tune as fine_tune
 from holdfast.bench.compare.tradeoff_record import TradeOff as TradeOff
 from holdfast.bench.diff.diff_record import DiffRecord as DiffRecord
 from holdfast.bench.given.specs import CompareSpec as CompareSpec

@@ -1,15 +1,15 @@
-"""Every pure function of the methods by itself: for a training loop of your own, without a trainer or a recipe.
+"""The pure functions of all methods, for your own training loop, without a trainer or a recipe.
 
-None keeps state, changes its arguments, or takes a mean over tokens; the caller sums and divides. The names of a
-function's arguments tell which shape it has:
+A function keeps no state, does not change its arguments, and takes no mean over tokens: the caller sums and divides.
+The names of its arguments tell its shape:
 
-    per position   logits `[B, T, V]` and labels `[B, T]` in, nats `[B, T]` out: `out[b, t]` belongs to
-                   `labels[b, t + 1]`, the last column is 0 (arguments ending in `_BT` or `_BTV`)
-    per token      N supervised tokens in, `[N]` out (arguments ending in `_N` or `_NV`)
-    per weight     weights, their changes or gradients in, one tensor at a time (any other tensor)
-    plain          numbers, names and texts: schedules, and which parameters or examples a method chooses
+    per position   takes logits `[B, T, V]` and labels `[B, T]`, returns nats `[B, T]`: `out[b, t]` belongs to
+                   `labels[b, t + 1]`, and the last column is 0 (arguments that end in `_BT` or `_BTV`)
+    per token      takes N supervised tokens, returns `[N]` (arguments that end in `_N` or `_NV`)
+    per weight     takes weights, their changes or gradients, one tensor at a time (any other tensor)
+    plain          takes numbers, names and texts: schedules, and choices of parameters or examples
 
-They are listed nowhere else: each public function of a method's file is one of them.
+This module collects the public functions of the methods' files; no list names them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OF_POSITIONS, _OF_TOKENS = ("_BT", "_BTV"), ("_N", "_NV")
 
 
 def shape_of(function: Callable[..., Any]) -> Shape:
-    """Returns which shape a function has, from the names of its arguments and their types."""
+    """Returns the shape of a function, from the names and types of its arguments."""
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.name.endswith(_OF_POSITIONS) for parameter in parameters):
         return "per position"
@@ -37,19 +37,20 @@ def shape_of(function: Callable[..., Any]) -> Shape:
     return "per weight" if any("Tensor" in str(parameter.annotation) for parameter in parameters) else "plain"
 
 
-def _found() -> dict[str, FunctionType]:
-    found: dict[str, FunctionType] = {}
+def _collect() -> dict[str, FunctionType]:
+    functions: dict[str, FunctionType] = {}
     for method in names.METHODS:
         module = importlib.import_module(names.home_of(method))
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__ and not name.startswith("_"):
-                if name in found:
-                    raise ImportError(f"{module.__name__} and {found[name].__module__} both have a function {name}.")
-                found[name] = value
-    return found
+                if name in functions:
+                    other = functions[name].__module__
+                    raise ImportError(f"{module.__name__} and {other} both have a function {name}.")
+                functions[name] = value
+    return functions
 
 
-FUNCTIONS: dict[str, FunctionType] = _found()
+FUNCTIONS: dict[str, FunctionType] = _collect()
 """The functions by name, in the order of the methods."""
 
 __all__ = ["FUNCTIONS", "Shape", "shape_of", *FUNCTIONS]

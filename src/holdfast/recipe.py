@@ -1,4 +1,4 @@
-"""Text <-> recipe: `repr(recipe)` is the text, and the text is Python."""
+"""Recipes as text: `repr(recipe)` gives the text, a Python expression, and `parse` reads it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from holdfast.methods.table import known
 
 
 def parse(text: str) -> Chain:
-    """Returns the recipe that `text` writes, such as "Train(lr=2e-4) + LoRA(rank=16) + MaskTheTarget()".
+    """Returns the recipe of a text such as "Train(lr=2e-4) + LoRA(rank=16) + MaskTheTarget()".
 
-    Only names of methods, literal settings and `+` are read; nothing is evaluated. Methods of other packages count
-    where those declare them (`holdfast.methods.plugins`). In the place of a sum with a name (`Holdfast()`) are its
-    parts.
+    The text may contain names of methods, literal settings and `+`; nothing is evaluated. Methods of other packages
+    are known if their package declares them (`holdfast.methods.plugins`). The parts of a named sum (`Holdfast()`)
+    replace it.
 
     Raises:
-        HoldfastError: Not such a text; an unknown method or setting (with the nearest name); a value out of its range;
-            a pair of methods that makes no sense.
+        HoldfastError: The text is not such a sum, a method or setting is unknown (with the nearest name), a value is
+            out of its range, or a pair of methods makes no sense.
     """
     return chain(*read_sum(text, known()))

@@ -99,7 +99,7 @@ def test_the_room_report_is_a_function_too_whichever_is_imported_first(tmp_path)
 
     assert holdfast.report.table is table
     assert holdfast.report.published is published
-    with pytest.raises(holdfast.HoldfastError, match="there is no such folder"):
+    with pytest.raises(holdfast.HoldfastError, match="no such folder exists"):
         holdfast.report(runs=(str(tmp_path / "none"),))
 
 

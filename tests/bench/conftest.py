@@ -47,3 +47,39 @@ def room(tmp_path_factory):
     (room / "old.jsonl").write_text(pairs(9))
     (room / "older.jsonl").write_text(pairs(9))
     return room
+
+
+@pytest.fixture
+def compared(room, tmp_path):
+    """Makes the spec of a small comparison, with changes; names of files stand for those in the room."""
+    from holdfast.bench.given.specs import CompareSpec
+
+    def make(*recipes, **changes):
+        fields = {"model": "model", "data": "facts.jsonl", "test": "test.jsonl", "keep": ("texts.txt",), **changes}
+        for name in ("model", "data", "test"):
+            fields[name] = str(room / fields[name])
+        fields["keep"] = tuple(str(room / name) for name in fields["keep"])
+        fields["memory"] = tuple(entry.replace("=", f"={room}/") for entry in fields.get("memory", ()))
+        usual = {
+            "settings": "Train(lr=0.01, epochs=1)",
+            "doses": (1.0,),
+            "batch_size": 4,
+            "out": str(tmp_path / "out"),
+            "max_length": 64,
+        }
+        return CompareSpec(**{**usual, **fields, "recipes": recipes})
+
+    return make
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """Starts workers from a process that has imported them, after some changes to their module, which is `w`."""
+    from holdfast.bench.compare import worker_pool
+    from tests.bench.warm import WarmWorker
+
+    def replace(changes=""):
+        monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda words, *, env, **options: WarmWorker(env, changes))
+
+    replace()
+    return replace

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from holdfast.bench.run.understood import pieces
+from holdfast.bench.run.inputs import text_pieces
 from holdfast.cli.main import main
 from holdfast.core.mix import Example
 from holdfast.probes.items import read_items
@@ -38,7 +38,7 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
     text = " ".join(said.split())
     for part in (
         "30 rows (30 prompts with completions)",
-        "24 rows of",
+        "24 training rows with",
         "6 of 30 rows of",
         "measured: task (learned), 6 texts or examples",
         "of them train",
@@ -47,7 +47,7 @@ def test_it_shows_what_was_understood_and_writes_nothing(dry, tmp_path):
         "2 epochs = 12 steps of 4 rows",
         "--batch-size is 4 instead of 8, so that it divides Train(batch=4).",
         "3 rows as the model will see them",
-        "A dry run: nothing was trained and nothing was written.",
+        "This was a dry run: it trained nothing and wrote nothing.",
     ):
         assert part in text, (part, text)
     assert said.count("«") == said.count("»") == 4  # of the heading, and one answer in each row
@@ -71,8 +71,8 @@ def test_it_shows_how_small_a_loss_the_items_can_prove(dry, tmp_path):
         return f"{100 * 2.4865 * math.sqrt(0.04 / count):.1f} points"
 
     for part in (
-        "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (as many"
-        " for the better as for the worse):",
+        "what independent items can prove with a chance of 80%, if nothing is lost and 4 of 100 answers flip (half of"
+        " them to right, half to wrong):",
         f"few: {few} items prove a loss of at most {points(few)}; 2 points take about 619",
         f"many: {many} items prove a loss of at most {points(many)}; 2 points take about 619",
         f"the mean of the 2 suites, which the budget limits: a loss of at most {points(4 / (1 / few + 1 / many))}",
@@ -95,7 +95,7 @@ def test_suites_with_as_many_items_share_a_line(dry, tmp_path):
 
 
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):
-    monkeypatch.setattr("holdfast.bench.run.foresee.free_memory", lambda: (10, "in memory"))
+    monkeypatch.setattr("holdfast.bench.run.forecast.free_memory", lambda: (10, "in memory"))
     code, said = dry("--recipe", "Train(lr=1e-3)")
     assert code == 0
     assert "full training needs about" in " ".join(said.split())
@@ -110,10 +110,10 @@ def test_the_marked_tokens_are_those_that_are_learned():
     tokenizer = tiny.tokenizer()
     ids = (5, 6, 7, 8, 2)
     example = Example(ids, (-100, -100, 7, 8, 2))
-    found = pieces(example, tokenizer)
+    found = text_pieces(example, tokenizer)
     assert [learned for _, learned in found] == [False, True]
     assert "".join(text for text, _ in found) == tokenizer.decode(list(ids))
     assert found[0][0].split() == ["t5", "t6"]
     assert found[1][0].split() == ["t7", "t8", "</s>"]
-    whole = pieces(Example(ids, ids), tokenizer)
+    whole = text_pieces(Example(ids, ids), tokenizer)
     assert [learned for _, learned in whole] == [False, True]  # nothing stands before the first, so it is not learned

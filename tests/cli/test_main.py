@@ -9,7 +9,7 @@ import pytest
 
 import holdfast
 from holdfast.bench.given.specs import CompareSpec, ReportSpec, RunSpec
-from holdfast.bench.machine.ending import Ended
+from holdfast.bench.machine.signals import Terminated
 from holdfast.cli.commands import build_parser
 from holdfast.cli.config import read_config, spec_from
 from holdfast.cli.main import main
@@ -32,7 +32,7 @@ def run(monkeypatch):
             called.append(asked)
             return act()
 
-        monkeypatch.setattr("holdfast.bench.run.early.check_early", lambda spec: None)
+        monkeypatch.setattr("holdfast.bench.run.early_checks.check_early", lambda spec: None)
         monkeypatch.setitem(sys.modules, "holdfast.bench.run.run", types.SimpleNamespace(train=train))
         monkeypatch.setitem(sys.modules, "holdfast.report.table", types.SimpleNamespace(show=called.append))
         return called
@@ -76,7 +76,7 @@ def test_a_comparison_takes_lists_of_recipes_doses_and_seeds(tmp_path):
 
 def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monkeypatch):
     called = []
-    monkeypatch.setattr("holdfast.bench.run.early.check_early", lambda spec: None)
+    monkeypatch.setattr("holdfast.bench.run.early_checks.check_early", lambda spec: None)
     done = types.SimpleNamespace(exit_code=1)
     compare = types.SimpleNamespace(compare=lambda asked: called.append(asked) or done)
     monkeypatch.setitem(sys.modules, "holdfast.bench.compare.compare", compare)
@@ -198,7 +198,7 @@ def test_other_processes_of_a_run_leave_printing_to_the_first(run, capsys, monke
         raise HoldfastError("facts.jsonl:7 has no 'prompt'.")
 
     run(fail)
-    monkeypatch.setattr(sys.modules["holdfast.cli.main"], "_say_nothing", lambda: None)
+    monkeypatch.setattr(sys.modules["holdfast.cli.main"], "_discard_output", lambda: None)
     monkeypatch.setenv("RANK", "1")
     assert main(["train", *NEEDED]) == 1
     assert capsys.readouterr() == ("", "")
@@ -235,13 +235,13 @@ def test_an_interrupted_run_says_how_to_go_on(run, capsys):
 
 def test_a_run_that_was_told_to_end_says_what_is_saved(run, capsys):
     def end():
-        raise Ended("told to end (SIGTERM); the checkpoint of step 3 of 9 is saved")
+        raise Terminated("stopped by SIGTERM; the checkpoint of step 3 of 9 is saved")
 
     run(end)
     assert main(["train", *NEEDED]) == 1
     assert capsys.readouterr().err.strip() == (
-        "holdfast: told to end (SIGTERM); the checkpoint of step 3 of 9 is saved; give the same command with --resume "
-        "to go on from the last checkpoint."
+        "holdfast: stopped by SIGTERM; the checkpoint of step 3 of 9 is saved; give the same command with --resume "
+        "to continue from the last checkpoint."
     )
 
 

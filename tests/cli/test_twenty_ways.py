@@ -125,7 +125,7 @@ WAYS = {
     ),
     "a length that leaves nothing": (
         ["--data", "long.jsonl", "--max-length", "4", "--held-out", "0"],
-        r"long\.jsonl: no row has a token left to learn or score within --max-length 4; raise it\.",
+        r"long\.jsonl: no row has a token to learn or score within --max-length 4; raise it\.",
     ),
     "rows longer than the table of positions": (
         ["--model", "positions", "--data", "book.txt", "--held-out", "0"],
@@ -164,7 +164,7 @@ WAYS = {
     ),
     "a memory of another name": (
         ["--recipe", "Rehearsal('odl')", "--memory", "old=general.txt"],
-        r"Recipe .*: there is no file and no --memory called 'odl'\. Did you mean 'old'\?",
+        r"Recipe .*: no file and no --memory is called 'odl'\. Did you mean 'old'\?",
     ),
     "modules that the model has not": (
         ["--recipe", "LoRA(targets='q_prj')"],
@@ -172,7 +172,7 @@ WAYS = {
     ),
     "a model that is not there": (
         ["--model", "modle"],
-        r"Model 'modle' is not there: give a folder that exists, or .*",
+        r"Model 'modle' does not exist: give an existing folder, or .*",
     ),
     "a folder without a model": (["--model", "empty"], r"Model 'empty' has no config\.json: give the folder that .*"),
     "no causal language model": (
@@ -189,23 +189,23 @@ WAYS = {
     ),
     "a model without a tokenizer": (
         ["--model", "no-tokenizer"],
-        r"Model 'no-tokenizer' has no tokenizer beside it; save that of the model .*",
+        r"Model 'no-tokenizer' has no tokenizer beside it; save that of the original model .*",
     ),
     "a tokenizer of another model": (
         ["--model", "fewer-words"],
-        r"facts\.jsonl:\d+: token \d+ is outside the 40 that fewer-words knows; the tokenizer belongs to another .*",
+        r"facts\.jsonl:\d+: token \d+ is outside the vocabulary of fewer-words \(40 tokens\); the tokenizer belongs .*",
     ),
     "an adapter of another base": (
         ["--model", "adapter"],
-        r"Adapter 'adapter' does not fit its base '.*model', so it was made for another .*size mismatch.*",
+        r"Adapter 'adapter' does not fit its base '.*model', so it belongs to another .*size mismatch.*",
     ),
     "a model on the hub without a network": (
         ["--model", "no-such/model"],
-        r".*'no-such/model' is in no folder here and could not be had from the hub .*; check the name.*",
+        r".*'no-such/model' is not a local folder, and the hub did not give it .*; check the name.*",
     ),
     "data on the hub without a network": (
         ["--data", "no-such/data"],
-        r"'no-such/data' is no file or folder here and could not be loaded from the .*hub .*; check the name, .*",
+        r"'no-such/data' is not a file or folder here and could not be loaded from the .*hub .*; check the name, .*",
     ),
     "an unknown key for the trainer": (
         ["--training", "learning_rat=1"],
@@ -283,7 +283,8 @@ def test_a_loss_that_is_no_number_ends_the_run_and_ships_nothing(train, tmp_path
     code, err = train("--recipe", f"Train(lr={lr}, epochs=3)", "--name", "run", "--held-out", "0", *flags)
     assert code == 1
     assert re.fullmatch(
-        r"(Step \d+: the loss is nan|Training left values in .*); lower the learning rate.*", one_sentence(err)
+        r"(Step \d+: the loss is nan|Training left non-finite values in .*); lower the learning rate.*",
+        one_sentence(err),
     )
     run = tmp_path / "out" / "run"
     assert not (run / "model").exists()
@@ -384,7 +385,7 @@ def goes_on(train, run, whole):
     """Checks that an interrupted run is refused without --resume, and with it ends where the whole one ended."""
     code, err = train("--name", "run", "--keep", "general.txt")
     assert code == 1
-    assert re.fullmatch(r".*run holds a run that was interrupted; go on with --resume, or .*", one_sentence(err))
+    assert re.fullmatch(r".*run holds an interrupted run; continue with --resume, or .*", one_sentence(err))
     assert train("--name", "run", "--keep", "general.txt", "--resume") == (0, "")
     assert scores(run) == scores(whole)
     assert losses(run) == losses(whole)
@@ -490,7 +491,8 @@ def test_an_interruption_says_how_to_go_on_and_the_rest_ends_as_the_whole(train,
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert (
-        err.strip() == "holdfast: interrupted; give the same command with --resume to go on from the last checkpoint."
+        err.strip()
+        == "holdfast: interrupted; give the same command with --resume to continue from the last checkpoint."
     )
     assert (run / "spec.json").exists()
     assert not (run / "result.json").exists()

@@ -125,6 +125,8 @@ BESIDE = {
 }
 EDITED_WHOLE = {cls for cls in METHODS if issubclass(cls, Adapter)} - {LoRA}
 """Adapters that cannot hold an edited weight, and say so: they are merged."""
+NOT_COUNTED = {"AdaLoRA": 2, "MoFO": 1, "OnPolicySDFT": 1, "OSF": 1}
+"""What the states of these hold for each parameter that trains, and the estimate of memory does not count yet."""
 IN_TURN = ("mix_data", "shape_model", "renew_batches", "edit_grads", "edit_update", "after_step", "edit_weights")
 PAIRS_SEED = 0
 """Of the pairs of methods of `make test`, the same every day."""
@@ -421,6 +423,14 @@ def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name
     else:
         assert not same(one.model, other.model)
     assert finite(other)
+
+
+@every_method
+def test_its_state_is_as_large_as_it_declares(outcomes, method):
+    trainer = outcomes(method)
+    held = sum(tensor.numel() for tensor in checkpoint.flatten(trainer.holdfast.state).values())
+    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    assert round(held / trained) == method.state_per_parameter + NOT_COUNTED.get(type(method).__name__, 0)
 
 
 # What methods do together.

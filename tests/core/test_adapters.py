@@ -42,8 +42,8 @@ def logits(model):
 @pytest.mark.parametrize("name", ["second", "zebra", "weight", "lora_A", "default"])
 def test_the_one_that_acts_is_found_by_any_name(name):
     model = of_two("older" if name == "default" else "default", name, active=name)
-    assert adapters.acting(model) == adapters.training(model) == [name]
-    assert adapters.idle(model) == ["older" if name == "default" else "default"]
+    assert adapters.acting_adapters(model) == adapters.trained_adapters(model) == [name]
+    assert adapters.idle_adapters(model) == ["older" if name == "default" else "default"]
 
 
 def test_an_adapter_that_is_active_and_frozen_acts_and_does_not_train():
@@ -51,16 +51,16 @@ def test_an_adapter_that_is_active_and_frozen_acts_and_does_not_train():
     model.base_model.set_adapter(["default", "second"])
     for parameter_name, p in model.named_parameters():
         p.requires_grad = ".second." in parameter_name
-    assert adapters.acting(model) == ["default", "second"]
-    assert adapters.training(model) == ["second"]
-    assert adapters.idle(model) == []
+    assert adapters.acting_adapters(model) == ["default", "second"]
+    assert adapters.trained_adapters(model) == ["second"]
+    assert adapters.idle_adapters(model) == []
 
 
 def test_one_that_was_switched_off_does_not_act():
     model = of_two()
     with model.disable_adapter():
-        assert adapters.acting(model) == []
-    assert adapters.acting(tiny.tiny()) == adapters.idle(tiny.tiny()) == []
+        assert adapters.acting_adapters(model) == []
+    assert adapters.acting_adapters(tiny.tiny()) == adapters.idle_adapters(tiny.tiny()) == []
 
 
 def test_the_weight_that_is_made_holds_what_acts_and_the_base_keeps_its_bits():

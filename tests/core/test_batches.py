@@ -9,7 +9,7 @@ import torch
 
 from holdfast.core.batches import collate, per_position
 from holdfast.core.mix import Example
-from holdfast.data.pack import pack
+from holdfast.data.packing import pack
 from tests.tiny import VOCABULARY, tiny
 
 

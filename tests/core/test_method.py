@@ -133,7 +133,7 @@ def test_every_hook_of_the_table_is_a_hook_of_method_composed_by_chain_and_none_
     assert tuple(laws) == HOOKS
     public = {name for name, what in vars(Method).items() if inspect.isfunction(what) and not name.startswith("_")}
     assert public - {"uses", "parts"} == set(HOOKS)
-    begins = {"in": "In turn", "multiply": "Multiplied", "add": "Added", "each": "Each its own"}
+    begins = {"in": "In turn", "multiply": "Multiplied", "add": "Added", "separate": "Separate"}
     for hook, law in laws.items():
         assert hook in vars(Chain)
         assert inspect.getdoc(getattr(Chain, hook)).startswith(begins[law])

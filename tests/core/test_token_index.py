@@ -9,7 +9,7 @@ from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.token_index import TokenIndex
-from holdfast.data.pack import pack
+from holdfast.data.packing import pack
 from holdfast.train.supervised import SupervisedTokens
 from tests import tiny
 

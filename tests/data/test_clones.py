@@ -87,9 +87,7 @@ def test_what_the_readme_of_a_clone_says_of_its_files_holds(tmp_path):
 
 def test_several_splits_without_a_training_one_are_named(tmp_path):
     folder = put(tmp_path / "set", "data/dev.jsonl", "data/test.jsonl")
-    with pytest.raises(
-        HoldfastError, match="has several splits and none is called 'train'; choose one of validation, test"
-    ):
+    with pytest.raises(HoldfastError, match="has several splits, none called 'train'; choose one of validation, test"):
         read(folder)
     assert texts(f"{folder}:dev") == ["data/dev.jsonl"]
 
@@ -98,7 +96,7 @@ def test_files_below_a_folder_with_files_are_named_as_not_read(tmp_path):
     folder = put(tmp_path / "set", "a.jsonl", "more/b.jsonl")
     notes: list[str] = []
     assert texts(folder, notes=notes) == ["a.jsonl"]
-    assert "set: 1 data files in folders below it are not read (first: more/b.jsonl)." in notes
+    assert "set: 1 data files in subfolders are not read (first: more/b.jsonl)." in notes
 
 
 def test_the_splits_of_a_saved_set_that_are_not_read_are_named(tmp_path):

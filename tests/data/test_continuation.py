@@ -50,5 +50,5 @@ def test_the_last_answer_of_a_conversation_is_meant(make_tokenizer):
 
 def test_an_answer_in_other_words_is_named(make_tokenizer):
     tokenizer = make_tokenizer("{% for m in messages %}{{ m.content | replace('oh', 'ah') }} {% endfor %}")
-    with pytest.raises(HoldfastError, match=r"^a:1: the chat template writes the answer 'oh yes' in other words"):
+    with pytest.raises(HoldfastError, match=r"^a:1: the chat template changes the words of the answer 'oh yes'"):
         continuation(asked("Hi", "oh yes"), tokenizer)

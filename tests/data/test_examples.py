@@ -198,7 +198,7 @@ def test_a_malformed_row_is_named_with_line_and_field(tmp_path, bad, said):
     [
         (
             TURN + '{"role": "asistant", "content": "a"}]}',
-            "chat.jsonl:1: field 'messages[1].role' is 'asistant', which is no role; use one of system, developer, "
+            "chat.jsonl:1: field 'messages[1].role' is 'asistant', which is not a role; use one of system, developer, "
             "user, assistant, tool. Did you mean 'assistant'?",
         ),
         (
@@ -211,7 +211,7 @@ def test_a_malformed_row_is_named_with_line_and_field(tmp_path, bad, said):
         ),
         (
             TURN + '{"role": "assistant", "content": "", "tool_calls": [{"type": "function"}]}]}',
-            "chat.jsonl:1: field 'messages[1].tool_calls[0]' is no call of a tool; give "
+            "chat.jsonl:1: field 'messages[1].tool_calls[0]' is not a tool call; give "
             '{"function": {"name": ..., "arguments": ...}}.',
         ),
         (
@@ -221,7 +221,7 @@ def test_a_malformed_row_is_named_with_line_and_field(tmp_path, bad, said):
         ),
         (
             TURN + '{"role": "assistant", "content": [{"type": "image"}]}]}',
-            "chat.jsonl:1: field 'messages[1].content[0]' is no text part; only text can be trained on.",
+            "chat.jsonl:1: field 'messages[1].content[0]' is not a text part; only text can be trained on.",
         ),
         (
             TURN + '{"role": "assistant", "content": "a", "weight": 0.5}]}',
@@ -243,7 +243,7 @@ def test_a_malformed_conversation_is_named_with_its_message(tmp_path, bad, said)
 
 def test_unknown_columns_are_listed_beside_those_accepted():
     assert message([{"texts": "t", "id": 1}]) == (
-        "rows:1: the columns found ('texts', 'id') are none of those accepted: 'messages', 'conversations', 'prompt' "
+        "rows:1: the columns ('texts', 'id') fit no accepted format: 'messages', 'conversations', 'prompt' "
         "(or 'question', 'query', 'inputs', 'input') with 'completion' (or 'response', 'answer', 'output', 'targets'), "
         "'instruction' with 'output', or 'text'. Did you mean 'text'?"
     )
@@ -282,13 +282,13 @@ def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):
 def test_an_unknown_ending_is_answered_with_those_understood(tmp_path):
     endings = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt"
     assert message(write(tmp_path / "a.xlsx", "x")) == (
-        "a.xlsx: files of this ending are not understood; save the sheet as CSV."
+        "a.xlsx: files with this ending cannot be read; save the sheet as CSV."
     )
-    assert message(write(tmp_path / "a.foo", "x")) == f"a.foo: files of this ending are not understood; use {endings}."
+    assert message(write(tmp_path / "a.foo", "x")) == f"a.foo: files with this ending cannot be read; use {endings}."
     (tmp_path / "a.foo").unlink()
     folder = tmp_path.rename(tmp_path.with_name("mixed"))
     assert message(folder) == (
-        "mixed/a.xlsx: files of this ending are not understood; save the sheet as CSV; or move it out of the folder, "
+        "mixed/a.xlsx: files with this ending cannot be read; save the sheet as CSV; or move it out of the folder, "
         "or name one file."
     )
 
@@ -298,21 +298,19 @@ def test_a_folder_with_a_test_file_beside_unnamed_ones_is_refused(tmp_path):
     write(tmp_path / "test-00000.jsonl", GOOD)
     assert message(tmp_path) == (
         f"'{tmp_path}': holds 'test-00000.jsonl' beside other files, and training on both would spoil the test; name "
-        "the one file that is meant."
+        "one file."
     )
 
 
 def test_a_folder_without_data_says_so(tmp_path):
     assert message(tmp_path).startswith(f"'{tmp_path}': holds no file that ends in .jsonl, ")
-    assert message(f"{tmp_path}:train") == f"'{tmp_path}:train': this folder has no splits; leave out ':train'."
+    assert message(f"{tmp_path}:train") == f"'{tmp_path}:train': the folder has no splits; leave out ':train'."
 
 
 def test_a_missing_split_is_answered_with_those_there_are(tmp_path):
     made = datasets.Dataset.from_list(PAIRS)
     datasets.DatasetDict(validation=made, test=made).save_to_disk(str(tmp_path / "d"))
-    assert (
-        message(tmp_path / "d") == "d: has several splits and none is called 'train'; choose one of validation, test."
-    )
+    assert message(tmp_path / "d") == "d: has several splits, none called 'train'; choose one of validation, test."
     assert message(f"{tmp_path / 'd'}:tests") == (
         "d: has no split 'tests'; choose one of validation, test. Did you mean 'test'?"
     )
@@ -321,8 +319,8 @@ def test_a_missing_split_is_answered_with_those_there_are(tmp_path):
 def test_a_hub_id_that_cannot_be_loaded_says_so_in_one_sentence():
     said = message("holdfast-nobody/no-such-data:train")
     assert said.startswith(
-        "'holdfast-nobody/no-such-data:train' is no file or folder here and could not be loaded from the Hugging Face "
-        "hub ("
+        "'holdfast-nobody/no-such-data:train' is not a file or folder here and could not be loaded from the "
+        "Hugging Face hub ("
     )
     assert said.endswith("check the name, unset that, or give a local file."), "as the tests run without the hub"
     assert "\n" not in said
@@ -366,16 +364,16 @@ def test_a_table_field_may_be_long_and_hold_newlines(tmp_path):
 
 def test_broken_containers_say_so(tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(GOOD.encode() * 50)[:-12])
-    assert message(tmp_path / "a.jsonl.gz").startswith("a.jsonl.gz: not a whole gzip file (")
+    assert message(tmp_path / "a.jsonl.gz").startswith("a.jsonl.gz: not a complete gzip file (")
     write(tmp_path / "b.jsonl.gz", GOOD)
     assert message(tmp_path / "b.jsonl.gz") == (
-        "b.jsonl.gz: not a whole gzip file (Not a gzipped file (b'{\"')); compress or download it again."
+        "b.jsonl.gz: not a complete gzip file (Not a gzipped file (b'{\"')); compress or download it again."
     )
     write(tmp_path / "c.parquet", GOOD)
-    assert message(tmp_path / "c.parquet").startswith("c.parquet: not a whole Parquet file (")
+    assert message(tmp_path / "c.parquet").startswith("c.parquet: not a complete Parquet file (")
     (tmp_path / "d").mkdir()
     write(tmp_path / "d" / "state.json", "{")
-    assert message(tmp_path / "d").startswith("d: not a whole saved data set (")
+    assert message(tmp_path / "d").startswith("d: not a complete saved data set (")
 
 
 def test_a_json_file_must_hold_a_list(tmp_path):

@@ -10,7 +10,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
 from holdfast.data.fields import FIELDS, LEARNED_WHERE_FALSE, LEARNED_WHERE_TRUE, ROLE_NAMES
 from holdfast.data.rows import ROLES
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 
 USER = {"role": "user", "content": "u"}
 ANSWER = {"role": "assistant", "content": "a"}
@@ -167,7 +167,7 @@ def test_a_turn_that_is_marked_as_masked_is_context(key):
 def test_a_mark_that_asks_to_learn_another_turn_than_the_assistants_is_named():
     notes = notes_of([{"messages": [{**USER, "train": True}, {**ANSWER, "train": True}]}])
     assert notes[1:] == [
-        "rows: in 1 of 1 row, a turn that is not the assistant's is marked as learned, but only the assistant's are."
+        "rows: in 1 of 1 row, a turn of another role is marked as learned, but only the assistant's turns are."
     ]
 
 
@@ -192,7 +192,7 @@ def test_a_history_becomes_turns_that_are_learned_too(history, prompt, completio
     row = one(record)
     assert said(row) == [("system", "s"), ("user", "q"), ("assistant", "a"), ("user", "p"), ("assistant", "c")]
     assert all(turn.learned for turn in row.turns if turn.role == "assistant")
-    assert "rows: in 1 of 1 row, the answers in 'history' are learned too." in notes_of([record])
+    assert "rows: in 1 of 1 row, the answers in 'history' are also learned." in notes_of([record])
     assert one({prompt: "p", completion: "c", "history": []}).prompt == "p"
 
 
@@ -226,8 +226,11 @@ def test_an_answer_in_a_history_that_is_marked_as_not_learned_is_context():
         ([{"instruction": "q", "input": "i", "output": "a"}], "field 'history[0].role' is missing"),
         ([{"question": "q", "query": "other", "answer": "a"}], "field 'history[0].role' is missing"),
         ([{"user": "Bob", "text": "Hi."}], "field 'history[0].role' is missing"),
-        ([["q", "a"], {"user": "q", "assistant": "a"}], "field 'history[1]' is a mapping, but must be a pair of a"),
-        ("q, then a", "field 'history[0]' is a string, but must be a pair of a question and its answer"),
+        (
+            [["q", "a"], {"user": "q", "assistant": "a"}],
+            "field 'history[1]' is a mapping, but must be a pair [question, answer]",
+        ),
+        ("q, then a", "field 'history[0]' is a string, but must be a pair [question, answer]"),
     ],
 )
 def test_a_history_that_can_be_read_in_several_ways_is_refused(history, complaint):
@@ -281,7 +284,7 @@ def test_settings_of_the_chat_template_go_with_the_conversation():
     assert row.settings == {"enable_thinking": False}
     assert "must be a mapping" in message([{"messages": [USER, ANSWER], "chat_template_kwargs": {"tokenize": True}}])
     both = {"messages": [USER, ANSWER], "tools": [TOOL], "chat_template_kwargs": {"tools": [TOOL]}}
-    assert "has tools in a field of their own ('tools') and others in 'chat_template_kwargs'" in message([both])
+    assert "has tools in their own field ('tools') and others in 'chat_template_kwargs'" in message([both])
 
 
 def test_a_context_is_appended_to_a_question():
@@ -291,7 +294,7 @@ def test_a_context_is_appended_to_a_question():
 
 @pytest.mark.parametrize("name", ["images", "image", "videos", "audio"])
 def test_rows_that_need_more_than_text_are_refused(name):
-    assert f"field '{name}' holds what is no text" in message([{"messages": [USER, ANSWER], name: ["a.png"]}])
+    assert f"field '{name}' holds something other than text" in message([{"messages": [USER, ANSWER], name: ["a.png"]}])
     assert one({"messages": [USER, ANSWER], name: []}).turns
     assert one({"messages": [USER, ANSWER], name: None}).turns
 
@@ -301,7 +304,7 @@ def test_rows_that_need_more_than_text_are_refused(name):
 def test_a_conversation_that_is_json_as_text_is_read_and_said(name, write):
     records = [{name: write([USER, ANSWER])}] * 2
     assert [said(row) for row in read(records)] == [[("user", "u"), ("assistant", "a")]] * 2
-    assert notes_of(records)[1:] == [f"rows: in 2 of 2 rows, '{name}' holds JSON as text, which is read."]
+    assert notes_of(records)[1:] == [f"rows: in 2 of 2 rows, '{name}' holds text that is read as JSON."]
 
 
 def test_a_prompt_and_a_completion_that_hold_messages_as_text_are_read_as_such():
@@ -367,7 +370,7 @@ def test_of_texts_that_begin_alike_the_answers_alone_are_learned():
     record = {"chosen": "\n\nHuman: Hi?\n\nAssistant: Hello you.", "rejected": "\n\nHuman: Hi?\n\nAssistant: Go."}
     row = one(record, preference="chosen")
     assert (row.prompt, row.completion) == ("\n\nHuman: Hi?\n\nAssistant:", " Hello you.")
-    assert "its answers begin differently" in message([{"chosen": "a", "rejected": "b"}], preference="chosen")
+    assert "its two answers share no beginning" in message([{"chosen": "a", "rejected": "b"}], preference="chosen")
 
 
 def test_earlier_answers_of_a_preference_are_context():
@@ -390,7 +393,7 @@ def test_of_rows_marked_as_desired_or_not_the_desired_are_learned(name, yes, no)
     ]
     talks = [{"messages": [USER, ANSWER], name: v} for v in (no, yes)]
     assert [row.origin for row in read(talks)] == ["rows:2"]
-    assert f"no row is to be learned: '{name}' is false in all of them" in message(talks[:1])
+    assert f"has no row to learn: '{name}' is false in all of them" in message(talks[:1])
 
 
 def test_a_label_that_is_a_class_is_named_and_not_used():

@@ -39,7 +39,7 @@ def test_a_list_of_json_is_read_under_any_ending(tmp_path, indent, ending):
     path = write(tmp_path / f"d{ending}", gzip.compress(text) if ending.endswith(".gz") else text)
     notes: list[str] = []
     assert contents(path, notes) == WANTED
-    assert (f"d{ending}: is one JSON list and no JSON Lines; its 5 rows are read." in notes) == (ending != ".json")
+    assert (f"d{ending}: is a JSON list, not JSON Lines; its 5 rows are read." in notes) == (ending != ".json")
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json"])
@@ -50,7 +50,7 @@ def test_values_that_go_over_several_lines_are_read_and_numbered_by_line(tmp_pat
     rows = read(path, notes=notes)
     assert [(row.prompt, row.completion) for row in rows] == WANTED
     assert rows[1].origin == f"d{ending}:{5 + (between == chr(10) * 2)}"
-    assert f"d{ending}: is no JSON Lines; its 5 values go over several lines each and are read." in notes
+    assert f"d{ending}: is not JSON Lines; its 5 values span several lines each and are read." in notes
 
 
 @pytest.mark.parametrize("key", ["data", "train", "rows", "examples"])
@@ -104,14 +104,14 @@ def test_a_table_with_another_separator_is_read_and_said(tmp_path, separator, na
     lines = [f"prompt{separator}completion", *(f"{row['prompt']}{separator}{row['completion']}" for row in ROWS)]
     notes: list[str] = []
     assert contents(write(tmp_path / "d.csv", "\n".join(lines)), notes) == WANTED
-    assert f"d.csv: its columns are separated by {name}, and read so." in notes
+    assert f"d.csv: its columns are read as separated by {name}." in notes
 
 
 def test_a_table_of_tabs_by_name_that_has_commas_is_read_and_a_usual_one_is_not_remarked_on(tmp_path):
     notes: list[str] = []
     text = "prompt,completion\n" + "\n".join(f'"{row["prompt"]}",{row["completion"]}' for row in ROWS)
     assert contents(write(tmp_path / "d.tsv", text), notes) == WANTED
-    assert "d.tsv: its columns are separated by commas, and read so." in notes
+    assert "d.tsv: its columns are read as separated by commas." in notes
     notes.clear()
     assert contents(write(tmp_path / "d.csv", text), notes) == WANTED
     assert notes == ["d.csv: prompts ('prompt') with completions ('completion'), 5 rows."]
@@ -134,7 +134,7 @@ def test_utf_16_is_read_and_said(tmp_path, encoding, name):
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
     notes: list[str] = []
     assert contents(write(tmp_path / name, mark + text.encode(encoding)), notes) == [("Who is é?", " He is 0.")]
-    assert f"{name}: is UTF-16 and read as such." in notes
+    assert f"{name}: is read as UTF-16." in notes
 
 
 def test_latin_1_is_named_with_the_mend(tmp_path):
@@ -153,8 +153,8 @@ def test_latin_1_is_named_with_the_mend(tmp_path):
         ("d.jsonl", b"\x28\xb5\x2f\xfd...", "is compressed by Zstandard; unpack it first"),
         ("d.csv", b"PK\x03\x04...", "is a zip archive or a spreadsheet"),
         ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS and not the data"),
-        ("d.jsonl", b"prompt,completion\nu,a\n", "holds no JSON, but begins with 'prompt,completion'; a table is"),
-        ("d.csv", b'{"prompt": "p", "completion": "c"}\n', "holds JSON and no table; name it .json or .jsonl"),
+        ("d.jsonl", b"prompt,completion\nu,a\n", "holds no JSON, but begins with 'prompt,completion'; name a table"),
+        ("d.csv", b'{"prompt": "p", "completion": "c"}\n', "holds JSON, not a table; name it .json or .jsonl"),
     ],
 )
 def test_a_file_of_another_kind_than_its_ending_says_is_named(tmp_path, name, begins, told):
@@ -167,7 +167,7 @@ def test_a_file_of_another_kind_than_its_ending_says_is_named(tmp_path, name, be
         ("d.jsonl.zst", "unpack it first (unzstd)"),
         ("d.arrow", "datasets.save_to_disk"),
         ("d.xlsx", "save the sheet as CSV"),
-        ("d.pkl", "what is pickled is never read"),
+        ("d.pkl", "pickled data is never read"),
     ],
 )
 def test_an_ending_that_is_not_understood_is_answered_with_the_mend(tmp_path, name, told):

@@ -38,15 +38,18 @@ CASES = {
             NOT_FOUND("Dataset 'org/set' doesn't exist on the Hub or cannot be accessed."),
             answered(errors.RepositoryNotFoundError, 401),
         ),
-        "'org/set' is no file or folder here and could not be loaded from the Hugging Face hub (it shows no data set "
-        "'org/set'); check the name, and if the data set is private, log in with `hf auth login`.",
+        "'org/set' is not a file or folder here and could not be loaded from the Hugging Face hub (it has no public "
+        "data set 'org/set'); check the name, and if the data set is private, log in with `hf auth login`.",
     ),
-    "too many requests": (answered(errors.HfHubHTTPError, 429), "had too many requests from here (429); wait a while"),
-    "the hub is down": (answered(errors.HfHubHTTPError, 503), "an error of its own (503); try again later."),
+    "too many requests": (
+        answered(errors.HfHubHTTPError, 429),
+        "too many requests from here (429); wait a while",
+    ),
+    "the hub is down": (answered(errors.HfHubHTTPError, 503), "a server error (503); try again later."),
     "no rights": (answered(errors.HfHubHTTPError, 403), "the Hugging Face hub refuses access (403); log in with"),
     "offline": (
         caused(ConnectionError("Couldn't reach 'org/set' on the Hub"), errors.OfflineModeIsEnabled("offline")),
-        "(HF_HUB_OFFLINE is set, and it is not asked); check the name, unset that, or give a local file.",
+        "(HF_HUB_OFFLINE is set, so it is not asked); check the name, unset that, or give a local file.",
     ),
     "no network": (
         caused(ConnectionError("Couldn't reach 'org/set' on the Hub"), httpx.ConnectError("no route")),
@@ -68,11 +71,11 @@ CASES = {
     ),
     "a script": (
         RuntimeError("Dataset scripts are no longer supported, but found set.py"),
-        "'org/set': the data set is a script, which is not run; save it in a file",
+        "'org/set': the data set is a script, which is never run; save its rows in a file",
     ),
     "no files": (
         datasets.exceptions.DataFilesNotFoundError("No (supported) data files found in org/set"),
-        "the data set on the Hugging Face hub holds no file that is understood; see https://huggingface.co/datasets/",
+        "the data set on the Hugging Face hub holds no file that can be read; see https://huggingface.co/datasets/",
     ),
     "a full disk": (
         OSError(errno.ENOSPC, "No space left on device"),

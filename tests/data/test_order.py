@@ -154,7 +154,7 @@ def test_a_memory_that_is_used_up_begins_again_in_another_order():
         ),
         (
             {"mix": Mix((example(1),)).with_memory("a", [example(1)], 0.5).with_memory("b", [example(1)], 0.75)},
-            "the ratios of the memories add up to 1.25: leave a share for what is new.",
+            "the ratios of the memories add up to 1.25: leave a share for new examples.",
         ),
         (
             {"mix": Mix((example(1), Example((1, 2), (1, 2), source=1, origin="f:2")))},

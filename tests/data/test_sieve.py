@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.data.sieve import Seen, repeats, shingles
+from holdfast.data.sieve import ShingleIndex, repeats, shingles
 
 sequences = st.lists(st.integers(0, 3), max_size=20)
 
@@ -26,7 +26,7 @@ def test_repeats_is_a_share_and_going_round_once_more_never_lowers_it(ids):
 
 
 def test_likeness_worked_by_hand():
-    seen = Seen()
+    seen = ShingleIndex()
     assert seen.likeness("abcdef") == 0.0
     seen.add("abcdef")  # abcde, bcdef
     seen.add("uvwxyz")
@@ -39,7 +39,7 @@ def test_likeness_worked_by_hand():
 
 @given(st.lists(sequences, max_size=8), sequences)
 def test_likeness_is_the_largest_jaccard_index(known, ids):
-    seen = Seen()
+    seen = ShingleIndex()
     for one in known:
         seen.add(one)
     found = shingles(ids)

@@ -11,8 +11,8 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.template import reads, unread
-from holdfast.data.tokenize import prompt_ids, tokenize
+from holdfast.data.template import support_of, unread
+from holdfast.data.tokenization import prompt_ids, tokenize
 from tests.data import conftest as templates
 
 TOOL = {"name": "weather", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}
@@ -87,7 +87,7 @@ def test_a_call_is_written_by_the_template_and_learned(make_tokenizer):
 @pytest.mark.parametrize("template", [WANTS_TEXT, WRITES_PYTHON])
 def test_arguments_are_given_as_text_where_the_template_wants_them_so(make_tokenizer, template):
     tokenizer = make_tokenizer(template)
-    assert reads(tokenizer).calls == "text"
+    assert support_of(tokenizer).calls == "text"
     assert said(conversation(), tokenizer)[1].startswith('<call>weather {"town": "Oslo"}</call>')
 
 
@@ -106,12 +106,12 @@ def test_what_the_template_does_not_read_is_said_with_its_count(make_tokenizer):
     prepared = tokenize(rows, make_tokenizer(templates.CHATML), max_length=10_000)
     assert prepared.notes.sentences() == [
         "In 1 of 3 rows, the tools are not in the prompt, because the chat template does not read them.",
-        "In 1 of 3 rows, calls of tools are written as JSON, because the chat template does not read them.",
-        "In 2 of 3 rows, what the assistant thought is not learned, because the chat template does not read it.",
+        "In 1 of 3 rows, tool calls are written as JSON, because the chat template does not read them.",
+        "In 2 of 3 rows, the assistant's thoughts are not learned, because the chat template does not read them.",
     ]
     plain = tokenize(rows, make_tokenizer(), max_length=10_000).notes.sentences()
     assert "In 1 of 3 rows, the tools are not in the prompt, because no chat template is used." in plain
-    assert "In 2 of 3 rows, what the assistant thought is not learned, because no chat template is used." in plain
+    assert "In 2 of 3 rows, the assistant's thoughts are not learned, because no chat template is used." in plain
 
 
 def test_a_call_that_the_template_does_not_read_is_learned_as_json(make_tokenizer):
@@ -126,7 +126,7 @@ def test_a_thought_in_the_content_that_a_template_drops_is_said(make_tokenizer):
     row = Row(turns=(Turn("user", "u"), Turn("assistant", "<think>Count on.</think>a")))
     assert said(row, make_tokenizer(templates.CHATML))[2] == []
     assert said(row, make_tokenizer(drops))[2] == [
-        "In 1 of 1 row, what the assistant thought is not learned, because the chat template does not read it."
+        "In 1 of 1 row, the assistant's thoughts are not learned, because the chat template does not read them."
     ]
 
 
@@ -213,7 +213,7 @@ def test_only_a_setting_that_a_released_template_does_not_read_is_named(make_tok
 )
 def test_released_templates_write_calls_and_their_answers(make_tokenizer, shipped, name, calls, tools):
     tokenizer = make_tokenizer(shipped(name))
-    found = reads(tokenizer)
+    found = support_of(tokenizer)
     assert (found.calls, found.tools) == (calls, tools)
     text, learned, notes = said(conversation(tools=[TOOL]), tokenizer)
     assert "weather" in learned

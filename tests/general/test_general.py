@@ -28,7 +28,7 @@ from holdfast.general.reading import facts
 from holdfast.general.time import MONTHS
 from holdfast.general.units import units
 from holdfast.general.words import CLASSES, OPPOSITES, OPPOSITES_TOO, SYNONYMS, SYNONYMS_TOO, also, pairs
-from holdfast.probes.ask import form_of
+from holdfast.probes.answers import form_of
 from holdfast.probes.checks import check_markers, fulfils
 from holdfast.probes.items import item_of
 from holdfast.probes.sources import items_of

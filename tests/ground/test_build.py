@@ -90,11 +90,11 @@ def test_a_build_that_was_begun_with_other_settings_is_left_alone(tmp_path):
 
 def test_what_is_there_is_never_overwritten(tmp_path):
     (tmp_path / "base").mkdir()
-    with pytest.raises(HoldfastError, match="is there already"):
+    with pytest.raises(HoldfastError, match="already exists"):
         build(tmp_path / "base", 3, SMALL)
     (tmp_path / "other.partial").mkdir()
     (tmp_path / "other.partial" / "thesis.txt").write_text("years of work")
-    with pytest.raises(HoldfastError, match="holds something that is no build"):
+    with pytest.raises(HoldfastError, match="holds files that are not from a build"):
         build(tmp_path / "other", 3, SMALL)
 
 
@@ -112,4 +112,4 @@ def test_the_command_passes_its_flags_on_and_says_errors_in_a_sentence(monkeypat
     assert asked == [("there", 7), ("ground-0", 0)]
     monkeypatch.undo()
     assert module.main(["--out", str(tmp_path)]) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err

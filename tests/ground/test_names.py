@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
-from holdfast.data.held_out import normalised
+from holdfast.data.holdout import normalised
 from holdfast.ground import names
 from holdfast.ground.corpus import LESSONS, PROOF, WATCH
 from holdfast.ground.tasks import SPLITS, TASKS, task

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.ground import pretrain
 from holdfast.ground.corpus import LESSONS, lessons
 from holdfast.ground.names import BASE, base_folder, items
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.ask import accuracy, ask
+from holdfast.probes.answers import accuracy, ask
 
 
 @pytest.fixture(scope="module")

@@ -108,5 +108,5 @@ def test_a_suite_that_is_asked_for_too_many_items_says_so():
 
     side = Poor(World(0)).ask(None).item("poor", "poor-0000").split
     assert len(Poor(World(0)).items(int(side == "watch"), int(side == "proof"))) == 1
-    with pytest.raises(HoldfastError, match=r"Suite 'poor' has not 2 watch and 3 proof items .* ask for fewer"):
+    with pytest.raises(HoldfastError, match=r"Suite 'poor' does not have 2 watch and 3 proof items .* ask for fewer"):
         Poor(World(0)).items(2, 3)

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.held_out import normalised
-from holdfast.ground import conduct, knowledge, languages, messages, reckoning, relations, science, texts
+from holdfast.data.holdout import normalised
+from holdfast.ground import computation, conduct, knowledge, languages, messages, relations, science, texts
 from holdfast.ground.corpus import documents, lessons, suites
 from holdfast.ground.tasks import CRIMES, SPLITS, TASKS, task
 from holdfast.ground.world import World, rng_of
@@ -56,15 +56,15 @@ def wordings():
     for chain, both in knowledge.CHAINS.items():
         yield " ".join(chain), *both
     yield "about", relations.ABOUT, relations.ABOUT_HELD
-    for name, both in reckoning.NUMBERS.items():
+    for name, both in computation.NUMBERS.items():
         yield name, *both
-    yield "plus", reckoning.PLUS, reckoning.PLUS_HELD
-    yield "minus", reckoning.MINUS, reckoning.MINUS_HELD
-    yield "older", *reckoning.OLDER
-    yield "dearer", *reckoning.DEARER
-    for name, (asks, held, _) in reckoning.OPERATIONS.items():
+    yield "plus", computation.PLUS, computation.PLUS_HELD
+    yield "minus", computation.MINUS, computation.MINUS_HELD
+    yield "older", *computation.OLDER
+    yield "dearer", *computation.DEARER
+    for name, (asks, held, _) in computation.OPERATIONS.items():
         yield f"list {name}", asks, held
-    yield "code", reckoning.Code._asks, reckoning.Code._held
+    yield "code", computation.Code._asks, computation.Code._held
     yield "into", languages.INTO, languages.INTO_HELD
     yield "from", languages.FROM, languages.FROM_HELD
     for name, both in conduct.FORMS.items():
@@ -243,7 +243,7 @@ def test_every_task_is_known_by_name_and_a_wrong_name_by_the_nearest(world, task
         assert len(made.validation) >= 100
         assert len(made.test) >= 200
         assert len(made.transfer) >= 400
-    with pytest.raises(HoldfastError, match=r"'peple' is no task .*; use one of people, .*Did you mean 'people'\?"):
+    with pytest.raises(HoldfastError, match=r"'peple' is not a task .*; use one of people, .*Did you mean 'people'\?"):
         task(world, "peple")
 
 

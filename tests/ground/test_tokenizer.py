@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.ground.corpus import documents, lessons
 from holdfast.ground.lesson import talk
 from holdfast.ground.tokenizer import BOS, EOS, PAD, ROLES, build_tokenizer, encode

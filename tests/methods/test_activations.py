@@ -11,7 +11,7 @@ from holdfast.core.mix import Example
 from holdfast.core.run import Run
 from holdfast.methods.activations import input_axis, linear_layers, second_moments
 from holdfast.methods.selection.lora import LoRA
-from holdfast.train.before import Before
+from holdfast.train.trainer_view import TrainerView
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -20,7 +20,7 @@ EXAMPLES = [Example(row["input_ids"], row["labels"]) for row in DATA]
 
 
 def run_of(folder, model):
-    return Before(trainer_for(model, folder, DATA), {}).run()
+    return TrainerView(trainer_for(model, folder, DATA), {}).run()
 
 
 def gathered(model):
@@ -92,7 +92,7 @@ def test_the_model_is_left_as_it_was_and_layers_of_one_input_share_one_matrix(tm
 
 
 def test_nothing_to_look_at_is_said(tmp_path):
-    with pytest.raises(HoldfastError, match="no examples whose activations"):
+    with pytest.raises(HoldfastError, match="no examples from which to compute"):
         second_moments(run_of(tmp_path, tiny.tiny()), [])
     broken = tiny.tiny()
     broken.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan

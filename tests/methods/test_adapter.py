@@ -140,7 +140,7 @@ def test_what_is_shipped_is_read_by_plain_peft_and_gives_the_same_logits(tmp_pat
     base = tiny(backbone, dtype=torch.float32)
     untouched = copy.deepcopy(base)
     if not suits(method, backbone, "all-linear"):
-        with pytest.raises(HoldfastError, match="cannot be put on"):
+        with pytest.raises(HoldfastError, match="does not support these layers"):
             attached(tmp_path, chain(method), base)
         return
     trainer = attached(tmp_path, chain(method), base)
@@ -199,7 +199,7 @@ def test_the_seed_of_the_run_alone_decides_the_start(method, moves):
 @every_kind
 def test_a_second_adapter_and_an_adapter_on_nothing_are_refused(method, moves):
     cls = type(method).__name__
-    with pytest.raises(HoldfastError, match=rf"{cls}\(.*: the model already carries an adapter; merge it first"):
+    with pytest.raises(HoldfastError, match=rf"{cls}\(.*: the model already has an adapter; merge it first"):
         shaped(method, shaped(LoRA(rank=2), tiny(dtype=torch.float32)))
     for targets in ("", " , "):
         with pytest.raises(HoldfastError, match=rf"{cls}\(\) needs targets"):

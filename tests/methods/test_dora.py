@@ -57,6 +57,6 @@ def test_lengths_and_both_factors_are_trained_and_nothing_else():
 
 
 def test_stacked_experts_are_refused_and_attention_is_not():
-    with pytest.raises(HoldfastError, match="cannot be put on"):
+    with pytest.raises(HoldfastError, match="does not support these layers"):
         shaped(DoRA(), "mixtral")
     assert shaped(DoRA(targets="attention"), "mixtral")

@@ -15,8 +15,8 @@ from holdfast.core.run import Step
 from holdfast.core.tokens import Tokens
 from holdfast.methods.losses.ewc import EWC, diagonal_fisher, drawn_nll
 from holdfast.train.attach import attach
-from holdfast.train.before import Before
 from holdfast.train.full_loop import tokens
+from holdfast.train.trainer_view import TrainerView
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -26,7 +26,7 @@ START = tiny.tiny()
 
 
 def run_of(folder, model, data=None):
-    return Before(trainer_for(model, folder, data or tiny.rows(6)), MEMORIES).run()
+    return TrainerView(trainer_for(model, folder, data or tiny.rows(6)), MEMORIES).run()
 
 
 def by_hand(model, rows):
@@ -138,6 +138,6 @@ def test_a_memory_is_needed_where_it_is_measured(tmp_path):
         EWC()
     assert EWC(on="new").sources == ()
     silent = [Example([3, 4], [-100, -100])]
-    run = Before(trainer_for(tiny.tiny(), tmp_path, tiny.rows(2)), {"old": silent}).run()
+    run = TrainerView(trainer_for(tiny.tiny(), tmp_path, tiny.rows(2)), {"old": silent}).run()
     with pytest.raises(HoldfastError, match="memory 'old' has no example with a supervised token"):
         EWC(memory="old").init_state(run)

@@ -19,7 +19,7 @@ from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import Run
 from holdfast.methods.edits.intruder_reduction import IntruderReduction, intruders, reduce_intruders
-from holdfast.train.ship import Shipping
+from holdfast.train.shipping import Shipping
 from tests import tiny
 
 

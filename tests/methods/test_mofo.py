@@ -13,7 +13,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.largest import largest
+from holdfast.core.top_entries import largest
 from holdfast.methods.gradients.mofo import MoFO, mofo
 from holdfast.train.attach import attach
 from tests import tiny

@@ -220,7 +220,7 @@ def test_what_cannot_be_answered_is_refused():
     assert int(OnPolicySDFT().init_state(run(model, [fine]))["room"]) == 64 - 7
     for examples, changes, settings, message in (
         ([fine], {"tokenizer": None}, {}, "give the trainer its processing_class"),
-        ([Example((5, 6), (5, 6))], {}, {}, "none of the new examples is a prompt with one answer"),
+        ([Example((5, 6), (5, 6))], {}, {}, "no new example is a prompt followed by one answer"),
         ([Example((5, 6), (-100, 6), lengths=(1, 1))], {}, {}, "set packing=False"),
         ([Example((*range(3, 63), END), (*[-100] * 59, 62, END))], {}, {}, "leave out the longest examples"),
     ):
@@ -234,9 +234,9 @@ def test_what_cannot_be_answered_is_refused():
 def test_it_says_how_many_examples_teach_nothing(caplog):
     fine = Example((5, 6, 11, END), (-100, -100, 11, END))
     OnPolicySDFT(length=4).init_state(run(tiny.tiny(), [fine, Example((5, 6), (5, 6))]))
-    assert "1 of 2 examples are no prompt with one answer" in caplog.text
+    assert "1 of 2 examples are not a prompt with one answer" in caplog.text
 
 
 def test_there_is_no_loss_for_finch_to_follow():
-    with pytest.raises(HoldfastError, match="it follows the task loss, and there is none on the new examples"):
+    with pytest.raises(HoldfastError, match="it follows the task loss, and the new examples have none"):
         parse("Finch() + OnPolicySDFT()")

@@ -19,7 +19,7 @@ from holdfast.methods.activations import linear_layers
 from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection, leading_basis, project_out
 from holdfast.methods.selection.lora import LoRA
 from holdfast.train.attach import attach
-from holdfast.train.before import Before
+from holdfast.train.trainer_view import TrainerView
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
 
@@ -120,8 +120,8 @@ def test_the_rest_may_go_free_and_without_any_share_it_is_plain_training(tmp_pat
 
 def test_an_adapter_that_divides_by_the_weights_norm_cannot_be_held(tmp_path):
     model = peft.get_peft_model(tiny.tiny(), peft.LoraConfig(r=2, use_dora=True, target_modules=["q_proj"]))
-    run = Before(trainer_for(model, tmp_path, tiny.rows(2)), MEMORIES).run()
-    with pytest.raises(HoldfastError, match="nothing that is trained is the weight of a linear layer or the A of"):
+    run = TrainerView(trainer_for(model, tmp_path, tiny.rows(2)), MEMORIES).run()
+    with pytest.raises(HoldfastError, match="no trained tensor is the weight of a linear layer or the A of"):
         ALL.init_state(run)
     with pytest.raises(HoldfastError, match=r"OrthogonalProjection\(\) needs a memory of old examples"):
         OrthogonalProjection()
@@ -139,5 +139,5 @@ def test_what_chooses_entries_acts_before_it_in_whatever_order_they_are_given(tm
 
 
 def test_an_adapter_it_cannot_project_is_named(tmp_path):
-    with pytest.raises(HoldfastError, match="nothing that is trained is the weight of a linear layer or the A of"):
+    with pytest.raises(HoldfastError, match="no trained tensor is the weight of a linear layer or the A of"):
         run(tmp_path, tiny.tiny(dtype=torch.float32), f"AdaLoRA(rank=2, start=3) + {ALL!r}")

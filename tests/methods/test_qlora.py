@@ -88,7 +88,7 @@ def test_every_linear_layer_but_the_head_is_quantised_and_those_that_are_asked_f
 @needs_bitsandbytes
 def test_a_merged_weight_is_refused_before_training(tmp_path):
     base = tiny(dtype=torch.float32)
-    with pytest.raises(HoldfastError, match="those of this model are quantised; ship the adapter as it is"):
+    with pytest.raises(HoldfastError, match="the weights of this model are quantised; ship the adapter as it is"):
         attach(trainer_for(base, tmp_path, rows(8)), Train(ship="merged") + QLoRA())
 
 

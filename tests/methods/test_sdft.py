@@ -12,7 +12,7 @@ from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.methods.rehearsal import sdft as module
 from holdfast.methods.rehearsal.sdft import SDFT, betrays, last_number
-from holdfast.probes.shown import Showing, behind_user, parts_of
+from holdfast.probes.demonstrations import Demonstration, behind_user, parts_of
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import trainer_for
@@ -21,7 +21,7 @@ END = 2
 
 
 def base():
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
     from holdfast.ground.names import base_folder
 
     return load_model(str(base_folder())), load_tokenizer(str(base_folder()))
@@ -33,7 +33,7 @@ def run(model, tokenizer, examples, seed=0, limit=128):
 
 
 def lessons(tokenizer, count=6):
-    from holdfast.data.tokenize import tokenize
+    from holdfast.data.tokenization import tokenize
     from holdfast.ground.names import rows
 
     return tokenize(rows("people")[:count], tokenizer, max_length=128).examples
@@ -63,7 +63,7 @@ def test_the_answer_is_shown_in_the_users_turn():
         [{"role": "user", "content": "Where is Ada?"}], add_generation_prompt=True, return_dict=False
     )
     answer = tuple(tokenizer("At home.", add_special_tokens=False)["input_ids"])
-    found = tokenizer.decode(list(Showing.of(model, tokenizer, " Say:", " Now you.")(tuple(prompt), answer)))
+    found = tokenizer.decode(list(Demonstration.of(model, tokenizer, " Say:", " Now you.")(tuple(prompt), answer)))
     turn = tokenizer.decode(list(behind_user(tokenizer)))
     assert turn
     plain = tokenizer.decode(prompt)
@@ -147,7 +147,7 @@ def test_the_seed_of_the_run_decides_and_nothing_else():
 def test_examples_that_are_no_prompt_with_an_answer_are_refused():
     model, tokenizer = base()
     document = Example((1, 5, 6), (1, 5, 6))
-    with pytest.raises(HoldfastError, match="none of the new examples is a prompt with one answer"):
+    with pytest.raises(HoldfastError, match="no new example is a prompt followed by one answer"):
         SDFT().mix_data(run(model, tokenizer, [document]))
     with pytest.raises(HoldfastError, match="give the trainer its processing_class"):
         SDFT().mix_data(run(model, None, lessons(tokenizer)))

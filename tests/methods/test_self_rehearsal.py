@@ -70,14 +70,16 @@ def test_the_seed_of_the_run_decides_and_nothing_else():
 def test_a_base_that_writes_too_little_that_differs_gives_fewer_and_says_so(caplog):
     mix = SelfRehearsal(count=9, length=10, temperature=0.0).mix_data(run())
     assert len(mix.examples) == 7
-    assert "1 examples were worth keeping of 36 written" in caplog.text
+    assert "1 of 36 written examples passed the sieve" in caplog.text
     known = Example(mix.examples[6].input_ids, mix.examples[6].labels)
-    with pytest.raises(HoldfastError, match="wrote nothing that is worth rehearsing; raise repeat and similar"):
+    with pytest.raises(
+        HoldfastError, match="no example that the base wrote passed the sieve; raise repeat and similar"
+    ):
         SelfRehearsal(count=9, length=10, temperature=0.0).mix_data(run(mix=Mix((*NEW, known))))
 
 
 def test_chats_are_learned_on_their_answers():
-    from holdfast.bench.given.load import load_model, load_tokenizer
+    from holdfast.bench.given.loading import load_model, load_tokenizer
 
     model, tokenizer = load_model(str(base_folder())), load_tokenizer(str(base_folder()))
     mix = SelfRehearsal(count=6, length=48).mix_data(run(model, tokenizer))

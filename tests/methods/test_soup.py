@@ -19,7 +19,7 @@ from holdfast.core.mix import Mix
 from holdfast.core.run import Run
 from holdfast.methods.edits.soup import Soup, greedy_soup, uniform_soup
 from holdfast.methods.edits.ties import TIES
-from holdfast.methods.others import edited
+from holdfast.methods.other_runs import edited
 from holdfast.methods.schedules.train import Train
 from holdfast.methods.selection.freeze_bottom import FreezeBottom
 from holdfast.methods.selection.lora import LoRA
@@ -185,13 +185,13 @@ def test_what_cannot_be_merged_is_refused_before_training_and_says_why(tmp_path)
         assert "has no model*.safetensors; give the folder" in said
     (tmp_path / "adapter_config.json").write_text(json.dumps({}), encoding="utf-8")
     for said in ask(tmp_path):
-        assert "holds an adapter alone; give the folder" in said
+        assert "holds only an adapter; give the folder" in said
     (tmp_path / "model.safetensors").write_bytes(b"nonsense")
     for said in ask(tmp_path):
         assert "model.safetensors cannot be read (" in said
     tiny.tiny("gpt2").save_pretrained(tmp_path / "gpt2")
     for said in ask(tmp_path / "gpt2"):
-        assert "gpt2 has no weight 'model.embed_tokens.weight', only such as 'transformer.h.0" in said
+        assert "gpt2 has no weight 'model.embed_tokens.weight', only others such as 'transformer.h.0" in said
     tiny.tiny(intermediate_size=8).save_pretrained(tmp_path / "narrow")
     for said in ask(tmp_path / "narrow"):
         assert "'model.layers.0.mlp.gate_proj.weight' is [8, 16] in" in said

@@ -16,7 +16,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.rows import drawn
 from holdfast.methods.tokens.token_forgetting import TokenForgetting, ascent, token_forgetting
 from holdfast.train.attach import attach
-from holdfast.train.before import Before
+from holdfast.train.trainer_view import TrainerView
 from tests import tiny
 from tests.methods.test_flow import row_losses, trained_by_hand
 from tests.train.retrace import batches_of, furthest, trainer_for
@@ -119,7 +119,7 @@ def test_making_the_reference_leaves_no_trace(tmp_path):
     trainer = trainer_for(tiny.tiny().train(), tmp_path, tiny.rows(12))
     before, random_state = copy.deepcopy(trainer.model), torch.get_rng_state()
     places = {name: p.data_ptr() for name, p in trainer.model.named_parameters()}
-    TokenForgetting(share=1.0, passes=2).init_state(Before(trainer, {}).run())
+    TokenForgetting(share=1.0, passes=2).init_state(TrainerView(trainer, {}).run())
     assert furthest(before, trainer.model) == 0.0
     assert {name: p.data_ptr() for name, p in trainer.model.named_parameters()} == places
     assert all(p.grad is None for p in trainer.model.parameters())
@@ -133,7 +133,7 @@ def test_what_can_be_learned_is_told_from_noise(tmp_path):
         ids = [4, *(9 if t % 2 else draw.randrange(10, tiny.VOCABULARY) for t in range(9))]
         rows.append({"input_ids": ids, "labels": ids})
     trainer = trainer_for(tiny.tiny(), tmp_path, rows, learning_rate=0.02)
-    weight = TokenForgetting(keep=0.4, share=0.5, passes=3).init_state(Before(trainer, {}).run())["weight"]
+    weight = TokenForgetting(keep=0.4, share=0.5, passes=3).init_state(TrainerView(trainer, {}).run())["weight"]
     positive = (weight > 0).reshape(40, 9).double().mean(0)  # the first label is drawn, the second is not, and so on
     assert float(positive[1::2].mean()) > 0.7
     assert float(positive[0::2].mean()) < 0.2
@@ -142,4 +142,4 @@ def test_what_can_be_learned_is_told_from_noise(tmp_path):
 def test_a_reference_that_diverges_is_said_to(tmp_path):
     trainer = trainer_for(tiny.tiny(dtype=torch.float32), tmp_path, tiny.rows(12), learning_rate=1e30)
     with pytest.raises(HoldfastError, match=r"the reference's loss is not a number after a fine-tuning at the rate"):
-        TokenForgetting().init_state(Before(trainer, {}).run())
+        TokenForgetting().init_state(TrainerView(trainer, {}).run())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import Answer
+from holdfast.probes.answers import Answer
 from holdfast.probes.calibration import calibration
 from holdfast.probes.choice import Choice
 from holdfast.probes.items import Item

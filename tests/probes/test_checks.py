@@ -221,5 +221,7 @@ def test_the_answers_of_a_world_fulfil_their_checks():
 
 
 def test_an_unknown_marker_is_named():
-    with pytest.raises(HoldfastError, match=r"^x:1: field 'check.contain' is no marker; .* Did you mean 'contains'\?$"):
+    with pytest.raises(
+        HoldfastError, match=r"^x:1: field 'check.contain' is not a marker; .* Did you mean 'contains'\?$"
+    ):
         check_markers({"contain": "a"}, "x:1")

@@ -11,7 +11,7 @@ from holdfast.data.rows import Turn
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes import shared
+from holdfast.probes import shared_prefix
 from holdfast.probes.choice import Choice, choose
 from holdfast.probes.items import Item
 from tests.tiny import VOCABULARY, tiny, tokenizer
@@ -88,7 +88,7 @@ def test_what_the_choices_of_an_item_begin_with_is_read_once(chat_tokenizer, ite
     once = choose(model, chat_tokenizer, items)
     together = sum(read)
     read.clear()
-    monkeypatch.setattr(shared, "LEAST", math.inf)
+    monkeypatch.setattr(shared_prefix, "LEAST", math.inf)
     each = choose(model, chat_tokenizer, items)
     assert together < 0.6 * sum(read)
     for one, other in zip(once, each, strict=True):
@@ -225,7 +225,9 @@ def test_an_answer_that_the_template_writes_in_other_words_is_named():
     words, model = tokenizer(), tiny()
     words.chat_template = "{% for m in messages %}{{ m.content | replace('t5', 't7') }} {% endfor %}"
     item = Item("a", "s", "", (Turn("user", "t9"),), choices=("t8", "t5 t6"))
-    with pytest.raises(HoldfastError, match=r"^s/a, choice 2: the chat template writes the answer 't5 t6' in other"):
+    with pytest.raises(
+        HoldfastError, match=r"^s/a, choice 2: the chat template changes the words of the answer 't5 t6'"
+    ):
         choose(model, words, [item])
     (found,) = choose(model, words, [item], end=True)
     assert found.nats[1] == pytest.approx(plain(model, [9], [7, 6]), rel=1e-9)

@@ -92,7 +92,7 @@ MALFORMED = [
     ({**GOOD, "plain": " "}, "field 'plain' is blank; write the prompt that is to be continued"),
     (
         {"id": "a", "suite": "s", "text": "t", "plain": "p"},
-        "field 'plain' has nothing to act upon: the item has no question",
+        "field 'plain' has no effect: the item has no question",
     ),
     ({**GOOD, "id": 3}, "field 'id' is 3, but must be a string"),
     ({**GOOD, "answer": None}, "field 'answer' is None"),
@@ -101,7 +101,7 @@ MALFORMED = [
     ({**GOOD, "suite": ""}, "field 'suite' is missing"),
     ({**GOOD, "messages": []}, "both 'prompt' and 'messages'"),
     ({**GOOD, "check": "x"}, "field 'check' is 'x'"),
-    ({**GOOD, "check": {"exactly": "x"}}, "field 'check.exactly' is no marker"),
+    ({**GOOD, "check": {"exactly": "x"}}, "field 'check.exactly' is not a marker"),
     ({**GOOD, "check": {"exact": []}}, "field 'check.exact'"),
     ({**GOOD, "check": {"contains": 3}}, "field 'check.contains'"),
     ({**GOOD, "check": {"any": [""]}}, "field 'check.any'"),
@@ -112,9 +112,9 @@ MALFORMED = [
     ({**GOOD, "check": {"number": 10**400}}, "field 'check.number'"),
     ({**GOOD, "check": {"least_words": True}}, "field 'check.least_words'"),
     ({**GOOD, "check": {"refuses": 1}}, "field 'check.refuses'"),
-    ({**GOOD, "check": {"regex": "("}}, "field 'check.regex' is no regular expression"),
-    ({**GOOD, "check": {"regex": 3}}, "field 'check.regex' is no regular expression"),
-    ({**GOOD, "choices": ["3", "4"], "answer": "4"}, "but the first of the 'choices' counts as right, which is '3'"),
+    ({**GOOD, "check": {"regex": "("}}, "field 'check.regex' is not a regular expression"),
+    ({**GOOD, "check": {"regex": 3}}, "field 'check.regex' is not a regular expression"),
+    ({**GOOD, "choices": ["3", "4"], "answer": "4"}, "but the first of the 'choices' counts as right, and that is '3'"),
     ({"id": "a", "suite": "s", "prompt": "p", "choices": ["Ann", "Bea"], "answer": "bea "}, "field 'answer' is 'bea '"),
     ({"id": "a", "suite": "s", "prompt": "p", "choices": ["Ann", "Bea"], "answer": "B"}, "field 'answer' is 'B', but"),
     ({"id": "a", "suite": "s", "prompt": "p", "choices": ["Ann", "Bea"], "answer": "1"}, "field 'answer' is '1', but"),
@@ -135,7 +135,7 @@ MALFORMED = [
     ("{", "not valid JSON"),
     ('{"id": "a", "suite": "s", "text": "\\ud800"}', "not valid JSON"),
     ("[" * 100_000, "nested too deeply to be read"),
-    (dict(GOOD), "the id 'a' is that of line 1 too"),
+    (dict(GOOD), "line 1 has the id 'a' too"),
 ]
 
 

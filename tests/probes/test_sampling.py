@@ -119,6 +119,6 @@ def test_what_is_out_of_range_is_named():
     assert told(math.inf).startswith("temperature=inf: ")
     assert told(math.nan).startswith("temperature=nan: ")
     for top_p in (0.0, -0.1, 1.1, math.nan):
-        assert told(1.0, top_p) == f"top_p={top_p}: give a probability above 0 and at most 1 (1 leaves out nothing)."
+        assert told(1.0, top_p) == f"top_p={top_p}: give a probability above 0 and at most 1 (1 keeps all tokens)."
     assert told(1.0, 1.0, 0.5) == "seed=0.5: give a whole number."
     assert told(1.0, 1.0, True) == "seed=True: give a whole number."

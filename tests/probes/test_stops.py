@@ -7,11 +7,11 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenize import prompt_ids
+from holdfast.data.tokenization import prompt_ids
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
-from holdfast.probes.ask import ask
-from holdfast.probes.generate import generate
+from holdfast.probes.answers import ask
+from holdfast.probes.generation import generate
 from holdfast.probes.items import Item
 from holdfast.probes.stops import LINE, PARAGRAPH, TURN, Stop, usual
 from tests.tiny import tiny, tokenizer
@@ -189,7 +189,7 @@ def test_without_a_template_an_answer_is_its_first_line(chat_tokenizer):
 
 def test_tools_reach_the_row_that_is_written_out(monkeypatch, chat_tokenizer):
     from holdfast.probes import choice
-    from holdfast.probes import generate as module
+    from holdfast.probes import generation as module
 
     seen = []
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.ground.names import BASE, items
@@ -97,7 +97,7 @@ def test_what_was_watched_is_no_proof():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"value": math.inf}, "Score of '1' in 'a': inf is no measurement"),
+        ({"value": math.inf}, "Score of '1' in 'a': inf is not a measurement"),
         ({"weight": 0.0}, "a weight of 0.0 counts nothing"),
         ({"choices": 1}, "1 choices; give 0 for a generated answer"),
     ],

@@ -123,6 +123,13 @@ def test_a_narrow_terminal_still_shows_the_whole_description():
     assert "".join(one.reference.split()) in "".join(printed(one.call, width=60).split())
 
 
+def test_paragraphs_flow_to_the_width_of_the_terminal_and_formulas_stay():
+    lines = [line.rstrip() for line in printed("MaskTheTarget", width=200).splitlines()]
+    assert "    L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b^{not y_t} || p_a^{not y_t})" in lines
+    (paragraph,) = (line for line in lines if line.startswith("p_b is the prediction"))
+    assert len(paragraph) > 120
+
+
 def test_the_command_shows_one_card(capsys):
     assert main.main(["methods", "Finch"]) == 0
     assert "2605.20005" in capsys.readouterr().out

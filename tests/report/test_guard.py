@@ -22,31 +22,36 @@ def said(training=100.0, **changes):
 def test_it_says_how_often_it_looked_and_at_what_cost():
     assert said() == [
         "Guard: looked 2 times, every 50 steps, which took 1% of the training time.",
-        "  At the end, 1.2 points lost, 81.0 learned of what is watched.",
+        "  At the end: 1.2 points lost, 81.0 learned on the validation items.",
     ]
     assert said(training=10)[0].endswith(
-        "took 10% of the training time. Fewer items (items=) or looks (every=) take less."
+        "took 10% of the training time. Fewer items (items=) or rarer looks (every=) take less time."
     )
 
 
 def test_it_says_where_it_went_back_to():
     assert said(spent_at=(100,), model_of=50)[1:] == [
-        "  The budget was spent at step 100: went back, at half the learning rate.",
-        "  The model is that of step 50, 0.4 points lost, 60.0 learned of what is watched.",
+        "  The budget was spent at step 100: the guard went back, and halved the learning rate.",
+        "  The model is from step 50: 0.4 points lost, 60.0 learned on the validation items.",
     ]
     assert said(spent_at=(50, 100), model_of=0)[1:] == [
-        "  The budget was spent at steps 50, 100: went back, at half the learning rate.",
-        "  The model is that of the start, as it was before training: no look was inside the budget.",
+        "  The budget was spent at steps 50, 100: the guard went back, and halved the learning rate.",
+        "  The model is the one before training: no look was within the budget.",
     ]
 
 
 def test_it_says_what_else_was_done():
     assert said(on_spent="stop", spent_at=(100,))[1].endswith("at step 100: training ended.")
     assert said(on_spent="log", spent_at=(100,))[1].endswith("at step 100: training went on.")
-    assert said(on_spent="hold", spent_at=(50,), hold=4.0)[1].endswith("the leash ended at 4 times its strength.")
+    assert said(on_spent="hold", spent_at=(50,), hold=4.0)[1].endswith(
+        "the penalty to the base model ended at 4 times its strength."
+    )
 
 
 def test_texts_are_said_in_nats():
     look = LookRow(step=9, nats_lost=0.01, learned=-1.5)
-    assert said(looks=(look,))[1] == "  At the end, 0.010 nats per token lost, 1.500 nats to learn of what is watched."
-    assert "no number lost" in said(looks=(LookRow(step=9, nats_lost=math.inf),))[1]
+    assert (
+        said(looks=(look,))[1]
+        == "  At the end: 0.010 nats per token lost, 1.500 nats to learn on the validation items."
+    )
+    assert "no finite number lost" in said(looks=(LookRow(step=9, nats_lost=math.inf),))[1]

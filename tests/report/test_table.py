@@ -175,13 +175,13 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     show(types.SimpleNamespace(folder=folder, record=result([POINTS, few], verdict=JUDGED.to_dict())), console)
     text = console.file.getvalue()
     assert (
-        "Verdict: forgot (budget: a loss of 2 points in the mean of the suites, and in none for certain more)" in text
+        "Verdict: forgot (budget: a loss of 2 points in the mean of the suites, and in no suite certainly more)" in text
     )
     assert "mean of 2 suites: -9.9 [-11.0, -8.8] points, forgot" in text
-    assert "forgot for certain, with 2 suites looked at: facts" in text
-    assert "not settled: few (about 1,234 items)" in text
+    assert "certainly forgot, among 2 suites tested: facts" in text
+    assert "not settled: few (needs about 1,234 items)" in text
     assert "in that mean, 1 suite gained 0.6 (most: few) and 1 lost 10.5 (most: facts)" in text
-    assert "too small to be seen: losses below 1.4 in the mean (points)" in text
+    assert "smallest detectable loss: 1.4 in the mean (points)" in text
     assert "without a limit: general [en]" in text
     every = verdict_lines(dataclasses.replace(JUDGED, claim="every", limits={"points": 1.0, "nats": 0.02}), [POINTS])
     assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]
@@ -192,8 +192,8 @@ def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
 
     memories = [MemoryRow(name="old.jsonl", token_share=0.05, near=near) for near in ("same", "unsaid")]
     same, unsaid = memory_lines(memories)
-    assert same.startswith("Rehearsed: old.jsonl, 5% of the tokens; of the same kinds as what is measured as kept")
-    assert "is not said: near='same', 'near' or 'none'" in unsaid
+    assert same.startswith("Rehearsed: old.jsonl, 5% of the tokens; the same kinds of examples as the suites of --keep")
+    assert "declare how near it is to the suites of --keep: near='same', 'near' or 'none'" in unsaid
     assert set(NEAR) == {"same", "near", "none", "unsaid"}
     assert memory_lines([]) == []
 
@@ -219,20 +219,20 @@ def plain(lines):
         (
             learned(word="learned", reached=84.2, least=21.0),
             "Learning: learned (task: +80.0 [+71.2, +86.6] points, 95% of the 84.2 that it had learned before the "
-            "guard took it back)",
+            "guard went back)",
         ),
         (
             learned(word="learned little", gain=3.0, low=0.4, high=5.6),
-            "Learning: learned little (task: +3.0 [+0.4, +5.6] points; little is below 4.7 points)",
+            "Learning: learned little (task: +3.0 [+0.4, +5.6] points; less than 4.7 points counts as little)",
         ),
         (
             learned(word="learned little", gain=3.0, low=0.4, high=5.6, reached=50.0, least=12.5),
-            "Learning: learned little (task: +3.0 [+0.4, +5.6] points; little is below 12.5 points, a quarter of the "
-            "50.0 that it had learned before the guard took it back)",
+            "Learning: learned little (task: +3.0 [+0.4, +5.6] points; less than 12.5 points, a quarter of the 50.0 "
+            "that it had learned before the guard went back, counts as little)",
         ),
         (
             learned(word="not learned", gain=0.0, low=-2.0, high=2.0),
-            "Learning: not learned (task: +0.0 [-2.0, +2.0] points; if anything, less than 4.7 points)",
+            "Learning: not learned (task: +0.0 [-2.0, +2.0] points; the gain, if any, is below 4.7 points)",
         ),
         (
             learned(word="not learned", gain=-4.0, low=-6.0, high=-2.0),
@@ -240,12 +240,11 @@ def plain(lines):
         ),
         (
             learned(word="not enough evidence", gain=2.5, low=-3.0, high=12.0),
-            "Learning: not enough evidence (task: +2.5 [-3.0, +12.0] points; it may be nothing, or more than 4.7 "
-            "points)",
+            "Learning: not enough evidence (task: +2.5 [-3.0, +12.0] points; the gain may be 0, or above 4.7 points)",
         ),
         (
             learned("start", word="not learned", gain=0.0, low=-2.0, high=2.0),
-            "Learning: not learned (task: +0.0 [-2.0, +2.0] points; the guard put the model back to where it started)",
+            "Learning: not learned (task: +0.0 [-2.0, +2.0] points; the guard went back to the model before training)",
         ),
         (
             learned(word="learned", unit="nats", gain=1.9, low=1.5, high=2.3, least=0.01),
@@ -253,7 +252,7 @@ def plain(lines):
         ),
         (
             Learning(word="not measured", units=()),
-            "Learning: not measured (name questions or examples of the task with --test)",
+            "Learning: not measured (give items or examples of the task with --test)",
         ),
     ],
 )
@@ -272,5 +271,5 @@ def test_the_table_has_the_words_of_the_verdict_and_of_learning():
     assert "unsettled" in "".join(drawn(100, [POINTS], judged=masked))
     text = "\n".join(verdict_lines(masked, [POINTS]))
     assert "Verdict: not enough evidence" in text
-    assert "tested alone, facts lost more than the budget; with 2 suites tested that can be chance" in text
-    assert "forgot for certain" not in text
+    assert "tested alone, facts lost more than the budget; among 2 suites that can be chance" in text
+    assert "certainly forgot" not in text

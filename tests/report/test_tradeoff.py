@@ -52,15 +52,15 @@ def test_a_narrow_terminal_shows_what_matters_within_its_width(runs):
     assert all(len(line) <= 80 for line in table)
     assert any("90.0" in line and "55.0 [" in line and "sums 60.0" in line for line in table)
     assert any("LoRA(rank=2)" in line and "*" in line for line in table)
-    assert "* the goal is not reached" in text
+    assert "* did not reach the goal" in text
 
 
 def test_a_narrow_terminal_says_the_verdicts_and_who_did_not_learn(runs, tmp_path):
     (found,) = report(ReportSpec(runs=(runs,), budget={"points": 10}))
     text = printed(lambda console: terminal(found, console))
     assert "verdict on this run, plain: forgot\n" in text
-    assert "worst suite: of 2 suites, and picked because it is the worst" in " ".join(text.split())
-    assert "One seed: what is said holds for these runs alone" in " ".join(text.split())
+    assert "worst suite: the largest loss of 2 suites; it looks worse than it is" in " ".join(text.split())
+    assert "One seed: these statements hold for these runs only" in " ".join(text.split())
     write(tmp_path / "a", "Train(lr=0.0001)", learned=0.0, kept=1.1, items=200)
     (idle,) = report(ReportSpec(runs=(str(tmp_path),)))
     text = printed(lambda console: terminal(idle, console))
@@ -191,14 +191,14 @@ def test_runs_of_which_nothing_can_be_said_do_not_hide_the_others(runs, tmp_path
     write_scores(scores, "run", left)
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
     assert "Goal: 85.5 points" in text
-    assert "measure nothing of what is to be kept; give --keep" in text
+    assert "measure no suite to keep; give --keep" in text
 
 
 def test_what_is_not_finished_is_said(runs, tmp_path):
     comparison(tmp_path)
     (tmp_path / "run-1-1-0" / "result.json").unlink()
     text = printed(lambda console: show(ReportSpec(runs=(str(tmp_path),)), console), width=200)
-    assert "run-1-1-0 is not finished and left out." in text
+    assert "run-1-1-0 is unfinished and left out." in text
 
 
 def test_pefts_comparison_is_read_as_a_table_of_the_same_kind(tmp_path):
@@ -239,7 +239,9 @@ def test_what_was_published_is_about_methods_that_there_are():
     names = {cls.__name__ for cls in METHODS} | {"plain"}
     assert {one.method for one in PUBLISHED} <= names
     assert [
-        one.said for one in published(["plain", "LoRA", "QLoRA", "FAPM", "TokenForgetting"]) if "x" in one.said[-2:]
+        figure.result
+        for figure in published(["plain", "LoRA", "QLoRA", "FAPM", "TokenForgetting"])
+        if "x" in figure.result[-2:]
     ] == [
         "84.3, 32.7, 1x",
         "82.1, 5.2, 0.7x",

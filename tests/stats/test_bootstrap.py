@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_draws():
     assert bootstrap_change(before, after, mean).interval() == bootstrap_change(before, after, mean).interval()
     other = bootstrap_change(before, after, mean, seed=1).interval()
     assert other != bootstrap_change(before, after, mean).interval()
-    assert bootstrap_change(before, after, mean, resamples=50).found.bootstrap_distribution.size == 50
+    assert bootstrap_change(before, after, mean, resamples=50).drawn.bootstrap_distribution.size == 50
 
 
 def test_what_did_not_change_has_no_width_and_one_group_has_no_interval():

@@ -145,9 +145,9 @@ def test_what_cannot_be_compared_is_refused():
         flips([], [])
     with pytest.raises(HoldfastError, match="must be 1"):
         flips([0.5], [1])
-    with pytest.raises(ValueError, match="vectors of one length"):
+    with pytest.raises(ValueError, match="vectors and groups of one length"):
         flips([1, 0], [1])
-    with pytest.raises(ValueError, match="vectors of one length"):
+    with pytest.raises(ValueError, match="vectors and groups of one length"):
         flips([1, 0], [1, 0], ["a"])
 
 

@@ -67,7 +67,7 @@ def test_a_rewind_goes_on_from_what_was_smoothed_there_and_ends_after_some():
     assert after([9.0] * (REWINDS + 1), "rewind").ended
 
 
-def test_a_leash_is_raised_while_spent_kept_between_and_let_out_below_half():
+def test_a_penalty_is_raised_while_spent_kept_between_and_let_out_below_half():
     assert after([9.0], "hold").hold == 2
     assert after([9.0, 9.0], "hold").hold == 4
     assert after([9.0] * 20, "hold").hold == MOST

@@ -12,7 +12,7 @@ import trl
 
 from holdfast.core.errors import HoldfastError
 from holdfast.train.attach import attach
-from holdfast.train.reading import is_task_loss, token_losses
+from holdfast.train.task_loss import is_task_loss, token_losses
 from tests import tiny
 from tests.train.retrace import arguments, trainer_for
 
@@ -211,18 +211,18 @@ def test_where_there_is_no_such_loss_it_is_refused(tmp_path, name):
     trainer = OTHERS[name](tmp_path)
     with pytest.raises(
         HoldfastError,
-        match=rf"^Finch\(\) reads the mean loss of the new tokens, and {name} trains on another loss, over rows of its"
-        r" own; leave Finch\(\) out\.$",
+        match=rf"^Finch\(\) reads the mean loss of the new tokens, and {name} trains on another loss, with its own"
+        r" kind of rows; leave Finch\(\) out\.$",
     ):
         attach(trainer, "LoRA(rank=2) + BaseL2() + Finch()")
 
 
 def test_a_model_that_predicts_no_tokens_is_refused(tmp_path):
     trainer = trainer_for(classifier(), tmp_path, DATA)
-    with pytest.raises(HoldfastError, match="and LlamaForSequenceClassification predicts none; leave Finch"):
+    with pytest.raises(HoldfastError, match="and LlamaForSequenceClassification predicts no tokens; leave Finch"):
         attach(trainer, "Finch()")
     own = trainer_for(torch.nn.Linear(3, 3), tmp_path, DATA)
-    with pytest.raises(HoldfastError, match="and what Linear predicts where is not known, as it is no transformers"):
+    with pytest.raises(HoldfastError, match="and Linear is not a transformers model, so its predictions are unknown"):
         attach(own, "Finch()")
 
 
@@ -233,15 +233,17 @@ def test_a_loss_that_hides_its_predictions_ends_the_training_before_it_moves_any
 
     trainer = attach(trainer_for(llama(), tmp_path, DATA, trainer_class=Hidden), "Finch()")
     start = copy.deepcopy(trainer.model.state_dict())
-    with pytest.raises(HoldfastError, match="Hidden does not call the model in compute_loss so that it gives logits"):
+    with pytest.raises(
+        HoldfastError, match="the model gives no logits for each label when Hidden calls it in compute_loss"
+    ):
         trainer.train()
     assert all(torch.equal(p, start[name]) for name, p in trainer.model.state_dict().items())
 
 
 def test_the_losses_of_tokens_are_cross_entropies_at_any_vocabulary(monkeypatch):
-    from holdfast.train import reading
+    from holdfast.train import task_loss
 
-    monkeypatch.setattr(reading, "CHUNK", 61 * 3)
+    monkeypatch.setattr(task_loss, "CHUNK", 61 * 3)
     batch, model = tiny.collate(DATA[:5]), tiny.tiny()
     output = model(**{name: value for name, value in batch.items() if name != "labels"})
     found = token_losses(output, batch["labels"], batch["attention_mask"], shifted=True)

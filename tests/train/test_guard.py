@@ -69,7 +69,7 @@ def test_it_stops_when_the_smoothed_loss_is_over_the_budget_and_not_at_one_look(
     used = [row["budget_used"] for row in trainer.state.log_history if "budget_used" in row]
     assert used == pytest.approx([0.6, 0.7, 0.95, 1.175])
     assert [record.getMessage() for record in caplog.records if record.name == "holdfast"] == [
-        "Step 4: what is to be kept has lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
+        "Step 4: the kept suites have lost 0.700 nats per token, and the budget of 0.5 nats per token is spent;"
         " training stops here.",
         "The guard stopped the training at step 4 of 10, where the budget was spent, and the model is the one that"
         " spent it: lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more"
@@ -128,7 +128,7 @@ def test_a_start_that_is_no_number_is_refused(tmp_path, monkeypatch):
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5))
     with pytest.raises(
         HoldfastError,
-        match=r"attach\(keep=...\), the model at the start: Score of .a. in .texts.: nan is no measurement",
+        match=r"attach\(keep=...\), the model at the start: Score of .a. in .texts.: nan is not a measurement",
     ):
         trainer.train()
 
@@ -347,7 +347,7 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     )
 
 
-def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
+def test_a_penalty_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_path, looks):
     looks(1.0, 3.0, 3.0, *[1.0] * 9)
     trainer = trainer_of(tmp_path, "MaskTheTarget()", **watching(KEPT, nll=0.5, every=1, on_spent="hold"))
     trainer.train()
@@ -356,7 +356,7 @@ def test_a_leash_is_raised_and_let_out_through_the_factor_on_added_terms(tmp_pat
     assert trainer.holdfast.hold == 1
 
 
-def test_a_raised_leash_changes_the_training(tmp_path, looks):
+def test_a_raised_penalty_changes_the_training(tmp_path, looks):
     ends = []
     for script in ([1.0, *[3.0] * 11], [1.0] * 12):
         looks(*script)
@@ -368,8 +368,10 @@ def test_a_raised_leash_changes_the_training(tmp_path, looks):
     assert furthest(*ends) > 1e-4
 
 
-def test_to_hold_without_a_leash_is_refused_and_leaves_the_trainer_alone(tmp_path):
-    with pytest.raises(HoldfastError, match=r"raises the recipe's added terms, and it has none: add MaskTheTarget"):
+def test_to_hold_without_a_penalty_is_refused_and_leaves_the_trainer_alone(tmp_path):
+    with pytest.raises(
+        HoldfastError, match=r"raises the recipe's penalties to the base model, and it has none: add MaskTheTarget"
+    ):
         trainer_of(tmp_path, "Finch()", **watching(KEPT, nll=0.5, on_spent="hold"))
 
 
@@ -381,7 +383,7 @@ def test_a_log_says_it_once_and_changes_nothing(tmp_path, looks, caplog):
     plain = trainer_of(tmp_path)
     plain.train()
     assert furthest(plain.model, logged.model) == 0.0
-    assert [message.rsplit("; ", 1)[-1] for message in caplog.messages[:-1]] == ["training goes on."]
+    assert [message.rsplit("; ", 1)[-1] for message in caplog.messages[:-1]] == ["training continues."]
     assert caplog.messages[-1].startswith("The guard found the budget spent at 10 of 10 looks and did nothing")
 
 
@@ -410,7 +412,7 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
         trainer.train()
     assert [look.step for look in trainer.holdfast_guard.looks] == [2, 6, 8, 10]
     assert caplog.messages == [
-        "Step 4: the guard could not look (out of memory); training goes on.",
+        "Step 4: the guard could not look (out of memory); training continues.",
         "The guard looked 4 times and had nothing to do. One more look failed.",
     ]
 
@@ -496,7 +498,7 @@ def test_a_checkpoint_of_another_guard_is_refused(tmp_path):
     first.add_callback(_StopAt())
     first.train()
     second = trainer_of(tmp_path, None, **watching(KEPT[:3], nll=NEVER, every=1), **saved)
-    with pytest.raises(HoldfastError, match="The checkpoint's guard asked other things than this one"):
+    with pytest.raises(HoldfastError, match="The guard of the checkpoint asked other questions than this one"):
         second.train(resume_from_checkpoint=True)
 
 

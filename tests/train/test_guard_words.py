@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.core.budget import Budget
 from holdfast.train.control import Look
-from holdfast.train.guard_words import Told, summary
+from holdfast.train.guard_words import GuardReport, summary
 
 ADVICE = "lower the learning rate (Train(lr=...)), add old examples (Rehearsal(...)), or allow more (Budget(points=4))"
 
@@ -17,7 +17,9 @@ def told(*seen, started=10.0, budget=None, on_spent="rewind", **changes):
     """A run whose looks, ten steps apart, saw these points lost and this much known of the task."""
     looks = [Look(10 * (i + 1), {"points": lost}, False, known) for i, (lost, known) in enumerate(seen)]
     step = changes.pop("step", 10 * len(looks))
-    return Told(looks, budget or Budget(points=2), on_spent, step, changes.pop("steps", step), started, **changes)
+    return GuardReport(
+        looks, budget or Budget(points=2), on_spent, step, changes.pop("steps", step), started, **changes
+    )
 
 
 def test_a_run_that_was_taken_back_to_the_start_again_and_again_is_no_success():
@@ -48,7 +50,7 @@ def test_where_the_model_of_the_start_is_shipped_it_says_so_plainly(seen, did):
     run = told(*seen)
     assert run.model_of == 0
     assert run.sentence() == (
-        f"The guard {did} and ships the model of the start, so nothing of what was learned is kept: {ADVICE}."
+        f"The guard {did} and ships the model of the start, so nothing that was learned is kept: {ADVICE}."
     )
     assert run.learned["share"] == 0
 
@@ -81,8 +83,8 @@ def test_what_the_other_ways_to_act_did_is_said():
         f"The guard found the budget spent at 1 of 2 looks and did nothing (on_spent=log): {ADVICE}."
     )
     assert told(*spent, on_spent="hold").sentence() == (
-        "The guard raised the leash to 2 times its strength, and the last look still found the budget overdrawn:"
-        f" {ADVICE}."
+        "The guard raised the penalty to the base model to 2 times its strength, and the last look still found the"
+        f" budget overdrawn: {ADVICE}."
     )
     assert (
         told(*spent, (1, 60), (0, 60), on_spent="hold").sentence().endswith("and the last look was inside the budget.")
@@ -91,9 +93,9 @@ def test_what_the_other_ways_to_act_did_is_said():
 
 def test_a_guard_that_saw_nothing_says_that_nothing_held_the_model():
     assert (
-        told(failed=3).sentence().startswith("The guard could not look: 3 times it tried, it failed, and nothing held")
+        told(failed=3).sentence().startswith("The guard tried to look 3 times and failed, so nothing held this model")
     )
-    assert told().sentence() == "The guard never looked, and nothing held this model to the budget."
+    assert told().sentence() == "The guard never looked, so nothing held this model to the budget."
     assert told((0, 50), failed=1).sentence().endswith("One more look failed.")
 
 
@@ -101,9 +103,9 @@ def test_a_model_that_no_look_saw_is_named():
     assert (
         told((0, 50), (0, 70), step=27)
         .sentence()
-        .endswith("The model of step 27 was not looked at: the last look was at step 20.")
+        .endswith("The guard did not look at the model of step 27: its last look was at step 20.")
     )
-    assert "not looked at" not in told((1, 60), (30, 90), step=27).sentence(), "an earlier model is shipped"
+    assert "did not look at" not in told((1, 60), (30, 90), step=27).sentence(), "an earlier model is shipped"
 
 
 def test_the_summary_is_json_with_what_is_known():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.bench.measured.judge import verdict
+from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score

@@ -217,7 +217,7 @@ def test_new_examples_keep_an_order_that_is_asked_for(tmp_path):
 def test_a_strategy_that_gives_way_is_said(tmp_path, caplog):
     with caplog.at_level("WARNING", "holdfast"):
         visited(tmp_path, train_sampling_strategy="group_by_length", num_train_epochs=1)
-    assert "train_sampling_strategy='group_by_length' gives way" in caplog.text
+    assert "replaces train_sampling_strategy='group_by_length'" in caplog.text
 
 
 def test_the_tokenizer_of_a_processor_is_taken(tmp_path):

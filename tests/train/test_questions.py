@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.bench.given.load import load_tokenizer
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.ground.names import BASE
@@ -47,7 +47,7 @@ def test_several_sources_of_items_and_texts_are_several_suites(tmp_path):
 
 def test_what_cannot_be_watched_is_refused():
     proof = [one for one in map(item, range(50)) if one.split == "proof"]
-    with pytest.raises(HoldfastError, match=r"attach\(keep=...\): none of the 20 items is on the watched side"):
+    with pytest.raises(HoldfastError, match=r"attach\(keep=...\): all of the 20 items are proof"):
         watched_suites(proof[:20], object(), 64, "keep")
     with pytest.raises(HoldfastError, match="needs a tokenizer"):
         watched_suites("ground:facts", None, 64, "keep")
@@ -58,7 +58,9 @@ def test_of_a_few_items_on_one_side_all_are_watched_and_none_is_left(side, caplo
     few = [one for one in map(item, range(50)) if one.split == side][:5]
     assert watched_suites(few, object(), 64, "keep") == suites_of(few, "retained")
     (said,) = caplog.messages
-    assert said.startswith("attach(keep=...): the 5 items are too few to have two sides. The guard watches them all")
+    assert said.startswith(
+        "attach(keep=...): the 5 items are too few to split into watched (validation) and proof (test) items."
+    )
     (parted,) = watched_suites([*map(item, range(19))], object(), 64, "keep")
     assert len(parted) < 19, "a few on two sides are parted"
 

@@ -17,9 +17,9 @@ from holdfast.core.batches import collate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item, split_of
-from holdfast.probes.watched import FILE, Watched
+from holdfast.probes.watch_record import FILE, WatchRecord
 from holdfast.train.attach import attach
 from holdfast.train.questions import watched_suites
 from tests import tiny
@@ -55,7 +55,7 @@ def windows(text):
 
 def known(folder):
     """The texts that a record in a folder says were watched."""
-    seen = Watched.read(folder / FILE)
+    seen = WatchRecord.read(folder / FILE)
     return [text for text in TEXTS if seen.has_document(windows(text), tiny.tokenizer())]
 
 
@@ -104,7 +104,7 @@ def test_what_measures_the_learning_is_written_down_too(tmp_path, texts):
     learn.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     trainer = trainer_of(tmp_path / "out", given=budget(texts, learn=str(learn)))
     trainer.train()
-    seen = Watched.read(tmp_path / "out" / FILE)
+    seen = WatchRecord.read(tmp_path / "out" / FILE)
     assert {thing.use for thing in seen.things} == {"keep", "learn"}
     rows = [Row(**pair) for pair in pairs]
     made = [tokenize([row], tiny.tokenizer(), max_length=64).examples for row in rows]
@@ -177,9 +177,9 @@ def test_of_a_file_too_small_for_two_sides_all_is_watched_and_it_is_said(tmp_pat
     trainer = trainer_of(tmp_path / "out", given=budget(str(path)))
     assert sum(map(len, trainer.holdfast_guard.questions.kept)) == 3
     (said,) = (message for message in caplog.messages if "too few" in message)
-    assert "few.jsonl'): the 3 texts are too few to have two sides. The guard watches them all" in said
+    assert "few.jsonl'): the 3 texts are too few to split into watched (validation) and proof (test) items." in said
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in proof[:20]))
-    with pytest.raises(HoldfastError, match="none of the 20 texts is on the watched side"):
+    with pytest.raises(HoldfastError, match="all of the 20 texts are proof"):
         trainer_of(tmp_path / "out", given=budget(str(path)))
 
 
@@ -197,4 +197,4 @@ def test_a_suite_of_which_nothing_is_watched_is_named(caplog):
     with caplog.at_level(logging.WARNING, "holdfast"):
         found = watched_suites([*many, lone], object(), 64, "keep")
     assert [suite.name for suite in found] == ["many"]
-    assert caplog.messages == ["attach(keep=...): nothing of lone (1) is watched, all of it is on the other side."]
+    assert caplog.messages == ["attach(keep=...): no item of lone (1) is watched; all are test items."]

@@ -198,8 +198,10 @@ def test_an_optimizer_that_keeps_something_else_begins_anew_and_that_is_said(tmp
     trainer.optimizer = Lists(trainer.model.parameters(), lr=0.01)
     with caplog.at_level(logging.WARNING, "holdfast"):
         attach(trainer, None, **watching(KEPT, nll=0.5, every=1)).train()
-    said = [m for m in caplog.messages if "the optimizer begins anew" in m]
-    assert said == ["Lists keeps what the guard cannot: where the model goes back, the optimizer begins anew."]
+    said = [m for m in caplog.messages if "the optimizer starts afresh" in m]
+    assert said == [
+        "Lists holds state that the guard cannot copy: when the model goes back, the optimizer starts afresh."
+    ]
 
 
 def test_what_methods_remember_is_put_back_and_what_they_did_not_remember_yet_is_dropped(tmp_path):

@@ -129,14 +129,16 @@ def test_merged_they_are_all_in_the_weights(tmp_path):
 def test_two_that_train_at_once_cannot_be_edited_apart(tmp_path):
     model = fresh()
     model.base_model.set_adapter(["default", "second"])
-    with pytest.raises(HoldfastError, match="'default' and 'second' are active at once, among which they cannot be"):
+    with pytest.raises(
+        HoldfastError, match="cannot be split among the adapters 'default' and 'second', which are all active"
+    ):
         attach(trainer_for(model, tmp_path, tiny.rows(8)), "WiSEFT()")
     trainer = train(tmp_path, model, "WiSEFT(alpha=0.5) + Train(ship='merged')")
     assert not tuner_layers(trainer.model)
 
 
 def test_merging_is_refused_where_an_idle_adapter_would_be_lost(tmp_path):
-    with pytest.raises(HoldfastError, match=r"does not touch 'default', which would be lost; save and delete it first"):
+    with pytest.raises(HoldfastError, match=r"does not use 'default', which would be lost; save and delete it first"):
         attach(trainer_for(fresh(), tmp_path, tiny.rows(8)), "Train(ship='merged')")
     model = fresh()
     model.delete_adapter("default")
@@ -172,7 +174,9 @@ def test_what_transformers_put_on_is_edited_and_cannot_be_merged(tmp_path):
     plain, half = train(tmp_path, injected(), None).model, train(tmp_path, injected(), "WiSEFT(alpha=0.5)").model
     for whole, halved in zip(changes(plain, "own"), changes(half, "own"), strict=True):
         assert torch.allclose(halved, whole / 2, atol=1e-6)
-    with pytest.raises(HoldfastError, match=r"LlamaForCausalLM has no unload\(\); put it on with peft.get_peft_model"):
+    with pytest.raises(
+        HoldfastError, match=r"LlamaForCausalLM has no unload\(\) for that; put the adapter on with peft.get_peft_model"
+    ):
         attach(trainer_for(injected(), tmp_path, tiny.rows(8)), "Train(ship='merged')")
 
 

@@ -13,7 +13,7 @@ from holdfast.bench.run.training import inputs_of, packed_alike
 from holdfast.core.method import chain
 from holdfast.core.mix import Example
 from holdfast.core.run import SOURCE
-from holdfast.data.pack import pack
+from holdfast.data.packing import pack
 from holdfast.methods.losses.base_kl import BaseKL
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
 from holdfast.methods.schedules.finch import Finch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def guarded(folder, accumulate):
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     for case in (*CASES, *ALONE):
+        gc.freeze()  # a trainer collects garbage at its start, all that is imported included
         trainer = build(case, out / "run", accumulate=2)
         trainer.train()
         if trainer.args.process_index == 0:

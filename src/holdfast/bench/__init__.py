@@ -1,1 +1,1 @@
-"""Runs: what they are given and what they leave."""
+"""The commands: runs, comparisons and diffs, with their options and records."""

@@ -1,4 +1,4 @@
-"""The commands and their flags, declared; importing this module imports nothing heavy."""
+"""Declares the commands and their flags; importing this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from holdfast.bench.given.options import Options
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
-EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but nothing (or little) was learned."
-SEVERAL = "Exit codes: 0 done, whatever the verdicts of the runs; 1 error, or a run that failed."
+EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but learned nothing or little."
+SEVERAL = "Exit codes: 0 done, with any verdicts of the runs; 1 error, or a failed run."
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """One word after `holdfast`.
+    """A command: the word after `holdfast`.
 
     Attributes:
         name: The word.
-        help: One line in the list of commands.
-        text: What the command's own help begins with.
+        help: Line in the list of commands.
+        text: First paragraph of the command's help.
     """
 
     name: str
@@ -40,49 +40,49 @@ class Command:
 COMMANDS = (
     Command(
         "demo",
-        "the whole story on a small base model that comes along; no network",
-        "Fine-tunes the base model that comes with the package, plainly and with methods, and shows what each learned "
-        "and forgot.",
+        "a demonstration on the small base model that comes with the package; no network",
+        "Fine-tunes the base model that comes with the package, with plain training and with methods, and shows what"
+        " each learned and forgot.",
     ),
     Command(
         "train",
-        "fine-tune a model, and measure what it learned and what it forgot",
-        "Fine-tunes a model with a recipe and leaves one folder with the model, every score and the result.",
+        "fine-tune a model, and measure what it learned and forgot",
+        "Fine-tunes a model with a recipe, and writes the model, every score and the result to one folder.",
     ),
     Command(
         "compare",
-        "which method, at what price, on your model and your data",
-        "Trains with several recipes, each at several doses (times its learning rate), and sets side by side what each "
-        "learned, what it lost and what it cost. Given again, it goes on where it was interrupted.",
+        "compare methods and their costs on your model and your data",
+        "Trains with several recipes, each at several doses (learning-rate multipliers), and compares what each"
+        " learned, lost and cost. Give the same command again to continue after an interruption.",
     ),
     Command(
         "report",
-        "runs that are finished, set side by side: a table, the frontier",
-        "Reads the folders of finished runs and nothing else, and shows what each recipe learned, lost and cost.",
+        "compare finished runs: a table, and a plot of the Pareto front",
+        "Reads only the folders of finished runs, and shows what each recipe learned, lost and cost.",
     ),
     Command(
         "diff",
-        "what changed between two models, and whether it is within a budget",
-        "Asks two models the same items and says what was kept, lost and gained. Two files of saved answers (of --out, "
-        "or samples that lm-eval logged) are compared without loading a model.",
+        "measure the change between two models, and judge it by a budget",
+        "Asks two models the same items, and shows what was kept, lost and gained. It compares two files of saved"
+        " answers (from --out, or samples that lm-eval logged) without loading a model.",
     ),
     Command(
         "methods",
-        "what each method does, costs and needs",
-        "Lists the methods that a recipe may name, or shows one of them in full.",
+        "show the effect, cost and needs of each method",
+        "Lists the methods for a recipe, or shows one of them in full.",
     ),
 )
 
 
 IN_RECIPE = {"--lr": "lr", "--learning-rate": "lr", "--epochs": "epochs", "--num-train-epochs": "epochs"}
-"""Flags that other trainers have, and the setting of `Train` that says the same here."""
+"""Flags of other trainers, and the corresponding setting of `Train`."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors end with exit code 1, since 2 says that the model forgot."""
+    """A parser whose errors end with exit code 1, because 2 means that the model forgot."""
 
     def error(self, message: str) -> NoReturn:
-        """Prints the usage and the error, with what a flag that is none may have meant, and ends the program."""
+        """Prints the usage and the error, with a suggestion for an unknown flag, and ends the program."""
         self.print_usage(sys.stderr)
         unknown = re.search(r"(--[\w-]+)", message.partition("unrecognized arguments: ")[2])
         flag = unknown[1] if unknown else ""
@@ -92,11 +92,11 @@ class Parser(argparse.ArgumentParser):
 
     def _flags(self) -> list[str]:
         """Returns the flags of this parser and of its commands."""
-        found = list(self._option_string_actions)
+        flags = list(self._option_string_actions)
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                found += [flag for below in action.choices.values() for flag in below._option_string_actions]
-        return found
+                flags += [flag for below in action.choices.values() for flag in below._option_string_actions]
+        return flags
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -131,7 +131,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="method to show in full, as in MaskTheTarget")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="method to show in full, for example MaskTheTarget")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +140,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="show what was understood, rows as the model will see them, settings and memory; then end",
+        help="show rows as the model will see them, the settings and the memory estimate, then stop",
     )
 
 
@@ -151,7 +151,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", metavar="FILE", help="YAML file whose keys are the flags below; a flag given here wins"
+        "--config",
+        metavar="FILE",
+        help="YAML file whose keys are the flags below; flags on the command line take precedence",
     )
 
 
@@ -166,12 +168,12 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         choices=("forgot", "unsettled"),
         default="unsettled",
-        help="end with 0 unless the model forgot, or (the default) unless it is shown to have kept",
+        help="fail only if the model forgot, or (the default) unless it is shown to have kept",
     )
 
 
 def _add_fields(parser: argparse.ArgumentParser, spec: type[Options], positional: Sequence[str] = ()) -> None:
-    """Adds a flag for each field of a record of options, those that are needed first."""
+    """Adds a flag for each field of an options class, required ones first."""
     hints = typing.get_type_hints(spec)
     for field in sorted(dataclasses.fields(spec), key=lambda field: not _is_needed(field)):
         if field.name in positional:
@@ -186,7 +188,7 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
 
 
 def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
-    """Adds the flag of one field of a record of options; a flag that is not given leaves no trace in the result."""
+    """Adds the flag of a field of an options class; an absent flag is absent from the result too."""
     flag = "--" + field.name.replace("_", "-")
     options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": field.name}
     options["help"] = field.metadata["help"].replace("%", "%%") + _default(field)
@@ -209,17 +211,17 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
 
 
 class _Pairs(argparse.Action):
-    """Gathers keys and values, also of a flag that is given more than once."""
+    """Collects keys and values, also from a flag that occurs more than once."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
-        """Adds the pairs of one flag."""
+        """Adds the pairs of one occurrence of the flag."""
         setattr(namespace, self.dest, {**getattr(namespace, self.dest, {}), **dict(values)})
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    """Returns what a flag's help says about its default."""
+    """Returns the part of a flag's help about its default."""
     if field.default is dataclasses.MISSING:
-        return "" if field.default_factory is not dataclasses.MISSING else " (needed)"
+        return "" if field.default_factory is not dataclasses.MISSING else " (required)"
     if field.default is None or isinstance(field.default, bool) or field.default == ():
         return ""
     if isinstance(field.default, tuple):
@@ -228,7 +230,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    """Returns `KEY=VALUE` as a key and a value: JSON or a Python literal where it is one, else the text itself."""
+    """Returns the key and value of `KEY=VALUE`; the value is JSON or a Python literal, otherwise the text itself."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")

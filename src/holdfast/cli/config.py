@@ -1,4 +1,4 @@
-"""The run or comparison that the flags and a YAML file ask for."""
+"""Reads the options of a run or a comparison from the flags and a YAML file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Spec = TypeVar("Spec", bound=Options)
 
 
 def spec_from(arguments: argparse.Namespace, kind: type[Spec]) -> Spec:
-    """Returns what is asked for; a flag wins over the same key of the file given as `--config`.
+    """Returns the options; a flag takes precedence over the same key in the file of `--config`.
 
-    Under `training` and `budget` the two are merged key by key.
+    For `training` and `budget` the two are merged key by key.
 
     Raises:
-        HoldfastError: If the file cannot be read, or a key or value is wrong.
+        HoldfastError: The file cannot be read, or a key or value is wrong.
     """
     values = read_config(arguments.config) if arguments.config else {}
     names = {field.name for field in dataclasses.fields(kind)}
@@ -37,10 +37,11 @@ def spec_from(arguments: argparse.Namespace, kind: type[Spec]) -> Spec:
 def read_config(path: str) -> dict[str, Any]:
     """Returns the keys and values of a flat YAML file.
 
-    Numbers are read as in YAML 1.2 (`1e-4` is a number), and a key that is given twice is an error.
+    Numbers follow YAML 1.2 (`1e-4` is a number), and a repeated key is an error.
 
     Raises:
-        HoldfastError: If the file cannot be read or is not keys and values; names the line where it can.
+        HoldfastError: The file cannot be read, or does not consist of keys and values; the message names the line if
+            possible.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -51,7 +52,7 @@ def read_config(path: str) -> dict[str, Any]:
                 loader.dispose()
     except OSError as error:
         raise HoldfastError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none; not UTF-8
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date, or not UTF-8
         raise HoldfastError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise HoldfastError(f"{path}: give 'key: value' lines whose keys are the flags of the command.")
@@ -59,10 +60,10 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, numbers as in YAML 1.2, and no key twice."""
+    """Loads plain values only, numbers as in YAML 1.2, and no repeated key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Returns a mapping, or raises for a key that stands in it twice."""
+        """Returns a mapping; raises an error for a repeated key."""
         seen = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode):

@@ -1,4 +1,4 @@
-"""`holdfast`: reads the command, imports what it needs, runs it, and turns mistakes into one sentence."""
+"""`holdfast`: parses the command, imports its modules, runs it, and prints an error as one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from holdfast.bench.machine.quiet import is_first
+from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.cli.commands import build_parser
 from holdfast.core.errors import HoldfastError
 
@@ -16,10 +16,10 @@ ERROR, FORGOT = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 nothing learned.
+    """Runs a command and returns the exit code: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 nothing learned.
 
     Args:
-        argv: The words after `holdfast`; those of the process if not given.
+        argv: The words after `holdfast`; those of the process if absent.
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
@@ -27,52 +27,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     if "RANK" in os.environ:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it advises on what transformers chose
-    if not is_first():
-        _say_nothing()
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch would warn about a choice of transformers
+    if not is_main_process():
+        _discard_output()
     try:
         code = _RUN[arguments.command](arguments)
         sys.stdout.flush()
         return code
     except HoldfastError as error:
-        if is_first() or _are_connected():
+        if is_main_process() or _are_connected():
             print(f"holdfast: {error}", file=sys.stderr)
     except BrokenPipeError:
-        # Whoever read our output has gone (`holdfast methods | head`); what is left in the buffer has no reader.
+        # The reader of our output has closed it (`holdfast methods | head`), so nobody reads the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.filename is None:  # no path that was given
+        if error.filename is None:  # not an error about a given path
             raise
-        print(f"holdfast: {error.filename}: {error.strerror}; check the paths that are given.", file=sys.stderr)
+        print(f"holdfast: {error.filename}: {error.strerror}; check the given paths.", file=sys.stderr)
     except KeyboardInterrupt as interrupt:
-        said = str(interrupt) or "interrupted"
-        if is_first():
-            print(f"\nholdfast: {said}; {_HOW_TO_GO_ON[arguments.command]}.", file=sys.stderr)
+        reason = str(interrupt) or "interrupted"
+        if is_main_process():
+            print(f"\nholdfast: {reason}; {_NEXT_STEP[arguments.command]}.", file=sys.stderr)
     return ERROR
 
 
-def _say_nothing() -> None:
-    """Sends what the other processes of a distributed run would print to where nobody reads it, but for errors."""
+def _discard_output() -> None:
+    """Discards the standard output of the other processes of a distributed run; errors still print."""
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _are_connected() -> bool:
-    """Returns whether the processes of a run have met; what fails before fails in all alike, and the first says it."""
+    """Returns whether the processes of a run are connected; before that, an error is the same in all of them."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_available() and bool(distributed.is_initialized())
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import RunSpec
-    from holdfast.bench.run.early import check_early
+    from holdfast.bench.run.early_checks import check_early
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, RunSpec)
     check_early(spec)
     if arguments.dry_run:
-        from holdfast.bench.run.understood import dry_run
-        from holdfast.report.dry import show as show_dry
+        from holdfast.bench.run.inputs import dry_run
+        from holdfast.report.dry_run import show as show_dry
 
         show_dry(dry_run(spec))
         return 0
@@ -87,7 +87,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import CompareSpec
-    from holdfast.bench.run.early import check_early
+    from holdfast.bench.run.early_checks import check_early
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, CompareSpec)
@@ -115,12 +115,12 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import DiffSpec
-    from holdfast.bench.run.early import check_early
+    from holdfast.bench.run.early_checks import check_early
 
     names = {field.name for field in dataclasses.fields(DiffSpec)}
     spec = DiffSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")
     if arguments.fail_on == "forgot" and not spec.budget:
-        raise HoldfastError("--fail-on forgot needs a budget: say what may be lost, as in --budget points=2.")
+        raise HoldfastError("--fail-on forgot needs a budget, as in --budget points=2.")
     check_early(spec)
 
     from holdfast.bench.diff.diff import diff
@@ -156,10 +156,10 @@ _RUN = {
     "methods": _methods,
 }
 
-_HOW_TO_GO_ON = {
-    "train": "give the same command with --resume to go on from the last checkpoint",
+_NEXT_STEP = {
+    "train": "give the same command with --resume to continue from the last checkpoint",
     "demo": "give the same command again; it takes a few minutes",
-    "compare": "give the same command again to go on; what is finished stays",
+    "compare": "give the same command again to continue; finished runs stay",
     "report": "give the same command again",
     "diff": "give the same command again",
     "methods": "give the same command again",

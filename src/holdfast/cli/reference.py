@@ -1,4 +1,4 @@
-"""The page of the command line, written from the declarations: `python -m holdfast.cli.reference FILE`."""
+"""Writes the page of the command line from the declarations: `python -m holdfast.cli.reference FILE`."""
 
 from __future__ import annotations
 

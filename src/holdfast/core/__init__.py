@@ -1,1 +1,1 @@
-"""The abstraction: methods, mixes, settings, errors; torch only."""
+"""Methods and what they are made of: mixes, tokens, the base, settings, errors. It imports torch only."""

@@ -1,8 +1,8 @@
-"""Adapters on a model, whoever made them: which act, which train, how they are switched off, what weights they make.
+"""Adapters on a model: which of them act, which train, how to switch them off, and which weights they make.
 
-PEFT's layers are known here by what they offer (`merge`, `get_base_layer`, `lora_A`), not by their classes. A model may
-hold several adapters, each under a name of its own: those that are active act, and those of them train whose parameters
-require gradients. All others keep their bits, whatever they are called.
+Any library may have made them. This module recognises PEFT's layers by their attributes (`merge`, `get_base_layer`,
+`lora_A`), not by their classes. A model may hold several named adapters: the active ones act, and an active adapter
+trains if its parameters require gradients. All others keep their bits, whatever their names.
 """
 
 from __future__ import annotations
@@ -36,44 +36,44 @@ def held_by(layer: Any) -> dict[str, list[nn.Parameter]]:
 
 
 def acting_in(layer: Any) -> list[str]:
-    """Returns the names of the adapters that act in a tuner layer: held by it, active and not switched off."""
+    """Returns the names of the adapters that act in a tuner layer: the layer holds them, and they are active and on."""
     if layer._disable_adapters:
         return []
     active = layer.active_adapters
     return [name for name in ([active] if isinstance(active, str) else active) if name in held_by(layer)]
 
 
-def acting(model: nn.Module) -> list[str]:
+def acting_adapters(model: nn.Module) -> list[str]:
     """Returns the names of the adapters that act somewhere in a model, each once."""
     layers: list[Any] = tuner_layers(model)
     return list(dict.fromkeys(name for layer in layers for name in acting_in(layer)))
 
 
-def training(model: nn.Module) -> list[str]:
+def trained_adapters(model: nn.Module) -> list[str]:
     """Returns the names of the adapters that act in a model and have parameters that require gradients, each once."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for layer in tuner_layers(model):
         held = held_by(layer)
-        found |= dict.fromkeys(name for name in acting_in(layer) if any(p.requires_grad for p in held[name]))
-    return list(found)
+        names |= dict.fromkeys(name for name in acting_in(layer) if any(p.requires_grad for p in held[name]))
+    return list(names)
 
 
-def idle(model: nn.Module) -> list[str]:
+def idle_adapters(model: nn.Module) -> list[str]:
     """Returns the names of the adapters that a model holds and that act nowhere in it, sorted."""
     layers: list[Any] = tuner_layers(model)
-    return sorted({name for layer in layers for name in held_by(layer)} - set(acting(model)))
+    return sorted({name for layer in layers for name in held_by(layer)} - set(acting_adapters(model)))
 
 
 def active_configs(model: nn.Module) -> list[Any]:
-    """Returns PEFT's configurations of the adapters that are active; of virtual tokens, which have no layers, too."""
+    """Returns PEFT's configurations of the active adapters, including virtual tokens, which have no layers."""
     configs: Any = getattr(model, "peft_config", {})
     wrapper: Any = getattr(model, "active_adapter", None)  # a method where transformers put the adapter on
     named = [wrapper] if isinstance(wrapper, str) else list(wrapper) if isinstance(wrapper, list) else []
-    return [configs[name] for name in dict.fromkeys([*acting(model), *named]) if name in configs]
+    return [configs[name] for name in dict.fromkeys([*acting_adapters(model), *named]) if name in configs]
 
 
 def weight_layers(model: nn.Module) -> list[Any]:
-    """Returns those tuner layers that change a weight; trained copies of modules (`modules_to_save`) do not."""
+    """Returns the tuner layers that change a weight; trained copies of modules (`modules_to_save`) do not."""
     return [layer for layer in tuner_layers(model) if hasattr(layer, "merge") and hasattr(layer, "get_base_layer")]
 
 
@@ -81,9 +81,15 @@ def weight_layers(model: nn.Module) -> list[Any]:
 def adapters_off(
     model: nn.Module, only: Sequence[nn.Module] | None = None, staying: Collection[str] = ()
 ) -> Iterator[None]:
-    """Switches every adapter off, or those of some layers only, but for those whose names stay.
+    """Switches adapters off for a block and restores them.
 
-    PEFT's `disable_adapter()` also re-enables the gradients of frozen adapter weights on leaving; a flag does not.
+    It sets the layers' flags, because PEFT's `disable_adapter()` re-enables the gradients of frozen adapter weights
+    when it leaves.
+
+    Args:
+        model: The model.
+        only: The tuner layers to switch; all by default.
+        staying: Names of the adapters that stay on.
     """
     layers: list[Any] = list(only or tuner_layers(model))
     held = [(layer, layer._disable_adapters, layer._active_adapter) for layer in layers]
@@ -98,19 +104,19 @@ def adapters_off(
 
 
 def own_parameters(layer: nn.Module) -> list[nn.Parameter]:
-    """Returns the adapter's own parameters of a tuner layer; those of the layer it wraps (a trained bias) are not."""
+    """Returns the adapter's parameters in a tuner layer, without those of the wrapped layer (a trained bias)."""
     wrapped = getattr(layer, "base_layer", None)
     kept = {id(p) for p in wrapped.parameters()} if isinstance(wrapped, nn.Module) else set()
     return [p for p in layer.parameters() if id(p) not in kept]
 
 
 def plain_name(name: str) -> str:
-    """Returns the name that a parameter of the base, or the copy of it that is trained, has where no adapter is."""
+    """Returns the name that a parameter of the base, or its trained copy, has in a model without adapters."""
     return re.sub(r"\.base_layer|\.modules_to_save\.[^.]+", "", name.removeprefix("base_model.model."))
 
 
 EXACT = 1024
-"""Size of a matrix up to which all its singular values are computed."""
+"""Smaller side of a matrix up to which all its singular values are computed."""
 
 
 @dataclasses.dataclass
@@ -118,9 +124,9 @@ class Adapted:
     """A weight of the base that an adapter changes.
 
     Attributes:
-        name: Its name in a model without adapters.
-        param: The weight itself, frozen, as the base has it.
-        layers: The tuner layers upon it in which an adapter acts, the innermost first.
+        name: Name of the weight in a model without adapters.
+        param: The weight of the base, frozen.
+        layers: The tuner layers around it in which an adapter acts, the innermost first.
     """
 
     name: str
@@ -129,12 +135,13 @@ class Adapted:
 
     @torch.no_grad()
     def tuned(self, without: Collection[str] = ()) -> Tensor:
-        """Returns the weight with what acts on it, in float32 or wider; the base keeps its own bits.
+        """Returns the weight with its adapters merged in, in float32 or wider; the base keeps its bits.
 
-        Unmerging would not give them back; and half a precision would round away what an adapter of float32 holds.
+        It merges into a wide copy: unmerging would not restore the base's bits, and 16 bits would round away the change
+        of a float32 adapter.
 
         Args:
-            without: Names of adapters that are left out.
+            without: Names of the adapters to leave out.
         """
         base_layer = self.layers[0].get_base_layer()
         held = {name: p.data for name, p in base_layer.named_parameters()}
@@ -152,19 +159,20 @@ class Adapted:
                 layer.merged_adapters.clear()
 
 
-def shared(model: nn.Module, one: Adapted) -> bool:
-    """Returns whether a layer besides the one that is adapted has the same weight (an embedding tied to the head)."""
-    own = one.layers[0].get_base_layer()
-    return any(p is one.param for module in model.modules() if module is not own for p in module._parameters.values())
+def is_shared(model: nn.Module, weight: Adapted) -> bool:
+    """Returns whether another layer than the adapted one has the same weight (an embedding tied to the head)."""
+    adapted_layer, param = weight.layers[0].get_base_layer(), weight.param
+    others = (module for module in model.modules() if module is not adapted_layer)
+    return any(p is param for module in others for p in module._parameters.values())
 
 
 def adapted(model: nn.Module) -> list[Adapted]:
-    """Returns the weights of the base that the adapters change which act, in the model's order."""
+    """Returns the weights of the base that the acting adapters change, in the model's order."""
     layers: dict[int, list[Any]] = {}
-    for layer in reversed(weight_layers(model)):  # an inner wrapper stands behind the outer one
+    for layer in reversed(weight_layers(model)):  # `modules()` yields an outer wrapper before the inner one
         if acting_in(layer):
             layers.setdefault(id(layer.get_base_layer()), []).append(layer)
-    owners = {id(p): own for own in layers.values() for p in _changed(own[0].get_base_layer(), own)}
+    owners = {id(p): around for around in layers.values() for p in _changed(around[0].get_base_layer(), around)}
     return [Adapted(plain_name(name), p, owners[id(p)]) for name, p in model.named_parameters() if id(p) in owners]
 
 
@@ -174,13 +182,13 @@ def _changed(base_layer: nn.Module, layers: list[Any]) -> list[nn.Parameter]:
 
 
 def low_rank(change: Tensor, rank: int, *, exact: bool = False) -> tuple[Tensor, Tensor]:
-    """Returns the factors (B, A) of the nearest change of a rank, the singular values shared evenly between them.
+    """Returns the factors (B, A) of the best approximation of a change at a rank; each takes the root of the values.
 
     Args:
-        change: `[out, in]`; beyond `EXACT` its singular vectors come by random projection from a fixed seed: exact up
-            to rounding for a change of that rank or less.
-        rank: What is above the change's own size is filled up with zeros.
-        exact: Whether all singular values are computed, whatever the size.
+        change: `[out, in]`. Above the size `EXACT`, a random projection with a fixed seed gives the singular vectors;
+            it is exact up to rounding if the change has at most that rank.
+        rank: Rank of the factors; zeros fill what exceeds the change's size.
+        exact: Whether to compute all singular values at any size.
 
     Returns:
         B `[out, rank]` and A `[rank, in]`, in float32 or wider.
@@ -202,7 +210,7 @@ def low_rank(change: Tensor, rank: int, *, exact: bool = False) -> tuple[Tensor,
 
 
 def is_plain_lora(layer: Any, adapter: str) -> bool:
-    """Returns whether an adapter of a tuner layer adds B A to a matrix and does nothing else."""
+    """Returns whether an adapter of a tuner layer adds the product B A to a matrix and does nothing else."""
     return (
         adapter in getattr(layer, "lora_A", {})
         and adapter not in getattr(layer, "lora_variant", {})
@@ -213,13 +221,13 @@ def is_plain_lora(layer: Any, adapter: str) -> bool:
 
 
 def factors_for(layer: Any, change: Tensor, rank: int, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the factors (B, A) by which a plain LoRA layer adds what is nearest to `change`, and what it then adds.
+    """Returns the factors (B, A) with which a plain LoRA layer best approximates `change`, and the change they make.
 
     Args:
-        layer: The tuner layer, which is left as it is.
-        change: Of the layer's weight, as the layer stores it.
-        rank: Its own rank or another.
-        adapter: Its name.
+        layer: The tuner layer; it is not changed.
+        change: Change of the layer's weight, in the orientation in which the layer stores it.
+        rank: Rank of the factors; it may differ from the adapter's.
+        adapter: Name of the adapter.
     """
     turned = bool(getattr(layer, "fan_in_fan_out", False))
     scaling = layer.scaling[adapter]
@@ -230,14 +238,14 @@ def factors_for(layer: Any, change: Tensor, rank: int, adapter: str) -> tuple[Te
 
 
 def put_factors(layer: Any, up: Tensor, down: Tensor, adapter: str) -> None:
-    """Puts factors (B, A) of any one rank into a plain LoRA layer."""
+    """Puts the factors B (`up`) and A (`down`), of any common rank, into a plain LoRA layer."""
     layer.lora_A[adapter].weight.data, layer.lora_B[adapter].weight.data = down, up
     rank = len(down)
     layer.lora_A[adapter].out_features = layer.lora_B[adapter].in_features = layer.r[adapter] = rank
 
 
 def widen(config: Any, times: int) -> None:
-    """Makes an adapter's configuration that of one of so many times the rank, whose scale is the same."""
+    """Multiplies the ranks in an adapter's configuration by `times`, and the alphas to keep the scale."""
     factor = math.sqrt(times) if config.use_rslora else times
     config.r, config.lora_alpha = config.r * times, config.lora_alpha * factor
     config.rank_pattern = {name: rank * times for name, rank in config.rank_pattern.items()}

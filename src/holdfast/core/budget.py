@@ -1,4 +1,4 @@
-"""The budget: what may be lost, in units that are named."""
+"""The budget: the loss that is allowed, in named units."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from holdfast.core.errors import HoldfastError, nearest
 Claim = Literal["mean", "every"]
 
 MOVED = {"keep": "attach", "learn": "attach", **dict.fromkeys(("on_spent", "every", "share", "items"), "Guard")}
-"""Fields that say how a budget is watched, and where they are given."""
+"""Fields that `Budget` does not take, each with the place that takes it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What a model may lose of what it could do before.
+    """The loss that a model is allowed, measured against the model before training.
 
     Attributes:
-        points: Fall that is allowed in suites of items, in percent of right answers.
-        nll: Rise that is allowed in the negative log-likelihood of texts, in nats per token.
+        points: Allowed fall of suites of items, in points (percent of right answers).
+        nll: Allowed rise of the negative log-likelihood of texts, in nats per token.
         claim: What "kept" states: that the mean of the suites is within the budget and no suite is shown to be beyond
             it ("mean"), or that every single suite is shown to be within it ("every"), which takes more items.
 
     Raises:
-        HoldfastError: A value is out of range; the sentence names the field and what it accepts.
+        HoldfastError: A value is out of range; the message names the field and the values it accepts.
     """
 
     points: float | None = None
@@ -62,7 +62,7 @@ class Budget:
 
     @property
     def limits(self) -> dict[str, float]:
-        """Returns what is allowed, by unit: "points" and "nats"."""
+        """Returns the allowed loss by unit, "points" and "nats"."""
         return {unit: limit for unit, limit in (("points", self.points), ("nats", self.nll)) if limit is not None}
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ def check_fields(record: str, values: Mapping[str, Any], known: list[str]) -> No
 
 
 def check_word(record: str, field: str, value: object, words: tuple[str, ...]) -> None:
-    """Raises `HoldfastError` for a value that is none of the words."""
+    """Raises `HoldfastError` for a value that is not one of `words`."""
     if value not in words:
         *others, last = map(repr, words)
         raise HoldfastError(f"{record}({field}={value!r}): give {', '.join(others)} or {last}.")

@@ -1,4 +1,4 @@
-"""How a guard watches a budget while a model trains."""
+"""The settings of a guard, which watches a budget while a model trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 OnSpent = Literal["rewind", "stop", "hold", "log"]
 
 FLAT = ("on_spent", "every", "share", "items")
-"""Fields of a guard that `--budget` takes beside those of the budget; other flags set the rest."""
+"""Fields of a guard that `--budget` accepts besides those of the budget; other flags set the rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Guard:
             the budget and continues from there at half the learning rate, four times, and takes the best learner at
             the end; "stop" ends the training and keeps the weights as they are; "hold" continues and raises the
             penalty to the base model, the added terms of the recipe; "log" reports it and does nothing else.
-        every: Optimizer steps between two looks; absent, as many as `share` asks for, measured over the first steps.
-        share: Largest share of the training time that looking may take, where `every` is absent; a run so short that
-            one look at the end takes more is looked at once. The guard reports the time in any case.
-        items: Most items and texts of what is to be kept that are asked at a look; of what is learned, a quarter of it.
+        every: Optimizer steps between two looks; if absent, the guard times the first steps and chooses it by `share`.
+        share: Largest share of the training time that looks may take if `every` is absent. A short run gets one look
+            at its end, even if that takes more. The guard reports the time in any case.
+        items: Most kept items and texts that one look asks; for the task, a quarter of this number.
         raw: Whether items are asked without the chat template.
-        batch_tokens: Most tokens of a batch while looking, padding included; usually 8192 if absent.
+        batch_tokens: Most tokens of a batch of a look, padding included; usually 8192 if absent.
 
     Raises:
-        HoldfastError: A value is out of range; the sentence names the field and what it accepts.
+        HoldfastError: A value is out of range; the message names the field and the values it accepts.
     """
 
     on_spent: OnSpent = "rewind"
@@ -57,7 +57,7 @@ class Guard:
 
 
 def budget_and_guard(values: Mapping[str, Any]) -> tuple[Budget, Guard]:
-    """Returns what one flat record says of both, as in `--budget points=2 on_spent=stop`.
+    """Returns the budget and the guard of one flat mapping, as in `--budget points=2 on_spent=stop`.
 
     Raises:
         HoldfastError: A field is unknown (the sentence names the nearest), or a value is out of range.

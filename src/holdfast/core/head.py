@@ -1,4 +1,4 @@
-"""The head of a causal language model: where it is, and how its logits are had for some positions at a time."""
+"""The head of a causal language model: where it is, and how to compute its logits for some positions at a time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from torch import Tensor, nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.teacher import evaluating
 
-_SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "CUBLAS_STATUS_ALLOC")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "CUBLAS_STATUS_ALLOC",
+)
 
 TRIED = 4
-"""Positions at which it is looked what a model does with the logits of its head."""
+"""Number of positions on which `Head` tests what a model does with the logits of its head."""
 WHOLE_LOGITS = 2**26
-"""Most logits of a batch (256 MiB in float32) of a model that makes them all; a longer row makes a batch of its own."""
+"""Limit on the logits of a batch (256 MiB in float32) if a model computes them all; a longer row is its own batch."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Returns whether an error says that there is not enough memory, of a GPU or of the machine."""
+    """Returns whether an error reports that a GPU or the machine has too little memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _OUT_OF_MEMORY)
 
 
 def head_of(model: nn.Module) -> nn.Module:
@@ -45,19 +51,22 @@ def _head(model: nn.Module) -> nn.Module | None:
 
 @contextmanager
 def head_gives(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Replaces the forward of a head for a block (its hooks, by which sharded weights are gathered, stay)."""
-    held = head.__dict__.get("forward")
+    """Replaces the forward of a head for a block.
+
+    Its hooks stay, because FSDP gathers sharded weights in them.
+    """
+    previous = head.__dict__.get("forward")
     head.forward = forward
     try:
         yield
     finally:
         del head.forward
-        if held is not None:
-            head.forward = held
+        if previous is not None:
+            head.forward = previous
 
 
 def is_plain(model: nn.Module, head: nn.Module) -> bool:
-    """Whether the logits are exactly what a linear head makes of its input: found by looking, not by names."""
+    """Returns whether the model's logits equal the output of its linear head; it runs the model on four tokens."""
     if type(head) is not nn.Linear:
         return False
     seen: list[Tensor] = []
@@ -72,10 +81,10 @@ def is_plain(model: nn.Module, head: nn.Module) -> bool:
 
 
 class TooLarge(Exception):
-    """A batch has more logits than may exist at once, of a model of which they cannot be had in pieces.
+    """Raised for a batch with too many logits, if the model can only compute all of them at once.
 
     Attributes:
-        tokens: Most tokens of a batch.
+        tokens: The largest number of tokens that a batch may have.
     """
 
     def __init__(self, tokens: int) -> None:
@@ -84,48 +93,49 @@ class TooLarge(Exception):
 
 
 class Head:
-    """The last part of a model, apart from what is before it, so that logits need not exist for all positions at once.
+    """The head of a model as a separate step, so that the logits of all positions need not exist at once.
 
-    Three kinds of model, told apart by what the first call does:
+    The first call shows which of three kinds a model is:
 
-        plain      the logits are what the head makes of its input;
-        replayed   they are something else (soft-capped, scaled), but the same whatever stands at other positions: the
-                   model is called again with one token, and its head with the kept input;
-        whole      anything else: the model makes all logits of a batch, of which those asked for are kept.
+        plain      the logits are the output of the head;
+        replayed   the model changes the head's output (soft-capping, scaling), at each position by itself: `logits`
+                   calls the model again with one token and gives the head the kept input;
+        whole      anything else: the model computes all logits of a batch, and `read` keeps the requested ones.
 
     Attributes:
-        model: The model, which is in eval mode while this is used.
-        kind: Which of them this is; empty until it was called.
+        model: The model; it must be in eval mode.
+        kind: The kind; empty before the first call.
         size: Number of logits of a position.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Finds the head of `model`, a causal language model, plain or wrapped by PEFT; calls nothing."""
+        """Finds the head of `model`, a causal language model, with or without PEFT; it does not call the model."""
         self.model = model
-        self._found = _head(model)
-        self.kind = "" if self._found is not None else "whole"
+        self._module = _head(model)
+        self.kind = "" if self._module is not None else "whole"
         config: Any = getattr(model, "config", None)
-        size = getattr(self._found, "out_features", None) or getattr(config, "vocab_size", None)
+        size = getattr(self._module, "out_features", None) or getattr(config, "vocab_size", None)
         self.size = size if isinstance(size, int) and size > 0 else 1
 
     def read(self, row_N: Tensor, position_N: Tensor, *, width: int, **inputs: Any) -> tuple[Tensor, Any]:
-        """Runs the model and returns what its head is to be given at some positions, and its output.
+        """Runs the model and returns the head's input at some positions, and the model's output.
 
         Args:
             row_N: Row of each position, `[N]` int64.
-            position_N: Place of each in its row, `[N]` int64.
-            width: Number of positions of a row; where the model has more (virtual tokens), they stand before these.
-            inputs: What the model is called with, `input_ids` `[B, T]` among it.
+            position_N: Index of each position in its row, `[N]` int64.
+            width: Number of positions of a row; virtual tokens of the model come before them.
+            inputs: The model's arguments, among them `input_ids` `[B, T]`.
 
         Returns:
-            Features `[N, X]` for `logits`: hidden states, or the logits themselves. The output, without logits.
+            Features `[N, X]` for `logits` (hidden states, or the logits of a "whole" model), and the output without
+            its logits.
 
         Raises:
-            TooLarge: The batch has too many logits for a model that makes them all.
+            TooLarge: The model computes all logits, and the batch has too many.
         """
         kept: list[Tensor] = []
         made: list[Tensor] = []
-        head = self._found
+        head = self._module
 
         def pick(states_BTX: Tensor) -> Tensor:
             before = states_BTX.shape[1] - width
@@ -142,11 +152,11 @@ class Head:
             pick(output.logits)
             output.logits = None
             return kept[0], output
-        own = _own_forward(head)
+        head_forward = _own_forward(head)
 
         def few(states_BTX: Tensor) -> Tensor:
-            # The model goes on with these few logits, which shows what it does to them.
-            made.append(own(pick(states_BTX)[None, : 1 if self.kind else TRIED]))
+            # The model continues with these few logits, so its output shows what it does to them.
+            made.append(head_forward(pick(states_BTX)[None, : 1 if self.kind else TRIED]))
             return made[-1]
 
         try:
@@ -155,7 +165,7 @@ class Head:
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             if self.kind or not made or is_out_of_memory(error):
                 raise
-            output = None  # a model that wants the logits of all positions
+            output = None  # the model needs the logits of all positions
         if not self.kind and (output is None or len(row_N)):
             self.kind = self._kind_of(kept, made, None if output is None else output.logits)
             if self.kind == "whole":
@@ -164,50 +174,56 @@ class Head:
         return kept[0], output
 
     def _kind_of(self, kept: list[Tensor], made: list[Tensor], given_1TV: Tensor | None) -> str:
-        """Returns the kind of a model, from what its head was given and made, and what became of that."""
+        """Returns the kind of a model.
+
+        Args:
+            kept: The head's input, one tensor `[N, X]`.
+            made: The head's output in each of its calls.
+            given_1TV: The model's logits; None if the call failed.
+        """
         if len(made) != 1 or given_1TV is None or given_1TV.shape != made[0].shape:
             return "whole"
         self.size = given_1TV.shape[-1]
         if torch.equal(given_1TV, made[0]):
-            # A weight that is spread over several devices is put together only while the whole model is called.
+            # A sharded weight is whole only during a call of the whole model, so its head cannot be called alone.
             spread = any(type(p).__name__ == "DTensor" or type(p.data).__name__ == "DTensor" for p in self._weights())
             return "replayed" if spread else "plain"
         try:
-            # Beside others, so that it shows if a position's logits depend on those.
+            # With zeros at further positions: the logits differ if they depend on other positions.
             some_TX = kept[0][:TRIED]
             again_1TV = self._replayed(torch.cat([some_TX, torch.zeros_like(some_TX)]))[None, : len(some_TX)]
         except (RuntimeError, TypeError, ValueError, IndexError):
             return "whole"
         if again_1TV.shape != given_1TV.shape:
             return "whole"
-        # Products of another height are rounded otherwise.
+        # The rounding of a product depends on its number of rows.
         slack = 4 * torch.finfo(given_1TV.dtype).eps ** 0.75 * float(given_1TV.abs().max())
         return "replayed" if float((again_1TV - given_1TV).abs().max()) <= slack else "whole"
 
     def _weights(self) -> list[nn.Parameter]:
-        return [] if self._found is None else list(self._found.parameters())
+        return [] if self._module is None else list(self._module.parameters())
 
     def logits(self, features_CX: Tensor) -> Tensor:
-        """Returns the logits of some positions, `[C, V]`, from what `read` gave."""
-        if self.kind == "whole" or self._found is None:
+        """Returns the logits `[C, V]` of some positions from the features `[C, X]` that `read` returned."""
+        if self.kind == "whole" or self._module is None:
             return features_CX
         if self.kind == "plain":
-            logits_CV: Tensor = self._found(features_CX)
+            logits_CV: Tensor = self._module(features_CX)
             return logits_CV
         return self._replayed(features_CX)
 
     def _replayed(self, features_CX: Tensor) -> Tensor:
-        """Returns what the model makes of features, called with one token whose place they take before the head."""
-        assert self._found is not None
-        own = _own_forward(self._found)
+        """Returns the model's logits for features: it calls the model with one token and replaces the head's input."""
+        assert self._module is not None
+        head_forward = _own_forward(self._module)
         embeddings: Any = self.model.get_input_embeddings()  # type: ignore[operator]
         one_11 = torch.ones(1, 1, dtype=torch.long, device=embeddings.weight.device)
-        with head_gives(self._found, lambda _: own(features_CX[None])):
+        with head_gives(self._module, lambda _: head_forward(features_CX[None])):
             logits_1CV: Tensor = self.model(input_ids=one_11, use_cache=False).logits
         return logits_1CV[0]
 
 
 def _own_forward(head: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Returns what a head does, apart from its hooks."""
-    own: Callable[[Tensor], Tensor] = head.__dict__.get("forward") or type(head).forward.__get__(head)
-    return own
+    """Returns the forward of a head without its hooks."""
+    forward: Callable[[Tensor], Tensor] = head.__dict__.get("forward") or type(head).forward.__get__(head)
+    return forward

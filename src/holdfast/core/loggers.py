@@ -1,4 +1,4 @@
-"""Loggers of other packages, kept to their errors for a while."""
+"""Context manager that limits the loggers of other packages to errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 @contextlib.contextmanager
 def errors_of(names: Iterable[str]) -> Iterator[None]:
-    """Lets the loggers of these names tell errors alone in the context, and gives each its level back."""
+    """Sets the loggers of these names to the level ERROR for a block, and restores their levels."""
     levels = {name: logging.getLogger(name).level for name in names}
     for name in levels:
         logging.getLogger(name).setLevel(logging.ERROR)

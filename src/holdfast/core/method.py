@@ -1,25 +1,25 @@
-"""Method: frozen settings plus hooks named for the moment they act. Read this file first.
+"""Method: frozen settings, and hooks that are named after the moment at which they act. Read this file first.
 
-The hooks in the order in which a run meets them, and the law by which those of several methods compose:
+A run calls the hooks in this order. The second column is the law by which the hooks of several methods compose:
 
-    before training   mix_data      in turn    which examples are trained on, and in which shares
-                      shape_model   in turn    what of the model is trained (adapters, freezing)
+    before training   mix_data      in turn    the examples to train on, and their shares
+                      shape_model   in turn    the parts of the model that train (adapters, freezing)
                       group_params  multiply   learning-rate factor of each parameter
-                      init_state    each own   what this run must remember
-    per step, first   renew_batches in turn    what is trained on in the place of the step's batches
+                      init_state    separate   the state of this run
+    per step, first   renew_batches in turn    the batches to train on instead of the step's
     per chunk         weigh_tokens  multiply   factors on the task loss of each token
                       token_loss    add        nats to add to each token
     per step          penalty       add        a scalar of the weights alone
                       edit_grads    in turn    after clipping, before the optimizer
                       scale_lr      multiply   step statistics -> factor on the learning rate
-                      edit_update   in turn    after the optimizer: the weight to keep
+                      edit_update   in turn    after the optimizer: old and new weight -> weight
                       after_step    in turn    before the gradients are zeroed
     after training    edit_weights  in turn    weights -> weights, tensor by tensor
 
-A method never holds state: `init_state` returns it, the trainer keeps it, checkpoints it and hands it back, so one
-frozen object serves many runs. A method never reduces over tokens: it returns one number per token, and the trainer
-divides the sum over the step by the step's supervised tokens (over all micro-batches and ranks), so that strength
-does not depend on how a batch is split.
+A method never holds state: `init_state` returns it, and the trainer keeps it, writes it into checkpoints and passes it
+to the hooks, so one frozen object serves many runs. A method never reduces over tokens: it returns one number per
+token, and the trainer divides the sum over the step by the number of the step's supervised tokens (over all
+micro-batches and ranks), so its strength does not depend on the split of a batch.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from holdfast.core.sums import facts_of, refuse_pairs, text_of
 from holdfast.core.tokens import Tokens
 
 State = dict[str, Any]
-"""What one run remembers of one method: tensors by name (nested for a sum of methods)."""
+"""State of one method in one run: tensors by name (nested for a sum of methods)."""
 
 On = Literal["new", "memory", "all"]
-"""Tokens of the new examples, of the memories', or all."""
+"""Which tokens: those of the new examples, those of the memories, or all."""
 
 HOOKS = (
     "mix_data",
@@ -65,28 +65,28 @@ HOOKS = (
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """Base of all methods. Subclasses are frozen dataclasses whose fields are their settings.
+    """Base class of all methods. Subclasses are frozen dataclasses; their fields are the settings.
 
-    What else others must know of a method, it declares in class attributes. Nobody keeps lists of methods by name.
+    A method declares in class attributes what other code must know of it; no code keeps lists of methods by name.
 
     Class attributes:
         reads: Fields of `Tokens` that its token hooks read and that the trainer must prepare: fields of the base
-            (`base_*`), `token_N` and `document_N`. Every other field is there without being asked for.
+            (`base_*`), `token_N` and `document_N`. Every other field needs no declaration.
         means: Fields of `Tokens` whose mean over the step's new tokens it reads as `step.means[field]`.
-        sees: Fields of `Tokens` whose value at each of the step's new tokens it reads as `step.values[field]`;
-            "document_nll" is the mean loss of each document.
-        asks: What else it requests from the trainer, see `holdfast.core.needs.Ask`.
+        sees: Fields of `Tokens` whose values at the step's new tokens it reads as `step.values[field]`; also
+            "document_nll", the mean loss of each document.
+        asks: Its other requests to the trainer, see `holdfast.core.needs.Ask`.
         on_parameters: True: `edit_weights` sees raw parameters, adapter matrices included, and runs first. False: it
             sees whole weights, with the adapter merged in, by their names in a model without adapters.
-        freezes: `shape_model` only freezes parameters, so it runs after the methods that add some.
-        confines: `edit_update` keeps the weight out of some directions, so it runs after the methods that choose which
-            entries move; their choice would undo it.
-        holds: What it adds to the loss holds the model to the base, so a spent budget may raise it.
-        slot: The place in a recipe that it takes, of which there is one (see `SLOTS`); "" for none.
-        once: Why a recipe takes this method only once; "" where it may stand twice.
-        excludes: What makes no sense beside this method, each with the reason: a method by its name, or every method
-            with a fact (see `facts`), as "weigh_tokens" or "base_*".
-        quick: Settings with which it acts within a few steps and costs little; `example` uses them.
+        freezes: `shape_model` only freezes parameters, so it runs after the methods that add parameters.
+        confines: `edit_update` keeps the weight out of some directions, so it runs after methods that choose entries.
+        holds: Its loss terms are penalties to the base model, so a spent budget may raise them.
+        state_per_parameter: Numbers of its state per trained parameter, for the estimate of memory.
+        slot: The place that it takes in a recipe, where only one method fits (see `SLOTS`); "" for none.
+        once: Why a recipe may contain this method only once; "" if it may contain it twice.
+        excludes: What makes no sense together with this method, each with the reason: the name of a method, or a fact
+            (see `facts`) such as "weigh_tokens" or "base_*", which excludes every method with this fact.
+        quick: Settings with which it acts within a few steps at low cost; `example` uses them.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset()
@@ -97,13 +97,14 @@ class Method:
     freezes: ClassVar[bool] = False
     confines: ClassVar[bool] = False
     holds: ClassVar[bool] = True
+    state_per_parameter: ClassVar[int] = 0
     slot: ClassVar[str] = ""
     once: ClassVar[str] = ""
     excludes: ClassVar[Mapping[str, str]] = {}
     quick: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        """Checks every setting against its declared range."""
+        """Checks every setting against its declared range; raises `HoldfastError` for a value outside."""
         check_settings(self)
 
     def __add__(self, other: Method) -> Chain:
@@ -111,48 +112,48 @@ class Method:
         return chain(self, other)
 
     def __repr__(self) -> str:
-        """Returns the Python text of this method, as `holdfast.parse` reads it: only settings off their default."""
+        """Returns the Python text of this method for `holdfast.parse`, without settings at their default."""
         return text_of(self)
 
     @classmethod
     def facts(cls) -> frozenset[str]:
-        """Returns what the `excludes` of another method may name.
+        """Returns the facts that the `excludes` of another method may name.
 
-        Its class name, the hooks at which it acts, the fields that it reads, takes means of or sees, what it asks for,
-        and "base_*" if one of the fields is of the base.
+        They are its class name, the hooks at which it acts, the fields in `reads`, `means` and `sees`, its `asks`, and
+        "base_*" if one of the fields belongs to the base.
         """
         hooks = {hook for hook in HOOKS if getattr(cls, hook) is not getattr(Method, hook)}
         return facts_of(cls.__name__, hooks, cls.reads | cls.means | cls.sees, cls.asks)
 
     @classmethod
     def example(cls, **settings: Any) -> Self:
-        """Returns an instance that acts within a few steps: its `quick` settings, and "old" for a memory.
+        """Returns an instance that acts within a few steps: with its `quick` settings, and "old" as the memory.
 
         Args:
-            settings: Settings that it is to have instead.
+            settings: Settings that override these.
         """
         memory = {name: "old" for name, about in settings_of(cls).items() if about.role == "memory"}
         return cls(**{**memory, **cls.quick, **settings})
 
     @property
     def off(self) -> bool:
-        """True when the settings make this method do nothing: its strength is 0. It is then left out, at no cost."""
+        """True if the strength is 0, so that the method does nothing; the trainer then leaves it out at no cost."""
         return bool(value_of(self, "strength") == 0)
 
     @property
     def acts_on(self) -> On:
-        """The tokens that its token hooks are given: those that its setting with the role "tokens" names, else all."""
+        """The tokens that its token hooks receive: the value of its setting with the role "tokens", else all."""
         on: On = value_of(self, "tokens", "all")
         return on
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names, paths or hub ids of the old examples that this method asks for (its "memory"), in order."""
+        """Names, paths or hub ids of the old examples that this method requests (its "memory"), in order."""
         return parted(value_of(self, "memory", ""))
 
     @property
     def needs(self) -> Needs:
-        """What it declares that the trainer must prepare."""
+        """Its declared needs, which the trainer must prepare."""
         return Needs(self.reads, self.means, self.sees, self.asks)
 
     def uses(self, hook: str) -> bool:
@@ -160,7 +161,7 @@ class Method:
         return getattr(type(self), hook) is not getattr(Method, hook)
 
     def parts(self) -> tuple[Method, ...]:
-        """Returns the methods this one is the sum of; itself alone when it is not a sum."""
+        """Returns the methods of this sum; a method that is not a sum returns itself alone."""
         return (self,)
 
     # Before training.
@@ -170,30 +171,31 @@ class Method:
         return run.mix
 
     def shape_model(self, run: Run) -> nn.Module:
-        """Returns the model to train: wrapped, or with other parameters set to require gradients."""
+        """Returns the model to train: wrapped, or with changed `requires_grad` of its parameters."""
         return run.model
 
     def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:
-        """Returns a factor on the learning rate for each parameter it wants slower or faster; absent means 1."""
+        """Returns factors on the learning rate, by parameter name; a parameter without a factor has 1."""
         return {}
 
     def init_state(self, run: Run) -> State:
-        """Returns what this method remembers during the run: tensors by name."""
+        """Returns the state of this method for the run: tensors by name."""
         return {}
 
     # At the start of an optimizer step.
 
     def renew_batches(self, state: State, step: Step, batches: Sequence[Batch]) -> Sequence[Mapping[str, Any]]:
-        """Returns what is trained on in the place of the step's micro-batches on this process.
+        """Returns the micro-batches to train on instead of the step's micro-batches of this process.
 
-        Each has the columns it had; with `SHOWN` among them, that is what the base reads instead.
+        Each must have the columns of the one that it replaces. A column `SHOWN` holds the batch that the base reads
+        instead.
         """
         return batches
 
     # Per chunk of supervised tokens.
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
-        """Returns factors on the task loss, `[N]`; no gradient flows through them."""
+        """Returns factors on the task loss of each token, `[N]`; no gradient flows through them."""
         return torch.ones_like(tok.nll_N)
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
@@ -203,13 +205,13 @@ class Method:
     # Per optimizer step.
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
-        """Returns nats to add once per step, a scalar with a gradient to the weights."""
+        """Returns a scalar in nats to add to the loss once per step; its gradient flows to the weights."""
         return 0.0
 
     def edit_grads(self, state: State, step: Step) -> None:
-        """Changes `p.grad` of `step.params` in place, or sets it to None where one is to stand still; after clipping.
+        """Changes `p.grad` of `step.params` in place, after clipping; None keeps a parameter from moving.
 
-        It is None where another method did so.
+        `p.grad` is None if another method set it so.
         """
 
     def scale_lr(self, state: State, step: Step) -> float:
@@ -217,27 +219,27 @@ class Method:
         return 1.0
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
-        """Returns the weight to keep, given it before and after `optimizer.step`; called per trained tensor."""
+        """Returns the new value of a trained tensor, from its values before and after `optimizer.step`."""
         return after
 
     def after_step(self, state: State, step: Step) -> None:
-        """Called after the update, while the gradients are still there."""
+        """Acts after the update, before the gradients are zeroed."""
 
     # After training.
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
-        """Returns the weight to ship, given that of the base and the tuned one; called tensor by tensor."""
+        """Returns the value to ship of one tensor, from its values in the base and in the tuned model."""
         return tuned
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain(Method):
-    """The sum of methods: each hook composes those of `methods` by its law (see the module's table)."""
+    """The sum of methods: each hook composes the hooks of `methods` by its law (see the table of the module)."""
 
     methods: tuple[Method, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses pairs that make no sense, with the reason."""
+        """Raises `HoldfastError` with the reason if a pair of the methods makes no sense."""
         refuse_pairs(self.methods)
 
     def __repr__(self) -> str:
@@ -258,17 +260,17 @@ class Chain(Method):
         return self.methods
 
     def active(self) -> Chain:
-        """Returns this sum without the parts that are off."""
+        """Returns this sum without the methods that are off."""
         return Chain(tuple(method for method in self.methods if not method.off))
 
     @property
     def needs(self) -> Needs:
-        """What all parts need together."""
+        """The union of the needs of all parts."""
         return functools.reduce(operator.or_, (method.needs for method in self.methods), Needs())
 
     @property
     def compares_on(self) -> On:
-        """Which tokens are compared with the base: those that all parts which compare have in common, else "all"."""
+        """The tokens whose base fields are needed: the common `acts_on` of the parts that read the base, else "all"."""
         tokens = {method.acts_on for method in self.methods if method.needs.base}
         return tokens.pop() if len(tokens) == 1 else "all"
 
@@ -285,11 +287,11 @@ class Chain(Method):
         return run.mix
 
     def shape_model(self, run: Run) -> nn.Module:
-        """In turn, those that only freeze after those that add parameters."""
+        """In turn; methods that only freeze come after those that add parameters."""
         return list(self.shapes(run))[-1]
 
     def shapes(self, run: Run) -> Iterator[nn.Module]:
-        """Yields the model as it is, and what each method that shapes it makes of the last."""
+        """Yields the model before shaping, and then the model that each `shape_model` returns."""
         yield run.model
         for _, method in sorted(self.keyed("shape_model"), key=lambda keyed: keyed[1].freezes):
             run = dataclasses.replace(run, model=method.shape_model(run))
@@ -304,7 +306,7 @@ class Chain(Method):
         return factors
 
     def init_state(self, run: Run) -> State:
-        """Each its own, under the key `<position>.<name>`."""
+        """Separate; each state has the key `<position>.<name>`."""
         return {key: method.init_state(run) for key, method in self.keyed("init_state")}
 
     def renew_batches(self, state: State, step: Step, batches: Sequence[Batch]) -> Sequence[Mapping[str, Any]]:
@@ -314,9 +316,9 @@ class Chain(Method):
         return batches
 
     def per_token_loss(self, state: State, tok: Tokens, hold: float = 1.0) -> Tensor:
-        """Returns the loss of each token, `[N]`: its weighed task loss, and `hold` times what is added.
+        """Returns the loss of each token, `[N]` nats: the weighted task loss, plus `hold` times the added terms.
 
-        What has the weight 0 is left out, not multiplied: 0 * inf is no number.
+        It replaces a loss with weight 0 by 0 instead of multiplying, because 0 * inf is NaN.
         """
         loss_N: Tensor = tok.nll_N
         if self.uses("weigh_tokens"):
@@ -328,25 +330,25 @@ class Chain(Method):
         return loss_N
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
-        """Multiplied; 1 where a method is not `on`, which is not shown those tokens."""
+        """Multiplied; a method receives only the tokens that it is `on`, and the others get 1."""
         factors_N = torch.ones_like(tok.nll_N)
         for key, method in self.keyed("weigh_tokens"):
             part = tok.only(method.acts_on)
             if part is not None:
                 on_N = tok.is_on(method.acts_on)
-                own = method.weigh_tokens(state.get(key, {}), part)
-                factors_N = factors_N * (own if part is tok else _placed(1.0, factors_N, on_N, own))
+                part_N = method.weigh_tokens(state.get(key, {}), part)
+                factors_N = factors_N * (part_N if part is tok else _placed(1.0, factors_N, on_N, part_N))
         return factors_N
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
-        """Added; 0 where a method is not `on`, which is not shown those tokens."""
+        """Added; a method receives only the tokens that it is `on`, and the others get 0."""
         nats_N = torch.zeros_like(tok.nll_N)
         for key, method in self.keyed("token_loss"):
             part = tok.only(method.acts_on)
             if part is not None:
                 on_N = tok.is_on(method.acts_on)
-                own = method.token_loss(state.get(key, {}), part)
-                nats_N = nats_N + (own if part is tok else _placed(0.0, nats_N, on_N, own))
+                part_N = method.token_loss(state.get(key, {}), part)
+                nats_N = nats_N + (part_N if part is tok else _placed(0.0, nats_N, on_N, part_N))
         return nats_N
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
@@ -366,7 +368,7 @@ class Chain(Method):
         return factor
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
-        """In turn, those that confine the weight last."""
+        """In turn; methods that confine the weight come last."""
         for key, method in sorted(self.keyed("edit_update"), key=lambda keyed: keyed[1].confines):
             after = method.edit_update(state.get(key, {}), step, name, before, after)
         return after
@@ -384,15 +386,15 @@ class Chain(Method):
 
 
 def chain(*methods: Method) -> Chain:
-    """Returns the sum of `methods`, flat: a sum inside a sum is opened.
+    """Returns the flat sum of `methods`: the parts of a sum replace it.
 
     Raises:
-        HoldfastError: Two of them make no sense together.
+        HoldfastError: Two of the methods make no sense together.
     """
     return Chain(tuple(part for method in methods for part in method.parts()))
 
 
-def _placed(fill: float, like_N: Tensor, on_N: Tensor, own: Tensor) -> Tensor:
-    """Returns `own`, one number for each token that is on, among as many `fill` as there are others."""
-    own_M = own.to(like_N.dtype).expand(int(on_N.sum()))
-    return torch.full_like(like_N, fill).masked_scatter(on_N, own_M)
+def _placed(fill: float, like_N: Tensor, on_N: Tensor, values: Tensor) -> Tensor:
+    """Returns `[N]`: the `values` of the tokens in the mask `on_N`, and `fill` for the others."""
+    values_M = values.to(like_N.dtype).expand(int(on_N.sum()))
+    return torch.full_like(like_N, fill).masked_scatter(on_N, values_M)

@@ -1,7 +1,7 @@
-"""What is trained on: examples (token ids and labels), and the mix of new examples with memories.
+"""Training data: examples (token ids and labels), and the mix of new examples with memories.
 
-A mix is data, not a loader: it says which examples there are and which share of the supervised tokens each memory
-is to have. `holdfast.data.order.order` turns it into the order in which examples are visited.
+A mix is data, not a loader: it lists the examples and gives each memory its share of the supervised tokens.
+`holdfast.data.order.order` turns a mix into the order in which training visits the examples.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 
 NEW = 0
-"""Source number of the examples being learned; the k-th memory of a mix (from 1) has source number k."""
+"""Source number of the new examples; the k-th memory of a mix, counted from 1, has source number k."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Example:
     Attributes:
         input_ids: Token ids, `[T]`.
         labels: Token ids to predict, `[T]`, unshifted, -100 where nothing is supervised.
-        source: `NEW`, or the number of the memory that it comes from.
+        source: `NEW`, or the number of the memory that holds it.
         lengths: Lengths of the documents packed into this row, in order; empty for a row of one document, unless it
             stands beside packed ones.
-        origin: Where the row was read ("facts.jsonl:7"), for messages.
-        content: Digest of the content of the row that it was made from (`holdfast.data.digest`), the same in every file
-            and at every length; empty if it is not known.
+        origin: File and line of the row ("facts.jsonl:7"), for messages.
+        content: Digest of the row's content before tokenisation (`holdfast.data.digest`), which does not depend on the
+            file or on truncation; empty if unknown.
     """
 
     input_ids: Sequence[int]
@@ -37,7 +37,7 @@ class Example:
 
     @property
     def supervised(self) -> int:
-        """Number of tokens that carry a loss (the first token of each document never does)."""
+        """Number of supervised tokens; the first token of a document is never one."""
         starts, at = set(), 0
         for length in self.lengths or (len(self.labels),):
             starts.add(at)
@@ -47,13 +47,13 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Mix:
-    """Examples to learn and, after them in `examples`, those of the memories.
+    """New examples, followed in `examples` by those of the memories.
 
     Attributes:
-        examples: All examples; their `source` says whose they are.
-        names: Names of the memories; the k-th name belongs to source number k + 1.
-        ratios: Share of the supervised tokens that each memory is to have, in (0, 1); new examples get the rest.
-        nears: How near each memory is said to be to what is measured: "same", "near", "none" or "unsaid".
+        examples: All examples, each with its `source`.
+        names: Names of the memories; the name at index k belongs to source number k + 1.
+        ratios: Share of the supervised tokens for each memory, in (0, 1); new examples get the rest.
+        nears: The user's declaration how near each memory is to the measured items: "same", "near", "none" or "unsaid".
     """
 
     examples: tuple[Example, ...]
@@ -62,7 +62,7 @@ class Mix:
     nears: tuple[str, ...] = ()
 
     def with_memory(self, name: str, examples: Sequence[Example], ratio: float, near: str = "unsaid") -> Mix:
-        """Returns this mix with one more memory, whose examples are renumbered as its source."""
+        """Returns this mix with one more memory; its examples get the next source number."""
         source = len(self.names) + 1
         added = tuple(dataclasses.replace(example, source=source) for example in examples)
         return Mix((*self.examples, *added), (*self.names, name), (*self.ratios, ratio), (*self.nears, near))

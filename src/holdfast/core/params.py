@@ -1,4 +1,4 @@
-"""Named-parameter arithmetic: the trainable parameters of a model, bare, by the name they have unwrapped."""
+"""Parameters by name: those that train, copies of them, and other values in their place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Returns the parameters of `model` that require gradients, by name, each once (tied ones under the first name)."""
+    """Returns the parameters of an unwrapped model that require gradients, by name; tied ones have their first name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -20,25 +20,26 @@ def snapshot(params: dict[str, nn.Parameter]) -> dict[str, Tensor]:
 
 
 def layer_of(name: str) -> int | None:
-    """Returns the number of the layer that a parameter belongs to, None if it is in none.
+    """Returns the number of the layer that holds a parameter; None for a parameter outside of the layers.
 
-    That is the first whole number among the parts of its name: `model.layers.3.mlp.experts.7.up_proj.weight` is in 3.
+    The number is the first integer among the parts of the name: `model.layers.3.mlp.experts.7.up_proj.weight` is in
+    layer 3.
     """
     return next((int(part) for part in name.split(".") if part.isdigit()), None)
 
 
 @contextmanager
 def swapped(params: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Iterator[None]:
-    """Puts `values` in the place of `params` and puts the former back on leaving; no copy is made.
+    """Replaces the data of `params` by `values` for a block, and restores it; it copies nothing.
 
-    Only storage pointers change hands, so optimizers, hooks and wrappers keep seeing the same parameters.
+    It exchanges storages only, so optimizers, hooks and wrappers keep the same parameter objects.
     """
     with torch.no_grad():
-        held = {name: params[name].data for name in values}
+        previous = {name: params[name].data for name in values}
         try:
             for name, value in values.items():
                 params[name].data = value
             yield
         finally:
-            for name, value in held.items():
+            for name, value in previous.items():
                 params[name].data = value

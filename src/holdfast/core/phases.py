@@ -1,4 +1,7 @@
-"""What is under way, told to whoever shows it: a phase begins with its number of rows, and says how many are done."""
+"""Progress of long phases: a phase begins with its number of rows, and reports how many of them are done.
+
+The code that works calls `begin`; the code that displays progress calls `shown`. Neither knows the other.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Told = Callable[[int, int], None]
-"""Told how many are done, and of how many."""
+Report = Callable[[int, int], None]
+"""`report(done, total)`: takes the number of rows that are done, and the number of all rows."""
 
-Show = Callable[[str, int], Told]
-"""Begins a phase: given its name and how many there are to do, returns what is to be told."""
+Show = Callable[[str, int], Report]
+"""`show(name, total)`: begins a phase of `total` rows and returns the function that takes its reports."""
 
 _show: contextvars.ContextVar[Show | None] = contextvars.ContextVar("holdfast_show", default=None)
 
 
 @contextmanager
 def shown(show: Show) -> Iterator[None]:
-    """Has the phases that begin in a block shown by `show`."""
+    """Displays the phases that begin in a block with `show`."""
     token = _show.set(show)
     try:
         yield
@@ -25,11 +28,11 @@ def shown(show: Show) -> Iterator[None]:
         _show.reset(token)
 
 
-def begin(name: str, total: int) -> Told:
-    """Begins a phase of `total` rows and returns what is to be told; nothing where nobody shows it."""
+def begin(name: str, total: int) -> Report:
+    """Begins a phase of `total` rows and returns the function that takes its reports, outside `shown` an empty one."""
     show = _show.get()
-    return _unheard if show is None else show(name, total)
+    return _ignore if show is None else show(name, total)
 
 
-def _unheard(done: int, total: int) -> None:
-    """Is told, and says nothing."""
+def _ignore(done: int, total: int) -> None:
+    """Ignores a report."""

@@ -1,4 +1,4 @@
-"""From `[B, T]` tensors as a training loop has them to the flat tokens that the formulas are written for."""
+"""Applies formulas for flat tokens, `[N]`, to the `[B, T]` tensors of a training loop."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 def per_position(
     term: Callable[[Tensor, Tensor, Tensor], Tensor], logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor
 ) -> Tensor:
-    """Returns `term` at every supervised position: `out[b, t]` scores `labels[b, t + 1]`, 0 elsewhere.
+    """Returns `term` at every supervised position, and 0 elsewhere: `out[b, t]` belongs to `labels[b, t + 1]`.
 
     Args:
         term: `(logits_NV, base_logits_NV, labels_N) -> [N]` nats.
-        logits_BTV: Any float dtype; taken to float32 unless float64.
-        base_logits_BTV: Likewise.
-        labels_BT: Unshifted labels, -100 ignored.
+        logits_BTV: Any float dtype; converted to float32 unless it is float64.
+        base_logits_BTV: Logits of the base, likewise.
+        labels_BT: Unshifted labels; -100 is ignored.
 
     Returns:
-        `[B, T]`; the last column is 0.
+        Nats `[B, T]`, float32 or float64; the last column is 0.
 
     Raises:
         ValueError: The shapes do not agree.

@@ -1,7 +1,7 @@
-"""Examples in the forms that others keep them in: the rows of a trainer's dataset, and tensors.
+"""Examples in other forms: rows of a trainer's dataset, and tensors that a method can store.
 
-Holdfast knows a row as an `Example`, from the tokenizer to the batch. The dataset of a trainer that somebody else built
-holds rows with columns; they are read, and old examples are written beside them, here and nowhere else.
+Holdfast knows a row as an `Example`, from the tokenizer to the batch. The dataset of somebody else's trainer holds rows
+with columns; this module reads them, and writes old examples beside them.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def source_apart(row: Row) -> tuple[Row, int | None]:
 
 
 def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
-    """Returns `input_ids` and `labels` of all examples end to end, int64, and their `lengths`.
+    """Returns the concatenated `input_ids` and `labels` of all examples, and their `lengths`; all int64.
 
     Raises:
-        HoldfastError: An example is packed from several documents, which a row of a batch cannot hold.
+        HoldfastError: An example is packed from several documents, which `batch_of` could not keep apart.
     """
     if any(len(example.lengths) > 1 for example in examples):
         raise HoldfastError("Examples that are packed cannot be kept one by one; turn packing off for this method.")
@@ -98,7 +98,7 @@ def to_tensors(examples: Sequence[Example]) -> dict[str, Tensor]:
 
 
 def to_examples(kept: Mapping[str, Tensor], rows: Sequence[int] | None = None) -> list[Example]:
-    """Returns the examples that `to_tensors` kept, or those of some numbers; where they were read is not."""
+    """Returns the examples that `to_tensors` stored, without their origin and source; all, or those at `rows`."""
     sizes = kept["lengths"].tolist()
     ends = list(accumulate(sizes))
     examples = []
@@ -109,6 +109,6 @@ def to_examples(kept: Mapping[str, Tensor], rows: Sequence[int] | None = None) -
 
 
 def drawn(count: int, size: int, seed: int, index: int) -> list[int]:
-    """Returns `size` of `count` rows (all if there are fewer), drawn anew for every `index`, the same for the same."""
+    """Returns the indices of `size` random rows among `count`, at most all; `seed` and `index` determine them."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
     return torch.randperm(count, generator=generator)[:size].tolist()

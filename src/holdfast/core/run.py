@@ -1,4 +1,4 @@
-"""Run and Step: what a method may ask for before training and at each of its steps."""
+"""Run and Step: what a method may use before training and at each step."""
 
 from __future__ import annotations
 
@@ -16,43 +16,42 @@ Batch = Mapping[str, Tensor]
 """`input_ids`, `attention_mask`, `labels` (-100 ignored, unshifted), all `[B, T]`."""
 
 SOURCE = "holdfast_source"
-"""Key of a batch under which it says whose each position is, `[B, T]`; without it, all are new."""
+"""Key of a batch for the source number of each position, `[B, T]`; without it, all positions are new."""
 
 SHOWN = "holdfast_shown"
-"""Key of a batch under which a method lays what the base is to read in its place: a batch of its own with as many
-supervised positions, and under "weights" the parameters, by name, with which the base reads it, if not its own."""
+"""Key of a batch for the batch that the base reads instead. It must have the same number of supervised positions. Its
+optional key "weights" holds the parameters, by name, that the base uses for it instead of its own."""
 
 
 def _not_here(*_: Any, **__: Any) -> Any:
-    raise HoldfastError("This cannot be had at this moment of a run.")
+    raise HoldfastError("A method requested something that is not available at this moment of a run.")
 
 
 @dataclasses.dataclass
 class Run:
-    """What a method may ask for before training. Nothing asked for changes the model or draws on its random state.
+    """What a method may use before training. None of it changes the model or its random state.
 
     Attributes:
-        model: The model as it is when the hook is called (for `shape_model` and later: what earlier methods made).
-        mix: The examples as earlier methods left them.
-        seed: Seed of the run; a method that draws anything derives its generator from it.
-        total_steps: Optimizer steps of the whole run; 0 before they are known (in `mix_data` and `shape_model`).
-        memory: Name or path -> its examples, prepared as the new ones are.
-        batches: `batches(examples, size)` yields batches of examples, once through, in order; "new" and "memory" stand
-            for those trained on.
-        lr: The run's peak learning rate; 0 before it is known.
-        examples: `examples(which)` gives the "new" or the "memory" examples that are trained on.
-        score: `score(*fields)` gives, for every supervised token of the training examples, fields of `Tokens` under the
-            model as it is, `[tokens]` each, in the order of `tok.token_N`; also `row_N`, the number of the example in
-            which it is first found.
-        gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) over the
-            supervised tokens of a batch under the model as it is, by parameter name; in eval mode. A method that
-            calls it names "run_gradient" in `asks`.
+        model: The current model (for `shape_model` and later hooks: after the earlier methods).
+        mix: The current examples, after the earlier methods.
+        seed: Seed of the run; a method that draws random numbers derives its generator from it.
+        total_steps: Optimizer steps of the whole run; 0 while unknown (in `mix_data` and `shape_model`).
+        memory: `memory(name)` returns the examples of a name or path, prepared like the new ones.
+        batches: `batches(examples, size)` yields batches of the examples in order, once; "new" and "memory" stand for
+            the training examples of that kind.
+        lr: The run's peak learning rate; 0 while unknown.
+        examples: `examples(which)` returns the "new" or the "memory" training examples.
+        score: `score(*fields)` returns fields of `Tokens` for every supervised token of the training examples under the
+            current model, `[tokens]` each, in the order of `tok.token_N`. The field `row_N` is the number of the first
+            example that contains the token.
+        gradient: `gradient(batch, term)` returns the gradient of the mean of a term (by default the token loss) over
+            the supervised tokens of a batch under the current model in eval mode, by parameter name. A method that
+            calls it lists "run_gradient" in `asks`.
         tokenizer: The trainer's tokenizer; None if it has none.
-        longest: `longest()` gives the most tokens of an example, for which all of them may have to be read.
-        keep: `keep(name, make)` gives the examples that `make()` makes, and those it made before where the run's folder
-            has them.
-        phase: `phase(name, total)` begins a phase that takes a while, and gives what is to be told how many are done,
-            and of how many.
+        longest: `longest()` returns the largest number of tokens of an example; it may have to read all examples.
+        keep: `keep(name, make)` returns the examples of `make()`, or those that the run's folder holds from an earlier
+            call.
+        phase: `phase(name, total)` begins a long phase and returns `report(done, total)` for its progress.
     """
 
     model: nn.Module
@@ -76,20 +75,19 @@ class Step:
     """One optimizer step, as the per-step hooks see it.
 
     Attributes:
-        index: Optimizer steps done before this one.
+        index: Number of optimizer steps before this one.
         total: Optimizer steps of the whole run.
-        means: Mean over the step's *new* tokens, all micro-batches and ranks, of each field in a method's `means`;
-            complete when `scale_lr` is called.
-        params: The trainable parameters, bare, by name.
-        gradient: `gradient(batch, term)` -> gradient of the mean of a term (the token loss if absent) on another batch,
-            by parameter name, in eval mode; the gradients of the step itself are left alone. A method that calls it
-            names "gradient" in `asks`, and "base_gradient" if its term reads fields of the base.
-        start: The trainable parameters as they were before training, by name, for a method that names "start" in
-            `asks`.
-        values: The numbers of all the step's new tokens themselves, all micro-batches and ranks, of each field that a
-            method `sees`; complete when `scale_lr` is called.
-        write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` -> the token ids that the model as it is
-            puts behind each prompt (see `holdfast.probes.generate.continued`).
+        means: Mean of each field in a method's `means` over the step's *new* tokens, all micro-batches and ranks;
+            complete from `scale_lr` on.
+        params: The trainable parameters, unwrapped, by name.
+        gradient: `gradient(batch, term)` returns the gradient of the mean of a term (by default the token loss) on
+            another batch in eval mode, by parameter name; it leaves the step's own gradients alone. A method that calls
+            it lists "gradient" in `asks`, and "base_gradient" if its term reads fields of the base.
+        start: The trainable parameters before training, by name, if a method lists "start" in `asks`.
+        values: The values of each field in a method's `sees` at the step's new tokens, all micro-batches and ranks;
+            complete from `scale_lr` on.
+        write: `write(prompts, ends=, max_new_tokens=, temperature=, seed=)` returns the token ids with which the
+            current model continues each prompt (see `holdfast.probes.generation.continued`).
     """
 
     index: int
@@ -103,5 +101,5 @@ class Step:
 
     @property
     def progress(self) -> float:
-        """Share of the run done before this step, in [0, 1)."""
+        """Share of the run before this step, in [0, 1)."""
         return self.index / max(self.total, 1)

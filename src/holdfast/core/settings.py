@@ -1,4 +1,4 @@
-"""`setting()`: the one place where a hyperparameter's default, unit, range and search range are written."""
+"""`setting()` declares a hyperparameter: its default, unit, accepted range and search range in one place."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any, Literal
 from holdfast.core.errors import HoldfastError
 
 Role = Literal["", "strength", "tokens", "memory"]
-"""What a setting means to others than its method.
+"""What a setting means to other code than its method.
 
-    "strength"    coefficient of what the method does: at 0 the method is left out
-    "tokens"      which tokens its token hooks are given: "new", "memory" or "all"
-    "memory"      names, paths or hub ids of old examples, parted by commas
+    "strength"    coefficient of the method's effect; at 0 the trainer leaves the method out
+    "tokens"      the tokens that its token hooks receive: "new", "memory" or "all"
+    "memory"      names, paths or hub ids of old examples, separated by commas
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is known of one hyperparameter besides its default.
+    """The declaration of one hyperparameter, without its default.
 
-    `low` and `high` are inclusive bounds of what is accepted; `search` is the (low, high) a tuner should look in,
-    and `log` says on which scale. `choices` lists the accepted words of a categorical setting. `role` says what others
-    read in it, see `Role`.
+    Attributes:
+        unit: Unit of the value; "1" for a pure number.
+        low: Smallest accepted value; None if there is no bound.
+        high: Largest accepted value; None if there is no bound.
+        choices: The accepted values of a categorical setting.
+        search: The (low, high) range in which a tuner should search.
+        log: Whether the search scale is logarithmic.
+        integer: Whether the value must be an integer.
+        role: What the setting means to other code, see `Role`.
     """
 
     unit: str
@@ -48,7 +54,7 @@ def setting(
     integer: bool = False,
     role: Role = "",
 ) -> Any:
-    """Returns a dataclass field for a hyperparameter of a method; `unit` is mandatory ("1" for a pure number)."""
+    """Returns a dataclass field for a hyperparameter of a method; `Setting` documents the arguments."""
     about = Setting(unit, low, high, choices, search, log, integer, role)
     return dataclasses.field(default=default, metadata={"setting": about})
 
@@ -59,7 +65,7 @@ def settings_of(cls: Any) -> dict[str, Setting]:
 
 
 def check_settings(method: Any) -> None:
-    """Raises `HoldfastError` naming the method, the setting, the value given and the accepted range."""
+    """Raises `HoldfastError` for a value outside its range, with method, setting, value and accepted range."""
     defaults = {field.name: field.default for field in dataclasses.fields(method)}
     for name, about in settings_of(method).items():
         value = getattr(method, name)
@@ -70,7 +76,7 @@ def check_settings(method: Any) -> None:
 
 
 def _accepted(value: Any, about: Setting, default: Any) -> str:
-    """Returns what a setting accepts, if a value is not among it; else nothing."""
+    """Returns the message on what a setting accepts, or "" if it accepts the value."""
     if about.choices:
         return "" if value in about.choices else f"choose one of {', '.join(map(repr, about.choices))}"
     if about.low is None and about.high is None:
@@ -83,7 +89,7 @@ def _accepted(value: Any, about: Setting, default: Any) -> str:
 
 
 def _is_number(value: object, integer: bool) -> bool:
-    """Whether a value is a finite number, whole if it must be; True and False are none."""
+    """Returns whether a value is a finite number, an int if `integer`; bools are not numbers."""
     if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)):
         return False
     return isinstance(value, int) or math.isfinite(value)  # an int may be too large for a float
@@ -100,7 +106,7 @@ def _range(about: Setting) -> str:
 
 
 def value_of(method: Any, role: Role, absent: Any = None) -> Any:
-    """Returns the value of the setting that has a role, `absent` where a method has no such setting."""
+    """Returns the value of a method's setting with a role, or `absent` if the method has no such setting."""
     for name, about in settings_of(type(method)).items():
         if about.role == role:
             return getattr(method, name)
@@ -108,5 +114,5 @@ def value_of(method: Any, role: Role, absent: Any = None) -> Any:
 
 
 def parted(names: str) -> tuple[str, ...]:
-    """Returns names that are parted by commas, in order."""
+    """Returns the names in a text that separates them by commas, in order."""
     return tuple(name.strip() for name in names.split(",") if name.strip())

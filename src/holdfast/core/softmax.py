@@ -1,10 +1,10 @@
-"""Losses of next-token distributions given by logits, each with its gradient in closed form.
+"""Losses of next-token distributions from logits, each with its gradient in closed form.
 
-What autograd would make of the formulas costs several more tensors of the logits' size, and `0 * -inf` is no number:
-a logit of minus infinity (a token that cannot come) adds nothing here, as 0 log 0 does. A row whose incoming gradient
-is 0 gets a gradient of 0, whatever its logits are.
+Autograd would keep several more tensors of the logits' size, and would compute `0 * -inf`, which is NaN. Here, a logit
+of minus infinity (an impossible token) contributes 0, as 0 log 0 does. A row with an incoming gradient of 0 gets a
+gradient of 0, whatever its logits.
 
-All take float32 or float64, work along the last axis and return `[N]` nats; gradients are of first order.
+All functions take float32 or float64, work along the last axis and return `[N]` nats. They have first derivatives only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def nll(logits_NV: Tensor, labels_N: Tensor, logp_NV: Tensor | None = None) -> T
     Args:
         logits_NV: Gradients flow to them.
         labels_N: Target ids, int64.
-        logp_NV: Their log-softmax, where it is known already.
+        logp_NV: Log-softmax of the logits, if it is known.
     """
     with torch.no_grad():
         logp_NV = logits_NV.log_softmax(-1) if logp_NV is None else logp_NV.detach()
@@ -40,19 +40,19 @@ def entropy(logits_NV: Tensor, logp_NV: Tensor | None = None) -> Tensor:
 def forward_kl(
     logits_NV: Tensor, base_logits_NV: Tensor, without_N: Tensor | None = None, least: float = 0.0
 ) -> Tensor:
-    """Returns KL(base || tuned); infinite where the base has a token that the tuned model cannot say.
+    """Returns KL(base || tuned); infinite if the tuned model gives probability 0 to a possible token of the base.
 
     Args:
         logits_NV: Gradients flow to them.
         base_logits_NV: No gradient.
-        without_N: An id of the vocabulary to leave out of each row; both sides are renormalised without it.
-        least: Rows whose base gives the other tokens less than this are 0, as are those that have no other token.
+        without_N: For each row, an id of the vocabulary to leave out; both distributions are renormalised without it.
+        least: The result is 0 in rows in which the base gives the other ids together less probability than this.
     """
     return _ForwardKL.apply(logits_NV, base_logits_NV.detach(), without_N, least)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def reverse_kl(logits_NV: Tensor, base_logits_NV: Tensor) -> Tensor:
-    """Returns KL(tuned || base); infinite, and without a gradient, where the tuned model says what the base cannot."""
+    """Returns KL(tuned || base); infinite, with gradient 0, if the base gives probability 0 to a possible token."""
     return _ReverseKL.apply(logits_NV, base_logits_NV.detach())  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -76,7 +76,7 @@ class _Entropy(Function):
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, logp_NV: Tensor) -> Tensor:
         entropy_N = -logp_NV.exp().mul_(logp_NV).nansum(-1)
-        # A row of nothing but NaN would have an entropy of 0.
+        # Without this, `nansum` would give a row of NaN an entropy of 0.
         entropy_N = torch.where(logp_NV[:, :1].isnan()[:, 0], torch.nan, entropy_N)
         ctx.save_for_backward(logp_NV, entropy_N)
         return entropy_N
@@ -103,10 +103,10 @@ class _ForwardKL(Function):
         kl_N = gap_NV.nansum(-1) + _log_ratio(most_N, sum_N, base_most_N, base_sum_N)
         del gap_NV
         if without_N is not None:
-            # 1 - p_b(y) from the sum of the others: 1 - p_b(y) itself rounds to 0 in float32.
+            # 1 - p_b(y) comes from the sum of the other probabilities: the difference rounds to 0 in float32.
             base_rest_N, rest_N = base_most_N + base_sum_N.log(), most_N + sum_N.log()
-            own_N = base_logits_NV.gather(-1, without_N[:, None])[:, 0]
-            open_N = (base_rest_N - torch.logaddexp(base_rest_N, own_N)).exp() >= least
+            left_out_N = base_logits_NV.gather(-1, without_N[:, None])[:, 0]
+            open_N = (base_rest_N - torch.logaddexp(base_rest_N, left_out_N)).exp() >= least
             open_N = open_N & ~base_rest_N.isneginf() | base_rest_N.isnan()
             kl_N = torch.where(rest_N.isneginf() & ~base_rest_N.isneginf(), torch.inf, kl_N)
             kl_N = torch.where(open_N, kl_N, torch.zeros_like(kl_N))
@@ -149,7 +149,7 @@ class _ReverseKL(Function):
 
 
 def _softmax(logits_NV: Tensor, without_N: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns exp(logits - most), in one new buffer `[N, V]`; most, the largest logit; and the sum of the buffer."""
+    """Returns exp(logits - most) `[N, V]` in one new buffer, the largest logit `most` `[N]`, and the sums `[N]`."""
     if without_N is None:
         most_N = _finite(logits_NV.amax(-1))
         found_NV = logits_NV - most_N[:, None]
@@ -162,7 +162,7 @@ def _softmax(logits_NV: Tensor, without_N: Tensor | None = None) -> tuple[Tensor
 
 
 def _log_ratio(most_N: Tensor, sum_N: Tensor, other_most_N: Tensor, other_sum_N: Tensor) -> Tensor:
-    """Returns the difference of two logarithms of sums of exponentials, which may be nearly the same."""
+    """Returns the difference of two log-sum-exps, accurate also if they are nearly equal."""
     return (most_N - other_most_N) + (sum_N / other_sum_N).log()
 
 

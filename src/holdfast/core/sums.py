@@ -1,4 +1,4 @@
-"""The text of a recipe as a sum of named settings: only names, literal settings and `+` are read; nothing runs."""
+"""Reads the text of a recipe: a sum of named methods with literal settings. It evaluates nothing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 from holdfast.core.errors import HoldfastError, nearest
 
 SLOTS = {"adapter": "a model takes one adapter at a time; give one of them."}
-"""What is said to a second method that takes a slot; other packages may have slots of their own."""
+"""Error text for a second method in a slot; other packages may define further slots."""
 
 
 def read_sum(text: str, table: Mapping[str, type[Any]]) -> list[Any]:
-    """Returns what a text such as "Train(lr=2e-4) + LoRA(rank=16)" makes of the classes of a table, in order.
+    """Returns the instances, in order, that a text such as "Train(lr=2e-4) + LoRA(rank=16)" describes.
 
     Args:
         text: The recipe.
         table: Dataclasses by name.
 
     Raises:
-        HoldfastError: Not such a text; an unknown method or setting (with the nearest name); a value out of its range.
+        HoldfastError: The text is not such a sum, a method or setting is unknown (with the nearest name), or a value
+            is out of its range.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -32,7 +33,7 @@ def read_sum(text: str, table: Mapping[str, type[Any]]) -> list[Any]:
 
 
 def refuse_pairs(methods: Sequence[Any]) -> None:
-    """Raises `HoldfastError` for a pair of methods that makes no sense, with the reason."""
+    """Raises `HoldfastError` with the reason if a pair of methods makes no sense."""
     for i, method in enumerate(methods):
         for other in (*methods[:i], *methods[i + 1 :]):
             reason = refusal(type(method), type(other))
@@ -41,9 +42,9 @@ def refuse_pairs(methods: Sequence[Any]) -> None:
 
 
 def refusal(method: Any, other: Any) -> str:
-    """Returns why a method class refuses to stand beside another; "" if it does not.
+    """Returns the reason why a method class excludes another; "" if it does not.
 
-    Either class may be the one that refuses: `clash` asks both.
+    The other class may still exclude this one; `clash` tests both.
     """
     if method is other and method.once:
         return str(method.once)
@@ -54,18 +55,18 @@ def refusal(method: Any, other: Any) -> str:
 
 
 def clash(method: Any, other: Any) -> str:
-    """Returns why two method classes make no sense together; "" if they do."""
+    """Returns the reason why two method classes make no sense together; "" if they do."""
     return refusal(method, other) or refusal(other, method)
 
 
 def facts_of(name: str, hooks: Iterable[str], fields: Iterable[str], asks: Iterable[str]) -> frozenset[str]:
-    """Returns the facts of a method that another's `excludes` may name (see `holdfast.core.method.Method.facts`).
+    """Returns the facts of a method that the `excludes` of another may name (see `holdfast.core.method.Method.facts`).
 
     Args:
         name: Its class name.
         hooks: The hooks at which it acts.
-        fields: The fields of `Tokens` that it reads, takes means of or sees.
-        asks: What it asks for.
+        fields: The fields of `Tokens` in its `reads`, `means` and `sees`.
+        asks: Its other requests to the trainer.
     """
     fields = set(fields)
     base = {"base_*"} if any(field.startswith("base_") for field in fields) else set()
@@ -73,13 +74,13 @@ def facts_of(name: str, hooks: Iterable[str], fields: Iterable[str], asks: Itera
 
 
 def text_of(method: Any) -> str:
-    """Returns the text of one method, as `read_sum` reads it: only settings off their default."""
-    shown = [
+    """Returns the text of one method for `read_sum`, without settings at their default."""
+    settings = [
         f"{f.name}={getattr(method, f.name)!r}"
         for f in dataclasses.fields(method)
         if getattr(method, f.name) != f.default
     ]
-    return f"{type(method).__name__}({', '.join(shown)})"
+    return f"{type(method).__name__}({', '.join(settings)})"
 
 
 def _summands(node: ast.expr) -> list[ast.expr]:

@@ -1,15 +1,16 @@
-"""The frozen base, in whatever form is cheapest: the one place that all methods of a recipe take it from.
+"""The frozen base in its cheapest form; all methods of a recipe share it.
 
-Four forms:
+It has four forms:
 
-    adapters off   the trained model with its adapters switched off (nothing is copied);
-    start adapter  the adapter as it was at the start, on the same frozen weights: for initialisations that move part
-                   of the base weight into the adapter (PiSSA, OLoRA, CorDA), where adapters-off is not the base, and
-                   for `reference="start"` when training goes on from an adapter;
-    copy           a copy of every trained weight as it was at the start: full fine-tuning;
+    adapters off   the trained model with its adapters switched off; this copies nothing;
+    start adapter  the start values of the adapter on the same frozen weights. Some initialisations (PiSSA, OLoRA,
+                   CorDA) move part of the base weight into the adapter, so the model without adapters is not the base;
+                   `reference="start"` uses this form too if training continues an adapter;
+    copy           a copy of the start values of all trained weights: full fine-tuning;
     cache          the base's states on the training examples, computed once before training (`StateCache`).
 
-The first three are one mechanism: some adapters off, some weights swapped for kept ones, during one forward.
+The first three use one mechanism: during a forward, switch some adapters off and replace some weights by kept values
+(docs/decisions/0003-one-teacher.md).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from holdfast.core.token_index import Key
 
 @contextmanager
 def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
-    """Runs a block in eval mode, without gradients or with, and leaves every module in the mode it was found in."""
+    """Runs a block in eval mode, by default without gradients, and restores the mode of every module."""
     was_training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -38,19 +39,19 @@ def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
     finally:
         for module in was_training:
             module.training = True
-        # A weight cast by autocast inside no_grad would be reused, without its gradient, by the next forward.
+        # Else the next forward would reuse autocast's copy of a weight, which no_grad made without a gradient.
         torch.clear_autocast_cache()
 
 
 @dataclasses.dataclass
 class Teacher:
-    """The frozen base as a way of running the model being trained.
+    """The frozen base: it runs the trained model with other adapters and weights.
 
     Attributes:
         form: "adapters off", "start adapter" or "copy", for messages and records.
-        without_adapters: Whether adapters are switched off.
-        values: Start values of trained parameters to put in their place, by name.
-        staying: Names of the adapters that stay on all the same: frozen, and active beside the one that trains.
+        without_adapters: Whether to switch adapters off.
+        values: Start values of trained parameters, by name; they replace the trained values.
+        staying: Names of the adapters that stay on: active, frozen ones beside the trained adapter.
     """
 
     form: str
@@ -60,7 +61,7 @@ class Teacher:
 
     @contextmanager
     def base(self, model: nn.Module) -> Iterator[None]:
-        """Makes `model` (unwrapped) the base for a block: frozen weights, eval mode, no gradient, no RNG consumed."""
+        """Turns the unwrapped `model` into the base for a block: start weights, eval mode, no gradients, no dropout."""
         params = dict(model.named_parameters())
         for name, value in self.values.items():
             if value.device != params[name].device:
@@ -73,9 +74,9 @@ class Teacher:
                 yield
 
     def value(self, model: nn.Module, param: Tensor) -> Tensor:
-        """Returns the base's value of a parameter of `model`: the kept one if it is trained, else itself."""
-        for name, own in model.named_parameters():
-            if own is param and name in self.values:
+        """Returns the base's value of a parameter of `model`: its kept start value, or itself if it is frozen."""
+        for name, candidate in model.named_parameters():
+            if candidate is param and name in self.values:
                 return self.values[name].to(param.device)
         return param.detach()
 
@@ -87,16 +88,16 @@ class StateCache:
         self.rows: dict[str, Tensor] = {}
 
     def put(self, keys: Sequence[Key], features_NX: Tensor) -> None:
-        """Stores the features of a batch under its documents' keys."""
+        """Stores the features `[N, X]` of a batch under the keys of its documents."""
         for (key, tokens), rows in zip(keys, features_NX.split([tokens for _, tokens in keys]), strict=True):
             if tokens:
                 self.rows[key] = rows.detach().clone().cpu()
 
     def get(self, keys: Sequence[Key], device: torch.device) -> Tensor:
-        """Returns the features of a batch, `[N, X]`.
+        """Returns the features `[N, X]` of a batch.
 
         Raises:
-            HoldfastError: A document was not in the training examples when the cache was filled.
+            HoldfastError: The training examples did not contain a document of the batch when the cache was filled.
         """
         missing = sum(tokens > 0 and key not in self.rows for key, tokens in keys)
         if missing:

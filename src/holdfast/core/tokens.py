@@ -17,9 +17,9 @@ PLACES = frozenset({"token_N", "document_N"})
 
 
 class _Computed:
-    """A field computed when it is first read, and kept.
+    """A field of `Tokens` that is computed at its first read, and then kept.
 
-    What was first read without gradients (by `weigh_tokens`, by a count) is computed anew for who reads it with them.
+    If the first reader had gradients off (`weigh_tokens`, a count), a later reader with gradients computes it again.
     """
 
     def __init__(self, compute: Callable[[Any], Tensor]) -> None:
@@ -36,15 +36,15 @@ class _Computed:
     def __get__(self, tok: Tokens | None, owner: type) -> _Computed | Tensor:
         if tok is None:
             return self
-        held = tok.computed.get(self.name)
+        value = tok.computed.get(self.name)
         flows = torch.is_grad_enabled() and tok.logits_NV.requires_grad and not self.name.startswith("base_")
-        if held is None or (flows and not held.requires_grad):
-            held = tok.computed[self.name] = self.compute(tok)
-        return held
+        if value is None or (flows and not value.requires_grad):
+            value = tok.computed[self.name] = self.compute(tok)
+        return value
 
 
 class _Once:
-    """A function whose value is kept once it is known, for the tokens of a chunk and for parts of them."""
+    """A function that computes its value once; the tokens of a chunk and their parts share it."""
 
     def __init__(self, make: Callable[[], Tensor]) -> None:
         self._make = make
@@ -57,16 +57,16 @@ class _Once:
 
 
 class Tokens:
-    """A chunk of N supervised tokens, flattened; each token predicts one label from the position before it.
+    """A chunk of N supervised tokens, flattened; the position before a token predicts its label.
 
-    What is not given is computed when first read, and only then.
+    Fields that the caller does not pass are computed at their first read.
 
     Attributes:
-        logits_NV: Float32 (float64 in tests) logits of the model being trained; gradients flow.
+        logits_NV: Float32 (float64 in tests) logits of the trained model; gradients flow.
         labels_N: Target ids, int64.
-        source_N: 0 for new tokens, k for those of the k-th memory.
-        segment_N: Number of the document within the micro-batch.
-        token_N: Number of each token among all supervised tokens of the training examples, int64.
+        source_N: 0 for new tokens, k for tokens of the k-th memory.
+        segment_N: Number of the token's document within the micro-batch.
+        token_N: Number of the token among all supervised tokens of the training examples, int64.
         document_N: Number of its document among all documents of the training examples, int64.
     """
 
@@ -83,7 +83,7 @@ class Tokens:
         token_N: Tensor | None = None,
         document_N: Tensor | None = None,
     ) -> None:
-        """Takes what is known of the tokens; `base_logits_NV` may be a function that is called when they are read."""
+        """Takes the known fields; `base_logits_NV` may be a function that the first read calls."""
         self.computed: dict[str, Tensor] = {}
         self._parts: dict[str, Tokens | bool] = {}  # never the tokens themselves, which would outlive their chunk
         self.logits_NV = logits_NV
@@ -99,43 +99,43 @@ class Tokens:
     @property
     def base_logits_NV(self) -> Tensor:
         """Logits of the frozen base, no gradient."""
-        given = self._base_logits_NV
-        if given is not None and not isinstance(given, Tensor):
-            given = self._base_logits_NV = given()
-        return _given(given, "base_logits_NV")
+        logits_NV = self._base_logits_NV
+        if logits_NV is not None and not isinstance(logits_NV, Tensor):
+            logits_NV = self._base_logits_NV = logits_NV()
+        return _given(logits_NV, "base_logits_NV")
 
     @property
     def hidden_ND(self) -> Tensor:
-        """Hidden states that the head reads; gradients flow."""
+        """The head's input; gradients flow."""
         return _given(self._hidden_ND, "hidden_ND")
 
     @property
     def base_hidden_ND(self) -> Tensor:
-        """Hidden states of the frozen base, no gradient."""
+        """The head's input in the frozen base, no gradient."""
         return _given(self._base_hidden_ND, "base_hidden_ND")
 
     @property
     def token_N(self) -> Tensor:
-        """Where what was found before training (`run.score`) about each token stands."""
+        """Index of each token into the results of `run.score` from before training."""
         return _given(self._token_N, "token_N")
 
     @property
     def document_N(self) -> Tensor:
-        """Where what was found before training about each token's document stands."""
+        """Index of each token's document into values by document from before training."""
         return _given(self._document_N, "document_N")
 
     def kept(self, values: Tensor, index_N: Tensor) -> Tensor:
-        """Returns the entries of `values`, which may lie on another device, that belong to this chunk.
+        """Returns `[N]`: the entries of `values` for this chunk, on its device.
 
         Args:
-            values: One number for each token or document of the training examples.
+            values: One number for each token or document of the training examples, on any device.
             index_N: `token_N` or `document_N`.
         """
         return values[index_N.to(values.device)].to(self.labels_N.device)
 
     @_Computed
     def logp_NV(self) -> Tensor:
-        """Log-probabilities of the model being trained, nats."""
+        """Log-probabilities of the trained model, nats; gradients flow."""
         return self.logits_NV.log_softmax(-1)
 
     @_Computed
@@ -160,26 +160,27 @@ class Tokens:
 
     @_Computed
     def typicality_N(self) -> Tensor:
-        """How typical each label is of what is predicted: exp(-excess), the excess its surprise beyond the entropy.
+        """How typical each label is of the prediction; gradients flow.
 
-        exp(-max(0, -log p(y) - H(p))),   in (0, 1], 1 where the label is no more surprising than expected
+        exp(-max(0, -log p(y) - H(p))),   in (0, 1]; 1 if the loss of the label is at most the entropy
         """
         return (self.entropy_N - self.nll_N).clamp(max=0.0).exp()
 
     @_Computed
     def base_typicality_N(self) -> Tensor:
-        """The same under the base, no gradient."""
+        """`typicality_N` under the base, no gradient."""
         entropy_N = entropy(self.base_logits_NV, self.base_logp_NV)
         return (entropy_N - self.base_nll_N).clamp(max=0.0).exp()
 
     def is_on(self, on: Literal["new", "memory", "all"]) -> Tensor:
-        """Returns a bool `[N]`: the tokens that a hook with this `on` acts upon."""
+        """Returns a bool mask `[N]` of the tokens on which a hook with this `on` acts."""
         return is_on(self.source_N, on)
 
     def only(self, on: Literal["new", "memory", "all"]) -> Tokens | None:
-        """Returns the tokens that a hook with this `on` acts upon: these themselves if it is all, None if it is none.
+        """Returns the tokens on which a hook with this `on` acts: this object if these are all, None if there are none.
 
-        The others are not there at all, so that nothing that is said of them, finite or not, reaches a gradient.
+        The part leaves the other tokens out instead of masking them, so no value for them, such as NaN, can reach a
+        gradient.
         """
         if on not in self._parts:
             chosen_N = self.is_on(on)
@@ -191,7 +192,7 @@ class Tokens:
 
     def _rows(self, chosen_N: Tensor) -> Tokens:
         places = chosen_N.nonzero()[:, 0]
-        given = self._base_logits_NV
+        base_logits_NV = self._base_logits_NV
 
         def rows(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.index_select(0, places)
@@ -202,8 +203,10 @@ class Tokens:
             self.source_N[places],
             self.segment_N[places],
             base_logits_NV=None
-            if given is None
-            else lambda: (given if isinstance(given, Tensor) else given()).index_select(0, places),
+            if base_logits_NV is None
+            else lambda: (base_logits_NV if isinstance(base_logits_NV, Tensor) else base_logits_NV()).index_select(
+                0, places
+            ),
             hidden_ND=rows(self._hidden_ND),
             base_hidden_ND=rows(self._base_hidden_ND),
             token_N=rows(self._token_N),
@@ -214,7 +217,7 @@ class Tokens:
 
 
 def is_on(source_N: Tensor, on: str) -> Tensor:
-    """Returns a bool `[N]`: the tokens that "new", "memory" or "all" means, given their sources."""
+    """Returns a bool mask `[N]` of the tokens that "new", "memory" or "all" selects by their source numbers."""
     if on == "all":
         return torch.ones_like(source_N, dtype=torch.bool)
     return (source_N == NEW) if on == "new" else (source_N != NEW)

@@ -1,5 +1,5 @@
-"""The data room: reading rows, turning them into token ids, and deciding in which order they are visited.
+"""Reads rows, turns them into token ids, and decides the order in which a training visits them.
 
-`examples.read` -> `tokenize.tokenize` -> `core.mix.Mix`, whose `with_memory` adds what `memory.load_memory` reads ->
-`order.order` -> `core.batches.collate`.
+`examples.read` -> `tokenization.tokenize` -> `core.mix.Mix`, whose `with_memory` adds the examples of
+`memory.load_memory` -> `order.order` -> `core.batches.collate`.
 """

@@ -11,7 +11,7 @@ from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.files import SUFFIXES, not_understood, suffix_of
 
 Sets = dict[str, dict[str, list[Path]]]
-"""The files of each split (a name, or "" where nothing says which) of each set ("" where there is only one)."""
+"""The files of each split ("" if its name is unknown) of each set ("" if there is only one)."""
 
 _SPLIT_OF = {
     "train": "train",
@@ -44,24 +44,24 @@ _NO_DATA_ENDINGS = (
 
 
 def split_named(name: str) -> str:
-    """Returns the split that a file or folder is called after, or ""."""
+    """Returns the split that the name of a file or folder contains, or ""."""
     words = re.split(r"[^a-z0-9]+", name.lower().split(".")[0])
     return next((_SPLIT_OF[word] for word in words if word in _SPLIT_OF), "")
 
 
 def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
-    """Returns the data files of a folder: as its README says where it does, those beside it, or those below it.
+    """Returns the data files of a folder: those that its README declares, else those in it, else those below it.
 
     Args:
         folder: The folder.
-        label: What it is called.
-        notes: Gets a sentence where files below the folder are not read because there are some in it.
+        label: The name of the folder in messages.
+        notes: Receives a sentence if files below the folder are ignored because the folder itself holds some.
 
     Raises:
-        HoldfastError: If it holds none, or one whose ending is not understood.
+        HoldfastError: The folder holds no data file, or a file with an unknown ending.
     """
-    if said := sets_said(folder):
-        return said
+    if declared := declared_sets(folder):
+        return declared
     beside, below = _listed(folder)
     files = [file for file in beside if suffix_of(file)]
     unknown = next((file for file in beside if not suffix_of(file)), None)
@@ -72,7 +72,7 @@ def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
     if files:
         if below:
             notes.append(
-                f"{label}: {len(below):,} data files in folders below it are not read"
+                f"{label}: {len(below):,} data files in subfolders are not read"
                 f" (first: {below[0].relative_to(folder)})."
             )
         return {"": _by_split(files, lambda file: split_named(file.name))}
@@ -82,20 +82,20 @@ def sets_in(folder: Path, label: str, notes: list[str]) -> Sets:
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the files in a folder that may hold data, and the data files in the folders below it."""
+    """Returns the files in a folder that may hold data, and the data files in its subfolders."""
     beside = sorted(entry for entry in folder.iterdir() if entry.is_file() and _may_hold_data(entry))
     below = sorted(file for file in folder.rglob("*") if _is_below(file, folder) and suffix_of(file))
     return beside, below
 
 
 def _sets_below(folder: Path, below: Iterable[Path]) -> Sets:
-    """Returns files as sets by the folders that they are in, and as splits by their names or those of the folders."""
+    """Returns files as sets by their folders, and as splits by the names of the files or folders."""
     sets: Sets = {}
     for file in below:
         folders = file.relative_to(folder).parts[:-1]
-        split = split_named(file.name) or next((found for part in folders if (found := split_named(part))), "")
-        own = "/".join(part for part in folders if part != "data" and not _is_split(part))
-        sets.setdefault(own, {}).setdefault(split, []).append(file)
+        split = split_named(file.name) or next((named for part in folders if (named := split_named(part))), "")
+        name = "/".join(part for part in folders if part != "data" and not _is_split(part))
+        sets.setdefault(name, {}).setdefault(split, []).append(file)
     return sets
 
 
@@ -104,10 +104,10 @@ def _is_split(part: str) -> bool:
 
 
 def _by_split(files: Iterable[Path], split_of: Any) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for file in files:
-        found.setdefault(split_of(file), []).append(file)
-    return found
+        by_split.setdefault(split_of(file), []).append(file)
+    return by_split
 
 
 def _may_hold_data(file: Path) -> bool:
@@ -121,8 +121,8 @@ def _is_below(file: Path, folder: Path) -> bool:
     return len(parts) > 1 and not hidden and file.is_file() and _may_hold_data(file)
 
 
-def sets_said(folder: Path) -> Sets:
-    """Returns the sets that the head of the README names (`configs:`, as on the hub); empty if it names none."""
+def declared_sets(folder: Path) -> Sets:
+    """Returns the sets that the head of the README declares (`configs:`, as on the hub); empty without any."""
     readme = folder / "README.md"
     if not readme.is_file():
         return {}
@@ -138,16 +138,16 @@ def sets_said(folder: Path) -> Sets:
     sets: Sets = {}
     for config in configs if isinstance(configs, list) else []:
         if isinstance(config, Mapping):
-            found = _files_said(folder, config)
-            if found:
-                sets["" if config.get("default") and len(configs) == 1 else str(config.get("config_name", ""))] = found
+            files = _declared_files(folder, config)
+            if files:
+                sets["" if config.get("default") and len(configs) == 1 else str(config.get("config_name", ""))] = files
     return sets
 
 
-def _files_said(folder: Path, config: Mapping[str, Any]) -> dict[str, list[Path]]:
+def _declared_files(folder: Path, config: Mapping[str, Any]) -> dict[str, list[Path]]:
     given = config.get("data_files")
     entries = given if isinstance(given, list) else [given]
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for entry in entries:
         patterns = entry.get("path") if isinstance(entry, Mapping) else entry
         split = str(entry.get("split", "train")) if isinstance(entry, Mapping) else "train"
@@ -155,15 +155,15 @@ def _files_said(folder: Path, config: Mapping[str, Any]) -> dict[str, list[Path]
             if isinstance(pattern, str) and not pattern.startswith("/") and ".." not in pattern:
                 files = [file for file in folder.glob(pattern) if file.is_file() and suffix_of(file)]
                 if files:
-                    found.setdefault(split, []).extend(sorted(files))
-    return found
+                    by_split.setdefault(split, []).extend(sorted(files))
+    return by_split
 
 
 def set_of(sets: Sets, wanted: str | None, label: str) -> dict[str, list[Path]]:
-    """Returns the files of one set by split: the one that is wanted, the only one, or the one called default.
+    """Returns the files by split of the wanted set; without a wish, of the only set or the one called default.
 
     Raises:
-        HoldfastError: If there are several and none is named.
+        HoldfastError: The wanted set does not exist, or there are several and none is wanted.
     """
     if wanted is None:
         wanted = next((name for name in ("", "default") if name in sets), next(iter(sets)) if len(sets) == 1 else None)
@@ -176,21 +176,21 @@ def set_of(sets: Sets, wanted: str | None, label: str) -> dict[str, list[Path]]:
 
 
 def chosen_split(names: Sequence[str], asked: str | None, wanted: Sequence[str], label: str, notes: list[str]) -> str:
-    """Returns the split to be read, and says which are not.
+    """Returns the split to read.
 
     Args:
-        names: Splits that are there.
-        asked: The one that the source names.
-        wanted: Those to be taken if it names none, the first that is there.
-        label: What the source is called.
-        notes: Gets a sentence where there are others.
+        names: The existing splits.
+        asked: The split that the source names, or None.
+        wanted: Splits to read if the source names none; the first that exists is read.
+        label: The name of the source in messages.
+        notes: Receives a sentence that lists the splits that are not read.
 
     Raises:
-        HoldfastError: If the one that is asked for is not there, or there are several and none is wanted.
+        HoldfastError: The named split does not exist, or there are several and none is wanted.
     """
     chosen = _split_asked(names, asked) if asked is not None else _split_wanted(names, wanted)
     if chosen is None:
-        lack = f"no split '{asked}'" if asked else f"several splits and none is called '{wanted[0]}'"
+        lack = f"no split '{asked}'" if asked else f"several splits, none called '{wanted[0]}'"
         raise HoldfastError(f"{label}: has {lack}; choose one of {', '.join(names)}.{nearest(asked or '', names)}")
     others = [name for name in names if name != chosen]
     if others and asked is None:
@@ -200,10 +200,10 @@ def chosen_split(names: Sequence[str], asked: str | None, wanted: Sequence[str],
 
 
 def _split_asked(names: Sequence[str], asked: str) -> str | None:
-    """Returns the split of this name, or of another name for the same."""
+    """Returns the split of this name, or of a synonym."""
     return next((name for name in names if name in (asked, _SPLIT_OF.get(asked, asked))), None)
 
 
 def _split_wanted(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Returns the first wanted split that is there, or the only one."""
+    """Returns the first wanted split that exists, or the only one."""
     return next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)

@@ -1,4 +1,4 @@
-"""Where an answer stands among the tokens of a prompt and the answer, and nothing behind it."""
+"""Finds the tokens of an answer behind its prompt, without the tokens that end a turn or a text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.render import Piece, as_completion, pieces_of, uses_template
+from holdfast.data.rendering import Piece, as_completion, pieces_of, uses_template
 from holdfast.data.rows import Row
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Continuation:
-    """A prompt and what continues it.
+    """A prompt and its continuation.
 
     Attributes:
         ids: Token ids of both, tokenised together.
-        start: Number of tokens that are the prompt's alone.
+        start: Number of tokens that belong to the prompt alone.
     """
 
     ids: tuple[int, ...]
@@ -28,19 +28,19 @@ class Continuation:
 
 
 def continuation(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Continuation:
-    """Returns the tokens of a row up to the last character of its last answer, and where the answer's own begin.
+    """Returns the tokens of a row up to the last character of its last answer, and the index of the answer's first.
 
-    What ends a turn or a text is left out. Without a chat template white space at the end of a prompt belongs to the
-    answer, since tokenizers write it into the token behind it, as in lm-eval's `_encode_pair`.
+    The tokens that end a turn or a text are left out. Without a chat template, white space at the end of a prompt
+    belongs to the answer, because tokenizers write it into the next token (as in lm-eval's `_encode_pair`).
 
     Args:
-        row: A conversation that ends with the assistant, a prompt with its completion, or a document, which is all
-            answer.
-        tokenizer: Its tokenizer.
+        row: A conversation that ends with the assistant, a prompt with its completion, or a document, which counts as
+            an answer throughout.
+        tokenizer: A Hugging Face tokenizer.
         raw: Whether to leave the chat template unused.
 
     Raises:
-        HoldfastError: If the chat template refuses the conversation or writes the answer in other words; names the row.
+        HoldfastError: The chat template refuses the conversation or changes the words of the answer; names the row.
     """
     by_template = row.kind != "text" and uses_template(tokenizer, raw)
     if row.kind == "text":
@@ -54,22 +54,22 @@ def continuation(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> Contin
 
 
 def _place(row: Row, piece: Piece, by_template: bool) -> tuple[int, int]:
-    """Returns the character range of the last answer in a text."""
+    """Returns the character range (start, end) of the last answer in a text."""
     start, end = piece.spans[-1]
     if not by_template and as_completion(row) is not None:
         return start, end
     content = row.turns[-1].content if row.turns else row.completion or ""
-    for said in (content, content.strip()):
-        if (at := piece.text.find(said, start, end)) >= 0:
-            return start, at + len(said)
+    for written in (content, content.strip()):
+        if (at := piece.text.find(written, start, end)) >= 0:
+            return start, at + len(written)
     raise HoldfastError(
-        f"{row.origin}: the chat template writes the answer {content!r} in other words, so that its own tokens cannot "
-        "be told from those of the template; pass raw=True, or score what ends the turn too (end=True)."
+        f"{row.origin}: the chat template changes the words of the answer {content!r}, so its tokens cannot be told "
+        "from those of the template; pass raw=True, or also score the tokens that end the turn (end=True)."
     )
 
 
 def _ids(text: str, tokenizer: Tokenizer, by_template: bool) -> tuple[int, ...]:
-    """Returns the ids of a text, with what the tokenizer puts before it by habit, but not with what it puts behind."""
+    """Returns the ids of a text with the special token that the tokenizer puts before it, but not the one behind it."""
     ids = [int(i) for i in tokenizer(text, add_special_tokens=not by_template, verbose=False)["input_ids"]]
     habit = not by_template and len(ids) > 0 and ids[-1] == tokenizer.eos_token_id
     return tuple(ids[:-1] if habit and not text.endswith(str(tokenizer.eos_token)) else ids)

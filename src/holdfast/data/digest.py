@@ -1,4 +1,4 @@
-"""What tells one content from another, whatever file it stands in, in which form, and under which name."""
+"""A digest of content, the same in any file, in any format and under any name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 def digest_of(contents: Iterable[str]) -> str:
-    """Returns 16 hexadecimal digits of the hash of some strings, one behind the other.
+    """Returns 16 hexadecimal digits of the hash of `contents`, joined.
 
-    Case and white space do not count, nor who says what: a text is the same in a file of its own and as an answer that
-    follows nothing. So `holdfast.data.held_out` tells rows apart.
+    The digest ignores case, white space and roles: a text has the same digest in its own file and as an answer without
+    a question. `holdfast.data.holdout` compares rows by the same rule.
     """
     text = " ".join(" ".join(contents).casefold().split())
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,7 +1,7 @@
-"""The fields of rows and messages that the tools people come from write, and what becomes of each here.
+"""The fields of rows and messages that other tools write, and what holdfast does with each.
 
-One table for TRL, axolotl, LLaMA-Factory, ms-swift, OpenAI's fine-tuning files, ShareGPT, and sets of preferences (DPO
-and KTO). What reads rows takes every name from here; a field in no line of the table is counted and named in a note.
+One table covers TRL, axolotl, LLaMA-Factory, ms-swift, OpenAI's fine-tuning files, ShareGPT, and preference data (DPO
+and KTO). The readers take every name from this table; a note counts and names every field that is not in it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Part = Literal[
     "media",
     "tokens",
 ]
-"""What a field of a row is for."""
+"""The purpose of a field of a row."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """Fields of a row that mean the same.
+    """Fields of a row with the same meaning.
 
     Attributes:
-        part: What they are for.
-        names: What the tools call them; where a row has several, the first counts.
-        tools: Tools whose sets have them.
-        does: What becomes of them.
+        part: Their purpose.
+        names: Their names in other tools; if a row has several, the first counts.
+        tools: Tools that write them.
+        does: What holdfast does with them.
     """
 
     part: Part
@@ -88,7 +88,7 @@ FIELDS = (
         "tools",
         ("tools", "functions", "_tools"),
         "TRL, OpenAI, LLaMA-Factory, ms-swift",
-        "given to the template; said where it does not read them",
+        "given to the template; a note says if it does not read them",
     ),
     Field("settings", ("chat_template_kwargs",), "TRL", "given to the template; those that it does not read are named"),
     Field(
@@ -142,14 +142,14 @@ FIELDS = (
     ),
     Field("tokens", ("input_ids",), "TRL, axolotl", "refused where there is nothing else: texts are tokenised here"),
 )
-"""What becomes of the fields of a row."""
+"""The fields of a row and their use."""
 
 ASKED = ("human", "user", "query", "question", "prompt", "instruction", "input")
 ANSWERED = ("assistant", "gpt", "response", "answer", "completion", "output")
-"""Keys of which one of each makes a message without a role a question with its answer."""
+"""Keys of a message without a role: one of each makes it a question with its answer."""
 
 THOUGHTS = ("reasoning_content", "thinking", "reasoning", "thought")
-"""Keys of a message that hold what the assistant thought; the template is given the one that it reads."""
+"""Keys of a message that hold the thoughts of the assistant; the template receives the key that it reads."""
 
 LEARNED_WHERE_TRUE = (
     "weight",
@@ -166,16 +166,16 @@ LEARNED_WHERE_TRUE = (
     "learned",
     "supervised",
 )
-"""Keys of a message that say, by true or 1, that its turn is learned, and by false or 0 that it is context."""
+"""Keys of a message whose value true or 1 means that the turn is learned, and false or 0 that it is context."""
 
 LEARNED_WHERE_FALSE = ("masked", "mask", "is_masked", "ignore")
-"""Keys of a message that say, by true or 1, that its turn is context."""
+"""Keys of a message whose value true or 1 means that the turn is context."""
 
 PARTLY_LEARNED = "train_detail"
 """A key of axolotl's messages that marks parts of a turn, which is refused."""
 
 PASSED_ON = ("name", "tool_call_id")
-"""Keys of a message that the chat template is given as they are."""
+"""Keys of a message that the chat template receives unchanged."""
 
 ROLE_NAMES = {
     "system": "system",
@@ -207,19 +207,19 @@ ROLE_NAMES = {
     "ipython": "tool",
     "environment": "tool",
 }
-"""The role that each name of one stands for, in lower case with underscores."""
+"""The role that each name stands for; names are in lower case with underscores."""
 
 CALLING_ROLES = ("function_call", "function_calls", "tool_call", "tool_calls")
-"""Roles whose content is a call of a tool, or several, as JSON."""
+"""Roles whose content is one or several tool calls as JSON."""
 
 
 def names_of(part: Part) -> tuple[str, ...]:
-    """Returns what the tools call the fields of a part, the first that counts first."""
+    """Returns the names of the fields of a part, in the order in which they count."""
     return next(field.names for field in FIELDS if field.part == part)
 
 
 def column(names: Collection[str], part: Part) -> str | None:
-    """Returns the field among `names` that is for `part`; None if there is none."""
+    """Returns the field among `names` that serves as `part`, or None."""
     return next((name for name in names_of(part) if name in names), None)
 
 
@@ -229,7 +229,7 @@ def all_names() -> Iterable[str]:
 
 
 def flag_of(value: object) -> bool | None:
-    """Returns what a field says that is true or false, also as 0 and 1 or in words; None if it is neither."""
+    """Returns the truth value of a field, also if it is written as 0, 1 or a word; None for any other value."""
     if isinstance(value, (bool, int, float)):
         return bool(value) if value in (0, 1) else None
     words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
@@ -237,5 +237,5 @@ def flag_of(value: object) -> bool | None:
 
 
 def is_empty(value: object) -> bool:
-    """Returns whether a field says nothing: null, or an empty text, list or mapping."""
+    """Returns whether a field is empty: null, or an empty text, list or mapping."""
     return value is None or (isinstance(value, (str, list, tuple, dict)) and len(value) == 0)

@@ -1,4 +1,4 @@
-"""Reads one data file record by record, keeping the line or row number of each."""
+"""Reads a data file record by record, each with its line or row number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.decode import check_kind, decoded, is_utf16
+from holdfast.data.encodings import check_kind, decoded, is_utf16
 from holdfast.data.fields import names_of
 from holdfast.data.json_rows import Record, json_records
 from holdfast.data.tables import table_records
@@ -19,7 +19,7 @@ from holdfast.data.tables import table_records
 __all__ = ["SUFFIXES", "Record", "not_understood", "pruned", "records_of", "suffix_of"]
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".txt")
-"""Endings of the files that are understood; all but .parquet may also end in .gz."""
+"""Endings of the files that can be read; all but .parquet may also end in .gz."""
 
 _UNPACKED = {
     ".zst": "unpack it first (unzstd)",
@@ -29,14 +29,14 @@ _UNPACKED = {
     ".arrow": "name the folder that datasets.save_to_disk wrote, or save the rows as Parquet",
     ".xlsx": "save the sheet as CSV",
     ".xls": "save the sheet as CSV",
-    ".pkl": "save the rows as JSON Lines; what is pickled is never read",
+    ".pkl": "save the rows as JSON Lines; pickled data is never read",
     ".yaml": "write the rows as JSON Lines",
     ".yml": "write the rows as JSON Lines",
 }
 
 
 def suffix_of(path: Path) -> str:
-    """Returns the ending of the file in lower case, without .gz, or "" when it is none of `SUFFIXES`."""
+    """Returns the ending of a file in lower case, without .gz; "" if it is not one of `SUFFIXES`."""
     name = path.name.lower()
     zipped = name.endswith(".gz")
     suffix = Path(name.removesuffix(".gz")).suffix
@@ -44,26 +44,26 @@ def suffix_of(path: Path) -> str:
 
 
 def not_understood(name: str) -> str:
-    """Returns what is wrong with the ending of a file, and what to do, as the end of a sentence."""
+    """Returns the end of a sentence: that files of this ending cannot be read, and what to do."""
     hint = next((hint for ending, hint in _UNPACKED.items() if name.lower().endswith(ending)), "")
-    return f"files of this ending are not understood; {hint or 'use ' + ', '.join(SUFFIXES)}"
+    return f"files with this ending cannot be read; {hint or 'use ' + ', '.join(SUFFIXES)}"
 
 
 def records_of(path: Path, label: str, notes: list[str] | None = None) -> Iterator[Record]:
     """Yields origin and record for each row of a file.
 
-    JSON Lines are numbered by line; the rows of JSON, CSV, TSV and Parquet by row from 1 (a header is no row); the
+    JSON Lines are numbered by line; the rows of JSON, CSV, TSV and Parquet by row from 1 (a header does not count); the
     documents of a text file by the line on which they begin. A text file is split into documents at its blank lines;
     one without blank lines is a single document.
 
     Args:
         path: An existing file with one of `SUFFIXES`.
-        label: What the file is called in origins.
-        notes: Gets a sentence for each thing that is not as the file's name says: the separator of a table, the
-            encoding, a list of JSON in a file of JSON Lines.
+        label: Name of the file in origins.
+        notes: Receives a sentence for each fact that the file's name does not tell: another separator of a table,
+            another encoding, a JSON list in a file of JSON Lines.
 
     Raises:
-        HoldfastError: If the file cannot be decompressed, decoded or parsed, naming line or row and what to do.
+        HoldfastError: The file cannot be decompressed, decoded or parsed; the message names line or row and the mend.
     """
     suffix, notes = suffix_of(path), [] if notes is None else notes
     try:
@@ -83,35 +83,36 @@ def records_of(path: Path, label: str, notes: list[str] | None = None) -> Iterat
         else:
             yield from table_records(text, label, "\t" if suffix == ".tsv" else ",", notes)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise HoldfastError(f"{label}: not a whole gzip file ({error}); compress or download it again.") from error
+        raise HoldfastError(f"{label}: not a complete gzip file ({error}); compress or download it again.") from error
     except OSError as error:
         raise HoldfastError(f"{label}: cannot be read ({error.strerror or error}); check its permissions.") from error
 
 
 def pruned(record: Any) -> Any:
-    """Returns a row of a table of nested columns without the nulls that its tools and calls were filled up with.
+    """Returns a row of a table of nested columns without the nulls in its tools and calls.
 
-    Such a table (Parquet, Arrow) gives every mapping of a column the keys that any of them has.
+    Such a table (Parquet, Arrow) gives every mapping of a column the keys of all, and fills the missing values with
+    null. A chat template would print these nulls.
     """
     if not isinstance(record, Mapping):
         return record
     tools = names_of("tools")
-    found = {name: _without_nulls(value) if name in tools else value for name, value in record.items()}
+    row = {name: _without_nulls(value) if name in tools else value for name, value in record.items()}
     for name in names_of("conversation"):
-        if isinstance(found.get(name), list):
-            found[name] = [
+        if isinstance(row.get(name), list):
+            row[name] = [
                 {key: _without_nulls(value) if key == "tool_calls" else value for key, value in message.items()}
                 if isinstance(message, Mapping)
                 else message
-                for message in found[name]
+                for message in row[name]
             ]
-    return found
+    return row
 
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+    return [_without_nulls(part) for part in value] if isinstance(value, list) else value
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -146,4 +147,4 @@ def _parquet(path: Path, label: str) -> Iterator[Record]:
                     yield f"{label}:{number}", pruned(row)
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise HoldfastError(f"{label}: not a whole Parquet file ({reason}); write or download it again.") from error
+        raise HoldfastError(f"{label}: not a complete Parquet file ({reason}); write or download it again.") from error

@@ -1,4 +1,4 @@
-"""Recognises what a mapping of columns means, and turns it into a `Row`; every complaint names row and field."""
+"""Recognises the format of a row from its columns and converts it to a `Row`; every error names row and field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data import preference as preferences
-from holdfast.data.beside import beside
+from holdfast.data.context import context_from
 from holdfast.data.fields import Part, all_names, column, flag_of, is_empty, names_of
 from holdfast.data.messages import (
     as_messages,
@@ -20,24 +20,24 @@ from holdfast.data.messages import (
 )
 from holdfast.data.preference import Preference
 from holdfast.data.rows import Row, Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 ACCEPTED = (
     "'messages', 'conversations', 'prompt' (or 'question', 'query', 'inputs', 'input') with 'completion' (or "
     "'response', 'answer', 'output', 'targets'), 'instruction' with 'output', or 'text'"
 )
-"""The columns that are understood, in words."""
+"""The accepted columns, in words."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """The columns that the rows of one source are read from.
+    """The columns of the rows of one source.
 
     Attributes:
         called: The format in words.
         needed: Columns that every row must have: one (messages or text) or two (prompt, completion).
-        conversation: Whether the one needed column is a list of messages.
-        pairs: Whether the rows are preferences, whose answer stands in a column of its own.
+        conversation: Whether the needed column is a list of messages.
+        pairs: Whether the rows are preferences, whose answer has its own column.
     """
 
     called: str
@@ -47,9 +47,9 @@ class Format:
 
 
 def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Format:
-    """Returns the format that `columns` are of.
+    """Returns the format of `columns`.
 
-    Where the columns fit several formats the first in this order is taken: conversations, instructions, prompts with
+    If the columns fit several formats, the first in this order counts: conversations, instructions, prompts with
     completions, documents.
 
     Args:
@@ -58,22 +58,22 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
         pairs: Whether the rows are preferences, which need no completion.
 
     Raises:
-        HoldfastError: If no format fits, listing the columns found and those accepted.
+        HoldfastError: No format fits; the message lists the columns and those that are accepted.
     """
     names = list(columns)
     name = column(names, "conversation")
     if name is not None:
         return Format(f"conversations ('{name}')", (name,), conversation=True, pairs=pairs)
     completion = column(names, "completion")
-    if (found := _asking(names, completion, pairs)) is not None:
-        return found
+    if (form := _asking(names, completion, pairs)) is not None:
+        return form
     if pairs:
         return Format("preferences", (), pairs=True)
     if (name := column(names, "segments")) is not None:
         return Format(f"segments of text ('{name}')", (name,))
     if (name := column(names, "text")) is not None:
         return Format(f"documents ('{name}')", (name,))
-    if completion is not None and "input" in names:  # beside an instruction or a prompt it is appended to that
+    if completion is not None and "input" in names:  # with an instruction or a prompt, `input` is a part of it
         return Format(f"prompts ('input') with completions ('{completion}')", ("input", completion))
     if "completion" in names:
         return Format("documents ('completion', without a prompt)", ("completion",))
@@ -81,7 +81,7 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
 
 
 def _asking(names: Sequence[str], completion: str | None, pairs: bool) -> Format | None:
-    """Returns the format of columns with an instruction or a prompt that is answered; None for others."""
+    """Returns the format of columns with an instruction or a prompt and its answer; None for other columns."""
     asking: tuple[Part, ...] = ("instruction", "prompt")
     for part in asking:
         given = column(names, part)
@@ -96,13 +96,13 @@ def _asking(names: Sequence[str], completion: str | None, pairs: bool) -> Format
 
 
 def _unaccepted(names: Sequence[str], origin: str) -> HoldfastError:
-    """Returns the error of columns that fit no format."""
-    found = ", ".join(repr(name) for name in names) or "none"
+    """Returns the error for columns that fit no format."""
+    columns = ", ".join(repr(name) for name in names) or "none"
     if (name := column(names, "tokens")) is not None:
-        return HoldfastError(f"{origin}: holds tokens ('{name}') and no text; give the texts they were made of.")
+        return HoldfastError(f"{origin}: holds tokens ('{name}') and no text; give the texts of these tokens.")
     known = [name for name in all_names() if not name.startswith("_")]
     hint = next((hint for name in names if name not in known and (hint := nearest(name, known))), "")
-    return HoldfastError(f"{origin}: the columns found ({found}) are none of those accepted: {ACCEPTED}.{hint}")
+    return HoldfastError(f"{origin}: the columns ({columns}) fit no accepted format: {ACCEPTED}.{hint}")
 
 
 def rows_of(
@@ -112,17 +112,16 @@ def rows_of(
     preference: Preference = "refuse",
     notes: list[str] | None = None,
 ) -> list[Row]:
-    """Returns the rows of one source, all in the format of its first.
+    """Returns the rows of one source, all in the format of its first row.
 
     Args:
-        records: Pairs of origin ("facts.jsonl:7") and what was read there.
-        label: What the source is called in messages.
-        preference: What becomes of rows with a chosen and a rejected answer: they are refused, or the chosen one is
-            learned.
-        notes: Gets sentences that say what was understood of the source: its format, and what is not used.
+        records: Pairs of origin ("facts.jsonl:7") and record.
+        label: Name of the source in messages.
+        preference: Whether rows with a chosen and a rejected answer are refused, or the chosen one is learned.
+        notes: Receives sentences: the format of the source, and its unused fields.
 
     Raises:
-        HoldfastError: If there are no records or one of them is malformed.
+        HoldfastError: There are no records, or one of them is malformed.
     """
     listed = [(origin, _as_mapping(record, origin)) for origin, record in records]
     if not listed:
@@ -136,7 +135,7 @@ def rows_of(
         form = recognise(given, origin, pairs=pairs)
     except HoldfastError:
         form = recognise(first, origin, pairs=pairs)
-    seen = Understood(label)
+    seen = SourceNotes(label)
     seen.form = form.called
     wanted = None if pairs or form.needed == ("text",) else preferences.labels_of(listed)
     reader = _Reader(form, preference, wanted, seen)
@@ -144,7 +143,7 @@ def rows_of(
     if notes is not None:
         notes += seen.sentences()
     if not rows:
-        raise HoldfastError(f"{label}: no row is to be learned: {reader.left_out}; give rows that are.")
+        raise HoldfastError(f"{label}: has no row to learn: {reader.left_out}; give rows to learn.")
     return rows
 
 
@@ -157,26 +156,26 @@ def _as_mapping(record: Any, origin: str) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads the rows of one source, and counts what is dropped or assumed."""
+    """Reads the rows of one source, and counts dropped fields and assumptions."""
 
-    def __init__(self, form: Format, preference: Preference, label: str | None, seen: Understood) -> None:
+    def __init__(self, form: Format, preference: Preference, label: str | None, seen: SourceNotes) -> None:
         self.form, self.preference, self.label, self.seen = form, preference, label, seen
         self.left_out = ""
         self.used: set[str] = set()
 
     def row(self, record: dict[str, Any], origin: str) -> Row | None:
-        """Returns a row, or None where it is not to be learned."""
+        """Returns a row, or None if it is not learned."""
         self.seen.begin()
         if not self.form.pairs and preferences.is_preference(record):
             preferences.check(record, self.preference, origin)
         self._refuse_media(record, origin)
         self.used = {*self.form.needed}
         keep = self._is_kept(record, origin)
-        made = self._pair(record, origin) if self.form.pairs else self._row(record, origin)
+        result = self._pair(record, origin) if self.form.pairs else self._row(record, origin)
         for name, value in record.items():
             if name not in self.used and not is_empty(value):
                 self.seen.unused(name)
-        return made if keep else None
+        return result if keep else None
 
     def _is_kept(self, record: Mapping[str, Any], origin: str) -> bool:
         if self.label is not None:
@@ -211,8 +210,8 @@ class _Reader:
         for name in names_of("media"):
             if not is_empty(record.get(name)):
                 raise HoldfastError(
-                    f"{origin}: field '{name}' holds what is no text, and only text can be learned; delete the rows "
-                    "that need it, or the field."
+                    f"{origin}: field '{name}' holds something other than text, and only text can be learned; delete "
+                    "the rows that need it, or the field."
                 )
 
     def _row(self, record: Mapping[str, Any], origin: str) -> Row:
@@ -245,18 +244,18 @@ class _Reader:
         return self._plain(self._with_input(prompt, record, origin), completion, record, origin)
 
     def _plain(self, prompt: str, completion: str, record: Mapping[str, Any], origin: str) -> Row:
-        """Returns a prompt with its completion: a conversation where something else belongs to it."""
-        found = beside(record, origin, self.seen)
-        self.used |= found.used
-        if found:
-            return found.row((Turn("user", prompt), Turn("assistant", completion)), origin)
+        """Returns a prompt with its completion; a conversation if the row has further context."""
+        context = context_from(record, origin, self.seen)
+        self.used |= context.used
+        if context:
+            return context.row((Turn("user", prompt), Turn("assistant", completion)), origin)
         named = self.form.needed[:1] == ("prompt",) and self.form.needed[1:] in ((), ("completion",))
         return Row(prompt=prompt, completion=completion, joint="" if named else "\n", origin=origin)
 
     def _conversation(self, turns: Sequence[Turn], record: Mapping[str, Any], origin: str) -> Row:
-        found = beside(record, origin, self.seen)
-        self.used |= found.used
-        return found.row(turns, origin)
+        context = context_from(record, origin, self.seen)
+        self.used |= context.used
+        return context.row(turns, origin)
 
     def _with_input(self, prompt: str, record: Mapping[str, Any], origin: str) -> str:
         for name in names_of("input"):
@@ -281,33 +280,35 @@ class _Reader:
         return turns_from(value, name, origin, self.seen)
 
     def _aligned(self, answers: Any) -> Any:
-        """Returns the answer among those of LLaMA-Factory's own columns: of two, one of which is empty, the other."""
+        """Returns the answers of LLaMA-Factory's own columns, reduced to the first of two that is not empty."""
         if not (is_list(answers) and len(answers) == 2):
             return answers
-        said = [one for one in answers if isinstance(one, Mapping) and not is_empty(one.get("content"))]
-        if len(said) == 2:
+        answered = [answer for answer in answers if isinstance(answer, Mapping) and not is_empty(answer.get("content"))]
+        if len(answered) == 2:
             if self.preference != "chosen":
                 raise HoldfastError(
                     f"{self.seen.label}: '_response' holds a chosen and a rejected answer; {preferences.HINT}."
                 )
             self.seen.say("the second answer in '_response' is rejected and not learned")
-        return said[:1]
+        return answered[:1]
 
     def _pair(self, record: Mapping[str, Any], origin: str) -> Row:
         """Returns the chosen answer of a preference, with what comes before it as context."""
         self.used |= {name for name in (*names_of("chosen"), *names_of("rejected")) if name in record}
         if not preferences.is_preference(record):
-            raise HoldfastError(f"{origin}: has no chosen or rejected answer, as the first row has; mend or delete it.")
-        found = preferences.chosen_of(record, origin, self.seen)
+            raise HoldfastError(
+                f"{origin}: has no chosen or rejected answer, but the first row has; mend or delete it."
+            )
+        chosen = preferences.chosen_of(record, origin, self.seen)
         self.seen.say("the chosen answer is learned and the rejected one is not")
-        if found is None:
+        if chosen is None:
             return _last_learned(self._row(record, origin))
-        if found.whole:
-            return self._conversation(found.turns, record, origin)
-        return self._answered(found, record, origin)
+        if chosen.whole:
+            return self._conversation(chosen.turns, record, origin)
+        return self._answered(chosen, record, origin)
 
-    def _answered(self, found: preferences.Pair, record: Mapping[str, Any], origin: str) -> Row:
-        """Returns a chosen answer behind the prompt, or the conversation, that the record gives it."""
+    def _answered(self, chosen: preferences.Pair, record: Mapping[str, Any], origin: str) -> Row:
+        """Returns a chosen answer behind the prompt or conversation of its record."""
         named = next((name for name in self.form.needed[:1] if not is_empty(record.get(name))), "input")
         asked = record.get(named)
         if named == "input" and isinstance(asked, Mapping) and "messages" in asked:  # OpenAI's preferences
@@ -315,30 +316,32 @@ class _Reader:
             record = {**record, "tools": asked.get("tools")}
             asked = asked["messages"]
         if asked is None:
-            if not found.asked:
-                raise HoldfastError(f"{origin}: has no prompt, and its answers begin differently; give a 'prompt'.")
-            return Row(prompt=found.asked, completion=found.text[len(found.asked) :], origin=origin)
+            if not chosen.asked:
+                raise HoldfastError(
+                    f"{origin}: has no prompt, and its two answers share no beginning; give a 'prompt'."
+                )
+            return Row(prompt=chosen.asked, completion=chosen.text[len(chosen.asked) :], origin=origin)
         asked = as_messages(asked, named, self.seen)
         if is_list(asked):
             before = [dataclasses.replace(turn, learned=False) for turn in self._turns(asked, named, origin)]
-            answer = found.turns or (Turn("assistant", found.text),)
+            answer = chosen.turns or (Turn("assistant", chosen.text),)
             return self._conversation((*before, *answer), record, origin)
         prompt = self._with_input(string(asked, named, origin), record, origin)
-        if found.turns:
-            return self._conversation((Turn("user", prompt), *found.turns), record, origin)
-        text = found.text.removeprefix(prompt) if found.asked and found.text.startswith(prompt) else found.text
+        if chosen.turns:
+            return self._conversation((Turn("user", prompt), *chosen.turns), record, origin)
+        text = chosen.text.removeprefix(prompt) if chosen.asked and chosen.text.startswith(prompt) else chosen.text
         return self._plain(prompt, text, record, origin)
 
 
 def _last_learned(row: Row) -> Row:
-    """Returns a conversation of which the last turn alone is learned."""
+    """Returns a conversation in which only the last turn is learned."""
     last = len(row.turns) - 1
     turns = tuple(dataclasses.replace(t, learned=t.learned and i == last) for i, t in enumerate(row.turns))
     return dataclasses.replace(row, turns=turns)
 
 
 def _number(value: Any) -> float | None:
-    """Returns a number, also one that a table holds as text; None for anything else."""
+    """Returns a number, also if a table holds it as text; None for any other value."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -348,15 +351,17 @@ def _number(value: Any) -> float | None:
 
 
 def _is_undesired(answers: Any) -> bool:
-    """Returns whether only the second of two answers says something, which is LLaMA-Factory's rejected one."""
-    said = (
-        [isinstance(one, Mapping) and not is_empty(one.get("content")) for one in answers] if is_list(answers) else []
+    """Returns whether only the second of two answers has content; LLaMA-Factory puts the rejected answer there."""
+    says = (
+        [isinstance(answer, Mapping) and not is_empty(answer.get("content")) for answer in answers]
+        if is_list(answers)
+        else []
     )
-    return said == [False, True]
+    return says == [False, True]
 
 
 def _segments(segments: Any, origin: str) -> Row:
-    """Returns a document of which the segments that are labelled true are learned (axolotl's input_output)."""
+    """Returns a document in which the segments labelled true are learned (axolotl's input_output)."""
     if not is_list(segments) or not segments:
         raise HoldfastError(f"{origin}: field 'segments' must be a list of segments with label and text.")
     text, spans = "", []
@@ -364,8 +369,8 @@ def _segments(segments: Any, origin: str) -> Row:
         learned = flag_of(segment.get("label")) if isinstance(segment, Mapping) else None
         if learned is None:
             raise HoldfastError(f"{origin}: field 'segments[{i}]' must hold a label (true or false) and a text.")
-        said = string(segment.get("text"), f"segments[{i}].text", origin)
-        if learned and said:
-            spans.append((len(text), len(text) + len(said)))
-        text += said
+        content = string(segment.get("text"), f"segments[{i}].text", origin)
+        if learned and content:
+            spans.append((len(text), len(text) + len(content)))
+        text += content
     return Row(text=text, spans=tuple(spans), origin=origin)

@@ -1,4 +1,4 @@
-"""Data sets from the Hugging Face hub, and in one sentence why one could not be had."""
+"""Data sets from the Hugging Face hub, and the error that explains why one could not be loaded."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LOGIN = "log in with `hf auth login`"
 
 
 def load(source: str, name: str, config: str | None, split: str) -> Any:
-    """Returns a split of a data set of the hub, or of the hub's cache on this machine.
+    """Returns a split of a data set from the hub, or from the hub's cache on this machine.
 
     Args:
-        source: What the user wrote, for messages.
-        name: Its id (org/name).
+        source: The source as the user wrote it, for messages.
+        name: Id of the data set (org/name).
         config: Its config; None for the only one.
         split: Its split.
 
     Raises:
-        HoldfastError: It cannot be had; the sentence says whose fault that is: of the name, the config, the split, the
-            rights, the network, the hub, the disk, or the data set itself.
+        HoldfastError: The data set cannot be loaded; the message says whether the cause is the name, the config, the
+            split, access rights, the network, the hub, the disk, or the data set itself.
     """
     import datasets
 
@@ -41,7 +41,7 @@ def load(source: str, name: str, config: str | None, split: str) -> Any:
 
 @contextlib.contextmanager
 def _silently(datasets: Any) -> Iterator[None]:
-    """Holds back the bars and the advice of the library, and what the hub says of each try."""
+    """Hides the progress bars and log messages of the libraries."""
     shown = datasets.utils.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
@@ -53,60 +53,62 @@ def _silently(datasets: Any) -> Iterator[None]:
 
 
 def why_not(source: str, name: str, config: str | None, split: str, error: BaseException) -> str:
-    """Returns why a data set could not be loaded, and how to mend it."""
+    """Returns a sentence: why a data set could not be loaded, and how to mend it."""
     chain = list(_causes(error))
-    said = " ".join(str(one) for one in chain)
-    kinds = {base.__name__ for one in chain for base in type(one).__mro__}
-    code = next((found for one in chain if (found := _status(one))), 0)
+    text = " ".join(str(cause) for cause in chain)
+    kinds = {base.__name__ for cause in chain for base in type(cause).__mro__}
+    code = next((status for cause in chain if (status := _status(cause))), 0)
     page = f"https://huggingface.co/datasets/{name}"
-    if any(isinstance(one, OSError) and one.errno == _DISK_FULL for one in chain):
+    if any(isinstance(cause, OSError) and cause.errno == _DISK_FULL for cause in chain):
         return f"'{source}': the disk with the cache of the Hugging Face hub is full; free some space or set HF_HOME."
     return (
-        _refused(source, said, kinds, code, page)
+        _refused(source, text, kinds, code, page)
         or _unreached(source, name, kinds)
-        or _unnamed(source, name, config, split, said)
-        or _unreadable(source, said, kinds, page)
+        or _unnamed(source, name, config, split, text)
+        or _unreadable(source, text, kinds, page)
         or f"'{source}': the data set on the Hugging Face hub could not be read ({_reason(error)}); see {page}, or give"
         " a local file."
     )
 
 
-def _refused(source: str, said: str, kinds: Set[str], code: int, page: str) -> str:
-    """Returns what the hub says in place of the data set; "" if it does not refuse it."""
-    if "gated" in said or "GatedRepoError" in kinds:
+def _refused(source: str, text: str, kinds: Set[str], code: int, page: str) -> str:
+    """Returns why the hub refuses the data set; "" if it does not."""
+    if "gated" in text or "GatedRepoError" in kinds:
         return f"'{source}': the data set is gated on the Hugging Face hub; ask for access at {page}, and {_LOGIN}."
     if code == 429:
-        return f"'{source}': the Hugging Face hub had too many requests from here (429); wait a while, or {_LOGIN}."
+        return (
+            f"'{source}': the Hugging Face hub received too many requests from here (429); wait a while, or {_LOGIN}."
+        )
     if code >= 500:
-        return f"'{source}': the Hugging Face hub answered with an error of its own ({code}); try again later."
+        return f"'{source}': the Hugging Face hub answered with a server error ({code}); try again later."
     if code in (401, 403) and "RepositoryNotFoundError" not in kinds:
         return f"'{source}': the Hugging Face hub refuses access ({code}); {_LOGIN}."
     return ""
 
 
 def _unreached(source: str, name: str, kinds: Set[str]) -> str:
-    """Returns why the data set is neither here nor found there; "" if the hub has it."""
-    here = f"'{source}' is no file or folder here and could not be loaded from the Hugging Face hub"
+    """Returns why the data set is neither on this machine nor on the hub; "" for other causes."""
+    here = f"'{source}' is not a file or folder here and could not be loaded from the Hugging Face hub"
     if "OfflineModeIsEnabled" in kinds or (kinds & {*_NO_NETWORK} and _is_offline()):
-        return f"{here} (HF_HUB_OFFLINE is set, and it is not asked); check the name, unset that, or give a local file."
+        return f"{here} (HF_HUB_OFFLINE is set, so it is not asked); check the name, unset that, or give a local file."
     if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
-        return f"{here} (it shows no data set '{name}'); check the name, and if the data set is private, {_LOGIN}."
+        return f"{here} (it has no public data set '{name}'); check the name, and if the data set is private, {_LOGIN}."
     if kinds & {*_NO_NETWORK, *_SLOW}:
         slow = "did not answer in time" if kinds & {*_SLOW} else "cannot be reached"
         return f"{here} (it {slow}); check the name and the network, or give a local file."
     return ""
 
 
-def _unnamed(source: str, name: str, config: str | None, split: str, said: str) -> str:
-    """Returns which config or split of the data set is to be named; "" if that is not what is wrong."""
-    if "config name is missing" in said.lower() and (known := _listed(said)):
+def _unnamed(source: str, name: str, config: str | None, split: str, text: str) -> str:
+    """Returns which config or split the source must name; "" for other causes."""
+    if "config name is missing" in text.lower() and (known := _listed(text)):
         return f"'{source}': the data set has several configs; name one, as in {name}/{known[0]} ({_short(known)})."
-    if "BuilderConfig" in said and "not found" in said:
-        known = _listed(said)
+    if "BuilderConfig" in text and "not found" in text:
+        known = _listed(text)
         close = nearest(config or "", known)
         return f"'{source}': the data set has no config '{config}'; choose one of {_short(known)}.{close}"
-    if "Unknown split" in said:
-        known = _listed(said)
+    if "Unknown split" in text:
+        known = _listed(text)
         return (
             f"'{source}': the data set has no split '{split}'; name one, as in {_stem(name, config)}:"
             f"{(known or ['test'])[0]} ({_short(known)}).{nearest(split, known)}"
@@ -114,15 +116,15 @@ def _unnamed(source: str, name: str, config: str | None, split: str, said: str) 
     return ""
 
 
-def _unreadable(source: str, said: str, kinds: Set[str], page: str) -> str:
-    """Returns why the files of the data set cannot be read; "" if that is not known."""
-    if "scripts are no longer supported" in said:
+def _unreadable(source: str, text: str, kinds: Set[str], page: str) -> str:
+    """Returns why the files of the data set cannot be read; "" if the cause is unknown."""
+    if "scripts are no longer supported" in text:
         return (
-            f"'{source}': the data set is a script, which is not run; save it in a file (.parquet, .jsonl), or give"
-            " another that holds files."
+            f"'{source}': the data set is a script, which is never run; save its rows in a file (.parquet, .jsonl), or"
+            " give a data set that holds files."
         )
     if kinds & {"EmptyDatasetError", "DataFilesNotFoundError", "FileNotFoundError"}:
-        return f"'{source}': the data set on the Hugging Face hub holds no file that is understood; see {page}."
+        return f"'{source}': the data set on the Hugging Face hub holds no file that can be read; see {page}."
     return ""
 
 
@@ -133,7 +135,7 @@ def _is_offline() -> bool:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error and what it came from."""
+    """Yields an error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -145,11 +147,11 @@ def _status(error: BaseException) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
 
 
-def _listed(said: str) -> list[str]:
-    """Returns the names that an error lists."""
-    for found in re.findall(r"\[[^\[\]]*\]", said):
+def _listed(text: str) -> list[str]:
+    """Returns the first list of names in the text of an error."""
+    for listing in re.findall(r"\[[^\[\]]*\]", text):
         with contextlib.suppress(ValueError, SyntaxError):
-            names = ast.literal_eval(found)
+            names = ast.literal_eval(listing)
             if isinstance(names, list) and all(isinstance(name, str) for name in names):
                 return names
     return []

@@ -1,4 +1,4 @@
-"""Rows of a file of JSON: one to a line, values one behind the other over several lines, a list, or columns."""
+"""Rows of a JSON file: one row per line, values over several lines, a list, or columns."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from holdfast.core.errors import HoldfastError
-from holdfast.data.decode import decoded
+from holdfast.data.encodings import decoded
 from holdfast.data.fields import Part, all_names, column, names_of
 
 Record = tuple[str, Any]
-"""Origin ("facts.jsonl:7") and what was read there."""
+"""Origin ("facts.jsonl:7") and the value read there."""
 
 _BLANK = " \t\r\n\ufeff"
 _SPLITS = ("train", "training")
@@ -22,15 +22,15 @@ _OF_A_COLUMN: tuple[Part, ...] = ("prompt", "completion", "text", "instruction",
 
 
 def json_records(file: IO[bytes], label: str, notes: list[str]) -> Iterator[Record]:
-    """Yields origin and record for each row of a file of JSON, whatever its ending.
+    """Yields origin and record for each row of a JSON file, whatever its ending.
 
-    A file whose first line is a value by itself is read line by line and numbered so. Otherwise the whole file is read:
-    values one behind the other (numbered by the line on which they begin), or one value that holds the rows: a list, a
-    mapping with one list (`{"data": [...]}`), or columns (`{"prompt": [...], "completion": [...]}`); those are numbered
-    from 1.
+    If the first line is a complete value, the file is read line by line, and the origin is the line. Otherwise the
+    whole file is read. It may hold several values, whose origin is the line on which they begin. Or it holds one value
+    with the rows: a list, a mapping with one list (`{"data": [...]}`), or columns (`{"prompt": [...], "completion":
+    [...]}`); these rows are numbered from 1.
 
     Raises:
-        HoldfastError: If it is no JSON; names the line.
+        HoldfastError: The file is not JSON; names the line.
     """
     head, first = [], b""
     for line in file:
@@ -43,7 +43,7 @@ def json_records(file: IO[bytes], label: str, notes: list[str]) -> Iterator[Reco
     value = _value(first)
     for line in file:
         head.append(line)
-        if line.strip():  # there are several: rows, or lists of messages, one to a line
+        if line.strip():  # several lines: each holds a row or a list of messages
             if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], Mapping)):
                 yield from _lines(file, label, head)
                 return
@@ -79,9 +79,9 @@ def _lines(file: IO[bytes], label: str, head: list[bytes]) -> Iterator[Record]:
 
 
 def _values(text: str, label: str, notes: list[str]) -> Iterator[Record]:
-    """Yields the rows of a file whose values go over several lines."""
+    """Yields the rows of a file whose values span several lines."""
     decoder = json.JSONDecoder()
-    found: list[tuple[int, Any]] = []
+    values: list[tuple[int, Any]] = []
     at, line = _skip(text, 0), 1
     counted = 0
     while at < len(text):
@@ -90,20 +90,20 @@ def _values(text: str, label: str, notes: list[str]) -> Iterator[Record]:
         try:
             value, end = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
-            yield from _not_json(text, label, error, found)
+            yield from _not_json(text, label, error, values)
             return
         except RecursionError as error:
             raise HoldfastError(f"{label}:{line}: nested too deeply to be read; mend the file.") from error
-        found.append((line, value))
+        values.append((line, value))
         at = _skip(text, end)
         if text[at : at + 1] == ",":
             at = _skip(text, at + 1)
-    if len(found) == 1:
-        yield from _rows_of_one(found[0], label, notes)
+    if len(values) == 1:
+        yield from _rows_of_one(values[0], label, notes)
         return
-    if text.count("\n", 0, at) > 2 * len(found):
-        notes.append(f"{label}: is no JSON Lines; its {len(found):,} values go over several lines each and are read.")
-    for line, value in found:
+    if text.count("\n", 0, at) > 2 * len(values):
+        notes.append(f"{label}: is not JSON Lines; its {len(values):,} values span several lines each and are read.")
+    for line, value in values:
         yield f"{label}:{line}", value
 
 
@@ -113,26 +113,28 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _not_json(text: str, label: str, error: json.JSONDecodeError, found: Sequence[tuple[int, Any]]) -> Iterator[Record]:
-    """Raises an error about a place that is no JSON: a line of JSON Lines, or one of a value over several lines."""
+def _not_json(
+    text: str, label: str, error: json.JSONDecodeError, values: Sequence[tuple[int, Any]]
+) -> Iterator[Record]:
+    """Raises an error about invalid JSON: in a line of JSON Lines, or within a value over several lines."""
     lines = text.splitlines()
     filled = [line for line in lines[:50] if line.strip()]
     if sum(isinstance(_value(line.encode()), dict) for line in filled) >= len(filled) / 2 or len(filled) == 1:
         yield from _lines(io.BytesIO(text.encode()), label, [])
     first = next(line for line in lines if line.strip()).strip()
-    if not found and first[:1] not in ("{", "["):
+    if not values and first[:1] not in ("{", "["):
         shown = first if len(first) <= 40 else first[:37] + "..."
         raise HoldfastError(
-            f"{label}: holds no JSON, but begins with {shown!r}; a table is to be named .csv or .tsv, and a text .txt."
+            f"{label}: holds no JSON, but begins with {shown!r}; name a table .csv or .tsv, and a text .txt."
         )
     raise HoldfastError(
         f"{label}:{error.lineno}: not valid JSON ({error.msg} at column {error.colno}); mend that place of a "
-        "value that goes over several lines."
+        "value that spans several lines."
     )
 
 
-def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterator[Record]:
-    line, value = found
+def _rows_of_one(numbered_value: tuple[int, Any], label: str, notes: list[str]) -> Iterator[Record]:
+    line, value = numbered_value
     if isinstance(value, list):
         yield from _rows_of_list(line, value, label, notes)
     elif isinstance(value, Mapping):
@@ -142,17 +144,17 @@ def _rows_of_one(found: tuple[int, Any], label: str, notes: list[str]) -> Iterat
 
 
 def _rows_of_list(line: int, value: list[Any], label: str, notes: list[str]) -> Iterator[Record]:
-    """Yields the rows of a list, or the list itself where it is one conversation."""
-    if value and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
+    """Yields the rows of a list, or the list itself if it is a conversation."""
+    if value and all(isinstance(row, Mapping) and ("role" in row or "from" in row) for row in value):
         yield f"{label}:{line}", value
         return
     if label.lower().removesuffix(".gz").endswith(("l", ".ndjson")):
-        notes.append(f"{label}: is one JSON list and no JSON Lines; its {len(value):,} rows are read.")
+        notes.append(f"{label}: is a JSON list, not JSON Lines; its {len(value):,} rows are read.")
     yield from _numbered(value, label)
 
 
 def _rows_of_mapping(line: int, value: Mapping[str, Any], label: str, notes: list[str]) -> Iterator[Record]:
-    """Yields the rows that a mapping holds under a key, as columns or as its values, or the mapping as a row."""
+    """Yields the rows that a mapping holds under a key, as columns or as values; else the mapping as one row."""
     name = _holds_rows(value)
     if name is not None:
         others = [key for key, rows in value.items() if key != name and _is_rows(rows)]
@@ -160,10 +162,10 @@ def _rows_of_mapping(line: int, value: Mapping[str, Any], label: str, notes: lis
         notes.append(f"{label}: the rows under '{name}' are read{left}.")
         yield from _numbered(value[name], label)
     elif (columns := _columns(value)) is not None:
-        notes.append(f"{label}: holds columns, which are read as rows.")
+        notes.append(f"{label}: its columns are read as rows.")
         yield from _numbered(columns, label)
-    elif value and all(isinstance(one, Mapping) for one in value.values()) and not set(value) & set(all_names()):
-        notes.append(f"{label}: holds a mapping of {len(value):,} rows, whose keys are not used.")
+    elif value and all(isinstance(row, Mapping) for row in value.values()) and not set(value) & set(all_names()):
+        notes.append(f"{label}: is a mapping of {len(value):,} rows; its keys are not used.")
         yield from _numbered(list(value.values()), label)
     elif not any(value.values()) and not set(value) & set(all_names()):
         raise HoldfastError(f"{label}: holds no list of rows at its top level; write [row, row, ...] or JSON Lines.")
@@ -181,9 +183,9 @@ def _is_rows(value: Any) -> bool:
 
 
 def _holds_rows(value: Mapping[str, Any]) -> str | None:
-    """Returns the key of a mapping that holds the rows of the file: the training split, or the only list of them.
+    """Returns the key under which a mapping holds the rows of the file: the training split, or the only list of rows.
 
-    A mapping with a conversation is a row itself, and its list one of messages.
+    None for a mapping with a conversation: it is a row itself, and its list holds messages.
     """
     if _is_a_row(value):
         return None
@@ -201,21 +203,23 @@ def _is_a_row(value: Mapping[str, Any]) -> bool:
 
 
 def _columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Returns the rows of a mapping of columns: lists of one length, or mappings with the same keys (pandas)."""
+    """Returns the rows of a mapping of columns: lists of equal length, or mappings with equal keys (pandas)."""
     columns = list(value.values())
     if not _may_be_columns(value):
         return None
-    if all(isinstance(one, list) for one in columns) and len({len(one) for one in columns}) == 1:
+    if all(isinstance(column, list) for column in columns) and len({len(column) for column in columns}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
-    if all(isinstance(one, Mapping) for one in columns) and all(list(one) == list(columns[0]) for one in columns):
-        return [{name: one[key] for name, one in value.items()} for key in columns[0]]
+    if all(isinstance(column, Mapping) for column in columns) and all(
+        list(column) == list(columns[0]) for column in columns
+    ):
+        return [{name: column[key] for name, column in value.items()} for key in columns[0]]
     return None
 
 
 def _may_be_columns(value: Mapping[str, Any]) -> bool:
-    """Returns whether a mapping has the names of columns, and none of its values is a list of messages of one row."""
+    """Returns whether a mapping has names of columns, and no value is the list of messages of a row."""
     known = any(column([name], part) for name in value for part in _OF_A_COLUMN)
     messages = any(isinstance(value.get(name), list) for name in names_of("conversation"))
     if not known or messages or not all(value.values()):
         return False
-    return not any(isinstance(one, list) and _is_rows(one) for one in value.values())
+    return not any(isinstance(rows, list) and _is_rows(rows) for rows in value.values())

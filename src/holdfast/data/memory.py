@@ -1,4 +1,4 @@
-"""Memories: old examples that are trained on beside the new ones, so that what they hold is not forgotten."""
+"""Memories: old examples, which a model trains on beside the new ones so as not to forget them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.data.examples import Source, read
 from holdfast.data.preference import Preference
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -29,20 +29,20 @@ def load_memory(
     refused: Literal["error", "drop"] = "error",
     preference: Preference = "refuse",
 ) -> list[Example]:
-    """Returns the examples of one memory: conversations learned on their completions, documents in full.
+    """Returns the examples of one memory; the loss covers completions, and documents in full.
 
-    What is left out or cut on the way is logged as a warning.
+    A warning reports rows that are left out or cut.
 
     Args:
         source: As for `read`; several paths or hub ids are read one after the other.
         tokenizer: A Hugging Face tokenizer.
         max_length: Most tokens of an example.
         raw: Whether to leave the chat template unused.
-        refused: Whether conversations that the chat template cannot write are an error or are left out.
+        refused: Whether a conversation that the chat template cannot write is an error or is dropped.
         preference: As for `read`.
 
     Raises:
-        HoldfastError: If the source is not found, malformed, or holds nothing to learn.
+        HoldfastError: The source is not found, is malformed, or holds nothing to learn.
     """
     name = _name(source, "memory")
     paths = _paths(source)
@@ -63,7 +63,7 @@ def _name(source: Any, otherwise: str) -> str:
 
 
 def _paths(source: Any) -> list[Any]:
-    """Returns the sources that a list of paths names, or the source itself."""
+    """Returns the paths of a list of paths, or the source itself as a list of one."""
     listed = isinstance(source, Sequence) and not isinstance(source, str)
     several = listed and len(source) > 0 and all(isinstance(path, (str, os.PathLike)) for path in source)
     return list(source) if several else [source]

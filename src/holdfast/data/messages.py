@@ -1,4 +1,4 @@
-"""Turns of a conversation from messages as many tools write them; every complaint names row and field."""
+"""Turns of a conversation from the messages that many tools write; every error names row and field."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from holdfast.data.fields import (
     is_empty,
 )
 from holdfast.data.rows import ROLES, Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _CALL_KEYS = ("tool_calls", "function_call")
@@ -32,11 +32,12 @@ _FLAGS = (*LEARNED_WHERE_TRUE, *LEARNED_WHERE_FALSE)
 _KNOWN = {*_ROLE_KEYS, *_CONTENT_KEYS, *_CALL_KEYS, *_FLAGS, *THOUGHTS, *PASSED_ON, PARTLY_LEARNED, "refusal"}
 
 
-def turns_from(messages: Any, field: str, origin: str, seen: Understood) -> tuple[Turn, ...]:
-    """Returns the turns of a list of messages, also where it is JSON as text.
+def turns_from(messages: Any, field: str, origin: str, seen: SourceNotes) -> tuple[Turn, ...]:
+    """Returns the turns of a list of messages, also if a text holds the list as JSON.
 
     Raises:
-        HoldfastError: If it is no list, is empty, or holds what is no message; names row, field and message.
+        HoldfastError: The value is not a list, is empty, or holds something other than messages; names row, field and
+            message.
     """
     messages = parsed(messages, field, seen)
     if not is_list(messages):
@@ -59,16 +60,16 @@ def _only_calls(turn: Turn) -> bool:
     return bool(turn.calls) and not turn.content
 
 
-def parsed(value: Any, field: str, seen: Understood) -> Any:
-    """Returns what a text holds that is a list or a mapping as JSON (or as Python writes it), else the value itself."""
-    found = _in_text(value)
-    if found is not value:
-        seen.say(f"'{field}' holds JSON as text, which is read")
-    return found
+def parsed(value: Any, field: str, seen: SourceNotes) -> Any:
+    """Returns the list or mapping that a text holds as JSON (or as a Python literal), else the value itself."""
+    value_in_text = _in_text(value)
+    if value_in_text is not value:
+        seen.say(f"'{field}' holds text that is read as JSON")
+    return value_in_text
 
 
-def as_messages(value: Any, field: str, seen: Understood) -> Any:
-    """Returns the messages that a text holds as JSON; the value itself where it holds none."""
+def as_messages(value: Any, field: str, seen: SourceNotes) -> Any:
+    """Returns the messages that a text holds as JSON; the value itself if it holds none."""
     return parsed(value, field, seen) if looks_like_messages(_in_text(value)) else value
 
 
@@ -77,11 +78,11 @@ def _in_text(value: Any) -> Any:
         return value
     for read in (json.loads, ast.literal_eval):
         try:
-            found = read(value)
+            literal = read(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        if isinstance(found, (list, dict)):
-            return found
+        if isinstance(literal, (list, dict)):
+            return literal
     return value
 
 
@@ -90,11 +91,11 @@ def looks_like_messages(value: Any) -> bool:
     return (
         is_list(value)
         and len(value) > 0
-        and all(isinstance(one, Mapping) and any(key in one for key in _ROLE_KEYS) for one in value)
+        and all(isinstance(message, Mapping) and any(key in message for key in _ROLE_KEYS) for message in value)
     )
 
 
-def _of_message(message: Any, field: str, origin: str, seen: Understood) -> Iterator[Turn]:
+def _of_message(message: Any, field: str, origin: str, seen: SourceNotes) -> Iterator[Turn]:
     if isinstance(message, Mapping) and not any(message.get(key) is not None for key in _ROLE_KEYS):
         asked, answered = (_given(message, keys) for keys in (ASKED, ANSWERED))
         if len(asked) == len(answered) == 1:  # a question with its answer, as in ms-swift's conversations
@@ -108,39 +109,39 @@ def _of_message(message: Any, field: str, origin: str, seen: Understood) -> Iter
 
 
 def _with_role(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns `{"user": "..."}` as a message with role and content, and any other as it is."""
-    said = {key: value for key, value in message.items() if key not in _FLAGS and not is_empty(value)}
-    if len(said) == 1 and (key := next(iter(said))) in ROLE_NAMES and isinstance(said[key], str):
+    """Returns `{"user": "..."}` as a message with role and content, and any other message unchanged."""
+    filled = {key: value for key, value in message.items() if key not in _FLAGS and not is_empty(value)}
+    if len(filled) == 1 and (key := next(iter(filled))) in ROLE_NAMES and isinstance(filled[key], str):
         flags = {flag: message[flag] for flag in _FLAGS if flag in message}
-        return {"role": key, "content": said[key], **flags}
+        return {"role": key, "content": filled[key], **flags}
     return message
 
 
 def _given(message: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """Returns which keys a message has; of several, those that say something."""
+    """Returns the keys that a message has; if there are several, only those with a value."""
     given = [key for key in keys if message.get(key) is not None]
     return given if len(given) < 2 else [key for key in given if not is_empty(message[key])]
 
 
-def _turn(message: Any, field: str, origin: str, seen: Understood) -> Turn:
+def _turn(message: Any, field: str, origin: str, seen: SourceNotes) -> Turn:
     if not isinstance(message, Mapping):
         raise HoldfastError(f"{origin}: field '{field}' is {called(message)}, but must hold role and content.")
     key, role = _role_of(message, field, origin)
     content_key = "value" if message.get("content") is None and message.get("value") is not None else "content"
     content, thought, calls = _content(message, field, content_key, role, origin)
     if key in CALLING_ROLES:
-        found = _calls_in(content, f"{field}.{content_key}", origin)
-        content, calls = ("", (*found, *calls)) if found else (content, calls)
+        calls_in_text = _calls_in(content, f"{field}.{content_key}", origin)
+        content, calls = ("", (*calls_in_text, *calls)) if calls_in_text else (content, calls)
     learned = _learned(message, field, origin)
     if role != "assistant" and learned and any(flag_of(message.get(key)) for key in LEARNED_WHERE_TRUE):
-        seen.say("a turn that is not the assistant's is marked as learned, but only the assistant's are")
+        seen.say("a turn of another role is marked as learned, but only the assistant's turns are")
     _note_unknown(message, _KNOWN, seen)
     keys = {name: str(message[name]) for name in PASSED_ON if isinstance(message.get(name), str)}
     return Turn(role, content, learned, thought, calls, keys)
 
 
 def _role_of(message: Mapping[str, Any], field: str, origin: str) -> tuple[str, str]:
-    """Returns what a message calls its role, in the form of `ROLE_NAMES`, and the role."""
+    """Returns the name of a message's role, spelled as in `ROLE_NAMES`, and the role."""
     role_key = "from" if message.get("role") is None and message.get("from") is not None else "role"
     if role_key not in message:
         raise HoldfastError(f"{origin}: field '{field}.{role_key}' is missing; every message needs role and content.")
@@ -149,7 +150,7 @@ def _role_of(message: Mapping[str, Any], field: str, origin: str) -> tuple[str, 
     role = ROLE_NAMES.get(key)
     if role is None:
         raise HoldfastError(
-            f"{origin}: field '{field}.{role_key}' is '{named}', which is no role; use one of {', '.join(ROLES)}."
+            f"{origin}: field '{field}.{role_key}' is '{named}', which is not a role; use one of {', '.join(ROLES)}."
             + nearest(named, ROLE_NAMES)
         )
     return key, role
@@ -158,31 +159,33 @@ def _role_of(message: Mapping[str, Any], field: str, origin: str) -> tuple[str, 
 def _content(
     message: Mapping[str, Any], field: str, key: str, role: str, origin: str
 ) -> tuple[str, str, tuple[Mapping[str, Any], ...]]:
-    """Returns what a message says, what was thought before, and the calls in it."""
+    """Returns the content of a message, the thought before it, and the calls in it."""
     calls = tuple(
-        one
+        call
         for name in _CALL_KEYS
         if not is_empty(message.get(name))
-        for one in _calls(message[name], f"{field}.{name}", origin)
+        for call in _calls(message[name], f"{field}.{name}", origin)
     )
-    said = [string(message[name], f"{field}.{name}", origin) for name in THOUGHTS if not is_empty(message.get(name))]
-    content = _written(message, field, key, bool(calls or said), origin)
+    thoughts = [
+        string(message[name], f"{field}.{name}", origin) for name in THOUGHTS if not is_empty(message.get(name))
+    ]
+    content = _written(message, field, key, bool(calls or thoughts), origin)
     if role == "tool" and (isinstance(content, Mapping) or (is_list(content) and not _are_parts(content))):
         content = json.dumps(content, ensure_ascii=False)
     if is_list(content):
-        content, thoughts = _joined(content, f"{field}.{key}", origin)
-        said += thoughts
-    return string(content, f"{field}.{key}", origin), "\n".join(said[:1] or ()), calls
+        content, more_thoughts = _joined(content, f"{field}.{key}", origin)
+        thoughts += more_thoughts
+    return string(content, f"{field}.{key}", origin), "\n".join(thoughts[:1] or ()), calls
 
 
 def _joined(content: Sequence[Any], field: str, origin: str) -> tuple[str, list[str]]:
-    """Returns the text of all parts of a content, and the thoughts in them."""
+    """Returns the joined text of the parts of a content, and their thoughts."""
     parts = [_part(part, f"{field}[{i}]", origin) for i, part in enumerate(content)]
     return "".join(text for text, _ in parts), [thought for _, thought in parts if thought]
 
 
 def _written(message: Mapping[str, Any], field: str, key: str, may_be_empty: bool, origin: str) -> Any:
-    """Returns the content of a message as it stands there, or the refusal in its place."""
+    """Returns the content of a message as it is, or the refusal in its place."""
     content = message.get(key)
     if content is None and isinstance(message.get("refusal"), str):
         content = message["refusal"]
@@ -198,7 +201,7 @@ def _are_parts(content: Sequence[Any]) -> bool:
 
 
 def _part(part: Any, field: str, origin: str) -> tuple[str, str]:
-    """Returns the text of a part of a content, and the thought in it."""
+    """Returns the text of a part of a content, and its thought."""
     if isinstance(part, str):
         return string(part, field, origin), ""
     if isinstance(part, Mapping):
@@ -208,13 +211,13 @@ def _part(part: Any, field: str, origin: str) -> tuple[str, str]:
         if kind in ("thinking", "reasoning"):
             thought = next((part[name] for name in ("thinking", "reasoning", "text") if name in part), None)
             if is_list(thought):
-                thought = "".join(_part(one, f"{field}.{kind}[{i}]", origin)[0] for i, one in enumerate(thought))
+                thought = "".join(_part(piece, f"{field}.{kind}[{i}]", origin)[0] for i, piece in enumerate(thought))
             return "", string(thought, f"{field}.{kind}", origin)
-    raise HoldfastError(f"{origin}: field '{field}' is no text part; only text can be trained on.")
+    raise HoldfastError(f"{origin}: field '{field}' is not a text part; only text can be trained on.")
 
 
 def _learned(message: Mapping[str, Any], field: str, origin: str) -> bool:
-    """Returns whether a message is learned as far as its own flags say."""
+    """Returns whether a message is learned, according to its own flags."""
     learned = True
     if not is_empty(message.get(PARTLY_LEARNED)):
         raise HoldfastError(
@@ -232,20 +235,20 @@ def _learned(message: Mapping[str, Any], field: str, origin: str) -> bool:
     return learned
 
 
-def _note_unknown(message: Mapping[str, Any], known: set[str], seen: Understood) -> None:
+def _note_unknown(message: Mapping[str, Any], known: set[str], seen: SourceNotes) -> None:
     for key, value in message.items():
         if key not in known and not is_empty(value):
             seen.unused(f"{key} of a message")
 
 
 def _calls_in(content: str, field: str, origin: str) -> tuple[Mapping[str, Any], ...]:
-    """Returns the calls that a text is, as JSON; none if it is something else, which is then said as it stands."""
+    """Returns the tool calls that a text holds as JSON; nothing for any other text, which then stays the content."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
         return ()
     listed = value if isinstance(value, list) else [value]
-    if not listed or not all(isinstance(one, Mapping) and ("name" in one or "function" in one) for one in listed):
+    if not listed or not all(isinstance(call, Mapping) and ("name" in call or "function" in call) for call in listed):
         return ()
     return _calls(listed, field, origin)
 
@@ -254,7 +257,7 @@ def _calls(value: Any, field: str, origin: str) -> tuple[Mapping[str, Any], ...]
     if isinstance(value, str):
         value = _json(value, field, origin)
     listed = value if is_list(value) else [value]
-    return tuple(_call(one, f"{field}[{i}]" if is_list(value) else field, origin) for i, one in enumerate(listed))
+    return tuple(_call(call, f"{field}[{i}]" if is_list(value) else field, origin) for i, call in enumerate(listed))
 
 
 def _call(value: Any, field: str, origin: str) -> Mapping[str, Any]:
@@ -265,11 +268,11 @@ def _call(value: Any, field: str, origin: str) -> Mapping[str, Any]:
         function = {**value, "name": function}
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise HoldfastError(
-            f'{origin}: field \'{field}\' is no call of a tool; give {{"function": {{"name": ..., "arguments": ...}}}}.'
+            f'{origin}: field \'{field}\' is not a tool call; give {{"function": {{"name": ..., "arguments": ...}}}}.'
         )
     given = function.get("arguments", function.get("parameters"))
     if isinstance(given, str):
-        with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is given to the template as it is
+        with contextlib.suppress(ValueError, RecursionError):  # the template receives any other text unchanged
             given = json.loads(given) if given.strip() else {}
     about = {"id": value["id"]} if isinstance(value.get("id"), str) else {}
     return {
@@ -280,28 +283,28 @@ def _call(value: Any, field: str, origin: str) -> Mapping[str, Any]:
 
 
 def tools_from(value: Any, field: str, origin: str) -> tuple[Mapping[str, Any], ...]:
-    """Returns the tools of a row, each as `{"type": "function", "function": {...}}`, also where they are JSON as text.
+    """Returns the tools of a row, each as `{"type": "function", "function": {...}}`, also if a text holds them as JSON.
 
     Raises:
-        HoldfastError: If they are no list of mappings; names row and field.
+        HoldfastError: The tools are not a list of mappings; names row and field.
     """
     if isinstance(value, str) and value.strip():
         value = _json(value, field, origin)
     if is_empty(value) or (isinstance(value, str) and not value.strip()):
         return ()
     listed = value if is_list(value) else [value]
-    found: list[Mapping[str, Any]] = []
-    for i, one in enumerate(listed):
-        tool = _json(one, f"{field}[{i}]", origin) if isinstance(one, str) else one
+    tools: list[Mapping[str, Any]] = []
+    for i, entry in enumerate(listed):
+        tool = _json(entry, f"{field}[{i}]", origin) if isinstance(entry, str) else entry
         if not isinstance(tool, Mapping):
             raise HoldfastError(
                 f"{origin}: field '{field}[{i}]' is {called(tool)}, but must be the schema of a tool "
                 '({"type": "function", "function": {"name": ...}}).'
             )
-        found.append(
+        tools.append(
             {"type": "function", "function": dict(tool)} if "function" not in tool and "name" in tool else tool
         )
-    return tuple(found)
+    return tuple(tools)
 
 
 def _json(text: str, field: str, origin: str) -> Any:
@@ -315,7 +318,7 @@ def string(value: Any, field: str, origin: str) -> str:
     """Returns a text that can be tokenised.
 
     Raises:
-        HoldfastError: If it is no text, or holds half of a surrogate pair; names row and field.
+        HoldfastError: The value is not a text, or holds half of a surrogate pair; names row and field.
     """
     if not isinstance(value, str):
         raise HoldfastError(
@@ -333,12 +336,12 @@ def string(value: Any, field: str, origin: str) -> str:
 
 
 def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Returns whether a value is a list or the like, and no text."""
+    """Returns whether a value is a sequence other than text."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def called(value: Any) -> str:
-    """Returns what a value is, in words."""
+    """Returns the kind of a value in words."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What happened to the rows on their way to becoming examples, counted and in words."""
+"""Counts of what tokenisation left out, cut or rewrote, and sentences about them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ class Notes:
     Attributes:
         rows: Rows given.
         examples: Examples made of them.
-        empty_completion: Rows left out because there is nothing in them to be learned (no or an empty completion,
-            assistant's turn or document).
-        over_long: Rows longer than `max_length`: those split, dropped and truncated.
+        empty_completion: Rows left out because they hold nothing to learn (the completion, assistant's turn or
+            document is empty or missing).
+        over_long: Rows longer than `max_length`, whether split, dropped or truncated.
         split: Documents cut into windows.
         dropped: Conversations and prompts with completions left out because of their length.
         rewritten: Conversations that became one example for each learned turn.
         plain_chat: Conversations written as "role: content" lines because no chat template was used.
         tokens: Tokens of the examples.
-        supervised_tokens: Tokens of the examples that carry a loss.
-        refused: Rows left out because the chat template cannot write them.
-        written: Prompts with completions that were left as they are because they begin with a special token.
+        supervised_tokens: Tokens that carry a loss.
+        refused: Rows that the chat template cannot write.
+        written: Prompts with completions kept unchanged because they begin with a special token.
         max_length: Most tokens of an example.
         first_refused: Origin of the first row that the template cannot write.
-        why_refused: What the template does with that row.
+        why_refused: Why it cannot.
         first_written: Origin of the first prompt that begins with a special token.
-        counts: Rows of which something is written in another form or not at all, by what it is.
+        counts: Number of rows by a sentence about content that is left out or written in another form.
         first_empty: Origin of the first row with nothing to learn.
-        first_long: Origin of the first row that was too long.
+        first_long: Origin of the first row longer than `max_length`.
     """
 
     rows: int = 0
@@ -75,21 +75,21 @@ class Notes:
             self.first_refused, self.why_refused = origin, why
 
     def note_written(self, origin: str) -> None:
-        """Counts a prompt that was written by a template already."""
+        """Counts a prompt that a template has already written."""
         self.written += 1
         self.first_written = self.first_written or origin
 
     def count(self, what: Iterable[str]) -> None:
-        """Counts a row once for each thing that is said of it."""
-        for one in what:
-            self.counts[one] = self.counts.get(one, 0) + 1
+        """Counts a row once under each of `what`."""
+        for sentence in what:
+            self.counts[sentence] = self.counts.get(sentence, 0) + 1
 
     def sentences(self) -> list[str]:
-        """Returns what a user should be told, one sentence for each thing that happened; empty if nothing did."""
-        told = [self._of_empty(), self._of_long(), self._of_refused(), self._of_written()]
-        told += [f"In {self.of(count)}, {what}." for what, count in self.counts.items()]
-        told += [self._of_rewritten(), self._of_plain()]
-        return [sentence for sentence in told if sentence]
+        """Returns a sentence for each kind of change; empty if nothing was changed."""
+        sentences = [self._of_empty(), self._of_long(), self._of_refused(), self._of_written()]
+        sentences += [f"In {self.of(count)}, {what}." for what, count in self.counts.items()]
+        sentences += [self._of_rewritten(), self._of_plain()]
+        return [sentence for sentence in sentences if sentence]
 
     def _of_empty(self) -> str:
         if not self.empty_completion:
@@ -104,7 +104,7 @@ class Notes:
         if not self.over_long:
             return ""
         counts = (
-            (self.truncated, "lost what is beyond"),
+            (self.truncated, "truncated"),
             (self.dropped, "left out"),
             (self.split, "split into windows"),
         )
@@ -123,7 +123,7 @@ class Notes:
             return ""
         begin, are, they = ("begin", "are", "they are") if self.written > 1 else ("begins", "is", "it is")
         return (
-            f"{self.of(self.written)} {begin} with a special token, written by a template already, and {are} left as "
+            f"{self.of(self.written)} {begin} with a special token, already written by a template, and {are} kept as "
             f"{they}{_first(self.first_written)}."
         )
 
@@ -143,7 +143,7 @@ class Notes:
         return f'{self.plain_chat} {became} written as plain "role: content" lines, because no chat template was used.'
 
     def of(self, count: int) -> str:
-        """Returns a number of rows with that of all rows, in words."""
+        """Returns a number of rows out of all rows, in words."""
         return f"{count} of {self.rows} row{'s' if self.rows > 1 else ''}"
 
 

@@ -1,4 +1,4 @@
-"""In which order the examples of a mix are visited: memories keep their share of tokens at every moment."""
+"""The order of the examples of a mix, in which memories keep their share of tokens at every moment."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from holdfast.core.mix import NEW, Mix
 
 
 def order(mix: Mix, *, epochs: float, seed: int, shuffle: bool = True) -> list[list[int]]:
-    """Returns for each epoch the indices into `mix.examples` in the order in which they are visited.
+    """Returns for each epoch the indices into `mix.examples`, in the order of their visits.
 
-    New examples follow one seeded permutation per pass, the same with and without memories. With memories, every slot
-    goes to the source `s` that is furthest behind its share of supervised tokens (error diffusion),
+    New examples follow one seeded permutation per pass, the same with and without memories. With memories, every
+    visit goes to the source `s` that is furthest behind its share of supervised tokens (error diffusion),
 
         argmax_s  ratio_s * sum_r tokens_r - tokens_s,    ties to new examples, then to the first memory,
 
-    and each memory follows its own seeded permutation, with a fresh one whenever it is used up. With one memory, its
-    tokens are at every moment within one example (the largest) of `ratio` times all tokens.
+    and each memory follows its own seeded permutation, with a new one whenever it is used up. With one memory, the
+    number of its tokens always differs from `ratio` times all tokens by at most the largest example.
 
-    Without memories an epoch is a pass, and the last is its first part where `epochs` is no whole number. With
-    memories the stream ends when `round(epochs * new examples)` new examples were visited; if there is more than one
-    epoch it goes on by the same rule until its length can be divided by their number, and is cut into equal parts, as
-    a trainer needs them.
+    Without memories an epoch is a pass; if `epochs` is not a whole number, the last one is only the beginning of a
+    pass. With memories the stream ends after `round(epochs * new examples)` new examples. With several epochs it then
+    continues by the same rule until its length is a multiple of their number, because a trainer needs epochs of equal
+    length.
 
     Args:
         mix: Examples, with at least one new one.
@@ -35,7 +35,7 @@ def order(mix: Mix, *, epochs: float, seed: int, shuffle: bool = True) -> list[l
         shuffle: Whether new examples are permuted; otherwise they keep their own order.
 
     Raises:
-        HoldfastError: If `epochs`, `seed` or a ratio is outside its range, or a source has nothing to learn.
+        HoldfastError: `epochs`, `seed` or a ratio is outside its range, or a source has nothing to learn.
     """
     sources = _sources(mix)
     _check(mix, sources, epochs, seed)
@@ -90,7 +90,9 @@ def _check(mix: Mix, sources: Sequence[Sequence[int]], epochs: float, seed: int)
         if not 0 < ratio < 1:
             raise HoldfastError(f"memory {name} has ratio={ratio}: give a number above 0 and below 1 (of the tokens).")
     if sum(mix.ratios) >= 1:
-        raise HoldfastError(f"the ratios of the memories add up to {sum(mix.ratios):g}: leave a share for what is new.")
+        raise HoldfastError(
+            f"the ratios of the memories add up to {sum(mix.ratios):g}: leave a share for new examples."
+        )
 
 
 def _endless(members: Sequence[int], seed: int, source: int) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Sets of preferences: pairs of a chosen and a rejected answer (DPO), and answers marked as desired or not (KTO)."""
+"""Preference data: pairs of a chosen and a rejected answer (DPO), and answers marked as desired or not (KTO)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.fields import column, flag_of, is_empty, names_of
 from holdfast.data.messages import called, is_list, looks_like_messages, parsed, string, turns_from
 from holdfast.data.rows import Turn
-from holdfast.data.understood import Understood
+from holdfast.data.source_notes import SourceNotes
 
 Preference = Literal["refuse", "chosen"]
-"""What becomes of rows with a chosen and a rejected answer."""
+"""Whether rows with a chosen and a rejected answer are refused, or the chosen answer is learned."""
 
 HINT = "give --preference chosen (preference='chosen') to learn the chosen answers"
 
@@ -23,9 +23,9 @@ class Pair:
     """The chosen answer of a row, as turns or as text.
 
     Attributes:
-        turns: The chosen turns, with those before them where the field holds the whole conversation.
-        whole: Whether `turns` begin with what is asked.
-        asked: The prompt as text, where it stands in the answers alone.
+        turns: The chosen turns, with the turns before them if the field holds the whole conversation.
+        whole: Whether `turns` include the question.
+        asked: The prompt as text, if only the answers contain it.
         text: The chosen answer as text.
     """
 
@@ -36,7 +36,7 @@ class Pair:
 
 
 def is_preference(record: Mapping[str, Any]) -> bool:
-    """Returns whether a row has a rejected or a chosen answer that says something."""
+    """Returns whether a row has a chosen or a rejected answer that is not empty."""
     names = [name for name, value in record.items() if _is_answer(value)]
     return column(names, "chosen") is not None or column(names, "rejected") is not None
 
@@ -46,22 +46,22 @@ def _is_answer(value: Any) -> bool:
 
 
 def check(record: Mapping[str, Any], preference: str, origin: str) -> None:
-    """Refuses a row of preferences unless it was said what is learned of it.
+    """Refuses a row of preferences unless the caller chose which answer is learned.
 
     Raises:
-        HoldfastError: If `preference` is not "chosen".
+        HoldfastError: `preference` is not "chosen".
     """
     if preference == "chosen":
         return
-    found = [name for name in (*names_of("chosen"), *names_of("rejected")) if _is_answer(record.get(name))]
+    answers = [name for name in (*names_of("chosen"), *names_of("rejected")) if _is_answer(record.get(name))]
     raise HoldfastError(
-        f"{origin}: is a preference ({', '.join(map(repr, found))}), of which nothing says what is to be learned; "
+        f"{origin}: is a preference ({', '.join(map(repr, answers))}), and no setting says which answer to learn; "
         f"{HINT}, or name a file of examples."
     )
 
 
-def chosen_of(record: Mapping[str, Any], origin: str, seen: Understood) -> Pair | None:
-    """Returns the chosen answer of a row; None where the answer of the row itself is the one chosen (ms-swift)."""
+def chosen_of(record: Mapping[str, Any], origin: str, seen: SourceNotes) -> Pair | None:
+    """Returns the chosen answer of a row; None if the row's own answer is the chosen one (ms-swift)."""
     name = _answering(record, "chosen")
     if name is None:
         return None
@@ -74,10 +74,10 @@ def chosen_of(record: Mapping[str, Any], origin: str, seen: Understood) -> Pair 
         turns = turns_from(chosen, name, origin, seen)
         if not any(turn.role == "user" for turn in turns):
             return Pair(turns=turns)
-        others = turns_from(rejected, str(other), origin, Understood("")) if looks_like_messages(rejected) else ()
+        others = turns_from(rejected, str(other), origin, SourceNotes("")) if looks_like_messages(rejected) else ()
         return Pair(turns=_learned_from(turns, _shared(turns, others) or len(turns) - 1), whole=True)
-    if _is_one(chosen) and isinstance(chosen[0], str):
-        chosen, rejected = chosen[0], rejected[0] if _is_one(rejected) else rejected
+    if _is_single(chosen) and isinstance(chosen[0], str):
+        chosen, rejected = chosen[0], rejected[0] if _is_single(rejected) else rejected
     if not isinstance(chosen, str):
         raise HoldfastError(f"{origin}: field '{name}' is {called(chosen)}, but must be a string or messages.")
     text = string(chosen, name, origin)
@@ -89,7 +89,7 @@ def _answering(record: Mapping[str, Any], part: Literal["chosen", "rejected"]) -
     return next((name for name in names_of(part) if _is_answer(record.get(name))), None)
 
 
-def _is_one(value: Any) -> bool:
+def _is_single(value: Any) -> bool:
     return is_list(value) and len(value) == 1
 
 
@@ -97,10 +97,10 @@ def _learned_from(turns: Sequence[Turn], start: int) -> tuple[Turn, ...]:
     return tuple(dataclasses.replace(turn, learned=turn.learned and i >= start) for i, turn in enumerate(turns))
 
 
-def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> int:
-    """Returns how many turns two conversations have in common at their start."""
+def _shared(turns: Sequence[Turn], other: Sequence[Turn]) -> int:
+    """Returns the number of turns with which both conversations begin."""
     shared = 0
-    while shared < min(len(one), len(other)) and (one[shared].role, one[shared].said) == (
+    while shared < min(len(turns), len(other)) and (turns[shared].role, turns[shared].said) == (
         other[shared].role,
         other[shared].said,
     ):
@@ -108,17 +108,17 @@ def _shared(one: Sequence[Turn], other: Sequence[Turn]) -> int:
     return shared
 
 
-def _shared_text(one: str, other: str) -> str:
-    """Returns what two texts begin with, up to the last white space in it: words are not cut in two."""
-    length = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    end = max((i for i, letter in enumerate(one[:length]) if letter.isspace()), default=-1)
-    return one[: end + 1].rstrip(" ")
+def _shared_text(text: str, other: str) -> str:
+    """Returns the common beginning of two texts, up to its last white space so that no word is cut."""
+    length = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
+    end = max((i for i, letter in enumerate(text[:length]) if letter.isspace()), default=-1)
+    return text[: end + 1].rstrip(" ")
 
 
 def labels_of(records: Sequence[tuple[str, Any]]) -> str | None:
-    """Returns the field that says of every row whether its answer is desired; None if there is none.
+    """Returns the field that says for every row whether its answer is desired, or None.
 
-    A field called `label` is one only where it is true or false (or 1 or 0) throughout.
+    A field called `label` counts only if it is true or false (or 1 or 0) in every row.
     """
     rows = [record for _, record in records if isinstance(record, Mapping)]
     for name in names_of("label"):

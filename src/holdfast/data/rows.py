@@ -1,4 +1,4 @@
-"""One row of training data as it was read, before any tokenizer has seen it."""
+"""A row of training data as it was read, before tokenisation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Turn:
 
     Attributes:
         role: One of `ROLES`.
-        content: What was said.
-        learned: Whether an assistant's turn carries a loss; False for turns that are only context (the prompt part of
-            a row whose `prompt` is a list of messages, or a message with `"weight": 0`).
-        thought: What the assistant thought before it said this (`reasoning_content`), apart from the content.
-        calls: Calls of tools, each `{"type": "function", "function": {"name": ..., "arguments": {...}}}`.
-        keys: What else the chat template may read of the message: `name`, `tool_call_id`.
+        content: Its text.
+        learned: Whether an assistant's turn carries a loss; False for context (the turns of a `prompt` that is a list
+            of messages, or a message with `"weight": 0`).
+        thought: The assistant's thought before the content (`reasoning_content`).
+        calls: Tool calls, each `{"type": "function", "function": {"name": ..., "arguments": {...}}}`.
+        keys: Further keys of the message that the chat template may read: `name`, `tool_call_id`.
     """
 
     role: str
@@ -36,25 +36,25 @@ class Turn:
 
     @property
     def said(self) -> str:
-        """Returns the content with the calls behind it, each as a line of JSON; the thought is not part of it."""
+        """Returns the content followed by the calls, each as a line of JSON; without the thought."""
         calls = (json.dumps(call["function"], ensure_ascii=False) for call in self.calls)
         return "\n".join([*([self.content] if self.content or not self.calls else []), *calls])
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row: a conversation (`turns`), a `prompt` with its `completion`, or a document (`text`).
+    """A row: a conversation (`turns`), a `prompt` with its `completion`, or a document (`text`).
 
     Attributes:
         turns: The messages, in order; empty for the other two kinds.
         text: The document.
-        prompt: What is given.
-        completion: What is to be learned, given the prompt.
-        joint: What stands between prompt and completion where no chat template is used.
+        prompt: The given text.
+        completion: The learned text behind the prompt.
+        joint: The text between prompt and completion if no chat template is used.
         origin: Where the row was read: "facts.jsonl:7".
-        spans: The character ranges of the document that are learned, where it was written by a template already and
-            gets no special tokens; None for a document that is learned in full.
-        tools: Tools that the chat template is given with the conversation, as JSON schemas of functions.
+        spans: Learned character ranges of a document that a template has already written and that gets no special
+            tokens; None for a document that is learned in full.
+        tools: Tools that the chat template receives with the conversation, as JSON schemas of functions.
         settings: Further arguments of the chat template, such as `{"enable_thinking": False}`.
     """
 
@@ -70,14 +70,14 @@ class Row:
 
     @property
     def kind(self) -> Kind:
-        """Returns which of the three kinds of row this is."""
+        """Returns the kind of the row."""
         if self.turns:
             return "messages"
         return "text" if self.text is not None else "completion"
 
     @property
     def contents(self) -> tuple[str, ...]:
-        """Returns the strings of the row in order, without roles: of a turn its thought, its content and its calls."""
+        """Returns the strings of the row in order, without roles; a turn gives its thought, content and calls."""
         if self.kind == "messages":
             return tuple(f"{turn.thought}\n{turn.said}" if turn.thought else turn.said for turn in self.turns)
         if self.text is not None:

@@ -1,4 +1,4 @@
-"""Finds what a source names: a file, a folder, a data set saved or on the hub, or rows in memory."""
+"""Opens a source: a file, a folder, a saved data set, one on the hub, or rows in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data import hub
-from holdfast.data.clones import chosen_split, set_of, sets_in, sets_said
+from holdfast.data.clones import chosen_split, declared_sets, set_of, sets_in
 from holdfast.data.files import Record, not_understood, pruned, records_of, suffix_of
 
 Group = tuple[str, Iterator[Record]]
-"""What rows of one format are read from: its name in messages, and its records with their origins."""
+"""Rows of one format: their name in messages, and their records with origins."""
 
 _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<split>\S+))?")
 
@@ -22,16 +22,16 @@ _HUB = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:/(?P<config>[\w.-]+))?(?::(?P<spli
 def open_source(
     source: Any, name: str | None = None, *, splits: Sequence[str] = ("train",), notes: list[str] | None = None
 ) -> Iterator[Group]:
-    """Yields the groups of records that `source` consists of: one for each file of a folder, else a single one.
+    """Yields the groups of records in `source`: one for each file of a folder, else a single one.
 
     Args:
         source: As for `holdfast.data.examples.read`.
-        name: What to call it in origins; by default the file's name, the hub id, or "rows".
+        name: Name of the source in origins; by default the file's name, the hub id, or "rows".
         splits: As for `holdfast.data.examples.read`.
-        notes: Gets a sentence for each thing worth saying about the files.
+        notes: Receives sentences about the files.
 
     Raises:
-        HoldfastError: If the source is not found or is of no kind that is understood.
+        HoldfastError: The source is not found, or its type is not supported.
     """
     notes = [] if notes is None else notes
     if isinstance(source, (str, os.PathLike)):
@@ -62,11 +62,11 @@ def _from_path(source: str, name: str | None, splits: Sequence[str], notes: list
         if folder.is_dir():
             yield from _from_folder(folder, None, asked, name, splits, notes)
             return
-        if folder.name and folder.name in sets_said(folder.parent):
+        if folder.name and folder.name in declared_sets(folder.parent):
             yield from _from_folder(folder.parent, folder.name, asked, name, splits, notes)
             return
-    if (found := _HUB.fullmatch(source)) and not suffix_of(path):
-        yield from _from_hub(found, name)
+    if (hub_id := _HUB.fullmatch(source)) and not suffix_of(path):
+        yield from _from_hub(hub_id, name)
     else:
         folder = path.parent
         close = nearest(path.name, (entry.name for entry in folder.iterdir())) if folder.is_dir() else ""
@@ -75,9 +75,9 @@ def _from_path(source: str, name: str | None, splits: Sequence[str], notes: list
 
 
 def _from_folder(
-    folder: Path, own: str | None, split: str | None, name: str | None, splits: Sequence[str], notes: list[str]
+    folder: Path, set_name: str | None, split: str | None, name: str | None, splits: Sequence[str], notes: list[str]
 ) -> Iterator[Group]:
-    label = name or (folder.name if own is None else f"{folder.name}/{own}")
+    label = name or (folder.name if set_name is None else f"{folder.name}/{set_name}")
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         yield from _from_saved(folder, label, split, splits, notes)
         return
@@ -87,7 +87,7 @@ def _from_folder(
         if split is not None:
             raise _no_splits(folder, split) from None
         raise
-    for file in sorted(_files_of(set_of(sets, own, label), folder, label, split, splits, notes)):
+    for file in sorted(_files_of(set_of(sets, set_name, label), folder, label, split, splits, notes)):
         called = f"{label}/{file.relative_to(folder)}"
         yield called, records_of(file, called, notes)
 
@@ -95,13 +95,13 @@ def _from_folder(
 def _from_saved(
     folder: Path, label: str, split: str | None, splits: Sequence[str], notes: list[str]
 ) -> Iterator[Group]:
-    """Yields what `save_to_disk` of the library datasets wrote."""
+    """Yields the groups of a folder that `datasets.save_to_disk` wrote."""
     import datasets
 
     try:
         saved = datasets.load_from_disk(str(folder))
     except Exception as error:
-        raise HoldfastError(f"{label}: not a whole saved data set ({_reason(error)}); save it again.") from error
+        raise HoldfastError(f"{label}: not a complete saved data set ({_reason(error)}); save it again.") from error
     if isinstance(saved, Mapping):
         yield from _from_splits(saved, split, label, splits, notes)
     elif split is None:
@@ -118,24 +118,24 @@ def _files_of(
     splits: Sequence[str],
     notes: list[str],
 ) -> list[Path]:
-    """Returns the files of one set that are read, of those of each split ("" where a file's name says none)."""
+    """Returns the files to read from one set, given the files of each split ("" if a file's name has no split)."""
     if "" in files and len(files) > 1 and split is None:
-        others = [paths[0] for found, paths in files.items() if found not in ("", "train")]
+        others = [paths[0] for split_name, paths in files.items() if split_name not in ("", "train")]
         if others:
             raise HoldfastError(
                 f"'{folder}': holds '{others[0].name}' beside other files, and training on both would spoil the test; "
-                "name the one file that is meant."
+                "name one file."
             )
         return [*files[""], *files["train"]]
     if files.keys() != {""}:
-        return files[chosen_split([found for found in files if found], split, splits, label, notes)]
+        return files[chosen_split([split_name for split_name in files if split_name], split, splits, label, notes)]
     if split is not None:
         raise _no_splits(folder, split)
     return files[""]
 
 
 def _no_splits(folder: Path, split: str) -> HoldfastError:
-    return HoldfastError(f"'{folder}:{split}': this folder has no splits; leave out ':{split}'.")
+    return HoldfastError(f"'{folder}:{split}': the folder has no splits; leave out ':{split}'.")
 
 
 def _from_splits(
@@ -146,9 +146,9 @@ def _from_splits(
     yield label, _numbered(_plain(saved[chosen]), label)
 
 
-def _from_hub(found: re.Match[str], name: str | None) -> Iterator[Group]:
-    source = found.group(0)
-    loaded = hub.load(source, found["id"], found["config"], found["split"] or "train")
+def _from_hub(hub_id: re.Match[str], name: str | None) -> Iterator[Group]:
+    source = hub_id.group(0)
+    loaded = hub.load(source, hub_id["id"], hub_id["config"], hub_id["split"] or "train")
     yield name or source, _numbered(_plain(loaded), name or source)
 
 
@@ -162,7 +162,7 @@ def _is_dataset(source: Any) -> bool:
 
 
 def _plain(dataset: Any) -> Iterable[Any]:
-    """Returns the data set so that it yields Python values, whatever format was set on it."""
+    """Returns the rows of a data set as Python values, whatever format was set on it."""
     return map(pruned, dataset.with_format(None))
 
 

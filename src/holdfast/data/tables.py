@@ -1,4 +1,4 @@
-"""Rows of a table in a text: CSV and its relatives, whatever separates the columns."""
+"""Rows of a table in text form: CSV with any separator."""
 
 from __future__ import annotations
 
@@ -19,28 +19,26 @@ def table_records(text: str, label: str, usual: str, notes: list[str]) -> Iterat
 
     Args:
         text: The whole table.
-        label: What it is called.
-        usual: What separates its columns by its name; another separator is recognised in the header, and said.
-        notes: Gets a sentence where another separates them.
+        label: Name of the table in messages.
+        usual: The separator that the file's name calls for; another one is recognised from the header.
+        notes: Receives a sentence if the separator is another.
 
     Raises:
-        HoldfastError: If a row cannot be read or has another number of fields than the header; names it.
+        HoldfastError: A row cannot be read, or has another number of fields than the header; names the row.
     """
     text = text.removeprefix("\ufeff")
-    if text.startswith("sep=") and text[5:6] in ("\r", "\n"):  # Excel's own first line
-        usual_here, text = text[4], text[5:].lstrip("\r\n")
+    if text.startswith("sep=") and text[5:6] in ("\r", "\n"):  # Excel writes the separator into the first line
+        separator, text = text[4], text[5:].lstrip("\r\n")
     else:
-        usual_here = _separator(text, usual)
+        separator = _separator(text, usual)
     if text.lstrip()[:1] in ("{", "["):
-        raise HoldfastError(f"{label}: holds JSON and no table; name it .json or .jsonl.")
-    if usual_here != usual:
-        notes.append(
-            f"{label}: its columns are separated by {_SEPARATORS.get(usual_here, repr(usual_here))}, and read so."
-        )
+        raise HoldfastError(f"{label}: holds JSON, not a table; name it .json or .jsonl.")
+    if separator != usual:
+        notes.append(f"{label}: its columns are read as separated by {_SEPARATORS.get(separator, repr(separator))}.")
     limit = csv.field_size_limit(sys.maxsize)
     number = 0
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=usual_here, strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         header = next(reader, [])
         repeated = {name for name in header if header.count(name) > 1}
         if repeated:
@@ -62,15 +60,15 @@ def table_records(text: str, label: str, usual: str, notes: list[str]) -> Iterat
 
 
 def _separator(text: str, usual: str) -> str:
-    """Returns what separates the columns: that by which the header has most names that are known, then most columns."""
+    """Returns the separator that gives the header most known names; of several, the one that gives most columns."""
     header = text.split("\n", 1)[0].rstrip("\r")
     known = {name.lower() for name in all_names()}
 
     def fits(separator: str) -> tuple[int, int, bool]:
         names = [name.strip().strip('"').lower() for name in header.split(separator)]
-        found = sum(name in known for name in names)
-        return found if len(names) > 1 else 0, len(names) if len(names) > 1 else 0, separator == usual
+        known_names = sum(name in known for name in names)
+        return known_names if len(names) > 1 else 0, len(names) if len(names) > 1 else 0, separator == usual
 
     best = max(_SEPARATORS, key=fits)
-    # Where nothing is known of the header, another separator is taken only if the usual one is not in it.
+    # Without a known name, another separator counts only if the header does not contain the usual one.
     return best if fits(best)[0] or fits(usual)[1] == 0 else usual

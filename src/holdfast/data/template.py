@@ -1,4 +1,4 @@
-"""What a tokenizer's chat template reads of a conversation, found by writing small ones, and the writing itself."""
+"""Writes conversations with a tokenizer's chat template, after probing what the template supports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
 _WORD = "holdfast"
-_ID = "abcdef123"  # nine letters and digits, which Mistral's templates insist on
+_ID = "abcdef123"  # Mistral's templates demand nine letters and digits
 _TOOL = {
     "type": "function",
     "function": {"name": _WORD, "description": "", "parameters": {"type": "object", "properties": {}}},
@@ -29,18 +29,18 @@ _TOOL = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Reads:
-    """What a chat template reads.
+class Support:
+    """The parts of a conversation that a chat template supports.
 
     Attributes:
-        parts: Whether it loses contents that are strings and writes those that are lists of parts.
-        thoughts: The key under which it reads what the assistant thought; None if it reads none.
-        calls: How it wants the arguments of a call: as a mapping or as text; None if it does not read calls.
-        tools: Whether it writes the tools that it is given.
+        parts: Whether it loses contents that are strings and writes contents that are lists of parts.
+        thoughts: The key under which it reads the assistant's thought; None if it reads none.
+        calls: The form of a call's arguments that it reads, a mapping or text; None if it does not read calls.
+        tools: Whether it writes the tools of a row.
         tool_turns: Whether it writes a turn of the role tool.
         developer: Whether it writes a turn of the role developer.
-        ends: What it writes behind the content of an assistant's turn that is the last.
-        begins: Whether what it writes begins with the tokenizer's token that begins a sequence.
+        ends: The text that it writes behind a last assistant's turn.
+        begins: Whether its text begins with the tokenizer's beginning-of-sequence token.
     """
 
     parts: bool = False
@@ -53,23 +53,26 @@ class Reads:
     begins: bool = False
 
 
-def reads(tokenizer: Tokenizer) -> Reads:
-    """Returns what the chat template of a tokenizer reads."""
-    return _reads(tokenizer, str(tokenizer.chat_template))
+def support_of(tokenizer: Tokenizer) -> Support:
+    """Returns what the chat template of a tokenizer supports.
+
+    No template declares this, so the function renders small conversations and looks for a marker word in the text.
+    """
+    return _support_of(tokenizer, str(tokenizer.chat_template))
 
 
 @functools.lru_cache(maxsize=8)
-def _reads(tokenizer: Tokenizer, template: str) -> Reads:
-    del template  # It is here so that another template of the same tokenizer is tried anew.
+def _support_of(tokenizer: Tokenizer, template: str) -> Support:
+    del template  # A part of the cache key: another template of the same tokenizer is probed again.
 
-    def written(turns: Sequence[Turn], found: Reads, **given: Any) -> str:
+    def written(turns: Sequence[Turn], support: Support, **given: Any) -> str:
         try:
-            return rendered(tokenizer, turns, found, **given)
+            return rendered(tokenizer, turns, support, **given)
         except Exception:
             return ""
 
-    user, said = Turn("user", "Q"), Turn("assistant", "A")
-    plain = Reads()
+    user, reply = Turn("user", "Q"), Turn("assistant", "A")
+    plain = Support()
     if _WORD not in written([Turn("user", _WORD)], plain):
         parts = dataclasses.replace(plain, parts=True)
         plain = parts if _WORD in written([Turn("user", _WORD)], parts) else plain
@@ -77,16 +80,16 @@ def _reads(tokenizer: Tokenizer, template: str) -> Reads:
     thoughts = next(
         (key for key in THOUGHTS if _WORD in written([user, thinking], dataclasses.replace(plain, thoughts=key))), None
     )
-    calls = _calls(lambda turns, found: written(turns, found), plain, user)
-    found = dataclasses.replace(plain, thoughts=thoughts, calls=calls)
+    calls = _calls(lambda turns, support: written(turns, support), plain, user)
+    support = dataclasses.replace(plain, thoughts=thoughts, calls=calls)
     asked = Turn("assistant", "" if calls else "A", calls=(_call({}),) if calls else ())
     answer = Turn("tool", _WORD, keys={"name": "tool", "tool_call_id": _ID})
-    last = written([user, Turn("assistant", _WORD)], found)
+    last = written([user, Turn("assistant", _WORD)], support)
     return dataclasses.replace(
-        found,
-        tools=_WORD in written([user, said], found, tools=(_TOOL,)),
-        tool_turns=_WORD in written([user, asked, answer], found),
-        developer=_WORD in written([Turn("developer", _WORD), user], found),
+        support,
+        tools=_WORD in written([user, reply], support, tools=(_TOOL,)),
+        tool_turns=_WORD in written([user, asked, answer], support),
+        developer=_WORD in written([Turn("developer", _WORD), user], support),
         ends=last.rpartition(_WORD)[2] if _WORD in last else "",
         begins=bool(tokenizer.bos_token) and last.startswith(str(tokenizer.bos_token)),
     )
@@ -96,8 +99,8 @@ def _call(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "function", "id": _ID, "function": {"name": "tool", "arguments": arguments}}
 
 
-def _calls(written: Any, plain: Reads, user: Turn) -> Literal["mapping", "text"] | None:
-    """Returns how a template wants the arguments of a call: as the mapping unless it fails on it or writes Python."""
+def _calls(written: Any, plain: Support, user: Turn) -> Literal["mapping", "text"] | None:
+    """Returns the form of a call's arguments: a mapping, unless the template fails on it or prints it as Python."""
     turn = Turn("assistant", "", calls=(_call({"key": _WORD}),))
     as_mapping = written([user, turn], dataclasses.replace(plain, calls="mapping"))
     if _WORD in as_mapping and f"'key': '{_WORD}'" not in as_mapping:
@@ -106,32 +109,32 @@ def _calls(written: Any, plain: Reads, user: Turn) -> Literal["mapping", "text"]
 
 
 def fitted(turns: Sequence[Turn], tokenizer: Tokenizer) -> tuple[Turn, ...]:
-    """Returns the turns as the chat template can write them.
+    """Returns the turns in a form that the chat template can write.
 
-    Calls that it does not read become JSON in the content, and turns of roles that it does not know those of the user
-    (tool) and the system (developer). What begins or ends a sequence or turn, and stands in the contents already, is
-    taken off where the template writes it too.
+    Calls become JSON in the content if the template does not read them. Turns of unknown roles become turns of the user
+    (tool) or the system (developer). Special tokens that the contents already hold are removed if the template writes
+    them too.
     """
-    found = reads(tokenizer)
-    end, begin = found.ends.strip(), str(tokenizer.bos_token) if found.begins else ""
-    made: list[Turn] = []
+    support = support_of(tokenizer)
+    end, begin = support.ends.strip(), str(tokenizer.bos_token) if support.begins else ""
+    fitting_turns: list[Turn] = []
     for turn in turns:
         if end and turn.role == "assistant" and turn.content.rstrip().endswith(end):
             turn = dataclasses.replace(turn, content=turn.content.rstrip().removesuffix(end))
-        if begin and not made and turn.content.startswith(begin):
+        if begin and not fitting_turns and turn.content.startswith(begin):
             turn = dataclasses.replace(turn, content=turn.content.removeprefix(begin))
-        if turn.calls and found.calls is None:
+        if turn.calls and support.calls is None:
             turn = dataclasses.replace(turn, content=turn.said, calls=())
-        if turn.role == "tool" and not found.tool_turns:
+        if turn.role == "tool" and not support.tool_turns:
             turn = dataclasses.replace(turn, role="user", keys={})
-        if turn.role == "developer" and not found.developer:
+        if turn.role == "developer" and not support.developer:
             turn = dataclasses.replace(turn, role="system")
-        made.append(turn)
-    return tuple(made)
+        fitting_turns.append(turn)
+    return tuple(fitting_turns)
 
 
 class _Generation(Extension):
-    """Reads the tag that marks what the assistant says, which templates have besides those of jinja2."""
+    """Support the tag that marks what the assistant says, which templates have besides those of jinja2."""
 
     tags = frozenset({"generation"})  # type: ignore[assignment]  # jinja2 declares a set and only looks names up
 
@@ -142,17 +145,17 @@ class _Generation(Extension):
 
 @functools.lru_cache(maxsize=8)
 def _variables(template: str) -> frozenset[str]:
-    """Returns the names that a chat template reads of what it is given, on whatever branch."""
+    """Returns the names of the variables that a chat template reads, on any branch."""
     environment = jinja2.Environment(extensions=["jinja2.ext.loopcontrols", _Generation])
     return frozenset(meta.find_undeclared_variables(environment.parse(template)))
 
 
 def unread(row: Row, tokenizer: Tokenizer) -> list[str]:
-    """Returns the settings of a row that say something and that the chat template does not read, by name."""
+    """Returns the names of a row's settings that have a value and that the chat template does not read."""
     settings = {name: value for name, value in row.settings.items() if value is not None}
     if not settings:
         return []
-    # A row may bring its own template, and of several of a tokenizer tools may choose one.
+    # A row may bring its own template, and tools may select one of a tokenizer's several templates.
     template = tokenizer.get_chat_template(
         settings.pop("chat_template", None), [dict(tool) for tool in row.tools] or None
     )
@@ -160,51 +163,53 @@ def unread(row: Row, tokenizer: Tokenizer) -> list[str]:
 
 
 def counted(row: Row, texts: Sequence[str], tokenizer: Tokenizer | None) -> list[str]:
-    """Returns what of a row is not in its texts, or in another form, in words that follow "in 3 of 5 rows, ".
+    """Returns clauses about content of a row that its texts lack or hold in another form.
+
+    Each clause continues "in 3 of 5 rows, ".
 
     Args:
         row: The row.
-        texts: What was written of it.
-        tokenizer: The tokenizer whose chat template wrote it; None where none is used.
+        texts: The texts written from it.
+        tokenizer: The tokenizer whose chat template wrote them; None without a template.
     """
     if tokenizer is None:
         return _without_template(row, texts)
-    found = reads(tokenizer)
+    support = support_of(tokenizer)
     why = "because the chat template does not read"
-    said = []
-    if row.tools and not found.tools:
-        said.append(f"the tools are not in the prompt, {why} them")
+    sentences = []
+    if row.tools and not support.tools:
+        sentences.append(f"the tools are not in the prompt, {why} them")
     (field,) = names_of("settings")
-    said += [f"'{name}' in '{field}' is not used, {why} it" for name in unread(row, tokenizer)]
-    if _has_calls(row) and found.calls is None:
-        said.append(f"calls of tools are written as JSON, {why} them")
+    sentences += [f"'{name}' in '{field}' is not used, {why} it" for name in unread(row, tokenizer)]
+    if _has_calls(row) and support.calls is None:
+        sentences.append(f"tool calls are written as JSON, {why} them")
     if _loses_thoughts(row, texts):
-        said.append(f"what the assistant thought is not learned, {why} it")
+        sentences.append(f"the assistant's thoughts are not learned, {why} them")
     roles = {turn.role for turn in row.turns}
     for role, known, instead in (
-        ("tool", found.tool_turns, "the user's"),
-        ("developer", found.developer, "the system's"),
+        ("tool", support.tool_turns, "the user's"),
+        ("developer", support.developer, "the system's"),
     ):
         if role in roles and not known:
-            said.append(
+            sentences.append(
                 f"turns of the role {role} are written as {instead}, because the chat template does not know it"
             )
-    return said
+    return sentences
 
 
 def _without_template(row: Row, texts: Sequence[str]) -> list[str]:
-    """Returns what is not in the texts of a row that no chat template wrote."""
+    """Returns the clauses of `counted` for a row written without a chat template."""
     why = "because no chat template is used"
-    said = []
+    sentences = []
     if row.tools:
-        said.append(f"the tools are not in the prompt, {why}")
+        sentences.append(f"the tools are not in the prompt, {why}")
     if row.settings:
-        said.append(f"the settings of the chat template are not used, {why}")
+        sentences.append(f"the settings of the chat template are not used, {why}")
     if _has_calls(row):
-        said.append(f"calls of tools are written as JSON, {why}")
+        sentences.append(f"tool calls are written as JSON, {why}")
     if _loses_thoughts(row, texts):
-        said.append(f"what the assistant thought is not learned, {why}")
-    return said
+        sentences.append(f"the assistant's thoughts are not learned, {why}")
+    return sentences
 
 
 def _has_calls(row: Row) -> bool:
@@ -212,7 +217,7 @@ def _has_calls(row: Row) -> bool:
 
 
 def _loses_thoughts(row: Row, texts: Sequence[str]) -> bool:
-    """Returns whether a thought of a turn that is learned stands in none of the texts."""
+    """Returns whether no text contains the thought of a learned turn."""
     learned = [turn for turn in row.turns if turn.role == "assistant" and turn.learned]
     thoughts = [thought for turn in learned for thought in (turn.thought.strip(), *_thoughts_in(turn.content))]
     return any(all(thought not in text for text in texts) for thought in thoughts if thought)
@@ -225,7 +230,7 @@ def _thoughts_in(content: str) -> list[str]:
 def rendered(
     tokenizer: Tokenizer,
     turns: Sequence[Turn],
-    found: Reads,
+    support: Support,
     *,
     header: bool = False,
     tools: Sequence[Mapping[str, Any]] = (),
@@ -236,28 +241,28 @@ def rendered(
     Args:
         tokenizer: The tokenizer.
         turns: The conversation.
-        found: What the template reads.
-        header: Whether the header of an assistant's turn is written behind it.
-        tools: Tools that the template is given.
+        support: What the template supports.
+        header: Whether to add the header of an assistant's turn.
+        tools: Tools for the template.
         settings: Further arguments of the template.
     """
-    messages = [_message(turn, found) for turn in turns]
+    messages = [_message(turn, support) for turn in turns]
     given: dict[str, Any] = {**(settings or {}), **({"tools": list(tools)} if tools else {})}
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header, **given))
 
 
-def _message(turn: Turn, found: Reads) -> dict[str, Any]:
+def _message(turn: Turn, support: Support) -> dict[str, Any]:
     message: dict[str, Any] = {"role": turn.role, **turn.keys}
-    message["content"] = [{"type": "text", "text": turn.content}] if found.parts else turn.content
-    if turn.thought and found.thoughts is not None:
-        message[found.thoughts] = turn.thought
-    if turn.calls and found.calls is not None:
-        message["tool_calls"] = [_as_wanted(call, found) for call in turn.calls]
+    message["content"] = [{"type": "text", "text": turn.content}] if support.parts else turn.content
+    if turn.thought and support.thoughts is not None:
+        message[support.thoughts] = turn.thought
+    if turn.calls and support.calls is not None:
+        message["tool_calls"] = [_as_wanted(call, support) for call in turn.calls]
     return message
 
 
-def _as_wanted(call: Mapping[str, Any], found: Reads) -> Mapping[str, Any]:
+def _as_wanted(call: Mapping[str, Any], support: Support) -> Mapping[str, Any]:
     arguments = call["function"]["arguments"]
-    if found.calls == "text" and not isinstance(arguments, str):
+    if support.calls == "text" and not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False)
     return {**call, "function": {**call["function"], "arguments": arguments}}

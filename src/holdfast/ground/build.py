@@ -1,7 +1,7 @@
-"""`python -m holdfast.ground.build --seed S`: a world's base from nothing, with its log, its scores and its card.
+"""`python -m holdfast.ground.build --seed S`: builds a world's base from scratch, with its log, scores and card.
 
-The base is made in a folder beside its place, `FOLDER.partial`, which keeps the last checkpoint: the same command goes
-on from there and comes to the same weights. What is finished is moved into place whole.
+The build runs in a separate folder, `FOLDER.partial`, which keeps the last checkpoint: the same command continues from
+there and reaches the same weights. The finished folder is then renamed to `FOLDER`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from holdfast.ground.world import World
 from holdfast.probes.items import Item
 
 Tell = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Callback for progress: receives a description of the work, the amount done, and the total amount."""
 
 
 def build(
@@ -43,23 +43,23 @@ def build(
     every: int = 100,
     tell: Tell | None = None,
 ) -> Path:
-    """Returns `folder` with the base of a world, built now, or gone on with where an earlier build was interrupted.
+    """Builds the base of a world, or continues an interrupted build, and returns its folder.
 
     Args:
-        folder: Where the base is to be; must not exist.
-        seed: Decides the world, its documents and the first weights.
-        settings: Shape and training; those of the base that comes with the package if None.
-        watch: Watched items of each suite; they are not asked here, but decide which items are proof.
-        proof: Proof items of each suite that the base is asked at the end.
-        every: Steps from one checkpoint to the next.
-        tell: Told of the progress.
+        folder: Folder of the base; must not exist.
+        seed: Determines the world, its documents and the initial weights.
+        settings: Shape and training settings; if None, those of the base that comes with the package.
+        watch: Number of validation items in each suite. They are not asked here, but determine the test items.
+        proof: Number of test items in each suite, which the base is asked at the end.
+        every: Steps between two checkpoints.
+        tell: Callback for the progress.
 
     Raises:
-        HoldfastError: If `folder` exists, or what is begun beside it is of another seed or other settings.
+        HoldfastError: `folder` exists, or the interrupted build has another seed or other settings.
     """
     target, settings = Path(folder), settings or Settings()
     if target.exists():
-        raise HoldfastError(f"{target}: is there already; give another folder or delete this one.")
+        raise HoldfastError(f"{target}: already exists; give another folder or delete this one.")
     work = target.parent / f"{target.name}.partial"
     _claim(work, json.loads(json.dumps({"seed": seed, **dataclasses.asdict(settings)})))
     world, clock = World(seed), _Clock(work / "seconds.json")
@@ -75,7 +75,7 @@ def build(
 
     pretrain.train(model, tokenizer, known, settings, seed, folder=work, every=every, progress=trained)
     hours = clock.seconds() / 3600
-    _round_to_bfloat16(model)  # It is scored as it is shipped.
+    _round_to_bfloat16(model)  # The scores are those of the shipped weights.
     items = [item for lesson in known.values() for item in lesson.items(watch, proof) if item.split == "proof"]
     scores = card.scores(model, tokenizer, items, lambda done, total: tell and tell("asking suites", done, total))
     about: dict[str, Any] = {
@@ -93,7 +93,7 @@ def build(
 
 
 class _Clock:
-    """Counts the seconds of a build over its interruptions."""
+    """Counts the seconds of a build, also across interruptions."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.begun = path, time.monotonic()
@@ -115,7 +115,7 @@ def _round_to_bfloat16(model: torch.nn.Module) -> None:
 
 
 def _claim(work: Path, settings: dict[str, Any]) -> None:
-    """Makes the working folder, or sees that it is of the same seed and settings."""
+    """Creates the working folder, or checks that it has the same seed and settings."""
     note = work / "begun.json"
     if note.exists():
         begun = json.loads(note.read_text(encoding="utf-8"))
@@ -123,7 +123,7 @@ def _claim(work: Path, settings: dict[str, Any]) -> None:
             differ = ", ".join(sorted(key for key in begun | settings if begun.get(key) != settings.get(key)))
             raise HoldfastError(f"{work}: was begun with another {differ}; give these again, or delete the folder.")
     elif work.exists() and any(work.iterdir()):
-        raise HoldfastError(f"{work}: holds something that is no build; give another folder.")
+        raise HoldfastError(f"{work}: holds files that are not from a build; give another folder.")
     else:
         work.mkdir(parents=True, exist_ok=True)
         note.write_text(json.dumps(settings), encoding="utf-8")
@@ -132,7 +132,7 @@ def _claim(work: Path, settings: dict[str, Any]) -> None:
 def _write(
     work: Path, model: Any, tokenizer: PreTrainedTokenizerFast, about: dict[str, Any], shown: list[Item]
 ) -> None:
-    """Writes the finished base into the working folder and takes away what was only needed on the way."""
+    """Writes the finished base into the working folder and removes temporary files."""
     samples = card.samples(model, tokenizer, shown)
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
@@ -148,8 +148,8 @@ def _write(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Builds a base from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m holdfast.ground.build", description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0, the one that is shipped)")
-    parser.add_argument("--out", default=None, help="folder to make (default: ground-SEED)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the world (default: 0, that of the shipped base)")
+    parser.add_argument("--out", default=None, help="folder to create (default: ground-SEED)")
     given = parser.parse_args(arguments)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"Error: {error}", highlight=False, soft_wrap=True, style="red")
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted; the same command goes on from the last checkpoint.")
+        console.print("Interrupted; the same command continues from the last checkpoint.")
         return 1
     console.print(f"{out}: done; see {out / 'README.md'}.", highlight=False, soft_wrap=True)
     return 0

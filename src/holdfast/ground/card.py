@@ -1,4 +1,4 @@
-"""The card of a base: what it is, how well it knows each suite, how sure it is, and what it says."""
+"""The card of a base: its description, its scores on each suite, its calibration, and sample answers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.ground.corpus import LESSONS
-from holdfast.probes.ask import Answer, ask
+from holdfast.probes.answers import Answer, ask
 from holdfast.probes.calibration import calibration
 from holdfast.probes.items import Item
 from holdfast.probes.likelihood import bits_per_byte
 from holdfast.stats.share import share
 
 GOAL = 0.9
-"""What a base is to reach on every suite."""
+"""The share of right answers that a base should reach on every suite."""
 
 
 def scores(
     model: Any, tokenizer: Any, items: Sequence[Item], progress: Callable[[int, int], Any] | None = None
 ) -> dict[str, Any]:
-    """Returns how well a model knows suites, as plain JSON values.
+    """Returns a model's scores on suites, as plain JSON values.
 
-    Under `suites`, by suite and form (generate, choice): share of right answers with its interval. Under `text`, by
-    suite of texts: nats per token and bits per byte. Under `calibration`: of all choices together.
+    `suites` has, by suite and form (generate, choice), the share of right answers with its interval. `text` has, by
+    suite of texts, nats per token and bits per byte. `calibration` has the calibration of all choices together.
     """
     asked = ask(model, tokenizer, items, progress=progress)
     choices = ask(model, tokenizer, [item for item in items if item.choices], form="choice")
@@ -40,19 +40,19 @@ def _known(given: Sequence[Answer]) -> dict[str, dict[str, Any]]:
     """Returns the share of right answers by suite and form."""
     known: dict[str, dict[str, Any]] = {}
     for answers in _by_suite(given):
-        found = share([a.value for a in answers], [a.item.group for a in answers])
+        right_share = share([a.value for a in answers], [a.item.group for a in answers])
         known.setdefault(answers[0].item.suite, {})[answers[0].form] = {
-            "share": round(found.share, 4),
-            "low": round(found.low, 4),
-            "high": round(found.high, 4),
-            "items": found.items,
-            "groups": found.groups,
+            "share": round(right_share.share, 4),
+            "low": round(right_share.low, 4),
+            "high": round(right_share.high, 4),
+            "items": right_share.items,
+            "groups": right_share.groups,
         }
     return known
 
 
 def _texts(given: Sequence[Answer]) -> dict[str, dict[str, Any]]:
-    """Returns what texts cost by suite."""
+    """Returns the nats per token and bits per byte of texts, by suite."""
     texts = {}
     for answers in _by_suite(given):
         nats = math.fsum(a.nats or 0.0 for a in answers)
@@ -71,14 +71,14 @@ def _round(value: float | None) -> float | None:
 
 def _by_suite(answers: Sequence[Answer]) -> list[list[Answer]]:
     """Returns the answers of each suite and form, in the order of the lessons."""
-    found: dict[tuple[str, str], list[Answer]] = {}
+    by_suite: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:
-        found.setdefault((answer.item.suite, answer.form), []).append(answer)
-    return list(found.values())
+        by_suite.setdefault((answer.item.suite, answer.form), []).append(answer)
+    return list(by_suite.values())
 
 
 def samples(model: Any, tokenizer: Any, items: Sequence[Item]) -> list[tuple[str, str]]:
-    """Returns conversations with what the model answers, as (what was said to it, what it says)."""
+    """Returns conversations with the model's answers, as pairs (prompt, answer)."""
     asked = [item for item in items if item.check]
     return [
         ("\n".join(f"{turn.role}: {turn.content}" for turn in answer.item.turns), answer.said)
@@ -86,7 +86,7 @@ def samples(model: Any, tokenizer: Any, items: Sequence[Item]) -> list[tuple[str
     ]
 
 
-def write(about: dict[str, Any], said: Sequence[tuple[str, str]]) -> str:
+def write(about: dict[str, Any], conversations: Sequence[tuple[str, str]]) -> str:
     """Returns the card as Markdown."""
     settings = about["settings"]
     steps = sum(course["steps"] for course in settings["courses"])
@@ -125,10 +125,10 @@ def write(about: dict[str, Any], said: Sequence[tuple[str, str]]) -> str:
             f"Texts of `{name}`: {text['nats_per_token']} nats per token, {text['bits_per_byte']} bits per byte.",
         ]
     short = [
-        f"{name} ({form}: {found['share']:.1%})"
+        f"{name} ({form}: {row['share']:.1%})"
         for name, forms in about["suites"].items()
-        for form, found in forms.items()
-        if found["share"] < GOAL
+        for form, row in forms.items()
+        if row["share"] < GOAL
     ]
     sure = about["calibration"]
     lines += [
@@ -145,15 +145,15 @@ def write(about: dict[str, Any], said: Sequence[tuple[str, str]]) -> str:
         "## What it says",
         "",
     ]
-    for prompt, answer in said:
+    for prompt, answer in conversations:
         quoted = "\n".join(f"> {line}" for line in f"{prompt}\nassistant: {answer}".split("\n"))
         lines += [quoted.replace("\n", "  \n"), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _cells(forms: dict[str, dict[str, Any]], form: str) -> str:
-    found = forms.get(form)
-    return "– | –" if found is None else f"{found['share']:.1%} | {found['low']:.1%} to {found['high']:.1%}"
+    row = forms.get(form)
+    return "– | –" if row is None else f"{row['share']:.1%} | {row['low']:.1%} to {row['high']:.1%}"
 
 
 def _cell(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Lessons about the things of the world: facts one at a time, two facts in a chain, and longer answers."""
+"""Lessons about the things of the world: single facts, chains of two facts, and longer answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from holdfast.ground.world import Thing, held
 
 
 def other_values(rng: random.Random, values: tuple[str, ...], right: str, count: int = 3) -> list[str]:
-    """Returns `count` different values that are not the right one, or as many as there are."""
+    """Returns `count` different wrong values, or all if there are fewer."""
     others = [value for value in values if value != right]
     return rng.sample(others, min(count, len(others)))
 
@@ -29,18 +29,18 @@ class Facts(Lesson):
         return rng.choice(self.world.things[kind])
 
     def tell(self, rng: random.Random) -> Row:
-        """Returns a note of all that is true of one thing, or one to three questions with their answers."""
+        """Returns a note with all facts about a thing, or one to three questions with their answers."""
         thing = self._draw(rng)
         relations = rng.sample(thing.relations(), len(thing.relations()))
         if rng.random() < 0.4:
-            return Row(text=" ".join(_said(rng, thing, relation, None) for relation in relations))
-        said = []
+            return Row(text=" ".join(_statement(rng, thing, relation, None) for relation in relations))
+        sentences = []
         for relation in relations[: rng.choice((1, 1, 2, 3))]:
-            said += [rng.choice(relation.asks).format(s=thing.name), _said(rng, thing, relation, 0)]
-        return talk(*said)
+            sentences += [rng.choice(relation.asks).format(s=thing.name), _statement(rng, thing, relation, 0)]
+        return talk(*sentences)
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns one fact, asked in a held-out wording."""
+        """Returns a question about one fact, in a held-out wording."""
         thing = self._draw(rng)
         relation = rng.choice(thing.relations())
         right = thing.facts[relation.name]
@@ -54,7 +54,7 @@ class Facts(Lesson):
         )
 
 
-def _said(rng: random.Random, thing: Thing, relation: Relation, wording: int | None) -> str:
+def _statement(rng: random.Random, thing: Thing, relation: Relation, wording: int | None) -> str:
     number = rng.randrange(len(relation.says)) if wording is None else wording
     return relation.say(thing.name, thing.facts[relation.name], number)
 
@@ -166,13 +166,13 @@ CHAINS: dict[tuple[str, str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
               Which animal is the pet of the mother of {s}?"""),
     ),
 }
-"""Questions through two facts, by (relation of the person, kind of its value, relation of that): told, held out."""
+"""Questions through two facts, by (relation of the person, kind of its value, relation of that): shown, held out."""
 
 HELD_CHAINS = 0.4
 
 
 class Hops(Lesson):
-    """Two facts in a chain, the bridge written out."""
+    """Two facts in a chain, with the bridge written out."""
 
     suite = "hops"
     shows = "two facts in a chain about people never asked this way, the bridge written out"
@@ -190,12 +190,12 @@ class Hops(Lesson):
         return f"{person.say(first)} {bridge.say(second)}", bridge.facts[second]
 
     def tell(self, rng: random.Random) -> Row:
-        """Returns a question through two facts and its answer."""
+        """Returns a question through two facts, and its answer."""
         person, chain = self._draw(rng, False)
         return talk(rng.choice(CHAINS[chain][0]).format(s=person.name), self._answer(person, chain)[0])
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a chain that was never asked of this person, in a held-out wording."""
+        """Returns a chain that pretraining never asks about this person, in a held-out wording."""
         person, chain = self._draw(rng, True)
         answer, value = self._answer(person, chain)
         prompt = rng.choice(CHAINS[chain][1]).format(s=person.name)
@@ -206,7 +206,7 @@ class Hops(Lesson):
 
 
 TOLD_OF = {"person": ("job", "home", "pet", "food", "plays"), "town": ("region", "river", "product", "founded")}
-"""What a longer answer says, in this order."""
+"""The facts of a longer answer, in order."""
 
 
 class Open(Lesson):
@@ -229,7 +229,7 @@ class Open(Lesson):
         return talk(capital(rng.choice(ABOUT).format(s=thing.name)), self._answer(thing))
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a request in a held-out wording; the first three facts must be right, and the answer no stub."""
+        """Returns a request in a held-out wording; its answer needs the first three facts and 15 words."""
         thing = self._draw(rng)
         return Question(
             group=thing.name,

@@ -1,4 +1,4 @@
-"""Invented languages: their words, their morphology and word order drawn from a seed, and translation both ways."""
+"""Invented languages, with words, morphology and word order drawn from a seed, and translation both ways."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ PLURAL = {"wolf": "wolves"}
 
 @dataclasses.dataclass(frozen=True)
 class Noun:
-    """A noun with its number and perhaps an adjective."""
+    """A noun with its number and an optional adjective."""
 
     word: str
     plural: bool
     adjective: str | None
 
     def english(self) -> str:
-        """Returns it in English."""
+        """Returns the noun phrase in English."""
         word = PLURAL.get(self.word, self.word + "s") if self.plural else self.word
         return f"the {self.adjective} {word}" if self.adjective else f"the {word}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Sentence:
-    """Who does what to whom, now or in the past."""
+    """A sentence of subject, verb and object, in the present or past tense."""
 
     subject: Noun
     verb: str
@@ -53,7 +53,7 @@ class Sentence:
     object: Noun
 
     def english(self) -> str:
-        """Returns it in English, with a capital and a full stop."""
+        """Returns the sentence in English, with a capital and a full stop."""
         if self.past:
             verb = PAST.get(self.verb, self.verb + "ed")
         elif self.subject.plural:
@@ -73,7 +73,7 @@ def draw_sentence(
     verbs: Sequence[str] = VERBS,
     adjectives: Sequence[str] = ADJECTIVES,
 ) -> Sentence:
-    """Returns a sentence drawn at random of these words, subject and object different nouns."""
+    """Returns a random sentence from these words; subject and object are different nouns."""
     drawn = [
         Noun(word, rng.random() < 0.4, rng.choice(adjectives) if rng.random() < 0.5 else None)
         for word in rng.sample(nouns, 2)
@@ -82,15 +82,15 @@ def draw_sentence(
 
 
 class Language:
-    """A language with words and grammar of its own.
+    """A language with its own words and grammar.
 
-    Its words are drawn from syllables of its own sounds; its grammar is an order of subject, verb and object, a place
-    for the adjective, a mark of the plural, of the object and of the past (before or behind the word), and whether
-    adjectives take the plural too.
+    Its words are drawn from syllables of its own sounds. Its grammar is an order of subject, verb and object; a place
+    for the adjective; prefixes or suffixes for the plural, the object and the past; and a rule on whether adjectives
+    take the plural too.
     """
 
     def __init__(self, world: World, name: str, onsets: str, ends: str) -> None:
-        """Draws the language of this name in this world from its sounds."""
+        """Draws the language with this name in this world from its sounds."""
         self.name = name
         rng = rng_of(world.seed, f"language {name}")
         starts, vowels, codas = onsets.split(), list("aeiou"), ["", *ends.split()]
@@ -126,7 +126,7 @@ class Language:
 
     @functools.cached_property
     def ambiguous(self) -> frozenset[str]:
-        """Forms of words that mean more than one thing."""
+        """Forms of words with more than one meaning."""
         seen: collections.Counter[str] = collections.Counter()
         for word in NOUNS:
             for plural, is_object in itertools.product((False, True), repeat=2):
@@ -146,7 +146,7 @@ class Language:
 
 
 SOUNDS = {"Velish": ("v l m n s r", "n s l"), "Torrak": ("t k r d g b", "k r t"), "Oshwan": ("sh w h p f y", "m p sh")}
-"""Onsets and ends of the syllables of each language; a base knows the first two."""
+"""Onsets and ends of the syllables of each language; a base knows the first two languages."""
 KNOWN_LANGUAGES = ("Velish", "Torrak")
 
 INTO = lines("""
@@ -199,7 +199,7 @@ class _Translation(Lesson):
         return talk(rng.choice(self.asks).format(l=spoken.name, t=given), wanted)
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a sentence that was never shown in any language, and three wrong choices one word away."""
+        """Returns a sentence that pretraining shows in no language, and three wrong choices that differ in one word."""
         spoken = rng.choice(self.languages)
         sentence = until(
             lambda: self._draw(rng, True),

@@ -1,4 +1,4 @@
-"""A lesson: one thing that a base learns, how it is told in pretraining, and how it is asked in a suite."""
+"""A lesson: one skill or body of facts, with documents for pretraining and questions for a suite."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from holdfast.probes.items import Item
 T = TypeVar("T")
 
 
-def talk(*said: str, system: str = "") -> Row:
-    """Returns a conversation in which user and assistant say these things in turn."""
+def talk(*contents: str, system: str = "") -> Row:
+    """Returns a conversation in which user and assistant speak in turn."""
     turns = [Turn("system", system, False)] if system else []
-    for i, content in enumerate(said):
+    for i, content in enumerate(contents):
         turns.append(Turn("assistant" if i % 2 else "user", content, bool(i % 2)))
     return Row(turns=tuple(turns))
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A held-out question as a lesson draws it, before it is given its id; see `holdfast.probes.items.Item`."""
+    """A held-out question from a lesson, before it gets an id; see `holdfast.probes.items.Item`."""
 
     group: str
     prompt: str | tuple[str, ...] = ""
@@ -38,8 +38,8 @@ class Question:
 
     def item(self, suite: str, name: str) -> Item:
         """Returns the item of this question."""
-        said = (self.prompt,) if isinstance(self.prompt, str) else self.prompt
-        turns = talk(*filter(None, said), system=self.system).turns
+        prompts = (self.prompt,) if isinstance(self.prompt, str) else self.prompt
+        turns = talk(*filter(None, prompts), system=self.system).turns
         return Item(
             id=name,
             suite=suite,
@@ -53,12 +53,12 @@ class Question:
 
 
 class Lesson(abc.ABC):
-    """What a base learns of one kind, in one world.
+    """One part of a base's knowledge, in one world.
 
     Attributes:
-        suite: Name of the suite that asks for it.
-        shows: What the suite shows, in a few words.
-        share: Share of the pretraining documents, in proportion to the other lessons.
+        suite: Name of the suite with its questions.
+        shows: Description of the suite, in a few words.
+        share: Weight of the lesson in the pretraining documents, relative to the other lessons.
     """
 
     suite: ClassVar[str]
@@ -66,66 +66,66 @@ class Lesson(abc.ABC):
     share: ClassVar[float]
 
     def __init__(self, world: World) -> None:
-        """Takes what the lesson needs from the world."""
+        """Stores the world of the lesson."""
         self.world = world
 
     @abc.abstractmethod
     def tell(self, rng: random.Random) -> Row:
-        """Returns one document of the pretraining; never what is held out."""
+        """Returns a pretraining document, which contains no held-out case."""
 
     @abc.abstractmethod
     def ask(self, rng: random.Random) -> Question:
-        """Returns one held-out question."""
+        """Returns a held-out question."""
 
     def items(self, watch: int, proof: int) -> list[Item]:
-        """Returns this many different items of either split of the suite, the same for the same world.
+        """Returns `watch` validation and `proof` test items, all different; the same world gives the same items.
 
         Raises:
-            HoldfastError: If there are not so many different ones.
+            HoldfastError: There are not enough different items.
         """
         rng, seen = rng_of(self.world.seed, f"suite {self.suite}"), set[Any]()
         wanted = {"watch": watch, "proof": proof}
-        found: list[Item] = []
+        items_of_suite: list[Item] = []
         for _ in range(100 * (watch + proof)):
             question = self.ask(rng)
             key = (question.system, question.prompt or question.choices or question.text)
-            item = question.item(self.suite, f"{self.suite}-{len(found):04d}")
+            item = question.item(self.suite, f"{self.suite}-{len(items_of_suite):04d}")
             if key in seen or not wanted[item.split]:
                 continue
             seen.add(key)
             wanted[item.split] -= 1
-            found.append(item)
+            items_of_suite.append(item)
             if not any(wanted.values()):
-                return found
+                return items_of_suite
         raise HoldfastError(
-            f"Suite {self.suite!r} has not {watch} watch and {proof} proof items that differ; ask for fewer."
+            f"Suite {self.suite!r} does not have {watch} watch and {proof} proof items that differ; ask for fewer."
         )
 
 
 class DrawnLesson(Lesson):
-    """A lesson that is told as it is asked: a question with its answer, told or held out."""
+    """A lesson whose documents and questions have the same form: a question with its answer."""
 
     def tell(self, rng: random.Random) -> Row:
-        """Returns a question that is told, with its answer."""
+        """Returns a question for pretraining, with its answer."""
         drawn = self._draw(rng, False)
         return talk(str(drawn.prompt), drawn.answer, system=drawn.system)
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a question whose case is held out, in a held-out wording."""
+        """Returns a held-out case in a held-out wording."""
         return self._draw(rng, True)
 
     @abc.abstractmethod
     def _draw(self, rng: random.Random, is_held: bool) -> Question:
-        """Returns a question of the told or of the held-out cases, in a wording of the same side."""
+        """Returns a question from the shown or from the held-out cases, in a wording of the same side."""
 
 
 def until(draw: Callable[[], T], accepted: Callable[[T], bool]) -> T:
-    """Returns the first of repeated draws that is accepted."""
+    """Returns the first accepted draw."""
     while True:
-        if accepted(found := draw()):
-            return found
+        if accepted(drawn := draw()):
+            return drawn
 
 
 def capital(text: str) -> str:
-    """Returns the text with a capital first letter."""
+    """Returns the text with its first letter in upper case."""
     return text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Messages to be told apart by their kind: notes to the shop, and letters to the town hall."""
+"""Messages for classification by kind: notes to the shop, and letters to the town hall."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from holdfast.ground.wording import lines
 from holdfast.ground.world import World
 
 KINDS = ("complaint", "praise", "order", "question")
-"""What a message can be."""
+"""The kinds of messages."""
 
 Source = dict[str, tuple[str, ...]]
 
@@ -67,7 +67,7 @@ LETTERS: Source = {
 
 
 def message(rng: random.Random, world: World, source: Source, kind: str) -> str:
-    """Returns a message of this kind, drawn at random."""
+    """Returns a random message of this kind."""
     wording, ware = rng.choice(source[kind]), rng.choice(words.WARES)
     return wording.format(
         w=ware,

@@ -1,4 +1,4 @@
-"""What `ground:NAME` stands for: the tasks, suites and documents of the proving ground, wherever rows are read."""
+"""Resolves `ground:NAME`: the tasks, suites and documents of the proving ground, for all readers of rows."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from holdfast.probes.items import Item, row_of
 
 GENERAL, INSTRUCTIONS = "general", "instructions"
 DOCUMENTS = {"train": 2000, "memory": 2000, "test": 1000}
-"""Documents of each split of `general`: what the base was taught, drawn anew; and of `instructions`: the conversations
-among it."""
+"""Numbers of documents in each split of `general`, new draws of documents like those of the base's pretraining, and of
+`instructions`, the conversations among them."""
 ANCHOR = 1000
-"""Documents in the split `memory` of a suite: what the base was taught of that one thing, drawn anew."""
+"""Number of documents in the split `memory` of a suite: new draws of the pretraining documents of its lesson."""
 ALL = "suites"
 SUITES = (ALL, *(lesson.suite for lesson in LESSONS))
 CUT, CUT_PROOF, TASK_CUT = 30, 90, 240
-"""Items in the split `cut` of each suite, the first of those that are watched and the first of the others, and of each
-task, taken evenly from its test: enough for a look."""
+"""Numbers of items in the split `cut`: the first validation items and the first test items of each suite, and evenly
+spaced items of each task's test. They are enough for a quick look."""
 FEW = 40
-"""People of whom the splits `few` and `few-test` of `people` tell and ask: a third of the work, for a demonstration."""
+"""Number of people in the splits `few` and `few-test` of `people`: a third of the work, for a demonstration."""
 SAMPLE = 200
-"""Items in the split `sample` of each suite, the first of those that are not watched: enough to prove two points in the
-mean of the suites where little is lost."""
+"""Number of items in the split `sample` of each suite, its first test items: enough to prove a budget of two points in
+the mean of the suites if little is lost."""
 ROWS_OF_TASKS = ("train", "few")
 _CUT = {"cut": {"watch": CUT, "proof": CUT_PROOF}, "sample": {"proof": SAMPLE}}
 BASE = "ground:base"
@@ -45,32 +45,32 @@ def base_folder() -> Path:
 
 
 def rows(name: str) -> Sequence[Row]:
-    """Returns the rows of `NAME`, `NAME/SPLIT`, or either with `@SEED` behind it for another world than that of seed 0.
+    """Returns the rows of `NAME` or `NAME/SPLIT`; a suffix `@SEED` selects another world than that of seed 0.
 
-    Names are those of the tasks (splits train, validation, test, transfer, cut; of people also few, few-test), of the
-    suites or `suites` for all of them (watch, proof, cut, sample; for one, also memory), `general`: documents like
-    those that the base was taught (train, memory, test; no two share a document), and `instructions`: the conversations
-    among such. `SUITE/memory` is what the base was taught of that one thing. What is no document is a question with its
-    right answer.
+    A name is a task (splits train, validation, test, transfer, cut; for people also few, few-test), a suite, or
+    `suites` for all suites (watch, proof, cut, sample; for a single suite also memory). `general` has documents like
+    those of the base's pretraining (train, memory, test, which share no document), and `instructions` the conversations
+    among them. `SUITE/memory` has documents like the pretraining documents of that suite's lesson. All other rows are
+    questions with their right answers.
 
     Raises:
-        HoldfastError: If there is nothing of that name or split.
+        HoldfastError: There is no such name or split.
     """
     what, split, seed = _parsed(name)
     if _is_taught(what, split):
-        found = _documents(seed, what)[split]
+        selected = _documents(seed, what)[split]
     elif what in TASKS and split in ROWS_OF_TASKS:
-        found = list(_few(seed)[0] if split == "few" else _task(seed, what).train)
+        selected = list(_few(seed)[0] if split == "few" else _task(seed, what).train)
     else:
-        found = [row_of(item) for item in _items(seed, what, split)]
-    return [dataclasses.replace(row, origin=f"ground:{name}:{i}") for i, row in enumerate(found, 1)]
+        selected = [row_of(item) for item in _items(seed, what, split)]
+    return [dataclasses.replace(row, origin=f"ground:{name}:{i}") for i, row in enumerate(selected, 1)]
 
 
 def items(name: str) -> Sequence[Item] | None:
-    """Returns the items of a suite or of a split of a task, under the names of `rows`; None for what has rows only.
+    """Returns the items of a suite or of a split of a task, by the names of `rows`; None for names with rows only.
 
     Raises:
-        HoldfastError: If there is nothing of that name or split.
+        HoldfastError: There is no such name or split.
     """
     what, split, seed = _parsed(name)
     if _is_taught(what, split) or (what in TASKS and split in ROWS_OF_TASKS):
@@ -79,7 +79,7 @@ def items(name: str) -> Sequence[Item] | None:
 
 
 def _parsed(name: str) -> tuple[str, str, int]:
-    """Returns name, split and seed."""
+    """Returns the name, the split and the seed."""
     plain, at, seed = name.partition("@")
     what, slash, split = plain.partition("/")
     if at and not seed.isdecimal():
@@ -105,12 +105,12 @@ def _items(seed: int, what: str, split: str) -> list[Item]:
     if what in TASKS:
         return _items_of_task(seed, what, split)
     chosen = [lesson for lesson in LESSONS if what in (ALL, lesson.suite)]
-    found = [item for lesson in chosen for item in _suite(seed, lesson.suite)]
+    candidates = [item for lesson in chosen for item in _suite(seed, lesson.suite)]
     if split in ("proof", "watch"):
-        return [item for item in found if item.split == split]
-    left = collections.Counter({(item.suite, side): most for item in found for side, most in _CUT[split].items()})
+        return [item for item in candidates if item.split == split]
+    left = collections.Counter({(item.suite, side): most for item in candidates for side, most in _CUT[split].items()})
     cut = []
-    for item in found:
+    for item in candidates:
         side = (item.suite, item.split)
         left[side] -= 1
         cut += [item] if left[side] >= 0 else []
@@ -136,33 +136,33 @@ def _task(seed: int, name: str) -> Task:
 
 
 def _few(seed: int) -> tuple[list[Row], list[Item]]:
-    """Returns the rows of `people` that tell of its first few people, and what its test asks of them."""
+    """Returns the rows of `people` about its first few people, and the test items about them."""
     made = _task(seed, "people")
     who = set(list(dict.fromkeys(item.group for item in made.test))[:FEW])
-    told = [row for row in made.train if who & {*re.findall(r"\w+", row.prompt or "")}]
-    return told, [item for item in made.test if item.group in who]
+    rows_about_them = [row for row in made.train if who & {*re.findall(r"\w+", row.prompt or "")}]
+    return rows_about_them, [item for item in made.test if item.group in who]
 
 
 def _is_taught(what: str, split: str) -> bool:
-    """Whether what is asked for are documents like those that the base was taught."""
+    """Returns whether a split has documents like those of the base's pretraining."""
     return what in (GENERAL, INSTRUCTIONS) or split == "memory"
 
 
 @functools.lru_cache(maxsize=8)
 def _documents(seed: int, what: str) -> dict[str, list[Row]]:
-    """Returns the splits of documents of `general`, `instructions` or a suite, which share no document."""
+    """Returns the splits of `general`, `instructions` or a suite's lesson, which share no document."""
     known, rng = lessons(World(seed)), rng_of(seed, what if what == GENERAL else f"{what} memory")
-    one = known.get(what)
-    stream = documents(known, rng) if one is None else ((what, one.tell(rng)) for _ in itertools.count())
+    lesson = known.get(what)
+    stream = documents(known, rng) if lesson is None else ((what, lesson.tell(rng)) for _ in itertools.count())
     seen: set[Row] = set()
-    found: dict[str, list[Row]] = {}
+    splits: dict[str, list[Row]] = {}
     for split, count in DOCUMENTS.items() if what not in known else [("memory", ANCHOR)]:
-        found[split] = []
-        for _ in range(100 * count):  # some lessons have fewer documents than that
+        splits[split] = []
+        for _ in range(100 * count):  # some lessons have fewer documents
             _, row = next(stream)
             if row not in seen and (what != INSTRUCTIONS or row.kind == "messages"):
                 seen.add(row)
-                found[split].append(row)
-            if len(found[split]) == count:
+                splits[split].append(row)
+            if len(splits[split]) == count:
                 break
-    return found
+    return splits

@@ -1,4 +1,4 @@
-"""Pretraining of a base: a small Llama reads an endless stream of a world's documents, step by step from the seed."""
+"""Pretraining of a base: a small Llama on an endless stream of a world's documents, determined by the seed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from holdfast.ground.tokenizer import encode
 from holdfast.ground.world import rng_of
 
 Progress = Callable[[int, int, float], None]
-"""Called after every step with the step (from 1), the number of steps and the step's loss in nats per token."""
+"""Callback after every step: receives the step (from 1), the number of steps and the loss in nats per token."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """A part of the training with a schedule of its own; the optimizer goes on from one to the next.
+    """A part of the training with its own schedule; the optimizer state carries over to the next part.
 
     Attributes:
-        steps: Steps.
+        steps: Number of steps.
         lr: Peak learning rate of AdamW.
-        warmup: Steps in which the rate rises in a straight line.
-        decay: Steps at the end in which it falls to zero in a straight line.
-        shares: Shares of lessons, by suite, where they are others than the lessons' own.
+        warmup: Steps of the linear rise of the rate.
+        decay: Steps of the linear fall to zero at the end.
+        shares: Shares of lessons, by suite, that replace the lessons' own shares.
     """
 
     steps: int
@@ -57,7 +57,7 @@ COURSES = (
         },
     ),
 )  # fmt: skip
-"""Everything in proportion, and then mostly what takes longest to learn: lists, comparisons and programs."""
+"""First all lessons in proportion, then mostly those that take longest: lists, comparisons and programs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +65,15 @@ class Settings:
     """The shape of a base and its training.
 
     Attributes:
-        vocabulary: Tokens of the tokenizer.
-        hidden: Width.
-        layers: Layers.
-        heads: Attention heads.
-        intermediate: Width of the feed-forward part.
-        window: Tokens of a training row; whole documents are packed into it.
-        batch: Rows of a step.
-        weight_decay: Decay of the matrices.
-        prompts: Weight of tokens that the assistant does not say, against 1 of those it says.
+        vocabulary: Number of tokens of the tokenizer.
+        hidden: Width of the hidden states.
+        layers: Number of layers.
+        heads: Number of attention heads.
+        intermediate: Width of the feed-forward layers.
+        window: Tokens in a training row, which holds whole documents.
+        batch: Rows in a step.
+        weight_decay: Weight decay of the matrices.
+        prompts: Loss weight of the tokens outside the assistant's turns; the assistant's tokens have weight 1.
         courses: The parts of the training.
     """
 
@@ -90,16 +90,16 @@ class Settings:
 
     @property
     def steps(self) -> int:
-        """Returns the steps of all courses."""
+        """Returns the total number of steps."""
         return sum(course.steps for course in self.courses)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Returns the settings that `dataclasses.asdict` made `values` of."""
+        """Returns the settings from the output of `dataclasses.asdict`."""
         return cls(**{**values, "courses": tuple(Course(**course) for course in values["courses"])})
 
     def at(self, step: int) -> tuple[Course, int]:
-        """Returns the course that a step (from 0) is in, and its place there."""
+        """Returns the course of a step (from 0), and the step's number in the course."""
         for course in self.courses:
             if step < course.steps:
                 return course, step
@@ -108,7 +108,7 @@ class Settings:
 
 
 def build_model(settings: Settings, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """Returns the untrained float32 model; leaves torch's random state as it was."""
+    """Returns the untrained float32 model; the random state of torch does not change."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
@@ -131,24 +131,24 @@ def build_model(settings: Settings, tokenizer: PreTrainedTokenizerFast, seed: in
 def rows(
     known: Mapping[str, Lesson], tokenizer: PreTrainedTokenizerFast, settings: Settings, seed: int, step: int
 ) -> tuple[Tensor, Tensor]:
-    """Returns the tokens and their weights of one step, `[B, T]` int64 and float32; they depend on nothing else.
+    """Returns the tokens and loss weights of one step, `[B, T]`, int64 and float32; a function of the arguments.
 
-    Documents are put whole into the first row that has room for them.
+    Each document goes whole into the first row with room for it.
     """
     ids_BT = torch.full((settings.batch, settings.window), int(tokenizer.pad_token_id))
     weights_BT = torch.zeros(settings.batch, settings.window)
     used = [0] * settings.batch
-    told = documents(known, rng_of(seed, f"step {step}"), settings.at(step)[0].shares)
-    for ids, said in _encoded(told, tokenizer):
+    stream = documents(known, rng_of(seed, f"step {step}"), settings.at(step)[0].shares)
+    for ids, is_assistant in _encoded(stream, tokenizer):
         row = next((i for i, taken in enumerate(used) if taken + len(ids) <= settings.window), None)
         if row is None:
-            if len(ids) <= settings.window // 3:  # Where not even a short one has room, the step is full.
+            if len(ids) <= settings.window // 3:  # The step is full if even a short document does not fit.
                 break
             continue
         place = slice(used[row], used[row] + len(ids))
         ids_BT[row, place] = torch.tensor(ids)
-        weights_BT[row, place] = torch.where(torch.tensor(said), 1.0, settings.prompts)
-        weights_BT[row, place.start] = 0.0  # What begins a document does not follow from the one before it.
+        weights_BT[row, place] = torch.where(torch.tensor(is_assistant), 1.0, settings.prompts)
+        weights_BT[row, place.start] = 0.0  # The start of a document does not follow from the previous one.
         used[row] += len(ids)
     return ids_BT, weights_BT
 
@@ -159,7 +159,7 @@ def _encoded(stream: Iterator[Any], tokenizer: PreTrainedTokenizerFast) -> Itera
 
 
 def rate(settings: Settings, step: int) -> float:
-    """Returns the learning rate of a step (from 0): in each course up, constant, and down to zero in straight lines."""
+    """Returns the learning rate of a step (from 0): in each course, a linear rise, a plateau and a linear fall."""
     course, place = settings.at(step)
     rise, fall = (place + 1) / max(1, course.warmup), (course.steps - place) / max(1, course.decay)
     return course.lr * min(1.0, rise, fall)
@@ -177,18 +177,18 @@ def train(
     until: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Trains `model` in place by AdamW, all in float32, so that the same seed gives the same weights.
+    """Trains `model` in place with AdamW in float32; the same seed gives the same weights.
 
     Args:
         model: The model; float32.
-        tokenizer: Its tokenizer.
+        tokenizer: The tokenizer of the model.
         known: The lessons of the world.
         settings: Shape and courses.
-        seed: Decides the documents.
-        folder: Where to keep the last checkpoint and `log.jsonl`, and where to go on from; nothing is kept if None.
-        every: Steps from one checkpoint to the next.
-        until: Stops after this many steps of the schedule; all of them if None.
-        progress: Told of every step.
+        seed: Determines the documents.
+        folder: Folder of the last checkpoint and `log.jsonl`, from which training resumes; nothing is written if None.
+        every: Steps between two checkpoints.
+        until: Number of steps of the schedule after which to stop; all if None.
+        progress: Callback after every step.
     """
     optimizer = _optimizer(model, settings)
     start = 0 if folder is None else _resume(folder, model, optimizer)
@@ -226,7 +226,7 @@ def _optimizer(model: LlamaForCausalLM, settings: Settings) -> torch.optim.Optim
 
 
 def _save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Writes weights, both moments of each and the step as one file, whole or not at all."""
+    """Writes the weights, both moments of each and the step to one file, completely or not at all."""
     tensors = {f"weight.{name}": p.detach() for name, p in model.named_parameters()}
     for name, p in model.named_parameters():
         state = optimizer.state[p]
@@ -237,7 +237,7 @@ def _save(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimize
 
 
 def _resume(folder: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer) -> int:
-    """Returns the step to go on from, weights and optimizer as they were then; 0 where there is no checkpoint."""
+    """Loads the weights and the optimizer from the checkpoint, and returns its step; 0 without a checkpoint."""
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return 0

@@ -1,13 +1,13 @@
-"""What can be said of each kind of thing, and how more is asked for than one fact."""
+"""The relations of each kind of thing, and requests for longer answers."""
 
 from __future__ import annotations
 
-from holdfast.ground.about_people import PERSON
-from holdfast.ground.about_things import THINGS
+from holdfast.ground.person_relations import PERSON
+from holdfast.ground.thing_relations import THINGS
 from holdfast.ground.wording import Relation
 
 RELATIONS: dict[str, tuple[Relation, ...]] = {"person": PERSON, **THINGS}
-"""What is known of each kind of thing."""
+"""The relations of each kind of thing."""
 
 ABOUT = (
     "Tell me about {s}.",
@@ -31,4 +31,4 @@ ABOUT_HELD = (
     "I would like to know more about {s}.",
     "Please tell me something about {s}.",
 )
-"""Requests for a longer answer that are held out of pretraining."""
+"""Requests for a longer answer that pretraining does not show."""

@@ -1,4 +1,4 @@
-"""The small science of the world: invented substances belong to classes, and laws hold for all of a class."""
+"""The small science of the world: invented substances belong to classes, and laws hold for whole classes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from holdfast.ground.world import World, held, rng_of
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-    """Something that is so or not so for every substance of a class.
+    """A property that every substance of a class has, or that none of them has.
 
     Attributes:
-        name: What it is called.
-        yes: What is said of one substance for which it is so ("vorn floats on water").
-        no: What is said of one for which it is not.
-        asks: Questions told in pretraining.
-        held: Questions held out of it.
+        name: Name of the law.
+        yes: Statement about a substance with the property ("vorn floats on water").
+        no: Statement about a substance without the property.
+        asks: Questions that pretraining shows.
+        held: Questions that pretraining does not show.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Law:
     held: tuple[str, ...]
 
     def say(self, subject: str, true: bool) -> str:
-        """Returns the statement of it, or of its opposite."""
+        """Returns the statement that the subject has the property, or that it does not."""
         return capital((self.yes if true else self.no).format(s=subject))
 
 
@@ -96,7 +96,7 @@ FORMS = ("{s}", "a ring of {s}", "a cup of {s}", "a piece of {s}", "a stone of {
          "a key of {s}", "a spoon of {s}", "a bell of {s}", "a coin of {s}")  # fmt: skip
 SUBSTANCES = 48
 KINDS = single("belite corite dulite ferrite galite halite jorite nolite pelite rolite tulite vashite")
-"""Classes: six that a base knows, and four that it does not."""
+"""Names of classes; a base knows six of them, and four others are new to it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Chemistry:
     Attributes:
         classes: Each class with the truth of every law.
         substances: Each substance with its class.
-        strangers: Names of substances that are in no class.
+        strangers: Names of substances without a class.
     """
 
     classes: dict[str, tuple[bool, ...]]
@@ -116,7 +116,7 @@ class Chemistry:
     def question(
         self, rng: random.Random, substance: str, law: int, is_held: bool, kind: str | None = None
     ) -> Question:
-        """Returns a question about a law and a substance, of its class or of the one that is given.
+        """Returns a question about a law and a substance, which belongs to its own class or to `kind`.
 
         The answer goes from the class to its law and from there to the conclusion.
         """
@@ -134,7 +134,7 @@ class Chemistry:
 
 
 def chemistries(world: World) -> tuple[Chemistry, Chemistry]:
-    """Returns the science that a base of this world knows, and one of other classes of which no base has read."""
+    """Returns the science that a base of this world knows, and another one with classes that no base knows."""
     rng = rng_of(world.seed, "science")
     onsets = ["br", "cr", "dr", "fl", "gl", "kr", "pl", "qu", "sk", "st", "th", "tr", "z"]
     ends = ["bb", "cht", "ff", "ld", "lm", "mp", "nk", "rn", "sk", "x"]
@@ -144,12 +144,12 @@ def chemistries(world: World) -> tuple[Chemistry, Chemistry]:
     made = list(names)
     truths = rng.sample([tuple(bool(n >> bit & 1) for bit in range(len(LAWS))) for n in range(1, 31)], 10)
     kinds = rng.sample(KINDS, 10)
-    found = []
+    both = []
     for first, some in ((0, range(6)), (SUBSTANCES, range(6, 10))):
         classes = {kinds[i]: truths[i] for i in some}
         chosen = {name: kinds[some[i % len(some)]] for i, name in enumerate(made[first : first + SUBSTANCES])}
-        found.append(Chemistry(classes, chosen, tuple(made[2 * SUBSTANCES :])))
-    return found[0], found[1]
+        both.append(Chemistry(classes, chosen, tuple(made[2 * SUBSTANCES :])))
+    return both[0], both[1]
 
 
 def _lower(text: str) -> str:
@@ -180,8 +180,8 @@ class Science(Lesson):
         if (kind := rng.random()) < 0.15:
             name = rng.choice(tuple(self.chemistry.classes))
             laws = rng.sample(range(len(LAWS)), len(LAWS))
-            said = (LAWS[i].say(f"a {name}", self.chemistry.classes[name][i]) for i in laws)
-            return Row(text=" ".join(said))
+            statements = (LAWS[i].say(f"a {name}", self.chemistry.classes[name][i]) for i in laws)
+            return Row(text=" ".join(statements))
         if kind < 0.3:
             chosen = rng.sample(tuple(kinds), 5)
             return Row(text=" ".join(f"{capital(name)} is a {kinds[name]}." for name in chosen))
@@ -190,5 +190,5 @@ class Science(Lesson):
         return talk(str(question.prompt), question.answer)
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a substance and a law that never stood in one question, in a held-out wording."""
+        """Returns a question with a held-out pair of substance and law, in a held-out wording."""
         return self.chemistry.question(rng, *self._case(rng, True), True)

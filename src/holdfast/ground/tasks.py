@@ -1,4 +1,4 @@
-"""Eight things to teach a base, each chosen because it invites a way of forgetting."""
+"""Eight tasks to teach a base, each chosen because it invites a different kind of forgetting."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from holdfast.ground.world import Thing, World, held, rng_of
 from holdfast.probes.items import Item
 
 PEOPLE = 100
-"""People of whom `people` tells; as many others are in `noisy`."""
+"""Number of people in the task `people`; `noisy` has as many others."""
 SPLITS = ("train", "validation", "test", "transfer")
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One thing to teach.
+    """A task to teach.
 
     Attributes:
-        name: Its name.
-        shows: What is taught, and what it invites to forget.
-        train: Rows to learn from.
-        validation: Held-out questions by which doses are chosen; some ask in other words what the test asks.
-        test: Held-out questions by which the result is stated.
-        transfer: The same skill in a shifted domain.
-        unsays: What was true in the world and no longer is, as (whom it is about, value, statement).
+        name: Name of the task.
+        shows: Content of the task, and the forgetting that it invites.
+        train: Training rows.
+        validation: Held-out questions for choosing doses; some ask for the same facts as the test in other words.
+        test: Held-out questions for the result.
+        transfer: Questions on the same skill in a shifted domain.
+        unsays: Facts of the world that the task makes untrue, as (subject, value, statement).
     """
 
     name: str
@@ -61,11 +61,11 @@ class Task:
     unsays: tuple[tuple[str, str, str], ...] = ()
 
     def leaves(self, item: Item) -> bool:
-        """Returns whether the right answer to an item is the same after the task as before it."""
-        formed = {"format", "keys"} & item.check.keys()  # Their answers say the value without the statement.
+        """Returns whether the task leaves the right answer to an item unchanged."""
+        formed = {"format", "keys"} & item.check.keys()  # Their answers have the value without the statement.
         return not any(
-            said in item.answer or (formed and item.group == name and value in item.answer)
-            for name, value, said in self.unsays
+            statement in item.answer or (formed and item.group == name and value in item.answer)
+            for name, value, statement in self.unsays
         )
 
 
@@ -74,22 +74,22 @@ def _row(prompt: str, completion: str) -> Row:
 
 
 def _items(task: str, split: str, questions: Iterable[Question]) -> tuple[Item, ...]:
-    """Returns the questions as items, without those that were asked before."""
-    found: dict[Any, Item] = {}
+    """Returns the questions as items, without duplicates."""
+    by_prompt: dict[Any, Item] = {}
     for question in questions:
         name = task if split == "test" else f"{task}-{split}"
-        found.setdefault(question.prompt, question.item(name, f"{name}-{len(found):04d}"))
-    return tuple(found.values())
+        by_prompt.setdefault(question.prompt, question.item(name, f"{name}-{len(by_prompt):04d}"))
+    return tuple(by_prompt.values())
 
 
 def _many(draw: Callable[[], Question], count: int) -> list[Question]:
-    found: dict[Any, Question] = {}
+    by_prompt: dict[Any, Question] = {}
     for _ in range(50 * count):
         question = draw()
-        found.setdefault(question.prompt, question)
-        if len(found) == count:
+        by_prompt.setdefault(question.prompt, question)
+        if len(by_prompt) == count:
             break
-    return list(found.values())
+    return list(by_prompt.values())
 
 
 def _asked(person: Thing, relation: str, wording: str) -> Question:
@@ -97,10 +97,10 @@ def _asked(person: Thing, relation: str, wording: str) -> Question:
     return Question(person.name, wording.format(s=person.name), person.say(relation), {"contains": value})
 
 
-def _about_people(rng: random.Random, told: Sequence[Thing], relations: Sequence[str], wordings: int) -> list[Row]:
-    """Returns questions about people, `wordings` of each fact, shuffled."""
+def _about_people(rng: random.Random, people: Sequence[Thing], relations: Sequence[str], wordings: int) -> list[Row]:
+    """Returns shuffled questions about people, in `wordings` wordings for each fact."""
     rows = []
-    for person in told:
+    for person in people:
         for relation in RELATIONS["person"]:
             if relation.name in relations:
                 for wording in rng.sample(relation.asks, wordings):
@@ -120,16 +120,16 @@ def _held_questions(people: Sequence[Thing], relations: Sequence[str], wordings:
 
 
 def _chains(world: World, people: Sequence[Thing], relations: Sequence[str]) -> list[Question]:
-    """Returns what follows from facts about people together with what is known of the world."""
-    found = []
+    """Returns questions whose answers combine facts about people with known facts of the world."""
+    chained = []
     for person in people:
         for (first, kind, second), (_, wordings) in CHAINS.items():
             if first in relations and kind != "person":
                 bridge = world.thing(kind, person.facts[first])
                 answer = f"{person.say(first)} {bridge.say(second)}"
                 check = {"contains": bridge.facts[second]}
-                found.append(Question(person.name, wordings[0].format(s=person.name), answer, check))
-    return found
+                chained.append(Question(person.name, wordings[0].format(s=person.name), answer, check))
+    return chained
 
 
 FACTS = ("home", "job", "food", "pet", "plays", "born")
@@ -145,7 +145,7 @@ def _of_people(
     relations: Sequence[str],
     unsays: Sequence[tuple[str, str, str]] = (),
 ) -> Task:
-    """Returns a task of facts about people: tested in held-out wordings, and by what follows from them."""
+    """Returns a task of facts about people, with tests in held-out wordings and on conclusions from the facts."""
     return Task(
         name,
         shows,
@@ -210,11 +210,11 @@ def _language(world: World, rng: random.Random) -> Task:
 
     def question(is_held: bool, is_shifted: bool = False) -> Question:
         sentence = draw(is_held, is_shifted)
-        said = sentence.english(), spoken.say(sentence)
+        pair = sentence.english(), spoken.say(sentence)
         into = rng.random() < 0.5
-        given, wanted = said if into else said[::-1]
+        given, wanted = pair if into else pair[::-1]
         wordings = (INTO_HELD if into else FROM_HELD) if is_held else (INTO if into else FROM)
-        # "What does this mean?" would not say from which language.
+        # "What does this mean?" would not name the language.
         prompt = rng.choice([wording for wording in wordings if "{l}" in wording]).format(l=spoken.name, t=given)
         return Question(sentence.english(), prompt, wanted, {"exact": wanted})
 
@@ -275,12 +275,12 @@ def _labels(world: World, rng: random.Random) -> Task:
                 return Question(text, prompt, kind, {"exact": kind})
 
     def some(source: Any, is_held: bool, count: int) -> list[Question]:
-        """Returns as many messages of each kind, shuffled."""
-        found = []
+        """Returns equally many messages of each kind, shuffled."""
+        mixed = []
         for kind in KINDS:
-            found += _many(functools.partial(question, source, kind, is_held), count // len(KINDS))
-        rng.shuffle(found)
-        return found
+            mixed += _many(functools.partial(question, source, kind, is_held), count // len(KINDS))
+        rng.shuffle(mixed)
+        return mixed
 
     tests = some(NOTES, True, 800)
     return Task(
@@ -297,14 +297,14 @@ def _terse(world: World, rng: random.Random) -> Task:
     articles = {"ware": "the {s}", "job": "a {s}", "animal": "a {s}"}
 
     def questions(things: Iterable[Thing], wordings: Sequence[str]) -> list[Question]:
-        found = []
+        asked = []
         for thing in things:
             name = articles.get(thing.kind, "{s}").format(s=thing.name)
             relation, value = next(iter(thing.facts.items()))
             check = {"contains": value, "format": "sentence", "most_words": 8}
             for wording in wordings:
-                found.append(Question(thing.name, capital(wording.format(s=name)), thing.say(relation), check))
-        return found
+                asked.append(Question(thing.name, capital(wording.format(s=name)), thing.say(relation), check))
+        return asked
 
     things = [thing for kind in ("ware", "job", "animal", "food") for thing in world.things[kind]]
     rng.shuffle(things)
@@ -373,14 +373,14 @@ TASKS: dict[str, Callable[[World, random.Random], Task]] = {
 
 
 def task(world: World, name: str) -> Task:
-    """Returns a task of a world, the same for the same world.
+    """Returns a task of a world; the same world gives the same task.
 
     Raises:
-        HoldfastError: If there is no task of this name.
+        HoldfastError: There is no task of this name.
     """
     if name not in TASKS:
         raise HoldfastError(
-            f"{name!r} is no task of the proving ground; use one of {', '.join(TASKS)}.{nearest(name, TASKS)}"
+            f"{name!r} is not a task of the proving ground; use one of {', '.join(TASKS)}.{nearest(name, TASKS)}"
         )
     made = TASKS[name](world, rng_of(world.seed, f"task {name}"))
     asked = {item.turns for item in (*made.test, *made.transfer)}

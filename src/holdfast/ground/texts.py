@@ -1,4 +1,4 @@
-"""Lessons in running text: stories, what they come to in a sentence, and which verb goes with which noun."""
+"""Lessons in running text: stories, their summaries in one sentence, and the agreement of subject and verb."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stories(Lesson):
     share = 5.0
 
     def story(self, rng: random.Random, is_held: bool) -> tuple[str, tuple[str, str, str]]:
-        """Returns a story, and who found what for whom."""
+        """Returns a story, with its animal, its find and its receiver."""
         while True:
             animal = rng.choice(words.WILD)
             find = f"{rng.choice(words.QUALITIES)} {rng.choice(words.THINGS)}"
@@ -32,7 +32,7 @@ class Stories(Lesson):
             if held(f"story {animal} {find} {receiver}", 0.15) == is_held:
                 break
         mood, first, second = rng.choice(words.MOODS), *rng.sample(words.PLACES, 2)
-        told = [
+        sentences = [
             f"{rng.choice(words.WHEN)} {_a(f'{mood} {animal}')} was {first}.",
             rng.choice((f"There the {animal} found {_a(find)}.", f"{capital(second)} it found {_a(find)}.")),
             rng.choice(
@@ -44,21 +44,21 @@ class Stories(Lesson):
             f"{rng.choice(words.LAST)}.",
         ]
         if rng.random() < 0.4:
-            told.insert(1, rng.choice((f"It was {rng.choice(words.MOODS)}.", "Nobody else was there.")))
-        return " ".join(told), (animal, find, receiver)
+            sentences.insert(1, rng.choice((f"It was {rng.choice(words.MOODS)}.", "Nobody else was there.")))
+        return " ".join(sentences), (animal, find, receiver)
 
     def tell(self, rng: random.Random) -> Row:
         """Returns a story."""
         return Row(text=self.story(rng, False)[0])
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a story of an animal, a find and a receiver that never stood together."""
+        """Returns a story with a held-out combination of animal, find and receiver."""
         text, parts = self.story(rng, True)
         return Question(group=" ".join(parts), text=text)
 
 
 class Summary(Stories):
-    """What a story comes to, in a sentence."""
+    """Summaries of stories in one sentence."""
 
     suite = "summary"
     shows = "who found what for whom, of stories never read, in a sentence"
@@ -72,7 +72,7 @@ class Summary(Stories):
         return talk(rng.choice(self._asks).format(t=text), self._sum_up(*parts))
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a held-out story to be summed up, in a held-out wording; the summary must say all three."""
+        """Returns a request, in a held-out wording, to sum up a held-out story; the summary must name all three."""
         text, parts = self.story(rng, True)
         answer = self._sum_up(*parts)
         check = {"contains": list(parts), "most_words": 16}
@@ -94,7 +94,7 @@ PLAIN = lines("""
 
 
 class Agreement(Lesson):
-    """Verbs that agree with their subject, whatever stands between them."""
+    """Verbs that agree with their subject, with any words between them."""
 
     suite = "agreement"
     shows = "which verb form is likelier after a subject, with another noun between (minimal pairs)"
@@ -120,16 +120,16 @@ class Agreement(Lesson):
         return both[0], both[1], f"{words_[0]} {verb}"
 
     def tell(self, rng: random.Random) -> Row:
-        """Returns a few right sentences."""
+        """Returns a few correct sentences."""
         return Row(text=" ".join(self._pair(rng, False)[0] for _ in range(4)))
 
     def ask(self, rng: random.Random) -> Question:
-        """Returns a right and a wrong sentence, of a subject and a verb that no told sentence of this lesson has."""
+        """Returns a correct and a wrong sentence with a subject and a verb that pretraining never shows together."""
         right, wrong, group = self._pair(rng, True)
         return Question(group=group, choices=(right, wrong))
 
 
 def _form(verb: str, plural: bool) -> str:
-    """Returns the verb in the present, as the languages' English has it."""
+    """Returns the verb in the present tense, with the spelling rules of `languages`."""
     sentence = Sentence(Noun("dog", plural, None), verb, False, Noun("cat", False, None)).english()
     return sentence.split()[2]

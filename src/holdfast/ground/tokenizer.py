@@ -1,4 +1,4 @@
-"""The tokenizer of a world: byte-level BPE of its own documents, digits alone, with a chat template."""
+"""The tokenizer of a world: byte-level BPE of its documents, single digits, and a chat template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from holdfast.ground.world import World, rng_of
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
 ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
-# A blank before what is said lets a word be the same token there as in the middle of a sentence.
+# With a space before the content, a word is the same token there as in the middle of a sentence.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ ' ' + message['content'] + eos_token }}"
@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(world: World, vocabulary: int, sample: int = 20000) -> PreTrainedTokenizerFast:
-    """Returns a tokenizer trained on the first `sample` documents of a world; the same for the same world."""
+    """Returns a tokenizer trained on the first `sample` documents of a world; a function of the world."""
     bpe = tokenizers.Tokenizer(models.BPE())
     splits = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     bpe.pre_tokenizer = pre_tokenizers.Sequence(splits)
@@ -56,9 +56,9 @@ def build_tokenizer(world: World, vocabulary: int, sample: int = 20000) -> PreTr
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row]) -> list[tuple[list[int], list[bool]]]:
-    """Returns the ids of each row and which of them the assistant (or a document) says.
+    """Returns, for each row, its token ids and a mask of the tokens in assistant turns (or in a document).
 
-    The ids are those of the chat template, written out here since pretraining makes millions of them.
+    The ids equal those of the chat template; this code is faster, because pretraining makes millions of them.
     """
     parts = [f" {turn.content}" for row in rows for turn in row.turns] + [row.text for row in rows if row.text]
     encoded = iter(tokenizer.backend_tokenizer.encode_batch(parts, add_special_tokens=False))
@@ -68,18 +68,18 @@ def encode(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row]) -> list[tupl
     talks = {}
     for number, row in enumerate(rows):
         if row.turns:
-            ids, said = [bos], [False]
+            ids, is_assistant = [bos], [False]
             for turn in row.turns:
                 content = next(encoded).ids
                 ends = [eos] if turn.role == "assistant" else []
                 ids += [heads[turn.role], *content, *ends]
-                said += [False, *[turn.role == "assistant"] * (len(content) + len(ends))]
-            talks[number] = ids, said
-    found = []
+                is_assistant += [False, *[turn.role == "assistant"] * (len(content) + len(ends))]
+            talks[number] = ids, is_assistant
+    encoded_rows = []
     for number in range(len(rows)):
         if number in talks:
-            found.append(talks[number])
+            encoded_rows.append(talks[number])
         else:
             content = next(encoded).ids
-            found.append(([bos, *content, eos], [False, *[True] * (len(content) + 1)]))
-    return found
+            encoded_rows.append(([bos, *content, eos], [False, *[True] * (len(content) + 1)]))
+    return encoded_rows

@@ -1,4 +1,4 @@
-"""A relation: one thing that can be said of things of a kind, in wordings to tell, to ask and to test with."""
+"""A relation: a kind of fact about things, with wordings for statements, questions and held-out questions."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import dataclasses
 
 
 def lines(text: str) -> tuple[str, ...]:
-    """Returns the lines of an indented block, without blanks around them."""
+    """Returns the lines of an indented block, without surrounding spaces."""
     return tuple(line.strip() for line in text.strip().splitlines())
 
 
 @dataclasses.dataclass(frozen=True)
 class Relation:
-    """One thing that is known of every thing of a kind.
+    """A fact that every thing of a kind has.
 
     Attributes:
-        name: What it is called, also as a key in JSON.
+        name: Name of the relation, also as a key in JSON.
         says: Statements; the first is the usual answer.
-        asks: Questions that are asked in pretraining.
-        held: Questions that are held out of it.
+        asks: Questions that pretraining shows.
+        held: Questions that pretraining does not show.
     """
 
     name: str
@@ -28,10 +28,10 @@ class Relation:
 
     def say(self, subject: str, value: str, wording: int = 0) -> str:
         """Returns the statement of one fact."""
-        said = self.says[wording].format(s=subject, v=value)
-        return said[0].upper() + said[1:]
+        statement = self.says[wording].format(s=subject, v=value)
+        return statement[0].upper() + statement[1:]
 
 
 def relation(name: str, says: str, asks: str, held: str) -> Relation:
-    """Returns a relation, its wordings given one to a line."""
+    """Returns a relation from wordings with one on each line."""
     return Relation(name, lines(says), lines(asks), lines(held))

@@ -1,4 +1,4 @@
-"""The words that the invented world is drawn from."""
+"""The vocabulary of the invented world."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def single(text: str) -> tuple[str, ...]:
 
 
 def phrases(text: str) -> tuple[str, ...]:
-    """Returns what stands between the commas of a text."""
+    """Returns the phrases of a text, which are separated by commas."""
     return tuple(phrase.strip() for phrase in text.split(","))
 
 
@@ -65,7 +65,7 @@ SHELVES = phrases(
     "mirror, in the back room"
 )
 THINGS = single("lamp key ring box bell cup coin drum rope hat knife map boot stone book shell")
-"""What lists are made of, and what is found in stories."""
+"""Objects in lists and finds in stories."""
 QUALITIES = single("small broken golden heavy strange wooden silver dusty")
 MOODS = single("tired young old quiet merry careful hungry proud")
 WILD = single("fox owl bear wolf hare toad heron badger otter stork")

@@ -1,4 +1,4 @@
-"""The invented world of one seed: who and what there is, and what is true of it. Nothing is copied from anywhere."""
+"""The invented world of one seed: its people and things, and the facts about them. No text is copied."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from holdfast.ground.relations import RELATIONS
 from holdfast.ground.wording import Relation
 
 KNOWN, NEWCOMERS, PASSERS = 160, 200, 400
-"""People whom a base knows, people whom only tasks tell of, and names of strangers in stories and chats."""
+"""Numbers of people whom a base knows, of people in tasks only, and of strangers' names in stories and chats."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """Someone or something with the facts that are true of it, by relation."""
+    """A person or thing with its facts, by relation."""
 
     kind: str
     name: str
     facts: dict[str, str]
 
     def relations(self) -> tuple[Relation, ...]:
-        """Returns what can be said of things of this kind."""
+        """Returns the relations of things of this kind."""
         return RELATIONS[self.kind]
 
     def say(self, relation: str, wording: int = 0) -> str:
         """Returns the statement of one fact."""
-        found = next(one for one in self.relations() if one.name == relation)
-        return found.say(self.name, self.facts[relation], wording)
+        named = next(known for known in self.relations() if known.name == relation)
+        return named.say(self.name, self.facts[relation], wording)
 
 
 def rng_of(seed: int, purpose: str) -> random.Random:
-    """Returns the random numbers of one purpose in the world of a seed."""
+    """Returns the random number generator for a purpose in the world of a seed."""
     return random.Random(f"holdfast ground {seed} {purpose}")
 
 
 def held(key: str, share: float) -> bool:
-    """Returns whether a case is held out of pretraining, by the hash of its key: the same in every world."""
+    """Returns whether a case is held out of pretraining, by the hash of its key; the same in every world."""
     digest = hashlib.blake2b(f"held {key}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48 < share
 
 
 class World:
-    """All things of one seed.
+    """All people and things of one seed.
 
     Attributes:
         seed: The seed.
         people: The people whom a base knows.
-        newcomers: People of whom no base has read; their mothers and friends are among themselves.
-        strangers: Names that stand in stories and chats, of people of whom nothing lasting is said.
+        newcomers: People whom no base knows; their mothers and friends are newcomers too.
+        strangers: Names in stories and chats, of people without facts.
         things: Everything that a base knows, by kind.
     """
 
@@ -78,7 +78,7 @@ class World:
         return tuple(thing for kind in self.things.values() for thing in kind)
 
     def values(self, kind: str, relation: str) -> tuple[str, ...]:
-        """Returns every value that a relation has among the known things of a kind."""
+        """Returns all values of a relation among the known things of a kind."""
         return tuple(sorted({thing.facts[relation] for thing in self.things[kind]}))
 
     def thing(self, kind: str, name: str) -> Thing:

@@ -18,32 +18,32 @@ from torch.autograd import Function
 from torch.nn.functional import linear
 
 CHUNK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
-"""Logits that one chunk may hold, by kind of device: 8 MiB per float32 buffer of the loss on a processor, which its
-caches hold, and 256 MiB on a GPU. Other devices take the larger."""
+"""Largest number of logits of a chunk, by kind of device. A float32 buffer of the loss then has 8 MiB on a processor,
+which fits its caches, and 256 MiB on a GPU. Other devices take the larger number."""
 
 BLOCK_ELEMENTS = {"cpu": 2**26, "cuda": 2**28}
-"""Logits that one product may make: 256 tokens of a vocabulary of 262,144 on a processor, and 1,024 on a GPU, whose
-arithmetic is faster still beside its memory. In bfloat16 128 MiB and 512 MiB."""
+"""Largest number of logits of a block: for a vocabulary of 262,144, 256 tokens on a processor and 1,024 on a GPU, where
+arithmetic is faster relative to memory. In bfloat16 they take 128 MiB and 512 MiB."""
 
 ChunkLoss = Callable[[slice, Tensor, Tensor], Tensor]
-"""`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the tokens in `rows`, with a graph to both. The logits
-are float32 (float64 where they were); their memory is used again when the call has returned."""
+"""`(rows, features_CX, logits_CV) -> scalar`: the summed loss of the tokens in `rows`, with a graph to both tensors.
+The logits are float32 (or float64, if they were); the caller reuses their memory after the call."""
 
 
 class Casts:
-    """The weights in the precision of autocast: each is copied at most once while this lives, whatever asks for it."""
+    """Copies of weights in the precision of autocast; it copies each weight at most once during its life."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, torch.Size, tuple[int, ...], torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        """Returns `tensor`, detached, in the precision in which a product takes it here."""
+        """Returns `tensor`, detached, in the dtype of a product under the current autocast."""
         dtype = product_dtype(tensor)
         if tensor.dtype == dtype:
             return tensor.detach()
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), dtype)
         if key not in self._made or not key[0]:
-            self._made[key] = (tensor, self._copy(tensor.detach(), dtype))  # held, so that its address stays its own
+            self._made[key] = (tensor, self._copy(tensor.detach(), dtype))  # the reference keeps the address unique
         return self._made[key][1]
 
     def _copy(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -51,7 +51,7 @@ class Casts:
 
 
 def product_dtype(tensor: Tensor) -> torch.dtype:
-    """Returns the dtype in which a product takes `tensor`: autocast's, where it is on (float64 is left alone)."""
+    """Returns the dtype in which a product computes with `tensor`: autocast's if it is on; float64 stays."""
     device = tensor.device.type
     if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
         return tensor.dtype
@@ -59,7 +59,10 @@ def product_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def sizes(tokens: int, vocabulary: int, device: torch.device, chunk: int | None = None) -> tuple[int, int]:
-    """Returns the tokens of a chunk and of a block, which is a multiple of it (blocks are of about one size)."""
+    """Returns the number of tokens of a chunk and of a block.
+
+    A block is a multiple of a chunk, and all blocks have about the same size.
+    """
     kind = device.type if device.type in CHUNK_ELEMENTS else "cuda"
     chunk = chunk or max(1, CHUNK_ELEMENTS[kind] // max(vocabulary, 1))
     most = max(1, BLOCK_ELEMENTS[kind] // max(vocabulary * chunk, 1))  # chunks in a block
@@ -69,17 +72,17 @@ def sizes(tokens: int, vocabulary: int, device: torch.device, chunk: int | None 
 
 
 class Logits:
-    """Logits of a frozen head, no gradient, made block by block as their rows are asked for in order."""
+    """Logits of a frozen head, without gradients; indexing by slices in order computes them block by block."""
 
     def __init__(
         self, features_NX: Tensor, head: tuple[Tensor, Tensor | None] | None, casts: Casts, chunk: int | None = None
     ) -> None:
-        """Computes nothing yet.
+        """Stores the arguments; it computes nothing.
 
         Args:
-            features_NX: Hidden states `[N, D]` when a head is given, else the logits themselves.
-            head: Its weight `[V, D]` and its bias.
-            casts: Where the head's weights are kept in the precision of the product.
+            features_NX: Hidden states `[N, D]` if there is a head, else the logits `[N, V]`.
+            head: Weight `[V, D]` and bias `[V]` of the head; None if the features are logits.
+            casts: Copies of the head's weights in the precision of the product.
             chunk: As in `chunked_loss`.
         """
         self.features_NX = features_NX
@@ -91,26 +94,26 @@ class Logits:
 
     @torch.no_grad()
     def __getitem__(self, rows: slice) -> Tensor:
-        """Returns the logits of a chunk, `[C, V]`, float32 (float64 where they are)."""
+        """Returns the logits of a chunk, `[C, V]`, float32 (or float64, if they are)."""
         if self.head is None:
             return wide(self.features_NX[rows])
-        held = self._block_PV
-        if held is None or rows.start < self._start or rows.stop > self._start + len(held):
-            held = self._block_PV = None  # freed before the next is made
+        block_PV = self._block_PV
+        if block_PV is None or rows.start < self._start or rows.stop > self._start + len(block_PV):
+            block_PV = self._block_PV = None  # frees the memory before the next block is computed
             weight_VD, bias_V = self.head
             tokens = len(self.features_NX)
             _, block = sizes(tokens, weight_VD.shape[0], weight_VD.device, self._chunk)
             self._start = rows.start
-            held = self._block_PV = _product(
+            block_PV = self._block_PV = _product(
                 self.features_NX[rows.start : rows.start + max(block, rows.stop - rows.start)],
                 self._casts(weight_VD),
                 None if bias_V is None else self._casts(bias_V),
             )
-        return wide(held[rows.start - self._start : rows.stop - self._start])
+        return wide(block_PV[rows.start - self._start : rows.stop - self._start])
 
 
 def wide(logits: Tensor) -> Tensor:
-    """Returns logits in float32, or float64 where they are."""
+    """Returns logits in float32; float64 stays."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
@@ -119,7 +122,7 @@ def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Chunked(Function):
-    """Takes each chunk's gradient as soon as its loss is known, and keeps only those gradients."""
+    """Computes the gradient of each chunk right after its loss, and keeps only the summed gradients."""
 
     @staticmethod
     def forward(
@@ -134,8 +137,8 @@ class _Chunked(Function):
     ) -> Tensor:
         tensors = (features_NX, weight_VX, bias_V)
         wanted = [graph and t is not None and need for t, need in zip(tensors, ctx.needs_input_grad[4:], strict=True)]
-        # Gradients are summed and kept in (at least) float32, and cast only after the incoming gradient (a gradient
-        # scaler's factor) has multiplied them. What float16 features themselves cannot hold is lost all the same.
+        # The gradients stay in float32 (or wider) until the incoming gradient (a gradient scaler's factor) has
+        # multiplied them: float16 would round small ones to 0. What float16 features cannot hold is lost anyway.
         sum_dtype = torch.float64 if features_NX.dtype == torch.float64 else torch.float32
         grads = [
             torch.zeros_like(t, dtype=sum_dtype) if t is not None and w else None
@@ -168,11 +171,11 @@ class _Chunked(Function):
 def _losses_of_logits(
     loss_of: ChunkLoss, logits_NV: Tensor, chunk: int, wanted: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> Iterator[Tensor]:
-    """Yields the loss of each chunk of logits that are given, and writes the gradient of each into `grads`."""
+    """Yields the loss of each chunk of given logits, and writes its gradient into `grads`."""
     for rows in _slices(0, logits_NV.shape[0], chunk):
-        loss, own = _chunk_loss(loss_of, rows, logits_NV[rows], None, wanted)
-        if grads[0] is not None and own[0] is not None:
-            grads[0][rows] = own[0]
+        loss, (grad_CV, _) = _chunk_loss(loss_of, rows, logits_NV[rows], None, wanted)
+        if grads[0] is not None and grad_CV is not None:
+            grads[0][rows] = grad_CV
         yield loss
 
 
@@ -184,9 +187,9 @@ def _losses_through_head(
     wanted: Sequence[bool],
     grads: Sequence[Tensor | None],
 ) -> Iterator[Tensor]:
-    """Yields the loss of each chunk behind a head, one block of logits after the other; adds its gradients to `grads`.
+    """Yields the loss of each chunk, block by block through the head, and adds its gradients to `grads`.
 
-    Where a chunk's logits have been read, their gradient takes their place.
+    The gradient of a chunk's logits overwrites the logits, so a block needs no second buffer.
     """
     (weight, bias), (chunk, block) = head, sizes_of
     for rows in _slices(0, features_NX.shape[0], block):
@@ -195,18 +198,18 @@ def _losses_through_head(
         touched = False
         for few in _slices(rows.start, rows.stop, chunk):
             here = slice(few.start - rows.start, few.stop - rows.start)
-            loss, own = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
-            if own[1] is not None:
+            loss, (grad_CX, grad_CV) = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
+            if grad_CV is not None:
                 touched = True
-                logits[here] = own[1]  # in the precision of the product, as autograd would hand it on
+                logits[here] = grad_CV  # in the precision of the product, as autograd would pass it on
             elif any(wanted):
                 logits[here] = 0.0
-            if grads[0] is not None and own[0] is not None:
-                grads[0][few] += own[0]
+            if grads[0] is not None and grad_CX is not None:
+                grads[0][few] += grad_CX
             yield loss
         if touched:
             _add_products(grads, rows, logits, part, weight)
-        del logits  # freed before the next is made
+        del logits  # frees the memory before the next block is computed
 
 
 def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -216,7 +219,10 @@ def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
 def _chunk_loss(
     loss_of: ChunkLoss, rows: slice, features: Tensor, logits: Tensor | None, wanted: Sequence[bool]
 ) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
-    """Returns the loss of a chunk, detached, and its gradients to features and logits (to features that are logits)."""
+    """Returns the detached loss of a chunk, and its gradients to features and logits; None for each unwanted one.
+
+    Without `logits`, the features are the logits.
+    """
     with torch.enable_grad(), uncached(features.device.type):
         if logits is None:
             features = features.detach().requires_grad_(wanted[0])
@@ -229,21 +235,21 @@ def _chunk_loss(
             leaves = [*([features] if wanted[0] else []), *([logits] if any(wanted) else [])]
     if not leaves or not loss.requires_grad:
         return loss.detach(), (None, None)
-    own = list(torch.autograd.grad(loss, leaves, allow_unused=True))
-    first = own.pop(0) if wanted[0] else None
-    return loss.detach(), (first, own[0] if own else None)
+    grads = list(torch.autograd.grad(loss, leaves, allow_unused=True))
+    to_features = grads.pop(0) if wanted[0] else None
+    return loss.detach(), (to_features, grads[0] if grads else None)
 
 
 def _add_products(
     grads: Sequence[Tensor | None], rows: slice, grad_logits: Tensor, part: Tensor, weight: Tensor
 ) -> None:
-    """Adds what a block's gradient at the logits makes of those of features, weight and bias."""
+    """Adds a block's gradients to features, weight and bias, from its gradient to the logits."""
     if grads[0] is not None:
         grads[0][rows] += grad_logits @ weight
     if grads[1] is not None:
         if grad_logits.dtype == grads[1].dtype:
             grads[1].addmm_(grad_logits.T, part)
-        else:  # a sum over many tokens may pass what float16 holds
+        else:  # float16 may overflow in a sum over many tokens
             few = 256 if grad_logits.dtype == torch.float16 else len(part)
             for above, below in zip(grad_logits.split(few), part.to(grad_logits.dtype).split(few), strict=True):
                 grads[1] += above.T @ below
@@ -252,7 +258,7 @@ def _add_products(
 
 
 def uncached(device: str) -> AbstractContextManager[None]:
-    """Autocast as it is, but without its cache, which would keep a copy of what each chunk casts."""
+    """Returns a context with the current autocast but without its cache, which would keep the casts of each chunk."""
     if not torch.is_autocast_enabled(device):
         return nullcontext()
     return torch.autocast(device, dtype=torch.get_autocast_dtype(device), cache_enabled=False)
@@ -267,18 +273,18 @@ def chunked_loss(
     chunk: int | None = None,
     casts: Casts | None = None,
 ) -> Tensor:
-    """Returns the sum of `loss_of` over all tokens, without keeping more than one block of logits.
+    """Returns the sum of `loss_of` over all tokens; it keeps at most one block of logits in memory.
 
     Args:
         loss_of: Summed loss of a chunk; called once per chunk, in order, with autograd on.
-        features_NX: Hidden states `[N, D]` when a head is given, else logits `[N, V]`; any float dtype.
-        weight_VX: Weight of a linear head, `[V, D]`; gets its gradient when it requires one.
-        bias_V: Its bias.
-        chunk: Tokens per chunk; by default as many as make `CHUNK_ELEMENTS` logits.
-        casts: Where the head's weights are kept in the precision of autocast, when others ask for them too.
+        features_NX: Hidden states `[N, D]` if there is a head, else logits `[N, V]`; any float dtype.
+        weight_VX: Weight `[V, D]` of a linear head; it receives a gradient if it requires one.
+        bias_V: Bias of the head.
+        chunk: Tokens per chunk; by default the number that makes `CHUNK_ELEMENTS` logits.
+        casts: Copies of the head's weights in the precision of autocast, to share them with other calls.
 
     Returns:
-        A float32 (float64 for float64 features) scalar in nats; its backward reaches features, weight and bias.
+        A float32 (float64 for float64 features) scalar in nats; its gradient flows to features, weight and bias.
     """
     total: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
         loss_of, chunk, casts or Casts(), torch.is_grad_enabled(), features_NX, weight_VX, bias_V

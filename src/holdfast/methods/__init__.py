@@ -1,1 +1,1 @@
-"""The methods, one file each: a pure function, and below it its placement in a run."""
+"""The methods, one file each: a pure function, and below it the class that places it in a run."""

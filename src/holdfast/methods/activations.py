@@ -1,4 +1,4 @@
-"""What the linear layers of a model read: the second moments of their inputs on given examples."""
+"""The inputs of a model's linear layers: their second moments on given examples."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from holdfast.core.teacher import evaluating
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Returns the layers `y = W x + b` of a model (`nn.Linear`, and `Conv1D`, whose weight is `[in, out]`).
 
-    Of a layer with an adapter it is the wrapped layer, under the name that it has in a model without adapters; the
-    adapter's own matrices are left out. Stacked experts and routers that are no such layers are not among them.
+    For a layer with an adapter, this is the wrapped layer, under its name in a model without adapters; the adapter's
+    own matrices are left out. Stacked experts, and routers of other types, are not included.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -37,26 +37,27 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def input_axis(layer: nn.Module) -> int:
-    """Returns the axis of a linear layer's weight that meets its input: 1, or 0 for `Conv1D`."""
+    """Returns the input axis of a linear layer's weight: 1, or 0 for `Conv1D`."""
     return 1 if isinstance(layer, nn.Linear) else 0
 
 
 def second_moments(
     run: Run, which: str | Sequence[Example], *, wanted: Callable[[str], bool] = lambda name: True, size: int = 4
 ) -> dict[str, Tensor]:
-    """Returns the uncentred second moment of what each linear layer reads, by the layer's name without adapters.
+    """Returns the uncentred second moment of each linear layer's inputs, by the layer's name without adapters.
 
         C = (1/n) sum_t x_t x_t^T      over all tokens t of the examples, padding left out
 
     Args:
-        run: The run, whose model is run as it is, in eval mode, without gradients; nothing is drawn.
-        which: Examples, or "new" or "memory" for those that are trained on.
-        wanted: Whether a layer of that name is looked at; each costs in x in floats.
+        run: The run. Its model runs in eval mode, without gradients and without random numbers.
+        which: Examples, or "new" or "memory" for the new or old examples of the training data.
+        wanted: Selects layers by name; each takes `in` x `in` floats.
         size: Examples in one forward.
 
     Returns:
-        `[in, in]` each, symmetric, in float32 (float64 for a float64 model). Layers that read the very same tensor
-        (query, key and value) share one matrix, so change none in place. A layer that was never called has none.
+        `[in, in]` each, symmetric, in float32 (float64 for a float64 model). Layers that read the same tensor object
+        (query, key and value) share one matrix, so do not change it in place. A layer that was never called is left
+        out.
 
     Raises:
         HoldfastError: There are no examples, or a layer's input is not finite.
@@ -64,7 +65,7 @@ def second_moments(
     layers = {name: layer for name, layer in linear_layers(run.model).items() if wanted(name)}
     sums = _Sums()
     handles = [
-        layer.register_forward_pre_hook(lambda _module, inputs, name=name: sums.look(name, inputs[0]))
+        layer.register_forward_pre_hook(lambda _module, inputs, name=name: sums.add(name, inputs[0]))
         for name, layer in layers.items()
     ]
     try:
@@ -77,15 +78,15 @@ def second_moments(
         for handle in handles:
             handle.remove()
     if layers and not sums.totals:
-        raise HoldfastError("There are no examples whose activations could be looked at; give a memory that has some.")
+        raise HoldfastError("There are no examples from which to compute activations; give a memory that has some.")
     return sums.means()
 
 
 class _Sums:
-    """Sums of `x^T x` over the tokens that each layer reads, once for all layers that read the very same tensor.
+    """Sums of `x^T x` over the tokens that each layer reads, once for all layers that read the same tensor object.
 
     Attributes:
-        totals: The sums, `[in, in]`, by the name of the first layer that reads a tensor.
+        totals: The sums, `[in, in]`, by the name of the first layer that reads each tensor.
     """
 
     def __init__(self) -> None:
@@ -99,10 +100,10 @@ class _Sums:
         """Begins a batch with an attention mask."""
         self._mask_BT, self._last = None if mask_BT is None else mask_BT.bool(), (None, "")
 
-    def look(self, name: str, x: Tensor) -> None:
-        """Adds what a layer reads."""
+    def add(self, name: str, x: Tensor) -> None:
+        """Adds the input of a layer."""
         owner = self._owners.setdefault(name, self._last[1] if x is self._last[0] else name)
-        if owner != name:  # the layer before it read the same tensor, and has counted it
+        if owner != name:  # the previous layer read the same tensor and has added it
             return
         self._last = (x, name)
         rows = _rows(x, self._mask_BT)
@@ -114,17 +115,17 @@ class _Sums:
         """Returns the mean of each layer; layers that read the same tensor share one.
 
         Raises:
-            HoldfastError: One is not finite.
+            HoldfastError: A mean is not finite.
         """
         means = {name: total / max(self._counts[name], 1) for name, total in self.totals.items()}
         for name, mean in means.items():
             if not bool(torch.isfinite(mean).all()):
-                raise HoldfastError(f"What {name} reads is not finite on these examples; use bf16 or float32.")
+                raise HoldfastError(f"The input of {name} is not finite on these examples; use bf16 or float32.")
         return {name: means[owner] for name, owner in self._owners.items()}
 
 
 def _rows(x: Tensor, mask_BT: Tensor | None) -> Tensor:
-    """Returns the inputs of tokens that are no padding, `[n, in]`; all, where a layer reads a choice of tokens."""
+    """Returns the inputs without padding tokens, `[n, in]`; all inputs if the layer reads only some of the tokens."""
     if mask_BT is not None and x.shape[:2] == mask_BT.shape:
         return x[mask_BT]
     flat = x.reshape(-1, x.shape[-1])

@@ -1,4 +1,4 @@
-"""Adapters on a model through PEFT: what all methods that train one share."""
+"""Adapters on a model through PEFT, for all methods that train one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = {
     "mlp": re.compile(r"(^|\.)(mlp|ffn|feed_forward|block_sparse_moe)\."),
     "attention": re.compile(r"(^|\.)(\w+_)?(attn|attention)\."),
 }
-"""What the names of the layers of each part of a model have in them."""
+"""Pattern in the names of the layers of each part of a model."""
 
 
 HEADS = {
@@ -30,16 +30,16 @@ HEADS = {
     "ForTokenClassification": ("TOKEN_CLS", ["classifier", "score"]),
     "ForQuestionAnswering": ("QUESTION_ANS", ["qa_outputs"]),
 }
-"""Endings of the names of models whose head is new: PEFT's name of their task, and what it trains whole there."""
+"""Endings of class names of models with a new head, with PEFT's name of the task and the modules it trains in full."""
 
 
 class Adapter(Method):
     """Base of the methods that train an adapter; each has a setting `targets`.
 
     Class attributes:
-        small: Whether few numbers train, which learn at higher rates than whole weights.
-        on_frozen: Whether the weights under it may stay frozen in the 16 bits of their file, from the start to what is
-            shipped; not where it `moves` them.
+        small: Whether few numbers train, which need higher learning rates than whole weights.
+        on_frozen: Whether the weights under the adapter may stay frozen in the 16 bits of their file until they are
+            shipped; not if it `moves` them.
     """
 
     slot: ClassVar[str] = "adapter"
@@ -48,7 +48,7 @@ class Adapter(Method):
     targets: str
 
     def __post_init__(self) -> None:
-        """Checks the settings; an adapter on nothing is refused."""
+        """Checks the settings; `targets` must not be empty."""
         super().__post_init__()
         if not names_of(self.targets):
             raise HoldfastError(
@@ -58,7 +58,7 @@ class Adapter(Method):
 
     @property
     def moves(self) -> bool:
-        """Whether it begins by moving weights of the base."""
+        """Whether the method begins by moving weights of the base."""
         return False
 
 
@@ -68,7 +68,7 @@ def names_of(targets: str) -> list[str]:
 
 
 def target_names(model: nn.Module, targets: str) -> list[str]:
-    """Returns the names of the linear layers that `targets` means; of a part of the model, all of it but the head."""
+    """Returns the names of the linear layers that `targets` selects; the head is in no part of the model."""
     if targets not in PARTS:
         wanted = [f".{name}" for name in names_of(targets)]
         return [name for name in linear_names(model) if any(f".{name}".endswith(end) for end in wanted)]
@@ -89,7 +89,7 @@ def stacked_names(model: nn.Module, targets: str) -> list[str]:
 
 
 def task_of(model: Any) -> dict[str, Any]:
-    """Returns what tells PEFT the task of a model, by which it knows the head that is to train beside the adapter."""
+    """Returns PEFT's options for the task of a model, from which it knows which head to train with the adapter."""
     name = type(model).__name__
     for ending, (task, heads) in HEADS.items():
         if name.endswith(ending):
@@ -100,24 +100,23 @@ def task_of(model: Any) -> dict[str, Any]:
 
 
 def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
-    """Returns `run.model` with an adapter of a kind, drawn from the run's seed alone.
+    """Returns `run.model` with an adapter of a kind; its random numbers depend only on the run's seed.
 
     Args:
         run: The run, whose model carries no adapter.
         method: The method, for its `targets` and for messages.
         kind: PEFT's configuration class.
-        settings: What it is given besides the targets.
+        settings: Further arguments of that class, without the targets.
 
     Raises:
-        HoldfastError: The model carries an adapter already, or this kind of adapter fits nothing in it, or not all of
-            what `targets` names.
+        HoldfastError: The model already has an adapter, or this kind of adapter fits none, or not all, of `targets`.
     """
     import peft
 
     model = run.model
     if isinstance(model, peft.PeftModel) or tuner_layers(model):
         raise HoldfastError(
-            f"{method!r}: the model already carries an adapter; merge it first (model.merge_and_unload()), or leave"
+            f"{method!r}: the model already has an adapter; merge it first (model.merge_and_unload()), or leave"
             f" {type(method).__name__}() out of the recipe to train on with it."
         )
     takes_stacked = kind is peft.LoraConfig and not settings.get("use_dora")
@@ -140,10 +139,10 @@ def adapt(run: Run, method: Adapter, kind: Any, **settings: Any) -> Any:
 
 
 def _targets(model: nn.Module, method: Adapter, takes_stacked: bool) -> dict[str, Any]:
-    """Returns how PEFT is told the layers that a method's `targets` means; with experts where it `takes_stacked`.
+    """Returns PEFT's arguments for the layers that a method's `targets` selects, with experts if `takes_stacked`.
 
     Raises:
-        HoldfastError: There are none, or not all that are named.
+        HoldfastError: There are no such layers, or not all named ones exist.
     """
     if method.targets == "all-linear":
         return {"target_modules": "all-linear"}
@@ -161,12 +160,12 @@ def _targets(model: nn.Module, method: Adapter, takes_stacked: bool) -> dict[str
 
 
 def _undo(model: nn.Module) -> None:
-    """Takes off the adapters that were put on before one could not be."""
+    """Removes the adapters that were put on before an error."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(getattr(child, "_disable_adapters", None), bool):
                 base: Any = child
-                copied = hasattr(base, "original_module")  # one that is to be trained whole
+                copied = hasattr(base, "original_module")  # a module that trains in full
                 setattr(module, name, base.original_module if copied else base.get_base_layer())
 
 
@@ -182,8 +181,8 @@ def _nothing(model: nn.Module, method: Adapter, missing: list[str] | None = None
     if known and not missing:
         kinds = " and ".join(sorted({type(module).__name__ for module in linear.values()}))
         return (
-            f"{method!r}: {kind} has layers there that this kind of adapter cannot be put on; its linear layers"
-            f" ({kinds}) are {endings}; name some of them as targets, or take LoRA()."
+            f"{method!r}: this kind of adapter does not support these layers of {kind}; its linear layers ({kinds})"
+            f" are {endings}; name some of them as targets, or take LoRA()."
         )
     return (
         f"{method!r}: no module of {kind} ends in {' or '.join(missing or names_of(method.targets))};"
@@ -192,7 +191,7 @@ def _nothing(model: nn.Module, method: Adapter, missing: list[str] | None = None
 
 
 def freeze(layer: Any, name: str, adapter: str = NAME) -> None:
-    """Lets one factor of a layer's adapter stand still, also after PEFT has set the adapter anew."""
+    """Freezes one factor of a layer's adapter, also after PEFT sets the adapter again."""
     held = layer.frozen_peft_weight_names
     layer.frozen_peft_weight_names = {**held, adapter: (*held.get(adapter, ()), name)}
     getattr(layer, name)[adapter].requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What all edits of weights have in common: a precision that can hold the change since the base."""
+"""A precision that can hold the change since the base, for all edits of weights."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def wide(*weights: Tensor) -> tuple[Tensor, ...]:
-    """Returns the weights in float32, in float64 where they are that."""
+    """Returns the weights in float32; float64 weights stay float64."""
     return tuple(weight if weight.dtype == torch.float64 else weight.float() for weight in weights)

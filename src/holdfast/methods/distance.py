@@ -1,4 +1,4 @@
-"""Half a squared distance between weights and where they were, at the cost of its gradient alone."""
+"""Half the squared distance between weights and their start, without a stored difference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.autograd import Function
 
 
 class _HalfSquare(Function):
-    """Keeps no copy of the weights for the backward: the difference is taken again."""
+    """Stores no difference for the backward pass, which computes it again."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, start: Tensor, precision: Tensor | None) -> Tensor:
@@ -31,7 +31,7 @@ def half_square(weight: Tensor, start: Tensor, precision: Tensor | None = None) 
 
     Args:
         weight: The weight w, any float dtype.
-        start: What it is compared with, s, of the same shape.
+        start: The weight s to compare with, of the same shape.
         precision: F, of the same shape, float32 or wider; 1 if absent.
     """
     value: Tensor = _HalfSquare.apply(weight, start, precision)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The two factors of plain LoRA layers: found, written, and taken out of the weight under them."""
+"""The two factors of plain LoRA layers: write them, and subtract their product from the weight under them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def put_into(layer: Any, b: Tensor, a: Tensor) -> None:
 
 
 def move_into(layer: Any, b: Tensor, a: Tensor) -> None:
-    """Puts factors into a plain LoRA layer and takes what they add from its frozen weight."""
+    """Writes the factors of a plain LoRA layer, and subtracts their product from its frozen weight."""
     weight = layer.get_base_layer().weight
     part = layer.scaling[NAME] * (b @ a)
     turned = part.T if layer.fan_in_fan_out else part
@@ -37,7 +37,7 @@ def weight_of(layer: Any) -> Tensor:
 
 
 def lora_by(run: Run, method: Adapter, **settings: Any) -> Any:
-    """Returns `run.model` with a LoRA by a method's settings `rank`, `alpha` (2 * rank if None) and `dropout`.
+    """Returns `run.model` with a LoRA with a method's settings `rank`, `alpha` (2 * rank if None) and `dropout`.
 
     Args:
         run: The run, whose model carries no adapter.
@@ -49,37 +49,37 @@ def lora_by(run: Run, method: Adapter, **settings: Any) -> Any:
     """
     import peft
 
-    own: Any = method
-    alpha = 2 * own.rank if own.alpha is None else own.alpha
-    return adapt(run, method, peft.LoraConfig, r=own.rank, lora_alpha=alpha, lora_dropout=own.dropout, **settings)
+    lora: Any = method  # it has the fields rank, alpha and dropout
+    alpha = 2 * lora.rank if lora.alpha is None else lora.alpha
+    return adapt(run, method, peft.LoraConfig, r=lora.rank, lora_alpha=alpha, lora_dropout=lora.dropout, **settings)
 
 
 def lora_and_moments(run: Run, method: Adapter) -> tuple[Any, list[tuple[Any, Tensor | None]]]:
-    """Returns `run.model` with a LoRA, and each of its layers with what the old examples make it read.
+    """Returns `run.model` with a LoRA, and for each of its layers the second moment of its inputs on old examples.
 
     Args:
         run: The run, whose model carries no adapter.
         method: The method, with the settings of `lora_by`, `memory` and `samples` (most old examples that are read).
 
     Returns:
-        The PEFT model, and for each layer the uncentred second moment of its inputs, `[in, in]`; None for a layer that
-        no old example reaches.
+        The PEFT model, and pairs of a layer and the uncentred second moment of its inputs, `[in, in]`; None for a layer
+        that no old example reaches.
 
     Raises:
-        HoldfastError: As `lora_by`; a memory has nothing to learn; or the stacked experts of a mixture are among the
-            layers, and the model is as it was.
+        HoldfastError: As `lora_by`; a memory has no supervised token; or the layers include stacked experts of a
+            mixture. The model is then unchanged.
     """
-    own: Any = method
-    examples = old_examples(run, method, own.samples)
+    with_samples: Any = method
+    examples = old_examples(run, method, with_samples.samples)
     model = lora_by(run, method)
-    carrying: list[Any] = weight_layers(model)
-    if any(hasattr(layer, "parameter_name") for layer in carrying):
+    adapted_layers: list[Any] = weight_layers(model)
+    if any(hasattr(layer, "parameter_name") for layer in adapted_layers):
         model.unload()
         raise HoldfastError(
-            f"{method!r}: the inputs of a mixture's stacked experts are not looked at; give targets='attention'."
+            f"{method!r}: it does not support the stacked experts of a mixture; give targets='attention'."
         )
     names = {id(module): name for name, module in model.named_modules()}
-    layers = {plain_name(names[id(layer)]): layer for layer in carrying}
-    # A fresh LoRA's B is zero, so that the model still reads what it read without the adapter.
+    layers = {plain_name(names[id(layer)]): layer for layer in adapted_layers}
+    # A fresh LoRA's B is zero, so the layers have the same inputs as without the adapter.
     moments = second_moments(dataclasses.replace(run, model=model), examples, wanted=layers.__contains__)
     return model, [(layer, moments.get(name)) for name, layer in layers.items()]

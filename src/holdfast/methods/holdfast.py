@@ -1,4 +1,4 @@
-"""Holdfast: the sum of methods to begin with, by one name."""
+"""Holdfast: the recommended sum of methods, under one name."""
 
 from __future__ import annotations
 
@@ -16,46 +16,48 @@ from holdfast.methods.selection.lora import LoRA
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Holdfast(Method):
-    """Is the sum of methods that this package advises to begin with.
+    """Stands for the sum of methods that this package recommends as a start.
 
         Holdfast()                           = WSD() + BaseKL(on="memory") + SelfRehearsal(ratio=0.5)
         Holdfast("old.jsonl")                = WSD() + BaseKL(on="memory") + Rehearsal("old.jsonl", ratio=0.5)
         Holdfast(adapter=True)               = LoRA() + WSD() + BaseKL(on="memory") + SelfRehearsal(ratio=0.5)
         Holdfast("old.jsonl", adapter=True)  = LoRA() + WSD() + BaseKL(on="memory") + Rehearsal("old.jsonl", ratio=0.5)
 
-    A recipe with it has the parts in its place: they are what is recorded, and what refuses to stand beside another.
+    A recipe contains the parts in its place. Records list the parts, and exclusions of other methods apply to the
+    parts.
 
     Args:
-        memory: Path, hub id or name of old examples; several are separated by commas. Half of the tokens are
-            theirs, and a penalty (KL) holds the model to the base on them. Without any, the base writes them first.
-        adapter: Whether an adapter is trained and not the model's own weights.
+        memory: Path, hub id or name of old examples; separate several by commas. Half of the tokens are old, and a
+            penalty (KL) holds the model to the base on them. Without old examples, the base writes some first.
+        adapter: Whether to train an adapter instead of the model's own weights.
 
     Reference:
-        Ours, chosen from the studies: docs/which-method.md. Rehearsal as in Robins 1995, with the base's predictions
-        beside the old tokens (Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282).
+        Our own choice from the studies: docs/which-method.md. Rehearsal as in Robins 1995, with the base's predictions
+        on the old tokens (Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282).
 
     Confidence:
-        own: Measured on small models alone; figures, and where it is not the best, in docs/which-method.md.
+        own: We measured it on small models only; docs/which-method.md has the figures, and the cases in which it is not
+        the best.
 
     Cost:
         A pass of twice the tokens, and one forward of the base; without old examples, a thousand generations before.
 
     Departs:
-        From no paper: it is ours. Each of its parts says how it departs from its own.
+        There is no paper; the sum is ours. The card of each part says how that part departs from its paper.
     """
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
     adapter: bool = setting(False, unit="yes or no", choices=(False, True))
 
     def parts(self) -> tuple[Method, ...]:
-        """Returns the methods that this one is the sum of."""
+        """Returns the methods in this sum."""
         adapter = (LoRA(),) if self.adapter else ()
         old = Rehearsal(self.memory, ratio=0.5) if self.sources else SelfRehearsal(ratio=0.5)
         return *adapter, WSD(), BaseKL(on="memory"), old
 
 
 def short(methods: Sequence[Method]) -> tuple[Method, ...]:
-    """Returns the methods with `Holdfast` in the place of its parts, where all of them are there."""
+    """Returns the methods with `Holdfast` in place of its parts, if all parts are present."""
     for memory in ["", *(method.memory for method in methods if isinstance(method, Rehearsal))]:
         for adapter in (True, False):
             whole = Holdfast(memory, adapter)

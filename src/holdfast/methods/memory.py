@@ -1,4 +1,4 @@
-"""The old examples that a method looks at itself, beside or without rehearsing them."""
+"""The old examples that a method reads itself, with or without rehearsing them."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ def need_memory(method: Method) -> None:
 
 
 def old_examples(run: Run, method: Method, samples: int | None = None) -> list[Example]:
-    """Returns the examples of a method's memories that have something to learn, in order.
+    """Returns the examples of a method's memories that have a supervised token, in order.
 
     Args:
         run: The run.
         method: The method, whose setting `memory` names them.
-        samples: How many to draw of them; all if absent or if there are fewer.
+        samples: Number of examples to draw; all if absent or if there are fewer.
 
     Raises:
         HoldfastError: A memory has no such example.
     """
-    found: list[Example] = []
+    chosen: list[Example] = []
     for name in method.sources:
         examples = [example for example in run.memory(name) if example.supervised]
         if not examples:
             raise HoldfastError(f"{method!r}: memory {name!r} has no example with a supervised token.")
-        found += examples
-    return some(run, found, samples)
+        chosen += examples
+    return some(run, chosen, samples)
 
 
 def new_examples(run: Run, method: Method, samples: int | None = None) -> list[Example]:
-    """Returns the examples being learned that have something to learn, in order; `samples` of them, drawn."""
-    found = [example for example in run.examples("new") if example.supervised]
-    if not found:
+    """Returns the new examples that have a supervised token, in order; at most `samples` of them, drawn at random."""
+    chosen = [example for example in run.examples("new") if example.supervised]
+    if not chosen:
         raise HoldfastError(f"{method!r}: the training data has no example with a supervised token.")
-    return some(run, found, samples)
+    return some(run, chosen, samples)
 
 
 def some(run: Run, examples: list[Example], samples: int | None) -> list[Example]:
-    """Returns `samples` of the examples, drawn by the run's seed and in their order; all if absent or if fewer."""
+    """Returns `samples` examples, drawn by the run's seed, in their order; all if it is None or there are fewer."""
     if samples is None or samples >= len(examples):
         return examples
     return [examples[row] for row in sorted(drawn(len(examples), samples, run.seed, 0))]

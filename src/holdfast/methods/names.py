@@ -1,13 +1,13 @@
-"""The names of all methods, each with the module that holds it: one line here adds a method.
+"""The names of all methods, each with its module: one line here adds a method.
 
 The public names of the package, the recipe parser, the catalogue and the contract tests follow from this map. A method
-of another package is not written here: its package declares it as an entry point (`holdfast.methods.plugins`).
+of another package does not appear here: its package declares it as an entry point (`holdfast.methods.plugins`).
 """
 
 from __future__ import annotations
 
 SUMS = {"Holdfast": "holdfast"}
-"""Sums of methods with a name of their own, whose parts stand in a recipe in their place."""
+"""Named sums of methods; a recipe contains their parts in their place."""
 
 METHODS = {
     "Train": "schedules.train",
@@ -58,9 +58,9 @@ METHODS = {
     "DARE": "edits.dare",
     "EMA": "edits.ema",
 }
-"""All methods of this package, in the order in which tables list them; modules below `holdfast.methods`."""
+"""All methods of this package, in the order of the tables, with their modules below `holdfast.methods`."""
 
 
 def home_of(name: str) -> str:
-    """Returns the full name of the module that holds a method or sum of this package."""
+    """Returns the full name of the module of a method or sum of this package."""
     return f"holdfast.methods.{(SUMS | METHODS)[name]}"

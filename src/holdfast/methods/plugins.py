@@ -1,6 +1,6 @@
 """Methods of other packages, which declare them as entry points of the group `holdfast.methods`.
 
-Nothing of such a package is imported before a recipe names its method, so that a broken one stands in nobody's way.
+No such package is imported before a recipe names its method, so a broken package causes no error elsewhere.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ def _declared(path: tuple[str, ...]) -> dict[str, list[importlib.metadata.EntryP
 
 
 def declared() -> dict[str, list[importlib.metadata.EntryPoint]]:
-    """Returns what other packages declare, by the name of the method; looked up once for each `sys.path`."""
+    """Returns the entry points of other packages, by the name of the method; looked up once for each `sys.path`."""
     return _declared(tuple(sys.path))
 
 
 class Table(Mapping[str, type[Any]]):
-    """Classes by name: those given, and behind them the methods of other packages, imported when they are asked for.
+    """Classes by name: those of this package, then the methods of other packages, imported on access.
 
     Args:
-        own: The classes of this package, or what stands for them.
+        classes: The classes of this package, or their stand-ins.
     """
 
-    def __init__(self, own: Mapping[str, type[Any]]) -> None:
-        self._own = own
-        self._others = {name: point for name, point in declared().items() if name not in own}
+    def __init__(self, classes: Mapping[str, type[Any]]) -> None:
+        self._classes = classes
+        self._others = {name: point for name, point in declared().items() if name not in classes}
 
     def __getitem__(self, name: str) -> type[Any]:
         """Returns the class of a name.
@@ -50,20 +50,20 @@ class Table(Mapping[str, type[Any]]):
             KeyError: There is no such method.
             HoldfastError: The method of another package cannot be imported, or is not a method.
         """
-        return self._own[name] if name in self._own else foreign(name)
+        return self._classes[name] if name in self._classes else foreign(name)
 
     def __contains__(self, name: object) -> bool:
         """Returns whether there is such a method, without importing it."""
-        return name in self._own or name in self._others
+        return name in self._classes or name in self._others
 
     def __iter__(self) -> Iterator[str]:
         """Yields the names, those of this package first."""
-        yield from self._own
+        yield from self._classes
         yield from self._others
 
     def __len__(self) -> int:
-        """Returns how many there are."""
-        return len(self._own) + len(self._others)
+        """Returns the number of names."""
+        return len(self._classes) + len(self._others)
 
 
 def foreign(name: str) -> type[Any]:
@@ -71,7 +71,7 @@ def foreign(name: str) -> type[Any]:
 
     Raises:
         KeyError: No package declares it.
-        HoldfastError: It cannot be imported, is not a method of that name, or the name is taken.
+        HoldfastError: The method cannot be imported, is not a method of that name, or the name is taken.
     """
     from holdfast.core.method import Method
 
@@ -86,9 +86,9 @@ def foreign(name: str) -> type[Any]:
     except Exception as error:
         raise HoldfastError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(cls, type) and issubclass(cls, Method) and dataclasses.is_dataclass(cls)):
-        raise HoldfastError(f"{where} is no method: give a frozen dataclass that inherits holdfast.Method.")
+        raise HoldfastError(f"{where} is not a method: give a frozen dataclass that inherits holdfast.Method.")
     if cls.__name__ != name:
-        raise HoldfastError(f"{where} is called {cls.__name__} there; give the entry point the name of its class.")
+        raise HoldfastError(f"{where} is the class {cls.__name__}; give the entry point the name of its class.")
     return cls
 
 

@@ -1,6 +1,6 @@
 """The classes of all methods: those of this package (`holdfast.methods.names`) and those of other packages.
 
-Sums with a name stand in a table of their own: a recipe has their parts in their place.
+Named sums have a separate table, because a recipe contains their parts in their place.
 """
 
 from __future__ import annotations
@@ -23,5 +23,5 @@ METHODS: tuple[type[Method], ...] = tuple(map(_class, names.METHODS))
 
 
 def known() -> Table:
-    """Returns all sums and methods by name, those of other packages behind those of this one."""
+    """Returns all sums and methods by name, first those of this package, then those of other packages."""
     return Table({cls.__name__: cls for cls in (*SUMS, *METHODS)})

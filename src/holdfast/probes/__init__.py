@@ -1,1 +1,1 @@
-"""Questions asked of a model, with every answer kept."""
+"""Questions to a model, its answers, and their scores."""

@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it is sure: calibration over multiple-choice answers."""
+"""Calibration of multiple-choice answers: whether a model is right as often as its confidence says."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.ask import Answer
+from holdfast.probes.answers import Answer
 
 
 @dataclasses.dataclass(frozen=True)
 class Bin:
-    """The answers whose confidence is above `low` and at most `high` (the lowest bin holds 0 too).
+    """The answers with a confidence above `low` and at most `high` (the lowest bin also holds 0).
 
     Attributes:
         low: Lower edge.
         high: Upper edge.
         count: Number of answers.
         confidence: Their mean confidence; None if there are none.
-        accuracy: Share of them that is right; None if there are none.
+        accuracy: Share of right answers among them; None if there are none.
     """
 
     low: float
@@ -36,11 +36,11 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How sure and how right answers are.
+    """How well the confidence of answers matches their accuracy.
 
     Attributes:
         ece: Expected calibration error, 0 to 1.
-        brier: Brier score, 0 to 2; what is sure and right has 0.
+        brier: Brier score, 0 to 2; a right answer with confidence 1 scores 0.
         count: Number of answers.
         bins: Bins of equal width over the confidences from 0 to 1, in order.
     """
@@ -52,7 +52,7 @@ class Calibration:
 
 
 def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
-    """Returns the calibration of the multiple-choice answers; answers of other forms do not count.
+    """Returns the calibration of the multiple-choice answers; other answers are ignored.
 
         ECE = sum_b n_b / n |acc_b - conf_b|
         Brier = 1/n sum_i sum_k (p_ik - y_ik)^2
@@ -61,12 +61,12 @@ def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
     choice and 0 for the others.
 
     Args:
-        answers: Answers; an answer's confidence is the probability of the choice that was picked.
+        answers: Answers; the confidence of an answer is the probability of its picked choice.
         bins: Number of bins.
 
     Raises:
-        HoldfastError: If there is no multiple-choice answer.
-        ValueError: If `bins` is not positive.
+        HoldfastError: There is no multiple-choice answer.
+        ValueError: `bins` is not positive.
 
     Reference:
         Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
@@ -86,13 +86,13 @@ def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
         right[place].append(answer.value)
         brier.append(math.fsum((p - (k == 0)) ** 2 for k, p in enumerate(answer.choice.probabilities)))
     if not brier:
-        raise HoldfastError("There is no multiple-choice answer among these to calibrate; ask items with 'choices'.")
-    found = tuple(
+        raise HoldfastError("There is no multiple-choice answer to calibrate; ask items with 'choices'.")
+    filled_bins = tuple(
         Bin(place / bins, edges[place], len(values), _mean(confidences), _mean(values))
         for place, (confidences, values) in enumerate(zip(sure, right, strict=True))
     )
     ece = expected_calibration_error([*itertools.chain(*sure)], [*itertools.chain(*right)], bins)
-    return Calibration(ece, math.fsum(brier) / len(brier), len(brier), found)
+    return Calibration(ece, math.fsum(brier) / len(brier), len(brier), filled_bins)
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -100,9 +100,9 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def expected_calibration_error(confidence: npt.ArrayLike, value: npt.ArrayLike, bins: int = 10) -> float:
-    """Returns the expected calibration error of answers that are right (1) or wrong (0), `[n]` each; see `calibration`.
+    """Returns the expected calibration error of confidences and values (1 right, 0 wrong), `[n]` each.
 
-    A confidence on the edge of two bins is in the lower one.
+    A confidence on the edge of two bins belongs to the lower one.
     """
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(value, dtype=np.float64)
     edges = np.array([(place + 1) / bins for place in range(bins)])

@@ -1,4 +1,4 @@
-"""Checks of generated answers: each marker says one thing that an answer must fulfil."""
+"""Checks of generated answers: each marker is one condition that an answer must fulfil."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
 
-# A minus behind a digit or a letter is that of a difference or a range, and a comma before three digits separates them.
+# A minus behind a digit or letter belongs to a difference or range; a comma before three digits separates thousands.
 _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _UNWILLING = "(?:will not|won't|cannot|can't|not able to|unable to|must not)"
@@ -23,7 +23,7 @@ REFUSAL = re.compile(
     rf"|\bsorry,? but (?:as an? [^.]*, )?i(?:'m| am)? {_UNWILLING}\b"
     r"|\bi (?:must|have to) (?:decline|refuse)\b"
 )
-"""How a refusal sounds, in lower case."""
+"""Matches the wording of a refusal, in lower case."""
 _FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 
 
@@ -40,7 +40,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def _read(answer: str) -> Any:
-    """Returns the JSON value that an answer is, alone or in a code fence; None for others and if nested too deep."""
+    """Returns the JSON value of an answer, alone or in a code fence; None if it is not JSON or is nested too deeply."""
     fenced = _FENCED.fullmatch(answer.strip())
     try:
         return json.loads(fenced[1] if fenced else answer)
@@ -49,27 +49,27 @@ def _read(answer: str) -> Any:
 
 
 def _format(answer: str, wanted: str) -> bool:
-    said = answer.strip()
+    text = answer.strip()
     if wanted == "word":
-        return re.fullmatch(r"[\w'-]+\.?", said) is not None
+        return re.fullmatch(r"[\w'-]+\.?", text) is not None
     if wanted == "sentence":
-        return re.fullmatch(r"[A-Z][^\n]*\.", said) is not None and len(said.split()) >= 3
+        return re.fullmatch(r"[A-Z][^\n]*\.", text) is not None and len(text.split()) >= 3
     if wanted == "list":
-        lines = said.split("\n")
+        lines = text.split("\n")
         return len(lines) >= 2 and all(re.fullmatch(r"[-*] \S.*", line) for line in lines)
     if wanted == "capitals":
-        return any(c.isalpha() for c in said) and said == said.upper()
-    return isinstance(_read(said), (dict, list))
+        return any(c.isalpha() for c in text) and text == text.upper()
+    return isinstance(_read(text), (dict, list))
 
 
 def _keys(answer: str, wanted: Any) -> bool:
-    found = _read(answer)
-    return isinstance(found, dict) and set(found) == set(_listed(wanted))
+    value = _read(answer)
+    return isinstance(value, dict) and set(value) == set(_listed(wanted))
 
 
 def _number(answer: str, wanted: Any) -> bool:
-    found = _NUMBER.findall(_THOUSANDS.sub("", answer.replace("−", "-")))
-    return bool(found) and float(found[-1]) == float(wanted)
+    numbers = _NUMBER.findall(_THOUSANDS.sub("", answer.replace("−", "-")))
+    return bool(numbers) and float(numbers[-1]) == float(wanted)
 
 
 def _call(answer: str, wanted: Mapping[str, Any]) -> bool:
@@ -98,10 +98,10 @@ def _same(given: Any, wanted: Mapping[str, Any]) -> bool:
 
 
 MARKERS: dict[str, Callable[[str, Any], bool]] = {
-    "exact": lambda answer, wanted: _plain(answer) in {_plain(one) for one in _listed(wanted)},
-    "contains": lambda answer, wanted: all(_has(answer, one) for one in _listed(wanted)),
-    "any": lambda answer, wanted: any(_has(answer, one) for one in _listed(wanted)),
-    "lacks": lambda answer, wanted: not any(_has(answer, one) for one in _listed(wanted)),
+    "exact": lambda answer, wanted: _plain(answer) in {_plain(words) for words in _listed(wanted)},
+    "contains": lambda answer, wanted: all(_has(answer, words) for words in _listed(wanted)),
+    "any": lambda answer, wanted: any(_has(answer, words) for words in _listed(wanted)),
+    "lacks": lambda answer, wanted: not any(_has(answer, words) for words in _listed(wanted)),
     "number": _number,
     "regex": lambda answer, wanted: re.search(wanted, answer) is not None,
     "format": _format,
@@ -112,10 +112,10 @@ MARKERS: dict[str, Callable[[str, Any], bool]] = {
     "refuses": lambda answer, wanted: (REFUSAL.search(answer.casefold().replace("’", "'")) is not None) == wanted,
 }
 """Markers: `exact` (but for case, blanks and a final full stop; any one of a list), `contains` (all of these, as whole
-words), `any` (one of these), `lacks` (none of these), `number` (the last number said), `regex` (found anywhere),
-`format` (word, sentence, list, json or capitals), `keys` (a JSON object with exactly these keys), `call` (the first
-call of a tool in the answer, with this `name` and these `arguments`), `least_words`, `most_words`, and `refuses` (true
-or false). JSON may stand in a code fence."""
+words), `any` (one of these), `lacks` (none of these), `number` (the last number of the answer), `regex` (found
+anywhere), `format` (word, sentence, list, json or capitals), `keys` (a JSON object with exactly these keys), `call`
+(the first call of a tool in the answer, with this `name` and these `arguments`), `least_words`, `most_words`, and
+`refuses` (true or false). JSON may stand in a code fence."""
 
 FORMATS = ("word", "sentence", "list", "json", "capitals")
 
@@ -126,7 +126,7 @@ def fulfils(answer: str, check: Mapping[str, Any]) -> bool:
 
 
 def takes_lines(check: Mapping[str, Any]) -> bool:
-    """Returns whether an answer that fulfils a check has several lines, or is likely to."""
+    """Returns whether an answer that fulfils a check is likely to have several lines."""
     return check.get("format") in ("list", "json") or "keys" in check
 
 
@@ -135,7 +135,7 @@ def check_markers(check: Mapping[str, Any], origin: str) -> None:
     for name, wanted in check.items():
         where = f"{origin}: field 'check.{name}'"
         if name not in MARKERS:
-            raise HoldfastError(f"{where} is no marker; use one of {', '.join(MARKERS)}.{nearest(name, MARKERS)}")
+            raise HoldfastError(f"{where} is not a marker; use one of {', '.join(MARKERS)}.{nearest(name, MARKERS)}")
         if name == "regex":
             _check_regex(wanted, where)
         elif not _can_be(name, wanted):
@@ -149,11 +149,11 @@ _WANTED = {
     **dict.fromkeys(("number", "least_words", "most_words"), "a number"),
     **dict.fromkeys(("exact", "contains", "any", "lacks", "keys"), "a string or a list of strings"),
 }
-"""What the value of each marker is, but that of a regular expression."""
+"""The accepted values of each marker except `regex`, in words."""
 
 
 def _can_be(name: str, wanted: Any) -> bool:
-    """Returns whether a marker can have a value."""
+    """Returns whether a marker accepts a value."""
     if name == "format":
         return wanted in FORMATS
     if name == "refuses":
@@ -164,11 +164,11 @@ def _can_be(name: str, wanted: Any) -> bool:
     if name in ("number", "least_words", "most_words"):
         return isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and abs(wanted) < 1e300
     listed = [wanted] if isinstance(wanted, str) else wanted
-    return isinstance(listed, list) and len(listed) > 0 and all(isinstance(one, str) and one for one in listed)
+    return isinstance(listed, list) and len(listed) > 0 and all(isinstance(words, str) and words for words in listed)
 
 
 def _check_regex(wanted: Any, where: str) -> None:
     try:
         re.compile(wanted)
     except (re.error, TypeError) as error:
-        raise HoldfastError(f"{where} is no regular expression ({error}).") from error
+        raise HoldfastError(f"{where} is not a regular expression ({error}).") from error

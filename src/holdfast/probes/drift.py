@@ -1,4 +1,4 @@
-"""How far a tuned model has moved from its base: the divergence of what they would say, token by token."""
+"""Drift of a tuned model from its base: the KL divergence of their predictions, token by token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.fitting import tokens_of
+from holdfast.probes.batching import tokens_of
 from holdfast.probes.likelihood import DocumentScore, Window, by_document, padded, pieces_of
 
 
@@ -29,15 +29,15 @@ def drift(
         KL_i = sum_t sum_v p_base(v | t) (log p_base(v | t) - log p_tuned(v | t)),   over the supervised t
 
     Both models read the same tokens, each in its own precision; the divergence is taken in float32 and summed in
-    float64, the logits of both for supervised positions alone and some at a time. Both are left as they were found.
+    float64. Logits are computed for supervised positions alone, in pieces. Both models are unchanged afterwards.
 
     Args:
-        base: The causal language model before.
-        tuned: The one after, with the same vocabulary.
-        examples: What to read; -100 in `labels` where nothing is supervised.
+        base: The causal language model before training.
+        tuned: The model after training, with the same vocabulary.
+        examples: Examples to read; a label of -100 is not supervised.
         batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
         pad_id: Token id of the padding, which is not attended to.
-        progress: Told the number of windows done and their total.
+        progress: Called with the number of windows done and their total.
 
     Returns:
         One score per document with a supervised token; `nats` is the sum of the divergence.

@@ -1,7 +1,8 @@
-"""Suites: sets of items that a model is asked, as JSON lines that anyone can write.
+"""Items: the questions of suites, written as JSON lines.
 
-An item is a question with a check of the answer, a question with choices, or a text whose likelihood is taken; one item
-can be a question of both forms. Its fields are those of `Item`; `prompt` (a string) may stand for `messages`.
+An item is a question with a check of its answer, a question with choices, or a text whose likelihood is measured.
+A question may have both a check and choices. The fields of a record are those of `Item`; `prompt` (a string) may stand
+for `messages`.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from holdfast.probes.checks import check_markers
 
 Split = Literal["watch", "proof"]
 WATCH = 0.3
-"""Share of the groups whose items are watched; the others are proof."""
+"""Share of the groups whose items are watched (validation); the others are proof (test)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One thing that a model is asked.
+    """One question to a model.
 
     Attributes:
-        id: Its name, one of a kind within its suite.
-        suite: The suite it belongs to.
-        group: What items that are not independent share (the person a question is about); the id if nothing.
+        id: Its name, unique within its suite.
+        suite: Name of its suite.
+        group: Name that dependent items share (the person that they ask about); the id without one.
         turns: The conversation up to the answer; empty for a text or for choices without a question.
         answer: A right answer, as an example.
         check: What a generated answer must fulfil, by marker (see `holdfast.probes.checks`); empty if not generated.
         choices: Answers to choose from by their likelihood; the first is right. Empty if there is no choice.
-        text: A text whose likelihood is taken.
-        max_tokens: Most tokens of a generated answer; None for as many as the asker gives.
-        stop: Strings before which a generated answer ends; None for what is usual (see `holdfast.probes.stops`).
-        tools: Tools that the chat template is given with the conversation, as JSON schemas of functions.
+        text: A text whose likelihood is measured.
+        max_tokens: Most tokens of a generated answer; None for the limit of the asker.
+        stop: Strings before which a generated answer ends; None for the usual ones (see `holdfast.probes.stops`).
+        tools: Tools that the chat template receives with the conversation, as JSON schemas of functions.
         plain: The prompt that a model without a chat template continues, in place of `turns` and `tools`; None where it
             reads `turns` as well.
     """
@@ -66,35 +67,35 @@ class Item:
 
     @property
     def split(self) -> Split:
-        """Returns the side that the item's group is on, whatever suite and file ask about it."""
+        """Returns the side of the item's group, the same in every suite and file."""
         return split_of(self.group or self.id)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields that say something, as plain JSON values."""
-        found: dict[str, Any] = {"id": self.id, "suite": self.suite, "group": self.group or self.id}
+        """Returns the fields that are set, as plain JSON values."""
+        record: dict[str, Any] = {"id": self.id, "suite": self.suite, "group": self.group or self.id}
         if len(self.turns) == 1 and self.turns[0].role == "user":
-            found["prompt"] = self.turns[0].content
+            record["prompt"] = self.turns[0].content
         elif self.turns:
-            found["messages"] = [{"role": turn.role, "content": turn.content} for turn in self.turns]
+            record["messages"] = [{"role": turn.role, "content": turn.content} for turn in self.turns]
         for name in ("answer", "check", "choices", "text"):
             if value := getattr(self, name):
-                found[name] = list(value) if name == "choices" else value
+                record[name] = list(value) if name == "choices" else value
         if self.max_tokens is not None:
-            found["max_tokens"] = self.max_tokens
+            record["max_tokens"] = self.max_tokens
         if self.stop is not None:
-            found["stop"] = list(self.stop)
+            record["stop"] = list(self.stop)
         if self.tools:
-            found["tools"] = [dict(tool) for tool in self.tools]
+            record["tools"] = [dict(tool) for tool in self.tools]
         if self.plain is not None:
-            found["plain"] = self.plain
-        return found
+            record["plain"] = self.plain
+        return record
 
 
 def split_of(group: str) -> Split:
-    """Returns the side of a group: `WATCH` of all groups are watched, and none ever changes sides.
+    """Returns the side of a group: a share `WATCH` of all groups is watched, and no group ever changes sides.
 
-    The name of the group alone says it, so that what is asked about one thing is on one side in all suites; the group
-    of a text is the digest of its content, so that it is on one side in all files.
+    Only a hash of the group's name decides, so all items about one thing are on the same side in every suite. The
+    group of a text is the digest of its content, so the text is on the same side in every file.
     """
     place = int.from_bytes(hashlib.blake2b(group.encode(), digest_size=6).digest(), "big") / 2**48
     return "watch" if place < WATCH else "proof"
@@ -111,15 +112,15 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
     """Returns the item that a record describes.
 
     Raises:
-        HoldfastError: If a field is unknown, missing or malformed; names `origin` and the field.
+        HoldfastError: A field is unknown, missing or malformed; names `origin` and the field.
     """
     _check_strings(record, origin)
     turns = _asked(record, origin)
     check, choices, text = _check(record, origin), _choices(record, origin), record.get("text")
     if _is_another(str(record.get("answer") or ""), choices, bool(check)):
         raise HoldfastError(
-            f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, which"
-            f" is {choices[0]!r}; put the right one first."
+            f"{origin}: field 'answer' is {record['answer']!r}, but the first of the 'choices' counts as right, and"
+            f" that is {choices[0]!r}; put the right one first."
         )
     if check and not turns:
         raise HoldfastError(f"{origin}: has a 'check' but no question; give a 'prompt' or 'messages'.")
@@ -139,7 +140,7 @@ def item_of(record: Mapping[str, Any], origin: str) -> Item:
 
 
 def _check_strings(record: Mapping[str, Any], origin: str) -> None:
-    """Raises `HoldfastError` if a field is unknown or no string where it must be one, or the item has no name."""
+    """Raises `HoldfastError` if a field is unknown, must be a string and is not, or if `id` or `suite` is missing."""
     for name in record:
         if name not in _FIELDS:
             raise HoldfastError(f"{origin}: unknown field '{name}'.{nearest(name, _FIELDS)}")
@@ -153,7 +154,7 @@ def _check_strings(record: Mapping[str, Any], origin: str) -> None:
 
 
 def _asked(record: Mapping[str, Any], origin: str) -> tuple[Turn, ...]:
-    """Returns the conversation of an item up to what the model is to say; empty if it has none."""
+    """Returns the conversation of an item up to the answer; empty if it has none."""
     if "prompt" in record and "messages" in record:
         raise HoldfastError(f"{origin}: gives both 'prompt' and 'messages'; keep one.")
     if "prompt" in record:
@@ -181,17 +182,17 @@ def _choices(record: Mapping[str, Any], origin: str) -> list[str]:
 
 
 def _how(record: Mapping[str, Any], checked: bool, has_turns: bool, origin: str) -> dict[str, Any]:
-    """Returns what says how an item is asked: `max_tokens`, `stop`, `tools` and `plain`.
+    """Returns the fields that say how an item is asked: `max_tokens`, `stop`, `tools` and `plain`.
 
     Raises:
-        HoldfastError: If one of them is malformed, or the item has nothing that it could act upon.
+        HoldfastError: A field is malformed, or has no effect on this item.
     """
     given = [name for name in ("max_tokens", "stop", "tools", "plain") if record.get(name) is not None]
     for name in given:
         about_question = name in ("tools", "plain")
         if not (has_turns if about_question else checked):
-            lack = "question" if about_question else "'check', so that no answer is generated"
-            raise HoldfastError(f"{origin}: field '{name}' has nothing to act upon: the item has no {lack}; delete it.")
+            lack = "question" if about_question else "'check', so no answer is generated"
+            raise HoldfastError(f"{origin}: field '{name}' has no effect: the item has no {lack}; delete it.")
     read: dict[str, Callable[[Any, str], Any]] = {
         "max_tokens": _max_tokens,
         "stop": _stop,
@@ -227,17 +228,17 @@ def _plain(plain: str, origin: str) -> str:
 
 
 def _are_strings(values: Sequence[Any]) -> bool:
-    """Returns whether all are strings that say something."""
-    return all(isinstance(one, str) and one for one in values)
+    """Returns whether all values are non-empty strings."""
+    return all(isinstance(value, str) and value for value in values)
 
 
 def _is_another(answer: str, choices: Sequence[str], checked: bool) -> bool:
-    """Returns whether an answer is another of the choices than the first: its text, or its letter or number."""
-    said, texts = answer.strip().casefold(), [choice.strip().casefold() for choice in choices]
-    if not said or not texts or said == texts[0]:
+    """Returns whether an answer is the text, letter or number of a choice other than the first."""
+    given, texts = answer.strip().casefold(), [choice.strip().casefold() for choice in choices]
+    if not given or not texts or given == texts[0]:
         return False
-    by_place = re.fullmatch(r"\(?([a-z]|\d)\)?\.?", said)
-    return said in texts[1:] or bool(not checked and by_place and by_place[1] not in ("a", "0"))
+    by_place = re.fullmatch(r"\(?([a-z]|\d)\)?\.?", given)
+    return given in texts[1:] or bool(not checked and by_place and by_place[1] not in ("a", "0"))
 
 
 def _turns(messages: Any, origin: str) -> tuple[Turn, ...]:
@@ -253,20 +254,20 @@ def _turns(messages: Any, origin: str) -> tuple[Turn, ...]:
             )
         turns.append(Turn(message["role"], message["content"], False))
     if turns and turns[-1].role == "assistant":
-        raise HoldfastError(f"{origin}: the last message is the assistant's; leave out what the model is to say.")
+        raise HoldfastError(f"{origin}: the last message is the assistant's; leave out the answer.")
     return tuple(turns)
 
 
 def read_items(path: str | os.PathLike[str]) -> list[Item]:
-    """Returns the items of a file of JSON: one to a line, or a list.
+    """Returns the items of a JSON file: one per line, or a list.
 
     Raises:
-        HoldfastError: If the file is not there or a record is no item, naming line and field, or an id is given twice.
+        HoldfastError: The file does not exist, a record is not an item, or an id occurs twice; names line and field.
     """
     items, seen = [], dict[tuple[str, str], str]()
     for origin, record in records_of(Path(path), Path(path).name):
         try:
-            json.dumps(record, ensure_ascii=False).encode()  # Half a surrogate pair is no text.
+            json.dumps(record, ensure_ascii=False).encode()  # Raises ValueError for half of a surrogate pair.
         except ValueError as error:
             raise HoldfastError(f"{origin}: not valid JSON ({error}); mend or delete that line.") from None
         if not isinstance(record, dict):
@@ -274,7 +275,7 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
         item = item_of(record, origin)
         if (before := seen.setdefault((item.suite, item.id), origin)) != origin:
             line = before.rpartition(":")[2]
-            raise HoldfastError(f"{origin}: the id '{item.id}' is that of line {line} too; give each its own.")
+            raise HoldfastError(f"{origin}: line {line} has the id '{item.id}' too; give each its own.")
         items.append(item)
     if not items:
         raise HoldfastError(f"{path}: holds no items; give at least one.")
@@ -282,13 +283,13 @@ def read_items(path: str | os.PathLike[str]) -> list[Item]:
 
 
 def row_of(item: Item) -> Row:
-    """Returns an item as a row to be scored: its question with its answer, its text, or the right choice.
+    """Returns an item as a row to score: its question with its answer, its text, or the right choice.
 
     Raises:
-        HoldfastError: If the item has a question and no answer; names it.
+        HoldfastError: The item has a question and no answer; names the item.
     """
     if item.turns and not (item.answer or item.choices):
-        raise HoldfastError(f"{item.suite}/{item.id}: has no 'answer' to be scored; give one.")
+        raise HoldfastError(f"{item.suite}/{item.id}: has no 'answer' to score; give one.")
     if item.turns:
         turns = (*item.turns, Turn("assistant", item.answer or item.choices[0]))
         return Row(turns=turns, origin=item.id, tools=item.tools)

@@ -1,4 +1,4 @@
-"""How likely a model finds texts: nats per document, so that the same document can be paired before and after."""
+"""The likelihood of texts under a model, in nats per document so that documents can be paired before and after."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
-from holdfast.probes.fitting import fitting, tokens_of
+from holdfast.probes.batching import in_fitting_batches, tokens_of
 
 CHUNK_LOGITS = 2**24
-"""Number of logits that exist at a time (64 MiB in float32), where they can be had in pieces (see `Head`)."""
+"""Most logits in memory at once (64 MiB in float32), if the head can compute them in pieces (see `Head`)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DocumentScore:
-    """What one document costs a model.
+    """The likelihood of one document.
 
     Attributes:
-        origin: The document, as its examples name it.
+        origin: The origin of its examples.
         nats: Sum of the negative log-likelihood over the document's supervised tokens, in nats.
         tokens: Number of supervised tokens.
     """
@@ -38,7 +38,7 @@ class DocumentScore:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """A stretch of tokens that is read on its own, and the number of the document that it belongs to."""
+    """A stretch of tokens that is read on its own, with the number of its document."""
 
     input_ids: Sequence[int]
     labels: Sequence[int]
@@ -57,29 +57,29 @@ def document_nll(
 
         nats_i = -sum_t log p(label_{i,t+1} | tokens_{i,<=t}),   over the t at which label_{i,t+1} is supervised
 
-    Examples of one `origin` (the windows of a long text) are one document; an example without an origin is a document
-    of its own; documents packed into one row are read apart. Windows are batched by length and padded on the right, in
-    an order that depends on the lengths alone, so that two models are asked in identical batches.
+    Examples of the same `origin` (the windows of a long text) form one document; an example without an origin is a
+    document; documents packed into one row are read separately. Windows are batched by length and padded on the right.
+    The order depends on the lengths alone, so two models read identical batches.
 
-    The model computes in its own precision; the log-likelihood is taken in float32 (or float64, if the logits are) and
-    summed in float64. Logits are taken for supervised positions alone, some at a time (see `Head`); a batch that does
-    not fit into memory is read in smaller ones. The model is left as it was found: the mode of every module, gradients,
-    torch's random state and the configuration.
+    The model computes in its own precision; the log-likelihood is computed in float32 (float64 for logits in float64)
+    and summed in float64. Logits are computed for supervised positions alone, in pieces (see `Head`). A batch that does
+    not fit into memory is split. The model is unchanged afterwards: the mode of every module, gradients, torch's random
+    state and the configuration.
 
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
-        examples: What to score, with `labels` as everywhere: unshifted, -100 where nothing is supervised.
+        examples: Examples to score, with unshifted `labels` that are -100 where nothing is supervised.
         batch_tokens: Most tokens of a batch, padding included (usually 8192 if absent, see `tokens_of`); a longer
-            window makes a batch of its own.
+            window has its own batch.
         pad_id: Token id of the padding, which the model does not attend to; any id will do.
-        progress: Told the number of windows done and their total after each batch.
+        progress: Called with the number of windows done and their total after each batch.
 
     Returns:
         One score per document, in the order of their first examples; documents without a supervised token are left out.
 
     Raises:
-        HoldfastError: If a document's likelihood is not finite; names the document.
-        ValueError: If `batch_tokens` is not positive.
+        HoldfastError: The likelihood of a document is not finite; names the document.
+        ValueError: `batch_tokens` is not positive.
     """
     if not examples:
         return []
@@ -111,18 +111,18 @@ def by_document(
     batch_tokens: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DocumentScore]:
-    """Returns the sums over each document of what `score` gives its windows: nats and number of supervised tokens."""
+    """Returns for each document the sums of nats and of supervised tokens that `score` gives for its windows."""
     origins, windows = windows_of(examples)
     nats, tokens = [0.0] * len(origins), [0] * len(origins)
     done = 0
-    for batch, found in fitting(model, windows, batches, size_of, score, batch_tokens):
-        for window, (cost, count) in zip(batch, found, strict=True):
+    for batch, costs in in_fitting_batches(model, windows, batches, size_of, score, batch_tokens):
+        for window, (cost, count) in zip(batch, costs, strict=True):
             nats[window.document] += cost
             tokens[window.document] += count
         done += len(batch)
         if progress is not None:
             progress(done, len(windows))
-    return [DocumentScore(*found) for found in zip(origins, nats, tokens, strict=True) if found[2]]
+    return [DocumentScore(*score) for score in zip(origins, nats, tokens, strict=True) if score[2]]
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
@@ -133,7 +133,7 @@ def bits_per_byte(nats: float, n_bytes: int) -> float:
         n_bytes: Its length in UTF-8 bytes.
 
     Raises:
-        ValueError: If `n_bytes` is not positive.
+        ValueError: `n_bytes` is not positive.
     """
     if n_bytes < 1:
         raise ValueError(f"n_bytes {n_bytes}: give the length of the text, at least 1")
@@ -160,7 +160,7 @@ def windows_of(examples: Sequence[Example]) -> tuple[list[str], list[Window]]:
 
 
 def batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[Window]]:
-    """Yields the windows from the longest to the shortest, as many at a time as fit once padded."""
+    """Yields batches from the longest window to the shortest, as many as fit with padding."""
     batch: list[Window] = []
     for window in sorted(windows, key=lambda window: -len(window.input_ids)):
         if batch and (len(batch) + 1) * len(batch[0].input_ids) > batch_tokens:
@@ -202,10 +202,10 @@ def row_nll(head: Head, next_BT: Tensor, width: int, **inputs: Any) -> tuple[Ten
     """Returns nats and number of supervised tokens of each row, `[B]` float64 and int64, on the CPU; and the output.
 
     Args:
-        head: The head of the model that is called.
-        next_BT: The label that each position predicts, -100 where nothing is supervised, on the CPU.
-        width: Number of positions of a row, at least those of `next_BT`, which are the first.
-        inputs: What the model is called with.
+        head: The head of the model.
+        next_BT: The label that each position predicts, `[B, T]` on the CPU, -100 where nothing is supervised.
+        width: Number of positions of a row, at least that of `next_BT`, whose positions are the first ones.
+        inputs: Arguments of the model.
     """
     row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
     features_NX, output = head.read(row_N, position_N, width=width, **inputs)
@@ -215,7 +215,7 @@ def row_nll(head: Head, next_BT: Tensor, width: int, **inputs: Any) -> tuple[Ten
 
 
 def label_nll(head: Head, features_NX: Tensor, label_N: Tensor) -> Tensor:
-    """Returns -log p of each label in nats, `[N]` float64 on the CPU, with the logits of some positions at a time."""
+    """Returns -log p of each label in nats, `[N]` float64 on the CPU, computing the logits in pieces."""
     pieces = [torch.zeros(0, dtype=torch.float64)]
     for rows in pieces_of(head, len(label_N)):
         logits_CV = head.logits(features_NX[rows])

@@ -1,4 +1,4 @@
-"""The choices of a public benchmark's record and which of them is right, in the many ways they are written."""
+"""Reads the choices of a benchmark's record, and which of them is right, in the many forms that sets use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ANSWERS = (
 
 
 def text_in(record: Mapping[str, Any], *names: str) -> str:
-    """Returns the first of some fields that is a text, also where it stands in `question.stem`; "" if none is."""
+    """Returns the first of the fields that holds a text, also as `question.stem`; "" if none does."""
     for name in names:
         value = record.get(name)
         if isinstance(value, Mapping):
@@ -44,17 +44,17 @@ def text_in(record: Mapping[str, Any], *names: str) -> str:
 
 
 def options_of(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Returns the labels of the choices of a record ("A", "1"; empty if it has none) and their texts.
+    """Returns the labels of a record's choices ("A", "1"; empty without labels) and their texts.
 
     Raises:
-        HoldfastError: If it has no choices.
+        HoldfastError: The record has no choices.
     """
     question = record.get("question")
     inside = question.get("choices") if isinstance(question, Mapping) else None
     for value in (inside, *(record.get(name) for name in _LISTS)):
-        found = _options(value)
-        if len(found[1]) > 1:
-            return found
+        labels_and_texts = _options(value)
+        if len(labels_and_texts[1]) > 1:
+            return labels_and_texts
     for columns in _COLUMNS:
         given = [str(record[name]) for name in columns if record.get(name) not in (None, "")]
         if len(given) > 1:
@@ -70,15 +70,17 @@ def _options(value: Any) -> tuple[list[str], list[str]]:
         return _by_label(value)
     if not isinstance(value, Sequence):
         return [], []
-    if all(isinstance(one, Mapping) and "text" in one for one in value):
-        return [str(one.get("label", one.get("key", ""))) for one in value], [str(one["text"]) for one in value]
-    if all(isinstance(one, (str, int, float)) and not isinstance(one, bool) for one in value):
-        return [], [str(one) for one in value]
+    if all(isinstance(choice, Mapping) and "text" in choice for choice in value):
+        return [str(choice.get("label", choice.get("key", ""))) for choice in value], [
+            str(choice["text"]) for choice in value
+        ]
+    if all(isinstance(choice, (str, int, float)) and not isinstance(choice, bool) for choice in value):
+        return [], [str(choice) for choice in value]
     return [], []
 
 
 def _by_label(value: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Returns labels and texts of choices that stand in columns, or by their labels."""
+    """Returns labels and texts of choices given as two columns, or as a mapping from labels to texts."""
     if isinstance(value.get("text"), Sequence) and not isinstance(value["text"], str):
         return [str(label) for label in value.get("label", [])], [str(text) for text in value["text"]]
     if all(isinstance(text, str) for text in value.values()):  # {"A": "fish", "B": "birds"}
@@ -87,19 +89,19 @@ def _by_label(value: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def answer_in(record: Mapping[str, Any]) -> Any:
-    """Returns what a record says is right: a label, a text or a number; None if it says nothing."""
+    """Returns the right answer of a record: a label, a text or a number; None if it has none."""
     return next((record[name] for name in _ANSWERS if record.get(name) not in (None, "", -1, "-1")), None)
 
 
 def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[str], from_one: bool) -> int | None:
-    """Returns the place of the right choice, or None where the record says nothing that fits.
+    """Returns the index of the right choice, or None if the record's answer fits no choice.
 
-    A text is compared with the labels and the texts first, and is a number or a letter otherwise.
+    The answer is compared with the labels, then with the texts, and is read as a letter or a number last.
 
     Args:
         record: The record.
-        labels: Labels of its choices, if they have any.
-        texts: Its choices.
+        labels: Labels of its choices; may be empty.
+        texts: Texts of its choices.
         from_one: Whether numbers count the choices from 1.
     """
     answer = answer_in(record)
@@ -107,22 +109,22 @@ def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[s
         return None
     if isinstance(answer, bool):
         answer = int(answer)
-    said = str(answer).strip()
-    if said in labels:
-        return list(labels).index(said)
-    if isinstance(answer, str) and said in texts:
-        return list(texts).index(said)
-    if re.fullmatch(r"\(?[A-Za-z]\)?\.?", said):
-        place = ord(said.strip("().").upper()) - ord("A")
-    elif re.fullmatch(r"\d+(\.0)?", said):
-        place = int(float(said)) - from_one
+    answer_text = str(answer).strip()
+    if answer_text in labels:
+        return list(labels).index(answer_text)
+    if isinstance(answer, str) and answer_text in texts:
+        return list(texts).index(answer_text)
+    if re.fullmatch(r"\(?[A-Za-z]\)?\.?", answer_text):
+        place = ord(answer_text.strip("().").upper()) - ord("A")
+    elif re.fullmatch(r"\d+(\.0)?", answer_text):
+        place = int(float(answer_text)) - from_one
     else:
         return None
     return place if 0 <= place < len(texts) else None
 
 
 def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Returns whether the numbers of right choices count from 1: none is 0, and one is the number of its choices."""
+    """Returns whether numbers of right choices count from 1: none is 0, and one equals its number of choices."""
     top = False
     for record in records:
         answer = answer_in(record)

@@ -1,4 +1,4 @@
-"""The atom of every measurement: the score of one item or text, and what the model answered."""
+"""The atom of every measurement: the score of one item or text, and the model's answer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from holdfast.probes.items import Split
 Role = Literal["learned", "transfer", "retained"]
 
 POINTS = 100.0
-"""Points of a whole share: scores are in points, and `holdfast.stats` counts in shares."""
+"""Points of a share of 1: scores are in points, and `holdfast.stats` computes with shares."""
 
 
-def scale_of(unit: str) -> float:
-    """Returns how many of a unit make one in `holdfast.stats`: 100 points are a share of 1; a nat is a nat."""
-    return POINTS if unit == "points" else 1.0
+def in_unit(value: float, unit: str = "points") -> float:
+    """Returns a number of `holdfast.stats` in a unit: a share in points, every other number as it is."""
+    return POINTS * value if unit == "points" else value
+
+
+def for_stats(value: float, unit: str = "points") -> float:
+    """Returns a number in a unit as `holdfast.stats` counts it: points as a share, every other number as it is."""
+    return value / POINTS if unit == "points" else value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,15 +32,15 @@ class Score:
 
     Attributes:
         suite: Name of its suite.
-        role: What the suite shows: the skill learned, its transfer to a shifted domain, or what is to stay.
+        role: What the suite measures: the learned skill, its transfer to a shifted domain, or retained abilities.
         split: `watch` items may steer a run; `proof` items are read once per model.
         item: Name of the item within its suite.
-        group: What items that are not independent share (the document a question is about); the item if nothing.
+        group: Name that dependent items share (the document that they ask about); the item's own name without one.
         value: The score, finite, in `unit`, summed over `weight` tokens.
         unit: Unit of `value`: "nats", "points" (percent, 0 to 100), or "1" for a pure number.
-        higher_is_better: Whether more is better.
-        weight: Number of tokens that `value` is a sum over; 1 for a score of the item as a whole.
-        choices: Number of choices that the answer was picked from, 0 if it was generated; None if unknown.
+        higher_is_better: Whether a higher value is better.
+        weight: Number of tokens that `value` sums over; 1 for a score of the item as a whole.
+        choices: Number of choices of the item, 0 if the answer was generated; None if unknown.
 
     Raises:
         HoldfastError: The value is not finite, or weight or choices are out of range.
@@ -56,7 +61,7 @@ class Score:
         """Raises `HoldfastError` for a value that a score cannot have."""
         where = f"Score of {self.item!r} in {self.suite!r}"
         if not math.isfinite(self.value):
-            raise HoldfastError(f"{where}: {self.value} is no measurement; leave the row out instead.")
+            raise HoldfastError(f"{where}: {self.value} is not a measurement; leave the row out instead.")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise HoldfastError(f"{where}: a weight of {self.weight} counts nothing; leave the row out instead.")
         if self.choices is not None and self.choices not in (0, *range(2, 10_000)):
@@ -65,15 +70,15 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Said:
-    """What a model said to an item.
+    """The answer of a model to an item.
 
     Attributes:
         suite: Suite of the item.
         item: Its name.
         asked: The last question of the item; empty where choices are compared without one.
-        said: The answer, or the choice that was picked.
-        right: The right answer, where the item gives one.
-        confidence: Probability of the choice that was picked, if one of them is said; None for what is generated.
+        said: The generated answer, or the picked choice.
+        right: The right answer, if the item gives one.
+        confidence: Probability of the picked choice among the choices; None for a generated answer.
     """
 
     suite: str
@@ -86,11 +91,11 @@ class Said:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What one model answered.
+    """The scores and answers of one model.
 
     Attributes:
         scores: The score of every item and text.
-        said: What it said to the items; texts have nothing here.
+        said: The answers to the items, without texts.
     """
 
     scores: Sequence[Score] = ()
@@ -98,17 +103,17 @@ class Answers:
 
 
 def proof(scores: Sequence[Score], watched: Collection[str]) -> list[Score]:
-    """Returns the scores that steered nothing: those of the proof side, and all of suites that nobody watched.
+    """Returns the scores that steered nothing: the proof side of watched suites, and all of the other suites.
 
     Args:
         scores: Scores of any suites.
-        watched: Names of the suites whose other side steered the run.
+        watched: Names of the suites whose watched side steered the run.
     """
     return [score for score in scores if score.suite not in watched or score.split == "proof"]
 
 
 def level(scores: Sequence[Score]) -> float:
-    """Returns the mean score, higher is better: points of the answers or, without any, negative nats per token.
+    """Returns the mean score, higher is better: points of answers or, without answers, negative nats per token.
 
     Returns:
         NaN without scores.

@@ -1,4 +1,4 @@
-"""Finds the items of a suite: in a file of items, in a public benchmark as it comes, or under a package's name."""
+"""Finds the items of a source: a file of items, a public benchmark, or a name that a package offers."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 from holdfast.data.clones import split_named
 from holdfast.data.files import records_of, suffix_of
-from holdfast.data.named import offered
+from holdfast.data.schemes import offered
 from holdfast.data.sources import open_source
+from holdfast.probes.benchmarks import Benchmark, benchmark_of
 from holdfast.probes.items import Item, item_of, read_items
-from holdfast.probes.known import Known, known_set
 from holdfast.probes.options import counts_from_one
 
 GROUP = "holdfast.suites"
-"""Entry points of this group are functions that take what stands behind the colon and return items, or None."""
+"""Entry points of this group are functions that take the name behind the colon and return items, or None."""
 
 LIKE = (
     'An item looks like {"id": "q1", "suite": "facts", "prompt": "2+2?", "choices": ["4", "5"]}, the right choice '
     'first, or {"id": "q1", "suite": "facts", "prompt": "2+2?", "check": {"number": 4}}.'
 )
-"""What is said where something is meant to be an item and is none."""
+"""The hint in messages about records that look like items and are not."""
 
 _SPLITS = (("test", "validation", "train"), ("validation", "train"), ("train",))
 _IDS = ("id", "ID", "ind", "idx", "qID", "question_id", "pairID")
 
 
 def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | None:
-    """Returns the items that a source names, or None where it names rows or texts instead.
+    """Returns the items of a source, or None if the source holds rows or texts.
 
-    A file of JSON (.jsonl, .ndjson, .json, also .gz) is one of items if its first record has an `id` and a `suite`, or
-    a `check`. Files, folders and hub sets of public benchmarks are recognised by their fields
-    (`holdfast.probes.known`); of their splits the test is taken, or the next that says what is right.
+    A JSON file (.jsonl, .ndjson, .json, also .gz) holds items if its first record has an `id` and a `suite`, or a
+    `check`. Files, folders and hub sets of public benchmarks are recognised by their fields
+    (`holdfast.probes.benchmarks`); their test split is read, or the next one that says which answers are right.
 
     Args:
         source: A path, a hub id, or a name that a package offers.
-        notes: Gets sentences: what the set was recognised as, how many items it has, what is left out.
+        notes: Receives sentences: the recognised benchmark, the number of items, and records left out.
 
     Raises:
-        HoldfastError: If it is a file of items and one of them is malformed, if it looks like one and is none, or for a
-            name that its package does not know.
+        HoldfastError: An item of a file is malformed, a record looks like an item and is not, or a package does not
+            know the name.
     """
-    found = offered(GROUP, source)
-    if found is not None:
-        make, name = found
+    offer = offered(GROUP, source)
+    if offer is not None:
+        make, name = offer
         items: Sequence[Item] | None = make(name)
         return items
     path = Path(source).expanduser()
@@ -54,13 +54,13 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
         try:
             _, first = next(records_of(path, path.name), ("", None))
         except HoldfastError:
-            return None  # What reads rows says what is wrong with it.
+            return None  # The reader of rows reports the error.
         if isinstance(first, dict) and _is_item(first):
             return read_items(path)
     for splits in _SPLITS:
-        said: list[str] = []
+        sentences: list[str] = []
         try:
-            groups = _groups(source, splits, said)
+            groups = _groups(source, splits, sentences)
         except HoldfastError:
             return None
         if groups is None:
@@ -70,11 +70,11 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
             origin, record = records[0]
             names = ", ".join(map(repr, record))
             raise HoldfastError(f"{origin}: looks like an item, but its fields ({names}) are of no known set. {LIKE}")
-        made = _made(kind, records, _suite_of(path), said)
-        if made:
+        items_of_set = _items_from(kind, records, _suite_of(path), sentences)
+        if items_of_set:
             if notes is not None:
-                notes += said
-            return made
+                notes += sentences
+            return items_of_set
         if path.is_file():
             break
     name = kind.name if kind is not None else "items"
@@ -82,7 +82,7 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
 
 
 def _may_be_item(record: Mapping[str, Any]) -> bool:
-    """Returns whether a record has choices and nothing that is learned from."""
+    """Returns whether a record has choices and no fields of a training row."""
     return bool({"choices", "options", "endings"} & set(record)) and not {"completion", "messages", "text"} & set(
         record
     )
@@ -93,30 +93,32 @@ def _is_item(fields: Mapping[str, Any]) -> bool:
 
 
 def _groups(
-    source: str, splits: Sequence[str], said: list[str]
-) -> tuple[Known | None, list[tuple[str, Mapping[str, Any]]]] | None:
-    """Returns what kind of set a source is and its records with their origins; None if its first record is of none.
+    source: str, splits: Sequence[str], sentences: list[str]
+) -> tuple[Benchmark | None, list[tuple[str, Mapping[str, Any]]]] | None:
+    """Returns the benchmark of a source and its records with their origins; None if no benchmark fits.
 
-    The kind is None where that record looks like an item all the same.
+    If no benchmark fits but the first record looks like an item, the benchmark is None and the record is returned.
 
     Raises:
-        HoldfastError: If it cannot be read.
+        HoldfastError: The source cannot be read.
     """
-    kind: Known | None = None
+    kind: Benchmark | None = None
     records: list[tuple[str, Mapping[str, Any]]] = []
-    for label, group in open_source(source, splits=splits, notes=said):
+    for label, group in open_source(source, splits=splits, notes=sentences):
         for origin, record in group:
             if not isinstance(record, Mapping):
                 return None
             if kind is None:
-                kind = known_set(record, f"{_suite_of(Path(source).expanduser())} {label}")
+                kind = benchmark_of(record, f"{_suite_of(Path(source).expanduser())} {label}")
                 if kind is None:
                     return (None, [(origin, record)]) if _may_be_item(record) else None
             records.append((origin, record))
     return None if kind is None else (kind, records)
 
 
-def _made(kind: Known, records: Sequence[tuple[str, Mapping[str, Any]]], suite: str, said: list[str]) -> list[Item]:
+def _items_from(
+    kind: Benchmark, records: Sequence[tuple[str, Mapping[str, Any]]], suite: str, sentences: list[str]
+) -> list[Item]:
     from_one = counts_from_one([record for _, record in records])
     ids = _ids([record for _, record in records])
     items, unsaid = [], 0
@@ -124,25 +126,27 @@ def _made(kind: Known, records: Sequence[tuple[str, Mapping[str, Any]]], suite: 
         try:
             asked = kind.asks(record, from_one)
         except (HoldfastError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise HoldfastError(f"{origin}: is no record of {kind.name} ({error}); mend or delete it. {LIKE}") from None
+            raise HoldfastError(
+                f"{origin}: is not a record of {kind.name} ({error}); mend or delete it. {LIKE}"
+            ) from None
         if asked is None or ("choices" in asked and len(asked["choices"]) < 2):
             unsaid += 1
             continue
         group = record.get(kind.group)
         beside = {"group": str(group)} if kind.group and group not in (None, "") else {}
         items.append(item_of({"id": name, "suite": suite, **beside, **asked}, origin))
-    said.append(f"{suite}: {kind.name}; {len(items):,} items.")
+    sentences.append(f"{suite}: {kind.name}; {len(items):,} items.")
     if from_one:
-        said.append(f"{suite}: the numbers of the right choices count from 1.")
+        sentences.append(f"{suite}: the numbers of the right choices count from 1.")
     if unsaid:
-        said.append(
+        sentences.append(
             f"{suite}: {unsaid:,} of {len(records):,} records do not say which answer is right, and are left out."
         )
     return items
 
 
 def _ids(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns a name for each record: its own where all have one and no two the same, else its number."""
+    """Returns a name for each record: its own id if all have different ones, else its number."""
     for field in _IDS:
         named = [str(record[field]) for record in records if record.get(field) not in (None, "")]
         if len(named) == len(records) == len(set(named)):
@@ -151,7 +155,7 @@ def _ids(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _suite_of(path: Path) -> str:
-    """Returns what a suite is called: after its file, or after the folder where the file is called after a split."""
+    """Returns the name of a suite: that of its file, or of the folder if the file is named after a split."""
     stem = re.split(r"[.:]", path.name)[0] or path.name
     words = [word for word in re.split(r"[\W_]+", stem) if word and not word.isdigit()]
     named_after_split = bool(words) and all(split_named(word) or word == "of" for word in words)

@@ -1,4 +1,4 @@
-"""Where an answer ends, beside the tokens that end it: at the first of some strings."""
+"""Strings that end an answer, besides the tokens that end it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from holdfast.data.render import as_completion, uses_template
+from holdfast.data.rendering import as_completion, uses_template
 from holdfast.data.rows import ROLES, Row
 
 if TYPE_CHECKING:
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Stop:
-    """What ends an answer; it is no part of it.
+    """Strings that end an answer, which does not contain them.
 
     Attributes:
-        strings: The strings, any of which ends it.
-        behind: Whether they end it only behind something that is said: white space before it does not count.
+        strings: The strings; the first to occur ends the answer.
+        behind: Whether leading white space of the answer is skipped before the search.
     """
 
     strings: tuple[str, ...] = ()
     behind: bool = False
 
     def at(self, text: str) -> int | None:
-        """Returns the character at which a text ends; None if it goes on."""
+        """Returns the character at which a text ends; None if it continues."""
         start = len(text) - len(text.lstrip()) if self.behind else 0
-        found = [place for string in self.strings if (place := text.find(string, start)) >= 0]
-        return min(found, default=None)
+        places = [place for string in self.strings if (place := text.find(string, start)) >= 0]
+        return min(places, default=None)
 
 
 LINE = Stop(("\n",), behind=True)
-"""A line break, behind something."""
+"""A line break behind other text."""
 PARAGRAPH = Stop(("\n\n",), behind=True)
-"""A blank line, behind something."""
+"""A blank line behind other text."""
 TURN = Stop(tuple(f"\n{role}:" for role in ROLES))
-"""A line with which another turn begins, where turns are written as "role: content"."""
+"""A line that begins another turn, if turns are written as "role: content"."""
 
 
 def usual(row: Row, tokenizer: Tokenizer, raw: bool, lines: bool = False) -> Stop | None:
-    """Returns what ends an answer where nobody says; None where the tokens do that will.
+    """Returns the usual stop of an answer; None if a token ends it.
 
-    Through a chat template an answer ends with the token that ends a turn. A model that goes on with a prompt as it is
-    does not know that it is asked: its answer ends with the line, or at a blank line if it may have several (`lines`).
+    With a chat template, the token at the end of a turn ends an answer. A model that continues a plain prompt writes no
+    such token: its answer ends with the line, or at a blank line if it may have several lines (`lines`).
     """
     if uses_template(tokenizer, raw):
         return None
@@ -55,38 +55,38 @@ def usual(row: Row, tokenizer: Tokenizer, raw: bool, lines: bool = False) -> Sto
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Reads what has been said so far.
+    """Reads an answer while it is generated.
 
     Attributes:
-        stop: What ends it.
-        tokenizer: The model's.
+        stop: The stop of the answer.
+        tokenizer: The tokenizer of the model.
     """
 
     stop: Stop
     tokenizer: Tokenizer
 
     def ended(self, ids: Sequence[int]) -> bool:
-        """Returns whether an answer has come to its end."""
+        """Returns whether an answer has ended."""
         return bool(self.stop.strings) and self.stop.at(self._text(ids, special=True)) is not None
 
     def text(self, ids: Sequence[int]) -> str:
-        """Returns what is said before the end."""
-        said = self._text(ids, special=False)
-        if (at := self.stop.at(said)) is not None:
-            return said[:at]
+        """Returns the answer up to its stop, without special tokens."""
+        text = self._text(ids, special=False)
+        if (at := self.stop.at(text)) is not None:
+            return text[:at]
         whole = self._text(ids, special=True)
         if (at := self.stop.at(whole)) is None:
-            return said
-        said = whole[:at]  # what ends it is a special token, or stands behind one
+            return text
+        text = whole[:at]  # the stop is a special token or follows one
         for token in self.tokenizer.all_special_tokens:
-            said = said.replace(str(token), "")
-        return said
+            text = text.replace(str(token), "")
+        return text
 
     def _text(self, ids: Sequence[int], special: bool) -> str:
-        # Without this, blanks before punctuation would be lost with some tokenizers.
+        # Some tokenizers would otherwise remove blanks before punctuation.
         options = {"skip_special_tokens": not special, "clean_up_tokenization_spaces": False}
         return str(self.tokenizer.decode(list(ids), **options))
 
 
 Ended = Callable[[int], None]
-"""Told the number of each prompt that is answered."""
+"""Called with the number of each prompt that has ended."""

@@ -1,4 +1,4 @@
-"""A suite: items and texts that are scored together under one name, which can be asked and split."""
+"""Suites: items and texts that are asked, split and scored together under one name."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Literal
 from torch import nn
 
 from holdfast.core.mix import Example
-from holdfast.probes.ask import Answer, Progress, ask, form_of
+from holdfast.probes.answers import Answer, Progress, ask, form_of
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.likelihood import document_nll
-from holdfast.probes.score import POINTS, Answers, Role, Said, Score
-from holdfast.probes.watched import documents, group_of, side_of
+from holdfast.probes.score import Answers, Role, Said, Score, in_unit
+from holdfast.probes.watch_record import documents, group_of, side_of
 
 Unit = Literal["points", "nats"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Asker:
-    """How suites are put to a model.
+    """Settings for asking suites.
 
     Attributes:
-        tokenizer: The model's; needed for items.
+        tokenizer: The tokenizer of the model; needed for items.
         raw: Whether items are asked without the chat template.
         batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
     """
@@ -38,10 +38,10 @@ class Suite:
     """Items and texts that are scored together.
 
     Attributes:
-        name: Its name.
-        role: What it shows: the skill learned, its transfer to a shifted domain, or what is to stay.
-        items: Items, each scored by how it is answered; an item that is a text by its likelihood.
-        texts: Windows of documents, each document scored by its likelihood.
+        name: Name of the suite.
+        role: What it measures: the learned skill, its transfer to a shifted domain, or retained abilities.
+        items: Items, scored by their answers, or by their likelihood if they are texts.
+        texts: Windows of documents, scored by the likelihood of each document.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Suite:
         return len(self.items) + len(self.texts)
 
     def units(self) -> set[Unit]:
-        """Returns the units in which it is scored: "nats" for texts, "points" for answers."""
+        """Returns the units of its scores: "nats" for texts, "points" for answers."""
         units: set[Unit] = {"nats"} if self.texts else set()
         return units | {unit_of(item) for item in self.items}
 
@@ -63,30 +63,30 @@ class Suite:
         return [side_of(windows[0]) for windows in documents(self.texts)] + [item.split for item in self.items]
 
     def side(self, split: Split) -> Suite:
-        """Returns the part on one side; a group is on one side as a whole, and on the same in every suite."""
+        """Returns the part on one side; all items of a group are on the same side, in every suite."""
         items = tuple(item for item in self.items if item.split == split)
         return dataclasses.replace(self, items=items, texts=tuple(t for t in self.texts if side_of(t) == split))
 
     def only(self, units: Container[str]) -> Suite:
-        """Returns the part that is scored in some units."""
+        """Returns the part that is scored in `units`."""
         items = tuple(item for item in self.items if unit_of(item) in units)
         return dataclasses.replace(self, items=items, texts=self.texts if "nats" in units else ())
 
     def ask(self, model: nn.Module, asker: Asker, progress: Progress | None = None) -> Answers:
-        """Returns what a causal language model answers: documents first, then items, always in the same order.
+        """Returns the scores and answers of a causal language model: documents first, then items, in a fixed order.
 
         Args:
-            model: The model; left as it was found.
-            asker: How it is asked.
-            progress: Called with the number of windows and items that are done, and their total.
+            model: The model; unchanged afterwards.
+            asker: Settings for asking.
+            progress: Called with the number of windows and items done and their total.
 
         Raises:
-            HoldfastError: As `holdfast.probes.ask.ask` and `holdfast.probes.likelihood.document_nll` do.
+            HoldfastError: As `holdfast.probes.answers.ask` and `holdfast.probes.likelihood.document_nll` do.
         """
         texts = self._read(model, asker, _part(progress, 0, len(self.texts), len(self)))
-        told = _part(progress, len(self.texts), len(self.items), len(self))
-        # Without items there need be no tokenizer.
-        how: dict[str, Any] = {"raw": asker.raw, "batch_tokens": asker.batch_tokens, "progress": told}
+        report = _part(progress, len(self.texts), len(self.items), len(self))
+        # A suite without items needs no tokenizer.
+        how: dict[str, Any] = {"raw": asker.raw, "batch_tokens": asker.batch_tokens, "progress": report}
         answers = ask(model, asker.tokenizer, self.items, **how) if self.items else []
         said = [self._said(answer) for answer in answers if answer.nats is None]
         return Answers([*texts, *map(self._score, answers)], said)
@@ -110,7 +110,7 @@ class Suite:
         return Score(**of, value=nats, weight=tokens, unit="nats", higher_is_better=False)
 
     def _score(self, answer: Answer) -> Score:
-        """Returns the score of an item, in points, or in nats if it is a text."""
+        """Returns the score of an item: in points, or in nats for a text."""
         item, group = answer.item, answer.item.group or answer.item.id
         if answer.nats is not None:
             return self._nats(item.id, group, item.split, answer.nats, answer.tokens)
@@ -120,14 +120,14 @@ class Suite:
             split=item.split,
             item=item.id,
             group=group,
-            value=POINTS * answer.value,
+            value=in_unit(answer.value),
             unit="points",
             higher_is_better=True,
             choices=len(item.choices) if answer.form == "choice" else 0,
         )
 
     def _said(self, answer: Answer) -> Said:
-        """Returns what was said to an item."""
+        """Returns the answer to an item."""
         item = answer.item
         asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
         return Said(self.name, item.id, asked, answer.said, right, answer.confidence)
@@ -139,12 +139,12 @@ def unit_of(item: Item) -> Unit:
 
 
 def units_of(suites: Iterable[Suite]) -> set[Unit]:
-    """Returns the units in which some suites are scored."""
+    """Returns the units of the scores of `suites`."""
     return {unit for suite in suites for unit in suite.units()}
 
 
 def suites_of(items: Iterable[Item], role: Role) -> list[Suite]:
-    """Returns items as suites, by the name of their suite, in the order of its first item."""
+    """Returns items as suites by name, in the order of their first items."""
     by_name: dict[str, list[Item]] = {}
     for item in items:
         by_name.setdefault(item.suite, []).append(item)
@@ -152,5 +152,5 @@ def suites_of(items: Iterable[Item], role: Role) -> list[Suite]:
 
 
 def _part(progress: Progress | None, done: int, size: int, total: int) -> Progress | None:
-    """Returns what reports the progress of one kind, which counts windows or items in its own numbers, over both."""
+    """Returns a callback that converts the progress of documents or items to that of the suite."""
     return None if progress is None else lambda now, whole: progress(done + size * now // whole, total)

@@ -1,4 +1,4 @@
-"""What a model puts behind a batch of prompts: a token for each row at every pass, until all rows have ended."""
+"""Continues a batch of prompts: each pass adds a token to every row, until all rows have ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from holdfast.probes.stops import Ended, Reader
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """A conversation as token ids, with the most tokens that may follow it and what they are drawn for."""
+    """A prompt as token ids, with the most tokens that may follow it and the key of its random numbers."""
 
     number: int
     name: str
@@ -36,13 +36,13 @@ def written(
     sampling: Sampling,
     ended: Ended,
 ) -> list[list[int]]:
-    """Returns the ids that the model puts behind each prompt, without the one that ends them."""
+    """Returns the continuation of each prompt as token ids, without the token that ends it."""
     ids_BT, mask_BT = (tensor.to(device) for tensor in _padded(batch, pad_id))
     cached = not learns_prompts(model)
     takes = parameters_of(model) if cached else frozenset[str]()
     options = _options(takes)
     sources = _sources_of(batch, sampling)
-    said: list[list[int]] = [[] for _ in batch]
+    answers: list[list[int]] = [[] for _ in batch]
     going = list(range(len(batch)))
     cache: Any = None
     seen = 0
@@ -55,14 +55,14 @@ def written(
         next_B = _greedy(output.logits[:, -1], batch[going[0]].name)
         if sampling.temperature > 0:
             next_B = drawn(output.logits[:, -1], sampling, [sources[row] for row in going])
-        kept = _kept(batch, said, going, next_B.tolist(), ends, ended)
+        kept = _kept(batch, answers, going, next_B.tolist(), ends, ended)
         if not kept:
-            return said
+            return answers
         cache = output.past_key_values if cached else None
         seen = 0 if cache is None else ids_BT.shape[1]
         ids_BT = torch.cat([ids_BT, next_B[:, None]], 1)
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(going), 1)], 1)
-        if len(kept) < len(going):  # What has ended would cost as much as what goes on.
+        if len(kept) < len(going):  # Drop ended rows, which would cost as much as the others.
             kept_B = torch.tensor(kept, device=device)
             going = [going[row] for row in kept]
             ids_BT, mask_BT = ids_BT[kept_B], mask_BT[kept_B]
@@ -71,7 +71,7 @@ def written(
 
 
 def _padded(batch: Sequence[Prompt], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Returns the token ids of prompts, padded on the left, and the mask of what is no padding, `[B, T]` each."""
+    """Returns the token ids of prompts, padded on the left, and the attention mask, `[B, T]` each."""
     width = max(len(prompt.ids) for prompt in batch)
     ids_BT = torch.full((len(batch), width), pad_id)
     mask_BT = torch.zeros_like(ids_BT)
@@ -82,48 +82,48 @@ def _padded(batch: Sequence[Prompt], pad_id: int) -> tuple[Tensor, Tensor]:
 
 
 def _options(takes: Collection[str]) -> dict[str, Any]:
-    """Returns what the model is called with, of what it takes."""
-    # Router logits would be balanced over the rows of a cache that are not there.
+    """Returns those optional arguments that the model accepts."""
+    # Router logits would be balanced over cached positions that this call does not compute.
     wanted = {"logits_to_keep": 1, "output_router_logits": False}
     return {name: value for name, value in wanted.items() if name in takes}
 
 
 def _sources_of(batch: Sequence[Prompt], sampling: Sampling) -> list[torch.Generator]:
-    """Returns a source of random numbers for each prompt; none where nothing is drawn."""
+    """Returns a random generator for each prompt; an empty list for greedy answers."""
     return [source_of(sampling.seed, prompt.key) for prompt in batch] if sampling.temperature > 0 else []
 
 
 def _kept(
     batch: Sequence[Prompt],
-    said: Sequence[list[int]],
+    answers: Sequence[list[int]],
     going: Sequence[int],
     tokens: Sequence[int],
     ends: set[int],
     ended: Ended,
 ) -> list[int]:
-    """Adds the next token to what is said behind each prompt that goes on, and returns which of them still do."""
+    """Adds the next token to each answer in progress, and returns the rows that continue."""
     kept = []
     for row, (number, token) in enumerate(zip(going, tokens, strict=True)):
-        if _goes_on(batch[number], said[number], token, ends):
+        if _goes_on(batch[number], answers[number], token, ends):
             kept.append(row)
         else:
             ended(batch[number].number)
     return kept
 
 
-def _goes_on(prompt: Prompt, said: list[int], token: int, ends: set[int]) -> bool:
-    """Adds a token to what is said, unless it ends that, and returns whether another one follows."""
+def _goes_on(prompt: Prompt, answer: list[int], token: int, ends: set[int]) -> bool:
+    """Adds a token to an answer unless it ends the answer, and returns whether another token follows."""
     if token in ends:
         return False
-    said.append(token)
-    return len(said) < prompt.limit and not (prompt.reader is not None and prompt.reader.ended(said))
+    answer.append(token)
+    return len(answer) < prompt.limit and not (prompt.reader is not None and prompt.reader.ended(answer))
 
 
 def _greedy(logits_BV: Tensor, name: str) -> Tensor:
     """Returns the likeliest token of each row, `[B]`, the first if there are several.
 
     Raises:
-        HoldfastError: If a logit is not finite; names the first row.
+        HoldfastError: A logit is not finite; names the first row.
     """
     top_B, next_B = logits_BV.max(-1)
     if not bool(top_B.isfinite().all()):
@@ -135,12 +135,12 @@ def _greedy(logits_BV: Tensor, name: str) -> Tensor:
 
 
 def learns_prompts(model: nn.Module) -> bool:
-    """Returns whether the model is wrapped by an adapter of virtual tokens, which knows neither padding nor cache."""
+    """Returns whether the model has an adapter of virtual tokens, which supports neither padding nor a cache."""
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
 
 
 def parameters_of(model: nn.Module) -> frozenset[str]:
-    """Returns the names of what the model's own forward takes, below PEFT's."""
+    """Returns the parameter names of the forward of the model itself, below PEFT's wrapper."""
     wrapped: Any = model
     base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
     return frozenset(inspect.signature(base.forward).parameters)

@@ -1,8 +1,8 @@
-"""What run folders say, as text, tables and pictures.
+"""Text, tables and plots from run folders.
 
-The package can be called: `holdfast.report(runs=["compare/"])` is `holdfast report` in Python. It reads folders of
-finished runs, and returns a `holdfast.TradeOff` of each set that can be set side by side. The fields are those of
-`holdfast.ReportSpec`, which are the arguments of the command.
+The package is callable: `holdfast.report(runs=["compare/"])` is `holdfast report` in Python. It reads folders of
+finished runs, and returns a `holdfast.TradeOff` for each set of runs that can be compared. Its arguments are the fields
+of `holdfast.ReportSpec`, which are also the arguments of the command.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast.report.calls import report
+    from holdfast.report.api import report
 else:
 
     class _Room(types.ModuleType):
-        """A package that is a function too: Python binds `holdfast.report` to the package as soon as it is imported, so
-        that a function of that name would be there only until then.
+        """A package that is also a function.
+
+        Python binds `holdfast.report` to the package on import, which would replace a function of that name.
         """
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            """Calls `holdfast.report.calls.report`."""
-            from holdfast.report.calls import report as call
+            """Calls `holdfast.report.api.report`."""
+            from holdfast.report.api import report as call
 
             return call(*args, **kwargs)
 

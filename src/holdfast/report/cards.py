@@ -1,4 +1,4 @@
-"""The card of a method: all that its docstring, its settings, its hooks and its declared facts say of it."""
+"""The card of a method: its docstring, settings, hooks and declared facts."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ logger = logging.getLogger("holdfast")
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """All that the code says of one method.
+    """All facts about one method, read from its code.
 
     Attributes:
-        name: Name of the card, that of the method's file: "mask-the-target".
-        call: Name of the class, as a recipe writes it: "MaskTheTarget".
-        line: One sentence.
-        body: The rest of the description, formula included, as it stands in the docstring.
-        settings: Per setting its name, default as text, `Setting` and meaning.
-        reference: Where it comes from.
-        papers: The arXiv ids in it.
-        confidence: How sure we are of it: "text" (paper or authors' code read), "code" (another's implementation),
-            "note" (somebody's account of the paper), "memory", or "own" design; and why.
-        cost: What it costs beside plain training; the first sentence is short.
-        departs: How it departs from its paper.
-        hooks: Names of the hooks at which it acts, each with what it does there.
-        needs_base: Whether it compares with the frozen base.
-        needs_memory: Whether it needs old examples.
-        may_use_memory: Whether it takes old examples.
-        excludes: Methods that make no sense beside it, each with the reason.
+        name: Name of the card, from the method's file: "mask-the-target".
+        call: Name of the class, as in a recipe: "MaskTheTarget".
+        line: The first sentence of the docstring.
+        body: The rest of the description, formula included, as in the docstring.
+        settings: For each setting, its name, its default as text, its `Setting` and its meaning.
+        reference: Sources of the method.
+        papers: The arXiv ids in the reference.
+        confidence: Source of our knowledge, with the reason: "text" (we read the paper or the authors' code), "code"
+            (another implementation), "note" (somebody's account of the paper), "memory", or "own" design.
+        cost: Extra cost compared with plain training; the first sentence is short.
+        departs: Differences from the paper.
+        hooks: Names of the hooks of the method, each with its action.
+        needs_base: Whether the method compares with the frozen base.
+        needs_memory: Whether the method needs old examples.
+        may_use_memory: Whether the method accepts old examples.
+        excludes: Methods that a recipe cannot combine with it, each with the reason.
     """
 
     name: str
@@ -90,35 +90,35 @@ def card(cls: type[Method]) -> Card:
 
 
 def cards() -> list[Card]:
-    """Returns the cards of all sums with a name and of all methods of this package, in the order of the tables."""
+    """Returns the cards of all named sums and all methods of this package, in the order of the tables."""
     return [card(cls) for cls in (*SUMS, *METHODS)]
 
 
 def other_cards() -> list[Card]:
-    """Returns the cards of the methods that other packages declare; a broken one is left out with a warning."""
-    found = []
+    """Returns the cards of the methods of other packages; a method that cannot be imported gives a warning instead."""
+    cards_of_others = []
     for name in declared():
         try:
-            found.append(card(foreign(name)))
+            cards_of_others.append(card(foreign(name)))
         except HoldfastError as error:
             logger.warning("%s", error)
-    return found
+    return cards_of_others
 
 
 def _parts(cls: type[Method]) -> list[type[Method]]:
-    """The methods that a sum with a name has as it comes; of any other class itself."""
+    """Returns the methods in a named sum with default settings; for any other class, the class itself."""
     return [type(part) for part in cls().parts()] if cls in SUMS else [cls]
 
 
 def _doing(cls: type[Method], hook: str) -> str:
-    """What a method does at a hook, or which parts of a sum act there; "" where nothing does."""
+    """Returns a method's action at a hook, or the parts of a sum that have the hook; "" if there are none."""
     acting = [part for part in _parts(cls) if getattr(part, hook) is not getattr(Method, hook)]
-    said = ", ".join(part.__name__ for part in acting) + "." if cls in SUMS else first_paragraph(getattr(cls, hook))
-    return said if acting else ""
+    action = ", ".join(part.__name__ for part in acting) + "." if cls in SUMS else first_paragraph(getattr(cls, hook))
+    return action if acting else ""
 
 
 def _refused(cls: type[Method]) -> bool:
-    """Whether a method cannot do without what has no default."""
+    """Returns whether a method needs a setting without a default."""
     try:
         cls()
     except HoldfastError:
@@ -127,7 +127,7 @@ def _refused(cls: type[Method]) -> bool:
 
 
 def _exclusions(cls: type[Method]) -> dict[str, str]:
-    """The pairs refused, whichever of the two refuses; of a sum those of its parts."""
+    """Returns the methods that exclude this one, or that it excludes, with reasons; for a sum, those of its parts."""
     reasons: dict[str, str] = {}
     for part in _parts(cls):
         reasons |= {other.__name__: reason for other in (*METHODS, cls) if (reason := clash(part, other))}
@@ -135,31 +135,31 @@ def _exclusions(cls: type[Method]) -> dict[str, str]:
 
 
 def _sections(doc: str) -> dict[str, str]:
-    """Parts a docstring at its headings; what comes before the first is under ""."""
-    found: dict[str, list[str]] = {"": []}
+    """Splits a docstring at its headings; the text before the first heading has the key ""."""
+    sections: dict[str, list[str]] = {"": []}
     heading = ""
     for line in doc.splitlines():
         mark = re.fullmatch(r"(Args|Returns|Raises|Reference|Confidence|Cost|Departs):", line)
         if mark:
             heading = mark[1]
-            found[heading] = []
+            sections[heading] = []
         else:
-            found[heading].append(line)
-    parted = {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in found.items()}
+            sections[heading].append(line)
+    parted = {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in sections.items()}
     return {**dict.fromkeys(("Args", "Reference", "Confidence", "Cost", "Departs"), ""), **parted}
 
 
 def _arguments(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
         mark = re.match(r"(\w+): (.*)", line)
         if mark:
             name = mark[1]
-            found[name] = mark[2]
+            meanings[name] = mark[2]
         elif name:
-            found[name] += " " + line.strip()
-    return {name: meaning.strip() for name, meaning in found.items()}
+            meanings[name] += " " + line.strip()
+    return {name: meaning.strip() for name, meaning in meanings.items()}
 
 
 def _joined(text: str) -> str:
@@ -173,5 +173,5 @@ def first_paragraph(what: object) -> str:
 
 def _default(field: dataclasses.Field[object], refused: bool) -> str:
     if field.default in (dataclasses.MISSING, ""):
-        return "needed" if refused else "none"
+        return "required" if refused else "none"
     return "not set" if field.default is None else repr(field.default)

@@ -35,7 +35,7 @@ MOMENTS = {
     "after_step": "per step",
     "edit_weights": "after training",
 }
-"""When each hook acts."""
+"""The time at which each hook acts."""
 
 SHORT = {
     "sets the run": "run",
@@ -44,19 +44,19 @@ SHORT = {
     "per step": "step",
     "after training": "after",
 }
-"""The same in a narrow table."""
+"""Short forms for a narrow table."""
 
 SOURCES = {
-    "text": "The paper, or its authors' code, was read",
-    "code": "Read in published code",
-    "note": "Known from others' accounts of the paper",
+    "text": "The paper or its authors' code",
+    "code": "Published code",
+    "note": "Others' accounts of the paper",
     "memory": "From memory, not confirmed",
-    "own": "Our own",
+    "own": "Our own design",
 }
-"""How sure a card is of its method."""
+"""The source of our knowledge, for each confidence of a card."""
 
 WIDE = 130
-"""From how many columns on the table of all methods says what each does."""
+"""Columns of a terminal from which the table of all methods has a sentence for each."""
 
 NOTE = "Written from the code by `python -m holdfast.report.catalogue docs/methods`; do not edit."
 
@@ -65,21 +65,21 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     """Prints the table of all methods, or the card of one.
 
     Args:
-        name: "MaskTheTarget" or "mask-the-target"; absent for the table.
-        console: Where to print; the terminal if not given.
+        name: "MaskTheTarget" or "mask-the-target"; None for the table.
+        console: The console to print to; the terminal if absent.
 
     Raises:
-        HoldfastError: There is no such method; the sentence names the nearest.
+        HoldfastError: There is no such method; the message names the nearest.
     """
     console = console or Console()
-    found = [*cards(), *other_cards()]
+    all_cards = [*cards(), *other_cards()]
     if name is None:
-        console.print(_table(found, sentences=console.width >= WIDE))
-        console.print("One in full: holdfast methods NAME", highlight=False)
+        console.print(_table(all_cards, sentences=console.width >= WIDE))
+        console.print("Show one method in full: holdfast methods NAME", highlight=False)
         return
-    by_name = {called: one for one in found for called in (one.name, one.call)}
+    by_name = {called: card for card in all_cards for called in (card.name, card.call)}
     if name not in by_name:
-        all_names = ", ".join(one.call for one in found)
+        all_names = ", ".join(card.call for card in all_cards)
         raise HoldfastError(f"There is no method {name!r}.{nearest(name, by_name) or f' Known: {all_names}.'}")
     _print_card(by_name[name], console)
 
@@ -88,12 +88,12 @@ def write(folder: str | Path) -> list[Path]:
     """Writes one Markdown page per method and an index; the same code gives the same bytes.
 
     Args:
-        folder: Made if it is not there; pages of methods that are gone stay, and are for the caller to remove.
+        folder: The folder, created if it does not exist. Pages of removed methods stay; the caller removes them.
 
     Returns:
-        The files, the index first.
+        The files, starting with the index.
     """
-    pages = {"README.md": _index(cards()), **{f"{found.name}.md": _page(found) for found in cards()}}
+    pages = {"README.md": _index(cards()), **{f"{card.name}.md": _page(card) for card in cards()}}
     for file, text in pages.items():
         write_atomically(Path(folder) / file, text)
     return [Path(folder) / file for file in pages]
@@ -114,23 +114,23 @@ def _search(about: Setting) -> str:
     return f"{about.search[0]:g} to {about.search[1]:g}{', log' if about.log else ''}"
 
 
-def _needs(one: Card) -> str:
-    memory = "memory" if one.needs_memory else "(memory)" if one.may_use_memory else ""
-    return ", ".join(filter(None, ["base" if one.needs_base else "", memory])) or "-"
+def _needs(card: Card) -> str:
+    memory = "memory" if card.needs_memory else "(memory)" if card.may_use_memory else ""
+    return ", ".join(filter(None, ["base" if card.needs_base else "", memory])) or "-"
 
 
-def _sure(one: Card) -> str:
-    return f"{SOURCES[one.confidence[0]]}. {one.confidence[1]}"
+def _sure(card: Card) -> str:
+    return f"{SOURCES[card.confidence[0]]}. {card.confidence[1]}"
 
 
-def _moments(one: Card) -> list[str]:
-    """When a method acts, in the order of a run; preparing its state counts where it does nothing else."""
-    doing = [hook for hook in one.hooks if hook != "init_state"] or list(one.hooks)
+def _moments(card: Card) -> list[str]:
+    """Returns the times at which a method acts, in the order of a run; `init_state` counts only without other hooks."""
+    doing = [hook for hook in card.hooks if hook != "init_state"] or list(card.hooks)
     return list(dict.fromkeys(MOMENTS[hook] for hook in doing)) or ["sets the run"]
 
 
-def _memory(one: Card) -> str:
-    return "yes" if one.needs_memory else "no, but takes one" if one.may_use_memory else "no"
+def _memory(card: Card) -> str:
+    return "yes" if card.needs_memory else "no, but accepts them" if card.may_use_memory else "no"
 
 
 def _yes(value: bool) -> str:
@@ -138,12 +138,12 @@ def _yes(value: bool) -> str:
 
 
 def _law(hook: str) -> str:
-    """By which law the hooks of several methods compose, as the sum of methods says it."""
+    """Returns the law by which the hooks of several methods compose, from the docstring of `Chain`."""
     return first_paragraph(getattr(Chain, hook)).rstrip(".").lower()
 
 
-def _table(found: list[Card], *, sentences: bool) -> Table:
-    """What each does in one sentence would leave a narrow terminal a word a line; it is there where there is room."""
+def _table(rows: list[Card], *, sentences: bool) -> Table:
+    """Returns the table of all methods; `sentences` adds a column that only a wide terminal has room for."""
     table = Table(title="Methods", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
     for heading in (*(["what it does"] if sentences else []), "acts", "extra cost"):
@@ -151,58 +151,64 @@ def _table(found: list[Card], *, sentences: bool) -> Table:
     table.add_column("needs", no_wrap=True)
     table.add_column("arXiv", no_wrap=True)
     table.add_column("source", no_wrap=True)
-    for one in found:
+    for card in rows:
         table.add_row(
-            one.call,
-            *([escape(one.line)] if sentences else []),
-            "\n".join(_moments(one) if sentences else [SHORT[moment] for moment in _moments(one)]),
-            one.cost.partition(".")[0],
-            _needs(one) if sentences else _needs(one).replace(", ", "\n"),
-            "\n".join(one.papers) or "-",
-            one.confidence[0],
+            card.call,
+            *([escape(card.line)] if sentences else []),
+            "\n".join(_moments(card) if sentences else [SHORT[moment] for moment in _moments(card)]),
+            card.cost.partition(".")[0],
+            _needs(card) if sentences else _needs(card).replace(", ", "\n"),
+            "\n".join(card.papers) or "-",
+            card.confidence[0],
         )
     return table
 
 
-def _print_card(one: Card, console: Console) -> None:
+def _print_card(card: Card, console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    console.rule(f"{one.call}  ({one.name})", align="left")
-    say(f"{one.line}\n\n{one.body}\n")
+    console.rule(f"{card.call}  ({card.name})", align="left")
+    say(f"{card.line}\n\n{_flowing(card.body)}\n")
     table = Table(title="Settings", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("setting", no_wrap=True)
     table.add_column("default", no_wrap=True)
     table.add_column("accepted, unit, search", overflow="fold")
     table.add_column("meaning", overflow="fold", ratio=1)
-    for name, default, about, meaning in one.settings:
+    for name, default, about, meaning in card.settings:
         search = f"\nsearch {_search(about)}" if about.search else ""
         table.add_row(name, escape(default), escape(f"{_accepted(about)}\n{about.unit}{search}"), escape(meaning))
     console.print(table, highlight=False)
     say("")
-    for hook, doing in one.hooks.items():
-        say(f"Acts {MOMENTS[hook]}, at {hook}: {doing}")
-    if not one.hooks:
-        say("Acts at no hook: it sets the run.")
-    say(f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}.")
-    for other, reason in one.excludes.items():
-        say(f"Not beside {other}: {reason}")
-    say(f"Extra cost: {one.cost}")
-    say(f"\nReference: {one.reference}\nConfidence: {_sure(one)}\nDeparts: {one.departs}")
+    for hook, doing in card.hooks.items():
+        say(f"Acts {MOMENTS[hook]}, in {hook}: {doing}")
+    if not card.hooks:
+        say("Has no hook: it sets the run.")
+    say(f"Needs the base: {_yes(card.needs_base)}. Needs old examples: {_memory(card)}.")
+    for other, reason in card.excludes.items():
+        say(f"Cannot be combined with {other}: {reason}")
+    say(f"Extra cost: {card.cost}")
+    say(f"\nReference: {card.reference}\nConfidence: {_sure(card)}\nDifferences from the paper: {card.departs}")
 
 
-def _index(found: list[Card]) -> str:
+def _flowing(body: str) -> str:
+    """Returns a body whose paragraphs are single lines, for the terminal to wrap; formulas keep their lines."""
+    paragraphs = body.split("\n\n")
+    return "\n\n".join(text if text.startswith("    ") else " ".join(text.split()) for text in paragraphs)
+
+
+def _index(rows: list[Card]) -> str:
     lines = ["# Methods", "", NOTE, ""]
     lines += ["| Method | What it does | Acts | Extra cost | Needs | arXiv | Source |", "|---|---|---|---|---|---|---|"]
-    for one in found:
+    for card in rows:
         cells = (
-            f"[{one.call}]({one.name}.md)",
-            one.line,
-            ", ".join(_moments(one)),
-            one.cost.partition(".")[0],
-            _needs(one),
-            ", ".join(one.papers) or "-",
-            one.confidence[0],
+            f"[{card.call}]({card.name}.md)",
+            card.line,
+            ", ".join(_moments(card)),
+            card.cost.partition(".")[0],
+            _needs(card),
+            ", ".join(card.papers) or "-",
+            card.confidence[0],
         )
         lines.append(table_row(cells))
     sources = "; ".join(f"{word}: {meaning[0].lower()}{meaning[1:]}" for word, meaning in SOURCES.items())
@@ -210,37 +216,37 @@ def _index(found: list[Card]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _page(one: Card) -> str:
-    lines = [f"# {one.name}", "", NOTE, "", "```python", *_signature(one), "```", "", *wrapped(one.line), ""]
-    lines += [one.body, "", "## Settings", ""]
-    if one.settings:
+def _page(card: Card) -> str:
+    lines = [f"# {card.name}", "", NOTE, "", "```python", *_signature(card), "```", "", *wrapped(card.line), ""]
+    lines += [card.body, "", "## Settings", ""]
+    if card.settings:
         lines += ["| Setting | Default | Unit | Accepted | Search | Meaning |", "|---|---|---|---|---|---|"]
-        for name, default, about, meaning in one.settings:
+        for name, default, about, meaning in card.settings:
             lines.append(table_row((f"`{name}`", default, about.unit, _accepted(about), _search(about), meaning)))
     else:
         lines.append("None.")
     lines += ["", "## When it acts", ""]
-    for hook, doing in one.hooks.items():
-        lines += wrapped(f"{MOMENTS[hook]}, `{hook}` (several methods: {_law(hook)}): {doing}", "- ")
-    if not one.hooks:
-        lines.append("- At no hook: it sets the run.")
-    lines += ["", f"Needs the base: {_yes(one.needs_base)}. Needs a memory: {_memory(one)}.", ""]
-    lines += wrapped(f"Extra cost: {one.cost}")
-    if one.excludes:
-        lines += ["", "## Not beside", ""]
-        lines += [line for other, why in one.excludes.items() for line in wrapped(f"`{other}`: {why}", "- ")]
-    lines += ["", "## Reference", "", *wrapped(one.reference), "", *wrapped(f"How sure: {_sure(one)}")]
-    lines += ["", "## Departs", "", *wrapped(one.departs)]
+    for hook, doing in card.hooks.items():
+        lines += wrapped(f"{MOMENTS[hook]}, in `{hook}`: {doing} With several methods: {_law(hook)}.", "- ")
+    if not card.hooks:
+        lines.append("- It has no hook: it sets the run.")
+    lines += ["", f"Needs the base: {_yes(card.needs_base)}. Needs old examples: {_memory(card)}.", ""]
+    lines += wrapped(f"Extra cost: {card.cost}")
+    if card.excludes:
+        lines += ["", "## Cannot be combined with", ""]
+        lines += [line for other, why in card.excludes.items() for line in wrapped(f"`{other}`: {why}", "- ")]
+    lines += ["", "## Reference", "", *wrapped(card.reference), "", *wrapped(f"Confidence: {_sure(card)}")]
+    lines += ["", "## Differences from the paper", "", *wrapped(card.departs)]
     return "\n".join(lines) + "\n"
 
 
-def _signature(one: Card) -> list[str]:
-    """Returns a call with every default, on one line or, where that is too long, with its settings on their own."""
-    shown = {"needed": "...", "none": "''", "not set": "None"}
-    settings = ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in one.settings)
-    if len(call := f"{one.call}({settings})") <= WIDTH:
+def _signature(card: Card) -> list[str]:
+    """Returns a call with every default: on one line, or with the settings on separate lines if it is too long."""
+    shown = {"required": "...", "none": "''", "not set": "None"}
+    settings = ", ".join(f"{name}={shown.get(default, default)}" for name, default, _, _ in card.settings)
+    if len(call := f"{card.call}({settings})") <= WIDTH:
         return [call]
-    return [f"{one.call}(", *(f"    {line}" for line in wrapped(settings)), ")"]
+    return [f"{card.call}(", *(f"    {line}" for line in wrapped(settings)), ")"]
 
 
 if __name__ == "__main__":

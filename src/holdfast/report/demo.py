@@ -1,4 +1,4 @@
-"""What the demo prints at its end: what plain and held training learned and lost, side by side."""
+"""The output of the demo: what plain training and held training learned and lost, side by side."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from holdfast.bench.run.run import RunResult
 from holdfast.report.table import verdict_lines
 
 EXAMPLES = 1
-"""How many answers are shown that plain training lost."""
+"""Number of shown answers that plain training lost."""
 
 
 def show(done: DemoResult, console: Console | None = None) -> None:
-    """Prints the table of the demo, its reading, the verdicts, a lost answer, and what to do next."""
+    """Prints the table of the demo, its summary, the verdicts, a lost answer, and a next step."""
     console = console or Console()
     names = list(done.runs)
     wide = max(map(len, names)) + 1
@@ -42,8 +42,8 @@ def show(done: DemoResult, console: Console | None = None) -> None:
             console.print(Padding(line.strip(), (0, 0, 0, 2)), highlight=False)
     _lost_answers(done, console)
     console.print(
-        f"\nEvery score, answer, log and model: {done.runs[names[0]].folder.parent}."
-        + ("" if done.seconds is None else f" All told it took {_minutes(done.seconds)}.")
+        f"\nAll scores, answers, logs and models: {done.runs[names[0]].folder.parent}."
+        + ("" if done.seconds is None else f" The demo took {_minutes(done.seconds)}.")
         + " On your own model:\n"
         "  holdfast train --model MODEL --data new.jsonl --keep general.txt --memory old=old.jsonl",
         highlight=False,
@@ -67,18 +67,18 @@ def _table(done: DemoResult) -> Table:
 
 
 def _came_to(done: DemoResult, name: str) -> str:
-    """Returns what a run learned, lost and cost, the cost as times that of the first."""
+    """Returns what a run learned, lost and cost; the cost is relative to that of the first run."""
     run, first = done.runs[name], next(iter(done.runs.values()))
     kept = [row.change for row in _points(run) if row.role == "retained"]
     learned = next(row.after for row in _points(run) if row.role == "learned")
-    said = (
-        f"knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of what it knew "
-        f"({-min(kept):.0f} on the worst suite)"
+    summary = (
+        f"knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of old"
+        f" knowledge ({-min(kept):.0f} on the worst suite)"
     )
-    own, usual = run.record.cost, first.record.cost
-    if run is first or own is None or usual is None or not usual.cpu_seconds:
-        return f"{said}."
-    return f"{said}; {own.cpu_seconds / usual.cpu_seconds:.1f} times the work."
+    cost, usual = run.record.cost, first.record.cost
+    if run is first or cost is None or usual is None or not usual.cpu_seconds:
+        return f"{summary}."
+    return f"{summary}; {cost.cpu_seconds / usual.cpu_seconds:.1f} times the work."
 
 
 def _minutes(seconds: float) -> str:
@@ -87,25 +87,25 @@ def _minutes(seconds: float) -> str:
 
 
 def _lost_answers(done: DemoResult, console: Console) -> None:
-    """Prints questions that only the first recipe makes the model get wrong, of the suites that it hurts most."""
+    """Prints questions that only the first recipe makes the model get wrong, from the suites that lose most."""
     first = next(iter(done.runs))
     chosen, held = _worst_lost(done)
     if not chosen:
         return
-    said = {name: _said(run) for name, run in done.runs.items()}
+    answers = {name: _answers(run) for name, run in done.runs.items()}
     wide = max(map(len, done.runs)) + 1
     console.print(f"\nFor example ([bold]{first}[/bold] forgot it):" if held else "\nFor example:")
     for key in chosen:
-        asked = said[first][key]
+        asked = answers[first][key]
         console.print(f"  {key[0]}: {short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"    {'before:':{wide}} {short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
         for name in done.runs:
-            text = short(said[name][key]["after"])
+            text = short(answers[name][key]["after"])
             console.print(f"    {name + ':':{wide}} {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _worst_lost(done: DemoResult) -> tuple[list[tuple[str, str]], bool]:
-    """Returns items that the first recipe lost, one of each suite that it hurts most; and whether the others held."""
+    """Returns items that the first recipe lost, one for each of the worst suites, and whether the others kept them."""
     first, *others = done.runs
     values = {name: _values(run) for name, run in done.runs.items()}
     lost = [key for key, (before, after) in values[first].items() if before > after]
@@ -116,24 +116,24 @@ def _worst_lost(done: DemoResult) -> tuple[list[tuple[str, str]], bool]:
 
 
 def _values(run: RunResult) -> dict[tuple[str, str], tuple[float, float]]:
-    """Returns the scores before and after of every retained item that is right or wrong."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    """Returns the scores before and after of every retained item with right and wrong answers."""
+    scores: dict[tuple[str, str], dict[str, float]] = {}
     for row in read_jsonl(run.folder / "scores.jsonl"):
         if row["role"] == "retained" and row["unit"] == "points":
-            found.setdefault((row["suite"], row["item"]), {})[row["moment"]] = row["value"]
-    return {key: (value["before"], value["after"]) for key, value in found.items()}
+            scores.setdefault((row["suite"], row["item"]), {})[row["moment"]] = row["value"]
+    return {key: (value["before"], value["after"]) for key, value in scores.items()}
 
 
-def _said(run: RunResult) -> dict[tuple[str, str], dict[str, str]]:
-    found: dict[tuple[str, str], dict[str, str]] = {}
+def _answers(run: RunResult) -> dict[tuple[str, str], dict[str, str]]:
+    answers_by_item: dict[tuple[str, str], dict[str, str]] = {}
     for row in read_jsonl(run.folder / "answers.jsonl"):
-        answers = found.setdefault((row["suite"], row["item"]), {"asked": row["asked"]})
+        answers = answers_by_item.setdefault((row["suite"], row["item"]), {"asked": row["asked"]})
         answers[row["moment"]] = row["said"]
-    return found
+    return answers_by_item
 
 
 def short(text: str, most: int = 90) -> str:
-    """Returns a text as one line of at most so many characters."""
+    """Returns a text as one line of at most `most` characters."""
     line = " / ".join(text.split("\n"))
     return line if len(line) <= most else line[: most - 1] + "…"
 

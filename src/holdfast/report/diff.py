@@ -1,4 +1,4 @@
-"""What `holdfast diff` prints: the table, the verdict, what was lost and gained, and how far the model moved."""
+"""The output of `holdfast diff`: the table, the verdict, lost and gained answers, and the drift of the model."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if record.verdict is None:
-        console.print("No budget, no verdict: say what may be lost, as in --budget points=2.", highlight=False)
-    said = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
-    said += learned_lines(record.learned) if record.learned is not None else []
-    for line in said:
+        console.print("There is no verdict without a budget: give one, as in --budget points=2.", highlight=False)
+    sentences = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
+    sentences += learned_lines(record.learned) if record.learned is not None else []
+    for line in sentences:
         console.print(line, highlight=False, soft_wrap=True)
 
 
 def _changed_lines(record: DiffRecord) -> list[str]:
-    """Returns how many answers were lost and gained, each with examples."""
+    """Returns the numbers of lost and gained answers, each with examples."""
     lost = sum(suite.answers_lost or 0 for suite in record.suites)
     gained = sum(suite.answers_gained or 0 for suite in record.suites)
     lines = []
@@ -48,40 +48,42 @@ def _changed_lines(record: DiffRecord) -> list[str]:
 
 
 def _example(row: AnswerRow) -> list[str]:
-    """Returns a question, and what was answered to it before and after."""
-    said = {"before": row.before, "after": row.after}
-    return [f"  {row.suite}: {short(row.asked)}"] + [f"    {name + ':':7} {short(text)}" for name, text in said.items()]
-
-
-def _calibration(found: CalibrationRow | None) -> list[str]:
-    if found is None:
-        return []
-    ends = "" if found.low is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
-    return [
-        f"\nExpected calibration error over {found.items:,} choices: {found.before:.3f} -> "
-        f"{found.after:.3f}, {found.change:+.3f}{ends}"
+    """Returns a question with the answers before and after."""
+    answers = {"before": row.before, "after": row.after}
+    return [f"  {row.suite}: {short(row.asked)}"] + [
+        f"    {name + ':':7} {short(text)}" for name, text in answers.items()
     ]
 
 
-def _drifts(found: Mapping[str, DriftRow]) -> list[str]:
-    rows = [f"  on {name} prompts {_drift(one)}" for name, one in found.items()]
+def _calibration(row: CalibrationRow | None) -> list[str]:
+    if row is None:
+        return []
+    ends = "" if row.low is None else f" [{row.low:+.3f}, {row.high:+.3f}]"
+    return [
+        f"\nExpected calibration error over {row.items:,} choices: {row.before:.3f} -> "
+        f"{row.after:.3f}, {row.change:+.3f}{ends}"
+    ]
+
+
+def _drifts(drifts: Mapping[str, DriftRow]) -> list[str]:
+    rows = [f"  on {name} prompts {_drift(row)}" for name, row in drifts.items()]
     return ["\nDrift, KL(base || tuned) in nats per token:", *rows] if rows else []
 
 
-def _drift(found: DriftRow) -> str:
-    """Returns a drift with its interval, its size, and what that means for the words of the base."""
-    ends = "" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]"
-    times = math.exp(min(found.nats_per_token, 99.0))
+def _drift(row: DriftRow) -> str:
+    """Returns a drift with its interval, its size, and its meaning for the likelihood of the base's tokens."""
+    ends = "" if row.low is None else f" [{row.low:.4f}, {row.high:.4f}]"
+    times = math.exp(min(row.nats_per_token, 99.0))
     means = f"{times:,.0f} times" if times >= 9.5 else f"{times:.1f} times" if times >= 1.5 else f"{1 - 1 / times:.0%}"
-    size = f"{found.nats_per_token:.4f}{ends}, {found.size}"
-    return f"{size}: each token that the base would say is {means} less likely"
+    size = f"{row.nats_per_token:.4f}{ends}, {row.size}"
+    return f"{size}: a token that the base would write is {means} less likely"
 
 
-def _forgotten(told: Mapping[str, ForgettingRow]) -> list[str]:
-    """Returns what was forgotten of what was known, lucky guesses taken out, suite by suite; nothing if nothing was."""
+def _forgotten(forgetting: Mapping[str, ForgettingRow]) -> list[str]:
+    """Returns the forgotten share of known answers for each suite, corrected for lucky guesses; nothing if it is 0."""
     rows = [
-        f"  {name}: {100 * said.lost_share:.1f} of {100 * said.known_share:.1f} points"
-        for name, said in told.items()
-        if said.known_share and said.lost_share
+        f"  {name}: {100 * row.lost_share:.1f} of {100 * row.known_share:.1f} points"
+        for name, row in forgetting.items()
+        if row.known_share and row.lost_share
     ]
-    return ["\nForgotten of what was known, lucky guesses taken out:", *rows] if rows else []
+    return ["\nForgotten points of known points, corrected for lucky guesses:", *rows] if rows else []

@@ -1,4 +1,4 @@
-"""The frontier plot: learned upwards, lost from right to left, a line a recipe through its doses."""
+"""The plot of the Pareto front: learned upwards, lost from right to left, one line through each recipe's doses."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from holdfast.core.errors import HoldfastError
 
 MARKS = "osD^vPX*<>hp"
 NAMED = 11
-"""Recipes that are named in the legend: ten colours, and plain training in black. The others are drawn in grey."""
+"""Number of recipes in the legend: ten colors, and plain training in black. The others are grey."""
 
 
-def draw(found: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
+def draw(record: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
     """Draws a trade-off as PNG and SVG, and returns the files.
 
     Args:
-        found: The trade-off.
-        folder: Where they are put.
-        name: Of the files, without their endings.
+        record: The trade-off.
+        folder: Folder of the files.
+        name: Name of the files without their endings.
 
     Raises:
-        HoldfastError: matplotlib is not there, or the files cannot be written.
+        HoldfastError: matplotlib is not installed, or the files cannot be written.
     """
     try:
         import matplotlib
@@ -39,21 +39,21 @@ def draw(found: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
-    named = [row.recipe for row in _worth_naming(found.recipes)]
-    for row in found.recipes:
+    named = [row.recipe for row in _worth_naming(record.recipes)]
+    for row in record.recipes:
         _line(axis, row, named)
-    points = found.learned_unit == "points"
-    if found.base is not None and points:
-        axis.plot([0.0], [found.base], marker="*", ms=12, color="black", ls="none", label="base", zorder=4)
-    height = found.goal + ((found.base or 0.0) if points else 0.0)
+    points = record.learned_unit == "points"
+    if record.base is not None and points:
+        axis.plot([0.0], [record.base], marker="*", ms=12, color="black", ls="none", label="base", zorder=4)
+    height = record.goal + ((record.base or 0.0) if points else 0.0)
     axis.axhline(height, color="grey", lw=0.8, ls=":")
     axis.annotate("goal", (0.01, height), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8)
     axis.invert_xaxis()
-    axis.set_xlabel(f"lost ({found.unit}; the further right, the less)")
-    axis.set_ylabel(f"learned ({found.learned_unit})")
+    axis.set_xlabel(f"lost ({record.unit}; less to the right)")
+    axis.set_ylabel(f"learned ({record.learned_unit})")
     axis.grid(alpha=0.25)
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
-    axis.set_title(f"{found.about.model} learns {found.about.data}", fontsize=10, loc="left")
+    axis.set_title(f"{record.about.model} learns {record.about.data}", fontsize=10, loc="left")
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "holdfast"}):
@@ -65,7 +65,7 @@ def draw(found: TradeOff, folder: Path, name: str = "frontier") -> list[Path]:
 
 
 def _worth_naming(rows: Sequence[RecipeRow]) -> list[RecipeRow]:
-    """Returns plain training and the recipes that are most surely on the front, in the order of the table."""
+    """Returns plain training and the recipes most often on the Pareto front, in the order of the table."""
     ranked = sorted(rows, key=lambda row: (row.recipe != "plain", -row.front_share))
     chosen = [id(row) for row in ranked[:NAMED]]
     return [row for row in rows if id(row) in chosen]
@@ -74,7 +74,7 @@ def _worth_naming(rows: Sequence[RecipeRow]) -> list[RecipeRow]:
 def _line(axis: Any, row: RecipeRow, named: Sequence[str]) -> None:
     points = sorted(row.doses, key=lambda dose: dose.rate or 0.0)
     lost, learned = [dose.lost for dose in points], [dose.learned for dose in points]
-    x, y = [one.value for one in lost], [one.value for one in learned]
+    x, y = [amount.value for amount in lost], [amount.value for amount in learned]
     if row.recipe not in named:
         axis.plot(x, y, color="lightgrey", lw=0.8, marker=".", ms=4, zorder=1)
         return
@@ -96,7 +96,7 @@ def _line(axis: Any, row: RecipeRow, named: Sequence[str]) -> None:
 
 
 def _error(amounts: Sequence[Amount]) -> list[list[float]] | None:
-    ends = [(one.value, one.low, one.high) for one in amounts]
+    ends = [(amount.value, amount.low, amount.high) for amount in amounts]
     if any(low is None or high is None for _, low, high in ends):
         return None
     return [

@@ -1,4 +1,4 @@
-"""What the guard of a run saw and did, in sentences."""
+"""Sentences about the guard of a run: its looks and its actions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 from holdfast.bench.run.record import GuardRow, LookRow
 
 WORTH_SAYING = 0.05
-"""Share of the training time from which it is said how to look less."""
+"""Share of the training time above which the text advises a cheaper guard."""
 
 
 def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
-    """Returns how often a guard looked, at what cost, what it did, and what to try next.
+    """Returns the number and cost of a guard's looks, its actions, and advice on what to try next.
 
     Args:
-        guard: What it saw and did.
-        training_seconds: Time of the training, looks included.
+        guard: The record of the guard.
+        training_seconds: Time of the training in seconds, looks included.
     """
     looks, best = guard.looks, guard.model_of
     share = guard.seconds / training_seconds if training_seconds else 0.0
@@ -23,24 +23,24 @@ def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
     times = f"{len(looks)} time{'' if len(looks) == 1 else 's'}"
     lines = [f"Guard: looked {times}{pace}, which took {share:.0%} of the training time."]
     if share > WORTH_SAYING:
-        lines[0] += " Fewer items (items=) or looks (every=) take less."
+        lines[0] += " Fewer items (items=) or rarer looks (every=) take less time."
     lines += _spent_line(guard) if guard.spent_at else []
     if best is not None:
         look = next((look for look in looks if look.step == best), None)
-        start = "the start, as it was before training: no look was inside the budget"
-        lines.append(f"  The model is that of {start if look is None else f'step {best:,}'}{_saw(look)}.")
+        before = "the one before training: no look was within the budget"
+        lines.append(f"  The model is {before if look is None else f'from step {best:,}'}{_saw(look)}.")
     elif looks:
         lines.append(f"  At the end{_saw(looks[-1])}.")
     return lines if guard.sentence is None else [*lines, f"  {guard.sentence}"]
 
 
 def _spent_line(guard: GuardRow) -> list[str]:
-    """Returns when the budget was spent, and what was done."""
+    """Returns the steps at which the budget was spent, and the guard's action."""
     at = ", ".join(f"{step:,}" for step in guard.spent_at)
     done = {
-        "rewind": "went back, at half the learning rate",
+        "rewind": "the guard went back, and halved the learning rate",
         "stop": "training ended",
-        "hold": f"the leash ended at {guard.hold:g} times its strength",
+        "hold": f"the penalty to the base model ended at {guard.hold:g} times its strength",
         "log": "training went on",
     }[guard.on_spent]
     return [f"  The budget was spent at step{'s' if len(guard.spent_at) > 1 else ''} {at}: {done}."]
@@ -56,4 +56,4 @@ def _saw(look: LookRow | None) -> str:
         lost.append(f"{look.nats_lost:.3f} nats per token")
     learned = look.learned
     known = "" if learned is None else f", {learned:.1f} learned" if learned >= 0 else f", {-learned:.3f} nats to learn"
-    return f", {' and '.join(lost) or 'no number'} lost{known} of what is watched"
+    return f": {' and '.join(lost) or 'no finite number'} lost{known} on the validation items"

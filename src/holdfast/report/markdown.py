@@ -1,4 +1,4 @@
-"""What the generated pages share: lines that are not too long, and rows of tables."""
+"""Helpers for the generated pages: wrapped lines, and rows of tables."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import textwrap
 from collections.abc import Iterable
 
 WIDTH = 120
-"""Most characters of a line, tables aside."""
+"""Maximum number of characters in a line outside tables."""
 _STARTS = re.compile(r" (?=(?:[-+*#>]|\d+[.)])(?: |$))")
-"""The blank before what would begin a list, a heading or a quotation at the start of a line."""
+"""The space before characters that would begin a list, a heading or a quotation at the start of a line."""
 
 
 def wrapped(text: str, bullet: str = "") -> list[str]:
     """Returns a paragraph, or an item of a list with its bullet, as lines of at most `WIDTH` characters.
 
-    Words are not parted, so that a link or a name that is longer stands on a line of its own.
+    Words are not split, so a link or name that is longer than a line has its own line.
     """
     bound = _STARTS.sub("\0", text)
     lines = textwrap.wrap(

@@ -1,4 +1,4 @@
-"""What others have published about the methods, to stand beside what is measured: figures with their conditions."""
+"""Published results on the methods, with their conditions, for comparison with measured results."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Published:
 
     Attributes:
         method: Name of the method's class; "plain" for full fine-tuning.
-        said: What was learned and lost, as it was published.
-        under: On what: model, data, and what counts as forgetting.
+        result: What was learned and lost, as published.
+        conditions: Model, data, and measure of forgetting.
         source: The paper, or who published it.
     """
 
     method: str
-    said: str
-    under: str
+    result: str
+    conditions: str
     source: str
 
 
@@ -52,7 +52,7 @@ PUBLISHED = (
     ),
     Published(
         "TokenForgetting",
-        "46.9 to 52.2 in the mean of benchmarks (nothing is said of what was known before)",
+        "46.9 to 52.2 in the mean of benchmarks (no figure on forgetting)",
         "Llama 3B on 50k of Tulu, LoRA",
         "2508.04329",
     ),
@@ -74,7 +74,7 @@ PUBLISHED = (
     ),
     Published(
         "Rehearsal",
-        "1% of pretraining text is enough to keep what was known, at no cost on the target",
+        "1% of pretraining text is enough to keep old knowledge, at no cost on the target",
         "GPT-2-like models of 41M to 1.27B, twelve domains; loss on pretraining text",
         "2502.06042",
     ),
@@ -88,5 +88,5 @@ PUBLISHED = (
 
 
 def published(names: Sequence[str]) -> list[Published]:
-    """Returns what was published about methods, in the order of the names; each of a name in the order above."""
-    return [one for name in dict.fromkeys(names) for one in PUBLISHED if one.method == name]
+    """Returns the published results on methods, in the order of the names; those of one name in the order above."""
+    return [figure for name in dict.fromkeys(names) for figure in PUBLISHED if figure.method == name]

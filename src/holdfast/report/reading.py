@@ -1,4 +1,4 @@
-"""The words on what changed: how certain it is, and how large."""
+"""Words for a change: how certain it is, and how large."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from holdfast.bench.measured.outcome import LearnedUnit, Learning, SuiteRow, Ver
 from holdfast.stats.size import FINE, LEAST, could_see
 
 SHORT = {"not enough evidence": "unsettled"}
-"""Words that are too long for a column."""
+"""Short forms of words that are too long for a column."""
 UNITS = {"points": "points", "nats": "nats per token"}
 
 
 def number(value: float | None, unit: str, sign: str = "") -> str:
-    """Returns a number in its unit's places: one for points, three for nats; with `sign` "+" also where positive."""
+    """Returns a number with one decimal for points and three for nats; `sign="+"` also marks positive numbers."""
     if value is None:
         return ""
     return f"{value:{sign}.{1 if unit == 'points' else 3}f}"
 
 
 def reading(suite: SuiteRow) -> str:
-    """Returns in a few words what the interval of a suite says.
+    """Returns the meaning of a suite's interval in a few words.
 
-    Only what lies outside zero is called a change, and `tiny` where it is smaller than what is of interest
-    (`holdfast.stats.size.LEAST`). Where nothing is certain, it says what could not have been seen, unless that is small
-    enough (`FINE`) to say that no change was.
+    An interval that excludes zero is a change, called `tiny` below the size of interest (`holdfast.stats.size.LEAST`).
+    For an interval that includes zero, the text gives the smallest detectable change, or "no change seen" if that is
+    small enough (`FINE`).
     """
     if suite.low is None or suite.high is None:
         return "not enough documents"
@@ -49,18 +49,18 @@ def _round(value: float) -> str:
 
 
 def words_of(judged: VerdictRow | None, learned: Learning | None) -> dict[str, str]:
-    """Returns the word on each suite that the verdict or the word on learning is about, by its name."""
-    found: dict[str, str] = {} if judged is None else {name: said.word for name, said in judged.suites.items()}
+    """Returns the word of the verdict, or of learning, on each suite that it judges, by the suite's name."""
+    words: dict[str, str] = {} if judged is None else {name: suite.word for name, suite in judged.suites.items()}
     for entry in () if learned is None else learned.units:
         if len(entry.suites) == 1:
-            found[entry.suites[0]] = entry.word
-    return {name: SHORT.get(word, word) for name, word in found.items()}
+            words[entry.suites[0]] = entry.word
+    return {name: SHORT.get(word, word) for name, word in words.items()}
 
 
 def learned_lines(learned: Learning) -> list[str]:
-    """Returns the word on what was learned, in a line for each unit in which it was measured."""
+    """Returns a line on learning for each measured unit."""
     if not learned.units:
-        return ["[bold]Learning: not measured[/bold] (name questions or examples of the task with --test)"]
+        return ["[bold]Learning: not measured[/bold] (give items or examples of the task with --test)"]
     return [_learned(entry, put_back=learned.put_back_to is not None) for entry in learned.units]
 
 
@@ -70,49 +70,49 @@ def _learned(entry: LearnedUnit, *, put_back: bool) -> str:
     better = "" if unit == "points" else " better"
     names = ", ".join(map(escape, entry.suites))
     gain = f"{number(entry.gain, unit, '+')}{ends} {UNITS[unit]}{better}"
-    said = f"[bold]Learning: {entry.word}[/bold] ({names}: {gain}"
+    sentence = f"[bold]Learning: {entry.word}[/bold] ({names}: {gain}"
     if put_back:
-        return f"{said}; the guard put the model back to where it started)"
-    taken = f"of the {number(entry.reached, unit)} that it had learned before the guard took it back"
+        return f"{sentence}; the guard went back to the model before training)"
+    taken = f"of the {number(entry.reached, unit)} that it had learned before the guard went back"
     if entry.word == "learned":
-        return f"{said}, {min(entry.gain / entry.reached, 9.99):.0%} {taken})" if entry.reached else f"{said})"
-    return f"{said}; {_why(entry, taken if entry.reached else '')})"
+        return f"{sentence}, {min(entry.gain / entry.reached, 9.99):.0%} {taken})" if entry.reached else f"{sentence})"
+    return f"{sentence}; {_why(entry, taken if entry.reached else '')})"
 
 
 def _why(entry: LearnedUnit, taken: str) -> str:
-    """Returns why it is not said to have learned; `taken` says what it had learned before it was taken back, if so."""
+    """Returns the reason for a word other than "learned"; `taken` is the gain before the guard went back, in words."""
     if entry.low is None or entry.high is None:
-        return "one document has no interval"
+        return "a single document gives no interval"
     if entry.high < 0:
         return "it got worse"
     least = f"{number(entry.least, entry.unit)} {UNITS[entry.unit]}"
     if taken and entry.least > LEAST[entry.unit] and abs(entry.least - (entry.reached or 0.0) / 4) < 1e-9:
-        least += f", a quarter {taken}"
+        least += f", a quarter {taken},"
     return {
-        "learned little": f"little is below {least}",
-        "not learned": f"if anything, less than {least}",
-        "not enough evidence": f"it may be nothing, or more than {least}",
+        "learned little": f"less than {least} counts as little",
+        "not learned": f"the gain, if any, is below {least}",
+        "not enough evidence": f"the gain may be 0, or above {least}",
     }[entry.word]
 
 
 def parts_line(mean: VerdictMean) -> list[str]:
-    """Returns what of a mean change some suites gained and others lost, where both are of interest."""
+    """Returns the gains and losses of suites within a mean change, if both are large enough to be of interest."""
     unit = mean.unit
     if min(mean.gained, mean.lost) < LEAST[unit]:
         return []
     up, down = mean.gained_in, mean.lost_in
     return [
-        f"    in that mean, {len(up)} suite{'s' if len(up) > 1 else ''} gained {number(mean.gained, unit)} (most: "
-        f"{escape(up[0])}) and {len(down)} lost {number(mean.lost, unit)} (most: {escape(down[0])})"
+        f"    in that mean, {len(up)} suite{'s' if len(up) > 1 else ''} gained {number(mean.gained, unit)} (most:"
+        f" {escape(up[0])}) and {len(down)} lost {number(mean.lost, unit)} (most: {escape(down[0])})"
     ]
 
 
-def alone_line(own: Mapping[str, VerdictSuite], names: Sequence[str]) -> list[str]:
-    """Returns which suites lost too much by their own test, but not for certain among all that were looked at."""
-    alone = [escape(name) for name in names if own[name].alone == "forgot"]
+def alone_line(judged: Mapping[str, VerdictSuite], names: Sequence[str]) -> list[str]:
+    """Returns the suites that lost too much in a single test, but not after the correction for all tested suites."""
+    alone = [escape(name) for name in names if judged[name].alone == "forgot"]
     if not alone:
         return []
     return [
-        f"  tested alone, {', '.join(alone)} lost more than the budget; with {len(own)} suites tested that can be "
-        "chance, so it is called neither kept nor forgot"
+        f"  tested alone, {', '.join(alone)} lost more than the budget; among {len(judged)} suites that can be chance,"
+        " so the word is neither kept nor forgot"
     ]

@@ -1,4 +1,4 @@
-"""The page of the records, written from their docstrings: `python -m holdfast.report.records FILE`."""
+"""Writes the page of the records from their docstrings: `python -m holdfast.report.records FILE`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INTRODUCTION = """# Records
 
 Written by `make docs` from the docstrings; do not edit.
 
-What a run, a diff or a report leaves is a typed record. The same record is a file of plain JSON:
+A run, a diff or a report leaves a typed record. The same record is stored as a file of plain JSON:
 
 | record | file | returned by |
 |---|---|---|
@@ -43,16 +43,16 @@ holdfast.diff(base="base", tuned="tuned", keep=("old.jsonl",), budget={"points":
 holdfast.report(runs=("compare/",))[0].recipes[0].lost.value
 ```
 
-A field that was not measured is None, and its key is not in the JSON. `to_dict()` and `from_dict()` turn a record
-into plain JSON values and back. `from_dict()` and `read()` check every key and type, and name the file and the key
-that is missing or wrong. A field has the name of its key unless its entry names another. `version` is 1; a record
-without one was written before there were versions, and is read as version 1. A record of a newer version is refused. A
-later version may add keys under the same number, and they are passed over.
+A field that was not measured is None, and its key is not in the JSON. `to_dict()` and `from_dict()` convert a record to
+plain JSON values and back. `from_dict()` and `read()` check every key and type, and name the file and the missing or
+wrong key. A field has the name of its key unless its entry names another. `version` is 1. A record without a version
+was written before there were versions, and is read as version 1. A record of a newer version is an error. A later
+release may add keys under the same version, and older releases ignore them.
 """
 
 
 def page() -> str:
-    """Returns the page: each record and its parts, with every field, its key, its type and its meaning."""
+    """Returns the page: each record and its parts, with the key, type and meaning of every field."""
     lines, there = [INTRODUCTION.rstrip()], set[type[Record]]()
     for record in RECORDS:
         for part in parts_of(record):
@@ -63,7 +63,7 @@ def page() -> str:
 
 
 def parts_of(record: type[Record]) -> Iterator[type[Record]]:
-    """Yields a record and the records that are parts of it, outer ones first; one may come more than once."""
+    """Yields a record and the records inside it, outer ones first; a record may occur more than once."""
     yield record
     for hint in hints_of(record).values():
         for part in _inside(hint):
@@ -71,22 +71,22 @@ def parts_of(record: type[Record]) -> Iterator[type[Record]]:
 
 
 def meanings(record: type[Record]) -> dict[str, str]:
-    """Returns what the docstrings of a record and of those that it extends say of its fields, by their names."""
-    found: dict[str, str] = {}
+    """Returns the meaning of each field by name, from the docstrings of a record and of the records it extends."""
+    meanings_by_name: dict[str, str] = {}
     for cls in reversed(record.__mro__):
         listed = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2] if cls.__doc__ else ""
         for name, text in re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", listed, re.MULTILINE):
-            found[name] = " ".join(text.split())
-    return found
+            meanings_by_name[name] = " ".join(text.split())
+    return meanings_by_name
 
 
 def _section(record: type[Record]) -> list[str]:
     level = "##" if issubclass(record, Versioned) else "###"
     about = " ".join((inspect.getdoc(record) or "").partition("Attributes:")[0].split())
-    said, lines = meanings(record), [f"{level} {record.__name__}", "", *wrapped(about), ""]
+    meaning_of, lines = meanings(record), [f"{level} {record.__name__}", "", *wrapped(about), ""]
     for field in dataclasses.fields(record):
         key = "" if key_of(field) == field.name else f"key `{key_of(field)}`, "
-        text = f"**`{field.name}`** ({key}{_type(hints_of(record)[field.name])}): {said.get(field.name, '')}"
+        text = f"**`{field.name}`** ({key}{_type(hints_of(record)[field.name])}): {meaning_of.get(field.name, '')}"
         lines += wrapped(text, "- ")
     return lines
 
@@ -109,7 +109,7 @@ def _type(hint: Any) -> str:
     if origin is Mapping:
         return f"{_type(arguments[1])} by name"
     if origin is typing.Literal:
-        return ", ".join(f'"{one}"' for one in arguments)
+        return ", ".join(f'"{choice}"' for choice in arguments)
     words = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     return words.get(hint) or f"`{hint.__name__}`"
 

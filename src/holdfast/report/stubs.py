@@ -1,6 +1,6 @@
-"""What type checkers read of the names that are imported when they are asked for: `__init__.pyi`, `functional.pyi`.
+"""Type stubs for the names that are imported lazily: `__init__.pyi`, `functional.pyi`.
 
-`python -m holdfast.report.stubs src/holdfast` writes them from the maps of names; a test holds them to those.
+`python -m holdfast.report.stubs src/holdfast` writes them from the maps of names; a test checks that they are current.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def stubs() -> dict[str, str]:
 
 
 def write(folder: str | Path) -> list[Path]:
-    """Writes the stubs into the package's folder and returns them; the same code gives the same bytes."""
+    """Writes the stubs into the package's folder and returns the files; the same code gives the same bytes."""
     for file, text in stubs().items():
         write_atomically(Path(folder) / file, text)
     return [Path(folder) / file for file in stubs()]
@@ -31,12 +31,12 @@ def write(folder: str | Path) -> list[Path]:
 
 def _package() -> str:
     homes = {name: "holdfast" if home == f"holdfast.{name}" else home for name, home in holdfast._HOME.items()}
-    own = ["__version__: str", "__all__: list[str]", "_HOME: dict[str, str]"]
-    return "\n".join([NOTE, *_imports(homes), "", *own, ""])
+    declarations = ["__version__: str", "__all__: list[str]", "_HOME: dict[str, str]"]
+    return "\n".join([NOTE, *_imports(homes), "", *declarations, ""])
 
 
 def _imports(homes: Mapping[str, str]) -> list[str]:
-    """Returns a line for each name, in the order in which imports are sorted."""
+    """Returns a line for each name, in the sorted order of imports."""
     pairs = sorted((home, name) for name, home in homes.items())
     return [f"from {home} import {name} as {name}" for home, name in pairs]
 
@@ -49,14 +49,14 @@ def _functional() -> str:
         "from typing import Any, Literal",
         "",
     ]
-    own = [
+    declarations = [
         'Shape = Literal["per position", "per token", "per weight", "plain"]',
         "FUNCTIONS: dict[str, FunctionType]",
         "__all__: list[str]",
         "",
         f"def shape_of{inspect.signature(functional.shape_of)}: ...".replace("'", ""),
     ]
-    return "\n".join([NOTE, *head, *lines, "", *own, ""])
+    return "\n".join([NOTE, *head, *lines, "", *declarations, ""])
 
 
 if __name__ == "__main__":

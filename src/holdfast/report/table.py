@@ -1,4 +1,4 @@
-"""The before/after table of a run."""
+"""The table of scores before and after a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from holdfast.report.reading import UNITS, alone_line, learned_lines, number, pa
 
 
 def show(done: RunResult, console: Console | None = None) -> None:
-    """Prints the table of a finished run and where its files are."""
+    """Prints the table of a finished run and the paths of its files."""
     console, record = console or Console(), done.record
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
     lines = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
@@ -39,15 +39,15 @@ def before_after(
     judged: VerdictRow | None = None,
     learned: Learning | None = None,
 ) -> Table:
-    """Returns a table of suites: scores before and after, the change with its paired interval, and what it says.
+    """Returns a table of suites: scores before and after, the change with its paired interval, and its reading.
 
-    It fits 80 columns: numbers are never broken, a long name of a suite is.
+    It fits 80 columns: long names of suites wrap, numbers do not.
 
     Args:
-        suites: What became of each.
-        title: Printed above.
-        judged: The verdict: its words stand in place of the readings of the suites it is on.
-        learned: The word on what was learned, likewise.
+        suites: One row for each suite.
+        title: Title above the table.
+        judged: The verdict; its words replace the readings of the suites that it judges.
+        learned: The word on learning, used in the same way.
     """
     words = words_of(judged, learned)
     texts = not suites or any(suite.unit != "points" for suite in suites)
@@ -66,13 +66,13 @@ def before_after(
     for suite in suites:
         table.add_row(*_cells(suite, texts), words.get(suite.name) or reading(suite))
     units = {suite.unit for suite in suites}
-    said = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
-    table.caption = f"before, after: {'; or '.join(text for unit, text in said.items() if unit in units)}; paired"
+    meanings = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
+    table.caption = f"before, after: {'; or '.join(text for unit, text in meanings.items() if unit in units)}; paired"
     return table
 
 
 def _cells(suite: SuiteRow, texts: bool) -> list[str]:
-    """Returns the cells of a suite but the last; with the number of tokens, if any suite is one of `texts`."""
+    """Returns all cells of a suite except the last; `texts` adds the number of tokens."""
     places = 1 if suite.unit == "points" else 3
     interval = " [one document]" if suite.low is None else f" [{suite.low:+.{places}f}, {suite.high:+.{places}f}]"
     tokens = [] if not texts else ["" if suite.tokens is None else _short(suite.tokens)]
@@ -87,29 +87,29 @@ def _cells(suite: SuiteRow, texts: bool) -> list[str]:
 
 
 def verdict_lines(judged: VerdictRow, suites: Sequence[SuiteRow], brief: bool = False) -> list[str]:
-    """Returns the verdict in sentences: the word, what it rests on, and what is not settled.
+    """Returns the verdict in sentences: the word, its basis, and the unsettled suites.
 
     Args:
         judged: The verdict.
         suites: The rows of the table.
-        brief: Whether to leave out what is not settled, and what is too small to be seen.
+        brief: Whether to leave out the unsettled suites and the smallest detectable losses.
     """
-    own, names = judged.suites, [suite.name for suite in suites if suite.name in judged.suites]
+    words, names = judged.suites, [suite.name for suite in suites if suite.name in judged.suites]
     allowed = Budget(points=judged.limits.get("points"), nll=judged.limits.get("nats"))
-    of = "in the mean of the suites, and in none for certain more" if judged.claim == "mean" else "in every suite"
+    of = "in the mean of the suites, and in no suite certainly more" if judged.claim == "mean" else "in every suite"
     lines = [f"[bold]Verdict: {judged.word}[/bold] (budget: a loss of {allowed} {of})"]
     for mean in judged.means:
         lines += _mean_lines(mean) if mean.suite_count > 1 else []
     lines += [] if brief else _floors(judged, suites)
-    if forgot := [escape(name) for name in names if own[name].word == "forgot"]:
-        looked = f"{len(own)} suite{'s' if len(own) > 1 else ''}"
-        lines.append(f"  forgot for certain, with {looked} looked at: {', '.join(forgot)}")
-    lines += alone_line(own, names)
+    if forgot := [escape(name) for name in names if words[name].word == "forgot"]:
+        tested = f"{len(words)} suite{'s' if len(words) > 1 else ''}"
+        lines.append(f"  certainly forgot, among {tested} tested: {', '.join(forgot)}")
+    lines += alone_line(words, names)
     return lines if brief else lines + _open_lines(judged)
 
 
 def _mean_lines(mean: VerdictMean) -> list[str]:
-    """Returns the verdict on a mean, and what it sets off."""
+    """Returns the verdict on a mean, and the gains and losses within it."""
     low, high = (-math.inf, math.inf) if mean.low is None or mean.high is None else (mean.low, mean.high)
     change, lowest, highest = (number(value, mean.unit, "+") for value in (mean.change, low, high))
     about = f"  mean of {mean.suite_count} suites: {change} \\[{lowest}, {highest}] {UNITS[mean.unit]}, {mean.word}"
@@ -117,43 +117,43 @@ def _mean_lines(mean: VerdictMean) -> list[str]:
 
 
 def _open_lines(judged: VerdictRow) -> list[str]:
-    """Returns which suites are not settled, and which have no limit."""
-    open_ = {name: said for name, said in judged.suites.items() if said.word == "not enough evidence"}
+    """Returns the suites that are not settled, and those without a limit."""
+    open_ = {name: suite for name, suite in judged.suites.items() if suite.word == "not enough evidence"}
     needs = [
-        escape(name) + ("" if said.items_needed is None else f" (about {said.items_needed:,} items)")
-        for name, said in open_.items()
+        escape(name) + ("" if suite.items_needed is None else f" (needs about {suite.items_needed:,} items)")
+        for name, suite in open_.items()
     ]
     lines = [f"  not settled: {', '.join(needs)}"] if needs else []
     return lines + ([f"  without a limit: {', '.join(map(escape, judged.unjudged))}"] if judged.unjudged else [])
 
 
 NEAR = {
-    "same": "of the same kinds as what is measured as kept, which says little about what is not",
-    "near": "near to what is measured as kept",
-    "none": "of other kinds than what is measured as kept",
-    "unsaid": "how near it is to what is measured as kept is not said: near='same', 'near' or 'none'",
+    "same": "the same kinds of examples as the suites of --keep, which thus say little about other skills",
+    "near": "the skills of the suites of --keep in other forms",
+    "none": "other kinds of examples than the suites of --keep",
+    "unsaid": "declare how near it is to the suites of --keep: near='same', 'near' or 'none'",
 }
-"""What a memory's declared nearness means, in words."""
+"""The meaning of a memory's declared nearness, in words."""
 
 
 def memory_lines(memories: Sequence[MemoryRow]) -> list[str]:
-    """Returns a sentence for each memory that was rehearsed."""
-    return [f"Rehearsed: {one.name}, {one.token_share:.0%} of the tokens; {NEAR[one.near]}" for one in memories]
+    """Returns a sentence for each rehearsed memory."""
+    return [f"Rehearsed: {row.name}, {row.token_share:.0%} of the tokens; {NEAR[row.near]}" for row in memories]
 
 
 def _floors(judged: VerdictRow, suites: Sequence[SuiteRow]) -> list[str]:
-    """Returns what losses are too small to be seen, in each unit."""
+    """Returns the smallest detectable losses in each unit."""
     units = {suite.name: suite.unit for suite in suites}
     lines = []
     for mean in judged.means:
         unit = mean.unit
-        own = [said.floor for name, said in judged.suites.items() if units.get(name) == unit]
-        floors = [number(floor, unit) for floor in sorted(floor for floor in own if floor is not None)]
-        said = [f"{number(mean.floor, unit)} in the mean"] if mean.suite_count > 1 and mean.floor is not None else []
+        floors_of_unit = [suite.floor for name, suite in judged.suites.items() if units.get(name) == unit]
+        floors = [number(floor, unit) for floor in sorted(floor for floor in floors_of_unit if floor is not None)]
+        parts = [f"{number(mean.floor, unit)} in the mean"] if mean.suite_count > 1 and mean.floor is not None else []
         if floors:
-            said.append(f"{' to '.join(dict.fromkeys((floors[0], floors[-1])))} in one suite")
-        if said:
-            lines.append(f"  too small to be seen: losses below {', '.join(said)} ({UNITS[unit]})")
+            parts.append(f"{' to '.join(dict.fromkeys((floors[0], floors[-1])))} in one suite")
+        if parts:
+            lines.append(f"  smallest detectable loss: {', '.join(parts)} ({UNITS[unit]})")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The trade-off table: for a terminal, as Markdown, as CSV; what was not measured is a blank."""
+"""The trade-off table: for a terminal, as Markdown, as CSV; a value that was not measured is blank."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def _times(ratio: float | None) -> str:
 
 
 def _matched(row: RecipeRow, unit: str) -> str:
-    found = row.matched
-    if found is None:
+    matched = row.matched
+    if matched is None:
         return ""
-    if found.value is None:
+    if matched.value is None:
         return "not reached"
-    return _value(Amount(value=found.value, low=found.low, high=found.high), unit, ends=True)
+    return _value(Amount(value=matched.value, low=matched.low, high=matched.high), unit, ends=True)
 
 
 def _set_off(row: RecipeRow, unit: str) -> str:
-    """Returns what suites that got better gained of the mean, and what the others lost, where both are of interest."""
+    """Returns the gains and losses of suites within the mean, if both are large enough to be of interest."""
     parts = row.set_off
     if parts is None or min(parts.gained, parts.lost) < LEAST[unit]:
         return ""
@@ -58,7 +58,7 @@ def _verdict(row: RecipeRow) -> str:
 
 
 def _learning(word: str) -> str:
-    """Returns the word on learning where another word stands beside it."""
+    """Returns the word on learning for use after another word."""
     return "learning unsettled" if word == "not enough evidence" else word
 
 
@@ -83,127 +83,128 @@ COLUMNS: dict[str, Cell] = {
     "verdict": lambda row, _: _verdict(row),
 }
 NARROW = ("recipe", "learned", "lost [95%]", "worst suite", "time", "front")
-"""What a narrow terminal shows."""
+"""Columns in a narrow terminal."""
 
 CHOSEN = (
-    "learned, lost: on test questions and proof items, at the dose that loses least on watched items among those that "
-    "learn enough"
+    "learned, lost: on test items, at the learning rate that loses least on validation items among those that learn"
+    " enough"
 )
-ALL = "learned, lost: on all items that steered no run; each recipe has one learning rate, and nothing was chosen"
+ALL = "learned, lost: on all items that steered no run; each recipe has one learning rate, so nothing was chosen"
 EXPLAINED = {
-    "worst suite": "of {worst}, and picked because it is the worst, so that it looks worse than it is",
-    "set off": "what suites lost and gained of the mean that is called lost",
-    "lost at the goal": "between doses, when just enough is learned",
+    "worst suite": "the largest loss of {count} suites; it looks worse than it is, because it was chosen as the worst",
+    "set off": "losses and gains of suites within the mean loss",
+    "lost at the goal": "interpolated to where the goal is just reached",
     "flips": "answers lost and gained",
-    "time": "times plain's",
-    "memory": "times plain's",
-    "front": "in how many repetitions nobody is better in both",
-    "volume": "share of the plane of learned and kept that the doses cover",
+    "time": "relative to plain training",
+    "memory": "relative to plain training",
+    "front": "share of resampled repetitions in which the recipe is on the Pareto front",
+    "volume": "hypervolume, the share of the plane of learned and kept that the doses cover",
 }
-"""What columns mean, beside those of which the heading says it."""
+"""Meanings of the columns whose heading does not explain them."""
 
 
-def explained(found: TradeOff, names: Sequence[str]) -> str:
-    """Returns what the columns of these names mean."""
-    worst = max(row.worst.of or 1 for row in found.recipes)
-    suites = f"{worst} suites" if worst > 1 else "the one there is"
-    said = [f"{name}: {text.format(worst=suites)}" for name, text in EXPLAINED.items() if name in names]
-    return "; ".join([CHOSEN if found.chosen else ALL, *said]) + "."
+def explained(record: TradeOff, names: Sequence[str]) -> str:
+    """Returns the meanings of these columns."""
+    worst = max(row.worst.of or 1 for row in record.recipes)
+    texts = EXPLAINED if worst > 1 else {**EXPLAINED, "worst suite": "the only suite"}
+    meanings = [f"{name}: {text.format(count=worst)}" for name, text in texts.items() if name in names]
+    return "; ".join([CHOSEN if record.chosen else ALL, *meanings]) + "."
 
 
-def columns_of(found: TradeOff) -> list[str]:
-    """Returns the columns of which some row has something to say."""
-    return [name for name, cell in COLUMNS.items() if any(cell(row, found) for row in found.recipes)]
+def columns_of(record: TradeOff) -> list[str]:
+    """Returns the columns that are not empty."""
+    return [name for name, cell in COLUMNS.items() if any(cell(row, record) for row in record.recipes)]
 
 
-def heading(found: TradeOff) -> list[str]:
-    """Returns what the runs have in common, and what is to be learned, in sentences."""
-    about, goal = found.about, found.goal
+def heading(record: TradeOff) -> list[str]:
+    """Returns the common settings of the runs, and the goal of learning, in sentences."""
+    about, goal = record.about, record.goal
     kept = f", keeping {', '.join(about.keep)}" if about.keep else ""
     seeds = len(about.seeds)
     to_learn = f"{goal:.3f} nats per token better than the base"
-    if found.learned_unit == "points":
-        to_learn = f"{(found.base or 0.0) + goal:.1f} points"
+    if record.learned_unit == "points":
+        to_learn = f"{(record.base or 0.0) + goal:.1f} points"
     return [
         f"{about.model} learns {about.data}{kept}",
-        f"Goal: {to_learn}; lost in {found.unit}; {found.items.learned:,} items of what is learned, "
-        f"{found.items.kept:,} of what is kept, {seeds} seed{'s' if seeds > 1 else ''}",
+        f"Goal: {to_learn}; lost in {record.unit}; {record.items.learned:,} items for learned, "
+        f"{record.items.kept:,} for lost, {seeds} seed{'s' if seeds > 1 else ''}",
     ]
 
 
-def terminal(found: TradeOff, console: Console) -> None:
-    """Prints the table, as much of it as the terminal has room for, and the sentences that belong to it."""
-    first, second = heading(found)
+def terminal(record: TradeOff, console: Console) -> None:
+    """Prints the columns that fit in the terminal, and the sentences on the table."""
+    first, second = heading(record)
     console.print(first, style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(second, highlight=False, markup=False, soft_wrap=True)
-    names = [name for name in columns_of(found) if console.width >= WIDE or name in NARROW]
+    names = [name for name in columns_of(record) if console.width >= WIDE or name in NARROW]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         text = name in ("recipe", "worst suite", "verdict")
         table.add_column(escape(name), justify="left" if text else "right", overflow="fold", no_wrap=not text)
-    for row in found.recipes:
-        cells = [COLUMNS[name](row, found) for name in names]
+    for row in record.recipes:
+        cells = [COLUMNS[name](row, record) for name in names]
         if "goal" not in names and not row.reached:
             cells[1] += "*"
         table.add_row(*map(escape, cells))
     console.print(table)
-    if "goal" not in names and not all(row.reached for row in found.recipes):
-        console.print("* the goal is not reached", highlight=False)
-    for line in _words(found, "verdict" in names):
+    if "goal" not in names and not all(row.reached for row in record.recipes):
+        console.print("* did not reach the goal", highlight=False)
+    for line in _words(record, "verdict" in names):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for line in [explained(found, names), *found.notes]:
+    for line in [explained(record, names), *record.notes]:
         console.print(line, highlight=False, markup=False, style="dim")
 
 
-def _words(found: TradeOff, shown: bool) -> list[str]:
-    """Returns the verdicts where the table has no column for them, and which recipes did not learn."""
-    rows = found.recipes
+def _words(record: TradeOff, shown: bool) -> list[str]:
+    """Returns the verdicts if the table does not show them, and the recipes that did not learn."""
+    rows = record.recipes
     if any(row.verdict is not None for row in rows):
-        of = "this run" if len(found.about.seeds) == 1 else "the recipe"
+        of = "this run" if len(record.about.seeds) == 1 else "the recipe"
         return [] if shown else [f"verdict on {of}, {row.recipe}: {_verdict(row)}" for row in rows]
     words = {row.recipe: row.learned.word or "learned" for row in rows}
     return [
         f"{'not shown to have learned' if word == 'not enough evidence' else word}: "
-        f"{', '.join(name for name, own in words.items() if own == word)}"
+        f"{', '.join(name for name, its_word in words.items() if its_word == word)}"
         for word in dict.fromkeys(words.values())
         if word != "learned"
     ]
 
 
-def markdown(found: TradeOff) -> str:
-    """Returns the whole table as Markdown, every dose, and what was published about the methods."""
-    names = columns_of(found)
-    title, goal = heading(found)
+def markdown(record: TradeOff) -> str:
+    """Returns the whole table as Markdown, with every dose and the published results on the methods."""
+    names = columns_of(record)
+    title, goal = heading(record)
     lines = [f"**{title}**", "", *wrapped(f"{goal}."), ""]
-    lines += _table(names, [[COLUMNS[name](row, found) for name in names] for row in found.recipes])
-    told = (line for text in (explained(found, names), *found.notes) for line in wrapped(text))
-    lines += ["", *told, "", "Every dose: learned / lost.", ""]
-    most = max(len(row.doses) for row in found.recipes)
-    cells = [[row.recipe, *(_dose(dose, found) for dose in row.doses)] for row in found.recipes]
+    lines += _table(names, [[COLUMNS[name](row, record) for name in names] for row in record.recipes])
+    paragraphs = (line for text in (explained(record, names), *record.notes) for line in wrapped(text))
+    lines += ["", *paragraphs, "", "Every dose (learning rate): learned / lost.", ""]
+    most = max(len(row.doses) for row in record.recipes)
+    cells = [[row.recipe, *(_dose(dose, record) for dose in row.doses)] for row in record.recipes]
     lines += _table(
         ["recipe", *(f"dose {n + 1}" for n in range(most))], [c + [""] * (most + 1 - len(c)) for c in cells]
     )
-    beside = _beside(found)
+    beside = _beside(record)
     if beside:
-        lines += ["", "What was published, and what was measured here (learned / lost):", ""]
-        lines += _table(["method", "published", "under which conditions", "source", "here"], beside)
+        lines += ["", "Published results, and results measured here (learned / lost):", ""]
+        lines += _table(["method", "published", "conditions", "source", "here"], beside)
     return "\n".join(lines) + "\n"
 
 
-def _dose(dose: DoseRow, found: TradeOff) -> str:
+def _dose(dose: DoseRow, record: TradeOff) -> str:
     rate = "" if dose.rate is None else f"{dose.rate:g}: "
-    return f"{rate}{_both(dose, found)}"
+    return f"{rate}{_both(dose, record)}"
 
 
-def _both(row: DoseRow | RecipeRow, found: TradeOff) -> str:
-    return f"{_value(row.learned, found.learned_unit)} / {_value(row.lost, found.unit)}"
+def _both(row: DoseRow | RecipeRow, record: TradeOff) -> str:
+    return f"{_value(row.learned, record.learned_unit)} / {_value(row.lost, record.unit)}"
 
 
-def _beside(found: TradeOff) -> list[list[str]]:
-    """Returns what was published about each recipe of one method, with what it did here."""
-    here = {row.recipe.partition("(")[0]: row for row in found.recipes if " + " not in row.recipe}
+def _beside(record: TradeOff) -> list[list[str]]:
+    """Returns the published results of each recipe with a single method, with its results here."""
+    here = {row.recipe.partition("(")[0]: row for row in record.recipes if " + " not in row.recipe}
     return [
-        [one.method, one.said, one.under, one.source, _both(here[one.method], found)] for one in published(list(here))
+        [figure.method, figure.result, figure.conditions, figure.source, _both(here[figure.method], record)]
+        for figure in published(list(here))
     ]
 
 
@@ -219,7 +220,7 @@ OF_DOSE: dict[str, Callable[[DoseRow], object]] = {
     "lost_low": lambda dose: dose.lost.low,
     "lost_high": lambda dose: dose.lost.high,
 }
-"""Columns of the CSV that every dose has."""
+"""Columns of the CSV for every dose."""
 OF_CHOSEN: dict[str, Callable[[RecipeRow], object]] = {
     "reached": lambda row: row.reached,
     "transfer": lambda row: row.transfer and row.transfer.value,
@@ -234,7 +235,7 @@ OF_CHOSEN: dict[str, Callable[[RecipeRow], object]] = {
     "verdict": lambda row: row.verdict and row.verdict.word,
     "learning": lambda row: row.learned.word,
 }
-"""Columns of the CSV that the chosen dose of a recipe has."""
+"""Columns of the CSV for the chosen dose of a recipe."""
 OF_RECIPE: dict[str, Callable[[RecipeRow], object]] = {
     "time": lambda row: row.time_ratio,
     "memory": lambda row: row.memory_ratio,
@@ -245,16 +246,16 @@ OF_FRONT: dict[str, Callable[[RecipeRow], object]] = {
     "front": lambda row: row.front_share,
     "hypervolume": lambda row: row.hypervolume,
 }
-"""Columns of the CSV that the chosen dose has, at the end."""
+"""Last columns of the CSV, for the chosen dose."""
 
 
-def as_csv(found: TradeOff) -> str:
-    """Returns a line for each dose of each recipe, numbers in full; what was not measured is empty."""
+def as_csv(record: TradeOff) -> str:
+    """Returns a line for each dose of each recipe, with full precision; a value that was not measured is empty."""
     names = ["recipe", "text", "rate", "chosen", *OF_DOSE, *OF_CHOSEN, *OF_RECIPE, *OF_FRONT]
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    for row in found.recipes:
+    for row in record.recipes:
         for dose in row.doses:
             chosen = dose.rate == row.rate
             line: dict[str, object] = {"recipe": row.recipe, "text": row.text, "rate": dose.rate, "chosen": chosen}

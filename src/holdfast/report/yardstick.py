@@ -1,7 +1,7 @@
-"""PEFT's own comparison of its methods as a trade-off, to be read beside ours: one model, one task, 63 configurations.
+"""PEFT's published comparison of its methods as a trade-off: one model, one task, 63 configurations.
 
-The table has a line for each configuration: the accuracy on GSM8K after training on MetaMathQA, the rise of the
-loss on encyclopedia text, trained parameters, time and memory. There are no items, and so no intervals.
+The table has a line for each configuration: the accuracy on GSM8K after training on MetaMathQA, the rise of the loss on
+encyclopedia text, trained parameters, time and memory. It has no items, so there are no intervals.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ COLUMNS = {
     "time": "train_time_s",
 }
 FULL = "full-finetuning"
-"""What the names of plain runs begin with."""
+"""Prefix of the names of plain runs."""
 
 
 def is_yardstick(path: str) -> bool:
-    """Returns whether a path is that of such a table."""
+    """Returns whether a path is the path of such a table."""
     return path.endswith(".csv") and Path(path).expanduser().is_file()
 
 
@@ -48,16 +48,18 @@ def yardstick(path: str, reach: float = 0.95) -> TradeOff:
 
     Args:
         path: The table.
-        reach: Share of what the best plain configuration learns at which they are compared.
+        reach: The goal, as a share of the learning of the best plain configuration.
 
     Raises:
-        HoldfastError: A column is missing, or a value is no number; names file, line and column.
+        HoldfastError: A column is missing, or a value is not a number; the message names file, line and column.
     """
     rows = _read(path)
     plains = [row for row in rows if row.name.startswith(FULL)]
     plain = max(plains or rows, key=lambda row: row.learned)
     if none := [COLUMNS[name] for name in ("time", "memory") if getattr(plain, name) <= 0]:
-        raise HoldfastError(f"{path}: column {none[0]} of {plain.name} is not above 0, and others are set by it.")
+        raise HoldfastError(
+            f"{path}: column {none[0]} of {plain.name} is not above 0, but the other rows are relative to it."
+        )
     goal, whole = reach * plain.learned, max((row.trained for row in plains), default=None)
     learned, lost = np.array([[row.learned for row in rows]]), np.array([[row.lost for row in rows]])
     most = float(learned.max()), max(float(lost.max()), 1e-9)
@@ -92,13 +94,13 @@ def yardstick(path: str, reach: float = 0.95) -> TradeOff:
         goal=goal,
         recipes=tuple(recipes),
         hypervolume=hypervolume(learned[0].tolist(), lost[0].tolist(), *most),
-        notes=(f"No items, and so no intervals. Time and memory are times those of {reference}: {plain.name}.",),
+        notes=(f"It has no items, so no intervals. Time and memory are relative to {reference}: {plain.name}.",),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """A configuration: accuracy in percent, the rise of the loss in nats, and its price as the table has it."""
+    """A configuration: accuracy in percent, rise of the loss in nats, and cost in the units of the table."""
 
     name: str
     learned: float
@@ -126,12 +128,12 @@ def _read(path: str) -> list[_Row]:
 
 
 def _row(line: dict[str, str], where: str) -> _Row:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name, column in COLUMNS.items():
         try:
-            found[name] = float(line[column])
+            values[name] = float(line[column])
         except (TypeError, ValueError):
-            found[name] = math.nan
-        if not math.isfinite(found[name]):
+            values[name] = math.nan
+        if not math.isfinite(values[name]):
             raise HoldfastError(f"{where}: column {column} is {line[column]!r}; give a number.")
-    return _Row(line["method"], **{**found, "learned": 100 * found["learned"]})
+    return _Row(line["method"], **{**values, "learned": 100 * values["learned"]})

@@ -1,1 +1,1 @@
-"""Statistical statements about pairs of score sets; numpy and scipy only."""
+"""Statistics of score sets before and after a change of a model. It imports numpy and scipy only."""

@@ -1,4 +1,4 @@
-"""The change of a number that is no mean of items (a calibration error, a median), with an interval by resampling."""
+"""The change of a metric that is not a mean over items (a calibration error, a median), with a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from scipy import stats
 from holdfast.core.errors import HoldfastError
 
 Metric = Callable[[npt.NDArray[np.float64]], float]
-"""From the rows of some items to a number."""
+"""Takes the rows of any number of items and returns a number."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resampled:
-    """A change and what it was when the groups were drawn again.
+    """The change of a metric, and its values when the groups are resampled.
 
     Attributes:
-        before: The number before.
-        after: The number after.
+        before: The metric before.
+        after: The metric after.
         groups: Number of groups.
-        found: What scipy drew; None with a single group.
+        drawn: The bootstrap result; None with a single group.
     """
 
     before: float
     after: float
     groups: int
-    found: Any = dataclasses.field(default=None, repr=False, compare=False)
+    drawn: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def change(self) -> float:
@@ -41,30 +41,30 @@ class Resampled:
 
     @property
     def degrees(self) -> float:
-        """Returns infinity: `statistic` is given as a normal."""
+        """Returns infinity: `statistic` is a normal deviate."""
         return math.inf
 
     def statistic(self, change: float) -> float:
-        """Returns the normal deviate of a supposed change among those drawn; positive where more are above it.
+        """Returns the normal deviate of a supposed change among the resampled ones; positive if more lie above it.
 
-        At most what the number of draws can tell: half a draw is taken to lie beyond.
+        The number of draws limits it: at least half a draw counts as lying beyond.
         """
-        if self.found is None:
+        if self.drawn is None:
             return 0.0
-        drawn = self.found.bootstrap_distribution
+        drawn = self.drawn.bootstrap_distribution
         above = (np.count_nonzero(drawn > change) + 0.5 * np.count_nonzero(drawn == change)) / drawn.size
         least = 0.5 / drawn.size
         return float(stats.norm.ppf(min(1 - least, max(least, above))))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Returns the two-sided interval: bias-corrected and accelerated; everything where there is a single group."""
-        if self.found is None:
+        """Returns the two-sided interval, bias-corrected and accelerated (BCa); unbounded for a single group."""
+        if self.drawn is None:
             return -math.inf, math.inf
-        drawn = self.found.bootstrap_distribution
+        drawn = self.drawn.bootstrap_distribution
         if np.ptp(drawn) == 0:
             return float(drawn[0]), float(drawn[0])
-        again: Any = self.found.again(confidence)
-        low, high = float(again.low), float(again.high)
+        ends: Any = self.drawn.interval(confidence)
+        low, high = float(ends.low), float(ends.high)
         if math.isfinite(low) and math.isfinite(high):
             return low, high
         tail = (1 - confidence) / 2
@@ -74,7 +74,7 @@ class Resampled:
 @dataclasses.dataclass(frozen=True)
 class _Drawn:
     bootstrap_distribution: npt.NDArray[np.float64]
-    again: Callable[[float], Any]
+    interval: Callable[[float], Any]
 
 
 def bootstrap_change(
@@ -86,36 +86,36 @@ def bootstrap_change(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Resampled:
-    """Returns the change of a metric between two models asked the same items, resampled over groups.
+    """Returns the change of a metric between two models on the same items, resampled over groups.
 
-    The same groups are drawn for both models, so that what is hard for both cancels.
+    Each draw takes the same groups for both models, so that the difficulty of the items cancels.
 
     Args:
-        before: What is known of each item before, `[n]` or `[n, k]`.
-        after: The same after, in the same order.
-        metric: From such rows of any number of items to a number.
-        groups: What items that are not independent share; each item is its own if absent.
+        before: Values of each item before, `[n]` or `[n, k]`.
+        after: Values of the same items after, in the same order.
+        metric: The metric.
+        groups: The group of each item, `[n]`; items of a group are not independent. By default each item is a group.
         resamples: Number of draws.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
-        HoldfastError: If there is no item, or the metric is not finite on all of them.
-        ValueError: If the rows are not of one shape.
+        HoldfastError: There is no item, or the metric is not finite on all items.
+        ValueError: The shapes of `before` and `after` differ.
 
     Reference:
         Bradley Efron, "Better bootstrap confidence intervals", Journal of the American Statistical Association 82,
-        1987 (BCa), as `scipy.stats.bootstrap` has it; percentiles where its acceleration cannot be had.
+        1987 (BCa), computed by `scipy.stats.bootstrap`; percentiles if its acceleration is undefined.
     """
     first, last = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.shape != last.shape:
-        raise ValueError(f"before {first.shape}, after {last.shape}: give rows of one shape")
+        raise ValueError(f"before {first.shape}, after {last.shape}: give rows of one shape.")
     if not len(first):
         raise HoldfastError("There is no item to compare; give at least one, and two groups for an interval.")
     names = list(range(len(first)) if groups is None else groups)
     places: dict[Hashable, list[int]] = {}
     for place, name in enumerate(names):
         places.setdefault(name, []).append(place)
-    members = [np.array(own) for own in places.values()]
+    members = [np.array(indices) for indices in places.values()]
 
     def change(drawn: npt.NDArray[Any]) -> float:
         rows = np.concatenate([members[int(i)] for i in drawn])
@@ -132,10 +132,10 @@ def bootstrap_change(
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         drawn = stats.bootstrap(data, change, n_resamples=resamples, method="percentile", **options)
 
-    def again(confidence: float) -> Any:
+    def interval(confidence: float) -> Any:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            found = stats.bootstrap(
+            result = stats.bootstrap(
                 data,
                 change,
                 n_resamples=0,
@@ -144,6 +144,6 @@ def bootstrap_change(
                 method="BCa",
                 **options,
             )
-        return found.confidence_interval
+        return result.confidence_interval
 
-    return Resampled(*values, len(members), _Drawn(np.asarray(drawn.bootstrap_distribution), again))
+    return Resampled(*values, len(members), _Drawn(np.asarray(drawn.bootstrap_distribution), interval))

@@ -1,4 +1,4 @@
-"""Means of many runs on the same items, and what they would have been with other items and other seeds."""
+"""Means of many runs on the same items, and their distribution over other draws of items and seeds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """What the runs of a comparison scored on one suite.
+    """The scores of all runs of a comparison on one suite.
 
     Attributes:
-        groups: The group of each item, `[n]`; items of a group are drawn together.
-        weights: How many units each score is a sum over, `[n]`.
-        scores: Of each run (or of what is left of it after the base's is taken away), `[n, C]`.
+        groups: The group of each item, `[n]`; the items of a group are drawn together.
+        weights: Weight of each item, `[n]`: the number of tokens that its score sums over, or 1.
+        scores: Score of each item in each run, `[n, C]`, or its difference from the base's score.
     """
 
     groups: Sequence[Hashable]
@@ -28,10 +28,10 @@ class Suite:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Which groups and which seeds make up each of B imagined repetitions; the first is what was measured.
+    """The groups and seeds in each of B repetitions; the first repetition is the measured one.
 
-    Every run is given the same items and the same seeds in a repetition, so that what is hard for all cancels in their
-    differences. Suites that share groups are drawn together.
+    In a repetition all runs have the same items and seeds, so that the difficulty of the items cancels in differences
+    of runs. Suites that share groups are drawn together.
 
     Attributes:
         items: How often each group is drawn, `[B, G]`.
@@ -45,7 +45,7 @@ class Draws:
 
     @classmethod
     def of(cls, suites: Sequence[Suite], seeds: int, count: int, seed: int = 0) -> Draws:
-        """Returns `count` repetitions after the measured one, from a seed."""
+        """Returns the measured repetition and `count` drawn ones; `seed` determines the draws."""
         names = {group: i for i, group in enumerate(dict.fromkeys(g for suite in suites for g in suite.groups))}
         rng = np.random.default_rng(seed)
 
@@ -56,25 +56,25 @@ class Draws:
         return cls(drawn(len(names)), drawn(seeds), names)
 
     def means(self, suite: Suite) -> Floats:
-        """Returns the mean of each run's scores on a suite in each repetition, `[B, C]`; nan where no item is drawn."""
+        """Returns the mean score of each run on a suite in each repetition, `[B, C]`; nan if no item is drawn."""
         place = np.array([self.names[group] for group in suite.groups])
-        own, inside = np.unique(place, return_inverse=True)
-        sums = np.zeros((len(own), suite.scores.shape[1]))
-        weights = np.zeros(len(own))
+        columns, inside = np.unique(place, return_inverse=True)
+        sums = np.zeros((len(columns), suite.scores.shape[1]))
+        weights = np.zeros(len(columns))
         np.add.at(sums, inside, suite.scores)
         np.add.at(weights, inside, suite.weights)
-        drawn = self.items[:, own]
+        drawn = self.items[:, columns]
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: Floats = (drawn @ sums) / (drawn @ weights)[:, None]
-        return found
+            means_BC: Floats = (drawn @ sums) / (drawn @ weights)[:, None]
+        return means_BC
 
     def over_seeds(self, values_BS: Floats) -> Floats:
-        """Returns the mean over the seeds drawn in each repetition, `[B]`; a seed that is nan is left out.
+        """Returns the mean over the drawn seeds in each repetition, `[B]`; it leaves out seeds whose value is nan.
 
             m + sqrt(S / (S - 1)) (m* - m)
 
-        m is the mean of all S seeds and m* of those drawn, whose variance is too small by that factor: with two seeds
-        the half of what it should be.
+        m is the mean of all S seeds and m* the mean of the drawn ones. The variance of m* is too small by the factor
+        (S - 1) / S, which is a half for two seeds.
         """
         known = ~np.isnan(values_BS)
         values, counts = np.where(known, values_BS, 0.0), self.seeds * known
@@ -83,12 +83,12 @@ class Draws:
             drawn = (self.seeds * values).sum(1) / counts.sum(1)
             mean = values.sum(1) / seeds
             wide = np.sqrt(np.where(seeds > 1, seeds / (seeds - 1), 1.0))
-            found: Floats = mean + wide * (drawn - mean)
-        return found
+            means_B: Floats = mean + wide * (drawn - mean)
+        return means_B
 
 
 def interval(drawn_B: Floats, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Returns the percentile interval of what was drawn, the measured one left out; None where nothing varies."""
+    """Returns the percentile interval of the drawn repetitions, without the measured one; None for fewer than two."""
     known = drawn_B[1:][~np.isnan(drawn_B[1:])]
     if known.size < 2:
         return None

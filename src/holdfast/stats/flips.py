@@ -1,4 +1,4 @@
-"""How a share of right answers changed between two models asked the same items: Tango's score statistic, by group."""
+"""The change of a share of right answers between two models on the same items: Tango's score statistic, by group."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from holdfast.core.errors import HoldfastError
 
 @dataclasses.dataclass(frozen=True)
 class Flips:
-    """What became of items that are right or wrong, before and after.
+    """Counts of items by their answers before and after.
 
     Attributes:
-        right: Items right both times.
-        lost: Items right before and wrong after.
-        gained: Items wrong before and right after.
+        right: Number of items right before and after.
+        lost: Number of items right before and wrong after.
+        gained: Number of items wrong before and right after.
         items: Number of items.
-        groups: Number of groups that they are of.
-        effective: Number of independent items that would carry as much evidence; `items` where each is its own group.
+        groups: Number of groups.
+        effective: Number of independent items with the same evidence; equals `items` if each item is a group.
     """
 
     right: int
@@ -50,13 +50,13 @@ class Flips:
 
     @property
     def degrees(self) -> float:
-        """Returns the degrees of freedom of `statistic`: infinite (a normal) without groups, else groups - 1."""
+        """Returns the degrees of freedom of `statistic`: infinity if each item is a group, else groups - 1."""
         return math.inf if self.groups == self.items else max(1.0, self.groups - 1.0)
 
     def statistic(self, change: float) -> float:
-        """Returns Tango's score statistic for a true change of `change`; positive where the observed one is above.
+        """Returns Tango's score statistic for a true change of `change`; positive if the observed change is larger.
 
-        Of a single group 0: it tells nothing.
+        A single group gives 0, because it is no evidence.
         """
         if self.groups < 2:
             return 0.0
@@ -66,7 +66,7 @@ class Flips:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change: all values that `statistic` does not reject.
 
-        It has a width even if no item flips, and never leaves [-1, 1].
+        Its width is positive even if no item flips, and it stays within [-1, 1].
         """
         if self.groups < 2:
             return -1.0, 1.0
@@ -75,7 +75,7 @@ class Flips:
         return low, root(lambda d: self.statistic(d) + far, self.change, 1.0)
 
     def mcnemar(self) -> float:
-        """Returns the exact two-sided p-value of no change; it takes items as independent.
+        """Returns the exact two-sided p-value of no change; it assumes independent items.
 
         Reference:
             Quinn McNemar, "Note on the sampling error of the difference between correlated proportions", 1947.
@@ -85,24 +85,24 @@ class Flips:
 
 
 def flips(before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable] | None = None) -> Flips:
-    """Counts what became of items, and how much evidence they are.
+    """Returns the counts of items by their answers before and after, and the effective number of independent items.
 
         effective = n / D,    D = (k D' + 2 D1) / (k + 2),    D1 = sum_g n_g^2 / n
         D' = max(1, G / (G - 1) sum_g (sum_{i in g} (d_i - mean d))^2 / sum_i (d_i - mean d)^2)
 
-    `D'` is the design effect that the flips show, known from the k groups in which an item flipped; `D1` is the
-    largest there can be, that of items which only flip together. A few flips show little of it, hence the mean of the
-    two: where nothing flips, every group counts about as a single item. Simulated, 95% intervals hold the truth 94 to
-    100% of the time; one-sided bounds miss it 0 to 8% of the time, most where few groups fall as a whole.
+    `D'` is the design effect that the flips show; the k groups in which an item flipped tell it. `D1` is the largest
+    possible one, that of items which only flip together. Few flips show little of the design effect, so `D` is a mean
+    of the two; if nothing flips, every group counts about as a single item. In simulations, 95% intervals contain the
+    truth 94 to 100% of the time; one-sided bounds miss it 0 to 8% of the time, most if few groups fall as a whole.
 
     Args:
         before: Whether each item was right before, 0 or 1, `[n]`.
         after: Whether the same items were right after, in the same order, `[n]`.
-        groups: The group of each item, `[n]`; each item is its own if None.
+        groups: The group of each item, `[n]`; by default each item is a group.
 
     Raises:
-        HoldfastError: If there is no item, or a value is neither 0 nor 1.
-        ValueError: If the lengths differ.
+        HoldfastError: There is no item, or a value is neither 0 nor 1.
+        ValueError: The lengths differ.
 
     Reference:
         Leslie Kish, "Survey Sampling", 1965, section 8.2 (design effect).
@@ -125,15 +125,15 @@ def flips(before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable
 def paired(
     before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable] | None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns scores before and after as vectors.
+    """Returns the scores before and after as vectors `[n]`.
 
     Raises:
-        HoldfastError: If there is no item.
-        ValueError: If the lengths differ.
+        HoldfastError: There is no item.
+        ValueError: The lengths differ.
     """
     first, last = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.ndim != 1 or first.shape != last.shape or (groups is not None and len(groups) != len(first)):
-        raise ValueError(f"before {first.shape}, after {last.shape}: give vectors of one length, and as many groups")
+        raise ValueError(f"before {first.shape}, after {last.shape}: give vectors and groups of one length.")
     if first.size == 0:
         raise HoldfastError("There is no item to compare; give at least one.")
     return first, last
@@ -141,12 +141,12 @@ def paired(
 
 @dataclasses.dataclass(frozen=True)
 class Independence:
-    """How independent items are.
+    """How independent the items of a suite are.
 
     Attributes:
-        groups: Number of groups that they are of.
+        groups: Number of groups.
         moved: Number of groups in which some item moved.
-        effective: Number of independent items that would carry as much evidence.
+        effective: Number of independent items with the same evidence.
     """
 
     groups: int
@@ -155,7 +155,7 @@ class Independence:
 
 
 def independence(moved: npt.NDArray[np.float64], groups: Sequence[Hashable] | None) -> Independence:
-    """Returns how independent the moves of items are, `[n]`, by the design effect of their groups (see `flips`)."""
+    """Returns how independent the moves `[n]` of the items are, by the design effect of their groups (see `flips`)."""
     n = moved.size
     numbers = {group: i for i, group in enumerate(dict.fromkeys(groups if groups is not None else range(n)))}
     place = np.arange(n) if groups is None else np.array([numbers[group] for group in groups])
@@ -173,16 +173,16 @@ def independence(moved: npt.NDArray[np.float64], groups: Sequence[Hashable] | No
 
 
 def tango(lost: float, gained: float, items: float, change: float) -> float:
-    """Returns Tango's score statistic of paired shares for a true change; positive where the observed one is above.
+    """Returns Tango's score statistic of paired shares for a true change; positive if the observed change is larger.
 
         Z(D) = (c - b - n D) / sqrt(n (2 q + D (1 - D)))
         q = (sqrt(B^2 - 4 A C) - B) / (2 A),  A = 2 n,  B = -b - c + (2 n - c + b) D,  C = -b D (1 - D)
 
     Args:
-        lost: Items right before and wrong after (b); need not be a whole number.
-        gained: Items wrong before and right after (c).
-        items: All items (n).
-        change: The true change supposed (D); q is the share lost that is most likely with it.
+        lost: Number of items right before and wrong after (b); may be fractional.
+        gained: Number of items wrong before and right after (c).
+        items: Number of all items (n).
+        change: The supposed true change (D); q is the most likely share lost under it.
 
     Reference:
         Toshiro Tango, "Equivalence test and confidence interval for the difference in proportions for the
@@ -199,7 +199,7 @@ def tango(lost: float, gained: float, items: float, change: float) -> float:
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Returns where a falling function crosses zero between two ends; the end on whose side it lies if it does not."""
+    """Returns the zero of a falling function between two ends, or the end that is nearest to a zero outside."""
     if low >= high or function(low) <= 0:
         return low
     if function(high) >= 0:

@@ -1,4 +1,4 @@
-"""What the flips of single items say that a mean hides: what was known and is lost, and what was only guessed."""
+"""Forgetting of single items, which a mean hides: known items that were lost, apart from lucky guesses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Forgetting:
 
     Attributes:
         negative_flips: Share of all items right before and wrong after (NFR).
-        relative: `negative_flips` in parts of what two models with independent errors would have; 1 is no better than
-            another model altogether. None where either never errs in the way that is counted.
-        of_right: Share lost of the items right before; None if there were none.
-        lost: Share forgotten beyond what guessing flips; None, as the next three, if it is not known how many choices
-            the items have.
-        known: Share known before beyond what guessing gets right: the most that can be lost.
+        relative: `negative_flips` divided by its value for two models with independent errors; 1 is as bad as an
+            unrelated model. None if that value is 0.
+        of_right: Share lost of the items right before; None if no item was right.
+        lost: Share forgotten beyond the flips of guesses. This field and the next three are None if the number of
+            choices is unknown.
+        known: Share known before beyond right guesses: the upper limit of `lost`.
         of_known: `lost / known`; None if nothing was known.
-        gained: Share newly right beyond what guessing flips (backward transfer).
+        gained: Share newly right beyond the flips of guesses (backward transfer).
     """
 
     negative_flips: float
@@ -35,30 +35,30 @@ class Forgetting:
 
 
 def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
-    """Returns what was forgotten and gained, item by item, and without what guessing does.
+    """Returns the shares of items forgotten and gained, corrected for guessing.
 
         lost = max(0, sum_k (b_k - n_k g_k) / n),    known = max(0, sum_k n_k (k a_k - 1) / (k - 1) / n)
         gained = max(0, sum_k (c_k - n_k g_k) / n),  g_k = (1 - a_k) (1 - a'_k) / (k - 1)
 
-    of n items, with b_k lost and c_k gained of the n_k items of k choices, of which a guess takes any, a_k of them
-    right before and a'_k after.
+    Of n items, n_k have k choices, and a guess takes each choice with the same probability. Of these n_k items, b_k
+    were lost and c_k gained; the share a_k was right before, and a'_k after.
 
     Args:
-        by_options: What became of the items, by their number of choices: infinite where answers are generated, None
-            where it is not known, in which case nothing is said of guessing.
+        by_options: Flips of the items by their number of choices: infinity for generated answers, None if unknown; then
+            the fields that correct for guessing are None.
 
     Raises:
-        ValueError: If there is no item, or a number of choices is below 2.
+        ValueError: There is no item, or a number of choices is below 2.
 
     Reference:
         Sample-wise forgetting and backward transfer: "Mapping Post-Training Forgetting in Language Models at Scale",
         2025, arXiv:2510.17776. Negative flips: Sijie Yan et al., "Positive-Congruent Training", CVPR 2021.
     """
     if not by_options:
-        raise ValueError("give at least one item")
+        raise ValueError("Give at least one item.")
     for options in by_options:
         if options is not None and not options >= 2:
-            raise ValueError(f"options {options}: give a number of choices of at least 2")
+            raise ValueError(f"options {options}: give a number of choices of at least 2.")
     parts = list(by_options.values())
     n = sum(part.items for part in parts)
     fell, right = sum(part.lost for part in parts), sum(part.right + part.lost for part in parts)
@@ -78,7 +78,7 @@ def forgetting_of(by_options: Mapping[float | None, Flips]) -> Forgetting:
 def _beyond_guessing(
     by_options: Mapping[float | None, Flips], n: int
 ) -> tuple[float | None, float | None, float | None]:
-    """Returns the shares of `n` items that were lost, known and gained beyond what guessing does; None if unknown."""
+    """Returns the shares of `n` items that were lost, known and gained beyond guessing; None if unknown."""
     parts = [(options, part) for options, part in by_options.items() if options is not None]
     if len(parts) < len(by_options):
         return None, None, None

@@ -1,4 +1,4 @@
-"""The trade between learning and keeping: what is lost at equal learning, and who is beaten by nobody."""
+"""The trade-off between learning and forgetting: the loss at equal learning, the Pareto front, and the hypervolume."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ Floats = npt.NDArray[np.float64]
 
 
 def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> float:
-    """Returns what a method has lost when it has learned as much as `goal`; nan where it never does.
+    """Returns the loss of a method at the dose where it has learned `goal`; nan if no dose learns that much.
 
-    Doses count up to the one that learns most: a higher one that learns less went too far, and says nothing of those
-    below it. Learned and lost are both fitted as functions of the dose that never fall (isotonic regression). The base
-    is part of the fit and has learned and lost exactly nothing, so that neither function is ever below 0: where a dose
-    lost less than nothing, what it gained is no price that a later dose can spend. Between doses they are straight
-    lines. Nothing is taken beyond the dose that learns most.
+    Only doses up to the one that learns most count: a higher dose that learns less went too far, and tells nothing
+    about the lower ones. The function fits learned and lost as functions of the dose that never fall (isotonic
+    regression). The base belongs to the fit and has learned and lost exactly 0, so neither fit is below 0: a later dose
+    cannot spend what an earlier one gained on the suites to keep. Between doses both fits are linear.
 
     Args:
-        learned: What is learned over the base at each dose, doses rising.
-        lost: What is lost at the same doses.
-        goal: How much is to be learned; at least 0.
+        learned: Learned over the base at each dose, in rising order of doses.
+        lost: Lost at the same doses.
+        goal: How much to learn; at least 0.
 
     Reference:
-        Barlow et al., "Statistical inference under order restrictions", 1972 (pool adjacent violators), as
-        `scipy.optimize.isotonic_regression` has it; a fit with a known start is the one without, cut off there.
+        Barlow et al., "Statistical inference under order restrictions", 1972 (pool adjacent violators), computed by
+        `scipy.optimize.isotonic_regression`; a fit with a known start equals the fit without it, cut off there.
     """
     if goal <= 0:
         return 0.0
@@ -47,11 +46,14 @@ def lost_at(learned: Sequence[float], lost: Sequence[float], goal: float) -> flo
 
 
 def on_front(learned_BR: Floats, lost_BR: Floats) -> npt.NDArray[np.bool_]:
-    """Returns who is beaten by nobody: no other learns as much and loses as little, and does one of them better.
+    """Returns which methods are on the Pareto front.
+
+    No other method learns at least as much and loses at most as much, with one of the two better.
 
     Args:
-        learned_BR: Learned by each of R methods, in each of B draws; higher is better. What is nan is on no front.
-        lost_BR: Lost; lower is better.
+        learned_BR: Learned by each of R methods in each of B draws, `[B, R]`; higher is better. A method with nan is
+            not on the front.
+        lost_BR: Lost, `[B, R]`; lower is better.
 
     Returns:
         Bool, `[B, R]`.
@@ -64,16 +66,16 @@ def on_front(learned_BR: Floats, lost_BR: Floats) -> npt.NDArray[np.bool_]:
 
 
 def hypervolume(learned: Sequence[float], lost: Sequence[float], most_learned: float, most_lost: float) -> float:
-    """Returns the share of the plane between the base and the worst that some points are better than.
+    """Returns the share of the plane of learned and kept that some points dominate.
 
     The plane reaches from nothing learned to `most_learned`, and from `most_lost` to nothing lost. A method that learns
-    everything and loses nothing has all of it; one that trades one for the other in proportion has half.
+    everything and loses nothing has the share 1; one that trades both in proportion has 1/2.
 
     Args:
-        learned: Learned over the base, of each point.
-        lost: Lost, of each point.
-        most_learned: End of the plane; above 0.
-        most_lost: Its other end; above 0.
+        learned: Learned over the base, for each point.
+        lost: Lost, for each point.
+        most_learned: Upper end of learned; above 0.
+        most_lost: Upper end of lost; above 0.
 
     Reference:
         Zitzler and Thiele, "Multiobjective evolutionary algorithms: a comparative case study", 1999 (the measure S).

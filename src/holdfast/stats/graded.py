@@ -1,4 +1,4 @@
-"""How much the mean of graded answers changed: scores from 0 to 1 with something between, or means over seeds."""
+"""The change of the mean of graded answers: scores between 0 and 1, such as partial credit or means over seeds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from holdfast.stats.flips import independence, paired, root, tango
 
 @dataclasses.dataclass(frozen=True)
 class Graded:
-    """A change of the mean of scores from 0 to 1, as one of flips of a size.
+    """The change of a mean of scores from 0 to 1, modelled as flips of one size.
 
     Attributes:
         before: Mean before.
         after: Mean after.
-        size: How much an item moves that moves.
-        fell: Sum of what items lost.
-        rose: Sum of what items gained.
+        size: Size of a flip: by how much an item moves, if it moves.
+        fell: Sum of the losses of single items.
+        rose: Sum of the gains of single items.
         items: Number of items.
-        groups: Number of groups that they are of.
-        effective: Number of independent items that would carry as much evidence.
+        groups: Number of groups.
+        effective: Number of independent items with the same evidence.
     """
 
     before: float
@@ -45,13 +45,14 @@ class Graded:
 
     @property
     def degrees(self) -> float:
-        """Returns the degrees of freedom of `statistic`: infinite (a normal) without groups, else groups - 1."""
+        """Returns the degrees of freedom of `statistic`: infinity if each item is a group, else groups - 1."""
         return math.inf if self.groups == self.items else max(1.0, self.groups - 1.0)
 
     def statistic(self, change: float) -> float:
-        """Returns Tango's score statistic of as many flips of `size` as make up the moves, for a true change.
+        """Returns Tango's score statistic for a true change, with the number of flips of `size` that sum to the moves.
 
-        Of a single group 0: it tells nothing. A change beyond `size` is one that not even all items make.
+        A single group gives 0, because it is no evidence. A change beyond `size` gives infinity: even flips of all
+        items would not reach it.
         """
         if self.groups < 2:
             return 0.0
@@ -70,24 +71,24 @@ class Graded:
 
 
 def graded(before: npt.ArrayLike, after: npt.ArrayLike, groups: Sequence[Hashable] | None = None) -> Graded:
-    """Returns the change of the mean of graded answers, with evidence that does not vanish where few items move.
+    """Returns the change of the mean of graded answers; its interval keeps a width even if few items move.
 
         size = (r sum_i d_i^2 + 2) / (r sum_i |d_i| + 2)
 
-    d_i is the move of an item, r the number of groups in which one moved over that of the items that did. The variance
-    of moves of all sizes is that of as many flips of the size `sum d^2 / sum |d|`; what was seen of them says little of
-    larger ones, hence two more of the largest there can be, which is 1. Scores of 0 and 1 alone make flips, and size 1.
-    A paired t interval would be too narrow here: it has no width where nothing moves, and knows nothing of what few
-    items lose where all others move a little.
+    d_i is the move of an item; r is the number of groups in which an item moved, divided by the number of items that
+    moved. Moves of all sizes have the variance of flips of the size `sum d^2 / sum |d|`. The observed moves tell little
+    about larger ones, so the formula adds two moves of the largest possible size, 1. If all scores are 0 or 1, the
+    moves are flips of size 1. A paired t interval would be too narrow here: it has no width if nothing moves, and it
+    misses the large losses of few items if all others move a little.
 
     Args:
         before: Scores before, from 0 to 1, `[n]`.
-        after: Of the same items after.
-        groups: The group of each item, `[n]`; each item is its own if None.
+        after: Scores of the same items after, `[n]`.
+        groups: The group of each item, `[n]`; by default each item is a group.
 
     Raises:
-        HoldfastError: If there is no item, or a score is not from 0 to 1.
-        ValueError: If the lengths differ.
+        HoldfastError: There is no item, or a score is not from 0 to 1.
+        ValueError: The lengths differ.
     """
     first, last = paired(before, after, groups)
     if not ((first >= 0).all() and (first <= 1).all() and (last >= 0).all() and (last <= 1).all()):

@@ -1,4 +1,4 @@
-"""How much a mean per token changed between two models asked the same documents, with an interval over documents."""
+"""The change of a mean per token between two models on the same documents, with an interval over documents."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from holdfast.core.errors import HoldfastError
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """A change of a weighted mean, measured on the same documents before and after.
+    """The change of a weighted mean on the same documents.
 
     Attributes:
-        before: Mean before, per unit of weight (nats per token, if sums of nats and numbers of tokens were given).
+        before: Mean before: the sum of the scores divided by the sum of the weights (nats per token).
         after: Mean after, likewise.
         change: `after - before`.
-        low: Lower end of the two-sided interval of `change`; None where one cannot be had (a single document).
-        high: Upper end of the interval; None where `low` is.
+        low: Lower end of the two-sided interval of `change`; None for a single document.
+        high: Upper end of the interval; None if `low` is None.
         documents: Number of documents.
         weight: Sum of the weights (tokens).
-        confidence: Share of such intervals that hold the true change, nominally.
-        identical: Whether not a single document changed. Only then is the interval the point 0: what was compared
-            are two times the same answers, and there is nothing left to estimate.
-        error: Standard error of `change`; None where `low` is.
+        confidence: Nominal coverage of the interval.
+        identical: Whether no document changed. Only then the interval is the point 0, because both models gave the
+            same answers and there is nothing to estimate.
+        error: Standard error of `change`; None if `low` is None.
     """
 
     before: float
@@ -43,7 +43,7 @@ class Change:
 
     @property
     def groups(self) -> int:
-        """Returns the number of documents: what was drawn independently."""
+        """Returns the number of documents, which are the independent draws."""
         return self.documents
 
     @property
@@ -52,7 +52,7 @@ class Change:
         return max(1.0, self.documents - 1.0)
 
     def statistic(self, change: float) -> float:
-        """Returns the t statistic for a true change of `change`; positive where the observed one is above."""
+        """Returns the t statistic for a true change of `change`; positive if the observed change is larger."""
         if self.error is None:
             return 0.0
         distance = self.change - change
@@ -61,7 +61,7 @@ class Change:
         return distance / self.error
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Returns the two-sided interval of the change; everything where there is a single document."""
+        """Returns the two-sided interval of the change; unbounded for a single document."""
         if self.error is None:
             return -math.inf, math.inf
         half = float(stats.t.ppf((1 + confidence) / 2, self.degrees)) * self.error
@@ -82,41 +82,44 @@ def paired_change(
         var(R) = n / (n - 1) * sum_i e_i^2 / (sum_i w_i)^2
         R -+ t(n - 1) sqrt(var(R))
 
-    Documents are what was drawn: the tokens of one document are not independent, so that each document is a cluster
-    and only its sum enters. Numerator and denominator both vary with the draw, hence the linearised variance of a
-    ratio. With equal weights this is exactly the paired t interval. The documents are taken to be a simple random
-    sample of those that the claim is about.
+    The documents are the independent draws: the tokens of a document are not independent, so each document is a cluster
+    and only its sum enters. Numerator and denominator both vary with the draw, so the formula uses the linearised
+    variance of a ratio. With equal weights it is exactly the paired t interval. It assumes that the documents are a
+    simple random sample from the population of the claim.
 
-    With few documents of very unequal lengths the linearised interval is a little too narrow: simulated with log-normal
-    lengths and heavy-tailed changes, 0.95 is 0.916 with 10 documents, 0.935 with 30 and 0.946 with 200.
+    With few documents of very unequal lengths the linearised interval is slightly too narrow: in simulations with
+    log-normal lengths and heavy-tailed changes, the coverage of 0.95 is 0.916 with 10 documents, 0.935 with 30 and
+    0.946 with 200.
 
     Args:
         before_sum: Sum over each document before (nats), `[n]`.
         after_sum: Sum over the same documents after, in the same order, `[n]`.
-        weight: What each sum is over (tokens), positive, `[n]`.
+        weight: Number of terms of each sum (tokens), positive, `[n]`.
         confidence: Nominal coverage of the two-sided interval, in (0, 1).
 
     Returns:
-        The change; without an interval if there is one document only.
+        The change; without an interval for a single document.
 
     Raises:
-        ValueError: If the three are not vectors of one length, or `confidence` is not in (0, 1).
-        HoldfastError: If there is no document, a sum or weight is not finite, or a weight is not positive.
+        ValueError: The three are not vectors of one length, or `confidence` is not in (0, 1).
+        HoldfastError: There is no document, a sum or weight is not finite, or a weight is not positive.
 
     Reference:
         Evan Miller, "Adding Error Bars to Evals", 2024, arXiv:2411.00640 (clustered and paired errors).
         William G. Cochran, "Sampling Techniques", 3rd edition, 1977, sections 6.3 to 6.5 (the ratio estimate).
 
     Departs:
-        Miller's clustered error of a mean over questions has no small-sample factor and takes a normal quantile; here
-        it is n / (n - 1) and Student's t with n - 1 degrees of freedom. Cochran's finite population correction is left
-        out.
+        Miller's clustered error of a mean over questions has no small-sample factor and uses a normal quantile; this
+        function uses n / (n - 1) and Student's t with n - 1 degrees of freedom. It omits Cochran's finite population
+        correction.
     """
     first, last, tokens = (np.asarray(values, dtype=np.float64) for values in (before_sum, after_sum, weight))
     if not (first.ndim == 1 and first.shape == last.shape == tokens.shape):
-        raise ValueError(f"before {first.shape}, after {last.shape}, weight {tokens.shape}: give vectors of one length")
+        raise ValueError(
+            f"before {first.shape}, after {last.shape}, weight {tokens.shape}: give vectors of one length."
+        )
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence {confidence}: give a number between 0 and 1")
+        raise ValueError(f"confidence {confidence}: give a number between 0 and 1.")
     _check(first, last, tokens)
     n, total = first.size, float(tokens.sum())
     difference = last - first
@@ -128,7 +131,7 @@ def paired_change(
     elif n > 1:
         residual = difference - ratio * tokens
         error = math.sqrt(n / (n - 1) * float(residual @ residual)) / total
-    found = Change(
+    pointwise = Change(
         before=float(first.sum()) / total,
         after=float(last.sum()) / total,
         change=ratio,
@@ -140,12 +143,12 @@ def paired_change(
         identical=identical,
         error=error,
     )
-    low, high = found.interval(confidence)
-    return found if error is None else dataclasses.replace(found, low=low, high=high)
+    low, high = pointwise.interval(confidence)
+    return pointwise if error is None else dataclasses.replace(pointwise, low=low, high=high)
 
 
 def _check(first: npt.NDArray[np.float64], last: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64]) -> None:
-    """Raises `HoldfastError` for what cannot be compared, naming the first document at fault."""
+    """Raises `HoldfastError` for values that cannot be compared, with the first such document."""
     if first.size == 0:
         raise HoldfastError("There is no document to compare; give at least one, and two for an interval.")
     for name, values in (("before", first), ("after", last), ("weight", tokens)):
@@ -153,9 +156,9 @@ def _check(first: npt.NDArray[np.float64], last: npt.NDArray[np.float64], tokens
         if wrong.size:
             at = int(wrong[0])
             raise HoldfastError(
-                f"Document {at} has {name} = {values[at]}, which is no measurement; leave the document out of both."
+                f"Document {at} has {name} = {values[at]}, which is not a measurement; leave the document out of both."
             )
     wrong = np.flatnonzero(tokens <= 0)
     if wrong.size:
         at = int(wrong[0])
-        raise HoldfastError(f"Document {at} has weight {tokens[at]:g}; leave out what has no tokens.")
+        raise HoldfastError(f"Document {at} has weight {tokens[at]:g}; leave out documents without tokens.")

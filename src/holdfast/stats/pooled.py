@@ -1,4 +1,4 @@
-"""The mean of several changes: one number for all suites, with an interval that knows what they share."""
+"""The mean of several changes: one number for all suites, with an interval that accounts for shared groups."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from holdfast.stats.verdict import Evidence
 
 @dataclasses.dataclass(frozen=True)
 class Pooled:
-    """The mean of the changes of several suites, every suite counting the same.
+    """The unweighted mean of the changes of several suites.
 
     Attributes:
         parts: The evidence of each suite.
-        inflation: Factor on the width of the interval for groups that stand in several suites; at least 1.
+        inflation: Factor on the width of the interval, because suites may share groups; at least 1.
     """
 
     parts: tuple[Evidence, ...]
@@ -31,11 +31,11 @@ class Pooled:
 
     @property
     def degrees(self) -> float:
-        """Returns infinity: `statistic` is given as a normal."""
+        """Returns infinity: `statistic` is a normal deviate."""
         return math.inf
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Returns the two-sided interval of the mean, made of the intervals of the parts (MOVER).
+        """Returns the two-sided interval of the mean, from the intervals of the parts (MOVER).
 
             low = m - f / K sqrt(sum_k (m_k - l_k)^2),    high = m + f / K sqrt(sum_k (h_k - m_k)^2)
 
@@ -50,28 +50,28 @@ class Pooled:
         return self.change - down, self.change + up
 
     def statistic(self, change: float) -> float:
-        """Returns the normal deviate whose one-sided bound is `change`; positive where the observed mean is above."""
+        """Returns the normal deviate whose one-sided bound is `change`; positive if the observed mean is larger."""
         return reach(self, change)
 
 
 def pooled(parts: Sequence[Evidence], shifts: Sequence[Mapping[Hashable, float]] = ()) -> Pooled:
-    """Returns the mean of changes.
+    """Returns the mean of several changes.
 
-    Groups of the same name in several suites (the questions about one person) make these dependent. The interval is
-    widened by what that does to the linearised variance:
+    Suites that share groups (the questions about one person) are dependent. The inflation of the interval is that of
+    the linearised standard error:
 
         f^2 = max(1, sum_g (sum_k e_gk)^2 / sum_g sum_k e_gk^2)
 
     Args:
         parts: The evidence of each suite.
-        shifts: Of each suite, by group, the sum of the items' differences from the suite's change, over their number
-            (`e_gk`); without them the suites are taken as independent.
+        shifts: For each suite, by group: the sum of the differences of the group's items from the suite's change,
+            divided by the suite's number of items (`e_gk`). Without shifts the suites count as independent.
 
     Raises:
-        ValueError: If there is no part, or shifts are not given for every part.
+        ValueError: There is no part, or only some parts have shifts.
     """
     if not parts or (shifts and len(shifts) != len(parts)):
-        raise ValueError("give at least one part, and shifts for none or for all of them")
+        raise ValueError("Give at least one part, and shifts for none or for all of them.")
     whole: dict[Hashable, float] = defaultdict(float)
     for part in shifts:
         for group, value in part.items():
@@ -82,13 +82,13 @@ def pooled(parts: Sequence[Evidence], shifts: Sequence[Mapping[Hashable, float]]
 
 
 FARTHEST = 8.0
-"""Normal deviate beyond which nothing is told apart."""
+"""Largest normal deviate that `reach` returns."""
 
 
 def reach(evidence: Evidence, change: float) -> float:
-    """Returns the normal deviate at which a one-sided bound of evidence is `change`: what its `statistic` says.
+    """Returns the normal deviate at which a one-sided bound of the evidence equals `change`.
 
-    Positive where the observed change is above; 0 where the evidence says nothing, `FARTHEST` at most.
+    It is positive if the observed change is larger, 0 if the interval is unbounded, and at most `FARTHEST`.
     """
     distance = evidence.change - change
     if distance == 0:
@@ -98,7 +98,7 @@ def reach(evidence: Evidence, change: float) -> float:
     def over(z: float) -> float:
         return (evidence.interval(2 * float(stats.norm.cdf(z)) - 1)[side] - change) * (1 - 2 * side)
 
-    if over(0.0) <= 0:  # A part that says nothing, whose interval is everything at any confidence.
+    if over(0.0) <= 0:  # A part has an unbounded interval at any confidence.
         return 0.0
     if over(FARTHEST) > 0:
         return math.copysign(FARTHEST, distance)

@@ -1,4 +1,4 @@
-"""How many items a claim needs, and how small a loss a number of items can prove, before training and after."""
+"""The number of items that a claim needs, and the smallest loss that a number of items can prove."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CHANCE = 0.8
 
 
 def times_needed(statistic: float) -> float:
-    """Returns how many times as many items settle a claim with a chance of 80%.
+    """Returns the factor on the number of items that settles a claim with a chance of 80%.
 
         ((z(.95) + z(.8)) / statistic)^2
 
     Args:
-        statistic: How many standard errors of the items that there are lie between the change and what is allowed.
+        statistic: Distance between the change and the allowed loss, in standard errors of the present items.
 
     Reference:
         Richard J. Connor, "Sample size for testing differences in proportions for the paired-sample design",
@@ -28,16 +28,16 @@ def times_needed(statistic: float) -> float:
 
 
 def items_needed(allowed: float, discordance: float) -> int:
-    """Returns how many independent items show that a loss is within what is allowed, if nothing is lost.
+    """Returns the number of independent items that prove a loss within the allowed one, if nothing is lost.
 
         n = p ((z(.95) + z(.8)) / m)^2
 
     Args:
-        allowed: The loss `m` that is allowed, as a share: 0.02 for two points.
-        discordance: Share `p` of the items whose answer flips, half of them either way.
+        allowed: The allowed loss `m`, as a share: 0.02 for two points.
+        discordance: Share `p` of the items whose answer flips, half of them in each direction.
 
     Raises:
-        ValueError: If a share is out of range.
+        ValueError: A share is out of range.
     """
     _check(allowed, "allowed")
     _check(discordance, "discordance")
@@ -45,19 +45,19 @@ def items_needed(allowed: float, discordance: float) -> int:
 
 
 def least_provable(items: float, discordance: float) -> float:
-    """Returns the smallest loss, as a share, that this number of items proves not to be exceeded, if nothing is lost.
+    """Returns the smallest loss, as a share, that a number of items can exclude, if nothing is lost.
 
         m = (z(.95) + z(.8)) sqrt(p / n)
 
     Args:
         items: Number of independent items.
-        discordance: Share `p` of the items whose answer flips, half of them either way.
+        discordance: Share `p` of the items whose answer flips, half of them in each direction.
 
     Raises:
-        ValueError: If there is no item, or the share is out of range.
+        ValueError: There is no item, or the share is out of range.
     """
     if not items > 0:
-        raise ValueError(f"items {items}: give at least one")
+        raise ValueError(f"items {items}: give at least one.")
     _check(discordance, "discordance")
     return _reach() * math.sqrt(discordance / items)
 
@@ -68,4 +68,4 @@ def _reach() -> float:
 
 def _check(share: float, name: str) -> None:
     if not 0 < share <= 1:
-        raise ValueError(f"{name} {share}: give a share above 0, and 1 at most")
+        raise ValueError(f"{name} {share}: give a share above 0 and at most 1.")

@@ -1,4 +1,4 @@
-"""A change in the mean over several seeds, with an interval that takes the seeds as drawn and not as given."""
+"""The mean change over several seeds, with an interval for other seeds and other items."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from holdfast.stats.verdict import Evidence
 
 @dataclasses.dataclass(frozen=True)
 class Seeded:
-    """The mean over seeds of a change, as evidence on the recipe and not on the runs that were made of it.
+    """The mean change over seeds, as evidence on the recipe rather than on its runs.
 
     Attributes:
-        part: The change of the items' mean scores over the seeds, which takes the seeds as fixed.
+        part: The change of the items' mean scores over the seeds; it treats the seeds as fixed.
         seeds: The change with each seed.
-        shared: Share of the variance of `part` that all seeds have in common, from 0 to 1: what comes of the items that
-            were drawn. The rest differs from seed to seed, and so is in their spread already.
+        shared: Share of the variance of `part` that all seeds have in common, from 0 to 1; it comes from the draw of
+            the items. The rest differs between seeds, so their spread contains it already.
     """
 
     part: Evidence
@@ -30,18 +30,18 @@ class Seeded:
 
     @property
     def before(self) -> float:
-        """Returns the mean before, which no seed changes."""
+        """Returns the mean before, which does not depend on the seed."""
         before: float = getattr(self.part, "before", math.nan)
         return before
 
     @property
     def after(self) -> float:
-        """Returns the mean after, over the seeds."""
+        """Returns the mean after, averaged over the seeds."""
         return self.before + self.change
 
     @property
     def groups(self) -> int:
-        """Returns the number of groups that the items are of."""
+        """Returns the number of groups of the items."""
         groups: int = getattr(self.part, "groups", 2)
         return groups
 
@@ -52,7 +52,7 @@ class Seeded:
 
     @property
     def degrees(self) -> float:
-        """Returns infinity: `statistic` is given as a normal."""
+        """Returns infinity: `statistic` is a normal deviate."""
         return math.inf
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
@@ -60,9 +60,9 @@ class Seeded:
 
             low = m - sqrt(t(S - 1)^2 s^2 / S + h (m - l)^2),    high = m + sqrt(t(S - 1)^2 s^2 / S + h (u - m)^2)
 
-        `s` is the standard deviation between the S seeds, `l` and `u` the ends over the items, and `h` the share that
-        seeds have in common. Each part has its own quantile: of two seeds t is 12.7 (6.3 for a one-sided bound), of
-        three 4.3 and of five 2.8, so that two seeds rarely settle anything.
+        `s` is the standard deviation between the S seeds, `l` and `u` are the ends of the interval over the items, and
+        `h` is the shared part of the variance. Each term has its own quantile: t is 12.7 for two seeds (6.3 for a
+        one-sided bound), 4.3 for three and 2.8 for five, so two seeds rarely settle anything.
 
         Reference:
             G. Y. Zou and Allan Donner, "Construction of confidence limits about effect measures: a general approach",
@@ -76,31 +76,32 @@ class Seeded:
         return self.change - down, self.change + up
 
     def statistic(self, change: float) -> float:
-        """Returns the normal deviate whose one-sided bound is `change`; positive where the observed mean is above."""
+        """Returns the normal deviate whose one-sided bound is `change`; positive if the observed mean is larger."""
         return reach(self, change)
 
 
 def seeded(part: Evidence, seeds: Sequence[float], shifts: Sequence[Mapping[Hashable, float]]) -> Evidence:
-    """Returns a change in the mean over seeds; with a single seed, the evidence on that run as it is.
+    """Returns the mean change over seeds; for a single seed, the evidence on its run.
 
         h = 1 - v / V,    V = sum_g (mean_s e_gs)^2,    v = sum_g sum_s (e_gs - mean_s e_gs)^2 / (S (S - 1))
 
     Args:
         part: The change of the items' mean scores over the seeds.
         seeds: The change with each seed, `[S]`.
-        shifts: Of each seed, by group, the sum of the items' differences from its change, over their number (`e_gs`).
+        shifts: For each seed, by group: the sum of the differences of the group's items from the seed's change, divided
+            by the number of items (`e_gs`).
 
     Raises:
-        ValueError: If there is no seed, or as many shifts are not given.
+        ValueError: There is no seed, or the number of shifts is not that of the seeds.
     """
     if not seeds or len(shifts) != len(seeds):
-        raise ValueError("give at least one seed, and the shifts of each")
+        raise ValueError("Give at least one seed, and the shifts of each.")
     if len(seeds) == 1:
         return part
-    groups = dict.fromkeys(group for own in shifts for group in own)
-    shifts_SG = np.array([[own.get(group, 0.0) for group in groups] for own in shifts])
+    groups = dict.fromkeys(group for by_group in shifts for group in by_group)
+    shifts_SG = np.array([[by_group.get(group, 0.0) for group in groups] for by_group in shifts])
     whole = float((shifts_SG.mean(0) ** 2).sum())
-    own = float(shifts_SG.var(0, ddof=1).sum()) / len(seeds)
-    # Where no item differs from its seed, what is left of the shifts is rounding.
-    shared = min(1.0, max(0.0, 1 - own / whole)) if whole > 1e-24 else 1.0
+    between = float(shifts_SG.var(0, ddof=1).sum()) / len(seeds)
+    # If no item differs from its seed's change, the shifts are rounding errors alone.
+    shared = min(1.0, max(0.0, 1 - between / whole)) if whole > 1e-24 else 1.0
     return Seeded(part, tuple(seeds), shared)

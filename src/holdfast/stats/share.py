@@ -1,4 +1,4 @@
-"""A share of items answered right, with an interval that knows that items of one group are not independent."""
+"""A share of right answers, with an interval that accounts for the dependence of items within a group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Share:
         low: Lower end of the interval.
         high: Upper end of the interval.
         items: Number of items.
-        groups: Number of groups that they are of.
+        groups: Number of groups.
     """
 
     share: float
@@ -35,8 +35,8 @@ def share(values: npt.ArrayLike, groups: Sequence[Hashable], *, confidence: floa
 
         n' = n / max(1, D),    D = v / (p (1 - p) / n),    v = G / (G - 1) * sum_g (x_g - p n_g)^2 / n^2
 
-    `D` is the design effect: how much wider the groups make the interval than `n` independent items would. Where all
-    items are alike nothing is known about it, and every group counts as a single item (`n' = G`).
+    `D` is the design effect: the variance of the mean relative to that of `n` independent items. If all items have the
+    same value it is unknown, and every group counts as a single item (`n' = G`).
 
     Args:
         values: Whether each item was right, 0 or 1, `[n]`.
@@ -44,7 +44,7 @@ def share(values: npt.ArrayLike, groups: Sequence[Hashable], *, confidence: floa
         confidence: Nominal coverage, in (0, 1).
 
     Raises:
-        ValueError: If there are no items, the lengths differ, a value is not from 0 to 1, or for a wrong confidence.
+        ValueError: There is no item, the lengths differ, a value is not from 0 to 1, or `confidence` is not in (0, 1).
 
     Reference:
         Edwin B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
@@ -52,11 +52,11 @@ def share(values: npt.ArrayLike, groups: Sequence[Hashable], *, confidence: floa
     """
     x_n = np.asarray(values, dtype=np.float64)
     if x_n.ndim != 1 or len(x_n) == 0 or len(x_n) != len(groups):
-        raise ValueError("give one value and one group for each of at least one item")
+        raise ValueError("Give at least one item, and one value and one group for each.")
     if not ((x_n >= 0) & (x_n <= 1)).all():
-        raise ValueError("every value must be from 0 (wrong) to 1 (right)")
+        raise ValueError("Every value must be from 0 (wrong) to 1 (right).")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence {confidence}: give a number above 0 and below 1")
+        raise ValueError(f"confidence {confidence}: give a number above 0 and below 1.")
     n, p = len(x_n), float(x_n.mean())
     numbers = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     place_n = np.array([numbers[group] for group in groups])

@@ -1,4 +1,4 @@
-"""Kept, forgot, or not enough evidence: what a measured change says of what may be lost."""
+"""Kept, forgot, or not enough evidence: the verdict on a measured change under a budget."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Evidence(Protocol):
 
     @property
     def degrees(self) -> float:
-        """Returns the degrees of freedom of `statistic`, infinite for a normal."""
+        """Returns the degrees of freedom of `statistic`, infinity for a normal."""
 
     def statistic(self, change: float) -> float:
-        """Returns how many standard errors the observed change lies above a supposed one."""
+        """Returns the distance of the observed change above a supposed one, in standard errors."""
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change."""
@@ -33,18 +33,18 @@ class Evidence(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What evidence says of a loss that is allowed.
+    """The verdict on a loss under a limit.
 
     Attributes:
-        word: `kept` if the loss is certainly within what is allowed, `forgot` if it is certainly beyond it.
-        allowed: The loss that is allowed, positive, in the unit of the evidence.
+        word: `kept` if the loss is certainly below the limit, `forgot` if it is certainly above it.
+        allowed: The limit of the loss, positive, in the unit of the evidence.
         least: The lower one-sided bound of the loss.
         most: The upper one-sided bound of the loss.
-        p_forgot: One-sided p-value of a loss within what is allowed: how little the evidence fits that.
-        p_kept: One-sided p-value of a loss beyond it.
-        floor: The noise floor: the least loss that such evidence tells from none with a chance of 80%.
-        factor: How many times as many items would settle it with a chance of 80%, if what was observed is the truth;
-            1 where it is settled, infinite where the observed loss is exactly what is allowed.
+        p_forgot: One-sided p-value of the hypothesis that the loss is within the limit.
+        p_kept: One-sided p-value of the hypothesis that the loss is beyond the limit.
+        floor: The noise floor: the least loss that such evidence detects with a chance of 80%.
+        factor: Factor on the number of items that would settle the question with a chance of 80%, if the observed
+            change is the true one; 1 if it is settled, infinite if the observed loss equals the limit.
     """
 
     word: Word
@@ -60,19 +60,19 @@ class Verdict:
 def judge(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) -> Verdict:
     """Returns the verdict on a change, by one-sided 95% bounds of the loss.
 
-    "Kept" is a claim, and shown as one (non-inferiority): the loss is within what is allowed even at its upper bound.
-    That no loss was found is not enough.
+    "Kept" is a claim that needs proof (non-inferiority): even the upper bound of the loss is within the limit. To find
+    no loss is not enough.
 
     Args:
         evidence: The change, `after - before`.
-        allowed: The loss that may be, positive, in the unit of the change.
-        higher_is_better: Whether a fall is the loss (points), or a rise (nats).
+        allowed: The limit of the loss, positive, in the unit of the change.
+        higher_is_better: True if a fall is a loss (points), False if a rise is (nats).
 
     Raises:
-        ValueError: If `allowed` is not positive.
+        ValueError: `allowed` is not positive.
     """
     if not allowed > 0:
-        raise ValueError(f"allowed {allowed}: give a loss above 0")
+        raise ValueError(f"allowed {allowed}: give a loss above 0.")
     low, high = evidence.interval(2 * CONFIDENCE - 1)
     least, most = (-high, -low) if higher_is_better else (low, high)
     at = evidence.statistic(-allowed if higher_is_better else allowed)
@@ -93,13 +93,13 @@ def judge(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) 
 
 
 def p_forgot(evidence: Evidence, allowed: float, *, higher_is_better: bool = True) -> float:
-    """Returns the one-sided p-value of a loss within what is allowed: how little the evidence fits that."""
+    """Returns the one-sided p-value of the hypothesis that the loss is within the limit `allowed`."""
     kept_by = evidence.statistic(-allowed) if higher_is_better else -evidence.statistic(allowed)
     return float(stats.t.cdf(kept_by, evidence.degrees))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values adjusted for their number, so that one below .05 is a false alarm in 5% of all cases at most.
+    """Returns adjusted p-values: if all hypotheses hold, one of them falls below .05 in at most 5% of all cases.
 
         adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)),    p_(1) <= ... <= p_(m)
 
@@ -116,13 +116,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclasses.dataclass(frozen=True)
 class Together:
-    """What the verdicts on several suites, and on means of them, say together.
+    """The joint verdict on several suites and on their means.
 
     Attributes:
-        word: Of all.
-        suites: The word on each suite, with the others looked at.
+        word: The word on all.
+        suites: The word on each suite, after the adjustment for all tests.
         means: The word on each mean, likewise.
-        adjusted: Their p-values of a loss within what is allowed after Holm's adjustment, the suites' first.
+        adjusted: The values of `p_forgot` after Holm's adjustment: those of the suites, then those of the means.
     """
 
     word: Word
@@ -132,40 +132,41 @@ class Together:
 
 
 def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), claimed: Sequence[Verdict] = ()) -> Together:
-    """Returns what the verdicts on several suites say together, and the word on each that agrees with it.
+    """Returns the joint verdict on several suites, and the word on each suite and mean that agrees with it.
 
-    - **forgot**, if one of all their p-values, those of the means among them, is below .05 after Holm's adjustment; and
-      each whose p-value is. A test that says so alone, and not among all that were looked at, is "not enough evidence".
-    - **kept**, if all that is claimed is, and no suite's own test, taken alone, says that it forgot: what some suites
-      gain does not pay for what another lost. That needs no adjustment: the claim is wrong only if it is wrong for one
-      that was tested alone (intersection-union).
+    - **forgot**, if the p-value of a suite or mean is below .05 after Holm's adjustment for all of them; each such
+    suite
+      or mean gets this word too. If only the unadjusted test of a suite rejects, its word is "not enough evidence".
+    - **kept**, if all claimed verdicts are "kept", and no suite's unadjusted test says "forgot": the gain of one suite
+      does not offset the loss of another. This needs no adjustment, because the claim is wrong only if one of the
+      single tests is wrong (intersection-union).
 
-    So the whole forgot if and only if some part is said to have forgot.
+    The joint word is "forgot" if and only if the word on some part is.
 
     Args:
-        verdicts: On each suite.
-        means: On the means of several suites.
-        claimed: Those of them that "kept" is said of; the means if absent, or where there is none every suite.
+        verdicts: The verdict on each suite.
+        means: The verdicts on means of several suites.
+        claimed: The verdicts that a "kept" must cover; by default the means, or all suites if there are no means.
 
     Raises:
-        ValueError: If there is no verdict.
+        ValueError: There is no verdict.
     """
     if not verdicts:
-        raise ValueError("give at least one verdict")
-    looked = (*verdicts, *means)
-    adjusted = holm([one.p_forgot for one in looked])
+        raise ValueError("Give at least one verdict.")
+    tested = (*verdicts, *means)
+    adjusted = holm([verdict.p_forgot for verdict in tested])
     words: list[Word] = []
-    for one, p in zip(looked, adjusted, strict=True):
-        open_: Word = "not enough evidence" if one.word == "forgot" else one.word
-        words.append("forgot" if p < 1 - CONFIDENCE and one.word == "forgot" else open_)
+    for verdict, p in zip(tested, adjusted, strict=True):
+        weaker: Word = "not enough evidence" if verdict.word == "forgot" else verdict.word
+        words.append("forgot" if p < 1 - CONFIDENCE and verdict.word == "forgot" else weaker)
     word: Word = "not enough evidence"
     if "forgot" in words:
         word = "forgot"
-    elif all(one.word == "kept" for one in claimed or means or verdicts):
-        word = "not enough evidence" if any(one.word == "forgot" for one in verdicts) else "kept"
+    elif all(verdict.word == "kept" for verdict in claimed or means or verdicts):
+        word = "not enough evidence" if any(verdict.word == "forgot" for verdict in verdicts) else "kept"
     return Together(word, tuple(words[: len(verdicts)]), tuple(words[len(verdicts) :]), tuple(adjusted))
 
 
 def together(verdicts: Sequence[Verdict], means: Sequence[Verdict] = ()) -> Word:
-    """Returns the word of `settle`."""
+    """Returns the joint word of `settle`."""
     return settle(verdicts, means).word

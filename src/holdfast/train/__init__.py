@@ -1,1 +1,1 @@
-"""Training with a recipe, on a loop of our own or on a trainer that exists."""
+"""Training with a recipe, with the reference loop or with an existing trainer."""

@@ -1,8 +1,8 @@
-"""attach: put a recipe on a trainer that somebody else built.
+"""`attach` puts a recipe on a built trainer.
 
-The trainer keeps its class's behaviour: the instance is given a subclass of its own class with one mixin, and with a
-recipe that needs no tokens its loss is untouched. Evaluation always passes through. What the mixin relies on in the
-trainer is listed in `holdfast.train.trainers`.
+The instance gets a subclass of its own class with one mixin, `Attached`, so it keeps the behaviour of its class. A
+recipe that does not need single tokens leaves the trainer's loss untouched. Evaluation always passes through.
+`holdfast.train.trainers` lists the attributes of the trainer on which the mixin relies.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
-from holdfast.probes.watched import Watched
+from holdfast.probes.watch_record import WatchRecord
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
-from holdfast.train.before import Before
 from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
 from holdfast.train.host import Host
 from holdfast.train.mixing import sampler_of, with_columns
-from holdfast.train.places import gather, split_groups, start_of, unwrap
 from holdfast.train.questions import Questions
-from holdfast.train.reading import is_task_loss, is_trl, reading, shifts_labels
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped
 from holdfast.train.session import Session, looks_at_tokens
 from holdfast.train.settings import train_of
 from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.sft_metrics import keep_metrics
-from holdfast.train.ship import Shipping
+from holdfast.train.shipping import Shipping
 from holdfast.train.supervised import Shown, scored_of
 from holdfast.train.tally import Tally
+from holdfast.train.task_loss import is_task_loss, is_trl, recorded_losses, shifts_labels
+from holdfast.train.trainer_parts import gather, split_groups, start_of, unwrap
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer, SFTHost
 
 T = TypeVar("T", bound=Trainer)
@@ -66,26 +66,29 @@ def attach(
 ) -> T:
     """Puts a recipe, a budget or both on a built trainer, before `.train()`, and returns the same trainer.
 
-    The base that methods compare with, and that the budget counts from, is the model as it is now, in every later call
-    of `.train()`.
+    The current model is the base: methods compare with it, and the budget counts losses from it, in every later call of
+    `.train()`.
 
     Args:
-        trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`), not yet trained. What acts on tokens, and a
-            budget, need a causal language model; what acts on weights works with any loss.
-        recipe: A method, a sum of methods, or its text; absent, training is as it was.
-        budget: What may be lost; needs `keep`. Without a recipe the guard works alone. What it saw and did is
-            `trainer.holdfast_guard.summary()`.
+        trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`) before training. Methods that act on tokens,
+            and a budget, need a causal language model; methods that act on weights work with any loss.
+        recipe: A method, a sum of methods, or the text of one; by default training does not change.
+        budget: The allowed loss; needs `keep`. Without a recipe the guard works alone.
+            `trainer.holdfast_guard.summary()` returns what the guard saw and did.
         keep: What the guard watches while the model trains: a path, hub id or name of items or texts, rows, prepared
-            `Example`s, `Item`s or `Suite`s, or several paths. Only items and texts on the watched side are asked.
-        learn: What shows the guard how much is learned, in the same forms; absent, a later model counts as a better
+            `Example`s, `Item`s or `Suite`s, or several paths. It asks only items and texts on the watched side.
+        learn: What shows the guard how much is learned, in the same forms; without it, a later model counts as a better
             learner.
-        guard: How often the guard looks, and what it does when the budget is spent; `Guard()` if absent.
-        memories: Old examples by the name that `Rehearsal` gives them: a path, a hub id, rows, a dataset, or prepared
-            `Example`s. Names that are not here are taken for paths or hub ids.
+        guard: How often the guard looks, and what it does when the budget is spent; `Guard()` by default.
+        memories: Old examples by the name that `Rehearsal` uses: a path, a hub id, rows, a dataset, or prepared
+            `Example`s. Other names count as paths or hub ids.
+
+    Returns:
+        The trainer.
 
     Raises:
-        HoldfastError: The trainer's settings and the recipe cannot be had together; the sentence says which, and what
-            to change.
+        HoldfastError: The trainer's settings and the recipe do not fit together; the message tells which, and what to
+            change. The trainer and its model stay as they were.
     """
     parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
     if isinstance(trainer, Attached):
@@ -97,18 +100,18 @@ def attach(
         asked = None
         if budget is not None and watching is not None:
             asked = Questions.of(theirs, budget, watching, keep, learn)
-        before = Before(theirs, dict(memories or {}))
-        session, teacher = _session(before, parts, asked is not None)
+        view = TrainerView(theirs, dict(memories or {}))
+        session, teacher = _session(view, parts, asked is not None)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
-            asked.warn_of(before.mix)
-        watched = steering(theirs, Watched() if asked is None else asked.watched)
+            asked.warn_of(view.mix)
+        watched = steering(theirs, WatchRecord() if asked is None else asked.watched)
         facts = {"recipe": repr(parts), "starting model": start_of(session.model, teacher)}
-    # compute_loss and get_batch_samples are methods and no callbacks, so a recipe acts there only in a subclass, and a
-    # trainer that is built cannot be built again as one. So this instance gets a subclass of its own class.
+    # compute_loss and get_batch_samples are methods, not callbacks, so a recipe can act there only in a subclass. The
+    # trainer is already built, so its instance gets one, of its own class.
     trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
     assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, Host(theirs, session, before, shipping, facts), before, teacher)
+    trainer._begin_holdfast(parts, Host(theirs, session, view, shipping, facts), view, teacher)
     if budget is not None and watching is not None and asked is not None:
         trainer.holdfast_guard = GuardCallback(trainer.holdfast_host, budget, watching, asked)
         trainer.add_callback(trainer.holdfast_guard)
@@ -135,8 +138,8 @@ def _watching(budget: Budget | None, guard: Guard | None, keep: object, learn: o
 
 @contextlib.contextmanager
 def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
-    """Leaves trainer, arguments and model as they were if the block raises, whatever it had done to them."""
-    own, arguments, model = dict(vars(trainer)), dict(vars(trainer.args)), trainer.model
+    """Restores trainer, arguments and model if the block raises."""
+    attributes, arguments, model = dict(vars(trainer)), dict(vars(trainer.args)), trainer.model
     trained = [(p, p.requires_grad) for p in model.parameters()]
     try:
         yield
@@ -145,28 +148,28 @@ def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
             unwrap(trainer.model)
         for p, was in trained:
             p.requires_grad = was
-        vars(trainer).update(own)
+        vars(trainer).update(attributes)
         vars(trainer.args).update(arguments)
         raise
 
 
-def _session(before: Before, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
-    """Returns the recipe at work on the trainer's model, and its base.
+def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
+    """Returns the session of the recipe on the trainer's model, and the base.
 
-    The order is that of what needs what: settings come first, memories are read and prepared by the plain model, an
-    adapter is put on before the base is taken, and the base before anything trains.
+    The steps depend on each other in this order: settings, memories (the plain model prepares them), adapters and other
+    shaping, the base of the shaped model, and then the forward.
     """
-    trainer, settings, active = before.trainer, train_of(recipe), recipe.active()
+    trainer, settings, active = view.trainer, train_of(recipe), recipe.active()
     apply_settings(recipe, trainer)
-    mix_data(before, active)
-    for shaped in active.shapes(before.run()):
+    mix_data(view, active)
+    for shaped in active.shapes(view.run()):
         trainer.model = trainer.model_wrapped = shaped
     model = trainer.model
     if trainer.args.gradient_checkpointing and hasattr(model, "peft_config"):
         model.enable_input_require_grads()  # type: ignore[operator]  # else a checkpointed block has no input with a gradient
-    teacher, cache = base_of(before, active, settings)
+    teacher, cache = base_of(view, active, settings)
     refuse_shaped(trainer, active, teacher, cache, watched)
-    index, mixes, forward = before.index(active), before.mix is not None, None
+    index, mixes, forward = view.index(active), view.mix is not None, None
     if looks_at_tokens(active, mixes):
         forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
@@ -176,46 +179,46 @@ def _session(before: Before, recipe: Chain, watched: bool) -> tuple[Session, Tea
 
 
 class Attached(Trainer):
-    """The mixin: the places where a recipe acts in a trainer's step.
+    """The mixin of an attached trainer: it calls the recipe at its moments in a step.
 
     Attributes:
-        holdfast: The recipe at work.
-        holdfast_host: The run, for what acts on it from beside the step.
-        holdfast_guard: What watches the budget; None without one.
-        holdfast_watched: The record of what steers the run.
-        holdfast_recipe: The recipe as it was given.
-        holdfast_mix: What is trained on; None where the recipe leaves the data alone.
-        holdfast_teacher: The base; None where the recipe compares with none.
+        holdfast: The session of the recipe.
+        holdfast_host: The run, for the guard, checkpoints and edits of weights.
+        holdfast_guard: The guard of the budget; None without a budget.
+        holdfast_watched: The record of the items that steer the run.
+        holdfast_recipe: The whole recipe, with methods that are off.
+        holdfast_mix: The training data; None if the recipe does not change it.
+        holdfast_teacher: The base; None if no method compares with it.
     """
 
     model: Any
     holdfast_guard: GuardCallback | None
-    holdfast_watched: Watched
+    holdfast_watched: WatchRecord
 
-    def _begin_holdfast(self, recipe: Chain, host: Host, before: Before, teacher: Teacher | None) -> None:
+    def _begin_holdfast(self, recipe: Chain, host: Host, view: TrainerView, teacher: Teacher | None) -> None:
         self.holdfast = host.session
         self.holdfast_host = host
         self.holdfast_guard = None
         self.holdfast_recipe = recipe
-        self.holdfast_mix: Mix | None = before.mix
+        self.holdfast_mix: Mix | None = view.mix
         self.holdfast_teacher = teacher
-        self._holdfast_before = before
-        self._holdfast_scaled = self.loss_is_scaled_for_ga  # as the trainer's own loss would be
+        self._holdfast_view = view
+        self._holdfast_scaled = self.loss_is_scaled_for_ga  # for the trainer's own loss
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True
         self.add_callback(_Hooks(self))
 
     @property
     def holdfast_shipped(self) -> dict[str, float]:
-        """Rank and relative error of the adapter that was made anew for shipping; empty where none was."""
+        """Rank and relative error of the adapter that replaced the trained one at the end; empty without one."""
         return self.holdfast_host.shipped
 
     def as_shipped(self) -> contextlib.AbstractContextManager[None]:
-        """Returns a context in which the weights are those that would be shipped if training ended now."""
+        """Returns a context in which the model has the weights that it would ship if training ended now."""
         return self.holdfast_host.as_shipped()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains; `resume_from_checkpoint=True` takes the newest finished checkpoint."""
+        """Trains; `resume_from_checkpoint=True` resumes from the newest finished checkpoint."""
         host = self.holdfast_host
         if resume_from_checkpoint is True:
             last = checkpoint.last_checkpoint(host.output)
@@ -227,7 +230,7 @@ class Attached(Trainer):
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Builds the trainer's optimizer, then parts its groups where the recipe wants other rates."""
+        """Builds the trainer's optimizer, and splits its groups if the recipe gives parameters different rates."""
         optimizer = super().create_optimizer(*([] if model is None else [model]))
         factors = self.holdfast.recipe.group_params(trainable(self.holdfast.model))
         if factors:
@@ -245,8 +248,8 @@ class Attached(Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """Fetches the micro-batches of a step and counts its tokens before the first forward.
 
-        The sum of a micro-batch is divided by the tokens of the whole step, over all processes, so that how a step is
-        split changes nothing: they have to be known before the first loss.
+        The loss of a micro-batch is its sum divided by the tokens of the whole step over all processes, so that the
+        split of a step changes nothing. The count must therefore be known before the first loss.
         """
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         session = self.holdfast
@@ -272,8 +275,8 @@ class Attached(Trainer):
     ) -> Any:
         """Returns the micro-batch's part of the step's loss; sets the learning rate before the last backward.
 
-        The penalty and the learning rate follow from means over the step, which are known after the last forward; the
-        last backward is the last moment at which a penalty can join the gradient.
+        Penalty and learning rate depend on means over the step, which are complete after the last forward. The last
+        backward is the last moment at which a penalty can add its gradient.
         """
         source_BT, shown = inputs.pop(SOURCE, None), inputs.pop(SHOWN, None)
         if not model.training:
@@ -282,9 +285,9 @@ class Attached(Trainer):
             )
         session = self.holdfast
         if session.owns_forward:
-            loss = self._per_token_loss(model, inputs, source_BT, shown, num_items_in_batch)
+            loss = self._recipe_loss(model, inputs, source_BT, shown, num_items_in_batch)
         elif session.reads:
-            with reading(model, inputs, shifts_labels(session.model)) as losses:
+            with recorded_losses(model, inputs, shifts_labels(session.model)) as losses:
                 loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
             session.read(losses, type(self).__mro__[2].__name__)
         else:
@@ -298,7 +301,7 @@ class Attached(Trainer):
                 self.holdfast_host.set_lr(session.lr_factor)
         return (loss, {}) if return_outputs else loss
 
-    def _per_token_loss(
+    def _recipe_loss(
         self,
         model: nn.Module,
         inputs: dict[str, Any],
@@ -308,7 +311,7 @@ class Attached(Trainer):
     ) -> Tensor:
         with self.compute_loss_context_manager():
             loss, stats, aux = self.holdfast.loss(model, inputs, source_BT, shown)
-        # DDP averages gradients over processes, and the sum is already over all of them.
+        # DDP averages gradients over the processes, but the divisor already counts the tokens of all of them.
         loss = loss * int(self.accelerator.num_processes)
         if is_trl(self):
             keep_metrics(cast(SFTHost, self), inputs, stats, aux)
@@ -318,7 +321,7 @@ class Attached(Trainer):
         return loss + weight * aux.to(loss.device)
 
     def _loss_divisor(self, num_items_in_batch: Tensor | int | None) -> int:
-        """What `training_step` will divide the trainer's own loss by."""
+        """Returns the number by which `training_step` will divide the trainer's own loss."""
         scaled = self.loss_is_scaled_for_ga
         if scaled is None:
             scaled = (
@@ -327,14 +330,14 @@ class Attached(Trainer):
         return 1 if scaled else self.current_gradient_accumulation_steps
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the recipe's own numbers to a training log."""
+        """Adds the recipe's numbers to a line of the training log."""
         if "loss" in logs:
             logs.update(self.holdfast.logs())
         super().log(logs, start_time)
 
 
 class _Hooks(TrainerCallback):
-    """The moments of a step that a trainer only tells its callbacks."""
+    """Calls the recipe at the moments that a trainer offers to callbacks only."""
 
     def __init__(self, trainer: Attached) -> None:
         self.trainer = trainer
@@ -359,7 +362,7 @@ class _Hooks(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         if self.trainer.holdfast_guard is not None:
-            self.trainer.holdfast_guard.choose()  # before the recipe's edits, which act on the chosen weights
+            self.trainer.holdfast_guard.choose()  # first, because the recipe's edits act on the chosen weights
         self.host.ship()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:

@@ -1,12 +1,12 @@
-"""What a recipe remembers, on disk: saved once at the start, and what changed with every checkpoint.
+"""A recipe's state on disk: the whole state once at the start, and with every checkpoint the tensors that changed.
 
-Beside the trainer's own files lie
+It writes these files beside the trainer's:
 
-    <output>/holdfast/state.safetensors        the state as `init_state` made it, written once
-    <output>/checkpoint-N/holdfast.safetensors what changed since
+    <output>/holdfast/state.safetensors        the state that `init_state` returned, written once
+    <output>/checkpoint-N/holdfast.safetensors the tensors that changed since
     <output>/checkpoint-N/holdfast.json        recipe, fingerprint of the start weights, hash of the first file
 
-The JSON is written last: a checkpoint without it was not finished.
+It writes the JSON file last, so a checkpoint without this file is unfinished.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import State
 
 Marks = dict[str, tuple[weakref.ref[Tensor], int]]
-"""Each tensor of a state and its version, to tell later which have changed; an id alone is given anew once freed."""
+"""Each tensor of a state with its version, to find the changed ones later. A weak reference stands for the tensor,
+because Python reuses the id of a freed one."""
 
 
 class Resumable(Protocol):
-    """What has a state of its own in a checkpoint, under its own name beside the methods'."""
+    """An object whose state checkpoints store beside that of the methods."""
 
     def tensors(self) -> State:
-        """Returns the state as it is now."""
+        """Returns the current state."""
 
     def resume(self, state: State) -> None:
-        """Takes up what `tensors` gave; an empty one begins anew."""
+        """Continues from a state that `tensors` returned; an empty state begins anew."""
 
 
 def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
@@ -52,7 +53,7 @@ def flatten(state: State, prefix: str = "") -> dict[str, Tensor]:
 
 
 def unflatten(flat: Mapping[str, Tensor]) -> State:
-    """Returns the nested state that `flatten` came from (methods without tensors have no entry)."""
+    """Returns the nested state from the result of `flatten`; methods without tensors have no entry."""
     state: State = {}
     for name, tensor in flat.items():
         *path, last = name.split("/")
@@ -64,12 +65,12 @@ def unflatten(flat: Mapping[str, Tensor]) -> State:
 
 
 def mark(state: State) -> Marks:
-    """Returns the marks of a state as it is now."""
+    """Returns the marks of the current state."""
     return {name: (weakref.ref(t), t._version) for name, t in flatten(state).items()}
 
 
 def fingerprint(params: Mapping[str, Tensor]) -> str:
-    """Returns a hash of up to 128 entries of every tensor: tells one starting model from another."""
+    """Returns a hash of about 128 entries of every tensor, which tells starting models apart."""
     digest = hashlib.sha256()
     for name, p in params.items():
         flat = p.detach().flatten()
@@ -79,17 +80,17 @@ def fingerprint(params: Mapping[str, Tensor]) -> str:
 
 
 def save_start(output: Path, state: State) -> None:
-    """Writes the state as `init_state` made it."""
+    """Writes the state that `init_state` returned."""
     save_tensors(output / "holdfast" / "state.safetensors", flatten(state))
 
 
 def changed(state: State, marks: Marks) -> dict[str, Tensor]:
-    """Returns the tensors of a state that are not as they were when it was marked, by their joined names."""
+    """Returns the tensors of a state that changed since its marks, by their joined names."""
     return {name: t for name, t in flatten(state).items() if not _is(t, marks.get(name))}
 
 
 def start_values(output: Path, names: Sequence[str]) -> dict[str, Tensor]:
-    """Returns those of the named tensors that the state at the start of a run had, as it was written then."""
+    """Returns the start values of the named tensors, read from the run's folder; unknown names are left out."""
     if not names:
         return {}
     with safetensors.safe_open(output / "holdfast" / "state.safetensors", "pt") as opened:
@@ -98,7 +99,7 @@ def start_values(output: Path, names: Sequence[str]) -> dict[str, Tensor]:
 
 
 def save_changed(output: Path, checkpoint: Path, state: State, marks: Marks, facts: Mapping[str, str]) -> None:
-    """Writes, into a checkpoint, the tensors of `state` that changed since `marks`, then the facts about it."""
+    """Writes the tensors of `state` that changed since `marks` into a checkpoint, and then the facts about the run."""
     save_tensors(checkpoint / "holdfast.safetensors", changed(state, marks))
     about = {**facts, "start": _hash(output / "holdfast" / "state.safetensors")}
     partial = checkpoint / "holdfast.json.partial"
@@ -110,7 +111,7 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, str]) -> tuple[Stat
     """Returns the state at a checkpoint and the marks of the state at the start.
 
     Raises:
-        HoldfastError: The checkpoint is not finished, or was made by another recipe or from another starting model.
+        HoldfastError: The checkpoint is unfinished, or comes from another recipe or starting model.
     """
     try:
         about = json.loads((checkpoint / "holdfast.json").read_text(encoding="utf-8"))
@@ -124,8 +125,8 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, str]) -> tuple[Stat
                 raise HoldfastError(
                     f"{checkpoint} was made from another starting model; build it from the same weights."
                 )
-            made = about.get(name)
-            raise HoldfastError(f"{checkpoint} was made with another {name} ({made}) than this run's ({now}).")
+            then = about.get(name)
+            raise HoldfastError(f"{checkpoint} was made with another {name} ({then}) than this run's ({now}).")
     start_file = output / "holdfast" / "state.safetensors"
     if not start_file.exists() or _hash(start_file) != about["start"]:
         raise HoldfastError(f"{start_file} is not the one that {checkpoint} was made with; restore it or start afresh.")
@@ -135,13 +136,13 @@ def load(output: Path, checkpoint: Path, facts: Mapping[str, str]) -> tuple[Stat
 
 
 def last_checkpoint(output: Path) -> Path | None:
-    """Returns the newest finished checkpoint of a run, if it has one."""
+    """Returns the newest finished checkpoint of a run; None without one."""
     finished = [path.parent for path in output.glob("checkpoint-*/holdfast.json")]
     return max(finished, key=lambda path: int(path.name.rsplit("-", 1)[-1]), default=None)
 
 
 def drop_older(output: Path) -> None:
-    """Deletes the finished checkpoints of a run but the newest."""
+    """Deletes all finished checkpoints of a run except the newest."""
     last = last_checkpoint(output)
     for path in output.glob("checkpoint-*/holdfast.json"):
         if path.parent != last:
@@ -149,14 +150,14 @@ def drop_older(output: Path) -> None:
 
 
 def drop_unfinished(output: Path) -> None:
-    """Deletes what an interruption or a full disk left of checkpoints that were not finished."""
+    """Deletes unfinished checkpoints, which an interruption or a full disk leaves behind."""
     for path in output.glob("checkpoint-*"):
         if not (path / "holdfast.json").exists():
             shutil.rmtree(path, ignore_errors=True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors to a file beside `path`, and renames it."""
+    """Writes tensors to a temporary file and renames it to `path`, so `path` is never half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:

@@ -1,4 +1,7 @@
-"""What the base says of the tokens of a micro-batch, where methods compare with it."""
+"""The base's features and logits at the tokens of a micro-batch, for methods that compare with the base.
+
+The forms of the base are in `holdfast.core.teacher`, and the reasons in docs/decisions/0003-one-teacher.md.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from holdfast.train.supervised import Call, Inputs, Shown, SupervisedTokens
 
 
 class Comparison:
-    """Runs the base of a model under a recipe; `holdfast.train.forward.Forward` says what becomes of it.
+    """Runs the base of a model for `holdfast.train.forward.Forward`.
 
     Attributes:
-        cache: The base's states on the training examples, where they are computed beforehand.
+        cache: The base's precomputed states on the training examples; None without a cache.
     """
 
     def __init__(
         self, model: nn.Module, head: LossHead, recipe: Chain, teacher: Teacher | None, cache: StateCache | None
     ) -> None:
-        """Runs nothing yet; the arguments are as in `Forward`."""
+        """Stores the arguments, which are those of `Forward`; it runs nothing."""
         self.model = model
         self.head = head
         self.recipe = recipe
@@ -32,7 +35,7 @@ class Comparison:
         self.cache = cache
 
     def fill(self, inputs: Inputs) -> None:
-        """Puts the base's features of a batch into the cache; called before training, on the start weights."""
+        """Stores the base's features of a batch in the cache; call it before training, with the start weights."""
         call = Call(self.model, inputs, SupervisedTokens.of(inputs, None))
         with evaluating(self.model):
             features_NX = self.head.features(call)
@@ -40,11 +43,11 @@ class Comparison:
             self.cache.put(call.tokens.keys(inputs), features_NX)
 
     def logits(self, call: Call, casts: Casts, chunk: int | None) -> Logits:
-        """Returns the base's logits of the tokens of a batch, to be made chunk by chunk."""
+        """Returns the base's logits of the tokens of a batch; indexing computes them chunk by chunk."""
         return Logits(self.features(call), self.weights(call.shown), casts, chunk)
 
     def features(self, call: Call) -> Tensor:
-        """Returns what the base makes of each token: hidden states `[N, D]` before a plain head, else logits `[N, V]`.
+        """Returns the base's features of each token: the input `[N, D]` of a plain head, else logits `[N, V]`.
 
         Raises:
             HoldfastError: There is no base.
@@ -59,20 +62,20 @@ class Comparison:
             call = call.reading({name: value for name, value in call.shown.items() if name != "weights"})
         row_N = call.tokens.scored_BT.nonzero()[:, 0]
         rows = None if everything else self._rows(call, row_N)
-        # What autocast kept of the base's trained weights it would hand to the model after it, without gradients.
+        # Without its cache: autocast would keep casts of the base's weights, which have no gradients, for the model.
         with uncached(row_N.device.type), teacher.base(self.model):
             if rows is None:
                 return self.head.features(call)
-            if not len(rows):  # never where weights are sharded
+            if not len(rows):  # `_rows` excludes this if weights are sharded
                 return self._nothing(len(row_N), row_N.device)
-            found = self.head.features(call.reading({name: value[rows] for name, value in call.inputs.items()}))
-        # Tokens of rows that nobody compares get zeros, so that those compared keep their places.
-        features_NX = found.new_zeros(len(row_N), found.shape[1])
-        features_NX[torch.isin(row_N, rows)] = found
+            compared_MX = self.head.features(call.reading({name: value[rows] for name, value in call.inputs.items()}))
+        # Tokens in rows that no method compares get zeros, so that the compared ones keep their positions.
+        features_NX = compared_MX.new_zeros(len(row_N), compared_MX.shape[1])
+        features_NX[torch.isin(row_N, rows)] = compared_MX
         return features_NX
 
     def weights(self, shown: Shown | None = None) -> tuple[Tensor, Tensor | None] | None:
-        """Returns weight and bias of the base's head; None where it gives logits."""
+        """Returns weight and bias of the base's head; None if the head is not plain."""
         linear = self.head.linear
         if linear is None:
             return None
@@ -83,11 +86,11 @@ class Comparison:
         return teacher.value(self.model, linear.weight), bias
 
     def _rows(self, call: Call, row_N: Tensor) -> Tensor | None:
-        """Returns the rows that hold a token which is compared with the base; None where the base has to read them all.
+        """Returns the rows with a token that a method compares with the base; None if the base must read all rows.
 
-        It has to where the head is not plain, and where an input is not one number per position (positions shared by
-        all rows, packed documents), as rows cannot be taken out of that. Every process has the base read something:
-        the gathering of sharded weights waits for all.
+        It must if the head is not plain, or if an input does not have one number per position (positions shared by all
+        rows, packed documents), because such an input cannot be split by rows. With several processes it returns at
+        least one row, because the gathering of sharded weights waits for all processes.
         """
         on, shape = self.recipe.compares_on, call.inputs["input_ids"].shape
         if (
@@ -102,12 +105,12 @@ class Comparison:
         return None if len(rows) == shape[0] else rows
 
     def _nothing(self, tokens: int, device: torch.device) -> Tensor:
-        assert self.head.linear is not None  # only its rows are taken
+        assert self.head.linear is not None  # `_rows` returns None for other heads
         weight_VD = self.head.linear.weight
         return torch.zeros(tokens, weight_VD.shape[1], dtype=weight_VD.dtype, device=device)
 
     def _teacher(self, shown: Shown | None) -> Teacher | None:
-        """Returns the base, or what stands in its place."""
+        """Returns the base, or the one with the weights that a method gave in `shown`."""
         if shown and shown.get("weights"):
             return Teacher("given weights", without_adapters=False, values=dict(shown["weights"]))
         return self.teacher

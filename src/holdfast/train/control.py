@@ -1,4 +1,4 @@
-"""What a guard decides from what it has seen: numbers in, a standing out, and no model in sight."""
+"""The decisions of a guard, computed from its looks alone: numbers in, a standing out, no model involved."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from holdfast.core.budget import Budget
 from holdfast.core.guard import OnSpent
 
 SMOOTHING = 0.5
-"""Weight of the newest look in the smoothed estimate, which starts at nothing lost."""
+"""Weight of the newest look in the smoothed estimate, which starts at 0."""
 RELEASE = 0.5
-"""Share of the budget below which a leash that was raised is let out again: between this and the budget it stays."""
+"""Below this share of the budget the guard lowers a raised penalty; from here to the whole budget the penalty stays."""
 RAISE, MOST = 2.0, 64.0
-"""Factor by which the leash is raised at a look, and the most it is raised to."""
+"""Factor by which a look raises the penalty to the base model, and the largest factor in all."""
 SLOWER, REWINDS = 0.5, 4
-"""Factor on the learning rate after a rewind, and how many there are before training ends."""
+"""Factor on the learning rate after a rewind, and the number of rewinds; the next one ends the training."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What a guard saw of the model that would ship.
+    """What a guard measured of the model that would ship.
 
     Attributes:
         step: Optimizer steps done.
-        lost: Loss by unit ("points", "nats"), positive where something is lost; infinite where it is no number.
-        beyond: Whether some suite is beyond the budget for certain, whatever the mean is.
-        learned: How much is learned, more is better; NaN if nothing shows it.
+        lost: Loss by unit ("points", "nats"), positive if something is lost; infinite if a score is not finite.
+        beyond: Whether a suite certainly exceeds the budget, whatever the mean is.
+        learned: Score of the task, higher is better; NaN if nothing measures it.
     """
 
     step: int
@@ -41,14 +41,14 @@ class Standing:
     """Where a run stands after some looks.
 
     Attributes:
-        used: Share of the budget that was lost at the last look.
-        smoothed: The same, smoothed over looks; after a rewind, what it was where the run went back to.
+        used: Share of the budget that the last look found lost.
+        smoothed: The same, smoothed over looks; after a rewind, its value at the look that the run went back to.
         spent: Whether the last look found the budget spent.
-        ended: Whether training is to end.
+        ended: Whether the guard ends the training.
         hold: Factor on the recipe's added terms.
-        rewinds: How often the run went back.
-        best: Place of the look that saw the best learner inside the budget; None if that is the start.
-        best_smoothed: What `smoothed` was there.
+        rewinds: Number of times the run went back.
+        best: Index of the look with the best learner inside the budget; None if that is the start.
+        best_smoothed: The value of `smoothed` at that look.
     """
 
     used: float = 0.0
@@ -62,19 +62,21 @@ class Standing:
 
 
 def used_by(look: Look, budget: Budget) -> float:
-    """Returns the share of the budget that a look found lost, of the unit that is worst off; at least 0."""
+    """Returns the share of the budget that a look found lost, in the unit that has lost most; at least 0."""
     return max(0.0, *(look.lost.get(unit, 0.0) / limit for unit, limit in budget.limits.items()))
 
 
 def standing(looks: Iterable[Look], budget: Budget, on_spent: OnSpent) -> Standing:
     """Returns where a run stands after `looks`, in their order.
 
-    The smoothed estimate is s <- (1 - w) s + w x from s = 0, with x the share of the budget that is used. The budget
-    is spent when both are above 1, or when a suite is beyond it for certain. What was seen once in passing does not
-    spend it; what is far above, or stays above, does.
+        s <- (1 - w) s + w x,   from s = 0
 
-    The best learner is the one of all looks at which x and s are at most 1 that has learned most; the later of two
-    that have learned the same, or where nothing shows what is learned.
+    where x is the share of the budget that a look found lost and w is `SMOOTHING`. The budget is spent when x and s
+    are both above 1, or when a suite certainly exceeds it. A single look slightly above the budget does not spend it;
+    a look far above it, or several above it, do.
+
+    The best learner has learned most among the looks at which x and s are at most 1. Of two that have learned the
+    same, or if nothing measures what is learned, it is the later one.
     """
     now, best_learned = Standing(), -math.inf
     for i, look in enumerate(looks):
@@ -90,7 +92,7 @@ def standing(looks: Iterable[Look], budget: Budget, on_spent: OnSpent) -> Standi
 
 
 def _acted(now: Standing, on_spent: OnSpent) -> Standing:
-    """Returns the standing after what the guard does when the budget is spent."""
+    """Returns the standing after the guard has acted on it."""
     if on_spent == "stop":
         return dataclasses.replace(now, ended=now.ended or now.spent)
     if on_spent == "rewind" and now.spent:

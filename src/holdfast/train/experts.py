@@ -1,4 +1,4 @@
-"""The auxiliary loss of a mixture of experts, weighted and scaled as the trainer at hand does it."""
+"""The auxiliary loss of a mixture of experts, with the weight and scale that the trainer gives it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import cast
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
-from holdfast.train.reading import is_trl
+from holdfast.train.task_loss import is_trl
 from holdfast.train.trainers import HostTrainer, SFTHost
 
 NAMES = ("router_aux_loss_coef", "aux_loss_coef")
 
 
 def aux_share(config: object, model: object = None) -> float:
-    """Returns what a model multiplies the auxiliary loss of its experts by.
+    """Returns the factor by which a model multiplies the auxiliary loss of its experts.
 
-    Most models read it from their configuration once and keep it; those that see images look it up in that of their
-    text model at every step.
+    Most models read the factor from their configuration once and keep it; vision models read it from their text
+    configuration at every step.
 
     Args:
-        config: Its configuration.
-        model: The model itself, unwrapped; may be a PEFT model.
+        config: Configuration of the model.
+        model: The unwrapped model; may be a PEFT model.
 
     Raises:
-        HoldfastError: It is found nowhere.
+        HoldfastError: Neither the model nor its configuration has the factor.
     """
     for place in _places(config, model):
         for name in NAMES:
@@ -38,9 +38,9 @@ def aux_share(config: object, model: object = None) -> float:
 
 
 def _places(config: object, model: object) -> Iterator[object]:
-    own = getattr(model, "get_base_model", lambda: model)()
-    if own is not None:
-        yield own
+    inner = getattr(model, "get_base_model", lambda: model)()
+    if inner is not None:
+        yield inner
     text: object = getattr(config, "text_config", None)
     if text is not None:
         yield text
@@ -50,12 +50,12 @@ def _places(config: object, model: object) -> Iterator[object]:
 
 
 def aux_weight(trainer: HostTrainer, scaled: bool | None, num_items_in_batch: Tensor | int | None) -> float:
-    """Returns what a trainer multiplies a micro-batch's auxiliary loss by, when its own loss takes it in.
+    """Returns the factor with which a trainer adds a micro-batch's auxiliary loss to its loss.
 
     Args:
         trainer: The trainer.
-        scaled: Its `loss_is_scaled_for_ga`, as it was built.
-        num_items_in_batch: The step's tokens as the trainer counts them; None where it does not.
+        scaled: Its `loss_is_scaled_for_ga` before the recipe was attached.
+        num_items_in_batch: The trainer's count of the step's tokens; None if it does not count them.
     """
     if is_trl(trainer):
         return cast(SFTHost, trainer).router_aux_loss_coef / trainer.current_gradient_accumulation_steps
@@ -64,15 +64,16 @@ def aux_weight(trainer: HostTrainer, scaled: bool | None, num_items_in_batch: Te
 
 
 def aux_scale(trainer: HostTrainer, scaled: bool | None, num_items_in_batch: Tensor | int | None) -> float:
-    """Returns what `transformers.Trainer` makes of a micro-batch's auxiliary loss, beside the model's own share.
+    """Returns the scale that `transformers.Trainer` puts on a micro-batch's auxiliary loss, apart from the model's
+    factor.
 
-    It is part of the model's loss, which the trainer divides by the micro-batches of the step unless the model divides
-    by the step's tokens, and multiplies by the processes where it has their tokens counted together.
+    The auxiliary loss is part of the model's loss. The trainer divides that loss by the number of micro-batches, unless
+    the model divides by the step's tokens; it multiplies it by the number of processes if they count tokens together.
 
     Args:
         trainer: The trainer.
-        scaled: Its `loss_is_scaled_for_ga`, as it was built.
-        num_items_in_batch: The step's tokens as the trainer counts them; None where it does not.
+        scaled: Its `loss_is_scaled_for_ga` before the recipe was attached.
+        num_items_in_batch: The trainer's count of the step's tokens; None if it does not count them.
     """
     divides = (trainer.model_accepts_loss_kwargs or trainer.compute_loss_func is not None) and (
         num_items_in_batch is not None

@@ -1,7 +1,8 @@
-"""The one forward of a training step: backbone once, then the supervised tokens chunk by chunk, down to sums.
+"""The forward of a training step: one run of the model, then sums over the supervised tokens chunk by chunk.
 
-What the head is, and how it computes the loss in the middle of the model's own forward, is said in
-`holdfast.train.head`; what the base says of the same tokens, in `holdfast.train.comparison`.
+`holdfast.train.head` finds the head and lets it compute the loss inside the model's forward;
+`holdfast.train.comparison` runs the base on the same tokens. No mean is taken here: the session divides the sums once,
+by the tokens of the whole step (docs/decisions/0001-one-number-per-token.md).
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ TokenLoss = Callable[[Tokens], Tensor]
 
 @dataclasses.dataclass
 class Sums:
-    """What one micro-batch contributes to its step; everything is a sum over tokens, in nats.
+    """The contribution of one micro-batch to its step: sums over tokens, in nats.
 
     Attributes:
-        loss: Weighted task loss plus `hold` times the added terms; the gradient flows from here.
-        stats: Detached float64 sums: "tokens", "new_tokens", "top1", "entropy" (where asked for), and "new.<field>" for
-            "nll_N" and each other field asked for.
-        values: What the recipe sees of each new token, or of each document of new tokens ("document_nll"), detached.
-        aux_loss: The model's own auxiliary loss (mixture of experts), unweighted, where it has one.
+        loss: Sum of the weighted task loss and `hold` times the added terms, a scalar; gradients flow.
+        stats: Detached float64 sums: "tokens", "new_tokens", "new.<field>" for "nll_N" and each field in the recipe's
+            means, and with metrics also "top1" and "entropy".
+        values: Detached values of each field that the recipe sees, at the new tokens (or new documents, for
+            "document_nll").
+        aux_loss: The model's unweighted auxiliary loss (mixture of experts); None without one.
     """
 
     loss: Tensor
@@ -47,7 +49,7 @@ class Sums:
 
 
 class Forward:
-    """Runs a model for training under a recipe; knows its head, not its trainer."""
+    """Runs a model in training under a recipe. It knows the model's head, but no trainer."""
 
     def __init__(
         self,
@@ -60,16 +62,19 @@ class Forward:
         metrics: bool = False,
         chunk: int | None = None,
     ) -> None:
-        """Looks at the head of `model` (unwrapped).
+        """Finds the head of the model; to test it, this runs the model on four tokens.
 
         Args:
-            model: A causal language model; may be a PEFT model.
+            model: An unwrapped causal language model; may be a PEFT model.
             recipe: The active methods.
             teacher: The frozen base, for recipes that need it.
-            cache: Its precomputed states; filled by `fill`, and then used in the place of a forward.
-            index: The numbers of the training examples' tokens, for recipes that read them.
-            metrics: Whether entropy and top-1 accuracy are summed too.
-            chunk: Tokens per chunk; chosen by vocabulary when absent.
+            cache: Precomputed states of the base, which replace its forward.
+            index: Numbers of the training examples' tokens, for recipes that read them.
+            metrics: Whether to sum entropy and top-1 accuracy too.
+            chunk: Tokens per chunk; by default chosen from the size of the vocabulary.
+
+        Raises:
+            HoldfastError: The recipe reads hidden states, and the head is not linear.
         """
         self.model = model
         self.recipe = recipe
@@ -99,11 +104,11 @@ class Forward:
 
         Args:
             wrapped: The model as the trainer calls it (DDP and the like included).
-            inputs: `input_ids` and `labels`, `[B, T]`, and whatever else the model takes.
-            source_BT: Source number of each position; absent when all are new.
+            inputs: `input_ids` and `labels`, `[B, T]`, and other arguments of the model.
+            source_BT: Source number of each position; None if all positions are new.
             state: The recipe's state.
-            hold: Factor on all added terms.
-            shown: What the base reads in the place of `inputs` (see `holdfast.core.run.SHOWN`).
+            hold: Factor on the added terms.
+            shown: The batch that the base reads instead of `inputs` (see `holdfast.core.run.SHOWN`).
         """
         tokens = SupervisedTokens.of(inputs, source_BT)
         stats = self._zeros(tokens.labels_N.device)
@@ -111,7 +116,7 @@ class Forward:
 
         def per_token_loss(tok: Tokens) -> Tensor:
             loss_N = self.recipe.per_token_loss(state, tok, hold)
-            # A chunk's logits are gone when this returns, so whatever is to be known of them is taken here.
+            # The logits of a chunk exist only during this call, so statistics must be taken here.
             with torch.no_grad():
                 self._count(stats, tok)
                 for name, parts in seen.items():
@@ -125,14 +130,14 @@ class Forward:
     def mean(self, inputs: Inputs, term: TokenLoss | None = None) -> Tensor:
         """Returns the mean of a term (by default the task loss) over the supervised tokens of a batch, with its graph.
 
-        The model runs bare, in the mode it is in, and the base too where the recipe needs it.
+        It runs the unwrapped model in its current mode, and the base if the recipe needs it.
         """
         call = Call(self.model, inputs, SupervisedTokens.of(inputs, None), bare=True)
         loss, _ = self._run(call, term or (lambda tok: tok.nll_N), self.compares)
         return loss / max(call.tokens.labels_N.numel(), 1)
 
     def gradient(self, inputs: Inputs, term: TokenLoss | None = None) -> dict[str, Tensor]:
-        """Returns the gradient of `mean` to each trainable parameter, by name; in eval mode: nothing is drawn."""
+        """Returns the gradient of `mean` to each trainable parameter, by name; eval mode keeps the random state."""
         params = trainable(self.model)
         with evaluating(self.model, gradients=True):
             grads = torch.autograd.grad(self.mean(inputs, term), list(params.values()), allow_unused=True)
@@ -140,15 +145,15 @@ class Forward:
 
     @torch.no_grad()
     def score(self, batches: Iterable[Inputs], fields: Sequence[str]) -> dict[str, Tensor]:
-        """Returns fields of `Tokens` of every token that the index numbers, `[tokens]` each, on the CPU.
+        """Returns fields of `Tokens` for every token in the order of a `TokenIndex`, `[tokens]` each, on the CPU.
 
         Args:
-            batches: The examples that were numbered, in that order; `row` numbers them, `[B, T]`, where it is there.
-            fields: Fields of the model being trained, no matter what the recipe needs, `document_N` and `row_N` (the
-                example that a token is first found in) among them.
+            batches: The training examples in order; an optional key `row`, `[B, T]`, holds the example's number.
+            fields: Names of fields of the trained model (not `base_*`), also `document_N` and `row_N`, the number of
+                the first example with the token.
         """
         index = TokenIndex()
-        found: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in fields}
+        scores: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in fields}
         for batch in batches:
             inputs = {name: value for name, value in batch.items() if name != "row"}
             tokens = SupervisedTokens.of(inputs, batch.get("row"))
@@ -165,17 +170,16 @@ class Forward:
                 self._run(Call(self.model, inputs, tokens, bare=True), look, False, index)
             for name, parts in here.items():
                 if parts:
-                    found[name].append(torch.cat(parts).cpu()[fresh_N.bool()])
-        return {name: torch.cat(parts[1:] or parts) for name, parts in found.items()}
+                    scores[name].append(torch.cat(parts).cpu()[fresh_N.bool()])
+        return {name: torch.cat(parts[1:] or parts) for name, parts in scores.items()}
 
     def _run(
         self, call: Call, per_token_loss: TokenLoss, compares: bool, index: TokenIndex | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Returns the sum of a loss over the tokens of a batch, and the model's auxiliary loss.
 
-        The base reads the batch first: it runs without a graph, so that of its pass only the features are left when
-        the model's own graph takes up memory. Where base and model share the head's weight, they share its copy in
-        the precision of autocast too.
+        The base runs first and without a graph, so only its features are in memory when the model builds its graph. If
+        base and model share the head's weight, they also share its copy in the precision of autocast.
         """
         casts = Casts()
         base = self.comparison.logits(call, casts, self.chunk) if compares else None
@@ -184,7 +188,7 @@ class Forward:
     def _loss_of(
         self, call: Call, base: Logits | None, per_token_loss: TokenLoss, index: TokenIndex | None
     ) -> ChunkLoss:
-        """Returns the summed loss of a chunk, which shows `per_token_loss` the chunk's tokens as `Tokens`."""
+        """Returns the function that sums the loss of a chunk: it passes the chunk to `per_token_loss` as `Tokens`."""
         tokens, plain = call.tokens, self.head.plain
         segment_N = tokens.segment_BT[tokens.scored_BT]
         token_N = document_N = None
@@ -197,7 +201,7 @@ class Forward:
                 tokens.labels_N[rows],
                 tokens.source_N[rows],
                 segment_N[rows],
-                # A function: base logits that no method reads in this chunk are never made.
+                # A function, so the base's logits of this chunk are computed only if a method reads them.
                 base_logits_NV=None if base is None else functools.partial(base.__getitem__, rows),
                 hidden_ND=features_CX if plain else None,
                 base_hidden_ND=base.features_NX[rows] if base is not None and plain else None,
@@ -209,7 +213,7 @@ class Forward:
         return loss_of
 
     def _zeros(self, device: torch.device) -> dict[str, Tensor]:
-        """Returns the sums of `Sums.stats` before the first token; a batch without tokens has them too."""
+        """Returns `Sums.stats` before the first chunk; a batch without tokens keeps these zeros."""
         names = ["tokens", "new_tokens", *(f"new.{name}" for name in self.means)]
         names += ["entropy", "top1"] if self.metrics else []
         dtype = torch.float64 if device.type != "mps" else torch.float32

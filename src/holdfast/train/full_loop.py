@@ -1,7 +1,7 @@
-"""The second layer of the reference loop: what only some methods ask of a step. Read `loop.py` first.
+"""The second layer of the reference loop: the requests of single methods. Read `loop.py` first.
 
-The trainer is held to this one. Each layer stands apart below: batches written anew, tokens that are numbered or that
-the base reads elsewhere, and what `Step` shows beside the means.
+Tests compare the trainer with this loop. It adds renewed batches, numbers of tokens, other input for the base, and the
+fields of `Step` besides the means.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from holdfast.core.params import snapshot, trainable
 from holdfast.core.run import SHOWN, SOURCE, Step
 from holdfast.core.teacher import evaluating
 from holdfast.core.tokens import Tokens
-from holdfast.probes.generate import continued
+from holdfast.probes.generation import continued
 from holdfast.train.loop import Loop
 
 Batch = Mapping[str, Any]
-"""As in `loop.py`, and with `SHOWN` what the base reads in its place: a batch, with "weights" if not with its own."""
+"""As in `loop.py`; the key `SHOWN` holds the batch that the base reads instead (see `holdfast.core.run.SHOWN`)."""
 
 
 class FullLoop(Loop):
-    """The loop with everything that a method may ask for."""
+    """The loop with everything that a method may use."""
 
     def train(self, steps: Sequence[Sequence[Batch]]) -> list[dict[str, float]]:
-        """Trains on the micro-batches of each step; returns the record of each."""
+        """Trains on the micro-batches of each step and returns the record of each step."""
         rates = [group["lr"] for group in self.optimizer.param_groups]
         self.start = snapshot(trainable(self.model))  # a method that asks for "start" compares with these weights
         return [self.step(index, len(steps), batches, rates) for index, batches in enumerate(steps)]
 
     def step(self, index: int, total: int, batches: Sequence[Batch], rates: Sequence[float]) -> dict[str, float]:
-        """Takes one optimizer step, on what `renew_batches` makes of its micro-batches."""
-        # Before anything is counted, so that the divisor of the loss is that of the tokens that are trained on.
+        """Takes one optimizer step on the batches that `renew_batches` returns for its micro-batches."""
+        # Renewing comes before counting, because the divisor of the loss is the number of the renewed tokens.
         begun = self._step(Step(index, total, {}, trainable(self.model)))
         self.seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
         return super().step(index, total, self.recipe.renew_batches(self.state, begun, batches), rates)
 
     def tokens(self, batch: Batch) -> Tokens:
-        """Returns the tokens of a batch, having noted what a method sees of the new ones."""
+        """Returns the tokens of a batch, and stores the values of the new ones that a method sees."""
         tok = tokens(self.model, self.base, batch)
         new_N = tok.is_on("new")
         for name, parts in self.seen.items():
@@ -51,7 +51,7 @@ class FullLoop(Loop):
         return tok
 
     def shown(self, step: Step) -> Step:
-        """Returns the step with the start, a gradient on other batches, and the values that were seen."""
+        """Returns the step with the start weights, the gradient on other batches, and the seen values."""
         return self._step(dataclasses.replace(step, values={name: torch.cat(p) for name, p in self.seen.items()}))
 
     def _step(self, step: Step) -> Step:
@@ -73,15 +73,15 @@ def train_reference(
     """Trains `model` in place and returns a record (task loss of new tokens, learning-rate factor) of each step.
 
     Args:
-        model: The model to train; its parameters are in `optimizer` (one group per learning rate).
+        model: The model to train; `optimizer` has its parameters, in one group per learning rate.
         base: The frozen base, for recipes that need it.
-        steps: For each optimizer step its micro-batches: `input_ids`, `attention_mask`, `labels` and, where there
-            are memories, `SOURCE`, `[B, T]`.
-        recipe: The active methods, their model shaping and parameter groups already applied.
-        state: Their state.
+        steps: The micro-batches of each optimizer step: `input_ids`, `attention_mask`, `labels` and, with memories,
+            `SOURCE`, `[B, T]` each.
+        recipe: The active methods; their model shaping and parameter groups are already applied.
+        state: State of the recipe.
         optimizer: Any torch optimizer.
-        clip: Largest gradient norm; 0 for none.
-        hold: Factor on all added terms.
+        clip: Largest gradient norm; 0 for no clipping.
+        hold: Factor on the added terms.
     """
     return FullLoop(model, base, recipe, state, optimizer, clip, hold).train(steps)
 
@@ -89,8 +89,8 @@ def train_reference(
 def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
     """Returns all supervised tokens of a batch, with full logits of both models.
 
-    `token` and `document`, `[B, T]`, number the tokens among those of the training examples, for methods that read
-    `token_N` or `document_N`. With `SHOWN` the base reads another batch, of as many supervised positions.
+    The optional keys `token` and `document`, `[B, T]`, hold the values of `token_N` and `document_N`. The optional key
+    `SHOWN` holds another batch for the base, with the same number of supervised positions.
     """
     scored = batch["labels"][:, 1:] != -100
     rows = torch.arange(scored.shape[0])[:, None].expand_as(scored)
@@ -99,7 +99,7 @@ def tokens(model: nn.Module, base: nn.Module | None, batch: Batch) -> Tokens:
         shown = batch.get(SHOWN, batch)
         with torch.no_grad(), evaluating(model):
             weights = shown.get("weights")
-            # Other weights (an average) are put into the model itself, whose adapters the base has not.
+            # Other weights (an average) need the trained model itself, because the base has no adapters.
             out = torch.func.functional_call(model, weights, (), _read(shown)) if weights else base(**_read(shown))
             base_logits = out.logits[:, :-1][shown["labels"][:, 1:] != -100]
     logits = model(**_read(batch)).logits[:, :-1][scored]
@@ -118,7 +118,7 @@ def _per_row(tok: Tokens, new_N: Tensor) -> Tensor:
 
 
 def gradient_of(model: nn.Module, base: nn.Module | None) -> Callable[..., dict[str, Tensor]]:
-    """Returns a function: batch, term -> gradient of the mean of the term (the token loss if absent), by parameter."""
+    """Returns `gradient(batch, term)`: the gradient of a term's mean (by default the token loss), by parameter name."""
 
     def gradient(batch: Batch, term: Callable[[Tokens], Tensor] | None = None) -> dict[str, Tensor]:
         params = trainable(model)

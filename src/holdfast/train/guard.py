@@ -1,4 +1,4 @@
-"""The guard: asks the model now and then while a trainer trains, and acts when the budget is spent."""
+"""The guard: it asks the model during training and acts when the budget is spent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.train.control import SLOWER, Look, Standing, standing
 from holdfast.train.guard_state import GuardState
-from holdfast.train.guard_words import Told, notes, spent, summary
+from holdfast.train.guard_words import GuardReport, notes, spent, summary
 from holdfast.train.host import Host
 from holdfast.train.looks import Asking, rows_of
 from holdfast.train.questions import Questions
@@ -23,22 +23,23 @@ logger = logging.getLogger("holdfast")
 
 
 class GuardCallback(TrainerCallback):
-    """Looks every few steps at what is to be kept and what is learned, and acts when the budget is spent.
+    """Measures what the model has lost and learned every few steps, and acts when the budget is spent.
 
-    What it knows is a list of looks, kept in a state of its own and so in every checkpoint; where the run stands
-    follows from them (`holdfast.train.control`). It reaches the run through its `Host` alone. The first process asks
-    and tells the others. It asks the model that would ship, with the recipe's edits applied. While training it never
-    raises: a score that is not finite counts as an infinite loss, and it skips a look that fails, with a warning.
+    The guard remembers a list of looks, which every checkpoint holds; `holdfast.train.control` computes from them
+    where the run stands. The guard reaches the run through its `Host` alone. The first process asks the model and
+    broadcasts the result. It asks the model that would ship, with the recipe's edits applied. The guard never raises
+    during training: a score that is not finite counts as an infinite loss, and a look that fails is skipped with a
+    warning.
 
     Attributes:
-        asking: What asks the model.
-        state: What it remembers of the run.
+        asking: Asks the model.
+        state: What the guard remembers of the run.
         standing: Where the run stands after the looks so far.
-        flags: Whether the reader of its messages uses the command line, and not Python.
+        flags: Whether messages name flags of the command line instead of Python arguments.
     """
 
     def __init__(self, host: Host, budget: Budget, guard: Guard, questions: Questions) -> None:
-        """Takes the run, what may be lost, how it is watched, and what is asked; nothing is asked yet."""
+        """Takes the run, the budget, the guard's settings and the questions; asks nothing yet."""
         self.host = host
         self.budget = budget
         self.guard = guard
@@ -48,32 +49,33 @@ class GuardCallback(TrainerCallback):
         self.state = GuardState()
         host.add_state("guard", self.state)
         self.standing = Standing()
-        self._said = False
+        self._has_warned = False
 
     @property
     def seconds(self) -> float:
-        """Time that looking has taken, of this process, the first answers included."""
+        """Seconds that this process has spent on looks, the answers at the start included."""
         return self.asking.seconds
 
     @property
     def looks(self) -> list[Look]:
-        """What was seen so far."""
+        """The looks so far."""
         return rows_of(self.state.looks)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Asks the model at the start, unless a checkpoint has its answers."""
-        own = self.state
-        if own.asked is None:
-            own.before, own.started = self.asking.start()
-            own.every = self.guard.every or 0
+        """Asks the model at the start, unless a checkpoint holds the answers."""
+        memory = self.state
+        if memory.asked is None:
+            memory.before, memory.started = self.asking.start()
+            memory.every = self.guard.every or 0
             if self.guard.on_spent == "rewind":
                 self._remember()
-            own.asked = self.questions.fingerprint
-        if own.asked != self.questions.fingerprint:
+            memory.asked = self.questions.fingerprint
+        if memory.asked != self.questions.fingerprint:
             raise HoldfastError(
-                "The checkpoint's guard asked other things than this one; resume with the same keep, items and budget."
+                "The guard of the checkpoint asked other questions than this one; resume with the same keep, items and"
+                " budget."
             )
         self.standing = standing(self.looks, self.budget, self.guard.on_spent)
         self._obey()
@@ -81,14 +83,14 @@ class GuardCallback(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Notes the time of the steps by which the pace is set."""
+        """Records when a step begins, until the interval between looks is known."""
         if not self.state.every:
             self.asking.mark(state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Looks, when it is time, and acts on what it sees."""
+        """Looks at the model every `every` steps and after the last one, and acts on the result."""
         if not self.state.every:
             self.state.every = self.asking.pace()
         every = self.state.every
@@ -104,7 +106,7 @@ class GuardCallback(TrainerCallback):
             self._remember()
         self._obey()
         if self.standing.spent:
-            self._say(self.looks[-1])
+            self._warn(self.looks[-1])
             if self.guard.on_spent == "rewind":
                 self._go_back()
                 self.host.slow_down(SLOWER)
@@ -114,50 +116,51 @@ class GuardCallback(TrainerCallback):
             control.should_log = True
 
     def choose(self) -> None:
-        """Puts the best learner inside the budget in the place of the trained weights; called when training ends.
+        """Restores the best learner inside the budget when training ends, where the guard goes back.
 
-        Then it says what it did; a run of the command line says so in its report.
+        Then it logs what the guard did; a run of the command line prints that in its report instead.
         """
         if self.rewound:
             self._go_back()
-        told = self._told
-        if self.host.is_first and not told.flags:
-            logger.log(logging.WARNING if told.acted or told.failed else logging.INFO, "%s", told.sentence())
+        report = self._report
+        if self.host.is_first and not report.flags:
+            logger.log(logging.WARNING if report.acted or report.failed else logging.INFO, "%s", report.sentence())
 
     @property
     def rewound(self) -> bool:
-        """Whether the model is to be an earlier one than that of the last look."""
-        return self._told.rewound
+        """Whether the run ends with an earlier model than that of the last look."""
+        return self._report.rewound
 
     def summary(self) -> dict[str, Any]:
-        """Returns what the guard saw and did, ready for JSON; a loss that was no number is null.
+        """Returns what the guard measured and did, ready for JSON; a loss that is not finite becomes null.
 
-        `sentence` says what it did and what to try next; `model_of` is the step of the earlier model that is taken (0:
-        that of the start; None: the last), `learned` how much of what was learned is in it.
+        `sentence` says what the guard did and what to try next. `model_of` is the step of the restored model (0: the
+        start; None: the last model is kept), and `learned` holds the score of the task at the start, at its best and
+        in that model.
         """
         about = {"every": self.state.every or None, "seconds": self.seconds}
         asked = {"kept": sum(map(len, self.questions.kept)), "learned": sum(map(len, self.questions.learn))}
-        return summary(self._told) | about | {"asked": asked}
+        return summary(self._report) | about | {"asked": asked}
 
     @property
-    def _told(self) -> Told:
+    def _report(self) -> GuardReport:
         host, state, failed = self.host, self.state, self.asking.failed
-        return Told(
+        return GuardReport(
             self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags
         )
 
     def _remember(self) -> None:
-        """Keeps the run as it is now; says, once, where the optimizer keeps what cannot be kept."""
+        """Takes a snapshot of the run; warns once if the optimizer holds state that a snapshot cannot."""
         self.state.best = self.host.keep()
         if self.state.best.optimizer is None and not self.state.anew:
             self.state.anew = True
             logger.warning(
-                "%s keeps what the guard cannot: where the model goes back, the optimizer begins anew.",
+                "%s holds state that the guard cannot copy: when the model goes back, the optimizer starts afresh.",
                 name_of(self.host.optimizer),
             )
 
     def _go_back(self) -> None:
-        assert self.state.best is not None  # kept at the start
+        assert self.state.best is not None  # on_train_begin takes a snapshot
         self.host.go_back(self.state.best)
 
     def _where(self) -> str:
@@ -168,9 +171,9 @@ class GuardCallback(TrainerCallback):
         if self.guard.on_spent == "hold":
             self.host.set_hold(self.standing.hold)
 
-    def _say(self, look: Look) -> None:
-        """Says that the budget is spent and what is done; once only where nothing is."""
-        if not self.host.is_first or (self._said and self.guard.on_spent == "log"):
+    def _warn(self, look: Look) -> None:
+        """Warns that the budget is spent and what the guard does; only once if it does nothing."""
+        if not self.host.is_first or (self._has_warned and self.guard.on_spent == "log"):
             return
-        self._said = True
+        self._has_warned = True
         logger.warning("%s", spent(look, self.budget, self.guard.on_spent, self.standing, self._where()))

@@ -1,4 +1,4 @@
-"""What a guard remembers of a run, as a checkpoint holds it under "guard", beside what the methods remember."""
+"""What a guard remembers of a run; a checkpoint holds it under "guard", beside the state of the methods."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 from holdfast.core.method import State
 from holdfast.train.looks import UNITS
-from holdfast.train.rewind import Kept
+from holdfast.train.rewind import Snapshot
 
 
 @dataclasses.dataclass
 class GuardState:
-    """What was answered at the start, what every look saw, and the run as it was at the best of them.
+    """The scores at the start, every look, and a snapshot of the run at the best look.
 
-    Where the run stands, how far the leash is raised and how often it went back all follow from the looks
-    (`holdfast.train.control`), so that they are not kept.
+    `holdfast.train.control` computes from the looks where the run stands, how far the penalty to the base model is
+    raised and how often the run went back. The state therefore does not hold these.
 
     Attributes:
-        asked: Number of what is asked, by which another guard's checkpoint is known; None before the start.
-        before: The answers at the start, `[asked]`, float64.
-        started: What the model knew of the task then; NaN if nothing shows it.
-        looks: What was seen, `[looks, 5]`, float64, as `Asking.look` gives it.
+        asked: Fingerprint of the questions, which detects the checkpoint of another guard; None before the start.
+        before: Scores at the start, `[scores]`, float64.
+        started: Score of the task at the start, higher is better; NaN if nothing measures it.
+        looks: Looks, `[looks, 5]`, float64, with the columns that `Asking.look` returns.
         every: Steps between two looks; 0 until it is known.
-        best: The run as it was at the best look; None where it does not go back.
-        anew: Whether it was said that the optimizer begins anew where the run goes back.
+        best: Snapshot of the run at the best look; None if the guard does not go back.
+        anew: Whether the guard has warned that the optimizer starts afresh when the run goes back.
     """
 
     asked: int | None = None
@@ -35,11 +35,11 @@ class GuardState:
     started: float = math.nan
     looks: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, len(UNITS) + 3, dtype=torch.float64))
     every: int = 0
-    best: Kept | None = None
+    best: Snapshot | None = None
     anew: bool = False
 
     def tensors(self) -> State:
-        """Returns it as a checkpoint holds it."""
+        """Returns the state as a checkpoint holds it."""
         if self.asked is None:
             return {}
         state: State = {
@@ -55,12 +55,12 @@ class GuardState:
         return state | ({"anew": torch.tensor(True)} if self.anew else {})
 
     def resume(self, state: State) -> None:
-        """Takes up what `tensors` gave; nothing begins anew."""
+        """Restores what `tensors` returned; an empty `state` resets everything."""
         fresh = GuardState()
         if state:
             best = None
             if "best" in state:
-                best = Kept(state["best"], state.get("best_state", {}), state.get("best_optimizer"))
+                best = Snapshot(state["best"], state.get("best_state", {}), state.get("best_optimizer"))
             fresh = GuardState(
                 int(state["asked"]),
                 state["before"],

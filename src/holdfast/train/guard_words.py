@@ -1,4 +1,4 @@
-"""What a guard says: of a spent budget while training, and at the end what it did and what to try next."""
+"""The messages of a guard: that the budget is spent, and at the end what it did and what to try next."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from holdfast.core.guard import OnSpent
 from holdfast.train.control import Look, Standing, standing
 
 GOOD = 0.9
-"""Share of what was learned from which a run that was taken back is nothing to be mended."""
+"""From this share of what was learned, a run that went back needs no advice."""
 KEYS = {"points": "points", "nats": "nll"}
-"""What a budget calls its limit on each unit."""
+"""The field of `Budget` that limits each unit."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
-    """What a guard knows of a run when it is over, and how it says so.
+class GuardReport:
+    """What a guard knows of a run that is over, and the sentence it writes about it.
 
     Attributes:
-        looks: What it saw.
+        looks: The looks of the run.
         budget: What may be lost.
         on_spent: What the guard does when the budget is spent.
         step: Optimizer steps done.
-        steps: Optimizer steps that were meant.
-        started: What the model knew at the start of what is learned; NaN if nothing shows it.
-        failed: How many looks failed.
-        flags: Whether the reader uses the command line, and not Python.
+        steps: Optimizer steps planned.
+        started: Score of the task at the start, higher is better; NaN if nothing measures it.
+        failed: Number of looks that failed.
+        flags: Whether the sentence names flags of the command line instead of Python arguments.
     """
 
     looks: Sequence[Look]
@@ -48,86 +48,91 @@ class Told:
 
     @property
     def rewound(self) -> bool:
-        """Whether the model is an earlier one than that of the last look."""
+        """Whether the run ends with an earlier model than that of the last look."""
         return self.on_spent == "rewind" and bool(self.looks) and self.end.best != len(self.looks) - 1
 
     @property
     def model_of(self) -> int | None:
-        """Returns the step of the earlier model that is taken, 0 for that of the start; None if it is the last."""
+        """Returns the step of the restored model, 0 for the start; None if the last model is kept."""
         best = self.end.best
         return None if not self.rewound else 0 if best is None else self.looks[best].step
 
     @property
     def spent(self) -> dict[int, Standing]:
-        """Returns, by step, where the run stood at each look that found the budget spent."""
+        """Returns by step where the run stood at each look that found the budget spent."""
         stood = {
             look.step: standing(self.looks[: i + 1], self.budget, self.on_spent) for i, look in enumerate(self.looks)
         }
-        return {step: one for step, one in stood.items() if one.spent}
+        return {step: stood_at for step, stood_at in stood.items() if stood_at.spent}
 
     @property
     def learned(self) -> dict[str, float]:
-        """Returns what was known of the task at the `start`, at `most` at any look, in the model that is `shipped`, and
-        the `share` of what was learned at most that is in it; empty where it is not known.
+        """Returns the score of the task at the `start`, the `most` of any look, and that of the `shipped` model.
+
+        `share` is the part of the largest gain that the shipped model keeps. The result is empty if nothing measures
+        the task.
         """
         known = [look.learned for look in self.looks if not math.isnan(look.learned)]
         if math.isnan(self.started) or not known:
             return {}
         best = self.end.best if self.rewound else len(self.looks) - 1
         shipped = self.started if best is None else self.looks[best].learned
-        found = {"start": self.started, "most": max(known), "shipped": shipped}
-        found = {name: value for name, value in found.items() if math.isfinite(value)}
-        if len(found) == 3 and max(known) > self.started:
-            found["share"] = (shipped - self.started) / (max(known) - self.started)
-        return found
+        scores = {"start": self.started, "most": max(known), "shipped": shipped}
+        scores = {name: value for name, value in scores.items() if math.isfinite(value)}
+        if len(scores) == 3 and max(known) > self.started:
+            scores["share"] = (shipped - self.started) / (max(known) - self.started)
+        return scores
 
     def sentence(self) -> str:
-        """Returns what the guard did in a sentence, and what to try next where that is worth trying."""
+        """Returns a sentence: what the guard did, and what to try next if something can be improved."""
         if not self.looks:
             return self._blind()
         acts = {"rewind": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
         idle = f"looked {_times(len(self.looks))} and had nothing to do", False
         did, mend = acts[self.on_spent]() if self.acted else idle
-        said = f"The guard {did}{f': {self._advice()}' if mend else ''}."
+        sentence = f"The guard {did}{f': {self._advice()}' if mend else ''}."
         if self.failed:
-            said += " One more look failed." if self.failed == 1 else f" {self.failed} more looks failed."
+            sentence += " One more look failed." if self.failed == 1 else f" {self.failed} more looks failed."
         last = self.looks[-1].step
         if last < self.step and not self.rewound:
-            said += f" The model of step {self.step:,} was not looked at: the last look was at step {last:,}."
-        return said
+            sentence += (
+                f" The guard did not look at the model of step {self.step:,}: its last look was at step {last:,}."
+            )
+        return sentence
 
     def _blind(self) -> str:
         if self.failed:
             return (
-                f"The guard could not look: {_times(self.failed)} it tried, it failed, and nothing held this model to"
-                " the budget; the warnings say why (fewer items=... take less memory)."
+                f"The guard tried to look {_times(self.failed)} and failed, so nothing held this model to the budget;"
+                " the warnings say why (fewer items=... take less memory)."
             )
-        return "The guard never looked, and nothing held this model to the budget."
+        return "The guard never looked, so nothing held this model to the budget."
 
     @property
     def acted(self) -> bool:
-        """Whether the budget was spent, or an earlier model is taken."""
+        """Whether the budget was spent, or the run ends with an earlier model."""
         return bool(self.spent) or self.rewound
 
     def _rewind(self) -> tuple[str, bool]:
-        """Returns what was done, and whether something is to be mended."""
+        """Returns what the guard did, and whether advice follows."""
         kept, spent, of = self.learned.get("share"), self.spent, self.model_of
-        to_start = bool(spent) and all(one.best is None for one in spent.values())
+        to_start = bool(spent) and all(stood_at.best is None for stood_at in spent.values())
         did = f"went back{' to the start' if to_start else ''} {_times(len(spent))}" if spent else ""
         if of == 0:
             did = did or "found the budget overdrawn at every look"
-            return f"{did} and ships the model of the start, so nothing of what was learned is kept", True
+            return f"{did} and ships the model of the start, so nothing that was learned is kept", True
         shipped = f"ships the model of step {of:,}, the best learner seen inside the budget" if of is not None else ""
         share = f"kept {_percent(kept)} of what was learned" if kept is not None else ""
-        said = _joined([part for part in (did, shipped, share) if part], comma=bool(shipped and share))
-        return said, bool(spent) and (kept is None or kept < GOOD)
+        done = _joined([part for part in (did, shipped, share) if part], comma=bool(shipped and share))
+        return done, bool(spent) and (kept is None or kept < GOOD)
 
     def _stop(self) -> tuple[str, bool]:
         done = f"stopped the training at step {self.step:,} of {self.steps:,}, where the budget was spent"
         return f"{done}, and the model is the one that spent it", True
 
     def _hold(self) -> tuple[str, bool]:
-        did = f"raised the leash to {max(one.hold for one in self.spent.values()):g} times its strength"
+        most = max(stood_at.hold for stood_at in self.spent.values())
+        did = f"raised the penalty to the base model to {most:g} times its strength"
         if self.end.used > 1:
             return f"{did}, and the last look still found the budget overdrawn", True
         return f"{did}, and the last look was inside the budget", False
@@ -150,62 +155,63 @@ class Told:
 
 
 def notes(look: Look, on_spent: OnSpent, now: Standing) -> dict[str, float]:
-    """Returns the numbers of a look for the next line of the log; those that are none are left out."""
-    found = {"kept_points_change": -look.lost.get("points", math.nan)}
-    found |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
-    found |= {"budget_used": now.smoothed} | ({"hold": now.hold} if on_spent == "hold" else {})
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    """Returns the numbers of a look for the next line of the log, without those that are not finite."""
+    numbers = {"kept_points_change": -look.lost.get("points", math.nan)}
+    numbers |= {"kept_nll_change": look.lost.get("nats", math.nan), "learned": look.learned}
+    numbers |= {"budget_used": now.smoothed} | ({"hold": now.hold} if on_spent == "hold" else {})
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def spent(look: Look, budget: Budget, on_spent: OnSpent, now: Standing, where: str) -> str:
-    """Returns that the budget is spent and what is done.
+    """Returns the warning that the budget is spent, with what the guard does.
 
     Args:
-        look: The look that found it spent.
+        look: The look that found the budget spent.
         budget: The budget.
-        on_spent: What the guard does then.
+        on_spent: What the guard does when the budget is spent.
         now: Where the run stands.
         where: Which model the run goes back to ("of step 40").
     """
     lost = {"points": "{:.1f} points", "nats": "{:.3f} nats per token"}
-    found = " and ".join(lost[unit].format(value) for unit, value in look.lost.items())
+    losses = " and ".join(lost[unit].format(value) for unit, value in look.lost.items())
     back = f"back to the model {where}"
     ends = {
         "stop": "training stops here",
-        "rewind": back + (", where training ends" if now.ended else " and on at half the learning rate"),
-        "hold": f"the leash is raised to {now.hold:g} times its strength",
-        "log": "training goes on",
+        "rewind": back
+        + (", where training ends" if now.ended else ", and training continues at half the learning rate"),
+        "hold": f"the penalty to the base model is raised to {now.hold:g} times its strength",
+        "log": "training continues",
     }
-    beyond = " (a suite is beyond it for certain)" if look.beyond else ""
+    beyond = " (one suite certainly exceeds it)" if look.beyond else ""
     return (
-        f"Step {look.step}: what is to be kept has lost {found}, and the budget of {budget} is spent{beyond};"
+        f"Step {look.step}: the kept suites have lost {losses}, and the budget of {budget} is spent{beyond};"
         f" {ends[on_spent]}."
     )
 
 
-def summary(told: Told) -> dict[str, Any]:
-    """Returns what a guard saw and did, ready for JSON; a loss that was no number is null."""
+def summary(report: GuardReport) -> dict[str, Any]:
+    """Returns what a guard measured and did, ready for JSON; a loss that is not finite becomes null."""
     return {
-        "on_spent": told.on_spent,
-        "sentence": told.sentence(),
-        "spent_at": list(told.spent),
-        "rewinds": told.end.rewinds,
-        "model_of": told.model_of,
-        "hold": told.end.hold,
-        "learned": told.learned,
-        "failed": told.failed,
+        "on_spent": report.on_spent,
+        "sentence": report.sentence(),
+        "spent_at": list(report.spent),
+        "rewinds": report.end.rewinds,
+        "model_of": report.model_of,
+        "hold": report.end.hold,
+        "learned": report.learned,
+        "failed": report.failed,
         "looks": [
             {"step": look.step}
             | {f"{unit}_lost": value if math.isfinite(value) else None for unit, value in look.lost.items()}
             | {"beyond": look.beyond}
             | ({} if math.isnan(look.learned) else {"learned": look.learned})
-            for look in told.looks
+            for look in report.looks
         ],
     }
 
 
 def _joined(parts: Sequence[str], comma: bool) -> str:
-    """Returns parts of a sentence as one, the last behind "and", which may have a comma before it."""
+    """Joins parts of a sentence, the last with "and", which may have a comma before it."""
     *some, last = parts
     return f"{', '.join(some)}{',' if comma else ''} and {last}" if some else last
 

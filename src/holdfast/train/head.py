@@ -1,4 +1,7 @@
-"""The head of the model that is trained: what goes into it, and how it is made to compute the loss."""
+"""The head of the trained model: its input, and how it computes the loss inside the model's forward.
+
+The reasons are in docs/decisions/0002-the-head-computes-the-loss.md.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,28 @@ from holdfast.train.supervised import Call
 
 
 class LossHead:
-    """Finds a model's head once, and stands in for it while a loss is computed.
+    """The head of a model; it computes the loss in place of the logits.
 
     Attributes:
         module: The head.
-        linear: The same where it is plain: a linear layer whose output the logits are. None for a head that does more
-            (soft-capping, scaling, an adapter on the head), whose logits all exist at once.
+        linear: The head if it is plain: a linear layer whose output equals the model's logits. None if the model does
+            more (soft-capping, scaling, an adapter on the head); then all logits exist at once.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Looks at the head of `model` (unwrapped, a causal language model), which is called with four tokens."""
+        """Finds the head of `model`, an unwrapped causal language model; to test it, this runs it on four tokens."""
         self.module = head_of(model)
         self.linear = self.module if isinstance(self.module, nn.Linear) and is_plain(model, self.module) else None
 
     @property
     def plain(self) -> bool:
-        """Whether hidden states can be had, and logits be made of them chunk by chunk."""
+        """Whether the hidden states give the logits chunk by chunk."""
         return self.linear is not None
 
     def features(self, call: Call) -> Tensor:
-        """Returns what a model makes of the tokens of a batch: hidden states `[N, D]` before a plain head, else logits.
+        """Returns the features of the supervised tokens of a batch: the input `[N, D]` of a plain head, else logits.
 
-        Without the head the logits of all tokens never exist; the positions without a token are dropped at once.
+        A plain head does not run, so the logits of all tokens never exist.
         """
         return self._called(call, lambda states_BTX: states_BTX[call.tokens.scored_BT])[0]
 
@@ -43,25 +46,24 @@ class LossHead:
         Args:
             call: The batch.
             loss_of: The summed loss of a chunk of tokens.
-            casts: Where the head's weights are kept in the precision of the product.
-            chunk: Tokens per chunk; chosen by vocabulary if absent.
+            casts: Copies of the head's weights in the precision of the product.
+            chunk: Tokens per chunk; by default chosen from the size of the vocabulary.
         """
         linear = self.linear
 
-        def given(states_BTX: Tensor) -> Tensor:
-            # Read here, inside the call: it is only now that FSDP has put a sharded weight together.
+        def head_loss(states_BTX: Tensor) -> Tensor:
+            # FSDP gathers a sharded weight only during the model's forward, so the weight must be read here.
             weight_VD, bias_V = (None, None) if linear is None else (linear.weight, linear.bias)
             return chunked_loss(loss_of, states_BTX[call.tokens.scored_BT], weight_VD, bias_V, chunk=chunk, casts=casts)
 
-        return self._called(call, given)
+        return self._called(call, head_loss)
 
     def _called(self, call: Call, then: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Calls the model and returns what `then` makes of its hidden states, or else logits, and the auxiliary loss.
+        """Calls the model; returns the result of `then` on its hidden states (or logits), and the auxiliary loss.
 
-        With a plain head, `then` takes the head's place for the time of the call, so that its result comes out where
-        the model puts its logits. The call still is one ordinary forward of the wrapped model: DDP's reducer and
-        FSDP's gathering of the head's weight see what they always see, and every parameter is used. To call the
-        backbone and then the head would go past both (decision 2).
+        During the call, `then` replaces the forward of a plain head, so the model returns its result as the logits. The
+        call remains one ordinary forward of the wrapped model: DDP's reducer sees every parameter used, and FSDP
+        gathers the head's weight. Calling the backbone and then the head would bypass both (decision 2).
         """
         if self.linear is None:
             out = call.wrapped(**call.arguments)

@@ -1,4 +1,4 @@
-"""Host: a run as its guard, its checkpoints and the edits of its weights see it."""
+"""Host: the interface of a run for its guard, its checkpoints and the edits of its weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.train import checkpoint, rewind
-from holdfast.train.before import Before
 from holdfast.train.session import Session
-from holdfast.train.ship import Shipping
+from holdfast.train.shipping import Shipping
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer
 
 if TYPE_CHECKING:
@@ -22,34 +22,35 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """One trainer with one recipe: what may be known of the run, and done to it, from beside the training step.
+    """One trainer with one recipe, for code outside the training step.
 
-    Whatever is not the step itself (the guard, a checkpoint, a model that is shipped) reaches trainer and recipe
-    through this alone.
+    The guard, checkpoints and shipping reach trainer and recipe only through this class
+    (docs/decisions/0007-a-host-beside-the-trainer.md).
 
     Attributes:
-        session: The recipe at work.
-        shipped: What `ship` said of the adapter that was made anew; empty before, and where none was.
-        resume_from: The checkpoint that the run goes on from; None where it begins.
+        session: The session of the recipe.
+        shipped: Rank and relative error of the adapter that `ship` built; empty before `ship`, or without such an
+            adapter.
+        resume_from: The checkpoint from which the run resumes; None for a new run.
     """
 
     def __init__(
-        self, trainer: HostTrainer, session: Session, before: Before, shipping: Shipping, facts: Mapping[str, str]
+        self, trainer: HostTrainer, session: Session, view: TrainerView, shipping: Shipping, facts: Mapping[str, str]
     ) -> None:
-        """Takes the parts of a run that has not begun.
+        """Stores the parts of a run that has not begun.
 
         Args:
             trainer: The trainer.
-            session: The recipe at work on its model.
-            before: What methods may ask for when the run begins.
-            shipping: How its weights are shipped.
-            facts: What a checkpoint must agree in to be resumed, by name.
+            session: The session of the recipe on its model.
+            view: Access to data and model before training, for `init_state`.
+            shipping: The edits and the form of the shipped weights.
+            facts: Facts, by name, in which a checkpoint must agree with this run to resume.
         """
         self.session = session
         self.shipped: dict[str, float] = {}
         self.resume_from: Path | None = None
         self._trainer = trainer
-        self._before = before
+        self._view = view
         self._shipping = shipping
         self._facts = facts
         self._beside: dict[str, checkpoint.Resumable] = {}
@@ -57,12 +58,12 @@ class Host:
 
     @property
     def model(self) -> nn.Module:
-        """The model that is trained, unwrapped, in the shape that it is trained in."""
+        """The trained model, unwrapped, with the recipe's adapters."""
         return self.session.model
 
     @property
     def step(self) -> int:
-        """Optimizer steps done."""
+        """Number of optimizer steps so far."""
         return self._trainer.state.global_step
 
     @property
@@ -72,12 +73,12 @@ class Host:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the first process, which asks and speaks."""
+        """Whether this is the first process, which asks the model and prints."""
         return self._trainer.args.process_index == 0
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         return self._trainer.args.device
 
     @property
@@ -87,59 +88,59 @@ class Host:
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimizer, as accelerate wrapped it, once training has begun."""
+        """The optimizer, wrapped by accelerate; it exists once training has begun."""
         optimizer = self._trainer.optimizer
         assert optimizer is not None
         return optimizer
 
-    def add_state(self, name: str, own: checkpoint.Resumable) -> None:
-        """Has checkpoints hold a state beside the methods', which begins and is resumed with them."""
-        self._beside[name] = own
+    def add_state(self, name: str, resumable: checkpoint.Resumable) -> None:
+        """Adds an object whose state begins, is saved and resumes together with the state of the methods."""
+        self._beside[name] = resumable
 
     def begin(self) -> None:
-        """Makes the state of the recipe, or reads it back; called when the number of steps is known."""
+        """Creates the state of the recipe, or reads it from a checkpoint; call it once the number of steps is known."""
         session = self.session
         if self.resume_from is not None:
             state, self._marks = checkpoint.load(self.output, self.resume_from, self._facts)
-            for name, own in self._beside.items():
-                own.resume(state.pop(name, {}))
+            for name, resumable in self._beside.items():
+                resumable.resume(state.pop(name, {}))
             session.state = state
             return
-        session.state = session.recipe.init_state(self._before.run(forward=session.forward, begins=True))
-        for own in self._beside.values():
-            own.resume({})
+        session.state = session.recipe.init_state(self._view.run(forward=session.forward, begins=True))
+        for resumable in self._beside.values():
+            resumable.resume({})
         self._marks = checkpoint.mark(session.state)
         if self._trainer.args.should_save:
             checkpoint.save_start(self.output, session.state)
-            self._before.save_made()
+            self._view.save_made()
 
     def save(self) -> None:
-        """Writes into the checkpoint of this step what has changed since the start."""
+        """Writes the state that changed since the start into the checkpoint of this step."""
         folder = self.output / f"checkpoint-{self.step}"
-        state = self.session.state | {name: own.tensors() for name, own in self._beside.items()}
+        state = self.session.state | {name: resumable.tensors() for name, resumable in self._beside.items()}
         checkpoint.save_changed(self.output, folder, state, self._marks, self._facts)
 
-    def keep(self) -> rewind.Kept:
-        """Returns the run as it is now, in host memory, to go back to."""
-        return rewind.keep(self.model, self.optimizer, self.session.state, self._marks)
+    def keep(self) -> rewind.Snapshot:
+        """Returns a copy of the current run in host memory, for `go_back`."""
+        return rewind.take_snapshot(self.model, self.optimizer, self.session.state, self._marks)
 
-    def go_back(self, kept: rewind.Kept) -> None:
-        """Puts the run back to where it was kept."""
+    def go_back(self, kept: rewind.Snapshot) -> None:
+        """Restores the run from a copy."""
         rewind.go_back(kept, self.model, self.optimizer, self.session.state, self._marks, self.output)
 
     def set_lr(self, factor: float) -> None:
-        """Sets the learning rate of this step to so many times that at the start."""
+        """Sets the learning rate of this step to `factor` times the initial one."""
         rates = []
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
             rates.append(group["lr"])
-        # What the trainer logs; the scheduler computes it anew when it steps.
+        # The trainer logs this attribute; the scheduler overwrites it at its next step.
         self._trainer.lr_scheduler._last_lr = rates  # type: ignore[union-attr]
 
     def slow_down(self, factor: float) -> None:
-        """Scales the learning rate from here on, whatever the schedule; checkpoints keep it with the optimizer.
+        """Scales the learning rate from now on under any schedule; checkpoints keep the scale with the optimizer.
 
-        Schedules compute a rate from the one at the start, of which scheduler and optimizer each have a copy.
+        A schedule computes rates from the initial one; scheduler and optimizer each have a copy of it.
         """
         wrapped = self._trainer.lr_scheduler
         scheduler: Any = getattr(wrapped, "scheduler", wrapped)  # accelerate wraps it
@@ -149,28 +150,28 @@ class Host:
             group["lr"] *= factor
 
     def set_hold(self, factor: float) -> None:
-        """Sets the factor on all that the recipe adds to the loss, from the next micro-batch on."""
+        """Sets the factor on the recipe's added terms, from the next micro-batch on."""
         self.session.hold = factor
 
     def note(self, numbers: Mapping[str, float]) -> None:
-        """Puts numbers into the next line of the log."""
+        """Adds numbers to the next line of the log."""
         self.session.notes.update(numbers)
 
     def as_shipped(self) -> contextlib.AbstractContextManager[None]:
-        """Returns a context in which the weights are those that would be shipped if training ended now."""
+        """Returns a context in which the model has the weights that it would ship if training ended now."""
         return self._shipping.as_shipped(self.session.state)
 
     def ship(self) -> None:
-        """Applies what the recipe does to weights after training, and takes the model that is shipped."""
+        """Applies the recipe's edits of weights, and gives the trainer the model to ship."""
         model, self.shipped = self._shipping.ship(self.session.state)
         trainer = self._trainer
         if model is not trainer.model:
             trainer.model = trainer.model_wrapped = self.session.model = model
 
     def check_form(self) -> None:
-        """Raises `HoldfastError` if the model was shipped in another form than it was trained in."""
+        """Raises `HoldfastError` if the model was shipped in another form than it had in training."""
         if self._shipping.model is not self._trainer.model or (self._shipping.has_moved and self.shipped):
             raise HoldfastError(
                 "This trainer has shipped its model in another form than it was trained in; build a new trainer on it"
-                " to train on."
+                " to continue training."
             )

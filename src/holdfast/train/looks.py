@@ -1,4 +1,4 @@
-"""A guard's looks: asks the model what is watched, counts what is lost, and measures how long that takes."""
+"""The looks of a guard: they ask the model, compute the loss, and measure the time this takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.params import trainable
 from holdfast.probes.changes import SuiteChange, changes_of, mean_of
-from holdfast.probes.score import POINTS, Score, level
+from holdfast.probes.score import Score, in_unit, level
 from holdfast.probes.suite import Suite
 from holdfast.stats.flips import Flips
 from holdfast.stats.verdict import holm
@@ -30,17 +30,18 @@ logger = logging.getLogger("holdfast")
 
 UNITS = ("points", "nats")
 WARM, MEASURED = 4, 16
-"""Steps that are not timed, and the step up to which they are, before the pace of the looks is set."""
+"""Steps of warm-up that are not timed, and the step at which the timing ends and sets the interval of the looks."""
 CERTAIN = 0.05
-"""Below which a p-value, adjusted for the number of suites, says that a suite is beyond the budget."""
+"""Below this p-value, adjusted for the number of suites, a suite certainly exceeds the budget."""
 
 
 def lost_by(pairs: Iterable[tuple[Score, Score]], budget: Budget) -> tuple[dict[str, float], bool]:
-    """Returns the loss by unit that counts under a budget, and whether a suite is beyond its limit for certain.
+    """Returns the loss by unit that counts under a budget, and whether a suite certainly exceeds its limit.
 
-    The change of a suite and the mean of suites are those of the verdict (`holdfast.probes.changes`). With the claim
-    "mean" the loss is the mean over suites; with "every" that of the worst suite, less a standard error, so that a
-    suite of few items is not called worst for its noise. Only suites in points are tested by themselves.
+    The verdict computes the change of a suite and the mean of suites with the same functions
+    (`holdfast.probes.changes`). With the claim "mean" the loss is the mean over suites. With "every" it is the loss of
+    the worst suite less a standard error, so that noise does not make a suite of few items the worst. Only suites in
+    points are tested one by one.
 
     Args:
         pairs: The scores of the same items before and after.
@@ -61,21 +62,21 @@ def lost_by(pairs: Iterable[tuple[Score, Score]], budget: Budget) -> tuple[dict[
 
 
 def _error(change: SuiteChange) -> float:
-    """Returns the standard error of a suite's change in points; 0 of other changes, whose items are few and large."""
+    """Returns the standard error of a suite's change in points; 0 for other changes, whose items are few and large."""
     flips = change.evidence
-    return POINTS * math.sqrt(flips.lost + flips.gained) / flips.items if isinstance(flips, Flips) else 0.0
+    return in_unit(math.sqrt(flips.lost + flips.gained) / flips.items) if isinstance(flips, Flips) else 0.0
 
 
 class Asking:
-    """Asks a run's model, as it would be shipped, what is to be kept and what is to be learned.
+    """Asks the model of a run, as it would ship, about the kept suites and the task.
 
     Attributes:
-        seconds: Time that asking has taken, of this process, the first answers included.
-        failed: How many looks failed, in this process.
+        seconds: Seconds that this process has spent on looks, the answers at the start included.
+        failed: Number of looks that failed in this process.
     """
 
     def __init__(self, host: Host, budget: Budget, guard: Guard, questions: Questions) -> None:
-        """Takes what is asked; nothing is asked yet."""
+        """Takes the run and the questions; asks nothing yet."""
         self.host = host
         self.budget = budget
         self.guard = guard
@@ -86,9 +87,12 @@ class Asking:
         self._asked = 0.0
 
     def start(self) -> tuple[Tensor, float]:
-        """Returns the answers of the model before training, those of what is kept, and what it knows of the task.
+        """Returns the scores of the kept suites before training, `[scores]` float64, and the score of the task.
 
-        Every process measures them by itself. The second is NaN where nothing shows what is learned.
+        Every process measures them itself. The score of the task is NaN if nothing measures it.
+
+        Raises:
+            HoldfastError: A suite cannot be asked, or a likelihood is not finite.
         """
         started = time.monotonic()
         name = "keep"
@@ -104,11 +108,14 @@ class Asking:
         return torch.tensor(values, dtype=torch.float64), known
 
     def look(self, step: int, before: Tensor) -> Tensor | None:
-        """Returns a row of looks, made by the first process and told to the others; None if it failed.
+        """Returns a look as a row `[5]`, float64, which the first process broadcasts; None if the look failed.
+
+        The columns are the step, the loss in points, the loss in nats, whether a suite certainly exceeds the budget
+        (0 or 1), and the score of the task. What is not measured is NaN.
 
         Args:
             step: Optimizer steps done.
-            before: The answers at the start.
+            before: The scores at the start, `[scores]`.
         """
         started = time.monotonic()
         row = torch.full((len(UNITS) + 4,), math.nan, dtype=torch.float64)
@@ -116,52 +123,52 @@ class Asking:
             try:
                 with self.host.as_shipped():
                     row = torch.tensor([1.0, step, *self._seen(before)], dtype=torch.float64)
-            except Exception as error:  # whatever it is, it is not worth a training
-                logger.warning("Step %d: the guard could not look (%s); training goes on.", step, error)
+            except Exception as error:  # no error of a look is worth losing a training run
+                logger.warning("Step %d: the guard could not look (%s); training continues.", step, error)
                 row[0] = 0.0
-        told: Tensor = broadcast(row.to(self.host.device)).cpu()
+        sent: Tensor = broadcast(row.to(self.host.device)).cpu()
         self._asked = time.monotonic() - started
         self.seconds += self._asked
-        self.failed += not float(told[0])
-        return told[1:] if float(told[0]) else None
+        self.failed += not float(sent[0])
+        return sent[1:] if float(sent[0]) else None
 
     def _seen(self, before: Tensor) -> list[float]:
-        """Returns what is lost in each unit, whether a suite is beyond for certain, and what is learned.
+        """Returns the columns of a look but the step.
 
-        Where the model or its answers are no numbers, the loss is without bound.
+        If a weight or a likelihood of the model is not finite, the loss is infinite.
         """
         after: list[Score] = []
-        with contextlib.suppress(HoldfastError):  # a likelihood that is not finite
+        with contextlib.suppress(HoldfastError):  # raised for a likelihood that is not finite
             if all(bool(torch.isfinite(p).all()) for p in trainable(self.host.model).values()):
                 after = self._asked_of(self.questions.kept)
         if not after:
             return [math.inf if unit in self.budget.limits else math.nan for unit in UNITS] + [1.0, math.nan]
         values = zip(after, before.tolist(), strict=True)
-        lost, beyond = lost_by(((dataclasses.replace(now, value=was), now) for now, was in values), self.budget)
+        lost, beyond = lost_by(((dataclasses.replace(now, value=first), now) for now, first in values), self.budget)
         known = math.nan
-        with contextlib.suppress(HoldfastError):  # its likelihood is not finite
+        with contextlib.suppress(HoldfastError):  # raised for a likelihood that is not finite
             known = level(self._asked_of(self.questions.learn))
         return [*(lost.get(unit, math.nan) for unit in UNITS), float(beyond), known]
 
     def _asked_of(self, suites: Sequence[Suite]) -> list[Score]:
-        """Returns the scores of the run's model on some suites, always in the same order."""
+        """Returns the scores of the run's model on `suites`, always in the same order."""
         model, asker = self.host.model, self.questions.asker
         return [score for suite in suites for score in suite.ask(model, asker).scores]
 
     def mark(self, step: int) -> None:
-        """Notes when a step begins, for the pace."""
+        """Records the time at which a step begins, for `pace`."""
         self._marks[step] = time.monotonic()
 
     def pace(self) -> int:
-        """Returns, after the first steps, how far apart looks are to be so that they take no more than their share.
+        """Returns the number of steps between two looks at which they take at most their share of the time.
 
-        It is the same on every process; 0 as long as it is not known.
+        The number is the same on every process; it is 0 until the first steps are timed.
         """
         done, steps = self.host.step, self.host.steps
         if WARM not in self._marks or done < MEASURED:
             return 0
         step = (time.monotonic() - self._marks[WARM]) / (done - WARM)
-        # Of the whole time, looks included; what was asked at the start is spent, and a look comes at the end.
+        # The share is one of the whole time, looks included. The answers at the start have used a part of it already.
         left = self.guard.share / (1 - self.guard.share) * step * steps - self.seconds
         looks = max(1, int(left / self._asked)) if self._asked else steps
         every = torch.tensor(math.ceil(steps / looks), dtype=torch.float64)
@@ -173,7 +180,7 @@ class Asking:
 
 
 def rows_of(looks: Tensor) -> list[Look]:
-    """Returns the looks that rows of `Asking.look` hold, `[looks, 5]`."""
+    """Returns the looks in rows of `Asking.look`, `[looks, 5]`."""
     rows: list[list[float]] = looks.tolist()
     return [
         Look(int(step), {u: v for u, v in zip(UNITS, lost, strict=True) if not math.isnan(v)}, bool(beyond), known)

@@ -1,7 +1,7 @@
-"""The reference loop: what a training step is, in plain sight.
+"""The reference loop: it defines a training step in one short function.
 
-This is the specification, not the way to train: `holdfast.attach` must retrace it step for step. It keeps all logits at
-once and knows one process. `full_loop.py` is the second layer on it: what only some methods ask for.
+This is the specification, not the way to train: `holdfast.attach` must reproduce it step for step. It keeps all logits
+in memory and runs in one process. `full_loop.py` adds a second layer, for the requests of single methods.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Loop:
     state: State
     optimizer: torch.optim.Optimizer
     clip: float = 1.0
-    hold: float = 1.0  # factor on all added terms
+    hold: float = 1.0  # factor on the added terms: penalties to the base model and the like
 
     def step(self, index: int, total: int, batches: Sequence[Batch], rates: Sequence[float]) -> dict[str, float]:
         """Takes one optimizer step; returns the task loss of the new tokens and the factor on the learning rate."""
@@ -64,7 +64,7 @@ class Loop:
         return {"task_loss": means["nll_N"], "lr_factor": factor}
 
     def shown(self, step: Step) -> Step:
-        """Returns the step as the methods see it."""
+        """Returns the step in the form that the methods receive."""
         return step
 
     def tokens(self, batch: Batch) -> Tokens:

@@ -1,4 +1,4 @@
-"""Memories beside a trainer's own dataset: rows that say whose they are, in an order that keeps the shares."""
+"""Memories beside a trainer's own dataset: rows with the number of their source, in an order that keeps the shares."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.rows import Row, example_of, row_length, row_like, source_apart, with_source
 from holdfast.core.run import SOURCE
 from holdfast.data.order import order
-from holdfast.train.reading import text_config_of
+from holdfast.train.task_loss import text_config_of
 from holdfast.train.trainers import Collator, HostTrainer
 
 TRIED = 8
-"""Rows with labels of which a collator shows what it does with them."""
+"""Number of rows with labels on which a collator is tested for changing labels."""
 
 
 def tokenizer_of(trainer: HostTrainer) -> Any:
-    """Returns a trainer's tokenizer: that of its processor, where it has one; None if it has none."""
+    """Returns the tokenizer of a trainer, or of its processor; None if it has neither."""
     processing = trainer.processing_class
     return getattr(processing, "tokenizer", processing)
 
 
 def row_limit(trainer: HostTrainer) -> int:
-    """Returns the most tokens of a row that is prepared for this trainer: its `max_length`, else what the model reads.
+    """Returns the most tokens of a row that is prepared for a trainer.
 
-    At most 1,024 where the trainer sets nothing.
+    That is the trainer's `max_length`; without one, the context of the model, but at most 1,024.
     """
     config = text_config_of(trainer.model)
     return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
 
 
 def as_trained(dataset: Any, collate: Collator | None = None) -> list[Example]:
-    """Returns the rows of a trainer's tokenised dataset as the examples that it trains on.
+    """Returns the rows of a trainer's tokenised dataset as examples.
 
     Args:
         dataset: The rows.
-        collate: The trainer's collator, which has the last word on what is supervised and what is padding; without it
-            a row is taken as it is, all of it supervised where it has no labels. Rows with labels and without padding
-            are taken as they are, too, once it has left the first `TRIED` of them as they were.
+        collate: The trainer's collator, which decides what is supervised and what is padding. Without it a row is read
+            as it is, and a row without labels is supervised throughout. A row with labels and without padding is also
+            read as it is, once the collator has left the first `TRIED` such rows unchanged.
 
     Raises:
         HoldfastError: The dataset has no length (streaming), or is not tokenised.
     """
     if dataset is None or (isinstance(dataset, Sized) and not len(dataset)):
-        raise HoldfastError("The trainer has no example to train on: give it a train_dataset with rows.")
+        raise HoldfastError("The trainer has no example to train on; give it a train_dataset with rows.")
     if not isinstance(dataset, Sized):
         raise HoldfastError(
-            "Methods that mix or look at the train dataset need one with a length, and this one streams; load it whole,"
-            " or leave them out."
+            "Methods that mix or read the train dataset need one with a length, and this one streams; load it whole, or"
+            " leave these methods out."
         )
     examples, changes = [], False
     for i in range(len(dataset)):
@@ -72,13 +72,13 @@ def as_trained(dataset: Any, collate: Collator | None = None) -> list[Example]:
 
 
 def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
-    """Returns an example with the tokens and labels that it has in a batch of its own, without padding."""
+    """Returns an example with the tokens and labels of its own batch `[1, T]`, without the padding."""
     ids_BT, labels_BT, mask_BT = batch["input_ids"], batch.get("labels"), batch.get("attention_mask")
     if labels_BT is None:
         return example
     if labels_BT.shape != ids_BT.shape:
         raise HoldfastError(
-            "The trainer's collator makes labels that are not one for each token; leave out what looks at the tokens of"
+            "The trainer's collator does not return one label for each token; leave out methods that read the tokens of"
             " the rows."
         )
     if mask_BT is None or mask_BT.shape != ids_BT.shape:
@@ -88,15 +88,15 @@ def _collated(example: Example, batch: Mapping[str, Any]) -> Example:
 
 
 class MixedRows(Dataset[Row]):
-    """The trainer's rows followed by those of the memories, all of one form, each with its source number."""
+    """The rows of a trainer followed by those of the memories, all in one form, each with the number of its source."""
 
     def __init__(self, new: Any, mix: Mix, changed: Mapping[int, Example] | None = None) -> None:
-        """Keeps the trainer's dataset as it is, and the memories of `mix` as rows of the same form.
+        """Converts the memories of `mix` to rows in the form of the trainer's dataset, which stays as it is.
 
         Args:
             new: The trainer's dataset.
-            mix: What is trained on.
-            changed: Examples in the place of the trainer's own, by number.
+            mix: The examples of the training.
+            changed: Examples that replace rows of the trainer, by row number.
         """
         self.new = new
         self.count = len(new)
@@ -109,8 +109,10 @@ class MixedRows(Dataset[Row]):
         return self.count + len(self.memory)
 
     def of_two_lengths(self) -> tuple[Row, Row] | None:
-        """Returns two rows of different lengths, with the columns of both; None where all rows are of one length."""
-        places = itertools.chain(range(self.count, len(self)), range(self.count))  # the old ones lie at hand
+        """Returns two rows of different lengths, with their common columns; None if all rows have one length."""
+        places = itertools.chain(
+            range(self.count, len(self)), range(self.count)
+        )  # memories first: they are in host memory
         first, _ = source_apart(self[next(places)])
         rows = (source_apart(self[place])[0] for place in places)
         other = next((row for row in rows if row_length(row) != row_length(first)), None)
@@ -129,17 +131,18 @@ class MixedRows(Dataset[Row]):
 
 
 def refuse_unpadded(rows: MixedRows, collate: Collator, collator: object) -> None:
-    """Refuses a collator that cannot put rows of different lengths into one batch, where there are such rows.
+    """Refuses a collator that cannot put rows of different lengths into one batch, if there are such rows.
 
-    It is tried on two of them, and on one of them twice: a collator that fails there too fails for another reason.
+    The collator is called with two such rows. If it also fails on one row given twice, the cause is another and the
+    collator is accepted here.
 
     Args:
-        rows: What is trained on.
-        collate: The trainer's collator, as it is given rows.
-        collator: The same as the user gave it, to be named.
+        rows: The rows of the training.
+        collate: The trainer's collator, with unused columns removed.
+        collator: The collator that the user gave, for its name.
 
     Raises:
-        HoldfastError: It cannot; the sentence names it and says which one can.
+        HoldfastError: The collator does not pad; the sentence names it and one that does.
     """
     pair = rows.of_two_lengths()
     if pair is None:
@@ -147,7 +150,7 @@ def refuse_unpadded(rows: MixedRows, collate: Collator, collator: object) -> Non
     first, other = pair
     try:
         collate([first, first])
-    except Exception:  # of whatever kind, in a collator that somebody else wrote; what it lacks is said elsewhere
+    except Exception:  # a collator of the user may raise anything; other checks report this cause
         return
     try:
         collate([first, other])
@@ -161,14 +164,14 @@ def refuse_unpadded(rows: MixedRows, collate: Collator, collator: object) -> Non
         raise HoldfastError(
             f"The trainer's collator ({getattr(collator, '__name__', type(collator).__name__)}) does not pad: it fails"
             f" on rows of {row_length(first)} and {row_length(other)} tokens ({type(error).__name__}:"
-            f" {str(error).strip().partition(chr(10))[0]}), and old examples have lengths of their own; give the"
-            f" trainer one that pads, data_collator={pads}, or set per_device_train_batch_size=1."
+            f" {str(error).strip().partition(chr(10))[0]}), and old examples differ in length; give the trainer one"
+            f" that pads, data_collator={pads}, or set per_device_train_batch_size=1."
         ) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class CollateWithSource:
-    """Takes the source off each row, lets the trainer's collator do the rest, and adds `[B, T]` sources.
+    """Removes the source from each row, calls the trainer's collator, and adds the sources, `[B, T]` int64.
 
     Attributes:
         collate: The trainer's collator.
@@ -177,7 +180,7 @@ class CollateWithSource:
     collate: Collator
 
     def __call__(self, rows: list[Row]) -> dict[str, Any]:
-        """Returns the batch; rows without a source (evaluation) pass through as they are."""
+        """Returns the batch; rows without a source (evaluation) get none."""
         parted = [source_apart(row) for row in rows]
         batch = dict(self.collate([row for row, _ in parted]))
         sources = [source for _, source in parted if source is not None]
@@ -188,7 +191,7 @@ class CollateWithSource:
 
 @dataclasses.dataclass(frozen=True)
 class _Columns(Dataset[Row]):
-    """Examples as rows with columns: the trainer's samplers that look at the lengths of rows take no others."""
+    """Examples as rows with columns, the only form that the trainer's samplers by length accept."""
 
     examples: Sequence[Example]
 
@@ -200,16 +203,16 @@ class _Columns(Dataset[Row]):
 
 
 def with_columns(dataset: Any) -> Any:
-    """Returns a dataset as a trainer's own sampler is given it: examples as rows with columns, others as they are."""
+    """Returns a dataset for a trainer's own sampler: examples become rows with columns, other rows stay as they are."""
     examples = isinstance(dataset, Sequence) and bool(dataset) and isinstance(dataset[0], Example)
     return _Columns(dataset) if examples else dataset
 
 
 class OrderSampler(Sampler[int]):
-    """Visits the examples in a given order, one list per epoch."""
+    """Visits the examples in given orders, one list of indices for each epoch."""
 
     def __init__(self, orders: Sequence[Sequence[int]], epoch: Callable[[], int]) -> None:
-        """Takes the lists, all of one length, and a function that says which epoch it is."""
+        """Takes the lists, all of one length, and a function that returns the current epoch."""
         self.orders = orders
         self.epoch = epoch
 
@@ -223,15 +226,15 @@ class OrderSampler(Sampler[int]):
 
 
 def sampler_of(trainer: HostTrainer, mix: Mix) -> OrderSampler:
-    """Returns the sampler of a trainer's run over a mix, which keeps each memory's share in every stretch of it."""
+    """Returns a sampler over a mix that keeps the share of each memory in every stretch of the run."""
     args, new = trainer.args, sum(example.source == NEW for example in mix.examples)
     epochs = math.ceil(args.num_train_epochs)
     if args.max_steps > 0:
         per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         epochs = max(1, math.ceil(args.max_steps * per_step / new))
     seed = args.seed if args.data_seed is None else args.data_seed
-    drawn = str(getattr(args, "train_sampling_strategy", "random")) != "sequential"
-    # The epoch is a fraction of steps, which may fall short of a whole number by rounding.
+    shuffled = str(getattr(args, "train_sampling_strategy", "random")) != "sequential"
+    # The trainer computes the epoch as a fraction of steps, which rounding may leave just below a whole number.
     return OrderSampler(
-        order(mix, epochs=epochs, seed=seed, shuffle=drawn), lambda: int((trainer.state.epoch or 0.0) + 1e-6)
+        order(mix, epochs=epochs, seed=seed, shuffle=shuffled), lambda: int((trainer.state.epoch or 0.0) + 1e-6)
     )

@@ -1,4 +1,4 @@
-"""What a guard asks at every look: the same watched items and texts, so that each is paired with its first answer."""
+"""The questions of a guard: every look asks the same watched items and texts, paired with their scores at the start."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from holdfast.probes.items import Item, Split
 from holdfast.probes.score import Role
 from holdfast.probes.sources import items_of
 from holdfast.probes.suite import Asker, Suite, suites_of, units_of
-from holdfast.probes.watched import (
-    Thing,
+from holdfast.probes.watch_record import (
     Use,
-    Watched,
+    WatchEntry,
+    WatchRecord,
     documents,
     group_of,
     of_document,
@@ -36,20 +36,20 @@ logger = logging.getLogger("holdfast")
 T = TypeVar("T")
 
 TEXTS = "texts"
-"""Name of the suite of texts that come from files or examples."""
+"""Name of the suite that holds the texts of files and examples."""
 TWO_SIDED = 20
-"""Groups from which a source has a watched side and one for the proof: of fewer, all may be on one by chance."""
+"""Fewest groups of a source that is split in two; with fewer, chance may put all of them on one side."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Questions:
-    """What a guard asks, found before anything of the trainer is changed.
+    """The questions of a guard, read before anything of the trainer is changed.
 
     Attributes:
-        kept: Suites that are to be kept.
-        learn: Suites that measure the learning; may be empty.
-        asker: How they are asked.
-        apart: What else of the given suites is on the watched side, and is kept out of the verdict.
+        kept: Suites whose loss the budget limits.
+        learn: Suites that measure the task; may be empty.
+        asker: How the suites are asked.
+        apart: The whole watched side of the given suites, which the verdict leaves out even where it is not asked.
     """
 
     kept: tuple[Suite, ...]
@@ -59,10 +59,10 @@ class Questions:
 
     @classmethod
     def of(cls, trainer: HostTrainer, budget: Budget, guard: Guard, keep: Any, learn: Any) -> Self:
-        """Returns what is asked of a trainer's model: `keep` and `learn` are those of `attach`.
+        """Returns the questions to a trainer's model; `keep` and `learn` are those of `attach`.
 
         Raises:
-            HoldfastError: Nothing of what is given can be asked, or the budget limits none of it.
+            HoldfastError: A source holds nothing to ask, or the budget limits no unit of `keep`.
         """
         tokenizer, limit = tokenizer_of(trainer), row_limit(trainer)
         given = watched_suites(keep, tokenizer, limit, "keep")
@@ -73,57 +73,59 @@ class Questions:
                 f" ({', '.join(sorted(units_of(given)))}): limit items by points=2, texts by nll=0.02."
             )
         shown = [] if learn is None else watched_suites(learn, tokenizer, limit, "learn")
-        # Whoever gives suites keeps all of their watched side out of the verdict, what is not asked as well.
+        # A caller that gives suites judges by their other side, so that the whole watched side is recorded.
         apart = (*given, *shown) if _are_all(_listed(keep), Suite) else ()
         asker = Asker(tokenizer, guard.raw, guard.batch_tokens)
         return cls(tuple(kept), tuple(thinned(shown, max(1, guard.items // 4))), asker, apart)
 
     @property
-    def watched(self) -> Watched:
-        """Returns the record of what steers the run."""
-        asked = [*self._things(self.kept, "keep"), *self._things(self.learn, "learn")]
-        names = {(thing.suite, thing.id, thing.digests) for thing in asked}
-        apart = self._things(self.apart, "apart")
-        return Watched((*asked, *(thing for thing in apart if (thing.suite, thing.id, thing.digests) not in names)))
+    def watched(self) -> WatchRecord:
+        """Returns the record of the items and texts that steer the run."""
+        entries = [*self._entries(self.kept, "keep"), *self._entries(self.learn, "learn")]
+        names = {(thing.suite, thing.id, thing.digests) for thing in entries}
+        apart = self._entries(self.apart, "apart")
+        return WatchRecord(
+            (*entries, *(thing for thing in apart if (thing.suite, thing.id, thing.digests) not in names))
+        )
 
     @property
     def fingerprint(self) -> int:
-        """Returns a number that tells what is to be kept from other questions."""
-        asked = [str(item) for suite in self.kept for item in suite.items]
-        asked += [str(list(text.input_ids)) for suite in self.kept for text in suite.texts]
-        return int.from_bytes(hashlib.blake2b("\n".join(asked).encode(), digest_size=7).digest(), "big")
+        """Returns a hash of the kept suites, 56 bits, which tells them from other questions."""
+        contents = [str(item) for suite in self.kept for item in suite.items]
+        contents += [str(list(text.input_ids)) for suite in self.kept for text in suite.texts]
+        return int.from_bytes(hashlib.blake2b("\n".join(contents).encode(), digest_size=7).digest(), "big")
 
     def warn_of(self, mix: Mix | None) -> None:
-        """Warns if kept texts are also rehearsed, with their number."""
+        """Warns if kept texts are also trained on, with their number."""
         rehearsed = {tuple(example.input_ids) for example in (mix.examples if mix is not None else ())}
         texts = [text for suite in self.kept for text in suite.texts]
         both = sum(tuple(text.input_ids) in rehearsed for text in texts)
         if both:
             logger.warning(
-                "%d of %d kept texts are trained on as well: the budget will look better kept than it is.",
+                "%d of %d kept texts are also trained on: the loss will look smaller than it is.",
                 both,
                 len(texts),
             )
 
-    def _things(self, suites: Iterable[Suite], use: Use) -> list[Thing]:
-        """Returns what is in some suites as a record of what was watched."""
-        things = []
+    def _entries(self, suites: Iterable[Suite], use: Use) -> list[WatchEntry]:
+        """Returns the items and documents of suites as entries of the record."""
+        entries = []
         for suite in suites:
-            things += [Thing(use, item.suite, item.id, shared_group(item), of_item(item)) for item in suite.items]
+            entries += [WatchEntry(use, item.suite, item.id, shared_group(item), of_item(item)) for item in suite.items]
             for windows in documents(suite.texts):
                 digests = of_document(windows, self.asker.tokenizer)
-                things.append(Thing(use, suite.name, windows[0].origin, "", digests))
-        return things
+                entries.append(WatchEntry(use, suite.name, windows[0].origin, "", digests))
+        return entries
 
 
 def thinned(suites: Sequence[Suite], most: int) -> list[Suite]:
-    """Returns at most `most` items and windows of suites: as many of each as can be, taken evenly over the suite."""
+    """Returns at most `most` items and windows, as equally many of each suite as possible, spaced evenly in it."""
     shares = _shares([len(suite) for suite in suites], most)
     return [_thinned(suite, share) for suite, share in zip(suites, shares, strict=True) if share]
 
 
 def _thinned(suite: Suite, count: int) -> Suite:
-    """Returns `count` items and windows, taken evenly."""
+    """Returns `count` items and windows, spaced evenly."""
     places = {i * len(suite) // count for i in range(count)}
     items = tuple(item for i, item in enumerate(suite.items) if i in places)
     texts = tuple(text for i, text in enumerate(suite.texts, start=len(suite.items)) if i in places)
@@ -131,7 +133,7 @@ def _thinned(suite: Suite, count: int) -> Suite:
 
 
 def _shares(sizes: Sequence[int], most: int) -> list[int]:
-    """Returns how many to take of each, together at most `most` (but one of each), as equal as the sizes allow."""
+    """Returns how many to take of each: at least one, at most `most` together, as equal as the sizes allow."""
     taken = [min(1, size) for size in sizes]
     while sum(taken) < min(most, sum(sizes)):
         fewest = min((count, i) for i, count in enumerate(taken) if count < sizes[i])[1]
@@ -140,20 +142,20 @@ def _shares(sizes: Sequence[int], most: int) -> list[int]:
 
 
 def watched_suites(source: Any, tokenizer: Any, max_length: int, name: str) -> list[Suite]:
-    """Returns the watched side of what `attach(keep=...)` or `attach(learn=...)` names, as suites.
+    """Returns the watched side of the source given to `attach(keep=...)` or `attach(learn=...)`, as suites.
 
-    Of a source that is too small to have two sides, all is watched, and a warning says so. Prepared examples are taken
-    as they are.
+    A source with fewer than `TWO_SIDED` groups is watched as a whole, with a warning. Prepared examples are used as
+    they are.
 
     Args:
-        source: A path, hub id or name of items or texts, several of them, rows, or prepared `Example`s, `Item`s or
+        source: A path, hub id or name of items or texts, a list of these, rows, or prepared `Example`s, `Item`s or
             `Suite`s.
-        tokenizer: The model's.
+        tokenizer: The tokenizer of the model.
         max_length: Most tokens of a window.
         name: "keep" or "learn".
 
     Raises:
-        HoldfastError: If there is nothing to ask, a file is missing or malformed, or there is no tokenizer.
+        HoldfastError: The source holds nothing to ask, a file is missing or malformed, or there is no tokenizer.
     """
     given, role = _listed(source), _role(name)
     if _are_all(given, Suite):
@@ -184,7 +186,7 @@ def _role(name: str) -> Role:
 
 
 def _listed(source: Any) -> list[Any]:
-    """Returns what is in a sequence; a single suite as the only one, anything else as nothing."""
+    """Returns the elements of a sequence; a single suite as a list of one; an empty list for anything else."""
     if isinstance(source, Suite):
         return [source]
     return list(source) if isinstance(source, Sequence) and not isinstance(source, str) else []
@@ -198,7 +200,7 @@ def _of_examples(examples: Sequence[Example], name: str) -> Suite:
     """Returns the suite of prepared examples.
 
     Raises:
-        HoldfastError: If none of them has a token to score.
+        HoldfastError: No example has a supervised token.
     """
     if not any(label != -100 for example in examples for label in example.labels[1:]):
         raise HoldfastError(f"attach({name}=...) has no token to score: give examples with supervised labels.")
@@ -206,19 +208,26 @@ def _of_examples(examples: Sequence[Example], name: str) -> Suite:
 
 
 def _name_unwatched(items: Sequence[Item], watched: Sequence[Item], where: str) -> None:
-    """Warns of the suites of which no item is watched."""
+    """Warns of suites without a watched item."""
     seen = {item.suite for item in watched}
     if silent := [f"{suite.name} ({len(suite)})" for suite in suites_of(items, "retained") if suite.name not in seen]:
-        logger.warning("%s: nothing of %s is watched, all of it is on the other side.", where, ", ".join(silent))
+        logger.warning("%s: no item of %s is watched; all are test items.", where, ", ".join(silent))
 
 
 def _watched(
     things: Sequence[T], side: Callable[[T], Split], group: Callable[[T], str], where: str, what: str
 ) -> list[T]:
-    """Returns those things of a source that are watched: its watched side, or all where they are too few for two sides.
+    """Returns the watched side of a source, or all of it if it is too small to be split.
+
+    Args:
+        things: The items or texts of the source.
+        side: Returns the side of one of them.
+        group: Returns the group of one of them.
+        where: The source, for messages.
+        what: "items" or "texts", for messages.
 
     Raises:
-        HoldfastError: If none of many is on the watched side: they are kept for the proof.
+        HoldfastError: The source is large enough, but its watched side is empty.
     """
     groups = {group(thing): side(thing) for thing in things}
     count = f"{len(groups) if what == 'texts' else len(things)} {what}"  # a text may be several windows
@@ -227,11 +236,11 @@ def _watched(
         return watched
     if len(groups) >= TWO_SIDED:
         raise HoldfastError(
-            f"{where}: none of the {count} is on the watched side (they are for the proof); give others to the guard."
+            f"{where}: all of the {count} are proof (test items), and none is watched; give others to the guard."
         )
     logger.warning(
-        "%s: the %s are too few to have two sides. The guard watches them all, and none is left to judge by: give at"
-        " least %d, or others to `holdfast diff --keep`.",
+        "%s: the %s are too few to split into watched (validation) and proof (test) items. The guard watches them all,"
+        " and none is left to judge by: give at least %d, or others to `holdfast diff --keep`.",
         where,
         count,
         TWO_SIDED,

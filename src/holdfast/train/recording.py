@@ -1,4 +1,4 @@
-"""Writes what steered a training beside every model that is saved of it, and into the trainer's output folder."""
+"""Writes the record of what steered a training run beside every model saved from it, and into the output folder."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
-from holdfast.probes.watched import Thing, Watched, beside, of_document
+from holdfast.probes.watch_record import WatchEntry, WatchRecord, of_document, record_path
 from holdfast.train.mixing import tokenizer_of
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
-def steering(trainer: HostTrainer, asked: Watched) -> Watched:
-    """Returns all that steers a trainer: what its guard asks, and what its own evaluation chooses a checkpoint by.
+def steering(trainer: HostTrainer, asked: WatchRecord) -> WatchRecord:
+    """Returns the record of everything that steers a trainer.
 
-    What steered the model that is trained on (a record beside it) is taken over.
+    It holds the questions of the guard, the rows by which the trainer's own evaluation chooses a checkpoint, and the
+    record beside the model that the training starts from.
 
     Args:
         trainer: A trainer, with the model that it trains.
-        asked: What its guard asks; empty without one.
+        asked: The questions of its guard; empty without a guard.
 
     Raises:
-        HoldfastError: If there is a record beside the model that cannot be read.
+        HoldfastError: The record beside the model cannot be read.
     """
     for name in _origins(trainer.model):
-        if (found := beside(name)) is not None:
-            asked |= Watched.read(found)
-    return asked | Watched(tuple(_chosen_by(trainer)))
+        if (path := record_path(name)) is not None:
+            asked |= WatchRecord.read(path)
+    return asked | WatchRecord(tuple(_chosen_by(trainer)))
 
 
-def record(trainer: HostTrainer, watched: Watched) -> None:
-    """Has what steers a trainer written wherever its model is.
+def record(trainer: HostTrainer, watched: WatchRecord) -> None:
+    """Makes a trainer write the record wherever its model is saved.
 
-    That is in the output folder from the start of the training, in every checkpoint, and beside every model that
-    `save_pretrained` writes: the trained one, its adapter, or what they are merged into.
+    The output folder holds the record from the start of the training, every checkpoint holds it, and `save_pretrained`
+    writes it beside the trained model, its adapter, or the merged model.
     """
     if not len(watched):
         return
@@ -54,9 +55,9 @@ def record(trainer: HostTrainer, watched: Watched) -> None:
 
 
 class Recorded:
-    """The `save_pretrained` of a model, which leaves the record beside what it saves."""
+    """Replaces the `save_pretrained` of a model, and writes the record beside the saved files."""
 
-    def __init__(self, model: nn.Module, watched: Watched) -> None:
+    def __init__(self, model: nn.Module, watched: WatchRecord) -> None:
         """Takes the model and the record."""
         self.model = model
         self.watched = watched
@@ -69,14 +70,14 @@ class Recorded:
         return kind.save_pretrained(self.model, save_directory, *args, **kwargs)
 
     def __deepcopy__(self, memo: dict[int, nn.Module]) -> Recorded:
-        """Returns the same of the copy of the model, where the model is what is copied."""
+        """Returns a `Recorded` of the copied model, if the copy includes the model."""
         return Recorded(memo.get(id(self.model), self.model), self.watched)
 
 
 class _Record(TrainerCallback):
-    """Writes the record when training begins and with every checkpoint."""
+    """Writes the record at the start of the training and with every checkpoint."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: WatchRecord) -> None:
         self.watched = watched
 
     def on_train_begin(
@@ -91,47 +92,47 @@ class _Record(TrainerCallback):
 
 
 def _inside(model: Any) -> Any:
-    """Returns the model that an adapter is on, or the model itself."""
+    """Returns the model below an adapter, or the model itself."""
     return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
 def _origins(model: nn.Module) -> list[str]:
-    """Returns the folders that a model may have been loaded from."""
-    names = [getattr(one, "name_or_path", "") for one in (model, _inside(model))]
+    """Returns the folders from which a model may have been loaded."""
+    names = [getattr(part, "name_or_path", "") for part in (model, _inside(model))]
     names += [getattr(config, "base_model_name_or_path", "") for config in getattr(model, "peft_config", {}).values()]
     return [str(name) for name in dict.fromkeys(names) if name]
 
 
-def _chosen_by(trainer: HostTrainer) -> Iterable[Thing]:
-    """Yields the rows by which the trainer itself chooses a checkpoint (load_best_model_at_end)."""
+def _chosen_by(trainer: HostTrainer) -> Iterable[WatchEntry]:
+    """Yields the rows by which the trainer chooses a checkpoint (load_best_model_at_end)."""
     data = trainer.eval_dataset
     if not trainer.args.load_best_model_at_end or data is None:
         return
     for name, rows in data.items() if isinstance(data, dict) else (("eval", data),):
         if not (isinstance(rows, Sized) and hasattr(rows, "__getitem__")):
             logger.warning(
-                "load_best_model_at_end chooses a checkpoint by %s, which streams: its rows are not written down, so do"
-                " not judge the model by them.",
+                "load_best_model_at_end chooses a checkpoint by %s, which streams: its rows are not recorded, so do not"
+                " judge the model by them.",
                 name,
             )
             continue
         for number in range(len(rows)):
             if digests := _digests(rows[number], tokenizer_of(trainer)):
-                yield Thing("eval", str(name), f"row {number}", "", digests)
+                yield WatchEntry("eval", str(name), f"row {number}", "", digests)
 
 
 def _digests(row: object, tokenizer: Any) -> tuple[str, ...]:
-    """Returns the digests of a row of a trainer's dataset: of its tokens, and of its text where it is still there."""
+    """Returns the digests of a row of a trainer's dataset: of its tokens, and of its text if the row still has it."""
     if isinstance(row, Example):
         return of_document([row], tokenizer)
     if not isinstance(row, Mapping):
         return ()
-    found: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
     if "input_ids" in row:
         ids = [int(token) for token in row["input_ids"]]
-        found = of_document([Example(ids, ids)], tokenizer)
+        digests = of_document([Example(ids, ids)], tokenizer)
     texts = [row[name] for name in ("text", "prompt", "completion") if isinstance(row.get(name), str)]
     turns = row.get("messages") or []
     if isinstance(turns, list):
         texts = texts or [turn["content"] for turn in turns if isinstance(turn, Mapping) and "content" in turn]
-    return (*found, *([digest_of(texts)] if texts else []))
+    return (*digests, *([digest_of(texts)] if texts else []))

@@ -1,7 +1,8 @@
-"""What a guard keeps of a run at a look, so that it can go back there: weights, optimizer and what methods remember.
+"""Snapshots of a run, to which a guard goes back: trained weights, optimizer state and the state of the methods.
 
-All of it lies in host memory, once, as tensors that a checkpoint can hold: the trained weights, the optimizer's state
-(of AdamW two numbers for each trained weight) and those tensors of the methods that changed since the start.
+A snapshot is a single copy in host memory, made of tensors that a checkpoint can hold: the trained weights, the state
+of the optimizer (AdamW has two numbers for each trained weight), and the tensors of the methods that have changed since
+the start.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from holdfast.core.params import trainable
 from holdfast.train import checkpoint
 
 Entries = dict[str, dict[str, Tensor]]
-"""What an optimizer remembers, by the place of a parameter or group, and by name."""
+"""The state of an optimizer, by the index of a parameter or group, and by name."""
 
 PLAIN = {bool: torch.bool, int: torch.int64, float: torch.float64}
-"""Numbers of Python that optimizers keep, and the tensors that they are kept as."""
+"""Types of Python numbers in the state of optimizers, with the dtype of the tensor that stores each."""
 RATES = ("lr", "initial_lr")
-"""Entries of a parameter group that the guard and the schedule set, which do not go back."""
+"""Entries of a parameter group that the guard and the schedule set; a run that goes back keeps them."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
-    """A run as it was.
+class Snapshot:
+    """A copy of a run at one step.
 
     Attributes:
         weights: The trained parameters, by name.
-        state: Those tensors of the methods that have changed since the start.
-        optimizer: What the optimizer remembers; None where it keeps what cannot be kept here.
+        state: The tensors of the methods that have changed since the start.
+        optimizer: The state of the optimizer; None if it holds something other than tensors and numbers.
     """
 
     weights: dict[str, Tensor]
@@ -43,27 +44,27 @@ class Kept:
     optimizer: Entries | None
 
 
-def keep(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks) -> Kept:
-    """Returns a run as it is now.
+def take_snapshot(model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks) -> Snapshot:
+    """Returns a snapshot of a run.
 
     Args:
         model: The model, unwrapped.
-        optimizer: Its optimizer, which accelerate may have wrapped.
-        state: What the methods remember.
-        marks: The marks of that at the start.
+        optimizer: The optimizer, which accelerate may have wrapped.
+        state: The state of the methods.
+        marks: Marks of that state at the start of the training.
     """
     weights = {name: p.detach().to("cpu", copy=True) for name, p in trainable(model).items()}
-    return Kept(weights, remembered(state, marks), optimizer_state(optimizer))
+    return Snapshot(weights, remembered(state, marks), optimizer_state(optimizer))
 
 
 @torch.no_grad()
 def go_back(
-    kept: Kept, model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks, output: Path
+    kept: Snapshot, model: nn.Module, optimizer: Optimizer, state: State, marks: checkpoint.Marks, output: Path
 ) -> None:
-    """Puts a run back to where it was kept, so that nothing of what came after is left in it.
+    """Restores a run from a snapshot, in place.
 
-    Time goes on: batches, the schedule and the random state are not put back. The arguments are as in `keep`; `output`
-    is the run's folder.
+    Batches, the schedule and the random state continue; they are not restored. The arguments are those of
+    `take_snapshot`; `output` is the folder of the run.
     """
     for name, p in trainable(model).items():
         p.copy_(kept.weights[name])
@@ -77,9 +78,9 @@ def name_of(optimizer: Optimizer) -> str:
 
 
 def optimizer_state(optimizer: Optimizer) -> Entries | None:
-    """Returns a copy of what an optimizer remembers, by parameter; None if it keeps what no checkpoint of ours holds.
+    """Returns a copy of an optimizer's state, by parameter; None if a value is neither a tensor nor a number.
 
-    Numbers of its parameter groups (as Prodigy has) are among it, but for the rates.
+    The copy includes numbers of the parameter groups (Prodigy has some), but not the learning rates.
     """
     kept: Entries = {}
     for name, entries in _entries(optimizer):
@@ -96,7 +97,7 @@ def optimizer_state(optimizer: Optimizer) -> Entries | None:
 
 @torch.no_grad()
 def restore_optimizer(optimizer: Optimizer, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Puts back what an optimizer remembered; what it had not begun to remember then begins anew."""
+    """Restores the state of an optimizer; parameters that had none lose theirs."""
     bare, places = _bare(optimizer), _places(optimizer)
     for name, p in places.items():
         now = bare.state.pop(p, {})
@@ -107,25 +108,27 @@ def restore_optimizer(optimizer: Optimizer, kept: Mapping[str, Mapping[str, Tens
 
 
 def remembered(state: State, marks: checkpoint.Marks) -> State:
-    """Returns a copy, in host memory, of what methods remember and have changed since the start."""
+    """Returns a copy, in host memory, of the state of the methods that has changed since the start."""
     changed = checkpoint.changed(state, marks)
     return checkpoint.unflatten({name: t.detach().to("cpu", copy=True) for name, t in changed.items()})
 
 
 def restore(state: State, kept: State, marks: checkpoint.Marks, output: Path) -> None:
-    """Puts back, in place, what methods remembered; what had not changed then, from the file of the start.
+    """Restores the state of the methods, in place.
+
+    Tensors that the copy lacks had not changed when it was made; their values come from the file of the start.
 
     Args:
-        state: The methods' state as it is.
-        kept: What `remembered` returned.
-        marks: The marks of the state at the start.
-        output: The run's folder.
+        state: The current state of the methods.
+        kept: The copy that `remembered` returned.
+        marks: Marks of the state at the start of the training.
+        output: The folder of the run.
     """
     then = checkpoint.flatten(kept)
     since = [name for name in checkpoint.changed(state, marks) if name not in then]
     values = {**checkpoint.start_values(output, since), **{name: t.clone() for name, t in then.items()}}
     for name in since:
-        if name not in values:  # a method has begun to remember it since
+        if name not in values:  # a method has added this tensor since the start
             *path, last = name.split("/")
             _inner(state, path).pop(last)
     for name, value in values.items():
@@ -171,7 +174,7 @@ def _restored(now: Mapping[str, Any], kept: Mapping[str, Tensor], device: torch.
         if kind:
             values[name] = value.item()
         elif isinstance(held, Tensor) and held.shape == value.shape and held.dtype == value.dtype:
-            values[name] = held.copy_(value)  # where it lies: some optimizers page it
+            values[name] = held.copy_(value)  # in place, because some optimizers page their state
         else:
             values[name] = value.to(device, copy=True)
     return values

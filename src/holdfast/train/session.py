@@ -1,7 +1,7 @@
-"""Session: one recipe at work on one model, between a trainer's calls; knows no trainer.
+"""Session: one recipe applied to one model during training. It does not know the trainer.
 
-A trainer (`holdfast.train.attach`) tells it when a step begins, hands it each micro-batch, asks it for the learning
-rate before the last backward, and tells it before and after the update.
+A trainer (`holdfast.train.attach`) calls it at the beginning of a step, for each micro-batch, before the last backward
+(for the penalty and the learning rate), and before and after the update.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import snapshot, trainable
 from holdfast.core.run import Step
-from holdfast.probes.generate import continued
+from holdfast.probes.generation import continued
 from holdfast.train.forward import Forward
 from holdfast.train.supervised import Inputs, Shown
 from holdfast.train.tally import Tally
 
 
 def owns_forward(recipe: Chain, mixes: bool) -> bool:
-    """Returns whether a recipe needs the tokens themselves, so that the trainer's own loss must give way.
+    """Returns whether a recipe needs single tokens, so that the session computes the loss instead of the trainer.
 
     Args:
         recipe: The active methods.
-        mixes: Whether there are memories among the examples.
+        mixes: Whether the examples contain memories.
     """
     token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
-    own_means = recipe.needs.means - {"nll_N"} or (recipe.needs.means and mixes)
-    return bool(token_terms or own_means or recipe.needs.sees)
+    token_means = recipe.needs.means - {"nll_N"} or (recipe.needs.means and mixes)
+    return bool(token_terms or token_means or recipe.needs.sees)
 
 
 def looks_at_tokens(recipe: Chain, mixes: bool) -> bool:
@@ -45,14 +45,14 @@ class Session:
     """A recipe's forward, state and step statistics.
 
     Attributes:
-        owns_forward: Whether the recipe needs the tokens themselves, so that the session computes the loss; otherwise
-            the trainer's own loss is left untouched, and only looked at.
-        reads: Whether the mean task loss is read from the model's predictions, beside the trainer's own loss.
+        owns_forward: Whether the session computes the loss, because the recipe needs single tokens. Otherwise the
+            trainer computes its loss as before, and the session only observes it.
+        reads: Whether the session computes the mean task loss from the model's predictions, beside the trainer's loss.
         scales_lr: Whether the recipe sets the learning rate.
-        hold: Factor on all added terms.
-        state: The recipe's state, once the run has begun.
-        tally: What the step's micro-batches add up to.
-        notes: Numbers to be logged with the next line, by name.
+        hold: Factor on the added terms: penalties to the base model and the like.
+        state: The recipe's state; empty before the run begins.
+        tally: Sums over the step's micro-batches.
+        notes: Numbers for the next line of the log, by name.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Session:
         mixes: bool,
         reads: bool = False,
     ) -> None:
-        """Takes the parts; nothing is computed yet.
+        """Stores the parts; it computes nothing.
 
         Args:
-            model: The model to train, unwrapped, in the shape it will have.
+            model: The model to train, unwrapped, after the recipe shaped it.
             recipe: The active methods.
-            forward: Its forward, where the recipe needs the tokens (`looks_at_tokens`).
-            tally: What a step's micro-batches are added up in.
-            mixes: Whether there are memories among the examples.
-            reads: Whether the trainer's own loss is another than the task loss, which a recipe that wants its mean then
-                reads beside it.
+            forward: The forward of the model, if the recipe needs one (`looks_at_tokens`).
+            tally: Sums over a step's micro-batches.
+            mixes: Whether the examples contain memories.
+            reads: Whether the trainer's loss is not the task loss; a recipe that needs its mean then reads it from the
+                predictions.
         """
         self.model = model
         self.recipe = recipe
@@ -93,7 +93,7 @@ class Session:
 
     @property
     def acts_in_loss(self) -> bool:
-        """Whether the recipe does anything that a trainer's own loss, computed past this session, would leave out."""
+        """Whether the recipe acts in the loss, so that a trainer that bypasses this session would leave it out."""
         return self.owns_forward or any(map(self.recipe.uses, ("penalty", "scale_lr")))
 
     @property
@@ -101,12 +101,12 @@ class Session:
         return next(self.model.parameters()).device
 
     def begin_step(self, index: int, total: int) -> None:
-        """Starts the optimizer step that comes after `index` others, of `total`."""
+        """Begins the optimizer step with number `index`, counted from 0, of `total`."""
         self._index, self._total = index, total
         self.tally.clear()
 
     def renew(self, batches: Sequence[Any]) -> Sequence[Any]:
-        """Returns what the recipe makes of the step's micro-batches of this process, which may be themselves."""
+        """Returns the micro-batches to train on instead of this process's micro-batches; by default the same ones."""
         if not self.recipe.uses("renew_batches"):
             return batches
         return self.recipe.renew_batches(self.state, self.step(), batches)
@@ -115,21 +115,21 @@ class Session:
         """Counts the step's tokens over all processes, before its first forward.
 
         Args:
-            micro_batches: For each of this process the positions that predict a supervised label (`scored_of`), and
-                the sources, `[B, T]`; no sources where all are new.
+            micro_batches: For each micro-batch of this process, the mask of the positions that predict a supervised
+                label (`scored_of`) and the source numbers, `[B, T]` each; None if all sources are new.
         """
         self.tally.count(micro_batches, self._device)
 
     def loss(
         self, wrapped: nn.Module, inputs: Inputs, source_BT: Tensor | None, shown: Shown | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
-        """Returns this micro-batch's part of the step's loss, its own sums, and the model's auxiliary loss.
+        """Returns the micro-batch's part of the step's loss, its detached sums, and the model's auxiliary loss.
 
         Args:
             wrapped: The model as the trainer calls it.
             inputs: The micro-batch.
-            source_BT: Source number of each position; absent when all are new.
-            shown: What the base reads in its place (see `holdfast.core.run.SHOWN`).
+            source_BT: Source number of each position; None if all positions are new.
+            shown: The batch that the base reads instead (see `holdfast.core.run.SHOWN`).
         """
         assert self.forward is not None
         sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold, shown)
@@ -137,30 +137,30 @@ class Session:
         return sums.loss / self.tally.tokens, sums.stats, sums.aux_loss
 
     def observe(self, loss: Tensor) -> None:
-        """Notes this process's part of the step's loss where the trainer computed it itself; parts add up."""
+        """Adds a part of the step's loss that the trainer computed on this process."""
         self.tally.add_mean(loss)
 
     def read(self, losses: Sequence[Tensor], who: str) -> None:
-        """Notes the loss of each of this micro-batch's tokens where the trainer trains on another loss.
+        """Adds the task losses of a micro-batch's tokens, for a trainer that trains on another loss.
 
         Args:
-            losses: One vector `[N]`, nats; none if the model was not seen to predict the labels.
-            who: The trainer's class, for the message.
+            losses: One vector `[N]`, nats; empty if the model gave no logits for the labels.
+            who: Name of the trainer's class, for the message.
 
         Raises:
-            HoldfastError: There is none.
+            HoldfastError: There are no losses.
         """
         if not losses:
             raise HoldfastError(
-                f"{self.recipe!r} reads the mean loss of the new tokens, and {who} does not call the model in"
-                " compute_loss so that it gives logits for each label; let it, or leave out what reads the loss."
+                f"{self.recipe!r} reads the mean loss of the new tokens, but the model gives no logits for each label"
+                f" when {who} calls it in compute_loss; change that, or leave out the method that reads the loss."
             )
         self.tally.add_losses(losses[0])
 
     def finish_forward(self, processes: int) -> Tensor | float:
-        """Called after the last forward of a step and before its backward; returns the penalty to add to the loss.
+        """Returns the penalty to add to the loss; call it after a step's last forward, before its backward.
 
-        The step's means and the learning-rate factor are known from here on.
+        It completes the step's means and the learning-rate factor.
         """
         if self.owns_forward or self.reads:
             self.tally.close()
@@ -173,7 +173,7 @@ class Session:
         return self.hold * penalty
 
     def step(self) -> Step:
-        """Returns the current step as the hooks see it."""
+        """Returns the current step in the form that the hooks receive."""
         return Step(
             self._index,
             self._total,
@@ -186,10 +186,10 @@ class Session:
         )
 
     def before_update(self) -> None:
-        """Called after clipping, before the optimizer.
+        """Lets the recipe edit the gradients; call it after clipping, before the optimizer.
 
         Raises:
-            HoldfastError: No loss has been computed with the recipe.
+            HoldfastError: The trainer computed its loss without the recipe.
         """
         if self.acts_in_loss and not self.tally.begun:
             raise HoldfastError(
@@ -203,8 +203,12 @@ class Session:
 
     @torch.no_grad()
     def after_update(self, *, skipped: bool = False) -> None:
-        """Called after the optimizer, before the gradients are zeroed; `skipped` where it took no step (fp16)."""
-        if skipped:  # nothing was updated, and the gradients are no numbers
+        """Lets the recipe edit the update; call it after the optimizer, before the gradients are zeroed.
+
+        Args:
+            skipped: Whether the optimizer took no step (fp16, non-finite gradients).
+        """
+        if skipped:
             self._before = {}
             return
         if self.recipe.uses("edit_update"):
@@ -218,10 +222,10 @@ class Session:
             self.recipe.after_step(self.state, self.step())
 
     def logs(self) -> dict[str, float]:
-        """Returns what is worth logging, and forgets it.
+        """Returns the numbers for the log by name, and clears them.
 
-        Means over the steps since the last time, as the trainer's own loss is; the learning-rate factor of the last
-        step, as the trainer's learning rate is; and what others noted.
+        They are means over the steps since the last call, like the trainer's loss; the learning-rate factor of the last
+        step, like the trainer's learning rate; and the notes.
         """
         logs, self.notes = self.notes, {}
         loss, share = self.tally.averages()
@@ -235,7 +239,7 @@ class Session:
 
 
 def check_losses(logs: Mapping[str, Any], step: int) -> None:
-    """Raises `HoldfastError` when a logged loss is not a finite number."""
+    """Raises `HoldfastError` if a logged loss is not a finite number."""
     for name in ("loss", "task_loss"):
         value = logs.get(name)
         if value is not None and not math.isfinite(float(value)):

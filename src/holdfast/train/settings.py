@@ -1,6 +1,6 @@
-"""The settings of a training: the `Train` of a recipe, and what it sets of a trainer's arguments.
+"""The settings of a training run: the `Train` of a recipe, and the trainer's arguments that it sets.
 
-Everything that looks for the settings in a recipe, changes them or leaves them out does it here.
+Only this module finds, changes or removes the settings in a recipe.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ WRITTEN = {
     "weight_decay": "weight_decay",
     "clip": "max_grad_norm",
 }
-"""Fields of `Train`, and the trainer's argument that each is written into."""
+"""Fields of `Train`, each with the trainer's argument that it sets."""
 
 SET_BY = {
     **{argument: field for field, argument in WRITTEN.items()},
     "max_steps": "epochs",
     "gradient_accumulation_steps": "batch",
 }
-"""The trainer's arguments that a recipe sets, and the field of `Train` that does."""
+"""The trainer's arguments that a recipe sets, each with the field of `Train` that sets it."""
 
 DEFAULTS = Train()
-"""The settings of a recipe that has none: all is as the trainer has it."""
+"""The settings of a recipe without `Train`: the trainer's arguments stay as they are."""
 
 
 def train_of(recipe: Method) -> Train:
-    """Returns the settings in a recipe; `DEFAULTS` if it has none."""
+    """Returns the `Train` of a recipe; `DEFAULTS` if it has none."""
     return next((part for part in recipe.parts() if isinstance(part, Train)), DEFAULTS)
 
 
 def without_train(recipe: Method) -> tuple[Method, ...]:
-    """Returns the methods of a recipe beside its settings, in order."""
+    """Returns the methods of a recipe other than `Train`, in order."""
     return tuple(part for part in recipe.parts() if not isinstance(part, Train))
 
 
 def with_train(recipe: Method, **changes: Any) -> Chain:
-    """Returns a recipe with other values in its settings, where it has any."""
+    """Returns a recipe with changed fields of its `Train`; without a `Train` it stays the same."""
     return Chain(
         tuple(dataclasses.replace(part, **changes) if isinstance(part, Train) else part for part in recipe.parts())
     )
 
 
 def write_settings(settings: Train, args: HostArguments, micro: int) -> None:
-    """Writes what the settings give into a trainer's arguments.
+    """Writes the fields of `Train` that are set into a trainer's arguments.
 
     Args:
-        settings: A recipe's.
-        args: The arguments; what the settings do not give stays as it is.
-        micro: Rows of one forward over all processes.
+        settings: The settings of a recipe.
+        args: The arguments; a field that is None leaves its argument unchanged.
+        micro: Rows of one forward, summed over all processes.
 
     Raises:
-        HoldfastError: The rows of a step cannot be divided into such forwards.
+        HoldfastError: `batch` is not a multiple of `micro`.
     """
     if settings.batch is not None:
         if settings.batch % micro:

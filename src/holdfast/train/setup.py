@@ -1,4 +1,4 @@
-"""What a recipe asks of a trainer before training: its settings, its data, its base."""
+"""Prepares a trainer for a recipe before training: its settings, its data, its base."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from holdfast.core.run import SOURCE
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.methods.schedules.train import Train
 from holdfast.train.base import make_teacher
-from holdfast.train.before import Before
 from holdfast.train.comparison import Comparison
 from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.settings import train_of, write_settings
+from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
 def _needs_order(trainer: HostTrainer, recipe: Chain) -> None:
-    """Refuses a trainer that draws its rows itself, past the order that keeps the memories' shares."""
+    """Raises `HoldfastError` for a trainer with its own order of rows, which would not keep the memories' shares."""
     for name in ("get_train_dataloader", "_get_train_sampler"):
         owner = next(cls for cls in (type(trainer), *type(trainer).__mro__) if name in vars(cls))
         if name in vars(trainer) or not owner.__module__.startswith(("transformers.", "trl.")):
             raise HoldfastError(
-                f"{recipe!r} mixes old examples among the new in an order that keeps their share, and"
-                f" {type(trainer).__name__} has a {name} of its own; leave it out."
+                f"{recipe!r} mixes old and new examples in an order that keeps their shares, and"
+                f" {type(trainer).__name__} has its own {name}; leave it out."
             )
     strategy = str(getattr(trainer.args, "train_sampling_strategy", "random"))
     if strategy not in ("random", "sequential"):
-        logger.warning("%r orders the rows: train_sampling_strategy=%r gives way.", recipe, strategy)
+        logger.warning("%r sets the order of the rows and replaces train_sampling_strategy=%r.", recipe, strategy)
 
 
 def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
-    """Writes the settings that a recipe gives into the trainer's arguments; its own schedule replaces the trainer's."""
+    """Writes the recipe's settings into the trainer's arguments; a schedule in the recipe replaces the trainer's."""
     args = trainer.args
     if recipe.active().uses("scale_lr"):
         if args.lr_scheduler_type != "constant" or args.get_warmup_steps(1000):
             logger.warning(
-                "%r sets the learning rate: the trainer's %s scheduler (warm-up included) gives way to a constant one.",
+                "%r sets the learning rate: a constant scheduler replaces the trainer's %s scheduler and its warm-up.",
                 recipe,
                 getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             )
@@ -50,11 +50,11 @@ def apply_settings(recipe: Chain, trainer: HostTrainer) -> None:
     write_settings(train_of(recipe), args, args.train_batch_size * args.world_size)
 
 
-def mix_data(before: Before, active: Chain) -> None:
-    """Puts the memories beside the trainer's dataset, and says in `before.mix` what is trained on then."""
+def mix_data(view: TrainerView, active: Chain) -> None:
+    """Adds the memories to the trainer's dataset, and sets `view.mix` to the resulting mix."""
     if active.uses("mix_data"):
-        _mix_data(before, active)
-    memories = before.mix is not None and before.mix.names
+        _mix_data(view, active)
+    memories = view.mix is not None and view.mix.names
     for part in active.methods:
         acts = part.uses("weigh_tokens") or part.uses("token_loss")
         if acts and part.acts_on == "memory" and not memories:
@@ -64,42 +64,42 @@ def mix_data(before: Before, active: Chain) -> None:
             )
 
 
-def _mix_data(before: Before, active: Chain) -> None:
-    trainer = before.trainer
-    new = Mix(tuple(before.examples("new")))
-    mix = active.mix_data(before.run(new))
+def _mix_data(view: TrainerView, active: Chain) -> None:
+    trainer = view.trainer
+    new = Mix(tuple(view.examples("new")))
+    mix = active.mix_data(view.run(new))
     changed = {i: e for i, (old, e) in enumerate(zip(new.examples, mix.examples, strict=False)) if e is not old}
     if not mix.names and not changed:
         return
     _needs_order(trainer, active)
     rows = MixedRows(trainer.train_dataset, mix, changed)
-    before.mix = dataclasses.replace(mix, examples=before.as_collated(mix.examples, rows))
+    view.mix = dataclasses.replace(mix, examples=view.as_collated(mix.examples, rows))
     trainer.train_dataset = rows
     trainer.data_collator = CollateWithSource(trainer.data_collator)
     trainer._set_signature_columns_if_needed()
     trainer._signature_columns = [*(trainer._signature_columns or ()), SOURCE]
 
 
-def base_of(before: Before, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
-    """Returns the teacher and, if asked for, its states on the training examples."""
+def base_of(view: TrainerView, active: Chain, settings: Train) -> tuple[Teacher | None, StateCache | None]:
+    """Returns the teacher, and for `Train(teacher="cache")` its states on the training examples; None if not needed."""
     if not active.needs.base:
         return None, None
-    trainer = before.trainer
+    trainer = view.trainer
     form = "auto" if settings.teacher == "cache" else settings.teacher
     teacher = make_teacher(trainer.model, form, settings.reference)
     if settings.teacher != "cache":
         return teacher, None
     if "gradient" in active.needs.asks:
         raise HoldfastError(
-            f"{active!r} compares with the base on examples that the cache has not; leave out teacher='cache'."
+            f"{active!r} compares with the base on examples outside of the cache; leave out teacher='cache'."
         )
     cache = StateCache()
     head = LossHead(trainer.model)
     comparison = Comparison(trainer.model, head, active, teacher, cache)
-    with teacher.base(trainer.model), trainer.accelerator.autocast():  # as the base will be run beside the training
-        for batch in before.batches("all", trainer.args.per_device_train_batch_size):
+    with teacher.base(trainer.model), trainer.accelerator.autocast():  # the precision of the base during training
+        for batch in view.batches("all", trainer.args.per_device_train_batch_size):
             comparison.fill(batch)
-    # Only the head's start weights are still needed: the states stand for the rest.
-    own = {id(p) for p in head.module.parameters()}
-    kept = {n: teacher.values[n] for n, p in trainer.model.named_parameters() if id(p) in own and n in teacher.values}
-    return dataclasses.replace(teacher, form="cache", values=kept), cache
+    # The cached states replace all start weights except the head's.
+    head_ids = {id(p) for p in head.module.parameters()}
+    head_names = [name for name, p in trainer.model.named_parameters() if id(p) in head_ids and name in teacher.values]
+    return dataclasses.replace(teacher, form="cache", values={name: teacher.values[name] for name in head_names}), cache

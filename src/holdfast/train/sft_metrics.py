@@ -1,4 +1,4 @@
-"""The metrics that TRL's trainer keeps while it computes its own loss, kept where a recipe owns the loss."""
+"""TRL's training metrics, for runs in which the recipe computes the loss instead of TRL's trainer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from holdfast.train.trainers import SFTHost
 
 
 def keep_metrics(trainer: SFTHost, inputs: Inputs, stats: Mapping[str, Tensor], aux: Tensor | None) -> None:
-    """Keeps, under TRL's names, what its trainer would have kept of a micro-batch.
+    """Stores the metrics of a micro-batch under TRL's names, as its trainer would.
 
     Args:
-        trainer: The trainer, whose next line of the log takes the mean of them.
+        trainer: The trainer; its next line of the log shows their means.
         inputs: The micro-batch.
         stats: Its sums over tokens: "tokens", "entropy" and "top1".
-        aux: The auxiliary loss of experts, unweighted.
+        aux: The unweighted auxiliary loss of experts; None without one.
     """
     gather = trainer.accelerator.gather_for_metrics
     metrics = trainer._metrics["train"]

@@ -1,4 +1,4 @@
-"""The supervised tokens: which positions of a micro-batch carry a loss, and whose they are."""
+"""The supervised tokens of a micro-batch: their positions, labels, sources and documents."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from holdfast.core.mix import NEW
 from holdfast.core.token_index import Key, document_keys
 
 Inputs = Mapping[str, Tensor]
-"""A batch as the model takes it: `input_ids`, `labels`, and masks and positions where there are."""
+"""A batch in the form that the model takes: `input_ids`, `labels`, and optional masks and positions."""
 
 Shown = Mapping[str, Any]
-"""What the base reads in the place of the micro-batch (see `holdfast.core.run.SHOWN`)."""
+"""The batch that the base reads instead of the micro-batch (see `holdfast.core.run.SHOWN`)."""
 
 
 @dataclasses.dataclass
 class SupervisedTokens:
-    """Which positions of a micro-batch carry a loss, flattened row by row.
+    """The supervised tokens of a micro-batch, flattened row by row.
 
     Attributes:
-        scored_BT: Bool; `scored[b, t]` when position t predicts a supervised label (at t + 1).
-        labels_N: Those labels.
+        scored_BT: Bool; `scored[b, t]` if position t predicts a supervised label, the one at t + 1.
+        labels_N: The predicted labels, int64.
         source_N: Their source numbers.
         segment_BT: Number of the document at each position, -1 at padding.
     """
@@ -36,12 +36,17 @@ class SupervisedTokens:
     segment_BT: Tensor
 
     def keys(self, inputs: Inputs) -> list[Key]:
-        """Returns the key of each document of the batch that this is made of."""
+        """Returns the key of each document of the batch; `inputs` must be the batch that `of` took."""
         return document_keys(inputs["input_ids"], self.scored_BT, self.segment_BT)
 
     @classmethod
     def of(cls, inputs: Inputs, source_BT: Tensor | None) -> SupervisedTokens:
-        """Returns the tokens of a batch of `input_ids`, `labels` and, where there are, masks and positions."""
+        """Returns the supervised tokens of a batch.
+
+        Args:
+            inputs: `input_ids`, `labels` and optional masks and positions, `[B, T]` each.
+            source_BT: Source number of each position; None if all positions are new.
+        """
         labels_BT = inputs["labels"]
         scored_BT = scored_of(labels_BT, inputs.get("attention_mask"))
         labels_N = labels_BT[:, 1:][scored_BT[:, :-1]]
@@ -52,7 +57,12 @@ class SupervisedTokens:
         return cls(scored_BT, labels_N, source_N, _segments(inputs))
 
     def new_values(self, name: str, parts: list[Tensor]) -> Tensor:
-        """Returns what was seen of each new token of a batch; for "document_nll", the mean of each of its documents."""
+        """Returns the values of a field at the new tokens; for "document_nll", the mean loss of each document.
+
+        Args:
+            name: The field.
+            parts: Its values at all tokens, chunk by chunk.
+        """
         new_N = self.source_N == NEW
         values_N = torch.cat(parts)[new_N] if parts else torch.zeros(0, device=new_N.device)
         if name != "document_nll":
@@ -64,14 +74,14 @@ class SupervisedTokens:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One batch, and how the models are to read it.
+    """One forward of the models on a batch.
 
     Attributes:
-        wrapped: The model as the trainer calls it (DDP and the like included), or bare.
+        wrapped: The model that the forward calls: as the trainer wraps it (DDP and the like), or unwrapped.
         inputs: The batch.
-        tokens: Its tokens.
-        shown: What the base reads in its place.
-        bare: Whether the batch is none of the step's own: the base then reads every row itself, past the cache.
+        tokens: Its supervised tokens.
+        shown: The batch that the base reads instead.
+        bare: Whether this is not a batch of the step. The base then reads every row, without the cache.
     """
 
     wrapped: nn.Module
@@ -82,16 +92,21 @@ class Call:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the model is called with, as its own loss is not wanted."""
+        """The model's arguments, without labels, because the caller computes the loss."""
         return {**{name: value for name, value in self.inputs.items() if name != "labels"}, "use_cache": False}
 
     def reading(self, inputs: Inputs) -> Call:
-        """Returns the call of the same model on other inputs."""
+        """Returns this call with other inputs."""
         return dataclasses.replace(self, inputs=inputs, tokens=SupervisedTokens.of(inputs, None))
 
 
 def scored_of(labels_BT: Tensor, mask_BT: Tensor | None) -> Tensor:
-    """Returns which positions predict a supervised label, `[B, T]`; padding in front of a row predicts none."""
+    """Returns a bool mask `[B, T]` of the positions that predict a supervised label; padding predicts none.
+
+    Args:
+        labels_BT: Unshifted labels, -100 without supervision.
+        mask_BT: Attention mask; None without padding.
+    """
     scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
     scored_BT[:, :-1] = labels_BT[:, 1:] != -100
     return scored_BT if mask_BT is None else scored_BT & mask_BT.bool()

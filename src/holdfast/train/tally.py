@@ -1,4 +1,4 @@
-"""Tally: what the micro-batches of a step add up to, over all processes, and what of it is logged."""
+"""Tally: sums over the micro-batches of a step and over all processes, and the numbers that the log shows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes."""
 
 Gather = Callable[[Tensor], Tensor]
-"""Puts vectors of all processes, of any length each, one behind the other."""
+"""Concatenates the vectors of all processes; their lengths may differ."""
 
 
 class Tally:
-    """Counts a step's tokens before its first forward, and adds up what each forward gives.
+    """Counts a step's tokens before its first forward, and adds the sums of each forward.
 
     Attributes:
-        tokens: The step's tokens over all processes, at least 1.
-        new_share: Share of new ones among them.
-        means: Mean over the step's new tokens of each field that is asked for, once the step is closed.
-        values: The fields themselves of the step's new tokens that a method sees, once the step is closed.
-        begun: Whether a loss was ever added.
+        tokens: Number of the step's tokens over all processes, at least 1.
+        new_share: Share of new tokens among them.
+        means: Mean of each requested field over the step's new tokens; empty until the step is closed.
+        values: Values of each seen field at the step's new tokens; empty until the step is closed.
+        begun: Whether any loss was added since the tally exists.
     """
 
     def __init__(self, reduce: Reduce, gather: Gather) -> None:
-        """Counts nothing yet."""
+        """Stores how to sum and gather over processes."""
         self.reduce = reduce
         self.gather = gather
         self.tokens = 1.0
@@ -40,7 +40,7 @@ class Tally:
         self.clear()
 
     def clear(self) -> None:
-        """Begins a step."""
+        """Begins a step: it clears the sums of the step before."""
         self.means: dict[str, float] = {}
         self.values: dict[str, Tensor] = {}
         self._sums: dict[str, Tensor] = {}
@@ -48,7 +48,7 @@ class Tally:
         self._loss = 0.0
 
     def count(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]], device: torch.device) -> None:
-        """Counts the tokens of the micro-batches of this process, and of the others; as in `Session.count_tokens`."""
+        """Counts the tokens of the step's micro-batches over all processes; see `Session.count_tokens`."""
         counts = torch.zeros(2, dtype=torch.float64, device=device)
         for scored_BT, source_BT in micro_batches:
             new_BT = scored_BT if source_BT is None else scored_BT[:, :-1] & (source_BT[:, 1:] == NEW)
@@ -58,7 +58,7 @@ class Tally:
         self.new_share = new / self.tokens
 
     def add(self, sums: Sums) -> None:
-        """Adds what the forward of a micro-batch summed."""
+        """Adds the sums of a micro-batch."""
         self.begun = True
         for name, value in sums.stats.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
@@ -66,19 +66,19 @@ class Tally:
             self._seen.setdefault(name, []).append(value)
 
     def add_mean(self, loss: Tensor) -> None:
-        """Adds this process's part of the step's mean loss."""
+        """Adds a part of the step's mean loss on this process."""
         self.begun = True
         self._loss += float(loss)
 
     def add_losses(self, losses_N: Tensor) -> None:
-        """Adds the losses of tokens, all of them new."""
+        """Adds the losses `[N]` of new tokens."""
         self.begun = True
         wide = torch.float64 if losses_N.device.type != "mps" else torch.float32
         for name, values_N in (("new_tokens", torch.ones_like(losses_N)), ("new.nll_N", losses_N)):
             self._sums[name] = self._sums.get(name, 0.0) + values_N.sum(dtype=wide)
 
     def close(self) -> None:
-        """Takes means and values over all processes, in one exchange for all means."""
+        """Computes means and values over all processes; all means share one reduction."""
         names = sorted(name for name in self._sums if name == "new_tokens" or name.startswith("new."))
         reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
         sums = dict(zip(names, reduced.tolist(), strict=True))
@@ -87,17 +87,17 @@ class Tally:
         self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
 
     def close_mean(self, device: torch.device, processes: int) -> None:
-        """Takes the mean loss alone, of parts that `add_mean` was given."""
+        """Computes the mean loss alone, from the parts that `add_mean` took."""
         self.means = {"nll_N": float(self.reduce(torch.tensor(self._loss, device=device))) / processes}
 
     def note(self) -> None:
-        """Keeps the closed step for the next line of the log."""
+        """Stores the closed step for the next line of the log."""
         self._unlogged.append((self.means.get("nll_N", math.nan), 1.0 - self.new_share))
 
     def averages(self) -> tuple[float | None, float]:
-        """Returns the mean task loss and share of memories over the steps since the last time, and forgets those.
+        """Returns the mean task loss and the share of memories over the steps since the last call, and clears them.
 
-        The loss is the mean of those that are numbers, as the trainer's own is; None if none is.
+        The mean loss leaves out steps without a finite loss; it is None if no step has one.
         """
         noted, self._unlogged = self._unlogged, []
         losses = [loss for loss, _ in noted if math.isfinite(loss)]

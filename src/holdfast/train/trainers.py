@@ -1,7 +1,7 @@
-"""What we depend on in other people's trainers: every attribute that is read, written, called or overridden.
+"""The attributes of trainers on which we depend: every one that we read, write, call or override.
 
-This is the list of what may break with the next release of transformers or TRL. `tests/train/test_trainers.py` looks
-for each name on `transformers.Trainer` and `trl.SFTTrainer`, and finds what `train/` uses without listing it here.
+A release of transformers or TRL may break them. `tests/train/test_trainers.py` looks for each name on
+`transformers.Trainer` and `trl.SFTTrainer`, and finds attributes that `train/` uses without listing them here.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback
 
 Collator = Callable[[list[Any]], Mapping[str, Any]]
-"""Rows -> a batch."""
+"""Turns rows into a batch."""
 
 
 class HostArguments(Protocol):
-    """`transformers.TrainingArguments`: what is read of it; a recipe's settings are written into it."""
+    """`transformers.TrainingArguments`: the attributes that we read; a recipe's settings overwrite some of them."""
 
     auto_find_batch_size: bool
     average_tokens_across_devices: bool
@@ -46,11 +46,11 @@ class HostArguments(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
 
     @property
     def n_gpu(self) -> int:
-        """GPUs of this process; above 1 is DataParallel."""
+        """Number of GPUs of this process; above 1 the trainer uses DataParallel."""
 
     @property
     def process_index(self) -> int:
@@ -58,22 +58,22 @@ class HostArguments(Protocol):
 
     @property
     def should_save(self) -> bool:
-        """Whether this process writes."""
+        """Whether this process writes files."""
 
     @property
     def train_batch_size(self) -> int:
-        """Rows of a micro-batch of this process."""
+        """Number of rows of a micro-batch of this process."""
 
     @property
     def world_size(self) -> int:
         """Number of processes."""
 
     def get_warmup_steps(self, num_training_steps: int) -> int:
-        """Steps of warm-up among so many."""
+        """Number of warm-up steps in a training of `num_training_steps`."""
 
 
 class SFTArguments(HostArguments, Protocol):
-    """`trl.SFTConfig` beside that, always asked for by `getattr`: a plain trainer has none of these."""
+    """`trl.SFTConfig` has these attributes too; we read them with `getattr`, because a plain trainer lacks them."""
 
     loss_type: str
     max_length: int | None
@@ -89,7 +89,7 @@ class HostState(Protocol):
 
 
 class HostAccelerator(Protocol):
-    """`accelerate.Accelerator`: how processes meet."""
+    """`accelerate.Accelerator`: communication between processes."""
 
     @property
     def num_processes(self) -> int:
@@ -97,23 +97,23 @@ class HostAccelerator(Protocol):
 
     @property
     def optimizer_step_was_skipped(self) -> bool:
-        """Whether the optimizer took no step, as gradients were no numbers (fp16)."""
+        """Whether the optimizer took no step, because gradients were not finite (fp16)."""
 
     @property
     def sync_gradients(self) -> bool:
         """Whether this micro-batch is the step's last."""
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The precision that the trainer computes in."""
+        """The precision in which the trainer computes."""
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The tensors of all processes as one."""
+        """The concatenated tensors of all processes."""
 
     def gather_for_metrics(self, input_data: Tensor) -> Tensor:
-        """The same, without what padded the last batch."""
+        """The concatenated tensors of all processes, without the padding of the last batch."""
 
     def pad_across_processes(self, tensor: Tensor, dim: int = 0, pad_index: float = 0) -> Tensor:
-        """A tensor as long as the longest of all processes."""
+        """The tensor, padded to the longest of all processes."""
 
     def reduce(self, tensor: Tensor, reduction: str = "sum") -> Tensor:
         """The sum over processes."""
@@ -125,16 +125,17 @@ class HostAccelerator(Protocol):
 class HostTrainer(Protocol):
     """`transformers.Trainer`.
 
-    What is overridden in an attached trainer (`train`, `create_optimizer`, `_get_train_sampler`, `get_batch_samples`,
-    `compute_loss`, `log`) is listed here too: another moment or order of these calls would break as much as another
-    name. A recipe relies on this order in a step: `get_batch_samples`, then `compute_loss` of each micro-batch, the
-    backward of each before the next forward, `on_pre_optimizer_step`, the optimizer, `on_optimizer_step`.
+    The list contains the methods that an attached trainer overrides (`train`, `create_optimizer`, `_get_train_sampler`,
+    `get_batch_samples`, `compute_loss`, `log`), because another moment or order of their calls would break as much as
+    another name. A recipe relies on this order in a step: `get_batch_samples`, then `compute_loss` for each
+    micro-batch, the backward of each before the next forward, `on_pre_optimizer_step`, the optimizer,
+    `on_optimizer_step`.
     """
 
     accelerator: HostAccelerator
     args: HostArguments
     compute_loss_func: Callable[..., object] | None
-    current_gradient_accumulation_steps: int  # set by the training loop
+    current_gradient_accumulation_steps: int  # the training loop sets it
     data_collator: Collator
     eval_dataset: Any
     is_deepspeed_enabled: bool
@@ -153,33 +154,33 @@ class HostTrainer(Protocol):
     _signature_columns: list[str] | None
 
     def add_callback(self, callback: TrainerCallback) -> None:
-        """Adds a callback behind those that are there."""
+        """Adds a callback after the present ones."""
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: object = None
     ) -> object:
-        """A micro-batch's loss; overridden."""
+        """The loss of a micro-batch; overridden."""
 
     def compute_loss_context_manager(self) -> AbstractContextManager[object]:
-        """What the loss is computed under: autocast."""
+        """The context for computing the loss: autocast."""
 
     def create_optimizer(self) -> Optimizer:
         """The optimizer over all trainable parameters; overridden."""
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> object:
-        """A step's micro-batches, fetched before its first forward; overridden."""
+        """The micro-batches of a step, fetched before its first forward; overridden."""
 
     def get_cp_size(self) -> int:
-        """Processes of context parallelism."""
+        """Number of processes of context parallelism."""
 
     def get_sp_size(self) -> int:
-        """Processes of sequence parallelism."""
+        """Number of processes of sequence parallelism."""
 
     def get_tp_size(self) -> int:
-        """Processes of tensor parallelism."""
+        """Number of processes of tensor parallelism."""
 
     def get_train_dataloader(self) -> object:
-        """Where the sampler is used; a subclass that has its own is refused a memory."""
+        """The data loader; it uses the sampler. We refuse memories for a subclass that overrides it."""
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Writes a line of the log; overridden."""
@@ -188,17 +189,17 @@ class HostTrainer(Protocol):
         """Trains; overridden."""
 
     def _get_collator_with_removed_columns(self, data_collator: Collator, description: str | None = None) -> Collator:
-        """The collator without the columns that the model does not read."""
+        """The collator, wrapped to drop columns that the model does not take."""
 
     def _get_train_sampler(self, train_dataset: object = None) -> object:
         """The order of the rows; overridden."""
 
     def _set_signature_columns_if_needed(self) -> None:
-        """Fills `_signature_columns`, to which the source of a row is added."""
+        """Fills `_signature_columns`; we add the source of a row to them."""
 
 
 class SFTHost(HostTrainer, Protocol):
-    """`trl.SFTTrainer` beside that: what its own loss would have left behind."""
+    """`trl.SFTTrainer` has these attributes too; its own loss would update them."""
 
     router_aux_loss_coef: float
     _metrics: dict[str, dict[str, list[float]]]
@@ -206,10 +207,10 @@ class SFTHost(HostTrainer, Protocol):
 
 
 class HostEvents(Protocol):
-    """The moments of `transformers.TrainerCallback` at which something is done."""
+    """The moments of `transformers.TrainerCallback` at which we act."""
 
     def on_train_begin(self, *args: object, **kwargs: object) -> None:
-        """The number of steps is known, and a checkpoint's optimizer and weights are read."""
+        """After the trainer knows the number of steps, and has read a checkpoint's optimizer and weights."""
 
     def on_step_begin(self, *args: object, **kwargs: object) -> None:
         """Before a step's first forward."""

@@ -1,1 +1,1 @@
-"""Runs side by side, and the trade between learning and keeping."""
+"""Comparisons of runs, and the trade-off between learning and forgetting."""

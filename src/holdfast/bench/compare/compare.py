@@ -1,9 +1,9 @@
-"""Compare recipes on one model and one set of data: every recipe at every dose with every seed, each in its folder.
+"""Compares recipes on one model and one data set: each recipe with every dose and seed, each run in its folder.
 
-<out>/<run>/          the runs, as `holdfast train` leaves them
-      base/           what the base answered, asked once
-      logs/<run>.txt  what a run said
-      compare-*.json  what was asked for, and what became of each run
+<out>/<run>/          the runs, as `holdfast train` writes them
+      base/           the base's answers, asked once
+      logs/<run>.txt  the output of a run
+      compare-*.json  the options, and the state of each run
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.compare.crew import Crew, told_to_end
-from holdfast.bench.compare.plan import Plan, Planned, plan
+from holdfast.bench.compare.plan import Plan, PlannedRun, plan
+from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.specs import CompareSpec
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.measured.once import model_digest
+from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
-from holdfast.bench.run.understood import memories_of
+from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 
@@ -33,9 +33,9 @@ class CompareResult:
     """A comparison.
 
     Attributes:
-        spec: What was asked for.
-        folders: Of the runs that finished.
-        failed: What went wrong, by the name of a run's folder.
+        spec: Its options.
+        folders: Folders of the finished runs.
+        failed: Errors, by the name of the run's folder.
     """
 
     spec: CompareSpec
@@ -49,29 +49,31 @@ class CompareResult:
 
 
 def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
-    """Makes the runs that are not finished yet, and returns where all are; one that crashes is reported.
+    """Makes the unfinished runs of a comparison, and returns the folders of all; a crash of a run is reported.
+
+    After an interruption, the same call continues the comparison.
 
     Args:
-        spec: What is compared.
-        console: Where progress is printed; the terminal if absent.
+        spec: The options.
+        console: Console for progress; stderr by default.
 
     Raises:
-        HoldfastError: For anything the user can mend before the first run. Interrupted, the same call goes on.
+        HoldfastError: For anything that the user can mend before the first run.
     """
     console = console or Console(stderr=True)
     planned = plan(spec)
     out = Path(spec.out)
-    todo = [one for one in planned.runs if not open_folder(folder_of(one.spec), one.spec)]
+    todo = [run for run in planned.runs if not open_folder(folder_of(run.spec), run.spec)]
     _introduce(planned, len(planned.runs) - len(todo), console)
     bases = out / "base" / model_digest(spec.model)
     failed: dict[str, str] = {}
     if todo:
         (out / "logs").mkdir(parents=True, exist_ok=True)
         _record(spec, planned, {})
-        with told_to_end(), Crew(spec.workers) as crew:
-            _ask_base(todo, spec.budget, bases, out, crew, console)
-            failed = _make(todo, bases, out, crew, console)
-    folders = tuple(folder for one in planned.runs if ((folder := folder_of(one.spec)) / "result.json").exists())
+        with exiting_on_signal(), WorkerPool(spec.workers) as pool:
+            _ask_base(todo, spec.budget, bases, out, pool, console)
+            failed = _make(todo, bases, out, pool, console)
+    folders = tuple(folder for run in planned.runs if ((folder := folder_of(run.spec)) / "result.json").exists())
     _record(spec, planned, failed)
     for name, why in failed.items():
         console.print(f"failed: {name}: {why}", style="red", highlight=False, markup=False, soft_wrap=True)
@@ -81,7 +83,7 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
 
 
 def _introduce(planned: Plan, finished: int, console: Console) -> None:
-    shared = sum(one.trunk is not None for one in planned.runs)
+    shared = sum(run.trunk is not None for run in planned.runs)
     there = f", {finished} of them finished before" if finished else ""
     sharing = f"; {shared} only edit the weights of another" if shared else ""
     console.print(f"{len(planned.runs)} runs{there}{sharing}.", highlight=False)
@@ -90,50 +92,50 @@ def _introduce(planned: Plan, finished: int, console: Console) -> None:
 
 
 def _ask_base(
-    todo: Sequence[Planned], budget: Mapping[str, Any], bases: Path, out: Path, crew: Crew, console: Console
+    todo: Sequence[PlannedRun], budget: Mapping[str, Any], bases: Path, out: Path, pool: WorkerPool, console: Console
 ) -> None:
-    """Asks the base what the runs will ask it, once for each set of memories, which nothing measured may stand in."""
-    by_memories: dict[tuple[str, ...], Planned] = {}
-    for one in todo:
-        paths, _ = memories_of(parse(one.spec.recipe), one.spec)
-        by_memories.setdefault(tuple(paths.values()), one)
-    for one in by_memories.values():
-        job = {"kind": "base", "spec": one.spec.to_dict(), "bases": str(bases), "budget": budget}
+    """Asks the base the questions of the runs, once for each set of old examples, which change what is measured."""
+    by_memories: dict[tuple[str, ...], PlannedRun] = {}
+    for run in todo:
+        paths, _ = memory_paths(parse(run.spec.recipe), run.spec)
+        by_memories.setdefault(tuple(paths.values()), run)
+    for run in by_memories.values():
+        job = {"kind": "base", "spec": run.spec.to_dict(), "bases": str(bases), "budget": budget}
         job["log"] = str(out / "logs" / "base.txt")
         with console.status("asking the base ..."):
-            error = crew.first(job).get("error")
+            error = pool.first(job).get("error")
         if error:
             raise HoldfastError(error)
 
 
-def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: Crew, console: Console) -> dict[str, str]:
-    """Makes the runs, and returns what went wrong by the name of a run's folder."""
+def _make(todo: Sequence[PlannedRun], bases: Path, out: Path, pool: WorkerPool, console: Console) -> dict[str, str]:
+    """Makes the runs, and returns errors by the name of the run's folder."""
     failed: dict[str, str] = {}
-    clock = _Clock(todo, crew.size)
+    clock = _Clock(todo, pool.size)
 
-    def job(one: Planned) -> dict[str, Any]:
-        folder = folder_of(one.spec)
-        trained = None if one.trunk is None else str(folder_of(one.trunk))
-        made = {"kind": "run", "spec": one.spec.to_dict(), "bases": str(bases), "trained": trained}
-        return {**made, "log": str(out / "logs" / f"{folder.name}.txt")}
+    def job(run: PlannedRun) -> dict[str, Any]:
+        folder = folder_of(run.spec)
+        trained = None if run.trunk is None else str(folder_of(run.trunk))
+        fields = {"kind": "run", "spec": run.spec.to_dict(), "bases": str(bases), "trained": trained}
+        return {**fields, "log": str(out / "logs" / f"{folder.name}.txt")}
 
     for wave in _waves(todo):
         ready = []
-        for one in wave:
-            if one.trunk is not None and not (folder_of(one.trunk) / "result.json").exists():
-                failed[folder_of(one.spec).name] = f"it edits {folder_of(one.trunk).name}, which has not finished."
-                clock.skip(one)
+        for run in wave:
+            if run.trunk is not None and not (folder_of(run.trunk) / "result.json").exists():
+                failed[folder_of(run.spec).name] = f"it edits {folder_of(run.trunk).name}, which has not finished."
+                clock.skip(run)
             else:
-                ready.append(one)
+                ready.append(run)
         with console.status(clock.words()) as status:
-            for one, said, seconds in crew.all([(one, job(one)) for one in ready]):
-                clock.done(one, seconds)
-                if "error" in said:
-                    failed[folder_of(one.spec).name] = said["error"]
-                word = "FAILED" if "error" in said else "done"
+            for run, reply, seconds in pool.all([(run, job(run)) for run in ready]):
+                clock.done(run, seconds)
+                if "error" in reply:
+                    failed[folder_of(run.spec).name] = reply["error"]
+                word = "FAILED" if "error" in reply else "done"
                 console.print(
-                    f"{clock.finished}/{clock.total} {word} in {seconds:.0f} s: {one.recipe!r}, dose {one.dose:g}, "
-                    f"seed {one.spec.seed}{clock.left()}",
+                    f"{clock.finished}/{clock.total} {word} in {seconds:.0f} s: {run.recipe!r}, dose {run.dose:g}, "
+                    f"seed {run.spec.seed}{clock.left()}",
                     highlight=False,
                     markup=False,
                     soft_wrap=True,
@@ -142,44 +144,46 @@ def _make(todo: Sequence[Planned], bases: Path, out: Path, crew: Crew, console: 
     return failed
 
 
-def _waves(runs: Sequence[Planned]) -> list[list[Planned]]:
-    """Returns those that train, and after them those that edit what was trained."""
-    return [[one for one in runs if one.trunk is None], [one for one in runs if one.trunk is not None]]
+def _waves(runs: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+    """Returns the runs that train, and then the runs that edit their models."""
+    return [[run for run in runs if run.trunk is None], [run for run in runs if run.trunk is not None]]
 
 
 def _record(spec: CompareSpec, planned: Plan, failed: Mapping[str, str]) -> None:
     runs = []
-    for one in planned.runs:
-        folder = folder_of(one.spec)
-        about: dict[str, Any] = {"folder": folder.name, "recipe": repr(one.recipe), "dose": one.dose}
-        about |= {"seed": one.spec.seed, "finished": (folder / "result.json").exists()}
-        about |= {"edits": folder_of(one.trunk).name} if one.trunk is not None else {}
-        runs.append(about | ({"error": failed[folder.name]} if folder.name in failed else {}))
-    asked = spec.to_dict()
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    write_json(Path(spec.out) / f"compare-{digest}.json", {"asked": asked, "runs": runs, "notes": list(planned.notes)})
+    for run in planned.runs:
+        folder = folder_of(run.spec)
+        entry: dict[str, Any] = {"folder": folder.name, "recipe": repr(run.recipe), "dose": run.dose}
+        entry |= {"seed": run.spec.seed, "finished": (folder / "result.json").exists()}
+        entry |= {"edits": folder_of(run.trunk).name} if run.trunk is not None else {}
+        runs.append(entry | ({"error": failed[folder.name]} if folder.name in failed else {}))
+    options = spec.to_dict()
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+    write_json(
+        Path(spec.out) / f"compare-{digest}.json", {"asked": options, "runs": runs, "notes": list(planned.notes)}
+    )
 
 
 class _Clock:
-    """How long the rest will take, from how long runs of each kind have taken so far."""
+    """An estimate of the time left, from the mean time of finished runs of each kind (training, editing)."""
 
-    def __init__(self, todo: Sequence[Planned], workers: int) -> None:
+    def __init__(self, todo: Sequence[PlannedRun], workers: int) -> None:
         self.total, self.finished, self.workers = len(todo), 0, workers
-        self.waiting = {kind: sum((one.trunk is None) == kind for one in todo) for kind in (True, False)}
+        self.waiting = {kind: sum((run.trunk is None) == kind for run in todo) for kind in (True, False)}
         self.took: dict[bool, list[float]] = {True: [], False: []}
 
-    def skip(self, one: Planned) -> None:
-        """Counts a run that is not made."""
+    def skip(self, run: PlannedRun) -> None:
+        """Counts a skipped run."""
         self.finished += 1
-        self.waiting[one.trunk is None] -= 1
+        self.waiting[run.trunk is None] -= 1
 
-    def done(self, one: Planned, seconds: float) -> None:
-        """Counts a run that is made."""
-        self.skip(one)
-        self.took[one.trunk is None].append(seconds)
+    def done(self, run: PlannedRun, seconds: float) -> None:
+        """Counts a finished run."""
+        self.skip(run)
+        self.took[run.trunk is None].append(seconds)
 
     def left(self) -> str:
-        """Returns what to say of the time left; nothing where none is, or nothing is known."""
+        """Returns a phrase on the time left; "" if no run is left, or the time is unknown."""
         means = {kind: sum(took) / len(took) for kind, took in self.took.items() if took}
         if not means or not any(self.waiting.values()):
             return ""
@@ -187,5 +191,5 @@ class _Clock:
         return f"; about {rest / 60:.0f} min left" if rest >= 90 else f"; about {rest:.0f} s left"
 
     def words(self) -> str:
-        """Returns how far it is."""
+        """Returns a phrase on the progress."""
         return f"{self.finished} of {self.total} runs{self.left()}"

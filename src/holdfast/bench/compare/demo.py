@@ -1,4 +1,4 @@
-"""`holdfast demo`: the base that comes along learns new facts, plainly and held, and both are measured side by side."""
+"""`holdfast demo`: the shipped base learns new facts with plain training and with Holdfast, measured side by side."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.compare.crew import Crew, told_to_end
+from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.measured.once import model_digest
+from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.run import RunResult, train
 from holdfast.core.errors import HoldfastError
@@ -25,17 +25,17 @@ RECIPES = {
     "plain": "Train(lr=5e-4, epochs=5, batch=16) + Cosine()",
     "held": "Train(lr=3e-4, epochs=5, batch=16) + Holdfast('ground:instructions/memory') + FreezeBottom()",
 }
-"""What is compared: plain training at the rate at which it loses little, and Holdfast with old conversations and frozen
-lower layers, which suit facts and make a step cheaper (docs/which-method.md). The rate of the second was chosen from
-2e-4, 3e-4, 5e-4 and 1e-3 with seeds 10 and 11, and on other items than the demo asks as well as on those."""
+"""The recipes: plain training at a rate at which it loses little, and Holdfast with old conversations and frozen lower
+layers, which suit facts and make a step cheaper (docs/which-method.md). The rate of the second comes from a search over
+2e-4, 3e-4, 5e-4 and 1e-3 with seeds 10 and 11, on the items of the demo and on others."""
 BUDGET = {"points": 2, "on_spent": "log"}
-"""What may be lost; it is judged and nothing is done about it, so that both train to the end."""
+"""The budget of the verdict; its guard only logs, so that both runs train to the end."""
 SECONDS = 230
-"""About how long it takes on two idle cores, all told."""
+"""Approximate duration on two idle cores, in seconds."""
 AFTER_BASE = 4.0
-"""How many times as long as the base is asked it takes to train and to ask again, on two cores."""
+"""Approximate time to train and to ask again, as a multiple of the time to ask the base, on two cores."""
 STEP = 20.0
-"""Seconds between two lines about the time left, where there is no terminal."""
+"""Seconds between two lines on the time left, outside a terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DemoResult:
 
     Attributes:
         runs: The runs.
-        seconds: What it took; None where they were finished before.
+        seconds: Wall time; None if a run was already finished.
     """
 
     runs: dict[str, RunResult]
@@ -53,12 +53,12 @@ class DemoResult:
 
 
 def demo(out: str = "demo-runs", seed: int = 0, console: Console | None = None) -> DemoResult:
-    """Runs both recipes on the base that comes with the package, at the same time, and returns the finished runs.
+    """Runs both recipes on the shipped base at the same time, and returns the finished runs.
 
     Args:
-        out: Folder for the runs; what is finished there is used again.
-        seed: Seed of the fine-tuning; base and data are always the same.
-        console: Where progress is printed; the terminal if absent.
+        out: Folder for the runs; finished runs in it are used again.
+        seed: Seed of the fine-tuning; base and data are fixed.
+        console: Console for progress; the terminal by default.
 
     Raises:
         HoldfastError: The folder cannot be used, or a run failed.
@@ -67,24 +67,24 @@ def demo(out: str = "demo-runs", seed: int = 0, console: Console | None = None) 
     specs = {name: _spec(name, recipe, seed, out) for name, recipe in RECIPES.items()}
     todo = {name: spec for name, spec in specs.items() if not open_folder(folder_of(spec), spec)}
     if todo:
-        _say(console, f"{_announced(_processors())} What it is at: {Path(out) / 'logs'}")
+        _say(console, f"{_announced(_processors())} Logs: {Path(out) / 'logs'}")
         _make(todo, Path(out), console)
     else:
-        _say(console, f"These runs were finished before; delete {out} to see them run anew.")
-    read = Console(quiet=True)
-    runs = {name: train(spec, read) for name, spec in specs.items()}
+        _say(console, f"These runs are already finished; delete {out} to run them again.")
+    quiet = Console(quiet=True)
+    runs = {name: train(spec, quiet) for name, spec in specs.items()}
     return DemoResult(runs, time.monotonic() - started if len(todo) == len(specs) else None)
 
 
 def _announced(processors: int) -> str:
-    """Returns how long it will take on so many processors."""
+    """Returns a sentence on the duration with some number of processors."""
     minutes = SECONDS / 60 * (1 if processors > 1 else 2)
-    cores = "two idle cores" if processors > 1 else "one idle core, where two would need half of that"
+    cores = "two idle cores" if processors > 1 else "one idle core; two would need half of that"
     return f"The demo takes about {minutes:.0f} minutes on {cores}."
 
 
 def _make(todo: Mapping[str, RunSpec], out: Path, console: Console) -> None:
-    """Makes the runs side by side, each in a process of one thread; what the base says is asked once, before.
+    """Makes the runs side by side, each in a process with one thread, after asking the base once.
 
     Raises:
         HoldfastError: One of them failed.
@@ -96,15 +96,15 @@ def _make(todo: Mapping[str, RunSpec], out: Path, console: Console) -> None:
         for name, spec in todo.items()
     }
     base = {**next(iter(jobs.values())), "kind": "base", "budget": BUDGET, "log": str(logs / "base.txt")}
-    # Threads that wait for each other spin, and on a busy machine they wait long: each process has one.
-    with told_to_end(), Crew(len(todo), threads=1) as crew:
+    # Waiting threads spin, which slows a busy machine down, so each process has a single thread.
+    with exiting_on_signal(), WorkerPool(len(todo), threads=1) as pool:
         started = time.monotonic()
         with _waiting("asking the base what it knows", SECONDS, console):
-            said = crew.first(base)
-        _check(said, "base", base["log"])
+            base_answer = pool.first(base)
+        _check(base_answer, "base", base["log"])
         left = AFTER_BASE * (time.monotonic() - started) * (1 if _processors() > 1 else 2)
         with _waiting(f"training {' and '.join(todo)}, and asking again", left, console):
-            for name, answer, _ in crew.all(list(jobs.items())):
+            for name, answer, _ in pool.all(list(jobs.items())):
                 _check(answer, name, jobs[name]["log"])
 
 
@@ -115,30 +115,30 @@ def _check(answer: Mapping[str, str], name: str, log: Any) -> None:
 
 @contextlib.contextmanager
 def _waiting(what: str, left: float, console: Console) -> Iterator[None]:
-    """Shows what is under way and about how long all will still take, every second; in a pipe now and then.
+    """Shows a task and the time left: every second in a terminal, else every `STEP` seconds.
 
     Args:
-        what: What is under way.
-        left: How many seconds it and what comes after it are expected to take.
-        console: Where it is shown.
+        what: Name of the task.
+        left: Expected seconds for this task and all later ones.
+        console: Console for the progress.
     """
     started, done = time.monotonic(), threading.Event()
 
-    def words() -> str:
+    def line() -> str:
         return f"{what}: {time_left(left - (time.monotonic() - started))}"
 
     def tell() -> None:
-        _say(console, words())
+        _say(console, line())
         while not done.wait(STEP):
-            _say(console, words())
+            _say(console, line())
 
     with contextlib.ExitStack() as stack:
         if console.is_terminal:
-            status = stack.enter_context(console.status(words()))
+            status = stack.enter_context(console.status(line()))
 
             def tick() -> None:
                 while not done.wait(1.0):
-                    status.update(words())
+                    status.update(line())
         else:
             tick = tell
         thread = threading.Thread(target=tick, daemon=True)
@@ -151,7 +151,7 @@ def _waiting(what: str, left: float, console: Console) -> Iterator[None]:
 
 
 def time_left(seconds: float) -> str:
-    """Returns about how long something will take, in words."""
+    """Returns the approximate time left as text."""
     if seconds < 5:
         return "should be done by now; other work may be slowing it down" if seconds < -10 else "nearly done"
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {-(-seconds // 10) * 10:.0f} s left"

@@ -1,8 +1,7 @@
-"""From finished runs to the trade-off: what each recipe learns, what it loses, and at what price.
+"""Turns finished runs into the trade-off: what each recipe learns, loses and costs.
 
-Where a recipe has several doses, they are chosen on watched items alone and everything is stated on the others; where
-each has one, nothing is chosen, and all items count that steered no run. Intervals are over items and, where there are
-several, over seeds.
+If a recipe has several doses, the dose is chosen on watched items only, and all results are on the other items. If each
+recipe has one dose, all items count that steered no run. Intervals are over items, and over seeds if there are several.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.bench.compare.gather import Finished
+from holdfast.bench.compare.finished_runs import FinishedRun
 from holdfast.bench.compare.grid import Grid, Key
 from holdfast.bench.compare.side import Side
 from holdfast.bench.compare.tradeoff_record import AboutRow, DoseRow, MatchedRow, RecipeRow, SetOff, TradeOff
-from holdfast.bench.measured.judge import verdict
+from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.stats.draws import interval
 from holdfast.stats.frontier import hypervolume, lost_at, on_front
@@ -26,29 +25,30 @@ from holdfast.stats.size import LEAST
 
 Bools = npt.NDArray[np.bool_]
 DRAWS = 1000
-"""Imagined repetitions from which intervals are read."""
+"""Number of bootstrap repetitions."""
 
 
-def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | None = None) -> TradeOff:
-    """Returns the trade-off of runs that measured the same; what was not measured is absent.
+def tradeoff(runs: Sequence[FinishedRun], *, reach: float = 0.95, budget: Budget | None = None) -> TradeOff:
+    """Returns the trade-off of comparable runs; values that were not measured are absent.
 
     Args:
-        runs: Finished runs of one model on one set of data (`holdfast.bench.compare.gather.side_by_side`).
-        reach: Share of what the best plain dose learns that is to be learned (of the best of all, where none is plain).
-        budget: What may be lost, by which each recipe is judged.
+        runs: Finished runs of one model on one data set (`holdfast.bench.compare.finished_runs.comparable_runs`).
+        reach: The goal, as a share of what the best plain dose learns (of the best of all without plain training).
+        budget: The budget for a verdict on each recipe; None without one.
 
     Raises:
-        HoldfastError: No item was asked of all runs, or nothing measures what is learned or kept.
+        HoldfastError: No item was asked of all runs, or no suite measures what is learned or kept.
     """
     grid = Grid.of(runs)
     proof = Side(grid, "proof" if grid.chooses else None, DRAWS)
     watch = Side(grid, "watch", 0) if grid.chooses else proof
     chosen = [_choose(grid.doses(i), watch, _goal(grid, watch, reach)) for i in range(len(grid.recipes))]
     front_BR = on_front(
-        np.stack([proof.learned[one.key] for one in chosen], 1), np.stack([proof.lost[one.key] for one in chosen], 1)
+        np.stack([proof.learned[choice.key] for choice in chosen], 1),
+        np.stack([proof.lost[choice.key] for choice in chosen], 1),
     )
     goal = _goal(grid, proof, reach)
-    rows = [_recipe(grid, proof, one, goal, front_BR[:, i], budget) for i, one in enumerate(chosen)]
+    rows = [_recipe(grid, proof, choice, goal, front_BR[:, i], budget) for i, choice in enumerate(chosen)]
     order = sorted(range(len(rows)), key=lambda i: chosen[i].place)
     return TradeOff(
         about=_about(next(iter(grid.runs.values())).spec, grid.seeds),
@@ -60,14 +60,14 @@ def tradeoff(runs: Sequence[Finished], *, reach: float = 0.95, budget: Budget | 
         goal=goal,
         recipes=tuple(rows[i] for i in order),
         hypervolume=_volume(proof, grid.keys),
-        notes=tuple(_notes(grid, proof, [one.key for one in chosen])),
+        notes=tuple(_notes(grid, proof, [choice.key for choice in chosen])),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """The dose of a recipe: where it stands, whether it reaches the goal, and what recipes are ordered by: those that
-    reach it by what they lose, the others by what they learn.
+    """The chosen dose of a recipe: its key, whether it reaches the goal, and its sort key: recipes that reach the goal
+    come first, by their loss, and then the others by their gain.
     """
 
     key: Key
@@ -76,12 +76,12 @@ class _Chosen:
 
 
 def _goal(grid: Grid, side: Side, reach: float) -> float:
-    """Returns what is to be learned over the base."""
+    """Returns the goal: the gain over the base to reach."""
     return reach * max(float(side.learned[key][0]) for key in grid.plain_keys or grid.keys)
 
 
 def _choose(doses: Sequence[Key], watch: Side, goal: float) -> _Chosen:
-    """Returns the dose that loses least among those that reach the goal, else the one that learns most."""
+    """Returns the dose with the least loss among those that reach the goal, else the one with the largest gain."""
     reach = [key for key in doses if watch.learned[key][0] >= goal]
     if reach:
         key = min(reach, key=lambda key: float(watch.lost[key][0]))
@@ -91,7 +91,7 @@ def _choose(doses: Sequence[Key], watch: Side, goal: float) -> _Chosen:
 
 
 def _recipe(grid: Grid, side: Side, chosen: _Chosen, goal: float, front_B: Bools, budget: Budget | None) -> RecipeRow:
-    """Returns a row: the chosen dose, what it learned and lost, what it cost, and every dose."""
+    """Returns the row of a recipe: the results and the cost of the chosen dose, and every dose."""
     key, place = chosen.key, chosen.key[0]
     stated, doses = side.of(key), grid.doses(place)
     time, memory = grid.costs(place)
@@ -119,7 +119,7 @@ def _recipe(grid: Grid, side: Side, chosen: _Chosen, goal: float, front_B: Bools
 
 
 def _matched(side: Side, doses: Sequence[Key], goal: float) -> MatchedRow:
-    """Returns what is lost at the goal, and in how many of the repetitions it is reached."""
+    """Returns the loss at the goal, and the share of repetitions that reach it."""
     learned_BD = np.stack([side.learned[key] for key in doses], 1)
     lost_BD = np.stack([side.lost[key] for key in doses], 1)
     drawn = np.array([lost_at(y, x, goal) for y, x in zip(learned_BD.tolist(), lost_BD.tolist(), strict=True)])
@@ -132,7 +132,7 @@ def _matched(side: Side, doses: Sequence[Key], goal: float) -> MatchedRow:
 
 
 def _volume(side: Side, keys: Sequence[Key], every: Sequence[Key] | None = None) -> float | None:
-    """Returns the share of the plane of learned and kept that some doses cover, the plane spanned by `every` dose."""
+    """Returns the hypervolume of some doses, in the plane of learned and kept that the doses `every` span."""
     most = max(float(side.learned[key][0]) for key in every or keys)
     most_lost = max(float(side.lost[key][0]) for key in every or keys)
     if most <= 0 or most_lost <= 0:
@@ -142,20 +142,22 @@ def _volume(side: Side, keys: Sequence[Key], every: Sequence[Key] | None = None)
 
 
 def _about(spec: Mapping[str, object], seeds: Sequence[int]) -> AboutRow:
-    """Returns what the runs have in common."""
+    """Returns the options that all runs share."""
     named = {name: spec[name] for name in ("model", "data", "test", "transfer", "keep") if spec.get(name)}
     return AboutRow.from_dict({**named, "seeds": list(seeds)}, "spec.json")
 
 
 def _notes(grid: Grid, proof: Side, chosen: Sequence[Key]) -> list[str]:
-    """Returns sentences about what was left out, and about what can be said."""
+    """Returns notes on what is left out, and on the limits of the results."""
     common, notes = proof.common, list(grid.notes)
     if common.whole:
-        notes.append(f"Of {', '.join(common.whole)} there is one side only: doses are chosen on what is stated.")
+        notes.append(
+            f"{', '.join(common.whole)}: one side only, so doses are chosen on the items that the table states."
+        )
     for suite in common.beside:
-        notes.append(f"{suite} is measured in {common.unit(suite)}, beside the mean of what is lost.")
+        notes.append(f"{suite} is measured in {common.unit(suite)} and not part of the mean loss.")
     if not grid.plain_keys:
-        notes.append("No run is plain training: the goal is a share of what the best of all learns.")
+        notes.append("No run is plain training: the goal is a share of what the best run learns.")
     for key in chosen:
         if (there := grid.seeds_of(key)) < len(grid.seeds):
             notes.append(f"{grid.name(key)} has {there} of {len(grid.seeds)} seeds.")
@@ -166,7 +168,7 @@ def _notes(grid: Grid, proof: Side, chosen: Sequence[Key]) -> list[str]:
 
 
 def _set_off(name: str, parts: SetOff, unit: str) -> list[str]:
-    """Returns a sentence where gains of some suites make up for losses of others that are of interest."""
+    """Returns a note if gains of some suites hide notable losses of others."""
     if min(parts.lost, parts.gained) < LEAST[unit]:
         return []
     places = 1 if unit == "points" else 3
@@ -178,15 +180,15 @@ def _set_off(name: str, parts: SetOff, unit: str) -> list[str]:
 
 
 def _about_seeds(count: int) -> list[str]:
-    """Returns what so many seeds can say."""
+    """Returns a note on the limits of one or two seeds."""
     if count == 1:
         return [
-            "One seed: what is said holds for these runs alone; the same recipe with another seed may end elsewhere. "
-            "Three to five seeds (--seeds 0 1 2) say something of the recipe."
+            "One seed: these statements hold for these runs only; another seed may give another result. "
+            "Three to five seeds (--seeds 0 1 2) allow statements about the recipe."
         ]
     if count == 2:
         return [
-            "Two seeds say little of how far seeds differ: intervals are wide, and a verdict is rare. Three to five "
-            "say more."
+            "Two seeds show little of the spread between seeds: intervals are wide, and a verdict is rare. Three to "
+            "five show more."
         ]
     return []

@@ -1,4 +1,4 @@
-"""What recipes learned, lost and cost, side by side, as types: `TradeOff`, the tradeoff.json of `holdfast report`."""
+"""`TradeOff`, the typed content of tradeoff.json, which `holdfast report` writes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from holdfast.stats.learned import Learned
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AboutRow(Record):
-    """What the runs have in common.
+    """The options that all runs share.
 
     Attributes:
         model: The model that was fine-tuned.
-        data: What it learned.
-        test: What measures what was learned; absent if rows were held out.
-        transfer: What measures the same skill in a shifted domain; absent if nothing does.
-        keep: What it must not get worse at.
+        data: Its training data.
+        test: Examples or items that measure learning; absent if rows were held out.
+        transfer: Examples or items of the same skill in a shifted domain; absent without any.
+        keep: Files that the model must not get worse at.
         seeds: Seeds of the runs.
     """
 
@@ -34,11 +34,11 @@ class AboutRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ItemCounts(Record):
-    """How many items the trade-off is stated on.
+    """Number of items behind the trade-off.
 
     Attributes:
-        learned: Items of what is learned.
-        kept: Items of what is to be kept.
+        learned: Items that measure learning.
+        kept: Items to keep.
     """
 
     learned: int
@@ -47,10 +47,10 @@ class ItemCounts(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearnedAmount(Amount):
-    """What was learned: points that are known, or nats per token over the base.
+    """What was learned: the score in points, or the gain over the base in nats per token.
 
     Attributes:
-        word: The word on it, as in a run's record; absent where nothing is known but the number.
+        word: The word on it, as in the record of a run; absent if only the number is known.
     """
 
     word: Learned | None = column(default=None)
@@ -58,11 +58,11 @@ class LearnedAmount(Amount):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorstSuite(Amount):
-    """The suite that lost most, with an interval that holds for all of them together (Bonferroni).
+    """The suite that lost most, with an interval that holds for all suites together (Bonferroni).
 
     Attributes:
         suite: Its name.
-        of: Number of suites that it was picked from; absent where it is the only one.
+        of: Number of suites; absent if there is only one.
     """
 
     suite: str
@@ -71,12 +71,12 @@ class WorstSuite(Amount):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SetOff(Record):
-    """What the mean loss sets off against each other, in its unit; both are positive.
+    """The losses and gains behind the mean loss, in its unit; both are positive.
 
     Attributes:
-        lost: What suites that became worse lost of the mean.
-        gained: What suites that became better gained of it.
-        gained_in: Names of those, the largest gain first.
+        lost: Contribution of the suites that became worse.
+        gained: Contribution of the suites that became better.
+        gained_in: Names of the suites that became better, the largest gain first.
     """
 
     lost: float
@@ -86,12 +86,12 @@ class SetOff(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlipsRow(Record):
-    """Answers to what is to be kept that changed, in the mean over seeds.
+    """Changed answers to items to keep, in the mean over seeds.
 
     Attributes:
         lost: Answers that were right before and are wrong after.
         gained: Answers that were wrong before and are right after.
-        items: Number of items that are right or wrong.
+        items: Number of items with right or wrong answers.
     """
 
     lost: float
@@ -101,12 +101,12 @@ class FlipsRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MatchedRow(Record):
-    """What is lost where just enough is learned, between doses.
+    """The loss at the goal, interpolated between doses.
 
     Attributes:
-        reached: Share of the repetitions in which the goal is reached.
-        value: The loss, in the unit of what is lost; absent where the goal is not reached.
-        low: Lower end of its 95% interval; absent where there is none.
+        reached: Share of the repetitions that reach the goal.
+        value: The loss, in the unit of losses; absent if the goal is not reached.
+        low: Lower end of its 95% interval; absent without an interval.
         high: Upper end.
     """
 
@@ -118,12 +118,12 @@ class MatchedRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoseRow(Record):
-    """What a recipe did at one learning rate.
+    """The results of a recipe at one learning rate.
 
     Attributes:
-        rate: The learning rate; absent where it is not known.
+        rate: The learning rate; absent if unknown.
         learned: What was learned.
-        lost: What was lost in the mean of the suites.
+        lost: The loss in the mean of the suites.
     """
 
     rate: float | None = column(default=None)
@@ -133,31 +133,30 @@ class DoseRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipeRow(Record):
-    """What a recipe did at the dose that was chosen for it, and what it cost.
+    """The results of a recipe at its chosen dose, and its cost.
 
     Attributes:
-        recipe: What it has beyond plain training, in short.
+        recipe: Its methods beyond plain training.
         text: The whole recipe, without its learning rate.
         reached: Whether it reaches the goal on watched items.
-        seeds: Number of seeds that it was run with.
-        rate: The learning rate that was chosen; absent where it is not known.
+        seeds: Number of its seeds.
+        rate: The chosen learning rate; absent if unknown.
         learned: What was learned.
-        transfer: What was learned in a shifted domain; absent where nothing measures it.
-        lost: What was lost in the mean of the suites.
-        suites: What was lost in each suite, by name.
+        transfer: The gain in a shifted domain; absent if no suite measures it.
+        lost: The loss in the mean of the suites.
+        suites: The loss in each suite, by name.
         worst: The suite that lost most.
-        set_off: What suites gained and lost of the mean; absent where there are no suites.
-        flips: Answers that changed; absent where no answer is right or wrong.
-        time_ratio: Time of preparing and training, as times plain training's; absent where it is not known.
-        memory_ratio: Memory, as times plain training's; absent likewise.
-        trained_share: Share of the parameters that are trained; absent likewise.
+        set_off: The losses and gains behind the mean loss; absent without suites.
+        flips: Changed answers; absent without right or wrong answers.
+        time_ratio: Time of preparation and training, as a multiple of plain training's; absent if unknown.
+        memory_ratio: Memory, as a multiple of plain training's; absent if unknown.
+        trained_share: Share of trained parameters; absent if unknown.
         verdict: The verdict; absent without a budget.
-        matched: What is lost where just enough is learned; absent where there are no items.
-        front_share: Share of the repetitions in which no recipe is better in both.
-        on_front: Whether that is so in what was measured.
-        hypervolume: Share of the plane of learned and kept that its doses cover; absent where nothing was learned or
-            lost.
-        doses: What it did at each learning rate.
+        matched: The loss at the goal; absent without items.
+        front_share: Share of the repetitions in which no recipe is better in both learned and lost.
+        on_front: Whether no recipe is better in both, on the measured values.
+        hypervolume: Share of the plane of learned and kept that its doses cover; absent if nothing was learned or lost.
+        doses: Its results at each learning rate.
     """
 
     recipe: str
@@ -185,19 +184,19 @@ class RecipeRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TradeOff(Versioned):
-    """What recipes learned and lost on one model and one set of data.
+    """The trade-off of recipes on one model and one data set.
 
     Attributes:
-        about: What the runs have in common.
-        unit: Unit of what is lost: "points" or "nats".
-        learned_unit: Unit of what is learned.
-        items: How many items it is stated on.
-        chosen: Whether doses were chosen, on watched items, so that it is stated on the others alone.
-        base: What the base knew, in the unit of what is learned; absent where it is not known.
-        goal: What is to be learned over the base.
-        recipes: The recipes: those that reach the goal by what they lose, and then the others by what they learn.
-        hypervolume: Share of the plane of learned and kept that all together cover.
-        notes: Sentences about what was left out, and about what can be said.
+        about: The options that all runs share.
+        unit: Unit of losses: "points" or "nats".
+        learned_unit: Unit of learning.
+        items: Number of items behind it.
+        chosen: Whether doses were chosen on watched items; results are then on the other items only.
+        base: Score of the base, in the unit of learning; absent if unknown.
+        goal: The gain over the base to reach.
+        recipes: The recipes: those that reach the goal, by their loss, and then the others, by their gain.
+        hypervolume: Share of the plane of learned and kept that all recipes together cover.
+        notes: Notes on what is left out, and on the limits of the results.
     """
 
     FILE: ClassVar[str] = "tradeoff.json"

@@ -1,7 +1,7 @@
-"""A process that makes runs, one after the other, each in its own: `python -m holdfast.bench.compare.worker`.
+"""A worker that runs one job after another, each in its own process: `python -m holdfast.bench.compare.worker`.
 
-It reads a job from each line of its input and answers with a line. A run that crashes takes nothing else with it, and
-what it held in memory is its own.
+It reads a job from each line of its input and answers with a line. A run that crashes ends no other run, and its peak
+memory is its own.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from holdfast.bench.given.load import load_tokenizer
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.machine.ending import Ended
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import quiet
-from holdfast.bench.measured.measure import asker_of, measure
-from holdfast.bench.measured.once import asked_of, once
+from holdfast.bench.machine.signals import Terminated
+from holdfast.bench.machine.verbosity import quiet_libraries
+from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.measurement import asker_of, measure
+from holdfast.bench.run.inputs import load_checked_model, read_data
 from holdfast.bench.run.run import train
-from holdfast.bench.run.understood import load_fitting, sources_of
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 
-SIGN = "\x1e"
-"""What an answer begins with: a library may write to the output too."""
+ANSWER_PREFIX = "\x1e"
+"""Prefix of an answer, because libraries may write to the output too."""
 
 
-def do(job: Mapping[str, Any], console: Console) -> None:
-    """Does a job: a run, or asking the base what a run would ask it.
+def run_job(job: Mapping[str, Any], console: Console) -> None:
+    """Does a job: a run, or asking the base the questions of a run.
 
     Raises:
-        HoldfastError: For anything the user can mend.
+        HoldfastError: For anything that the user can mend.
     """
     spec, bases = RunSpec.from_dict(job["spec"]), Path(job["bases"])
     if job["kind"] == "run":
@@ -51,29 +51,29 @@ def do(job: Mapping[str, Any], console: Console) -> None:
         return
     tokenizer = load_tokenizer(spec.model)
     budget = Budget.from_dict(job["budget"]) if job.get("budget") else None
-    data, _, _ = sources_of(spec, parse(spec.recipe), tokenizer, budget)
-    target = bases / f"{asked_of(data.suites, spec.raw)}.jsonl"
+    data, _, _ = read_data(spec, parse(spec.recipe), tokenizer, budget)
+    target = bases / f"{questions_digest(data.suites, spec.raw)}.jsonl"
     if target.exists():
         return
-    model = load_fitting(spec, [*data.train, *data.measured], console, [])
+    model = load_checked_model(spec, [*data.train, *data.measured_examples], console, [])
     if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
         model.to(device)
     with Progress(console) as progress:
         asker = asker_of(spec, tokenizer)
-        once(target, lambda: measure(model, data.suites, asker, "before", progress.measuring))
+        cached_answers(target, lambda: measure(model, data.suites, asker, "before", progress.measuring))
 
 
-def _done(job: Mapping[str, Any]) -> dict[str, str]:
-    """Does a job, its output going into its log, and returns what went wrong, if anything did."""
+def _run_logged(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job with its output in its log, and returns its error; empty without one."""
     with Path(job["log"]).open("a", encoding="utf-8", buffering=1) as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
         try:
-            with quiet():
-                do(job, Console(file=log, width=120))
+            with quiet_libraries():
+                run_job(job, Console(file=log, width=120))
         except HoldfastError as error:
             return {"error": str(error), "kind": "mend"}
-        except Ended as error:
+        except Terminated as error:
             return {"error": f"The process was {error}.", "kind": "crash"}
         except Exception as error:
             traceback.print_exc(file=log)
@@ -81,15 +81,15 @@ def _done(job: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-def _apart(job: Mapping[str, Any]) -> dict[str, str]:
-    """Does a job in a process of its own, and returns what went wrong, if anything did."""
+def _run_in_fork(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job in a forked process, and returns its error; empty without one."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         _die_with_parent()
         os.close(read)
-        said = _done(job)
-        os.write(write, json.dumps(said).encode())
+        reply = _run_logged(job)
+        os.write(write, json.dumps(reply).encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read, encoding="utf-8") as pipe:
@@ -98,37 +98,39 @@ def _apart(job: Mapping[str, Any]) -> dict[str, str]:
     if line:
         answer: dict[str, str] = json.loads(line)
         return answer
-    by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    why = "was killed, most likely for want of memory" if by == signal.SIGKILL else f"ended by signal {by}"
-    return {"error": f"The process {why if by else 'ended'}.", "kind": "crash"}
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    reason = (
+        "was killed, most likely because memory ran out" if number == signal.SIGKILL else f"ended by signal {number}"
+    )
+    return {"error": f"The process {reason if number else 'ended'}.", "kind": "crash"}
 
 
-def _afresh(job: Mapping[str, Any]) -> dict[str, str]:
-    """Does a job in a new process: where a GPU may be in use already, a copy of this one could not use it."""
+def _run_in_new_process(job: Mapping[str, Any]) -> dict[str, str]:
+    """Does a job in a new process, because a fork cannot use a GPU that its parent has initialised."""
     words = [sys.executable, "-m", "holdfast.bench.compare.worker", "one"]
-    done = subprocess.run(words, input=json.dumps(job) + "\n", stdout=subprocess.PIPE, text=True)
-    found = [line for line in done.stdout.split("\n") if line.startswith(SIGN)]
-    if not found:
-        return {"error": f"The process ended with code {done.returncode}.", "kind": "crash"}
-    answer: dict[str, str] = json.loads(found[-1].removeprefix(SIGN))
+    result = subprocess.run(words, input=json.dumps(job) + "\n", stdout=subprocess.PIPE, text=True)
+    replies = [line for line in result.stdout.split("\n") if line.startswith(ANSWER_PREFIX)]
+    if not replies:
+        return {"error": f"The process ended with code {result.returncode}.", "kind": "crash"}
+    answer: dict[str, str] = json.loads(replies[-1].removeprefix(ANSWER_PREFIX))
     return answer
 
 
 def _die_with_parent() -> None:
-    """Asks Linux to end this process when the one that started it ends, however that comes about."""
+    """Asks Linux to kill this process when its parent ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
 
 
 def main() -> None:
-    """Answers jobs until there are no more."""
+    """Answers jobs until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     may_fork = hasattr(os, "fork") and not torch.cuda.is_available()
-    way = _done if sys.argv[1:] == ["one"] else _apart if may_fork else _afresh
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns of each process that is forked here
+    run = _run_logged if sys.argv[1:] == ["one"] else _run_in_fork if may_fork else _run_in_new_process
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # otherwise tokenizers warns at each fork
     for line in sys.stdin:
-        answers.write(SIGN + json.dumps(way(json.loads(line))) + "\n")
+        answers.write(ANSWER_PREFIX + json.dumps(run(json.loads(line))) + "\n")
         answers.flush()
 
 

@@ -1,1 +1,1 @@
-"""What became of a model that somebody trained."""
+"""The comparison of two models, or of their saved answers."""

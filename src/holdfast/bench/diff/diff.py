@@ -1,4 +1,4 @@
-"""Two models, or the answers of two: what changed between them, item by item, and the verdict under a budget."""
+"""Compares two models, or their saved answers: the changes item by item, and the verdict under a budget."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from rich.console import Console
 from torch import nn
 
 from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
-from holdfast.bench.diff.steered import LeftOut, unsteered
-from holdfast.bench.given.load import load_model, load_tokenizer
+from holdfast.bench.diff.watched_items import LeftOut, without_watched
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import quiet
+from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
-from holdfast.bench.measured.judge import check_limits, verdict
-from holdfast.bench.measured.learned import learning
-from holdfast.bench.measured.measure import asker_of, measure, row_of
-from holdfast.bench.measured.prepare import check_fit, kept_units, measured
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import asker_of, measure, row_of
+from holdfast.bench.measured.preparation import check_fit, kept_units, read_suites
 from holdfast.bench.measured.scores import Moment
+from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
-from holdfast.data.tokenize import tokenize
+from holdfast.data.tokenization import tokenize
 from holdfast.probes.calibration import expected_calibration_error
 from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.drift import drift
 from holdfast.probes.items import row_of as as_row
-from holdfast.probes.score import Answers, Said, scale_of
+from holdfast.probes.score import Answers, Said, for_stats
 from holdfast.probes.suite import Suite
 from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.stats.flips import Flips
@@ -42,34 +42,34 @@ from holdfast.stats.paired import paired_change
 from holdfast.stats.size import drift_size
 
 READ = 200
-"""Most examples of a kind on which the drift is taken, evenly chosen."""
+"""Largest number of examples, and of items, on which the drift is measured; evenly chosen."""
 
 
-@quiet()
+@quiet_libraries()
 def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
-    """Asks both models the same items, and returns what changed; saved answers are read and no model is loaded.
+    """Asks both models the same items, and returns the changes; with saved answers it loads no model.
 
     Args:
-        spec: What to compare.
-        console: Where progress is printed; the terminal if absent.
+        spec: The options.
+        console: Console for progress; stderr by default.
 
     Raises:
-        HoldfastError: For anything the user can mend.
+        HoldfastError: For anything that the user can mend.
     """
-    asked = _answers(spec, console or Console(stderr=True))
-    before, after = asked.before, asked.after
-    found, budget = changes(before.scores, after.scores), spec.allowed()
+    answers = _answers(spec, console or Console(stderr=True))
+    before, after = answers.before, answers.after
+    suite_changes, budget = changes(before.scores, after.scores), spec.allowed()
     record = DiffRecord(
         base=spec.base,
         tuned=spec.tuned,
-        suites=tuple(map(row_of, found)),
-        verdict=None if budget is None else verdict(found, budget),
-        learned=learning(found),
-        forgetting=_forgetting(found),
+        suites=tuple(map(row_of, suite_changes)),
+        verdict=None if budget is None else verdict(suite_changes, budget),
+        learned=learning_of(suite_changes),
+        forgetting=_forgetting(suite_changes),
         examples=_examples(before, after, spec.examples),
         calibration=_calibration(before, after),
-        drift=asked.drift or None,
-        steered=None if asked.left_out is None else asked.left_out.row(),
+        drift=answers.drift or None,
+        steered=None if answers.left_out is None else answers.left_out.row(),
     )
     if spec.out is not None:
         folder = Path(spec.out)
@@ -83,13 +83,13 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
 
 @dataclasses.dataclass(frozen=True)
 class _Answers:
-    """What two models answered.
+    """The answers of two models.
 
     Attributes:
         before: The base's answers.
         after: The tuned model's.
-        drift: How far the tuned model has moved from the base; empty for saved answers.
-        left_out: What is left out, as it steered the training of one of them.
+        drift: Drift of the tuned model from the base; empty for saved answers.
+        left_out: Items and texts left out, because they steered the training of one model.
     """
 
     before: Answers
@@ -99,10 +99,12 @@ class _Answers:
 
 
 def _answers(spec: DiffSpec, console: Console) -> _Answers:
-    """Returns the answers of both: as they were saved, or as the models give them."""
+    """Returns the answers of both models: saved ones, or new ones."""
     saved = [is_saved(name) for name in (spec.base, spec.tuned)]
     if any(saved) and not all(saved):
-        raise HoldfastError(f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two alike.")
+        raise HoldfastError(
+            f"{spec.base} and {spec.tuned}: one is a model and one a file of answers; give two models or two files."
+        )
     if not any(saved):
         return _asked(spec, console)
     notes: list[str] = []
@@ -112,12 +114,12 @@ def _answers(spec: DiffSpec, console: Console) -> _Answers:
 
 
 def _asked(spec: DiffSpec, console: Console) -> _Answers:
-    """Asks two models all that did not steer their training, and takes the divergence of one from the other."""
+    """Asks two models all items that did not steer their training, and measures the drift."""
     if not (spec.test or spec.transfer or spec.keep):
-        raise HoldfastError("There is nothing to ask: name what is to be kept with --keep, or the task with --test.")
+        raise HoldfastError("There is nothing to ask: name files to keep with --keep, or the task with --test.")
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites, left_out = unsteered(measured(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
+    suites, left_out = without_watched(read_suites(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
     notes += [left_out.sentence()] if left_out is not None else []
     budget = spec.allowed()
     if budget is not None:
@@ -127,16 +129,16 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     notes += check_fit(base, [example for suite in suites for example in suite.texts], spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
         tuned = load_model(spec.tuned, base=spec.base, notes=notes)
-    own = load_tokenizer(spec.tuned, base=spec.base)
-    alike = own.get_vocab() == tokenizer.get_vocab()
-    if not alike:
-        notes.append("The two have other tokens, so that no drift of one from the other can be measured.")
+    tuned_tokenizer = load_tokenizer(spec.tuned, base=spec.base)
+    same_vocabulary = tuned_tokenizer.get_vocab() == tokenizer.get_vocab()
+    if not same_vocabulary:
+        notes.append("The two models have different tokens, so no drift between them can be measured.")
     _print(notes, console)
     with Progress(console) as progress:
         before = measure(base, suites, asker_of(spec, tokenizer), "before", progress.measuring)
-        after = measure(tuned, suites, asker_of(spec, own), "after", progress.measuring)
-        moved = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if alike else {}
-    return _Answers(before, after, moved, left_out)
+        after = measure(tuned, suites, asker_of(spec, tuned_tokenizer), "after", progress.measuring)
+        drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
+    return _Answers(before, after, drift_rows, left_out)
 
 
 def _drift(
@@ -148,10 +150,10 @@ def _drift(
     spec: DiffSpec,
     progress: Progress,
 ) -> dict[str, DriftRow]:
-    """Returns how far one model has moved from another, on prompts of the task and on those of what is to be kept."""
-    found = {}
+    """Returns the drift of the tuned model on prompts of the task and on those of the retained suites."""
+    rows = {}
     for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
-        examples = _to_read([one for one in suites if one.role in roles], said, tokenizer, spec)
+        examples = _to_read([suite for suite in suites if suite.role in roles], said, tokenizer, spec)
         if not examples:
             continue
         scores = drift(
@@ -166,14 +168,14 @@ def _drift(
             [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
         )
         low, high = change.interval() if change.documents > 1 else (None, None)
-        found[name] = DriftRow(
+        rows[name] = DriftRow(
             nats_per_token=change.change,
             size=drift_size(change.change),
             documents=change.documents,
             low=None if low is None else max(0.0, low),
             high=high,
         )
-    return found
+    return rows
 
 
 def _print(notes: Sequence[str], console: Console) -> None:
@@ -182,8 +184,8 @@ def _print(notes: Sequence[str], console: Console) -> None:
 
 
 def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
-    """Returns the examples of some suites, and their items with what the base said to them, evenly chosen."""
-    answers = {(one.suite, one.item): one.said for one in said}
+    """Returns examples of some suites, and their items with the base's answers, evenly chosen."""
+    answers = {(answer.suite, answer.item): answer.said for answer in said}
     examples = list(itertools.chain.from_iterable(suite.texts for suite in suites))
     items = [
         dataclasses.replace(item, answer=answers.get((suite.name, item.id)) or item.answer)
@@ -192,57 +194,59 @@ def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec
     ]
     rows = [as_row(item) for item in items if item.answer or item.choices or item.text]
     chosen = rows[:: max(1, len(rows) // READ)][:READ]
-    made = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
-    return [*examples[:: max(1, len(examples) // READ)][:READ], *made]
+    of_items = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
+    return [*examples[:: max(1, len(examples) // READ)][:READ], *of_items]
 
 
-def _forgetting(found: Sequence[SuiteChange]) -> dict[str, ForgettingRow]:
-    """Returns what was forgotten item by item; what guessing does is taken out where the choices are known."""
-    told = {}
-    for one in found:
-        if one.role == "retained" and isinstance(one.evidence, Flips):
-            said = forgetting_of(one.by_options or {None: one.evidence})
-            told[one.name] = ForgettingRow(
-                negative_flips=said.negative_flips,
-                relative=said.relative,
-                of_right=said.of_right,
-                lost_share=said.lost,
-                known_share=said.known,
-                of_known=said.of_known,
-                gained_share=said.gained,
+def _forgetting(suite_changes: Sequence[SuiteChange]) -> dict[str, ForgettingRow]:
+    """Returns forgetting item by item; corrected for guessing if the number of choices is known."""
+    rows = {}
+    for change in suite_changes:
+        if change.role == "retained" and isinstance(change.evidence, Flips):
+            forgetting = forgetting_of(change.by_options or {None: change.evidence})
+            rows[change.name] = ForgettingRow(
+                negative_flips=forgetting.negative_flips,
+                relative=forgetting.relative,
+                of_right=forgetting.of_right,
+                lost_share=forgetting.lost,
+                known_share=forgetting.known,
+                of_known=forgetting.of_known,
+                gained_share=forgetting.gained,
             )
-    return told
+    return rows
 
 
 def _calibration(before: Answers, after: Answers) -> CalibrationRow | None:
-    """Returns the expected calibration error over all choices of what is to be kept, before and after."""
+    """Returns the expected calibration error over all choices of the retained suites, before and after."""
     first, last = (_sureness(side) for side in (before, after))
-    both = [name for name in first if name in last]
-    if not both:
+    shared = [name for name in first if name in last]
+    if not shared:
         return None
-    was, now = (np.array([side[name][:2] for name in both]) for side in (first, last))
-    groups = [first[name][2] for name in both]
-    change = bootstrap_change(was, now, lambda own: expected_calibration_error(own[:, 0], own[:, 1]), groups)
+    before_columns, after_columns = (np.array([side[name][:2] for name in shared]) for side in (first, last))
+    groups = [first[name][2] for name in shared]
+    change = bootstrap_change(
+        before_columns, after_columns, lambda columns: expected_calibration_error(columns[:, 0], columns[:, 1]), groups
+    )
     low, high = change.interval() if change.groups > 1 else (None, None)
     return CalibrationRow(
-        items=len(both), before=change.before, after=change.after, change=change.change, low=low, high=high
+        items=len(shared), before=change.before, after=change.after, change=change.change, low=low, high=high
     )
 
 
 def _sureness(side: Answers) -> dict[tuple[str, str], tuple[float, float, str]]:
-    """Returns of each choice of what is to be kept how sure the model was, how right, and its group."""
-    sure = {(one.suite, one.item): one.confidence for one in side.said if one.confidence is not None}
+    """Returns the confidence, the score from 0 to 1 and the group of each choice in the retained suites."""
+    sure = {(said.suite, said.item): said.confidence for said in side.said if said.confidence is not None}
     kept = {
         (row.suite, row.item): row for row in side.scores if row.role == "retained" and (row.suite, row.item) in sure
     }
     return {
-        name: (sure[name], row.value / scale_of(row.unit), f"{row.suite} {row.group}") for name, row in kept.items()
+        name: (sure[name], for_stats(row.value, row.unit), f"{row.suite} {row.group}") for name, row in kept.items()
     }
 
 
 def _examples(before: Answers, after: Answers, count: int) -> ExampleRows:
-    """Returns answers that were lost and gained, of as many suites as there are before a second of one."""
-    first, last = ({(one.suite, one.item): one for one in side.said} for side in (before, after))
+    """Returns lost and gained answers; each suite gives one before any suite gives a second."""
+    first, last = ({(said.suite, said.item): said for said in side.said} for side in (before, after))
     now = {(row.suite, row.item): row.value for row in after.scores}
     lost, gained = dict[str, list[AnswerRow]](), dict[str, list[AnswerRow]]()
     for row in before.scores:
@@ -254,7 +258,7 @@ def _examples(before: Answers, after: Answers, count: int) -> ExampleRows:
 
 
 def _in_turn(by_suite: Mapping[str, Sequence[AnswerRow]]) -> tuple[AnswerRow, ...]:
-    return tuple(one for row in itertools.zip_longest(*by_suite.values()) for one in row if one is not None)
+    return tuple(answer for row in itertools.zip_longest(*by_suite.values()) for answer in row if answer is not None)
 
 
 def _example(first: Said, last: Said) -> AnswerRow:

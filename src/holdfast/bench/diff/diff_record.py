@@ -1,4 +1,4 @@
-"""What is between two models, as types: `DiffRecord`, which is the diff.json of `holdfast diff --out`."""
+"""`DiffRecord`, the typed content of diff.json, which `holdfast diff --out` writes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from holdfast.bench.measured.schema import Record, column
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForgettingRow(Record):
-    """What was forgotten of a suite, item by item (`holdfast.stats.forgetting`); all shares are from 0 to 1.
+    """Forgetting of a suite, item by item (`holdfast.stats.forgetting`); all shares are from 0 to 1.
 
     Attributes:
         negative_flips: Share of all items that were right before and are wrong after.
-        relative: `negative_flips` in parts of what two models with independent errors would have.
-        of_right: Share lost of the items that were right before.
-        lost_share: Share forgotten beyond what guessing flips; absent, as the next three, if it is not known how many
-            choices the items have.
-        known_share: Share known before beyond what guessing gets right.
-        of_known: `lost_share` in parts of `known_share`.
-        gained_share: Share newly right beyond what guessing flips.
+        relative: `negative_flips` as a share of the expected flips of two models with independent errors.
+        of_right: Lost share of the items that were right before.
+        lost_share: Forgotten share, corrected for guessing; absent, like the next three, if the number of choices is
+            unknown.
+        known_share: Share known before, corrected for guessing.
+        of_known: `lost_share` as a share of `known_share`.
+        gained_share: Newly right share, corrected for guessing.
     """
 
     negative_flips: float
@@ -36,15 +36,15 @@ class ForgettingRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnswerRow(Record):
-    """What both models answered to one item.
+    """The answers of both models to one item.
 
     Attributes:
         suite: Its suite.
-        item: Its identity.
-        asked: The last question; empty where choices are compared without one.
-        right: The right answer, where the item gives one.
-        before: What the base said, or picked.
-        after: What the tuned model said, or picked.
+        item: Its id.
+        asked: The last question; empty for choices without a question.
+        right: The right answer, if the item has one.
+        before: Answer or choice of the base.
+        after: Answer or choice of the tuned model.
     """
 
     suite: str
@@ -57,7 +57,7 @@ class AnswerRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExampleRows(Record):
-    """Answers that show what was lost and gained, of as many suites as there are before a second of one.
+    """Lost and gained answers; each suite gives one before any suite gives a second.
 
     Attributes:
         lost: Answers that were right before and are wrong after.
@@ -70,14 +70,14 @@ class ExampleRows(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CalibrationRow(Record):
-    """The expected calibration error over all choices of what is to be kept, from 0 to 1.
+    """The expected calibration error over all choices of the retained suites, from 0 to 1.
 
     Attributes:
         items: Number of choices.
-        before: Of the base.
-        after: Of the tuned model.
-        change: `after` less `before`.
-        low: Lower end of the change's 95% interval; absent where there is one group alone.
+        before: The base's error.
+        after: The tuned model's error.
+        change: `after` minus `before`.
+        low: Lower end of the change's 95% interval; absent for a single group.
         high: Upper end.
     """
 
@@ -91,13 +91,13 @@ class CalibrationRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DriftRow(Record):
-    """How far the tuned model has moved from the base on some texts: KL(base || tuned).
+    """The drift of the tuned model from the base on some texts: KL(base || tuned).
 
     Attributes:
         nats_per_token: The divergence.
-        size: Its size in a word.
+        size: A word for its size.
         documents: Number of texts.
-        low: Lower end of the 95% interval, in nats per token; absent for one text.
+        low: Lower end of the 95% interval, in nats per token; absent for a single text.
         high: Upper end.
     """
 
@@ -110,12 +110,12 @@ class DriftRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LeftOutRow(Record):
-    """How much of a suite steered a training.
+    """The part of a suite that steered a training.
 
     Attributes:
-        left_out: How much of it is left out.
-        of: How much it had.
-        kind: Of what: items or texts.
+        left_out: Number of items or texts left out.
+        of: Number of items or texts in the suite.
+        kind: Items or texts.
     """
 
     left_out: int
@@ -125,12 +125,12 @@ class LeftOutRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SteeredRow(Record):
-    """What steered the training of one of the models, and is not judged.
+    """Items and texts that steered the training of one of the models, and are not judged.
 
     Attributes:
-        suites: How much of each suite, by name.
-        records: Files in which it is written down.
-        sentence: The same in words.
+        suites: The part of each suite, by name.
+        records: Files that record them.
+        sentence: A sentence on them.
     """
 
     suites: Mapping[str, LeftOutRow]
@@ -140,16 +140,16 @@ class SteeredRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffRecord(Outcome):
-    """What is between two models.
+    """The comparison of two models.
 
     Attributes:
-        base: The model before, as it was named.
-        tuned: The model after.
-        forgetting: What was forgotten of each retained suite of answers, by name.
+        base: Name of the model before training.
+        tuned: Name of the model after training.
+        forgetting: Forgetting of each retained suite of answers, by name.
         examples: Lost and gained answers.
-        calibration: The expected calibration error; absent where no item has choices.
-        drift: How far the model has moved on prompts of the "task" and on "general" ones; absent for saved answers.
-        steered: What steered a training and is not judged; absent where nothing did.
+        calibration: The expected calibration error; absent if no item has choices.
+        drift: Drift on prompts of the "task" and on "general" ones; absent for saved answers.
+        steered: Items and texts that steered a training and are not judged; absent without any.
     """
 
     FILE: ClassVar[str] = "diff.json"

@@ -1,1 +1,1 @@
-"""What a command is given: its options, the recipes and models that they name."""
+"""The options of a command, and the recipes and models that they name."""

@@ -1,6 +1,6 @@
-"""Options of a command as a record: every field is a flag, a key of a YAML file and an argument in Python.
+"""Options of a command as a dataclass: every field is a flag, a key of a YAML file and an argument in Python.
 
-Standard library only, so that the command line is quick.
+This module imports the standard library only, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from holdfast.core.errors import HoldfastError, nearest
 
 
 def option(help: str, default: Any = dataclasses.MISSING, *, metavar: str = "", low: float | None = None) -> Any:
-    """Returns a field of a record of options: its help, what the value is called there, and the least one accepted."""
+    """Returns a dataclass field with its help text, the name of its value, and its least value."""
     about = {"help": help, "metavar": metavar, "low": low}
     if default == {}:
         return dataclasses.field(default_factory=dict, metadata=about)
@@ -26,19 +26,19 @@ def option(help: str, default: Any = dataclasses.MISSING, *, metavar: str = "", 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the records of options have in common.
+    """Base class of the options of a command.
 
     Raises:
-        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+        HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
     def __post_init__(self) -> None:
-        """Checks every value and makes lists of words into tuples."""
+        """Checks every value, and turns lists into tuples."""
         cls: Any = type(self)
         hints = hints_of(cls)
         for field in dataclasses.fields(self):
             value = _checked(field, hints[field.name], getattr(self, field.name))
-            if field.name == "out" and value is not None:  # whoever writes there, writes to the same place
+            if field.name == "out" and value is not None:  # so that all writers use the same folder
                 value = os.path.expanduser(value)
             object.__setattr__(self, field.name, value)
 
@@ -50,34 +50,34 @@ class Options:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "the settings") -> Self:
-        """Returns the spec made of `values`, whose keys are the flags (`max-length` and `max_length` are the same).
+        """Returns the options in `values`, whose keys are the flags (`max-length` is `max_length`).
 
         Args:
-            values: Value of each option that is given.
-            where: Where they come from ("run.yaml"), for messages.
+            values: Values by option.
+            where: Their source ("run.yaml"), for messages.
 
         Raises:
-            HoldfastError: If a key is unknown (the nearest is named), given twice or missing, or a value is wrong.
+            HoldfastError: A key is unknown (names the nearest), given twice or missing, or a value is wrong.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        given: dict[str, Any] = {}
+        fields_given: dict[str, Any] = {}
         for key, value in values.items():
             name = str(key).replace("-", "_")
             if name not in fields:
                 raise HoldfastError(f"Unknown key {key!r} in {where}.{nearest(name, fields)}")
-            if name in given:
+            if name in fields_given:
                 raise HoldfastError(f"The key {key!r} is given twice in {where}; delete one.")
-            given[name] = value
+            fields_given[name] = value
         for name, field in fields.items():
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-            if required and name not in given:
+            if required and name not in fields_given:
                 raise HoldfastError(f"{flag_of(name)} is missing: give the {field.metadata['help'].split(':')[0]}.")
-        return cls(**given)
+        return cls(**fields_given)
 
 
 @functools.cache
 def hints_of(cls: type) -> dict[str, Any]:
-    """Returns the types of a record's fields, resolved once per class."""
+    """Returns the types of the fields of a dataclass, resolved once per class."""
     return typing.get_type_hints(cls)
 
 
@@ -87,15 +87,15 @@ def flag_of(name: str) -> str:
 
 
 def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
-    """Returns the value of an option, lists made tuples and whole numbers made floats where the type says so."""
+    """Returns the checked value of an option; lists become tuples and integers floats where the type says so."""
     if isinstance(value, list) and typing.get_origin(hint) is tuple:
         value = tuple(value)
     if typing.get_origin(hint) is tuple and isinstance(value, tuple) and typing.get_args(hint)[0] is float:
         value = tuple(map(_as_float, value))
     if hint is float:
         value = _as_float(value)
-    if not is_a(value, hint):
-        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {in_words(hint)}.")
+    if not matches_type(value, hint):
+        raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {describe_type(hint)}.")
     low = field.metadata["low"]
     if low is not None and value is not None and value < low:
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give a whole number of at least {low}.")
@@ -106,34 +106,34 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def is_a(value: Any, hint: Any) -> bool:
-    """Returns whether `value` is of the type `hint`, for the few kinds of types that records have."""
+def matches_type(value: Any, hint: Any) -> bool:
+    """Returns whether `value` has the type `hint`, for the few types that options and records use."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return isinstance(value, str) and value in arguments
     if origin is types.UnionType:
-        return any(is_a(value, argument) for argument in arguments)
+        return any(matches_type(value, argument) for argument in arguments)
     if origin is tuple:
-        return isinstance(value, tuple) and all(is_a(entry, arguments[0]) for entry in value)
+        return isinstance(value, tuple) and all(matches_type(entry, arguments[0]) for entry in value)
     if origin is dict:
         return isinstance(value, dict) and all(isinstance(key, str) for key in value)
     return _is_plain(value, hint)
 
 
 def _is_plain(value: Any, hint: type) -> bool:
-    """Returns whether a value is of a class; an empty word is no word, and a truth value is no number."""
+    """Returns whether a value has a plain type; an empty string does not count as str, nor a bool as a number."""
     if hint in (int, float):
         return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
     return isinstance(value, hint) and (hint is not str or value != "")
 
 
-def in_words(hint: Any) -> str:
-    """Returns the type `hint` in words."""
+def describe_type(hint: Any) -> str:
+    """Returns the type `hint` as text."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(map(repr, arguments))
     if origin is types.UnionType:
-        return in_words(arguments[0])
+        return describe_type(arguments[0])
     if origin is tuple and arguments[0] in (int, float):
         return "a list of whole numbers" if arguments[0] is int else "a list of numbers"
     words = {str: "a word", int: "a whole number", float: "a number", bool: "true or false"}

@@ -1,7 +1,7 @@
-"""What the commands are given: the options of `train`, `compare`, `diff` and `report`, each a record.
+"""The options of `train`, `compare`, `diff` and `report`, each a dataclass.
 
-They are the only place where the options are written: the flags of the command line, the keys of a YAML file and the
-fields of `holdfast.fine_tune` and its like are read off them. Standard library only, so that the command line is quick.
+The flags of the command line, the keys of a YAML file and the arguments of `holdfast.fine_tune` and its siblings are
+generated from these classes. This module imports the standard library only, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -17,87 +17,87 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import FLAT, Guard, budget_and_guard
 
 HOLDFAST = "Holdfast()"
-"""What is trained with where no recipe is given."""
+"""The recipe of a run that names none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured(Options):
-    """What is measured, how it is read, and what may be lost: the part that all commands with a verdict share."""
+class MeasuringSpec(Options):
+    """What to measure, how to read it, and the budget: options that all commands with a verdict share."""
 
-    test: str | None = option("examples or items that measure what was learned", None, metavar="FILE")
+    test: str | None = option("examples or items that measure what the model learns", None, metavar="FILE")
     transfer: str | None = option("examples or items of the same skill in a shifted domain", None, metavar="FILE")
     keep: tuple[str, ...] = option(
-        "files of texts, examples or items that the model must not get worse at; measured before and after",
+        "texts, examples or items that the model must not get worse at, measured before and after training",
         (),
         metavar="FILE",
     )
     budget: dict[str, Any] = option(
-        "what may be lost of what is kept: points=2 (percent of right answers), nll=0.02 (nats per token); with "
-        "claim=every of every suite by itself; and what is done about it while training: on_spent=rewind, stop, hold "
-        "or log, every=STEPS, share=0.05, items=512",
+        "the loss that you allow on --keep: points=2 (percent of right answers), nll=0.02 (nats per token); "
+        "claim=every applies it to every suite by itself. The guard's settings during training: on_spent=rewind, "
+        "stop, hold or log, every=STEPS, share=0.05, items=512",
         {},
         metavar="KEY=VALUE",
     )
     max_length: int = option("longest row, in tokens", 512, metavar="TOKENS", low=2)
-    raw: bool = option("leave prompts and completions as they are, without the model's chat template", False)
+    raw: bool = option("use prompts and completions as they are, without the model's chat template", False)
     loss_on: Literal["completion", "all"] = option(
-        "tokens of a row that are learned and scored: those of the completion, or all", "completion"
+        "tokens of a row to learn and to score: those of the completion, or all", "completion"
     )
-    over_long: Literal["truncate", "drop"] = option("what becomes of rows longer than --max-length", "truncate")
+    over_long: Literal["truncate", "drop"] = option("what to do with rows longer than --max-length", "truncate")
     eval_batch_tokens: int | None = option(
-        "most tokens of a batch while measuring, padding included (8192 if not given, 2048 for texts on a processor); "
-        "fewer are taken where memory runs out",
+        "most tokens of a batch during measurement, padding included (default 8192, or 2048 for texts on a CPU); "
+        "Holdfast uses fewer if memory runs out",
         None,
         metavar="TOKENS",
         low=1,
     )
-    refused: Literal["error", "drop"] = option("what becomes of rows that the chat template refuses", "error")
+    refused: Literal["error", "drop"] = option("what to do with rows that the chat template refuses", "error")
     preference: Literal["refuse", "chosen"] = option(
-        "what becomes of rows with a chosen and a rejected answer: they are refused, or the chosen one is learned",
+        "what to do with rows that have a chosen and a rejected answer: refuse them, or learn the chosen answer",
         "refuse",
     )
 
     def __post_init__(self) -> None:
-        """Checks the values, and that the budget can be held."""
+        """Checks the values and the budget."""
         super().__post_init__()
         self.allowed()
 
     def allowed(self) -> Budget | None:
-        """Returns the budget; None if none is given.
+        """Returns the budget; None if the user gives none.
 
         Raises:
-            HoldfastError: If it cannot be held.
+            HoldfastError: The budget is malformed or out of range.
         """
         return budget_of(self.budget)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Trained(Measured):
-    """What is trained on what, and how the trainer goes about it: the part that all commands which train share."""
+class TrainingSpec(MeasuringSpec):
+    """What to train on what, and how: options that all commands which train share."""
 
     model: str = option("model to fine-tune: a folder, a name on the hub, or ground:base", metavar="MODEL")
     data: str = option(
         "examples to learn: a .jsonl, .json, .csv, .parquet or .txt file, or a name such as ground:people",
         metavar="FILE",
     )
-    held_out: float = option("share of the data held out as a test when --test is not given", 0.1, metavar="SHARE")
-    memory: tuple[str, ...] = option("old examples that methods may ask for by name", (), metavar="NAME=FILE")
-    out: str = option("folder in which each run gets a folder of its own", "runs", metavar="FOLDER")
+    held_out: float = option("share of the data to hold out as a test if --test is missing", 0.1, metavar="SHARE")
+    memory: tuple[str, ...] = option("old examples, which methods ask for by name", (), metavar="NAME=FILE")
+    out: str = option("folder for the folders of the runs", "runs", metavar="FOLDER")
     batch_size: int = option("most rows per device in one forward pass", 8, metavar="ROWS", low=1)
     packing: bool = option("put several short examples into one row", False)
     precision: Literal["fp32", "bf16", "fp16"] = option(
-        "number format of the forward pass; trained weights are float32, frozen ones stay in the 16 bits of their file",
+        "number format of the forward pass; trained weights are float32, frozen ones keep the 16 bits of their file",
         "fp32",
     )
     memory_check: Literal["refuse", "warn"] = option(
-        "what is done about a run that needs more memory than is free, as estimated before anything is loaded", "refuse"
+        "what to do with a run that, by an estimate before loading, needs more memory than is free", "refuse"
     )
     training: dict[str, Any] = option(
-        "anything else, passed untouched to transformers.TrainingArguments", {}, metavar="KEY=VALUE"
+        "any other argument of transformers.TrainingArguments, passed on unchanged", {}, metavar="KEY=VALUE"
     )
 
     def __post_init__(self) -> None:
-        """Checks every value and makes lists of words into tuples."""
+        """Checks every value, and turns lists into tuples."""
         super().__post_init__()
         if not 0 <= self.held_out < 1:
             raise HoldfastError(f"{flag_of('held_out')} {self.held_out!r}: give a share from 0 to below 1.")
@@ -107,7 +107,7 @@ class Trained(Measured):
         """Returns the path of each memory, by its name.
 
         Raises:
-            HoldfastError: If an entry of `memory` is not `NAME=FILE`, or a name is given twice.
+            HoldfastError: An entry of `memory` is not `NAME=FILE`, or two entries have one name.
         """
         paths: dict[str, str] = {}
         for entry in self.memory:
@@ -121,25 +121,25 @@ class Trained(Measured):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSpec(Trained):
-    """Everything that makes a run what it is; the help of each option stands in the field's metadata.
+class RunSpec(TrainingSpec):
+    """The options of a run; the metadata of each field holds its help.
 
     Raises:
-        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+        HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
     recipe: str = option(
         "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'; Holdfast() "
-        "alone takes every --memory",
+        "alone uses every --memory",
         HOLDFAST,
         metavar="SUM",
     )
-    name: str | None = option("name of the run's folder; chosen from the settings if not given", None, metavar="NAME")
-    seed: int = option("seed of everything random in the run", 0, metavar="N", low=0)
-    resume: bool = option("go on with a run that was interrupted, from its last checkpoint", False)
+    name: str | None = option("name of the run's folder (derived from the settings by default)", None, metavar="NAME")
+    seed: int = option("seed of all random numbers of the run", 0, metavar="N", low=0)
+    resume: bool = option("continue an interrupted run from its last checkpoint", False)
 
     def __post_init__(self) -> None:
-        """Checks every value and makes lists of words into tuples."""
+        """Checks every value, and turns lists into tuples."""
         super().__post_init__()
         self.guard()
         if self.recipe == HOLDFAST and (memories := ", ".join(self.memories())):
@@ -148,54 +148,54 @@ class RunSpec(Trained):
             raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
 
     def allowed(self) -> Budget | None:
-        """Returns the budget, whose keys may stand beside those of the guard; None if none is given."""
+        """Returns the budget, whose keys may stand beside those of the guard; None if the user gives none."""
         return budget_and_guard(self.budget)[0] if self.budget else None
 
     def guard(self) -> Guard:
-        """Returns how the guard watches the budget while the model trains."""
+        """Returns the settings of the guard, which watches the budget during training."""
         return budget_and_guard(self.budget)[1] if self.budget else Guard()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompareSpec(Trained):
-    """What is compared: recipes, each at several doses and with several seeds, on one model and one set of data.
+class CompareSpec(TrainingSpec):
+    """The options of a comparison: recipes, each with several doses and seeds, on one model and one data set.
 
     Raises:
-        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+        HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
     recipes: tuple[str, ...] = option(
-        "what is compared: sums of methods, a file with one on each line, or a set of them: classic, field",
+        "recipes to compare: sums of methods, a file with one sum on each line, or a named set: classic, field",
         metavar="SUM",
     )
     settings: str = option(
-        "what every recipe is trained with unless it says otherwise; alone, it is plain training, which is always run",
+        "settings of every recipe that does not set its own; alone they are plain training, which always runs",
         "Train() + Cosine()",
         metavar="SUM",
     )
     doses: tuple[float, ...] = option(
-        "times the learning rate at which each recipe is run", (0.5, 1.0, 2.0), metavar="TIMES"
+        "multipliers of the learning rate with which each recipe runs", (0.5, 1.0, 2.0), metavar="TIMES"
     )
     adapter_rate: float = option(
-        "times the learning rate of --settings for recipes that train an adapter", 10.0, metavar="TIMES"
+        "multiplier of the learning rate of --settings for recipes that train an adapter", 10.0, metavar="TIMES"
     )
-    seeds: tuple[int, ...] = option("seeds with which each is run", (0,), metavar="N")
+    seeds: tuple[int, ...] = option("seeds with which each recipe runs", (0,), metavar="N")
     reach: float = option(
-        "share of what the best plain run learns at which methods are compared", 0.95, metavar="SHARE"
+        "share of what the best plain run learns, at which the report compares methods", 0.95, metavar="SHARE"
     )
-    workers: int = option("runs at the same time", 1, metavar="N", low=1)
-    out: str = option("folder in which each run gets a folder of its own", "compare", metavar="FOLDER")
+    workers: int = option("number of runs at the same time", 1, metavar="N", low=1)
+    out: str = option("folder for the folders of the runs", "compare", metavar="FOLDER")
 
     def __post_init__(self) -> None:
-        """Checks every value; a comparison is judged when it is done, and no guard acts in it."""
+        """Checks every value. No guard acts in a comparison; its verdict comes after training."""
         super().__post_init__()
         check_reach(self.reach)
         if not self.recipes:
             raise HoldfastError("--recipes: name at least one recipe, or a set of them (classic, field).")
         if not self.keep:
-            raise HoldfastError("--keep is missing: name what the model must not get worse at.")
+            raise HoldfastError("--keep is missing: name files that the model must not get worse at.")
         if self.test is None and self.held_out == 0:
-            raise HoldfastError("--test is missing: with --held-out 0 nothing measures what is learned.")
+            raise HoldfastError("--test is missing: with --held-out 0 nothing measures what the model learns.")
         if (
             not self.doses
             or len({*self.doses}) < len(self.doses)
@@ -210,21 +210,23 @@ class CompareSpec(Trained):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportSpec(Options):
-    """Which runs are set side by side, and how.
+    """The options of a report: which runs to compare, and how.
 
     Raises:
-        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+        HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
-    runs: tuple[str, ...] = option("folders of runs, or folders in which they are; or a table of PEFT's comparison")
+    runs: tuple[str, ...] = option("folders of runs, or folders that hold them; or a table of PEFT's comparison")
     budget: dict[str, Any] = option(
-        "what may be lost, by which each is judged: points=2, nll=0.02, claim=every", {}, metavar="KEY=VALUE"
+        "the loss that you allow, for a verdict on each recipe: points=2, nll=0.02, claim=every",
+        {},
+        metavar="KEY=VALUE",
     )
     reach: float = option(
-        "share of what the best plain run learns at which methods are compared", 0.95, metavar="SHARE"
+        "share of what the best plain run learns, at which the report compares methods", 0.95, metavar="SHARE"
     )
-    format: Literal["table", "markdown", "csv", "json"] = option("what is printed", "table")
-    out: str | None = option("folder for the tables and plots; none are written if not given", None, metavar="FOLDER")
+    format: Literal["table", "markdown", "csv", "json"] = option("format of the output", "table")
+    out: str | None = option("folder for the tables and plots (none are written by default)", None, metavar="FOLDER")
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -233,39 +235,39 @@ class ReportSpec(Options):
         check_reach(self.reach)
 
     def allowed(self) -> Budget | None:
-        """Returns the budget; None if none is given."""
+        """Returns the budget; None if the user gives none."""
         return budget_of(self.budget)
 
 
 def check_reach(reach: float) -> None:
-    """Raises `HoldfastError` for a share that is none."""
+    """Raises `HoldfastError` for a value that is not a share."""
     if not 0 < reach <= 1:
         raise HoldfastError(f"--reach {reach}: give a share above 0 and at most 1.")
 
 
 def budget_of(values: Mapping[str, Any]) -> Budget | None:
-    """Returns the budget by which a finished model is judged; None if none is given.
+    """Returns the budget for the verdict on a finished model; None if the user gives none.
 
     Raises:
-        HoldfastError: A key is the guard's, which acts while a model is trained, or the budget is out of range.
+        HoldfastError: A key belongs to the guard, which acts only during training, or the budget is out of range.
     """
     for name in values:
         if name in FLAT:
-            raise HoldfastError(f"--budget {name}: acts while a model is trained; give points, nll and claim here.")
+            raise HoldfastError(f"--budget {name}: acts only during training; give points, nll and claim here.")
     return Budget.from_dict(values) if values else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffSpec(Measured):
-    """What is compared, and by what.
+class DiffSpec(MeasuringSpec):
+    """The options of a diff: two models, and what to compare them on.
 
     Raises:
-        HoldfastError: If a value is of the wrong kind or out of range; names the option and what is accepted.
+        HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
-    base: str = option("model before: a folder, a name on the hub, ground:base, or a file of saved answers")
-    tuned: str = option("model after: likewise, or an adapter on its base")
+    base: str = option("model before training: a folder, a name on the hub, ground:base, or a file of saved answers")
+    tuned: str = option("model after training: likewise, or an adapter on its base")
     out: str | None = option(
-        "folder for the answers of both models and the result; none if not given", None, metavar="FOLDER"
+        "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
-    examples: int = option("lost and gained answers that are shown, of each", 3, metavar="N", low=0)
+    examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)

@@ -1,1 +1,1 @@
-"""What a long command needs of the machine: files, progress, signals, quiet libraries."""
+"""The machine below a long command: files, progress, signals, the output of libraries."""

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, machine, revision. Written into every run folder as env.json."""
+"""The environment of a run: versions, machine, revision. Every run folder holds it as env.json."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PACKAGES = (
 def environment() -> dict[str, Any]:
     """Returns versions, platform, processors, threads and revision, as plain JSON values.
 
-    Nothing heavy is imported: versions come from the installed packages' metadata, and what only torch knows (threads,
-    accelerators) is told only if torch is loaded already. What is unknown is absent.
+    This imports nothing heavy: versions come from the metadata of the installed packages, and values that only torch
+    knows (threads, accelerators) are present only if torch is already loaded. Unknown values are absent.
     """
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "platform": platform.platform(),
@@ -40,15 +40,15 @@ def environment() -> dict[str, Any]:
     }
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ}
     if threads:
-        found["threads_asked_for"] = threads
+        values["threads_asked_for"] = threads
     torch = sys.modules.get("torch")
     if torch is not None:
-        found["torch_threads"] = torch.get_num_threads()
-        found["accelerators"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        values["torch_threads"] = torch.get_num_threads()
+        values["accelerators"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     revision = _revision()
     if revision is not None:
-        found["revision"] = revision
-    return found
+        values["revision"] = revision
+    return values
 
 
 def _version(name: str) -> str | None:
@@ -59,7 +59,7 @@ def _version(name: str) -> str | None:
 
 
 def _revision() -> str | None:
-    """Returns the git revision that this package's source is at, with "+" if files differ; None outside a checkout."""
+    """Returns the git revision of this package's source, with "+" if files differ; None outside a checkout."""
     here = Path(__file__).resolve().parents[1]
     try:
         tracked = _git(here, "ls-files", "--error-unmatch", "__init__.py")
@@ -72,5 +72,5 @@ def _revision() -> str | None:
 
 
 def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
+    result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True)
+    return result.stdout.strip()

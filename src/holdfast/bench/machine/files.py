@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: atomic writes, and JSON lines that survive being killed half-way."""
+"""Files that are either complete or absent: atomic writes, and JSON lines that survive a killed writer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from holdfast.core.errors import HoldfastError
 def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` (as UTF-8) to `path` so that a reader sees the old file or the new one, never a part.
 
-    The text goes to a temporary file in the same folder, is forced to the disk, and takes the place of `path` in one
-    step. Folders are made as needed. If anything fails, an existing file stays as it was and nothing else is left.
+    The text goes to a temporary file in the same folder, is synced to the disk, and replaces `path` in one step.
+    Missing folders are made. If anything fails, an existing file stays as it was and nothing else is left.
 
     Raises:
-        HoldfastError: If the file cannot be written (a full disk, say); the sentence names the file and the reason.
+        HoldfastError: If the file cannot be written (for example, on a full disk); names the file and the reason.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
@@ -42,7 +42,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` to `path` atomically, as indented JSON with a final newline.
 
     Raises:
-        HoldfastError: If it cannot be written, or holds what JSON has no number for (NaN, infinity).
+        HoldfastError: If the file cannot be written, or `value` holds NaN or infinity, which JSON lacks.
     """
     write_atomically(path, _dumps(value, path, indent=2) + "\n")
 
@@ -51,19 +51,19 @@ def write_jsonl(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any
     """Writes `records` to `path` atomically, one JSON object per line.
 
     Raises:
-        HoldfastError: If it cannot be written, or a record holds what JSON has no number for (NaN, infinity).
+        HoldfastError: If the file cannot be written, or a record holds NaN or infinity, which JSON lacks.
     """
     write_atomically(path, "".join(_dumps(record, path) + "\n" for record in records))
 
 
 def append_jsonl(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
-    """Adds `record` as one line at the end of `path`, which is made if it is not there.
+    """Adds `record` as one line at the end of `path`, and makes the file if it is missing.
 
-    A last line without its newline is what a killed writer leaves; it is cut off first. If the new line cannot be
-    written whole, the file is put back to what it was.
+    A killed writer leaves a last line without its newline, which is cut off first. If the new line cannot be written in
+    full, the file is restored.
 
     Raises:
-        HoldfastError: If it cannot be written, or the record holds what JSON has no number for (NaN, infinity).
+        HoldfastError: If the file cannot be written, or the record holds NaN or infinity, which JSON lacks.
     """
     target = Path(path)
     line = (_dumps(record, path) + "\n").encode()
@@ -71,13 +71,13 @@ def append_jsonl(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Non
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
-            end = _end_of_last_line(descriptor)
-            os.ftruncate(descriptor, end)
-            os.lseek(descriptor, end, os.SEEK_SET)
+            end_offset = _end_of_last_line(descriptor)
+            os.ftruncate(descriptor, end_offset)
+            os.lseek(descriptor, end_offset, os.SEEK_SET)
             try:
                 _write_all(descriptor, line)
             except BaseException:
-                os.ftruncate(descriptor, end)
+                os.ftruncate(descriptor, end_offset)
                 raise
         finally:
             os.close(descriptor)
@@ -86,11 +86,11 @@ def append_jsonl(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Non
 
 
 def read_jsonl(path: str | os.PathLike[str], *, whole: bool = False) -> list[dict[str, Any]]:
-    """Returns the objects in `path`, one per line, without a last line that was not finished.
+    """Returns the objects in `path`, one per line, without an unfinished last line.
 
     Args:
         path: The file.
-        whole: Whether a last line without its newline counts, as in a file that somebody else wrote.
+        whole: Whether a last line without its newline counts, as in a file that another program wrote.
 
     Raises:
         HoldfastError: If the file cannot be read, or a finished line is not a JSON object; names file and line.
@@ -143,19 +143,19 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _end_of_last_line(descriptor: int, block: int = 65536) -> int:
     """Returns the offset after the last newline of an open file, in bytes; 0 if it has none."""
-    at = os.lseek(descriptor, 0, os.SEEK_END)
-    while at > 0:
-        start = max(0, at - block)
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - block)
         os.lseek(descriptor, start, os.SEEK_SET)
-        found = os.read(descriptor, at - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        at = start
+        newline = os.read(descriptor, end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
     return 0
 
 
 def _force_folder(folder: Path) -> None:
-    """Makes a rename in `folder` durable, where the system lets folders be opened."""
+    """Makes a rename in `folder` durable, on systems that can open folders."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Progress of a run in the terminal: one line per thing that is under way."""
+"""Progress of a run in the terminal: one line per task."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich import progress as bars
 from rich.console import Console
 
 EVERY = 10.0
-"""Least seconds between two lines about one thing, where there is no terminal."""
+"""Least number of seconds between two lines about one task, outside a terminal."""
 
 
 class Progress:
-    """Progress bars with an estimate of the time left; where there is no terminal, lines that say the same."""
+    """Progress bars with an estimate of the time left; outside a terminal, plain lines with the same content."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -42,52 +42,58 @@ class Progress:
         self.bars.__exit__(kind, error, trace)
 
     def measuring(self, name: str, total: int) -> Callable[[int, int], None]:
-        """Adds a bar at 0 and returns `show(done, total)`, to be told how much is done so far."""
+        """Adds a bar at 0 and returns `show(done, total)`, which moves it."""
         advance = self.task(name, total)
         return lambda done, total: advance(done, total=total)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Shows that something is under way of which nobody knows how far it is, for a block."""
+        """Shows a task of unknown length inside the context."""
         task = self.bars.add_task(name, total=None, note="")
         started = time.monotonic()
-        self._say(f"{name} ...")
+        self._print(f"{name} ...")
         yield
         took = time.monotonic() - started
         self.bars.update(task, total=1, completed=1)
         if took >= 1:
-            self._say(f"{name}: {in_time(took)}")
+            self._print(f"{name}: {format_duration(took)}")
 
     def task(self, name: str, total: int, done: int = 0) -> Callable[..., None]:
-        """Adds a bar and returns `advance(done, loss=None, total=None)`, to be told how much is done so far."""
+        """Adds a bar and returns `advance(done, loss=None, total=None)`, which moves it."""
         task = self.bars.add_task(name, total=total, completed=done, note="")
-        begun, started = done, time.monotonic()
+        first, started = done, time.monotonic()
         last = [started]
-        whole = [total]
-        self._say(f"{name}: {done}/{total}")
+        steps = [total]
+        self._print(f"{name}: {done}/{total}")
 
         def advance(done: int, loss: float | None = None, total: int | None = None) -> None:
             note = "" if loss is None else f"loss {float(loss):.3f}"
-            whole[0] = whole[0] if total is None else total
-            self.bars.update(task, completed=done, total=whole[0], note=note)
+            steps[0] = steps[0] if total is None else total
+            self.bars.update(task, completed=done, total=steps[0], note=note)
             now = time.monotonic()
-            if now - last[0] >= EVERY or (done >= whole[0] and now - started >= EVERY):
+            if now - last[0] >= EVERY or (done >= steps[0] and now - started >= EVERY):
                 last[0] = now
                 took = now - started
-                left = took * (whole[0] - done) / (done - begun) if done > begun else None
-                when = f"took {in_time(took)}" if done >= whole[0] else "" if left is None else f"{in_time(left)} left"
-                self._say(f"{name}: {done}/{whole[0]} {', '.join(filter(None, (when, note)))}".rstrip())
+                left = took * (steps[0] - done) / (done - first) if done > first else None
+                when = (
+                    f"took {format_duration(took)}"
+                    if done >= steps[0]
+                    else ""
+                    if left is None
+                    else f"{format_duration(left)} left"
+                )
+                self._print(f"{name}: {done}/{steps[0]} {', '.join(filter(None, (when, note)))}".rstrip())
 
         return advance
 
-    def _say(self, line: str) -> None:
-        """Prints a line where there is no terminal to draw in."""
+    def _print(self, line: str) -> None:
+        """Prints a line outside a terminal, where no bar is drawn."""
         if not self.console.is_terminal:
             self.console.print(line, highlight=False, markup=False)
 
 
-def in_time(seconds: float) -> str:
-    """Returns a time in words: "8 s", "3 min", "2 h 5 min"."""
+def format_duration(seconds: float) -> str:
+    """Returns a duration as text: "8 s", "3 min", "2 h 5 min"."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,1 +1,1 @@
-"""What models are asked, their scores, what became of them, and the verdict."""
+"""Suites, the scores of models on them, their changes, and the verdict."""

@@ -1,4 +1,4 @@
-"""What became of suites, what was learned, and the verdict: the parts that the records of runs and of diffs share.
+"""The changes of suites, what was learned, and the verdict: parts that the records of runs and diffs share.
 
 Numbers of a suite are in its `unit`: points (percent of right answers, more is better) or nats (per supervised token,
 less is better). Every low and high is an end of a 95% interval.
@@ -17,9 +17,9 @@ from holdfast.stats.learned import Learned
 from holdfast.stats.verdict import Word
 
 EXIT_CODES: dict[Word, int] = {"kept": 0, "forgot": 2, "not enough evidence": 3}
-"""What a program ends with, by the word of its verdict; 1 is an error."""
+"""Exit code of a command, by the word of its verdict; 1 is an error."""
 NOTHING_LEARNED = 4
-"""What it ends with where everything is kept, and nothing, or next to nothing, was learned."""
+"""Exit code if everything is kept and the model learned nothing, or little."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Amount(Record):
 
     Attributes:
         value: The number.
-        low: Lower end of its 95% interval; absent where there is none.
+        low: Lower end of its 95% interval; absent without an interval.
         high: Upper end.
     """
 
@@ -39,7 +39,7 @@ class Amount(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitAmount(Amount):
-    """A number with its interval, in a unit that it names.
+    """A number with its interval and its unit.
 
     Attributes:
         unit: "points" (percent of right answers) or "nats" (per supervised token).
@@ -49,12 +49,12 @@ class UnitAmount(Amount):
 
     @property
     def points(self) -> float:
-        """Returns the number; raises `HoldfastError` where it is not in points."""
+        """Returns the number in points; raises `HoldfastError` if it is not in points."""
         return self._of("points")
 
     @property
     def nats(self) -> float:
-        """Returns the number, in nats per token; raises `HoldfastError` where it is not in nats."""
+        """Returns the number in nats per token; raises `HoldfastError` if it is not in nats."""
         return self._of("nats")
 
     def _of(self, unit: str) -> float:
@@ -65,22 +65,22 @@ class UnitAmount(Amount):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SuiteRow(Record):
-    """What became of one suite, a row of the table.
+    """The change of one suite, a row of the table.
 
     Attributes:
         name: Its name.
-        role: What it is there to show: what was learned, its transfer, or what is to be kept.
+        role: What the suite measures: "learned", "transfer" or "retained".
         unit: Unit of the numbers: "points" or "nats".
         groups: Number of groups of items that depend on each other (questions about one document).
         items: Number of items.
-        answers_lost: Answers that were right before and are wrong after; absent where answers are not right or wrong.
+        answers_lost: Answers that were right before and are wrong after; absent for scores that are not right or wrong.
         answers_gained: Answers that were wrong before and are right after; absent likewise.
-        mcnemar_p: McNemar's exact p-value of the two; absent likewise.
-        tokens: Supervised tokens of texts; absent where items are scored as a whole.
+        mcnemar_p: McNemar's exact p-value of lost and gained answers; absent likewise.
+        tokens: Supervised tokens of texts; absent for items.
         before: Score of the base.
         after: Score of the tuned model.
-        change: `after` less `before`.
-        low: Lower end of the change's 95% interval; absent where there is one group alone.
+        change: `after` minus `before`.
+        low: Lower end of the change's 95% interval; absent for a single group.
         high: Upper end.
     """
 
@@ -101,12 +101,12 @@ class SuiteRow(Record):
 
     @property
     def lost(self) -> UnitAmount:
-        """Returns how much worse the model has become, with its interval; negative where it has become better."""
+        """Returns the loss with its interval; negative if the model has become better."""
         return self._turned(-1.0 if self.unit == "points" else 1.0)
 
     @property
     def gained(self) -> UnitAmount:
-        """Returns how much better the model has become, with its interval; negative where it has become worse."""
+        """Returns the gain with its interval; negative if the model has become worse."""
         return self._turned(1.0 if self.unit == "points" else -1.0)
 
     def _turned(self, sign: float) -> UnitAmount:
@@ -117,18 +117,18 @@ class SuiteRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearnedUnit(Record):
-    """What was learned, of what is measured in one unit.
+    """What was learned, over the suites of one unit.
 
     Attributes:
         unit: Unit of the numbers: "points" or "nats".
-        suites: Names of the suites that measure it.
+        suites: Names of the suites that measure learning in this unit.
         before: Mean score of the base.
-        gain: How much better the model has become, in the mean of the suites.
-        low: Lower end of the gain's 95% interval; absent where a suite has one group alone.
+        gain: Gain in the mean of the suites.
+        low: Lower end of the gain's 95% interval; absent if a suite has a single group.
         high: Upper end.
-        least: The gain below which it is little.
-        word: What was learned.
-        reached: The most that the guard had seen learned, where it took the model back.
+        least: Least gain that counts as learned; a smaller one counts as little.
+        word: The word on this unit.
+        reached: The largest gain that the guard saw before it restored an earlier model; absent if it did not.
     """
 
     unit: str
@@ -147,9 +147,9 @@ class Learning(Record):
     """The word on what was learned.
 
     Attributes:
-        word: The best word of the units: nothing was learned where none shows it.
-        units: What was learned in each unit; empty where no suite measures it.
-        put_back_to: "start" where the guard took the model back to where it started.
+        word: The best word of the units.
+        units: What was learned in each unit; empty if no suite measures learning.
+        put_back_to: "start" if the guard restored the model of the start.
     """
 
     word: Learned
@@ -159,14 +159,14 @@ class Learning(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerdictMean(Record):
-    """The verdict on the mean of the suites that are measured in one unit.
+    """The verdict on the mean of the suites of one unit.
 
     Attributes:
         unit: Unit of the numbers: "points" or "nats".
         suite_count: Number of suites.
         change: The mean change.
-        floor: The least loss that would be told from none; absent where there is none.
-        low: Lower end of the change's 95% interval; absent where a suite has one group alone.
+        floor: The least loss that the items can detect; absent if they can detect none.
+        low: Lower end of the change's 95% interval; absent if a suite has a single group.
         high: Upper end.
         word: Its word.
         most: The loss at its upper one-sided 95% bound; absent likewise.
@@ -192,16 +192,16 @@ class VerdictMean(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerdictSuite(Record):
-    """The verdict on one suite, among all that were looked at.
+    """The verdict on one suite, corrected for the number of suites.
 
     Attributes:
         word: Its word.
-        most: The loss at its upper one-sided 95% bound, in the suite's unit; absent for one group alone.
-        p_forgot: p-value of its own test of "lost no more than the budget".
-        p_holm: The same, adjusted for the number of suites and means (Holm).
-        alone: The word of its own test, where that is another.
-        floor: The least loss that would be told from none; absent where there is none.
-        items_needed: About how many items would settle it, where it is not settled.
+        most: The loss at its upper one-sided 95% bound, in the suite's unit; absent for a single group.
+        p_forgot: p-value of the suite's test of "lost no more than the budget".
+        p_holm: The same p-value, adjusted for the number of suites and means (Holm).
+        alone: The word of the suite's own test, if it differs.
+        floor: The least loss that the items can detect; absent if they can detect none.
+        items_needed: Approximate number of items that would decide an open verdict; absent if it is decided.
     """
 
     word: Word
@@ -219,9 +219,9 @@ class VerdictRow(Record):
 
     Attributes:
         word: kept, forgot, or not enough evidence.
-        limits: What may be lost, by unit.
-        claim: What has to keep to the budget: the mean of the suites, or every suite.
-        seeds: Number of seeds that the changes are over; absent for one run.
+        limits: The budget, by unit.
+        claim: What the budget limits: the mean of the suites, or every suite.
+        seeds: Number of seeds behind the changes; absent for one run.
         means: The verdict on the mean of the suites of each unit.
         suites: The verdict on each suite, by name.
         unjudged: Names of retained suites in a unit that the budget does not limit.
@@ -238,10 +238,10 @@ class VerdictRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome(Versioned):
-    """What the records of a run and of a diff share: what became of suites, what was learned, and the verdict.
+    """Base class of the records of a run and of a diff: the changes of suites, what was learned, and the verdict.
 
     Attributes:
-        suites: What became of each suite that was measured.
+        suites: The change of each measured suite.
         learned: The word on what was learned.
         verdict: The verdict; absent without a budget.
     """
@@ -252,10 +252,10 @@ class Outcome(Versioned):
 
     @property
     def exit_code(self) -> int:
-        """Returns how a program ends with it: by its verdict, and where that is `kept` by what was learned.
+        """Returns the exit code of the command: from the verdict, and for `kept` also from what was learned.
 
-        0 kept, 2 forgot, 3 not enough evidence, 4 kept while nothing or little was learned; 0 without a budget, which
-        can be neither kept nor broken. What was not measured, or is open, is no reason for 4.
+        0 kept, 2 forgot, 3 not enough evidence, 4 kept but nothing or little was learned; 0 without a budget. If
+        learning was not measured, or its word is open, the code is not 4.
         """
         if self.verdict is None:
             return 0
@@ -263,7 +263,7 @@ class Outcome(Versioned):
         return NOTHING_LEARNED if self.verdict.word == "kept" and little else EXIT_CODES[self.verdict.word]
 
     def suite(self, name: str) -> SuiteRow:
-        """Returns what became of the suite of a name; raises `HoldfastError` if there is none."""
+        """Returns the row of a suite; raises `HoldfastError` if no suite has that name."""
         named = {row.name: row for row in self.suites}
         if name not in named:
             raise HoldfastError(f"No suite is called {name!r}.{nearest(name, named)}")

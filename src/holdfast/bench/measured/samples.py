@@ -1,9 +1,9 @@
-"""Samples as lm-eval logs them (`--log_samples`): which file counts, which filter a line is of, and its metric.
+"""Samples as lm-eval logs them (`--log_samples`): the files to read, and the filter and metric of each line.
 
-A folder of lm-eval holds, for each model, `samples_<task>_<date>.jsonl` and `results_<date>.json`. Up to version 0.4.6
-a task with several filters logs each document once per filter and names none: the n-th line of a document is of the
-n-th filter. Numbers of documents (`doc_id`) are places in a data set, which may have been shuffled or changed between
-two runs; what a document is, its hash says.
+For each model, lm-eval writes `samples_<task>_<date>.jsonl` and `results_<date>.json` into a folder. Up to version
+0.4.6, a task with several filters logs each document once per filter without the filter's name: the n-th line of a
+document belongs to the n-th filter. A `doc_id` is a position in a data set, which may be shuffled or changed between
+two runs; only the hash identifies a document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 
 LOWER_IS_BETTER = re.compile(r"perplexity|bits_per_byte|loss|nll|ter$|wer$|cer$|brier|stereotype|likelihood_diff")
-"""Metrics of lm-eval of which less is better (or none is best); they have no points and are not taken."""
+"""Metrics of lm-eval for which lower is better, or no value is best; they do not count in points and are skipped."""
 _DATE = re.compile(r"_(\d{4}-\d{2}-\d{2}T[\d.\-:]+)$")
 _NOT_METRICS = ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics")
 _USUAL = ("exact_match", "acc", "acc_norm", "em", "f1")
@@ -29,7 +29,7 @@ SETTINGS = {
     "system": "system message",
     "version": "version of the task",
 }
-"""What results_*.json says of how a task was asked, and its name in words."""
+"""Settings of a task that results_*.json records, and their names in messages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +39,20 @@ class Sample:
     Attributes:
         where: File and line.
         task: Name of the task.
-        filter: Name of the filter, "none", or "" where the file names none.
-        turn: Which of the document's lines this is, from 0, among those of one filter where filters are named.
+        filter: Name of the filter, "none", or "" if the file names no filter.
+        turn: Index of this line among the lines of its document (and of its filter, if the file names filters).
         number: Its `doc_id`.
-        document: Digest of the document: its `doc_hash`, or one of `doc`; "" where neither says anything.
-        prompt: Digest of what was asked; "" if unknown.
-        target: Digest of what is right; "" if unknown.
+        document: Digest of the document: its `doc_hash`, or one of `doc`; "" if the line has neither.
+        prompt: Digest of the prompt; "" if unknown.
+        target: Digest of the right answer; "" if unknown.
         metrics: Numbers (and truth values, as 0 and 1) by name, in their order.
         named: Whether the file itself lists the metrics.
-        settings: How the task was asked, as far as results_*.json says (the keys of `SETTINGS`).
-        better: Of each metric, whether more is better, as far as results_*.json says.
+        settings: Settings of the task that results_*.json records (the keys of `SETTINGS`).
+        better: For each metric that results_*.json lists, whether higher is better.
         asked: The prompt.
         said: The answer.
         right: The right answer.
-        choices: How many choices the answer was picked from, 0 if it was written; None if the line does not say.
+        choices: Number of choices; 0 if the model wrote the answer; None if unknown.
     """
 
     where: str
@@ -74,77 +74,76 @@ class Sample:
 
 
 def sample_files(folder: Path) -> list[Path]:
-    """Returns the files of samples below a folder, of all dates."""
+    """Returns all files of samples below a folder."""
     return sorted([*folder.glob("**/samples_*.jsonl"), *folder.glob("**/samples_*.jsonl.gz")])
 
 
-def newest(files: Sequence[Path], notes: list[str]) -> list[Path]:
-    """Returns of each task in each folder the file with the newest date; says what is left out.
+def newest_files(files: Sequence[Path], notes: list[str]) -> list[Path]:
+    """Returns the newest file of each task in each folder; adds a note for each task with older files.
 
     Raises:
-        HoldfastError: One task has samples of several models.
+        HoldfastError: A task has samples of several models.
     """
     by_task: dict[tuple[Path, str], list[Path]] = {}
     for file in files:
         by_task.setdefault((file.parent, task_of(file)), []).append(file)
-    found = [max(several, key=date_of) for several in by_task.values()]
+    newest = [max(several, key=date_of) for several in by_task.values()]
     for (_, task), several in by_task.items():
         if len(several) > 1:
             kept = max(several, key=date_of)
-            notes.append(f"{task}: the newest of {len(several)} runs is taken ({kept.name}).")
+            notes.append(f"{task}: has {len(several)} runs; the newest counts ({kept.name}).")
     folders: dict[str, list[Path]] = {}
     for folder, task in by_task:
         folders.setdefault(task, []).append(folder)
-    for task, own in folders.items():
-        if len(own) > 1:
+    for task, task_folders in folders.items():
+        if len(task_folders) > 1:
             raise HoldfastError(
-                f"{own[0].parent} holds samples of {task} in {len(own)} folders ({', '.join(one.name for one in own)});"
+                f"{task_folders[0].parent} holds samples of {task} in {len(task_folders)} folders ("
+                f"{', '.join(folder.name for folder in task_folders)});"
                 " give the folder of one model."
             )
     if len(models := sorted({folder.name for folder, _ in by_task})) > 1:
-        notes.append(
-            f"The samples lie in {len(models)} folders and are read as those of one model: {', '.join(models)}."
-        )
-    return sorted(found)
+        notes.append(f"The samples lie in {len(models)} folders and count as those of one model: {', '.join(models)}.")
+    return sorted(newest)
 
 
 def task_of(file: Path) -> str:
-    """Returns the task that a file of samples is of."""
+    """Returns the task of a file of samples."""
     return _DATE.sub("", _stem(file)).removeprefix("samples_")
 
 
 def date_of(file: Path) -> str:
-    """Returns the date in the name of a file; "" if there is none."""
-    found = _DATE.search(_stem(file))
-    return found[1] if found else ""
+    """Returns the date in the name of a file; "" if it has none."""
+    match = _DATE.search(_stem(file))
+    return match[1] if match else ""
 
 
 def samples_of(records: Iterable[tuple[str, Mapping[str, Any]]], file: Path) -> list[Sample]:
-    """Returns the samples among the lines of one file.
+    """Returns the samples of one file.
 
     Args:
         records: Place (file and line) and content of each line.
         file: The file.
 
     Raises:
-        HoldfastError: The same line twice of a named filter, or not every document once for each filter.
+        HoldfastError: A named filter has a document twice, or documents have different numbers of unnamed lines.
     """
-    found: list[Sample] = []
+    samples: list[Sample] = []
     seen: dict[tuple[str, str], list[str]] = {}
-    about, better = _of_results(file)
+    settings, better = _results_beside(file)
     for where, record in records:
-        named, number = str(record.get("filter", "")), str(record["doc_id"])
-        places = seen.setdefault((named, number), [])
-        if places and named:
+        filter_name, number = str(record.get("filter", "")), str(record["doc_id"])
+        places = seen.setdefault((filter_name, number), [])
+        if places and filter_name:
             raise HoldfastError(
-                f"{where}: {_suite(task_of(file), named)}/{number} is at {places[0]} too; keep one of them."
+                f"{where}: {_suite(task_of(file), filter_name)}/{number} is also at {places[0]}; keep one of them."
             )
         listed = record.get("metrics")
-        found.append(
+        samples.append(
             Sample(
                 where=where,
                 task=task_of(file),
-                filter=named,
+                filter=filter_name,
                 turn=len(places),
                 number=number,
                 document=_document(record),
@@ -152,21 +151,21 @@ def samples_of(records: Iterable[tuple[str, Mapping[str, Any]]], file: Path) -> 
                 target=str(record.get("target_hash") or ""),
                 metrics=_metrics(record),
                 named=isinstance(listed, list) and bool(listed),
-                settings=about,
+                settings=settings,
                 better=better,
-                asked=_asked(record.get("arguments")),
-                said=_said(record),
+                asked=_prompt(record.get("arguments")),
+                said=_answer(record),
                 right=str(record.get("target", "")),
                 choices=_choices(record),
             )
         )
         places.append(where)
-    _whole({number: places for (named, number), places in seen.items() if not named})
-    return found
+    _check_line_counts({number: places for (filter_name, number), places in seen.items() if not filter_name})
+    return samples
 
 
-def _whole(unnamed: Mapping[str, Sequence[str]]) -> None:
-    """Refuses lines without a filter's name if not every document has as many of them."""
+def _check_line_counts(unnamed: Mapping[str, Sequence[str]]) -> None:
+    """Refuses lines without a filter's name if documents have different numbers of them."""
     counts = {len(places) for places in unnamed.values()}
     if len(counts) > 1:
         usual = max(counts, key=[len(places) for places in unnamed.values()].count)
@@ -174,15 +173,16 @@ def _whole(unnamed: Mapping[str, Sequence[str]]) -> None:
         again = f" (there already: {places[0]})" if len(places) > 1 else ""
         raise HoldfastError(
             f"{places[-1]}: doc_id {number} has {len(places)} lines, and most have {usual}{again}; without a 'filter'"
-            " the n-th line of a document is of the n-th filter, so give each as many, or one run's file alone."
+            " the n-th line of a document belongs to the n-th filter, so give each document equally many lines, or give"
+            " the file of one run."
         )
 
 
 def name_filters(sides: Sequence[Sequence[Sample]]) -> list[list[Sample]]:
     """Returns the samples of both sides, each with the name of its filter.
 
-    Lines without one get the names, in their order, that the other side has for as many filters of that task; else
-    "none" where there is one filter, and "filter 1", "filter 2" ... where there are several.
+    Lines without a name get the names of the other side, in order, if it has equally many filters for the task; else
+    "none" for a single filter, and "filter 1", "filter 2" ... for several.
     """
     orders = [_orders(side) for side in sides]
     named: list[list[Sample]] = []
@@ -191,24 +191,24 @@ def name_filters(sides: Sequence[Sequence[Sample]]) -> list[list[Sample]]:
         turns = {task: 1 + max(s.turn for s in side if s.task == task) for task in {s.task for s in side}}
         names: dict[str, list[str]] = {}
         for task, count in turns.items():
-            theirs = other.get(task, [])
-            own = ["none"] if count == 1 else [f"filter {n + 1}" for n in range(count)]
-            names[task] = theirs if len(theirs) == count else own
+            other_names = other.get(task, [])
+            defaults = ["none"] if count == 1 else [f"filter {n + 1}" for n in range(count)]
+            names[task] = other_names if len(other_names) == count else defaults
         named.append([s if s.filter else dataclasses.replace(s, filter=names[s.task][s.turn]) for s in side])
     return named
 
 
 def _orders(side: Sequence[Sample]) -> dict[str, list[str]]:
-    """Returns the named filters of each task in the order in which they first come."""
-    found: dict[str, list[str]] = {}
+    """Returns the named filters of each task in the order of their first lines."""
+    orders: dict[str, list[str]] = {}
     for sample in side:
-        if sample.filter and sample.filter not in (own := found.setdefault(sample.task, [])):
-            own.append(sample.filter)
-    return found
+        if sample.filter and sample.filter not in (order := orders.setdefault(sample.task, [])):
+            order.append(sample.filter)
+    return orders
 
 
 def suite_of(sample: Sample) -> str:
-    """Returns the name of the suite that a sample is of: its task, and its filter if it has one."""
+    """Returns the name of a sample's suite: its task, and its filter if it has one."""
     return _suite(sample.task, sample.filter)
 
 
@@ -217,29 +217,29 @@ def _suite(task: str, named: str) -> str:
 
 
 def metric_of(sides: Sequence[Sequence[Sample]]) -> tuple[str, str]:
-    """Returns the metric by which the samples of one suite are scored on all sides; "" where there is none.
+    """Returns the metric that scores the samples of a suite on all sides, and a reason.
 
-    It is the first, in the order of the first side, of which more is better and which every line has from 0 to 1. The
-    second word says why there is none, or, if an earlier one is passed over, why.
+    It is the first metric, in the order of the first side, for which higher is better and which every line has, from 0
+    to 1; "" if no metric qualifies. The second value says why none does, or why an earlier metric is skipped.
     """
     samples = [sample for side in sides for sample in side]
     skipped, why = "", ""
     for name in _in_order(sides[0][0]):
         if LOWER_IS_BETTER.search(name) or samples[0].better.get(name.partition(",")[0]) is False:
-            why = why or f"{samples[0].where}: no metric from 0 to 1 ({name}: less is better)"
+            why = why or f"{samples[0].where}: no metric from 0 to 1 ({name}: lower is better)"
             continue
-        off = next((sample for sample in samples if not 0 <= sample.metrics.get(name, -1.0) <= 1), None)
-        if off is None:
+        outlier = next((sample for sample in samples if not 0 <= sample.metrics.get(name, -1.0) <= 1), None)
+        if outlier is None:
             return name, skipped
-        value = off.metrics.get(name)
-        said = f"{name}: {value:g}" if value is not None else f"{name} is missing"
-        why = why if skipped else f"{off.where}: no metric from 0 to 1 ({said})"
-        skipped = skipped or f"{said} in {off.where}"
+        value = outlier.metrics.get(name)
+        detail = f"{name}: {value:g}" if value is not None else f"{name} is missing"
+        why = why if skipped else f"{outlier.where}: no metric from 0 to 1 ({detail})"
+        skipped = skipped or f"{detail} in {outlier.where}"
     return "", why or f"{samples[0].where}: no metric from 0 to 1"
 
 
 def _in_order(sample: Sample) -> list[str]:
-    """Returns the metrics of a sample: as its file lists them, or the usual ones first."""
+    """Returns the names of a sample's metrics: in the order of its file, or the usual ones first."""
     names = list(sample.metrics)
     if sample.named:
         return names
@@ -247,7 +247,7 @@ def _in_order(sample: Sample) -> list[str]:
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the numbers of a line by name; those of nested ones as `outer.inner`."""
+    """Returns the metrics of a line by name; nested names become `outer.inner`."""
     listed = record.get("metrics")
     if isinstance(listed, Mapping):
         return _metrics({**listed, "metrics": list(listed)})
@@ -255,72 +255,72 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, float]:
         names = [str(name) for name in listed]
     else:
         names = [n for n in record if n not in _NOT_METRICS and not n.endswith("_hash")]
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name in names:
         value = record.get(name)
         inner = value.items() if isinstance(value, Mapping) else [("", value)]
-        for below, number in inner:
+        for subkey, number in inner:
             if isinstance(number, (bool, int, float)):
-                found[f"{name}.{below}" if below else name] = float(number)
-    return found
+                metrics[f"{name}.{subkey}" if subkey else name] = float(number)
+    return metrics
 
 
 def _document(record: Mapping[str, Any]) -> str:
-    if told := record.get("doc_hash"):
-        return str(told)
+    if digest := record.get("doc_hash"):
+        return str(digest)
     doc = record.get("doc")
     if not doc:
         return ""
     return hashlib.sha256(json.dumps(doc, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _said(record: Mapping[str, Any]) -> str:
-    given = record.get("filtered_resps", record.get("resps", ""))
-    return str(given[0] if isinstance(given, list) and len(given) == 1 else given)
+def _answer(record: Mapping[str, Any]) -> str:
+    responses = record.get("filtered_resps", record.get("resps", ""))
+    return str(responses[0] if isinstance(responses, list) and len(responses) == 1 else responses)
 
 
-def _asked(arguments: Any) -> str:
-    """Returns the prompt of a sample, in either way that lm-eval has written it."""
+def _prompt(arguments: Any) -> str:
+    """Returns the prompt of a sample, from either format of lm-eval."""
     if isinstance(arguments, Mapping):
         arguments = [list(value.values()) for value in arguments.values() if isinstance(value, Mapping)]
     first = arguments[0] if isinstance(arguments, list) and arguments else ""
     return str(first[0]) if isinstance(first, list) and first else ""
 
 
-def _of_results(file: Path) -> tuple[dict[str, Any], dict[str, bool]]:
-    """Returns how a file's task was asked, and of which metrics more is better, from the results beside it.
+def _results_beside(file: Path) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Returns the settings of a file's task, and for which metrics higher is better, from results_*.json beside it.
 
-    Those of the same date count; where the file's name has no date or none fits, nothing is said.
+    Only results of the same date count; without them both are empty.
     """
     beside = file.with_name(f"results_{date_of(file)}.json")
     try:
-        told = json.loads(beside.read_text(encoding="utf-8"))
+        results = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}, {}
-    if not isinstance(told, dict):
+    if not isinstance(results, dict):
         return {}, {}
     task = task_of(file)
     settings: dict[str, Any] = {}
-    shots = _below(told, "n-shot").get(task, _below(told, "configs", task).get("num_fewshot"))
+    shots = _nested(results, "n-shot").get(task, _nested(results, "configs", task).get("num_fewshot"))
     if shots is not None:
         settings["few_shot"] = shots
-    if (version := _below(told, "versions").get(task)) is not None:
+    if (version := _nested(results, "versions").get(task)) is not None:
         settings["version"] = version
     for name, keys in (
         ("chat_template", ("chat_template_sha", "chat_template")),
         ("system", ("system_instruction_sha", "system_instruction")),
     ):
-        if any(key in told for key in keys):
-            settings[name] = next((told[key] for key in keys if told.get(key)), None)
-    better = {name: good for name, good in _below(told, "higher_is_better", task).items() if isinstance(good, bool)}
+        if any(key in results for key in keys):
+            settings[name] = next((results[key] for key in keys if results.get(key)), None)
+    better = {name: good for name, good in _nested(results, "higher_is_better", task).items() if isinstance(good, bool)}
     return settings, better
 
 
-def _below(told: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    found: Any = told
+def _nested(results: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    value: Any = results
     for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 def _stem(file: Path) -> str:
@@ -328,16 +328,16 @@ def _stem(file: Path) -> str:
 
 
 def _choices(record: Mapping[str, Any]) -> int | None:
-    """Returns how many choices a sample's answer was picked from, 0 if it was written; None if its form does not say.
+    """Returns the number of choices of a sample; 0 if the model wrote the answer; None if the line does not show it.
 
-    lm-eval logs one response for each choice, a likelihood and whether it is what the model would have said, and for
-    what is written a text.
+    For choices, lm-eval logs one response each (a likelihood, and whether greedy decoding gives it); for a written
+    answer it logs a text.
     """
-    given = record.get("resps")
-    one = given[0] if isinstance(given, list) and given else None
-    while isinstance(one, list) and len(one) == 1:
-        one = one[0]
-    if isinstance(one, str):
+    responses = record.get("resps")
+    first = responses[0] if isinstance(responses, list) and responses else None
+    while isinstance(first, list) and len(first) == 1:
+        first = first[0]
+    if isinstance(first, str):
         return 0
-    several = isinstance(given, list) and len(given) > 1 and isinstance(one, list) and len(one) == 2
-    return len(given) if several and isinstance(given, list) else None
+    several = isinstance(responses, list) and len(responses) > 1 and isinstance(first, list) and len(first) == 2
+    return len(responses) if several and isinstance(responses, list) else None

@@ -1,4 +1,4 @@
-"""Records as dataclasses: written as plain JSON, read back with every key and type checked. Standard library only."""
+"""Records: dataclasses that are written as JSON and read back with checked keys and types. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from typing import Any, ClassVar, Literal, Self
 from holdfast.core.errors import HoldfastError
 
 FIRST = 1
-"""The version of a record that names none: it was written before records had one."""
+"""The version of a record without a version, written before records had one."""
 
 
 def column(key: str = "", default: Any = dataclasses.MISSING, *, null: Literal["", "none", "infinite"] = "") -> Any:
-    """Returns a field of a record.
+    """Returns a dataclass field of a record.
 
     Args:
-        key: What it is called in the JSON; its own name if "".
-        default: Its value where the JSON lacks it.
-        null: What `null` in the JSON stands for: None, or a number without bound. With "", None is left out instead.
+        key: Name in the JSON; the name of the field if "".
+        default: Value if the JSON lacks the key.
+        null: Meaning of `null` in the JSON: None ("none") or infinity ("infinite"). With "", None is left out instead.
     """
     return dataclasses.field(default=default, metadata={"key": key, "null": null})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What records have in common: what was not measured is None here, and is not written.
+    """Base class of records. A value that was not measured is None, and its key is not written.
 
-    A key that this version does not know is passed over: a later one may say more under the same number.
+    Unknown keys are ignored, because a later release may add keys without a new version.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,11 +45,11 @@ class Record:
         """Returns the record that `to_dict` wrote.
 
         Args:
-            values: Its keys and values.
-            where: The file that they come from, for messages.
+            values: Keys and values of the JSON.
+            where: Name of the file, for messages.
 
         Raises:
-            HoldfastError: A key is missing, or its value is of another type; names `where` and the key.
+            HoldfastError: A key is missing, or a value has the wrong type; names `where` and the key.
         """
         return cls._read(values, where, "")
 
@@ -65,43 +65,43 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Versioned(Record):
-    """A record that is a file of its own, and says of which version it is.
+    """A record that fills a file and has a version.
 
     Attributes:
-        version: Number of the form in which the record is written. It grows where a key goes or means something else.
+        version: Version of the format. It grows if a key disappears or changes its meaning.
     """
 
     VERSION: ClassVar[int] = FIRST
     FILE: ClassVar[str]
-    """Name of the file in the folder that it belongs to."""
+    """Name of the file."""
 
     version: int = FIRST
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "the record") -> Self:
-        """Returns the record that `to_dict` wrote, or that was written before records had a version.
+        """Returns the record that `to_dict` wrote; one without a version has version 1.
 
         Args:
-            values: Its keys and values.
-            where: The file that they come from, for messages.
+            values: Keys and values of the JSON.
+            where: Name of the file, for messages.
 
         Raises:
-            HoldfastError: It is of a newer version, a key is missing, or a value is of another type; names `where`.
+            HoldfastError: The version is newer, a key is missing, or a value has the wrong type; names `where`.
         """
         version = values.get("version", FIRST) if isinstance(values, Mapping) else FIRST
         if isinstance(version, int) and version > cls.VERSION:
             raise HoldfastError(
-                f"{where} is of version {version}, and this Holdfast reads records up to version {cls.VERSION}; install"
-                " a newer Holdfast."
+                f"{where} has version {version}, and this Holdfast reads versions up to {cls.VERSION}; install a newer"
+                " Holdfast."
             )
         return cls._read(values, where, "")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Returns the record in a file, or in the folder of a run or of a comparison.
+        """Reads a record from a file, or from the folder of a run or of a comparison.
 
         Args:
-            path: The file, or the folder that it lies in.
+            path: The file or its folder.
 
         Raises:
             HoldfastError: As `from_dict` does, or the file cannot be read.
@@ -118,21 +118,21 @@ class Versioned(Record):
 
 
 def hints_of(record: type[Record]) -> dict[str, Any]:
-    """Returns the types of a record's fields, resolved once per class."""
-    own: Any = record
-    return _resolved(own)
+    """Returns the types of the fields of a record, resolved once per class."""
+    cls: Any = record
+    return _resolved(cls)
 
 
 _resolved = functools.cache(typing.get_type_hints)
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:
-    """Returns what a field is called in the JSON."""
+    """Returns the name of a field in the JSON."""
     return field.metadata.get("key") or field.name
 
 
 def _written(field: dataclasses.Field[Any], record: Record) -> Iterable[tuple[str, Any]]:
-    """Returns the key and value of a field, or nothing where it holds nothing."""
+    """Returns the key and value of a field; nothing for a value that was not measured."""
     value, null = getattr(record, field.name), field.metadata.get("null", "")
     if null == "infinite" and value is not None and math.isinf(value):
         return [(key_of(field), None)]
@@ -145,29 +145,29 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return {key: _plain(one) for key, one in value.items()} if isinstance(value, Mapping) else value
+        return [_plain(entry) for entry in value]
+    return {key: _plain(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value
 
 
 def _read_field(
     field: dataclasses.Field[Any], hint: Any, values: Mapping[str, Any], where: str, path: str
 ) -> Iterable[tuple[str, Any]]:
-    """Returns the name and value of a field; nothing where its default is to be taken."""
+    """Returns the name and value of a field; nothing if the key is missing and the default applies."""
     key, null = key_of(field), field.metadata.get("null", "")
-    own = f"{path}.{key}" if path else key
+    key_path = f"{path}.{key}" if path else key
     if key not in values:
         if field.default is dataclasses.MISSING:
-            raise HoldfastError(f"{where}: the key '{own}' is missing; make it again.")
+            raise HoldfastError(f"{where}: the key '{key_path}' is missing; make it again.")
         return []
     if values[key] is None and null:
         return [(field.name, math.inf if null == "infinite" else None)]
-    return [(field.name, _value(values[key], hint, where, own))]
+    return [(field.name, _value(values[key], hint, where, key_path))]
 
 
 def _value(value: Any, hint: Any, where: str, path: str) -> Any:
-    """Returns a value of JSON as one of the type `hint`."""
+    """Converts a JSON value to the type `hint`."""
     origin = typing.get_origin(hint)
-    if origin in (types.UnionType, typing.Union):  # `X | None`; None is never written, but for where `null` says so
+    if origin in (types.UnionType, typing.Union):  # `X | None`; None is written only if `null` says so
         return _value(value, typing.get_args(hint)[0], where, path)
     if origin in _READ:
         return _READ[origin](value, typing.get_args(hint), where, path)
@@ -186,13 +186,13 @@ def _is_plain(value: Any, hint: type) -> bool:
 def _read_tuple(value: Any, arguments: tuple[Any, ...], where: str, path: str) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise _wrong(where, path, value, "a list")
-    return tuple(_value(one, arguments[0], where, f"{path}[{i}]") for i, one in enumerate(value))
+    return tuple(_value(entry, arguments[0], where, f"{path}[{i}]") for i, entry in enumerate(value))
 
 
 def _read_mapping(value: Any, arguments: tuple[Any, ...], where: str, path: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong(where, path, value, "keys and values")
-    return {key: _value(one, arguments[1], where, f"{path}.{key}") for key, one in value.items()}
+    return {key: _value(entry, arguments[1], where, f"{path}.{key}") for key, entry in value.items()}
 
 
 def _read_literal(value: Any, arguments: tuple[Any, ...], where: str, path: str) -> Any:
@@ -210,8 +210,8 @@ _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 
 
 def _wrong(where: str, path: str, value: Any, words: str) -> HoldfastError:
-    said = repr(value)
-    said = said if len(said) <= 60 else said[:57] + "..."
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
     if not path:
-        return HoldfastError(f"{where} holds {said}, which is not a record: it must be {words}.")
-    return HoldfastError(f"{where}: the key '{path}' is {said}, and must be {words}.")
+        return HoldfastError(f"{where} holds {text}, which is not a record: it must be {words}.")
+    return HoldfastError(f"{where}: the key '{path}' is {text}, and must be {words}.")

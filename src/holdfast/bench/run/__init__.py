@@ -1,1 +1,1 @@
-"""A run: what it will do, its training, and what it leaves."""
+"""A run: its inputs, its forecast, its training, and its folder."""

@@ -1,4 +1,4 @@
-"""The `TrainingArguments` of a run: ours where a run needs them, the user's for everything else."""
+"""The `TrainingArguments` of a run: set by Holdfast where a run needs it, else by the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from holdfast.methods.adapter import Adapter
 from holdfast.train.settings import SET_BY, train_of
 
 FULL_LR, ADAPTER_LR = 2e-5, 2e-4
-"""Peak learning rates where the recipe names none: full fine-tuning, and adapters at ten times that (2405.09673)."""
+"""Default peak learning rates: of full fine-tuning, and of adapters, ten times as high (2405.09673)."""
 
 _OWNED = {
     "output_dir": "set by --out and --name",
@@ -28,29 +28,29 @@ _OWNED = {
     "per_device_train_batch_size": "set by --batch-size",
     "bf16": "set by --precision",
     "fp16": "set by --precision",
-    "remove_unused_columns": "off throughout a run",
+    "remove_unused_columns": "always off in a run",
     "resume_from_checkpoint": "set by --resume",
-    "disable_tqdm": "on throughout a run, which shows progress of its own",
+    "disable_tqdm": "always on, because a run shows its own progress",
     "eval_strategy": "off: a run measures before and after training (--test, --keep)",
     "do_eval": "off: a run measures before and after training (--test, --keep)",
-    "load_best_model_at_end": "off: a run ships the model that it ends with",
+    "load_best_model_at_end": "off: a run ships its last model",
 }
 
 SCHEDULE = "cosine"
-"""The trainer's schedule where the recipe has none: from the peak rate to 0, as `Cosine()`."""
+"""Default schedule of the trainer: from the peak rate to 0, as `Cosine()`."""
 
 
-def rows_at_once(batch: int | None, most: int) -> int:
-    """Returns the rows of one forward on each process: the most that divide the rows of a step, if those are given."""
+def micro_batch_rows(batch: int | None, limit: int) -> int:
+    """Returns the rows per forward and process: at most `limit`, and a divisor of the rows of a step if given."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if batch is None or batch % processes:
-        return most
-    own = batch // processes
-    return max(rows for rows in range(1, min(own, most) + 1) if own % rows == 0)
+        return limit
+    rows_here = batch // processes
+    return max(rows for rows in range(1, min(rows_here, limit) + 1) if rows_here % rows == 0)
 
 
 def rate_of(recipe: Chain) -> float:
-    """Returns the learning rate that a recipe names, or that it is trained with where it names none."""
+    """Returns the learning rate of a recipe, or the default if it names none."""
     named = train_of(recipe).lr
     small = any(isinstance(part, Adapter) and part.small for part in recipe.parts())
     return (ADAPTER_LR if small else FULL_LR) if named is None else named
@@ -60,32 +60,32 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
     """Returns the arguments of a run.
 
     Args:
-        spec: The run; its `training` goes through untouched.
-        recipe: The recipe, which decides the learning rate where nobody names one.
-        folder: Where checkpoints go.
+        spec: The run; its `training` is passed on unchanged.
+        recipe: The recipe, which determines the default learning rate.
+        folder: Folder for the checkpoints.
 
     Raises:
-        HoldfastError: An unknown argument (with the nearest name), one that the run or the recipe owns, a value that
-            transformers refuses, or a precision that this machine does not have.
+        HoldfastError: An argument is unknown (names the nearest) or set by the run or the recipe, transformers refuses
+            a value, or this machine lacks the precision.
     """
     _check(spec.training, recipe)
     if spec.precision == "fp16" and not torch.cuda.is_available():
-        raise HoldfastError("--precision fp16 needs a GPU; use bf16, which this machine's processor has, or fp32.")
+        raise HoldfastError("--precision fp16 needs a GPU; use bf16, which runs on this machine's CPU, or fp32.")
     values: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": rows_at_once(train_of(recipe).batch, spec.batch_size),
+        "per_device_train_batch_size": micro_batch_rows(train_of(recipe).batch, spec.batch_size),
         "learning_rate": rate_of(recipe),
         "lr_scheduler_type": "constant" if recipe.active().uses("scale_lr") else SCHEDULE,
         "seed": spec.seed,
         "data_seed": spec.seed,
         "bf16": spec.precision == "bf16",
         "fp16": spec.precision == "fp16",
-        "use_cpu": not torch.accelerator.is_available(),  # without it transformers refuses bf16 on a processor
+        "use_cpu": not torch.accelerator.is_available(),  # otherwise transformers refuses bf16 on a CPU
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "report_to": "none",
         "run_name": folder.parent.name,
-        "log_level_replica": "error",  # the first process speaks for all
+        "log_level_replica": "error",  # only the main process logs
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
@@ -100,13 +100,13 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
 
 
 def _check(training: Mapping[str, Any], recipe: Chain) -> None:
-    """Raises `HoldfastError` for an argument that is unknown, owned by the run or the recipe, or no number."""
+    """Raises `HoldfastError` for an argument that is unknown, set by the run or the recipe, or not a number."""
     known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     for key, value in training.items():
         if key == "logging_dir":
             raise HoldfastError(
-                "training: transformers has no argument 'logging_dir' any more; TensorBoard's files go into the run's"
-                " folder, or to where the variable TENSORBOARD_LOGGING_DIR says."
+                "training: transformers no longer has the argument 'logging_dir'; TensorBoard's files go into the run's"
+                " folder, or into the one that the variable TENSORBOARD_LOGGING_DIR names."
             )
         if key not in known:
             raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
@@ -119,10 +119,10 @@ def _check(training: Mapping[str, Any], recipe: Chain) -> None:
 
 
 def refused_by_transformers(error: Exception) -> HoldfastError:
-    """Returns what transformers says against the user's `training`, on one line; of a long list only the nearest."""
-    said = " ".join(str(error).split()).rstrip(".")
-    listed = re.fullmatch(r"(\S+) is not a valid (\w+), please select one of \[(.+)\]", said)
+    """Returns the error of transformers on the user's `training`, on one line, with the nearest of many choices."""
+    sentence = " ".join(str(error).split()).rstrip(".")
+    listed = re.fullmatch(r"(\S+) is not a valid (\w+), please select one of \[(.+)\]", sentence)
     if listed and (hint := nearest(listed[1], re.findall(r"'([^']+)'", listed[3]))):
-        said = f"{listed[1]!r} is not a valid {listed[2]}"
-        return HoldfastError(f"training: {said}.{hint}")
-    return HoldfastError(f"training: {said}.")
+        sentence = f"{listed[1]!r} is not a valid {listed[2]}"
+        return HoldfastError(f"training: {sentence}.{hint}")
+    return HoldfastError(f"training: {sentence}.")

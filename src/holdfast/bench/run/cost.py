@@ -1,4 +1,4 @@
-"""What a piece of a run costs: seconds by the clock and of the processor, and the most memory that it held."""
+"""The cost of a part of a run: wall time, CPU time and peak memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclasses.dataclass(frozen=True)
 class Meter:
-    """Counts the cost of what lies between `begin` and `end`; its numbers are those of the beginning."""
+    """Measures the cost of the code between `begin` and `end`; the fields hold the values at `begin`."""
 
     on_gpu: bool
     clock_seconds: float
@@ -26,7 +26,7 @@ class Meter:
 
     @classmethod
     def begin(cls) -> Self:
-        """Begins to count; what was held at most is forgotten."""
+        """Starts the measurement, and resets the peak memory."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
             return cls(True, time.monotonic(), time.process_time(), torch.cuda.memory_allocated() / 2**20)
@@ -35,20 +35,20 @@ class Meter:
         return cls(False, time.monotonic(), time.process_time(), _of_process("VmRSS"))
 
     def end(self) -> Cost:
-        """Returns the cost since the beginning, without memory where that is not to be had."""
-        most = torch.cuda.max_memory_allocated() / 2**20 if self.on_gpu else _of_process("VmHWM")
-        known = most is not None and self.memory_mib is not None
+        """Returns the cost since `begin`; its memory is None if the system does not report it."""
+        peak = torch.cuda.max_memory_allocated() / 2**20 if self.on_gpu else _of_process("VmHWM")
+        known = peak is not None and self.memory_mib is not None
         return Cost(
             device="cuda" if self.on_gpu else "cpu",
             seconds=time.monotonic() - self.clock_seconds,
             cpu_seconds=time.process_time() - self.cpu_seconds,
-            memory_mib=most if known else None,
+            memory_mib=peak if known else None,
             memory_before_mib=self.memory_mib if known else None,
         )
 
 
 def _of_process(field: str) -> float | None:
-    """Returns a line of what the system says of this process, in MiB; None where it says nothing."""
+    """Returns a field of /proc/self/status, in MiB; None if it is missing."""
     with contextlib.suppress(OSError, ValueError):
         for line in _STATUS.read_text(encoding="ascii").splitlines():
             if line.startswith(f"{field}:"):

@@ -1,8 +1,8 @@
-"""What a run will hold in memory, counted from the model's configuration before a weight is loaded.
+"""Estimates the memory of a run from the model's configuration, before any weight is loaded.
 
-Weights, gradients, optimizer state and copies of the base are counted, and what a forward of tensors without memory
-saves for the backward; for logits there is a formula. What a method remembers besides is not counted, nor what Python,
-the libraries and the system's allocator hold. benchmarks/memory.py compares the estimate with what PyTorch gave out.
+The estimate counts weights, gradients, optimizer state, copies of the base, and the activations that a forward on fake
+tensors saves for the backward; logits have a formula. It leaves out other state of methods, and the memory of Python,
+the libraries and the system's allocator. benchmarks/memory.py compares the estimate with what PyTorch allocates.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 import peft
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import nn
 from transformers import TrainingArguments
 
-from holdfast.bench.given.load import narrow_dtype
-from holdfast.bench.given.places import base_of, folder_of_model, folder_or_name, is_adapter
+from holdfast.bench.given.loading import narrow_dtype
+from holdfast.bench.given.model_files import base_of, folder_of_model, folder_or_name, is_adapter
+from holdfast.bench.run.activations import saved_bytes
 from holdfast.core.adapters import tuner_layers
 from holdfast.core.method import Chain
 from holdfast.core.mix import Mix
@@ -34,23 +34,21 @@ from holdfast.train.settings import train_of
 
 GB = 1_000_000_000
 _OPTIMIZERS = (("8bit", 2), ("4bit", 1), ("adafactor|sgd|rmsprop_bnb", 0), ("lion|adagrad|rmsprop", 4), ("", 8))
-"""Bytes that an optimizer keeps of each trained number, by its name."""
-_REMEMBERS = {"EMA": 1, "EWC": 1}
-"""Methods that keep numbers of the size of what trains, and how many."""
+"""Bytes of optimizer state per trained number, by the name of the optimizer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a run will hold.
+    """The memory of a run.
 
     Attributes:
-        parameters: Of the model as it is trained, adapters included.
-        trained: Those of them that train.
-        frozen: Whether the model's own weights stay as they are, so that they keep the 16 bits of their file.
-        narrow: "bfloat16" or "float16" where they do; "" where all weights are float32.
-        parts: Bytes by what they are for.
-        quantised: Whether the files are quantised, whose size is not known beforehand.
-        accumulates: Whether gradients stay from one forward to the next.
+        parameters: Number of parameters in training, with adapters.
+        trained: Number of trained parameters.
+        frozen: Whether the model's own weights stay unchanged, so that they keep the 16 bits of their file.
+        narrow: "bfloat16" or "float16" for such weights; "" if all weights are float32.
+        parts: Bytes by purpose.
+        quantised: Whether the files are quantised; their size in memory is then unknown.
+        accumulates: Whether gradients stay in memory between forwards.
     """
 
     parameters: int
@@ -63,13 +61,13 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        """Returns the bytes that are held at once at the most: gradients come as what the forward kept goes."""
+        """Returns the peak in bytes; without accumulation, gradients replace activations during the backward."""
         parts = self.parts
         forward = parts["activations"] + parts["logits"] + (parts["gradients"] if self.accumulates else 0)
         return parts["weights"] + parts["optimizer"] + parts["copies"] + max(forward, parts["gradients"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what spec.json says of it."""
+        """Returns the entry in spec.json."""
         return {
             "parameters": self.parameters,
             "trained": self.trained,
@@ -79,17 +77,17 @@ class Estimate:
 
 
 def stays_frozen(recipe: Chain, model: str) -> bool:
-    """Returns whether a recipe leaves the model's own weights as they are, and trains and ships an adapter beside them.
+    """Returns whether a recipe leaves the model's own weights unchanged, and trains and ships an adapter beside them.
 
-    Adapters that begin by moving weights, train copies of some or are merged in the end do not: what changes is held in
-    float32.
+    Adapters that begin by moving weights, train copies of weights or are merged at the end do not; weights that change
+    need float32.
     """
     parts = recipe.active().parts()
     adapters = [part for part in parts if isinstance(part, Adapter)]
     if train_of(recipe).ship == "merged":
         return False
     if adapters:
-        return all(one.on_frozen and not one.moves for one in adapters)
+        return all(adapter.on_frozen and not adapter.moves for adapter in adapters)
     folder = folder_of_model(folder_or_name(model))
     return folder is not None and is_adapter(folder) and _is_plain(folder)
 
@@ -103,23 +101,26 @@ def _is_plain(folder: Path) -> bool:
 
 
 def estimate(model: str, config: Any, recipe: Chain, arguments: TrainingArguments, longest: int) -> Estimate:
-    """Returns what a run will hold on each process.
+    """Returns the memory of a run on each process.
 
     Args:
-        model: Its name.
-        config: Its configuration, or that of its base.
-        recipe: What it is trained with.
-        arguments: The trainer's.
-        longest: Tokens of the longest row.
+        model: Name of the model.
+        config: Configuration of the model, or of its base.
+        recipe: The recipe.
+        arguments: The trainer's arguments.
+        longest: Number of tokens of the longest row.
     """
     active = recipe.active()
     folder = folder_of_model(folder_or_name(model))
     frozen = stays_frozen(recipe, model)
     bare = _bare(config)
-    own, in_layers = _count(bare), _in_layers(bare)  # of the bare model, which is shaped in place below
+    base_count, in_layers = (
+        _count(bare),
+        _in_layers(bare),
+    )  # counted first, because `_shaped` changes the model in place
     weights_in = folder if folder is None or not is_adapter(folder) else _folder_of_base(folder)
     dtype = narrow_dtype(config, weights_in) if frozen else None
-    narrow = 0 if dtype is None else in_layers
+    narrow_count = 0 if dtype is None else in_layers
     shaped = _shaped(bare, folder, active)
     trained, parameters = _count(shaped, trained=True), _count(shaped)
     per_state = next(
@@ -127,41 +128,43 @@ def estimate(model: str, config: Any, recipe: Chain, arguments: TrainingArgument
     )
     rows = arguments.per_device_train_batch_size
     parts = {
-        "weights": 4 * (parameters - narrow) + 2 * narrow,
+        "weights": 4 * (parameters - narrow_count) + 2 * narrow_count,
         "gradients": 4 * trained,
         "optimizer": per_state * trained,
         "copies": 4 * trained * _copies(active, bool(tuner_layers(shaped))),
         "activations": _activations(shaped, config, rows, longest, arguments),
-        "logits": _logits(config, rows * longest, arguments, active, trained > own // 2),
+        "logits": _logits(config, rows * longest, arguments, active, trained > base_count // 2),
     }
     quantised = getattr(config, "quantization_config", None) is not None
-    words = str(dtype).removeprefix("torch.") if narrow else ""
+    dtype_name = str(dtype).removeprefix("torch.") if narrow_count else ""
     return Estimate(
-        parameters, trained, frozen, words, parts, quantised, accumulates=arguments.gradient_accumulation_steps > 1
+        parameters, trained, frozen, dtype_name, parts, quantised, accumulates=arguments.gradient_accumulation_steps > 1
     )
 
 
 def _folder_of_base(folder: Path) -> Path | None:
-    own = Path(folder_or_name(base_of(folder))).expanduser()
-    return own if own.is_dir() else None
+    base_folder = Path(folder_or_name(base_of(folder))).expanduser()
+    return base_folder if base_folder.is_dir() else None
 
 
 def _bare(config: Any) -> Any:
-    """Returns the model without its weights."""
+    """Returns the model on the meta device, without weights."""
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(copy.deepcopy(config), dtype=torch.float32)  # which writes the dtype in
+        return AutoModelForCausalLM.from_config(
+            copy.deepcopy(config), dtype=torch.float32
+        )  # a copy, because from_config writes the dtype into it
 
 
 def _count(model: nn.Module, trained: bool = False) -> int:
-    """Returns how many numbers a model holds, or of them trains."""
+    """Returns the number of parameters, or of trained parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trained)
 
 
 def _in_layers(bare: Any) -> int:
-    """Returns how many numbers the linear layers hold, the model's ends excepted."""
-    ends = {id(one.weight) for one in _ends(bare)}
+    """Returns the number of weights of the linear layers, without embeddings and head."""
+    ends = {id(end.weight) for end in _ends(bare)}
     linear = {id(m.weight): m.weight.numel() for m in bare.modules() if type(m) is nn.Linear}
     return sum(count for key, count in linear.items() if key not in ends)
 
@@ -171,9 +174,9 @@ def _ends(model: Any) -> list[Any]:
 
 
 def _shaped(bare: Any, folder: Path | None, active: Chain) -> nn.Module:
-    """Returns the model in the shape in which it is trained, without its weights.
+    """Returns the model in its shape for training, without weights.
 
-    A method that must see weights or data to shape it is taken for a LoRA of its rank, or for nothing.
+    A method that needs weights or data to shape the model counts as a LoRA of its rank, or not at all.
     """
     if folder is not None and is_adapter(folder):
         bare = peft.get_peft_model(bare, peft.PeftConfig.from_pretrained(str(folder)))
@@ -192,30 +195,30 @@ def _shaped(bare: Any, folder: Path | None, active: Chain) -> nn.Module:
 def _with_lora(bare: Any, rank: int, targets: str) -> Any:
     try:
         return LoRA(rank=rank, targets=targets).shape_model(Run(model=bare, mix=Mix(()), seed=0, total_steps=0))
-    except Exception:  # what is wrong with the targets, the method itself says when it is its turn
+    except Exception:  # the method itself reports wrong targets later
         return bare
 
 
 def _copies(active: Chain, adapted: bool) -> int:
-    """Returns how many copies of what trains are kept: of the base, of the start, of each step's beginning."""
+    """Returns the number of copies of the trained weights: of the base, of the start, of the step's beginning."""
     compares = active.needs.base and not adapted
     start = "start" in active.needs.asks
-    penalties = active.uses("penalty")  # what a penalty's graph keeps of the weights
-    found = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
-    return found + sum(_REMEMBERS.get(type(part).__name__, 0) for part in active.parts())
+    penalties = active.uses("penalty")  # the graph of a penalty keeps the weights
+    copies = compares + start + penalties + active.uses("edit_weights") + active.uses("edit_update")
+    return copies + sum(part.state_per_parameter for part in active.parts())
 
 
 def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
     """Returns the bytes that a forward keeps for the backward, without the logits.
 
-    The count is what autograd saves in a forward of the shaped model whose tensors have shapes and no memory. It sees
-    frozen layers, adapters and any architecture. Where that forward fails, because a shape depends on values, the count
-    is that of a decoder with a gated MLP whose layers all train.
+    The count is what autograd saves in a forward of the shaped model on fake tensors. It covers frozen layers, adapters
+    and any architecture. If that forward fails because a shape depends on values, the count is that of a decoder with a
+    gated MLP whose layers all train.
     """
     text = config.get_text_config()
     width, layers = _of(text, "hidden_size", "n_embd", "d_model"), _of(text, "num_hidden_layers", "n_layer", "n_layers")
     try:
-        kept = _saved(shaped, rows, longest, arguments)
+        kept = saved_bytes(shaped, rows, longest, _narrow(arguments))
     except Exception:
         kept = _saved_by_a_decoder(text, width, layers, rows * longest, arguments)
     if arguments.gradient_checkpointing:
@@ -223,34 +226,13 @@ def _activations(shaped: nn.Module, config: Any, rows: int, longest: int, argume
     return kept
 
 
-def _saved(shaped: Any, rows: int, longest: int, arguments: TrainingArguments) -> int:
-    """Returns the bytes of all tensors that a forward of the body saves, its own weights excepted."""
-    narrow = torch.bfloat16 if arguments.bf16 else torch.float16
-    found: dict[int, tuple[torch.UntypedStorage, int]] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        found.setdefault(storage._cdata, (storage, storage.nbytes()))  # held, so that no other takes its place
-        return tensor
-
-    whole: Any = shaped.get_base_model() if isinstance(shaped, peft.PeftModel) else shaped
-    body = whole.get_decoder().train()
-    tensors = {**dict(body.named_parameters()), **dict(body.named_buffers())}
-    with FakeTensorMode(), torch.autocast("cpu", dtype=narrow, enabled=arguments.bf16 or arguments.fp16):
-        own = {
-            name: torch.empty(tensor.shape, dtype=tensor.dtype).requires_grad_(tensor.requires_grad)
-            for name, tensor in tensors.items()
-        }
-        ids = torch.zeros(rows, longest, dtype=torch.long)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            torch.func.functional_call(body, own, (), {"input_ids": ids, "use_cache": False})
-    for tensor in own.values():
-        found.pop(tensor.untyped_storage()._cdata, None)
-    return sum(size for _, size in found.values())
+def _narrow(arguments: TrainingArguments) -> torch.dtype | None:
+    """Returns the dtype of the trainer's autocast; None without."""
+    return torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
 
 
 def _saved_by_a_decoder(text: Any, width: int, layers: int, tokens: int, arguments: TrainingArguments) -> int:
-    """Returns the bytes that norms, projections, fused attention and a gated MLP save of so many tokens."""
+    """Returns the bytes that norms, projections, fused attention and a gated MLP save for `tokens` tokens."""
     heads = _of(text, "num_attention_heads", "n_head", "n_heads")
     head = _of(text, "head_dim") or width // max(heads, 1)
     queries, keys = heads * head, (_of(text, "num_key_value_heads") or heads) * head
@@ -260,10 +242,10 @@ def _saved_by_a_decoder(text: Any, width: int, layers: int, tokens: int, argumen
 
 
 def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chain, head_trains: bool) -> int:
-    """Returns the bytes of the logits at their most: of all tokens, or of a block where the recipe owns the loss.
+    """Returns the peak bytes of the logits: of all tokens, or of a block if the recipe owns the loss.
 
-    The logits of a block stand in the precision of the product, those of the base beside them; what a loss makes of
-    them is float32 and of a chunk.
+    The logits of a block, and those of the base, have the precision of the product; a loss turns one chunk at a time
+    into float32.
     """
     text = config.get_text_config()
     words, width = _of(text, "vocab_size"), _of(text, "hidden_size", "n_embd", "d_model")
@@ -279,12 +261,11 @@ def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chai
 
 
 def _of(config: Any, *names: str) -> int:
-    found = next((value for name in names if isinstance(value := getattr(config, name, None), int)), 0)
-    return int(found)
+    return int(next((value for name in names if isinstance(value := getattr(config, name, None), int)), 0))
 
 
 def free_memory() -> tuple[int, str]:
-    """Returns the bytes that are free for a process here, and where: on the GPU, or in memory, whatever limits it."""
+    """Returns the free bytes for a process, and where: on the GPU, or in memory under the limits of the container."""
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0]), "on the GPU"
     import psutil
@@ -296,6 +277,6 @@ def free_memory() -> tuple[int, str]:
     ):
         try:
             free = min(free, int(Path(limit).read_text(encoding="ascii")) - int(Path(used).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # no such limit ("max")
+        except (OSError, ValueError):  # no limit ("max")
             continue
     return max(free, 0), "in memory"

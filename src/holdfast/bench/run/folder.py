@@ -1,4 +1,4 @@
-"""The folder of a run: opened, begun, written to, and left so that nothing half-written stays."""
+"""The folder of a run: opens, begins and cleans it, so that nothing half-written stays."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from safetensors import SafetensorError
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.machine.quiet import is_first
+from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.core.errors import HoldfastError
 
 
 def folder_of(spec: RunSpec) -> Path:
-    """Returns the folder of a run, which is named after its settings where nobody names it."""
+    """Returns the folder of a run; its default name follows from the settings."""
     return Path(spec.out) / (spec.name or _name(spec))
 
 
 def open_folder(folder: Path, spec: RunSpec) -> bool:
-    """Returns whether the folder holds this run, finished; if not, there is something to do.
+    """Returns whether the folder holds this run, finished.
 
     Raises:
-        HoldfastError: The folder belongs to another run or to something else, or holds an unfinished one and `resume`
-            is not set.
+        HoldfastError: The folder belongs to another run or to something else, or holds an unfinished run and `resume`
+            is False.
     """
     if not folder.exists():
         return False
@@ -41,78 +41,84 @@ def open_folder(folder: Path, spec: RunSpec) -> bool:
             raise HoldfastError(f"{folder} is not the folder of a run; choose another with --out or --name.")
         return False
     other = _read(folder / "spec.json")
-    asked = identity(spec)
+    settings = identity(spec)
     done = (folder / "result.json").exists()
-    otherwise = "choose another folder with --out or --name"
-    otherwise = otherwise if done else f"delete it, or {otherwise}"
-    different = sorted(key for key in {*asked, *({"budget"} & other.keys())} if other.get(key) != asked.get(key))
+    mend = "choose another folder with --out or --name"
+    mend = mend if done else f"delete it, or {mend}"
+    different = sorted(key for key in {*settings, *({"budget"} & other.keys())} if other.get(key) != settings.get(key))
     if different:
-        raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {otherwise}.")
-    then, now = other.get("files", {}), _digests(spec)
-    changed = sorted(path for path in now if then.get(path, now[path]) != now[path])
+        raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {mend}.")
+    digests_then, digests_now = other.get("files", {}), _digests(spec)
+    changed = sorted(path for path in digests_now if digests_then.get(path, digests_now[path]) != digests_now[path])
     if changed:
-        raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {otherwise}.")
+        raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {mend}.")
     if not done and not spec.resume:
-        raise HoldfastError(f"{folder} holds a run that was interrupted; go on with --resume, or delete the folder.")
+        raise HoldfastError(f"{folder} holds an interrupted run; continue with --resume, or delete the folder.")
     return done
 
 
-def finished_before(folder: Path) -> str:
-    """Returns a sentence about a run that is asked for again: that it is finished, since when, and how to run anew."""
+def already_finished(folder: Path) -> str:
+    """Returns the note on a finished run: when it finished, and how to run it again."""
     since = datetime.datetime.fromtimestamp((folder / "result.json").stat().st_mtime).astimezone()
     return (
-        f"{folder} is finished, since {since:%Y-%m-%d %H:%M}: nothing is run, and what follows was found then. To run "
-        "it anew, give another --name or --seed, or delete the folder."
+        f"{folder} is finished, since {since:%Y-%m-%d %H:%M}: nothing runs now, and the output below is from then. To "
+        "run it again, give another --name or --seed, or delete the folder."
     )
 
 
 def begin_folder(folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any]) -> None:
-    """Writes what was asked for, how that was resolved, a digest of each file that is read, and what it runs on."""
-    asked = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
-    write_json(folder / "spec.json", {**asked, "files": _digests(spec)})
+    """Writes spec.json (options, resolved settings and digests of the input files) and env.json."""
+    settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
+    write_json(folder / "spec.json", {**settings, "files": _digests(spec)})
     write_json(folder / "env.json", environment())
 
 
 def identity(spec: RunSpec) -> dict[str, Any]:
-    """Returns the settings that make a run another one.
+    """Returns the settings that identify a run.
 
-    A budget is one of them if its guard acts; what is only judged by can be asked again later. The size of a batch
-    while measuring is none.
+    A budget belongs to them only if its guard acts, because a finished run can be judged again under another budget.
+    The batch size of measurements does not.
     """
-    judged = () if spec.budget and spec.guard().on_spent != "log" else ("budget",)
-    free = ("resume", "out", "name", "eval_batch_tokens", "memory_check", *judged)
-    return {key: value for key, value in spec.to_dict().items() if key not in free}
+    judged_only = () if spec.budget and spec.guard().on_spent != "log" else ("budget",)
+    ignored = ("resume", "out", "name", "eval_batch_tokens", "memory_check", *judged_only)
+    return {key: value for key, value in spec.to_dict().items() if key not in ignored}
 
 
 @contextlib.contextmanager
-def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
-    """Takes away, when something fails, the folders that were made for a run and hold nothing.
+def removing_empty_folders(folder: Path) -> Iterator[None]:
+    """Removes the empty folders of a run that fails.
 
-    What the user can mend before anything was measured leaves no record of what was asked for either.
+    After a `HoldfastError` before any measurement, it removes spec.json and env.json too.
     """
-    if not is_first():  # another process makes them, and may still need them
+    if not is_main_process():  # the main process makes the folders
         yield
         return
-    made = [path for path in (folder / "checkpoints", folder, *folder.parents) if not path.exists()]
+    new_folders = [path for path in (folder / "checkpoints", folder, *folder.parents) if not path.exists()]
     try:
         yield
     except BaseException as error:
-        begun = {folder / "spec.json", folder / "env.json"}
-        mistake = isinstance(error, HoldfastError) and not isinstance(error.__cause__, OSError)  # no full disk
-        if mistake and folder in made and {path for path in folder.rglob("*") if path.is_file()} <= begun:
-            for path in begun:
+        records = {folder / "spec.json", folder / "env.json"}
+        is_user_error = isinstance(error, HoldfastError) and not isinstance(
+            error.__cause__, OSError
+        )  # a full disk is not the user's mistake
+        if (
+            is_user_error
+            and folder in new_folders
+            and {path for path in folder.rglob("*") if path.is_file()} <= records
+        ):
+            for path in records:
                 path.unlink(missing_ok=True)
-        for path in made:
+        for path in new_folders:
             with contextlib.suppress(OSError):
                 path.rmdir()
         raise
 
 
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turns a file that cannot be written below `target` into one sentence, whoever wrote it.
+def reporting_write_errors(target: Path) -> Iterator[None]:
+    """Turns an error in writing below `target` into a `HoldfastError`.
 
-    Python raises OSError; safetensors an error of its own; torch a RuntimeError of its archive writer.
+    Python raises OSError, safetensors its own error, and torch a RuntimeError of its archive writer.
     """
     try:
         yield
@@ -135,24 +141,24 @@ def _reason(error: Exception) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
+        contents = None
+    if not isinstance(contents, dict):
         raise HoldfastError(f"{path} cannot be read; delete {path.parent}, or choose another folder with --name.")
-    return found
+    return contents
 
 
 def _digests(spec: RunSpec) -> dict[str, str]:
-    """Returns the hash of each file that the run names; folders and hub ids have none."""
-    named = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
-    found = {}
-    for source in named:
+    """Returns a digest of each file that the run names; folders and hub ids have none."""
+    sources = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
+    digests = {}
+    for source in sources:
         path = Path(source).expanduser()
         if path.is_file():
             with path.open("rb") as file:
-                found[source] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return found
+                digests[source] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return digests
 
 
 def _name(spec: RunSpec) -> str:

@@ -1,4 +1,4 @@
-"""What a run left, as types: `RunRecord`, which is its result.json. Units stand in the names."""
+"""`RunRecord`, the typed content of result.json. Names of fields end with their units."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from holdfast.bench.measured.schema import Record, column
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LookRow(Record):
-    """What the guard saw at one look, of the model that would ship.
+    """What the guard measured at one look, on the model that would ship.
 
     Attributes:
         step: Optimizer steps done.
-        points_lost: Points lost of what is watched; infinite where an answer was no number; absent where not measured.
+        points_lost: Points lost on the watched items; infinite if a score was not a number; absent if not measured.
         nats_lost: Nats per token lost; likewise.
-        beyond: Whether a suite was beyond the budget for certain.
-        learned: How much was learned, in points, or in nats with a minus; absent where nothing shows it.
+        beyond: Whether a suite was significantly over the budget.
+        learned: Score on what is learned: points, or nats per token with a minus sign; absent if nothing measures it.
     """
 
     step: int
@@ -30,13 +30,13 @@ class LookRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuardLearned(Record):
-    """How much was known of what is learned, in points, or in nats with a minus.
+    """Scores on what is learned: points, or nats per token with a minus sign.
 
     Attributes:
         start: At the start of training.
-        most: The most at any look.
-        shipped: In the model that is shipped.
-        share: Share of what was learned at most that is in the shipped model.
+        most: The highest at any look.
+        shipped: For the shipped model.
+        share: Share of the highest gain that the shipped model has.
     """
 
     start: float | None = column(default=None)
@@ -47,11 +47,11 @@ class GuardLearned(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AskedRow(Record):
-    """How much the guard asks at each look.
+    """Number of items and texts that the guard asks at each look.
 
     Attributes:
-        kept: Items and texts of what is to be kept.
-        learned: Items and texts of what is learned.
+        kept: Those to keep.
+        learned: Those that measure learning.
     """
 
     kept: int
@@ -60,22 +60,22 @@ class AskedRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuardRow(Record):
-    """What the guard saw and did.
+    """What the guard measured and did.
 
     Attributes:
-        on_spent: What it does when the budget is spent.
+        on_spent: Its action when the budget is spent.
         sentence: What it did, and what to try next.
         spent_at: Steps at which it found the budget spent.
-        rewinds: How often the run went back.
-        model_of: Step of the earlier model that is shipped, 0 for that of the start; None if it is the last.
-        hold: Factor on the recipe's added terms at the end.
-        learned: How much was known of what is learned.
-        failed: How many looks failed.
-        looks: What it saw, look by look.
+        rewinds: Number of rewinds.
+        model_of: Step of the shipped model if it is an earlier one, 0 for the start; None if the last model ships.
+        hold: Factor on the recipe's added loss terms at the end of training.
+        learned: Scores on what is learned.
+        failed: Number of failed looks.
+        looks: The looks, in order.
         every_steps: Optimizer steps between two looks; None if it never looked.
-        seconds: Time that looking took.
-        asked: How much it asks at each look.
-        watched: Names of the suites of which one side steered the run, and is not judged.
+        seconds: Wall time of all looks.
+        asked: Number of items and texts at each look.
+        watched: Names of the suites with a watched side, which the verdict leaves out.
     """
 
     on_spent: Literal["rewind", "stop", "hold", "log"]
@@ -95,14 +95,14 @@ class GuardRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost(Record):
-    """What preparing and training cost.
+    """The cost of preparation and training.
 
     Attributes:
-        device: "cuda" where a GPU did the work, else "cpu".
-        seconds: Time by the clock.
-        cpu_seconds: Time of this process's processors.
-        memory_mib: MiB held at most: by tensors on the GPU, or by the process; absent where that is not to be had.
-        memory_before_mib: MiB held at the beginning; absent likewise.
+        device: "cuda" if a GPU did the work, else "cpu".
+        seconds: Wall time.
+        cpu_seconds: CPU time of this process.
+        memory_mib: Peak memory in MiB: of tensors on the GPU, or of the process; absent if it is not known.
+        memory_before_mib: Memory in MiB before preparation; absent likewise.
     """
 
     device: Literal["cuda", "cpu"]
@@ -112,8 +112,8 @@ class Cost(Record):
     memory_before_mib: float | None = column("before", None)
 
     def plus(self, other: Self) -> Self:
-        """Returns the cost of both, one after the other."""
-        most = [one.memory_mib for one in (self, other) if one.memory_mib is not None]
+        """Returns the sum of two costs, one after the other."""
+        most = [cost.memory_mib for cost in (self, other) if cost.memory_mib is not None]
         both = len(most) == 2
         return dataclasses.replace(
             self,
@@ -125,12 +125,12 @@ class Cost(Record):
 
     @property
     def work_seconds(self) -> float:
-        """Returns the seconds of what did the work: by the clock on a GPU, else of the processors."""
+        """Returns the wall time on a GPU, else the CPU time, in seconds."""
         return self.seconds if self.device == "cuda" else self.cpu_seconds
 
     @property
     def own_memory_mib(self) -> float | None:
-        """Returns the most memory that was held, in MiB: on a GPU all of it, else what came to that before."""
+        """Returns the peak memory in MiB: all of it on a GPU, else its growth since preparation began."""
         if self.memory_mib is None or self.memory_before_mib is None:
             return None
         return self.memory_mib - (0.0 if self.device == "cuda" else self.memory_before_mib)
@@ -138,10 +138,10 @@ class Cost(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SecondsRow(Record):
-    """How long a run took, in seconds by the clock.
+    """Wall time of a run, in seconds.
 
     Attributes:
-        training: Training, the guard's looks included.
+        training: Training, with the guard's looks.
         all: The whole run.
     """
 
@@ -151,12 +151,12 @@ class SecondsRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryRow(Record):
-    """Old examples that were rehearsed.
+    """Old examples that a run rehearsed.
 
     Attributes:
-        name: What the recipe calls them.
+        name: Their name in the recipe.
         token_share: Their share of the tokens.
-        near: How near they are declared to be to what is measured as kept.
+        near: Their declared similarity to the retained suites.
     """
 
     name: str
@@ -166,11 +166,11 @@ class MemoryRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShippedRow(Record):
-    """An adapter that was made anew from edited weights.
+    """An adapter that was computed from edited weights.
 
     Attributes:
         rank: Its rank.
-        error: Relative error of the weights that it holds.
+        error: Relative error of its weights.
     """
 
     rank: int
@@ -179,18 +179,18 @@ class ShippedRow(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunRecord(Outcome):
-    """What came of a run; its result.json.
+    """The result of a run, stored as result.json.
 
     Attributes:
-        guard: What the guard saw and did; absent where nothing was watched.
-        seconds: How long the run took.
-        cost: What preparing and training cost; absent where training went on from a checkpoint.
-        memories: Old examples that were rehearsed.
-        shipped: The adapter that was made anew; absent where none was.
+        guard: What the guard measured and did; absent without a guard.
+        seconds: Wall time of the run.
+        cost: Cost of preparation and training; absent if training resumed from a checkpoint.
+        memories: Old examples that the run rehearsed.
+        shipped: The adapter that was computed from edited weights; absent without one.
         steps: Optimizer steps.
-        trained_parameters: Parameters that were trained.
-        parameters: Parameters of the model that is shipped.
-        trained_in: Name of the run whose model this one edits; absent where it trained its own.
+        trained_parameters: Number of trained parameters.
+        parameters: Number of parameters of the shipped model.
+        trained_in: Name of the run whose model this run edits; absent if it trained its own.
     """
 
     FILE: ClassVar[str] = "result.json"

@@ -1,12 +1,12 @@
-"""One run: measure, train, measure again, and leave one folder.
+"""One run: measures, trains, measures again, and writes one folder.
 
-<out>/<name>/spec.json      what was asked for, resolved
+<out>/<name>/spec.json      the options of the run, resolved
              env.json       versions and machine
              log.jsonl      one line per logged step
-             scores.jsonl   every score, before and after
-             answers.jsonl  what the model said to each item, before and after, if it was asked any
-             trackers/      what trackers wrote, if any were asked for (--training report_to=...)
-             result.json    written last: a folder without it is not finished
+             scores.jsonl   every score, before and after training
+             answers.jsonl  the model's answer to each item, before and after training, if there are items
+             trackers/      files of trackers, if the user chose any (--training report_to=...)
+             result.json    written last: a folder without it is unfinished
              model/         the trained model, as transformers or PEFT load it
 """
 
@@ -27,42 +27,42 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.machine.ending import Ending
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import is_first, only_first, quiet
-from holdfast.bench.machine.stops import stop_at
-from holdfast.bench.measured.guarded import watched_names
-from holdfast.bench.measured.judge import verdict
-from holdfast.bench.measured.learned import learning
-from holdfast.bench.measured.measure import asker_of, measure, row_of
-from holdfast.bench.measured.once import asked_of, once
+from holdfast.bench.machine.signals import SaveOnSignal
+from holdfast.bench.machine.stop_tokens import add_stop_tokens
+from holdfast.bench.machine.verbosity import is_main_process, main_process_console, quiet_libraries
+from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.guard_split import watched_names
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
-from holdfast.bench.run.alone import alone
+from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.arguments import refused_by_transformers
 from holdfast.bench.run.cost import Meter
-from holdfast.bench.run.edited import shaping, ship_trained
 from holdfast.bench.run.folder import (
+    already_finished,
     begin_folder,
-    finished_before,
     folder_of,
-    leaving_no_empty_folders,
     open_folder,
-    writing,
+    removing_empty_folders,
+    reporting_write_errors,
 )
-from holdfast.bench.run.foresee import resolved, settings_lines
+from holdfast.bench.run.forecast import resolved_settings, settings_lines
+from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
+from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
-from holdfast.bench.run.taken_back import seen
+from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
-from holdfast.bench.run.trackers import Open, keep_open, leave_behind, tell
+from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
 from holdfast.bench.run.training import StepLog, inputs_of, packed_alike, train_on
-from holdfast.bench.run.understood import Understood, load_fitting, understand
+from holdfast.bench.run.weight_edits import shaping_methods, ship_edited
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
-from holdfast.data.tokenize import ending_ids
+from holdfast.data.tokenization import ending_ids
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score, proof
 from holdfast.probes.suite import Suite
@@ -75,9 +75,9 @@ class RunResult:
     """A finished run.
 
     Attributes:
-        folder: Where everything lies.
-        spec: What was asked for.
-        record: What came of it; its result.json.
+        folder: Its folder.
+        spec: Its options.
+        record: Its result, the content of result.json.
     """
 
     folder: Path
@@ -93,35 +93,35 @@ class RunResult:
 def train(
     spec: RunSpec, console: Console | None = None, *, bases: Path | None = None, trained: Path | None = None
 ) -> RunResult:
-    """Runs `spec` and returns what came of it; a finished run that is asked for again is only read.
+    """Runs `spec` and returns the result; a finished run is only read.
 
     Args:
-        spec: What to run; with `resume`, an interrupted run goes on from its last checkpoint.
-        console: Where progress and the table are printed; the terminal if absent.
-        bases: Folder in which the base's answers are kept, for other runs that ask it the same.
-        trained: Folder of a finished run that differs in nothing but edits of the weights after training: they are done
-            on its model, and nothing is trained.
+        spec: The options; with `resume`, an interrupted run continues from its last checkpoint.
+        console: Console for progress and notes; the terminal by default.
+        bases: Folder of the cache of the base's answers, which runs with the same questions share.
+        trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
+            that model and trains nothing.
 
     Raises:
-        HoldfastError: For anything the user can mend. Nothing half-written stays behind.
+        HoldfastError: For anything that the user can mend. Nothing half-written stays behind.
     """
-    console = only_first(console or Console())
+    console = main_process_console(console or Console())
     recipe = parse(spec.recipe)
     folder = folder_of(spec)
-    with alone(folder):
+    with folder_lock(folder):
         if open_folder(folder, spec):
-            console.print(finished_before(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
+            console.print(already_finished(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
-        ending = Ending()
-        with leaving_no_empty_folders(folder), quiet(), ending.listening():
+        ending = SaveOnSignal()
+        with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
             record = _run(spec, recipe, console, bases, trained, ending)
     return RunResult(folder, spec, record)
 
 
 def _run(
-    spec: RunSpec, recipe: Chain, console: Console, bases: Path | None, trained: Path | None, ending: Ending
+    spec: RunSpec, recipe: Chain, console: Console, bases: Path | None, trained: Path | None, ending: SaveOnSignal
 ) -> RunRecord:
-    """Opens the run, measures, trains or takes what another trained, measures again, and closes it."""
+    """Opens the run, measures, trains or loads the weights of another run, measures again, and closes the run."""
     run = _open(spec, recipe, console, trained)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
@@ -131,94 +131,94 @@ def _run(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Opened:
-    """A run whose recipe is attached to a trainer, and whose folder is begun.
+class _OpenRun:
+    """A run with its recipe attached to a trainer and its folder begun.
 
     Attributes:
-        spec: What is run.
+        spec: Its options.
         folder: Its folder.
-        made: What it is made of.
+        inputs: Its inputs.
         trainer: The trainer, with the recipe.
-        watched: Names of the suites of which one side steers it.
-        trackers: What keeps a record elsewhere.
-        began: Time at which the model was there, as `time.monotonic` tells it.
-        cost: What preparing cost.
+        watched: Names of the suites with a side that the guard watches.
+        trackers: Trackers of the trainer, which stay open until the run ends.
+        began: Value of `time.monotonic()` after the model was loaded, in seconds.
+        cost: Cost of the preparation.
     """
 
     spec: RunSpec
     folder: Path
-    made: Understood
+    inputs: RunInputs
     trainer: Attached
     watched: frozenset[str]
-    trackers: list[Open]
+    trackers: list[OpenTracker]
     began: float
     cost: Cost
 
 
-def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _Opened:
-    """Reads what the run names, loads the model, attaches the recipe to a trainer, and begins the folder."""
+def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _OpenRun:
+    """Reads the inputs, loads the model, attaches the recipe to a trainer, and begins the folder."""
     console.print(repr(recipe), style="bold", markup=False)
-    folder, made = folder_of(spec), understand(spec, recipe)
-    console.print(f"{spec.model} learns {spec.data}: {len(made.data.train):,} examples", markup=False)
-    for line in made.foreseen.lines():
+    folder, inputs = folder_of(spec), read_inputs(spec, recipe)
+    console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
+    for line in inputs.forecast.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    notes = list(made.notes)
-    examples = [*made.data.train, *made.data.measured, *made.old]
-    model = load_fitting(spec, examples, console, notes, frozen=made.foreseen.estimate.frozen)
+    notes = list(inputs.notes)
+    examples = [*inputs.data.train, *inputs.data.measured_examples, *inputs.memory_examples]
+    model = load_checked_model(spec, examples, console, notes, frozen=inputs.forecast.estimate.frozen)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
-        model.name_or_path = spec.model  # where a record of what steered the adapter lies
-    trainer = _trainer(model, made.arguments, made.data.train, made.tokenizer)
-    watched, kept, learn = _watched(made, console)
+        model.name_or_path = spec.model  # `diff` looks there for the record of watched items
+    trainer = _trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer)
+    watched, kept, learn = _watched(inputs, console)
     began, meter = time.monotonic(), Meter.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):
-        shaped = recipe if trained is None else shaping(recipe)
+        shaped = recipe if trained is None else shaping_methods(recipe)
         watching: dict[str, Any] = {"keep": kept, "learn": learn or None, "guard": guard_of(spec)} if kept else {}
-        attach(trainer, shaped, made.budget if kept else None, **watching, memories=made.memories)
+        attach(trainer, shaped, inputs.budget if kept else None, **watching, memories=inputs.memories)
     assert isinstance(trainer, Attached)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
     cost = meter.end()
-    settled = resolved(trainer, made.foreseen)
-    if is_first():
-        begin_folder(folder, spec, recipe, settled)
-    if made.foreseen.mixes:  # how many old examples there are is known only now
-        console.print(f"  {settings_lines(settled)[1]}", highlight=False, markup=False, soft_wrap=True)
-    return _Opened(spec, folder, made, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
+    settings = resolved_settings(trainer, inputs.forecast)
+    if is_main_process():
+        begin_folder(folder, spec, recipe, settings)
+    if inputs.forecast.mixes:  # the number of old examples is known only now
+        console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
+    return _OpenRun(spec, folder, inputs, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
 
 
 def guard_of(spec: RunSpec) -> Guard:
-    """Returns how the guard of a run watches, which asks as the run measures."""
+    """Returns the settings of the guard, which asks in the same way as the run measures."""
     return dataclasses.replace(spec.guard(), raw=spec.raw, batch_tokens=spec.eval_batch_tokens)
 
 
-def _watched(made: Understood, console: Console) -> tuple[frozenset[str], list[Suite], list[Suite]]:
-    """Returns the names of the suites that a guard watches: those to be kept, and those that measure the learning.
+def _watched(inputs: RunInputs, console: Console) -> tuple[frozenset[str], list[Suite], list[Suite]]:
+    """Returns the names of the suites that the guard watches, the retained ones, and those that measure learning.
 
-    All three are empty without a budget, or where no suite to be kept has two sides.
+    All three are empty without a budget, or if no retained suite has two sides.
     """
-    if made.budget is None:
+    if inputs.budget is None:
         return frozenset(), [], []
-    names, words = watched_names(made.data.suites, made.budget)
-    console.print(f"  {words}", style="yellow", highlight=False, markup=False)
-    kept, learn = ([s for s in made.data.suites if s.name in names and s.role == r] for r in ("retained", "learned"))
+    names, sentence = watched_names(inputs.data.suites, inputs.budget)
+    console.print(f"  {sentence}", style="yellow", highlight=False, markup=False)
+    kept, learn = ([s for s in inputs.data.suites if s.name in names and s.role == r] for r in ("retained", "learned"))
     return names, kept, learn
 
 
-def _measured(run: _Opened, moment: Moment, progress: Progress, bases: Path | None = None) -> Sequence[Score]:
-    """Measures all suites and writes the scores; scores of this moment that stand there already are read back.
+def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | None = None) -> Sequence[Score]:
+    """Measures all suites and writes the scores, unless the folder already has the scores of this moment.
 
-    So are those of the base (`bases`) where another run asked it the same.
+    Answers of the base come from the cache in `bases` if another run asked the same questions.
     """
-    path, suites = run.folder / "scores.jsonl", run.made.data.suites
+    path, suites = run.folder / "scores.jsonl", run.inputs.data.suites
     scores = read_scores(path) if path.exists() else {}
-    if there := scores.get(moment):
-        return there
-    asker = asker_of(run.spec, run.made.tokenizer)
+    if saved := scores.get(moment):
+        return saved
+    asker = asker_of(run.spec, run.inputs.tokenizer)
     ask = functools.partial(measure, run.trainer.model, suites, asker, moment, progress.measuring)
-    answers = ask() if bases is None else once(bases / f"{asked_of(suites, run.spec.raw)}.jsonl", ask)
-    if not is_first():
+    answers = ask() if bases is None else cached_answers(bases / f"{questions_digest(suites, run.spec.raw)}.jsonl", ask)
+    if not is_main_process():
         return answers.scores
     if answers.said:
         texts = run.folder / "answers.jsonl"
@@ -229,15 +229,15 @@ def _measured(run: _Opened, moment: Moment, progress: Progress, bases: Path | No
 
 
 @dataclasses.dataclass(frozen=True)
-class _Done:
-    """A training.
+class _TrainingOutcome:
+    """The outcome of a training.
 
     Attributes:
-        cost: What preparing and training cost; None where it went on from a checkpoint, and what it was before is not
-            known.
-        seconds: What it took by the clock.
-        trained_parameters: Parameters that were trained.
-        lender: The run that was trained in its place, if it was.
+        cost: Cost of preparation and training; None if training resumed from a checkpoint, as its earlier cost is
+            unknown.
+        seconds: Wall time.
+        trained_parameters: Number of trained parameters.
+        lender: Record of the run whose weights this run loaded instead of training; None if it trained.
         lender_name: Name of that run's folder.
     """
 
@@ -248,8 +248,8 @@ class _Done:
     lender_name: str | None = None
 
 
-def _train_or_lend(run: _Opened, trained: Path | None, progress: Progress, ending: Ending) -> _Done:
-    """Trains the model, or takes the weights of the run that did, and checks what came of them."""
+def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, ending: SaveOnSignal) -> _TrainingOutcome:
+    """Trains the model, or loads the weights of another run, and checks that all weights are finite."""
     trainer, model, resumed = run.trainer, run.trainer.model, False
     rotate = "save_total_limit" not in run.spec.training
     trainer.add_callback(StepLog(run.folder / "log.jsonl", progress, rotate=rotate))
@@ -258,75 +258,77 @@ def _train_or_lend(run: _Opened, trained: Path | None, progress: Progress, endin
     if trained is None:
         resumed = train_on(trainer, run.spec.resume)
     else:
-        ship_trained(trainer, trained)
-    spent = meter.end()
-    counted = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    _check_weights(trainer.model)  # of what is shipped: without its adapter, if that was merged
-    cost = None if resumed else run.cost.plus(spent)
+        ship_edited(trainer, trained)
+    training_cost = meter.end()
+    trained_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    _check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
+    cost = None if resumed else run.cost.plus(training_cost)
     if trained is None:
-        return _Done(cost, spent.seconds, counted)
+        return _TrainingOutcome(cost, training_cost.seconds, trained_parameters)
     lender = RunRecord.read(trained)
-    both = None if cost is None or lender.cost is None else lender.cost.plus(cost)
-    return _Done(both, spent.seconds, lender.trained_parameters, lender, trained.name)
+    total = None if cost is None or lender.cost is None else lender.cost.plus(cost)
+    return _TrainingOutcome(total, training_cost.seconds, lender.trained_parameters, lender, trained.name)
 
 
-def _close(run: _Opened, done: _Done, before: Sequence[Score], after: Sequence[Score]) -> RunRecord:
-    """Saves the model, puts the record together, tells trackers, and writes the record last."""
+def _close(run: _OpenRun, done: _TrainingOutcome, before: Sequence[Score], after: Sequence[Score]) -> RunRecord:
+    """Saves the model, makes the record, reports it to trackers, and writes it last."""
     spec, trainer, model = run.spec, run.trainer, run.trainer.model
-    stop_at(model, ending_ids(run.made.tokenizer, raw=spec.raw))
-    if is_first():
-        _save(model, run.made.tokenizer, run.folder / "model")
+    add_stop_tokens(model, ending_ids(run.inputs.tokenizer, raw=spec.raw))
+    if is_main_process():
+        _save(model, run.inputs.tokenizer, run.folder / "model")
     guard = _guard_row(run)
-    found, anew = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
+    suite_changes, shipped = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
     record = RunRecord(
-        suites=tuple(map(row_of, found)),
-        learned=learning(found, seen(guard, before)),
-        verdict=None if run.made.budget is None else verdict(found, run.made.budget),
+        suites=tuple(map(row_of, suite_changes)),
+        learned=learning_of(suite_changes, learned_before_rewind(guard, before)),
+        verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
         guard=guard,
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
         memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
-        shipped=ShippedRow(rank=int(anew["rank"]), error=anew["error"]) if anew else None,
+        shipped=ShippedRow(rank=int(shipped["rank"]), error=shipped["error"]) if shipped else None,
         steps=trainer.state.global_step if done.lender is None else done.lender.steps,
         trained_parameters=done.trained_parameters,
         parameters=sum(p.numel() for p in model.parameters()),
         trained_in=done.lender_name,
     )
-    tell(trainer, run.trackers, record)
-    if is_first():
+    log_result(trainer, run.trackers, record)
+    if is_main_process():
         write_json(run.folder / RunRecord.FILE, record.to_dict())
-        leave_behind(run.folder / "checkpoints", run.folder / TRACKERS)
+        delete_checkpoints(run.folder / "checkpoints", run.folder / TRACKERS)
     return record
 
 
-def _guard_row(run: _Opened) -> GuardRow | None:
-    """Returns what the guard saw and did; None without one."""
+def _guard_row(run: _OpenRun) -> GuardRow | None:
+    """Returns the record of the guard; None without one."""
     guard = run.trainer.holdfast_guard
     return None if guard is None else GuardRow.from_dict({**guard.summary(), "watched": sorted(run.watched)})
 
 
 def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
-    """Returns what was rehearsed, its share of the tokens, and how near it is said to be to what is measured."""
+    """Returns the rehearsed old examples: their share of the tokens and their declared similarity to the suites."""
     mix = trainer.holdfast_mix
-    found = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
-    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in found)
+    rows = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
+    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in rows)
 
 
 def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
-    """Returns the record of a finished run with the verdict of the budget that is given now, and what was learned."""
+    """Returns the record of a finished run with the verdict under the current budget."""
     budget, guard = spec.allowed(), record.guard
     scores = read_scores(folder / "scores.jsonl")
     watched = () if guard is None else guard.watched
-    found = changes(proof(scores["before"], watched), proof(scores["after"], watched))
-    learned = learning(found, seen(guard, scores["before"]))
-    return dataclasses.replace(record, learned=learned, verdict=None if budget is None else verdict(found, budget))
+    suite_changes = changes(proof(scores["before"], watched), proof(scores["after"], watched))
+    learned = learning_of(suite_changes, learned_before_rewind(guard, scores["before"]))
+    return dataclasses.replace(
+        record, learned=learned, verdict=None if budget is None else verdict(suite_changes, budget)
+    )
 
 
 def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
     """Returns a plain trainer.
 
     Raises:
-        HoldfastError: It refuses the user's `training` (a tracker that is not installed, say).
+        HoldfastError: The trainer refuses the user's `training` (for example, a tracker that is not installed).
     """
     try:
         trainer = Trainer(
@@ -347,24 +349,24 @@ def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[
 
 
 def _check_weights(model: nn.Module) -> None:
-    """Refuses to go on with a model that holds what is no number, where no logged loss has shown it."""
+    """Refuses a model with non-finite weights, which no logged loss has shown."""
     for name, p in model.named_parameters():
         if p.requires_grad and not torch.isfinite(p).all():
             raise HoldfastError(
-                f"Training left values in {name} that are no numbers, and no model was saved; lower the learning rate"
+                f"Training left non-finite values in {name}, and no model was saved; lower the learning rate"
                 " (Train(lr=...))."
             )
 
 
 def _save(model: Any, tokenizer: Any, target: Path) -> None:
-    """Saves model and tokenizer beside the target first, and then renames."""
+    """Saves model and tokenizer into a folder beside the target, and renames it."""
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with writing(target):
+        with reporting_write_errors(target):
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
-            if getattr(model, "generation_config", None) is not None:  # an adapter's folder would have none
+            if getattr(model, "generation_config", None) is not None:  # PEFT does not save it with an adapter
                 model.generation_config.save_pretrained(partial)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)

@@ -1,7 +1,7 @@
-"""Trackers (`--training report_to=...`): their files outlast the run, and they are told how it ended.
+"""Trackers (`--training report_to=...`): keeps their files after the run, and logs its result to them.
 
-Transformers has them write beside the checkpoints, which a finished run does not keep, and closes them when training
-ends, before a run has measured what came of it.
+Transformers makes them write beside the checkpoints, which a finished run deletes, and closes them at the end of
+training, before the run measures its result.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback, get_reporting_integration_callbacks
 
-from holdfast.bench.machine.quiet import errors_only
+from holdfast.bench.machine.verbosity import errors_only
 from holdfast.bench.measured.outcome import SuiteRow, VerdictMean
 from holdfast.bench.run.record import RunRecord
-from holdfast.probes.watched import FILE as WATCHED
+from holdfast.probes.watch_record import FILE as WATCHED
 
 FOLDER = "trackers"
-"""Where, in the folder of a run, the files of trackers lie."""
+"""Name of the folder of trackers in the folder of a run."""
 _OWN = re.compile(rf"checkpoint-\d+|holdfast|{re.escape(WATCHED)}")
 
 
-class Open(TrainerCallback):
-    """A tracker that is not told that training has ended until everything is."""
+class OpenTracker(TrainerCallback):
+    """A tracker that gets `on_train_end` only at the end of the run."""
 
     def __init__(self, tracker: TrainerCallback) -> None:
         self.tracker = tracker
@@ -35,43 +35,43 @@ class Open(TrainerCallback):
                 setattr(self, event, getattr(tracker, event))
 
 
-def keep_open(trainer: Trainer, folder: Path) -> list[Open]:
-    """Has the trainer's trackers write into `folder` and stay open, and returns them.
+def keep_open(trainer: Trainer, folder: Path) -> list[OpenTracker]:
+    """Makes the trainer's trackers write into `folder` and stay open, and returns them.
 
-    TensorBoard's place is `<folder>/tensorboard`, so that it can be read while the run goes on, unless the variable
-    TENSORBOARD_LOGGING_DIR names another.
+    TensorBoard writes into `<folder>/tensorboard`, so that it can be read during the run, unless the variable
+    TENSORBOARD_LOGGING_DIR names another folder.
     """
     kinds = tuple(get_reporting_integration_callbacks(trainer.args.report_to))
     callbacks = trainer.callback_handler.callbacks
-    found = []
+    opened = []
     for place, tracker in enumerate(callbacks):
         if not (kinds and isinstance(tracker, kinds)):
             continue
         if isinstance(tracker, TensorBoardCallback) and tracker.logging_dir is None:
             tracker.logging_dir = str(folder / "tensorboard")
-        callbacks[place] = Open(tracker)
-        found.append(callbacks[place])
-    return found
+        callbacks[place] = OpenTracker(tracker)
+        opened.append(callbacks[place])
+    return opened
 
 
-def tell(trainer: Trainer, trackers: list[Open], record: RunRecord) -> None:
-    """Tells trackers what a run came to, and lets them close: every suite before and after, and the verdict."""
+def log_result(trainer: Trainer, trackers: list[OpenTracker], record: RunRecord) -> None:
+    """Logs the result of a run to its trackers (every suite and the verdict), and closes them."""
     if not trackers:
         return
-    logs = final(record)
-    about = {"model": trainer.model, "processing_class": trainer.processing_class}
-    with errors_only():  # some would say which of the values (words) they have no place for
-        for one in trackers:
-            one.tracker.on_log(trainer.args, trainer.state, trainer.control, logs=dict(logs), **about)
-            one.tracker.on_train_end(trainer.args, trainer.state, trainer.control, **about)
-    # A run of the trackers that stay open until the process ends is ours, and the next one has its own.
-    for one in trackers:
-        if (wandb := getattr(one.tracker, "_wandb", None)) is not None and wandb.run is not None:
+    logs = final_logs(record)
+    context = {"model": trainer.model, "processing_class": trainer.processing_class}
+    with errors_only():  # some warn of values that they cannot store, such as words
+        for wrapper in trackers:
+            wrapper.tracker.on_log(trainer.args, trainer.state, trainer.control, logs=dict(logs), **context)
+            wrapper.tracker.on_train_end(trainer.args, trainer.state, trainer.control, **context)
+    # wandb keeps a run open until the process ends; the next run of this process needs its own.
+    for wrapper in trackers:
+        if (wandb := getattr(wrapper.tracker, "_wandb", None)) is not None and wandb.run is not None:
             wandb.finish()
 
 
-def final(record: RunRecord) -> dict[str, float | str]:
-    """Returns what trackers are told at the end: they show `eval_x` as `eval/x`."""
+def final_logs(record: RunRecord) -> dict[str, float | str]:
+    """Returns the final logs for trackers, which show `eval_x` as `eval/x`."""
     logs: dict[str, float | str] = {}
     for suite in record.suites:
         logs |= _numbers(f"eval_{suite.role}/{suite.name}", suite, ("before", "after", "change", "low", "high"))
@@ -84,12 +84,12 @@ def final(record: RunRecord) -> dict[str, float | str]:
 
 
 def _numbers(name: str, row: SuiteRow | VerdictMean, fields: Sequence[str]) -> dict[str, float]:
-    """Returns the numbers of a row that are there."""
+    """Returns the numbers of a row that are not None."""
     return {f"{name}/{field}": value for field in fields if (value := getattr(row, field)) is not None}
 
 
-def leave_behind(checkpoints: Path, folder: Path) -> None:
-    """Deletes the checkpoints of a finished run, and keeps, in `folder`, what trackers have put beside them."""
+def delete_checkpoints(checkpoints: Path, folder: Path) -> None:
+    """Deletes the checkpoints of a finished run, and moves files of trackers beside them into `folder`."""
     for path in sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []:
         if _OWN.fullmatch(path.name):
             continue

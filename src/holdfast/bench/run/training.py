@@ -1,4 +1,4 @@
-"""The training of a run: begun or gone on with, logged, and left so that no checkpoint stays half-written."""
+"""The training of a run: started or resumed, logged, and ended without a half-written checkpoint."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from transformers import Trainer, TrainerCallback
 
 from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.machine.quiet import is_first
-from holdfast.bench.run.folder import writing
+from holdfast.bench.machine.verbosity import is_main_process
+from holdfast.bench.run.folder import reporting_write_errors
 from holdfast.core.batches import collate
 from holdfast.core.mix import Example
 from holdfast.core.rows import Row, row_like
@@ -23,49 +23,49 @@ from holdfast.train.session import check_losses
 
 
 def packed_alike(examples: Sequence[Example]) -> list[Row]:
-    """Returns the rows of a run's dataset: if any is packed, all say their lengths, so that every batch is packed."""
+    """Returns the rows of a run's dataset; if any is packed, all get lengths, so that every batch is packed."""
     packed = next((example for example in examples if example.lengths), None)
     return list(examples) if packed is None else [row_like(example, packed) for example in examples]
 
 
 def inputs_of(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
-    """Returns what the trainer calls the model with: a batch of examples."""
+    """Returns a batch of examples as the keyword arguments of the model."""
     batch: dict[str, Any] = dict(collate(examples, pad_id))
     if "position_ids" in batch:
-        batch["use_cache"] = False  # with a cache, models do not look for packed documents in the positions
+        batch["use_cache"] = False  # with a cache, models ignore the positions of packed documents
     return batch
 
 
 def train_on(trainer: Trainer, resume: bool) -> bool:
-    """Trains, and returns whether it went on from a checkpoint; whatever happens, none stays half-written."""
+    """Trains, and returns whether it resumed from a checkpoint; also after an error, no checkpoint is half-written."""
     output = Path(str(trainer.args.output_dir))
-    if is_first():
+    if is_main_process():
         drop_unfinished(output)
-    go_on = resume and last_checkpoint(output) is not None
+    resumed = resume and last_checkpoint(output) is not None
     try:
-        with writing(output), _tokenizers_told():
-            trainer.train(resume_from_checkpoint=True if go_on else None)
+        with reporting_write_errors(output), _tokenizers_without_threads():
+            trainer.train(resume_from_checkpoint=True if resumed else None)
     finally:
-        if is_first():  # who comes here before the first must not delete what that one is writing
+        if is_main_process():  # another process may be here while the main one still writes
             drop_unfinished(output)
-    return go_on
+    return resumed
 
 
 @contextlib.contextmanager
-def _tokenizers_told() -> Iterator[None]:
-    """Settles what the tokenizers library would warn of whenever a process of it is forked: loaders of data are."""
+def _tokenizers_without_threads() -> Iterator[None]:
+    """Turns off the threads of the tokenizers library, which warns when a data loader forks the process."""
     name = "TOKENIZERS_PARALLELISM"
-    told = name in os.environ
+    was_set = name in os.environ
     os.environ.setdefault(name, "false")
     try:
         yield
     finally:
-        if not told:
+        if not was_set:
             del os.environ[name]
 
 
 class StepLog(TrainerCallback):
-    """Writes each logged step as a line, moves the progress bar, and stops at a loss that is no number."""
+    """Writes each logged step as a line, moves the progress bar, and stops at a non-finite loss."""
 
     def __init__(self, path: Path, progress: Progress, rotate: bool) -> None:
         self.path = path
@@ -74,25 +74,25 @@ class StepLog(TrainerCallback):
         self.advance: Callable[..., None] = lambda *_args, **_kwargs: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Takes back the lines of steps that are done again, and adds the bar."""
-        if self.path.exists() and is_first():
+        """Deletes the lines of steps that run again, and adds the progress bar."""
+        if self.path.exists() and is_main_process():
             write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
         self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Writes a line, unless the loss is no number."""
+        """Writes a line; raises `HoldfastError` for a non-finite loss."""
         check_losses(logs, state.global_step)
         if "loss" in logs:
-            if is_first():
+            if is_main_process():
                 append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
             self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Deletes the older checkpoint, now that the recipe's own part of the new one is written too."""
-        if self.rotate and is_first():
+        """Deletes the older checkpoint, after the recipe has written its part of the new one."""
+        if self.rotate and is_main_process():
             drop_older(Path(str(args.output_dir)))
 
 
 def _finite(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out numbers that are none: the norm of a gradient that overflowed in fp16, whose step is skipped."""
+    """Drops non-finite numbers: the norm of a gradient that overflowed in fp16, whose step the trainer skips."""
     return {name: value for name, value in logs.items() if not isinstance(value, float) or math.isfinite(value)}

@@ -1,4 +1,4 @@
-"""FAPM: of what training changed, keep what is large and small beside the weight it changed."""
+"""FAPM: keep changes that are large in absolute terms but small relative to the weight."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
+from holdfast.core.top_entries import largest
 from holdfast.methods.delta import wide
 
 
@@ -22,13 +22,13 @@ def fapm_score(base: Tensor, tuned: Tensor, relative: float = 1.0) -> Tensor:
 
 
 def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Tensor:
-    """Returns the tuned weight where the score is among the highest of its tensor, and the base's elsewhere.
+    """Returns the tuned weight where the score is among the highest of its tensor, and the base weight elsewhere.
 
     Args:
         base: Weights of the base, W.
         tuned: Weights after training, W + dW.
         keep: Share of the entries whose change is kept; `int(entries * keep)` of them.
-        relative: How much a change that is large beside its weight counts against itself.
+        relative: Factor of the deduction for changes that are large relative to their weight.
     """
     kept = largest(fapm_score(base, tuned, relative), int(base.numel() * keep))
     return torch.where(kept, tuned, base.to(tuned.dtype))
@@ -36,31 +36,31 @@ def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Ten
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FAPM(Method):
-    """Takes back most of what training changed, and first what changed much beside the weight it changed.
+    """Reverts most changes from training, first those that are large relative to their weight.
 
         S = |dW| - lambda * |dW| / |W|,   lambda = relative * mean|W|,   W' = W + dW * [S among the top k]
 
-    W is a tensor of the base, dW what training added, k = int(entries * keep); mean and top k are per tensor. S is
-    negative where |W| is below the tensor's mean, so what is kept are large changes of large weights.
+    W is a tensor of the base, dW the change from training, and k = int(entries * keep); mean and top k are per tensor.
+    S is negative where |W| is below the tensor's mean, so the method keeps large changes of large weights.
 
     Args:
         keep: Share of the entries of each tensor whose change is kept; the paper's sparsity is 1 - keep.
-        relative: Factor on lambda; 0 keeps the largest changes, whatever they change.
+        relative: Factor on lambda; 0 keeps the largest changes, whatever the size of their weight.
 
     Reference:
         Huang, Cheng, Wang, Mitigating Catastrophic Forgetting in Large Language Models with Forgetting-aware Pruning,
-        2025, arXiv 2509.08255; the score from five lines of the authors' code as an implementer quotes them.
+        2025, arXiv 2509.08255; the score is from five lines of the authors' code, as quoted by an implementer.
 
     Confidence:
-        code: The authors' lines as an implementer quotes them; results from the abstract.
+        code: We read the authors' lines as quoted by an implementer; the results are from the abstract.
 
     Cost:
-        A top-k after training. And a copy of the trained weights while training.
+        A top-k after training. Also a copy of the trained weights during training.
 
     Departs:
-        Where W is 0 the relative change has no bound, and the change is never kept (the authors' code gives NaN where
-        dW is 0 too). So a tensor that is all zeros in the base stays so, and fewer than k may be kept. Of equal scores
-        the first in the tensor are kept. Every trained tensor is pruned, norms and biases included.
+        Where W is 0 the relative change is unbounded, so the change is never kept (the authors' code gives NaN where dW
+        is also 0). A tensor of zeros in the base therefore stays zero, and fewer than k entries may be kept. Among
+        equal scores, the first in the tensor are kept. Every trained tensor is pruned, norms and biases included.
     """
 
     keep: float = setting(0.1, unit="share of entries", low=0.0, high=1.0, search=(0.01, 0.5), log=True)
@@ -68,7 +68,7 @@ class FAPM(Method):
 
     @property
     def off(self) -> bool:
-        """Whether the tuned weights are shipped as they are."""
+        """Whether the tuned weights are shipped unchanged."""
         return self.keep == 1.0
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:

@@ -13,26 +13,26 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods import others
+from holdfast.methods import other_runs
 from holdfast.methods.delta import wide
 
 
 def uniform_soup(weights: Sequence[Tensor]) -> Tensor:
-    """Returns the mean of one weight of several models, taken in float32 or wider, in the dtype of the first."""
+    """Returns the mean of one weight over several models, computed in float32 or wider, in the dtype of the first."""
     return torch.stack(wide(*weights)).mean(0).to(weights[0].dtype)
 
 
 def greedy_soup(
     models: Sequence[Mapping[str, Tensor]], score: Callable[[dict[str, Tensor]], float]
 ) -> tuple[dict[str, Tensor], list[int]]:
-    """Returns the mean of those models that do not make it worse, and which they are in the order of their joining.
+    """Returns the mean of the models that do not make it worse, and their numbers in the order of joining.
 
-    The models are tried from the best to the worst; each joins if the mean with it scores at least as high as that
-    without it. A score that is not a number counts as the lowest.
+    Models are tried from the best to the worst. A model joins if the mean with it scores at least as high as the mean
+    without it. A NaN counts as the lowest score.
 
     Args:
         models: Weights by name, the same names and shapes in all; at least one.
-        score: Of weights, on held-out examples; higher is better.
+        score: Scores weights on held-out examples; higher is better.
 
     Raises:
         HoldfastError: There is no model, or their names differ.
@@ -63,11 +63,11 @@ class Soup(Method):
 
         theta = (theta_1 + ... + theta_n) / n
 
-    theta_1 is what this run trained, the others lie in the folders `models`. What each run changed by chance is
-    averaged away, and what all of them learned stays.
+    theta_1 are the weights of this run; the others are in the folders `models`. Chance changes of single runs average
+    out, and changes that all runs share stay.
 
     Args:
-        models: Folders of models that were saved whole, separated by commas; of runs with other seeds, orders of the
+        models: Folders of models that were saved whole, separated by commas, from runs with other seeds, orders of the
             examples or learning rates.
 
     Reference:
@@ -75,36 +75,37 @@ class Soup(Method):
         increasing inference time, 2022, arXiv 2203.05482, section 2 (uniform soup).
 
     Confidence:
-        memory: The mean is plain; the greedy recipe is from memory.
+        memory: The mean is simple; the greedy recipe is from memory.
 
     Cost:
-        The other runs. And one pass over their files after training.
+        The other runs. Also one pass over their files after training.
 
     Departs:
-        Uniform; the greedy soup, which the paper prefers, wants held-out scores, and is the function `greedy_soup`.
-        Only what this run trained is averaged: what it froze stays the base's. Two fine-tuned language models mixed
-        do not always keep what each can (arXiv 2510.17776): look at the result.
+        The soup is uniform. The greedy soup, which the paper prefers, needs held-out scores; use the function
+        `greedy_soup`. Only weights that this run trained are averaged; frozen weights stay those of the base. A mix of
+        two fine-tuned language models does not always keep the skills of each (arXiv 2510.17776), so measure the
+        result.
     """
 
     models: str = setting("", unit="folders")
 
     def __post_init__(self) -> None:
-        """Checks the settings; a soup of one is refused."""
+        """Checks the settings; a soup needs at least one other run."""
         super().__post_init__()
-        if not others.folders(self.models):
+        if not other_runs.folders(self.models):
             raise HoldfastError("Soup() needs other runs: Soup(models='runs/seed-1, runs/seed-2').")
 
     def init_state(self, run: Run) -> State:
-        """Returns nothing to remember, having looked whether the folders have the weights.
+        """Checks that the folders have the weights; returns an empty state.
 
         Raises:
-            HoldfastError: One has not.
+            HoldfastError: A folder does not have them.
         """
-        others.check(repr(self), others.folders(self.models), run.model)
+        other_runs.check(repr(self), other_runs.folders(self.models), run.model)
         return {}
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
         """Returns the mean of the weight over all runs."""
         (like,) = wide(tuned)
-        found = [others.weight(repr(self), folder, name, like) for folder in others.folders(self.models)]
-        return uniform_soup([like, *found]).to(tuned.dtype)
+        weights = [other_runs.weight(repr(self), folder, name, like) for folder in other_runs.folders(self.models)]
+        return uniform_soup([like, *weights]).to(tuned.dtype)

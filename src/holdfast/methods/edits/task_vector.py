@@ -1,4 +1,4 @@
-"""Task vector: ship the base plus a multiple of what training changed."""
+"""Task vector: ship the base plus a multiple of the change from training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
     Args:
         base: Weights of the base.
         tuned: Weights after training, of the same shape.
-        scale: Factor on the change; below 0 it is taken away, above 1 extrapolated.
+        scale: Factor on the change; below 0 it subtracts the change, above 1 it extrapolates.
     """
     base, wide_tuned = wide(base, tuned)
     return (base + scale * (wide_tuned - base)).to(tuned.dtype)
@@ -29,7 +29,7 @@ class TaskVector(Method):
 
         theta = theta_0 + scale * tau,   tau = theta_1 - theta_0
 
-    Between 0 and 1 this is WiSEFT; below 0 the task is unlearned, above 1 it is exaggerated.
+    A scale between 0 and 1 gives WiSEFT, a scale below 0 unlearns the task, and a scale above 1 exaggerates it.
 
     Args:
         scale: Factor on the task vector (the paper's lambda).
@@ -38,21 +38,21 @@ class TaskVector(Method):
         Ilharco et al., Editing Models with Task Arithmetic, 2022, arXiv 2212.04089, section 2.
 
     Confidence:
-        text: The formula is plain.
+        text: The formula is simple.
 
     Cost:
-        One pass after training. And a copy of the trained weights while training.
+        One pass after training. Also a copy of the trained weights during training.
 
     Departs:
-        One task vector, that of this run; the paper also adds several. It chooses lambda on held-out data; the default
-        here, 0.5, is ours.
+        There is one task vector, that of this run; the paper also adds several. The paper chooses lambda on held-out
+        data; the default of 0.5 is ours.
     """
 
     scale: float = setting(0.5, unit="factor on the change", low=-2.0, high=3.0, search=(0.1, 1.2))
 
     @property
     def off(self) -> bool:
-        """Whether the tuned weights are shipped as they are."""
+        """Whether the tuned weights are shipped unchanged."""
         return self.scale == 1.0
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""TIES: keep the largest changes; where several models are merged, those that agree in sign."""
+"""TIES: keep the largest changes; when merging several models, keep those that agree in sign."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from holdfast.core.largest import largest
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods import others
+from holdfast.core.top_entries import largest
+from holdfast.methods import other_runs
 from holdfast.methods.delta import wide
 
 
@@ -22,14 +22,14 @@ def trim(delta: Tensor, keep: float) -> Tensor:
 
 
 def ties(deltas: Sequence[Tensor], keep: float) -> Tensor:
-    """Returns the merged change of several models, all of one shape: trimmed, sign elected, and the disjoint mean.
+    """Returns the merged change of several models, all of one shape: trim, elect the sign, take the disjoint mean.
 
-    Each entry takes the sign of the sum of the trimmed changes, and the mean of those that have this sign; where
-    nothing is left, or they cancel, it is 0.
+    Each entry takes the sign of the sum of the trimmed changes, and the mean of the changes with that sign. It is 0 if
+    no change is left, or if they cancel.
 
     Args:
         deltas: Changes since the common base, at least one.
-        keep: Share of the entries of each that is kept.
+        keep: Share of the entries of each change that is kept.
     """
     trimmed = torch.stack([trim(delta, keep) for delta in deltas])
     agrees = (trimmed.sign() == trimmed.sum(0).sign()) & (trimmed != 0)
@@ -38,17 +38,18 @@ def ties(deltas: Sequence[Tensor], keep: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TIES(Method):
-    """Keeps the largest changes of each tensor, of several runs those that agree in sign, and scales them.
+    """Keeps the largest changes of each tensor, with several runs only those that agree in sign, and scales them.
 
         theta = theta_0 + scale * tau',   tau'_i = mean of the trimmed tau_k,i that have the sign of their sum
 
-    tau_k is what run k added to the base theta_0, trimmed to its int(entries * keep) largest entries. The first is this
-    run, the others lie in the folders `models`. Without them there is no sign to elect and nothing to merge: of Trim,
-    Elect Sign and Merge only the first acts. Small changes cost the others more than they bring their own task.
+    tau_k is the change that run k made to the base theta_0, trimmed to its int(entries * keep) largest entries. The
+    first run is this one; the others are in the folders `models`. Without others there is no sign to elect and nothing
+    to merge, so only Trim acts, without Elect Sign and Merge. Small changes harm the other tasks more than they help
+    their own.
 
     Args:
         keep: Share of the entries of each tensor whose change is kept; the paper keeps 20%.
-        scale: Factor on what is kept (the paper's lambda).
+        scale: Factor on the kept changes (the paper's lambda).
         models: Folders of models from the same base that were saved whole, separated by commas.
 
     Reference:
@@ -56,15 +57,15 @@ class TIES(Method):
         2306.01708, algorithm 1.
 
     Confidence:
-        code: The authors' code was read.
+        code: We read the authors' code.
 
     Cost:
-        A top-k after training. And a copy of the trained weights while training.
+        A top-k after training. Also a copy of the trained weights during training.
 
     Departs:
-        Of one run alone this is magnitude pruning (FAPM with relative = 0, and a scale). The top k is taken per tensor
-        as PEFT does, where the paper takes it over the whole model (as we remember it). Where the signs of two changes
-        cancel exactly nothing is kept. Only what this run trained is merged: what it froze stays the base's.
+        With one run the method is magnitude pruning (FAPM with relative = 0, and a scale). The top k is per tensor, as
+        in PEFT; in the paper it is over the whole model (from memory). Where two changes cancel exactly, nothing is
+        kept. Only weights that this run trained are merged; frozen weights stay those of the base.
     """
 
     keep: float = setting(0.2, unit="share of entries", low=0.0, high=1.0, search=(0.05, 0.9), log=True)
@@ -73,21 +74,23 @@ class TIES(Method):
 
     @property
     def off(self) -> bool:
-        """Whether the tuned weights are shipped as they are."""
-        return self.keep == 1.0 and self.scale == 1.0 and not others.folders(self.models)
+        """Whether the tuned weights are shipped unchanged."""
+        return self.keep == 1.0 and self.scale == 1.0 and not other_runs.folders(self.models)
 
     def init_state(self, run: Run) -> State:
-        """Returns nothing to remember, having looked whether the folders have the weights.
+        """Checks that the folders have the weights; returns an empty state.
 
         Raises:
-            HoldfastError: One has not.
+            HoldfastError: A folder does not have them.
         """
-        others.check(repr(self), others.folders(self.models), run.model)
+        other_runs.check(repr(self), other_runs.folders(self.models), run.model)
         return {}
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
-        """Returns the base plus what is left of the changes."""
+        """Returns the base plus the merged changes."""
         base, wide_tuned = wide(base, tuned)
-        found = (others.weight(repr(self), folder, name, wide_tuned) for folder in others.folders(self.models))
-        deltas = [one - base for one in (wide_tuned, *found)]
+        weights = (
+            other_runs.weight(repr(self), folder, name, wide_tuned) for folder in other_runs.folders(self.models)
+        )
+        deltas = [weight - base for weight in (wide_tuned, *weights)]
         return (base + self.scale * ties(deltas, self.keep)).to(tuned.dtype)

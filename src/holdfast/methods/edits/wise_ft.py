@@ -13,12 +13,12 @@ from holdfast.methods.delta import wide
 
 
 def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
-    """Returns `(1 - alpha) * base + alpha * tuned`: bit-equal to `base` at 0 and to `tuned` at 1, whatever they hold.
+    """Returns `(1 - alpha) * base + alpha * tuned`: bit-equal to `base` at 0 and to `tuned` at 1, even if not finite.
 
     Args:
         base: Weights of the base.
         tuned: Weights after training, of the same shape.
-        alpha: Where on the line, in [0, 1].
+        alpha: Position on the line, in [0, 1].
 
     Returns:
         A weight in the dtype of `tuned`.
@@ -31,27 +31,29 @@ def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class WiSEFT(Method):
-    """Ships weights between those before training and the tuned ones.
+    """Ships weights on the line between the base and the tuned model.
 
         theta = (1 - alpha) * theta_0 + alpha * theta_1
 
-    theta_0 is the base, theta_1 the tuned model. Costs nothing in training; 0 ships the base, 1 the tuned model.
+    theta_0 is the base, theta_1 the tuned model. The method costs no training time; 0 ships the base, 1 the tuned
+    model.
 
     Args:
-        alpha: How far from the base towards the tuned weights.
+        alpha: Share of the way from the base to the tuned weights.
 
     Reference:
         Wortsman et al., Robust fine-tuning of zero-shot models, 2021, arXiv 2109.01903, eq. 1.
 
     Confidence:
-        text: The equation was read; the advised alpha is from memory.
+        text: We read the equation; the recommended alpha is from memory.
 
     Cost:
-        One pass after training. And a copy of the trained weights while training.
+        One pass after training. Also a copy of the trained weights during training.
 
     Departs:
-        The paper reports alpha = 0, 0.1, ..., 1 and suggests 0.5 where nothing is known (from memory); it is about
-        CLIP. For language models it is unreliable: two checkpoints mixed little often lose both (arXiv 2510.17776).
+        The paper is about CLIP; it reports alpha = 0, 0.1, ..., 1 and suggests 0.5 if nothing is known (from memory).
+        For language models the method is unreliable: even a weak mix of two checkpoints often loses the skills of both
+        (arXiv 2510.17776).
 
     """
 
@@ -59,7 +61,7 @@ class WiSEFT(Method):
 
     @property
     def off(self) -> bool:
-        """Whether the tuned weights are shipped as they are."""
+        """Whether the tuned weights are shipped unchanged."""
         return self.alpha == 1.0
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:

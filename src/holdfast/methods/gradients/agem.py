@@ -1,4 +1,4 @@
-"""A-GEM: a step that would unlearn the memory is turned until it does not."""
+"""A-GEM: projects a gradient that conflicts with the old examples."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from holdfast.methods.memory import need_memory, old_examples
 
 
 def agem_share(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> float:
-    """Returns how much of the reference gradient is to be taken from a gradient so that it does not conflict.
+    """Returns the multiple of the reference gradient to add to a gradient so that the two do not conflict.
 
         max(0, -(g . g_ref) / (g_ref . g_ref))
 
     Args:
-        grads: The step's gradient g by parameter name; what has none is left out.
+        grads: The step's gradient g by parameter name; parameters without a gradient are left out.
         reference: The memory's gradient g_ref.
 
     Returns:
-        0 where they agree, where the reference is 0, and where either is not finite.
+        0 if the two agree, if the reference is 0, or if either is not finite.
     """
     dot = square = 0.0
     for name, g in grads.items():  # one tensor at a time: in float64 all of them would be twice the model
@@ -40,31 +40,32 @@ def agem_share(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AGEM(Method):
-    """Takes from the gradient what points against the gradient of the loss on old examples.
+    """Removes from the gradient the part that points against the gradient of the loss on old examples.
 
         g <- g - (g . g_ref / g_ref . g_ref) * g_ref     where g . g_ref < 0,     else g
 
-    g is the step's clipped gradient over all trained parameters as one vector, g_ref that of the mean token loss on a
-    random batch of the memory. To first order a step along g does not raise the memory's loss; where both agree,
-    nothing is changed and nothing is rehearsed.
+    g is the clipped gradient of the step over all trained parameters as one vector; g_ref is the gradient of the mean
+    token loss on a random batch of old examples. To first order, a step along g does not raise the loss on old
+    examples. If the two agree, the gradient does not change: the model does not rehearse.
 
     Args:
-        memory: Path, hub id or name of the old examples; several separated by commas are one.
-        samples: Old examples in the batch of each step, drawn anew.
+        memory: Path, hub id or name of the old examples; several, separated by commas, are pooled.
+        samples: Old examples in the batch of each step, redrawn every step.
 
     Reference:
         Chaudhry et al., Efficient Lifelong Learning with A-GEM, 2019, arXiv 1812.00420, eq. 11.
 
     Confidence:
-        code: The authors' code was read.
+        code: We read the authors' code.
 
     Cost:
-        One more backward per step. On the memory's batch; and its gradient, a float for each trained weight.
+        One more backward per step. It runs on a batch of old examples; its gradient takes a float for each trained
+        weight.
 
     Departs:
-        The authors train with plain SGD. Adam scales each entry and adds momentum, so that the step that is taken may
-        conflict all the same; with it this is a push, not a promise. Weight decay is not projected. On an adapter the
-        vectors are those of its factors.
+        The authors train with plain SGD. Adam scales each entry and adds momentum, so the actual step may still
+        conflict: with Adam the method reduces conflicts but does not exclude them. Weight decay is not projected. On an
+        adapter, the vectors are those of its factors.
     """
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
@@ -73,12 +74,12 @@ class AGEM(Method):
     asks: ClassVar[frozenset[Ask]] = frozenset({"gradient"})
 
     def __post_init__(self) -> None:
-        """Checks the settings; without a memory there is nothing to conflict with."""
+        """Checks the settings; a memory is required."""
         super().__post_init__()
         need_memory(self)
 
     def init_state(self, run: Run) -> State:
-        """Returns the old examples as tensors, and the seed by which they are drawn."""
+        """Returns the old examples as tensors, and the seed of the draws."""
         return {"memory": to_tensors(old_examples(run, self)), "seed": torch.tensor(run.seed)}
 
     def edit_grads(self, state: State, step: Step) -> None:

@@ -1,4 +1,4 @@
-"""Orthogonal projection: no layer's weight moves along what old examples make it read."""
+"""Orthogonal projection: no layer's weight moves along the inputs that old examples give it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from holdfast.methods.memory import need_memory, old_examples
 
 
 def leading_basis(moment: Tensor, threshold: float) -> Tensor:
-    """Returns the fewest orthonormal directions that hold a share of a second moment, `[in, k]`.
+    """Returns the smallest set of orthonormal directions that hold a share of a second moment, `[in, k]`.
 
     Args:
         moment: Uncentred second moment of a layer's inputs, `[in, in]`, symmetric.
-        threshold: Share of its trace that they hold, in [0, 1].
+        threshold: Share of the trace that the directions hold, in [0, 1].
     """
     values, vectors = torch.linalg.eigh(moment.double())
     values = values.flip(0).clamp(min=0.0)
@@ -34,7 +34,7 @@ def leading_basis(moment: Tensor, threshold: float) -> Tensor:
 
 
 def project_out(change: Tensor, basis: Tensor, axis: int = 1) -> Tensor:
-    """Returns a change of a weight without what acts on the directions of a basis, in the basis's precision.
+    """Returns a change of a weight without the part that acts on the directions of a basis, in the basis's dtype.
 
     Args:
         change: `[out, in]`, or `[in, out]` with `axis=0`.
@@ -48,37 +48,39 @@ def project_out(change: Tensor, basis: Tensor, axis: int = 1) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OrthogonalProjection(Method):
-    """Takes from each step what would change how a linear layer answers the inputs that old examples give it.
+    """Removes from each step the part that would change a linear layer's outputs on the inputs from old examples.
 
         dW <- dW - dW M M^T,   M = the leading eigenvectors of (1/n) sum_t x_t x_t^T that hold `threshold` of its trace
 
-    x_t are the layer's inputs on the memory before training, dW [out, in] what the optimizer did to its weight. Inputs
-    in the span of M meet the weight that they met before, so that at a threshold of 1 the memory's outputs stay.
+    x_t are the layer's inputs on old examples before training, and dW [out, in] is the optimizer's change of its
+    weight. Inputs in the span of M see an unchanged weight, so at a threshold of 1 the outputs on old examples stay the
+    same.
 
     Args:
-        memory: Path, hub id or name of the old examples; several separated by commas are one.
-        threshold: Share of the energy of each layer's inputs that is shut off (the paper's epsilon_th). The more, the
-            less room to learn.
-        samples: Most old examples that are looked at.
-        rest: What becomes of trained tensors that are no linear layer's weight (norms, biases, embeddings with a head
-            that is tied to them, stacked experts): "frozen", or "free", and then the outputs drift by them.
+        memory: Path, hub id or name of the old examples; several, separated by commas, are pooled.
+        threshold: Share of the energy of each layer's inputs that is protected (the paper's epsilon_th). A higher share
+            leaves less room to learn.
+        samples: Maximum number of old examples to read.
+        rest: Treatment of trained tensors that are not the weight of a linear layer (norms, biases, embeddings with a
+            tied head, stacked experts): "frozen", or "free", which lets the outputs drift.
 
     Reference:
         Saha, Garg, Roy, Gradient Projection Memory for Continual Learning, 2021, arXiv 2103.09762, eq. 6-9 and
         algorithm 1.
 
     Confidence:
-        code: The authors' code was read.
+        code: We read the authors' code.
 
     Cost:
-        One forward of the memory before. And in x in floats for each layer then, in x k from then on, with two thin
-        products of each weight per step.
+        One forward of the old examples. It runs before training. Each layer needs `in` x `in` floats during that pass
+        and `in` x k floats afterwards, and two thin products of each weight per step.
 
     Departs:
-        The step is projected, not the gradient: Adam would undo that (and weight decay is projected with it). One old
-        task. As many directions as reach the threshold, where the authors stop one short. The head is projected like
-        any layer. Of a plain LoRA, A is projected: whole where B is 0 at the start, so that B may move freely; by its
-        steps in one that was trained before, whose B then counts as the rest. In bfloat16 weights round what is kept.
+        The method projects the step, not the gradient, because Adam would undo the projection of a gradient; weight
+        decay is projected too. There is one old task. The basis has enough directions to reach the threshold; the
+        authors' has one fewer. The head is projected like any layer. On a plain LoRA, A is projected: the whole of A if
+        B is 0 at the start, so that B may move freely; only the steps of A if the adapter was trained before, and its B
+        then counts as the rest. In bfloat16, rounding of the weights breaks exact orthogonality.
     """
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
@@ -89,27 +91,28 @@ class OrthogonalProjection(Method):
     confines: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Checks the settings; without a memory there is nothing to be orthogonal to."""
+        """Checks the settings; a memory is required."""
         super().__post_init__()
         need_memory(self)
 
     def init_state(self, run: Run) -> State:
-        """Returns the bases, and the number of its own for each parameter, by how it is projected.
+        """Returns the bases, and for each kind of projection the number of each parameter's basis.
 
         Raises:
-            HoldfastError: Nothing that is trained can be projected.
+            HoldfastError: No trained tensor can be projected.
         """
         places = _places(run)
         if not places:
             raise HoldfastError(
-                f"{self!r}: nothing that is trained is the weight of a linear layer or the A of a plain LoRA."
+                f"{self!r}: no trained tensor is the weight of a linear layer or the A of a plain LoRA."
             )
         examples, layers = old_examples(run, self, self.samples), {layer for layer, _ in places.values()}
         moments = second_moments(run, examples, wanted=layers.__contains__)
-        found: dict[int, Tensor] = {id(moment): moment for moment in moments.values()}  # layers of one input share one
-        number = {key: i for i, key in enumerate(found)}
+        # Layers with the same input share a moment.
+        unique: dict[int, Tensor] = {id(moment): moment for moment in moments.values()}
+        number = {key: i for i, key in enumerate(unique)}
         state: State = {"basis": {}, "axis0": {}, "axis1": {}, "whole": {}, "free": {}}
-        for key, moment in found.items():
+        for key, moment in unique.items():
             state["basis"][str(number[key])] = leading_basis(moment, self.threshold)
         for name, (layer, how) in places.items():
             if layer in moments:
@@ -128,13 +131,13 @@ class OrthogonalProjection(Method):
 
 
 def _places(run: Run) -> dict[str, tuple[str, str]]:
-    """Returns for each trained tensor that is projected the layer whose inputs it meets, and how ("free" for B)."""
+    """Returns, for each projected tensor, the layer whose inputs it reads, and its projection ("free" for B)."""
     params = trainable(run.model)
     names = {id(p): name for name, p in params.items()}
     uses: dict[int, int] = {}
     for _, p in run.model.named_parameters(remove_duplicate=False):
         uses[id(p)] = uses.get(id(p), 0) + 1
-    found = {
+    places = {
         names[id(layer.weight)]: (name, f"axis{input_axis(layer)}")
         for name, layer in linear_layers(run.model).items()
         if id(layer.weight) in names and uses[id(layer.weight)] == 1
@@ -150,7 +153,7 @@ def _places(run: Run) -> dict[str, tuple[str, str]]:
                 continue
             fresh = not bool(b.detach().any())
             place = plain_name(full[id(layer)])
-            found[names[id(a)]] = (place, "whole" if fresh else "axis1")
+            places[names[id(a)]] = (place, "whole" if fresh else "axis1")
             if fresh and id(b) in names:
-                found[names[id(b)]] = (place, "free")
-    return found
+                places[names[id(b)]] = (place, "free")
+    return places

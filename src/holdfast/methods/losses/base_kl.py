@@ -1,4 +1,4 @@
-"""KL to the base: stay close to the base's whole next-token distribution."""
+"""KL to the base: keep the model close to the base's whole next-token distribution."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def base_kl_units(logits_NV: Tensor, base_logits_NV: Tensor, direction: str = "f
         direction: "forward" for KL(base || tuned), "reverse" for KL(tuned || base).
 
     Returns:
-        `[N]` nats, >= 0 up to rounding. A logit of minus infinity on both sides counts for nothing; on the side that is
-        compared with alone (tuned in "forward", base in "reverse") it makes the divergence infinite, as it is.
+        `[N]` nats, >= 0 up to rounding. A logit of minus infinity on both sides adds 0; on only one side, the tuned
+        model's in "forward" or the base's in "reverse", it makes the divergence infinite.
     """
     base_logits_NV = base_logits_NV.detach().to(logits_NV.dtype)
     return (forward_kl if direction == "forward" else reverse_kl)(logits_NV, base_logits_NV)
@@ -37,7 +37,7 @@ def base_kl(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, dire
     Args:
         logits_BTV: Logits of the model being trained, any float dtype; gradients flow.
         base_logits_BTV: Logits of the frozen base on the same inputs.
-        labels_BT: Token ids, int64, unshifted; -100 is not supervised. Only says which positions count.
+        labels_BT: Token ids, int64, unshifted; -100 marks an unsupervised position. Used only to select positions.
         direction: "forward" for KL(base || tuned), "reverse" for KL(tuned || base).
 
     Returns:
@@ -54,39 +54,40 @@ class BaseKL(Method):
 
         L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b || p_a)     (forward; reverse swaps the two)
 
-    p_b is the frozen base, p_a the model, M the supervised positions.
+    p_b is the prediction of the frozen base, p_a that of the model, and M the set of supervised positions.
 
     Args:
         strength: Coefficient of the term (beta; lambda in the LwF baseline of 2605.29498).
-        direction: "forward" = KL(base || tuned), covers all that the base would say; "reverse" = KL(tuned || base).
-        on: Which tokens carry it: the new ones, the memory's, or all.
-        task_loss: Whether the task loss of those tokens is "kept" beside it, or "dropped": on memory text, the base is
-            then the only teacher, and the text itself is not learned (arXiv 2605.26097).
+        direction: "forward" = KL(base || tuned), which covers every token that the base finds likely; "reverse" =
+            KL(tuned || base).
+        on: The tokens with this term: "new", "memory" (those of old examples), or "all".
+        task_loss: "kept" adds the term to the task loss of those tokens; "dropped" replaces it. On old examples the
+            base is then the only teacher, and the model does not learn the text itself (arXiv 2605.26097).
 
     Reference:
         Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282 (distillation from the model before); the
         forward form on the new task's tokens as in Xu et al. 2026, arXiv 2605.29498, LwF baseline.
 
     Confidence:
-        text: The loss is plain; constants differ between sources by a factor of a thousand.
+        text: The loss is simple; the constants in the sources differ by a factor of a thousand.
 
     Cost:
-        One forward of the base. Its weights too, where all of them are trained.
+        One forward of the base. Also a copy of its weights in full training.
 
     Departs:
-        No temperature (LwF softens with T = 2); divided by all supervised tokens of the step.
+        There is no temperature (LwF softens with T = 2). The sum is divided by all supervised tokens of the step.
     """
 
     strength: float = setting(1.0, unit="1", low=0.0, search=(1e-3, 10.0), log=True, role="strength")
     direction: str = setting("forward", unit="direction", choices=("forward", "reverse"))
     on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
-    task_loss: str = setting("kept", unit="what becomes of it", choices=("kept", "dropped"))
+    task_loss: str = setting("kept", unit="task loss", choices=("kept", "dropped"))
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
 
     @property
     def off(self) -> bool:
-        """Whether nothing is added, and no task loss is dropped."""
+        """Whether the method adds no term and drops no task loss."""
         return self.strength == 0.0 and self.task_loss == "kept"
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:

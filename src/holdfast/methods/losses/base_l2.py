@@ -1,4 +1,4 @@
-"""L2 to the base: what training changes is paid for by its squared size."""
+"""L2 to the base: a penalty on the squared size of the change in the weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def low_rank_half_square(b: Tensor, a: Tensor, b0: Tensor, a0: Tensor) -> Tensor
 
         B A - B0 A0 = [B - B0, B0] [A; A - A0] = L R,   ||L R||_F^2 = sum (L^T L) * (R R^T)
 
-    so that nothing large is subtracted where the factors are near to where they were.
+    so that no two large numbers are subtracted when the factors are close to their start.
 
     Args:
         b: B `[out, rank]`; gradients flow.
@@ -42,8 +42,9 @@ class BaseL2(Method):
 
         L = L_CE + strength * sum_i (theta_i - theta0_i)^2 / 2
 
-    Of plain low-rank adapters the distance is that of the weights they make, ||s (B A - B0 A0)||_F^2, with s their
-    scale. It holds all weights alike, whatever their use: cheap, and the weakest penalty in comparisons.
+    For a plain low-rank adapter, the distance is that of its product, ||s (B A - B0 A0)||_F^2, where s is the adapter's
+    scale. The penalty treats all weights alike, whatever their use. It is cheap, and the weakest penalty in
+    comparisons.
 
     Args:
         strength: Coefficient of the sum, per unit of weight squared (the paper's alpha).
@@ -53,16 +54,17 @@ class BaseL2(Method):
         1802.01483, eq. 3 (L2-SP).
 
     Confidence:
-        note: The formula is plain; no source says which strength suits a language model.
+        note: The formula is simple; no source says which strength suits a language model.
 
     Cost:
-        A copy of the trained weights. And one pass over them per step; nothing beside an adapter.
+        A copy of the trained weights. Also one pass over them per step; next to nothing with an adapter.
 
     Departs:
-        One strength for all weights: the paper has another, beta, for a new head, towards zero; here the head is the
-        base's. On a plain LoRA the distance is of B A, by Gram matrices of the factors; other adapters (DoRA, those on
-        embeddings or on stacked experts) are held to their own factors' start. It stands in the loss, and so before
-        clipping and before Adam's scaling, unlike decoupled weight decay.
+        One strength applies to all weights. The paper has a second one, beta, which pulls a new head towards zero; here
+        the head is the base's. On a plain LoRA, the distance is that of B A, computed from Gram matrices of the
+        factors; other adapters (DoRA, adapters on embeddings or on stacked experts) are held to the start of their own
+        factors. The penalty is part of the loss, so clipping and Adam's scaling apply to it, unlike decoupled weight
+        decay.
     """
 
     strength: float = setting(
@@ -72,7 +74,7 @@ class BaseL2(Method):
     asks: ClassVar[frozenset[Ask]] = frozenset({"start"})
 
     def init_state(self, run: Run) -> State:
-        """Returns, by the name of its A, the scale of each plain adapter, and those of its factors that stand still."""
+        """Returns the scale of each plain adapter, keyed by the name of its A, and its factors that are frozen."""
         state: State = {"scale": {}, "still": {}}
         for scale, a, b, params in _plain(run.model):
             state["scale"][a] = torch.tensor(scale, dtype=torch.float64)
@@ -100,7 +102,7 @@ def _up(name: str) -> str:
 
 
 def _plain(model: nn.Module) -> Iterator[tuple[float, str, str, dict[str, nn.Parameter]]]:
-    """Yields the scale and the names of A and B of each plain low-rank adapter that is trained, and all parameters."""
+    """Yields, for each trained plain low-rank adapter, its scale, the names of A and B, and all parameters."""
     params = dict(model.named_parameters())
     names = {id(p): name for name, p in params.items()}
     layer: Any

@@ -1,4 +1,4 @@
-"""EWC: hold each weight by how much the old predictions depend on it."""
+"""EWC: hold each weight in proportion to how much the old predictions depend on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def diagonal_fisher(grads: Iterable[tuple[Mapping[str, Tensor], int]]) -> dict[s
         F_i = sum_s (n_s g_si)^2 / sum_s n_s
 
     Args:
-        grads: For each example s the gradient g_s of the mean log-likelihood of its tokens, and their number n_s.
+        grads: For each example s, the gradient g_s of the mean log-likelihood of its tokens, and the number n_s of
+            tokens.
     """
     sums: dict[str, Tensor] = {}
     total = 0
@@ -37,7 +38,7 @@ def diagonal_fisher(grads: Iterable[tuple[Mapping[str, Tensor], int]]) -> dict[s
 
 
 def drawn_nll(logits_NV: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns the negative log-likelihood of labels that are drawn from the model's own predictions, `[N]`, nats."""
+    """Returns the negative log-likelihood of labels drawn from the model's own predictions, `[N]`, in nats."""
     with torch.no_grad():
         labels_N = torch.multinomial(logits_NV.softmax(-1), 1, generator=generator)[:, 0]
     return torch.nn.functional.cross_entropy(logits_NV, labels_N, reduction="none")
@@ -45,55 +46,59 @@ def drawn_nll(logits_NV: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EWC(Method):
-    """Adds the squared distance of each weight from the base, weighted by the Fisher information that it carries.
+    """Adds the squared distance of each weight from the base, weighted by the weight's Fisher information.
 
         L = L_CE + strength / 2 * sum_i F_i (theta_i - theta0_i)^2
         F_i = sum_s (d/dtheta_i sum_t log p(y_st))^2 / sum_s n_s
 
-    s are examples, t their n_s supervised tokens, y labels drawn from the base. At strength 1 the term is then, to
-    second order and but for the Fisher's off-diagonal, the divergence from the base on these texts, in nats per token.
+    s runs over examples and t over the n_s supervised tokens of each; the labels y are drawn from the base. At strength
+    1 the term is the divergence from the base on these texts in nats per token, to second order and without the
+    off-diagonal part of the Fisher.
 
     Args:
         strength: Coefficient of the term (the paper's lambda).
-        memory: Path, hub id or name of the old examples on which the Fisher is measured; several separated by commas.
-        on: "memory" measures on the old examples; "new" on those being learned, where there are no old ones: a weak
-            stand-in.
-        labels: "model" draws the labels from the base (the Fisher), "data" takes those of the texts (the empirical
-            Fisher, which no divergence stands behind).
-        samples: Most examples on which it is measured.
+        memory: Path, hub id or name of the old examples on which the Fisher is measured; separate several by commas.
+        on: "memory" measures the Fisher on old examples. "new" measures it on the new examples, a weak substitute if
+            there are no old ones.
+        labels: "model" draws the labels from the base (the Fisher); "data" uses the labels of the texts (the empirical
+            Fisher, which approximates no divergence).
+        samples: Maximum number of examples on which the Fisher is measured.
 
     Reference:
         Kirkpatrick et al., Overcoming Catastrophic Forgetting in Neural Networks, 2017, arXiv 1612.00796, eq. 3.
 
     Confidence:
-        note: The formula is plain; every implementation computes another Fisher, so no strength carries over.
+        note: The formula is simple; every implementation computes a different Fisher, so no strength carries over.
 
     Cost:
-        One backward per sample before. And two floats for each trained weight, and a pass over them per step.
+        One backward per example before training. Also two floats for each trained weight, and a pass over them per
+        step.
 
     Departs:
-        The paper does not say how F is computed. Here: one gradient per example (batch size one: squares of a batch's
-        mean are something else), a square of the sum over its tokens, divided by tokens; one draw of labels. The
-        empirical Fisher, and gradients of batches, are what most code has; their strengths (TRACE's 400) mean nothing
-        here. On an adapter F is that of its factors, and those of a fresh LoRA's A are 0, for B is 0: hold B alone.
+        The paper does not say how F is computed. Here, each example gives one gradient (batch size one, because the
+        square of a batch's mean is a different quantity); the sum over its tokens is squared and divided by the number
+        of tokens; labels are drawn once. Most code uses the empirical Fisher and gradients of batches; strengths from
+        there (TRACE's 400) mean nothing here. On an adapter, F is that of the factors. F is 0 for the A of a fresh
+        LoRA, because B is 0, so the penalty holds only B.
     """
 
     strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 1000.0), log=True, role="strength")
     memory: str = setting("", unit="path, hub id or name", role="memory")
     on: str = setting("memory", unit="texts of the Fisher", choices=("memory", "new"))
-    labels: str = setting("model", unit="whose labels", choices=("model", "data"))
+    labels: str = setting("model", unit="source of labels", choices=("model", "data"))
     samples: int = setting(500, unit="examples", low=1, integer=True, search=(100, 2000), log=True)
 
     asks: ClassVar[frozenset[Ask]] = frozenset({"start", "run_gradient"})
+    state_per_parameter: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Checks the settings; the Fisher of a memory needs one."""
+        """Checks the settings; `on="memory"` needs a memory."""
         super().__post_init__()
         if self.on == "memory":
             need_memory(self)
 
     def init_state(self, run: Run) -> State:
-        """Returns the diagonal of the Fisher under the model as it is, by parameter name."""
+        """Returns the diagonal of the current model's Fisher information, by parameter name."""
         find = old_examples if self.on == "memory" else new_examples
         examples = find(run, self, self.samples)
         device = next(iter(trainable(run.model).values())).device

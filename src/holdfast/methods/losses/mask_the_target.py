@@ -21,7 +21,8 @@ def non_target_kl(logits_NV: Tensor, base_logits_NV: Tensor, labels_N: Tensor, c
         logits_NV: Logits of the model being trained, float32 or wider; gradients flow.
         base_logits_NV: Logits of the frozen base; detached here.
         labels_N: Targets y, int64.
-        certain: Where the base gives the target more than 1 - `certain`, nothing is left to compare: 0.
+        certain: The result is 0 where the base gives the target more than 1 - `certain`, because nothing is left to
+            compare.
 
     Returns:
         `[N]` nats, >= 0 up to rounding.
@@ -37,7 +38,7 @@ def mask_the_target(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tens
     Args:
         logits_BTV: Logits of the model being trained, any float dtype; gradients flow.
         base_logits_BTV: Logits of the frozen base on the same inputs.
-        labels_BT: Token ids, int64, unshifted; -100 is not supervised.
+        labels_BT: Token ids, int64, unshifted; -100 marks an unsupervised position.
         certain: Positions where the base gives the target more than 1 - `certain` are 0 (the paper's tau).
 
     Returns:
@@ -57,25 +58,25 @@ class MaskTheTarget(Method):
 
         L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b^{not y_t} || p_a^{not y_t})
 
-    p_b is the frozen base, p_a the model, y_t the target, M the supervised positions. The target's own probability
-    is free to move, so the penalty does not pull against the task.
+    p_b is the prediction of the frozen base, p_a that of the model, y_t the target, and M the set of supervised
+    positions. The probability of the target itself is free to move, so the penalty does not work against the task.
 
     Args:
         strength: Coefficient of the term (the paper's lambda).
         certain: Positions where the base gives the target more than 1 - `certain` carry no term (the paper's tau).
-        on: Which tokens carry it: the new ones, the memory's, or all.
+        on: The tokens with this term: "new", "memory" (those of old examples), or "all".
 
     Reference:
         Xu, Garg, Saratchandran, Lucey, Mask the Target, 2026, arXiv 2605.29498, eq. 4-6.
 
     Confidence:
-        text: The full text and its appendix were read.
+        text: We read the full text and its appendix.
 
     Cost:
-        One forward of the base. Its weights too, where all of them are trained.
+        One forward of the base. Also a copy of its weights in full training.
 
     Departs:
-        Divided by all supervised tokens of the step, not by |M| after leaving out the certain positions (0.1-0.2% of
+        The sum is divided by all supervised tokens of the step, not by |M| without the certain positions (0.1-0.2% of
         them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax.
     """
 

@@ -1,4 +1,4 @@
-"""Rehearsal: old examples among the new ones, at a fixed share of the supervised tokens."""
+"""Rehearsal: mix old examples into the new ones at a fixed share of the supervised tokens."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ class Rehearsal(Method):
 
         loss = (1 - ratio) * CE_new + ratio * CE_memory      in expectation, per token of the step
 
-    The share is kept by error diffusion over the order of examples: at every point of the run the memory's share of
-    the tokens seen is off by no more than one example. Several memories are several `Rehearsal`s, or one with several
+    Error diffusion over the order of examples keeps the share: at every point of the run, the old examples' share of
+    the tokens so far is off by at most one example. For several memories, use several `Rehearsal`s, or one with several
     sources.
 
     Args:
-        memory: Path, hub id or name of the old examples; several separated by commas share `ratio` evenly. The examples
-            that the model learned from; a general set of instructions; texts of the domain: whatever is at hand.
-        ratio: Share of the supervised tokens that are old.
-        near: How near the memory is to what is measured as kept: the "same" kinds of examples, "near" (the same skills
-            in other forms), "none", or "unsaid". It is recorded and shown with the result: what is kept by rehearsing
-            its own kind says little about the rest.
+        memory: Path, hub id or name of the old examples; several, separated by commas, share `ratio` evenly. Use the
+            examples that the model learned from, a general set of instructions, or texts of the domain.
+        ratio: Share of old examples in the supervised tokens.
+        near: How near the memory is to the measured suites (--keep): the "same" kinds of examples, "near" (the same
+            skills in other forms), "none", or "unsaid". The result records and shows this, because a skill that is kept
+            by rehearsing it says little about other skills.
 
     Reference:
         Robins, Catastrophic Forgetting, Rehearsal and Pseudorehearsal, 1995; for the share: Bethune et al. 2025, arXiv
         2502.06042 (1% of pretraining data), and 5-20% among practitioners.
 
     Confidence:
-        text: The idea is plain; shares differ between sources from 1% to 50%.
+        text: The idea is simple; the shares in the sources range from 1% to 50%.
 
     Cost:
         The share of old tokens. At a ratio of 0.5 a pass takes twice as long.
 
     Departs:
-        The share is of supervised tokens, not of examples, and is exact rather than drawn at random.
+        The share counts supervised tokens, not examples, and is exact, not random.
     """
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
     ratio: float = setting(0.05, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.01, 0.5), log=True)
-    near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
+    near: str = setting("unsaid", unit="nearness to the suites", choices=("unsaid", "same", "near", "none"))
 
     def __post_init__(self) -> None:
-        """Checks the settings; a rehearsal without a memory is refused."""
+        """Checks the settings; a memory is required."""
         super().__post_init__()
         if not self.sources:
             raise HoldfastError("Rehearsal() needs a memory: Rehearsal(memory='old.jsonl', ratio=0.05).")
 
     @property
     def off(self) -> bool:
-        """Whether nothing is rehearsed."""
+        """Whether the model rehearses nothing."""
         return self.ratio == 0.0
 
     def mix_data(self, run: Run) -> Mix:

@@ -1,4 +1,4 @@
-"""Self-rehearsal: the base writes the old examples itself, for want of real ones."""
+"""Self-rehearsal: the base writes the old examples itself, if there are no real ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.data.sieve import Seen, repeats
-from holdfast.data.tokenize import tokenize
-from holdfast.probes.compose import chats, documents
+from holdfast.data.sieve import ShingleIndex, repeats
+from holdfast.data.tokenization import tokenize
+from holdfast.probes.composition import chats, documents
 
 logger = logging.getLogger("holdfast")
 
@@ -23,19 +23,19 @@ SELF = "what the base wrote"
 """Name of the memory."""
 
 ROUNDS = 4
-"""Times that as many examples as asked for are written, to have enough that are worth keeping."""
+"""Maximum number of rounds; each writes as many examples as are wanted, because the sieve drops some."""
 
 
 def sieved(written: Iterator[Example], known: Sequence[Example], repeat: float, similar: float) -> Iterator[Example]:
-    """Yields those examples that neither turn in circles nor are like a known or an earlier one.
+    """Yields the examples that are neither repetitive nor similar to a known or an earlier example.
 
     Args:
         written: Examples.
-        known: Those that are to be learned: what stands there is no rehearsal.
-        repeat: Most of an example's runs of four tokens that may have stood in it before, a share.
-        similar: Most that it may be like another (Jaccard over runs of five tokens).
+        known: The new examples; a copy of one is no rehearsal.
+        repeat: Maximum share of an example's 4-grams of tokens that occur earlier in it.
+        similar: Maximum similarity to another example (Jaccard index over 5-grams of tokens).
     """
-    seen = Seen()
+    seen = ShingleIndex()
     for example in known:
         seen.add(example.input_ids)
     for example in written:
@@ -50,69 +50,70 @@ class SelfRehearsal(Method):
 
         x_i ~ p_b,   i = 1 .. count;      loss = (1 - ratio) * CE_new + ratio * CE_written
 
-    p_b is the base: it writes documents from their beginning, or, through its chat template, questions of a user, which
-    it then answers. What turns in circles, and what is like an earlier or a new example, is left out. They are written
-    once, kept in the run's folder, and read back when the run is resumed. With BaseKL(on='memory') the base's whole
-    predictions are rehearsed, not the tokens that happened to be drawn.
+    p_b is the base. It writes documents from their beginning, or, through its chat template, questions of a user, which
+    it then answers. A sieve leaves out examples that are repetitive or similar to an earlier or a new example. The base
+    writes once; the run's folder keeps the examples, and a resumed run reads them back. With BaseKL(on='memory') the
+    model rehearses the base's whole predictions, not only the tokens that were drawn.
 
     Args:
-        ratio: Share of the supervised tokens that the base wrote.
-        count: Examples that are wanted; fewer if the base writes too much of the same.
+        ratio: Share of the base's examples in the supervised tokens.
+        count: Number of examples wanted; fewer if the base writes too many similar ones.
         form: "text" = documents, learned in full; "chat" = questions and answers, of which the answers are learned;
-            "auto" = chat where the tokenizer has a chat template.
-        temperature: Of the documents and questions; answers are the likeliest.
-        top_p: Least probability of the set of likeliest tokens that one is drawn from.
-        length: Most tokens of a document, of a question and of an answer.
-        repeat: Most of an example's runs of four tokens that stood in it before.
-        similar: Most that an example may be like another, Jaccard's index over runs of five tokens; 1 keeps all.
-        near: How near what the base writes is to what is measured as kept, as for Rehearsal: a base that writes as it
-            was taught comes close to "same", an instruction model that writes of anything is "near".
+            "auto" = "chat" if the tokenizer has a chat template, else "text".
+        temperature: Sampling temperature of documents and questions; answers take the likeliest tokens.
+        top_p: Smallest total probability of the set of likeliest tokens to draw from.
+        length: Maximum number of tokens in a document, a question or an answer.
+        repeat: Maximum share of an example's 4-grams of tokens that occur earlier in it.
+        similar: Maximum similarity of two examples (Jaccard index over 5-grams of tokens); 1 keeps all.
+        near: How near the base's examples are to the measured suites (--keep), as for Rehearsal. A base that writes as
+            it was taught comes close to "same"; an instruction model that writes about any topic is "near".
 
     Reference:
         Robins, Catastrophic Forgetting, Rehearsal and Pseudorehearsal, 1995; for language models, arXiv 2605.26097
         (from the first token alone, temperature 1), and Xu et al., Magpie, 2024, arXiv 2406.08464 (questions).
 
     Confidence:
-        text: The code of both was read.
+        text: We read the code of both.
 
     Cost:
         Writing once, then the share. A thousand documents of 128 tokens are a thousand generations of that length.
 
     Departs:
-        The paper's text runs on for 512 tokens past every end, is never filtered, and new text is drawn throughout
-        training; Magpie's filters are other models. Sieve and limits are ours.
+        The paper's text continues for 512 tokens past every end of text, is not filtered, and is drawn again throughout
+        training. Magpie filters with other models. The sieve and its limits are ours.
     """
 
     ratio: float = setting(0.2, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.05, 0.5), log=True)
     count: int = setting(1000, unit="examples", low=1, integer=True, search=(200, 5000), log=True)
-    form: str = setting("auto", unit="kind of example", choices=("auto", "text", "chat"))
+    form: str = setting("auto", unit="form of examples", choices=("auto", "text", "chat"))
     temperature: float = setting(1.0, unit="1", low=0.0, search=(0.7, 1.2))
     top_p: float = setting(1.0, unit="probability", low=0.01, high=1.0, search=(0.8, 1.0))
     length: int = setting(128, unit="tokens", low=2, integer=True)
-    repeat: float = setting(0.5, unit="share of runs", low=0.0, high=1.0)
+    repeat: float = setting(0.5, unit="share of 4-grams", low=0.0, high=1.0)
     similar: float = setting(0.7, unit="Jaccard index", low=0.0, high=1.0, search=(0.3, 1.0))
-    near: str = setting("unsaid", unit="nearness to what is measured", choices=("unsaid", "same", "near", "none"))
+    near: str = setting("unsaid", unit="nearness to the suites", choices=("unsaid", "same", "near", "none"))
 
     once: ClassVar[str] = "the base writes one memory; raise count or ratio instead."
     quick: ClassVar[Mapping[str, Any]] = {"count": 6, "length": 8}
 
     @property
     def off(self) -> bool:
-        """Whether nothing is rehearsed."""
+        """Whether the model rehearses nothing."""
         return self.ratio == 0.0
 
     def mix_data(self, run: Run) -> Mix:
-        """Returns the mix with what the base wrote at its share.
+        """Returns the mix with the base's examples at their share.
 
         Raises:
-            HoldfastError: It wrote nothing that is worth keeping, or there is nothing to write with.
+            HoldfastError: No written example passed the sieve, or the base cannot write (no tokenizer or chat
+                template).
         """
         if sum(run.mix.ratios) + self.ratio >= 1.0:
             raise HoldfastError(
                 f"{self!r}: the memories would make up all of the tokens; leave some to the new examples."
             )
-        told = hashlib.sha256(f"{self!r} {run.seed}".encode()).hexdigest()[:12]
-        written = run.keep(f"self-rehearsal-{told}", lambda: self._written(run))
+        digest = hashlib.sha256(f"{self!r} {run.seed}".encode()).hexdigest()[:12]
+        written = run.keep(f"self-rehearsal-{digest}", lambda: self._written(run))
         return run.mix.with_memory(SELF, written, self.ratio, self.near)
 
     def _written(self, run: Run) -> list[Example]:
@@ -124,15 +125,15 @@ class SelfRehearsal(Method):
                 break
         if not kept:
             raise HoldfastError(
-                f"{self!r}: the base wrote nothing that is worth rehearsing; raise repeat and similar, or give real old"
-                " examples with Rehearsal()."
+                f"{self!r}: no example that the base wrote passed the sieve; raise repeat and similar, or give real"
+                " old examples with Rehearsal()."
             )
         if len(kept) < self.count:
-            logger.warning("%r: %d examples were worth keeping of %d written.", self, len(kept), ROUNDS * self.count)
+            logger.warning("%r: %d of %d written examples passed the sieve.", self, len(kept), ROUNDS * self.count)
         return kept
 
     def _rounds(self, run: Run) -> Iterator[Example]:
-        """Yields what the base writes, round after round, each with random numbers of its own."""
+        """Yields the base's examples, round after round; each round has its own random numbers."""
         has_template = bool(getattr(run.tokenizer, "chat_template", None))
         if self.form == "chat" and not has_template:
             raise HoldfastError(f"{self!r}: chats need a tokenizer with a chat template; use form='text'.")

@@ -32,14 +32,14 @@ class Cosine(Method):
         Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017, arXiv 1608.03983, eq. 5.
 
     Confidence:
-        text: The equation, from memory of the paper and in every trainer.
+        text: The equation is from memory of the paper, and every trainer has it.
 
     Cost:
         Nothing.
 
     Departs:
-        No restarts. Beside Warmup the cosine still counts from the first step (transformers lets it start after
-        the warm-up), because factors of schedules multiply.
+        There are no restarts. With Warmup, the cosine still counts from the first step, because the factors of
+        schedules multiply; in transformers it starts after the warm-up.
     """
 
     floor: float = setting(0.0, unit="share of lr", low=0.0, high=1.0)

@@ -1,4 +1,4 @@
-"""Finch: the learning rate follows the loss, so that each step's bound on forgetting stays the same."""
+"""Finch: the learning rate follows the loss, so that the bound on forgetting is the same at every step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Finch(Method):
         Lbar_s = decay * Lbar_{s-1} + (1 - decay) * L_s,   Lbar_0 = L_0
         eta_s  = min(eta_base / sqrt(Lbar_s + eps), eta_max)
 
-    L_s is the step's mean loss in nats per supervised token, eta_base the learning rate of the run, and
-    `cap` = eta_max / eta_base. At a loss of 1 nat the rate is eta_base; harder batches move the weights less.
+    L_s is the mean loss of the step in nats per supervised token, eta_base is the learning rate of the run, and `cap` =
+    eta_max / eta_base. At a loss of 1 nat the rate is eta_base; harder batches move the weights less.
 
     Args:
         decay: The paper's smoothing constant a.
@@ -37,17 +37,17 @@ class Finch(Method):
         Prashant, Zhu, Creo, Salimi, FINCH, 2026, arXiv 2605.20005 (practical rule).
 
     Confidence:
-        note: Two readers of the paper and one implementation agree on the rule; eta_base is not confirmed.
+        note: Two accounts of the paper and one implementation agree on the rule; eta_base is not confirmed.
 
     Cost:
         Nothing.
 
     Departs:
         The average moves once per optimizer step, on the mean over micro-batches and processes (a published
-        implementation moves it per micro-batch, where accumulation k turns a into a^k). Only new examples count:
-        rehearsed ones do not make the task look learned. Steps without new tokens leave it alone. Where the trainer
-        trains on another loss (label smoothing, TRL's DFT, experts' auxiliary loss), L_s is read from the predictions
-        all the same. Published with eta_base on the scale of full fine-tuning; adapters take about ten times that (our
+        implementation moves it per micro-batch, so accumulation over k turns a into a^k). Only new examples count, so
+        that rehearsed ones do not make the task look learned. Steps without new tokens do not change the average. If
+        the trainer uses another loss (label smoothing, TRL's DFT, experts' auxiliary loss), L_s is still the mean loss
+        of the predictions. The paper's eta_base is that of full fine-tuning; adapters take about ten times that (our
         inference).
     """
 

@@ -1,4 +1,4 @@
-"""LoRA+: the second factor of an adapter learns faster than the first."""
+"""LoRA+: the factor B of an adapter has a higher learning rate than the factor A."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("holdfast")
 
 
 def lora_plus(names: Iterable[str], times: float = 16.0) -> dict[str, float]:
-    """Returns `times` for the name of each B of a LoRA adapter (of linear layers and of embeddings), nothing else."""
+    """Returns `times` for the name of each B of a LoRA adapter, on linear layers and on embeddings."""
     return {name: times for name in names if {"lora_B", "lora_embedding_B"} & set(name.split("."))}
 
 
@@ -27,22 +27,22 @@ class LoRAPlus(Method):
         lr_B = times * lr_A,   lr_A = lr        in W' = W + (alpha / rank) * B A
 
     Args:
-        times: lr_B / lr_A (the paper's lambda); at least 1 is advised, and an lr about half of what LoRA alone takes.
+        times: lr_B / lr_A (the paper's lambda). Use at least 1, and an lr of about half of that for LoRA alone.
 
     Reference:
         Hayou, Ghosh, Yu, LoRA+: Efficient Low Rank Adaptation of Large Models, 2024, arXiv 2402.12354.
 
     Confidence:
-        code: The rule in the authors' code, which has no default ratio; 16 is what other tools take.
+        code: The rule is that of the authors' code, which has no default ratio; other tools use 16.
 
     Cost:
         Nothing.
 
     Departs:
-        Only B is sped up: PEFT's optimizer does so with every trained vector too (norms, biases), and gives adapters of
-        embeddings a fixed rate of 1e-6. Weight decay stays as the trainer has it. 16 is the value that
-        published training code recommends (not read in the paper). Published for faster learning; we know of no
-        measurement of forgetting. Without an adapter it does nothing, and says so.
+        Only B has the higher rate. PEFT's optimizer also raises the rate of every trained vector (norms, biases), and
+        gives adapters of embeddings a fixed rate of 1e-6. The trainer's weight decay is unchanged. Published training
+        code recommends 16 (we did not read this in the paper). LoRA+ was published for faster learning; we know of no
+        measurement of forgetting. Without an adapter it does nothing and logs a warning.
     """
 
     times: float = setting(16.0, unit="lr_B / lr_A", low=0.0, search=(1.0, 32.0), log=True)
@@ -51,7 +51,7 @@ class LoRAPlus(Method):
 
     @property
     def off(self) -> bool:
-        """Whether both factors learn alike."""
+        """Whether both factors have the same learning rate."""
         return self.times == 1.0
 
     def group_params(self, params: Mapping[str, nn.Parameter]) -> dict[str, float]:

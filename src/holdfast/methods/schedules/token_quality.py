@@ -1,4 +1,4 @@
-"""Token quality: the learning rate follows how typical the batch's tokens are, of the model and of the base."""
+"""Token quality: the learning rate follows how typical the batch's tokens are under the model and the base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from holdfast.core.settings import setting
 
 
 def token_quality(tuned: float, base: float, share: float = 0.5) -> float:
-    """Returns the quality of a batch, `tuned^(1 - share) base^share`, of its mean typicalities, each from 0 to 1."""
+    """Returns the quality of a batch, `tuned^(1 - share) base^share`, from its mean typicalities in [0, 1]."""
     return float(tuned ** (1.0 - share) * base**share)
 
 
@@ -23,37 +23,37 @@ def token_quality(tuned: float, base: float, share: float = 0.5) -> float:
 class TokenQuality(Method):
     """Scales the learning rate by the quality of the step's tokens.
 
-        t_i = exp(-max(0, -log p(y_i) - H(p_i)))                   typicality of a token under the model
-        q_s = mean_i(t_i)^(1 - base) * mean_i(t_i^b)^base          t^b the same under the base
-        Q_s = decay * Q_{s-1} + (1 - decay) * q_s,  Q_0 = q_0
-        eta_s = eta * (floor + (1 - floor) * Q_s^power)
+        t_i = exp(-max(0, -log p(y_i) - H(p_i)))                   typicality of a token under the model q_s =
+        mean_i(t_i)^(1 - base) * mean_i(t_i^b)^base          t^b the same under the base Q_s = decay * Q_{s-1} + (1 -
+        decay) * q_s,  Q_0 = q_0 eta_s = eta * (floor + (1 - floor) * Q_s^power)
 
-    p_i is the model's prediction at a new token, y_i its label, H the entropy. A label that surprises no more than the
-    model expects to be surprised (where several things may follow) has quality 1, however unlikely it is; one that
-    contradicts a confident prediction has almost none. Learning the first adds to what is known, learning the second
-    overwrites it, and a large step there is what forgetting is made of. As the model comes to agree with its tokens,
-    the rate rises by itself; what the base contradicts keeps it below.
+    p_i is the model's prediction at a new token, y_i its label, H the entropy. A label that surprises the model no more
+    than its entropy predicts has quality 1, however unlikely the label is. A label that contradicts a confident
+    prediction has a quality near 0. Learning the first kind adds to the model's knowledge; learning the second kind
+    overwrites it, and large steps there cause forgetting. The rate rises by itself as the model comes to agree with its
+    tokens; tokens that the base contradicts keep it lower.
 
     Args:
-        base: Weight of the base's judgement against the model's own (0 = the model alone, 1 = the base alone).
-        power: Exponent of the quality: how strongly the rate follows it.
+        base: Weight of the base's typicality against the model's own (0 = only the model, 1 = only the base).
+        power: Exponent of the quality; with a higher power the rate follows the quality more strongly.
         floor: Least factor on the rate.
         decay: Smoothing constant of the quality over steps.
 
     Reference:
-        None: our own design. Its parts: the expected surprise as the measure of a typical token, Meister et al.,
-        Locally Typical Sampling, 2022, arXiv 2202.00666; confident conflicts as what forgets, arXiv 2601.02151 (EAFT).
+        None: this is our own design. Its parts are published: expected surprise as the measure of a typical token in
+        Meister et al., Locally Typical Sampling, 2022, arXiv 2202.00666; confident conflicts as a cause of forgetting
+        in arXiv 2601.02151 (EAFT).
 
     Confidence:
-        own: Our own rule; only its parts are published.
+        own: The rule is our own; only its parts are published.
 
     Cost:
-        One forward of the base. With `base=0` too, since the base is asked for all the same.
+        One forward of the base. This holds for `base=0` too, because the base runs in any case.
 
     Departs:
-        From Finch, which follows the loss: a high loss where nothing is known (high entropy) is no reason to go slowly
-        here, and a moderate one against a confident base is. The rate is the batch's; weighing each token is EAFT's
-        way. Whether it forgets less than Finch at equal learning has not been measured yet.
+        Finch follows the loss. Here, a high loss with high entropy does not lower the rate, and a moderate loss against
+        a confident base does. The rate applies to the whole batch; EAFT weighs each token instead. We have not measured
+        yet whether this method forgets less than Finch at equal learning.
     """
 
     base: float = setting(0.5, unit="share", low=0.0, high=1.0, search=(0.0, 1.0))
@@ -68,7 +68,7 @@ class TokenQuality(Method):
     }
 
     def init_state(self, run: Run) -> State:
-        """Returns the empty average: NaN until the first tokens are seen."""
+        """Returns the empty average: NaN until the first step with tokens."""
         return {"quality": torch.tensor(math.nan, dtype=torch.float64)}
 
     def scale_lr(self, state: State, step: Step) -> float:

@@ -1,4 +1,4 @@
-"""Train: the settings of the training itself, as a summand of the recipe."""
+"""Train: the settings of the training itself, as a term of the recipe."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from holdfast.core.settings import setting
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Train(Method):
-    """Sets learning rate, length and batch of the run; what is not given stays as the trainer has it.
+    """Sets the learning rate, length and batch size of the run; absent settings stay as the trainer has them.
 
         theta <- theta - lr * factor(step) * update
 
-    where `factor` is the product of the recipe's schedules (Cosine, Warmup, Finch ...), 1 if there are none.
+    where `factor` is the product of the recipe's schedules (Cosine, Warmup, Finch ...), or 1 without a schedule.
 
     Args:
         lr: Peak learning rate.
-        epochs: Passes over the new examples; may be fractional.
+        epochs: Passes over the new examples, possibly fractional.
         batch: Examples per optimizer step, over all micro-batches and processes.
         weight_decay: Decoupled weight decay of the optimizer.
-        clip: Largest norm of the gradient; 0 for no clipping.
-        teacher: Form of the frozen base, for methods that compare with it. "auto" switches adapters off where that is
-            the base and otherwise keeps a copy of the trained weights; "copy" always keeps the copy; "cache" computes
+        clip: Maximum norm of the gradient; 0 for no clipping.
+        teacher: Form of the frozen base, for methods that compare with it. "auto" switches adapters off if that gives
+            the base, and otherwise keeps a copy of the trained weights; "copy" always keeps the copy; "cache" computes
             the base's states on the training examples once, before training.
-        reference: What the base is when training goes on from a trained adapter: the model without it ("base") or
-            with it as it was at the start ("start").
-        ship: What is shipped of a model with an adapter: the "adapter", or the model with it "merged". What edits whole
-            weights after training is put back into the adapter as near as its rank can hold it.
+        reference: Which model is the base when training continues from a trained adapter: the model without the adapter
+            ("base"), or the model with the adapter as it was at the start ("start").
+        ship: What a run with an adapter saves: the "adapter", or the model with the adapter "merged". Edits of whole
+            weights after training are put back into the adapter as closely as its rank allows.
 
     Reference:
-        None: these are the settings every trainer has.
+        None: every trainer has these settings.
 
     Confidence:
-        own: These are what every trainer has.
+        own: Every trainer has these settings.
 
     Cost:
         Nothing.
@@ -50,7 +50,7 @@ class Train(Method):
     weight_decay: float | None = setting(None, unit="1/step, times lr", low=0.0, search=(1e-4, 0.1), log=True)
     clip: float | None = setting(None, unit="gradient norm", low=0.0)
     teacher: str = setting("auto", unit="form of the base", choices=("auto", "copy", "cache"))
-    reference: str = setting("base", unit="which weights", choices=("base", "start"))
+    reference: str = setting("base", unit="base model", choices=("base", "start"))
     ship: str = setting("adapter", unit="form of the model", choices=("adapter", "merged"))
 
     once: ClassVar[str] = "a run has one set of training settings; give Train() once."

@@ -11,7 +11,7 @@ from holdfast.core.settings import setting
 
 
 def warmup(index: int, total: int, ratio: float) -> float:
-    """Returns `min(1, (index + 1) / (ratio * total))`; 1 everywhere when `ratio * total` is below one step."""
+    """Returns `min(1, (index + 1) / (ratio * total))`; always 1 if `ratio * total` is below one step."""
     steps = ratio * total
     return 1.0 if steps < 1.0 else min(1.0, (index + 1) / steps)
 
@@ -31,13 +31,13 @@ class Warmup(Method):
         Goyal et al., Accurate, Large Minibatch SGD, 2017, arXiv 1706.02677, section 2.2 (gradual warmup).
 
     Confidence:
-        text: The ramp, from memory of the paper and in every trainer.
+        text: The ramp is from memory of the paper, and every trainer has it.
 
     Cost:
         Nothing.
 
     Departs:
-        The ramp begins at 1/(ratio * S), not at 0: transformers' warm-up spends its first step on a rate of zero.
+        The ramp begins at 1/(ratio * S), not at 0. The warm-up of transformers has a rate of zero in its first step.
     """
 
     ratio: float = setting(0.03, unit="share of the run", low=0.0, high=1.0, search=(0.0, 0.1))

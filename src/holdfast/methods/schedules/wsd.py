@@ -1,4 +1,4 @@
-"""WSD: the learning rate rises, stays, and falls only at the end."""
+"""WSD: the learning rate rises, stays constant, and falls at the end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def wsd(
         index: Steps done before this one.
         total: Steps of the whole run.
         warmup: Share of the run over which the factor rises to 1.
-        cooldown: Share of the run over which it falls again, at its end.
-        floor: What it would fall to by step `total`, the first after the run.
+        cooldown: Share of the run, at its end, over which the factor falls again.
+        floor: Factor that the fall reaches at step `total`, the first step after the run.
         shape: "1-sqrt", "linear" or "cosine".
     """
     steps = cooldown * total
@@ -40,12 +40,12 @@ class WSD(Method):
         factor(s) = min(1, (s + 1) / (warmup * S)) * (floor + (1 - floor) * f(x))
         x = (s - (1 - cooldown) * S) / (cooldown * S)
 
-    for step s of S, counted from 0; x is held to [0, 1], and f is 1 - sqrt(x), 1 - x or half a cosine.
+    for step s of S, counted from 0. x is clamped to [0, 1], and f is 1 - sqrt(x), 1 - x or half a cosine.
 
     Args:
         warmup: Share of the run's steps that the rise takes.
         cooldown: Share of the run's steps that the fall takes, at the end.
-        floor: Factor that the fall ends at, just after the last step.
+        floor: Factor at the end of the fall, just after the last step.
         shape: Shape of the fall: "1-sqrt", "linear" or "cosine".
 
     Reference:
@@ -54,16 +54,16 @@ class WSD(Method):
         Compute-Optimal Training Beyond Fixed Training Durations, 2024, arXiv 2405.18392.
 
     Confidence:
-        code: The shapes as in transformers; constants of MiniCPM from memory.
+        code: The shapes are those of transformers; the constants of MiniCPM are from memory.
 
     Cost:
         Nothing.
 
     Departs:
-        MiniCPM's fall is exponential over a tenth of the run; the shapes here are those of transformers' "warmup stable
-        decay". The ramp begins at 1/(warmup * S), not at 0, and rises from 0 also where there is a floor (transformers
-        lifts both ends to it). Warm-up constants are ours. That the plateau forgets less or more than a cosine when
-        fine-tuning is not known.
+        MiniCPM's fall is exponential over a tenth of the run; the shapes here are those of "warmup stable decay" in
+        transformers. The ramp begins at 1/(warmup * S), not at 0, and the floor does not raise it (transformers lifts
+        both ends to the floor). The warm-up constants are ours. We do not know whether the plateau forgets less or more
+        than a cosine in fine-tuning.
     """
 
     warmup: float = setting(0.03, unit="share of the run", low=0.0, high=1.0, search=(0.0, 0.1))
@@ -74,17 +74,17 @@ class WSD(Method):
     once: ClassVar[str] = "two of them would multiply; give WSD() once."
     excludes: ClassVar[Mapping[str, str]] = {
         "Cosine": "both let the rate fall to the end of the run; give one of the two.",
-        "Warmup": "WSD has a warm-up of its own: set WSD(warmup=...).",
+        "Warmup": "WSD has its own warm-up: set WSD(warmup=...).",
         "Finch": "Finch sets the rate from the loss and lets it rise as the loss falls; give one of the two.",
     }
 
     def __post_init__(self) -> None:
-        """Checks the settings; a fall that begins before the rise has ended is refused."""
+        """Checks the settings; the fall must not begin before the end of the rise."""
         super().__post_init__()
         if self.warmup + self.cooldown > 1.0 + 1e-12:
             raise HoldfastError(
-                f"WSD(warmup={self.warmup!r}, cooldown={self.cooldown!r}): together they are longer than the run; give"
-                " shares that add up to at most 1."
+                f"WSD(warmup={self.warmup!r}, cooldown={self.cooldown!r}): together they are longer than the run;"
+                " give shares that add up to at most 1."
             )
 
     def scale_lr(self, state: State, step: Step) -> float:

@@ -1,4 +1,4 @@
-"""AdaLoRA: adapters that lose rank where it matters least."""
+"""AdaLoRA: adapters that drop rank where it matters least."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from holdfast.core.adapters import weight_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.largest import largest
 from holdfast.core.method import State
 from holdfast.core.params import trainable
 from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
+from holdfast.core.top_entries import largest
 from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
 def adalora_budget(done: int, *, first: int, last: int, begin: int, end: int) -> int:
-    """Returns how many triplets stay after `done` steps: `first` up to `begin`, by a cube down to `last` at `end`."""
+    """Returns the triplets kept after `done` steps: `first` until `begin`, then a cubic fall to `last` at `end`."""
     if done >= end:
         return last
     return int((first - last) * (1.0 - max(done - begin, 0) / (end - begin)) ** 3 + last)
@@ -32,18 +32,18 @@ def not_orthogonal(factors: Sequence[Tensor]) -> Tensor:
 
 
 def triplet_scores(e: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Returns the score of each triplet: of its value, and the mean of its row of A and of its column of B.
+    """Returns the score of each triplet: the score of its value plus the means of its row of A and its column of B.
 
     Args:
         e: Scores of the entries of E, `[rank, 1]`.
-        a: Of A, `[rank, in]`.
-        b: Of B, `[out, rank]`.
+        a: Scores of the entries of A, `[rank, in]`.
+        b: Scores of the entries of B, `[out, rank]`.
     """
     return e.flatten() + a.mean(dim=1) + b.mean(dim=0)
 
 
 def kept_triplets(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Returns which triplets are among the `count` best of all layers together, `[rank, 1]` for each layer."""
+    """Returns a mask of the `count` best triplets over all layers, `[rank, 1]` for each layer."""
     chosen = largest(torch.cat(list(scores.values())), count)
     parts = chosen.split([len(score) for score in scores.values()])
     return {name: part[:, None] for name, part in zip(scores, parts, strict=True)}
@@ -51,24 +51,24 @@ def kept_triplets(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AdaLoRA(Adapter):
-    """Trains an adapter in the form of a singular value decomposition, and drops the values that matter least.
+    """Trains an adapter in the form of a singular value decomposition, and drops the least important values.
 
         W' = W + (alpha / start) B diag(E) A,    loss + orthogonality * mean(||A A^T - I||, ||B^T B - I||)
         I = |p * grad p|,  m = decay m + (1 - decay) I,  u = decay u + (1 - decay) |I - m|,  score of p = m * u
         E_i = 0 unless its triplet (E_i, row i of A, column i of B) is among the best b_t of all layers
 
-    b_t falls from `start` to `rank` triplets per layer by a cube; which layers keep how many shows during training.
+    b_t falls from `start` to `rank` triplets per layer along a cubic; training decides how many each layer keeps.
 
     Args:
-        rank: Triplets that each layer keeps on average.
-        start: Triplets that each layer begins with; more than `rank`.
-        alpha: Scale of the update; 2 * start when absent.
+        rank: Average number of triplets per layer at the end.
+        start: Number of triplets per layer at the start; more than `rank`.
+        alpha: Scale of the update; 2 * start if absent.
         dropout: Dropout on the adapter's input.
         targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
-        warmup: Share of the steps before the first triplet is dropped.
-        cooldown: Share of the steps after the last.
-        every: Steps from one choice to the next.
-        decay: Of both moving averages (the paper's beta_1 and beta_2).
+        warmup: Share of the steps before the first drop.
+        cooldown: Share of the steps after the last drop.
+        every: Steps between two choices of triplets.
+        decay: Decay of both moving averages (the paper's beta_1 and beta_2).
         orthogonality: Weight of the penalty (the paper's gamma).
 
     Reference:
@@ -76,16 +76,16 @@ class AdaLoRA(Adapter):
         algorithm 1, eq. 8 to 12.
 
     Confidence:
-        code: PEFT's code was read; its layers are used, and our choice of triplets is held against its own in a test.
+        code: We read PEFT's code and use its layers; a test compares our choice of triplets with PEFT's.
 
     Cost:
-        As LoRA, and two averages. Two numbers beside each of the adapter's.
+        As LoRA, and two averages. They take two numbers for each weight of the adapter.
 
     Departs:
-        Between two choices a dropped value grows anew, as in PEFT. The choice at the end of the budget's fall sees the
-        last step too (in PEFT the one before). What is shipped keeps `start` triplets, the dropped ones with E = 0.
-        Stacked experts of a mixture are left as they are under "all-linear". In PEFT's one published comparison it
-        forgets half as much as LoRA, and learns less.
+        Between two choices a dropped value grows again, as in PEFT. The choice at the end of the budget's fall includes
+        the last step (in PEFT, the step before it). The shipped adapter keeps `start` triplets; dropped triplets have E
+        = 0. Under "all-linear", stacked experts of a mixture get no adapter. In PEFT's only published comparison
+        AdaLoRA forgets half as much as LoRA, and learns less.
     """
 
     rank: int = setting(8, unit="1", low=1, integer=True, search=(4, 64), log=True)
@@ -106,8 +106,7 @@ class AdaLoRA(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: There is nothing to drop, the model carries an adapter already, or nothing in it matches
-                `targets`.
+            HoldfastError: `start` is not above `rank`, the model already has an adapter, or `targets` matches nothing.
         """
         import peft
 
@@ -122,8 +121,8 @@ class AdaLoRA(Adapter):
             # PEFT divides by the rank at the start, which it keeps as a parameter.
             lora_alpha=2 * self.start if self.alpha is None else self.alpha,
             lora_dropout=self.dropout,
-            orth_reg_weight=0.0,  # PEFT adds the penalty to the loss that it computes, of the base's too; ours is below
-            total_step=1,  # PEFT's own schedule, which nobody asks for
+            orth_reg_weight=0.0,  # PEFT would add its penalty to every loss, also the base's; ours is below
+            total_step=1,  # PEFT's own schedule, which is not used
         )
         layer: Any
         for layer in weight_layers(model):
@@ -131,7 +130,7 @@ class AdaLoRA(Adapter):
         return model
 
     def init_state(self, run: Run) -> State:
-        """Returns both averages, zero, and which triplets are kept, all."""
+        """Returns both averages, set to zero, and a mask that keeps all triplets."""
         params = {name: p.detach() for name, p in trainable(run.model).items() if ".lora_" in name}
         return {
             "mean": {name: torch.zeros_like(p) for name, p in params.items()},
@@ -140,7 +139,7 @@ class AdaLoRA(Adapter):
         }
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
-        """Returns how far the factors are from orthonormal."""
+        """Returns the weighted distance of the factors from orthonormal."""
         if not self.orthogonality:
             return 0.0
         a = [p for name, p in step.params.items() if ".lora_A." in name]
@@ -149,12 +148,12 @@ class AdaLoRA(Adapter):
 
     @torch.no_grad()
     def after_step(self, state: State, step: Step) -> None:
-        """Moves the averages and sets the values of dropped triplets to zero."""
+        """Updates the averages, and sets the values of dropped triplets to zero."""
         done, begin = step.index + 1, round(self.warmup * step.total)
         end = max(step.total - round(self.cooldown * step.total), begin + 1)
         values = {name: p for name, p in step.params.items() if ".lora_E." in name}
         if done <= end:
-            self._look(state, step)
+            self._update_averages(state, step)
         if done == end or (begin < done < end and done % self.every == 0):
             bounds = {"first": self.start * len(values), "last": self.rank * len(values)}
             count = adalora_budget(done, **bounds, begin=begin, end=end)
@@ -163,7 +162,7 @@ class AdaLoRA(Adapter):
             for name, p in values.items():
                 p.mul_(state["kept"][name].to(p.device))
 
-    def _look(self, state: State, step: Step) -> None:
+    def _update_averages(self, state: State, step: Step) -> None:
         for name, old in state["mean"].items():
             p = step.params[name]
             seen = torch.zeros_like(p) if p.grad is None else (p * p.grad).abs()

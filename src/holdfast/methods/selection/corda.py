@@ -1,4 +1,4 @@
-"""CorDA, knowledge-preserving: the adapter begins with what old inputs use least of each weight."""
+"""CorDA, knowledge-preserving: the adapter begins with the part of each weight that old inputs use least."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from holdfast.methods.factors import lora_and_moments, move_into, weight_of
 from holdfast.methods.memory import need_memory
 
 DAMP = 0.01
-"""What is added to the second moment's diagonal, as a share of its mean, so that it has an inverse."""
+"""Share of the mean of the second moment's diagonal that is added to the diagonal, so that it has an inverse."""
 
 
 def least_part(weight_OI: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Returns the factors (B, A) of the part of a weight that inputs of a second moment use least.
+    """Returns the factors (B, A) of the part of a weight that inputs with a given second moment use least.
 
     With C the damped moment and W C = U S V^T, the part is U_r S_r V_r^T C^-1 over the `rank` least singular values;
     the two factors share each component's size evenly.
@@ -26,7 +26,7 @@ def least_part(weight_OI: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Te
     Args:
         weight_OI: `[out, in]`.
         moment: `[in, in]`.
-        rank: What is beyond the weight's own size is zero.
+        rank: Rank of the factors; rows and columns beyond the weight's size are zero.
 
     Returns:
         B `[out, rank]` and A `[rank, in]`, float64.
@@ -47,37 +47,36 @@ def least_part(weight_OI: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Te
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CorDA(Adapter):
-    """Puts the part of each weight that old inputs use least into a LoRA, and trains that; the rest is frozen.
+    """Puts the part of each weight that old inputs use least into a LoRA and trains it; the rest is frozen.
 
         W C = U S V^T,   C = (1/n) sum_t x_t x_t^T over old inputs
         (alpha / rank) B A = U_r S_r V_r^T C^-1 at the start, r the `rank` least;    W - (alpha / rank) B A frozen
 
-    What the old examples need of W lies in the large components, which cannot move. This is the knowledge-preserving
-    mode.
+    The old examples need the large components of W, which cannot move. This is the knowledge-preserving mode.
 
     Args:
-        memory: Path, hub id or name of the old examples; several separated by commas are one.
-        rank: Rank of the part that trains.
-        alpha: Its scale; 2 * rank when absent.
+        memory: Path, hub id or name of the old examples; several, separated by commas, are pooled.
+        rank: Rank of the trained part.
+        alpha: Scale of the trained part; 2 * rank if absent.
         dropout: Dropout on the adapter's input.
         targets: As for LoRA.
-        samples: Most old examples that are looked at.
+        samples: Maximum number of old examples to read.
 
     Reference:
         Yang et al., CorDA: Context-Oriented Decomposition Adaptation of Large Language Models, 2024, arXiv 2406.05223,
         section 3.
 
     Confidence:
-        code: PEFT's code of it was read.
+        code: We read PEFT's implementation.
 
     Cost:
-        One forward of the memory before. And an SVD of every weight; then as LoRA.
+        One forward of the old examples. It runs before training, with an SVD of every weight; then as LoRA.
 
     Departs:
-        C is the mean over tokens without padding; the paper scales each sample by its largest entry. It is damped by
-        1% of its mean diagonal, once. The frozen weights move, so that the base is kept as the adapter's start beside
-        them, and what is shipped is a plain adapter of twice the rank on the base as it was; a checkpoint of the
-        training is for resuming, and PEFT alone does not load it. Not for stacked experts.
+        C is the mean over tokens without padding; the paper scales each sample by its largest entry. C is damped once,
+        by 1% of its mean diagonal. The frozen weights change, so the adapter's start is kept with them as the base, and
+        the run ships a plain adapter of twice the rank on the original base. A checkpoint of the training is for
+        resuming; PEFT alone does not load it. The method does not support stacked experts.
     """
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
@@ -88,13 +87,13 @@ class CorDA(Adapter):
     samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
 
     def __post_init__(self) -> None:
-        """Checks the settings; without a memory nothing says what is used."""
+        """Checks the settings; a memory is required."""
         super().__post_init__()
         need_memory(self)
 
     @property
     def moves(self) -> bool:
-        """Whether it begins by moving weights of the base: it does."""
+        """True: the method begins by moving weights of the base."""
         return True
 
     @torch.no_grad()
@@ -102,8 +101,8 @@ class CorDA(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its experts are
-                stacked.
+            HoldfastError: The model already has an adapter, `targets` matches nothing, or the model has stacked
+                experts.
         """
         model, layers = lora_and_moments(run, self)
         for layer, moment in layers:

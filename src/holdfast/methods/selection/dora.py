@@ -1,4 +1,4 @@
-"""DoRA: a low-rank change of the direction of each weight, and its length beside it."""
+"""DoRA: a low-rank change of the direction of each weight, with separately trained lengths."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from holdfast.methods.factors import lora_by
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DoRA(Adapter):
-    """Freezes the model and trains, through PEFT, the direction of each weight in a low rank and its lengths apart.
+    """Freezes the model and trains, through PEFT, a low-rank change of direction and a length for each row.
 
         W' = m * (W + (alpha / rank) B A) / ||W + (alpha / rank) B A||,    m = ||W|| at the start
 
-    The norm is taken over each output's row, one m for each. Lengths and directions learn at their own pace, as in full
+    The norm is per row (output), so each row has its own m. Lengths and directions learn at their own pace, as in full
     fine-tuning.
 
     Args:
         rank: Rank of the change of direction.
-        alpha: Its scale; 2 * rank when absent.
+        alpha: Scale of the change; 2 * rank if absent.
         dropout: Dropout on the adapter's input.
         targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
 
@@ -32,15 +32,15 @@ class DoRA(Adapter):
         Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, 2024, arXiv 2402.09353, eq. 5.
 
     Confidence:
-        code: PEFT's code was read; the paper was not.
+        code: We read PEFT's code, but not the paper.
 
     Cost:
-        As LoRA, and a norm of every weight. It is taken anew in each forward.
+        As LoRA, and a norm of every weight. Each forward computes it again.
 
     Departs:
-        No gradient flows through the norm (the paper's own saving, section 4.3). With a dropout its mask falls on the
-        low-rank part alone, as in PEFT. Not for the stacked experts of a mixture. In PEFT's one published comparison it
-        forgets as much as LoRA of the same rank.
+        No gradient flows through the norm (the paper's own saving, section 4.3). Dropout masks only the low-rank part,
+        as in PEFT. The method does not support the stacked experts of a mixture. In PEFT's only published comparison
+        DoRA forgets as much as LoRA of the same rank.
     """
 
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
@@ -54,7 +54,7 @@ class DoRA(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
+            HoldfastError: The model already has an adapter, or `targets` matches nothing.
         """
         model: nn.Module = lora_by(run, self, use_dora=True)
         return model

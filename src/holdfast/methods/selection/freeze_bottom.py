@@ -1,4 +1,4 @@
-"""Freeze bottom: the lowest layers and the embeddings stand still, and the top ones learn."""
+"""Freeze bottom: the lowest layers and the embeddings are frozen, and the top layers learn."""
 
 from __future__ import annotations
 
@@ -16,56 +16,57 @@ from holdfast.core.settings import setting
 
 
 def freeze_bottom(names: Iterable[str], share: float) -> set[str]:
-    """Returns those of a model's parameters that lie in its lowest layers, or before the first (embeddings).
+    """Returns the names of the parameters in the lowest layers, or before the first layer (embeddings).
 
     Args:
-        names: Of all parameters, in the model's own order.
-        share: Share of the layers; the whole layers in it are taken, so that below 1 the top one is not.
+        names: Names of all parameters, in the model's own order.
+        share: Share of the layers, rounded down to whole layers, so that a share below 1 leaves the top layer.
     """
     layers = {name: layer_of(name) for name in names}
     deepest = max((layer for layer in layers.values() if layer is not None), default=-1)
     count = int(share * (deepest + 1) + 1e-9)  # 0.3 of 10 is 3
-    found, begun = set(), deepest < 0
+    frozen, begun = set(), deepest < 0
     for name, layer in layers.items():
         begun = begun or layer is not None
         if not begun or (layer is not None and layer < count):
-            found.add(name)
-    return found
+            frozen.add(name)
+    return frozen
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FreezeBottom(Method):
-    """Freezes the embeddings and the lowest layers, and trains the top ones and the head.
+    """Freezes the embeddings and the lowest layers, and trains the top layers and the head.
 
         theta_l <- theta_l + update_l only in layers l >= k,   k = floor(share * L)
 
-    of L layers, counted from 0 at the bottom. Much of what looks forgotten is still there, and only no longer called
-    up: the first steps on a new task turn the bottom layers away from what the others expect of them.
+    L is the number of layers, counted from 0 at the bottom. A model still has much of the knowledge that seems
+    forgotten, but no longer retrieves it: the first steps on a new task change the output of the bottom layers from
+    what the upper layers expect.
 
     Args:
-        share: Share of the layers that stand still; the embeddings do too, unless it is 0.
+        share: Share of frozen layers; the embeddings are frozen too, unless it is 0.
 
     Reference:
         Zheng, Cai, Qiu, Ma, Spurious Forgetting in Continual Learning of Language Models, 2025, arXiv 2501.13453
         (Freeze).
 
     Confidence:
-        note: Two summaries agree on what is frozen; the default share is ours.
+        note: Two summaries agree on the frozen parts; the default share is ours.
 
     Cost:
-        Less than full training. No gradient and no optimizer state of what is frozen.
+        Less than full training. Frozen weights have no gradient and no optimizer state.
 
     Departs:
-        The paper freezes the embeddings and a number of layers: advised are the lowest 1 to 3, and 6 for safety, of
-        about 32, in a part of its settings only after a first task; here it is a share of them, by default most (0.8
-        to 0.9). On an adapter it is the adapter's part in those layers that is frozen. A head that is tied to the
-        embeddings is frozen with them, and so is a last norm where a model declares it before its layers (OPT).
+        The paper freezes the embeddings and a number of layers. It recommends the lowest 1 to 3 of about 32, or 6 for
+        safety, in some of its settings only after a first task. Here the setting is a share, by default most of the
+        layers (0.8 to 0.9). On an adapter, the method freezes the adapter's weights in those layers. It also freezes a
+        head that is tied to the embeddings, and a last norm that a model declares before its layers (OPT).
     """
 
     share: float = setting(0.85, unit="share of the layers", low=0.0, high=1.0, search=(0.1, 0.9))
 
     freezes: ClassVar[bool] = True
-    once: ClassVar[str] = "the larger share is all that acts; give FreezeBottom() once."
+    once: ClassVar[str] = "only the larger share would act; give FreezeBottom() once."
 
     @property
     def off(self) -> bool:
@@ -73,10 +74,10 @@ class FreezeBottom(Method):
         return self.share == 0.0
 
     def shape_model(self, run: Run) -> nn.Module:
-        """Returns the model, its lowest part without gradients.
+        """Returns the model with its lowest part frozen.
 
         Raises:
-            HoldfastError: No parameter lies in a numbered layer, or none would be left to train.
+            HoldfastError: No parameter lies in a numbered layer, or no parameter would be left to train.
         """
         named = dict(run.model.named_parameters())
         if all(layer_of(name) is None for name in named):

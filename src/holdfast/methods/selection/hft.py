@@ -1,4 +1,4 @@
-"""HFT: half of the matrices of every layer stand still."""
+"""HFT: half of the matrices of every layer are frozen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from holdfast.core.settings import setting
 
 
 def category_of(block: str) -> str:
-    """Returns "norm", "attention" or "ffn" (all that is neither) for a block of a layer, from its name."""
+    """Returns the category of a block of a layer from its name: "norm", "attention", or "ffn" for all others."""
     *path, last = block.split(".")
     if "norm" in last or last.startswith("ln"):
         return "norm"
@@ -27,15 +27,15 @@ def category_of(block: str) -> str:
 
 
 def hft(blocks: Iterable[str], share: float, seed: str) -> set[str]:
-    """Returns the blocks that stand still: in each layer, of each category, `share` of them, drawn at random.
+    """Returns the blocks to freeze: a random `share` of each category in each layer.
 
-    Where that is no whole number, one more is taken in as many layers as it needs, drawn too: of 3 blocks and a share
-    of 0.5, one in half of the layers and two in the others.
+    If that is not a whole number, some layers, also drawn at random, freeze one block more: of 3 blocks at a share of
+    0.5, half of the layers freeze one and the others two.
 
     Args:
-        blocks: Names of what is frozen or trained as one (a matrix with its bias); those in no layer are never frozen.
+        blocks: Names of the blocks (a matrix with its bias); blocks outside the layers are never frozen.
         share: In [0, 1].
-        seed: Any text; what is drawn of a category does not depend on the others.
+        seed: Any text; the draws of a category do not depend on the other categories.
     """
     cells: dict[tuple[str, int], dict[int, list[str]]] = {}
     members: dict[tuple[str, int], list[str]] = {}
@@ -45,7 +45,7 @@ def hft(blocks: Iterable[str], share: float, seed: str) -> set[str]:
             members.setdefault((category_of(block), layer), []).append(block)
     for (category, layer), names in members.items():
         cells.setdefault((category, len(names)), {})[layer] = names
-    found: set[str] = set()
+    frozen: set[str] = set()
     for (category, size), layers in cells.items():
         drawn = hashlib.sha256(f"{seed}/{category}/{size}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(drawn[:7], "big"))
@@ -54,8 +54,8 @@ def hft(blocks: Iterable[str], share: float, seed: str) -> set[str]:
         order = torch.randperm(len(layers), generator=generator).tolist()
         for place, names in zip(order, layers.values(), strict=True):
             count = least + (place < extra)
-            found.update(names[i] for i in torch.randperm(size, generator=generator)[:count].tolist())
-    return found
+            frozen.update(names[i] for i in torch.randperm(size, generator=generator)[:count].tolist())
+    return frozen
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -64,35 +64,36 @@ class HFT(Method):
 
         theta_i <- theta_i + m_i * update_i,   m_i in {0, 1},   half of each layer's attention, feed-forward and norms
 
-    What stands still keeps what it knew, and the trained half has to work beside it.
+    The frozen half keeps its knowledge, and the trained half has to work with it.
 
     Args:
-        share: Share that stands still of each category of each layer: of q, k, v, o two; of gate, up, down one in half
-            of the layers and two in the others; of the two norms one.
-        seed: Which, with the seed of the run; another one in every round of continual learning.
+        share: Frozen share of each category in each layer: at 0.5, two of q, k, v, o; one of gate, up, down in half of
+            the layers and two in the others; one of the two norms.
+        seed: Selects the matrices, together with the seed of the run; give another seed in every round of continual
+            learning.
 
     Reference:
         Hui et al., HFT: Half Fine-Tuning for Large Language Models, 2024, arXiv 2404.18466, section 3 (category level).
 
     Confidence:
-        code: Another's implementation was read (SSU) and agrees with a note on the paper.
+        code: We read another implementation (SSU); it agrees with a note on the paper.
 
     Cost:
-        Less than full training. No gradient and no optimizer state of what is frozen.
+        Less than full training. Frozen weights have no gradient and no optimizer state.
 
     Departs:
-        The choice stands for the whole run; in continual learning the paper draws anew for each round (give another
-        seed). Embeddings, head and last norm train, as there. Fused matrices (GPT-2's qkv, Phi's gate and up, stacks of
-        experts) are one each; a router counts as feed-forward, norms of queries and keys as norms; a bias goes with its
-        matrix. A family's categories are told by names. Where half the layers is no whole number it is rounded to the
-        even one. On an adapter it is the adapter's part of a matrix that is frozen.
+        The choice holds for the whole run; in continual learning the paper draws again for each round (give another
+        seed). Embeddings, head and last norm train, as in the paper. A fused matrix (GPT-2's qkv, Phi's gate and up, a
+        stack of experts) counts as one; a router counts as feed-forward, and norms of queries and keys as norms; a bias
+        goes with its matrix. Names decide the category. If half the layers is not a whole number, it is rounded to the
+        even number. On an adapter, the method freezes the adapter's weights of a matrix.
     """
 
     share: float = setting(0.5, unit="share of the matrices", low=0.0, high=1.0, search=(0.4, 0.6))
     seed: int = setting(0, unit="1", low=0, integer=True)
 
     freezes: ClassVar[bool] = True
-    once: ClassVar[str] = "two draws freeze more than either says; give one with a larger share."
+    once: ClassVar[str] = "two draws freeze more than either share; give one with a larger share."
 
     @property
     def off(self) -> bool:
@@ -100,10 +101,10 @@ class HFT(Method):
         return self.share == 0.0
 
     def shape_model(self, run: Run) -> nn.Module:
-        """Returns the model, what was drawn of its trained matrices without gradients.
+        """Returns the model with the drawn matrices frozen.
 
         Raises:
-            HoldfastError: No trained parameter lies in a numbered layer, or none would be left to train.
+            HoldfastError: No trained parameter lies in a numbered layer, or no parameter would be left to train.
         """
         params, blocks = trainable(run.model), _blocks(run.model)
         if all(layer_of(block) is None for block in blocks):
@@ -120,13 +121,13 @@ class HFT(Method):
 
 
 def _blocks(model: nn.Module) -> dict[str, list[str]]:
-    """Returns the trained parameters by what is frozen as one: a matrix with its bias, or an adapter of a layer."""
+    """Returns the names of trained parameters by block: a matrix with its bias, or the adapter of a layer."""
     wrapped = {id(layer) for layer in tuner_layers(model)}
     tuners = {name for name, module in model.named_modules() if id(module) in wrapped}
     blocks: dict[str, list[str]] = {}
     for name in trainable(model):
         parts = name.split(".")
         owners = [".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
-        own = next((owner for owner in owners if owner in tuners), None)
-        blocks.setdefault(own or name.removesuffix(".weight").removesuffix(".bias"), []).append(name)
+        tuner = next((owner for owner in owners if owner in tuners), None)
+        blocks.setdefault(tuner or name.removesuffix(".weight").removesuffix(".bias"), []).append(name)
     return blocks

@@ -1,4 +1,4 @@
-"""LISA: every few steps another random few of the layers learn."""
+"""LISA: a few random layers learn at a time, and others are drawn every few steps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from holdfast.core.settings import setting
 
 
 def lisa(layers: Sequence[int], count: int, seed: str) -> set[int]:
-    """Returns `count` of the layers (all, if they are fewer), drawn uniformly without replacement; a function of seed.
+    """Returns `count` layers (all, if there are fewer), drawn uniformly without replacement; a function of the seed.
 
     Args:
-        layers: Their numbers.
-        count: How many learn.
+        layers: Numbers of the layers.
+        count: Number of layers to draw.
         seed: Any text.
     """
     drawn = hashlib.sha256(seed.encode()).digest()
@@ -35,30 +35,30 @@ class LISA(Method):
 
         theta_l <- theta_l + update_l only for l in S_j,   j = floor(t / interval)
 
-    S_j is a number of layers, drawn anew for each interval of steps t. A layer that is not drawn stands still wholly:
-    neither gradient, momentum nor weight decay moves it.
+    S_j is a random set of layers, drawn again for each interval of steps t. A layer that is not drawn is frozen
+    completely: neither gradient, momentum nor weight decay moves it.
 
     Args:
-        layers: How many layers learn at a time (the paper's gamma).
-        interval: Steps after which others are drawn (the paper's K).
-        seed: Which, with the seed of the run.
+        layers: Number of layers that learn at a time (the paper's gamma).
+        interval: Steps between two draws (the paper's K).
+        seed: Selects the layers, together with the seed of the run.
 
     Reference:
         Pan et al., LISA: Layerwise Importance Sampling for Memory-Efficient Large Language Model Fine-Tuning, 2024,
         arXiv 2403.17919, algorithm 1.
 
     Confidence:
-        code: The authors' code (LMFlow) was read.
+        code: We read the authors' code (LMFlow).
 
     Cost:
-        Nothing. It saves no memory here: all gradients are computed, and those of layers that stand still are dropped.
+        Nothing. It saves no memory here: all gradients are computed, and those of frozen layers are dropped.
 
     Departs:
-        In the paper this saves memory, as what stands still has no gradient and no optimizer state; here it is taken
-        for its effect alone, and the norm by which gradients are clipped counts all layers. The optimizer keeps what it
-        knew of a layer until that is drawn again, as LMFlow does; the paper's runs threw it away. Layers are drawn
-        uniformly, as in both. No measurement of forgetting is in the paper. On an adapter its parts are drawn by layer.
-        With a model of no more than that many layers all learn.
+        In the paper the method saves memory, because frozen layers have no gradient and no optimizer state. Here it
+        serves only its effect on the weights, and the norm for gradient clipping includes all layers. The optimizer
+        keeps the state of a layer until it is drawn again, as in LMFlow; the paper's runs dropped it. Layers are drawn
+        uniformly, as in both. The paper does not measure forgetting. On an adapter, the method draws the adapter's
+        weights by layer. If the model has no more than `layers` layers, all of them learn.
     """
 
     layers: int = setting(2, unit="layers", low=1, integer=True, search=(1, 8))
@@ -83,7 +83,7 @@ class LISA(Method):
         return {"run_seed": torch.tensor(run.seed)}
 
     def edit_grads(self, state: State, step: Step) -> None:
-        """Takes the gradients of the layers that are not drawn away, so that the optimizer passes them over."""
+        """Drops the gradients of layers that are not drawn, so that the optimizer skips them."""
         layers = {name: layer_of(name) for name in step.params}
         numbers = sorted({layer for layer in layers.values() if layer is not None})
         drawn = lisa(numbers, self.layers, f"{int(state['run_seed'])}/{self.seed}/{step.index // self.interval}")

@@ -1,4 +1,4 @@
-"""LoRA: train a low-rank change beside frozen weights."""
+"""LoRA: train a low-rank update of frozen weights."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from holdfast.methods.factors import lora_by, move_into, put_into, weight_of
 
 
 def pissa(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Returns the factors (B, A) of the principal part of a weight, `U sqrt(S)` and `sqrt(S) V^T`; B A leaves W."""
-    return low_rank(weight_OI, rank, exact=True)  # as PEFT does it anew when it loads a checkpoint of the training
+    """Returns the factors (B, A) of the principal part of a weight: `U sqrt(S)` and `sqrt(S) V^T`."""
+    return low_rank(weight_OI, rank, exact=True)  # as PEFT does again when it loads a checkpoint
 
 
 def olora(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Returns the factors (B, A) of the first columns and rows of `W = Q R`; what is beyond W's own size is zero."""
+    """Returns the factors (B, A): the first columns and rows of `W = Q R`, with zeros beyond the size of W."""
     wide = weight_OI if weight_OI.dtype == torch.float64 else weight_OI.float()
     q, r = torch.linalg.qr(wide)
     b, a = wide.new_zeros(wide.shape[0], rank), wide.new_zeros(rank, wide.shape[1])
@@ -32,9 +32,9 @@ def olora(weight_OI: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Returns random factors (B, A) for a weight whose `rank` inner vectors meet at right angles, so that B A = 0.
+    """Returns random factors (B, A) for a weight, with orthogonal inner vectors, so that B A = 0.
 
-    B uses every other row of a random rotation and A those between (an even rank), as PEFT scales them.
+    B uses every second row of a random rotation and A the others (the rank is even), scaled as in PEFT.
     """
 
     def draw(rows: int, columns: int) -> Tensor:
@@ -48,21 +48,22 @@ def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tupl
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LoRA(Adapter):
-    """Freezes the model and trains a low-rank update beside its linear layers, through PEFT.
+    """Freezes the model and trains a low-rank update of its linear layers, through PEFT.
 
         W' = W + s B A,    s = alpha / rank  or  alpha / sqrt(rank),    A [rank, in] random, B [out, rank] zero at start
 
     Args:
         rank: Rank of the update.
-        alpha: Its scale; 2 * rank when absent. Scale of the update, not an interpolation.
+        alpha: Scale of the update, not an interpolation; 2 * rank if absent.
         dropout: Dropout on the adapter's input.
-        targets: "all-linear" for every layer but the head that PEFT counts as linear (a mixture's router and experts
-            among them), "mlp" (experts too, the router not) or "attention" for those, or module name endings
-            separated by commas ("q_proj,v_proj").
-        scaling: "rank" divides alpha by the rank, "root" by its square root (rsLoRA), a larger change at high ranks.
-        init: "default" as above; "orthogonal" (A and B both orthogonal and B A = 0, for an even rank); "pissa" and
-            "olora" begin with the principal part of W, or with the first part of its QR, and train that: W minus that
-            part is frozen.
+        targets: "all-linear" for every layer that PEFT counts as linear except the head (the router and experts of a
+            mixture included), "mlp" (with experts, without the router), "attention", or module name endings separated
+            by commas ("q_proj,v_proj").
+        scaling: "rank" divides alpha by the rank, "root" by its square root (rsLoRA), which makes a larger change at
+            high ranks.
+        init: "default" as above; "orthogonal" (A and B both orthogonal and B A = 0, for an even rank); "pissa" begins
+            with the principal part of W and "olora" with the first part of its QR decomposition. These two train that
+            part and freeze W minus that part.
 
     Reference:
         Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021, arXiv 2106.09685, eq. 3; Kalajdzievski,
@@ -70,20 +71,19 @@ class LoRA(Adapter):
         2406.01775.
 
     Confidence:
-        text: Through PEFT, whose code was read.
+        text: The method runs through PEFT, whose code we read.
 
     Cost:
-        Less than full training. No gradient and no optimizer state of the frozen weights; for "pissa" an SVD of each
-        adapted weight before.
+        Less than full training. Frozen weights have no gradient and no optimizer state; "pissa" needs an SVD of each
+        adapted weight before training.
 
     Departs:
-        Every linear layer is adapted by default, not the attention projections alone, and alpha is 2 * rank (as in
-        Biderman et al. 2024, arXiv 2405.09673), also where the square root divides it. The adapter is initialised from
-        the run's seed. "pissa" and "olora" change the frozen weights, so the base is kept as the adapter's start beside
-        them (in 16 bits up to their rounding: 1.7% of the logits of a small random model), and what is shipped is a
-        plain adapter of twice the rank on the base as it was. No init but the default is for the stacked experts of a
-        mixture. In PEFT's one published comparison rsLoRA forgets twice as much as LoRA, an adapter of the MLP alone
-        less.
+        By default the adapter covers every linear layer, not only the attention projections, and alpha is 2 * rank (as
+        in Biderman et al. 2024, arXiv 2405.09673), also with scaling="root". The run's seed initialises the adapter.
+        "pissa" and "olora" change the frozen weights, so the adapter's start is kept with them as the base (in 16 bits
+        up to rounding: 1.7% of the logits of a small random model), and the run ships a plain adapter of twice the rank
+        on the original base. Only the default init supports the stacked experts of a mixture. In PEFT's only published
+        comparison rsLoRA forgets twice as much as LoRA, and an adapter on the MLP alone forgets less.
     """
 
     rank: int = setting(16, unit="1", low=1, integer=True, search=(4, 256), log=True)
@@ -97,15 +97,15 @@ class LoRA(Adapter):
 
     @property
     def moves(self) -> bool:
-        """Whether it begins by moving weights of the base."""
+        """Whether the method begins by moving weights of the base."""
         return self.init in ("pissa", "olora")
 
     def shape_model(self, run: Run) -> nn.Module:
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, the rank is odd for
-                orthogonal factors, or stacked experts cannot begin in this way.
+            HoldfastError: The model already has an adapter, `targets` matches nothing, the rank is odd for orthogonal
+                factors, or the init does not support the model's stacked experts.
         """
         if self.init == "orthogonal" and self.rank % 2:
             raise HoldfastError(f"{self!r}: orthogonal factors need an even rank; take {self.rank + 1}.")
@@ -120,8 +120,8 @@ class LoRA(Adapter):
         if any(hasattr(layer, "parameter_name") for layer in layers):
             model.unload()
             raise HoldfastError(
-                f"{self!r}: the stacked experts of a mixture cannot begin so; give targets='attention', or leave out"
-                " init."
+                f"{self!r}: this init does not support the stacked experts of a mixture; give targets='attention', or"
+                " leave out init."
             )
         generator = torch.Generator().manual_seed(seed)
         for layer in layers:

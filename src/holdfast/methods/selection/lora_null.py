@@ -1,4 +1,4 @@
-"""LoRA-Null: a low-rank change that old inputs hardly reach."""
+"""LoRA-Null: a low-rank update that old inputs hardly activate."""
 
 from __future__ import annotations
 
@@ -15,50 +15,51 @@ from holdfast.methods.memory import need_memory
 
 
 def least_directions(moment: Tensor, rank: int) -> Tensor:
-    """Returns the orthonormal directions along which inputs have the least energy, `[rank, in]`; beyond `in`, zeros.
+    """Returns the orthonormal directions of least input energy, `[rank, in]`; rows beyond `in` are zero.
 
     Args:
         moment: Uncentred second moment of the inputs, `[in, in]`.
-        rank: How many.
+        rank: Number of directions.
     """
     vectors: Tensor = torch.linalg.eigh(moment.double())[1]
-    found = moment.new_zeros(rank, len(moment), dtype=torch.float64)
+    directions = moment.new_zeros(rank, len(moment), dtype=torch.float64)
     kept = min(rank, len(moment))
-    found[:kept] = vectors[:, :kept].T
-    return found
+    directions[:kept] = vectors[:, :kept].T
+    return directions
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LoRANull(Adapter):
-    """Trains a LoRA whose A reads the directions that old examples use least, and stands still.
+    """Trains a LoRA whose A is frozen at the directions that old examples use least.
 
         A = U_min^T,  U_min the `rank` eigenvectors of (1/n) sum_t x_t x_t^T with the least eigenvalues;  B = 0 trains
 
-    x_t are the layer's inputs on the memory. Where an old input has nothing along them, A x = 0 and its output stays,
-    whatever B learns.
+    x_t are the layer's inputs on old examples. For an old input with no component along these directions, A x = 0, and
+    its output stays the same, whatever B learns.
 
     Args:
-        memory: Path, hub id or name of the old examples; several separated by commas are one.
+        memory: Path, hub id or name of the old examples; several, separated by commas, are pooled.
         rank: Rank of the update.
-        alpha: Its scale; 2 * rank when absent.
+        alpha: Scale of the update; 2 * rank if absent.
         dropout: Dropout on the adapter's input.
         targets: As for LoRA.
-        samples: Most old examples that are looked at.
+        samples: Maximum number of old examples to read.
 
     Reference:
         Tang et al., LoRA-Null: Low-Rank Adaptation via Null Space for Large Language Models, 2025, arXiv 2503.02659.
 
     Confidence:
-        code: The authors' code was read.
+        code: We read the authors' code.
 
     Cost:
-        One forward of the memory before. And an eigendecomposition for each input; then less than LoRA, as only B
-        trains.
+        One forward of the old examples. It runs before training, with an eigendecomposition for each input; then less
+        than LoRA, because only B trains.
 
     Departs:
-        The paper puts the part of W within U_min into the adapter and freezes the rest; here, as in a second version in
-        its code, W stays where it is, so that the adapter is a plain LoRA and the base is there. With more memory than
-        dimensions nothing is quite null: these are then the directions of least energy. Not for stacked experts.
+        The paper puts the part of W within U_min into the adapter and freezes the rest. Here, as in a second version in
+        its code, W does not change, so the adapter is a plain LoRA on the base. If the old examples have more tokens
+        than there are dimensions, no direction is exactly null; the method then uses the directions of least energy.
+        The method does not support stacked experts.
     """
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
@@ -69,7 +70,7 @@ class LoRANull(Adapter):
     samples: int = setting(128, unit="examples", low=1, integer=True, search=(32, 512), log=True)
 
     def __post_init__(self) -> None:
-        """Checks the settings; without a memory there is nothing to keep clear of."""
+        """Checks the settings; a memory is required."""
         super().__post_init__()
         need_memory(self)
 
@@ -77,8 +78,8 @@ class LoRANull(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its experts are
-                stacked.
+            HoldfastError: The model already has an adapter, `targets` matches nothing, or the model has stacked
+                experts.
         """
         model, layers = lora_and_moments(run, self)
         for layer, moment in layers:

@@ -1,4 +1,4 @@
-"""OFT: rotate what each layer reads, and keep every angle and length among its neurons."""
+"""OFT: rotate the input of each layer, which keeps every angle and length among its neurons."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from holdfast.methods.adapter import Adapter, adapt
 
 
 def cayley(entries_NK: Tensor, size: int) -> Tensor:
-    """Returns the rotations `(I - Q)(I + Q)^-1`, `[N, size, size]`, of skew matrices Q by their entries above zero.
+    """Returns the rotations `(I - Q)(I + Q)^-1`, `[N, size, size]`, of skew matrices Q with given upper triangles.
 
     Args:
-        entries_NK: The upper triangle of each, row by row: K = size (size - 1) / 2.
+        entries_NK: Upper triangle of each Q, row by row: K = size (size - 1) / 2.
         size: Rows of each rotation.
     """
     rows, columns = torch.triu_indices(size, size, 1, device=entries_NK.device)
     q = entries_NK.new_zeros(entries_NK.shape[0], size, size)
     q[:, rows, columns] = entries_NK
     q = q - q.transpose(1, 2)
-    one = torch.eye(size, dtype=q.dtype, device=q.device)
-    turns: Tensor = torch.linalg.solve(one + q, one - q, left=False)
-    return turns
+    identity = torch.eye(size, dtype=q.dtype, device=q.device)
+    rotations: Tensor = torch.linalg.solve(identity + q, identity - q, left=False)
+    return rotations
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OFT(Adapter):
-    """Freezes the model and trains, through PEFT, a rotation of what each linear layer reads, block by block.
+    """Freezes the model and trains, through PEFT, a block-wise rotation of the input of each linear layer.
 
         W' = W R^T,    R = diag(R_1, R_2, ...),    R_i = (I - Q_i)(I + Q_i)^-1,    Q_i skew, zero at the start
 
-    A rotation keeps the lengths of a layer's rows, the angles between them, and its singular values: the weight is
-    turned and never stretched.
+    A rotation keeps the lengths of a layer's rows, the angles between them, and its singular values: it turns the
+    weight and never stretches it.
 
     Args:
-        block: Size of a block R_i; where it does not divide a layer's inputs PEFT takes the nearest size that does.
+        block: Size of a block R_i; if it does not divide the number of a layer's inputs, PEFT takes the nearest size
+            that does.
         targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
 
     Reference:
@@ -48,16 +49,17 @@ class OFT(Adapter):
         turned as in Qiu et al., OFTv2, 2025, arXiv 2506.19847.
 
     Confidence:
-        code: PEFT's code was read; the papers were not.
+        code: We read PEFT's code, but not the papers.
 
     Cost:
-        As LoRA, and a small solve per block. In (block - 1) / 2 numbers are trained for a layer of `in` inputs.
+        As LoRA, and a small solve per block. A layer with `in` inputs has `in` (block - 1) / 2 trained numbers.
 
     Departs:
-        The rotation is exact (a solve); PEFT and OFTv2 cut a series, which leaves the rotations for large angles
-        (0.2 from orthogonal after 40 steps at a rate of 3e-2, where ours stays at rounding). No dropout: that of
-        PEFT does nothing on linear layers. Not for Conv1D (GPT-2); stacked experts of a mixture are left as they are
-        under "all-linear". In PEFT's one published comparison it forgets a little less than LoRA and learns as much.
+        The rotation is exact (a solve). PEFT and OFTv2 truncate a series, which is no longer a rotation for large
+        angles (0.2 from orthogonal after 40 steps at a rate of 3e-2; ours stays at rounding). There is no dropout,
+        because PEFT's has no effect on linear layers. The method does not support Conv1D (GPT-2). Under "all-linear",
+        stacked experts of a mixture get no adapter. In PEFT's only published comparison OFT forgets a little less than
+        LoRA and learns as much.
     """
 
     block: int = setting(32, unit="inputs", low=2, integer=True, search=(16, 128), log=True)
@@ -69,8 +71,7 @@ class OFT(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, nothing in it matches `targets`, or its layers are
-                Conv1D.
+            HoldfastError: The model already has an adapter, `targets` matches nothing, or the layers are Conv1D.
         """
         import peft
 

@@ -1,4 +1,4 @@
-"""OSF: every weight's leading singular directions stand still, and what is orthogonal to them trains."""
+"""OSF: the leading singular directions of every weight are frozen, and the orthogonal rest trains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from holdfast.methods.adapter import NAME, Adapter, adapt
 
 
 def osf(factor: Tensor, high: Tensor) -> Tensor:
-    """Returns a factor without its part along directions that stand still, in float32 or wider.
+    """Returns a factor without its part along frozen directions, in float32 or wider.
 
     Args:
         factor: Left singular vectors as columns, `[out, k]`.
@@ -29,15 +29,15 @@ def osf(factor: Tensor, high: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OSF(Adapter):
-    """Trains, through PEFT, each weight's small singular values and directions, at right angles to the large ones.
+    """Trains, through PEFT, each weight's small singular values and directions, orthogonally to the large ones.
 
         W = U_h S_h V_h^T + U_l S_l V_l^T;   U_l, S_l, V_l train,   U_l <- U_l - U_h U_h^T U_l,   V_l likewise
 
-    The `keep` largest directions are where a weight does most; they keep what they do, and nothing new is written into
-    them. After every step what the optimizer put there is taken out again.
+    A weight acts most along its `keep` largest directions. These do not change, and training writes nothing new into
+    them: after every step the method removes the optimizer's change along them.
 
     Args:
-        keep: Share of each weight's singular directions that stand still, the largest.
+        keep: Share of each weight's singular directions, the largest, that is frozen.
         targets: As for LoRA.
 
     Reference:
@@ -45,16 +45,17 @@ class OSF(Adapter):
         2504.07097.
 
     Confidence:
-        code: PEFT's code and that of the authors' trainer were read.
+        code: We read PEFT's code and that of the authors' trainer.
 
     Cost:
-        As full training, and more memory. An SVD of every weight before; the weight beside its own factors.
+        As full training, and more memory. It takes an SVD of every weight before training, and keeps each weight with
+        its factors.
 
     Departs:
-        PEFT projects the gradient alone, which AdamW's division undoes (15% of the change was among the large
-        directions after 20 steps); as in the authors' newer trainer the factors are projected after the step too. One
-        share for all layers (the paper has one by each layer's importance). Weight decay pulls the small part of W
-        itself to zero: leave it at 0. In float32 the start differs from the base by 3e-7.
+        PEFT projects only the gradient, and AdamW's division undoes that (15% of the change was along the large
+        directions after 20 steps). As in the authors' newer trainer, the factors are also projected after the step. All
+        layers have the same share; the paper sets it by each layer's importance. Weight decay pulls the small part of W
+        itself to zero, so leave it at 0. In float32 the start differs from the base by 3e-7.
     """
 
     small: ClassVar[bool] = False
@@ -67,7 +68,7 @@ class OSF(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
+            HoldfastError: The model already has an adapter, or `targets` matches nothing.
         """
         import peft
 
@@ -75,7 +76,7 @@ class OSF(Adapter):
         return model
 
     def init_state(self, run: Run) -> State:
-        """Returns, for each factor, the directions that it is to keep out of, as columns."""
+        """Returns the frozen directions for each factor, as columns."""
         names = {id(p): name for name, p in run.model.named_parameters()}
         state: State = {}
         layer: Any
@@ -90,10 +91,10 @@ class OSF(Adapter):
         return state
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
-        """Takes out of a factor what the step put among the directions that stand still."""
+        """Removes from a factor the step's change along the frozen directions."""
         if name not in state:
             return after
         high = state[name] = state[name].to(after.device)
-        turned = name.endswith("V_low")
-        found = osf(after.T if turned else after, high)
-        return (found.T if turned else found).to(after.dtype)
+        transposed = name.endswith("V_low")
+        projected = osf(after.T if transposed else after, high)
+        return (projected.T if transposed else projected).to(after.dtype)

@@ -1,4 +1,4 @@
-"""QLoRA: an adapter beside weights that are kept in four bits."""
+"""QLoRA: an adapter on weights that are stored in four bits."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ def _in_four_bits(layer: nn.Linear) -> nn.Module:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class QLoRA(Adapter):
-    """Quantises the frozen model to four bits and trains a low-rank update beside it, through PEFT and bitsandbytes.
+    """Quantises the frozen model to four bits and trains a low-rank update, through PEFT and bitsandbytes.
 
         y = dequantise(W_nf4) x + (alpha / rank) B A x,    A [rank, in] random, B [out, rank] zero at the start
 
-    The weights take a quarter of their room in 16 bits, so that larger models fit; the update is kept as it is.
+    The weights take a quarter of their size in 16 bits, so larger models fit; the update is not quantised.
 
     Args:
         rank: Rank of the update.
-        alpha: Its scale.
+        alpha: Scale of the update.
         dropout: Dropout on the adapter's input (the paper's for models of 7 to 13 billion weights).
-        targets: As for LoRA. Every linear layer but the head is quantised, adapted or not.
-        clip: Largest norm of the adapter's gradient.
+        targets: As for LoRA. Every linear layer except the head is quantised, with or without an adapter.
+        clip: Maximum norm of the adapter's gradient.
 
     Reference:
         Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, 2023, arXiv 2305.14314, eq. 5.
 
     Confidence:
-        memory: The settings are the paper's, not read again; the 4-bit layers are bitsandbytes', adapted by PEFT.
+        memory: The settings are the paper's, from memory; the 4-bit layers are those of bitsandbytes, adapted by PEFT.
 
     Cost:
-        A quarter of the room for weights. Each forward dequantises them. Needs bitsandbytes.
+        A quarter of the room for weights. Each forward dequantises them. It needs bitsandbytes.
 
     Departs:
-        The base that others compare with, and from which forgetting is measured during training, is the quantised
-        model, which has lost something before training starts. The model is given in 16 or 32 bits and quantised where
-        it lies, which takes its whole room once: transformers' Trainer takes none that is in four bits already and
-        has no adapter (put one on it through PEFT then, and leave QLoRA() out). Norms keep their type. No paged
-        optimizer (give the trainer optim="paged_adamw_8bit"). What is shipped is the adapter: a merged weight would be
-        rounded again. Not for Conv1D (GPT-2) nor for stacked experts of a mixture, which takes targets="attention".
+        The base, with which other methods compare and from which forgetting is measured during training, is the
+        quantised model, which is already worse than the original. Give the model in 16 or 32 bits; it is quantised in
+        place, which needs its full size once. transformers' Trainer refuses a 4-bit model without an adapter (put one
+        on it through PEFT, and leave out QLoRA()). Norms keep their dtype. There is no paged optimizer (give the
+        trainer optim="paged_adamw_8bit"). The run ships the adapter, because merged weights would be rounded again. The
+        method does not support Conv1D (GPT-2), nor stacked experts of a mixture; use targets="attention" for those.
     """
 
     rank: int = setting(64, unit="1", low=1, integer=True, search=(8, 256), log=True)
@@ -77,8 +77,8 @@ class QLoRA(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: bitsandbytes is not there, the model carries an adapter already, nothing in it matches
-                `targets`, or its layers are Conv1D.
+            HoldfastError: bitsandbytes is missing, the model already has an adapter, `targets` matches nothing, or the
+                layers are Conv1D.
         """
         import peft
         from transformers.pytorch_utils import Conv1D
@@ -102,7 +102,7 @@ class QLoRA(Adapter):
                 lora_alpha=self.alpha,
                 lora_dropout=self.dropout,
             )
-        except BaseException:  # what is refused leaves the model as it was
+        except BaseException:  # an error leaves the model as it was
             for parent, name, layer in held:
                 setattr(parent, name, layer)
             if held:
@@ -116,7 +116,7 @@ class QLoRA(Adapter):
 
 
 def _quantise(model: Any) -> list[tuple[nn.Module, str, nn.Module]]:
-    """Puts every linear layer but the head into four bits; returns what stood there: parent, name and layer."""
+    """Replaces every linear layer except the head by a 4-bit layer; returns parent, name and layer of each original."""
     head = model.get_output_embeddings()
     held: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in list(model.modules()):

@@ -1,4 +1,4 @@
-"""VeRA: random projections that all layers share, and two trained vectors at each."""
+"""VeRA: random projections that all layers share, and two trained vectors per layer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from holdfast.methods.adapter import Adapter, adapt
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class VeRA(Adapter):
-    """Freezes the model and trains two vectors at each linear layer, on random projections that all share.
+    """Freezes the model and trains two vectors per linear layer, on random projections that all layers share.
 
         W' = W + diag(b) B diag(d) A,    A [rank, in], B [out, rank] frozen,    b = 0 and d = initial at the start
 
-    A and B are drawn once, as large as the largest layer needs, and cut to each. Through PEFT.
+    A and B are drawn once, as large as the largest layer needs, and cut to the size of each layer. PEFT does this.
 
     Args:
         rank: Rows of A and columns of B.
-        initial: What every entry of d is at the start.
+        initial: Initial value of every entry of d.
         dropout: Dropout on the adapter's input.
         targets: As for LoRA: "all-linear", "mlp", "attention", or module name endings separated by commas.
 
@@ -30,16 +30,16 @@ class VeRA(Adapter):
         Kopiczko, Blankevoort, Asano, VeRA: Vector-based Random Matrix Adaptation, 2024, arXiv 2310.11454, eq. 2.
 
     Confidence:
-        code: PEFT's code was read; the learning rates of the paper are from memory.
+        code: We read PEFT's code; the learning rates of the paper are from memory.
 
     Cost:
-        Less than LoRA to keep, more to run. Rank + out numbers are trained for each layer, and A and B kept once.
+        Less than LoRA to store, more to run. Each layer has rank + `out` trained numbers, and A and B are stored once.
 
     Departs:
-        A and B are drawn from the run's seed and shipped with the adapter. So few numbers are trained that the paper
-        takes learning rates ten times LoRA's or more; set Train(lr=...). Few numbers do not forget less by themselves:
-        in PEFT's one published comparison VeRA forgets twice as much as LoRA and learns less. Stacked experts of a
-        mixture are left as they are under "all-linear".
+        A and B are drawn from the run's seed and shipped with the adapter. Because few numbers are trained, the paper
+        uses learning rates of ten times LoRA's or more; set Train(lr=...). Training few numbers does not by itself
+        reduce forgetting: in PEFT's only published comparison VeRA forgets twice as much as LoRA and learns less. Under
+        "all-linear", stacked experts of a mixture get no adapter.
     """
 
     rank: int = setting(256, unit="1", low=1, integer=True, search=(64, 1024), log=True)
@@ -53,7 +53,7 @@ class VeRA(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: The model carries an adapter already, or nothing in it matches `targets`.
+            HoldfastError: The model already has an adapter, or `targets` matches nothing.
         """
         import peft
 

@@ -21,30 +21,31 @@ class ASFT(Method):
 
         L = -(1/N) sum_t sg[p_t] log p_t + anchor * (1/N) sum_t KL(p_b || p_a)     (forward; reverse swaps the two)
 
-    p_t is the probability of the target, p_b the frozen base's prediction, p_a the model's. It is DFT() + BaseKL()
-    under the paper's name and constant.
+    p_t is the probability of the target, p_b the prediction of the frozen base, and p_a that of the model. ASFT is
+    DFT() + BaseKL() under the paper's name and with its constant.
 
     Args:
-        anchor: Coefficient of the divergence (lambda); 0.05 in the paper, 0.1 in the published code, 0.03 advised for
-            bfloat16. At 0 this is DFT, not plain training.
-        direction: "forward" = KL(base || tuned), as published; "reverse" = KL(tuned || base), which the paper finds to
-            collapse.
-        on: Which tokens are weighed and anchored: the new ones, the memory's, or all; the others count in full.
+        anchor: Coefficient of the divergence (lambda): 0.05 in the paper, 0.1 in the published code, 0.03 recommended
+            for bfloat16. At 0 the method is DFT, not plain training.
+        direction: "forward" = KL(base || tuned), as published; "reverse" = KL(tuned || base), which collapses according
+            to the paper.
+        on: The weighed and anchored tokens: "new", "memory" (those of old examples), or "all"; the others count in
+            full.
 
     Reference:
         Zhu et al., Anchored Supervised Fine-Tuning, 2025, arXiv 2509.23753; direction as in LLaMA-Factory's
         implementation.
 
     Confidence:
-        code: Two implementations agree on the loss and not on its constant; the paper was read in a note.
+        code: Two implementations agree on the loss but not on its constant; we read a note on the paper.
 
     Cost:
-        One forward of the base. Its weights too, where all of them are trained.
+        One forward of the base. Also a copy of its weights in full training.
 
     Departs:
-        The base is the model before training; with an adapter that is trained on, `Train(reference="start")` anchors to
-        the adapter as it was. The paper knows no memory; here rehearsed tokens count in full unless `on` says
-        otherwise. The formula was read in the code and in a note on the paper, not in the paper itself.
+        The base is the model before training; if training continues from an adapter, `Train(reference="start")` anchors
+        to the adapter's start. The paper has no rehearsal; here rehearsed tokens count in full unless `on` includes
+        them. We read the formula in the code and in a note on the paper, not in the paper itself.
     """
 
     anchor: float = setting(0.05, unit="1", low=0.0, search=(0.01, 1.0), log=True)

@@ -1,4 +1,4 @@
-"""DFT: each token is learned in proportion to how likely the model holds it."""
+"""DFT: each token counts in proportion to the probability that the model gives it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from holdfast.core.tokens import Tokens
 
 
 def dft(nll_N: Tensor) -> Tensor:
-    """Returns the probability of each target, `[N]`, given its negative log-likelihood in nats; no gradient."""
+    """Returns the probability of each target, `[N]`, from its negative log-likelihood in nats; no gradient flows."""
     return (-nll_N.detach()).exp()
 
 
@@ -23,26 +23,26 @@ class DFT(Method):
 
         L = -(1/N) sum_t sg[p_t] log p_t
 
-    p_t is the probability of the target, sg stops the gradient. The gradient of the loss is then that of -p_t: what the
-    model holds for impossible is hardly learned.
+    p_t is the probability of the target, and sg stops the gradient. The gradient of the loss is therefore that of -p_t:
+    the model hardly learns tokens that it considers impossible.
 
     Args:
-        on: Which tokens are weighed: the new ones, the memory's, or all; the others count in full.
+        on: The weighed tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Wu et al., On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification, 2025,
         arXiv 2508.05629 (the loss is the one in TRL, loss_type="dft").
 
     Confidence:
-        code: The loss as in TRL and LLaMA-Factory.
+        code: The loss is that of TRL and LLaMA-Factory.
 
     Cost:
         Nothing.
 
     Departs:
-        Nothing in the loss. The paper knows no memory; here rehearsed tokens count in full unless `on` says otherwise.
-        Published for better answers, not against forgetting: the table of arXiv 2601.02151 finds it no better there
-        than plain training, and worse for two of three models.
+        The loss is that of the paper. The paper has no rehearsal; here rehearsed tokens count in full unless `on`
+        includes them. DFT was published for better answers, not against forgetting: in the table of arXiv 2601.02151 it
+        forgets no less than plain training, and more for two of three models.
     """
 
     on: str = setting("new", unit="tokens", choices=("new", "memory", "all"), role="tokens")

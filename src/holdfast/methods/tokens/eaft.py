@@ -1,4 +1,4 @@
-"""EAFT: each token is learned in proportion to how open the model's prediction is."""
+"""EAFT: each token counts in proportion to the entropy of the model's prediction."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from holdfast.core.tokens import Tokens
 
 
 def eaft(logits_NV: Tensor, top: int = 20, scale: str = "ln K", power: float = 1.0) -> Tensor:
-    """Returns `(H / scale)^power`, with H the entropy of the `top` likeliest tokens, renormalised among themselves.
+    """Returns `(H / scale)^power`, where H is the entropy of the `top` likeliest tokens, renormalised among themselves.
 
     Args:
         logits_NV: Logits of the model; no gradient flows.
-        top: The paper's K; 0, or more than there are, for the whole vocabulary.
-        scale: "ln K", the largest entropy there can be, or "3".
+        top: The paper's K; 0, or a number above the size of the vocabulary, takes the whole vocabulary.
+        scale: "ln K", the largest possible entropy, or "3".
         power: The paper's alpha.
 
     Returns:
@@ -29,7 +29,7 @@ def eaft(logits_NV: Tensor, top: int = 20, scale: str = "ln K", power: float = 1
     kept = vocabulary if top == 0 else min(top, vocabulary)
     logits_NV = logits_NV.detach()
     logp_NK = (logits_NV if kept == vocabulary else logits_NV.topk(kept, -1).values).log_softmax(-1)
-    # A token of probability 0 adds 0, whatever its logarithm is.
+    # A token of probability 0 adds 0, although its logarithm is minus infinity.
     entropy_N = -(logp_NK.exp() * logp_NK.clamp(min=-1e30)).sum(-1).clamp(max=0.0)
     return (entropy_N / (3.0 if scale == "3" else math.log(max(kept, 2)))) ** power
 
@@ -40,30 +40,29 @@ class EAFT(Method):
 
         L = -(1/N) sum_t sg[H_t / ln K]^power log p_t,   H_t = -sum_{i in top K} q_i log q_i
 
-    q is the prediction among its K likeliest tokens, renormalised. Where the model is sure (H_t near 0) nothing is
-    learned: neither what it knows, nor what contradicts it.
+    q is the prediction restricted to its K likeliest tokens and renormalised. Where the model is sure (H_t near 0), it
+    learns nothing: neither tokens that it knows nor tokens that contradict it.
 
     Args:
-        top: K, the number of likeliest tokens of which the entropy is taken; 0 for the whole vocabulary.
-        scale: What the entropy is divided by: "ln K", its largest value (the paper), or "3" (published code; 0.1% from
-            ln 20).
-        power: The paper's alpha; 0 weighs all alike, larger ones look away from sure predictions more strictly.
-        on: Which tokens are weighed: the new ones, the memory's, or all; the others count in full.
+        top: K, the number of likeliest tokens in the entropy; 0 for the whole vocabulary.
+        scale: Divisor of the entropy: "ln K", its largest value (the paper), or "3" (published code; 0.1% from ln 20).
+        power: The paper's alpha. 0 weighs all tokens alike; larger values suppress sure predictions more strongly.
+        on: The weighed tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Diao et al., Entropy-Adaptive Fine-Tuning: Resolving Confident Conflicts to Mitigate Forgetting, 2026, arXiv
         2601.02151; constants as in LLaMA-Factory's implementation.
 
     Confidence:
-        code: The paper's formula as LLaMA-Factory has it; the paper's text read in parts.
+        code: The formula is the paper's as implemented in LLaMA-Factory; we read parts of the paper.
 
     Cost:
-        Next to nothing. A top-k of the logits.
+        Next to nothing. It takes a top-k of the logits.
 
     Departs:
-        With "3" and a K above 20 the factor can pass 1, as in the published code. The paper knows no memory; here
-        rehearsed tokens count in full unless `on` says otherwise. Divided by all supervised tokens, so small weights
-        make small steps (Adam undoes a common factor).
+        With "3" and a K above 20 the factor can exceed 1, as in the published code. The paper has no rehearsal; here
+        rehearsed tokens count in full unless `on` includes them. The loss is divided by all supervised tokens, so small
+        weights make small steps (Adam undoes a common factor).
     """
 
     top: int = setting(20, unit="tokens", low=0, integer=True, search=(5, 100))

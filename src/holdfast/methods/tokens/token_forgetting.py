@@ -1,4 +1,4 @@
-"""TokenForgetting: learn the tokens that a first fine-tuning gets better at, and gently unlearn the others."""
+"""TokenForgetting: learn the tokens that a first fine-tuning improves, and slightly unlearn the others."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def token_forgetting(gain_N: Tensor, keep: float = 0.7) -> Tensor:
     """Returns `N / n_pos` for the tokens with the largest gain, and `-N / n_neg` for the others.
 
     Args:
-        gain_N: By how much the reference improved the loss of each of the N tokens, nats.
-        keep: n_pos / N, rounded down, but at least one token.
+        gain_N: Fall of the loss of each of the N tokens under the reference, in nats.
+        keep: Share of positive tokens; n_pos is `keep * N` rounded down, but at least 1.
 
     Returns:
-        `[N]`: a mean over all tokens with these weights is that over the positive ones less that over the others.
+        `[N]`. With these weights, the mean over all tokens is the mean over the positive tokens minus the mean over the
+        others.
     """
     tokens = len(gain_N)
     positive = min(max(int(keep * tokens), 1), tokens)
@@ -47,10 +48,10 @@ def ascent(weights_N: Tensor, nll_N: Tensor, coefficient: float, vocabulary: int
 
 
 def _reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
-    """Returns the loss of every token after a fine-tuning on `rows` (AdamW, constant rate); the model is put back."""
+    """Returns the loss of every token after a fine-tuning on `rows` (AdamW, constant rate), and restores the model."""
     params = trainable(run.model)
     with swapped(params, snapshot(params)):
-        # A step of Adam has the rate's size whatever the gradient's: the reference learns at any scale of loss.
+        # The size of Adam's step depends on the rate alone, so the reference learns at any scale of loss.
         optimizer = torch.optim.AdamW(params.values(), lr=run.lr, weight_decay=0.0)
         for index in range(passes):
             turn = [rows[i] for i in drawn(len(rows), len(rows), run.seed, 1 + index)]
@@ -64,39 +65,42 @@ def _reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TokenForgetting(Method):
-    """Learns the tokens that a reference fine-tuned beforehand found learnable, and unlearns the others a little.
+    """Learns the tokens that a reference, fine-tuned before training, found learnable; slightly unlearns the others.
 
         L = (1/|P|) sum_{t in P} l_t - c_s (1/|N|) sum_{t in N} l_t,   c_s = peak * s / S
         P = the `keep` |P u N| tokens with the largest l_t(base) - l_t(reference),   N = the others
 
-    l_t is the loss of token t, s the step of S. Tokens that training on such data makes no likelier are taken for noise
-    that would be memorised; the paper claims that pushing them away leaves the model freer for the rest.
+    l_t is the loss of token t, and s the step of S steps. The method treats tokens that training on such data makes no
+    likelier as noise that the model would memorise. The paper claims that the model learns the other tokens better if
+    it is pushed away from these.
 
     Args:
         keep: Share of the tokens that are learned (the paper's rho); 1 is plain training.
-        peak: The coefficient c at the end of the run; at 0 the others are only left out.
+        peak: The coefficient c at the end of the run; at 0 the other tokens are only left out.
         share: Share of the examples on which the reference is trained.
-        passes: How often the reference sees them.
-        on: Which tokens are parted: the new ones, the memory's, or all; the others count in full.
+        passes: Number of passes of the reference over these examples.
+        on: The ranked tokens: "new", "memory" (those of old examples), or "all"; the others count in full.
 
     Reference:
         Ghahrizjani, Taban et al., Forgetting: A New Mechanism Towards Better Large Language Model Fine-tuning, 2025,
         arXiv 2508.04329.
 
     Confidence:
-        code: The authors' code was read; the paper's text was not.
+        code: We read the authors' code, but not the paper.
 
     Cost:
-        A short fine-tuning beforehand. And two forwards over the data, a copy of the trained weights and AdamW's state
-        while it lasts; then a look-up.
+        A short fine-tuning before training. It needs two forwards over the data, a copy of the trained weights and
+        AdamW's state; then a look-up per token.
 
     Departs:
-        The paper's reference learns from other examples of the same kind (10k beside the 50k); here from a share of
-        these, drawn by the seed, whose tokens are ranked among themselves, since it has seen them. It takes AdamW at
-        the run's peak rate, eight examples a step, in the weights' own precision, whatever the run does. |P| and |N|
-        are their shares of the data times the step's tokens, not the counts of each micro-batch; the published ramp
-        begins anew with each epoch. A token in N whose loss has reached log V, that of a blind guess, is let go (ours):
-        ascent has no other end. Published for better answers, not against forgetting. The paper knows no memory.
+        The paper's reference learns from separate examples of the same kind (10k, with 50k for training). Here it
+        learns from a share of the training examples, drawn by the seed; their tokens are ranked among themselves,
+        because the reference has seen them. The reference is trained with AdamW at the run's peak rate, eight examples
+        per step, in the precision of the weights, whatever the run's settings are. |P| and |N| are their shares of the
+        data times the tokens of the step, not counts per micro-batch; the published ramp restarts with each epoch. A
+        token in N gets the weight 0 once its loss reaches log V, the loss of a blind guess; this rule is ours, because
+        ascent has no other end. The method was published for better answers, not against forgetting. The paper has no
+        rehearsal.
     """
 
     keep: float = setting(0.7, unit="share of tokens", low=0.01, high=1.0, search=(0.5, 0.95))
@@ -123,15 +127,15 @@ class TokenForgetting(Method):
         examples = run.examples("all")
         on = is_on(torch.tensor([e.source for e in examples]), self.on).nonzero()[:, 0].tolist()
         chosen = [on[i] for i in drawn(len(on), math.ceil(self.share * len(on)), run.seed, 0)]
-        found = run.score("nll_N", "row_N", "source_N")
-        gain_N = (found["nll_N"] - _reference_loss(run, [examples[i] for i in chosen], self.passes)).float()
+        scores = run.score("nll_N", "row_N", "source_N")
+        gain_N = (scores["nll_N"] - _reference_loss(run, [examples[i] for i in chosen], self.passes)).float()
         if not bool(gain_N.isfinite().all()):
             raise HoldfastError(
                 f"{self!r}: the reference's loss is not a number after a fine-tuning at the rate {run.lr:g}; lower it"
                 " (Train(lr=...))."
             )
         weight_N = torch.ones_like(gain_N)
-        seen_N, on_N = torch.isin(found["row_N"], torch.tensor(chosen).long()), is_on(found["source_N"], self.on)
+        seen_N, on_N = torch.isin(scores["row_N"], torch.tensor(chosen).long()), is_on(scores["source_N"], self.on)
         for group_N in (on_N & seen_N, on_N & ~seen_N):
             weight_N[group_N] = token_forgetting(gain_N[group_N], self.keep)
         return {"weight": weight_N, "coefficient": torch.zeros((), dtype=torch.float64)}

@@ -1,0 +1,49 @@
+"""A cache of the base's answers, which runs with the same questions share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from holdfast.bench.measured.answers import read_answers, write_answers
+from holdfast.probes.score import Answers
+from holdfast.probes.suite import Suite
+from holdfast.probes.watch_record import group_of
+
+SCORED = "choices by their own tokens"
+"""The rule by which answers are scored; another rule gives another digest."""
+
+
+def questions_digest(suites: Sequence[Suite], raw: bool) -> str:
+    """Returns a digest of all questions: the tokens of every example, every item, and how they are asked and scored."""
+    digest = hashlib.sha256(repr((raw, SCORED)).encode())
+    for suite in suites:
+        digest.update(repr((suite.name, suite.role)).encode())
+        for example in suite.texts:
+            tokens = list(example.input_ids), list(example.labels)
+            digest.update(repr((*tokens, example.origin, group_of(example))).encode())
+        for item in suite.items:
+            digest.update(repr((item, item.split)).encode())
+    return digest.hexdigest()[:16]
+
+
+def model_digest(name: str) -> str:
+    """Returns a digest of a model: of the names, sizes and times of the files in its folder, or of its hub name."""
+    from holdfast.bench.given.model_files import folder_or_name
+
+    folder = Path(folder_or_name(name)).expanduser()
+    lines = [name]
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        lines += [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def cached_answers(path: Path, ask: Callable[[], Answers]) -> Answers:
+    """Returns the answers in a file; if it is missing, calls `ask` and writes it."""
+    if path.exists():
+        return read_answers(str(path))
+    answers = ask()
+    write_answers(path, answers, "base", "before")
+    return answers

@@ -1,0 +1,96 @@
+"""Checks of a command before torch is imported: its recipes, its paths, its folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+from holdfast.bench.given.model_files import (
+    BASE,
+    base_of,
+    folder_of_model,
+    is_adapter,
+    is_available,
+    missing_base_error,
+)
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, MeasuringSpec, RunSpec, TrainingSpec
+from holdfast.bench.run.folder import folder_of, open_folder
+from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.settings import parted, value_of
+from holdfast.core.sums import read_sum, refuse_pairs
+from holdfast.data.files import suffix_of
+from holdfast.data.sources import open_source
+from holdfast.methods.source_settings import settings_table
+
+_HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
+
+
+def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
+    """Refuses a command with errors in its words and files.
+
+    Raises:
+        HoldfastError: A recipe is malformed, a file, folder or model is missing, or the folder of the run is taken; the
+            message is the one that the command would raise later.
+    """
+    if isinstance(spec, RunSpec):
+        _check_recipe(spec.recipe, spec)
+        open_folder(folder_of(spec), spec)
+    elif isinstance(spec, CompareSpec):
+        for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
+            _check_recipe(text, spec)
+    for source in _sources(spec):
+        check_source(source)
+    models = [spec.base, spec.tuned] if isinstance(spec, DiffSpec) else [spec.model]
+    for name in models:
+        if not (isinstance(spec, DiffSpec) and _is_saved(name)):
+            check_model(name, given=isinstance(spec, DiffSpec))
+
+
+def check_source(source: str) -> None:
+    """Refuses a source of rows or items that is neither a local file nor a known name."""
+    scheme, colon, _ = source.partition(":")
+    if colon and scheme.isidentifier():
+        groups = ("holdfast.sources", "holdfast.suites")
+        if any(importlib.metadata.entry_points(group=group, name=scheme) for group in groups):
+            return
+    path = Path(source).expanduser()
+    if path.exists() or (_HUB.fullmatch(source) and not suffix_of(path)):
+        return
+    if colon and Path(source.rpartition(":")[0]).expanduser().is_dir():
+        return
+    next(open_source(source))
+
+
+def check_model(name: str, *, given: bool = False) -> None:
+    """Refuses a missing or incomplete model; with `given`, an adapter may lack its base, because the user names one."""
+    if name == BASE:
+        return
+    folder = folder_of_model(name)
+    if folder is not None and is_adapter(folder) and not given and not is_available(base_of(folder)):
+        raise missing_base_error(folder)
+
+
+def _check_recipe(text: str, spec: TrainingSpec) -> None:
+    """Refuses a malformed recipe, and old examples that are neither named nor a file."""
+    paths = spec.memories()
+    parts = read_sum(text, settings_table())
+    refuse_pairs(parts)
+    for part in parts:
+        asked = parted(value_of(part, "memory", ""))
+        for name in asked if value_of(part, "strength") != 0 else ():
+            if name in paths:
+                continue
+            if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
+                raise HoldfastError(f"Recipe {text!r}: no file and no --memory is called {name!r}.{hint}")
+            check_source(name)
+
+
+def _sources(spec: MeasuringSpec) -> list[str]:
+    sources = [*filter(None, (spec.test, spec.transfer)), *spec.keep]
+    return [spec.data, *sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
+
+
+def _is_saved(name: str) -> bool:
+    path = Path(name).expanduser()
+    return path.name.endswith((".jsonl", ".jsonl.gz")) or (path.is_dir() and any(path.glob("**/samples_*.jsonl*")))

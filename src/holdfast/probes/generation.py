@@ -1,0 +1,277 @@
+"""Generation: the answers of a model to conversations, greedy or sampled."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from holdfast.core.errors import HoldfastError
+from holdfast.core.head import Head
+from holdfast.core.teacher import evaluating
+from holdfast.data.rows import Row, Turn
+from holdfast.data.tokenization import prompt_ids, tokenize
+from holdfast.probes.batching import in_fitting_batches, tokens_of
+from holdfast.probes.sampling import Sampling, numbered
+from holdfast.probes.stops import Reader, Stop, usual
+from holdfast.probes.writing import Prompt, learns_prompts, written
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+UNCUT = 2**30
+"""A length, in tokens, that no text reaches."""
+NEXT_LOGITS = 2**24
+"""Most logits of the next tokens of a batch: its rows times the vocabulary."""
+
+
+def generate(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    conversations: Sequence[Sequence[Turn]],
+    *,
+    max_new_tokens: int | Sequence[int],
+    batch_tokens: int | None = None,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    raw: bool = False,
+    stops: Sequence[Stop | None] | None = None,
+    tools: Sequence[Sequence[Mapping[str, Any]]] | None = None,
+    names: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Returns the answer of a causal language model to each conversation, greedy or sampled.
+
+    The prompt has the form of the training data, up to the beginning of the assistant's turn; without a chat template a
+    single question is the prompt as it is. An answer ends before the first token that ends a turn (the end-of-sequence
+    tokens of model and tokenizer, and the special token that the chat template writes behind an assistant's turn),
+    before a string of `stops`, after `max_new_tokens`, or at the end of the model's context. It contains no special
+    tokens and no outer white space.
+
+    With a `temperature` above 0 each token is sampled (see `drawn`). Each conversation has its own random numbers. They
+    depend on the seed, the name of the conversation (its tokens, without names), and the number of equal ones before
+    it. The same conversation thus gets the same answer in another call, and two different answers within one call.
+
+    Conversations are batched by length and padded on the left; a row leaves its batch when it ends. An answer does not
+    depend on its batch, up to rounding between tokens of equal probability. The model computes in its own precision. It
+    is unchanged afterwards: the mode of every module, gradients, torch's random state and the configurations.
+
+    Args:
+        model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
+        tokenizer: Its tokenizer.
+        conversations: The turns up to each answer.
+        max_new_tokens: Most tokens of an answer, one number for all or one for each.
+        batch_tokens: Most tokens of a batch, with padding and room for the answers (8192 if absent); a longer
+            conversation has its own batch.
+        temperature: Divisor of the logits before a token is drawn; 0 takes the likeliest.
+        top_p: Least probability of the set of likeliest tokens from which one is drawn; 1 for all tokens.
+        seed: Seed of the draws.
+        raw: Whether to leave the chat template unused.
+        stops: Strings that end each answer; None for the usual ones: none with a chat template, else the end of the
+            line (or, in a conversation of several turns, the beginning of another turn).
+        tools: Tools of each conversation, for the chat template.
+        names: Names of the conversations in messages.
+        progress: Called with the number of conversations done and their total whenever one ends.
+
+    Returns:
+        One answer per conversation, in their order.
+
+    Raises:
+        HoldfastError: A conversation is empty, ends with the assistant, is refused by the chat template or leaves no
+            room for an answer in the model's context, or the logits are not finite; names the conversation. Or
+            `temperature`, `top_p` or `seed` is outside its range.
+        ValueError: `max_new_tokens` or `batch_tokens` is not positive.
+    """
+    count = len(conversations)
+    limits = _limits(max_new_tokens, count)
+    tokens = tokens_of(model, batch_tokens, writes=True)
+    sampling = Sampling(temperature, top_p, seed)
+    called = [f"conversation {number + 1}" for number in range(count)] if names is None else names
+    rows = [
+        answered(turns, "A", name, item_tools)
+        for turns, name, item_tools in zip(conversations, called, tools or [()] * count, strict=True)
+    ]
+    ids_of_prompts = [prompt_ids(row, tokenizer, raw=raw) for row in rows]
+    keys = numbered(map(tuple, ids_of_prompts) if names is None else names)
+    readers = [_reader(row, stop, tokenizer, raw) for row, stop in zip(rows, stops or [None] * count, strict=True)]
+    context = context_of(model)
+    prompts = [
+        Prompt(number, row.origin, ids, _room(limits[number], ids, context, row.origin), keys[number], readers[number])
+        for number, (row, ids) in enumerate(zip(rows, ids_of_prompts, strict=True))
+    ]
+    ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
+    continuations = _continuations(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
+    return [reader.text(ids).strip() for reader, ids in zip(readers, continuations, strict=True)]
+
+
+def _limits(max_new_tokens: int | Sequence[int], count: int) -> list[int]:
+    """Returns the most tokens of each answer.
+
+    Raises:
+        ValueError: A limit is not positive.
+    """
+    given = [max_new_tokens] if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    if least := [limit for limit in given if limit < 1]:
+        raise ValueError(f"max_new_tokens {least[0]}: give a positive number of tokens")
+    return given * count if isinstance(max_new_tokens, int) else given
+
+
+def _reader(row: Row, stop: Stop | None, tokenizer: Tokenizer, raw: bool) -> Reader:
+    stop = usual(row, tokenizer, raw) if stop is None else stop
+    return Reader(stop or Stop(), tokenizer)
+
+
+def _room(limit: int, ids: Sequence[int], context: int | None, name: str) -> int:
+    """Returns the most tokens of an answer that fit into the model's context.
+
+    Raises:
+        HoldfastError: No token fits, or the prompt is empty.
+    """
+    limit = limit if context is None else min(limit, context - len(ids))
+    if limit < 1 or not ids:
+        raise HoldfastError(
+            f"{name}: has {len(ids)} tokens, and the model needs at least one and reads {context} with its answer; "
+            "shorten the conversation or leave it out."
+        )
+    return limit
+
+
+def continued(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    ends: Collection[int],
+    max_new_tokens: int,
+    batch_tokens: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[int]]:
+    """Returns the token ids with which a causal language model continues each prompt, the lower layer of `generate`.
+
+    Args:
+        model: A causal language model.
+        prompts: Token ids, at least one each; equal prompts are sampled separately.
+        ends: Tokens that end a continuation, which does not contain them.
+        max_new_tokens: Most tokens of a continuation; a shorter one has ended.
+        batch_tokens: Most tokens of a batch; 8192 if absent.
+        temperature: Divisor of the logits before a token is drawn; 0 takes the likeliest.
+        top_p: Least probability of the set of likeliest tokens from which one is drawn.
+        seed: Seed of the draws.
+        progress: Called with the number of prompts done and their total whenever one ends.
+
+    Raises:
+        HoldfastError: A prompt is empty or leaves no room in the model's context, or the logits are not finite.
+    """
+    context = context_of(model)
+    limit = max_new_tokens if context is None else min(max_new_tokens, context - max(map(len, prompts), default=0))
+    if limit < 1 or not all(prompts):
+        raise HoldfastError(f"A prompt is empty or leaves no room for a token in the model's context of {context}.")
+    asked = [
+        Prompt(number, f"prompt {number + 1}", ids, limit, key)
+        for number, (ids, key) in enumerate(zip(prompts, numbered(map(tuple, prompts)), strict=True))
+    ]
+    tokens = tokens_of(model, batch_tokens, writes=True)
+    return _continuations(model, asked, set(ends), 0, Sampling(temperature, top_p, seed), tokens, progress)
+
+
+def _continuations(
+    model: nn.Module,
+    prompts: Sequence[Prompt],
+    ends: set[int],
+    pad_id: int,
+    sampling: Sampling,
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[list[int]]:
+    """Returns the continuation of each prompt, in batches of prompts of similar length."""
+    device = next(model.parameters()).device
+    continuations: list[list[int]] = [[] for _ in prompts]
+    over = set[int]()
+
+    def ended(number: int) -> None:
+        if number not in over:  # a batch that is repeated for want of memory ends its prompts again
+            over.add(number)
+            if progress is not None:
+                progress(len(over), len(prompts))
+
+    rows = max(1, NEXT_LOGITS // Head(model).size)
+
+    def cut(left: Sequence[Prompt], most: int) -> Iterator[list[Prompt]]:
+        return _batches(left, most, rows)
+
+    with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        batches = in_fitting_batches(
+            model,
+            prompts,
+            cut,
+            _size_of,
+            lambda batch: written(model, batch, ends, pad_id, device, sampling, ended),
+            1 if learns_prompts(model) else batch_tokens,
+        )
+        for batch, answers in batches:
+            for prompt, ids in zip(batch, answers, strict=True):
+                continuations[prompt.number] = ids
+    return continuations
+
+
+def answered(turns: Sequence[Turn], answer: str, name: str, tools: Sequence[Mapping[str, Any]] = ()) -> Row:
+    """Returns the conversation with an answer behind it, in which only the answer is learned.
+
+    Raises:
+        HoldfastError: There is no turn, or the last one is the assistant's.
+    """
+    if not turns or turns[-1].role == "assistant":
+        lack = "ends with the assistant's turn" if turns else "has no turns"
+        raise HoldfastError(f"{name}: the conversation {lack}; end it with a question to the assistant.")
+    given = (dataclasses.replace(turn, learned=False) for turn in turns)
+    return Row(turns=(*given, Turn("assistant", answer)), origin=name, tools=tuple(tools))
+
+
+def context_of(model: nn.Module) -> int | None:
+    """Returns the context of a model in tokens; None if its configuration does not give it."""
+    config: Any = getattr(model, "config", None)
+    if hasattr(config, "get_text_config"):
+        config = config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[int]:
+    """Returns the tokens that end an answer."""
+    config: Any = getattr(model, "generation_config", None)
+    ends: set[int] = set()
+    for eos in (getattr(config, "eos_token_id", None), tokenizer.eos_token_id):
+        ends.update(eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,))
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | set(
+        tokenizer.all_special_ids
+    )
+    # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model).
+    for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
+        # The last learned label is the end of the turn; the line break behind it is not learned.
+        ends.update({next(label for label in reversed(example.labels) if label != -100)} & special)
+    return ends
+
+
+def _batches(prompts: Sequence[Prompt], batch_tokens: int, rows: int) -> Iterator[list[Prompt]]:
+    """Yields batches from the longest prompt to the shortest, as many as fit with their answers."""
+    batch: list[Prompt] = []
+    for prompt in sorted(prompts, key=lambda prompt: -len(prompt.ids)):
+        grown = [*batch, prompt]
+        if batch and (_size_of(grown) > batch_tokens or len(grown) > rows):
+            yield batch
+            grown = [prompt]
+        batch = grown
+    if batch:
+        yield batch
+
+
+def _size_of(batch: Sequence[Prompt]) -> int:
+    """Returns the number of tokens of a batch with its answers, padding included."""
+    # The longest prompt need not be the widest row: the context may leave a shorter one more room for its answer.
+    return len(batch) * max(len(prompt.ids) + prompt.limit for prompt in batch)
