@@ -47,7 +47,7 @@ class Answer:
         said: The answer that was generated, or the choice that was picked; empty for a text.
         choice: What the choices cost; None in other forms.
         picked: Place of the choice that was picked, 0 if it is the first; None in other forms.
-        confidence: Probability of the picked choice if one of them is said; None in other forms.
+        confidence: Probability of the picked choice if one of them is said; None in other forms and where it is graded.
         nats: Negative log-likelihood of a text; None in other forms.
         tokens: Number of tokens of the text that it is the sum of; 0 in other forms.
     """
@@ -228,7 +228,7 @@ def _chosen(item: Item, choice: Choice) -> Answer:
         said=item.choices[picked],
         choice=choice,
         picked=picked,
-        confidence=choice.probabilities[picked],
+        confidence=choice.probabilities[picked] if graded is None else None,
     )
 
 
