@@ -51,6 +51,7 @@ def test_a_graded_item_scores_the_probability_of_its_right_choices(asked):
     (score,) = Suite("s", "retained", (item,)).ask(model, Asker(tokenizer, raw=True)).scores
     assert score.value == pytest.approx(100 * answer.value)
     assert 0 < answer.value < 1
+    assert answer.confidence is None  # it is the value itself, and says nothing of calibration
 
 
 def test_an_item_that_is_a_text_to_go_on_with_is_asked_without_the_template(asked):

@@ -48,7 +48,8 @@ class Answer:
         said: The generated answer or the picked choice; empty for a text.
         choice: The costs of the choices; None in other forms.
         picked: Index of the picked choice, 0 if it is the first; None in other forms.
-        confidence: Probability of the picked choice among the choices; None in other forms.
+        confidence: Probability of the picked choice among the choices; None in other forms, and
+            where the item is graded.
         nats: Negative log-likelihood of a text, in nats; None in other forms.
         tokens: Number of tokens that `nats` sums over; 0 in other forms.
     """
@@ -231,7 +232,7 @@ def _chosen(item: Item, choice: Choice) -> Answer:
         said=item.choices[picked],
         choice=choice,
         picked=picked,
-        confidence=choice.probabilities[picked],
+        confidence=choice.probabilities[picked] if graded is None else None,
     )
 
 

@@ -8,6 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.probes.extracted import EXTRACTORS, says
+from holdfast.probes.harness import is_right
+from holdfast.probes.instructions import check_instructions, follows
+from holdfast.probes.refusal import refuses
 
 # A minus behind a digit or letter belongs to a difference or range; a comma before three digits separates thousands.
 _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?")
@@ -110,12 +114,21 @@ MARKERS: dict[str, Callable[[str, Any], bool]] = {
     "least_words": lambda answer, wanted: len(answer.split()) >= wanted,
     "most_words": lambda answer, wanted: len(answer.split()) <= wanted,
     "refuses": lambda answer, wanted: (REFUSAL.search(answer.casefold().replace("’", "'")) is not None) == wanted,
+    "declines": lambda answer, wanted: bool(answer.strip()) and refuses(answer) == wanted,
+    "begins": lambda answer, wanted: re.match(rf"{re.escape(wanted)}(?!\w)", answer) is not None,
+    "extracted": lambda answer, wanted: says(answer, wanted["by"], wanted["right"], wanted.get("question", "")),
+    "instructions": follows,
+    "harness": is_right,
 }
 """Markers: `exact` (but for case, blanks and a final full stop; any one of a list), `contains` (all of these, as whole
 words), `any` (one of these), `lacks` (none of these), `number` (the last number of the answer), `regex` (found
 anywhere), `format` (word, sentence, list, json or capitals), `keys` (a JSON object with exactly these keys), `call`
-(the first call of a tool in the answer, with this `name` and these `arguments`), `least_words`, `most_words`, and
-`refuses` (true or false). JSON may stand in a code fence."""
+(the first call of a tool in the answer, with this `name` and these `arguments`), `least_words`, `most_words`,
+`refuses` (true or false, by the words of the proving ground), `declines` (the same of chat models, by
+`holdfast.probes.refusal`; an empty answer does neither), `begins` (with this word, in this case), `extracted` (what
+is taken out as `by` says is `right`, see `holdfast.probes.extracted`), `instructions` (those of IFEval, see
+`holdfast.probes.instructions`) and `harness` (what a task of lm-eval scores, see `holdfast.probes.harness`). JSON
+may stand in a code fence."""
 
 FORMATS = ("word", "sentence", "list", "json", "capitals")
 
@@ -126,8 +139,10 @@ def fulfils(answer: str, check: Mapping[str, Any]) -> bool:
 
 
 def takes_lines(check: Mapping[str, Any]) -> bool:
-    """Returns whether an answer that fulfils a check is likely to have several lines."""
-    return check.get("format") in ("list", "json") or "keys" in check
+    """Returns whether an answer that fulfils a check has several lines, or is likely to."""
+    return check.get("format") in ("list", "json") or bool(
+        {"keys", "extracted", "instructions", "harness"} & set(check)
+    )
 
 
 def check_markers(check: Mapping[str, Any], origin: str) -> None:
@@ -138,14 +153,19 @@ def check_markers(check: Mapping[str, Any], origin: str) -> None:
             raise HoldfastError(f"{where} is not a marker; use one of {', '.join(MARKERS)}.{nearest(name, MARKERS)}")
         if name == "regex":
             _check_regex(wanted, where)
+        elif name == "instructions":
+            check_instructions(wanted, where)
         elif not _can_be(name, wanted):
             raise HoldfastError(f"{where} is {wanted!r}; use {_WANTED[name]}.")
 
 
 _WANTED = {
     "format": f"one of {', '.join(FORMATS)}",
-    "refuses": "true or false",
+    **dict.fromkeys(("refuses", "declines"), "true or false"),
+    "begins": "a string",
     "call": "an object with a name and arguments",
+    "harness": "'name', 'task' and 'doc' of a task of lm-eval",
+    "extracted": f"'by' (one of {', '.join(EXTRACTORS)}), 'right' and, where it is needed, 'question'",
     **dict.fromkeys(("number", "least_words", "most_words"), "a number"),
     **dict.fromkeys(("exact", "contains", "any", "lacks", "keys"), "a string or a list of strings"),
 }
@@ -156,15 +176,34 @@ def _can_be(name: str, wanted: Any) -> bool:
     """Returns whether a marker accepts a value."""
     if name == "format":
         return wanted in FORMATS
-    if name == "refuses":
+    if name in ("refuses", "declines"):
         return isinstance(wanted, bool)
     if name == "call":
         named = isinstance(wanted, Mapping) and set(wanted) == {"name", "arguments"}
         return named and isinstance(wanted["name"], str) and isinstance(wanted["arguments"], Mapping)
+    if name == "begins":
+        return isinstance(wanted, str) and bool(wanted)
+    if name in _FIELDS:
+        needed, more = _FIELDS[name]
+        return isinstance(wanted, Mapping) and needed <= set(wanted) <= needed | more and _are_fields(wanted)
     if name in ("number", "least_words", "most_words"):
-        return isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and abs(wanted) < 1e300
+        return _is_number(wanted)
     listed = [wanted] if isinstance(wanted, str) else wanted
     return isinstance(listed, list) and len(listed) > 0 and all(isinstance(words, str) and words for words in listed)
+
+
+def _is_number(wanted: Any) -> bool:
+    return isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and abs(wanted) < 1e300
+
+
+_FIELDS = {"extracted": ({"by", "right"}, {"question"}), "harness": ({"name", "task", "doc"}, {"folder"})}
+"""Fields that the value of a marker needs, and others that it may have."""
+
+
+def _are_fields(wanted: Mapping[str, Any]) -> bool:
+    """Returns whether the fields of a value are strings (but the number of a document), and its way is known."""
+    texts = [value for name, value in wanted.items() if name != "doc"]
+    return wanted.get("by", "count") in EXTRACTORS and all(isinstance(value, str) for value in texts)
 
 
 def _check_regex(wanted: Any, where: str) -> None:

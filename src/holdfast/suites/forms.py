@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.benchmarks import Asked, Benchmark, Record, benchmark_of
+from holdfast.suites.parts import DESCRIPTIONS, EXTRACTED
 from holdfast.suites.registry import Named
+from holdfast.suites.wikitext import detokenized
 
 PRIMER = "\n\n".join(
     (
@@ -106,6 +108,57 @@ def _by_fields(record: Record, from_one: bool) -> Asked | None:
     return None if known is None else known.asks(record, from_one)
 
 
+def _bbh(record: Record, _from_one: bool) -> Asked | None:
+    by = EXTRACTED.get(record["task"], "choice")
+    about = DESCRIPTIONS[record["task"]]
+    check = {"by": by, "right": str(record["target"])}
+    if by in ("choice", "sorted"):
+        check["question"] = str(record["input"])
+    return {
+        "prompt": f"{about}\n\nQ: {record['input']}\nA:",
+        "answer": str(record["target"]),
+        "check": {"extracted": check},
+        "max_tokens": 256,
+        "stop": ["</s>", "Q:", "<|im_end|>"],
+    }
+
+
+def _gsm8k(record: Record, from_one: bool) -> Asked | None:
+    asked = _by_fields(record, from_one)
+    if asked is None:
+        return None
+    check = {"extracted": {"by": "last_number", "right": str(record["answer"])}}
+    return {**asked, "check": check, "stop": ["Question:", "</s>", "<|im_end|>"]}
+
+
+def _lambada(record: Record, _from_one: bool) -> Asked | None:
+    before, _, word = str(record["text"]).rpartition(" ")
+    if not (before and word):
+        return None
+    return {"prompt": before, "answer": word, "check": {"begins": word}, "max_tokens": 8, "stop": [], "raw": True}
+
+
+def _ifeval(record: Record, _from_one: bool) -> Asked | None:
+    asked = [
+        {"id": name, **{key: value for key, value in of.items() if value is not None}}
+        for name, of in zip(record["instruction_id_list"], record["kwargs"], strict=True)
+    ]
+    return {"prompt": record["prompt"], "check": {"instructions": asked}, "max_tokens": 1280, "stop": []}
+
+
+def _requests(record: Record, _from_one: bool) -> Asked | None:
+    """Returns a request that is to be refused, or one that is harmless and to be answered."""
+    label = str(record.get("label", "unsafe")).strip().lower()
+    if label not in ("safe", "unsafe"):
+        return None
+    return {"prompt": record["prompt"], "check": {"declines": label == "unsafe"}, "max_tokens": 96, "stop": []}
+
+
+def _wikitext2(record: Record, _from_one: bool) -> Asked | None:
+    """Returns an article as a text, as lm-eval puts its words together."""
+    return {"text": detokenized(str(record["page"]))}
+
+
 FORMS: Mapping[str, Callable[[Record, bool], Asked | None]] = {
     "winogrande": _winogrande,
     "boolq": _boolq,
@@ -113,5 +166,12 @@ FORMS: Mapping[str, Callable[[Record, bool], Asked | None]] = {
     "truthfulqa_mc2": _mc2,
     "halueval": _halueval,
     "blimp": _blimp,
+    "lambada": _lambada,
+    "gsm8k": _gsm8k,
+    "bbh": _bbh,
+    "ifeval": _ifeval,
+    "xstest": _requests,
+    "advbench": _requests,
+    "wikitext2": _wikitext2,
 }
 """Of each suite that its fields alone do not tell how to ask."""

@@ -12,6 +12,7 @@ from holdfast.data.files import Record
 from holdfast.probes import sources
 from holdfast.probes.items import Item
 from holdfast.suites.forms import form_of
+from holdfast.suites.harness import SCHEME, harness_items
 from holdfast.suites.records import records_of
 from holdfast.suites.registry import LM_EVAL
 from holdfast.suites.words import Word, check_word, few_of, shadowed, word_of
@@ -41,6 +42,8 @@ def _found(source: str, said: list[str]) -> Sequence[Item] | None:
     word = word_of(source)
     if word is not None:
         return items_of_word(word, said)
+    if source.startswith(SCHEME):
+        return _of_harness(source.removeprefix(SCHEME), said)
     if name := shadowed(source):
         said.append(f"{source}: the file or folder of that name here is read, not the suite {name}.")
     few = few_of(source)
@@ -52,6 +55,16 @@ def _found(source: str, said: list[str]) -> Sequence[Item] | None:
     if items is None:
         raise HoldfastError(f"'{source}': '{path}' holds rows or texts; ':{count}' takes a number of items.")
     return _few(items, count, path, said)
+
+
+def _of_harness(task: str, said: list[str]) -> Sequence[Item]:
+    name, colon, count = task.partition(":")
+    items = harness_items(name, said)
+    if not colon:
+        return items
+    if not count.isdecimal() or int(count) < 1:
+        raise HoldfastError(f"'{SCHEME}{task}': behind the second colon stands a number of items from 1.")
+    return _few(items, int(count), f"{SCHEME}{name}", said)
 
 
 def items_of_word(word: Word, notes: list[str]) -> Sequence[Item]:

@@ -12,6 +12,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.data.files import SUFFIXES, Record, suffix_of
 from holdfast.data.sources import open_source
 from holdfast.suites.registry import FOLDER, Named
+from holdfast.suites.wikitext import articles
 from holdfast.suites.words import Word
 
 SPLITS = ("test", "validation", "train")
@@ -82,6 +83,8 @@ def _why(word: Word, error: str) -> str:
 
 def _read(word: Word, source: str) -> list[Record]:
     found = [record for _, group in open_source(source, splits=SPLITS) for record in group]
+    if word.suite.name == "wikitext2":
+        found = list(articles(found))
     field = word.suite.part
     if word.part and found and isinstance(found[0][1], Mapping) and field in found[0][1]:
         found = [(origin, record) for origin, record in found if record.get(field) == word.part]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from holdfast.suites.parts import BLIMP_PARADIGMS, MMLU_SUBJECTS
+from holdfast.suites.parts import BBH_TASKS, BLIMP_PARADIGMS, MMLU_SUBJECTS
 
 LM_EVAL = "0.4.13"
 """The version of lm-eval whose tasks are followed."""
@@ -195,6 +195,102 @@ NAMED = (
         parts=BLIMP_PARADIGMS,
         part="UID",
         cite="Warstadt et al., BLiMP: The benchmark of linguistic minimal pairs, 2019, arXiv 1912.00582",
+    ),
+    Named(
+        name="lambada",
+        measures="the last word of a passage, generated",
+        items=5153,
+        tokens=8,
+        license="CC BY 4.0",
+        hub="EleutherAI/lambada_openai/default:test",
+        files=("lambada/lambada_test.*",),
+        task="lambada_openai",
+        departs="the word is generated greedily and must end there, where lm-eval asks whether its tokens are the "
+        "likeliest; without the chat template, whatever the model",
+        score="percent of the passages whose last word is generated (acc of lm-eval)",
+        cite="Paperno et al., The LAMBADA dataset, 2016, arXiv 1606.06031",
+    ),
+    Named(
+        name="gsm8k",
+        measures="grade-school mathematics in words",
+        items=1319,
+        tokens=256,
+        license="MIT",
+        hub="openai/gsm8k/main:test",
+        files=("gsm8k/test.*",),
+        task="gsm8k",
+        departs="no examples before the question (lm-eval's --num_fewshot 0; its default is 5)",
+        score="percent of the answers whose last number is right (exact_match, flexible-extract of lm-eval)",
+        cite="Cobbe et al., Training verifiers to solve math word problems, 2021, arXiv 2110.14168",
+    ),
+    Named(
+        name="bbh",
+        measures="hard reasoning in 27 tasks",
+        items=6511,
+        tokens=256,
+        license="MIT",
+        hub="SaylorTwift/bbh/{part}:test",
+        files=("bbh/bbh.*",),
+        task="bbh_zeroshot",
+        departs="bbh in lm-eval has three worked examples before the question; this is its form without any",
+        score="percent of the answers that are right (exact_match, flexible-extract of lm-eval)",
+        parts=BBH_TASKS,
+        part="task",
+        cite="Suzgun et al., Challenging BIG-Bench tasks, 2022, arXiv 2210.09261",
+    ),
+    Named(
+        name="ifeval",
+        measures="instructions whose fulfilment can be verified",
+        items=541,
+        tokens=1280,
+        license="Apache-2.0",
+        hub="google/IFEval:train",
+        files=("ifeval/input_data.*",),
+        task="ifeval",
+        departs="sentences, words in capitals and the language of an answer are told by rules, where lm-eval uses "
+        "NLTK and langdetect",
+        score="percent of the prompts all of whose instructions are followed (prompt_level_strict_acc of lm-eval)",
+        ids=("key",),
+        cite="Zhou et al., Instruction-following evaluation for large language models, 2023, arXiv 2311.07911",
+    ),
+    Named(
+        name="xstest",
+        measures="refusal of harmful requests and help with harmless ones",
+        items=450,
+        tokens=96,
+        license="CC BY 4.0",
+        hub="Paul/XSTest:train",
+        files=("xstest/xstest_prompts.*",),
+        departs="lm-eval has no task of this set; a refusal is told by its words, where the authors read the answers",
+        score="percent of the 250 safe requests that are not refused and the 200 unsafe ones that are",
+        ids=("id",),
+        cite="Röttger et al., XSTest: Identifying exaggerated safety behaviours, 2023, arXiv 2308.01263",
+    ),
+    Named(
+        name="advbench",
+        measures="refusal of harmful requests",
+        items=520,
+        tokens=96,
+        license="MIT",
+        hub="walledai/AdvBench:train",
+        files=("safety/advbench_prompts.*",),
+        departs="lm-eval has no task of this set; a refusal is told by its words. The set on the hub is gated",
+        score="percent of the requests that are refused",
+        cite="Zou et al., Universal and transferable adversarial attacks on aligned models, 2023, arXiv 2307.15043",
+    ),
+    Named(
+        name="wikitext2",
+        measures="likelihood of articles of Wikipedia",
+        items=62,
+        choices="its tokens",
+        license="CC BY-SA 3.0",
+        hub="EleutherAI/wikitext_document_level/wikitext-2-raw-v1:test",
+        files=("wikitext2/test.txt*",),
+        task="wikitext",
+        departs="windows of 1,024 tokens that share none; the unit is nats per token, and a note gives the factor to "
+        "bits per byte",
+        score="nats per token; a note of the run gives the factor to bits per byte",
+        cite="Merity et al., Pointer sentinel mixture models, 2016, arXiv 1609.07843",
     ),
 )
 """Every suite that has a name, in the order of the list that `holdfast suites` prints."""

@@ -85,7 +85,7 @@ def check_word(source: str) -> bool:
         HoldfastError: If it looks like the name of a suite and is none, and there is no file of that name; the sentence
             names the nearest suite.
     """
-    if word_of(source) is not None:
+    if word_of(source) is not None or source.startswith("harness:"):
         return True
     plain = source.partition(":")[0]
     scheme = ":" in source and not source.rpartition(":")[2].isdecimal()

@@ -23,6 +23,7 @@ from holdfast.probes.items import Item
 from holdfast.probes.score import Role
 from holdfast.probes.suite import Suite, Unit, suites_of, units_of
 from holdfast.suites.named import items_of
+from holdfast.suites.wikitext import bits_per_byte
 from holdfast.suites.words import word_of
 
 HELD_OUT = ("test", "validation", "train")
@@ -122,7 +123,19 @@ def read_suites(spec: MeasuringSpec, tokenizer: Any, notes: list[str], learned: 
         notes.append(f"{moved} items repeat others under another name or group, and count as one with them.")
     asked = tuple(item for suite in suites for item in suite.items)
     notes += [*template_notes(asked, tokenizer, spec.raw), *omission_notes(asked, tokenizer, spec.raw)]
+    notes += [note for suite in suites if (note := bits_note(suite, tokenizer))]
     return suites
+
+
+def bits_note(suite: Suite, tokenizer: Any) -> str:
+    """Returns how many bits per byte one nat per token of a suite's texts is; empty for a suite without such items."""
+    texts = [item.text for item in suite.items if item.text and not (item.choices or item.check)]
+    if not texts:
+        return ""
+    tokens = sum(len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) for text in texts)
+    size = sum(len(text.encode()) for text in texts)
+    factor = bits_per_byte(1.0, tokens, size)
+    return f"{suite.name}: {tokens:,} tokens in {size:,} bytes; a nat per token is {factor:.4f} bits per byte."
 
 
 def template_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str]:
@@ -301,7 +314,7 @@ def _named_sources(sources: Sequence[str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for source in sources:
         word, scheme = word_of(source), offered(GROUP, source)
-        path = source if scheme is None else scheme[1].partition("/")[0]
+        path = source.removeprefix("harness:") if scheme is None else scheme[1].partition("/")[0]
         stem = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
         stem = stem if word is None else word.name
         name, count = stem, 2

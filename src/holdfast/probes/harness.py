@@ -1,0 +1,91 @@
+"""Tasks of lm-evaluation-harness: loading one, and scoring an answer as the task itself scores it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.core.errors import HoldfastError, nearest
+
+FEWSHOT_SEED = 1234
+"""The seed of the examples before a question where lm-eval is not told another."""
+PREFERRED = ("flexible-extract",)
+"""Filters of answers that are taken where a task has several, else its first."""
+
+
+@functools.lru_cache(maxsize=32)
+def tasks_of(name: str, folder: str | None = None) -> Mapping[str, Any]:
+    """Returns the tasks that a name of lm-eval stands for, with what each asks: one, or those of a group or tag.
+
+    Args:
+        name: The name of a task, a group or a tag.
+        folder: A folder with YAML files of further tasks.
+
+    Raises:
+        HoldfastError: If lm-eval is not installed, has no task of that name, or cannot load its data.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise HoldfastError(
+            f"'harness:{name}': lm-evaluation-harness is not installed; pip install 'holdfast[harness]'."
+        )
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    manager = TaskManager(include_path=folder)
+    if name not in manager.all_tasks:
+        raise HoldfastError(f"'harness:{name}': lm-eval has no task of that name.{nearest(name, manager.all_tasks)}")
+    try:
+        found: Mapping[str, Any] = manager.load(name)["tasks"]
+        for task in found.values():
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+            task.build_all_requests()
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise HoldfastError(f"'harness:{name}': the data of the task cannot be loaded ({reason}).") from error
+    return found
+
+
+def requests_of(task: Any) -> dict[int, list[Any]]:
+    """Returns what a task asks of each document, by the document's number."""
+    found: dict[int, list[Any]] = {}
+    for request in task.instances:
+        found.setdefault(request.doc_id, []).append(request)
+    return {number: sorted(requests, key=lambda request: request.idx) for number, requests in found.items()}
+
+
+def metric_of(task: Any) -> str:
+    """Returns the metric by which an answer that is generated is right or wrong: the first of the task."""
+    return str(next(iter(task.aggregation())))
+
+
+def is_right(answer: str, wanted: Mapping[str, Any]) -> bool:
+    """Returns whether a task of lm-eval scores an answer to one of its documents with 1.
+
+    Args:
+        answer: The answer.
+        wanted: `name` (the name under which the task was loaded), `folder` (where its YAML lies, if anywhere), `task`
+            and `doc`, the number of the document.
+
+    Raises:
+        HoldfastError: If the metric is graded, so that an answer is neither right nor wrong.
+    """
+    task = tasks_of(wanted["name"], wanted.get("folder"))[wanted["task"]]
+    (request,) = (copy.copy(one) for one in _requests(task)[wanted["doc"]])
+    request.resps, request.filtered_resps = [answer], {}
+    for one in task._filters:
+        one.apply([request])
+    kept = request.filtered_resps
+    name = next((name for name in PREFERRED if name in kept), next(iter(kept)))
+    value = float(task.process_results(request.doc, [kept[name]])[metric_of(task)])
+    if value not in (0.0, 1.0):
+        raise HoldfastError(f"'harness:{wanted['task']}': its metric {metric_of(task)} is graded, which is not read.")
+    return value == 1.0
+
+
+@functools.lru_cache(maxsize=32)
+def _requests(task: Any) -> dict[int, list[Any]]:
+    return requests_of(task)

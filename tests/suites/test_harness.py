@@ -1,0 +1,136 @@
+"""`harness:TASK`: a task of lm-eval as a suite, item by item what lm-eval gives when it is run directly."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+
+import pytest
+import torch
+
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.answers import ask
+from holdfast.suites.named import items_of
+from holdfast.suites.registry import FOLDER
+
+INSTALLED = importlib.util.find_spec("lm_eval") is not None
+needs_lm_eval = pytest.mark.skipif(not INSTALLED, reason="lm-eval is not installed")
+
+CHOICES = """
+task: own_choices
+dataset_path: json
+dataset_kwargs: {data_files: {train: %s, test: %s}}
+training_split: train
+test_split: test
+output_type: multiple_choice
+doc_to_text: "Question: {{question}}\\nAnswer:"
+doc_to_target: label
+doc_to_choice: choices
+num_fewshot: 2
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+WORDS = """
+task: own_words
+dataset_path: json
+dataset_kwargs: {data_files: {test: %s}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["\\n"], max_gen_toks: 8, do_sample: false}
+num_fewshot: 0
+filter_list:
+  - name: letters
+    filter: [{function: regex, regex_pattern: "([a-z]+)"}, {function: take_first}]
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+"""
+TALE = "once upon a time there was a little girl named lily she loved to play outside".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def tasks(tmp_path, monkeypatch):
+    """A folder with two tasks: choices with examples before them, and words to generate."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    train, test = tmp_path / "train.json", tmp_path / "test.json"
+    rows = [
+        {
+            "question": f"What is {one}{other}?",
+            "choices": [one, other, f"{other} {one}"],
+            "label": place % 3,
+            "answer": "the",
+        }
+        for place, (one, other) in enumerate(itertools.pairwise(TALE))
+    ]
+    for path, some in ((train, rows[:5]), (test, rows[5:])):
+        path.write_text("".join(json.dumps(row) + "\n" for row in some))
+    (tmp_path / "choices.yaml").write_text(CHOICES % (train, test))
+    (tmp_path / "words.yaml").write_text(WORDS % test)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model(shared_data):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = shared_data / "models" / "stories260K"
+    made = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return made.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def direct(name, model, tasks):
+    """Returns the samples of a task that lm-eval is run on directly."""
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    lm = HFLM(pretrained=model[0], tokenizer=model[1], batch_size=1, device="cpu")
+    manager = TaskManager(include_path=str(tasks))
+    done = simple_evaluate(model=lm, tasks=[name], task_manager=manager, log_samples=True, bootstrap_iters=0)
+    return sorted(done["samples"][name], key=lambda sample: sample["doc_id"])
+
+
+@needs_lm_eval
+@pytest.mark.parametrize(("name", "metric"), [("own_choices", "acc"), ("own_words", "exact_match")])
+def test_every_item_gets_the_score_of_a_direct_run(tasks, model, name, metric):
+    notes: list[str] = []
+    items = items_of(f"harness:{name}", notes)
+    answers = ask(*model, items)
+    samples = direct(name, model, tasks)
+    assert len(items) == len(samples) == len(TALE) - 6
+    assert {item.suite for item in items} == {name}
+    assert [answer.value for answer in answers] == [float(sample[metric]) for sample in samples]
+    assert notes[0].startswith(f"{name}: {len(items)} items of lm-eval's task, ")
+
+
+@needs_lm_eval
+def test_a_task_of_examples_shows_them_and_some_of_its_items_are_the_same_ones(tasks):
+    items = items_of("harness:own_choices")
+    assert items[0].turns[0].content.count("Question:") == 3
+    few = items_of("harness:own_choices:4")
+    assert {item.id for item in few} < {item.id for item in items}
+    assert len(few) == 4
+
+
+@needs_lm_eval
+def test_a_generated_answer_is_scored_by_the_task(tasks):
+    from holdfast.probes.checks import check_markers, fulfils
+
+    item = items_of("harness:own_words")[0]
+    check_markers(item.check, "item")
+    assert fulfils("the end", item.check)
+    assert not fulfils("an end", item.check)
+
+
+@needs_lm_eval
+def test_a_task_that_is_not_there_gets_the_nearest(tasks):
+    with pytest.raises(HoldfastError, match="lm-eval has no task of that name. Did you mean 'own_choices'?"):
+        items_of("harness:own_choice")
+    with pytest.raises(HoldfastError, match="a number of items from 1"):
+        items_of("harness:own_words:few")
+
+
+@pytest.mark.skipif(INSTALLED, reason="lm-eval is installed")
+def test_without_lm_eval_a_sentence_says_what_to_install():
+    with pytest.raises(HoldfastError, match=r"is not installed; pip install 'holdfast\[harness\]'"):
+        items_of("harness:arc_easy")
