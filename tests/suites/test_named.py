@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.measured.preparation import read_suites
-from holdfast.bench.run.early import check_early
+from holdfast.bench.run.early_checks import check_early
 from holdfast.core.errors import HoldfastError
 from holdfast.data import hub
 from holdfast.probes import sources
@@ -216,7 +216,7 @@ def test_what_is_measured_has_the_suites_under_their_names(questions):
         ("mmlu/anatomy", "retained", 20),
         ("mmlu/virology", "retained", 10),
     ]
-    with pytest.raises(HoldfastError, match="a suite called 'mmlu' is measured already; name it once"):
+    with pytest.raises(HoldfastError, match="another suite is called 'mmlu'; name it once"):
         read_suites(dataclasses.replace(spec, keep=("mmlu:5", "mmlu:9")), Plain(), [])
 
 

@@ -174,28 +174,37 @@ _WANTED = {
 
 def _can_be(name: str, wanted: Any) -> bool:
     """Returns whether a marker accepts a value."""
-    if name == "format":
-        return wanted in FORMATS
-    if name in ("refuses", "declines"):
-        return isinstance(wanted, bool)
-    if name == "call":
-        named = isinstance(wanted, Mapping) and set(wanted) == {"name", "arguments"}
-        return named and isinstance(wanted["name"], str) and isinstance(wanted["arguments"], Mapping)
-    if name == "begins":
-        return isinstance(wanted, str) and bool(wanted)
     if name in _FIELDS:
         needed, more = _FIELDS[name]
         return isinstance(wanted, Mapping) and needed <= set(wanted) <= needed | more and _are_fields(wanted)
-    if name in ("number", "least_words", "most_words"):
-        return _is_number(wanted)
+    return _ACCEPTS.get(name, _are_words)(wanted)
+
+
+def _are_words(wanted: Any) -> bool:
+    """Returns whether a value is a string or a list of strings, none of them empty."""
     listed = [wanted] if isinstance(wanted, str) else wanted
     return isinstance(listed, list) and len(listed) > 0 and all(isinstance(words, str) and words for words in listed)
+
+
+def _is_call(wanted: Any) -> bool:
+    """Returns whether a value is the call of a tool: a name with arguments."""
+    if not isinstance(wanted, Mapping) or set(wanted) != {"name", "arguments"}:
+        return False
+    return isinstance(wanted["name"], str) and isinstance(wanted["arguments"], Mapping)
 
 
 def _is_number(wanted: Any) -> bool:
     return isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and abs(wanted) < 1e300
 
 
+_ACCEPTS: dict[str, Callable[[Any], bool]] = {
+    "format": lambda wanted: wanted in FORMATS,
+    **dict.fromkeys(("refuses", "declines"), lambda wanted: isinstance(wanted, bool)),
+    "call": _is_call,
+    "begins": lambda wanted: isinstance(wanted, str) and bool(wanted),
+    **dict.fromkeys(("number", "least_words", "most_words"), _is_number),
+}
+"""Whether a marker accepts a value, for the markers that take no words."""
 _FIELDS = {"extracted": ({"by", "right"}, {"question"}), "harness": ({"name", "task", "doc"}, {"folder"})}
 """Fields that the value of a marker needs, and others that it may have."""
 

@@ -88,15 +88,16 @@ class Item:
         for name in ("answer", "check", "choices", "text"):
             if value := getattr(self, name):
                 record[name] = list(value) if name == "choices" else value
-        if self.max_tokens is not None:
-            record["max_tokens"] = self.max_tokens
-        if self.stop is not None:
-            record["stop"] = list(self.stop)
-        if self.tools:
-            record["tools"] = [dict(tool) for tool in self.tools]
-        if self.plain is not None:
-            record["plain"] = self.plain
-        return record | {name: value for name in ("right", "ending", "raw") if (value := getattr(self, name))}
+        others = {
+            "max_tokens": self.max_tokens,
+            "stop": None if self.stop is None else list(self.stop),
+            "tools": [dict(tool) for tool in self.tools] or None,
+            "plain": self.plain,
+            "right": self.right,
+            "ending": self.ending or None,
+            "raw": self.raw or None,
+        }
+        return record | {name: value for name, value in others.items() if value is not None}
 
 
 def split_of(group: str) -> Split:
