@@ -88,7 +88,11 @@ class Item:
         for name in ("answer", "check", "choices", "text"):
             if value := getattr(self, name):
                 record[name] = list(value) if name == "choices" else value
-        others = {
+        return record | self._how()
+
+    def _how(self) -> dict[str, Any]:
+        """Returns the fields that say how it is asked, where they are set, as plain JSON values."""
+        fields = {
             "max_tokens": self.max_tokens,
             "stop": None if self.stop is None else list(self.stop),
             "tools": [dict(tool) for tool in self.tools] or None,
@@ -97,7 +101,7 @@ class Item:
             "ending": self.ending or None,
             "raw": self.raw or None,
         }
-        return record | {name: value for name, value in others.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def split_of(group: str) -> Split:
