@@ -30,8 +30,8 @@ from holdfast.bench.measured.base_cache import cached_answers, questions_digest
 from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.inputs import load_checked_model, read_data
 from holdfast.bench.run.run import train
-from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import budget_and_guard
 from holdfast.recipe import parse
 
 ANSWER_PREFIX = "\x1e"
@@ -50,7 +50,7 @@ def run_job(job: Mapping[str, Any], console: Console) -> None:
         train(spec, console, bases=bases, trained=None if trained is None else Path(trained))
         return
     tokenizer = load_tokenizer(spec.model)
-    budget = Budget.from_dict(job["budget"]) if job.get("budget") else None
+    budget = budget_and_guard(job["budget"])[0] if job.get("budget") else None
     data, _, _ = read_data(spec, parse(spec.recipe), tokenizer, budget)
     target = bases / f"{questions_digest(data.suites, spec.raw)}.jsonl"
     if target.exists():
