@@ -13,7 +13,7 @@ EACH = 40
 
 def items() -> list[Item]:
     """Returns the items; no two bare ones have the same operands."""
-    found, seen = [], set[str]()
+    entries, seen = [], set[str]()
     for sign in "+-×÷":
         made = 0
         for attempt in range(4_000):
@@ -23,11 +23,11 @@ def items() -> list[Item]:
                 continue
             seen.add(problem)
             in_words = made % 4 == 3
-            found.append(_in_words(sign, left, right, result) if in_words else _bare(problem, result))
+            entries.append(_in_words(sign, left, right, result) if in_words else _bare(problem, result))
             made += 1
             if made == EACH:
                 break
-    return found
+    return entries
 
 
 def _operands(sign: str, attempt: int) -> tuple[int, int, int]:

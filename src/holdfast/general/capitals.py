@@ -66,10 +66,10 @@ def capitals() -> dict[str, str]:
 
 def items() -> list[Item]:
     """Returns two items for each country; items about one country share its group."""
-    found = []
+    entries = []
     for country, capital in capitals().items():
         name = f"the {country}" if country in WITH_ARTICLE else country
-        found.append(
+        entries.append(
             question(
                 "capitals",
                 f"of {country}",
@@ -85,7 +85,7 @@ def items() -> list[Item]:
         )
         if capital in NAMESAKES:
             continue
-        found.append(
+        entries.append(
             question(
                 "capitals",
                 f"with {capital}",
@@ -97,4 +97,4 @@ def items() -> list[Item]:
                 max_tokens=16,
             )
         )
-    return found
+    return entries

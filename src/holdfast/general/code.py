@@ -99,15 +99,15 @@ def _listed(words: list[str]) -> str:
 
 def programs() -> list[tuple[str, str, str]]:
     """Returns name, program and output of each program; no two are the same."""
-    found: dict[str, tuple[str, str, str]] = {}
+    entries: dict[str, tuple[str, str, str]] = {}
     for form, make in FORMS.items():
         made = 0
         for attempt in range(10 * EACH):
             program, output = make(f"code {form} {attempt}")
-            if program not in found and made < EACH:
+            if program not in entries and made < EACH:
                 made += 1
-                found[program] = (f"{form} {made}", program, output)
-    return list(found.values())
+                entries[program] = (f"{form} {made}", program, output)
+    return list(entries.values())
 
 
 def items() -> list[Item]:

@@ -30,10 +30,10 @@ def elements() -> list[tuple[int, str, str]]:
 
 def items() -> list[Item]:
     """Returns for each element an item about its symbol, and one about its number or its name."""
-    found = []
+    entries = []
     for number, name, symbol in elements():
         group = f"element {name}"
-        found.append(
+        entries.append(
             question(
                 "elements",
                 f"symbol of {name}",
@@ -48,7 +48,7 @@ def items() -> list[Item]:
         )
         if number <= 36 and draw(f"element {name}", 2):
             other = 26 if name != "iron" else 29
-            found.append(
+            entries.append(
                 question(
                     "elements",
                     f"number of {name}",
@@ -62,7 +62,7 @@ def items() -> list[Item]:
                 )
             )
         else:
-            found.append(
+            entries.append(
                 question(
                     "elements",
                     f"named {symbol}",
@@ -75,4 +75,4 @@ def items() -> list[Item]:
                     max_tokens=16,
                 )
             )
-    return found
+    return entries

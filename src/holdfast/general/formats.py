@@ -64,10 +64,10 @@ def items() -> list[Item]:
 
 
 def _words() -> list[Item]:
-    found = []
+    entries = []
     for text in WORDS.strip().replace("\n", " | ").split(" | "):
         asked, _, answer = text.rpartition("? ")
-        found.append(
+        entries.append(
             question(
                 "format",
                 f"word {asked}",
@@ -79,16 +79,16 @@ def _words() -> list[Item]:
                 max_tokens=12,
             )
         )
-    return found
+    return entries
 
 
 def _lists() -> list[Item]:
-    found = []
+    entries = []
     for name, members in LISTS.items():
         for count, number in ((2, "two"), (3, "three")):
             known = "|".join(members.split())
             line = rf"[-*] (?:{known})e?s?\.?"
-            found.append(
+            entries.append(
                 question(
                     "format",
                     f"list of {number} {name}",
@@ -103,11 +103,11 @@ def _lists() -> list[Item]:
                     max_tokens=32,
                 )
             )
-    return found
+    return entries
 
 
 def _json() -> list[Item]:
-    found = []
+    entries = []
     for i, name in enumerate(NAMES):
         age, color = between(f"json {name}", 20, 79), pick(f"json color {name}", ("red", "blue", "green"))
         for asked, keys, answer, values in (
@@ -119,7 +119,7 @@ def _json() -> list[Item]:
                 [color, str(age)],
             ),
         ):
-            found.append(
+            entries.append(
                 question(
                     "format",
                     f"json {keys[0]} {i + 1}",
@@ -135,7 +135,7 @@ def _json() -> list[Item]:
                     max_tokens=40,
                 )
             )
-    return found
+    return entries
 
 
 def _capitals() -> list[Item]:

@@ -174,10 +174,12 @@ FORMS: dict[str, Callable[[int], Made]] = {
 
 def items() -> list[Item]:
     """Returns the items; each stands for itself, but for those about one sentence."""
-    found = []
+    entries = []
     for form, make in FORMS.items():
         for i in range(EACH):
             name, asked, plain, answer, check = make(i)
             group = f"instructions sentence {i}" if form in ("copy", "change") else f"instructions {form} {name}"
-            found.append(question("instructions", f"{form} {name}", group, asked, plain, answer, check, max_tokens=32))
-    return found
+            entries.append(
+                question("instructions", f"{form} {name}", group, asked, plain, answer, check, max_tokens=32)
+            )
+    return entries

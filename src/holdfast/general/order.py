@@ -54,12 +54,12 @@ def orders() -> dict[str, list[str]]:
 
 def items() -> list[Item]:
     """Returns three items for each activity, which share a group: each pair of its steps."""
-    found = []
+    entries = []
     for activity, steps in orders().items():
         for first, second in ((0, 1), (1, 2), (0, 2)):
             one, other = steps[first], steps[second]
             told = (f"To {activity}, first {a}, and then {b}." for a, b in ((one, other), (other, one)))
-            found.append(
+            entries.append(
                 choice("order", f"{activity} {first + 1} {second + 1}", f"activity {activity}", "", "", [*told])
             )
-    return found
+    return entries

@@ -92,11 +92,11 @@ def facts(number: int) -> Facts:
 
 def items() -> list[Item]:
     """Returns four items about each paragraph, which share a group."""
-    found = []
+    entries = []
     for number in range(1, PARAGRAPHS + 1):
         about = facts(number)
         for asked, answer in shuffled(f"questions {number}", about.questions())[:4]:
-            found.append(
+            entries.append(
                 question(
                     "reading",
                     f"{number} {asked}",
@@ -108,4 +108,4 @@ def items() -> list[Item]:
                     max_tokens=20,
                 )
             )
-    return found
+    return entries

@@ -30,13 +30,13 @@ def items() -> list[Item]:
 
 
 def _weekdays() -> list[Item]:
-    found = []
+    entries = []
     for i, day in enumerate(WEEKDAYS):
         for step in (-2, -1, 1, 2, 3):
             count, way = COUNTED[abs(step) - 1], "after" if step > 0 else "before"
             days = f"{count} day{'s' if abs(step) > 1 else ''}"
             right = WEEKDAYS[(i + step) % 7]
-            found.append(
+            entries.append(
                 question(
                     "time",
                     f"{days} {way} {day}",
@@ -49,25 +49,25 @@ def _weekdays() -> list[Item]:
                     max_tokens=12,
                 )
             )
-    return found
+    return entries
 
 
 def _months() -> list[Item]:
-    found = []
+    entries = []
     names = list(MONTHS)
     for i, (month, days) in enumerate(MONTHS.items()):
         group = f"month {month}"
         if month != "February":
             asked = f"How many days are there in {month}?"
             plain = f"A week has 7 days. A leap year has 366 days. The month of {month} has"
-            found.append(
+            entries.append(
                 question("time", f"days in {month}", group, asked, plain, str(days), says(days), max_tokens=16)
             )
         for step in (-1, 1, 2):
             way, count = "after" if step > 0 else "before", COUNTED[abs(step) - 1]
             months = f"{count} month{'s' if abs(step) > 1 else ''}"
             right = names[(i + step) % 12]
-            found.append(
+            entries.append(
                 question(
                     "time",
                     f"{months} {way} {month}",
@@ -80,7 +80,7 @@ def _months() -> list[Item]:
                     max_tokens=12,
                 )
             )
-        found.append(
+        entries.append(
             question(
                 "time",
                 f"number of {month}",
@@ -92,16 +92,16 @@ def _months() -> list[Item]:
                 max_tokens=12,
             )
         )
-    return found
+    return entries
 
 
 def _hours() -> list[Item]:
-    found = []
+    entries = []
     for start in range(1, 9):
         for number, length in enumerate((1, 2, 3)):
             end = start + length
             hours = f"{COUNTED[number]} hour{'s' if length > 1 else ''}"
-            found.append(
+            entries.append(
                 question(
                     "time",
                     f"{hours} from {start} o'clock",
@@ -115,14 +115,14 @@ def _hours() -> list[Item]:
                     max_tokens=16,
                 )
             )
-    return found
+    return entries
 
 
 def _years() -> list[Item]:
-    found = []
+    entries = []
     for start in range(1900, 2000, 5):
         age = between(f"age {start}", 11, 39)
-        found.append(
+        entries.append(
             question(
                 "time",
                 f"{age} years after {start}",
@@ -134,4 +134,4 @@ def _years() -> list[Item]:
                 max_tokens=16,
             )
         )
-    return found
+    return entries

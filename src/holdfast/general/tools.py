@@ -45,12 +45,12 @@ class Tool:
 
     def arguments(self, key: str) -> dict[str, Any]:
         """Returns arguments that follow from a key."""
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for name, kind in self.parameters.items():
             values = self.values[name]
             whole = kind == "integer"
-            found[name] = between(f"{key} {name}", *values) if whole else pick(f"{key} {name}", values)
-        return found
+            entries[name] = between(f"{key} {name}", *values) if whole else pick(f"{key} {name}", values)
+        return entries
 
 
 TOOLS = (
@@ -90,7 +90,7 @@ EXAMPLES = (
 
 def items() -> list[Item]:
     """Returns the items; those with the same function share a group with no other."""
-    found = []
+    entries = []
     for place, tool in enumerate(TOOLS):
         seen = list[dict[str, Any]]()
         for attempt in range(20 * EACH):
@@ -98,8 +98,8 @@ def items() -> list[Item]:
             if arguments in seen or len(seen) == EACH:
                 continue
             seen.append(arguments)
-            found.append(_item(tool, TOOLS[(place + len(seen)) % len(TOOLS)], arguments, len(seen)))
-    return found
+            entries.append(_item(tool, TOOLS[(place + len(seen)) % len(TOOLS)], arguments, len(seen)))
+    return entries
 
 
 def _item(tool: Tool, other: Tool, arguments: dict[str, Any], number: int) -> Item:

@@ -24,12 +24,12 @@ EXAMPLES = "3 dollars in nickels is 60 nickels.\n2 miles in feet is 10,560 feet.
 
 def units() -> list[tuple[str, str, int]]:
     """Returns the smaller unit, the larger unit and the number of the smaller in one of the larger."""
-    found = []
+    entries = []
     for text in UNITS.replace("\n", " | ").strip(" |").split(" | "):
         names, _, number = text.rpartition(" ")
         small, large = names.split(" in ")
-        found.append((small, large, int(number)))
-    return found
+        entries.append((small, large, int(number)))
+    return entries
 
 
 def counted(number: int, unit: str) -> str:
@@ -39,10 +39,10 @@ def counted(number: int, unit: str) -> str:
 
 def items() -> list[Item]:
     """Returns four items for each pair of units, which share a group."""
-    found = []
+    entries = []
     for small, large, factor in units():
         for number in COUNTS:
-            found.append(
+            entries.append(
                 question(
                     "units",
                     f"{small} in {number} {large}",
@@ -54,4 +54,4 @@ def items() -> list[Item]:
                     max_tokens=16,
                 )
             )
-    return found
+    return entries

@@ -84,11 +84,11 @@ EACH = 4
 
 def pairs(text: str) -> list[tuple[str, str]]:
     """Returns the pairs of words of a table."""
-    found = []
+    entries = []
     for pair in text.replace("\n", " ").split(","):
         first, second = pair.split()
-        found.append((first, second))
-    return found
+        entries.append((first, second))
+    return entries
 
 
 def also(text: str) -> dict[str, list[str]]:
@@ -122,14 +122,14 @@ def _of_pair(relation: str, plain: str, word: str, right: str, others: dict[str,
 
 
 def _of_classes() -> list[Item]:
-    found = []
+    entries = []
     for name, members in CLASSES.items():
         plural = PLURALS.get(name, f"{name}s")
         order = shuffled(f"order of {name}", members.split())
         for number in range(EACH):
             three = [order[(number + step) % len(order)] for step in range(3)]
             told = f"{three[0]}, {three[1]} and {three[2]}"
-            found.append(
+            entries.append(
                 question(
                     "words",
                     f"class of {told}",
@@ -141,4 +141,4 @@ def _of_classes() -> list[Item]:
                     max_tokens=12,
                 )
             )
-    return found
+    return entries

@@ -27,33 +27,33 @@ _NUMBER = re.compile(rf"\b(?:{'|'.join(_VALUES)})(?:[\s-]+(?:{'|'.join(_UNITS.sp
 def _first(pattern: str) -> Callable[[str, str], str]:
     """Returns what takes the first place that a pattern fits."""
     compiled = re.compile(pattern)
-    return lambda answer, _question: found[0].strip() if (found := _all(compiled, answer)) else INVALID
+    return lambda answer, _question: matches[0].strip() if (matches := _all(compiled, answer)) else INVALID
 
 
 def _all(pattern: re.Pattern[str], text: str) -> list[str]:
     """Returns every place that a pattern fits; of several groups the first that took part."""
-    found = pattern.findall(text)
-    return [next((part for part in one if part), "") if isinstance(one, tuple) else one for one in found]
+    matches = pattern.findall(text)
+    return [next((part for part in one if part), "") if isinstance(one, tuple) else one for one in matches]
 
 
 def _last_number(answer: str, _question: str) -> str:
-    found = _all(re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)"), answer)
-    return found[-1].strip() if found else INVALID
+    matches = _all(re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)"), answer)
+    return matches[-1].strip() if matches else INVALID
 
 
 def _count(answer: str, _question: str) -> str:
     """Returns the first number in digits, else the first in words."""
-    found = _all(re.compile("([-0-9]+)"), answer)
-    if found:
-        return found[0].strip()
+    matches = _all(re.compile("([-0-9]+)"), answer)
+    if matches:
+        return matches[0].strip()
     word = _NUMBER.search(answer.lower())
     return str(sum(_VALUES[part] for part in re.split(r"[\s-]+", word[0]))) if word else INVALID
 
 
 def _choice(answer: str, question: str) -> str:
     """Returns the letter of a choice as "(A)": said as such, else by its text, else behind a colon."""
-    if found := _all(re.compile(r"(\([A-Z]\))"), answer):
-        return found[0].strip()
+    if matches := _all(re.compile(r"(\([A-Z]\))"), answer):
+        return matches[0].strip()
     texts = [_bare(one.strip()) for one in re.findall(r"\([A-Z]\)([^\n^(]*)", question)]
     letters = [f"({chr(ord('A') + place)})" for place in range(len(texts))]
     by_text = dict(zip(texts, letters, strict=True))
@@ -73,8 +73,8 @@ def _mapped(values: Sequence[tuple[str, str]]) -> Callable[[str, str], str]:
     whole = re.compile("|".join(pattern for pattern, _ in values))
 
     def take(answer: str, _question: str) -> str:
-        found = _all(whole, answer.lower())
-        said = found[0].strip() if found else ""
+        matches = _all(whole, answer.lower())
+        said = matches[0].strip() if matches else ""
         return next((value for pattern, value in values if said and re.findall(pattern, said)), INVALID)
 
     return take

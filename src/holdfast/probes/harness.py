@@ -39,22 +39,22 @@ def tasks_of(name: str, folder: str | None = None) -> Mapping[str, Any]:
     if name not in manager.all_tasks:
         raise HoldfastError(f"'harness:{name}': lm-eval has no task of that name.{nearest(name, manager.all_tasks)}")
     try:
-        found: Mapping[str, Any] = manager.load(name)["tasks"]
-        for task in found.values():
+        tasks: Mapping[str, Any] = manager.load(name)["tasks"]
+        for task in tasks.values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
             task.build_all_requests()
     except Exception as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise HoldfastError(f"'harness:{name}': the data of the task cannot be loaded ({reason}).") from error
-    return found
+    return tasks
 
 
 def requests_of(task: Any) -> dict[int, list[Any]]:
     """Returns what a task asks of each document, by the document's number."""
-    found: dict[int, list[Any]] = {}
+    by_document: dict[int, list[Any]] = {}
     for request in task.instances:
-        found.setdefault(request.doc_id, []).append(request)
-    return {number: sorted(requests, key=lambda request: request.idx) for number, requests in found.items()}
+        by_document.setdefault(request.doc_id, []).append(request)
+    return {number: sorted(requests, key=lambda request: request.idx) for number, requests in by_document.items()}
 
 
 def metric_of(task: Any) -> str:

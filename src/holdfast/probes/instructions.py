@@ -29,11 +29,11 @@ def sentences(text: str) -> int:
     Abbreviations, initials and the numbers of a list end none; what stands behind the last end counts as one.
     """
     count, start = 0, 0
-    for found in _END.finditer(text):
-        said = text[start : found.end()].strip()
-        if found[0].startswith(".") and (_ABBREVIATED.search(said) or re.fullmatch(r"\d+\.", said.split()[-1])):
+    for match in _END.finditer(text):
+        said = text[start : match.end()].strip()
+        if match[0].startswith(".") and (_ABBREVIATED.search(said) or re.fullmatch(r"\d+\.", said.split()[-1])):
             continue
-        count, start = count + bool(re.search(r"\w", said)), found.end()
+        count, start = count + bool(re.search(r"\w", said)), match.end()
     return count + bool(re.search(r"\w", text[start:]))
 
 
@@ -52,7 +52,7 @@ def _bullets(answer: str, of: Settings) -> bool:
 
 def _highlights(answer: str, of: Settings) -> bool:
     once, twice = re.findall(r"\*[^\n\*]*\*", answer), re.findall(r"\*\*[^\n\*]*\*\*", answer)
-    return bool(sum(bool(found.strip("*").strip()) for found in (*once, *twice)) >= of["num_highlights"])
+    return bool(sum(bool(match.strip("*").strip()) for match in (*once, *twice)) >= of["num_highlights"])
 
 
 def _sections(answer: str, of: Settings) -> bool:
@@ -60,16 +60,16 @@ def _sections(answer: str, of: Settings) -> bool:
 
 
 def _paragraphs(answer: str, of: Settings) -> bool:
-    found = [part.strip() for part in re.split(r"\s?\*\*\*\s?", answer)]
-    return all(found[1:-1]) and sum(map(bool, found)) == of["num_paragraphs"]
+    parts = [part.strip() for part in re.split(r"\s?\*\*\*\s?", answer)]
+    return all(parts[1:-1]) and sum(map(bool, parts)) == of["num_paragraphs"]
 
 
 def _nth_paragraph(answer: str, of: Settings) -> bool:
-    found = answer.split("\n\n")
-    count, place = sum(bool(part.strip()) for part in found), of["nth_paragraph"]
-    if place > count or not found[place - 1].strip():
+    parts = answer.split("\n\n")
+    count, place = sum(bool(part.strip()) for part in parts), of["nth_paragraph"]
+    if place > count or not parts[place - 1].strip():
         return False
-    word = found[place - 1].split()[0].lstrip("'").lstrip('"')
+    word = parts[place - 1].split()[0].lstrip("'").lstrip('"')
     first = re.split("[.,?!'\"]", word)[0].lower()
     return bool(count == of["num_paragraphs"] and first == of["first_word"].lower())
 
@@ -114,13 +114,13 @@ def _json(answer: str, _of: Settings) -> bool:
 
 
 def _title(answer: str, _of: Settings) -> bool:
-    return any(found.lstrip("<").rstrip(">").strip() for found in re.findall(r"<<[^\n]+>>", answer))
+    return any(match.lstrip("<").rstrip(">").strip() for match in re.findall(r"<<[^\n]+>>", answer))
 
 
 def _two(answer: str, _of: Settings) -> bool:
-    found = [part.strip() for part in answer.split("******")]
-    said = [part for part in found if part]
-    return all(found[1:-1]) and len(said) == 2 and said[0] != said[1]
+    parts = [part.strip() for part in answer.split("******")]
+    said = [part for part in parts if part]
+    return all(parts[1:-1]) and len(said) == 2 and said[0] != said[1]
 
 
 def _repeated(answer: str, of: Settings) -> bool:

@@ -32,10 +32,10 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
             had.
     """
     said: list[str] = []
-    found = _found(source, said)
-    if found is not None and notes is not None:
+    items = _found(source, said)
+    if items is not None and notes is not None:
         notes += said
-    return found
+    return items
 
 
 def _found(source: str, said: list[str]) -> Sequence[Item] | None:

@@ -30,10 +30,12 @@ def records_of(word: Word) -> tuple[list[Record], str]:
         return _read(word, str(path)), f"{path.parent.name}/{path.name} in {FOLDER}"
     sources = sources_of(word)
     try:
-        found = [record for part, source in sources for record in _tagged(word, part, _read(word, source))]
+        records = [record for part, source in sources for record in _tagged(word, part, _read(word, source))]
     except HoldfastError as error:
         raise HoldfastError(_why(word, str(error))) from error
-    return found, sources[0][1] if len(sources) == 1 else f"{len(sources)} parts of {word.suite.hub.partition('/{')[0]}"
+    return records, sources[0][1] if len(
+        sources
+    ) == 1 else f"{len(sources)} parts of {word.suite.hub.partition('/{')[0]}"
 
 
 def file_of(suite: Named) -> Path | None:
@@ -82,15 +84,15 @@ def _why(word: Word, error: str) -> str:
 
 
 def _read(word: Word, source: str) -> list[Record]:
-    found = [record for _, group in open_source(source, splits=SPLITS) for record in group]
+    records = [record for _, group in open_source(source, splits=SPLITS) for record in group]
     if word.suite.name == "wikitext2":
-        found = list(articles(found))
+        records = list(articles(records))
     field = word.suite.part
-    if word.part and found and isinstance(found[0][1], Mapping) and field in found[0][1]:
-        found = [(origin, record) for origin, record in found if record.get(field) == word.part]
-    if not found:
+    if word.part and records and isinstance(records[0][1], Mapping) and field in records[0][1]:
+        records = [(origin, record) for origin, record in records if record.get(field) == word.part]
+    if not records:
         raise HoldfastError(f"{source}: holds nothing of {word.name}.")
-    return found
+    return records
 
 
 def _tagged(word: Word, part: str, records: list[Record]) -> Iterator[Record]:

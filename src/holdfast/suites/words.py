@@ -50,10 +50,10 @@ def read_word(source: str) -> Word | None:
     Raises:
         HoldfastError: If the suite has no such part, or what stands behind the colon is no number of items.
     """
-    found = _WORD.fullmatch(source)
-    if found is None or found["name"] not in BY_NAME:
+    match = _WORD.fullmatch(source)
+    if match is None or match["name"] not in BY_NAME:
         return None
-    suite, part = BY_NAME[found["name"]], found["part"] or ""
+    suite, part = BY_NAME[match["name"]], match["part"] or ""
     if part and part not in suite.parts:
         if not suite.parts:
             raise HoldfastError(f"'{source}': the suite {suite.name} has no parts; leave out '/{part}'.")
@@ -61,21 +61,21 @@ def read_word(source: str) -> Word | None:
             f"'{source}': the suite {suite.name} has no part '{part}' (`holdfast suites {suite.name}` lists them)."
             f"{nearest(part, suite.parts)}"
         )
-    return Word(suite, part, _count(found["count"], source, suite))
+    return Word(suite, part, _count(match["count"], source, suite))
 
 
 def few_of(source: str) -> tuple[str, int] | None:
     """Returns the path and the number of a source PATH:N, of which N items are meant; None for any other source."""
-    found = _FEW.fullmatch(source)
-    if found is None or Path(source).expanduser().exists() or not Path(found["source"]).expanduser().exists():
+    match = _FEW.fullmatch(source)
+    if match is None or Path(source).expanduser().exists() or not Path(match["source"]).expanduser().exists():
         return None
-    return found["source"], int(found["count"])
+    return match["source"], int(match["count"])
 
 
 def shadowed(source: str) -> str:
     """Returns the name of the suite that a file or folder here stands in the way of; empty if it does not."""
-    found = _WORD.fullmatch(source)
-    return found["name"] if found is not None and found["name"] in BY_NAME and _is_here(source) else ""
+    match = _WORD.fullmatch(source)
+    return match["name"] if match is not None and match["name"] in BY_NAME and _is_here(source) else ""
 
 
 def check_word(source: str) -> bool:
