@@ -383,3 +383,14 @@ def test_the_fields_that_suites_need_are_read_and_checked():
             item_of({**record, "right": right}, "own:1")
     with pytest.raises(HoldfastError, match="field 'ending' follows 'choices' without a question"):
         item_of({**record, "ending": "e", "prompt": "p"}, "own:1")
+
+
+def test_a_number_of_items_may_stand_behind_a_scheme():
+    notes: list[str] = []
+    taken = items_of("ground:facts:20", notes)
+    assert len(taken) == 20
+    assert {item.id for item in taken} <= {item.id for item in items_of("ground:facts:50")}
+    assert any("ground:facts: 20 of" in note for note in notes)
+    check_early(DiffSpec(base="ground:base", tuned="ground:base", keep=("ground:facts:20",)))
+    with pytest.raises(HoldfastError, match="'ground:facts:0': behind the last colon stands a number of items from 1"):
+        items_of("ground:facts:0")

@@ -65,11 +65,20 @@ def read_word(source: str) -> Word | None:
 
 
 def few_of(source: str) -> tuple[str, int] | None:
-    """Returns the path and the number of a source PATH:N, of which N items are meant; None for any other source."""
+    """Returns source and number of PATH:N or SCHEME:NAME:N, of which N items are meant; None for any other source.
+
+    Raises:
+        HoldfastError: If N is 0.
+    """
     match = _FEW.fullmatch(source)
-    if match is None or Path(source).expanduser().exists() or not Path(match["source"]).expanduser().exists():
+    if match is None or Path(source).expanduser().exists():
         return None
-    return match["source"], int(match["count"])
+    whole, count = match["source"], int(match["count"])
+    if ":" not in whole and not Path(whole).expanduser().exists():
+        return None
+    if count < 1:
+        raise HoldfastError(f"'{source}': behind the last colon stands a number of items from 1.")
+    return whole, count
 
 
 def shadowed(source: str) -> str:
@@ -88,7 +97,7 @@ def check_word(source: str) -> bool:
     if word_of(source) is not None or source.startswith("harness:"):
         return True
     plain = source.partition(":")[0]
-    scheme = ":" in source and not source.rpartition(":")[2].isdecimal()
+    scheme = source.count(":") > 1 or (":" in source and not source.rpartition(":")[2].isdecimal())
     if re.fullmatch(r"\w+", plain) and not (scheme or suffix_of(Path(source)) or _is_here(source)):
         raise HoldfastError(
             f"There is no suite, file or folder called '{plain}'; `holdfast suites` lists the suites."
