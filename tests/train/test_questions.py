@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.bench.given.loading import load_tokenizer
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import Guard
 from holdfast.core.mix import Example
 from holdfast.ground.names import BASE
 from holdfast.probes.items import Item
 from holdfast.probes.suite import Asker, Suite, suites_of, units_of
 from holdfast.train.questions import Questions, thinned, watched_suites
+from tests import tiny
+from tests.train.retrace import trainer_for
 
 
 def item(number, suite="a", **fields):
@@ -103,3 +108,12 @@ def test_of_whole_suites_the_watched_side_is_asked():
     assert asked == whole.side("watch")
     assert watched_suites(whole, None, 64, "keep") == [asked]
     assert watched_suites([whole.side("proof")], None, 64, "keep") == []
+
+
+def test_a_guard_asks_as_its_settings_say(tmp_path):
+    trainer = trainer_for(tiny.tiny(dtype=torch.float32), tmp_path, tiny.rows(8))
+    trainer.processing_class = tiny.tokenizer()
+    kept = [Suite("a", "retained", tuple(map(item, range(60))))]
+    for guard, asker in ((Guard(), (False, None)), (Guard(raw=True, batch_tokens=33), (True, 33))):
+        made = Questions.of(trainer, Budget(points=2), guard, kept, None).asker
+        assert (made.tokenizer, made.raw, made.batch_tokens) == (trainer.processing_class, *asker)

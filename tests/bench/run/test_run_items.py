@@ -189,6 +189,7 @@ def test_a_guard_keeps_a_run_inside_its_budget(room, rewound, done):
     watched = [item for item in read_items(room / "kept.jsonl") if item.suite != "texts" and item.split == "watch"]
     assert f"The guard watches {len(watched)} of the 48 items and texts to keep" in said
     assert guard.spent_at
+    assert guard.sentence.count("Budget(") == guard.sentence.count("Rehearsal(") == 0, "its reader gave flags"
     assert all(look.points_lost <= GUARDED["points"] for look in guard.looks if look.step == guard.model_of)
     lost = {row.name: -row.change for row in found.record.suites}
     plainly = {row.name: -row.change for row in done.record.suites}
