@@ -9,8 +9,8 @@ FOLDER holds a folder for each model; HOLDFAST_SUITES names the folder of public
 docs/studies/real.jsonl   a row for each run: what it was, what it cost, and every answer
 runs/real/                the files of tasks and suites, the runs, and what the bases wrote
 
-The base writes a thousand examples once for each model (`self1000.jsonl`), and runs rehearse them, or the first hundred
-of them, in place of `SelfRehearsal`, which would write them again for every run.
+The base writes a hundred or a thousand examples once for each model (`self100.jsonl`), and runs rehearse them in place
+of `SelfRehearsal`, which would write them again for every run. A tenth more are written, since a sieve leaves some out.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ MODELS = {"gemma": "gemma-270m", "qwen": "qwen-0.5b-instruct"}
 CHAT = {"gemma": False, "qwen": True}
 BATCH, ADAPTER, LENGTH = 8, 10.0, {"tools": 900}
 """Rows of a step; times the rate, for recipes that train an adapter; longest row in tokens, if not 256."""
-WRITTEN = 1000
-"""Examples that the base writes."""
+WRITTEN = {"self100": 100, "self1000": 1000}
+"""Examples that the base writes, by the name of the memory."""
 
 KL = "BaseKL(on='memory') + "
 HOLDFAST = f"WSD() + {KL}Rehearsal(memory='self1000', ratio=0.5)"
@@ -183,21 +183,22 @@ def spec_of(job: Job, out: Path, models: Path) -> CompareSpec:
     """Returns the options of a run as those of a comparison of one recipe."""
     folder, written = files(out, job.model, job.task), out / "written" / job.model
     epochs = TASKS[job.task](CHAT[job.model]).epochs
-    memories = [f"{name}={written / name}.jsonl" for name in ("self100", "self1000")]
+    files_of = {"old": folder / "old.jsonl", **{name: written / f"{name}.jsonl" for name in WRITTEN}}
+    memories = tuple(f"{name}={path}" for name, path in files_of.items() if f"'{name}'" in RECIPES[job.recipe])
     return CompareSpec(
         model=str(models / MODELS[job.model]), data=str(folder / "train.jsonl"), test=str(folder / "test.jsonl"),
         keep=(str(folder / "keep.jsonl"), str(folder / "texts.jsonl")), held_out=0.0,
-        memory=(f"old={folder / 'old.jsonl'}", *memories), recipes=(RECIPES[job.recipe] or "Train()",),
+        memory=memories, recipes=(RECIPES[job.recipe] or "Train()",),
         doses=(job.dose,), seeds=(job.seed,), settings=f"Train(lr=1.0, epochs={epochs}, batch={BATCH}) + Cosine()",
         adapter_rate=ADAPTER, precision="bf16", max_length=LENGTH.get(job.task, 256), batch_size=BATCH,
         training={"save_strategy": "no"}, out=str(out / f"{job.model}-{job.task}"),
     )  # fmt: skip
 
 
-def write_old_examples(model: str, out: Path, models: Path) -> None:
-    """Lets a base write examples, if it has not yet."""
-    folder = out / "written" / model
-    if (folder / "self1000.jsonl").exists():
+def write_old_examples(model: str, name: str, out: Path, models: Path) -> None:
+    """Lets a base write the examples of a memory, if it has not yet."""
+    path = out / "written" / model / f"{name}.jsonl"
+    if path.exists():
         return
     import torch
 
@@ -207,29 +208,22 @@ def write_old_examples(model: str, out: Path, models: Path) -> None:
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal, sieved
     from holdfast.probes.composition import chats, documents
 
-    torch.set_num_threads(1)
     base = load_model(str(models / MODELS[model])).to(torch.bfloat16)
     tokenizer = load_tokenizer(str(models / MODELS[model]))
-    settings = SelfRehearsal()
+    settings, began, tries = SelfRehearsal(), time.monotonic(), WRITTEN[name] * 11 // 10
     how: dict[str, Any] = {"max_tokens": 96, "temperature": settings.temperature, "top_p": settings.top_p}
-    began, kept = time.monotonic(), []
-    for seed in range(2):
-        if CHAT[model]:
-            written = chats(base, tokenizer, WRITTEN, seed=seed, **how)
-            rows = [{"prompt": w.turns[0].content, "completion": w.turns[1].content} for w in written]
-            examples = tokenize(written, tokenizer, max_length=256).examples
-        else:
-            ids = documents(base, tokenizer, WRITTEN, seed=seed, **how)
-            rows = [{"text": tokenizer.decode(one, skip_special_tokens=True)} for one in ids]
-            examples = [Example(tuple(one), tuple(one)) for one in ids]
-        places = {id(example): i for i, example in enumerate(examples)}
-        passed = sieved(iter(examples), [], settings.repeat, settings.similar)
-        kept += [rows[places[id(example)]] for example in passed]
-        if len(kept) >= WRITTEN:
-            break
+    if CHAT[model]:
+        written = chats(base, tokenizer, tries, **how)
+        records = [{"prompt": w.turns[0].content, "completion": w.turns[1].content} for w in written]
+        examples = tokenize(written, tokenizer, max_length=256).examples
+    else:
+        ids = documents(base, tokenizer, tries, **how)
+        records = [{"text": tokenizer.decode(document, skip_special_tokens=True)} for document in ids]
+        examples = [Example(tuple(document), tuple(document)) for document in ids]
+    places = {id(example): i for i, example in enumerate(examples)}
+    kept = [records[places[id(e)]] for e in sieved(iter(examples), [], settings.repeat, settings.similar)]
     print(f"{model} wrote {len(kept)} examples in {time.monotonic() - began:.0f} s", flush=True)
-    write_jsonl(folder / "self100.jsonl", kept[:100])
-    write_jsonl(folder / "self1000.jsonl", kept[:WRITTEN])
+    write_jsonl(path, kept[: WRITTEN[name]])
 
 
 def hexed(bits: Sequence[bool]) -> str:
@@ -253,7 +247,9 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
     from holdfast.bench.run.run import train
 
     torch.set_num_threads(1)
-    write_old_examples(job.model, out, models)
+    for name in WRITTEN:
+        if f"'{name}'" in RECIPES[job.recipe]:
+            write_old_examples(job.model, name, out, models)
     planned = next(run for run in reversed(plan(spec_of(job, out, models)).runs))
     trunk = None if planned.trunk is None else folder_of(planned.trunk)
     bases = out / "bases" / f"{job.model}-{job.task}"

@@ -197,15 +197,15 @@ def kept(chat: bool, task: str) -> list[Item]:
         if kind != task
         for item in in_hash_order(general_items(kind), lambda item: item.id)[:KIND_ITEMS]
     ]
-    names = ["arc_easy:150", "hellaswag:80", "blimp:300", "lambada:200", "truthfulqa_mc1:50"]
+    names = ["arc_easy:100", "hellaswag:50", "blimp:200", "lambada:150", "truthfulqa_mc1:40"]
     if chat:
-        names = ["arc_easy:150", "hellaswag:60", "blimp:200", "lambada:100", "truthfulqa_mc1:40", "xstest:80"]
+        names = ["arc_easy:100", "hellaswag:40", "blimp:200", "lambada:80", "truthfulqa_mc1:30", "xstest:60"]
     for name in names:
         items += items_of(name) or []
     if chat:
         # lm-eval lets an answer run to 1,280 tokens; the instructions that need many words are left out.
         short = [item for item in items_of("ifeval") or [] if "words" not in json.dumps(dict(item.check))]
-        items += [dataclasses.replace(item, max_tokens=160) for item in in_hash_order(short, lambda i: i.id)[:30]]
+        items += [dataclasses.replace(item, max_tokens=160) for item in in_hash_order(short, lambda i: i.id)[:20]]
     return items
 
 
