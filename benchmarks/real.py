@@ -259,11 +259,12 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
         raise SystemExit(f"{job}: the run that it edits is not there.")
     came = train(planned.spec, bases=bases, trained=trunk)
     suites, scores = items_of_job(job.model, job.task), read_scores(came.folder / "scores.jsonl")
-    cost, seconds = came.record.cost, came.record.seconds
+    record = came.record.to_dict()
+    cost, seconds = record.get("cost"), record["seconds"]
     row = {
-        **dataclasses.asdict(job), "text": planned.spec.recipe, "steps": came.record.steps,
-        "seconds": {"training": round(seconds.training, 1), "all": round(seconds.all, 1)},
-        "cost": None if cost is None else {"cpu": round(cost.cpu, 1), "memory": round(cost.memory - cost.before)},
+        **dataclasses.asdict(job), "text": planned.spec.recipe, "steps": record["steps"],
+        "seconds": {name: round(seconds[name], 1) for name in ("training", "all")},
+        "cost": cost and {"cpu": round(cost["cpu"], 1), "memory": round(cost["memory"] - cost["before"])},
         "trained": round(came.record.trained_parameters / came.record.parameters, 5),
         **packed(scores["after"], suites),
         "drift": drift_of(models / MODELS[job.model], came.folder / "model", suites, real_tasks.texts()),
