@@ -161,8 +161,8 @@ def place(row: Row) -> tuple[Any, ...]:
 def items_of_job(model: str, task: str) -> dict[str, list[Item]]:
     """Returns the items that a run is asked, by suite, in their order."""
     chat = CHAT[model]
-    by_suite: dict[str, list[Item]] = {}
-    for item in [*TASKS[task](chat).items, *real_tasks.kept(chat, task)]:
+    by_suite = {"task": list(TASKS[task](chat).items)}
+    for item in real_tasks.kept(chat, task):
         by_suite.setdefault(item.suite, []).append(item)
     return by_suite
 
