@@ -43,7 +43,7 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
     result = {}
     for name, items, documents in (("task", task, ()), ("general", general, texts[:8])):
         asked = [item.as_asked(chat) for item in items]
-        rows = [row_of(item, item.answer or item.choices[0]) for item in asked]
+        rows = [row_of(item) for item in asked]
         examples = list(tokenize(rows, tokenizer, max_length=512).examples)
         for text in documents:
             ids = tuple(tokenizer(text["text"])["input_ids"])
