@@ -16,7 +16,7 @@ from holdfast.data.tokenization import tokenize
 from holdfast.probes.drift import drift
 from holdfast.probes.items import Item, row_of
 
-READ = 24
+READ = 16
 """Items of the task, general items, and texts that both models read."""
 
 
@@ -41,7 +41,7 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
     task = [item for item in suites[names[0]] if item.choices or item.answer][:READ]
     general = [item for name in names[1:] if name.startswith("general/") for item in suites[name][:2] if item.answer]
     result = {}
-    for name, items, documents in (("task", task, ()), ("general", general, texts[:8])):
+    for name, items, documents in (("task", task, ()), ("general", general, texts[:3])):
         asked = [item.as_asked(chat) for item in items]
         rows = [row_of(item) for item in asked]
         examples = list(tokenize(rows, tokenizer, max_length=512).examples)
