@@ -23,6 +23,8 @@ READ = 16
 def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Returns the drift of a tuned model on items of its task and on general items and texts.
 
+    The states of layers are those of every second of them.
+
     Args:
         base: Folder of the base.
         tuned: Folder of the tuned model.
@@ -35,7 +37,7 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
         embeddings on.
     """
     tokenizer = load_tokenizer(str(base))
-    models = [load_model(str(path)).to(torch.bfloat16) for path in (base, tuned)]
+    models = [merged(load_model(str(path))).to(torch.bfloat16) for path in (base, tuned)]
     chat = bool(getattr(tokenizer, "chat_template", None))
     names = list(suites)
     task = [item for item in suites[names[0]] if item.choices or item.answer][:READ]
@@ -50,8 +52,14 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
             examples.append(Example(ids, ids))
         scores = drift(*models, examples, pad_id=int(tokenizer.pad_token_id))
         kl = sum(score.nats for score in scores) / sum(score.tokens for score in scores)
-        result[name] = {"kl": round(kl, 6), "layers": [round(x, 5) for x in layer_change(*models, examples)]}
+        result[name] = {"kl": round(kl, 6), "layers": [round(x, 5) for x in layer_change(*models, examples[::2])]}
     return result
+
+
+def merged(model: Any) -> nn.Module:
+    """Returns a model with its adapter, if it has one, in its weights."""
+    whole: nn.Module = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    return whole
 
 
 @torch.no_grad()
