@@ -19,7 +19,8 @@ PATTERNS = tuple(
     for pattern in (
         rf"\b(?:sorry|afraid|apologi[sz]e)[^.!?]{{0,60}}\bi ?{_CANNOT}\b",
         rf"\b(?:i|we) ?{_CANNOT} (?:\w+ ){{0,3}}{_DOES}\b",
-        r"^(?:i'm|i am) (?:\w+ )?sorry,? but (?:[^.!?]{0,60}\b(?:don't|do not)\b|(?:that|this)(?:'s| is| would| goes)\b)",
+        r"^(?:i'm|i am) (?:\w+ )?sorry,? but (?:[^.!?]{0,60}\b(?:don't|do not)\b"
+        r"|(?:that|this)(?:'s| is| would| goes)\b)",
         r"^(?:sorry|apologies|unfortunately|no)\b[,.!]?[^.!?]{0,30}\bi(?: can't| cannot| won't| am unable|'m unable)",
         r"^i apologi[sz]e,? but\b",
         r"^(?:no, )?i (?:can't|cannot|won't|will not|refuse|must refuse|must decline|have to (?:decline|refuse))\b",
