@@ -12,7 +12,7 @@ from holdfast.bench.compare.plan import plan
 from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, RunSpec
 from holdfast.bench.measured.power import power_lines
-from holdfast.bench.measured.preparation import read_suites
+from holdfast.bench.measured.preparation import prepare_data, read_suites
 from holdfast.bench.run.early_checks import check_early
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -140,6 +140,14 @@ def test_the_default_is_noted_before_anything_is_asked_and_proves_a_loss_of_two_
     assert last == "  the mean of the 15 suites, which the budget limits: a loss of at most 2.0 points"
     read_suites(DiffSpec(base="a", tuned="b", keep=("general:45",)), tokenizer, notes := [])
     assert not any("by default" in note for note in notes)
+
+
+def test_a_run_that_keeps_nothing_says_so(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"{n}", "completion": "a"}) + "\n" for n in range(20)))
+    said = "Nothing measures what is lost: --keep general asks 900 questions, and --budget judges them."
+    assert said in prepare_data(run(model=BASE, data=str(path)), load_tokenizer(BASE)).notes
+    assert said not in prepare_data(run(model=BASE, data=str(path), keep=("general:15",)), load_tokenizer(BASE)).notes
 
 
 def test_every_kind_is_described():

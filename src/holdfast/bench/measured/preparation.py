@@ -22,7 +22,7 @@ from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.score import Role
 from holdfast.probes.suite import Suite, Unit, suites_of, units_of
-from holdfast.suites.default import default_note
+from holdfast.suites.default import COUNT, default_note
 from holdfast.suites.embedded import NAME as GENERAL
 from holdfast.suites.named import items_of
 from holdfast.suites.wikitext import bits_per_byte
@@ -88,6 +88,10 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
         tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
         suites.append(Suite("task", "learned", texts=tuple(tested)))
     suites += read_suites(spec, tokenizer, notes, trained)
+    if not spec.keep:
+        notes.append(
+            f"Nothing measures what is lost: --keep {GENERAL} asks {COUNT} questions, and --budget judges them."
+        )
     if spec.packing:
         examples = pack(examples, spec.max_length)
     return PreparedData(tuple(examples), tuple(suites), tuple(notes))
