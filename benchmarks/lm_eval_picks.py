@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import re
 import tempfile
 import time
@@ -85,7 +84,9 @@ def arc(record: Mapping[str, Any]) -> dict[str, Any]:
 def winogrande(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a sentence with a gap and two options, of a record with two whole beginnings."""
     first, second = record["context_options"]
-    shared = len(os.path.commonprefix([first, second]))
+    shared = next(
+        (k for k, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
     shared = first.rfind(" ", 0, shared) + 1
     return {
         "sentence": f"{first[:shared]}_ {record['continuation']}",
