@@ -1,168 +1,313 @@
-"""Are the choices picked those that lm-eval picks? Both score the same ARC and HellaSwag items on one model.
+"""Does Holdfast score what lm-eval scores? Both ask two real models the same items of public sets, in float32.
 
-    python benchmarks/lm_eval_picks.py theirs MODEL --arc arc_easy_test.jsonl --hellaswag val_1000.jsonl --out picks
-    python benchmarks/lm_eval_picks.py ours   MODEL --arc ... --hellaswag ... --out picks
-    python benchmarks/lm_eval_picks.py compare --out picks
+    python benchmarks/lm_eval_picks.py run --seconds 240    # again until nothing is left
+    python benchmarks/lm_eval_picks.py report
 
-`theirs` needs lm-eval (`pip install lm_eval`) and drives its own HFLM.loglikelihood with the requests that its tasks
-arc_easy and hellaswag make (doc_to_text, " " and each of doc_to_choice); `acc` is the choice of greatest
-log-likelihood, `acc_norm` that of greatest log-likelihood per character. `ours` asks the items that `--keep FILE`
-recognises in the same files, whose chat template is left unused. Both go on where an earlier call stopped, so that they
-can be done in parts (--most items a call). Items with a choice that begins with a blank, as some of HellaSwag's do, are
-compared apart. On one core 100 items of each take lm-eval some ten minutes.
+`run` needs lm-eval 0.4.13 (`pip install lm_eval==0.4.13`) and HOLDFAST_SUITES. It drives lm-eval's own tasks on records
+of that folder, evenly spaced, and asks the items that `--keep NAME` makes of the same records. It appends a row for
+each item to docs/studies/lm-eval.jsonl, goes on where an earlier call stopped, and stops after `--seconds`. `report`
+writes the table of docs/studies/lm-eval.md, and prints the items on which the two differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
-import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ROWS = Path(__file__).parents[1] / "docs" / "studies" / "lm-eval.jsonl"
+NAMES = {"gemma-270m": "Gemma 3 270M", "qwen-0.5b-instruct": "Qwen2.5-Coder 0.5B Instruct"}
+CHUNK = 10
+"""Items that are asked before rows are written."""
 
-def arc(path: Path) -> list[dict[str, Any]]:
-    """Returns the questions of ARC-Easy as lm-eval's task arc_easy puts them."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-        one = json.loads(line)
-        question = one["query"].removeprefix("Question: ").removesuffix("\nAnswer:")
-        asked = {"id": f"arc/{number}", "prompt": f"Question: {question}\nAnswer:"}
-        found.append({**asked, "choices": one["choices"], "right": one["gold"]})
-    return found
-
-
-def hellaswag(path: Path) -> list[dict[str, Any]]:
-    """Returns the beginnings of HellaSwag as lm-eval's task hellaswag puts them."""
-
-    def tidy(text: str) -> str:
-        text = re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". "))
-        return text.replace("  ", " ")
-
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        prompt = tidy(f"{one['activity_label']}: {one['ctx_a']} {one['ctx_b'].capitalize()}")
-        asked = {"id": f"hellaswag/{one['ind']}", "prompt": prompt}
-        found.append({**asked, "choices": [tidy(ending) for ending in one["endings"]], "right": int(one["label"])})
-    return found
+TASKS = {
+    "arc_easy": ("arc/arc_easy.yaml", 60),
+    "arc_challenge": ("arc/arc_challenge.yaml", 60),
+    "hellaswag": ("hellaswag/hellaswag.yaml", 40),
+    "winogrande": ("winogrande/default.yaml", 60),
+    "openbookqa": ("openbookqa/openbookqa.yaml", 60),
+    "boolq": ("super_glue/boolq/default.yaml", 40),
+    "mmlu/anatomy": ("mmlu/default/mmlu_anatomy.yaml", 30),
+    "mmlu/high_school_geography": ("mmlu/default/mmlu_high_school_geography.yaml", 30),
+    "truthfulqa_mc1": ("truthfulqa/truthfulqa_mc1.yaml", 12),
+    "truthfulqa_mc2": ("truthfulqa/truthfulqa_mc2.yaml", 12),
+    "blimp/adjunct_island": ("blimp/adjunct_island.yaml", 100),
+    "lambada": ("lambada/lambada_openai.yaml", 60),
+    "gsm8k": ("gsm8k/gsm8k.yaml", 6),
+}
+"""Of each suite the task of lm-eval, and how many items both models are asked."""
+CHAT = ("arc_easy", "mmlu/high_school_geography")
+"""Suites that Qwen is also asked through its chat template."""
 
 
-def theirs(model_name: str, docs: list[dict[str, Any]]) -> list[list[float]]:
-    """Returns lm-eval's log-likelihood of each choice."""
-    import torch
-    from lm_eval.api.instance import Instance
-    from lm_eval.models.huggingface import HFLM
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A suite that a model is asked.
 
-    torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(model_name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(model_name)
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4, device="cpu")
-    requests = [
-        Instance("loglikelihood", doc, (doc["prompt"], f" {choice}"), place)
-        for doc in docs
-        for place, choice in enumerate(doc["choices"])
-    ]
-    found = iter(value for value, _ in lm.loglikelihood(requests, disable_tqdm=True))
-    return [[next(found) for _ in doc["choices"]] for doc in docs]
+    Attributes:
+        model: Name of the model's folder.
+        suite: Name of the suite.
+        chat: Whether the question goes through the chat template.
+    """
+
+    model: str
+    suite: str
+    chat: bool = False
 
 
-def ours(model_name: str, docs: list[dict[str, Any]], files: list[Path]) -> list[list[float]]:
-    """Returns our log-likelihood of each choice, as `--keep FILE` asks the file's items.
+PARTS = (
+    *(Part(model, suite) for suite in TASKS for model in NAMES),
+    *(Part("qwen-0.5b-instruct", suite, chat=True) for suite in CHAT),
+)
+
+
+def arc(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record of ARC with the fields that it has on the hub; ARC-Easy's file holds prepared prompts."""
+    if "query" in record:
+        labels = [chr(ord("A") + place) for place in range(len(record["choices"]))]
+        return {
+            "question": record["query"].removeprefix("Question: ").removesuffix("\nAnswer:"),
+            "choices": {"text": record["choices"], "label": labels},
+            "answerKey": labels[record["gold"]],
+        }
+    options = record["question"]["choices"]
+    choices = {name: [option[name] for option in options] for name in ("text", "label")}
+    return {"question": record["question"]["stem"], "choices": choices, "answerKey": record["answerKey"]}
+
+
+def winogrande(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a sentence with a gap and two options, of a record with two whole beginnings."""
+    first, second = record["context_options"]
+    shared = next(
+        (k for k, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+    shared = first.rfind(" ", 0, shared) + 1
+    return {
+        "sentence": f"{first[:shared]}_ {record['continuation']}",
+        "option1": first[shared:],
+        "option2": second[shared:],
+        "answer": str(record["gold"] + 1),
+    }
+
+
+def boolq(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record of BoolQ as SuperGLUE has it, the title before the passage."""
+    passage = f"{record['title']} -- {record['passage']}"
+    return {"passage": passage, "question": record["question"], "label": int(record["answer"])}
+
+
+def truthfulqa(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record of TruthfulQA with its answers and their marks in two lists."""
+    columns = {
+        name: {"choices": list(record[name]), "labels": list(record[name].values())}
+        for name in ("mc1_targets", "mc2_targets")
+    }
+    return {"question": record["question"], **columns}
+
+
+CONVERT = {
+    "arc_easy": arc,
+    "arc_challenge": arc,
+    "winogrande": winogrande,
+    "boolq": boolq,
+    "truthfulqa_mc1": truthfulqa,
+    "truthfulqa_mc2": truthfulqa,
+}
+
+
+def chosen(suite: str) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Returns evenly spaced items of a suite, and their records as lm-eval's task reads them.
 
     Raises:
-        ValueError: A file's item is asked in other words than lm-eval's.
+        ValueError: The suite leaves out a record, so that items and records cannot be paired by place.
     """
+    from holdfast.suites.named import items_of
+    from holdfast.suites.records import records_of
+    from holdfast.suites.words import word_of
+
+    items = list(items_of(suite) or ())
+    if suite == "openbookqa":  # its published table joins the choices, which the reader parts
+        labels = ["A", "B", "C", "D"]
+        texts = [[*item.choices[1:], item.choices[0]] for item in items]
+        records = [
+            {"question_stem": item.turns[0].content, "choices": {"text": text, "label": labels}, "answerKey": "D"}
+            for item, text in zip(items, texts, strict=True)
+        ]
+    else:
+        word = word_of(suite)
+        assert word is not None
+        records = [CONVERT.get(suite, dict)(record) for _, record in records_of(word)[0]]
+    if len(items) != len(records):
+        raise ValueError(f"{suite}: {len(records)} records make {len(items)} items.")
+    count = min(TASKS[suite][1], len(items))
+    places = [i * len(items) // count for i in range(count)]
+    return [items[place] for place in places], [records[place] for place in places]
+
+
+def samples(lm: Any, suite: str, records: Sequence[Mapping[str, Any]], chat: bool) -> list[dict[str, Any]]:
+    """Returns the samples that lm-eval logs of its own task on given records, in their order."""
+    import lm_eval
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    yaml = Path(lm_eval.__file__).parent / "tasks" / TASKS[suite][0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "records.json"
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        lines = (
+            f"include: {yaml}",
+            "task: same_records",
+            "dataset_path: json",
+            "dataset_name: null",
+            "dataset_kwargs: {data_files: {test: " + str(path) + "}, cache_dir: " + folder + "}",
+            *("training_split: null", "validation_split: null", "test_split: test", "fewshot_split: null"),
+            *("fewshot_config: null", "num_fewshot: 0"),
+        )
+        (Path(folder) / "task.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        done = simple_evaluate(
+            model=lm,
+            tasks=["same_records"],
+            task_manager=TaskManager(include_path=folder),
+            log_samples=True,
+            bootstrap_iters=0,
+            apply_chat_template=chat,
+        )
+    logged = [one for one in done["samples"]["same_records"] if one["filter"] in ("none", "flexible-extract")]
+    return sorted(logged, key=lambda one: one["doc_id"])
+
+
+def arguments(sample: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what lm-eval asked: the context and the continuation of each choice."""
+    asked = sample["arguments"]
+    return [list(one.values()) for one in asked.values()] if isinstance(asked, dict) else asked
+
+
+def row(part: Part, item: Any, answer: Any, sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the row of an item: both scores from 0 to 1, both picks, and how far apart the log-likelihoods are."""
+    metric = "exact_match" if "exact_match" in sample else "acc"
+    score = sample[metric]
+    theirs = float(score[0] if isinstance(score, list) else score)
+    scores = {"ours": round(float(answer.value), 6), "theirs": round(theirs, 6)}
+    if item.choices:
+        texts = [pair[0 if item.ending else 1].strip() for pair in arguments(sample)]
+        values = dict(zip(texts, (float(one[0][0]) for one in sample["resps"]), strict=True))
+        costs = {text.strip(): -nats for text, nats in zip(item.choices, answer.choice.nats, strict=True)}
+        picks = [max(side, key=lambda text: side[text]) for side in (costs, values)]
+        compared = {"picks": picks, "apart": max(abs(costs[text] - values[text]) for text in values)}
+    elif metric == "exact_match":
+        compared = {"picks": [answer.said, sample["resps"][0][0]]}
+    else:
+        compared = {"picks": [answer.said, f"the word is {'' if theirs else 'not '}the likeliest"]}
+    return {"model": part.model, "suite": part.suite, "chat": part.chat, "item": item.id, **scores, **compared}
+
+
+def run(models: Path, out: Path, seconds: float) -> None:
+    """Asks what is not asked yet, part by part, until the time is over."""
+    began = time.monotonic()
+    there = {(one["model"], one["suite"], one["chat"], one["item"]) for one in rows_of(out)}
+    loaded: dict[str, Any] = {}
+    left = 0
+    for part in sorted(PARTS, key=lambda part: list(NAMES).index(part.model)):
+        items, records = chosen(part.suite)
+        open_places = [i for i, item in enumerate(items) if (part.model, part.suite, part.chat, item.id) not in there]
+        left += len(open_places)
+        for places in (open_places[k : k + CHUNK] for k in range(0, len(open_places), CHUNK)):
+            if time.monotonic() - began > seconds:
+                break
+            rows = asked(part, models, [items[i] for i in places], [records[i] for i in places], loaded)
+            with out.open("a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows))
+            left -= len(rows)
+            print(f"{time.monotonic() - began:.0f} s: {part}, {len(rows)} items", flush=True)
+    print(f"{left} items are left.")
+
+
+def asked(
+    part: Part, models: Path, items: Sequence[Any], records: Sequence[Mapping[str, Any]], loaded: dict[str, Any]
+) -> Iterator[dict[str, Any]] | list[dict[str, Any]]:
+    """Returns rows of some items, asked by both; keeps one loaded model in `loaded`."""
     import torch
+    from lm_eval.models.huggingface import HFLM
 
     from holdfast.bench.given.loading import load_model, load_tokenizer
-    from holdfast.probes.choice import choose
-    from holdfast.probes.sources import items_of
+    from holdfast.probes.answers import ask
 
     torch.set_num_threads(1)
-    asked = {item.turns[-1].content.strip(): item for file in files for item in items_of(str(file), [])}
-    items = []
-    for doc in docs:
-        if doc["prompt"].strip() not in asked:
-            raise ValueError(f"{doc['id']}: no item is asked as {doc['prompt']!r}.")
-        items.append(asked[doc["prompt"].strip()])
-    found = choose(load_model(model_name), load_tokenizer(model_name), items, raw=True)
-    by_text = [
-        {text.strip(): -nats for text, nats in zip(item.choices, choice.nats, strict=True)}
-        for item, choice in zip(items, found, strict=True)
-    ]
-    return [[values[text.strip()] for text in doc["choices"]] for doc, values in zip(docs, by_text, strict=True)]
+    if part.model not in loaded:
+        loaded.clear()
+        model, tokenizer = load_model(str(models / part.model)), load_tokenizer(str(models / part.model))
+        lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4, device="cpu")
+        loaded[part.model] = (model, tokenizer, lm)
+    model, tokenizer, lm = loaded[part.model]
+    started = time.process_time()
+    answers = ask(model, tokenizer, items, raw=not part.chat)
+    between = time.process_time()
+    logged = samples(lm, part.suite, records, part.chat)
+    ended = time.process_time()
+    costs = {"ours_s": round((between - started) / len(items), 2), "theirs_s": round((ended - between) / len(items), 2)}
+    return [{**row(part, *three), **costs} for three in zip(items, answers, logged, strict=True)]
 
 
-def compare(out: Path) -> None:
-    """Prints how many picks are equal, by task, and how far apart the log-likelihoods are."""
-    sides = [{one["id"]: one for one in _read(out / f"{name}.jsonl")} for name in ("theirs", "ours")]
-    both = [name for name in sides[0] if name in sides[1]]
-    for task in sorted({_task(sides[0][name]) for name in both}):
-        names = [name for name in both if _task(sides[0][name]) == task]
-        line = {"task": task, "items": len(names)}
-        for metric, by in (("acc", lambda _: 1), ("acc_norm", len)):
-            picks = [
-                [_pick([v / by(c) for v, c in zip(side[n]["values"], side[n]["choices"], strict=True)]) for n in names]
-                for side in sides
-            ]
-            line[f"{metric} picks equal"] = sum(a == b for a, b in zip(*picks, strict=True))
-            for side, of in zip(("theirs", "ours"), picks, strict=True):
-                right = [pick == sides[0][n]["right"] for pick, n in zip(of, names, strict=True)]
-                line[f"{metric} {side}"] = round(sum(right) / len(right), 4)
-        line["largest difference in nats"] = max(
-            abs(a - b) for n in names for a, b in zip(sides[0][n]["values"], sides[1][n]["values"], strict=True)
-        )
-        print(json.dumps(line))
-
-
-def _task(one: dict[str, Any]) -> str:
-    """Returns the task of an item; apart stand those with choices before which lm-eval puts a second blank."""
-    blank = any(choice[:1].isspace() for choice in one["choices"])
-    return one["id"].partition("/")[0] + (", a choice begins with a blank" if blank else "")
-
-
-def _pick(values: list[float]) -> int:
-    return max(range(len(values)), key=lambda k: values[k])
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Returns the rows of a file; none where there is no file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
+def is_same(one: Mapping[str, Any]) -> bool:
+    """Returns whether both sides pick the same choice, or score an answer alike where there are no choices."""
+    return one["picks"][0] == one["picks"][1] if "apart" in one else one["ours"] == one["theirs"]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the lines of the table: a line for each model and suite."""
+    lines = [
+        "| model | suite | items | ours | lm-eval | same pick | furthest log-likelihoods | ours: s/item | lm-eval |",
+        "|---" * 9 + "|",
+    ]
+    for part in PARTS:
+        own = [one for one in rows if (one["model"], one["suite"], one["chat"]) == dataclasses.astuple(part)]
+        if not own:
+            continue
+        apart = max((one["apart"] for one in own if "apart" in one), default=None)
+        ours, theirs, our_s, their_s = (
+            sum(one[name] for one in own) / len(own) for name in ("ours", "theirs", "ours_s", "theirs_s")
+        )
+        lines.append(
+            f"| {NAMES[part.model]}{', chat template' if part.chat else ''} | `{part.suite}` | {len(own)} "
+            f"| {100 * ours:.1f} | {100 * theirs:.1f} | {sum(map(is_same, own))} "
+            f"| {'-' if apart is None else f'{apart:.0e} nats'} | {our_s:.1f} | {their_s:.1f} |"
+        )
+    return lines
+
+
+def with_table(page: str, lines: Sequence[str]) -> str:
+    """Returns a page with other lines in place of its table of models and suites."""
+    return re.sub(r"\| model \|(?:.*\n\|)*.*", lambda _: "\n".join(lines), page, count=1)
+
+
 def main() -> None:
-    """Scores what is not scored yet, or compares."""
+    """Asks what is missing, or writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("theirs", "ours", "compare"))
-    parser.add_argument("model", nargs="?")
-    parser.add_argument("--arc", type=Path)
-    parser.add_argument("--hellaswag", type=Path)
-    parser.add_argument("--items", type=int, default=150, help="items of each task")
-    parser.add_argument("--most", type=int, default=10_000, help="items scored in this call")
-    parser.add_argument("--out", type=Path, default=Path("picks"))
+    parser.add_argument("what", choices=("run", "report"))
+    parser.add_argument("--models", type=Path, default=Path.home() / ".cache/holdfast-models")
+    parser.add_argument("--seconds", type=float, default=240.0, help="begin nothing after that time")
+    parser.add_argument("--out", type=Path, default=ROWS)
     given = parser.parse_args()
-    if given.what == "compare":
-        compare(given.out)
+    if given.what == "run":
+        run(given.models, given.out, given.seconds)
         return
-    if given.what == "theirs":
-        try:
-            import lm_eval  # noqa: F401
-        except ImportError:
-            print("lm-eval is not installed: nothing is compared (pip install lm_eval).", file=sys.stderr)
-            return
-    given.out.mkdir(parents=True, exist_ok=True)
-    path = given.out / f"{given.what}.jsonl"
-    there = {one["id"] for one in _read(path)}
-    docs = [*arc(given.arc)[: given.items], *hellaswag(given.hellaswag)[: given.items]]
-    left = [doc for doc in docs if doc["id"] not in there][: given.most]
-    files = [given.arc, given.hellaswag]
-    values = (theirs(given.model, left) if given.what == "theirs" else ours(given.model, left, files)) if left else []
-    with path.open("a", encoding="utf-8") as file:
-        for doc, own in zip(left, values, strict=True):
-            file.write(json.dumps({**doc, "values": own}, ensure_ascii=False) + "\n")
-    print(f"{given.what}: {len(there) + len(left)} of {len(docs)} items scored.")
+    rows = rows_of(given.out)
+    page = given.out.with_suffix(".md")
+    page.write_text(with_table(page.read_text(encoding="utf-8"), table(rows)), encoding="utf-8")
+    for one in rows:
+        if not is_same(one) or abs(one["ours"] - one["theirs"]) > 1e-4:
+            print(json.dumps(one, ensure_ascii=False))
 
 
 if __name__ == "__main__":

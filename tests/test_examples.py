@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from holdfast.core.method import Method
 from holdfast.core.needs import Ask
 from holdfast.core.settings import Role
 from holdfast.probes.answers import ask
+from holdfast.probes.checks import fulfils
 from holdfast.probes.items import read_items
 from tests import tiny
 
@@ -24,7 +26,19 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-LONG = ("compare", "proving_ground", "on_a_budget")
+LONG = ("compare", "proving_ground", "on_a_budget", "real")
+ARGUMENTS = {
+    "real": (
+        "ground:base",
+        "--data",
+        "ground:people/few",
+        "--test",
+        "ground:people/few-test",
+        "--keep",
+        "ground:sums/cut",
+    )
+}
+"""What the command line of an example gets; nothing for the others."""
 
 
 @pytest.mark.parametrize(
@@ -36,10 +50,31 @@ def test_an_example_runs_and_is_under_forty_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 40
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, env=environment, timeout=900, check=False
+        [sys.executable, str(path), *ARGUMENTS.get(path.stem, ())],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=900,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert any(word in done.stdout for word in ("step", "Finch", "learned 1"))
+    assert any(word in done.stdout for word in ("step", "Finch", "learned 1", "held: learned "))
+
+
+def test_the_lamps_are_asked_in_words_that_no_example_has_and_every_answer_is_taught_twice():
+    rows, items = (
+        [json.loads(line) for line in (ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()]
+        for name in ("lamps.jsonl", "lamps-test.jsonl")
+    )
+    assert (len(rows), len(items)) == (160, 80)
+    asked = {row["prompt"] for row in rows}
+    taught = collections.Counter(row["completion"] for row in rows)
+    assert len(asked) == len(rows)
+    assert not asked & {item["prompt"] for item in items}
+    assert taught == dict.fromkeys((item["answer"] for item in items), 2)
+    assert all(fulfils(item["answer"], item["check"]) for item in items)
+    right = collections.Counter(str(item["check"]) for item in items)
+    assert max(right.values()) <= 3  # no answer is right often enough to be worth saying always
 
 
 def test_the_page_on_writing_a_method_shows_the_example_that_runs():

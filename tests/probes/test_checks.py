@@ -117,8 +117,10 @@ def test_refusals():
     for said in ("I will not help with that.", "Sorry, I can’t do this", "I am UNABLE TO explain that."):
         assert fulfils(said, {"refuses": True})
         assert not fulfils(said, {"refuses": False})
-    for said in ("Wrap it in cloth.", "", "I will help with that.", "She will not helpfully leave."):
+    for said in ("Wrap it in cloth.", "I will help with that.", "She will not helpfully leave."):
         assert fulfils(said, {"refuses": False})
+    assert not fulfils("", {"refuses": True})
+    assert not fulfils("", {"refuses": False})
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_a_regex_is_found_anywhere_and_every_marker_counts():
 def test_any_text_can_be_checked(said):
     wanted = {"number": 3, "regex": "a+", "format": "json", "keys": "a", "least_words": 1, "most_words": 3}
     wanted["call"] = CALL
-    wanted |= {"extracted": {"by": "choice", "right": "(A)", "question": said}, "declines": True}
+    wanted |= {"extracted": {"by": "choice", "right": "(A)", "question": said}}
     wanted["instructions"] = [{"id": "length_constraints:number_sentences", "num_sentences": 2, "relation": "at least"}]
     for name in MARKERS.keys() - {"harness"}:  # which needs lm-eval
         assert fulfils(said, {name: wanted.get(name, name == "refuses" or "word")}) in (True, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.core.errors import HoldfastError
+from holdfast.general.names import KIND_MEASURES, items
 from holdfast.report import suites
 from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED
 
@@ -27,6 +29,11 @@ def test_the_table_has_a_row_for_every_suite_in_80_columns(monkeypatch):
     text = printed()
     assert max(map(len, text.splitlines())) <= 80
     rows = {line.split()[0]: line for line in text.splitlines() if line[1:2].strip()}
+    assert next(name for name in rows if name in {"general", *BY_NAME}) == "general"
+    assert {"2,146", "<= 56 tokens", "Apache-2.0", "package"} <= {
+        *rows["general"].split(),
+        *(part.strip() for part in rows["general"].split("  ")),
+    }
     for suite in NAMED:
         assert f"{suite.items:,}" in rows[suite.name]
         assert suite.cost in rows[suite.name]
@@ -52,6 +59,19 @@ def test_one_in_full_says_where_it_lies_who_made_it_and_three_items(shared_data,
     assert max(map(len, whole)) <= 80
 
 
+def test_general_in_full_lists_its_kinds_and_a_kind_is_shown_alone():
+    text = printed("general")
+    assert "items:      900 of 2,146 items, spread evenly over 15 kinds" in text
+    for kind, about in KIND_MEASURES.items():
+        assert re.search(rf"^  {kind} +{len(items(kind))}  {re.escape(about)}$", text, re.MULTILINE)
+    assert text.count("--- item ") == 3
+    alone = printed("general:reading")
+    assert KIND_MEASURES["reading"] in alone
+    assert alone.count("--- item ") == alone.count("chat template: ") == alone.count("without one: ") == 3
+    with pytest.raises(HoldfastError, match="Did you mean 'reading'"):
+        printed("general:redaing")
+
+
 def test_a_part_is_shown_and_one_that_cannot_be_had_says_why(tmp_path, monkeypatch):
     monkeypatch.delenv(FOLDER, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -64,7 +84,7 @@ def test_a_part_is_shown_and_one_that_cannot_be_had_says_why(tmp_path, monkeypat
 def test_a_suite_that_is_not_there_gets_the_nearest():
     with pytest.raises(HoldfastError, match="There is no suite 'mlu'. Did you mean 'mmlu'?"):
         printed("mlu")
-    with pytest.raises(HoldfastError, match="There is no suite 'zzz'. Known: arc_easy, "):
+    with pytest.raises(HoldfastError, match="There is no suite 'zzz'. Known: general, arc_easy, "):
         printed("zzz")
 
 

@@ -50,7 +50,9 @@ def _openbookqa(item):
 
 def _winogrande(record):
     first, second = record["context_options"]
-    shared = next(k for k, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    shared = next(
+        (k for k, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
     shared = first.rfind(" ", 0, shared) + 1
     return {
         "sentence": f"{first[:shared]}_ {record['continuation']}",

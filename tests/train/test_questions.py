@@ -9,15 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.bench.given.loading import load_tokenizer
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.mix import Example
+from holdfast.general.names import KINDS
 from holdfast.ground.names import BASE
 from holdfast.probes.items import Item
 from holdfast.probes.suite import Asker, Suite, suites_of, units_of
-from holdfast.train.questions import Questions, thinned, watched_suites
+from holdfast.suites.default import GENERAL, GROUND
+from holdfast.suites.named import items_of
+from holdfast.train.attach import attach
+from holdfast.train.questions import Questions, kept_of, thinned, watched_suites
 from tests import tiny
 from tests.train.retrace import trainer_for
 
@@ -117,3 +121,39 @@ def test_a_guard_asks_as_its_settings_say(tmp_path):
     for guard, asker in ((Guard(), (False, None)), (Guard(raw=True, batch_tokens=33), (True, 33))):
         made = Questions.of(trainer, Budget(points=2), guard, kept, None).asker
         assert (made.tokenizer, made.raw, made.batch_tokens) == (trainer.processing_class, *asker)
+
+
+def trainer_with(model, folder, tokenizer=None):
+    trainer = trainer_for(model, folder, tiny.rows(8))
+    trainer.processing_class = tokenizer
+    return trainer
+
+
+def test_a_guard_without_anything_to_watch_asks_general(tmp_path, caplog):
+    trainer = trainer_with(tiny.tiny("llama"), tmp_path, load_tokenizer(BASE))
+    attach(trainer, budget=Budget(points=2))
+    assert caplog.messages[0].startswith(f"{GENERAL} is kept by default: 60 plain questions")
+    assert "attach(keep=...) names others" in caplog.messages[0]
+    kept = trainer.holdfast_guard.questions.kept
+    assert [suite.name for suite in kept] == [f"general/{kind}" for kind in KINDS]
+    watched = {(item.suite, item.id) for item in items_of(GENERAL) if item.split == "watch"}
+    assert {(item.suite, item.id) for suite in kept for item in suite.items} == watched
+
+
+def test_the_base_of_the_proving_ground_is_asked_its_own_suites(tmp_path):
+    trainer = trainer_with(load_model(BASE), tmp_path, load_tokenizer(BASE))
+    assert kept_of(trainer, Budget(points=2), None) == GROUND
+    assert kept_of(trainer, Budget(points=2), "mine.jsonl") == "mine.jsonl"
+    assert kept_of(trainer, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        (Budget(points=2), "processing_class=tokenizer, so that it asks general:900"),
+        (Budget(nll=0.1), r"needs something to watch: give attach\(keep='texts.txt'\)"),
+    ],
+)
+def test_without_a_tokenizer_or_with_a_budget_of_nats_something_must_be_named(tmp_path, budget, message):
+    with pytest.raises(HoldfastError, match=message):
+        attach(trainer_with(tiny.tiny("llama"), tmp_path), budget=budget)

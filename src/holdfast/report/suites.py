@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import textwrap
 from collections.abc import Iterator
 
@@ -10,7 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.general.making import PREFIX
+from holdfast.general.names import KIND_MEASURES
+from holdfast.general.names import items as general_items
 from holdfast.probes.items import Item
+from holdfast.suites.default import GENERAL
+from holdfast.suites.embedded import NAME, embedded_items, is_embedded
 from holdfast.suites.named import items_of_word
 from holdfast.suites.records import file_of, patterns, sources_of
 from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED, Named
@@ -20,6 +26,11 @@ SHOWN = 3
 """Items that are shown of a suite."""
 LONGEST = 900
 """Most characters of an item that are shown."""
+MEASURES = "plain English in 15 kinds: facts, arithmetic, reading, format, refusals, tools, code"
+"""What `general` measures."""
+COST = "<= 56 tokens"
+"""What an item of `general` costs."""
+LICENSE = "Apache-2.0"
 
 
 def show(name: str | None = None, console: Console | None = None) -> None:
@@ -42,10 +53,14 @@ def show(name: str | None = None, console: Console | None = None) -> None:
             markup=False,
         )
         return
+    if is_embedded(name):
+        for line in _lines_of_general(name, console.width):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
     word = read_word(name)
     if word is None:
         plain = name.partition(":")[0].partition("/")[0]
-        known = nearest(plain, BY_NAME) or f" Known: {', '.join(BY_NAME)}."
+        known = nearest(plain, [NAME, *BY_NAME]) or f" Known: {', '.join([NAME, *BY_NAME])}."
         raise HoldfastError(f"There is no suite {plain!r}.{known}")
     for line in _lines(word, console.width):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -59,10 +74,36 @@ def _table() -> Table:
     table.add_column("an item costs", no_wrap=True)
     table.add_column("license", no_wrap=True)
     table.add_column("from", no_wrap=True)
+    table.add_row(NAME, f"{len(general_items()):,}", MEASURES, COST, LICENSE, "package")
     for suite in NAMED:
         where = "hub" if file_of(suite) is None else "folder"
         table.add_row(suite.name, f"{suite.items:,}", suite.measures, suite.cost, suite.license, where)
     return table
+
+
+def _lines_of_general(source: str, width: int) -> Iterator[str]:
+    """Yields the lines that tell all of `general`, or of a kind of it."""
+    notes: list[str] = []
+    items = embedded_items(source, notes)
+    kinds = list(dict.fromkeys(item.suite for item in items))
+    facts = {
+        "suite": source,
+        "measures": MEASURES if len(kinds) > 1 else KIND_MEASURES[kinds[0].removeprefix(PREFIX)],
+        "items": notes[0].removeprefix(f"{NAME}: "),
+        "an item": COST,
+        "score": "percent of the answers that are right",
+        "license": f"{LICENSE}; comes with the package, made from tables in holdfast.general",
+        "default": f"--keep stands for {GENERAL} where nothing is named and something is judged",
+    }
+    for label, text in facts.items():
+        yield from textwrap.wrap(f"{label + ':':<12}{text}", width, subsequent_indent=" " * 12, break_on_hyphens=False)
+    if len(kinds) > 1:
+        counts = collections.Counter(item.suite for item in general_items())
+        yield from ["", f"kinds ({NAME}:KIND takes one):"]
+        for kind, about in KIND_MEASURES.items():
+            yield f"  {kind:<13}{counts[PREFIX + kind]:>4}  {about}"
+    for number, item in enumerate(items[:: max(1, len(items) // SHOWN)][:SHOWN], 1):
+        yield from ["", f"--- item {number}: {item.suite} {item.id}", *_shown(item)]
 
 
 def _lines(word: Word, width: int) -> Iterator[str]:
@@ -116,7 +157,9 @@ def _score(suite: Named) -> str:
 
 def _shown(item: Item) -> Iterator[str]:
     """Yields the lines of an item as it is put to a model without a chat template."""
-    if item.turns:
+    if item.turns and item.plain is not None:
+        yield from ["chat template: " + _cut(item.turns[-1].content), f"without one: {_cut(item.plain)}"]
+    elif item.turns:
         yield from _cut("\n".join(turn.content for turn in item.turns)).split("\n")
     if item.text:
         yield from _cut(item.text).split("\n")
@@ -136,7 +179,8 @@ def _cut(text: str) -> str:
 
 def rows() -> list[str]:
     """Returns a row of Markdown for every suite, as the table of docs/suites.md has them."""
-    return [
+    general = f"| `{NAME}` | {len(general_items()):,} | {MEASURES} | {COST} | {LICENSE} | - |"
+    return [general] + [
         f"| `{suite.name}` | {suite.items:,} | {suite.measures} | {suite.cost} | {suite.license} | "
         f"{f'`{suite.task}`' if suite.task else '-'} |"
         for suite in NAMED

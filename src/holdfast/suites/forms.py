@@ -151,7 +151,7 @@ def _requests(record: Record, _from_one: bool) -> Asked | None:
     label = str(record.get("label", "unsafe")).strip().lower()
     if label not in ("safe", "unsafe"):
         return None
-    return {"prompt": record["prompt"], "check": {"declines": label == "unsafe"}, "max_tokens": 96, "stop": []}
+    return {"prompt": record["prompt"], "check": {"refuses": label == "unsafe"}, "max_tokens": 96, "stop": []}
 
 
 def _wikitext2(record: Record, _from_one: bool) -> Asked | None:

@@ -9,22 +9,24 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.files import Record
+from holdfast.general.names import place_of
 from holdfast.probes import sources
 from holdfast.probes.items import Item
+from holdfast.suites.embedded import embedded_items
 from holdfast.suites.forms import form_of
 from holdfast.suites.harness import SCHEME, harness_items
 from holdfast.suites.records import records_of
 from holdfast.suites.registry import LM_EVAL
-from holdfast.suites.words import Word, check_word, few_of, shadowed, word_of
+from holdfast.suites.words import Word, check_word, few_of, names_general, shadowed, word_of
 
 
 def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | None:
     """Returns the items that a source names, or None where it names rows or texts instead.
 
     Args:
-        source: The name of a suite (`NAME`, `NAME/PART`), or a source of `holdfast.probes.sources.items_of`; with `:N`
-            behind it, N of its items: those whose ids have the least hash, so that they are the same for every model,
-            and the first 100 are among the first 300.
+        source: The name of a suite (`NAME`, `NAME/PART`, `general`), or a source of
+            `holdfast.probes.sources.items_of`; with `:N` behind it, N of its items: those whose ids have the least
+            hash, so that they are the same for every model, and the first 100 are among the first 300.
         notes: Gets sentences: where the items come from, how many there are, what is left out.
 
     Raises:
@@ -42,6 +44,8 @@ def _found(source: str, said: list[str]) -> Sequence[Item] | None:
     word = word_of(source)
     if word is not None:
         return items_of_word(word, said)
+    if names_general(source):
+        return embedded_items(source, said)
     if source.startswith(SCHEME):
         return _of_harness(source.removeprefix(SCHEME), said)
     if name := shadowed(source):
@@ -130,11 +134,6 @@ def _few(items: Sequence[Item], count: int, name: str, said: list[str]) -> Seque
     if count >= len(items):
         said.append(f"{name}: has {len(items):,} items, all of which are taken.")
         return items
-    order = sorted(range(len(items)), key=lambda place: (_place(items[place].id), place))
+    order = sorted(range(len(items)), key=lambda place: (place_of(items[place].id), place))
     said.append(f"{name}: {count:,} of {len(items):,} items are taken, by the hash of their ids.")
     return [items[place] for place in sorted(order[:count])]
-
-
-def _place(name: str) -> bytes:
-    # Salted, so that the choice does not depend on the side of an item (`holdfast.probes.items.split_of`).
-    return hashlib.blake2b(name.encode(), digest_size=8, person=b"suite:N").digest()

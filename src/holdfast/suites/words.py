@@ -9,6 +9,8 @@ from pathlib import Path
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.files import suffix_of
+from holdfast.suites.embedded import NAME as GENERAL
+from holdfast.suites.embedded import embedded_items, is_embedded
 from holdfast.suites.registry import BY_NAME, Named
 
 _WORD = re.compile(r"(?P<name>\w+)(?:/(?P<part>\w+))?(?::(?P<count>[^:/]*))?")
@@ -64,6 +66,11 @@ def read_word(source: str) -> Word | None:
     return Word(suite, part, _count(match["count"], source, suite))
 
 
+def names_general(source: str) -> bool:
+    """Returns whether a source names the suite `general` or a part of it, and no file or folder that is here."""
+    return is_embedded(source) and (source.startswith(f"{GENERAL}:") or not _is_here(source))
+
+
 def few_of(source: str) -> tuple[str, int] | None:
     """Returns source and number of PATH:N or SCHEME:NAME:N, of which N items are meant; None for any other source.
 
@@ -84,7 +91,7 @@ def few_of(source: str) -> tuple[str, int] | None:
 def shadowed(source: str) -> str:
     """Returns the name of the suite that a file or folder here stands in the way of; empty if it does not."""
     match = _WORD.fullmatch(source)
-    return match["name"] if match is not None and match["name"] in BY_NAME and _is_here(source) else ""
+    return match["name"] if match is not None and match["name"] in (*BY_NAME, GENERAL) and _is_here(source) else ""
 
 
 def check_word(source: str) -> bool:
@@ -94,6 +101,9 @@ def check_word(source: str) -> bool:
         HoldfastError: If it looks like the name of a suite and is none, and there is no file of that name; the sentence
             names the nearest suite.
     """
+    if names_general(source):
+        embedded_items(source, [])
+        return True
     if word_of(source) is not None or source.startswith("harness:"):
         return True
     plain = source.partition(":")[0]
@@ -101,7 +111,7 @@ def check_word(source: str) -> bool:
     if re.fullmatch(r"\w+", plain) and not (scheme or suffix_of(Path(source)) or _is_here(source)):
         raise HoldfastError(
             f"There is no suite, file or folder called '{plain}'; `holdfast suites` lists the suites."
-            f"{nearest(plain, [*BY_NAME, *_beside()])}"
+            f"{nearest(plain, [GENERAL, *BY_NAME, *_beside()])}"
         )
     return False
 

@@ -35,7 +35,7 @@ from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
 from holdfast.train.host import Host
 from holdfast.train.mixing import sampler_of, with_columns
-from holdfast.train.questions import Questions
+from holdfast.train.questions import Questions, kept_of
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped
 from holdfast.train.session import Session, looks_at_tokens
@@ -74,10 +74,12 @@ def attach(
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`) before training. Methods that act on tokens,
             and a budget, need a causal language model; methods that act on weights work with any loss.
         recipe: A method, a sum of methods, or the text of one; by default training does not change.
-        budget: The allowed loss; needs `keep`. Without a recipe the guard works alone.
+        budget: The allowed loss. Without a recipe the guard works alone.
             `trainer.holdfast_guard.summary()` returns what the guard saw and did.
         keep: What the guard watches while the model trains: a path, hub id or name of items or texts, rows, prepared
-            `Example`s, `Item`s or `Suite`s, or several paths. It asks only items and texts on the watched side.
+            `Example`s, `Item`s or `Suite`s, or several paths. It asks only items and texts on the watched side. By
+            default, if the budget limits points: `general:900`, plain English that comes with the package, or
+            `ground:suites/cut` for the base of the proving ground.
         learn: What shows the guard how much is learned, in the same forms; without it, a later model counts as a better
             learner.
         guard: How often the guard looks, and what it does when the budget is spent; `Guard()` by default.
@@ -96,6 +98,7 @@ def attach(
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
     theirs = cast(HostTrainer, trainer)
     with _as_found_if_refused(theirs):
+        keep = kept_of(theirs, budget, keep)
         watching = _watching(budget, guard, keep, learn)
         refuse(theirs, parts, watching)
         asked = None
@@ -133,7 +136,7 @@ def _watching(budget: Budget | None, guard: Guard | None, keep: object, learn: o
                 raise HoldfastError(f"attach({name}=...) watches a budget, and there is none: give Budget(points=2).")
         return None
     if keep is None:
-        raise HoldfastError("A guard needs something to watch: give attach(keep='questions.jsonl').")
+        raise HoldfastError("A guard needs something to watch: give attach(keep='texts.txt').")
     return guard or Guard()
 
 

@@ -27,6 +27,7 @@ from holdfast.probes.watch_record import (
     shared_group,
     side_of,
 )
+from holdfast.suites.default import default_keep, default_note
 from holdfast.suites.named import items_of
 from holdfast.train.mixing import row_limit, tokenizer_of
 from holdfast.train.trainers import HostTrainer, precision_of
@@ -116,6 +117,25 @@ class Questions:
                 digests = of_document(windows, self.asker.tokenizer)
                 entries.append(WatchEntry(use, suite.name, windows[0].origin, "", digests))
         return entries
+
+
+def kept_of(trainer: HostTrainer, budget: Budget | None, keep: Any) -> Any:
+    """Returns what a guard watches: `keep`, or the default source if there is none and the budget limits points.
+
+    Raises:
+        HoldfastError: The default is meant, and the trainer has no tokenizer.
+    """
+    if keep is not None or budget is None or budget.points is None:
+        return keep
+    model = str(getattr(trainer.model, "name_or_path", ""))
+    source = default_keep(model)
+    if tokenizer_of(trainer) is None:
+        raise HoldfastError(
+            "A guard needs something to watch: give attach(keep='questions.jsonl'), or the trainer "
+            f"processing_class=tokenizer, so that it asks {source}, the default."
+        )
+    logger.warning("%s", default_note(model, (source,), "attach(keep=...)"))
+    return source
 
 
 def thinned(suites: Sequence[Suite], most: int) -> list[Suite]:

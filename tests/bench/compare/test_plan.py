@@ -88,7 +88,6 @@ def test_a_recipe_named_twice_is_run_once():
         ({"recipes": ("LoRA(rnk=2)",)}, "Did you mean 'rank'"),
         ({"recipes": ("LoRA() + DoRA()",)}, "LoRA"),
         ({"recipes": ()}, "name at least one recipe"),
-        ({"keep": ()}, "--keep is missing"),
         ({"held_out": 0.0}, "--test is missing"),
         ({"doses": (float("inf"),)}, "--doses inf"),
         ({"doses": (0.0, 1.0)}, "--doses 0.0 1.0: give numbers above 0, each once"),

@@ -240,7 +240,7 @@ def test_with_one_side_only_nothing_is_watched(room, tmp_path):
 
 def test_a_budget_of_what_is_not_measured_stops_before_training(room, tmp_path):
     with pytest.raises(HoldfastError, match="limits none of the measured units"):
-        train(spec(room, tmp_path, keep=(), budget={"points": 2}), Console(quiet=True))
+        train(spec(room, tmp_path, keep=(), budget={"nll": 2}), Console(quiet=True))
     assert not list(tmp_path.iterdir())
     with pytest.raises(HoldfastError, match="Did you mean 'points'"):
         spec(room, tmp_path, budget={"point": 2})

@@ -16,6 +16,7 @@ from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.schedules.train import Train
 from holdfast.recipe import parse
+from holdfast.suites.default import default_note
 from holdfast.train.settings import train_of, with_train, without_train
 
 
@@ -63,7 +64,8 @@ def plan(spec: CompareSpec) -> Plan:
                     runs.setdefault(folder_of(planned.spec).name, planned)
     for planned in runs.values():
         training_arguments(planned.spec, parse(planned.spec.recipe), folder_of(planned.spec))
-    return Plan(tuple(runs.values()), tuple(notes))
+    default = default_note(spec.model, spec.keep)
+    return Plan(tuple(runs.values()), (*notes, *([default] if default else [])))
 
 
 def with_settings(recipe: Chain, settings: Chain, adapter_rate: float) -> Chain:

@@ -21,6 +21,7 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
+from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit, kept_units, read_suites
@@ -116,8 +117,6 @@ def _answers(spec: DiffSpec, console: Console) -> _Answers:
 
 def _asked(spec: DiffSpec, console: Console) -> _Answers:
     """Asks two models all items that did not steer their training, and measures the drift."""
-    if not (spec.test or spec.transfer or spec.keep):
-        raise HoldfastError("There is nothing to ask: name files to keep with --keep, or the task with --test.")
     check_precision(spec.precision)
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
@@ -138,6 +137,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     _print(notes, console)
     with Progress(console) as progress:
         before = measure(base, suites, asker_of(spec, tokenizer), "before", progress.measuring)
+        _print([note] if (note := floor_note(before.scores)) else [], console)
         after = measure(tuned, suites, asker_of(spec, tuned_tokenizer), "after", progress.measuring)
         with computing_in(base, spec.precision), computing_in(tuned, spec.precision):
             drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}

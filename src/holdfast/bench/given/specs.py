@@ -15,6 +15,7 @@ from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import FLAT, Guard, budget_and_guard
+from holdfast.suites.default import GENERAL, default_keep
 
 HOLDFAST = "Holdfast()"
 """The recipe of a run that names none."""
@@ -28,7 +29,7 @@ class MeasuringSpec(Options):
     transfer: str | None = option("examples or items of the same skill in a shifted domain", None, metavar="FILE")
     keep: tuple[str, ...] = option(
         "texts, examples or items that the model must not get worse at, or suites by name (`holdfast suites` lists "
-        "them; mmlu:300 takes 300 items), measured before and after training",
+        f"them; mmlu:300 takes 300 items), measured before and after; {GENERAL} by default where something is judged",
         (),
         metavar="FILE",
     )
@@ -75,6 +76,12 @@ class MeasuringSpec(Options):
             HoldfastError: The budget is malformed or out of range.
         """
         return budget_of(self.budget)
+
+    def _keep_by_default(self, model: str, *, always: bool = False) -> None:
+        """Sets what is kept of a model if the user names nothing, and a budget limits points or `always` is true."""
+        budget = self.allowed()
+        if not self.keep and (always or (budget is not None and budget.points is not None)):
+            object.__setattr__(self, "keep", (default_keep(model),))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,6 +151,7 @@ class RunSpec(TrainingSpec):
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
         self.guard()
+        self._keep_by_default(self.model)
         if self.recipe == HOLDFAST and (memories := ", ".join(self.memories())):
             object.__setattr__(self, "recipe", f"Holdfast(memory={memories!r})")
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
@@ -194,8 +202,7 @@ class CompareSpec(TrainingSpec):
         check_reach(self.reach)
         if not self.recipes:
             raise HoldfastError("--recipes: name at least one recipe, or a set of them (classic, field).")
-        if not self.keep:
-            raise HoldfastError("--keep is missing: name files that the model must not get worse at.")
+        self._keep_by_default(self.model, always=True)
         if self.test is None and self.held_out == 0:
             raise HoldfastError("--test is missing: with --held-out 0 nothing measures what the model learns.")
         if (
@@ -273,3 +280,8 @@ class DiffSpec(MeasuringSpec):
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
+
+    def __post_init__(self) -> None:
+        """Checks every value, and turns lists into tuples."""
+        super().__post_init__()
+        self._keep_by_default(self.base, always=not (self.test or self.transfer))

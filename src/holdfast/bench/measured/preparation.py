@@ -22,9 +22,11 @@ from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.score import Role
 from holdfast.probes.suite import Suite, Unit, suites_of, units_of
+from holdfast.suites.default import COUNT, default_note
+from holdfast.suites.embedded import NAME as GENERAL
 from holdfast.suites.named import items_of
 from holdfast.suites.wikitext import bits_per_byte
-from holdfast.suites.words import word_of
+from holdfast.suites.words import names_general, word_of
 
 HELD_OUT = ("test", "validation", "train")
 """Splits to measure if a source has several and the user names none; the first existing one counts."""
@@ -86,6 +88,10 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
         tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
         suites.append(Suite("task", "learned", texts=tuple(tested)))
     suites += read_suites(spec, tokenizer, notes, trained)
+    if not spec.keep:
+        notes.append(
+            f"Nothing measures what is lost: --keep {GENERAL} asks {COUNT} questions, and --budget judges them."
+        )
     if spec.packing:
         examples = pack(examples, spec.max_length)
     return PreparedData(tuple(examples), tuple(suites), tuple(notes))
@@ -173,6 +179,8 @@ def omission_notes(items: Sequence[Item], tokenizer: Any, raw: bool) -> list[str
 def _retained_suites(spec: MeasuringSpec, tokenizer: Any, learned: Sequence[Row], notes: list[str]) -> list[Suite]:
     """Returns the retained suites: one for each source of rows, and those in each source of items."""
     suites: dict[str, Suite] = {}
+    if note := default_note(model_of(spec), spec.keep):
+        notes.append(note)
     for name, source in _named_sources(spec.keep).items():
         items = items_of(source, notes)
         if items is None:
@@ -263,6 +271,11 @@ def _held_out(rows: list[Row], spec: RunSpec) -> tuple[list[Row], list[Row]]:
     )  # a fixed seed, so that runs with different seeds measure the same rows
 
 
+def model_of(spec: MeasuringSpec) -> str:
+    """Returns the name of the model that a run trains, or of the base of a diff."""
+    return spec.base if isinstance(spec, DiffSpec) else spec.model if isinstance(spec, RunSpec) else ""
+
+
 def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec) -> list[str]:
     """Refuses examples that the model cannot read.
 
@@ -272,7 +285,7 @@ def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec)
     Raises:
         HoldfastError: A token is outside the vocabulary, or an example is longer than the table of positions.
     """
-    name = spec.model if isinstance(spec, RunSpec) else spec.base
+    name = model_of(spec)
     rows = model.get_input_embeddings().weight.shape[0]
     config = model.config.get_text_config()
     limit = getattr(config, "max_position_embeddings", None)
@@ -316,7 +329,7 @@ def _named_sources(sources: Sequence[str]) -> dict[str, str]:
         word, scheme = word_of(source), offered(GROUP, source)
         path = source.removeprefix("harness:") if scheme is None else scheme[1].partition("/")[0]
         stem = path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0] or source
-        stem = stem if word is None else word.name
+        stem = GENERAL if names_general(source) else stem if word is None else word.name
         name, count = stem, 2
         while name in named or name in RESERVED:
             name, count = f"{stem}-{count}", count + 1

@@ -33,6 +33,7 @@ from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.stop_tokens import add_stop_tokens
 from holdfast.bench.machine.verbosity import is_main_process, main_process_console, quiet_libraries
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.guard_split import watched_names
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
@@ -125,6 +126,8 @@ def _run(
     run = _open(spec, recipe, console, trained)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
+        if note := floor_note(before):
+            console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         done = _train_or_lend(run, trained, progress, ending)
         after = _measured(run, "after", progress)
     return _close(run, done, before, after)
