@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.cli.commands import build_parser
@@ -78,10 +79,13 @@ def _train(arguments: argparse.Namespace) -> int:
         return 0
 
     from holdfast.bench.run.run import train
+    from holdfast.report.reliability import draw_reliability
     from holdfast.report.table import show
 
     done = train(spec)
     show(done)
+    if is_main_process():
+        draw_reliability(done.record.calibration, done.folder, f"{spec.model} -> {done.folder.name}")
     return done.exit_code
 
 
@@ -125,9 +129,12 @@ def _diff(arguments: argparse.Namespace) -> int:
 
     from holdfast.bench.diff.diff import diff
     from holdfast.report.diff import show
+    from holdfast.report.reliability import draw_reliability
 
     done = diff(spec)
     show(done, as_json=arguments.json)
+    if spec.out is not None:
+        draw_reliability(done.calibration, Path(spec.out), f"{done.base} -> {done.tuned}")
     return 0 if arguments.fail_on == "forgot" and done.exit_code != FORGOT else done.exit_code
 
 

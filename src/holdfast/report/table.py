@@ -14,6 +14,7 @@ from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictMean, Ver
 from holdfast.bench.run.record import MemoryRow
 from holdfast.bench.run.run import RunResult
 from holdfast.core.budget import Budget
+from holdfast.report.calibration import show_calibration
 from holdfast.report.guard import guard_lines
 from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of
 
@@ -22,6 +23,7 @@ def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and the paths of its files."""
     console, record = console or Console(), done.record
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    show_calibration(record.calibration, console)
     lines = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
     lines += learned_lines(record.learned) if record.learned is not None else []
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
