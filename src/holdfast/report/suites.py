@@ -11,9 +11,11 @@ from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.probes.items import Item
+from holdfast.suites.flores import LANGUAGES
 from holdfast.suites.named import items_of_word
 from holdfast.suites.records import file_of, patterns, sources_of
 from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED, Named
+from holdfast.suites.sets import SETS, SuiteSet
 from holdfast.suites.words import Word, read_word
 
 SHOWN = 3
@@ -26,7 +28,7 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     """Prints the table of all suites, or one of them in full.
 
     Args:
-        name: "mmlu" or "mmlu/anatomy"; absent for the table.
+        name: "mmlu", "mmlu/anatomy" or a set, "finch"; absent for the table.
         console: Where to print; the terminal if not given.
 
     Raises:
@@ -36,16 +38,21 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     if name is None:
         console.print(_table())
         console.print(
-            f"Asked as lm-eval {LM_EVAL} asks its tasks of the same names. `--keep mmlu:300` takes 300 items, the same "
-            f"for every model. A folder named by {FOLDER} is looked into first. One in full: holdfast suites NAME",
+            f"Sets of suites: {', '.join(SETS)}. Asked as lm-eval {LM_EVAL} asks its tasks of the same names. `--keep "
+            f"mmlu:300` takes 300 items, the same for every model. A folder named by {FOLDER} is looked into first. "
+            "One in full: holdfast suites NAME",
             highlight=False,
             markup=False,
         )
         return
+    if name.partition(":")[0] in SETS:
+        for line in _set_lines(SETS[name.partition(":")[0]], console.width):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
     word = read_word(name)
     if word is None:
         plain = name.partition(":")[0].partition("/")[0]
-        known = nearest(plain, BY_NAME) or f" Known: {', '.join(BY_NAME)}."
+        known = nearest(plain, [*BY_NAME, *SETS]) or f" Known: {', '.join([*BY_NAME, *SETS])}."
         raise HoldfastError(f"There is no suite {plain!r}.{known}")
     for line in _lines(word, console.width):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -63,6 +70,20 @@ def _table() -> Table:
         where = "hub" if file_of(suite) is None else "folder"
         table.add_row(suite.name, f"{suite.items:,}", suite.measures, suite.cost, suite.license, where)
     return table
+
+
+def _set_lines(named: SuiteSet, width: int) -> Iterator[str]:
+    """Yields the lines that tell all of a set: its suites, their items and costs, and what each is there for."""
+    facts = [("set", named.name), ("measures", named.measures), ("departs", named.departs), ("cite", named.cite)]
+    facts.append(("use", f"--keep {named.name}, or --keep {named.name}:300 for 300 items of each suite"))
+    for label, text in facts:
+        yield from textwrap.wrap(f"{label + ':':<12}{text}", width, subsequent_indent=" " * 12, break_on_hyphens=False)
+    for member, purpose in named.members.items():
+        word = read_word(member)
+        if word is not None:
+            items = word.suite.items // (len(LANGUAGES) if word.part else 1)  # every language has equally many
+            head = f"  {member} ({items:,} items, {word.suite.cost}): {purpose}"
+            yield from textwrap.wrap(head, width, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _lines(word: Word, width: int) -> Iterator[str]:
