@@ -47,8 +47,8 @@ def draw_reliability(record: CalibrationRow | None, folder: Path, title: str) ->
     except ImportError as error:
         raise HoldfastError("Plots need matplotlib: pip install matplotlib.") from error
     shown, left_out = _shown(record)
-    columns = min(len(shown), 4)
-    rows = math.ceil(len(shown) / columns)
+    rows = math.ceil(len(shown) / 4)
+    columns = math.ceil(len(shown) / rows)
     figure = Figure(figsize=(0.6 + 3.6 * columns, 0.9 + 4.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
@@ -86,11 +86,11 @@ def _diagram(upper: Any, lower: Any, suite: SuiteCalibration) -> None:
         left = [(bin_.low + bin_.high) / 2 + (place - 1) * width for bin_ in suite.bins]
         bars = lower.bar(left, [side.items for side in sides], width, align="edge", color=color)
         counts = [f"{side.items:,}" if side.items else "" for side in sides]
-        lower.bar_label(bars, counts, fontsize=5, rotation=90, padding=1)
+        lower.bar_label(bars, counts, fontsize=6, rotation=90, padding=1)
     upper.set_title(_heading(suite), fontsize=8, loc="left")
     upper.set_ylabel("accuracy (share of right answers)", fontsize=8)
     upper.set_xlim(0, 1)
-    upper.set_ylim(0, 1)
+    upper.set_ylim(-0.02, 1.02)
     upper.grid(alpha=0.25)
     upper.legend(fontsize=7, frameon=False, loc="upper left")
     upper.tick_params(labelsize=7, labelbottom=False)

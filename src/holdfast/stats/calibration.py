@@ -195,12 +195,8 @@ def paired_calibration(
         HoldfastError: There is no item.
         ValueError: The shapes differ, or `bins` is not positive.
     """
-    sides, n = (before, after), len(groups)
-    vectors = [v for side in sides for v in (side.confidence, side.right, side.brier) if v is not None]
-    if any(vector.shape != (n,) for vector in vectors):
-        raise ValueError(f"{[vector.shape for vector in vectors]} and {n} groups: give vectors of one length")
-    if not n:
-        raise HoldfastError("There is no choice to calibrate; ask items with 'choices'.")
+    sides = (before, after)
+    _check(sides, len(groups))
     numbers: dict[Hashable, int] = {}
     member = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
     sizes = np.bincount(member).astype(np.float64)
@@ -222,6 +218,14 @@ def paired_calibration(
             _about(row.before, first), _about(row.after, last), _about(row.change, last - first, least=-1.0)
         )
     return PairedCalibration(rows[0], rows[1], rows[2], rows[3] if len(rows) > 3 else None)
+
+
+def _check(sides: Sequence[Confidences], n: int) -> None:
+    vectors = [v for side in sides for v in (side.confidence, side.right, side.brier) if v is not None]
+    if any(vector.shape != (n,) for vector in vectors):
+        raise ValueError(f"{[vector.shape for vector in vectors]} and {n} groups: give vectors of one length")
+    if not n:
+        raise HoldfastError("There is no choice to calibrate; ask items with 'choices'.")
 
 
 def _rank_bin(confidence: Floats, bins: int) -> npt.NDArray[np.intp]:

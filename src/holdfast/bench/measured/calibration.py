@@ -38,30 +38,40 @@ def calibration_of(before: Answers, after: Answers) -> CalibrationRow | None:
         before: The answers of the base; those to items that only one model was asked do not count.
         after: The answers of the tuned model.
     """
-    pairs: dict[str, list[Pair]] = {}
-    unknown = collections.Counter[tuple[str, Literal["graded", "no probabilities"]]]()
-    last = {(score.suite, score.item): (score, said) for score, said in _choices(after)}
-    for score, said in _choices(before):
-        other = last.get((score.suite, score.item))
-        if other is None:
-            continue
-        if said is not None and other[1] is not None and None not in (said.confidence, other[1].confidence):
-            pairs.setdefault(score.suite, []).append(((score, said), (other[0], other[1])))
-        else:
-            graded = {0.0, 1.0}.isdisjoint({_share(score)}) or {0.0, 1.0}.isdisjoint({_share(other[0])})
-            unknown[score.suite, "graded" if graded else "no probabilities"] += 1
+    pairs, unknown = _paired(before, after)
     if not (pairs or unknown):
         return None
-    retained = [pair for members in pairs.values() for pair in members if pair[0][0].role == "retained"]
-    suites = {pair[0][0].suite for pair in retained}
+    kept = [members for members in pairs.values() if members[0][0][0].role == "retained"]
+    together = [pair for members in kept for pair in members]
     return CalibrationRow(
         least_items=LEAST,
-        retained=_suite(RETAINED, "retained", retained) if len(suites) > 1 else None,
+        retained=_suite(RETAINED, "retained", together) if len(kept) > 1 else None,
         suites=tuple(_suite(name, members[0][0][0].role, members) for name, members in pairs.items()),
         unknown=tuple(
             UncalibratedRow(suite=suite, items=count, reason=reason) for (suite, reason), count in unknown.items()
         ),
     )
+
+
+Unknown = collections.Counter[tuple[str, Literal["graded", "no probabilities"]]]
+"""Number of choices whose calibration is unknown, by suite and reason."""
+
+
+def _paired(before: Answers, after: Answers) -> tuple[dict[str, list[Pair]], Unknown]:
+    """Returns the choices whose probabilities both models gave, by suite, and counts the others."""
+    pairs: dict[str, list[Pair]] = {}
+    unknown: Unknown = collections.Counter()
+    last = {(score.suite, score.item): (score, said) for score, said in _choices(after)}
+    for score, said in _choices(before):
+        other, other_said = last.get((score.suite, score.item), (None, None))
+        if other is None:
+            continue
+        if said is not None and other_said is not None and None not in (said.confidence, other_said.confidence):
+            pairs.setdefault(score.suite, []).append(((score, said), (other, other_said)))
+        else:
+            graded = any(_share(side) not in (0.0, 1.0) for side in (score, other))
+            unknown[score.suite, "graded" if graded else "no probabilities"] += 1
+    return pairs, unknown
 
 
 def _choices(side: Answers) -> list[tuple[Score, Said | None]]:
