@@ -21,6 +21,7 @@ from holdfast.bench.measured.samples import (
 )
 from holdfast.bench.measured.scores import Moment, record_of, score_of
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.calibration import brier_term
 from holdfast.probes.score import Answers, Said, Score, in_unit
 
 logger = logging.getLogger("holdfast")
@@ -277,7 +278,9 @@ def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, 
         higher_is_better=True,
         choices=sample.choices,
     )
-    return score, Said(suite, item, sample.asked, sample.said, sample.right)
+    chosen = sample.probabilities if metric == "acc" else ()
+    confidence, brier = (max(chosen), brier_term(chosen)) if chosen else (None, None)
+    return score, Said(suite, item, sample.asked, sample.said, sample.right, confidence, brier)
 
 
 def _parse_line(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
