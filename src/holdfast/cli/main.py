@@ -79,13 +79,10 @@ def _train(arguments: argparse.Namespace) -> int:
         return 0
 
     from holdfast.bench.run.run import train
-    from holdfast.report.reliability import draw_reliability
     from holdfast.report.table import show
 
     done = train(spec)
     show(done)
-    if is_main_process():
-        draw_reliability(done.record.calibration, done.folder, f"{spec.model} -> {done.folder.name}")
     return done.exit_code
 
 

@@ -114,6 +114,16 @@ def test_the_record_has_the_calibration_of_the_choices(done):
     assert RunRecord.read(done.folder).calibration == done.record.calibration
 
 
+def test_showing_a_run_draws_its_diagram(done):
+    console = Console(width=80, file=io.StringIO())
+    show(done, console)
+    (suite,) = done.record.calibration.suites
+    text = console.file.getvalue()
+    assert f"Brier score {suite.brier.before.value:.3f}" in " ".join(text.split())
+    assert f"Diagram: {done.folder}/reliability.svg" in text
+    assert "pairs: 24 items" in (done.folder / "reliability.svg").read_text()
+
+
 def test_the_saved_answers_of_a_run_are_read_with_their_confidence(done, tmp_path):
     (suite,) = done.record.calibration.suites
     for moment in ("before", "after"):
