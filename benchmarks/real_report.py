@@ -10,7 +10,6 @@ are made from it.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,7 +189,8 @@ def with_tables(page: str, parts: Mapping[str, Sequence[str]]) -> str:
     """Returns a page with other lines between its marks `<!-- real: NAME -->` and `<!-- end -->`."""
     for name, lines in parts.items():
         mark = f"<!-- real: {name} -->"
-        page = re.sub(f"{mark}\n.*?<!-- end -->", lambda _, m=mark, x=lines: "\n".join([m, *x, "<!-- end -->"]), page, flags=re.S)  # fmt: skip
+        start, rest = page.split(f"{mark}\n", 1)
+        page = "\n".join([f"{start}{mark}", *lines, "<!-- end -->"]) + rest.split("<!-- end -->", 1)[1]
     return page
 
 

@@ -16,6 +16,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.general.names import KIND_MEASURES, items
 from holdfast.report import suites
 from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED
+from holdfast.suites.sets import SETS
 
 
 def printed(name=None, width=80):
@@ -79,6 +80,19 @@ def test_a_part_is_shown_and_one_that_cannot_be_had_says_why(tmp_path, monkeypat
     assert "cais/mmlu/anatomy:test" in text
     assert "No item can be shown: 'mmlu/anatomy': the suite could not be loaded from the Hugging Face hub" in text
     assert f"or put it into a folder as mmlu/test* and give {FOLDER}=FOLDER." in text
+
+
+def test_a_set_is_shown_with_its_suites_and_what_each_stands_for():
+    text = printed("finch")
+    assert max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    for member, purpose in SETS["finch"].members.items():
+        assert member in flat
+        assert purpose in flat
+    assert SETS["finch"].departs in flat
+    assert "flores200/yor_Latn (997 items, 4 sentences)" in flat
+    assert printed("finch:20") == text
+    assert "Sets of suites: finch." in printed()
 
 
 def test_a_suite_that_is_not_there_gets_the_nearest():

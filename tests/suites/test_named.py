@@ -19,8 +19,10 @@ from holdfast.probes import sources
 from holdfast.probes.items import Item, item_of
 from holdfast.suites.named import items_of
 from holdfast.suites.registry import FOLDER, NAMED
-from holdfast.suites.words import word_of
+from holdfast.suites.sets import SETS
+from holdfast.suites.words import check_word, set_of, shadowed, word_of
 from holdfast.train.questions import watched_suites
+from tests import tiny
 
 IN_FOLDER = {"arc_challenge": 1150, "hellaswag": 1000, "blimp": 66993}
 """Number of items in the shared folder where it is not that of the whole set, or some pairs have one sentence twice."""
@@ -394,3 +396,80 @@ def test_a_number_of_items_may_stand_behind_a_scheme():
     check_early(DiffSpec(base="ground:base", tuned="ground:base", keep=("ground:facts:20",)))
     with pytest.raises(HoldfastError, match="'ground:facts:0': behind the last colon stands a number of items from 1"):
         items_of("ground:facts:0")
+
+
+@pytest.fixture
+def sentences(tmp_path, monkeypatch):
+    """A folder with sixty sentences in three languages, as FLORES-200 has them."""
+    monkeypatch.setenv(FOLDER, str(tmp_path / "sets"))
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {name: f"{name[:3]} {n} {'a' * (n % 17)}." for name in ("eng_Latn", "yor_Latn", "kin_Latn")} for n in range(60)
+    ]
+    write(tmp_path / "sets/flores200/dev.jsonl", *rows)
+    return rows
+
+
+def test_a_translation_is_chosen_among_sentences_of_like_length(sentences):
+    items = items_of("flores200/yor_Latn")
+    assert len(items) == 60
+    by_id = {item.id: item for item in items}
+    assert set(by_id) == {f"yor_Latn/{n + 1}" for n in range(60)}
+    texts = [row["yor_Latn"] for row in sentences]
+    for n, row in enumerate(sentences):
+        item = by_id[f"yor_Latn/{n + 1}"]
+        assert item.turns[0].content == f"English sentence: {row['eng_Latn']}\nYoruba sentence:"
+        assert item.choices[0] == row["yor_Latn"]
+        assert len(set(item.choices)) == 4
+        assert set(item.choices) < set(texts)
+    far = [abs(len(wrong) - len(item.choices[0])) for item in items for wrong in item.choices[1:]]
+    assert sum(far) / len(far) < 3  # of any three others it would be above 5
+    assert items_of("flores200/yor_Latn") == items
+
+
+def test_sentences_of_all_languages_share_their_group_and_are_texts_too(sentences):
+    whole, texts = items_of("flores200"), items_of("flores200_text/kin_Latn")
+    assert len(whole) == 120
+    assert {item.group for item in whole} == {f"flores200 {n + 1}" for n in range(60)} == {t.group for t in texts}
+    assert [item.text for item in texts] == [row["kin_Latn"] for row in sentences]
+    assert not any(item.choices for item in texts)
+
+
+def test_the_hub_names_the_fields_of_languages_otherwise(sentences, tmp_path):
+    here = items_of("flores200/kin_Latn")
+    rows = [{f"sentence_{name}": text for name, text in row.items()} for row in sentences]
+    write(tmp_path / "sets/flores200/dev.jsonl", *rows)
+    assert items_of("flores200/kin_Latn") == here
+
+
+def test_finch_names_several_suites_and_a_number_of_items_of_each(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notes: list[str] = []
+    items = items_of("finch:7", notes)
+    assert {item.suite for item in items} == set(SETS["finch"].members)
+    assert len(items) == 7 * len(SETS["finch"].members)
+    for name in ("mmlu", "flores200_text/kin_Latn"):
+        assert [item for item in items if item.suite == name] == list(items_of(f"{name}:7"))
+    assert any(note.startswith("halueval: 7 of 4,507 items") for note in notes)
+    spec = DiffSpec(base="b", tuned="t", keep=("finch:7",))
+    suites = {suite.name: suite for suite in read_suites(spec, tiny.tokenizer(), [])}
+    assert set(suites) == set(SETS["finch"].members)
+    assert {suite.role for suite in suites.values()} == {"retained"}
+    assert {name for name, suite in suites.items() if suite.units() == {"nats"}} == {
+        "flores200_text/yor_Latn",
+        "flores200_text/kin_Latn",
+    }
+
+
+def test_a_set_passes_the_early_check_and_its_number_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert check_word("finch")
+    assert check_word("finch:20")
+    with pytest.raises(HoldfastError, match="'finch:0': behind the colon stands a number of items of each suite"):
+        check_word("finch:0")
+    with pytest.raises(HoldfastError, match=r"called 'finsh'.*Did you mean 'finch'"):
+        check_word("finsh")
+    assert len(set_of("finch")) == len(SETS["finch"].members)
+    (tmp_path / "finch").mkdir()
+    assert set_of("finch") == []
+    assert shadowed("finch") == "finch"

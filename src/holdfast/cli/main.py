@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.cli.commands import build_parser
@@ -125,9 +126,12 @@ def _diff(arguments: argparse.Namespace) -> int:
 
     from holdfast.bench.diff.diff import diff
     from holdfast.report.diff import show
+    from holdfast.report.reliability import draw_reliability
 
     done = diff(spec)
     show(done, as_json=arguments.json)
+    if spec.out is not None:
+        draw_reliability(done.calibration, Path(spec.out), f"{done.base} -> {done.tuned}")
     return 0 if arguments.fail_on == "forgot" and done.exit_code != FORGOT else done.exit_code
 
 

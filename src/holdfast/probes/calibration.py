@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.answers import Answer
+from holdfast.stats.calibration import bin_of, expected_calibration_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +78,10 @@ def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
     for answer in answers:
         if answer.choice is None or answer.confidence is None:
             continue
-        place = min(bisect.bisect_left(edges, answer.confidence), bins - 1)
+        place = int(bin_of([answer.confidence], bins)[0])
         sure[place].append(answer.confidence)
         right[place].append(answer.value)
-        brier.append(math.fsum((p - (k == 0)) ** 2 for k, p in enumerate(answer.choice.probabilities)))
+        brier.append(brier_term(answer.choice.probabilities))
     if not brier:
         raise HoldfastError("There is no multiple-choice answer to calibrate; ask items with 'choices'.")
     filled_bins = tuple(
@@ -95,16 +92,10 @@ def calibration(answers: Iterable[Answer], bins: int = 10) -> Calibration:
     return Calibration(ece, math.fsum(brier) / len(brier), len(brier), filled_bins)
 
 
+def brier_term(probabilities: Sequence[float]) -> float:
+    """Returns the Brier score of one item, 0 to 2, from the probabilities of its choices, the right one first."""
+    return math.fsum((p - (k == 0)) ** 2 for k, p in enumerate(probabilities))
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
-
-
-def expected_calibration_error(confidence: npt.ArrayLike, value: npt.ArrayLike, bins: int = 10) -> float:
-    """Returns the expected calibration error of confidences and values (1 right, 0 wrong), `[n]` each.
-
-    A confidence on the edge of two bins belongs to the lower one.
-    """
-    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(value, dtype=np.float64)
-    edges = np.array([(place + 1) / bins for place in range(bins)])
-    places = np.minimum(np.searchsorted(edges, sure, side="left"), bins - 1)
-    return float(np.abs(np.bincount(places, right - sure, bins)).sum() / len(sure))

@@ -79,6 +79,8 @@ class Said:
         said: The generated answer, or the picked choice.
         right: The right answer, if the item gives one.
         confidence: Probability of the picked choice among the choices; None for a generated answer.
+        brier: The item's term of the Brier score, 0 to 2 (`holdfast.probes.calibration`); None like `confidence`, and
+            in answers that were saved without it.
     """
 
     suite: str
@@ -87,6 +89,7 @@ class Said:
     said: str
     right: str
     confidence: float | None = None
+    brier: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import nn
 from holdfast.core.mix import Example
 from holdfast.core.precision import Precision, computing_in
 from holdfast.probes.answers import Answer, Progress, ask, form_of
+from holdfast.probes.calibration import brier_term
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.score import Answers, Role, Said, Score, in_unit
@@ -134,7 +135,9 @@ class Suite:
         """Returns the answer to an item."""
         item = answer.item
         asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
-        return Said(self.name, item.id, asked, answer.said, right, answer.confidence)
+        choice = answer.choice if answer.confidence is not None else None
+        brier = None if choice is None else brier_term(choice.probabilities)
+        return Said(self.name, item.id, asked, answer.said, right, answer.confidence, brier)
 
 
 def unit_of(item: Item) -> Unit:

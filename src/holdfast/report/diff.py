@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ForgettingRow
+from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ForgettingRow
+from holdfast.report.calibration import show_calibration
 from holdfast.report.demo import short
 from holdfast.report.reading import learned_lines
 from holdfast.report.table import before_after, verdict_lines
@@ -22,7 +23,8 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
         return
     console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
-    lines = [*_changed_lines(record), *_calibration(record.calibration), *_drifts(record.drift or {})]
+    show_calibration(record.calibration, console)
+    lines = [*_changed_lines(record), *_drifts(record.drift or {})]
     lines += [*_forgotten(record.forgetting), "", *([] if record.steered is None else [record.steered.sentence])]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -52,16 +54,6 @@ def _example(row: AnswerRow) -> list[str]:
     answers = {"before": row.before, "after": row.after}
     return [f"  {row.suite}: {short(row.asked)}"] + [
         f"    {name + ':':7} {short(text)}" for name, text in answers.items()
-    ]
-
-
-def _calibration(row: CalibrationRow | None) -> list[str]:
-    if row is None:
-        return []
-    ends = "" if row.low is None else f" [{row.low:+.3f}, {row.high:+.3f}]"
-    return [
-        f"\nExpected calibration error over {row.items:,} choices: {row.before:.3f} -> "
-        f"{row.after:.3f}, {row.change:+.3f}{ends}"
     ]
 
 

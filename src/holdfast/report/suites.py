@@ -17,9 +17,11 @@ from holdfast.general.names import items as general_items
 from holdfast.probes.items import Item
 from holdfast.suites.default import GENERAL
 from holdfast.suites.embedded import NAME, embedded_items, is_embedded
+from holdfast.suites.flores import LANGUAGES
 from holdfast.suites.named import items_of_word
 from holdfast.suites.records import file_of, patterns, sources_of
 from holdfast.suites.registry import BY_NAME, FOLDER, LM_EVAL, NAMED, Named
+from holdfast.suites.sets import SETS, SuiteSet
 from holdfast.suites.words import Word, read_word
 
 SHOWN = 3
@@ -37,7 +39,7 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     """Prints the table of all suites, or one of them in full.
 
     Args:
-        name: "mmlu" or "mmlu/anatomy"; absent for the table.
+        name: "mmlu", "mmlu/anatomy" or a set, "finch"; absent for the table.
         console: Where to print; the terminal if not given.
 
     Raises:
@@ -47,8 +49,9 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     if name is None:
         console.print(_table())
         console.print(
-            f"Asked as lm-eval {LM_EVAL} asks its tasks of the same names. `--keep mmlu:300` takes 300 items, the same "
-            f"for every model. A folder named by {FOLDER} is looked into first. One in full: holdfast suites NAME",
+            f"Sets of suites: {', '.join(SETS)}. Asked as lm-eval {LM_EVAL} asks its tasks of the same names. `--keep "
+            f"mmlu:300` takes 300 items, the same for every model. A folder named by {FOLDER} is looked into first. "
+            "One in full: holdfast suites NAME",
             highlight=False,
             markup=False,
         )
@@ -57,10 +60,15 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         for line in _lines_of_general(name, console.width):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         return
+    if name.partition(":")[0] in SETS:
+        for line in _set_lines(SETS[name.partition(":")[0]], console.width):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return
     word = read_word(name)
     if word is None:
         plain = name.partition(":")[0].partition("/")[0]
-        known = nearest(plain, [NAME, *BY_NAME]) or f" Known: {', '.join([NAME, *BY_NAME])}."
+        names = [NAME, *BY_NAME, *SETS]
+        known = nearest(plain, names) or f" Known: {', '.join(names)}."
         raise HoldfastError(f"There is no suite {plain!r}.{known}")
     for line in _lines(word, console.width):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -104,6 +112,20 @@ def _lines_of_general(source: str, width: int) -> Iterator[str]:
             yield f"  {kind:<13}{counts[PREFIX + kind]:>4}  {about}"
     for number, item in enumerate(items[:: max(1, len(items) // SHOWN)][:SHOWN], 1):
         yield from ["", f"--- item {number}: {item.suite} {item.id}", *_shown(item)]
+
+
+def _set_lines(named: SuiteSet, width: int) -> Iterator[str]:
+    """Yields the lines that tell all of a set: its suites, their items and costs, and what each is there for."""
+    facts = [("set", named.name), ("measures", named.measures), ("departs", named.departs), ("cite", named.cite)]
+    facts.append(("use", f"--keep {named.name}, or --keep {named.name}:300 for 300 items of each suite"))
+    for label, text in facts:
+        yield from textwrap.wrap(f"{label + ':':<12}{text}", width, subsequent_indent=" " * 12, break_on_hyphens=False)
+    for member, purpose in named.members.items():
+        word = read_word(member)
+        if word is not None:
+            items = word.suite.items // (len(LANGUAGES) if word.part else 1)  # every language has equally many
+            head = f"  {member} ({items:,} items, {word.suite.cost}): {purpose}"
+            yield from textwrap.wrap(head, width, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _lines(word: Word, width: int) -> Iterator[str]:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
 from holdfast.bench.run.record import MemoryRow
 from holdfast.bench.run.run import RunResult
 from holdfast.core.budget import Budget
+from holdfast.report.calibration import show_calibration
 from holdfast.report.guard import guard_lines
 from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of
+from holdfast.report.reliability import draw_reliability
 
 
 def show(done: RunResult, console: Console | None = None) -> None:
-    """Prints the table of a finished run and the paths of its files."""
+    """Prints the table of a finished run and the paths of its files, and draws the reliability diagram."""
     console, record = console or Console(), done.record
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    show_calibration(record.calibration, console)
     lines = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
     lines += learned_lines(record.learned) if record.learned is not None else []
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
@@ -29,8 +34,14 @@ def show(done: RunResult, console: Console | None = None) -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for line in memory_lines(record.memories):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
+    drawn = _draw(done) if is_main_process() else None
+    diagram = [] if drawn is None else [("Diagram", drawn.name)]
+    for what, name in (("Model", "model"), ("Scores", "scores.jsonl"), *diagram):
         console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _draw(done: RunResult) -> Path | None:
+    return draw_reliability(done.record.calibration, done.folder, f"{done.folder.name}: before and after training")
 
 
 def before_after(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.benchmarks import Asked, Benchmark, Record, benchmark_of
+from holdfast.suites.flores import LANGUAGES
 from holdfast.suites.parts import DESCRIPTIONS, EXTRACTED
 from holdfast.suites.registry import Named
 from holdfast.suites.wikitext import detokenized
@@ -39,7 +40,7 @@ def form_of(suite: Named, record: Record) -> Benchmark:
     known = benchmark_of(record, suite.name)
     asks = FORMS.get(suite.name)
     if asks is not None:
-        group = known.group if known is not None else ""
+        group = known.group if known is not None else GROUPED.get(suite.name, "")
         return Benchmark(suite.name, lambda _record, _name: True, asks, group)
     if known is None:
         raise HoldfastError(f"has the fields {', '.join(map(repr, record))}, which are not those of {suite.name}")
@@ -108,6 +109,17 @@ def _by_fields(record: Record, from_one: bool) -> Asked | None:
     return None if known is None else known.asks(record, from_one)
 
 
+def _translated(record: Record, _from_one: bool) -> Asked | None:
+    """Returns a sentence in English, and sentences in another language, the first of which translates it."""
+    name = LANGUAGES[record["language"]]
+    prompt = f"English sentence: {record['english']}\n{name} sentence:"
+    return {"prompt": prompt, "choices": [record["sentence"], *record["wrong"]]}
+
+
+def _sentence(record: Record, _from_one: bool) -> Asked | None:
+    return {"text": record["sentence"]}
+
+
 def _bbh(record: Record, _from_one: bool) -> Asked | None:
     by = EXTRACTED.get(record["task"], "choice")
     about = DESCRIPTIONS[record["task"]]
@@ -173,5 +185,10 @@ FORMS: Mapping[str, Callable[[Record, bool], Asked | None]] = {
     "xstest": _requests,
     "advbench": _requests,
     "wikitext2": _wikitext2,
+    "flores200": _translated,
+    "flores200_text": _sentence,
 }
 """Of each suite that its fields alone do not tell how to ask."""
+
+GROUPED = {"flores200": "group", "flores200_text": "group"}
+"""The field that dependent items share, of suites that are no benchmark of `holdfast.probes`."""

@@ -17,16 +17,17 @@ from holdfast.suites.forms import form_of
 from holdfast.suites.harness import SCHEME, harness_items
 from holdfast.suites.records import records_of
 from holdfast.suites.registry import LM_EVAL
-from holdfast.suites.words import Word, check_word, few_of, names_general, shadowed, word_of
+from holdfast.suites.words import Word, check_word, few_of, names_general, set_of, shadowed, word_of
 
 
 def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | None:
     """Returns the items that a source names, or None where it names rows or texts instead.
 
     Args:
-        source: The name of a suite (`NAME`, `NAME/PART`, `general`), or a source of
-            `holdfast.probes.sources.items_of`; with `:N` behind it, N of its items: those whose ids have the least
-            hash, so that they are the same for every model, and the first 100 are among the first 300.
+        source: The name of a suite (`NAME`, `NAME/PART`, `general`) or of a set of suites, or a source of
+            `holdfast.probes.sources.items_of`; with `:N` behind it, N of its items (of each suite of a set): those
+            whose ids have the least hash, so that they are the same for every model, and the first 100 are among the
+            first 300.
         notes: Gets sentences: where the items come from, how many there are, what is left out.
 
     Raises:
@@ -46,6 +47,8 @@ def _found(source: str, said: list[str]) -> Sequence[Item] | None:
         return items_of_word(word, said)
     if names_general(source):
         return embedded_items(source, said)
+    if words := set_of(source):
+        return [item for member in words for item in items_of_word(member, said)]
     if source.startswith(SCHEME):
         return _of_harness(source.removeprefix(SCHEME), said)
     if name := shadowed(source):

@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 from holdfast.data.files import SUFFIXES, Record, suffix_of
 from holdfast.data.sources import open_source
+from holdfast.suites.flores import sentences
 from holdfast.suites.registry import FOLDER, Named
 from holdfast.suites.wikitext import articles
 from holdfast.suites.words import Word
@@ -87,6 +88,8 @@ def _read(word: Word, source: str) -> list[Record]:
     records = [record for _, group in open_source(source, splits=SPLITS) for record in group]
     if word.suite.name == "wikitext2":
         records = list(articles(records))
+    if word.suite.name in ("flores200", "flores200_text"):
+        records = list(sentences(records, word.part))
     field = word.suite.part
     if word.part and records and isinstance(records[0][1], Mapping) and field in records[0][1]:
         records = [(origin, record) for origin, record in records if record.get(field) == word.part]

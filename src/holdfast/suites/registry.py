@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from holdfast.suites.flores import LANGUAGES
 from holdfast.suites.parts import BBH_TASKS, BLIMP_PARADIGMS, MMLU_SUBJECTS
 
 LM_EVAL = "0.4.13"
@@ -195,6 +196,36 @@ NAMED = (
         parts=BLIMP_PARADIGMS,
         part="UID",
         cite="Warstadt et al., BLiMP: The benchmark of linguistic minimal pairs, 2019, arXiv 1912.00582",
+    ),
+    Named(
+        name="flores200",
+        measures="the right translation among four, in 49 languages",
+        items=48853,
+        choices="4 sentences",
+        license="CC BY-SA 4.0",
+        hub="facebook/flores/all:dev",
+        files=("flores200/dev.*",),
+        departs="lm-eval has tasks that generate a translation; this form is ours: the sentence in English, and four "
+        "sentences of like length in the language, three of them translations of others",
+        ids=("language", "number"),
+        parts=tuple(LANGUAGES),
+        part="language",
+        cite="NLLB Team et al., No language left behind, 2022, arXiv 2207.04672",
+    ),
+    Named(
+        name="flores200_text",
+        measures="likelihood of sentences in 49 languages",
+        items=48853,
+        choices="its tokens",
+        license="CC BY-SA 4.0",
+        hub="facebook/flores/all:dev",
+        files=("flores200/dev.*",),
+        departs="lm-eval has no such task; each sentence is a text of its own",
+        score="nats per token; a note of the run gives the factor to bits per byte",
+        ids=("language", "number"),
+        parts=tuple(LANGUAGES),
+        part="language",
+        cite="NLLB Team et al., No language left behind, 2022, arXiv 2207.04672",
     ),
     Named(
         name="lambada",

@@ -12,6 +12,7 @@ from holdfast.data.files import suffix_of
 from holdfast.suites.embedded import NAME as GENERAL
 from holdfast.suites.embedded import embedded_items, is_embedded
 from holdfast.suites.registry import BY_NAME, Named
+from holdfast.suites.sets import SETS
 
 _WORD = re.compile(r"(?P<name>\w+)(?:/(?P<part>\w+))?(?::(?P<count>[^:/]*))?")
 _FEW = re.compile(r"(?P<source>.+):(?P<count>\d+)")
@@ -71,6 +72,21 @@ def names_general(source: str) -> bool:
     return is_embedded(source) and (source.startswith(f"{GENERAL}:") or not _is_here(source))
 
 
+def set_of(source: str) -> list[Word]:
+    """Returns the suites of a set (`SET` or `SET:N`, N items of each); none if the source names no set.
+
+    Raises:
+        HoldfastError: If what stands behind the colon is no number of items.
+    """
+    name, colon, count = source.partition(":")
+    if name not in SETS or _is_here(source):
+        return []
+    if colon and (not count.isdecimal() or int(count) < 1):
+        raise HoldfastError(f"'{source}': behind the colon stands a number of items of each suite, as in {name}:300.")
+    words = [read_word(f"{member}{colon}{count}") for member in SETS[name].members]
+    return [word for word in words if word is not None]
+
+
 def few_of(source: str) -> tuple[str, int] | None:
     """Returns source and number of PATH:N or SCHEME:NAME:N, of which N items are meant; None for any other source.
 
@@ -89,9 +105,10 @@ def few_of(source: str) -> tuple[str, int] | None:
 
 
 def shadowed(source: str) -> str:
-    """Returns the name of the suite that a file or folder here stands in the way of; empty if it does not."""
+    """Returns the name of the suite or set that a file or folder here stands in the way of; empty if it does not."""
     match = _WORD.fullmatch(source)
-    return match["name"] if match is not None and match["name"] in (*BY_NAME, GENERAL) and _is_here(source) else ""
+    named = match is not None and match["name"] in {*BY_NAME, *SETS, GENERAL}
+    return match["name"] if match is not None and named and _is_here(source) else ""
 
 
 def check_word(source: str) -> bool:
@@ -104,14 +121,14 @@ def check_word(source: str) -> bool:
     if names_general(source):
         embedded_items(source, [])
         return True
-    if word_of(source) is not None or source.startswith("harness:"):
+    if word_of(source) is not None or set_of(source) or source.startswith("harness:"):
         return True
     plain = source.partition(":")[0]
     scheme = source.count(":") > 1 or (":" in source and not source.rpartition(":")[2].isdecimal())
     if re.fullmatch(r"\w+", plain) and not (scheme or suffix_of(Path(source)) or _is_here(source)):
         raise HoldfastError(
             f"There is no suite, file or folder called '{plain}'; `holdfast suites` lists the suites."
-            f"{nearest(plain, [GENERAL, *BY_NAME, *_beside()])}"
+            f"{nearest(plain, [GENERAL, *BY_NAME, *SETS, *_beside()])}"
         )
     return False
 

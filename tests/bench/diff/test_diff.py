@@ -241,27 +241,47 @@ def test_json_is_for_programs(room, capsys):
     assert "--fail-on forgot needs a budget" in capsys.readouterr().err
 
 
-def test_how_sure_and_how_right_is_compared_over_the_choices(room, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def pick(room):
+    """Eighty choices in forty groups."""
     choices = [
-        {"id": f"d-{i}", "suite": "pick", "group": f"g{i // 2}", "prompt": p, "choices": [f"t{21 + i}", f"t{22 + i}"]}
-        for i, p in enumerate(ITEMS)
+        {"id": f"d-{i}", "suite": "pick", "group": f"g{i // 2}", "prompt": p, "choices": [f"t{20 + i}", f"t{21 + i}"]}
+        for i, p in enumerate([*ITEMS, *ITEMS])
     ]
-    (tmp_path / "pick.jsonl").write_text("".join(json.dumps(one) + "\n" for one in choices))
-    given = spec(room, "other", keep=(str(tmp_path / "pick.jsonl"),), out=str(tmp_path / "out"))
-    found = go(given).calibration
-    items = read_items(tmp_path / "pick.jsonl")
+    path = room / "pick.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in choices))
+    return path
+
+
+def test_calibration_is_compared_over_the_choices_asked_and_saved(room, pick, tmp_path, capsys):
+    asked = go(spec(room, "other", keep=(str(pick),), out=str(tmp_path / "out"))).calibration
+    (suite,) = asked.suites
     for moment, name in (("before", "base"), ("after", "other")):
-        answers = ask(load_model(str(room / name)), load_tokenizer(str(room / name)), items)
-        assert getattr(found, moment) == pytest.approx(calibration(answers).ece, abs=1e-6)
-    assert found.items == 40
-    assert found.low < found.change < found.high
+        answers = ask(load_model(str(room / name)), load_tokenizer(str(room / name)), read_items(pick))
+        known = calibration(answers)
+        assert getattr(suite.ece, moment).value == pytest.approx(known.ece, abs=1e-6)
+        assert getattr(suite.brier, moment).value == pytest.approx(known.brier, abs=1e-6)
+    assert (suite.items, suite.groups) == (80, 40)
+    assert suite.brier.change.low < suite.brier.change.value < suite.brier.change.high
     words = ["diff", str(tmp_path / "out" / "base.jsonl"), str(tmp_path / "out" / "tuned.jsonl")]
-    assert main(words) == 0
-    assert f"Expected calibration error over 40 choices: {found.before:.3f} ->" in capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "again")]) == 0
+    assert f"Brier score {suite.brier.before.value:.3f}" in " ".join(capsys.readouterr().out.split())
+    assert DiffRecord.read(tmp_path / "again").calibration == asked
+    assert "pick: 80 items" in (tmp_path / "again" / "reliability.svg").read_text()
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["calibration"] == asked.to_dict()
     broken = (tmp_path / "out" / "base.jsonl").read_text().replace('"confidence": 0', '"confidence": 7', 1)
     (tmp_path / "out" / "base.jsonl").write_text(broken)
     assert main(words) == 1
     assert "field 'confidence' is 7" in capsys.readouterr().err
+
+
+def test_there_is_no_calibration_without_choices(room, tmp_path, capsys):
+    words = ["diff", str(room / "base"), str(room / "same"), "--keep", str(room / "few.jsonl"), "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert "alibration" not in capsys.readouterr().out
+    assert DiffRecord.read(tmp_path).calibration is None
+    assert not (tmp_path / "reliability.svg").exists()
 
 
 def test_a_comparison_has_nothing_to_guard(room):

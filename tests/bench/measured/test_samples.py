@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import random
 
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from holdfast.bench.diff.diff import diff
 from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.measured.answers import read_answers
 from holdfast.core.errors import HoldfastError
 
 DATE = "2024-11-20T10-11-12.123456"
@@ -221,3 +223,31 @@ def test_saved_pairs_are_paired_again_by_document(tmp_path):
     assert first.suites[0].items == 4
     with pytest.raises(HoldfastError, match="no item in common"):
         go(tmp_path / "one" / "base.jsonl", tmp_path / "two" / "tuned.jsonl")
+
+
+def choice(number, likelihoods, target, acc, **more):
+    """A line of lm-eval for a task of choices, as newer versions log it: likelihoods as texts."""
+    resps = [[[str(likelihood), "False"]] for likelihood in likelihoods]
+    return {"doc_id": number, "doc_hash": f"h{number}", "target": target, "resps": resps, "acc": acc, **more}
+
+
+def test_the_probabilities_of_choices_are_read_where_acc_follows_from_them(tmp_path):
+    lines = [
+        choice(0, [-2.0, -1.0, -3.0], "1", 1.0),
+        choice(1, [-2.0, -1.0, -3.0], 0, 0.0),
+        choice(2, [-2.0, -1.0], "a text", 1.0),
+        choice(3, [-2.0, -1.0], "1", 0.0),  # scored in another way
+        choice(4, [-2.0, "nothing"], "1", 0.0),
+        choice(5, [-2.0, -1.0], "2", 0.0),
+        {"doc_id": 6, "doc_hash": "h6", "target": "1", "resps": [["a text"]], "acc": 1.0},
+    ]
+    path = tmp_path / "samples_task_2026-01-02T03-04-05.678901.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = {answer.item.partition("-")[0]: answer for answer in read_answers(str(path)).said}
+    odds = [math.exp(value) for value in (-2.0, -1.0, -3.0)]
+    shares = [odd / sum(odds) for odd in odds]
+    for name, right in (("0", 1), ("1", 0)):
+        assert found[name].confidence == pytest.approx(shares[1])
+        assert found[name].brier == pytest.approx(sum((p - (k == right)) ** 2 for k, p in enumerate(shares)))
+    assert {answer.confidence for name, answer in found.items() if name not in "01"} == {None}
+    assert {answer.brier for name, answer in found.items() if name not in "01"} == {None}

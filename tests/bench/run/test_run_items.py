@@ -12,6 +12,7 @@ from rich.console import Console
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.measured.answers import read_said
 from holdfast.bench.measured.preparation import omission_notes, prepare_data, template_notes
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.record import RunRecord
@@ -100,6 +101,36 @@ def test_scores_are_what_the_saved_model_answers(done, room):
             assert (row.weight, row.higher_is_better, row.unit) == (1.0, True, "points")
             assert said[answer.item.id]["said"] == answer.said
             assert said[answer.item.id]["asked"] == (answer.item.turns[-1].content if answer.item.turns else "")
+
+
+def test_the_record_has_the_calibration_of_the_choices(done):
+    (suite,) = done.record.calibration.suites
+    assert (suite.name, suite.items, suite.groups) == ("pairs", 24, 4)
+    assert suite.ece is None  # fewer than the least number of items
+    rows = read_jsonl(done.folder / "answers.jsonl")
+    for moment in ("before", "after"):
+        terms = [row["brier"] for row in rows if row["moment"] == moment and row["suite"] == "pairs"]
+        assert getattr(suite.brier, moment).value == pytest.approx(sum(terms) / 24)
+    assert RunRecord.read(done.folder).calibration == done.record.calibration
+
+
+def test_showing_a_run_draws_its_diagram(done):
+    console = Console(width=80, file=io.StringIO())
+    show(done, console)
+    (suite,) = done.record.calibration.suites
+    text = console.file.getvalue()
+    assert f"Brier score {suite.brier.before.value:.3f}" in " ".join(text.split())
+    assert f"Diagram: {done.folder}/reliability.svg" in text
+    assert "pairs: 24 items" in (done.folder / "reliability.svg").read_text()
+
+
+def test_the_saved_answers_of_a_run_are_read_with_their_confidence(done, tmp_path):
+    (suite,) = done.record.calibration.suites
+    for moment in ("before", "after"):
+        said = [answer for answer in read_said(done.folder / "answers.jsonl", moment) if answer.suite == "pairs"]
+        assert sum(answer.brier for answer in said) / 24 == pytest.approx(getattr(suite.brier, moment).value)
+        assert all(0.5 <= answer.confidence <= 1 for answer in said)
+    assert read_said(tmp_path / "answers.jsonl", "before") == ()
 
 
 def test_an_item_that_is_learned_word_for_word_is_left_out(room, tmp_path):

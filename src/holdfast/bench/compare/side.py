@@ -184,9 +184,10 @@ class Side:
     def changes(self, key: Key) -> list[SuiteChange]:
         """Returns the change of every suite with a recipe at a dose, over its seeds."""
         before = [row for items in self.common.items.values() for row in items.values()]
-        return over_seeds(before, [[run.after[row.suite][row.item] for row in before] for run in self._runs_of(key)])
+        return over_seeds(before, [[run.after[row.suite][row.item] for row in before] for run in self.runs_of(key)])
 
-    def _runs_of(self, key: Key) -> list[FinishedRun]:
+    def runs_of(self, key: Key) -> list[FinishedRun]:
+        """Returns the runs of a recipe at a dose, one for each seed."""
         return [run for (run_key, _), run in self.runs.items() if run_key == key]
 
     def of(self, key: Key) -> DoseResult:
@@ -201,7 +202,7 @@ class Side:
 
     def _state(self, key: Key) -> DoseResult:
         changes = {change.name: change for change in self.changes(key)}
-        runs = self._runs_of(key)
+        runs = self.runs_of(key)
         guards = [learned_before_rewind(run.record.guard, run.before) for run in runs]
         kept = [changes[suite] for suite in self.common.kept]
         learned = mean_amount([changes[suite] for suite in self.common.learned], 1.0, self.before)
@@ -219,7 +220,7 @@ class Side:
 
     def flips(self, key: Key) -> FlipsRow | None:
         """Returns the lost and gained answers to items to keep, in the mean over seeds; None without answers."""
-        counts = [self._flips(run) for run in self._runs_of(key)]
+        counts = [self._flips(run) for run in self.runs_of(key)]
         if not any(total for _, _, total in counts):
             return None
         lost, gained, total = (statistics.mean(column) for column in zip(*counts, strict=True))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from holdfast.bench.compare.calibration import mean_calibration
 from holdfast.bench.compare.finished_runs import FinishedRun
 from holdfast.bench.compare.grid import Grid, Key
 from holdfast.bench.compare.side import Side
@@ -104,6 +105,7 @@ def _recipe(grid: Grid, side: Side, chosen: _Chosen, goal: float, front_B: Bools
         rate=grid.rate(key),
         **vars(stated),
         flips=side.flips(key),
+        calibration=mean_calibration([run.record.calibration for run in side.runs_of(key)]),
         time_ratio=time,
         memory_ratio=memory,
         trained_share=grid.trained_share(place),

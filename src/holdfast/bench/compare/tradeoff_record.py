@@ -100,6 +100,23 @@ class FlipsRow(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CalibrationMean(Record):
+    """Changes of the calibration of the choices to keep, in the mean over seeds (docs/calibration.md).
+
+    Attributes:
+        ece: Change of the expected calibration error; absent for too few items.
+        brier: Change of the Brier score.
+        overconfidence: Change of mean confidence minus accuracy.
+        items: Number of items with choices in a run.
+    """
+
+    ece: float | None = column(default=None)
+    brier: float
+    overconfidence: float
+    items: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MatchedRow(Record):
     """The loss at the goal, interpolated between doses.
 
@@ -148,6 +165,7 @@ class RecipeRow(Record):
         worst: The suite that lost most.
         set_off: The losses and gains behind the mean loss; absent without suites.
         flips: Changed answers; absent without right or wrong answers.
+        calibration: Changes of calibration; absent if no suite to keep has choices, or an older run did not measure it.
         time_ratio: Time of preparation and training, as a multiple of plain training's; absent if unknown.
         memory_ratio: Memory, as a multiple of plain training's; absent if unknown.
         trained_share: Share of trained parameters; absent if unknown.
@@ -171,6 +189,7 @@ class RecipeRow(Record):
     worst: WorstSuite
     set_off: SetOff | None = column(default=None)
     flips: FlipsRow | None = column(default=None)
+    calibration: CalibrationMean | None = column(default=None)
     time_ratio: float | None = column("time", None)
     memory_ratio: float | None = column("memory", None)
     trained_share: float | None = column("trained", None)

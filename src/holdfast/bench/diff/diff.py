@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
+from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
@@ -21,6 +20,7 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
+from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
@@ -31,13 +31,11 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.precision import check_precision, computing_in
 from holdfast.data.tokenization import tokenize
-from holdfast.probes.calibration import expected_calibration_error
 from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.drift import drift
 from holdfast.probes.items import row_of as as_row
-from holdfast.probes.score import Answers, Said, for_stats
+from holdfast.probes.score import Answers, Said
 from holdfast.probes.suite import Suite
-from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting_of
 from holdfast.stats.paired import paired_change
@@ -69,7 +67,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         learned=learning_of(suite_changes),
         forgetting=_forgetting(suite_changes),
         examples=_examples(before, after, spec.examples),
-        calibration=_calibration(before, after),
+        calibration=calibration_of(before, after),
         drift=answers.drift or None,
         steered=None if answers.left_out is None else answers.left_out.row(),
     )
@@ -217,34 +215,6 @@ def _forgetting(suite_changes: Sequence[SuiteChange]) -> dict[str, ForgettingRow
                 gained_share=forgetting.gained,
             )
     return rows
-
-
-def _calibration(before: Answers, after: Answers) -> CalibrationRow | None:
-    """Returns the expected calibration error over all choices of the retained suites, before and after."""
-    first, last = (_sureness(side) for side in (before, after))
-    shared = [name for name in first if name in last]
-    if not shared:
-        return None
-    before_columns, after_columns = (np.array([side[name][:2] for name in shared]) for side in (first, last))
-    groups = [first[name][2] for name in shared]
-    change = bootstrap_change(
-        before_columns, after_columns, lambda columns: expected_calibration_error(columns[:, 0], columns[:, 1]), groups
-    )
-    low, high = change.interval() if change.groups > 1 else (None, None)
-    return CalibrationRow(
-        items=len(shared), before=change.before, after=change.after, change=change.change, low=low, high=high
-    )
-
-
-def _sureness(side: Answers) -> dict[tuple[str, str], tuple[float, float, str]]:
-    """Returns the confidence, the score from 0 to 1 and the group of each choice in the retained suites."""
-    sure = {(said.suite, said.item): said.confidence for said in side.said if said.confidence is not None}
-    kept = {
-        (row.suite, row.item): row for row in side.scores if row.role == "retained" and (row.suite, row.item) in sure
-    }
-    return {
-        name: (sure[name], for_stats(row.value, row.unit), f"{row.suite} {row.group}") for name, row in kept.items()
-    }
 
 
 def _examples(before: Answers, after: Answers, count: int) -> ExampleRows:

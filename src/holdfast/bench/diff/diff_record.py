@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+from holdfast.bench.measured.calibration_record import CalibrationRow
 from holdfast.bench.measured.outcome import Outcome
 from holdfast.bench.measured.schema import Record, column
 
@@ -69,27 +70,6 @@ class ExampleRows(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CalibrationRow(Record):
-    """The expected calibration error over all choices of the retained suites, from 0 to 1.
-
-    Attributes:
-        items: Number of choices.
-        before: The base's error.
-        after: The tuned model's error.
-        change: `after` minus `before`.
-        low: Lower end of the change's 95% interval; absent for a single group.
-        high: Upper end.
-    """
-
-    items: int
-    before: float
-    after: float
-    change: float
-    low: float | None = column(default=None)
-    high: float | None = column(default=None)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class DriftRow(Record):
     """The drift of the tuned model from the base on some texts: KL(base || tuned).
 
@@ -147,7 +127,7 @@ class DiffRecord(Outcome):
         tuned: Name of the model after training.
         forgetting: Forgetting of each retained suite of answers, by name.
         examples: Lost and gained answers.
-        calibration: The expected calibration error; absent if no item has choices.
+        calibration: The calibration of choices; absent if no item has choices.
         drift: Drift on prompts of the "task" and on "general" ones; absent for saved answers.
         steered: Items and texts that steered a training and are not judged; absent without any.
     """

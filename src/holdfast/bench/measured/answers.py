@@ -21,6 +21,7 @@ from holdfast.bench.measured.samples import (
 )
 from holdfast.bench.measured.scores import Moment, record_of, score_of
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.calibration import brier_term
 from holdfast.probes.score import Answers, Said, Score, in_unit
 
 logger = logging.getLogger("holdfast")
@@ -48,6 +49,13 @@ def write_answers(path: Path, answers: Answers, run: str, moment: Moment) -> Non
     write_jsonl(
         path, (record_of(score, run, moment) | texts.get((score.suite, score.item), {}) for score in answers.scores)
     )
+
+
+def read_said(path: Path, moment: Moment) -> tuple[Said, ...]:
+    """Returns the answers of one moment from the answers.jsonl of a run's folder; none if there is no such file."""
+    names = [field.name for field in dataclasses.fields(Said)]
+    rows = read_jsonl(path) if path.exists() else ()
+    return tuple(Said(**{k: row[k] for k in names if k in row}) for row in rows if row["moment"] == moment)
 
 
 def read_answers(name: str) -> Answers:
@@ -270,21 +278,31 @@ def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, 
         higher_is_better=True,
         choices=sample.choices,
     )
-    return score, Said(suite, item, sample.asked, sample.said, sample.right)
+    chosen = sample.probabilities if metric == "acc" else ()
+    confidence, brier = (max(chosen), brier_term(chosen)) if chosen else (None, None)
+    return score, Said(suite, item, sample.asked, sample.said, sample.right, confidence, brier)
 
 
 def _parse_line(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
     texts = {name: record[name] for name in ("asked", "said", "right") if name in record}
-    confidence = record.get("confidence")
-    of_said = ("asked", "said", "right", "confidence")
+    numbers = {name: _number(record, name, most, where) for name, most in (("confidence", 1), ("brier", 2))}
+    of_said = ("asked", "said", "right", *numbers)
     # The place on the command line, not the file, says which model is the base.
     score = score_of({"moment": "before", **{k: v for k, v in record.items() if k not in (*of_said, "moment")}}, where)
     if not all(isinstance(text, str) for text in texts.values()):
         raise HoldfastError(f"{where}: fields 'asked', 'said' and 'right' must be strings.")
-    if confidence is not None and not (isinstance(confidence, (int, float)) and 0 <= confidence <= 1):
-        raise HoldfastError(f"{where}: field 'confidence' is {confidence!r}, but must be a probability from 0 to 1.")
     if "said" not in texts:
         return score, None
     return score, Said(
-        score.suite, score.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), confidence
+        score.suite, score.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), **numbers
     )
+
+
+def _number(record: Mapping[str, Any], name: str, most: int, where: str) -> float | None:
+    """Returns a number from 0 to `most` of a saved answer; None without one."""
+    value = record.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not (isinstance(value, (int, float)) and 0 <= value <= most + 1e-9):
+        raise HoldfastError(f"{where}: field {name!r} is {value!r}, but must be a number from 0 to {most}.")
+    return float(value)

@@ -12,8 +12,8 @@ from holdfast.probes.score import Answers
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import group_of
 
-SCORED = "choices by their own tokens"
-"""The rule by which answers are scored; another rule gives another digest."""
+SCORED = "choices by their own tokens, with their Brier terms"
+"""The rule by which answers are scored, and what is kept of them; another rule gives another digest."""
 
 
 def questions_digest(suites: Sequence[Suite], raw: bool, precision: Precision = "fp32") -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ class Sample:
         said: The answer.
         right: The right answer.
         choices: Number of choices; 0 if the model wrote the answer; None if unknown.
+        probabilities: Probabilities of the choices, the right one first; empty if the line does not show them all, or
+            which one is right.
     """
 
     where: str
@@ -71,6 +74,7 @@ class Sample:
     said: str
     right: str
     choices: int | None
+    probabilities: tuple[float, ...] = ()
 
 
 def sample_files(folder: Path) -> list[Path]:
@@ -157,6 +161,7 @@ def samples_of(records: Iterable[tuple[str, Mapping[str, Any]]], file: Path) -> 
                 said=_answer(record),
                 right=str(record.get("target", "")),
                 choices=_choices(record),
+                probabilities=_probabilities(record),
             )
         )
         places.append(where)
@@ -334,10 +339,36 @@ def _choices(record: Mapping[str, Any]) -> int | None:
     answer it logs a text.
     """
     responses = record.get("resps")
-    first = responses[0] if isinstance(responses, list) and responses else None
-    while isinstance(first, list) and len(first) == 1:
-        first = first[0]
+    first = _innermost(responses[0]) if isinstance(responses, list) and responses else None
     if isinstance(first, str):
         return 0
     several = isinstance(responses, list) and len(responses) > 1 and isinstance(first, list) and len(first) == 2
     return len(responses) if several and isinstance(responses, list) else None
+
+
+def _probabilities(record: Mapping[str, Any]) -> tuple[float, ...]:
+    """Returns the softmax of the logged likelihoods, the right choice first, if `acc` is that of the likeliest choice.
+
+    lm-eval logs the index of the right choice as `target` for most tasks; a line whose `acc` does not follow from it
+    is scored in another way, and has none.
+    """
+    count, target = _choices(record), str(record.get("target", ""))
+    if not (count and target.isdecimal() and int(target) < count):
+        return ()
+    try:
+        likelihoods = [float(_innermost(response)[0]) for response in record["resps"]]
+    except (TypeError, ValueError, IndexError):
+        return ()
+    right, most = int(target), max(likelihoods)
+    picked = likelihoods.index(most)
+    if not math.isfinite(most) or record.get("acc") not in (float(picked == right),):
+        return ()
+    odds = [math.exp(likelihood - most) for likelihood in likelihoods]
+    ordered = [odds[right], *odds[:right], *odds[right + 1 :]]
+    return tuple(odd / math.fsum(odds) for odd in ordered)
+
+
+def _innermost(response: Any) -> Any:
+    while isinstance(response, list) and len(response) == 1:
+        response = response[0]
+    return response

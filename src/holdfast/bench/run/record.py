@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar, Literal, Self
 
+from holdfast.bench.measured.calibration_record import CalibrationRow
 from holdfast.bench.measured.outcome import Outcome
 from holdfast.bench.measured.schema import Record, column
 
@@ -185,6 +186,7 @@ class RunRecord(Outcome):
         guard: What the guard measured and did; absent without a guard.
         seconds: Wall time of the run.
         cost: Cost of preparation and training; absent if training resumed from a checkpoint.
+        calibration: The calibration of choices on the test items; absent if no item has choices.
         memories: Old examples that the run rehearsed.
         shipped: The adapter that was computed from edited weights; absent without one.
         steps: Optimizer steps.
@@ -198,6 +200,7 @@ class RunRecord(Outcome):
     guard: GuardRow | None = column(default=None)
     seconds: SecondsRow
     cost: Cost | None = column(default=None)
+    calibration: CalibrationRow | None = column(default=None)
     memories: tuple[MemoryRow, ...] = column(default=())
     shipped: ShippedRow | None = column(default=None)
     steps: int

@@ -32,7 +32,9 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.stop_tokens import add_stop_tokens
 from holdfast.bench.machine.verbosity import is_main_process, main_process_console, quiet_libraries
+from holdfast.bench.measured.answers import read_said
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.guard_split import watched_names
 from holdfast.bench.measured.learning import learning_of
@@ -65,7 +67,7 @@ from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.data.tokenization import ending_ids
 from holdfast.probes.changes import changes
-from holdfast.probes.score import Score, proof
+from holdfast.probes.score import Answers, proof
 from holdfast.probes.suite import Suite
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
@@ -209,15 +211,16 @@ def _watched(inputs: RunInputs, console: Console) -> tuple[frozenset[str], list[
     return names, kept, learn
 
 
-def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | None = None) -> Sequence[Score]:
-    """Measures all suites and writes the scores, unless the folder already has the scores of this moment.
+def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | None = None) -> Answers:
+    """Measures all suites and writes the scores and answers, unless the folder already has those of this moment.
 
     Answers of the base come from the cache in `bases` if another run asked the same questions.
     """
     path, suites = run.folder / "scores.jsonl", run.inputs.data.suites
+    texts = run.folder / "answers.jsonl"
     scores = read_scores(path) if path.exists() else {}
     if saved := scores.get(moment):
-        return saved
+        return Answers(saved, read_said(texts, moment))
     asker = asker_of(run.spec, run.inputs.tokenizer)
     ask = functools.partial(measure, run.trainer.model, suites, asker, moment, progress.measuring)
     if bases is None:
@@ -226,13 +229,12 @@ def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | N
         digest = questions_digest(suites, run.spec.raw, run.spec.precision)
         answers = cached_answers(bases / f"{digest}.jsonl", ask)
     if not is_main_process():
-        return answers.scores
+        return answers
     if answers.said:
-        texts = run.folder / "answers.jsonl"
         others = [row for row in read_jsonl(texts) if row["moment"] != moment] if texts.exists() else []
         write_jsonl(texts, [*others, *({"moment": moment, **dataclasses.asdict(text)} for text in answers.said)])
     write_scores(path, run.folder.name, {**scores, moment: answers.scores})
-    return answers.scores
+    return answers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,21 +279,25 @@ def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, endi
     return _TrainingOutcome(total, training_cost.seconds, lender.trained_parameters, lender, trained.name)
 
 
-def _close(run: _OpenRun, done: _TrainingOutcome, before: Sequence[Score], after: Sequence[Score]) -> RunRecord:
+def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answers) -> RunRecord:
     """Saves the model, makes the record, reports it to trackers, and writes it last."""
     spec, trainer, model = run.spec, run.trainer, run.trainer.model
     add_stop_tokens(model, ending_ids(run.inputs.tokenizer, raw=spec.raw))
     if is_main_process():
         _save(model, run.inputs.tokenizer, run.folder / "model")
     guard = _guard_row(run)
-    suite_changes, shipped = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
+    test_before, test_after = (
+        dataclasses.replace(side, scores=proof(side.scores, run.watched)) for side in (before, after)
+    )
+    suite_changes, shipped = changes(test_before.scores, test_after.scores), trainer.holdfast_shipped
     record = RunRecord(
         suites=tuple(map(row_of, suite_changes)),
-        learned=learning_of(suite_changes, learned_before_rewind(guard, before)),
+        learned=learning_of(suite_changes, learned_before_rewind(guard, before.scores)),
         verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
         guard=guard,
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
+        calibration=calibration_of(test_before, test_after),
         memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
         shipped=ShippedRow(rank=int(shipped["rank"]), error=shipped["error"]) if shipped else None,
         steps=trainer.state.global_step if done.lender is None else done.lender.steps,
