@@ -128,7 +128,7 @@ def _run(
     run = _open(spec, recipe, console, trained)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
-        if note := floor_note(before):
+        if note := floor_note(before.scores):
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         done = _train_or_lend(run, trained, progress, ending)
         after = _measured(run, "after", progress)
