@@ -7,8 +7,8 @@ from pathlib import Path
 import holdfast
 
 HERE = Path(__file__).parent
-PLAIN = "Train(lr=3e-4, epochs=4, batch=8) + LoRA() + Cosine()"
-RECIPES = {"plain": PLAIN, "held": f"{PLAIN} + MaskTheTarget()"}
+PLAIN = "Train(lr=3e-4, epochs=3, batch=8) + LoRA() + Cosine()"
+RECIPES = {"plain": PLAIN, "held": f"{PLAIN} + BaseKL(on='memory') + SelfRehearsal(ratio=0.2, count=100)"}
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("model", help="a folder, or an id of the hub, such as Qwen/Qwen2.5-Coder-0.5B-Instruct")
