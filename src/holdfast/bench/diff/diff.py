@@ -25,6 +25,8 @@ from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit, kept_units, read_suites
 from holdfast.bench.measured.scores import Moment
+from holdfast.bench.measured.symptom_record import symptom_rows
+from holdfast.bench.measured.training_data import outputs_beside, taught_outputs
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -40,6 +42,7 @@ from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting_of
 from holdfast.stats.paired import paired_change
 from holdfast.stats.size import drift_size
+from holdfast.symptoms.evidence import evidence_of
 
 READ = 200
 """Largest number of examples, and of items, on which the drift is measured; evenly chosen."""
@@ -56,7 +59,8 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     Raises:
         HoldfastError: For anything that the user can mend.
     """
-    answers = _answers(spec, console or Console(stderr=True))
+    console = console or Console(stderr=True)
+    answers = _answers(spec, console)
     before, after = answers.before, answers.after
     suite_changes, budget = changes(before.scores, after.scores), spec.allowed()
     record = DiffRecord(
@@ -70,6 +74,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         calibration=_calibration(before, after),
         drift=answers.drift or None,
         steered=None if answers.left_out is None else answers.left_out.row(),
+        symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))),
     )
     if spec.out is not None:
         folder = Path(spec.out)
@@ -111,6 +116,17 @@ def _answers(spec: DiffSpec, console: Console) -> _Answers:
     before, after = read_pair(spec.base, spec.tuned, notes)
     _print(notes, console)
     return _Answers(before, after)
+
+
+def _outputs(spec: DiffSpec, console: Console) -> list[str] | None:
+    """Returns the outputs of the training data that the user names, or those of the run of the tuned model."""
+    notes: list[str] = []
+    if spec.data is not None:
+        outputs: list[str] | None = taught_outputs(spec.data, spec.preference, notes)
+    else:
+        outputs = outputs_beside(spec.tuned, spec.preference, notes)
+    _print(notes, console)
+    return outputs
 
 
 def _asked(spec: DiffSpec, console: Console) -> _Answers:

@@ -272,3 +272,9 @@ class DiffSpec(MeasuringSpec):
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
+    data: str | None = option(
+        "training data of TUNED, with which symptoms compare its answers (those of its run if TUNED lies in the folder "
+        "of one)",
+        None,
+        metavar="FILE",
+    )
