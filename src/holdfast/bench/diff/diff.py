@@ -12,7 +12,16 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
+from holdfast.bench.diff.diff_record import (
+    AnswerRow,
+    CalibrationRow,
+    DiffRecord,
+    DriftRow,
+    ExampleRows,
+    ForgettingRow,
+    RecoveryRow,
+)
+from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
@@ -74,6 +83,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         calibration=_calibration(before, after),
         drift=answers.drift or None,
         steered=None if answers.left_out is None else answers.left_out.row(),
+        recovery=answers.recovery,
         symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))),
     )
     if spec.out is not None:
@@ -95,12 +105,14 @@ class _Answers:
         after: The tuned model's.
         drift: Drift of the tuned model from the base; empty for saved answers.
         left_out: Items and texts left out, because they steered the training of one model.
+        recovery: What of each fallen suite comes back; None if nothing was asked again.
     """
 
     before: Answers
     after: Answers
     drift: Mapping[str, DriftRow] = dataclasses.field(default_factory=dict)
     left_out: LeftOut | None = None
+    recovery: Mapping[str, RecoveryRow] | None = None
 
 
 def _answers(spec: DiffSpec, console: Console) -> _Answers:
@@ -112,6 +124,8 @@ def _answers(spec: DiffSpec, console: Console) -> _Answers:
         )
     if not any(saved):
         return _asked(spec, console)
+    if spec.recover or spec.recover_steps:
+        raise HoldfastError("--recover asks the models again; give two models and not two files of answers.")
     notes: list[str] = []
     before, after = read_pair(spec.base, spec.tuned, notes)
     _print(notes, console)
@@ -151,10 +165,13 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         notes.append("The two models have different tokens, so no drift between them can be measured.")
     _print(notes, console)
     with Progress(console) as progress:
-        before = measure(base, suites, asker_of(spec, tokenizer), "before", progress.measuring)
-        after = measure(tuned, suites, asker_of(spec, tuned_tokenizer), "after", progress.measuring)
+        askers = asker_of(spec, tokenizer), asker_of(spec, tuned_tokenizer)
+        before = measure(base, suites, askers[0], "before", progress.measuring)
+        after = measure(tuned, suites, askers[1], "after", progress.measuring)
         drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
-    return _Answers(before, after, drift_rows, left_out)
+        again = spec.recover or spec.recover_steps
+        regained = recovery(base, tuned, suites, (before, after), askers, spec, progress) if again else None
+    return _Answers(before, after, drift_rows, left_out, regained)
 
 
 def _drift(

@@ -278,3 +278,15 @@ class DiffSpec(MeasuringSpec):
         None,
         metavar="FILE",
     )
+    recover: int = option(
+        "worked examples with which lost answers are asked again, to tell lost format from lost knowledge (0: no)",
+        0,
+        metavar="N",
+        low=0,
+    )
+    recover_steps: int = option(
+        "training steps on other items of a suite after which its lost answers are asked again (0: no)",
+        0,
+        metavar="N",
+        low=0,
+    )
