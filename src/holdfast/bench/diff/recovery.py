@@ -94,7 +94,8 @@ def probes_of(suites: Sequence[Suite], before: Answers, after: Answers) -> list[
     first, last = ({(score.suite, score.item): score.value for score in side.scores} for side in (before, after))
     probes = []
     for suite in suites:
-        known = [(item, first.get(name), last.get(name)) for item in suite.items if (name := (suite.name, item.id))]
+        names = [(suite.name, item.id) for item in suite.items]
+        known = [(item, first.get(name), last.get(name)) for item, name in zip(suite.items, names, strict=True)]
         lost = [item for item, was, now in known if item.turns and was == POINTS and now == 0]
         gained = sum(was == 0 and now == POINTS for _, was, now in known)
         if suite.role != "retained" or len(lost) < FEWEST or gained >= len(lost):
