@@ -183,8 +183,13 @@ class GuardCallback(TrainerCallback):
         values = zip(seen.scores, memory.before.tolist(), strict=True)
         before = [dataclasses.replace(score, value=value) for score, value in values], memory.said
         known = {alert.name for alert in memory.alerts}
-        for alert in alerts_at(step, len(memory.looks), before, seen, known):
-            memory.alerts.append(alert)
+        try:
+            alerts = alerts_at(step, len(memory.looks), before, seen, known)
+        except Exception as error:  # no error of a look is worth losing a training run
+            logger.warning("Step %d: the guard could not test symptoms (%s); training continues.", step, error)
+            return
+        memory.alerts += alerts
+        for alert in alerts:
             logger.warning("%s", alert.words())
 
     def _warn(self, look: Look) -> None:

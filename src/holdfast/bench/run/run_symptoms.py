@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from holdfast.bench.measured.training_data import taught_outputs
 from holdfast.bench.run.record import GuardRow
 from holdfast.probes.score import Answers, Said, Score
 from holdfast.symptoms.evidence import evidence_of
+
+logger = logging.getLogger("holdfast")
 
 
 def run_symptoms(
@@ -28,11 +31,24 @@ def run_symptoms(
         after: The tuned model's scores on them.
         guard: What its guard measured; its looks tell whether a fall was sudden.
     """
+    try:
+        return _symptoms(spec, folder, before, after, guard)
+    except Exception as error:  # no error of a test is worth losing the record of a training
+        logger.warning("The symptoms of the run could not be tested (%s); its record has none.", error)
+        return ()
+
+
+def _symptoms(
+    spec: RunSpec, folder: Path, before: Sequence[Score], after: Sequence[Score], guard: GuardRow | None
+) -> tuple[SymptomRow, ...]:
     said: dict[Moment, list[Said]] = {"before": [], "after": []}
     path = folder / "answers.jsonl"
     for number, row in enumerate(read_jsonl(path), 1) if path.exists() else ():
         said[row["moment"]].append(said_of(row, f"{path}:{number}"))
-    outputs = taught_outputs(spec.data, spec.preference, [])
+    notes: list[str] = []
+    outputs = taught_outputs(spec.data, spec.preference, notes)
+    for note in notes:
+        logger.warning("%s", note)
     first, last = (Answers(scores, said[moment]) for scores, moment in ((before, "before"), (after, "after")))
     return symptom_rows(evidence_of(first, last, outputs, checkpoints_of(guard)))
 
