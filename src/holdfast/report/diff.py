@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ForgettingRow
-from holdfast.report.demo import short
-from holdfast.report.reading import learned_lines
+from holdfast.report.reading import learned_lines, short
 from holdfast.report.recovery import recovery_lines
 from holdfast.report.symptoms import symptom_lines
 from holdfast.report.table import before_after, verdict_lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.bench.measured.symptom_record import SymptomRow
-from holdfast.report.demo import short
+from holdfast.report.reading import short
 from holdfast.symptoms.evidence import UNKNOWN
 
 
