@@ -1,5 +1,7 @@
 """The capability cliff: a steep fall beside a task that was learned, sudden or step by step."""
 
+import pytest
+
 from holdfast.probes.score import Score
 from holdfast.symptoms import Evidence, Pair, Reply
 from holdfast.symptoms.cliff import capability_cliff
@@ -31,8 +33,8 @@ def evidence(learned=30, fell=12, checkpoints=None):
 
 def test_a_steep_fall_next_to_a_learned_task_is_measured_with_its_suite():
     cliff = capability_cliff(evidence())
-    assert cliff.effect == 60.0
-    assert cliff.low < 60 < cliff.high
+    assert cliff.effect == pytest.approx(0.6)
+    assert cliff.low < 0.6 < cliff.high
     assert cliff.p < 0.001
     assert "laws next to it fell by 60.0 points (90.0 -> 30.0)" in cliff.sentence
     assert all(int(quote.after.split()[1]) in range(12, 36) for quote in cliff.quotes)

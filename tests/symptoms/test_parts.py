@@ -33,7 +33,7 @@ def test_the_likeness_of_answers_is_the_mean_jaccard_over_pairs_of_other_suites(
             for j in range(24)
             if pairs[i].suite != pairs[j].suite
         ]
-        return 100 * np.mean(values)
+        return np.mean(values)
 
     assert measured.before == pytest.approx(level([pair.before.text for pair in pairs]))
     assert measured.after == pytest.approx(level([pair.after.text for pair in pairs]))

@@ -18,17 +18,22 @@ def symptom_lines(rows: Sequence[SymptomRow], mend: str = "") -> list[str]:
     """
     if not rows:
         return []
-    checked = sum(row.unchecked is None for row in rows)
-    if not checked and len(reasons := {row.unchecked for row in rows if row.name != "capability cliff"}) == 1:
+    checked = [row for row in rows if row.unchecked is None]
+    reasons = {row.unchecked for row in rows if row.name != "capability cliff"}
+    if not checked and len(reasons) == 1:
         return [f"\nSymptoms: not checked ({reasons.pop()})."]
-    present = [row for row in rows if row.present]
-    count = f"{len(present)} of {checked} that were checked" if present else f"none of {checked} that were checked"
-    lines = [f"\nSymptoms: {count}{':' if present else '.'}"]
+    return [*_checked(checked), *_unchecked(rows, mend)]
+
+
+def _checked(rows: Sequence[SymptomRow]) -> list[str]:
+    """Returns the symptoms that are present, and the names of those that are not."""
+    present, absent = ([row for row in rows if row.present is wanted] for wanted in (True, False))
+    if not present:
+        return [f"\nSymptoms: none of {len(rows)} that were checked."]
+    lines = [f"\nSymptoms: {len(present)} of {len(rows)} that were checked:"]
     for row in present:
         lines += _present(row)
-    if present and (absent := [row.name for row in rows if row.unchecked is None and not row.present]):
-        lines.append(f"  not seen: {', '.join(absent)}")
-    return [*lines, *_unchecked(rows, mend)]
+    return [*lines, f"  not seen: {', '.join(row.name for row in absent)}"] if absent else lines
 
 
 def _present(row: SymptomRow) -> list[str]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Hashable, Sequence
 
 from holdfast.probes.changes import SuiteChange, changes
-from holdfast.probes.score import Score
+from holdfast.probes.score import Score, for_stats
 from holdfast.stats.change_point import change_point
 from holdfast.stats.largest_fall import fell
-from holdfast.symptoms.evidence import Evidence
+from holdfast.symptoms.evidence import Evidence, Pair
 from holdfast.symptoms.symptom import SURE, Measured, quoted
 
 SUDDEN = 0.5
@@ -27,32 +27,44 @@ def capability_cliff(evidence: Evidence) -> Measured | str:
     of_suites = changes(evidence.before, evidence.after) if evidence.before and evidence.after else []
     learned = [change for change in of_suites if change.role == "learned"]
     beside = [change for change in of_suites if change.role != "learned" and change.unit == "points"]
-    if not learned or not beside:
-        return "nothing measures the task" if not learned else "no suite of answers is measured beside the task"
+    if not learned:
+        return "nothing measures the task"
+    if not beside:
+        return "no suite of answers is measured beside the task"
+    return _steepest(beside, evidence, max(map(_gain, learned)) > 0)
+
+
+def _steepest(beside: Sequence[SuiteChange], evidence: Evidence, is_learned: bool) -> Measured:
+    """Returns the fall of the suite that fell most among those that certainly fell, or among all if none did."""
     p_values = fell(_moves(evidence, {change.name for change in beside}))
     sure = [change for change in beside if p_values[change.name] < SURE]
     steepest = max(sure or beside, key=lambda change: change.lost)
-    gains = any(_gain(change) > 0 for change in learned)
+    p = p_values[steepest.name] if is_learned else 1.0
+    return _measured(steepest, p, sum(change.items for change in beside), evidence)
+
+
+def _measured(steepest: SuiteChange, p: float, items: int, evidence: Evidence) -> Measured:
+    """Returns the fall of the steepest suite, with the answers that it lost."""
     low, high = (-end for end in reversed(steepest.interval()))
-    before, after = _values(evidence.before), _values(evidence.after)
-    names = [(pair.suite, pair.item) for pair in evidence.pairs]
-    lost = [
-        pair
-        for pair, name in zip(evidence.pairs, names, strict=True)
-        if pair.suite == steepest.name and after[name] < before[name]
-    ]
     return Measured(
         sentence=f"the task was learned, and {steepest.name} next to it fell by {steepest.lost:.1f} points"
         f" ({steepest.before:.1f} -> {steepest.after:.1f}){_sudden(evidence)}",
-        effect=steepest.lost,
-        p=p_values[steepest.name] if gains else 1.0,
-        answers=sum(change.items for change in beside),
-        low=low,
-        high=high,
-        before=steepest.before,
-        after=steepest.after,
-        quotes=quoted(lost),
+        effect=for_stats(steepest.lost),
+        p=p,
+        answers=items,
+        low=for_stats(low),
+        high=for_stats(high),
+        before=for_stats(steepest.before),
+        after=for_stats(steepest.after),
+        quotes=quoted(_lost(steepest.name, evidence)),
     )
+
+
+def _lost(suite: str, evidence: Evidence) -> list[Pair]:
+    """Returns the pairs of a suite whose score fell."""
+    before, after = _values(evidence.before), _values(evidence.after)
+    pairs = [pair for pair in evidence.pairs if pair.suite == suite]
+    return [pair for pair in pairs if after[suite, pair.item] < before[suite, pair.item]]
 
 
 def _gain(change: SuiteChange) -> float:

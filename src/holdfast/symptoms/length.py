@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from holdfast.probes.score import POINTS
 from holdfast.stats.paired import paired_change
 from holdfast.stats.sign_flip import sign_flip
 from holdfast.symptoms.evidence import Evidence, Pair, Reply
@@ -35,7 +34,7 @@ def shorter(evidence: Evidence) -> Measured:
 
 
 def _grown(pairs: Sequence[Pair], *, longer: bool) -> Measured:
-    """Returns the net share of answers that are much longer, or much shorter, in points."""
+    """Returns the net share of answers that are much longer, or much shorter."""
     in_tokens = all(reply.tokens is not None for pair in pairs for reply in (pair.before, pair.after))
     before = [_length(pair.before, in_tokens) for pair in pairs]
     after = [_length(pair.after, in_tokens) for pair in pairs]
@@ -49,16 +48,14 @@ def _grown(pairs: Sequence[Pair], *, longer: bool) -> Measured:
     words, unit = "longer" if longer else "shorter", "tokens" if in_tokens else "words"
     means = [math.fsum(lengths) / len(pairs) for lengths in (before, after)]
     return Measured(
-        sentence=f"{POINTS * moved.count(1.0) / len(pairs):.1f}% of {len(pairs):,} answers are much {words} than the"
-        f" base's, {POINTS * moved.count(-1.0) / len(pairs):.1f}% much {'shorter' if longer else 'longer'} (mean"
+        sentence=f"{moved.count(1.0) / len(pairs):.1%} of {len(pairs):,} answers are much {words} than the"
+        f" base's, {moved.count(-1.0) / len(pairs):.1%} much {'shorter' if longer else 'longer'} (mean"
         f" {means[0]:.0f} -> {means[1]:.0f} {unit})",
-        effect=POINTS * change.change,
+        effect=change.change,
         p=sign_flip(moved, clusters),
         answers=len(pairs),
-        low=None if change.low is None else POINTS * change.low,
-        high=None if change.high is None else POINTS * change.high,
-        before=means[0],
-        after=means[1],
+        low=change.low,
+        high=change.high,
         quotes=quoted([pairs[i] for i in most]),
     )
 

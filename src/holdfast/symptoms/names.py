@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from holdfast.probes.score import in_unit
 from holdfast.stats.verdict import holm
 from holdfast.symptoms import endings, refusals, tool_calls
 from holdfast.symptoms.cliff import capability_cliff
@@ -64,6 +65,8 @@ TESTS = (
 """All symptoms."""
 
 
+LEVELS = ("effect", "low", "high", "before", "after")
+"""What is measured as a share and stated in points."""
 NO_ANSWERS = "no generated answers are kept; ask for some with --keep general:all"
 """Why nothing was checked if the retained suites hold choices or texts alone."""
 
@@ -102,4 +105,5 @@ def _symptom(test: Test, result: Measured | str, p_holm: float) -> Symptom:
     if isinstance(result, str):
         return dataclasses.replace(symptom, unchecked=result)
     values: dict[str, Any] = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    return dataclasses.replace(symptom, **values, p_holm=p_holm)
+    levels = {name: in_unit(values[name]) for name in LEVELS if values[name] is not None}
+    return dataclasses.replace(symptom, **{**values, **levels}, p_holm=p_holm)

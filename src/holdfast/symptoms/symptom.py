@@ -34,16 +34,16 @@ class Quote:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a test has measured, before the adjustment for the other tests.
+    """What a test has measured, before the adjustment for the other tests; effects are shares of the answers, 0 to 1.
 
     Attributes:
         sentence: What was measured, in words, for a symptom that is present.
-        effect: The effect in points, positive towards the symptom.
+        effect: The effect, positive towards the symptom.
         p: One-sided p-value of "no effect towards the symptom".
         answers: Number of answers that it rests on.
         low: Lower end of the effect's two-sided 95% interval; None without one.
         high: Upper end.
-        before: The base's level, in points or as the sentence says; None without one.
+        before: The base's level; None without one.
         after: The tuned model's level.
         quotes: Pairs that show the symptom, most telling or evenly chosen.
     """

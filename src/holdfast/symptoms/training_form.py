@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.probes.score import POINTS
 from holdfast.stats.bootstrap import bootstrap_change
 from holdfast.symptoms.evidence import UNKNOWN, Evidence, Pair, Reply, sides_of
 from holdfast.symptoms.shares import Holds, share_rises
@@ -53,20 +52,22 @@ def training_form(evidence: Evidence) -> Measured | str:
     outputs = evenly([text for text in evidence.outputs if text.strip()], MOST_OUTPUTS)
     if len(outputs) < FEWEST or len(pairs) < FEWEST:
         return f"{len(outputs)} training outputs and {len(pairs)} generated answers; {FEWEST} of each are needed"
-    folds = [_fold(pair) for pair in pairs]
+    looks_taught = _judge(outputs, pairs)
+    measured = share_rises(pairs, looks_taught, "answers to other questions", "have the form of the training outputs")
+    return _of_suites(measured, pairs, looks_taught)
+
+
+def _judge(outputs: Sequence[str], pairs: Sequence[Pair]) -> Holds:
+    """Returns whether an answer looks like the outputs, by a classifier of other folds than that of its prompt."""
     common = _common([outputs, [pair.before.text for pair in pairs]])
     taught = [features_of(text, common) for text in outputs]
-    base = [features_of(pair.before.text, common) for pair in pairs]
-    judges = [
-        Form(taught, [features for features, of in zip(base, folds, strict=True) if of != fold])
-        for fold in range(FOLDS)
-    ]
+    base = [(features_of(pair.before.text, common), _fold(pair)) for pair in pairs]
+    judges = [Form(taught, [features for features, of in base if of != fold]) for fold in range(FOLDS)]
 
     def looks_taught(pair: Pair, reply: Reply) -> bool:
         return judges[_fold(pair)].score(features_of(reply.text, common)) > 0
 
-    measured = share_rises(pairs, looks_taught, "answers to other questions", "have the form of the training outputs")
-    return _of_suites(measured, pairs, looks_taught)
+    return looks_taught
 
 
 def _of_suites(measured: Measured, pairs: Sequence[Pair], looks_taught: Holds) -> Measured:
@@ -93,10 +94,10 @@ def _of_suites(measured: Measured, pairs: Sequence[Pair], looks_taught: Holds) -
     low, high = change.interval() if change.groups > 1 else (None, None)
     return dataclasses.replace(
         measured,
-        sentence=f"{measured.sentence}; in the median of {len(numbers)} suites {POINTS * change.change:+.1f} points",
-        effect=POINTS * change.change,
-        low=None if low is None else POINTS * low,
-        high=None if high is None else POINTS * high,
+        sentence=f"{measured.sentence}; in the median of {len(numbers)} suites {change.change:+.1%}",
+        effect=change.change,
+        low=low,
+        high=high,
     )
 
 

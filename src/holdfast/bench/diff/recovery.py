@@ -6,7 +6,7 @@ An answer that examples bring back was not lost as knowledge: the model has lost
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -19,11 +19,13 @@ from holdfast.data.rendering import uses_template
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import Item
 from holdfast.probes.items import row_of as as_row
-from holdfast.probes.score import POINTS, Answers
+from holdfast.probes.score import POINTS, Answers, for_stats, in_unit
 from holdfast.probes.suite import Asker, Suite
 from holdfast.probes.worked_examples import examples_for, right_answer, with_examples
 from holdfast.stats.share import share
 
+Name = tuple[str, str]
+"""A suite and the name of an item."""
 FEWEST = 5
 """Fewest lost answers of a suite that is probed, and fewest other items to learn from."""
 MOST = 100
@@ -91,20 +93,24 @@ def recovery(
 
 def probes_of(suites: Sequence[Suite], before: Answers, after: Answers) -> list[Probe]:
     """Returns the suites of questions that fell and lost at least five answers, with their items sorted."""
-    first, last = ({(score.suite, score.item): score.value for score in side.scores} for side in (before, after))
-    probes = []
-    for suite in suites:
-        names = [(suite.name, item.id) for item in suite.items]
-        known = [(item, first.get(name), last.get(name)) for item, name in zip(suite.items, names, strict=True)]
-        lost = [item for item, was, now in known if item.turns and was == POINTS and now == 0]
-        gained = sum(was == 0 and now == POINTS for _, was, now in known)
-        if suite.role != "retained" or len(lost) < FEWEST or gained >= len(lost):
-            continue
-        unknown = [item for item, was, now in known if item.turns and was == 0 and now == 0]
-        apart = {item.id for item in (*lost, *unknown)}
-        others = [item for item in suite.items if item.id not in apart]
-        probes.append(Probe(suite, _evenly(lost), _evenly(unknown), tuple(others), len(lost)))
-    return probes
+    values = [{(score.suite, score.item): score.value for score in side.scores} for side in (before, after)]
+    probes = [_probe(suite, *values) for suite in suites if suite.role == "retained"]
+    return [probe for probe in probes if probe is not None]
+
+
+def _probe(suite: Suite, before: Mapping[Name, float], after: Mapping[Name, float]) -> Probe | None:
+    """Returns the items of a suite by what became of them; None if it did not fall."""
+    by_change: dict[tuple[float | None, float | None], list[Item]] = {}
+    for item in suite.items:
+        name = suite.name, item.id
+        by_change.setdefault((before.get(name), after.get(name)), []).append(item)
+    lost, gained, unknown = (by_change.get(ends, []) for ends in ((POINTS, 0.0), (0.0, POINTS), (0.0, 0.0)))
+    asked = [item for item in lost if item.turns]
+    if len(asked) < FEWEST or len(gained) >= len(lost):
+        return None
+    apart = {item.id for item in (*lost, *unknown)}
+    others = tuple(item for item in suite.items if item.id not in apart)
+    return Probe(suite, _evenly(asked), _evenly([item for item in unknown if item.turns]), others, len(asked))
 
 
 def _by_examples(
@@ -169,10 +175,10 @@ def _share(
         return None
     asked = dataclasses.replace(suite, items=tuple(items), texts=())
     answers = asked.ask(model, asker, progress.measuring(name, len(items)))
-    values = [score.value / POINTS for score in answers.scores]
+    values = [for_stats(score.value) for score in answers.scores]
     result = share(values, [score.group for score in answers.scores])
     return RecoveryAmount(
-        value=POINTS * result.share, low=POINTS * result.low, high=POINTS * result.high, items=result.items
+        value=in_unit(result.share), low=in_unit(result.low), high=in_unit(result.high), items=result.items
     )
 
 
@@ -180,7 +186,7 @@ def _guess(items: Sequence[Item]) -> float | None:
     """Returns the percent of items that guessing gets right; None if an answer is generated."""
     if any(item.check or not item.choices for item in items):
         return None
-    return POINTS * sum(1 / len(item.choices) for item in items) / len(items)
+    return in_unit(sum(1 / len(item.choices) for item in items) / len(items))
 
 
 def _evenly(items: Sequence[Item]) -> tuple[Item, ...]:

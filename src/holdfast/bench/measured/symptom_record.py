@@ -43,7 +43,7 @@ class SymptomRow(Record):
         high: Upper end.
         p: One-sided p-value.
         p_holm: The p-value, adjusted for all symptoms that were checked (Holm).
-        before: The base's level, as the sentence says; absent without one.
+        before: The base's level in points; absent without one.
         after: The tuned model's level.
         answers: Number of answers that it rests on.
         sentence: What was measured, in words.
