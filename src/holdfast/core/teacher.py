@@ -18,14 +18,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import adapters_off
 from holdfast.core.errors import HoldfastError
-from holdfast.core.params import swapped
+from holdfast.core.params import head_if_any, swapped
 from holdfast.core.token_index import Key
+
+
+def _contiguous(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a head's inputs in contiguous memory.
+
+    A model that keeps the last positions gives its head a strided view, and torch then multiplies by a frozen weight
+    once for each row of the batch. On a CPU in bfloat16, 8 rows of 151,936 logits then take 14 s and not 0.04 s.
+    """
+    return tuple(value.contiguous() if isinstance(value, Tensor) else value for value in inputs)
 
 
 @contextmanager
@@ -33,10 +43,14 @@ def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
     """Runs a block in eval mode, by default without gradients, and restores the mode of every module."""
     was_training = [module for module in model.modules() if module.training]
     model.eval()
+    head = head_if_any(model)
+    hook = None if head is None else head.register_forward_pre_hook(_contiguous)
     try:
         with torch.set_grad_enabled(gradients):
             yield
     finally:
+        if hook is not None:
+            hook.remove()
         for module in was_training:
             module.training = True
         # Else the next forward would reuse autocast's copy of a weight, which no_grad made without a gradient.
