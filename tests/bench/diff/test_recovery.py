@@ -138,6 +138,11 @@ def test_a_share_is_read_beside_its_controls(back, unknown, base, words):
     assert words in reading(back, unknown, base)
 
 
+def test_guessing_brings_nothing_back():
+    assert "the format was lost" in reading(amount(60, 45, 75), None, None, 25.0)
+    assert "does not settle" in reading(amount(60, 45, 75), None, None, 50.0)
+
+
 def test_the_output_states_both_controls():
     row = RecoveryRow(
         lost=120,
