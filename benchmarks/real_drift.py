@@ -16,12 +16,14 @@ from holdfast.data.tokenization import tokenize
 from holdfast.probes.drift import drift
 from holdfast.probes.items import Item, row_of
 
-READ = 24
+READ = 16
 """Items of the task, general items, and texts that both models read."""
 
 
 def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Returns the drift of a tuned model on items of its task and on general items and texts.
+
+    The states of layers are those of every second of them.
 
     Args:
         base: Folder of the base.
@@ -35,13 +37,13 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
         embeddings on.
     """
     tokenizer = load_tokenizer(str(base))
-    models = [load_model(str(path)).to(torch.bfloat16) for path in (base, tuned)]
+    models = [merged(load_model(str(path))).to(torch.bfloat16) for path in (base, tuned)]
     chat = bool(getattr(tokenizer, "chat_template", None))
     names = list(suites)
     task = [item for item in suites[names[0]] if item.choices or item.answer][:READ]
     general = [item for name in names[1:] if name.startswith("general/") for item in suites[name][:2] if item.answer]
     result = {}
-    for name, items, documents in (("task", task, ()), ("general", general, texts[:8])):
+    for name, items, documents in (("task", task, ()), ("general", general, texts[:3])):
         asked = [item.as_asked(chat) for item in items]
         rows = [row_of(item) for item in asked]
         examples = list(tokenize(rows, tokenizer, max_length=512).examples)
@@ -50,8 +52,14 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
             examples.append(Example(ids, ids))
         scores = drift(*models, examples, pad_id=int(tokenizer.pad_token_id))
         kl = sum(score.nats for score in scores) / sum(score.tokens for score in scores)
-        result[name] = {"kl": round(kl, 6), "layers": [round(x, 5) for x in layer_change(*models, examples)]}
+        result[name] = {"kl": round(kl, 6), "layers": [round(x, 5) for x in layer_change(*models, examples[::2])]}
     return result
+
+
+def merged(model: Any) -> nn.Module:
+    """Returns a model with its adapter, if it has one, in its weights."""
+    whole: nn.Module = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    return whole
 
 
 @torch.no_grad()
