@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import head_if_any
-from holdfast.core.teacher import evaluating
+from holdfast.core.teacher import evaluating, unstrided
 
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -151,7 +151,7 @@ class Head:
 
         def few(states_BTX: Tensor) -> Tensor:
             # The model continues with these few logits, so its output shows what it does to them.
-            made.append(head_forward(pick(states_BTX)[None, : 1 if self.kind else TRIED]))
+            made.append(head_forward(unstrided(pick(states_BTX)[None, : 1 if self.kind else TRIED])))
             return made[-1]
 
         try:
