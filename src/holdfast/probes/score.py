@@ -81,6 +81,11 @@ class Said:
         confidence: Probability of the picked choice among the choices; None for a generated answer.
         brier: The item's term of the Brier score, 0 to 2 (`holdfast.probes.calibration`); None like `confidence`, and
             in answers that were saved without it.
+        tokens: Number of tokens of a generated answer; None for a choice, and where a file does not tell, likewise
+            below.
+        cut: Whether a generated answer reached the most tokens that it may have before it ended.
+        tools: Names of the tools that the model may call.
+        refusal: Whether a refusal is right (True) or wrong (False); None where the item does not ask for either.
     """
 
     suite: str
@@ -90,6 +95,10 @@ class Said:
     right: str
     confidence: float | None = None
     brier: float | None = None
+    tokens: int | None = None
+    cut: bool | None = None
+    tools: tuple[str, ...] | None = None
+    refusal: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)

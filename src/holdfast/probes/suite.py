@@ -137,7 +137,12 @@ class Suite:
         asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
         choice = answer.choice if answer.confidence is not None else None
         brier = None if choice is None else brier_term(choice.probabilities)
-        return Said(self.name, item.id, asked, answer.said, right, answer.confidence, brier)
+        written: dict[str, Any] = {}
+        if answer.form == "generate":
+            tools = tuple(str(tool.get("function", tool).get("name", "")) for tool in item.tools)
+            refusal = item.check.get("refuses")
+            written = {"tokens": answer.tokens, "cut": answer.cut, "tools": tools, "refusal": refusal}
+        return Said(self.name, item.id, asked, answer.said, right, answer.confidence, brier, **written)
 
 
 def unit_of(item: Item) -> Unit:

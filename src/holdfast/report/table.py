@@ -20,6 +20,7 @@ from holdfast.report.calibration import show_calibration
 from holdfast.report.guard import guard_lines
 from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of
 from holdfast.report.reliability import draw_reliability
+from holdfast.report.symptoms import symptom_lines
 
 
 def show(done: RunResult, console: Console | None = None) -> None:
@@ -32,7 +33,7 @@ def show(done: RunResult, console: Console | None = None) -> None:
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-    for line in memory_lines(record.memories):
+    for line in [*memory_lines(record.memories), *symptom_lines(record.symptoms)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     drawn = _draw(done) if is_main_process() else None
     diagram = [] if drawn is None else [("Diagram", drawn.name)]

@@ -32,7 +32,7 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.stop_tokens import add_stop_tokens
 from holdfast.bench.machine.verbosity import is_main_process, main_process_console, quiet_libraries
-from holdfast.bench.measured.answers import read_said
+from holdfast.bench.measured.answers import line_of, read_said
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
 from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
@@ -56,6 +56,7 @@ from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
 from holdfast.bench.run.rewind import learned_before_rewind
+from holdfast.bench.run.run_symptoms import run_symptoms
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
 from holdfast.bench.run.training import StepLog, inputs_of, packed_alike, train_on
@@ -232,7 +233,7 @@ def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | N
         return answers
     if answers.said:
         others = [row for row in read_jsonl(texts) if row["moment"] != moment] if texts.exists() else []
-        write_jsonl(texts, [*others, *({"moment": moment, **dataclasses.asdict(text)} for text in answers.said)])
+        write_jsonl(texts, [*others, *({"moment": moment, **line_of(text)} for text in answers.said)])
     write_scores(path, run.folder.name, {**scores, moment: answers.scores})
     return answers
 
@@ -294,6 +295,7 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
         suites=tuple(map(row_of, suite_changes)),
         learned=learning_of(suite_changes, learned_before_rewind(guard, before.scores)),
         verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
+        symptoms=run_symptoms(spec, test_before, test_after, guard),
         guard=guard,
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
