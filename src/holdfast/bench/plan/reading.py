@@ -1,0 +1,57 @@
+"""What the base makes of the rows and of what is kept: the facts that need its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.bench.plan.facts import SHOWN, PlanInputs, kept_examples
+from holdfast.bench.plan.record import DataRow, KeptRow, SuspectRow
+from holdfast.core.mix import Example
+from holdfast.probes.surprise import Surprise, surprise
+
+ROWS, TOKENS = 256, 16_384
+"""Most rows and tokens that the base reads of the data, and as many of what is kept."""
+CONFLICT = 0.2
+"""Share of an answer's tokens at which the base is sure of another token, from which it contradicts the answer."""
+
+
+def sample(examples: Sequence[Example], rows: int = ROWS, tokens: int = TOKENS) -> list[Example]:
+    """Returns examples drawn without repetition, the same every time, with at most so many rows and tokens."""
+    drawn, left = list[Example](), tokens
+    for example in random.Random(0).sample(examples, min(rows, len(examples))):
+        left -= len(example.input_ids)
+        if left < 0 and drawn:
+            break
+        drawn.append(example)
+    return drawn
+
+
+def read_by_base(model: Any, inputs: PlanInputs, data: DataRow, kept: KeptRow | None) -> tuple[DataRow, KeptRow | None]:
+    """Returns the facts with what the base makes of a sample of the rows and of what is kept."""
+    how: dict[str, Any] = {
+        "batch_tokens": inputs.run.eval_batch_tokens,
+        "pad_id": int(inputs.tokenizer.pad_token_id),
+    }
+    of_data = surprise(model, sample(inputs.data.train), **how)
+    against = [row for row in of_data if row.conflicts >= CONFLICT * row.tokens]
+    suspects = tuple(SuspectRow(origin=row.origin, why="the base is sure of another answer") for row in against)
+    data = dataclasses.replace(
+        data,
+        asked=len(of_data),
+        surprise_nats=mean_nats(of_data),
+        conflicts=len(against),
+        suspects=(*data.suspects, *suspects)[:SHOWN],
+    )
+    examples = kept_examples(inputs)
+    if kept is None or not examples:
+        return data, kept
+    of_kept = surprise(model, sample(examples), **how)
+    return data, dataclasses.replace(kept, asked=len(of_kept), surprise_nats=mean_nats(of_kept))
+
+
+def mean_nats(rows: Sequence[Surprise]) -> float | None:
+    """Returns the nats per token of all rows together; None without rows."""
+    return sum(row.nats for row in rows) / sum(row.tokens for row in rows) if rows else None

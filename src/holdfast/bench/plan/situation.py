@@ -1,0 +1,96 @@
+"""The situation that rules read: a model, its data, what is kept, and what the machine has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+Kind = Literal["", "full", "adapter", "qlora", "none"]
+"""Kinds of recipes: all weights train, an adapter trains, an adapter on 4-bit weights trains, nothing fits."""
+
+MILLION, BILLION = 10**6, 10**9
+
+FAR, NEAR = 2.0, 0.5
+"""Distances between the data and what is kept, in nats per token more than what is kept, above which data is far from
+what the base knows and below which it is near. They separate the four tasks of the proving ground (docs/plan.md); no
+other model was used for them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """What rules know of a case; None stands for what was not measured.
+
+    Attributes:
+        parameters: Number of parameters of the model.
+        layers: Number of its layers; 0 if its configuration does not say.
+        width: Width of its hidden states.
+        rows: Number of training rows.
+        tokens: Number of learned tokens in these rows.
+        is_adapter: Whether the model is an adapter on a base.
+        chat: Whether its tokenizer has a chat template.
+        surprise: Mean negative log-likelihood of the learned tokens under the base, in nats.
+        kept_surprise: The same for what is kept.
+        conflicts: Share of rows with an answer that the base confidently contradicts.
+        contradictions: Share of rows whose question another row answers differently.
+        old: Whether the user gave old examples.
+        kept: Number of items and texts that are kept.
+        points: Budget in points; None without one.
+        needed: Bytes of memory that each kind of recipe needs.
+        free: Free bytes.
+        gpu: Whether there is a GPU.
+        per_rank: Trained numbers that one rank of an adapter adds.
+        kind: Kind of the recipe that the plan has chosen; empty while it chooses.
+    """
+
+    parameters: int
+    layers: int = 0
+    width: int = 0
+    rows: int = 0
+    tokens: int = 0
+    is_adapter: bool = False
+    chat: bool = False
+    surprise: float | None = None
+    kept_surprise: float | None = None
+    conflicts: float | None = None
+    contradictions: float = 0.0
+    old: bool = False
+    kept: int = 0
+    points: float | None = None
+    needed: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    free: int = 0
+    gpu: bool = False
+    per_rank: int = 0
+    kind: Kind = ""
+
+    @property
+    def gap(self) -> float | None:
+        """Returns by how many nats per token the data surprises the base more than what is kept; None if unknown."""
+        if self.surprise is None or self.kept_surprise is None:
+            return None
+        return self.surprise - self.kept_surprise
+
+    @property
+    def far(self) -> bool:
+        """Whether the data is known to be far from what the base knows."""
+        return self.gap is not None and self.gap >= FAR
+
+    @property
+    def near(self) -> bool:
+        """Whether the data is known to be near to what the base knows."""
+        return self.gap is not None and self.gap <= NEAR
+
+    @property
+    def small(self) -> bool:
+        """Whether the model is below a billion parameters, where our studies lie (all of them far below)."""
+        return self.parameters < BILLION
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the chosen recipe trains an adapter: a new one, or the one that the model is."""
+        return self.kind in ("adapter", "qlora") or self.is_adapter
+
+    def fits(self, kind: str) -> bool:
+        """Returns whether a kind of recipe fits into nine tenths of the free memory; an unknown need fits."""
+        need = self.needed.get(kind)
+        return need is None or not self.free or need <= 0.9 * self.free
