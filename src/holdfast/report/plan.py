@@ -13,10 +13,13 @@ from rich.table import Table
 from holdfast.bench.plan.check.check import Checked
 from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, PlanRecord, TimeRow
 from holdfast.bench.plan.scaling import Sheet
-from holdfast.bench.plan.situation import FAR, NEAR
+from holdfast.bench.plan.situation import FAR
 from holdfast.report.plan_check import check_lines
 from holdfast.report.plan_scale import scale_table
 from holdfast.report.plan_words import count, duration, size, wrapped
+
+SUSPECTS = 3
+"""Rows with doubtful answers that are shown."""
 
 
 @functools.singledispatch
@@ -78,10 +81,10 @@ def facts_table(record: PlanRecord) -> Table:
     for about, fact in [
         *_model_facts(record.model),
         *_data_facts(record.data),
-        *_kept_facts(record.kept, record.data),
+        *_kept_facts(record.kept),
         *(("time", fact) for fact in map(_time_fact, record.time)),
     ]:
-        table.add_row(about, fact, end_section=False)
+        table.add_row(about, fact)
     return table
 
 
@@ -115,23 +118,21 @@ def _data_facts(data: DataRow) -> Iterator[tuple[str, str]]:
         yield "surprise", f"{data.surprise_nats:.2f} nats per learned token under the base"
 
 
-def _kept_facts(kept: KeptRow | None, data: DataRow) -> Iterator[tuple[str, str]]:
+def _kept_facts(kept: KeptRow | None) -> Iterator[tuple[str, str]]:
     if kept is None:
         yield "kept", "nothing is named, so nothing would show what is lost (--keep)"
         return
     suites = "1 suite" if kept.suites == 1 else f"{kept.suites} suites"
     yield "kept", f"{kept.count:,} items or texts in {suites}"
-    parts = []
-    if kept.surprise_nats is not None and data.surprise_nats is not None:
-        gap = data.surprise_nats - kept.surprise_nats
-        word = "far from" if gap >= FAR else "near" if gap <= NEAR else "between near and far from"
-        parts.append(f"{gap:+.2f} nats per token beside what is kept ({kept.surprise_nats:.2f}): {word} what it knows")
-    if kept.divergence_bits is not None:
-        parts.append(
-            f"its tokens diverge by {kept.divergence_bits:.2f} bit (two halves of what is kept: {kept.halves_bits:.2f})"
+    if kept.surprise_nats is not None:
+        yield "", f"{kept.surprise_nats:.2f} nats per token under the base"
+    if kept.divergence_bits is not None and kept.halves_bits is not None:
+        far = kept.divergence_bits - kept.halves_bits >= FAR
+        yield (
+            "distance",
+            f"{kept.divergence_bits:.2f} bit between the tokens of the data and of what is kept (two halves of it:"
+            f" {kept.halves_bits:.2f}): {'far' if far else 'not far'}",
         )
-    if parts:
-        yield "distance", "; ".join(parts)
 
 
 def _time_fact(row: TimeRow) -> str:
@@ -163,38 +164,35 @@ def memory_table(record: PlanRecord) -> Table:
 def suspect_lines(data: DataRow) -> Iterator[str]:
     """Yields lines that name rows with answers that may be wrong."""
     if data.suspects:
-        yield "Rows to look at:"
-        for row in data.suspects:
+        yield "Rows to look at (plan.json names up to ten)"
+        for row in data.suspects[:SUSPECTS]:
             yield from wrapped(f"{row.origin}: {row.why}", "    ", "  ")
         yield ""
 
 
 def advice_lines(rows: Sequence[AdviceRow]) -> Iterator[str]:
-    """Yields the advice that a plan follows, each with its strength, source and figures."""
+    """Yields the advice that a plan follows, each with its strength and source; figures for the recipe alone."""
     yield "Advice"
     for row in rows:
-        if not row.followed:
-            continue
-        yield from wrapped(row.advice, " " * 15, f"  {row.topic + ':':<13}")
-        yield from wrapped(f"{row.strength} ({row.source}){_why(row)}", " " * 17, " " * 15)
+        if row.followed:
+            yield from wrapped(row.advice, " " * 16, f"  {row.topic + ':':<14}")
+            figures = "".join(f"; {figure}" for figure in row.figures if row.topic == "recipe")
+            because = f"; {row.because}" if row.because else ""
+            yield from wrapped(f"[{row.strength}: {row.source}] {because.lstrip('; ')}{figures}", " " * 18, " " * 16)
     yield ""
 
 
 def read_lines(rows: Sequence[AdviceRow]) -> Iterator[str]:
     """Yields the rules that people read and a plan does not follow, each with what is known of it."""
     others = [row for row in rows if not row.followed]
-    if others:
-        yield "Rules that you may read, and what is known of them"
+    if not others:
+        return
+    yield "You may also read (docs/plan.md has the figures)"
     for row in others:
-        yield from wrapped(f"{row.advice}: {row.standing}", " " * 4, "  ")
-        yield from wrapped(f"{row.strength} ({row.source}){_why(row)}", " " * 6, " " * 4)
-    if others:
-        yield ""
-
-
-def _why(row: AdviceRow) -> str:
-    figures = "; ".join(row.figures)
-    return "".join(f"; {part}" for part in (row.because, figures) if part)
+        because = f": {row.because}" if row.because else ""
+        yield from wrapped(f"{row.advice} [{row.strength}: {row.source}]", "    ", "  - ")
+        yield from wrapped(f"{row.standing}{because}", "      ", "    ")
+    yield ""
 
 
 def next_lines(record: PlanRecord) -> Iterator[str]:
@@ -202,7 +200,7 @@ def next_lines(record: PlanRecord) -> Iterator[str]:
     if not record.recipe:
         yield from wrapped("Nothing to run: no recipe fits into memory.", "")
         return
-    yield "Next, save this as run.yaml (or give --write run.yaml), and type"
+    yield "Next: save this as run.yaml (--write run.yaml does), and type"
     yield "  holdfast train --config run.yaml"
     yield ""
-    yield from record.run.rstrip().split("\n")
+    yield from (f"  {line}" for line in record.run.rstrip().split("\n"))

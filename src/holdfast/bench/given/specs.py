@@ -187,7 +187,6 @@ class PlanSpec(TrainingSpec):
     def __post_init__(self) -> None:
         """Checks every value, and that there is something to plan."""
         super().__post_init__()
-        budget_and_guard(self.budget)
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
         if self.check is None and not (self.scale and not self.model and not self.data):

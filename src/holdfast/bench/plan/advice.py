@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.bench.plan.evidence import TOPICS, Rule, Topic
 from holdfast.bench.plan.recipes import recipe_text
 from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow
-from holdfast.bench.plan.rules.table import HEADED, applying, heading
+from holdfast.bench.plan.rules.table import applying, heading
 from holdfast.bench.plan.situation import Kind, Situation
 
 
@@ -58,6 +58,9 @@ def situation_of(
         points: Budget in points; None without one.
         machine: `needed`, `free`, `gpu` and `per_rank` of `Situation`.
     """
+    divergence = None
+    if kept is not None and kept.divergence_bits is not None:
+        divergence = kept.divergence_bits - (kept.halves_bits or 0.0)
     return Situation(
         parameters=model.parameters,
         layers=model.layers,
@@ -67,7 +70,7 @@ def situation_of(
         is_adapter=model.is_adapter,
         chat=model.chat,
         surprise=data.surprise_nats,
-        kept_surprise=None if kept is None else kept.surprise_nats,
+        divergence=divergence,
         conflicts=None if data.conflicts is None or not data.asked else data.conflicts / data.asked,
         contradictions=data.contradictions / data.rows,
         old=old,
@@ -84,16 +87,17 @@ def advise(situation: Situation) -> Advice:
     situation = dataclasses.replace(situation, kind=kind)
     rows, values = list[AdviceRow](), dict[Topic, Any]()
     for topic in TOPICS:
-        head = heading(situation, topic) if topic in HEADED else None
+        head = heading(situation, topic)
         if head is not None and head.value is not None:
             values[topic] = head.value(situation)
         for rule in applying(situation, topic):
-            rows.append(_row(rule, situation, followed=rule is head or (topic not in HEADED and _is_advice(rule))))
+            rows.append(_row(rule, situation, followed=rule is head or (rule.value is None and _is_advice(rule))))
     return Advice(situation, tuple(rows), values)
 
 
 def _is_advice(rule: Rule) -> bool:
-    return rule.standing == "followed" or rule.value is not None or rule.topic == "measure"
+    """Returns whether a rule without a value is advice, and not only something that people read."""
+    return rule.standing == "followed" or rule.topic == "measure"
 
 
 def _row(rule: Rule, situation: Situation, *, followed: bool) -> AdviceRow:

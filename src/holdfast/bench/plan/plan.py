@@ -154,12 +154,9 @@ def _run_of(run: RunSpec, recipe: str) -> RunSpec:
 
 def options_of(run: RunSpec) -> dict[str, Any]:
     """Returns the options of a run that differ from their defaults, as a file for `--config` holds them."""
-    values = run.to_dict()
-    return {
-        field.name: values[field.name]
-        for field in dataclasses.fields(RunSpec)
-        if not _is_default(field, getattr(run, field.name))
-    }
+    values, fields = run.to_dict(), dataclasses.fields(RunSpec)
+    ordered = sorted(fields, key=lambda field: field.name not in ("model", "data", "recipe"))
+    return {field.name: values[field.name] for field in ordered if not _is_default(field, getattr(run, field.name))}
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:

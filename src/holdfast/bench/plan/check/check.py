@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,13 @@ def check(spec: PlanSpec) -> Checked:
 
 def _comments(config: TrainingConfig, changed: str, left: tuple[str, ...]) -> list[str]:
     """Returns the lines above the translation."""
-    lines = [f"Translated from a config of {config.trainer}; the settings are its own."]
+    lines: list[str] = [f"Translated from a config of {config.trainer}; the settings are its own."]
     lines += [f"Not translated: {sentence}" for sentence in left]
     if config.unknown:
         lines.append(f"Not translated, because unknown: {', '.join(config.unknown)}")
     if config.idle:
         lines.append(f"Left out, without an effect on what is learned: {', '.join(config.idle)}")
+    lines = [line for long in lines for line in textwrap.wrap(long, 100)]
     if changed:
         lines += ["To keep what the model can do, replace the recipe and measure:", f"recipe: {changed!r}"]
         lines.append("keep: [general]")
@@ -134,9 +135,11 @@ def _comments(config: TrainingConfig, changed: str, left: tuple[str, ...]) -> li
 def parameters_of(model: str) -> tuple[int | None, bool]:
     """Returns the number of parameters of a model, and whether it is only read from the name; None if unknown."""
     name = folder_or_name(model) if model else ""
-    with contextlib.suppress(HoldfastError):  # a config may name a model that is not here
+    if name and Path(name).expanduser().is_dir():  # a name of the hub would need the network
         folder = folder_of_model(name)
-        return bare_parameters(config_of(base_of(folder) if folder is not None and is_adapter(folder) else name)), False
+        whole = base_of(folder) if folder is not None and is_adapter(folder) else name
+        if Path(whole).expanduser().is_dir():
+            return bare_parameters(config_of(whole)), False
     sizes = _SIZE.findall(Path(model).name)
     if not sizes:
         return None, True

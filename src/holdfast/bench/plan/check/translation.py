@@ -7,7 +7,8 @@ from typing import Any
 
 from holdfast.bench.plan.check.config import TrainingConfig
 
-RANK = 16
+HELD = "BaseKL(on='memory') + SelfRehearsal(ratio=0.5)"
+"""What holds a model to its base: Holdfast() without its schedule, because the config has one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def translated(config: TrainingConfig, model: str = "") -> Translation:
     left: list[str] = []
     if config.recipe is not None:
         options = {**config.options, **({"model": model} if model else {})}
-        return Translation(options, "" if config.rehearses else f"{config.recipe} + {_held(config)}", ())
+        return Translation(options, "" if config.rehearses else f"{config.recipe} + {HELD}", ())
     if config.objective != "sft":
         left.append(f"the objective {config.objective}: holdfast train has supervised fine-tuning alone")
     if config.tuning == "other":
@@ -58,7 +59,7 @@ def translated(config: TrainingConfig, model: str = "") -> Translation:
         "training": _arguments(config),
     }
     kept = {name: value for name, value in options.items() if value not in (None, "", {})}
-    return Translation(kept, f"{_train(config)} + {_held(config)}", tuple(left))
+    return Translation(kept, " + ".join([_train(config), *_parts(config), HELD]), tuple(left))
 
 
 def _train(config: TrainingConfig) -> str:
@@ -82,14 +83,6 @@ def _parts(config: TrainingConfig) -> list[str]:
         values["clip"] = config.clip
     name = "QLoRA" if config.tuning == "qlora" else "LoRA"
     return [f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items() if value is not None)})"]
-
-
-def _held(config: TrainingConfig) -> str:
-    """Returns what to add so that the model is held to its base."""
-    rest = "WSD() + BaseKL(on='memory') + SelfRehearsal(ratio=0.5)"
-    if config.recipe is not None:
-        return rest
-    return " + ".join([*_parts(config), rest]) if config.tuning != "full" else "Holdfast()"
 
 
 def _arguments(config: TrainingConfig) -> dict[str, Any]:

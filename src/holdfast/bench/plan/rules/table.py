@@ -12,9 +12,6 @@ from holdfast.bench.plan.situation import Situation
 
 RULES: tuple[Rule, ...] = (*RECIPE, *TRAINING, *ABOUT_DATA)
 
-HEADED = ("recipe", "rate", "batch", "epochs", "warm-up", "layers", "rank", "rehearsal", "old examples")
-"""Topics of which a plan sets one value."""
-
 
 def applying(situation: Situation, topic: Topic | None = None) -> Iterator[Rule]:
     """Yields the rules that apply, of one topic or of all, the strongest first."""
