@@ -17,7 +17,7 @@ def scale_table(sheet: Sheet) -> Table:
         table.add_column(name, justify="right" if name != "trains" else "left", no_wrap=True)
     table.add_column("rests on", overflow="fold")
     for row in sheet.sizes:
-        trains = "all weights" if row.kind == "full" else f"rank {row.rank}"
+        trains = "all" if row.kind == "full" else f"rank {row.rank}"
         cells = [row.name, trains, f"{row.rate:g}", str(row.batch), size(row.full), size(row.adapter), f"{row.gpus:,}"]
         table.add_row(*cells, duration(row.hours * 3600), row.evidence)
     return table

@@ -43,6 +43,8 @@ def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord:
         HoldfastError: For anything that the user can mend; no advice then exists.
     """
     console = console or Console(stderr=True)
+    if not spec.model or not spec.data:
+        raise HoldfastError("A plan needs a model and its data; holdfast plan --check reads a config.")
     if spec.write is not None and Path(spec.write).expanduser().exists():
         raise HoldfastError(f"{spec.write} exists; choose another file, or delete it.")
     notes: list[str] = []
