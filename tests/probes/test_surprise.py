@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
 import torch
 
+from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.plan.reading import CONFLICT
 from holdfast.core.mix import Example
+from holdfast.data.tokenization import tokenize
+from holdfast.ground.names import rows
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.surprise import surprise
 from tests import tiny
@@ -31,14 +36,14 @@ def model():
 
 
 def test_nats_are_those_of_the_likelihood_and_conflicts_those_of_a_forward(model):
-    rows = examples(9)
-    scored = surprise(model, rows, batch_tokens=40)
-    alone = [document_nll(model, [row])[0] for row in rows]
-    assert [row.origin for row in scored] == [row.origin for row in rows]
+    made = examples(9)
+    scored = surprise(model, made, batch_tokens=40)
+    alone = [document_nll(model, [row])[0] for row in made]
+    assert [row.origin for row in scored] == [row.origin for row in made]
     assert [row.tokens for row in scored] == [one.tokens for one in alone]
     torch.testing.assert_close([row.nats for row in scored], [one.nats for one in alone], rtol=1e-5, atol=1e-5)
     conflicts = []
-    for row in rows:
+    for row in made:
         probabilities = model(input_ids=torch.tensor([row.input_ids])).logits[0, :-1].softmax(-1)
         best = probabilities.max(-1)
         labels = torch.tensor(row.input_ids[1:])
@@ -55,26 +60,20 @@ def test_the_model_stays_as_it_is_and_no_rows_give_no_scores(model):
     assert surprise(model, []) == []
 
 
-def test_wrong_answers_to_what_the_base_knows_conflict_more_often_than_right_ones():
-    from holdfast.bench.given.loading import load_model, load_tokenizer
-    from holdfast.bench.plan.reading import CONFLICT
-    from holdfast.data.tokenization import tokenize
-    from holdfast.ground.names import rows
-
-    taught = [row for row in rows("facts/watch") if row.turns][:80]
+@pytest.mark.parametrize("suite", ["hops", "sums", "translate-into"])
+def test_wrong_answers_to_what_the_base_knows_conflict_more_often_than_right_ones(suite):
+    taught = [row for row in rows(f"{suite}/watch") if row.turns][:60]
     answers = [row.turns[-1] for row in taught]
-    import dataclasses
-
     wrong = [
         dataclasses.replace(row, turns=(*row.turns[:-1], answer))
         for row, answer in zip(taught, [*answers[7:], *answers[:7]], strict=True)
         if row.turns[-1].content != answer.content
     ]
-    model, tokenizer = load_model("ground:base"), load_tokenizer("ground:base")
+    base, tokenizer = load_model("ground:base"), load_tokenizer("ground:base")
 
     def share(of):
-        scored = surprise(model, tokenize(of, tokenizer, max_length=64).examples)
+        scored = surprise(base, tokenize(of, tokenizer, max_length=64).examples)
         return sum(row.conflicts >= CONFLICT * row.tokens for row in scored) / len(scored)
 
     assert share(taught) < 0.1
-    assert share(wrong) > 0.8
+    assert share(wrong) > 0.6

@@ -14,8 +14,10 @@ from holdfast.probes.surprise import Surprise, surprise
 
 ROWS, TOKENS = 256, 16_384
 """Most rows and tokens that the base reads of the data, and as many of what is kept."""
-CONFLICT = 0.2
-"""Share of an answer's tokens at which the base is sure of another token, from which it contradicts the answer."""
+CONFLICT = 0.1
+"""Share of an answer's tokens at which the base is sure of another token, from which it contradicts the answer. Chosen
+on nine suites of the proving ground that the base knows: of 100 answers taken from other questions it names 20 to 100
+(85 in the median), and of 100 right ones 0 to 8."""
 
 
 def sample(examples: Sequence[Example], rows: int = ROWS, tokens: int = TOKENS) -> list[Example]:

@@ -95,7 +95,7 @@ def arguments(line: str) -> dict[str, Any]:
         elif name:
             before = values[name]
             several = before if isinstance(before, list) else [before]
-            values[name] = _value(word) if before is True else [*several, word]
+            values[name] = _value(word) if before is True else [*several, _value(word)]
     return values
 
 

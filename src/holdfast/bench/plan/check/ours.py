@@ -22,6 +22,8 @@ from holdfast.recipe import parse
 from holdfast.train.settings import train_of
 
 FIELDS = frozenset(field.name for field in dataclasses.fields(RunSpec))
+NONE = "none"
+"""What stands for a model or data that the config does not name, while its other options are checked."""
 HOLDS = (BaseKL, MaskTheTarget, WiSEFT)
 """Methods that hold a model to its base."""
 
@@ -31,7 +33,7 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     given = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = tuple(sorted(key for key in given if key not in FIELDS))
     known = {key: value for key, value in given.items() if key in FIELDS}
-    spec = RunSpec.from_dict({"model": "", "data": "", **known}, "the config")
+    spec = RunSpec.from_dict({"model": NONE, "data": NONE, **known}, "the config")
     recipe = parse(spec.recipe if "recipe" in known or not spec.memory else HOLDFAST)
     train, parts = train_of(recipe), recipe.active().parts()
     adapter = _first(parts, LoRA) or _first(parts, QLoRA)
@@ -40,8 +42,8 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     warm = _first(parts, WSD) or _first(parts, Warmup)
     return TrainingConfig(
         "holdfast train",
-        model=spec.model,
-        data=(spec.data,) if spec.data else (),
+        model="" if spec.model == NONE else spec.model,
+        data=() if spec.data == NONE else (spec.data,),
         test=spec.test,
         tuning=_tuning(parts),
         lr=rate,
