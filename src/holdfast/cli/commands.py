@@ -54,7 +54,7 @@ COMMANDS = (
         "plan",
         "look at a model and its data, and advise how to train; or check a config",
         "Shows facts about a model and its data, then advice on recipe, rate and the rest, each with its source and "
-        "strength, and ends with what to type next. It trains nothing but a few steps to measure their time.",
+        "evidence, and ends with what to type next. It trains nothing but a few steps to measure their time.",
     ),
     Command(
         "train",

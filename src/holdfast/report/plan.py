@@ -1,4 +1,4 @@
-"""A plan as text: facts in compact tables, advice as a list with strength and source, and what to type next."""
+"""A plan as text: facts in compact tables, advice as a list with evidence and source, and what to type next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from holdfast.bench.plan.check.check import Checked
 from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, PlanRecord, TimeRow
 from holdfast.bench.plan.scaling import Sheet
-from holdfast.bench.plan.situation import FAR
+from holdfast.bench.plan.situation import FAR, KNOWN
 from holdfast.report.plan_check import check_lines
 from holdfast.report.plan_scale import scale_table
 from holdfast.report.plan_words import count, duration, size, wrapped
@@ -108,11 +108,10 @@ def _data_facts(data: DataRow) -> Iterator[tuple[str, str]]:
     )
     limited = "" if data.compared == data.train_rows else f" of the first {data.compared:,}"
     yield "copies", f"{data.copies:,} rows repeat another; {data.alike:,}{limited} are very like an earlier one"
-    disputed = (
-        f"; the base is sure of another answer in {data.conflicts:,} of {data.asked:,}"
-        if data.conflicts is not None
-        else ""
-    )
+    disputed = ""
+    if data.conflicts is not None and data.surprise_nats is not None:
+        means = "" if data.surprise_nats <= KNOWN else " (not a sign of errors: it does not know these rows)"
+        disputed = f"; the base is sure of another answer in {data.conflicts:,} of {data.asked:,}{means}"
     yield "labels", f"{data.contradictions:,} rows contradict another row{disputed}"
     if data.surprise_nats is not None:
         yield "surprise", f"{data.surprise_nats:.2f} nats per learned token under the base"
@@ -171,14 +170,14 @@ def suspect_lines(data: DataRow) -> Iterator[str]:
 
 
 def advice_lines(rows: Sequence[AdviceRow]) -> Iterator[str]:
-    """Yields the advice that a plan follows, each with its strength and source; figures for the recipe alone."""
+    """Yields the advice that a plan follows, each with its evidence and source; figures for the recipe alone."""
     yield "Advice"
     for row in rows:
         if row.followed:
             yield from wrapped(row.advice, " " * 16, f"  {row.topic + ':':<14}")
             figures = "".join(f"; {figure}" for figure in row.figures if row.topic == "recipe")
             because = f"; {row.because}" if row.because else ""
-            yield from wrapped(f"[{row.strength}: {row.source}] {because.lstrip('; ')}{figures}", " " * 18, " " * 16)
+            yield from wrapped(f"[{row.evidence}: {row.source}] {because.lstrip('; ')}{figures}", " " * 18, " " * 16)
     yield ""
 
 
@@ -190,7 +189,7 @@ def read_lines(rows: Sequence[AdviceRow]) -> Iterator[str]:
     yield "You may also read (docs/plan.md has the figures)"
     for row in others:
         because = f": {row.because}" if row.because else ""
-        yield from wrapped(f"{row.advice} [{row.strength}: {row.source}]", "    ", "  - ")
+        yield from wrapped(f"{row.advice} [{row.evidence}: {row.source}]", "    ", "  - ")
         yield from wrapped(f"{row.standing}{because}", "      ", "    ")
     yield ""
 

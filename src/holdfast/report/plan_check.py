@@ -37,7 +37,7 @@ def check_lines(done: Checked) -> Iterator[str]:
 def _issue(issue: Issue) -> Iterator[str]:
     yield from wrapped(issue.says, "    ", "  - ")
     known = "; ".join([*([issue.because] if issue.because else []), *issue.figures])
-    yield from wrapped(f"{issue.strength} ({issue.source}){'; ' if known else ''}{known}", "      ", "    ")
+    yield from wrapped(f"{issue.evidence} ({issue.source}){'; ' if known else ''}{known}", "      ", "    ")
     yield from wrapped(f"change: {issue.change}", "      ", "    ")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast.bench.plan.advice import advise
 from holdfast.bench.plan.check.lints import LINTS
-from holdfast.bench.plan.evidence import STRENGTHS, TOPICS
+from holdfast.bench.plan.evidence import EVIDENCE, TOPICS
 from holdfast.bench.plan.rules.table import RULES, applying, heading
 from holdfast.bench.plan.rules.training import adapter_rate, full_rate, rank_for
 from holdfast.bench.plan.situation import Situation
@@ -92,14 +92,14 @@ def test_a_rule_fires_in_a_case_and_is_silent_in_another(rule):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_is_whole(rule):
-    assert rule.strength in STRENGTHS
+    assert rule.evidence in EVIDENCE
     assert rule.topic in TOPICS
     assert rule.source
     assert ("{value}" in rule.advice) <= (rule.value is not None)
     assert rule.standing in ("followed", "not tested") or rule.because, "what confirms or contradicts it?"
-    if rule.strength == "published":
+    if rule.evidence == "published":
         assert re.search(r"arXiv \d{4}\.\d{5}|20\d\d", rule.source)
-    if rule.strength == "measured here":
+    if rule.evidence == "measured here":
         assert (ROOT / rule.source).is_file()
 
 
@@ -182,9 +182,9 @@ def test_an_advised_kind_fits_into_memory(case):
 
 def test_the_strongest_rule_sets_the_value():
     chosen = heading(SMALL, "rate")
-    assert chosen.strength == "measured here"
-    strengths = [STRENGTHS.index(rule.strength) for rule in applying(SMALL)]
-    assert strengths == sorted(strengths)
+    assert chosen.evidence == "measured here"
+    kinds = [EVIDENCE.index(rule.evidence) for rule in applying(SMALL)]
+    assert kinds == sorted(kinds)
 
 
 def test_rates_follow_the_size():

@@ -105,7 +105,7 @@ def _row(rule: Rule, situation: Situation, *, followed: bool) -> AdviceRow:
         topic=rule.topic,
         rule=rule.name,
         advice=rule.words(situation),
-        strength=rule.strength,
+        evidence=rule.evidence,
         source=rule.source,
         standing="followed" if followed and rule.standing == "followed" else rule.standing,
         because=rule.because,

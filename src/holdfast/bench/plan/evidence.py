@@ -1,4 +1,4 @@
-"""What stands behind a piece of advice: its strength, its source, and rows of our studies."""
+"""What stands behind a piece of advice: its evidence, its source, and rows of our studies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from holdfast.bench.plan.situation import Situation
 
-Strength = Literal["measured here", "published", "folk"]
-STRENGTHS: tuple[Strength, ...] = ("measured here", "published", "folk")
-"""The strengths, the strongest first. "Measured here" means our studies of small models, "published" a paper (the
-source is its arXiv id), and "folk" a rule that people repeat without a measurement that we know."""
+Evidence = Literal["measured here", "published", "folk"]
+EVIDENCE: tuple[Evidence, ...] = ("measured here", "published", "folk")
+"""The kinds of evidence, the strongest first. "Measured here" means our studies of small models, "published" a paper,
+whose arXiv id is the source, and "folk" a rule that people repeat without a measurement that we know."""
 
 Topic = Literal[
     "recipe", "rate", "batch", "epochs", "warm-up", "layers", "rank", "rehearsal", "old examples", "data", "measure"
@@ -73,7 +73,7 @@ class Rule:
         when: The condition in words.
         applies: The condition.
         advice: The advice in words; braces hold the value (`{value}`).
-        strength: Strength of its evidence.
+        evidence: What kind of evidence it has.
         source: Source: a page of ours, an arXiv id, or who repeats it.
         value: The value that a plan sets if it follows the rule; None for a rule that sets nothing.
         standing: What other evidence says of the rule; "followed" if a plan follows it wherever it applies.
@@ -86,7 +86,7 @@ class Rule:
     when: str
     applies: Callable[[Situation], bool]
     advice: str
-    strength: Strength
+    evidence: Evidence
     source: str
     value: Callable[[Situation], Any] | None = None
     standing: Standing = "followed"

@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.bench.plan.facts import SHOWN, PlanInputs, kept_examples
 from holdfast.bench.plan.record import DataRow, KeptRow, SuspectRow
+from holdfast.bench.plan.situation import KNOWN
 from holdfast.core.mix import Example
 from holdfast.probes.surprise import Surprise, surprise
 
@@ -39,11 +40,15 @@ def read_by_base(model: Any, inputs: PlanInputs, data: DataRow, kept: KeptRow | 
     }
     of_data = surprise(model, sample(inputs.data.train), **how)
     against = [row for row in of_data if row.conflicts >= CONFLICT * row.tokens]
-    suspects = tuple(SuspectRow(origin=row.origin, why="the base is sure of another answer") for row in against)
+    nats = mean_nats(of_data)
+    known = nats is not None and nats <= KNOWN  # elsewhere it contradicts right answers as often
+    suspects = tuple(
+        SuspectRow(origin=row.origin, why="the base is sure of another answer") for row in against if known
+    )
     data = dataclasses.replace(
         data,
         asked=len(of_data),
-        surprise_nats=mean_nats(of_data),
+        surprise_nats=nats,
         conflicts=len(against),
         suspects=(*data.suspects, *suspects)[:SHOWN],
     )

@@ -160,7 +160,7 @@ class AdviceRow(Record):
         topic: What it is about.
         rule: Name of its rule.
         advice: The advice.
-        strength: "measured here", "published" or "folk".
+        evidence: "measured here", "published" or "folk".
         source: A page of ours, an arXiv id, or who repeats it.
         standing: What other evidence says of the rule.
         because: What that evidence is.
@@ -171,7 +171,7 @@ class AdviceRow(Record):
     topic: str
     rule: str
     advice: str
-    strength: str
+    evidence: str
     source: str
     standing: str
     because: str = ""

@@ -31,7 +31,7 @@ class Issue:
         name: Name of the lint.
         says: What the config does.
         change: What to change.
-        strength: Strength of the evidence.
+        evidence: What kind of evidence it has.
         source: Its source.
         figures: By how much, as text.
         because: What the source says.
@@ -40,7 +40,7 @@ class Issue:
     name: str
     says: str
     change: str
-    strength: str
+    evidence: str
     source: str
     figures: tuple[str, ...] = ()
     because: str = ""
@@ -93,7 +93,7 @@ def check(spec: PlanSpec) -> Checked:
             lint.name,
             lint.sentence(config),
             lint.change,
-            lint.strength,
+            lint.evidence,
             lint.source,
             tuple(figure.words() for figure in lint.figures),
             lint.because,

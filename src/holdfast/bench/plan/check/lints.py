@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from holdfast.bench.plan.check.config import TrainingConfig
-from holdfast.bench.plan.evidence import STUDY, Figure, Strength
+from holdfast.bench.plan.evidence import STUDY, Evidence, Figure
 from holdfast.bench.plan.rules.recipe import ON_LANGUAGE, ON_PEOPLE
 from holdfast.bench.plan.rules.training import HALF, LARGE
 from holdfast.bench.plan.situation import BILLION, MILLION
@@ -26,7 +26,7 @@ class Lint:
         applies: The condition on a config and the model's parameters (None if unknown).
         says: What the config does; braces hold its fields.
         change: What to change.
-        strength: Strength of the evidence.
+        evidence: What kind of evidence it has.
         source: Its source.
         figures: By how much: rows of our study.
         because: What the source says.
@@ -36,7 +36,7 @@ class Lint:
     applies: Callable[[TrainingConfig, int | None], bool]
     says: str
     change: str
-    strength: Strength
+    evidence: Evidence
     source: str
     figures: tuple[Figure, ...] = ()
     because: str = ""
