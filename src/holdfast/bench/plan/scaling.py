@@ -85,10 +85,16 @@ class Shape:
         mlp = 3 * (self.width + self.inner) if self.experts == 1 else 0
         return rank * self.layers * (attention + mlp)
 
-    def saved(self, tokens: int) -> int:
-        """Returns the bytes that a bf16 forward of some tokens keeps for the backward, without the logits."""
+    def saved(self, tokens: int, *, wide: bool = False) -> int:
+        """Returns the bytes that a forward of some tokens keeps for the backward, without the logits.
+
+        Args:
+            tokens: Number of tokens.
+            wide: Whether it computes in float32, else in bf16 with float32 between layers.
+        """
         inner = self.inner * self.active
-        return int(2.5 * tokens * self.layers * (7 * self.width + 5 * self.queries + 2 * self.keys + 4 * inner))
+        per_token = self.layers * (7 * self.width + 5 * self.queries + 2 * self.keys + 4 * inner)
+        return int((4.0 if wide else 2.5) * tokens * per_token)
 
 
 SHAPES = (
@@ -152,14 +158,27 @@ class Sheet:
         return dataclasses.asdict(self)
 
 
-def full_bytes(shape: Shape, tokens: int, *, copies: int = 1) -> int:
-    """Returns the bytes of training all weights: float32 weights, gradients, Adam and copies, and activations.
+def full_bytes(shape: Shape, tokens: int, *, copies: int = 1, plain: bool = False) -> int:
+    """Returns the bytes of training all weights: float32 weights, Adam, copies, and gradients or what a forward keeps.
 
-        B = (4 + 4 + 8 + 4 c) N + A + L
+        B = (4 + 8 + 4 c) N + max(4 N, A + L)
 
-    with N parameters, c copies of the base, A bytes of saved activations and L of logits.
+    with N parameters, c copies of the base, A bytes of saved activations with 16-bit weights, and L of logits.
+
+    Args:
+        shape: The shape.
+        tokens: Tokens of a forward.
+        copies: Copies of the base.
+        plain: Whether it is plain training in float32, whose logits exist at once.
     """
-    return (2 * WIDE + ADAM + WIDE * copies) * shape.parameters + shape.saved(tokens) + _logits(shape, tokens)
+    fixed = (WIDE + ADAM + WIDE * copies) * shape.parameters
+    if plain:
+        kept = shape.saved(tokens, wide=True) + 12 * tokens * shape.vocabulary
+    else:
+        kept = (
+            shape.saved(tokens) + NARROW * shape.linear + _logits(shape, tokens) + WIDE * shape.vocabulary * shape.width
+        )
+    return fixed + max(WIDE * shape.parameters, kept)
 
 
 def adapter_bytes(shape: Shape, tokens: int, rank: int = 16) -> int:
@@ -250,7 +269,7 @@ def _notes(tokens: int, read: int) -> tuple[str, ...]:
         " Regret, 2025).",
         "Extrapolation: all rates, batches and recipes beyond 13B; everything in the column of 1T, where nobody has"
         " published what fine-tuning forgets.",
-        "Memory is a formula that tests compare with the estimate of a dry run, and that with what PyTorch allocated"
-        f" (docs/studies/real-models.md). Time is a formula: products of a pass over {PEAK / 1e12:.0f} TFLOP/s at"
+        "Memory is a formula, within 10% of what PyTorch allocated for two small models and within 20% of the estimate"
+        f" of a dry run up to 1B (docs/plan.md). Time is a formula: products of a pass over {PEAK / 1e12:.0f} TFLOP/s at"
         f" {USED:.0%} of the peak, which is an assumption. It was checked on no GPU.",
     )
