@@ -131,7 +131,7 @@ def test_without_steps_nothing_is_timed_and_nothing_is_written(rows, tmp_path, m
 
 
 def test_a_plan_and_its_scaling_sheet_come_one_after_the_other(rows):
-    spec = PlanSpec(model="ground:base", data=str(rows), steps=False, scale=True)
+    spec = PlanSpec(model="ground:base", data=str(rows), steps=False, sizes=True)
     record, sheet = answers_to(spec)
     assert sheet.tokens == record.data.learned_tokens
     text = printed(sheet)
@@ -214,7 +214,7 @@ def test_the_base_writes_a_few_for_the_time_of_writing(rows):
         (["--model", "FOLDER", "--data", "ROWS"], "has no config.json"),
         (["--model", "ground:base", "--data", "ROWS", "--write", "ROWS"], "exists"),
         (["--check", "ROWS", "--data", "d"], "leave out --data"),
-        (["--scale", "--write", "run.yaml"], "needs a plan to write"),
+        (["--sizes", "--write", "run.yaml"], "needs a plan to write"),
         (["--check", "none.yaml"], "Cannot read none.yaml"),
         (["--model", "ground:base", "--data", "ROWS", "--budget", "points=-1"], "points"),
     ],
@@ -232,7 +232,7 @@ def test_bad_input_ends_with_one_sentence(words, sentence, rows, tmp_path, capsy
 
 def test_the_command_checks_and_scales(tmp_path, capsys):
     (tmp_path / "c.yaml").write_text("model_name_or_path: Qwen/Qwen2-7B\ndataset_name: a/b\nuse_peft: true\nodd: 1\n")
-    assert main(["plan", "--check", str(tmp_path / "c.yaml"), "--scale", "--write", str(tmp_path / "run.yaml")]) == 0
+    assert main(["plan", "--check", str(tmp_path / "c.yaml"), "--sizes", "--write", str(tmp_path / "run.yaml")]) == 0
     text = capsys.readouterr().out
     assert "a config of TRL" in " ".join(text.split())
     assert "1 key is unknown and not translated: odd" in text

@@ -160,7 +160,7 @@ class RunSpec(TrainingSpec):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanSpec(TrainingSpec):
-    """The options of a plan: a model, its data and what may be lost; or a config to check; or the scaling sheet.
+    """The options of a plan: a model, its data and what may be lost; or a config to check; or the sheet of all sizes.
 
     Raises:
         HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
@@ -178,7 +178,7 @@ class PlanSpec(TrainingSpec):
     check: str | None = option(
         "config to check instead, of holdfast train, axolotl, LLaMA-Factory, ms-swift or TRL", None, metavar="FILE"
     )
-    scale: bool = option("show the plan for models from 0.1B to 1T parameters as well", False)
+    sizes: bool = option("show the plan for models from 0.1B to 1T parameters as well", False)
     write: str | None = option("file to write the run to, for holdfast train --config", None, metavar="FILE")
     out: str | None = option(  # type: ignore[assignment]
         "folder for plan.json (none by default)", None, metavar="FOLDER"
@@ -189,7 +189,7 @@ class PlanSpec(TrainingSpec):
         super().__post_init__()
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
-        if self.check is None and not (self.scale and not self.model and not self.data):
+        if self.check is None and not (self.sizes and not self.model and not self.data):
             for name in ("model", "data"):
                 if not getattr(self, name):
                     raise HoldfastError(f"{flag_of(name)} is missing: a plan needs a model and its data.")

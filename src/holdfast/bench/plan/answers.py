@@ -25,5 +25,5 @@ def answers_to(spec: PlanSpec) -> Iterator[Answer]:
     elif spec.model:
         record = plan(spec)
         yield record
-    if spec.scale:
+    if spec.sizes:
         yield sheet(record)

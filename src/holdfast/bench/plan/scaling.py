@@ -21,6 +21,8 @@ WIDE, NARROW, ADAM = 4, 2, 8
 PEAK, USED = 989e12, 0.4
 """Products and sums a second that an H100 does in bf16 (its data sheet), and the share of them that a training uses.
 The share is an assumption; well-tuned trainings report 0.35 to 0.5."""
+READ_UP_TO = 10**11
+"""Parameters up to which people publish rates that they used."""
 GPU = 80_000_000_000
 """Bytes of such a GPU."""
 
@@ -257,7 +259,7 @@ def _evidence(parameters: int) -> str:
         return "interpolated"
     if parameters <= 14 * BILLION:
         return "published, folk"
-    return "extrapolated" if parameters > 100 * BILLION else "folk"
+    return "folk" if parameters <= READ_UP_TO else "extrapolated"
 
 
 def _notes(tokens: int, read: int) -> tuple[str, ...]:
@@ -270,6 +272,7 @@ def _notes(tokens: int, read: int) -> tuple[str, ...]:
         "Extrapolation: all rates, batches and recipes beyond 13B; everything in the column of 1T, where nobody has"
         " published what fine-tuning forgets.",
         "Memory is a formula, within 10% of what PyTorch allocated for two small models and within 20% of the estimate"
-        f" of a dry run up to 1B (docs/plan.md). Time is a formula: products of a pass over {PEAK / 1e12:.0f} TFLOP/s at"
-        f" {USED:.0%} of the peak, which is an assumption. It was checked on no GPU.",
+        " of a dry run up to 1B (docs/plan.md).",
+        f"Time is a formula: products of a pass over {PEAK / 1e12:.0f} TFLOP/s at {USED:.0%} of the peak, which is an"
+        " assumption. It was checked on no GPU.",
     )

@@ -45,10 +45,16 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> None:
             check_source(source)
         elif not check_word(source):
             check_source((few_of(source) or (source, 0))[0])
-    models = [spec.base, spec.tuned] if isinstance(spec, DiffSpec) else [spec.model] if spec.model else []
-    for name in models:
+    for name in _models(spec):
         if not (isinstance(spec, DiffSpec) and _is_saved(name)):
             check_model(name, given=isinstance(spec, DiffSpec))
+
+
+def _models(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> list[str]:
+    """Returns the models of a command; a plan may have none."""
+    if isinstance(spec, DiffSpec):
+        return [spec.base, spec.tuned]
+    return [spec.model] if spec.model else []
 
 
 def check_source(source: str) -> None:

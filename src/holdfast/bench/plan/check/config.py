@@ -163,6 +163,16 @@ def truth(values: Mapping[str, Any], key: str) -> bool | None:
     return None if value is None else bool(value)
 
 
+def mapped(values: Mapping[str, Any], names: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+    """Returns settings by field, from the key and the type (float, int, bool or str) of each.
+
+    Raises:
+        HoldfastError: A value is no number where one is expected.
+    """
+    convert: dict[Any, Callable[[Mapping[str, Any], str], Any]] = {float: number, int: whole, bool: truth}
+    return {field: convert.get(kind, Mapping.get)(values, key) for field, (key, kind) in names.items()}
+
+
 def words_of(value: Any) -> tuple[str, ...]:
     """Returns a list, or names separated by commas or blanks, as names."""
     if value is None:

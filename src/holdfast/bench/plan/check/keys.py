@@ -36,8 +36,16 @@ def sorted_keys(values: Mapping[str, Any], read: Iterable[str]) -> dict[str, Any
     A key without a value counts as without effect, because trainers take their default for it.
     """
     rest = {key: value for key, value in values.items() if key not in set(read)}
-    empty = [key for key, value in rest.items() if value is None or value in ("", [], {}, False)]
-    passed = {key: rest[key] for key in rest if key in PASSED and key not in empty}
-    idle = [key for key in rest if key in empty or (IDLE.match(key) and key not in passed)]
-    unknown = [key for key in rest if key not in passed and key not in idle]
-    return {"passed": passed, "idle": tuple(sorted(idle)), "unknown": tuple(sorted(unknown))}
+    kinds = {key: _kind(key, value) for key, value in rest.items()}
+    names = {kind: sorted(key for key in rest if kinds[key] == kind) for kind in ("passed", "idle", "unknown")}
+    passed = {key: rest[key] for key in names["passed"]}
+    return {"passed": passed, "idle": tuple(names["idle"]), "unknown": tuple(names["unknown"])}
+
+
+def _kind(key: str, value: Any) -> str:
+    """Returns what becomes of a key that is not read."""
+    if value is None or value in ("", [], {}, False):
+        return "idle"
+    if key in PASSED:
+        return "passed"
+    return "idle" if IDLE.match(key) else "unknown"

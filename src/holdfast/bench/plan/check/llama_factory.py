@@ -11,6 +11,7 @@ from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
+    mapped,
     number,
     precision_of,
     targets_of,
@@ -37,56 +38,62 @@ DEFAULTS = {
     "lr_scheduler_type": "linear",
     "cutoff_len": 2048,
 }
+ADAPTER = {"lora_rank": 8}
 TUNINGS: Mapping[str, Tuning] = {"full": "full", "lora": "lora"}
+
+
+FIELDS = {
+    "lr": ("learning_rate", float),
+    "epochs": ("num_train_epochs", float),
+    "rows": ("per_device_train_batch_size", int),
+    "accumulation": ("gradient_accumulation_steps", int),
+    "warmup_share": ("warmup_ratio", float),
+    "warmup_steps": ("warmup_steps", int),
+    "schedule": ("lr_scheduler_type", str),
+    "alpha": ("lora_alpha", float),
+    "dropout": ("lora_dropout", float),
+    "clip": ("max_grad_norm", float),
+    "weight_decay": ("weight_decay", float),
+    "max_length": ("cutoff_len", int),
+    "packing": ("packing", bool),
+    "seed": ("seed", int),
+}
+"""The key and type of each field that is only renamed."""
 
 
 def read(values: dict[str, Any]) -> TrainingConfig:
     """Returns the training that a config of LLaMA-Factory describes; its default is an adapter."""
-    values, note = with_defaults(values, DEFAULTS, "LLaMA-Factory")
     kind = str(values.get("finetuning_type") or "lora")
-    tuning: Tuning = TUNINGS.get(kind, "other")
-    quantised = tuning == "lora" and values.get("quantization_bit") is not None
+    values, note = with_defaults(values, {**DEFAULTS, **(ADAPTER if kind == "lora" else {})}, "LLaMA-Factory")
+    tuning = _tuning(values, kind)
     fields, notes = sorted_keys(values, READ), [note] if note else []
     if kind == "freeze":
         notes.append("finetuning_type freeze: FreezeBottom(share=...) is the nearest; give the share of frozen layers.")
     unknown = [*fields.pop("unknown"), *(key for key in ("mix_strategy", "interleave_probs") if values.get(key))]
-    stage = str(values.get("stage") or "sft")
-    size = number(values, "val_size")
+    stage, steps, size = str(values.get("stage") or "sft"), whole(values, "max_steps"), number(values, "val_size")
     return TrainingConfig(
         "LLaMA-Factory",
         model=str(values.get("model_name_or_path") or ""),
         data=_files(values, "dataset", notes),
         test=next(iter(_files(values, "eval_dataset", notes)), None),
-        tuning="qlora" if quantised else tuning,
+        tuning=tuning,
         objective="sft" if stage in ("sft", "pt") else stage,
-        lr=number(values, "learning_rate"),
-        epochs=number(values, "num_train_epochs"),
-        max_steps=_positive(whole(values, "max_steps")),
-        rows=whole(values, "per_device_train_batch_size"),
-        accumulation=whole(values, "gradient_accumulation_steps"),
-        warmup_share=number(values, "warmup_ratio"),
-        warmup_steps=whole(values, "warmup_steps"),
-        schedule=values.get("lr_scheduler_type"),
-        rank=whole(values, "lora_rank") or (8 if tuning == "lora" else None),
-        alpha=number(values, "lora_alpha"),
-        dropout=number(values, "lora_dropout"),
+        max_steps=None if steps is None or steps < 1 else steps,
+        rank=whole(values, "lora_rank"),
         targets=targets_of(values.get("lora_target")),
-        clip=number(values, "max_grad_norm"),
-        weight_decay=number(values, "weight_decay"),
-        max_length=whole(values, "cutoff_len"),
-        packing=truth(values, "packing"),
         precision=precision_of(values),
         loss_on="all" if truth(values, "train_on_prompt") else "completion",
-        seed=whole(values, "seed"),
-        held_out=size if size is not None and 0 < size < 1 else None,
+        held_out=None if size is None or not 0 < size < 1 else size,
         unknown=tuple(unknown),
         notes=tuple(notes),
+        **mapped(values, FIELDS),
         **fields,
     )
 
 
-def _positive(number: int | None) -> int | None:
-    return number if number is not None and number > 0 else None
+def _tuning(values: Mapping[str, Any], kind: str) -> Tuning:
+    tuning: Tuning = TUNINGS.get(kind, "other")
+    return "qlora" if tuning == "lora" and values.get("quantization_bit") is not None else tuning
 
 
 def _files(values: Mapping[str, Any], key: str, notes: list[str]) -> tuple[str, ...]:

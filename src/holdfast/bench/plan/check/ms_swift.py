@@ -9,9 +9,10 @@ from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
+    mapped,
     number,
+    precision_of,
     targets_of,
-    truth,
     whole,
     with_defaults,
     words_of,
@@ -32,55 +33,78 @@ TUNINGS: Mapping[str, Tuning] = {"full": "full", "lora": "lora"}
 PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
+FIELDS = {
+    "epochs": ("num_train_epochs", float),
+    "max_steps": ("max_steps", int),
+    "rows": ("per_device_train_batch_size", int),
+    "accumulation": ("gradient_accumulation_steps", int),
+    "warmup_share": ("warmup_ratio", float),
+    "warmup_steps": ("warmup_steps", int),
+    "schedule": ("lr_scheduler_type", str),
+    "dropout": ("lora_dropout", float),
+    "clip": ("max_grad_norm", float),
+    "weight_decay": ("weight_decay", float),
+    "max_length": ("max_length", int),
+    "packing": ("packing", bool),
+    "seed": ("seed", int),
+    "held_out": ("split_dataset_ratio", float),
+}
+"""The key and type of each field that is only renamed."""
+OLDER = {
+    "tuner_type": ("train_type", "sft_type"),
+    "model": ("model_id_or_path",),
+    "quant_bits": ("quantization_bit",),
+    "lora_dropout": ("lora_dropout_p",),
+}
+"""Names of the same arguments in older versions."""
+
+
 def read(values: dict[str, Any]) -> TrainingConfig:
     """Returns the training that the arguments of ms-swift describe; its default is an adapter."""
-    values, note = with_defaults(values, DEFAULTS, "ms-swift")
-    kind = str(values.get("tuner_type") or values.get("train_type") or values.get("sft_type") or "lora")
-    tuning: Tuning = TUNINGS.get(kind, "other")
-    if tuning == "lora" and (values.get("quant_bits") or values.get("quantization_bit")):
-        tuning = "qlora"
-    frozen = number(values, "freeze_parameters_ratio")
-    notes = [note] if note else []
-    if tuning == "full" and frozen:
-        tuning = "freeze"
-        notes.append("freeze_parameters_ratio is a share of the parameters, FreezeBottom's of the layers.")
-    fields = sorted_keys(values, READ)
-    unknown = [*fields.pop("unknown"), *(["loss_scale"] if values.get("loss_scale") not in (None, "default") else [])]
+    fields, loss = sorted_keys(values, READ), values.get("loss_scale")
+    unknown = [*fields.pop("unknown"), *(["loss_scale"] if loss not in (None, "default") else [])]
+    values, note = with_defaults(_renamed(values), DEFAULTS, "ms-swift")
+    tuning, notes = _tuning(values), [note] if note else []
+    adapts = tuning in ("lora", "qlora")
+    defaults = {"learning_rate": 1e-4 if adapts else 1e-5, **({"lora_rank": 8, "lora_alpha": 32} if adapts else {})}
+    values, note = with_defaults(values, defaults, "ms-swift")
     data = [name.partition("#") for name in words_of(values.get("dataset"))]
-    notes += [f"{name}#{few}: all rows of it are taken." for name, _, few in data if few]
-    lr = number(values, "learning_rate")
+    notes += [*([note] if note else []), *(f"{name}#{few}: all rows of it are taken." for name, _, few in data if few)]
+    if tuning == "freeze":
+        notes.append("freeze_parameters_ratio is a share of the parameters, FreezeBottom's of the layers.")
     return TrainingConfig(
         "ms-swift",
-        model=str(values.get("model") or values.get("model_id_or_path") or ""),
+        model=str(values.get("model") or ""),
         data=tuple(name for name, _, _ in data),
         test=next(iter(words_of(values.get("val_dataset"))), None),
         tuning=tuning,
         objective=str(values.get("rlhf_type") or "sft"),
-        lr=(1e-4 if tuning in ("lora", "qlora") else 1e-5) if lr is None else lr,
-        epochs=number(values, "num_train_epochs"),
-        max_steps=whole(values, "max_steps"),
-        rows=whole(values, "per_device_train_batch_size"),
-        accumulation=whole(values, "gradient_accumulation_steps"),
-        warmup_share=number(values, "warmup_ratio"),
-        warmup_steps=whole(values, "warmup_steps"),
-        schedule=values.get("lr_scheduler_type"),
-        rank=whole(values, "lora_rank") or (8 if kind == "lora" else None),
-        alpha=number(values, "lora_alpha") or (32.0 if kind == "lora" else None),
-        dropout=number(values, "lora_dropout") or number(values, "lora_dropout_p"),
+        lr=number(values, "learning_rate"),
+        rank=whole(values, "lora_rank"),
+        alpha=number(values, "lora_alpha"),
         targets=targets_of(values.get("target_modules")),
-        frozen=frozen or None,
-        clip=number(values, "max_grad_norm"),
-        weight_decay=number(values, "weight_decay"),
-        max_length=whole(values, "max_length"),
-        packing=truth(values, "packing"),
-        precision=PRECISIONS.get(str(values.get("torch_dtype"))) or ("bf16" if truth(values, "bf16") else None),
+        frozen=number(values, "freeze_parameters_ratio") or None,
+        precision=PRECISIONS.get(str(values.get("torch_dtype"))) or precision_of(values),
         loss_on="completion",
-        seed=whole(values, "seed"),
-        held_out=number(values, "split_dataset_ratio"),
         unknown=tuple(unknown),
         notes=tuple(notes),
+        **mapped(values, FIELDS),
         **fields,
     )
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments with the names of the newest version."""
+    newer = {name: value for new, older in OLDER.items() for name in older if (value := values.get(name)) is not None}
+    names = {name: new for new, older in OLDER.items() for name in older}
+    return {**{names[name]: value for name, value in newer.items()}, **values}
+
+
+def _tuning(values: Mapping[str, Any]) -> Tuning:
+    tuning: Tuning = TUNINGS.get(str(values.get("tuner_type") or "lora"), "other")
+    if tuning == "lora" and values.get("quant_bits"):
+        return "qlora"
+    return "freeze" if tuning == "full" and number(values, "freeze_parameters_ratio") else tuning
 
 
 FORMAT = Format(

@@ -8,7 +8,7 @@ from holdfast.bench.plan.check.config import (
     Format,
     TrainingConfig,
     Tuning,
-    number,
+    mapped,
     precision_of,
     targets_of,
     truth,
@@ -36,47 +36,59 @@ DEFAULTS = {
 }
 
 
+ADAPTER = {"lora_r": 16, "lora_alpha": 32}
+FIELDS = {
+    "lr": ("learning_rate", float),
+    "epochs": ("num_train_epochs", float),
+    "rows": ("per_device_train_batch_size", int),
+    "accumulation": ("gradient_accumulation_steps", int),
+    "warmup_share": ("warmup_ratio", float),
+    "warmup_steps": ("warmup_steps", int),
+    "schedule": ("lr_scheduler_type", str),
+    "rank": ("lora_r", int),
+    "alpha": ("lora_alpha", float),
+    "dropout": ("lora_dropout", float),
+    "clip": ("max_grad_norm", float),
+    "weight_decay": ("weight_decay", float),
+    "max_length": ("max_length", int),
+    "packing": ("packing", bool),
+    "seed": ("seed", int),
+}
+"""The key and type of each field that is only renamed."""
+
+
 def read(values: dict[str, Any]) -> TrainingConfig:
     """Returns the training that the arguments of `trl sft` describe; its default trains all weights."""
-    values, note = with_defaults(values, DEFAULTS, "TRL")
+    fields, steps = sorted_keys(values, READ), whole(values, "max_steps")
     tuning: Tuning = "full" if not truth(values, "use_peft") else "qlora" if truth(values, "load_in_4bit") else "lora"
-    fields, lr = sorted_keys(values, READ), number(values, "learning_rate")
-    steps = whole(values, "max_steps")
-    unknown = [*fields.pop("unknown")]
+    unknown = [*fields.pop("unknown"), *(["datasets"] if values.get("datasets") else [])]
     unknown += ["loss_type"] if values.get("loss_type") not in (None, "nll", "chunked_nll") else []
-    unknown += ["datasets"] if values.get("datasets") else []
-    name, config = values.get("dataset_name"), values.get("dataset_config")
-    data = f"{name}/{config}" if config else str(name or "")
-    split = values.get("dataset_train_split")
-    notes = [note] if note else []
+    longest = {"max_length": values.get("max_seq_length")} if values.get("max_seq_length") else {}
+    defaults = DEFAULTS if tuning == "full" else {**DEFAULTS, **ADAPTER}
+    values, note = with_defaults({**values, **longest}, defaults, "TRL")
     return TrainingConfig(
         "TRL",
         model=str(values.get("model_name_or_path") or ""),
-        data=(f"{data}:{split}" if split not in (None, "train") else data,) if data else (),
+        data=_data(values),
         tuning=tuning,
-        lr=lr,
-        epochs=number(values, "num_train_epochs"),
-        max_steps=steps if steps is not None and steps > 0 else None,
-        rows=whole(values, "per_device_train_batch_size"),
-        accumulation=whole(values, "gradient_accumulation_steps"),
-        warmup_share=number(values, "warmup_ratio"),
-        warmup_steps=whole(values, "warmup_steps"),
-        schedule=values.get("lr_scheduler_type"),
-        rank=whole(values, "lora_r") or (16 if tuning != "full" else None),
-        alpha=number(values, "lora_alpha") or (32.0 if tuning != "full" else None),
-        dropout=number(values, "lora_dropout"),
+        max_steps=None if steps is None or steps < 1 else steps,
         targets=targets_of(values.get("lora_target_modules")),
-        clip=number(values, "max_grad_norm"),
-        weight_decay=number(values, "weight_decay"),
-        max_length=whole(values, "max_seq_length") or whole(values, "max_length"),
-        packing=truth(values, "packing"),
         precision=precision_of(values),
         loss_on="all" if truth(values, "completion_only_loss") is False else "completion",
-        seed=whole(values, "seed"),
         unknown=tuple(unknown),
-        notes=tuple(notes),
+        notes=(note,) if note else (),
+        **mapped(values, FIELDS),
         **fields,
     )
+
+
+def _data(values: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the name of the data set with its configuration and split."""
+    name, config, split = (values.get(key) for key in ("dataset_name", "dataset_config", "dataset_train_split"))
+    if not name:
+        return ()
+    whole_name = f"{name}/{config}" if config else str(name)
+    return (whole_name if split in (None, "train") else f"{whole_name}:{split}",)
 
 
 FORMAT = Format(

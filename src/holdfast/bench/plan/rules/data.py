@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from holdfast.bench.measured.power import FLIPS
 from holdfast.bench.plan.evidence import STUDY, Figure, Rule
 from holdfast.bench.plan.situation import Situation
+from holdfast.probes.score import for_stats
 from holdfast.stats.power import items_needed
 
-FLIPS = 0.04
-"""Share of answers that flip if little is lost, as `holdfast train --dry-run` assumes it."""
 NOISY, FEW_ROWS = 0.1, 100
 WRITTEN = 1000
 
@@ -227,7 +227,7 @@ MEASURE = (
 
 
 def _needed(case: Situation) -> int:
-    return items_needed((case.points or 1.0) / 100, FLIPS)
+    return items_needed(for_stats(case.points or 1.0), FLIPS)
 
 
 ABOUT_DATA = (*REHEARSAL, *OLD_EXAMPLES, *DATA, *MEASURE)
