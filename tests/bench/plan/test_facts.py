@@ -6,9 +6,10 @@ import collections
 import math
 
 import pytest
+import torch
 
 from holdfast.bench.plan.facts import _alike, contradicting, divergence
-from holdfast.bench.plan.reading import sample
+from holdfast.bench.plan.reading import LEAST, TOKENS, WORK, _most_tokens, sample
 from holdfast.core.mix import Example
 from holdfast.data.rows import Row
 
@@ -50,3 +51,17 @@ def test_a_sample_is_the_same_every_time_and_within_its_limits():
     assert max(collections.Counter(row.input_ids for row in drawn).values()) == 1
     assert len(sample(rows, rows=5)) == 5
     assert len(sample([Example((1,) * 500, ())], tokens=100)) == 1
+
+
+def test_a_large_model_reads_fewer_tokens_on_a_cpu():
+    class Model:
+        def __init__(self, size, device):
+            self.weight = torch.empty(1, device=device).expand(size)
+
+        def parameters(self):
+            yield self.weight
+
+    assert _most_tokens(Model(10**6, "cpu")) == TOKENS
+    assert _most_tokens(Model(5 * 10**8, "cpu")) == WORK // (5 * 10**8)
+    assert _most_tokens(Model(10**10, "cpu")) == LEAST
+    assert _most_tokens(Model(10**10, "meta")) == TOKENS

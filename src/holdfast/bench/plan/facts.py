@@ -170,15 +170,12 @@ def kept_row(inputs: PlanInputs) -> KeptRow | None:
     if not suites:
         return None
     examples = kept_examples(inputs)
-    divergences: dict[str, float] = {}
+    between = halves = None
     if len(examples) > 1:
         shuffled = random.Random(0).sample(examples, len(examples))
-        divergences = {
-            "divergence_bits": divergence(inputs.data.train, examples),
-            "halves_bits": divergence(shuffled[::2], shuffled[1::2]),
-        }
+        between, halves = divergence(inputs.data.train, examples), divergence(shuffled[::2], shuffled[1::2])
     count = sum(len(suite.items) or len(suite.texts) for suite in suites)
-    return KeptRow(suites=len(suites), count=count, **divergences)
+    return KeptRow(suites=len(suites), count=count, divergence_bits=between, halves_bits=halves)
 
 
 def divergence(some: Sequence[Example], others: Sequence[Example]) -> float:

@@ -15,6 +15,9 @@ from holdfast.probes.surprise import Surprise, surprise
 
 ROWS, TOKENS = 256, 16_384
 """Most rows and tokens that the base reads of the data, and as many of what is kept."""
+LEAST, WORK = 2048, 2 * 10**12
+"""On a CPU a large model reads fewer tokens: as many as make this product with its parameters, but not fewer than the
+least. That is about a minute of one core."""
 CONFLICT = 0.1
 """Share of an answer's tokens at which the base is sure of another token, from which it contradicts the answer. Chosen
 on nine suites of the proving ground that the base knows: of 100 answers taken from other questions it names 20 to 100
@@ -38,7 +41,8 @@ def read_by_base(model: Any, inputs: PlanInputs, data: DataRow, kept: KeptRow | 
         "batch_tokens": inputs.run.eval_batch_tokens,
         "pad_id": int(inputs.tokenizer.pad_token_id),
     }
-    of_data = surprise(model, sample(inputs.data.train), **how)
+    tokens = _most_tokens(model)
+    of_data = surprise(model, sample(inputs.data.train, tokens=tokens), **how)
     against = [row for row in of_data if row.conflicts >= CONFLICT * row.tokens]
     nats = mean_nats(of_data)
     known = nats is not None and nats <= KNOWN  # elsewhere it contradicts right answers as often
@@ -55,8 +59,16 @@ def read_by_base(model: Any, inputs: PlanInputs, data: DataRow, kept: KeptRow | 
     examples = kept_examples(inputs)
     if kept is None or not examples:
         return data, kept
-    of_kept = surprise(model, sample(examples), **how)
+    of_kept = surprise(model, sample(examples, tokens=tokens), **how)
     return data, dataclasses.replace(kept, asked=len(of_kept), surprise_nats=mean_nats(of_kept))
+
+
+def _most_tokens(model: Any) -> int:
+    """Returns the most tokens that a model reads of the data."""
+    parameter = next(model.parameters())
+    if parameter.device.type != "cpu":
+        return TOKENS
+    return max(LEAST, min(TOKENS, WORK // sum(p.numel() for p in model.parameters())))
 
 
 def mean_nats(rows: Sequence[Surprise]) -> float | None:

@@ -203,7 +203,7 @@ WARMUPS = (
         "warm-up",
         "always",
         lambda case: True,
-        "{value} of the run, which WSD() does",
+        "a share of {value} of the run, which WSD() does",
         "published",
         "arXiv 2605.29498, 2601.02151",
         value=lambda case: 0.03,
