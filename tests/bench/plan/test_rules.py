@@ -64,6 +64,7 @@ CASES = {
     "the base writes them": (BIG, SMALL),
     "samples of the model rehearse nearly as well as real data": (BIG, SMALL),
     "own samples can hurt an instruction model": (BIG, SMALL),
+    "take copies out": (dataclasses.replace(SMALL, copies=0.1), SMALL),
     "do not clean too much": (dataclasses.replace(SMALL, contradictions=0.2), SMALL),
     "15 to 22% of wrong labels are tolerable": (dataclasses.replace(SMALL, contradictions=0.2), SMALL),
     "clean the rows first": (dataclasses.replace(SMALL, conflicts=0.4, surprise=0.5), SMALL),

@@ -63,8 +63,6 @@ def situation_of(
         divergence = kept.divergence_bits - (kept.halves_bits or 0.0)
     return Situation(
         parameters=model.parameters,
-        layers=model.layers,
-        width=model.width,
         rows=data.train_rows,
         tokens=data.learned_tokens,
         is_adapter=model.is_adapter,
@@ -73,6 +71,7 @@ def situation_of(
         divergence=divergence,
         conflicts=None if data.conflicts is None or not data.asked else data.conflicts / data.asked,
         contradictions=data.contradictions / data.rows,
+        copies=data.copies / data.rows,
         old=old,
         kept=0 if kept is None else kept.count,
         points=points,

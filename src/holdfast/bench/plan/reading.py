@@ -68,7 +68,8 @@ def _most_tokens(model: Any) -> int:
     parameter = next(model.parameters())
     if parameter.device.type != "cpu":
         return TOKENS
-    return max(LEAST, min(TOKENS, WORK // sum(p.numel() for p in model.parameters())))
+    parameters: int = sum(p.numel() for p in model.parameters())
+    return max(LEAST, min(TOKENS, WORK // parameters))
 
 
 def mean_nats(rows: Sequence[Surprise]) -> float | None:

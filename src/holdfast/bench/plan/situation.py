@@ -26,8 +26,6 @@ class Situation:
 
     Attributes:
         parameters: Number of parameters of the model.
-        layers: Number of its layers; 0 if its configuration does not say.
-        width: Width of its hidden states.
         rows: Number of training rows.
         tokens: Number of learned tokens in these rows.
         is_adapter: Whether the model is an adapter on a base.
@@ -36,6 +34,7 @@ class Situation:
         divergence: Divergence of its tokens from those of what is kept, in bits, less that of two halves of the latter.
         conflicts: Share of rows with an answer that the base confidently contradicts.
         contradictions: Share of rows whose question another row answers differently.
+        copies: Share of rows that repeat an earlier row.
         old: Whether the user gave old examples.
         kept: Number of items and texts that are kept.
         points: Budget in points; None without one.
@@ -47,8 +46,6 @@ class Situation:
     """
 
     parameters: int
-    layers: int = 0
-    width: int = 0
     rows: int = 0
     tokens: int = 0
     is_adapter: bool = False
@@ -57,6 +54,7 @@ class Situation:
     divergence: float | None = None
     conflicts: float | None = None
     contradictions: float = 0.0
+    copies: float = 0.0
     old: bool = False
     kept: int = 0
     points: float | None = None
