@@ -13,7 +13,7 @@ from rich.table import Table
 from holdfast.bench.plan.check.check import Checked
 from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, PlanRecord, TimeRow
 from holdfast.bench.plan.scaling import Sheet
-from holdfast.bench.plan.situation import FAR, KNOWN
+from holdfast.bench.plan.situation import FAR, FEW_TOKENS, KNOWN
 from holdfast.report.plan_check import check_lines
 from holdfast.report.plan_scale import scale_table
 from holdfast.report.plan_words import count, duration, size, wrapped
@@ -81,7 +81,7 @@ def facts_table(record: PlanRecord) -> Table:
     for about, fact in [
         *_model_facts(record.model),
         *_data_facts(record.data),
-        *_kept_facts(record.kept),
+        *_kept_facts(record.kept, record.model.vocabulary),
         *(("time", fact) for fact in map(_time_fact, record.time)),
     ]:
         table.add_row(about, fact)
@@ -110,14 +110,18 @@ def _data_facts(data: DataRow) -> Iterator[tuple[str, str]]:
     yield "copies", f"{data.copies:,} rows repeat another; {data.alike:,}{limited} are very like an earlier one"
     disputed = ""
     if data.conflicts is not None and data.surprise_nats is not None:
-        means = "" if data.surprise_nats <= KNOWN else " (not a sign of errors: it does not know these rows)"
+        means = (
+            ""
+            if data.surprise_nats <= KNOWN or not data.conflicts
+            else " (not a sign of errors: it does not know these rows)"
+        )
         disputed = f"; the base is sure of another answer in {data.conflicts:,} of {data.asked:,}{means}"
     yield "labels", f"{data.contradictions:,} rows contradict another row{disputed}"
     if data.surprise_nats is not None:
         yield "surprise", f"{data.surprise_nats:.2f} nats per learned token under the base"
 
 
-def _kept_facts(kept: KeptRow | None) -> Iterator[tuple[str, str]]:
+def _kept_facts(kept: KeptRow | None, vocabulary: int) -> Iterator[tuple[str, str]]:
     if kept is None:
         yield "kept", "nothing is named, so nothing would show what is lost (--keep)"
         return
@@ -127,10 +131,11 @@ def _kept_facts(kept: KeptRow | None) -> Iterator[tuple[str, str]]:
         yield "", f"{kept.surprise_nats:.2f} nats per token under the base"
     if kept.divergence_bits is not None and kept.halves_bits is not None:
         far = kept.divergence_bits - kept.halves_bits >= FAR
+        word = "" if vocabulary > FEW_TOKENS else ": far" if far else ": not far"
         yield (
             "distance",
             f"{kept.divergence_bits:.2f} bit between the tokens of the data and of what is kept (two halves of it:"
-            f" {kept.halves_bits:.2f}): {'far' if far else 'not far'}",
+            f" {kept.halves_bits:.2f}){word}",
         )
 
 

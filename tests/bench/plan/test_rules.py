@@ -41,6 +41,7 @@ CASES = {
         dataclasses.replace(SMALL, is_adapter=True),
     ),
     "LoRA forgets less than full training": (SMALL, dataclasses.replace(SMALL, is_adapter=True)),
+    "a new language or style needs all weights": (BIG, SMALL),
     "variants of LoRA are alike once the rate is tuned": (BIG, SMALL),
     "QLoRA with clipping and dropout": (dataclasses.replace(BIG, kind="qlora"), BIG),
     "the starter": (SMALL, dataclasses.replace(SMALL, is_adapter=True)),
@@ -145,6 +146,7 @@ SITUATIONS = st.builds(
     is_adapter=st.booleans(),
     chat=st.booleans(),
     old=st.booleans(),
+    vocabulary=st.sampled_from([1536, 262_144]),
     divergence=st.none() | st.floats(0, 1),
     conflicts=st.none() | st.floats(0, 1),
     kept=st.integers(0, 3000),
@@ -201,3 +203,16 @@ def test_the_rank_grows_with_the_data():
     assert rank_for(dataclasses.replace(BIG, tokens=10**6)) == 16
     assert rank_for(dataclasses.replace(BIG, tokens=10**8)) == 64
     assert rank_for(dataclasses.replace(BIG, tokens=10**12)) == 256
+
+
+def test_far_data_needs_all_weights_unless_the_vocabulary_is_too_large_to_tell():
+    far = dataclasses.replace(BIG, divergence=0.6, vocabulary=1536)
+    assert advise(far).kind == "full"
+    assert advise(dataclasses.replace(far, divergence=0.4)).kind == "adapter"
+    assert advise(dataclasses.replace(far, vocabulary=262_144)).kind == "adapter"
+
+
+def test_the_rule_that_sets_a_value_comes_first():
+    for case in (SMALL, BIG, dataclasses.replace(SMALL, parameters=270 * 10**6)):
+        rows = [row for row in advise(case).rows if row.topic == "rate"]
+        assert rows[0].advice[0].isdigit()

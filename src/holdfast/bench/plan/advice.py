@@ -66,6 +66,7 @@ def situation_of(
         rows=data.train_rows,
         tokens=data.learned_tokens,
         is_adapter=model.is_adapter,
+        vocabulary=model.vocabulary,
         chat=model.chat,
         surprise=data.surprise_nats,
         divergence=divergence,
@@ -89,7 +90,7 @@ def advise(situation: Situation) -> Advice:
         head = heading(situation, topic)
         if head is not None and head.value is not None:
             values[topic] = head.value(situation)
-        for rule in applying(situation, topic):
+        for rule in sorted(applying(situation, topic), key=lambda rule: rule is not head):
             rows.append(_row(rule, situation, followed=rule is head or (rule.value is None and _is_advice(rule))))
     return Advice(situation, tuple(rows), values)
 

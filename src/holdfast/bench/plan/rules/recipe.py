@@ -144,6 +144,17 @@ RECIPE = (
         ),
     ),
     Rule(
+        "a new language or style needs all weights",
+        "recipe",
+        "the plan trains a new adapter",
+        lambda case: case.kind in ("adapter", "qlora"),
+        "train all weights instead if the data is a new language or style: Holdfast()",
+        "measured here",
+        STUDY,
+        because="an adapter learns a language less well; a plan cannot tell how far data is in a large vocabulary",
+        figures=(ON_LANGUAGE[0], ON_LANGUAGE[1]),
+    ),
+    Rule(
         "variants of LoRA are alike once the rate is tuned",
         "recipe",
         "the plan trains an adapter",
