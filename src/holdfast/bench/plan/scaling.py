@@ -265,11 +265,11 @@ def _evidence(parameters: int) -> str:
 def _notes(tokens: int, read: int) -> tuple[str, ...]:
     return (
         f"{tokens:,} learned tokens ({read:,} read) an epoch, as many old ones, a penalty to the base on them; rows of"
-        f" {LENGTH} tokens, {MICRO_BATCH} in a forward; GPUs of 80 GB.",
+        f" {LENGTH} tokens, {MICRO_BATCH} in a forward; the time of all epochs on as many GPUs of 80 GB as it needs.",
         f"Evidence: the recipe is measured on models of {STUDIED / MILLION:.1f}M parameters; rates of 1B to 13B are"
         " what people read; that an adapter takes ten times the rate is published up to 14 models (LoRA Without"
         " Regret, 2025).",
-        "Extrapolation: all rates, batches and recipes beyond 13B; everything in the column of 1T, where nobody has"
+        "Extrapolation: all rates, batches and recipes beyond 13B; everything in the row of 1T, where nobody has"
         " published what fine-tuning forgets.",
         "Memory is a formula, within 10% of what PyTorch allocated for two small models and within 20% of the estimate"
         " of a dry run up to 1B (docs/plan.md).",
