@@ -242,3 +242,17 @@ def test_values_of_settings():
     assert truth({"a": "True"}, "a") is True
     with pytest.raises(HoldfastError, match="a: True is not a number"):
         number({"a": True}, "a")
+
+
+def test_the_defaults_of_trl_are_those_of_the_installed_version():
+    import dataclasses
+
+    from trl import ModelConfig, SFTConfig
+
+    from holdfast.bench.plan.check.trl import ADAPTER, DEFAULTS
+
+    defaults = {field.name: field.default for kind in (SFTConfig, ModelConfig) for field in dataclasses.fields(kind)}
+    assert {name: getattr(defaults[name], "value", defaults[name]) for name in (*DEFAULTS, *ADAPTER)} == {
+        **DEFAULTS,
+        **ADAPTER,
+    }

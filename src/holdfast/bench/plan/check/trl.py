@@ -36,7 +36,7 @@ DEFAULTS = {
 }
 
 
-ADAPTER = {"lora_r": 16, "lora_alpha": 32}
+ADAPTER = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.05}
 FIELDS = {
     "lr": ("learning_rate", float),
     "epochs": ("num_train_epochs", float),
@@ -64,7 +64,7 @@ def read(values: dict[str, Any]) -> TrainingConfig:
     unknown = [*fields.pop("unknown"), *(["datasets"] if values.get("datasets") else [])]
     unknown += ["loss_type"] if values.get("loss_type") not in (None, "nll", "chunked_nll") else []
     longest = {"max_length": values.get("max_seq_length")} if values.get("max_seq_length") else {}
-    defaults = DEFAULTS if tuning == "full" else {**DEFAULTS, **ADAPTER}
+    defaults = {**DEFAULTS, **({} if tuning == "full" else ADAPTER), "bf16": not truth(values, "fp16")}
     values, note = with_defaults({**values, **longest}, defaults, "TRL")
     return TrainingConfig(
         "TRL",
