@@ -36,6 +36,7 @@ docs: venv
 	$(BIN)/python -m holdfast.report.catalogue docs/methods
 	$(BIN)/python -m holdfast.report.stubs src/holdfast
 	$(BIN)/python -m holdfast.report.records docs/records.md
+	$(BIN)/python -m holdfast.report.rules docs/plan.md
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

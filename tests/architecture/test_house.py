@@ -32,11 +32,14 @@ report RUNS --budget --reach --format --out
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
 train --memory-check --dry-run --eval-batch-tokens
+plan --config --model --data --test --transfer --keep --budget --memory --out --max-length --batch-size --raw --loss-on
+plan --over-long --packing --held-out --precision --training --memory-check --eval-batch-tokens --refused --preference
+plan --steps --check --write --sizes --json
 """
 
 AGREED = """
-attach Budget Guard fine_tune compare diff report parse functional Method setting Example Item Suite RunSpec CompareSpec
-DiffSpec ReportSpec RunRecord DiffRecord TradeOff HoldfastError
+attach Budget Guard fine_tune compare diff report plan parse functional Method setting Example Item Suite RunSpec
+CompareSpec DiffSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
@@ -119,6 +122,7 @@ def test_the_python_function_has_the_fields_of_the_flags():
         (holdfast.fine_tune, holdfast.RunSpec),
         (holdfast.diff, holdfast.DiffSpec),
         (holdfast.report, holdfast.ReportSpec),
+        (holdfast.plan, holdfast.PlanSpec),
     ):
         assert list(inspect.signature(call).parameters) == list(inspect.signature(spec).parameters)
     with pytest.raises(holdfast.HoldfastError, match="--max-length 1"):

@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare.compare import compare as _compare
 from holdfast.bench.diff.diff import diff as _diff
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, RunSpec
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
+from holdfast.bench.plan.plan import plan as _plan
 from holdfast.bench.run.run import train
 
 P = ParamSpec("P")
@@ -76,6 +77,21 @@ diff = with_fields(
     """Asks two models the same items, and returns a `holdfast.DiffRecord` of what changed; `holdfast diff` in Python.
 
     The fields are those of `DiffSpec`, which are the flags of the command.
+
+    Raises:
+        HoldfastError: For anything that the caller can mend, in one sentence.
+    """,
+)
+
+plan = with_fields(
+    PlanSpec,
+    _plan,
+    "plan",
+    __name__,
+    """Returns a `holdfast.PlanRecord`: facts about a model and its data, and advice; `holdfast plan` in Python.
+
+    The fields are those of `PlanSpec`, which are the flags of the command. It needs a model and data; configs are
+    checked by the command alone.
 
     Raises:
         HoldfastError: For anything that the caller can mend, in one sentence.

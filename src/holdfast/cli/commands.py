@@ -15,11 +15,17 @@ from typing import Any, Literal, NoReturn
 
 import holdfast
 from holdfast.bench.given.options import Options
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, ReportSpec, RunSpec
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but learned nothing or little."
 SEVERAL = "Exit codes: 0 done, with any verdicts of the runs; 1 error, or a failed run."
+EPILOGS = {
+    "compare": SEVERAL,
+    "report": SEVERAL,
+    "plan": "Exit codes: 0 done, whatever the advice; 1 error.",
+}
+"""Epilogs of commands that have another one than `EPILOG`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +49,12 @@ COMMANDS = (
         "a demonstration on the small base model that comes with the package; no network",
         "Fine-tunes the base model that comes with the package, with plain training and with methods, and shows what"
         " each learned and forgot.",
+    ),
+    Command(
+        "plan",
+        "look at a model and its data, and advise how to train; or check a config",
+        "Shows facts about a model and its data, then advice on recipe, rate and the rest, each with its source and "
+        "evidence, and ends with what to type next. It trains nothing but a few steps to measure their time.",
     ),
     Command(
         "train",
@@ -113,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add = {
         "demo": _add_demo,
+        "plan": _add_plan,
         "train": _add_train,
         "compare": _add_compare,
         "report": _add_report,
@@ -126,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
                 command.name,
                 help=command.help,
                 description=command.text,
-                epilog=SEVERAL if command.name in ("compare", "report") else EPILOG,
+                epilog=EPILOGS.get(command.name, EPILOG),
                 allow_abbrev=False,
             )
         )
@@ -154,6 +167,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show rows as the model will see them, the settings and the memory estimate, then stop",
     )
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    _add_fields(parser, PlanSpec)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:

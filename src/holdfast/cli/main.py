@@ -86,6 +86,22 @@ def _train(arguments: argparse.Namespace) -> int:
     return done.exit_code
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.given.specs import PlanSpec
+    from holdfast.bench.run.early_checks import check_early
+    from holdfast.cli.config import spec_from
+
+    spec = spec_from(arguments, PlanSpec)
+    check_early(spec)
+
+    from holdfast.bench.plan.answers import answers_to
+    from holdfast.report.plan import show
+
+    for answer in answers_to(spec):
+        show(answer, as_json=arguments.json)
+    return 0
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import CompareSpec
     from holdfast.bench.run.early_checks import check_early
@@ -159,6 +175,7 @@ def _suites(arguments: argparse.Namespace) -> int:
 
 
 _RUN = {
+    "plan": _plan,
     "train": _train,
     "compare": _compare,
     "report": _report,
@@ -169,6 +186,7 @@ _RUN = {
 }
 
 _NEXT_STEP = {
+    "plan": "give the same command again, with --no-steps if the steps took long",
     "train": "give the same command with --resume to continue from the last checkpoint",
     "demo": "give the same command again; it takes a few minutes",
     "compare": "give the same command again to continue; finished runs stay",

@@ -167,6 +167,54 @@ class RunSpec(TrainingSpec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanSpec(TrainingSpec):
+    """The options of a plan: a model, its data and what may be lost; or a config to check; or the sheet of all sizes.
+
+    Raises:
+        HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
+    """
+
+    model: str | None = option(  # type: ignore[assignment]  # a check needs none
+        "model to fine-tune: a folder, a name on the hub, or ground:base", None, metavar="MODEL"
+    )
+    data: str | None = option(  # type: ignore[assignment]
+        "examples to learn: a .jsonl, .json, .csv, .parquet or .txt file, or a name such as ground:people",
+        None,
+        metavar="FILE",
+    )
+    steps: bool = option("time a few optimizer steps of the advised recipe and of plain training", True)
+    check: str | None = option(
+        "config to check instead, of holdfast train, axolotl, LLaMA-Factory, ms-swift or TRL", None, metavar="FILE"
+    )
+    sizes: bool = option("show the plan for models from 0.1B to 1T parameters as well", False)
+    write: str | None = option("file to write the run to, for holdfast train --config", None, metavar="FILE")
+    out: str | None = option(  # type: ignore[assignment]
+        "folder for plan.json (none by default)", None, metavar="FOLDER"
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value, and that there is something to plan."""
+        super().__post_init__()
+        if self.check is not None and self.data:
+            raise HoldfastError("--check reads the data from the config; leave out --data.")
+        if self.check is None and not (self.sizes and not self.model and not self.data):
+            for name in ("model", "data"):
+                if not getattr(self, name):
+                    raise HoldfastError(f"{flag_of(name)} is missing: a plan needs a model and its data.")
+        if self.write and self.check is None and not self.model:
+            raise HoldfastError("--write needs a plan to write: give --model and --data, or --check.")
+
+    def allowed(self) -> Budget | None:
+        """Returns the budget, whose keys may stand beside those of the guard; None if the user gives none."""
+        return budget_and_guard(self.budget)[0] if self.budget else None
+
+    def run(self, **changes: Any) -> RunSpec:
+        """Returns the options of a run with these options."""
+        names = {field.name for field in dataclasses.fields(TrainingSpec)} - {"out"}
+        return RunSpec(**{**{name: getattr(self, name) for name in names}, **changes})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CompareSpec(TrainingSpec):
     """The options of a comparison: recipes, each with several doses and seeds, on one model and one data set.
 

@@ -14,7 +14,7 @@ from holdfast.bench.given.model_files import (
     is_available,
     missing_base_error,
 )
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, MeasuringSpec, RunSpec, TrainingSpec
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, MeasuringSpec, PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.settings import parted, value_of
@@ -27,7 +27,7 @@ from holdfast.suites.words import check_word, few_of
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
 
-def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
+def check_early(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> None:
     """Refuses a command with errors in its words and files.
 
     Raises:
@@ -45,10 +45,16 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
             check_source(source)
         elif not check_word(source):
             check_source((few_of(source) or (source, 0))[0])
-    models = [spec.base, spec.tuned] if isinstance(spec, DiffSpec) else [spec.model]
-    for name in models:
+    for name in _models(spec):
         if not (isinstance(spec, DiffSpec) and _is_saved(name)):
             check_model(name, given=isinstance(spec, DiffSpec))
+
+
+def _models(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> list[str]:
+    """Returns the models of a command; a plan may have none."""
+    if isinstance(spec, DiffSpec):
+        return [spec.base, spec.tuned]
+    return [spec.model] if spec.model else []
 
 
 def check_source(source: str) -> None:
@@ -92,9 +98,9 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
 
 def _sources(spec: MeasuringSpec) -> list[str]:
     sources = _measured(spec)
-    if isinstance(spec, DiffSpec) and spec.data is not None:
-        return [spec.data, *sources]
-    return [spec.data, *sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
+    if isinstance(spec, (TrainingSpec, DiffSpec)) and spec.data:
+        sources = [spec.data, *sources]
+    return [*sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
 
 
 def _measured(spec: MeasuringSpec) -> list[str]:

@@ -147,6 +147,11 @@ def _folder_of_base(folder: Path) -> Path | None:
     return base_folder if base_folder.is_dir() else None
 
 
+def bare_parameters(config: Any) -> int:
+    """Returns the number of parameters of a model from its configuration, without weights."""
+    return _count(_bare(config))
+
+
 def _bare(config: Any) -> Any:
     """Returns the model on the meta device, without weights."""
     from transformers import AutoModelForCausalLM

@@ -17,14 +17,12 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
@@ -41,7 +39,6 @@ from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
 from holdfast.bench.measured.verdict import verdict
-from holdfast.bench.run.arguments import refused_by_transformers
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.folder import (
     already_finished,
@@ -59,13 +56,12 @@ from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.run_symptoms import run_symptoms
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
-from holdfast.bench.run.training import StepLog, inputs_of, packed_alike, train_on
+from holdfast.bench.run.training import StepLog, plain_trainer, train_on
 from holdfast.bench.run.weight_edits import shaping_methods, ship_edited
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
-from holdfast.core.mix import Example
 from holdfast.data.tokenization import ending_ids
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Answers, proof
@@ -175,7 +171,7 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
         model.name_or_path = spec.model  # `diff` looks there for the record of watched items
-    trainer = _trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer)
+    trainer = plain_trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer)
     watched, kept, learn = _watched(inputs, console)
     began, meter = time.monotonic(), Meter.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):
@@ -337,30 +333,6 @@ def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
     return dataclasses.replace(
         record, learned=learned, verdict=None if budget is None else verdict(suite_changes, budget)
     )
-
-
-def _trainer(model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any) -> Trainer:
-    """Returns a plain trainer.
-
-    Raises:
-        HoldfastError: The trainer refuses the user's `training` (for example, a tracker that is not installed).
-    """
-    try:
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=packed_alike(examples),
-            data_collator=functools.partial(inputs_of, pad_id=int(tokenizer.pad_token_id)),
-            processing_class=tokenizer,
-        )
-    except OSError as error:
-        raise HoldfastError(
-            f"Cannot write {arguments.output_dir}: {error.strerror or error}; choose another folder with --out."
-        ) from error
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise refused_by_transformers(error) from error
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def _check_weights(model: nn.Module) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainerCallback
+from torch import nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from holdfast.bench.machine.files import append_jsonl, read_jsonl, write_jsonl
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import is_main_process
+from holdfast.bench.run.arguments import refused_by_transformers
 from holdfast.bench.run.folder import reporting_write_errors
 from holdfast.core.batches import collate
+from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.rows import Row, row_like
 from holdfast.train.checkpoint import drop_older, drop_unfinished, last_checkpoint
@@ -34,6 +38,32 @@ def inputs_of(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
     if "position_ids" in batch:
         batch["use_cache"] = False  # with a cache, models ignore the positions of packed documents
     return batch
+
+
+def plain_trainer(
+    model: nn.Module, arguments: TrainingArguments, examples: Sequence[Example], tokenizer: Any
+) -> Trainer:
+    """Returns a plain trainer, before any recipe is attached to it.
+
+    Raises:
+        HoldfastError: The trainer refuses the user's `training` (for example, a tracker that is not installed).
+    """
+    try:
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=packed_alike(examples),
+            data_collator=functools.partial(inputs_of, pad_id=int(tokenizer.pad_token_id)),
+            processing_class=tokenizer,
+        )
+    except OSError as error:
+        raise HoldfastError(
+            f"Cannot write {arguments.output_dir}: {error.strerror or error}; choose another folder with --out."
+        ) from error
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise refused_by_transformers(error) from error
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def train_on(trainer: Trainer, resume: bool) -> bool:

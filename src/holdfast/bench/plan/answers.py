@@ -1,0 +1,29 @@
+"""What the command answers: a plan, a check of a config, a scaling sheet, or several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.bench.given.specs import PlanSpec
+from holdfast.bench.plan.check.check import Checked, check
+from holdfast.bench.plan.plan import plan
+from holdfast.bench.plan.record import PlanRecord
+from holdfast.bench.plan.scaling import Sheet, sheet
+
+Answer = PlanRecord | Checked | Sheet
+
+
+def answers_to(spec: PlanSpec) -> Iterator[Answer]:
+    """Yields the answers that the options ask for, each as soon as it is known.
+
+    Raises:
+        HoldfastError: For anything that the user can mend.
+    """
+    record = None
+    if spec.check is not None:
+        yield check(spec)
+    elif spec.model:
+        record = plan(spec)
+        yield record
+    if spec.sizes:
+        yield sheet(record)

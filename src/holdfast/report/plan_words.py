@@ -1,0 +1,46 @@
+"""Lines, numbers, sizes and durations as a plan prints them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+
+WIDTH = 79
+"""Most characters of a line of text."""
+
+
+def wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
+    """Returns text in lines of at most `WIDTH` characters; a word that is longer stays whole."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def count(number: int) -> str:
+    """Returns a number of parameters in a few characters."""
+    for amount, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= amount:
+            return f"{number / amount:.3g}{letter}"
+    return str(number)
+
+
+def size(number: int) -> str:
+    """Returns bytes in a few characters."""
+    for amount, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
+        if number >= amount:
+            return f"{number / amount:.3g} {unit}"
+    return f"{number / 1000:.3g} kB"
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration in one unit, with two digits."""
+    for amount, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * amount:
+            value = seconds / amount
+            return f"{value:.1f} {unit}" if value < 10 else f"{math.floor(value + 0.5):,} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{math.floor(seconds + 0.5)} s"
