@@ -120,3 +120,19 @@ def test_a_resumed_run_reads_back_what_was_written(tmp_path, monkeypatch):
     again = attach(trainer_for(copy.deepcopy(start), tmp_path, tiny.rows(12), **settings), method)
     written = [[tuple(e.input_ids) for e in t.holdfast_mix.examples] for t in (trainer, again)]
     assert written[0] == written[1]
+
+
+def test_a_later_round_writes_only_in_place_of_what_the_sieve_dropped(monkeypatch):
+    asked = []
+
+    def documents(model, tokenizer, count, *, seed, **how):
+        asked.append(count)
+        fresh = (
+            range(6) if seed == 0 else range(6, 6 + count)
+        )  # of ten documents, the first round has six different ones
+        return [[100 * min(i, max(fresh)) + j for j in range(8)] for i in (*fresh, *[0] * (count - len(fresh)))]
+
+    monkeypatch.setattr("holdfast.methods.rehearsal.self_rehearsal.documents", documents)
+    mix = SelfRehearsal(ratio=0.3, count=10, form="text").mix_data(run())
+    assert asked == [10, 6]
+    assert len(mix.examples) - len(NEW) == 10

@@ -47,6 +47,17 @@ def test_a_phase_begins_at_0_and_tells_the_time_left_without_a_terminal(clock):
     assert lines(console)[1:] == ["measuring s before: 4/40 3 min left", "measuring s before: 40/40 took 3 min"]
 
 
+def test_one_of_many_tells_no_time_left(clock):
+    console = Console(file=io.StringIO(), width=100)
+    with Progress(console) as progress:
+        show = progress.measuring("measuring s before", 200)
+        clock.now += 20
+        show(1, 200)
+        clock.now += 20
+        show(110, 200)
+    assert lines(console)[1:] == ["measuring s before: 1/200", "measuring s before: 110/200 33 s left"]
+
+
 def test_short_phases_are_one_line_and_training_tells_its_loss(clock):
     console = Console(file=io.StringIO(), width=100)
     with Progress(console) as progress:

@@ -13,6 +13,8 @@ from rich.console import Console
 
 EVERY = 10.0
 """Least number of seconds between two lines about one task, outside a terminal."""
+TOLD = 0.02
+"""Share of a task that must be done before the time left is stated: of a batch of answers, the first one ends early."""
 
 
 class Progress:
@@ -74,7 +76,8 @@ class Progress:
             if now - last[0] >= EVERY or (done >= steps[0] and now - started >= EVERY):
                 last[0] = now
                 took = now - started
-                left = took * (steps[0] - done) / (done - first) if done > first else None
+                part = (done - first) / max(1, steps[0] - first)
+                left = took * (1 / part - 1) if part >= TOLD else None
                 when = (
                     f"took {format_duration(took)}"
                     if done >= steps[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -23,7 +24,9 @@ SELF = "what the base wrote"
 """Name of the memory."""
 
 ROUNDS = 4
-"""Maximum number of rounds; each writes as many examples as are wanted, because the sieve drops some."""
+"""Maximum number of rounds; later rounds write examples in place of those that the sieve dropped."""
+SPARE = 1.5
+"""Number of examples that a later round writes for each one that is missing, up to a whole round."""
 
 
 def sieved(written: Iterator[Example], known: Sequence[Example], repeat: float, similar: float) -> Iterator[Example]:
@@ -119,7 +122,8 @@ class SelfRehearsal(Method):
     def _written(self, run: Run) -> list[Example]:
         kept: list[Example] = []
         new = [example for example in run.mix.examples if example.source == 0]
-        for example in sieved(self._rounds(run), new, self.repeat, self.similar):
+        tries: list[int] = []
+        for example in sieved(self._rounds(run, kept, tries), new, self.repeat, self.similar):
             kept.append(example)
             if len(kept) == self.count:
                 break
@@ -129,11 +133,17 @@ class SelfRehearsal(Method):
                 " old examples with Rehearsal()."
             )
         if len(kept) < self.count:
-            logger.warning("%r: %d of %d written examples passed the sieve.", self, len(kept), ROUNDS * self.count)
+            logger.warning("%r: %d of %d written examples passed the sieve.", self, len(kept), sum(tries))
         return kept
 
-    def _rounds(self, run: Run) -> Iterator[Example]:
-        """Yields the base's examples, round after round; each round has its own random numbers."""
+    def _rounds(self, run: Run, kept: Sequence[Example], tries: list[int]) -> Iterator[Example]:
+        """Yields the base's examples, round after round; each round has its own random numbers.
+
+        Args:
+            run: The run.
+            kept: The examples that passed the sieve so far; a later round replaces those that are missing.
+            tries: Gets the number of examples that each round tries to write.
+        """
         has_template = bool(getattr(run.tokenizer, "chat_template", None))
         if self.form == "chat" and not has_template:
             raise HoldfastError(f"{self!r}: chats need a tokenizer with a chat template; use form='text'.")
@@ -141,11 +151,12 @@ class SelfRehearsal(Method):
         for number in range(ROUNDS):
             drawn: dict[str, Any] = {"max_tokens": length, "temperature": self.temperature, "top_p": self.top_p}
             drawn["seed"] = run.seed * ROUNDS + number
+            tries.append(min(self.count, math.ceil(SPARE * (self.count - len(kept)))))
             again = f", round {number + 1}" if number else ""
-            drawn["progress"] = run.phase(f"writing old examples{again}", self.count)
+            drawn["progress"] = run.phase(f"writing old examples{again}", tries[-1])
             if self.form == "text" or not has_template:
-                for ids in documents(run.model, run.tokenizer, self.count, **drawn):
+                for ids in documents(run.model, run.tokenizer, tries[-1], **drawn):
                     yield Example(tuple(ids), tuple(ids), origin=SELF)
             else:
-                rows = chats(run.model, run.tokenizer, self.count, **drawn)
+                rows = chats(run.model, run.tokenizer, tries[-1], **drawn)
                 yield from tokenize(rows, run.tokenizer, max_length=run.longest()).examples
