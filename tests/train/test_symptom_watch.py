@@ -53,7 +53,7 @@ def test_looks_test_without_draws_and_training_data():
 
 
 def test_a_checkpoint_holds_the_answers_at_the_start_and_the_alerts():
-    said = Said("s", "i", "?", "Grüße", "", None, 3, True, ("f",), False)
+    said = Said("s", "i", "?", "Grüße", "", tokens=3, cut=True, tools=("f",), refusal=False)
     state = GuardState(asked=5, said=(said,), alerts=[Alert(40, "loops", "verbosity collapse", 30.0, "33% ...")])
     again = GuardState()
     again.resume(state.tensors())

@@ -93,7 +93,7 @@ def test_what_is_known_of_answers_survives_saving_and_old_files_are_read(saved):
     assert line_of(first) == {
         key: value
         for key, value in json.loads((saved / "base.jsonl").read_text().splitlines()[0]).items()
-        if key in ("suite", "item", "asked", "said", "right", "confidence", "tokens", "cut")
+        if key in ("suite", "item", "asked", "said", "right", "confidence", "brier", "tokens", "cut")
     } | {"tools": ()}
     old = [json.loads(row) for row in (saved / "base.jsonl").read_text().splitlines()]
     for row in old:
