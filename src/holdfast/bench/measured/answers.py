@@ -59,9 +59,8 @@ def read_said(path: Path, moment: Moment) -> tuple[Said, ...]:
 
 def line_of(answer: Said) -> dict[str, Any]:
     """Returns an answer as fields of a line, without those that are not known (but `confidence`, always there)."""
-    return {
-        name: value for name, value in dataclasses.asdict(answer).items() if value is not None or name not in _WRITTEN
-    }
+    fields = dataclasses.asdict(answer)
+    return {name: value for name, value in fields.items() if value is not None or name == "confidence"}
 
 
 def read_answers(name: str) -> Answers:
