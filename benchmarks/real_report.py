@@ -124,7 +124,7 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
         cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms, worst(parts)]
         lines.append((lost(parts)[0], [*cells, f"{nats:+.3f}", drift, time]))
-    head = "| recipe | learned | lost | generated | choices | worst suite | text, nats | drift, task / general | time |"
+    head = "| recipe | learned | lost | generated | choices | worst suite | text, nats a paragraph | drift, task / general | time |"
     body = [f"| {' | '.join(cells)} |" for _, cells in sorted(lines, key=lambda line: line[0])]
     before = f"Before training, {NAMES[model]} answers {learned(base):.1f}% of the questions of the task."
     return [f"### {task}, {NAMES[model]}", "", before, "", head, "|---" * (head.count("|") - 1) + "|", *body, ""]
