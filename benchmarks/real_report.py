@@ -3,7 +3,7 @@
     python benchmarks/real_report.py        (docs/studies/real.jsonl to docs/studies/real-tables.md; asks no model)
 
 Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike. Intervals
-are 95%, over items, of one training each. HOLDFAST_SUITES must name the folder of public sets: the items of the rows
+are 95%, over items, of one training each. Text is the change of the negative log-likelihood of a paragraph, in nats. HOLDFAST_SUITES must name the folder of public sets: the items of the rows
 are made from it.
 """
 
@@ -18,26 +18,12 @@ import numpy as np
 from real import CHAT, RATE, ROWS, TASKS, items_of_job, rows
 from scipy import stats
 
-from holdfast.bench.machine.files import read_jsonl, write_atomically
+from holdfast.bench.machine.files import write_atomically
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.pooled import Pooled, pooled
 
 Row = Mapping[str, Any]
 NAMES = {"gemma": "Gemma 3 270M", "qwen": "Qwen2.5-Coder 0.5B Instruct"}
-GROUND = {
-    "plain": "plain",
-    "LoRA": "LoRA",
-    "LoRA, WSD": None,
-    "Finch": "Finch",
-    "WSD": "WSD",
-    "MaskTheTarget": "MaskTheTarget",
-    "Holdfast": "WSD, self-leash",
-    "Holdfast, adapter": "LoRA, WSD, self-leash",
-    "EAFT": "EAFT",
-    "WiSEFT 0.8": "WiSEFT 0.8",
-    "FreezeBottom, WSD": "FreezeBottom, WSD",
-}
-"""The recipes that the study on the proving ground has as well, and their names there."""
 TWO_FORMS = ("generated", "choices")
 
 
@@ -124,7 +110,7 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
         cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms, worst(parts)]
         lines.append((lost(parts)[0], [*cells, f"{nats:+.3f}", drift, time]))
-    head = "| recipe | learned | lost | generated | choices | worst suite | text, nats a paragraph | drift, task / general | time |"
+    head = "| recipe | learned | lost | generated | choices | worst suite | text, nats | drift, task / general | time |"
     body = [f"| {' | '.join(cells)} |" for _, cells in sorted(lines, key=lambda line: line[0])]
     before = f"Before training, {NAMES[model]} answers {learned(base):.1f}% of the questions of the task."
     return [f"### {task}, {NAMES[model]}", "", before, "", head, "|---" * (head.count("|") - 1) + "|", *body, ""]
@@ -162,36 +148,11 @@ def drift_table(all_rows: Sequence[Row]) -> list[str]:
     return [*lines, f"| none: the mean of the other half | | {constant:.2f} |", "", f"{len(runs)} runs.", ""]
 
 
-def ground_table(all_rows: Sequence[Row]) -> list[str]:
-    """Returns whether the order of recipes on the proving ground is that on the real models, by what they lose."""
-    effect = list(read_jsonl(ROWS.with_name("effect.jsonl")))
-    names = {row["recipe"] for row in effect}
-    shared = {real: there for real, there in GROUND.items() if there in names}
-    lines = []
-    for model in NAMES:
-        here: dict[str, list[float]] = {}
-        for row in all_rows:
-            if row["model"] == model and row["recipe"] in shared and row["dose"] == RATE and row["seed"] == 0:
-                here.setdefault(row["recipe"], []).append(lost(kept_changes(row, base_of(row, all_rows)))[0])
-        if len(here) > 3:
-            lines.append(f"- {NAMES[model]}: {len(here)} shared recipes: {', '.join(here)}")
-    return lines
-
-
 def hours(all_rows: Iterable[Row]) -> str:
     """Returns what the study took."""
     runs = [row for row in all_rows if row["recipe"] != "base"]
     seconds = sum(row["seconds"]["all"] for row in runs)
     return f"{len(runs)} runs took {seconds / 3600:.1f} hours of one core."
-
-
-def with_tables(page: str, parts: Mapping[str, Sequence[str]]) -> str:
-    """Returns a page with other lines between its marks `<!-- real: NAME -->` and `<!-- end -->`."""
-    for name, lines in parts.items():
-        mark = f"<!-- real: {name} -->"
-        start, rest = page.split(f"{mark}\n", 1)
-        page = "\n".join([f"{start}{mark}", *lines, "<!-- end -->"]) + rest.split("<!-- end -->", 1)[1]
-    return page
 
 
 def main() -> None:
