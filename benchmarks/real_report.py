@@ -3,8 +3,8 @@
     python benchmarks/real_report.py        (docs/studies/real.jsonl to docs/studies/real-tables.md; asks no model)
 
 Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike. Intervals
-are 95%, over items, of one training each. Text is the change of the negative log-likelihood of a paragraph, in nats. HOLDFAST_SUITES must name the folder of public sets: the items of the rows
-are made from it.
+are 95%, over items, of one training each. Text is the change of the negative log-likelihood of a paragraph, in nats.
+HOLDFAST_SUITES must name the folder of public sets: the items of the rows are made from it.
 """
 
 from __future__ import annotations
