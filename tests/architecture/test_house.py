@@ -28,6 +28,8 @@ diff --precision --out --examples --json --fail-on --eval-batch-tokens
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
 compare --seeds --reach --workers --memory-check --eval-batch-tokens
+heal BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long --precision --out
+heal --evaluations --edits --memory --data --recipe --json --eval-batch-tokens --refused --preference
 report RUNS --budget --reach --format --out
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
@@ -35,8 +37,8 @@ train --memory-check --dry-run --eval-batch-tokens
 """
 
 AGREED = """
-attach Budget Guard fine_tune compare diff report parse functional Method setting Example Item Suite RunSpec CompareSpec
-DiffSpec ReportSpec RunRecord DiffRecord TradeOff HoldfastError
+attach Budget Guard fine_tune compare diff heal report parse functional Method setting Example Item Suite RunSpec CompareSpec
+DiffSpec HealSpec ReportSpec RunRecord DiffRecord HealRecord TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
@@ -118,6 +120,7 @@ def test_the_python_function_has_the_fields_of_the_flags():
     for call, spec in (
         (holdfast.fine_tune, holdfast.RunSpec),
         (holdfast.diff, holdfast.DiffSpec),
+        (holdfast.heal, holdfast.HealSpec),
         (holdfast.report, holdfast.ReportSpec),
     ):
         assert list(inspect.signature(call).parameters) == list(inspect.signature(spec).parameters)

@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare.compare import compare as _compare
 from holdfast.bench.diff.diff import diff as _diff
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, RunSpec
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, HealSpec, RunSpec
+from holdfast.bench.heal.heal import heal as _heal
 from holdfast.bench.run.run import train
 
 P = ParamSpec("P")
@@ -76,6 +77,20 @@ diff = with_fields(
     """Asks two models the same items, and returns a `holdfast.DiffRecord` of what changed; `holdfast diff` in Python.
 
     The fields are those of `DiffSpec`, which are the flags of the command.
+
+    Raises:
+        HoldfastError: For anything that the caller can mend, in one sentence.
+    """,
+)
+
+heal = with_fields(
+    HealSpec,
+    _heal,
+    "heal",
+    __name__,
+    """Brings a finished fine-tune inside a budget, and returns a `holdfast.HealRecord`; `holdfast heal` in Python.
+
+    The fields are those of `HealSpec`, which are the flags of the command.
 
     Raises:
         HoldfastError: For anything that the caller can mend, in one sentence.

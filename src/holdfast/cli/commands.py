@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn
 
 import holdfast
 from holdfast.bench.given.options import Options
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, ReportSpec, RunSpec
+from holdfast.bench.given.specs import CompareSpec, DiffSpec, HealSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but learned nothing or little."
@@ -65,6 +65,13 @@ COMMANDS = (
         "measure the change between two models, and judge it by a budget",
         "Asks two models the same items, and shows what was kept, lost and gained. It compares two files of saved"
         " answers (from --out, or samples that lm-eval logged) without loading a model.",
+    ),
+    Command(
+        "heal",
+        "bring a finished fine-tune inside a budget",
+        "Searches on validation items for the edit of the weights that keeps the most learning inside the budget,"
+        " writes the healed model, and judges it on test items. Give the same command again to continue after an"
+        " interruption.",
     ),
     Command(
         "methods",
@@ -117,6 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
         "compare": _add_compare,
         "report": _add_report,
         "diff": _add_diff,
+        "heal": _add_heal,
         "methods": _add_methods,
         "suites": _add_suites,
     }
@@ -182,6 +190,11 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
         default="unsettled",
         help="fail only if the model forgot, or (the default) unless it is shown to have kept",
     )
+
+
+def _add_heal(parser: argparse.ArgumentParser) -> None:
+    _add_fields(parser, HealSpec, positional=("base", "tuned"))
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_fields(parser: argparse.ArgumentParser, spec: type[Options], positional: Sequence[str] = ()) -> None:

@@ -14,7 +14,7 @@ from holdfast.bench.given.model_files import (
     is_available,
     missing_base_error,
 )
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, MeasuringSpec, RunSpec, TrainingSpec
+from holdfast.bench.given.specs import SELF, CompareSpec, DiffSpec, HealSpec, MeasuringSpec, RunSpec, TrainingSpec
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.settings import parted, value_of
@@ -27,7 +27,7 @@ from holdfast.suites.words import check_word, few_of
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
 
-def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
+def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec) -> None:
     """Refuses a command with errors in its words and files.
 
     Raises:
@@ -40,15 +40,24 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec) -> None:
     elif isinstance(spec, CompareSpec):
         for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
             _check_recipe(text, spec)
+    elif isinstance(spec, HealSpec) and spec.recipe is not None:
+        refuse_pairs(read_sum(spec.recipe, settings_table()))
     for source in _sources(spec):
         if source not in _measured(spec):
             check_source(source)
         elif not check_word(source):
             check_source((few_of(source) or (source, 0))[0])
-    models = [spec.base, spec.tuned] if isinstance(spec, DiffSpec) else [spec.model]
-    for name in models:
-        if not (isinstance(spec, DiffSpec) and _is_saved(name)):
-            check_model(name, given=isinstance(spec, DiffSpec))
+    for name in _models(spec):
+        check_model(name, given=isinstance(spec, (DiffSpec, HealSpec)))
+
+
+def _models(spec: RunSpec | CompareSpec | DiffSpec | HealSpec) -> list[str]:
+    """Returns the models that a command names, without saved answers and without the folders of runs."""
+    if isinstance(spec, DiffSpec):
+        return [name for name in (spec.base, spec.tuned) if not _is_saved(name)]
+    if isinstance(spec, HealSpec):
+        return [name for name in (spec.base, spec.tuned) if not (Path(name).expanduser() / "spec.json").exists()]
+    return [spec.model]
 
 
 def check_source(source: str) -> None:
@@ -92,6 +101,9 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
 
 def _sources(spec: MeasuringSpec) -> list[str]:
     sources = _measured(spec)
+    if isinstance(spec, HealSpec):
+        old = [] if spec.memory == (SELF,) else [entry.partition("=")[2] for entry in spec.memory]
+        return [*([spec.data] if spec.data else []), *sources, *old]
     return [spec.data, *sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
 
 

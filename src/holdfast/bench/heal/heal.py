@@ -1,0 +1,312 @@
+"""Healing: searches on validation items for the edit that keeps the most learning inside the budget, and judges it.
+
+<out>/heal-spec.json    the options
+      search.jsonl      the answers of every edit that was tried, from which an interrupted search continues
+      answers/          the answers of the base, and those of the tuned and the healed model to the test items
+      retrained/        the run of the retraining, if there was one
+      model/            the healed model; absent if the tuned model was inside the budget
+      heal.json         the record, written last
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.specs import HealSpec
+from holdfast.bench.heal.candidates import EDITS
+from holdfast.bench.heal.edits import Editor
+from holdfast.bench.heal.folder import begin, finished
+from holdfast.bench.heal.heal_record import (
+    BeforeHealing,
+    HealEdit,
+    HealPoint,
+    HealRecord,
+    HealRetraining,
+    HealSearch,
+)
+from holdfast.bench.heal.inputs import HealInputs, HealSuites, inputs_of, suites_of
+from holdfast.bench.heal.retraining import retrain
+from holdfast.bench.heal.search import PARTS, Point, Reading, Search, search
+from holdfast.bench.heal.sides import check_tokens, editor_of, transposed_in, with_tokenizer
+from holdfast.bench.heal.steering import record_of
+from holdfast.bench.heal.validation import Validation, in_parts
+from holdfast.bench.heal.weights import temporary_folder
+from holdfast.bench.heal.words import forecast_line, sentence_of
+from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.machine.verbosity import quiet_libraries
+from holdfast.bench.measured.answers import read_answers, write_answers
+from holdfast.bench.measured.base_cache import cached_answers
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import asker_of, measure, row_of
+from holdfast.bench.measured.preparation import check_fit
+from holdfast.bench.measured.scores import Moment
+from holdfast.bench.measured.verdict import verdict
+from holdfast.bench.run.lock import folder_lock
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.changes import changes
+from holdfast.probes.score import Answers, Score
+from holdfast.probes.suite import Suite
+
+ENOUGH = 0.9
+"""Share of the tuned model's learning below which the edits do not suffice and a retraining follows."""
+TUNED, RETRAINED = "tuned", "retrained"
+"""Names of the two models that no edit makes, among the answers of the search."""
+
+
+@quiet_libraries()
+def heal(spec: HealSpec, console: Console | None = None) -> HealRecord:
+    """Brings a fine-tune inside a budget, writes the healed model, and returns the record; a finished one is only read.
+
+    Args:
+        spec: The options.
+        console: Console for progress; stderr by default.
+
+    Raises:
+        HoldfastError: For anything that the user can mend.
+    """
+    console, folder = console or Console(stderr=True), Path(spec.out)
+    inputs = inputs_of(spec)
+    with folder_lock(folder):
+        if finished(folder, inputs):
+            console.print(f"{folder} holds this healing, finished; nothing runs now.", style="yellow", highlight=False)
+            return HealRecord.read(folder)
+        began, notes = time.monotonic(), list[str]()
+        tokenizer = load_tokenizer(spec.base)
+        suites = suites_of(inputs, tokenizer, notes)
+        work = folder / "work"
+        with Progress(console) as progress, progress.phase(f"reading {spec.base} and {inputs.tuned}"):
+            editor = editor_of(spec.base, inputs.tuned, work, notes)
+        check_tokens(spec.base, inputs.tuned, tokenizer, load_tokenizer(inputs.tuned, base=spec.base))
+        begin(folder, inputs)
+        record = _Healing(inputs, suites, editor, tokenizer, folder, console, notes).run(began)
+        write_json(folder / HealRecord.FILE, record.to_dict())
+        shutil.rmtree(work, ignore_errors=True)
+        return record
+
+
+@dataclasses.dataclass
+class _Healing:
+    """A healing under way."""
+
+    inputs: HealInputs
+    suites: HealSuites
+    editor: Editor
+    tokenizer: Any
+    folder: Path
+    console: Console
+    notes: list[str]
+
+    def run(self, began: float) -> HealRecord:
+        """Asks the base, searches, retrains if need be, writes the model, judges it, and returns the record."""
+        parts = in_parts(self.suites.validation)
+        base, test = self._ask_base(parts)
+        validation = Validation(parts, base, self.inputs.budget, self.folder / "search.jsonl")
+        self._tell([*self.notes, forecast_line(validation, self.inputs.spec.evaluations, self._seconds)])
+        self.notes.clear()
+        came, tuned = self._search(validation)
+        chosen = None if tuned.spent <= 1.0 else came.best or came.nearest
+        retrained = self._retrain(validation, tuned, chosen) if chosen is not None else None
+        taken = retrained is not None and retrained.taken
+        if chosen is not None:
+            self._ship(chosen, retrained.folder if retrained is not None and taken else None)
+        before = self._judged(test, self.inputs.tuned, TUNED)
+        model = str(self.folder / "model") if chosen is not None else self.inputs.tuned
+        after = before if chosen is None else self._judged(test, model, "healed")
+        stays = chosen is not None and not taken and self.editor.stays_adapter(EDITS[chosen.edit])
+        record = HealRecord(
+            suites=after.suites,
+            learned=after.learned,
+            verdict=after.verdict,
+            base=self.inputs.spec.base,
+            tuned=self.inputs.spec.tuned,
+            before=before,
+            form="unchanged" if chosen is None else "adapter" if stays else "whole",
+            model=model,
+            edit=None if chosen is None else _edit_of(chosen, validation),
+            search=self._search_row(validation, came, tuned),
+            retraining=retrained,
+            learning_left=_learning_left(before, after),
+            sentence="",
+            seconds=time.monotonic() - began,
+        )
+        return dataclasses.replace(record, sentence=sentence_of(record))
+
+    def _ask_base(self, parts: Sequence[Sequence[Suite]]) -> tuple[list[Sequence[Score]], Answers]:
+        """Returns the base's scores on each part of the validation items, and its answers to the test items."""
+        spec, everything = self.inputs.spec, [*(list(part) for part in parts), list(self.suites.test)]
+        with Progress(self.console) as progress:
+            with progress.phase(f"loading {spec.base}"):
+                model: Any = load_model(spec.base, notes=self.notes)
+            texts = [example for suites in everything for suite in suites for example in suite.texts]
+            self.notes += check_fit(model, texts, spec)
+            self.editor = dataclasses.replace(
+                self.editor, transposed=tuple(transposed_in(model, list(self.editor.tuned.shapes)))
+            )
+            show, began = self._counting(progress, "asking the base", everything), time.monotonic()
+            answers = []
+            for number, suites in enumerate(everything):
+                name = f"base-{number}" if number < PARTS else "base-test"
+                ask = functools.partial(measure, model, suites, asker_of(spec, self.tokenizer), "before", show)
+                answers.append(cached_answers(self.folder / "answers" / f"{name}.jsonl", ask))
+            self._seconds = (time.monotonic() - began) / max(1, sum(len(s) for suites in everything for s in suites))
+        return [side.scores for side in answers[:PARTS]], answers[PARTS]
+
+    def _counting(
+        self, progress: Progress, name: str, suites: Iterable[Iterable[Suite]], times: int = 1
+    ) -> Callable[[str, int], Callable[[int, int], None]]:
+        """Returns a `show` for `measure` that moves one bar over all suites, asked so many times."""
+        whole = times * sum(len(suite) for of in suites for suite in of)
+        advance, done = progress.task(name, whole), [0]
+
+        def show(_name: str, total: int) -> Callable[[int, int], None]:
+            start = done[0]
+            done[0] += total
+            return lambda now, _whole: advance(min(start + now, whole - 1))  # parts are of near equal size only
+
+        return show
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.console.print(f"  {line}", style="yellow", highlight=False, markup=False)
+
+    def _search(self, validation: Validation) -> tuple[Search, Reading]:
+        """Reads the tuned model on all validation items, and searches the edits if it is outside the budget."""
+        spec = self.inputs.spec
+        with Progress(self.console) as progress:
+            show = self._counting(progress, "searching on validation items", validation.parts, spec.evaluations)
+            tuned = self._read(validation, TUNED, 1.0, PARTS, show, Path(self.inputs.tuned))
+            if tuned.spent <= 1.0:
+                return Search(None, None, (), 0.0), tuned
+            evaluate = functools.partial(self._evaluated, validation, show)
+            return search(spec.edits, evaluate, tuned, spec.evaluations - 1.0, max(0.0, validation.nothing)), tuned
+
+    def _evaluated(self, validation: Validation, show: Any, edit: str, strength: float, parts: int) -> Reading:
+        """Returns the reading of an edit, whose weights are written for it and deleted afterwards."""
+        if not validation.missing(edit, strength, parts):
+            return validation.reading(edit, strength, parts)
+        with temporary_folder(self.folder / "work" / "candidate") as candidate:
+            left = self.editor.write(EDITS[edit], strength, candidate)
+            with_tokenizer(candidate, self.tokenizer)
+            return self._read(validation, edit, strength, parts, show, candidate, left)
+
+    def _read(
+        self, validation: Validation, edit: str, strength: float, parts: int, show: Any, folder: Path, left: float = 1.0
+    ) -> Reading:
+        """Asks a model the parts of which its answers are not known, and returns its reading."""
+        if missing := validation.missing(edit, strength, parts):
+            model = load_model(str(folder), base=self.inputs.spec.base)
+            tokenizer = load_tokenizer(str(folder), base=self.inputs.spec.base)
+            for part in missing:
+                answers = measure(model, validation.parts[part], asker_of(self.inputs.spec, tokenizer), "after", show)
+                validation.add(edit, strength, part, answers.scores, left)
+        return validation.reading(edit, strength, parts)
+
+    def _retrain(self, validation: Validation, tuned: Reading, chosen: Point) -> HealRetraining | None:
+        """Retrains from the chosen edit if it keeps too little and there are old examples; returns what came of it."""
+        if not self.inputs.spec.memory:
+            return None
+        if chosen.inside and chosen.reading.gain >= ENOUGH * tuned.gain:
+            self._tell([f"The edit keeps {ENOUGH:.0%} of the learning or more: there is no need to retrain."])
+            return None
+        start = self.folder / "work" / "start"
+        with temporary_folder(start):
+            self.editor.write_whole(EDITS[chosen.edit], chosen.strength, start)
+            with_tokenizer(start, self.tokenizer)
+            run = retrain(self.inputs, start, self.folder, self.console)
+        with Progress(self.console) as progress:
+            show = self._counting(progress, "asking the retrained model", validation.parts)
+            reading = self._read(validation, RETRAINED, 1.0, PARTS, show, run.folder / "model")
+        better = reading.gain > chosen.reading.gain if chosen.inside else True
+        taken = better and (reading.spent <= 1.0 or (not chosen.inside and reading.spent < chosen.reading.spent))
+        return HealRetraining(
+            recipe=run.spec.recipe,
+            folder=str(run.folder),
+            steps=run.record.steps,
+            taken=taken,
+            spent=reading.spent,
+            gain=reading.gain,
+        )
+
+    def _ship(self, chosen: Point, retrained: str | None) -> None:
+        """Writes the healed model beside its place, with the record of what steered it, and renames it."""
+        target, partial = self.folder / "model", self.folder / "model.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        if retrained is None:
+            self.editor.write(EDITS[chosen.edit], chosen.strength, partial)
+            with_tokenizer(partial, self.tokenizer)
+        else:
+            shutil.copytree(Path(retrained) / "model", partial)
+        record_of(self.suites.validation, self.tokenizer, (self.inputs.spec.base, self.inputs.tuned)).write(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+
+    def _judged(self, base: Answers, model: str, name: str) -> BeforeHealing:
+        """Asks a model the test items, and returns the changes from the base and the verdict."""
+        path, spec = self.folder / "answers" / f"{name}-test.jsonl", self.inputs.spec
+        moment: Moment = "after"
+        if path.exists() and name == TUNED:
+            answers = read_answers(str(path))
+        else:
+            with Progress(self.console) as progress:
+                show = self._counting(progress, f"asking the {name} model test items", [self.suites.test])
+                loaded = load_model(model, base=spec.base)
+                asker = asker_of(spec, load_tokenizer(model, base=spec.base))
+                answers = measure(loaded, self.suites.test, asker, moment, show)
+            write_answers(path, answers, name, moment)
+        suite_changes = changes(base.scores, answers.scores)
+        return BeforeHealing(
+            suites=tuple(map(row_of, suite_changes)),
+            learned=learning_of(suite_changes),
+            verdict=verdict(suite_changes, self.inputs.budget),
+        )
+
+    def _search_row(self, validation: Validation, came: Search, tuned: Reading) -> HealSearch:
+        return HealSearch(
+            allowed=self.inputs.spec.evaluations,
+            evaluations=1.0 + came.evaluations,
+            items=len(validation),
+            bound=validation.weight,
+            tuned_spent=tuned.spent,
+            tuned_gain=tuned.gain,
+            points=tuple(
+                HealPoint(
+                    edit=point.edit,
+                    strength=point.strength,
+                    share=point.parts / PARTS,
+                    spent=point.reading.spent,
+                    gain=point.reading.gain,
+                )
+                for point in came.points
+            ),
+        )
+
+
+def _edit_of(chosen: Point, validation: Validation) -> HealEdit:
+    return HealEdit(
+        name=chosen.edit,
+        strength=chosen.strength,
+        text=EDITS[chosen.edit].text(chosen.strength),
+        inside=chosen.inside,
+        change_left=validation.change_left(chosen.edit, chosen.strength),
+    )
+
+
+def _learning_left(before: BeforeHealing, after: BeforeHealing) -> float | None:
+    """Returns the share of the tuned model's gain that the healed model has, in the first unit that measures it."""
+    if not before.learned.units or before.learned.units[0].gain <= 0:
+        return None
+    return after.learned.units[0].gain / before.learned.units[0].gain
+
+
+__all__ = ["HoldfastError", "heal"]
