@@ -37,8 +37,8 @@ train --memory-check --dry-run --eval-batch-tokens
 """
 
 AGREED = """
-attach Budget Guard fine_tune compare diff heal report parse functional Method setting Example Item Suite RunSpec CompareSpec
-DiffSpec HealSpec ReportSpec RunRecord DiffRecord HealRecord TradeOff HoldfastError
+attach Budget Guard fine_tune compare diff heal report parse functional Method setting Example Item Suite RunSpec
+CompareSpec DiffSpec HealSpec ReportSpec RunRecord DiffRecord HealRecord TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 

@@ -19,7 +19,7 @@ RATIO, STRENGTH = 0.5, 3.0
 
 
 def retrain(inputs: HealInputs, start: Path, folder: Path, console: Console) -> RunResult:
-    """Trains the base's model from the weights in `start`, so that the penalty compares it with the base, not with them.
+    """Trains from the weights in `start`; the penalty compares with the base, not with these weights.
 
     Args:
         inputs: The inputs of the healing.

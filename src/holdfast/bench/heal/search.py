@@ -13,6 +13,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 PARTS = 4
 """The validation items are asked in so many parts; an evaluation is all of them."""
 ROUNDS: tuple[tuple[int, int, float], ...] = ((1, 8, 0.40), (2, 3, 0.25), (PARTS, 2, 0.35))
@@ -130,12 +132,7 @@ class _Path:
         """Returns the expected gain: readings that never fall with the strength, joined by straight lines."""
         points = [(0.0, 0.0), *((p.strength, p.reading.gain) for p in self.at(1)), (1.0, self.tuned.gain)]
         gains = monotone([gain for _, gain in points])
-        for (left, first), (right, last) in zip(
-            zip([s for s, _ in points], gains, strict=True), zip([s for s, _ in points[1:]], gains[1:], strict=True)
-        ):
-            if left <= strength <= right:
-                return first + (last - first) * (strength - left) / (right - left) if right > left else last
-        return gains[-1]
+        return float(np.interp(strength, [place for place, _ in points], gains))
 
     @property
     def promise(self) -> float:

@@ -15,7 +15,7 @@ from holdfast.bench.machine.files import append_jsonl, read_jsonl
 from holdfast.bench.measured.outcome import VerdictRow
 from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
-from holdfast.probes.changes import changes
+from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.score import Score, level
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import documents, group_of
@@ -140,11 +140,9 @@ class Validation:
         On some of the parts the bound is that of as many items as there are in all. A model whose verdict is "forgot"
         on all parts is outside the budget.
         """
-        judged = verdict(changes(self._of_base(parts), after), self.budget)
-        shares = [
-            self._share(lost, most, judged.limits[unit], parts)
-            for unit, lost, most in _losses(judged, self, after, parts)
-        ]
+        moved = changes(self._of_base(parts), after)
+        judged = verdict(moved, self.budget)
+        shares = [self._share(lost, most, judged.limits[unit], parts) for unit, lost, most in _losses(judged, moved)]
         forgot = parts == PARTS and judged.word == "forgot"
         return max([*shares, *([1.01] if forgot else [])])
 
@@ -153,11 +151,9 @@ class Validation:
         return (lost + self.weight * width * (parts / PARTS) ** 0.5) / limit
 
 
-def _losses(
-    judged: VerdictRow, validation: Validation, after: Sequence[Score], parts: int
-) -> list[tuple[str, float, float | None]]:
+def _losses(judged: VerdictRow, moved: Sequence[SuiteChange]) -> list[tuple[str, float, float | None]]:
     """Returns unit, loss and upper bound of what the budget limits: the means, or every suite."""
     if judged.claim == "mean":
         return [(mean.unit, -mean.change if mean.unit == "points" else mean.change, mean.most) for mean in judged.means]
-    rows = {change.name: change for change in changes(validation._of_base(parts), after)}
+    rows = {change.name: change for change in moved}
     return [(rows[name].unit, rows[name].lost, suite.most) for name, suite in judged.suites.items()]
