@@ -1,0 +1,148 @@
+"""Validation items in parts, and what their answers say of the budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+
+from holdfast.bench.heal.search import PARTS
+from holdfast.bench.heal.steering import record_of
+from holdfast.bench.heal.validation import ROOM, Validation, in_parts
+from holdfast.bench.measured.verdict import verdict
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.rows import Turn
+from holdfast.probes.changes import changes
+from holdfast.probes.items import Item
+from holdfast.probes.score import Score
+from holdfast.probes.suite import Suite
+
+
+def items(suite, count, group=lambda i: f"{i}"):
+    turns = (Turn("user", "Well?", False),)
+    return tuple(Item(f"{suite}-{i}", suite, f"{suite} {group(i)}", turns, check={"exact": "x"}) for i in range(count))
+
+
+SUITES = [
+    Suite("facts", "retained", items("facts", 400)),
+    Suite("pairs", "retained", items("pairs", 240, lambda i: f"{i // 6}")),
+    Suite("task", "learned", items("task", 100)),
+]
+
+
+def scores(suites, right):
+    return [
+        Score(
+            suite=suite.name,
+            role=suite.role,
+            split="watch",
+            item=item.id,
+            group=item.group,
+            value=100.0 * right(suite.name, i),
+            unit="points",
+            higher_is_better=True,
+        )
+        for suite in suites
+        for i, item in enumerate(suite.items)
+    ]
+
+
+def validation(tmp_path, budget, suites=SUITES, right=lambda name, i: name != "task"):
+    parts = in_parts(suites)
+    return Validation(parts, [scores(part, right) for part in parts], budget, tmp_path / "search.jsonl")
+
+
+def fill(on, edit, strength, right, left=0.5):
+    for part in on.missing(edit, strength, PARTS):
+        on.add(edit, strength, part, scores(on.parts[part], right), left)
+
+
+def test_parts_are_of_near_equal_size_keep_groups_together_and_hold_every_suite():
+    parts = in_parts(SUITES)
+    sizes = [sum(len(suite) for suite in part) for part in parts]
+    assert sum(sizes) == 740
+    assert max(sizes) - min(sizes) <= 12
+    groups = [{item.group for suite in part for item in suite.items} for part in parts]
+    assert all(not first & last for first, last in itertools.combinations(groups, 2))
+    assert all([suite.name for suite in part] == ["facts", "pairs", "task"] for part in parts)
+    backwards = [dataclasses.replace(suite, items=suite.items[::-1]) for suite in SUITES]
+    again = in_parts(backwards)
+    for first, last in zip(parts, again, strict=True):
+        assert [{i.id for i in suite.items} for suite in first] == [{i.id for i in suite.items} for suite in last]
+
+
+def test_a_suite_with_one_item_is_in_the_first_part():
+    parts = in_parts([Suite("one", "retained", items("one", 1))])
+    assert [len(part) for part in parts] == [1, 0, 0, 0]
+
+
+def test_windows_of_a_document_stay_together():
+    texts = [Example([1, 2], [1, 2], origin=f"text {n // 3}", content=f"digest {n // 3}") for n in range(30)]
+    parts = in_parts([Suite("texts", "retained", texts=tuple(texts))])
+    assert sum(len(suite.texts) for part in parts for suite in part) == 30
+    for part in parts:
+        assert all(len(suite.texts) % 3 == 0 for suite in part)
+
+
+def test_the_share_of_the_budget_is_that_of_the_verdicts_bound(tmp_path):
+    on = validation(tmp_path, Budget(points=10))
+    assert on.weight == 1.0
+    fill(on, "scale", 0.5, lambda name, i: i % 20 != 0 and name != "task" or (name == "task" and i % 4 == 0))
+    before, after = ([s for part in range(PARTS) for s in side[part]] for side in (on.base, on._answers["scale", 0.5]))
+    (mean,) = verdict(changes(before, after), Budget(points=10)).means
+    reading = on.reading("scale", 0.5, PARTS)
+    assert reading.spent == pytest.approx(mean.most / 10)
+    assert reading.gain == pytest.approx(sum(s.value for s in after if s.role == "learned") / 100)
+    on_part = on.reading("scale", 0.5, 1)
+    (first,) = verdict(changes(on.base[0], on._answers["scale", 0.5][0]), Budget(points=10)).means
+    assert on_part.spent == pytest.approx((-first.change + (first.most + first.change) / 2) / 10)
+
+
+def test_with_few_items_for_the_budget_a_part_of_the_bound_counts(tmp_path):
+    on = validation(tmp_path, Budget(points=1))
+    assert on.weight < 1
+    assert on.nothing == pytest.approx(ROOM)
+
+
+def test_a_model_that_certainly_forgot_one_suite_is_outside_even_if_the_mean_is_inside(tmp_path):
+    suites = [Suite(f"s{n}", "retained", items(f"s{n}", 200)) for n in range(12)]
+    on = validation(tmp_path, Budget(points=10), suites)
+    fill(on, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
+    assert on.reading("scale", 0.5, PARTS).spent == 1.01
+    every = validation(tmp_path / "every", Budget(points=10, claim="every"), suites)
+    fill(every, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
+    assert every.reading("scale", 0.5, PARTS).spent > 4
+
+
+def test_without_items_of_the_task_the_change_that_is_left_is_the_gain(tmp_path):
+    on = validation(tmp_path, Budget(points=10), SUITES[:1])
+    assert not on.learns
+    fill(on, "scale", 0.5, lambda name, i: True, left=0.4)
+    assert on.reading("scale", 0.5, PARTS).gain == 0.4
+
+
+def test_answers_are_read_again_from_the_file(tmp_path):
+    on = validation(tmp_path, Budget(points=10))
+    fill(on, "scale", 0.5, lambda name, i: i % 9 != 0)
+    on.add("ties", 0.25, 0, scores(on.parts[0], lambda name, i: True), 0.1)
+    again = validation(tmp_path, Budget(points=10))
+    assert again.reading("scale", 0.5, PARTS) == on.reading("scale", 0.5, PARTS)
+    assert again.missing("ties", 0.25, PARTS) == [1, 2, 3]
+    assert again.missing("scale", 0.5, PARTS) == []
+    assert again.change_left("ties", 0.25) == 0.1
+
+
+def test_what_steered_is_recorded_by_its_content(tmp_path):
+    record = record_of(SUITES, None, ())
+    assert len(record) == 740
+    assert all(record.has_item(item) for suite in SUITES for item in suite.items)
+    assert {thing.use for thing in record.things} == {"keep", "learn"}
+    record.write(tmp_path)
+    other = record_of(SUITES[:1], None, (str(tmp_path),))
+    assert len(other) == 740
+    (tmp_path / "holdfast_watched.json").write_text("{}")
+    with pytest.raises(HoldfastError, match="cannot be read"):
+        record_of(SUITES[:1], None, (str(tmp_path),))
