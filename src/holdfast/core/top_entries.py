@@ -27,7 +27,7 @@ def largest(score: Tensor, count: int) -> Tensor:
 
 
 def _least(flat: Tensor, count: int) -> Tensor:
-    """Returns the smallest of the `count` largest entries; on a CPU numpy selects it, with one copy and not with six."""
+    """Returns the smallest of the `count` largest entries; on a CPU numpy selects it with a single copy."""
     if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64):
         place = len(flat) - count
         return torch.tensor(np.partition(flat.detach().numpy(), place)[place], dtype=flat.dtype)

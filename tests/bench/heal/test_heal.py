@@ -162,16 +162,20 @@ def test_a_finished_healing_is_read_and_an_interrupted_one_continues(healed, roo
     whole = Editor.write
     monkeypatch.setattr(Editor, "write", lambda self, *words: writes.append(words) or whole(self, *words))
     assert go(given) == healed
-    assert not writes
+    assert not writes, "a finished healing is read"
     (out / "heal.json").unlink()
     asked = (out / "search.jsonl").read_text()
     again = go(given)
     assert (again.suites, again.search, again.edit) == (healed.suites, healed.search, healed.edit)
     assert (out / "search.jsonl").read_text() == asked
     assert len(writes) == 1, "what was asked is not asked again, and only the healed model is written"
-    with pytest.raises(HoldfastError, match="another evaluations"):
-        go(spec(room, out, edits=tuple(EDITS), evaluations=11))
-    (out / "heal.json").write_text(json.dumps(healed.to_dict()))
+    fewer = go(spec(room, out, edits=tuple(EDITS)[:1], evaluations=12))
+    assert {point.edit for point in fewer.search.points} == {"scale"}
+    assert go(given).search == healed.search
+    with pytest.raises(HoldfastError, match="a healing with another budget"):
+        go(spec(room, out, edits=tuple(EDITS), budget={"points": 20}))
+    with pytest.raises(HoldfastError, match="another questions, test"):
+        go(spec(room, out, edits=tuple(EDITS), test=None))
 
 
 def test_a_model_inside_the_budget_is_left_alone(room, tmp_path):
@@ -227,7 +231,7 @@ def test_a_retraining_begins_at_the_edited_weights_and_is_taken_if_it_is_better(
         p.gain for p in idle.search.points if (p.strength, p.share) == (idle.edit.strength, 1.0)
     )
     assert not idle.retraining.taken
-    trained, shipped = (load_model(str(tmp_path / "idle" / name)) for name in ("retrained/model", "model"))
+    trained, shipped = (load_model(path) for path in (f"{idle.retraining.folder}/model", idle.model))
     for mine, theirs in zip(trained.parameters(), shipped.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     usual = go(spec(room, tmp_path / "usual", edits=("scale",), **memory))

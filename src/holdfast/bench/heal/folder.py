@@ -15,10 +15,20 @@ from holdfast.core.errors import HoldfastError
 
 FILE = "heal-spec.json"
 _NOT_ITS_OWN = ("out", "eval_batch_tokens")
+_AFTER = ("evaluations", "edits", "memory", "data", "recipe")
+"""Options that may change: the answers of the edits stay right."""
 
 
-def finished(folder: Path, inputs: HealInputs) -> bool:
-    """Returns whether a folder holds this healing, finished; an interrupted one continues.
+def finished(folder: Path, inputs: HealInputs, questions: str) -> bool:
+    """Returns whether a folder holds this healing, finished.
+
+    An interrupted one continues, and so does one with other edits, more evaluations, or old examples; what was asked
+    stays.
+
+    Args:
+        folder: The folder.
+        inputs: The inputs of the healing.
+        questions: Digest of all questions.
 
     Raises:
         HoldfastError: The folder belongs to another healing or to something else.
@@ -33,20 +43,26 @@ def finished(folder: Path, inputs: HealInputs) -> bool:
         there = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HoldfastError(f"{folder / FILE} cannot be read ({error}); delete {folder}.") from error
-    here = _identity(inputs)
-    if different := sorted(name for name in here if there.get(name) != here[name]):
+    here = _identity(inputs, questions)
+    different = sorted(name for name in here if there.get(name) != here[name])
+    if others := [name for name in different if name not in _AFTER]:
         raise HoldfastError(
-            f"{folder} holds a healing with another {', '.join(different)}; choose another folder with --out."
+            f"{folder} holds a healing with another {', '.join(others)}; choose another folder with --out."
         )
-    return (folder / HealRecord.FILE).exists()
+    return not different and (folder / HealRecord.FILE).exists()
 
 
-def begin(folder: Path, inputs: HealInputs) -> None:
-    """Writes the options and the environment."""
-    write_json(folder / FILE, _identity(inputs))
+def begin(folder: Path, inputs: HealInputs, questions: str) -> None:
+    """Writes the options and the environment, and deletes the record of a healing with other options."""
+    (folder / HealRecord.FILE).unlink(missing_ok=True)
+    write_json(folder / FILE, _identity(inputs, questions))
     write_json(folder / "env.json", environment())
 
 
-def _identity(inputs: HealInputs) -> dict[str, Any]:
+def _identity(inputs: HealInputs, questions: str) -> dict[str, Any]:
     options = {name: value for name, value in inputs.spec.to_dict().items() if name not in _NOT_ITS_OWN}
-    return {**options, "models": [model_digest(name) for name in (inputs.spec.base, inputs.tuned)]}
+    return {
+        **options,
+        "models": [model_digest(name) for name in (inputs.spec.base, inputs.tuned)],
+        "questions": questions,
+    }

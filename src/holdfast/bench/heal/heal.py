@@ -46,7 +46,7 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import read_answers, write_answers
-from holdfast.bench.measured.base_cache import cached_answers
+from holdfast.bench.measured.base_cache import cached_answers, questions_digest
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit
@@ -60,8 +60,8 @@ from holdfast.probes.suite import Suite
 
 ENOUGH = 0.9
 """Share of the tuned model's learning below which the edits do not suffice and a retraining follows."""
-TUNED, RETRAINED = "tuned", "retrained"
-"""Names of the two models that no edit makes, among the answers of the search."""
+TUNED = "tuned"
+"""Name of the tuned model among the answers of the search."""
 
 
 @quiet_libraries()
@@ -78,17 +78,18 @@ def heal(spec: HealSpec, console: Console | None = None) -> HealRecord:
     console, folder = console or Console(stderr=True), Path(spec.out)
     inputs = inputs_of(spec)
     with folder_lock(folder):
-        if finished(folder, inputs):
-            console.print(f"{folder} holds this healing, finished; nothing runs now.", style="yellow", highlight=False)
-            return HealRecord.read(folder)
         began, notes = time.monotonic(), list[str]()
         tokenizer = load_tokenizer(spec.base)
         suites = suites_of(inputs, tokenizer, notes)
+        questions = questions_digest([*suites.validation, *suites.test], inputs.spec.raw, inputs.spec.precision)
+        if finished(folder, inputs, questions):
+            console.print(f"{folder} holds this healing, finished; nothing runs now.", style="yellow", highlight=False)
+            return HealRecord.read(folder)
         work = folder / "work"
         with Progress(console) as progress, progress.phase(f"reading {spec.base} and {inputs.tuned}"):
             editor = editor_of(spec.base, inputs.tuned, work, notes)
         check_tokens(spec.base, inputs.tuned, tokenizer, load_tokenizer(inputs.tuned, base=spec.base))
-        begin(folder, inputs)
+        begin(folder, inputs, questions)
         record = _Healing(inputs, suites, editor, tokenizer, folder, console, notes).run(began)
         write_json(folder / HealRecord.FILE, record.to_dict())
         shutil.rmtree(work, ignore_errors=True)
@@ -226,7 +227,7 @@ class _Healing:
             run = retrain(self.inputs, start, self.folder, self.console)
         with Progress(self.console) as progress:
             show = self._counting(progress, "asking the retrained model", validation.parts)
-            reading = self._read(validation, RETRAINED, 1.0, PARTS, show, run.folder / "model")
+            reading = self._read(validation, run.folder.name, 1.0, PARTS, show, run.folder / "model")
         better = reading.gain > chosen.reading.gain if chosen.inside else True
         taken = better and (reading.spent <= 1.0 or (not chosen.inside and reading.spent < chosen.reading.spent))
         return HealRetraining(

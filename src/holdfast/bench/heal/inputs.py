@@ -117,27 +117,15 @@ def suites_of(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> HealSuite
     Raises:
         HoldfastError: A file is missing or malformed, the budget limits nothing, or no suite to keep has both sides.
     """
-    spec = inputs.spec
-    if inputs.run is not None:
-        data = prepare_data(inputs.run, tokenizer, tuple(inputs.sources.values()))
-        suites, noted = list(data.suites), list(data.notes)
-        notes += noted
-    else:
-        trained = [
-            row
-            for source in (*([spec.data] if spec.data else []), *inputs.sources.values())
-            for row in read(source, preference=spec.preference, notes=notes)
-        ]
-        suites = read_suites(spec, tokenizer, notes, trained)
-    limits = inputs.budget.limits
+    spec, limits = inputs.spec, inputs.budget.limits
+    suites = _read(inputs, tokenizer, notes)
     check_limits(inputs.budget, kept_units(suites))
+    limited = [suite for suite in suites if suite.role == "retained" and suite.units() & limits.keys()]
     searched = [
         suite.side("watch")
-        for suite in suites
+        for suite in (*limited, *(suite for suite in suites if suite.role == "learned"))
         if {*suite.splits()} == {"watch", "proof"}
-        and (suite.role == "learned" or (suite.role == "retained" and suite.units() & limits.keys()))
     ]
-    limited = [suite for suite in suites if suite.role == "retained" and suite.units() & limits.keys()]
     names = {suite.name for suite in searched}
     if not any(suite.role == "retained" for suite in searched):
         counts = ", ".join(f"{suite.name} ({len(suite.splits())})" for suite in limited)
@@ -146,10 +134,18 @@ def suites_of(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> HealSuite
         )
     if one_sided := [suite.name for suite in suites if suite.role != "transfer" and suite.name not in names]:
         notes.append(f"The search does not ask {', '.join(one_sided)}: not limited, or all items are on one side.")
-    judged = [suite.side("proof") if suite.name in names or _has_proof(suite) else suite for suite in suites]
+    judged = [suite.side("proof") if "proof" in suite.splits() else suite for suite in suites]
     test, left_out = without_watched(judged, (spec.base, inputs.tuned), tokenizer)
     return HealSuites(tuple(searched), tuple(test), left_out)
 
 
-def _has_proof(suite: Suite) -> bool:
-    return "proof" in suite.splits()
+def _read(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> list[Suite]:
+    """Reads the suites, without what the fine-tune or the retraining learned from."""
+    spec = inputs.spec
+    if inputs.run is not None:
+        data = prepare_data(inputs.run, tokenizer, tuple(inputs.sources.values()))
+        notes += data.notes
+        return list(data.suites)
+    sources = [*([spec.data] if spec.data else []), *inputs.sources.values()]
+    trained = [row for source in sources for row in read(source, preference=spec.preference, notes=notes)]
+    return read_suites(spec, tokenizer, notes, trained)

@@ -209,10 +209,7 @@ def search(
 def _round(under_way: _Searching, paths: Sequence[_Path], parts: int, until: float) -> None:
     """Asks each edit where it should spend the budget, and then the most promising again and again."""
     for path in paths:
-        strength = _strength(path.crossing(parts, AIM))
-        known = [point.strength for point in path.at(1) if point.inside and point.parts < parts]
-        if parts > 1 and known:
-            strength = min(known, key=lambda other: abs(other - strength))  # its answers so far are paid for
+        strength = _first_strength(path, parts)
         if under_way.used + under_way.cost(path, strength, parts) <= until + 1e-9:
             under_way.ask(path, strength, parts)
     turns = 0
@@ -220,15 +217,26 @@ def _round(under_way: _Searching, paths: Sequence[_Path], parts: int, until: flo
         ready = [path for path in paths if path.at(parts) and not path.is_settled(parts)]
         if not ready:
             return
-        # In the first round each edit has its turn; later the most promising one has it.
+        # In the first rounds each edit has its turn; in the last the most promising one has it.
         path = ready[turns % len(ready)] if parts < PARTS else max(ready, key=lambda path: path.promise)
         turns += 1
-        last = under_way.used + 2 * parts / PARTS > until
-        nothing_inside = parts == PARTS and not any(p.inside and p.parts == PARTS for p in under_way.points)
-        strength = _strength(path.crossing(parts, CAUTIOUS if last and nothing_inside else AIM))
+        strength = _strength(path.crossing(parts, _aim(under_way, parts, until)))
         if strength in path.readings and path.readings[strength].parts >= parts:
             return
         under_way.ask(path, strength, parts)
+
+
+def _first_strength(path: _Path, parts: int) -> float:
+    """Returns the first strength of an edit in a round: one whose answers are paid for in part, if one is inside."""
+    strength = _strength(path.crossing(parts, AIM))
+    known = [point.strength for point in path.at(1) if point.inside and point.parts < parts]
+    return min(known, key=lambda other: abs(other - strength)) if parts > 1 and known else strength
+
+
+def _aim(under_way: _Searching, parts: int, until: float) -> float:
+    """Returns the share of the budget to aim at: less if the last evaluation must find the first point inside."""
+    is_last = parts == PARTS and under_way.used + 2 * parts / PARTS > until
+    return CAUTIOUS if is_last and not any(p.inside and p.parts == PARTS for p in under_way.points) else AIM
 
 
 def _strength(value: float) -> float:

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast.bench.heal.search import PARTS, Reading
 from holdfast.bench.machine.files import append_jsonl, read_jsonl
@@ -20,6 +20,7 @@ from holdfast.probes.score import Score, level
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import documents, group_of
 
+T = TypeVar("T")
 ROOM = 0.6
 """Most of the budget that the bound of a loss may take if nothing changes; more would leave no room for an edit."""
 
@@ -36,12 +37,17 @@ def in_parts(suites: Sequence[Suite]) -> list[list[Suite]]:
         groups = collections.Counter(item.group or item.id for item in suite.items)
         groups.update(group_of(windows[0]) for windows in documents(suite.texts))
         place = _places(groups)
+        of_items = [place[item.group or item.id] for item in suite.items]
+        of_texts = [place[text_groups.get(text.origin, group_of(text))] for text in suite.texts]
         for number, part in enumerate(parts):
-            items = tuple(item for item in suite.items if place[item.group or item.id] == number)
-            texts = tuple(text for text in suite.texts if place[text_groups.get(text.origin, group_of(text))] == number)
+            items, texts = _at(number, suite.items, of_items), _at(number, suite.texts, of_texts)
             if items or texts:
                 part.append(dataclasses.replace(suite, items=items, texts=texts))
     return parts
+
+
+def _at(number: int, members: Sequence[T], places: Sequence[int]) -> tuple[T, ...]:
+    return tuple(member for member, place in zip(members, places, strict=True) if place == number)
 
 
 def _places(groups: collections.Counter[str]) -> dict[str, int]:
