@@ -112,7 +112,7 @@ class Grid:
     def fill(self, until: float) -> bool:
         """Asks each edit at each strength all validation items; returns whether all were asked before `until`."""
         for name, strength in itertools.product(NAMES, STRENGTHS):
-            if not (missing := self.validation.missing(name, strength, PARTS)):
+            if not (missing := self.validation.missing(name, strength)):
                 continue
             if time.monotonic() > until:
                 return False
@@ -133,7 +133,7 @@ class Grid:
     def best(self) -> tuple[str, float, float]:
         """Returns the edit and strength with the most learning inside the budget, and that learning."""
         readings = {
-            (name, strength): self.validation.reading(name, strength, PARTS)
+            (name, strength): self.validation.reading(name, strength)
             for name, strength in itertools.product(NAMES, STRENGTHS)
         }
         inside = {key: reading for key, reading in readings.items() if reading.spent <= 1.0}
@@ -194,7 +194,7 @@ def run(given: argparse.Namespace) -> None:
             (chosen,) = (
                 point
                 for point in record.search.points
-                if (point.edit, point.strength, point.share) == (record.edit.name, record.edit.strength, 1.0)
+                if (point.edit, point.strength) == (record.edit.name, record.edit.strength) and point.gain is not None
             )
             found |= {"edit": chosen.edit, "strength": chosen.strength, "validation": chosen.gain}
         row = {"task": task, "seed": seed, "rate": float(RATES[task]), "items": record.search.items, "budget": POINTS}

@@ -277,8 +277,8 @@ class DiffSpec(MeasuringSpec):
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
 
 
-EDITS = ("scale", "upper", "lower", "attention", "mlp", "fapm", "ties", "intruders")
-"""Names of the edits that `heal` tries; `holdfast.bench.heal.candidates` repeats them."""
+EDITS = ("scale", "fapm", "ties", "mlp", "upper", "attention", "intruders", "lower")
+"""Names of the edits that `heal` tries, in this order if few evaluations do not suffice for all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

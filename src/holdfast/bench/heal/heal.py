@@ -1,7 +1,8 @@
 """Healing: searches on validation items for the edit that keeps the most learning inside the budget, and judges it.
 
 <out>/heal-spec.json    the options
-      search.jsonl      the answers of every edit that was tried, from which an interrupted search continues
+      search.jsonl      the answers of every edit that was read, from which an interrupted search continues
+      glances.jsonl     the glances at edits, likewise
       answers/          the answers of the base, and those of the tuned and the healed model to the test items
       retrained/        the run of the retraining, if there was one
       model/            the healed model; absent if the tuned model was inside the budget
@@ -10,12 +11,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from holdfast.bench.given.specs import HealSpec
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.folder import begin, finished
+from holdfast.bench.heal.glances import Glances, glances_of
 from holdfast.bench.heal.heal_record import (
     BeforeHealing,
     HealEdit,
@@ -36,7 +39,7 @@ from holdfast.bench.heal.heal_record import (
 )
 from holdfast.bench.heal.inputs import HealInputs, HealSuites, inputs_of, suites_of
 from holdfast.bench.heal.retraining import retrain
-from holdfast.bench.heal.search import PARTS, Point, Reading, Search, search
+from holdfast.bench.heal.search import PARTS, Glance, Point, Reading, Search, search
 from holdfast.bench.heal.sides import check_tokens, editor_of, transposed_in, with_tokenizer
 from holdfast.bench.heal.steering import record_of
 from holdfast.bench.heal.validation import Validation, in_parts
@@ -115,7 +118,7 @@ class _Healing:
         validation = Validation(parts, base, self.inputs.budget, self.folder / "search.jsonl")
         self._tell([*self.notes, forecast_line(validation, self.inputs.spec.evaluations, self._seconds)])
         self.notes.clear()
-        came, tuned = self._search(validation)
+        came, tuned = self._search(validation, parts)
         chosen = None if tuned.spent <= 1.0 else came.best or came.nearest
         retrained = self._retrain(validation, tuned, chosen) if chosen is not None else None
         taken = retrained is not None and retrained.taken
@@ -159,9 +162,12 @@ class _Healing:
             for number, suites in enumerate(everything):
                 name = f"base-{number}" if number < PARTS else "base-test"
                 ask = functools.partial(measure, model, suites, asker_of(spec, self.tokenizer), "before", show)
-                answers.append(cached_answers(self.folder / "answers" / f"{name}.jsonl", ask))
+                answers.append(cached_answers(self._answers(name), ask))
             self._seconds = (time.monotonic() - began) / max(1, sum(len(s) for suites in everything for s in suites))
         return [side.scores for side in answers[:PARTS]], answers[PARTS]
+
+    def _answers(self, name: str) -> Path:
+        return self.folder / "answers" / f"{name}.jsonl"
 
     def _counting(
         self, progress: Progress, name: str, suites: Iterable[Iterable[Suite]], times: int = 1
@@ -181,37 +187,66 @@ class _Healing:
         for line in lines:
             self.console.print(f"  {line}", style="yellow", highlight=False, markup=False)
 
-    def _search(self, validation: Validation) -> tuple[Search, Reading]:
+    def _search(self, validation: Validation, parts: Sequence[Sequence[Suite]]) -> tuple[Search, Reading]:
         """Reads the tuned model on all validation items, and searches the edits if it is outside the budget."""
         spec = self.inputs.spec
         with Progress(self.console) as progress:
             show = self._counting(progress, "searching on validation items", validation.parts, spec.evaluations)
-            tuned = self._read(validation, TUNED, 1.0, PARTS, show, Path(self.inputs.tuned))
+            tuned = self._read(validation, TUNED, 1.0, show, Path(self.inputs.tuned), 1.0)
             if tuned.spent <= 1.0:
                 return Search(None, None, (), 0.0), tuned
-            evaluate = functools.partial(self._evaluated, validation, show)
-            return search(spec.edits, evaluate, tuned, spec.evaluations - 1.0, max(0.0, validation.nothing)), tuned
+            glances = self._glances(parts[0])
+            glance = functools.partial(self._glanced, glances, show, sum(map(len, parts[0])))
+            read = functools.partial(self._edited, validation, show)
+            nothing = max(0.0, validation.nothing)
+            return search(spec.edits, glance, read, tuned, spec.evaluations - 1.0, nothing), tuned
 
-    def _evaluated(self, validation: Validation, show: Any, edit: str, strength: float, parts: int) -> Reading:
-        """Returns the reading of an edit, whose weights are written for it and deleted afterwards."""
-        if not validation.missing(edit, strength, parts):
-            return validation.reading(edit, strength, parts)
-        with temporary_folder(self.folder / "work" / "candidate") as candidate:
-            left = self.editor.write(EDITS[edit], strength, candidate)
-            with_tokenizer(candidate, self.tokenizer)
-            return self._read(validation, edit, strength, parts, show, candidate, left)
+    def _glances(self, suites: Sequence[Suite]) -> Glances:
+        """Returns the glances, with those at the base and at the tuned model."""
+        base, tuned = (read_answers(str(self._answers(name))) for name in ("base-0", f"{TUNED}-0"))
+        glances = glances_of(suites, base, tuned, self.tokenizer, self.folder / "glances.jsonl", self.inputs.spec)
+        for name, edit, strength in ((self.inputs.spec.base, "base", 0.0), (self.inputs.tuned, "tuned", 1.0)):
+            if not glances.has(edit, strength):
+                glances.take(load_model(name, base=self.inputs.spec.base), edit, strength, strength)
+        return glances
+
+    def _glanced(self, glances: Glances, show: Any, size: int, edit: str, strength: float) -> Glance:
+        """Returns a glance at an edit."""
+        moved = show("a glance", size)
+        if not glances.has(edit, strength):
+            with self._candidate(edit, strength) as (model, _, left):
+                glances.take(model, edit, strength, left)
+        moved(size, size)
+        return glances.glance(edit, strength)
+
+    @contextlib.contextmanager
+    def _candidate(self, edit: str, strength: float) -> Iterator[tuple[Any, Path, float]]:
+        """Writes and loads an edited model for a block; yields it, its folder, and the change that is left."""
+        with temporary_folder(self.folder / "work" / "candidate") as folder:
+            left = self.editor.write(EDITS[edit], strength, folder)
+            with_tokenizer(folder, self.tokenizer)
+            yield load_model(str(folder), base=self.inputs.spec.base), folder, left
+
+    def _edited(self, validation: Validation, show: Any, edit: str, strength: float) -> Reading:
+        """Returns the reading of an edit."""
+        if not validation.missing(edit, strength):
+            return validation.reading(edit, strength)
+        with self._candidate(edit, strength) as (_, folder, left):
+            return self._read(validation, edit, strength, show, folder, left)
 
     def _read(
-        self, validation: Validation, edit: str, strength: float, parts: int, show: Any, folder: Path, left: float = 1.0
+        self, validation: Validation, edit: str, strength: float, show: Any, folder: Path, left: float
     ) -> Reading:
         """Asks a model the parts of which its answers are not known, and returns its reading."""
-        if missing := validation.missing(edit, strength, parts):
+        if missing := validation.missing(edit, strength):
             model = load_model(str(folder), base=self.inputs.spec.base)
-            tokenizer = load_tokenizer(str(folder), base=self.inputs.spec.base)
+            asker = asker_of(self.inputs.spec, load_tokenizer(str(folder), base=self.inputs.spec.base))
             for part in missing:
-                answers = measure(model, validation.parts[part], asker_of(self.inputs.spec, tokenizer), "after", show)
+                answers = measure(model, validation.parts[part], asker, "after", show)
+                if edit == TUNED and part == 0:
+                    write_answers(self._answers(f"{TUNED}-0"), answers, TUNED, "after")
                 validation.add(edit, strength, part, answers.scores, left)
-        return validation.reading(edit, strength, parts)
+        return validation.reading(edit, strength)
 
     def _retrain(self, validation: Validation, tuned: Reading, chosen: Point) -> HealRetraining | None:
         """Retrains from the chosen edit if it keeps too little and there are old examples; returns what came of it."""
@@ -227,7 +262,7 @@ class _Healing:
             run = retrain(self.inputs, start, self.folder, self.console)
         with Progress(self.console) as progress:
             show = self._counting(progress, "asking the retrained model", validation.parts)
-            reading = self._read(validation, run.folder.name, 1.0, PARTS, show, run.folder / "model")
+            reading = self._read(validation, run.folder.name, 1.0, show, run.folder / "model", 1.0)
         better = reading.gain > chosen.reading.gain if chosen.inside else True
         taken = better and (reading.spent <= 1.0 or (not chosen.inside and reading.spent < chosen.reading.spent))
         return HealRetraining(
@@ -254,7 +289,7 @@ class _Healing:
 
     def _judged(self, base: Answers, model: str, name: str) -> BeforeHealing:
         """Asks a model the test items, and returns the changes from the base and the verdict."""
-        path, spec = self.folder / "answers" / f"{name}-test.jsonl", self.inputs.spec
+        path, spec = self._answers(f"{name}-test"), self.inputs.spec
         moment: Moment = "after"
         if path.exists() and name == TUNED:
             answers = read_answers(str(path))
@@ -281,13 +316,7 @@ class _Healing:
             tuned_spent=tuned.spent,
             tuned_gain=tuned.gain,
             points=tuple(
-                HealPoint(
-                    edit=point.edit,
-                    strength=point.strength,
-                    share=point.parts / PARTS,
-                    spent=point.reading.spent,
-                    gain=point.reading.gain,
-                )
+                HealPoint(edit=point.edit, strength=point.strength, **dataclasses.asdict(point.result))
                 for point in came.points
             ),
         )

@@ -26,22 +26,24 @@ class BeforeHealing(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HealPoint(Record):
-    """One reading of the search, on validation items.
+    """One reading of all validation items, or one glance at a quarter of them.
 
     Attributes:
         edit: Name of the edit.
         strength: Its strength: 0 is the base, 1 the tuned model.
-        share: Share of the validation items that were asked.
-        spent: Share of the budget that the loss takes at its upper bound; up to 1 is inside.
-        gain: What was learned, in points or nats per token; without items of the task, the share of the change that is
-            left.
+        spent: Of a reading: share of the budget that the loss takes at its upper bound; up to 1 is inside.
+        gain: Of a reading: what was learned, in points or nats per token; without items of the task, the share of the
+            change that is left.
+        drift: Of a glance: rise of the nats per token of the base's right answers, as a share of the tuned model's.
+        way: Of a glance: fall of the nats per token of the task's right answers, as a share of the tuned model's.
     """
 
     edit: str
     strength: float
-    share: float
-    spent: float
-    gain: float
+    spent: float | None = column(default=None)
+    gain: float | None = column(default=None)
+    drift: float | None = column(default=None)
+    way: float | None = column(default=None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class HealSearch(Record):
     """The search, on validation items.
 
     Attributes:
-        allowed: Most evaluations; one asks a model all validation items once.
+        allowed: Most evaluations; one asks a model all validation items once, and a glance is a quarter of one.
         evaluations: Evaluations used, that of the tuned model included.
         items: Number of validation items and texts.
         bound: Share of the distance between the loss and its upper bound that counted against the budget: 1, or less if

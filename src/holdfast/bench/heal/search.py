@@ -1,10 +1,12 @@
 """The search for the edit and the strength that keep the most learning inside the budget, with few evaluations.
 
-An edit's loss grows with its strength, so the strength at which the budget is spent can be bracketed. Three rounds,
-as in successive halving: all edits on a quarter of the validation items, the best third on half of them, the best two
-on all. A strength that is asked again on more items costs only the items that are new.
+It asks in two ways. A *glance* reads a quarter of the validation items: how much less likely the base's own right
+answers have become, and how much of the way to the tuned model the right answers of the task have come. Likelihoods
+are smooth where answers flip, so two glances give the curve of an edit, and edits can be compared at the same drift.
+A *reading* asks all validation items and says what is learned and which share of the budget is spent. Readings tell at
+which drift the budget is spent; the most promising edits get them.
 
-This file knows no model: it sees readings alone.
+This file knows no model: it sees glances and readings alone.
 """
 
 from __future__ import annotations
@@ -16,20 +18,39 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 PARTS = 4
-"""The validation items are asked in so many parts; an evaluation is all of them."""
-ROUNDS: tuple[tuple[int, int, float], ...] = ((1, 8, 0.40), (2, 3, 0.25), (PARTS, 2, 0.35))
-"""For each round: the parts that it asks, the most edits in it, and its share of the evaluations."""
+"""The validation items are in so many parts; a glance reads one, a reading asks all."""
+GLANCE = 1 / PARTS
+"""Evaluations that a glance counts."""
+GLANCES, OF_ALL = 2, 0.4
+"""Glances at each edit, and most of the evaluations that they may take together."""
+EXPLORED = 3
+"""Edits that get a reading before the most promising one gets a second."""
 AIM, CAUTIOUS = 0.92, 0.6
-"""Share of the budget at which a next strength is aimed: a little inside, because the curve is only guessed at."""
-CLOSE = 0.04
-"""Width of a bracket, as a share of its upper end, at which a search for a strength ends."""
-POWER = 2.0
-"""Assumed power of the loss as a function of the strength, until two readings tell it."""
+"""Share of the budget at which a strength is aimed: a little inside, because the curve is only guessed at."""
+CLOSE = 0.03
+"""Width of a bracket, as a share of its upper end, at which the search for a strength ends."""
+POWER = 2.5
+"""Assumed power of the drift as a function of the strength, before the first glance."""
+LEAST = 1e-9
+"""Least drift, as a share of that of the tuned model, in logarithms."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Glance:
+    """What a glance says.
+
+    Attributes:
+        drift: How far the model is from the base on what is to be kept: 0 for the base, 1 for the tuned model.
+        way: How far it is on the way to what was learned: 0 for the base, 1 for the tuned model.
+    """
+
+    drift: float
+    way: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What an evaluation says.
+    """What all validation items say.
 
     Attributes:
         spent: Share of the budget that the loss takes at its upper bound; inside up to 1.
@@ -42,16 +63,21 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A reading with its edit, its strength and the number of parts that were asked."""
+    """A glance at, or a reading of, an edit at a strength."""
 
     edit: str
     strength: float
-    parts: int
-    reading: Reading
+    result: Glance | Reading
+
+    @property
+    def reading(self) -> Reading:
+        """Returns the reading; for a glance it is an error to ask."""
+        assert isinstance(self.result, Reading)
+        return self.result
 
     @property
     def inside(self) -> bool:
-        """Whether the loss is inside the budget."""
+        """Whether a reading is inside the budget."""
         return self.reading.spent <= 1.0
 
 
@@ -60,10 +86,10 @@ class Search:
     """What came of a search.
 
     Attributes:
-        best: The point with the most learning among those inside the budget on all parts; None if none is inside.
-        nearest: The point on all parts with the least loss; None if none was asked on all parts.
-        points: All points, in the order in which they were asked.
-        evaluations: The evaluations that it took.
+        best: The reading with the most learning among those inside the budget; None if none is inside.
+        nearest: The reading with the least loss; None without a reading.
+        points: All glances and readings, in order.
+        evaluations: The evaluations that they took.
     """
 
     best: Point | None
@@ -73,71 +99,56 @@ class Search:
 
 
 @dataclasses.dataclass
-class _Path:
-    """An edit with its readings so far."""
+class _Curve:
+    """An edit with its glances and readings so far; its ends are the base and the tuned model."""
 
     edit: str
-    tuned: Reading
-    nothing: float
-    readings: dict[float, Point] = dataclasses.field(default_factory=dict)
+    glances: dict[float, Glance] = dataclasses.field(default_factory=dict)
+    readings: dict[float, Reading] = dataclasses.field(default_factory=dict)
 
-    def at(self, parts: int) -> list[Point]:
-        """Returns the points with at least so many parts, by their strength."""
-        return sorted((p for p in self.readings.values() if p.parts >= parts), key=lambda point: point.strength)
+    def _knots(self) -> tuple[list[float], list[float], list[float]]:
+        """Returns strengths and the logarithms of the drifts that never fall with them, and the ways."""
+        known = sorted(self.glances.items())
+        strengths = [*(strength for strength, _ in known), 1.0]
+        drifts = monotone([*(math.log(max(glance.drift, LEAST)) for _, glance in known), 0.0])
+        return strengths, drifts, monotone([*(glance.way for _, glance in known), 1.0])
 
-    def bracket(self, parts: int) -> tuple[Point | None, Point]:
-        """Returns the last point inside the budget before the first outside, and the first outside."""
-        end = Point(self.edit, 1.0, PARTS, self.tuned)
-        points = [*self.at(parts), end]
-        outside = next(point for point in points if not point.inside or point is end)
-        inside = [point for point in points if point.inside and point.strength < outside.strength]
-        return (inside[-1] if inside else None), outside
+    def strength_at(self, drift: float) -> float:
+        """Returns the strength with a drift, which is a power of the strength between two glances, and below them."""
+        strengths, logs, _ = self._knots()
+        places, wanted = [math.log(strength) for strength in strengths], math.log(max(drift, LEAST))
+        if len(places) == 1:
+            return math.exp(wanted / POWER)
+        if wanted < logs[0]:
+            rise = (logs[1] - logs[0]) / (places[1] - places[0])
+            return math.exp(places[0] - (logs[0] - wanted) / min(6.0, max(0.5, rise)))
+        steps = [log + 1e-12 * number for number, log in enumerate(logs)]
+        return float(math.exp(np.interp(wanted, steps, places)))
 
-    def is_settled(self, parts: int) -> bool:
-        """Returns whether the strength is known closely enough."""
-        low, high = self.bracket(parts)
-        return low is not None and (high.strength - low.strength) < CLOSE * high.strength
+    def drift_at(self, strength: float) -> float:
+        """Returns the drift at a strength."""
+        strengths, logs, _ = self._knots()
+        places = [math.log(value) for value in strengths]
+        place = math.log(strength)
+        if len(places) == 1:
+            return strength**POWER
+        if place < places[0]:
+            rise = (logs[1] - logs[0]) / (places[1] - places[0])
+            return math.exp(logs[0] - (places[0] - place) * min(6.0, max(0.5, rise)))
+        return float(math.exp(np.interp(place, places, logs)))
 
-    def crossing(self, parts: int, aim: float) -> float:
-        """Returns the strength at which the loss should take the share `aim` of the budget.
+    def way_at(self, strength: float) -> float:
+        """Returns the way at a strength, on straight lines between the glances."""
+        strengths, _, ways = self._knots()
+        return float(np.interp(strength, [0.0, *strengths], [0.0, *ways]))
 
-        It interpolates the part of the loss above that of no change as a power of the strength.
-        """
-        while parts > 1 and not self.at(parts):
-            parts //= 2
-        low, high = self.bracket(parts)
-        target, above = self._excess(aim), max(self._excess(high.reading.spent), 1e-6)
-        if low is None:
-            guess = high.strength * min(1.0, target / above) ** (1 / self._power(high))
-            return min(max(guess, 0.15 * high.strength), 0.9 * high.strength)
-        below = min(max(self._excess(low.reading.spent), 0.02), 0.98 * above)
-        share = math.log(max(target, below) / below) / math.log(above / below)
-        guess = low.strength * (high.strength / low.strength) ** share
-        width = high.strength - low.strength
-        return min(max(guess, low.strength + 0.1 * width), high.strength - 0.1 * width)
-
-    def _power(self, lowest: Point) -> float:
-        """Returns the power of the loss as a function of the strength, from the two lowest points outside."""
-        above = [point for point in [*self.at(1), Point(self.edit, 1.0, PARTS, self.tuned)] if not point.inside]
-        second = next((point for point in above if point.strength > lowest.strength), None)
-        if second is None:
-            return POWER
-        rise = math.log(self._excess(second.reading.spent) / self._excess(lowest.reading.spent))
-        return min(6.0, max(0.3, rise / math.log(second.strength / lowest.strength)))
-
-    def _excess(self, spent: float) -> float:
-        return max((spent - self.nothing) / max(1e-6, 1 - self.nothing), 1e-3)
-
-    def gain_at(self, strength: float) -> float:
-        """Returns the expected gain: readings that never fall with the strength, joined by straight lines."""
-        points = [(0.0, 0.0), *((p.strength, p.reading.gain) for p in self.at(1)), (1.0, self.tuned.gain)]
-        gains = monotone([gain for _, gain in points])
-        return float(np.interp(strength, [place for place, _ in points], gains))
-
-    @property
-    def promise(self) -> float:
-        """Returns the gain to expect where the budget is spent."""
-        return self.gain_at(self.crossing(PARTS, 1.0))
+    def is_settled(self) -> bool:
+        """Returns whether the strength at which the budget is spent is known closely enough."""
+        outside = [strength for strength, reading in self.readings.items() if reading.spent > 1]
+        inside = [strength for strength, reading in self.readings.items() if reading.spent <= 1]
+        high = min(outside, default=1.0)
+        low = max((strength for strength in inside if strength < high), default=0.0)
+        return high - low < CLOSE * high
 
 
 def monotone(values: Sequence[float]) -> list[float]:
@@ -152,29 +163,85 @@ def monotone(values: Sequence[float]) -> list[float]:
 
 
 class _Searching:
-    """A search under way: it counts evaluations and keeps all points."""
+    """A search under way: what it knows, and what it has cost."""
 
-    def __init__(self, evaluate: Callable[[str, float, int], Reading], evaluations: float) -> None:
-        self.evaluate = evaluate
-        self.most = evaluations
-        self.used = 0.0
+    def __init__(
+        self,
+        glance: Callable[[str, float], Glance],
+        read: Callable[[str, float], Reading],
+        tuned: Reading,
+        evaluations: float,
+        nothing: float,
+    ) -> None:
+        self.glance, self.read = glance, read
+        self.tuned, self.nothing = tuned, nothing
+        self.left = evaluations
         self.points: list[Point] = []
+        self.curves: list[_Curve] = []
 
-    def cost(self, path: _Path, strength: float, parts: int) -> float:
-        known = path.readings.get(strength)
-        return (parts - (known.parts if known is not None else 0)) / PARTS
+    def look(self, curve: _Curve, strength: float) -> None:
+        """Glances at an edit."""
+        curve.glances[strength] = self.glance(curve.edit, strength)
+        self.points.append(Point(curve.edit, strength, curve.glances[strength]))
+        self.left -= GLANCE
 
-    def ask(self, path: _Path, strength: float, parts: int) -> Point:
-        self.used += self.cost(path, strength, parts)
-        point = Point(path.edit, strength, parts, self.evaluate(path.edit, strength, parts))
-        path.readings[strength] = point
-        self.points.append(point)
-        return point
+    def ask(self, curve: _Curve, strength: float) -> None:
+        """Reads an edit."""
+        curve.readings[strength] = self.read(curve.edit, strength)
+        self.points.append(Point(curve.edit, strength, curve.readings[strength]))
+        self.left -= 1.0
+
+    def limit(self, aim: float, curve: _Curve | None = None) -> float:
+        """Returns the drift at which a share `aim` of the budget is spent.
+
+        The share is a function of the drift that never falls, joined by straight lines from no drift to the tuned model
+        through the readings of the edit, or through those of all edits for one without readings.
+        """
+        curves = [curve] if curve is not None and curve.readings else self.curves
+        known = sorted((c.drift_at(s), r.spent) for c in curves for s, r in c.readings.items())
+        drifts = [0.0, *(drift for drift, _ in known), 1.0]
+        spent = monotone([self.nothing, *(share for _, share in known), self.tuned.spent])
+        over = next(place for place, share in enumerate(spent) if share >= aim or place == len(spent) - 1)
+        if over == 0:
+            return LEAST
+        rise = spent[over] - spent[over - 1]
+        part = (aim - spent[over - 1]) / rise if rise > 0 else 0.0
+        return drifts[over - 1] + min(1.0, max(0.0, part)) * (drifts[over] - drifts[over - 1])
+
+    def gain_at(self, curve: _Curve, strength: float) -> float:
+        """Returns the gain to expect: that of any edit so far on the way, corrected by the edit's own readings."""
+        known = sorted((c.way_at(s), r.gain) for c in self.curves for s, r in c.readings.items())
+        ways, gains = [0.0, *(way for way, _ in known), 1.0], [0.0, *(gain for _, gain in known), self.tuned.gain]
+        gains = monotone(gains)
+
+        def expected(place: float) -> float:
+            return float(np.interp(curve.way_at(place), ways, gains))
+
+        own = [reading.gain - expected(place) for place, reading in curve.readings.items()]
+        return expected(strength) + (sum(own) / len(own) if own else 0.0)
+
+    def promise(self, curve: _Curve) -> float:
+        """Returns the gain to expect where an edit spends the budget."""
+        return self.gain_at(curve, self.next_strength(curve, 1.0))
+
+    def next_strength(self, curve: _Curve, aim: float) -> float:
+        """Returns a strength at which an edit spends a share of the budget, inside its bracket."""
+        strength = curve.strength_at(self.limit(aim, curve))
+        high = min((s for s, r in curve.readings.items() if r.spent > 1), default=1.0)
+        low = max((s for s, r in curve.readings.items() if r.spent <= 1 and s < high), default=0.0)
+        width = high - low
+        return _rounded(min(max(strength, low + 0.1 * width if low else 0.1 * high), high - 0.1 * width))
+
+    @property
+    def readings(self) -> list[Point]:
+        """Returns the readings so far."""
+        return [point for point in self.points if isinstance(point.result, Reading)]
 
 
 def search(
     edits: Sequence[str],
-    evaluate: Callable[[str, float, int], Reading],
+    glance: Callable[[str, float], Glance],
+    read: Callable[[str, float], Reading],
     tuned: Reading,
     evaluations: float,
     nothing: float = 0.0,
@@ -183,62 +250,48 @@ def search(
 
     Args:
         edits: Names of the edits, the most promising first: with few evaluations only the first are tried.
-        evaluate: Returns the reading of an edit at a strength above 0 and below 1, on so many of the `PARTS` parts.
-        tuned: The reading of the tuned model on all parts, which is outside the budget.
-        evaluations: Most evaluations, each of all parts.
+        glance: Returns a glance at an edit at a strength above 0 and below 1.
+        read: Returns the reading of an edit at such a strength.
+        tuned: The reading of the tuned model, which is outside the budget.
+        evaluations: Most evaluations; at least 2.
         nothing: Share of the budget that the bound of the loss takes if nothing changes; below 1.
     """
-    under_way, until = _Searching(evaluate, evaluations), 0.0
-    paths = [_Path(edit, tuned, nothing) for edit in edits]
-    for parts, most, share in ROUNDS:
-        until += share * evaluations
-        affordable = max(1, int((until - under_way.used) * PARTS / parts))
-        paths = sorted(paths, key=lambda path: path.promise if path.readings else -math.inf, reverse=True)
-        paths = paths[: min(most, affordable)]
-        _round(under_way, paths, parts, min(until, evaluations) if parts < PARTS else evaluations)
-    whole = [point for point in under_way.points if point.parts == PARTS]
-    inside = [point for point in whole if point.inside]
+    under_way = _Searching(glance, read, tuned, evaluations, nothing)
+    tried = max(1, int(OF_ALL * evaluations / (GLANCES * GLANCE)))
+    under_way.curves = [_Curve(edit) for edit in edits[:tried]]
+    for _ in range(GLANCES):
+        limit = under_way.limit(AIM)
+        for curve in under_way.curves:
+            strength = _rounded(curve.strength_at(limit))
+            if strength not in curve.glances and under_way.left >= 1.0 + GLANCE:
+                under_way.look(curve, strength)
+    _read_the_best(under_way)
+    inside = [point for point in under_way.readings if point.inside]
     return Search(
         best=max(inside, key=lambda point: (point.reading.gain, -point.reading.spent), default=None),
-        nearest=min(whole, key=lambda point: point.reading.spent, default=None),
+        nearest=min(under_way.readings, key=lambda point: point.reading.spent, default=None),
         points=tuple(under_way.points),
-        evaluations=under_way.used,
+        evaluations=evaluations - under_way.left,
     )
 
 
-def _round(under_way: _Searching, paths: Sequence[_Path], parts: int, until: float) -> None:
-    """Asks each edit where it should spend the budget, and then the most promising again and again."""
-    for path in paths:
-        strength = _first_strength(path, parts)
-        if under_way.used + under_way.cost(path, strength, parts) <= until + 1e-9:
-            under_way.ask(path, strength, parts)
-    turns = 0
-    while under_way.used + parts / PARTS <= until + 1e-9:
-        ready = [path for path in paths if path.at(parts) and not path.is_settled(parts)]
+def _read_the_best(under_way: _Searching) -> None:
+    """Reads the most promising edits once, and then the most promising again and again."""
+    while under_way.left >= 1.0 - 1e-9:
+        read = [curve for curve in under_way.curves if curve.readings]
+        fresh = [curve for curve in under_way.curves if not curve.readings]
+        explores = fresh and (not read or (len(read) < EXPLORED and under_way.left >= 3.0))
+        ready = fresh if explores else [curve for curve in read if not curve.is_settled()] or fresh
         if not ready:
             return
-        # In the first rounds each edit has its turn; in the last the most promising one has it.
-        path = ready[turns % len(ready)] if parts < PARTS else max(ready, key=lambda path: path.promise)
-        turns += 1
-        strength = _strength(path.crossing(parts, _aim(under_way, parts, until)))
-        if strength in path.readings and path.readings[strength].parts >= parts:
+        curve = max(ready, key=under_way.promise)
+        is_last = under_way.left < 2.0 and not any(point.inside for point in under_way.readings)
+        strength = under_way.next_strength(curve, CAUTIOUS if is_last else AIM)
+        if strength in curve.readings:
             return
-        under_way.ask(path, strength, parts)
+        under_way.ask(curve, strength)
 
 
-def _first_strength(path: _Path, parts: int) -> float:
-    """Returns the first strength of an edit in a round: one whose answers are paid for in part, if one is inside."""
-    strength = _strength(path.crossing(parts, AIM))
-    known = [point.strength for point in path.at(1) if point.inside and point.parts < parts]
-    return min(known, key=lambda other: abs(other - strength)) if parts > 1 and known else strength
-
-
-def _aim(under_way: _Searching, parts: int, until: float) -> float:
-    """Returns the share of the budget to aim at: less if the last evaluation must find the first point inside."""
-    is_last = parts == PARTS and under_way.used + 2 * parts / PARTS > until
-    return CAUTIOUS if is_last and not any(p.inside and p.parts == PARTS for p in under_way.points) else AIM
-
-
-def _strength(value: float) -> float:
+def _rounded(strength: float) -> float:
     """Returns a strength with four digits, above 0 and below 1."""
-    return min(0.999, max(0.001, round(value, 4)))
+    return min(0.999, max(0.001, round(strength, 4)))

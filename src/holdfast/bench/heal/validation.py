@@ -103,15 +103,15 @@ class Validation:
     @property
     def nothing(self) -> float:
         """Returns the share of the budget that the bound of the loss takes if no answer changes."""
-        return self.spent_by(self._of_base(PARTS), PARTS)
+        return self.spent_by(self._of_base)
 
     def __len__(self) -> int:
         """Number of validation items and windows of texts."""
         return sum(len(suite) for part in self.parts for suite in part)
 
-    def missing(self, edit: str, strength: float, parts: int) -> list[int]:
+    def missing(self, edit: str, strength: float) -> list[int]:
         """Returns the numbers of the parts of which an edit's answers are not known."""
-        return list(range(len(self._answers.get((edit, strength), ())), parts))
+        return list(range(len(self._answers.get((edit, strength), ())), PARTS))
 
     def change_left(self, edit: str, strength: float) -> float:
         """Returns the share of the change that an edit leaves."""
@@ -128,33 +128,31 @@ class Validation:
         self._answers.setdefault((edit, strength), []).append(ordered)
         self._left[edit, strength] = left
 
-    def reading(self, edit: str, strength: float, parts: int) -> Reading:
-        """Returns the reading of an edit from its answers to the first parts."""
-        after = list(itertools.chain.from_iterable(self._answers[edit, strength][:parts]))
-        before = self._of_base(parts)
+    def reading(self, edit: str, strength: float) -> Reading:
+        """Returns the reading of an edit from its answers."""
+        after = list(itertools.chain.from_iterable(self._answers[edit, strength]))
         if not self.learns:
-            return Reading(self.spent_by(after, parts), self._left[edit, strength])
-        was, now = (level([score for score in side if score.role == "learned"]) for side in (before, after))
-        return Reading(self.spent_by(after, parts), now - was)
+            return Reading(self.spent_by(after), self._left[edit, strength])
+        was, now = (level([score for score in side if score.role == "learned"]) for side in (self._of_base, after))
+        return Reading(self.spent_by(after), now - was)
 
-    def _of_base(self, parts: int) -> list[Score]:
-        return list(itertools.chain.from_iterable(self.base[:parts]))
+    @property
+    def _of_base(self) -> list[Score]:
+        return list(itertools.chain.from_iterable(self.base))
 
-    def spent_by(self, after: Sequence[Score], parts: int) -> float:
+    def spent_by(self, after: Sequence[Score]) -> float:
         """Returns the share of the budget that a model's loss takes, at its upper bound or a part of the way to it.
 
-        On some of the parts the bound is that of as many items as there are in all. A model whose verdict is "forgot"
-        on all parts is outside the budget.
+        A model whose verdict is "forgot" is outside the budget.
         """
-        moved = changes(self._of_base(parts), after)
+        moved = changes(self._of_base, after)
         judged = verdict(moved, self.budget)
-        shares = [self._share(lost, most, judged.limits[unit], parts) for unit, lost, most in _losses(judged, moved)]
-        forgot = parts == PARTS and judged.word == "forgot"
-        return max([*shares, *([1.01] if forgot else [])])
+        shares = [self._share(lost, most, judged.limits[unit]) for unit, lost, most in _losses(judged, moved)]
+        return max([*shares, *([1.01] if judged.word == "forgot" else [])])
 
-    def _share(self, lost: float, most: float | None, limit: float, parts: int) -> float:
+    def _share(self, lost: float, most: float | None, limit: float) -> float:
         width = 0.0 if most is None else most - lost  # a single document has no bound
-        return (lost + self.weight * width * (parts / PARTS) ** 0.5) / limit
+        return (lost + self.weight * width) / limit
 
 
 def _losses(judged: VerdictRow, moved: Sequence[SuiteChange]) -> list[tuple[str, float, float | None]]:
