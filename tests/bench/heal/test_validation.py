@@ -56,7 +56,7 @@ def validation(tmp_path, budget, suites=SUITES, right=lambda name, i: name != "t
 
 
 def fill(on, edit, strength, right, left=0.5):
-    for part in on.missing(edit, strength, PARTS):
+    for part in on.missing(edit, strength):
         on.add(edit, strength, part, scores(on.parts[part], right), left)
 
 
@@ -93,12 +93,9 @@ def test_the_share_of_the_budget_is_that_of_the_verdicts_bound(tmp_path):
     fill(on, "scale", 0.5, lambda name, i: i % 20 != 0 and name != "task" or (name == "task" and i % 4 == 0))
     before, after = ([s for part in range(PARTS) for s in side[part]] for side in (on.base, on._answers["scale", 0.5]))
     (mean,) = verdict(changes(before, after), Budget(points=10)).means
-    reading = on.reading("scale", 0.5, PARTS)
+    reading = on.reading("scale", 0.5)
     assert reading.spent == pytest.approx(mean.most / 10)
     assert reading.gain == pytest.approx(sum(s.value for s in after if s.role == "learned") / 100)
-    on_part = on.reading("scale", 0.5, 1)
-    (first,) = verdict(changes(on.base[0], on._answers["scale", 0.5][0]), Budget(points=10)).means
-    assert on_part.spent == pytest.approx((-first.change + (first.most + first.change) / 2) / 10)
 
 
 def test_with_few_items_for_the_budget_a_part_of_the_bound_counts(tmp_path):
@@ -111,17 +108,17 @@ def test_a_model_that_certainly_forgot_one_suite_is_outside_even_if_the_mean_is_
     suites = [Suite(f"s{n}", "retained", items(f"s{n}", 200)) for n in range(12)]
     on = validation(tmp_path, Budget(points=10), suites)
     fill(on, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
-    assert on.reading("scale", 0.5, PARTS).spent == 1.01
+    assert on.reading("scale", 0.5).spent == 1.01
     every = validation(tmp_path / "every", Budget(points=10, claim="every"), suites)
     fill(every, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
-    assert every.reading("scale", 0.5, PARTS).spent > 4
+    assert every.reading("scale", 0.5).spent > 4
 
 
 def test_without_items_of_the_task_the_change_that_is_left_is_the_gain(tmp_path):
     on = validation(tmp_path, Budget(points=10), SUITES[:1])
     assert not on.learns
     fill(on, "scale", 0.5, lambda name, i: True, left=0.4)
-    assert on.reading("scale", 0.5, PARTS).gain == 0.4
+    assert on.reading("scale", 0.5).gain == 0.4
 
 
 def test_answers_are_read_again_from_the_file(tmp_path):
@@ -129,9 +126,9 @@ def test_answers_are_read_again_from_the_file(tmp_path):
     fill(on, "scale", 0.5, lambda name, i: i % 9 != 0)
     on.add("ties", 0.25, 0, scores(on.parts[0], lambda name, i: True), 0.1)
     again = validation(tmp_path, Budget(points=10))
-    assert again.reading("scale", 0.5, PARTS) == on.reading("scale", 0.5, PARTS)
-    assert again.missing("ties", 0.25, PARTS) == [1, 2, 3]
-    assert again.missing("scale", 0.5, PARTS) == []
+    assert again.reading("scale", 0.5) == on.reading("scale", 0.5)
+    assert again.missing("ties", 0.25) == [1, 2, 3]
+    assert again.missing("scale", 0.5) == []
     assert again.change_left("ties", 0.25) == 0.1
 
 

@@ -230,7 +230,23 @@ class _Searching:
         high = min((s for s, r in curve.readings.items() if r.spent > 1), default=1.0)
         low = max((s for s, r in curve.readings.items() if r.spent <= 1 and s < high), default=0.0)
         width = high - low
-        return _rounded(min(max(strength, low + 0.1 * width if low else 0.1 * high), high - 0.1 * width))
+        most = high - 0.1 * width if low or high == 1.0 else high * self._step(curve, aim)
+        return _rounded(min(max(strength, low + 0.1 * width if low else 0.1 * high), most))
+
+    def _step(self, curve: _Curve, aim: float) -> float:
+        """Returns the factor on the lowest strength outside to try next, if nothing is inside: glances may be wrong.
+
+        The loss above that of no change is taken as a power of the strength, which the two lowest readings tell.
+        """
+        outside = sorted(
+            (s, reading.spent - self.nothing) for s, reading in curve.readings.items() if reading.spent > 1
+        )
+        strength, above = outside[0]
+        power = 2.0
+        if len(outside) > 1:
+            rise = math.log(max(outside[1][1] / above, 1.0)) / math.log(outside[1][0] / strength)
+            power = min(4.0, max(0.3, rise))
+        return float(min(0.9, max(0.1, ((aim - self.nothing) / above) ** (1 / power))))
 
     @property
     def readings(self) -> list[Point]:
