@@ -39,7 +39,7 @@ def answers(suite, role, right):
         )
         for n in range(6)
     ]
-    return scores, [Said(suite, f"{n}", "", f"t{30 + n}", "") for n in range(6)]
+    return scores, [Said(suite, f"{n}", "", f"t{40 + n}", "") for n in range(6)]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def made(tmp_path):
 
 def test_only_right_answers_are_read_and_an_item_says_its_own(made):
     old, task = made.kept["old"], made.learned["task"]
-    assert [tuple(example.input_ids) for example in old] == [(20, 21, 30, 2), (22, 21, 32, 2)]
+    assert [tuple(example.input_ids) for example in old] == [(20, 21, 40, 2), (22, 21, 42, 2)]
     assert len(task) == 2, "one that the tuned model answers, and one that names its answer"
     assert any(50 in example.input_ids for example in task)
     assert [example.origin for example in made.kept["texts"]] == ["a"], "a text without a token to score is left out"
