@@ -30,7 +30,8 @@ def show(record: HealRecord, console: Console | None = None, as_json: bool = Fal
     lines += learned_lines(record.learned) if record.learned is not None else []
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-    for line in (record.sentence, f"Model: {record.model}"):
+    steered = [] if record.steered is None else [record.steered.sentence]
+    for line in (*steered, record.sentence, f"Model: {record.model}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import peft
 import pytest
@@ -16,11 +17,14 @@ from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.heal.heal_record import HealRecord
+from holdfast.bench.heal.steering import record_of
 from holdfast.bench.run.run import train
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.answers import ask
 from holdfast.probes.items import item_of, split_of
+from holdfast.probes.suite import Suite
+from holdfast.probes.watch_record import WatchRecord
 from tests import tiny
 
 ITEMS = [f"t{n} t{n + 3} t{2 * n - 20}" for n in range(20, 40)] + [f"t{n} t{n + 1}" for n in range(20, 60)]
@@ -187,6 +191,17 @@ def test_a_model_inside_the_budget_is_left_alone(room, tmp_path):
     assert not (tmp_path / "out/model").exists()
     assert "nothing was changed" in came.sentence
     assert came.exit_code == 0
+
+
+def test_items_that_steered_the_training_are_not_judged(room, tmp_path):
+    shutil.copytree(room / "tuned", tmp_path / "tuned")
+    judged = [line for line in (room / "keep.jsonl").read_text().splitlines() if '"old-4' in line]
+    items = tuple(item_of(json.loads(line), "here") for line in judged)
+    record_of([Suite("old", "retained", items)], None, ()).write(tmp_path / "tuned")
+    came = go(spec(room, tmp_path / "out", str(tmp_path / "tuned"), edits=("scale",), evaluations=4))
+    assert came.steered.suites["old"].left_out > 0
+    again = WatchRecord.read(tmp_path / "out/model/holdfast_watched.json")
+    assert all(again.has_item(item) for item in items)
 
 
 def test_options_of_the_search_change_it(room, tmp_path):

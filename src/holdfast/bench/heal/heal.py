@@ -17,7 +17,7 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from rich.console import Console
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import HealSpec
+from holdfast.bench.heal.asking import Asking
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.folder import begin, finished
 from holdfast.bench.heal.glances import Glances, glances_of
 from holdfast.bench.heal.heal_record import (
     BeforeHealing,
+    Form,
     HealEdit,
     HealPoint,
     HealRecord,
@@ -39,8 +41,8 @@ from holdfast.bench.heal.heal_record import (
 )
 from holdfast.bench.heal.inputs import HealInputs, HealSuites, inputs_of, suites_of
 from holdfast.bench.heal.retraining import retrain
-from holdfast.bench.heal.search import PARTS, Glance, Point, Reading, Search, search
-from holdfast.bench.heal.sides import check_tokens, editor_of, transposed_in, with_tokenizer
+from holdfast.bench.heal.search import Glance, Point, Reading, Search, search
+from holdfast.bench.heal.sides import check_tokens, editor_of, with_tokenizer
 from holdfast.bench.heal.steering import record_of
 from holdfast.bench.heal.validation import Validation, in_parts
 from holdfast.bench.heal.weights import temporary_folder
@@ -49,16 +51,10 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import read_answers, write_answers
-from holdfast.bench.measured.base_cache import cached_answers, questions_digest
-from holdfast.bench.measured.learning import learning_of
-from holdfast.bench.measured.measurement import asker_of, measure, row_of
-from holdfast.bench.measured.preparation import check_fit
-from holdfast.bench.measured.scores import Moment
-from holdfast.bench.measured.verdict import verdict
+from holdfast.bench.measured.base_cache import questions_digest
+from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.lock import folder_lock
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.changes import changes
-from holdfast.probes.score import Answers, Score
 from holdfast.probes.suite import Suite
 
 ENOUGH = 0.9
@@ -110,24 +106,28 @@ class _Healing:
     folder: Path
     console: Console
     notes: list[str]
+    asking: Asking = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepares the asking."""
+        self.asking = Asking(self.inputs, self.suites.test, self.tokenizer, self.folder, self.console)
 
     def run(self, began: float) -> HealRecord:
         """Asks the base, searches, retrains if need be, writes the model, judges it, and returns the record."""
         parts = in_parts(self.suites.validation)
-        base, test = self._ask_base(parts)
-        validation = Validation(parts, base, self.inputs.budget, self.folder / "search.jsonl")
-        self._tell([*self.notes, forecast_line(validation, self.inputs.spec.evaluations, self._seconds)])
-        self.notes.clear()
+        asked = self.asking.base(parts, list(self.editor.tuned.shapes), self.notes)
+        self.editor = dataclasses.replace(self.editor, transposed=asked.transposed)
+        validation = Validation(parts, asked.parts, self.inputs.budget, self.folder / "search.jsonl")
+        self._tell([*self.notes, forecast_line(validation, self.inputs.spec.evaluations, asked.seconds)])
         came, tuned = self._search(validation, parts)
         chosen = None if tuned.spent <= 1.0 else came.best or came.nearest
-        retrained = self._retrain(validation, tuned, chosen) if chosen is not None else None
-        taken = retrained is not None and retrained.taken
+        retrained = None if chosen is None else self._retrain(validation, tuned, chosen)
+        before = self.asking.judged(asked.test, self.inputs.tuned, TUNED, again=True)
+        after, model = before, self.inputs.tuned
+        form: Form = "unchanged"
         if chosen is not None:
-            self._ship(chosen, retrained.folder if retrained is not None and taken else None)
-        before = self._judged(test, self.inputs.tuned, TUNED)
-        model = str(self.folder / "model") if chosen is not None else self.inputs.tuned
-        after = before if chosen is None else self._judged(test, model, "healed")
-        stays = chosen is not None and not taken and self.editor.stays_adapter(EDITS[chosen.edit])
+            model, form = str(self.folder / "model"), self._ship(chosen, retrained)
+            after = self.asking.judged(asked.test, model, "healed")
         record = HealRecord(
             suites=after.suites,
             learned=after.learned,
@@ -135,53 +135,17 @@ class _Healing:
             base=self.inputs.spec.base,
             tuned=self.inputs.spec.tuned,
             before=before,
-            form="unchanged" if chosen is None else "adapter" if stays else "whole",
+            form=form,
             model=model,
             edit=None if chosen is None else _edit_of(chosen, validation),
             search=self._search_row(validation, came, tuned),
             retraining=retrained,
+            steered=None if self.suites.left_out is None else self.suites.left_out.row(),
             learning_left=_learning_left(before, after),
             sentence="",
             seconds=time.monotonic() - began,
         )
         return dataclasses.replace(record, sentence=sentence_of(record))
-
-    def _ask_base(self, parts: Sequence[Sequence[Suite]]) -> tuple[list[Sequence[Score]], Answers]:
-        """Returns the base's scores on each part of the validation items, and its answers to the test items."""
-        spec, everything = self.inputs.spec, [*(list(part) for part in parts), list(self.suites.test)]
-        with Progress(self.console) as progress:
-            with progress.phase(f"loading {spec.base}"):
-                model: Any = load_model(spec.base, notes=self.notes)
-            texts = [example for suites in everything for suite in suites for example in suite.texts]
-            self.notes += check_fit(model, texts, spec)
-            self.editor = dataclasses.replace(
-                self.editor, transposed=tuple(transposed_in(model, list(self.editor.tuned.shapes)))
-            )
-            show, began = self._counting(progress, "asking the base", everything), time.monotonic()
-            answers = []
-            for number, suites in enumerate(everything):
-                name = f"base-{number}" if number < PARTS else "base-test"
-                ask = functools.partial(measure, model, suites, asker_of(spec, self.tokenizer), "before", show)
-                answers.append(cached_answers(self._answers(name), ask))
-            self._seconds = (time.monotonic() - began) / max(1, sum(len(s) for suites in everything for s in suites))
-        return [side.scores for side in answers[:PARTS]], answers[PARTS]
-
-    def _answers(self, name: str) -> Path:
-        return self.folder / "answers" / f"{name}.jsonl"
-
-    def _counting(
-        self, progress: Progress, name: str, suites: Iterable[Iterable[Suite]], times: int = 1
-    ) -> Callable[[str, int], Callable[[int, int], None]]:
-        """Returns a `show` for `measure` that moves one bar over all suites, asked so many times."""
-        whole = times * sum(len(suite) for of in suites for suite in of)
-        advance, done = progress.task(name, whole), [0]
-
-        def show(_name: str, total: int) -> Callable[[int, int], None]:
-            start = done[0]
-            done[0] += total
-            return lambda now, _whole: advance(min(start + now, whole - 1))  # parts are of near equal size only
-
-        return show
 
     def _tell(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -191,7 +155,7 @@ class _Healing:
         """Reads the tuned model on all validation items, and searches the edits if it is outside the budget."""
         spec = self.inputs.spec
         with Progress(self.console) as progress:
-            show = self._counting(progress, "searching on validation items", validation.parts, spec.evaluations)
+            show = self.asking.counting(progress, "searching on validation items", validation.parts, spec.evaluations)
             tuned = self._read(validation, TUNED, 1.0, show, Path(self.inputs.tuned), 1.0)
             if tuned.spent <= 1.0:
                 return Search(None, None, (), 0.0), tuned
@@ -203,7 +167,7 @@ class _Healing:
 
     def _glances(self, suites: Sequence[Suite]) -> Glances:
         """Returns the glances, with those at the base and at the tuned model."""
-        base, tuned = (read_answers(str(self._answers(name))) for name in ("base-0", f"{TUNED}-0"))
+        base, tuned = (read_answers(str(self.asking.path(name))) for name in ("base-0", f"{TUNED}-0"))
         glances = glances_of(suites, base, tuned, self.tokenizer, self.folder / "glances.jsonl", self.inputs.spec)
         for name, edit, strength in ((self.inputs.spec.base, "base", 0.0), (self.inputs.tuned, "tuned", 1.0)):
             if not glances.has(edit, strength):
@@ -244,7 +208,7 @@ class _Healing:
             for part in missing:
                 answers = measure(model, validation.parts[part], asker, "after", show)
                 if edit == TUNED and part == 0:
-                    write_answers(self._answers(f"{TUNED}-0"), answers, TUNED, "after")
+                    write_answers(self.asking.path(f"{TUNED}-0"), answers, TUNED, "after")
                 validation.add(edit, strength, part, answers.scores, left)
         return validation.reading(edit, strength)
 
@@ -261,7 +225,7 @@ class _Healing:
             with_tokenizer(start, self.tokenizer)
             run = retrain(self.inputs, start, self.folder, self.console)
         with Progress(self.console) as progress:
-            show = self._counting(progress, "asking the retrained model", validation.parts)
+            show = self.asking.counting(progress, "asking the retrained model", validation.parts)
             reading = self._read(validation, run.folder.name, 1.0, show, run.folder / "model", 1.0)
         better = reading.gain > chosen.reading.gain if chosen.inside else True
         taken = better and (reading.spent <= 1.0 or (not chosen.inside and reading.spent < chosen.reading.spent))
@@ -274,38 +238,22 @@ class _Healing:
             gain=reading.gain,
         )
 
-    def _ship(self, chosen: Point, retrained: str | None) -> None:
+    def _ship(self, chosen: Point, retrained: HealRetraining | None) -> Form:
         """Writes the healed model beside its place, with the record of what steered it, and renames it."""
         target, partial = self.folder / "model", self.folder / "model.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        if retrained is None:
-            self.editor.write(EDITS[chosen.edit], chosen.strength, partial)
-            with_tokenizer(partial, self.tokenizer)
+        edit = EDITS[chosen.edit]
+        form: Form = "adapter" if self.editor.stays_adapter(edit) else "whole"
+        if retrained is not None and retrained.taken:
+            shutil.copytree(Path(retrained.folder) / "model", partial)
+            form = "whole"
         else:
-            shutil.copytree(Path(retrained) / "model", partial)
+            self.editor.write(edit, chosen.strength, partial)
+            with_tokenizer(partial, self.tokenizer)
         record_of(self.suites.validation, self.tokenizer, (self.inputs.spec.base, self.inputs.tuned)).write(partial)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
-
-    def _judged(self, base: Answers, model: str, name: str) -> BeforeHealing:
-        """Asks a model the test items, and returns the changes from the base and the verdict."""
-        path, spec = self._answers(f"{name}-test"), self.inputs.spec
-        moment: Moment = "after"
-        if path.exists() and name == TUNED:
-            answers = read_answers(str(path))
-        else:
-            with Progress(self.console) as progress:
-                show = self._counting(progress, f"asking the {name} model test items", [self.suites.test])
-                loaded = load_model(model, base=spec.base)
-                asker = asker_of(spec, load_tokenizer(model, base=spec.base))
-                answers = measure(loaded, self.suites.test, asker, moment, show)
-            write_answers(path, answers, name, moment)
-        suite_changes = changes(base.scores, answers.scores)
-        return BeforeHealing(
-            suites=tuple(map(row_of, suite_changes)),
-            learned=learning_of(suite_changes),
-            verdict=verdict(suite_changes, self.inputs.budget),
-        )
+        return form
 
     def _search_row(self, validation: Validation, came: Search, tuned: Reading) -> HealSearch:
         return HealSearch(

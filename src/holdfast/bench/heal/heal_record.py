@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar, Literal
 
+from holdfast.bench.diff.diff_record import SteeredRow
 from holdfast.bench.measured.outcome import Learning, Outcome, SuiteRow, VerdictRow
 from holdfast.bench.measured.schema import Record, column
+
+Form = Literal["unchanged", "adapter", "whole"]
+"""Form of the healed model."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,7 @@ class HealRecord(Outcome):
         edit: The chosen edit; absent if the model is unchanged.
         search: The search.
         retraining: The retraining; absent without one.
+        steered: Items and texts that steered the training of a model and are not judged; absent without any.
         learning_left: Share of the tuned model's gain on the task that the healed model has; absent if the gain was not
             measured or is not positive.
         sentence: What was done, in a sentence or two.
@@ -134,11 +139,12 @@ class HealRecord(Outcome):
     base: str
     tuned: str
     before: BeforeHealing
-    form: Literal["unchanged", "adapter", "whole"]
+    form: Form
     model: str
     edit: HealEdit | None = column(default=None)
     search: HealSearch
     retraining: HealRetraining | None = column(default=None)
+    steered: SteeredRow | None = column(default=None)
     learning_left: float | None = column(default=None)
     sentence: str
     seconds: float

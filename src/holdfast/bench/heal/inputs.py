@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,23 +76,29 @@ def inputs_of(spec: HealSpec) -> HealInputs:
 def _of_run(spec: HealSpec, folder: Path) -> HealInputs:
     if not ((folder / "result.json").exists() and (folder / "model").is_dir()):
         raise HoldfastError(
-            f"{folder} holds an unfinished run; finish it with `holdfast train --resume`, then heal it."
+            f"{folder} holds an unfinished run; finish it with `holdfast train --resume`, and then heal it."
         )
-    try:
-        values = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HoldfastError(f"{folder}/spec.json cannot be read ({error}); give the folder {folder}/model.") from error
-    names = {field.name for field in dataclasses.fields(RunSpec)}
-    run = RunSpec.from_dict({name: value for name, value in values.items() if name in names}, f"{folder}/spec.json")
+    run, rate = _read_run(folder)
     defaults = {field.name: field.default for field in dataclasses.fields(HealSpec)}
     filled = {name: getattr(run, name) for name in _FROM_RUN if getattr(spec, name) == defaults[name]}
     if not spec.budget:
         filled["budget"] = {name: value for name, value in run.budget.items() if name in ("points", "nll", "claim")}
     spec = dataclasses.replace(spec, **filled)
-    given = {name: getattr(spec, name) for name in _FROM_RUN if getattr(spec, name) is not None}
+    given = {name: value for name in _FROM_RUN if (value := getattr(spec, name)) is not None}
+    return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate)
+
+
+def _read_run(folder: Path) -> tuple[RunSpec, float | None]:
+    """Returns the options of a run, and its learning rate if the folder has it."""
+    try:
+        values = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HoldfastError(f"{folder}/spec.json cannot be read ({error}); give the folder {folder}/model.") from error
+    names = {field.name for field in dataclasses.fields(RunSpec)}
+    options = {name: value for name, value in values.items() if name in names}
     rate = (values.get("resolved") or {}).get("learning_rate")
-    run = dataclasses.replace(run, **given, name=None)
-    return HealInputs(spec, str(folder / "model"), run, float(rate) if isinstance(rate, (int, float)) else None)
+    run = RunSpec.from_dict(options, f"{folder}/spec.json")
+    return run, float(rate) if isinstance(rate, (int, float)) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,26 +124,31 @@ def suites_of(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> HealSuite
     Raises:
         HoldfastError: A file is missing or malformed, the budget limits nothing, or no suite to keep has both sides.
     """
-    spec, limits = inputs.spec, inputs.budget.limits
     suites = _read(inputs, tokenizer, notes)
     check_limits(inputs.budget, kept_units(suites))
-    limited = [suite for suite in suites if suite.role == "retained" and suite.units() & limits.keys()]
-    searched = [
-        suite.side("watch")
-        for suite in (*limited, *(suite for suite in suites if suite.role == "learned"))
-        if {*suite.splits()} == {"watch", "proof"}
-    ]
-    names = {suite.name for suite in searched}
+    wanted = [suite for suite in suites if _steers(suite, inputs.budget)]
+    searched = [suite.side("watch") for suite in wanted if {*suite.splits()} == {"watch", "proof"}]
+    _check_sides(wanted, searched)
+    names = {suite.name for suite in searched} | {suite.name for suite in suites if suite.role == "transfer"}
+    if others := [suite.name for suite in suites if suite.name not in names]:
+        notes.append(f"The search does not ask {', '.join(others)}: not limited, or all items are on one side.")
+    judged = [suite.side("proof") if "proof" in suite.splits() else suite for suite in suites]
+    test, left_out = without_watched(judged, (inputs.spec.base, inputs.tuned), tokenizer)
+    return HealSuites(tuple(searched), tuple(test), left_out)
+
+
+def _check_sides(wanted: Sequence[Suite], searched: Sequence[Suite]) -> None:
+    """Raises `HoldfastError` if no suite to keep has items on both sides."""
     if not any(suite.role == "retained" for suite in searched):
-        counts = ", ".join(f"{suite.name} ({len(suite.splits())})" for suite in limited)
+        counts = ", ".join(f"{suite.name} ({len(suite.splits())})" for suite in wanted if suite.role == "retained")
         raise HoldfastError(
             f"No suite to keep has both validation items and test items: {counts}; give more items (a few dozen)."
         )
-    if one_sided := [suite.name for suite in suites if suite.role != "transfer" and suite.name not in names]:
-        notes.append(f"The search does not ask {', '.join(one_sided)}: not limited, or all items are on one side.")
-    judged = [suite.side("proof") if "proof" in suite.splits() else suite for suite in suites]
-    test, left_out = without_watched(judged, (spec.base, inputs.tuned), tokenizer)
-    return HealSuites(tuple(searched), tuple(test), left_out)
+
+
+def _steers(suite: Suite, budget: Budget) -> bool:
+    """Returns whether a suite says something to the search: what was learned, or what the budget limits."""
+    return suite.role == "learned" or (suite.role == "retained" and bool(suite.units() & budget.limits.keys()))
 
 
 def _read(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> list[Suite]:

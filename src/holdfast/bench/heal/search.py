@@ -133,7 +133,7 @@ class _Curve:
         if len(places) == 1:
             return strength**POWER
         if place < places[0]:
-            rise = (logs[1] - logs[0]) / (places[1] - places[0])
+            rise = float(logs[1] - logs[0]) / (places[1] - places[0])
             return math.exp(logs[0] - (places[0] - place) * min(6.0, max(0.5, rise)))
         return float(math.exp(np.interp(place, places, logs)))
 
@@ -293,19 +293,22 @@ def search(
 
 def _read_the_best(under_way: _Searching) -> None:
     """Reads the most promising edits once, and then the most promising again and again."""
-    while under_way.left >= 1.0 - 1e-9:
-        read = [curve for curve in under_way.curves if curve.readings]
-        fresh = [curve for curve in under_way.curves if not curve.readings]
-        explores = fresh and (not read or (len(read) < EXPLORED and under_way.left >= 3.0))
-        ready = fresh if explores else [curve for curve in read if not curve.is_settled()] or fresh
-        if not ready:
-            return
+    while under_way.left >= 1.0 - 1e-9 and (ready := _ready(under_way)):
         curve = max(ready, key=under_way.promise)
         is_last = under_way.left < 2.0 and not any(point.inside for point in under_way.readings)
         strength = under_way.next_strength(curve, CAUTIOUS if is_last else AIM)
         if strength in curve.readings:
             return
         under_way.ask(curve, strength)
+
+
+def _ready(under_way: _Searching) -> list[_Curve]:
+    """Returns the edits of which one is to be read next."""
+    read = [curve for curve in under_way.curves if curve.readings]
+    fresh = [curve for curve in under_way.curves if not curve.readings]
+    if not read or (fresh and len(read) < EXPLORED and under_way.left >= 3.0):
+        return fresh
+    return [curve for curve in read if not curve.is_settled()] or fresh
 
 
 def _rounded(strength: float) -> float:

@@ -81,23 +81,25 @@ def _local(name: str) -> Path:
 
 def _merged(tuned: str, base: str, adapter: Path, folder: Path, notes: list[str]) -> Path:
     """Returns a folder with the whole weights that an adapter makes, in float32; an earlier one is used again."""
-    if not (folder / "done").exists():
+    done = folder.with_name(f"{folder.name}.done")  # not in the folder, whose files are copied
+    if not done.exists():
         model: Any = load_model(tuned, base=base, notes=notes)
         with torch.no_grad():
             whole = model.merge_and_unload()
         with reporting_write_errors(folder):
             whole.save_pretrained(folder)
             load_tokenizer(tuned, base=base).save_pretrained(folder)
-            (folder / "done").touch()
+            done.touch()
     return folder
 
 
 def _saved_again(base: str, folder: Path) -> Path:
-    if not (folder / "done").exists():
+    done = folder.with_name(f"{folder.name}.done")  # not in the folder, whose files are copied
+    if not done.exists():
         model: Any = load_model(base)
         with reporting_write_errors(folder):
             model.save_pretrained(folder)
-            (folder / "done").touch()
+            done.touch()
     return folder
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.bench.diff.watched_items import records_of
 from holdfast.probes.suite import Suite
-from holdfast.probes.watch_record import WatchEntry, WatchRecord, documents, of_document, of_item, shared_group
+from holdfast.probes.watch_record import Use, WatchEntry, WatchRecord, documents, of_document, of_item, shared_group
 
 
 def record_of(validation: Sequence[Suite], tokenizer: Any, models: Sequence[str]) -> WatchRecord:
@@ -24,7 +24,7 @@ def record_of(validation: Sequence[Suite], tokenizer: Any, models: Sequence[str]
 
 def _entries(validation: Sequence[Suite], tokenizer: Any) -> Iterator[WatchEntry]:
     for suite in validation:
-        use = "keep" if suite.role == "retained" else "learn"
+        use: Use = "keep" if suite.role == "retained" else "learn"
         for item in suite.items:
             yield WatchEntry(use, suite.name, item.id, shared_group(item), of_item(item))
         for windows in documents(suite.texts):

@@ -57,7 +57,7 @@ class Weights:
     def largest(self) -> int:
         """Returns the bytes of the largest tensor."""
         spans = (about["data_offsets"] for tensors in self.files.values() for about in tensors.values())
-        return max(end - begin for begin, end in spans)
+        return max(int(end - begin) for begin, end in spans)
 
     def read(self, name: str) -> Tensor:
         """Returns a tensor; its file is opened for it alone, so that nothing else of the file stays in memory."""

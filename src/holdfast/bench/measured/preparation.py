@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.bench.given.specs import DiffSpec, MeasuringSpec, RunSpec
+from holdfast.bench.given.specs import DiffSpec, HealSpec, MeasuringSpec, RunSpec
 from holdfast.bench.measured.duplicates import merge_duplicates
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -263,7 +263,7 @@ def _held_out(rows: list[Row], spec: RunSpec) -> tuple[list[Row], list[Row]]:
     )  # a fixed seed, so that runs with different seeds measure the same rows
 
 
-def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec) -> list[str]:
+def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec | HealSpec) -> list[str]:
     """Refuses examples that the model cannot read.
 
     Returns:
