@@ -35,9 +35,8 @@ from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.heal.heal_record import BeforeHealing, HealRecord
 from holdfast.bench.heal.inputs import HealInputs, inputs_of, suites_of
-from holdfast.bench.heal.search import PARTS
 from holdfast.bench.heal.sides import editor_of, with_tokenizer
-from holdfast.bench.heal.validation import Validation, in_parts
+from holdfast.bench.heal.validation import Validation
 from holdfast.bench.heal.weights import temporary_folder
 from holdfast.bench.machine.files import read_jsonl, write_atomically, write_json, write_jsonl
 from holdfast.bench.machine.verbosity import quiet_libraries
@@ -104,25 +103,22 @@ class Grid:
         self.suites = suites_of(self.inputs, self.tokenizer, [])
         self.editor = editor_of(BASE, self.inputs.tuned, self.folder / "work", [])
         answers = Path(self.inputs.spec.out) / "answers"
-        base = [read_answers(str(answers / f"base-{part}.jsonl")).scores for part in range(PARTS)]
+        base = read_answers(str(answers / "base-validation.jsonl")).scores
         self.test = read_answers(str(answers / "base-test.jsonl"))
-        parts = in_parts(self.suites.validation)
-        self.validation = Validation(parts, base, self.inputs.budget, self.folder / "grid.jsonl")
+        self.validation = Validation(self.suites.validation, base, self.inputs.budget, self.folder / "grid.jsonl")
 
     def fill(self, until: float) -> bool:
         """Asks each edit at each strength all validation items; returns whether all were asked before `until`."""
         for name, strength in itertools.product(NAMES, STRENGTHS):
-            if not (missing := self.validation.missing(name, strength)):
+            if self.validation.has(name, strength):
                 continue
             if time.monotonic() > until:
                 return False
             with temporary_folder(self.folder / "work" / "candidate") as candidate:
                 left = self.editor.write(EDITS[name], strength, candidate)
                 with_tokenizer(candidate, self.tokenizer)
-                model = load_model(str(candidate))
-                for part in missing:
-                    scores = self.asked(model, self.validation.parts[part])
-                    self.validation.add(name, strength, part, scores, left)
+                scores = self.asked(load_model(str(candidate)), self.suites.validation)
+                self.validation.add(name, strength, scores, left)
         return True
 
     def asked(self, model: Any, suites: Sequence[Any]) -> Sequence[Any]:

@@ -290,7 +290,7 @@ def test_the_folder_of_a_run_supplies_what_is_not_given(room, tmp_path):
     ],
 )
 def test_what_cannot_be_healed_is_refused(room, tmp_path, changes, sentence):
-    if "keep" in changes and changes["keep"]:
+    if changes.get("keep"):
         changes = {"keep": (str(room / "few.jsonl"),), "test": None}
     with pytest.raises(HoldfastError, match=sentence):
         go(spec(room, tmp_path / "out", **changes))

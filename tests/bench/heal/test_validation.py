@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import pytest
 
-from holdfast.bench.heal.search import PARTS
 from holdfast.bench.heal.steering import record_of
-from holdfast.bench.heal.validation import ROOM, Validation, in_parts
+from holdfast.bench.heal.validation import ROOM, Validation, glanced
 from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -51,48 +49,42 @@ def scores(suites, right):
 
 
 def validation(tmp_path, budget, suites=SUITES, right=lambda name, i: name != "task"):
-    parts = in_parts(suites)
-    return Validation(parts, [scores(part, right) for part in parts], budget, tmp_path / "search.jsonl")
+    return Validation(suites, scores(suites, right), budget, tmp_path / "search.jsonl")
 
 
 def fill(on, edit, strength, right, left=0.5):
-    for part in on.missing(edit, strength):
-        on.add(edit, strength, part, scores(on.parts[part], right), left)
+    on.add(edit, strength, scores(on.suites, right), left)
 
 
-def test_parts_are_of_near_equal_size_keep_groups_together_and_hold_every_suite():
-    parts = in_parts(SUITES)
-    sizes = [sum(len(suite) for suite in part) for part in parts]
-    assert sum(sizes) == 740
-    assert max(sizes) - min(sizes) <= 12
-    groups = [{item.group for suite in part for item in suite.items} for part in parts]
-    assert all(not first & last for first, last in itertools.combinations(groups, 2))
-    assert all([suite.name for suite in part] == ["facts", "pairs", "task"] for part in parts)
+def test_a_glance_is_of_a_quarter_of_each_suite_and_keeps_groups_together():
+    quarter = glanced(SUITES)
+    assert [suite.name for suite in quarter] == ["facts", "pairs", "task"]
+    for whole, part in zip(SUITES, quarter, strict=True):
+        assert len(whole) / 4 <= len(part) <= len(whole) / 4 + 5
+        inside = {item.group for item in part.items}
+        assert inside.isdisjoint(item.group for item in whole.items if item not in part.items)
     backwards = [dataclasses.replace(suite, items=suite.items[::-1]) for suite in SUITES]
-    again = in_parts(backwards)
-    for first, last in zip(parts, again, strict=True):
-        assert [{i.id for i in suite.items} for suite in first] == [{i.id for i in suite.items} for suite in last]
+    for first, last in zip(quarter, glanced(backwards), strict=True):
+        assert {item.id for item in first.items} == {item.id for item in last.items}
 
 
-def test_a_suite_with_one_item_is_in_the_first_part():
-    parts = in_parts([Suite("one", "retained", items("one", 1))])
-    assert [len(part) for part in parts] == [1, 0, 0, 0]
+def test_a_suite_with_one_item_is_glanced_at():
+    (only,) = glanced([Suite("one", "retained", items("one", 1))])
+    assert len(only) == 1
 
 
 def test_windows_of_a_document_stay_together():
     texts = [Example([1, 2], [1, 2], origin=f"text {n // 3}", content=f"digest {n // 3}") for n in range(30)]
-    parts = in_parts([Suite("texts", "retained", texts=tuple(texts))])
-    assert sum(len(suite.texts) for part in parts for suite in part) == 30
-    for part in parts:
-        assert all(len(suite.texts) % 3 == 0 for suite in part)
+    (quarter,) = glanced([Suite("texts", "retained", texts=tuple(texts))])
+    assert len(quarter.texts) == 9
 
 
 def test_the_share_of_the_budget_is_that_of_the_verdicts_bound(tmp_path):
     on = validation(tmp_path, Budget(points=10))
     assert on.weight == 1.0
-    fill(on, "scale", 0.5, lambda name, i: i % 20 != 0 and name != "task" or (name == "task" and i % 4 == 0))
-    before, after = ([s for part in range(PARTS) for s in side[part]] for side in (on.base, on._answers["scale", 0.5]))
-    (mean,) = verdict(changes(before, after), Budget(points=10)).means
+    fill(on, "scale", 0.5, lambda name, i: (i % 20 != 0 and name != "task") or (name == "task" and i % 4 == 0))
+    after = on._answers["scale", 0.5]
+    (mean,) = verdict(changes(on.base, after), Budget(points=10)).means
     reading = on.reading("scale", 0.5)
     assert reading.spent == pytest.approx(mean.most / 10)
     assert reading.gain == pytest.approx(sum(s.value for s in after if s.role == "learned") / 100)
@@ -124,12 +116,11 @@ def test_without_items_of_the_task_the_change_that_is_left_is_the_gain(tmp_path)
 def test_answers_are_read_again_from_the_file(tmp_path):
     on = validation(tmp_path, Budget(points=10))
     fill(on, "scale", 0.5, lambda name, i: i % 9 != 0)
-    on.add("ties", 0.25, 0, scores(on.parts[0], lambda name, i: True), 0.1)
     again = validation(tmp_path, Budget(points=10))
     assert again.reading("scale", 0.5) == on.reading("scale", 0.5)
-    assert again.missing("ties", 0.25) == [1, 2, 3]
-    assert again.missing("scale", 0.5) == []
-    assert again.change_left("ties", 0.25) == 0.1
+    assert again.has("scale", 0.5)
+    assert not again.has("ties", 0.25)
+    assert again.change_left("scale", 0.5) == 0.5
 
 
 def test_what_steered_is_recorded_by_its_content(tmp_path):

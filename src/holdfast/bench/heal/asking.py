@@ -13,8 +13,7 @@ from rich.console import Console
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.heal.heal_record import BeforeHealing
-from holdfast.bench.heal.inputs import HealInputs
-from holdfast.bench.heal.search import PARTS
+from holdfast.bench.heal.inputs import HealInputs, HealSuites
 from holdfast.bench.heal.sides import transposed_in
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.measured.answers import read_answers, write_answers
@@ -33,13 +32,13 @@ class AskedBase:
     """What the base was asked.
 
     Attributes:
-        parts: Its scores on each part of the validation items.
+        validation: Its scores on the validation items.
         test: Its answers to the test items.
         transposed: Names of its weights that are stored as `[in, out]`.
         seconds: Time for one item.
     """
 
-    parts: Sequence[Sequence[Score]]
+    validation: Sequence[Score]
     test: Answers
     transposed: tuple[str, ...]
     seconds: float
@@ -51,14 +50,14 @@ class Asking:
 
     Attributes:
         inputs: The inputs of the healing.
-        test: Suites of test items.
+        suites: The suites.
         tokenizer: The base's tokenizer.
         folder: The folder of the healing.
         console: Console for progress.
     """
 
     inputs: HealInputs
-    test: Sequence[Suite]
+    suites: HealSuites
     tokenizer: Any
     folder: Path
     console: Console
@@ -67,32 +66,33 @@ class Asking:
         """Returns the file of some answers."""
         return self.folder / "answers" / f"{name}.jsonl"
 
-    def base(self, parts: Sequence[Sequence[Suite]], names: list[str], notes: list[str]) -> AskedBase:
+    def base(self, names: list[str], notes: list[str]) -> AskedBase:
         """Asks the base all validation and test items, or reads the answers of an interrupted healing.
 
         Args:
-            parts: The validation items, in parts.
             names: Names of the weights, as the files have them.
             notes: List that receives notes for the user.
 
         Raises:
             HoldfastError: The base cannot be loaded, or cannot read a text.
         """
-        spec, everything = self.inputs.spec, [*parts, self.test]
+        spec = self.inputs.spec
+        sides = {"base-validation": self.suites.validation, "base-test": self.suites.test}
         with Progress(self.console) as progress:
             with progress.phase(f"loading {spec.base}"):
                 model = load_model(spec.base, notes=notes)
-            notes += check_fit(model, [text for suites in everything for suite in suites for text in suite.texts], spec)
-            show, began = self.counting(progress, "asking the base", everything), time.monotonic()
+            notes += check_fit(
+                model, [text for suites in sides.values() for suite in suites for text in suite.texts], spec
+            )
+            show, began = self.counting(progress, "asking the base", sides.values()), time.monotonic()
             answers = []
-            for number, suites in enumerate(everything):
-                name = f"base-{number}" if number < PARTS else "base-test"
+            for name, suites in sides.items():
                 ask = functools.partial(measure, model, suites, asker_of(spec, self.tokenizer), "before", show)
                 answers.append(cached_answers(self.path(name), ask))
-        count = sum(len(suite) for suites in everything for suite in suites)
+        count = sum(len(suite) for suites in sides.values() for suite in suites)
         return AskedBase(
-            parts=[side.scores for side in answers[:PARTS]],
-            test=answers[PARTS],
+            validation=answers[0].scores,
+            test=answers[1],
             transposed=tuple(transposed_in(model, names)),
             seconds=(time.monotonic() - began) / max(1, count),
         )
@@ -107,7 +107,7 @@ class Asking:
         def show(_name: str, total: int) -> Callable[[int, int], None]:
             start = done[0]
             done[0] += total
-            return lambda now, _whole: advance(min(start + now, whole - 1))  # parts are of near equal size only
+            return lambda now, _whole: advance(min(start + now, whole - 1))  # a glance is of about a quarter
 
         return show
 
@@ -125,9 +125,9 @@ class Asking:
             answers = read_answers(str(path))
         else:
             with Progress(self.console) as progress:
-                show = self.counting(progress, f"asking the {name} model test items", [self.test])
+                show = self.counting(progress, f"asking the {name} model test items", [self.suites.test])
                 asker = asker_of(spec, load_tokenizer(model, base=spec.base))
-                answers = measure(load_model(model, base=spec.base), self.test, asker, "after", show)
+                answers = measure(load_model(model, base=spec.base), self.suites.test, asker, "after", show)
             write_answers(path, answers, name, "after")
         suite_changes = changes(base.scores, answers.scores)
         return BeforeHealing(

@@ -44,7 +44,7 @@ from holdfast.bench.heal.retraining import retrain
 from holdfast.bench.heal.search import Glance, Point, Reading, Search, search
 from holdfast.bench.heal.sides import check_tokens, editor_of, with_tokenizer
 from holdfast.bench.heal.steering import record_of
-from holdfast.bench.heal.validation import Validation, in_parts
+from holdfast.bench.heal.validation import Validation, glanced
 from holdfast.bench.heal.weights import temporary_folder
 from holdfast.bench.heal.words import forecast_line, sentence_of
 from holdfast.bench.machine.files import write_json
@@ -110,16 +110,17 @@ class _Healing:
 
     def __post_init__(self) -> None:
         """Prepares the asking."""
-        self.asking = Asking(self.inputs, self.suites.test, self.tokenizer, self.folder, self.console)
+        self.asking = Asking(self.inputs, self.suites, self.tokenizer, self.folder, self.console)
 
     def run(self, began: float) -> HealRecord:
         """Asks the base, searches, retrains if need be, writes the model, judges it, and returns the record."""
-        parts = in_parts(self.suites.validation)
-        asked = self.asking.base(parts, list(self.editor.tuned.shapes), self.notes)
+        asked = self.asking.base(list(self.editor.tuned.shapes), self.notes)
         self.editor = dataclasses.replace(self.editor, transposed=asked.transposed)
-        validation = Validation(parts, asked.parts, self.inputs.budget, self.folder / "search.jsonl")
+        validation = Validation(
+            self.suites.validation, asked.validation, self.inputs.budget, self.folder / "search.jsonl"
+        )
         self._tell([*self.notes, forecast_line(validation, self.inputs.spec.evaluations, asked.seconds)])
-        came, tuned = self._search(validation, parts)
+        came, tuned = self._search(validation)
         chosen = None if tuned.spent <= 1.0 else came.best or came.nearest
         retrained = None if chosen is None else self._retrain(validation, tuned, chosen)
         before = self.asking.judged(asked.test, self.inputs.tuned, TUNED, again=True)
@@ -151,23 +152,25 @@ class _Healing:
         for line in lines:
             self.console.print(f"  {line}", style="yellow", highlight=False, markup=False)
 
-    def _search(self, validation: Validation, parts: Sequence[Sequence[Suite]]) -> tuple[Search, Reading]:
+    def _search(self, validation: Validation) -> tuple[Search, Reading]:
         """Reads the tuned model on all validation items, and searches the edits if it is outside the budget."""
         spec = self.inputs.spec
         with Progress(self.console) as progress:
-            show = self.asking.counting(progress, "searching on validation items", validation.parts, spec.evaluations)
+            show = self.asking.counting(
+                progress, "searching on validation items", [validation.suites], spec.evaluations
+            )
             tuned = self._read(validation, TUNED, 1.0, show, Path(self.inputs.tuned), 1.0)
             if tuned.spent <= 1.0:
                 return Search(None, None, (), 0.0), tuned
-            glances = self._glances(parts[0])
-            glance = functools.partial(self._glanced, glances, show, sum(map(len, parts[0])))
+            quarter = glanced(validation.suites)
+            glance = functools.partial(self._glanced, self._glances(quarter), show, sum(map(len, quarter)))
             read = functools.partial(self._edited, validation, show)
             nothing = max(0.0, validation.nothing)
             return search(spec.edits, glance, read, tuned, spec.evaluations - 1.0, nothing), tuned
 
     def _glances(self, suites: Sequence[Suite]) -> Glances:
         """Returns the glances, with those at the base and at the tuned model."""
-        base, tuned = (read_answers(str(self.asking.path(name))) for name in ("base-0", f"{TUNED}-0"))
+        base, tuned = (read_answers(str(self.asking.path(name))) for name in ("base-validation", f"{TUNED}-validation"))
         glances = glances_of(suites, base, tuned, self.tokenizer, self.folder / "glances.jsonl", self.inputs.spec)
         for name, edit, strength in ((self.inputs.spec.base, "base", 0.0), (self.inputs.tuned, "tuned", 1.0)):
             if not glances.has(edit, strength):
@@ -193,7 +196,7 @@ class _Healing:
 
     def _edited(self, validation: Validation, show: Any, edit: str, strength: float) -> Reading:
         """Returns the reading of an edit."""
-        if not validation.missing(edit, strength):
+        if validation.has(edit, strength):
             return validation.reading(edit, strength)
         with self._candidate(edit, strength) as (_, folder, left):
             return self._read(validation, edit, strength, show, folder, left)
@@ -201,15 +204,14 @@ class _Healing:
     def _read(
         self, validation: Validation, edit: str, strength: float, show: Any, folder: Path, left: float
     ) -> Reading:
-        """Asks a model the parts of which its answers are not known, and returns its reading."""
-        if missing := validation.missing(edit, strength):
+        """Asks a model if its answers are not known, and returns its reading."""
+        if not validation.has(edit, strength):
             model = load_model(str(folder), base=self.inputs.spec.base)
             asker = asker_of(self.inputs.spec, load_tokenizer(str(folder), base=self.inputs.spec.base))
-            for part in missing:
-                answers = measure(model, validation.parts[part], asker, "after", show)
-                if edit == TUNED and part == 0:
-                    write_answers(self.asking.path(f"{TUNED}-0"), answers, TUNED, "after")
-                validation.add(edit, strength, part, answers.scores, left)
+            answers = measure(model, validation.suites, asker, "after", show)
+            if edit == TUNED:
+                write_answers(self.asking.path(f"{TUNED}-validation"), answers, TUNED, "after")
+            validation.add(edit, strength, answers.scores, left)
         return validation.reading(edit, strength)
 
     def _retrain(self, validation: Validation, tuned: Reading, chosen: Point) -> HealRetraining | None:
@@ -225,7 +227,7 @@ class _Healing:
             with_tokenizer(start, self.tokenizer)
             run = retrain(self.inputs, start, self.folder, self.console)
         with Progress(self.console) as progress:
-            show = self.asking.counting(progress, "asking the retrained model", validation.parts)
+            show = self.asking.counting(progress, "asking the retrained model", [validation.suites])
             reading = self._read(validation, run.folder.name, 1.0, show, run.folder / "model", 1.0)
         better = reading.gain > chosen.reading.gain if chosen.inside else True
         taken = better and (reading.spent <= 1.0 or (not chosen.inside and reading.spent < chosen.reading.spent))

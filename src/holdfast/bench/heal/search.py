@@ -17,10 +17,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-PARTS = 4
-"""The validation items are in so many parts; a glance reads one, a reading asks all."""
-GLANCE = 1 / PARTS
-"""Evaluations that a glance counts."""
+GLANCE = 0.25
+"""Share of the validation items that a glance reads, and evaluations that it counts."""
 GLANCES, OF_ALL = 2, 0.4
 """Glances at each edit, and most of the evaluations that they may take together."""
 EXPLORED = 3
