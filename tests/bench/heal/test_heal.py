@@ -18,6 +18,7 @@ from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.steering import record_of
+from holdfast.bench.run.early_checks import check_early
 from holdfast.bench.run.run import train
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
@@ -310,6 +311,22 @@ def test_what_cannot_be_healed_is_refused(room, tmp_path, changes, sentence):
 def test_wrong_options_are_refused(room, tmp_path, changes, sentence):
     with pytest.raises(HoldfastError, match=sentence):
         spec(room, tmp_path / "out", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"tuned": "none"}, "does not exist"),
+        ({"data": "none.jsonl", "memory": ("self",)}, "no such file: 'none.jsonl'"),
+        ({"data": "{room}/rows.jsonl", "memory": ("old=none.jsonl",)}, "no such file: 'none.jsonl'"),
+        ({"keep": ("none.jsonl",)}, "no such file: 'none.jsonl'"),
+        ({"recipe": "Trian(lr=1e-4)", "memory": ("self",)}, "Did you mean 'Train'"),
+    ],
+)
+def test_what_is_not_there_is_said_before_a_model_is_loaded(room, tmp_path, changes, sentence):
+    changes = {k: v.format(room=room) if isinstance(v, str) else v for k, v in changes.items()}
+    with pytest.raises(HoldfastError, match=sentence):
+        check_early(spec(room, tmp_path / "out", **changes))
 
 
 def test_the_command_prints_both_models_and_ends_with_the_code_of_the_verdict(room, tmp_path, capsys):
