@@ -54,7 +54,6 @@ from holdfast.bench.measured.answers import read_answers, write_answers
 from holdfast.bench.measured.base_cache import questions_digest
 from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.lock import folder_lock
-from holdfast.core.errors import HoldfastError
 from holdfast.probes.suite import Suite
 
 ENOUGH = 0.9
@@ -181,24 +180,24 @@ class _Healing:
         """Returns a glance at an edit."""
         moved = show("a glance", size)
         if not glances.has(edit, strength):
-            with self._candidate(edit, strength) as (model, _, left):
-                glances.take(model, edit, strength, left)
+            with self._candidate(edit, strength) as (folder, left):
+                glances.take(load_model(str(folder), base=self.inputs.spec.base), edit, strength, left)
         moved(size, size)
         return glances.glance(edit, strength)
 
     @contextlib.contextmanager
-    def _candidate(self, edit: str, strength: float) -> Iterator[tuple[Any, Path, float]]:
-        """Writes and loads an edited model for a block; yields it, its folder, and the change that is left."""
+    def _candidate(self, edit: str, strength: float) -> Iterator[tuple[Path, float]]:
+        """Writes an edited model for a block; yields its folder and the change that is left."""
         with temporary_folder(self.folder / "work" / "candidate") as folder:
             left = self.editor.write(EDITS[edit], strength, folder)
             with_tokenizer(folder, self.tokenizer)
-            yield load_model(str(folder), base=self.inputs.spec.base), folder, left
+            yield folder, left
 
     def _edited(self, validation: Validation, show: Any, edit: str, strength: float) -> Reading:
         """Returns the reading of an edit."""
         if validation.has(edit, strength):
             return validation.reading(edit, strength)
-        with self._candidate(edit, strength) as (_, folder, left):
+        with self._candidate(edit, strength) as (folder, left):
             return self._read(validation, edit, strength, show, folder, left)
 
     def _read(
@@ -287,6 +286,3 @@ def _learning_left(before: BeforeHealing, after: BeforeHealing) -> float | None:
     if not before.learned.units or before.learned.units[0].gain <= 0:
         return None
     return after.learned.units[0].gain / before.learned.units[0].gain
-
-
-__all__ = ["HoldfastError", "heal"]

@@ -129,7 +129,7 @@ class _Curve:
         places = [math.log(value) for value in strengths]
         place = math.log(strength)
         if len(places) == 1:
-            return strength**POWER
+            return float(strength**POWER)
         if place < places[0]:
             rise = float(logs[1] - logs[0]) / (places[1] - places[0])
             return math.exp(logs[0] - (places[0] - place) * min(6.0, max(0.5, rise)))
