@@ -2,12 +2,12 @@
 
 Plain fine-tunes of the shipped base on three tasks are healed by `holdfast heal` with at most twelve evaluations. Brute
 force evaluates every edit at twelve strengths on all validation items, and takes the point with the most learning
-inside the budget, by the same reading. Both choices are then judged on the same test items.
+inside the budget, by the same reading. The grid serves several budgets. Both choices are then judged on the same test items.
 
     python benchmarks/heal.py run [--tasks people] [--seeds 0] [--seconds 240]     (resumable; stops after so long)
     python benchmarks/heal.py report                                                (rows to a table; needs no model)
 
-docs/studies/heal.jsonl        a row for each fine-tune
+docs/studies/heal.jsonl        a row for each fine-tune and budget
 runs/heal/TASK-RATE-seedN      the fine-tune, a run of `holdfast train`
           asked/               what is asked
           healed/, grid/       what heal left, and the answers of brute force
@@ -38,7 +38,7 @@ from holdfast.bench.heal.inputs import HealInputs, inputs_of, suites_of
 from holdfast.bench.heal.sides import editor_of, with_tokenizer
 from holdfast.bench.heal.validation import Validation
 from holdfast.bench.heal.weights import temporary_folder
-from holdfast.bench.machine.files import read_jsonl, write_atomically, write_json, write_jsonl
+from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jsonl
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import read_answers
 from holdfast.bench.measured.learning import learning_of
@@ -51,7 +51,9 @@ from holdfast.report.markdown import table_row
 BASE = "ground:base"
 RATES = {"people": "5e-4", "labels": "2e-4", "language": "5e-4"}
 SUITES = ("facts", "hops", "open", "sums", "compare", "translate-into", "recall", "summary")
-WATCHED, QUESTIONS, POINTS = 40, 100, 3.0
+WATCHED, QUESTIONS = 40, 100
+BUDGETS = (3.0, 6.0, 10.0)
+"""Budgets in points, for each of which a fine-tune is healed; the grid of brute force serves them all."""
 STRENGTHS = tuple(round(step / 12, 4) for step in range(1, 12))
 """Eleven strengths below that of the tuned model, which is the twelfth and the same for all edits."""
 
@@ -74,7 +76,7 @@ def finetuned(task: str, seed: int, out: Path) -> Path:
     return train(spec, Console(quiet=True)).folder
 
 
-def spec_of(task: str, tuned: Path, out: Path) -> HealSpec:
+def spec_of(task: str, tuned: Path, out: Path, points: float) -> HealSpec:
     """Returns the options of a healing; the questions are written if they are not there."""
     asked, suites = out / "asked", study.asked(0, task, WATCHED)
     kept = [item for name in SUITES for item in suites[name]]
@@ -85,8 +87,8 @@ def spec_of(task: str, tuned: Path, out: Path) -> HealSpec:
         tuned=str(tuned),
         test=study.written(asked / f"{task}-test.jsonl", fewer),
         keep=(study.written(asked / f"{task}-keep.jsonl", kept),),
-        budget={"points": POINTS},
-        out=str(out / "healed" / tuned.name),
+        budget={"points": points},
+        out=str(out / "healed" / f"{tuned.name}-{points:g}"),
     )
 
 
@@ -171,14 +173,14 @@ def row_of(model: BeforeHealing | HealRecord) -> study.Row:
 def run(given: argparse.Namespace) -> None:
     """Heals each fine-tune that has no row, fills its grid, and writes its row."""
     until, path = time.monotonic() + given.seconds, given.write / "heal.jsonl"
-    for seed, task in itertools.product(given.seeds, given.tasks):
+    for seed, task, points in itertools.product(given.seeds, given.tasks, given.budgets):
         rows = list(read_jsonl(path)) if path.exists() else []
-        if any((row["task"], row["seed"]) == (task, seed) for row in rows):
+        if any((row["task"], row["seed"], row["budget"]) == (task, seed, points) for row in rows):
             continue
         if time.monotonic() > until:
             return
         tuned = finetuned(task, seed, given.out)
-        spec = spec_of(task, tuned, given.out)
+        spec = spec_of(task, tuned, given.out, points)
         record = heal(spec, Console(quiet=True))
         grid = Grid(inputs_of(spec), given.out / "grid" / tuned.name)
         if not grid.fill(until):
@@ -193,20 +195,19 @@ def run(given: argparse.Namespace) -> None:
                 if (point.edit, point.strength) == (record.edit.name, record.edit.strength) and point.gain is not None
             )
             found |= {"edit": chosen.edit, "strength": chosen.strength, "validation": chosen.gain}
-        row = {"task": task, "seed": seed, "rate": float(RATES[task]), "items": record.search.items, "budget": POINTS}
+        row = {"task": task, "seed": seed, "rate": float(RATES[task]), "items": record.search.items, "budget": points}
         tuned_row = {**row_of(record.before), "validation": record.search.tuned_gain}
         row |= {"bound": record.search.bound, "tuned": tuned_row, "heal": found, "brute": brute}
         row["brute"]["evaluations"] = len(NAMES) * len(STRENGTHS) + 1
         write_jsonl(path, [*rows, row])
-        write_json(given.out / "grid" / tuned.name / "row.json", row)
         print(row, flush=True)
 
 
 def report(given: argparse.Namespace) -> None:
     """Writes the table of all rows, and what they come to."""
-    rows = sorted(read_jsonl(given.write / "heal.jsonl"), key=lambda row: (row["task"], row["seed"]))
+    rows = sorted(read_jsonl(given.write / "heal.jsonl"), key=lambda row: (row["task"], row["seed"], row["budget"]))
     head = (
-        "task, seed",
+        "task, seed, budget",
         "model",
         "edit",
         "evaluations",
@@ -222,7 +223,7 @@ def report(given: argparse.Namespace) -> None:
             edit = f"{of['edit']} {of['strength']:.3f}" if "edit" in of else ""
             lost = f"{of['lost']:.1f} ({of['low']:.1f} to {of['high']:.1f})"
             evaluations = f"{of['evaluations']:g}" if "evaluations" in of else ""
-            first = f"{row['task']}, {row['seed']}" if name == "tuned" else ""
+            first = f"{row['task']}, {row['seed']}, {row['budget']:g}" if name == "tuned" else ""
             learned = f"{of['validation']:.1f}", f"{of['learned']:.1f}"
             body.append((first, name, edit, evaluations, *learned, lost, of["word"]))
     lines = [table_row(head), "|" + "---|" * len(head), *map(table_row, body), ""]
@@ -252,6 +253,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, default=Path("docs/studies"), help="folder of the rows and tables")
     parser.add_argument("--tasks", nargs="+", choices=RATES, default=list(RATES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--budgets", nargs="+", type=float, default=list(BUDGETS), metavar="POINTS")
     parser.add_argument("--seconds", type=float, default=1e9, help="no new evaluation begins after so long")
     given = parser.parse_args()
     {"run": run, "report": report}[given.what](given)
