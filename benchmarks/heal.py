@@ -2,7 +2,8 @@
 
 Plain fine-tunes of the shipped base on three tasks are healed by `holdfast heal` with at most twelve evaluations. Brute
 force evaluates every edit at twelve strengths on all validation items, and takes the point with the most learning
-inside the budget, by the same reading. The grid serves several budgets. Both choices are then judged on the same test items.
+inside the budget, by the same reading. The grid serves several
+budgets. Both choices are then judged on the same test items.
 
     python benchmarks/heal.py run [--tasks people] [--seeds 0] [--seconds 240]     (resumable; stops after so long)
     python benchmarks/heal.py report                                                (rows to a table; needs no model)

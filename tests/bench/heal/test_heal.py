@@ -114,6 +114,8 @@ def test_the_healed_model_lost_less_and_the_record_says_how(healed, out):
     assert healed.edit.inside
     assert 0 < healed.edit.change_left < 1
     assert healed.edit.name in healed.sentence
+    assert healed.learning_left < 0.5
+    assert "give --memory and --data" in healed.sentence
     assert healed.search.evaluations <= 12
     assert {point.edit for point in healed.search.points} == {*EDITS}
     assert HealRecord.read(out) == healed

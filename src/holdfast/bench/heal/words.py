@@ -6,6 +6,9 @@ from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.validation import Validation
 from holdfast.bench.machine.progress import format_duration
 
+LITTLE = 0.5
+"""Share of the learning below which the sentence advises a retraining."""
+
 
 def forecast_line(validation: Validation, evaluations: int, seconds: float) -> str:
     """Returns a line on the search to come.
@@ -51,7 +54,10 @@ def sentence_of(record: HealRecord) -> str:
         if record.retraining is not None and not taken
         else ""
     )
+    more = ""
+    if record.retraining is None and record.learning_left is not None and record.learning_left < LITTLE:
+        more = " A short retraining with old examples may keep more: give --memory and --data."
     return (
         f"{how}, found with {search.evaluations:g} of {search.allowed} evaluations; it ships as {form}."
-        f"{assertion}{left}{not_taken}"
+        f"{assertion}{left}{not_taken}{more}"
     )
