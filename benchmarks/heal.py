@@ -47,7 +47,7 @@ from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.run import train
 from holdfast.probes.changes import changes, mean_of
-from holdfast.report.markdown import table_row
+from holdfast.report.markdown import table_row, wrapped
 
 BASE = "ground:base"
 RATES = {"people": "5e-4", "labels": "2e-4", "language": "5e-4"}
@@ -230,18 +230,20 @@ def report(given: argparse.Namespace) -> None:
     lines = [table_row(head), "|" + "---|" * len(head), *map(table_row, body), ""]
     for side in ("validation", "learned"):
         shares = [row["heal"][side] / row["brute"][side] for row in rows if row["brute"][side] > 0]
-        lines.append(
-            f"- Learning of heal as a share of brute force's ({'test' if side == 'learned' else side} items): mean"
+        lines += wrapped(
+            f"Learning of heal as a share of brute force's ({'test' if side == 'learned' else side} items): mean"
             f" {sum(shares) / len(shares):.1%}, least {min(shares):.1%}, at least 90% in"
-            f" {sum(share >= 0.9 for share in shares)} of {len(shares)}."
+            f" {sum(share >= 0.9 for share in shares)} of {len(shares)}.",
+            "- ",
         )
     for name in ("heal", "brute"):
         kept, forgot = (sum(row[name]["word"] == word for row in rows) for word in ("kept", "forgot"))
         within = sum(row[name]["lost"] <= row["budget"] for row in rows)
         low, high = scipy.stats.binomtest(kept, len(rows)).proportion_ci(0.95, method="exact")
-        lines.append(
-            f"- {name}: shown to have kept the budget on test items in {kept} of {len(rows)} (95%: {low:.0%} to"
-            f" {high:.0%}), forgot in {forgot}; the measured loss is within the budget in {within}."
+        lines += wrapped(
+            f"{name}: shown to have kept the budget on test items in {kept} of {len(rows)} (95%: {low:.0%} to"
+            f" {high:.0%}), forgot in {forgot}; the measured loss is within the budget in {within}.",
+            "- ",
         )
     write_atomically(given.write / "heal-tables.md", "# Healing: tables\n\n" + "\n".join(lines) + "\n")
 
