@@ -4,14 +4,17 @@ from holdfast import report as report
 from holdfast.bench.api import compare as compare
 from holdfast.bench.api import diff as diff
 from holdfast.bench.api import fine_tune as fine_tune
+from holdfast.bench.api import heal as heal
 from holdfast.bench.api import plan as plan
 from holdfast.bench.compare.tradeoff_record import TradeOff as TradeOff
 from holdfast.bench.diff.diff_record import DiffRecord as DiffRecord
+from holdfast.bench.given.heal_spec import HealSpec as HealSpec
 from holdfast.bench.given.specs import CompareSpec as CompareSpec
 from holdfast.bench.given.specs import DiffSpec as DiffSpec
 from holdfast.bench.given.specs import PlanSpec as PlanSpec
 from holdfast.bench.given.specs import ReportSpec as ReportSpec
 from holdfast.bench.given.specs import RunSpec as RunSpec
+from holdfast.bench.heal.heal_record import HealRecord as HealRecord
 from holdfast.bench.plan.record import PlanRecord as PlanRecord
 from holdfast.bench.run.record import RunRecord as RunRecord
 from holdfast.core.budget import Budget as Budget

@@ -28,6 +28,8 @@ diff --precision --out --examples --json --fail-on --eval-batch-tokens --data --
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
 compare --seeds --reach --workers --memory-check --eval-batch-tokens
+heal BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long --precision --out
+heal --evaluations --edits --memory --data --recipe --json --eval-batch-tokens --refused --preference
 report RUNS --budget --reach --format --out
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
@@ -38,8 +40,8 @@ plan --steps --check --write --sizes --json
 """
 
 AGREED = """
-attach Budget Guard fine_tune compare diff report plan parse functional Method setting Example Item Suite RunSpec
-CompareSpec DiffSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord TradeOff HoldfastError
+attach Budget Guard fine_tune compare diff heal report plan parse functional Method setting Example Item Suite RunSpec
+CompareSpec DiffSpec HealSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord HealRecord TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
@@ -121,6 +123,7 @@ def test_the_python_function_has_the_fields_of_the_flags():
     for call, spec in (
         (holdfast.fine_tune, holdfast.RunSpec),
         (holdfast.diff, holdfast.DiffSpec),
+        (holdfast.heal, holdfast.HealSpec),
         (holdfast.report, holdfast.ReportSpec),
         (holdfast.plan, holdfast.PlanSpec),
     ):

@@ -9,7 +9,9 @@ from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare.compare import compare as _compare
 from holdfast.bench.diff.diff import diff as _diff
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
+from holdfast.bench.heal.heal import heal as _heal
 from holdfast.bench.plan.plan import plan as _plan
 from holdfast.bench.run.run import train
 
@@ -92,6 +94,20 @@ plan = with_fields(
 
     The fields are those of `PlanSpec`, which are the flags of the command. It needs a model and data; configs are
     checked by the command alone.
+
+    Raises:
+        HoldfastError: For anything that the caller can mend, in one sentence.
+    """,
+)
+
+heal = with_fields(
+    HealSpec,
+    _heal,
+    "heal",
+    __name__,
+    """Brings a finished fine-tune inside a budget, and returns a `holdfast.HealRecord`; `holdfast heal` in Python.
+
+    The fields are those of `HealSpec`, which are the flags of the command.
 
     Raises:
         HoldfastError: For anything that the caller can mend, in one sentence.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import holdfast
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.options import Options
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, ReportSpec, RunSpec
 from holdfast.core.errors import nearest
@@ -79,6 +80,13 @@ COMMANDS = (
         " answers (from --out, or samples that lm-eval logged) without loading a model.",
     ),
     Command(
+        "heal",
+        "bring a finished fine-tune inside a budget",
+        "Searches on validation items for the edit of the weights that keeps the most learning inside the budget,"
+        " writes the healed model, and judges it on test items. Give the same command again to continue after an"
+        " interruption.",
+    ),
+    Command(
         "methods",
         "show the effect, cost and needs of each method",
         "Lists the methods for a recipe, or shows one of them in full.",
@@ -130,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
         "compare": _add_compare,
         "report": _add_report,
         "diff": _add_diff,
+        "heal": _add_heal,
         "methods": _add_methods,
         "suites": _add_suites,
     }
@@ -201,6 +210,11 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
         default="unsettled",
         help="fail only if the model forgot, or (the default) unless it is shown to have kept",
     )
+
+
+def _add_heal(parser: argparse.ArgumentParser) -> None:
+    _add_fields(parser, HealSpec, positional=("base", "tuned"))
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_fields(parser: argparse.ArgumentParser, spec: type[Options], positional: Sequence[str] = ()) -> None:

@@ -151,6 +151,22 @@ def _diff(arguments: argparse.Namespace) -> int:
     return 0 if arguments.fail_on == "forgot" and done.exit_code != FORGOT else done.exit_code
 
 
+def _heal(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.given.heal_spec import HealSpec
+    from holdfast.bench.run.early_checks import check_early
+
+    names = {field.name for field in dataclasses.fields(HealSpec)}
+    spec = HealSpec.from_dict({name: value for name, value in vars(arguments).items() if name in names}, "the flags")
+    check_early(spec)
+
+    from holdfast.bench.heal.heal import heal
+    from holdfast.report.heal import show
+
+    done = heal(spec)
+    show(done, as_json=arguments.json)
+    return done.exit_code
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.bench.compare.demo import demo
     from holdfast.report.demo import show
@@ -180,6 +196,7 @@ _RUN = {
     "compare": _compare,
     "report": _report,
     "diff": _diff,
+    "heal": _heal,
     "demo": _demo,
     "methods": _methods,
     "suites": _suites,
@@ -192,6 +209,7 @@ _NEXT_STEP = {
     "compare": "give the same command again to continue; finished runs stay",
     "report": "give the same command again",
     "diff": "give the same command again",
+    "heal": "give the same command again to continue; what was asked stays",
     "methods": "give the same command again",
     "suites": "give the same command again",
 }

@@ -63,7 +63,7 @@ def without_watched(
     Raises:
         HoldfastError: A record is malformed, or no suite is left to judge by.
     """
-    records = list(dict.fromkeys(path for name in models for path in _records(name)))
+    records = list(dict.fromkeys(path for name in models for path in records_of(name)))
     watched = WatchRecord()
     for path in records:
         watched |= WatchRecord.read(path)
@@ -103,8 +103,8 @@ def _rest(suite: Suite, watched: WatchRecord, tokenizer: Any) -> tuple[Suite, in
     return rest, total - len(items) - len(unwatched), total
 
 
-def _records(name: str) -> list[Path]:
-    """Returns the records of a model: beside it or on the hub, and for an adapter also beside its base."""
+def records_of(name: str) -> list[Path]:
+    """Returns the files that record what steered a model: beside it or on the hub, for an adapter also its base's."""
     paths = [record_path(name) if Path(name).expanduser().is_dir() else _on_hub(name)]
     adapter = Path(name).expanduser() / "adapter_config.json"
     if adapter.is_file():

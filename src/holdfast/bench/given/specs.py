@@ -1,4 +1,4 @@
-"""The options of `train`, `compare`, `diff` and `report`, each a dataclass.
+"""The options of `train`, `compare`, `diff`, `heal` and `report`, each a dataclass.
 
 The flags of the command line, the keys of a YAML file and the arguments of `holdfast.fine_tune` and its siblings are
 generated from these classes. This module imports the standard library only, so that the command line starts fast.

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import DiffSpec, MeasuringSpec, RunSpec
 from holdfast.bench.measured.duplicates import merge_duplicates
 from holdfast.core.errors import HoldfastError
@@ -276,7 +277,7 @@ def model_of(spec: MeasuringSpec) -> str:
     return spec.base if isinstance(spec, DiffSpec) else spec.model if isinstance(spec, RunSpec) else ""
 
 
-def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec) -> list[str]:
+def check_fit(model: Any, examples: Sequence[Example], spec: RunSpec | DiffSpec | HealSpec) -> list[str]:
     """Refuses examples that the model cannot read.
 
     Returns:

@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 from pathlib import Path
 
+from holdfast.bench.given.heal_spec import SELF, HealSpec
 from holdfast.bench.given.model_files import (
     BASE,
     base_of,
@@ -14,7 +15,14 @@ from holdfast.bench.given.model_files import (
     is_available,
     missing_base_error,
 )
-from holdfast.bench.given.specs import CompareSpec, DiffSpec, MeasuringSpec, PlanSpec, RunSpec, TrainingSpec
+from holdfast.bench.given.specs import (
+    CompareSpec,
+    DiffSpec,
+    MeasuringSpec,
+    PlanSpec,
+    RunSpec,
+    TrainingSpec,
+)
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.settings import parted, value_of
@@ -27,7 +35,7 @@ from holdfast.suites.words import check_word, few_of
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
 
-def check_early(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> None:
+def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) -> None:
     """Refuses a command with errors in its words and files.
 
     Raises:
@@ -40,20 +48,23 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> None:
     elif isinstance(spec, CompareSpec):
         for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
             _check_recipe(text, spec)
+    elif isinstance(spec, HealSpec) and spec.recipe is not None:
+        refuse_pairs(read_sum(spec.recipe, settings_table()))
     for source in _sources(spec):
         if source not in _measured(spec):
             check_source(source)
         elif not check_word(source):
             check_source((few_of(source) or (source, 0))[0])
     for name in _models(spec):
-        if not (isinstance(spec, DiffSpec) and _is_saved(name)):
-            check_model(name, given=isinstance(spec, DiffSpec))
+        check_model(name, given=isinstance(spec, (DiffSpec, HealSpec)))
 
 
-def _models(spec: RunSpec | CompareSpec | DiffSpec | PlanSpec) -> list[str]:
-    """Returns the models of a command; a plan may have none."""
+def _models(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) -> list[str]:
+    """Returns the models that a command names (a plan may have none), without saved answers and folders of runs."""
     if isinstance(spec, DiffSpec):
-        return [spec.base, spec.tuned]
+        return [name for name in (spec.base, spec.tuned) if not _is_saved(name)]
+    if isinstance(spec, HealSpec):
+        return [name for name in (spec.base, spec.tuned) if not (Path(name).expanduser() / "spec.json").exists()]
     return [spec.model] if spec.model else []
 
 
@@ -98,8 +109,10 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
 
 def _sources(spec: MeasuringSpec) -> list[str]:
     sources = _measured(spec)
-    if isinstance(spec, (TrainingSpec, DiffSpec)) and spec.data:
+    if isinstance(spec, (TrainingSpec, DiffSpec, HealSpec)) and spec.data:
         sources = [spec.data, *sources]
+    if isinstance(spec, HealSpec) and spec.memory != (SELF,):
+        return [*sources, *(entry.partition("=")[2] for entry in spec.memory)]
     return [*sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
 
 

@@ -57,7 +57,7 @@ from holdfast.bench.run.run_symptoms import run_symptoms
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
 from holdfast.bench.run.training import StepLog, plain_trainer, train_on
-from holdfast.bench.run.weight_edits import shaping_methods, ship_edited
+from holdfast.bench.run.weight_edits import load_weights, shaping_methods, ship_edited
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
@@ -91,7 +91,12 @@ class RunResult:
 
 
 def train(
-    spec: RunSpec, console: Console | None = None, *, bases: Path | None = None, trained: Path | None = None
+    spec: RunSpec,
+    console: Console | None = None,
+    *,
+    bases: Path | None = None,
+    trained: Path | None = None,
+    start: Path | None = None,
 ) -> RunResult:
     """Runs `spec` and returns the result; a finished run is only read.
 
@@ -101,6 +106,7 @@ def train(
         bases: Folder of the cache of the base's answers, which runs with the same questions share.
         trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
             that model and trains nothing.
+        start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
 
     Raises:
         HoldfastError: For anything that the user can mend. Nothing half-written stays behind.
@@ -114,12 +120,18 @@ def train(
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending = SaveOnSignal()
         with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
-            record = _run(spec, recipe, console, bases, trained, ending)
+            record = _run(spec, recipe, console, bases, trained, ending, start)
     return RunResult(folder, spec, record)
 
 
 def _run(
-    spec: RunSpec, recipe: Chain, console: Console, bases: Path | None, trained: Path | None, ending: SaveOnSignal
+    spec: RunSpec,
+    recipe: Chain,
+    console: Console,
+    bases: Path | None,
+    trained: Path | None,
+    ending: SaveOnSignal,
+    start: Path | None,
 ) -> RunRecord:
     """Opens the run, measures, trains or loads the weights of another run, measures again, and closes the run."""
     run = _open(spec, recipe, console, trained)
@@ -127,6 +139,8 @@ def _run(
         before = _measured(run, "before", progress, bases)
         if note := floor_note(before.scores):
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
+        if start is not None:
+            load_weights(run.trainer.model, start)
         done = _train_or_lend(run, trained, progress, ending)
         after = _measured(run, "after", progress)
     return _close(run, done, before, after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from holdfast.core.method import HOOKS, Chain, Method
 from holdfast.methods.adapter import Adapter
@@ -53,8 +54,13 @@ def ship_edited(trainer: Attached, folder: Path) -> None:
         weights = safetensors.torch.load_file(source / "adapter_model.safetensors")
         peft.set_peft_model_state_dict(host.model, weights)
     else:
-        from holdfast.bench.given.loading import load_model
-
-        with torch.no_grad():
-            host.model.load_state_dict(load_model(str(source)).state_dict())
+        load_weights(host.model, source)
     host.ship()
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Gives a model the whole weights in a folder; what was kept of its own weights stays."""
+    from holdfast.bench.given.loading import load_model
+
+    with torch.no_grad():
+        model.load_state_dict(load_model(str(folder)).state_dict())

@@ -16,9 +16,11 @@ from holdfast.methods.delta import wide
 def fapm_score(base: Tensor, tuned: Tensor, relative: float = 1.0) -> Tensor:
     """Returns `|dW| - relative * mean|W| * |dW| / |W|` per entry, in float32 or wider; minus infinity where W is 0."""
     base, tuned = wide(base, tuned)
-    size = (tuned - base).abs()
-    score = size - relative * base.abs().mean() * (size / base.abs())
-    return torch.where(base == 0, -torch.inf, score)
+    size = (tuned - base).abs_()  # in place, because these tensors are the largest of a model
+    mean = relative * base.abs().mean()
+    share = base.abs()
+    torch.div(size, share, out=share)
+    return size.sub_(share.mul_(mean)).masked_fill_(base == 0, -torch.inf)
 
 
 def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Tensor:

@@ -31,6 +31,8 @@ def ties(deltas: Sequence[Tensor], keep: float) -> Tensor:
         deltas: Changes since the common base, at least one.
         keep: Share of the entries of each change that is kept.
     """
+    if len(deltas) == 1:  # no sign to elect, and nothing to merge
+        return trim(deltas[0], keep)
     trimmed = torch.stack([trim(delta, keep) for delta in deltas])
     agrees = (trimmed.sign() == trimmed.sum(0).sign()) & (trimmed != 0)
     return torch.where(agrees, trimmed, 0.0).sum(0) / agrees.sum(0).clamp(min=1)
@@ -92,5 +94,5 @@ class TIES(Method):
         weights = (
             other_runs.weight(repr(self), folder, name, wide_tuned) for folder in other_runs.folders(self.models)
         )
-        deltas = [weight - base for weight in (wide_tuned, *weights)]
-        return (base + self.scale * ties(deltas, self.keep)).to(tuned.dtype)
+        merged = ties([weight - base for weight in (wide_tuned, *weights)], self.keep)
+        return merged.mul_(self.scale).add_(base).to(tuned.dtype)  # in place, as a tensor may be a large one

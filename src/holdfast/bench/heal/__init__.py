@@ -1,0 +1,1 @@
+"""Healing: a finished fine-tune is brought inside a budget by edits of its weights, and if need be by retraining."""

@@ -1,0 +1,164 @@
+"""What a healing is given: options, those of a finished run filled in, and suites in validation and test items."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.bench.diff.watched_items import LeftOut, without_watched
+from holdfast.bench.given.heal_spec import SELF, HealSpec
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.measured.preparation import kept_units, prepare_data, read_suites
+from holdfast.bench.measured.verdict import check_limits
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.data.examples import read
+from holdfast.probes.suite import Suite
+
+_FROM_RUN = (
+    *("test", "transfer", "keep", "max_length", "raw", "loss_on", "over_long", "precision", "refused", "preference"),
+    "data",
+)
+"""Options that a finished run supplies where they have their default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HealInputs:
+    """The inputs of a healing.
+
+    Attributes:
+        spec: The options, with those of a run filled in.
+        tuned: Folder or name of the tuned model.
+        run: The options of the run that trained it; None if it is not the folder of a run.
+        rate: The learning rate of that run; None without one.
+    """
+
+    spec: HealSpec
+    tuned: str
+    run: RunSpec | None = None
+    rate: float | None = None
+
+    @property
+    def budget(self) -> Budget:
+        """Returns the budget; raises `HoldfastError` if the user gives none."""
+        budget = self.spec.allowed()
+        if budget is None:
+            raise HoldfastError("--budget is missing: say what may be lost, as in --budget points=2.")
+        return budget
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Returns the files of old examples by name; empty if the base writes them."""
+        if self.spec.memory == (SELF,):
+            return {}
+        return {name: path for name, _, path in (entry.partition("=") for entry in self.spec.memory)}
+
+
+def inputs_of(spec: HealSpec) -> HealInputs:
+    """Returns the inputs; the folder of a finished run supplies the options that are not given.
+
+    Raises:
+        HoldfastError: The folder holds an unfinished run, there is no budget, nothing is to be kept, or a retraining
+            has no data.
+    """
+    folder = Path(spec.tuned).expanduser()
+    inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
+    if not inputs.spec.keep:
+        raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
+    assert inputs.budget
+    if spec.memory and inputs.spec.data is None:
+        raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
+    return inputs
+
+
+def _of_run(spec: HealSpec, folder: Path) -> HealInputs:
+    if not ((folder / "result.json").exists() and (folder / "model").is_dir()):
+        raise HoldfastError(
+            f"{folder} holds an unfinished run; finish it with `holdfast train --resume`, and then heal it."
+        )
+    run, rate = _read_run(folder)
+    defaults = {field.name: field.default for field in dataclasses.fields(HealSpec)}
+    filled = {name: getattr(run, name) for name in _FROM_RUN if getattr(spec, name) == defaults[name]}
+    if not spec.budget:
+        filled["budget"] = {name: value for name, value in run.budget.items() if name in ("points", "nll", "claim")}
+    spec = dataclasses.replace(spec, **filled)
+    given = {name: value for name in _FROM_RUN if (value := getattr(spec, name)) is not None}
+    return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate)
+
+
+def _read_run(folder: Path) -> tuple[RunSpec, float | None]:
+    """Returns the options of a run, and its learning rate if the folder has it."""
+    try:
+        values = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HoldfastError(f"{folder}/spec.json cannot be read ({error}); give the folder {folder}/model.") from error
+    names = {field.name for field in dataclasses.fields(RunSpec)}
+    options = {name: value for name, value in values.items() if name in names}
+    rate = (values.get("resolved") or {}).get("learning_rate")
+    run = RunSpec.from_dict(options, f"{folder}/spec.json")
+    return run, float(rate) if isinstance(rate, (int, float)) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class HealSuites:
+    """What is asked.
+
+    Attributes:
+        validation: Suites for the search, with items of the validation side alone.
+        test: Suites for the verdict, without any item of the validation side.
+        left_out: Items and texts that steered the training and are not judged; None without any.
+    """
+
+    validation: tuple[Suite, ...]
+    test: tuple[Suite, ...]
+    left_out: LeftOut | None
+
+
+def suites_of(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> HealSuites:
+    """Reads the suites and splits them: validation items for the search, test items for the verdict.
+
+    A suite with items on one side alone is only judged.
+
+    Raises:
+        HoldfastError: A file is missing or malformed, the budget limits nothing, or no suite to keep has both sides.
+    """
+    suites = _read(inputs, tokenizer, notes)
+    check_limits(inputs.budget, kept_units(suites))
+    wanted = [suite for suite in suites if _steers(suite, inputs.budget)]
+    searched = [suite.side("watch") for suite in wanted if {*suite.splits()} == {"watch", "proof"}]
+    _check_sides(wanted, searched)
+    names = {suite.name for suite in searched} | {suite.name for suite in suites if suite.role == "transfer"}
+    if others := [suite.name for suite in suites if suite.name not in names]:
+        notes.append(f"The search does not ask {', '.join(others)}: not limited, or all items are on one side.")
+    judged = [suite.side("proof") if "proof" in suite.splits() else suite for suite in suites]
+    test, left_out = without_watched(judged, (inputs.spec.base, inputs.tuned), tokenizer)
+    return HealSuites(tuple(searched), tuple(test), left_out)
+
+
+def _check_sides(wanted: Sequence[Suite], searched: Sequence[Suite]) -> None:
+    """Raises `HoldfastError` if no suite to keep has items on both sides."""
+    if not any(suite.role == "retained" for suite in searched):
+        counts = ", ".join(f"{suite.name} ({len(suite.splits())})" for suite in wanted if suite.role == "retained")
+        raise HoldfastError(
+            f"No suite to keep has both validation items and test items: {counts}; give more items (a few dozen)."
+        )
+
+
+def _steers(suite: Suite, budget: Budget) -> bool:
+    """Returns whether a suite says something to the search: what was learned, or what the budget limits."""
+    return suite.role == "learned" or (suite.role == "retained" and bool(suite.units() & budget.limits.keys()))
+
+
+def _read(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> list[Suite]:
+    """Reads the suites, without what the fine-tune or the retraining learned from."""
+    spec = inputs.spec
+    if inputs.run is not None:
+        data = prepare_data(inputs.run, tokenizer, tuple(inputs.sources.values()))
+        notes += data.notes
+        return list(data.suites)
+    sources = [*([spec.data] if spec.data else []), *inputs.sources.values()]
+    trained = [row for source in sources for row in read(source, preference=spec.preference, notes=notes)]
+    return read_suites(spec, tokenizer, notes, trained)

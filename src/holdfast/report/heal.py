@@ -1,0 +1,80 @@
+"""The output of `holdfast heal`: what the tuned and the healed model learned and lost, and what was done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from holdfast.bench.heal.heal_record import BeforeHealing, HealRecord
+from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictRow
+from holdfast.report.reading import UNITS, learned_lines, number
+from holdfast.report.table import verdict_lines
+
+
+def show(record: HealRecord, console: Console | None = None, as_json: bool = False) -> None:
+    """Prints the record for a reader, or as JSON for a program."""
+    console = console or Console()
+    if as_json:
+        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
+        return
+    console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(_table(record))
+    console.print(_by_suite(record))
+    assert record.verdict is not None
+    lines = verdict_lines(record.verdict, record.suites)
+    lines += learned_lines(record.learned) if record.learned is not None else []
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+    steered = [] if record.steered is None else [record.steered.sentence]
+    for line in (*steered, record.sentence, f"Model: {record.model}"):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(record: HealRecord) -> Table:
+    """Returns a table of both models on test items: learned, lost, verdict."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
+    table.add_column("on test items")
+    for name in ("learned", "lost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    healed = BeforeHealing(
+        suites=record.suites,
+        learned=record.learned or record.before.learned,
+        verdict=record.verdict or record.before.verdict,
+    )
+    for name, model in (("tuned", record.before), ("healed", healed)):
+        table.add_row(name, *_row(model.learned, model.verdict))
+    return table
+
+
+def _row(learned: Learning, verdict: VerdictRow) -> tuple[str, str, str]:
+    gains = [f"{number(unit.gain, unit.unit, '+')} {UNITS[unit.unit]}" for unit in learned.units]
+    losses = []
+    for mean in verdict.means:
+        sign = -1.0 if mean.unit == "points" else 1.0
+        ends = "" if mean.low is None or mean.high is None else _ends(mean.low * sign, mean.high * sign, mean.unit)
+        losses.append(f"{number(0.0 + sign * mean.change, mean.unit)}{ends} {UNITS[mean.unit]}")
+    return ", ".join(gains) or learned.word, ", ".join(losses), verdict.word
+
+
+def _ends(one: float, other: float, unit: str) -> str:
+    low, high = sorted((one, other))
+    return escape(f" [{number(low, unit)}, {number(high, unit)}]")
+
+
+def _by_suite(record: HealRecord) -> Table:
+    """Returns a table of suites: the base's score, that of the tuned model, and that of the healed one."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+    table.add_column("suite", overflow="fold", min_width=8)
+    for name in ("items", "base", "tuned", "healed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    tuned: dict[str, SuiteRow] = {row.name: row for row in record.before.suites}
+    for row in record.suites:
+        scores: Sequence[float] = (row.before, tuned[row.name].after, row.after)
+        table.add_row(escape(row.name), f"{row.items:,}", *(number(score, row.unit) for score in scores))
+    return table

@@ -1,0 +1,136 @@
+"""Validation items in parts, and what their answers say of the budget."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from holdfast.bench.heal.steering import record_of
+from holdfast.bench.heal.validation import ROOM, Validation, glanced
+from holdfast.bench.measured.verdict import verdict
+from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
+from holdfast.data.rows import Turn
+from holdfast.probes.changes import changes
+from holdfast.probes.items import Item
+from holdfast.probes.score import Score
+from holdfast.probes.suite import Suite
+
+
+def items(suite, count, group=lambda i: f"{i}"):
+    turns = (Turn("user", "Well?", False),)
+    return tuple(Item(f"{suite}-{i}", suite, f"{suite} {group(i)}", turns, check={"exact": "x"}) for i in range(count))
+
+
+SUITES = [
+    Suite("facts", "retained", items("facts", 400)),
+    Suite("pairs", "retained", items("pairs", 240, lambda i: f"{i // 6}")),
+    Suite("task", "learned", items("task", 100)),
+]
+
+
+def scores(suites, right):
+    return [
+        Score(
+            suite=suite.name,
+            role=suite.role,
+            split="watch",
+            item=item.id,
+            group=item.group,
+            value=100.0 * right(suite.name, i),
+            unit="points",
+            higher_is_better=True,
+        )
+        for suite in suites
+        for i, item in enumerate(suite.items)
+    ]
+
+
+def validation(tmp_path, budget, suites=SUITES, right=lambda name, i: name != "task"):
+    return Validation(suites, scores(suites, right), budget, tmp_path / "search.jsonl")
+
+
+def fill(on, edit, strength, right, left=0.5):
+    on.add(edit, strength, scores(on.suites, right), left)
+
+
+def test_a_glance_is_of_a_quarter_of_each_suite_and_keeps_groups_together():
+    quarter = glanced(SUITES)
+    assert [suite.name for suite in quarter] == ["facts", "pairs", "task"]
+    for whole, part in zip(SUITES, quarter, strict=True):
+        assert len(whole) / 4 <= len(part) <= len(whole) / 4 + 5
+        inside = {item.group for item in part.items}
+        assert inside.isdisjoint(item.group for item in whole.items if item not in part.items)
+    backwards = [dataclasses.replace(suite, items=suite.items[::-1]) for suite in SUITES]
+    for first, last in zip(quarter, glanced(backwards), strict=True):
+        assert {item.id for item in first.items} == {item.id for item in last.items}
+
+
+def test_a_suite_with_one_item_is_glanced_at():
+    (only,) = glanced([Suite("one", "retained", items("one", 1))])
+    assert len(only) == 1
+
+
+def test_windows_of_a_document_stay_together():
+    texts = [Example([1, 2], [1, 2], origin=f"text {n // 3}", content=f"digest {n // 3}") for n in range(30)]
+    (quarter,) = glanced([Suite("texts", "retained", texts=tuple(texts))])
+    assert len(quarter.texts) == 9
+
+
+def test_the_share_of_the_budget_is_that_of_the_verdicts_bound(tmp_path):
+    on = validation(tmp_path, Budget(points=10))
+    assert on.weight == 1.0
+    fill(on, "scale", 0.5, lambda name, i: (i % 20 != 0 and name != "task") or (name == "task" and i % 4 == 0))
+    after = on._answers["scale", 0.5]
+    (mean,) = verdict(changes(on.base, after), Budget(points=10)).means
+    reading = on.reading("scale", 0.5)
+    assert reading.spent == pytest.approx(mean.most / 10)
+    assert reading.gain == pytest.approx(sum(s.value for s in after if s.role == "learned") / 100)
+
+
+def test_with_few_items_for_the_budget_a_part_of_the_bound_counts(tmp_path):
+    on = validation(tmp_path, Budget(points=1))
+    assert on.weight < 1
+    assert on.nothing == pytest.approx(ROOM)
+
+
+def test_a_model_that_certainly_forgot_one_suite_is_outside_even_if_the_mean_is_inside(tmp_path):
+    suites = [Suite(f"s{n}", "retained", items(f"s{n}", 200)) for n in range(12)]
+    on = validation(tmp_path, Budget(points=10), suites)
+    fill(on, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
+    assert on.reading("scale", 0.5).spent == 1.01
+    every = validation(tmp_path / "every", Budget(points=10, claim="every"), suites)
+    fill(every, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
+    assert every.reading("scale", 0.5).spent > 4
+
+
+def test_without_items_of_the_task_the_change_that_is_left_is_the_gain(tmp_path):
+    on = validation(tmp_path, Budget(points=10), SUITES[:1])
+    assert not on.learns
+    fill(on, "scale", 0.5, lambda name, i: True, left=0.4)
+    assert on.reading("scale", 0.5).gain == 0.4
+
+
+def test_answers_are_read_again_from_the_file(tmp_path):
+    on = validation(tmp_path, Budget(points=10))
+    fill(on, "scale", 0.5, lambda name, i: i % 9 != 0)
+    again = validation(tmp_path, Budget(points=10))
+    assert again.reading("scale", 0.5) == on.reading("scale", 0.5)
+    assert again.has("scale", 0.5)
+    assert not again.has("ties", 0.25)
+    assert again.change_left("scale", 0.5) == 0.5
+
+
+def test_what_steered_is_recorded_by_its_content(tmp_path):
+    record = record_of(SUITES, None, ())
+    assert len(record) == 740
+    assert all(record.has_item(item) for suite in SUITES for item in suite.items)
+    assert {thing.use for thing in record.things} == {"keep", "learn"}
+    record.write(tmp_path)
+    other = record_of(SUITES[:1], None, (str(tmp_path),))
+    assert len(other) == 740
+    (tmp_path / "holdfast_watched.json").write_text("{}")
+    with pytest.raises(HoldfastError, match="cannot be read"):
+        record_of(SUITES[:1], None, (str(tmp_path),))
