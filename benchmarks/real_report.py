@@ -4,7 +4,8 @@
 
 Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike. Intervals
 are 95%, over items, of one training each. Text is the change of the negative log-likelihood of a paragraph, in nats.
-HOLDFAST_SUITES must name the folder of public sets: the items of the rows are made from it.
+Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must name the folder of public sets: the items of
+the rows are made from it.
 """
 
 from __future__ import annotations
@@ -98,14 +99,14 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
     if not chosen:
         return []
     base = base_of(chosen[0], all_rows)
-    plain = [r["seconds"]["training"] for r in chosen if r["recipe"] == "LoRA" and r["dose"] == RATE]
+    plain = [r["cost"]["cpu"] for r in chosen if r["recipe"] == "LoRA" and r["dose"] == RATE]
     lines = []
     for row in chosen:
         parts = kept_changes(row, base)
         rate = "" if row["dose"] == RATE else f", rate x {row['dose'] / RATE:g}"
         seed = "" if row["seed"] == 0 else f", seed {row['seed']}"
         nats = float(np.mean(row["nats"]) - np.mean(base["nats"]))
-        time = f"{row['seconds']['training'] / plain[0]:.2f}x" if plain else ""
+        time = f"{row['cost']['cpu'] / plain[0]:.2f}x" if plain else ""
         forms = [f"{lost(kept_changes(row, base, form))[0]:.1f}" for form in TWO_FORMS]
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
         cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms, worst(parts)]
