@@ -16,7 +16,7 @@ from holdfast.data.rows import Row
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.checks import fulfils, takes_lines
 from holdfast.probes.choice import Choice, check_names, choose, name_of
-from holdfast.probes.generation import answered, context_of, generate
+from holdfast.probes.generation import answered, context_of, generate_counted
 from holdfast.probes.items import Item
 from holdfast.probes.likelihood import document_nll
 from holdfast.probes.stops import Stop, usual
@@ -51,7 +51,8 @@ class Answer:
         confidence: Probability of the picked choice among the choices; None in other forms, and
             where the item is graded.
         nats: Negative log-likelihood of a text, in nats; None in other forms.
-        tokens: Number of tokens that `nats` sums over; 0 in other forms.
+        tokens: Number of tokens of a text that `nats` sums over, or of a generated answer; 0 for a choice.
+        cut: Whether a generated answer reached the most tokens that it may have before it ended; None in other forms.
     """
 
     item: Item
@@ -63,6 +64,7 @@ class Answer:
     confidence: float | None = None
     nats: float | None = None
     tokens: int = 0
+    cut: bool | None = None
 
 
 def ask(
@@ -196,7 +198,7 @@ def _written(
 ) -> list[Answer]:
     by_template = uses_template(tokenizer, raw)
     as_asked = [item.as_asked(by_template) for item in items]
-    texts = generate(
+    answers = generate_counted(
         model,
         tokenizer,
         [item.turns for item in as_asked],
@@ -209,8 +211,13 @@ def _written(
         progress=progress,
     )
     return [
-        Answer(item, "generate", float(fulfils(text, item.check)), said=text)
-        for item, text in zip(items, texts, strict=True)
+        Answer(
+            *(item, "generate", float(fulfils(answer.text, item.check))),
+            said=answer.text,
+            tokens=answer.tokens,
+            cut=answer.cut,
+        )
+        for item, answer in zip(items, answers, strict=True)
     ]
 
 

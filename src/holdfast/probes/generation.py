@@ -28,7 +28,29 @@ NEXT_LOGITS = 2**24
 """Most logits of the next tokens of a batch: its rows times the vocabulary."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Generated:
+    """A generated answer.
+
+    Attributes:
+        text: The answer, without special tokens and outer white space.
+        tokens: Number of generated tokens, those of a string that ended it included, the end of the turn not.
+        cut: Whether it reached the most tokens that it may have before it ended.
+    """
+
+    text: str
+    tokens: int
+    cut: bool
+
+
 def generate(
+    model: nn.Module, tokenizer: Tokenizer, conversations: Sequence[Sequence[Turn]], **options: Any
+) -> list[str]:
+    """Returns the text of each answer; `generate_counted` has the arguments and says how answers are generated."""
+    return [answer.text for answer in generate_counted(model, tokenizer, conversations, **options)]
+
+
+def generate_counted(
     model: nn.Module,
     tokenizer: Tokenizer,
     conversations: Sequence[Sequence[Turn]],
@@ -43,8 +65,8 @@ def generate(
     tools: Sequence[Sequence[Mapping[str, Any]]] | None = None,
     names: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[str]:
-    """Returns the answer of a causal language model to each conversation, greedy or sampled.
+) -> list[Generated]:
+    """Returns the answer of a causal language model to each conversation, greedy or sampled, and how it ended.
 
     The prompt has the form of the training data, up to the beginning of the assistant's turn; without a chat template a
     single question is the prompt as it is. An answer ends before the first token that ends a turn (the end-of-sequence
@@ -105,7 +127,10 @@ def generate(
     ]
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
     continuations = _continuations(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
-    return [reader.text(ids).strip() for reader, ids in zip(readers, continuations, strict=True)]
+    return [
+        Generated(reader.text(ids).strip(), len(ids), len(ids) >= prompt.limit and not reader.ended(ids))
+        for reader, prompt, ids in zip(readers, prompts, continuations, strict=True)
+    ]
 
 
 def _limits(max_new_tokens: int | Sequence[int], count: int) -> list[int]:

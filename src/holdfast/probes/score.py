@@ -79,6 +79,11 @@ class Said:
         said: The generated answer, or the picked choice.
         right: The right answer, if the item gives one.
         confidence: Probability of the picked choice among the choices; None for a generated answer.
+        tokens: Number of tokens of a generated answer; None for a choice, and where a file does not tell, likewise
+            below.
+        cut: Whether a generated answer reached the most tokens that it may have before it ended.
+        tools: Names of the tools that the model may call.
+        refusal: Whether a refusal is right (True) or wrong (False); None where the item does not ask for either.
     """
 
     suite: str
@@ -87,6 +92,10 @@ class Said:
     said: str
     right: str
     confidence: float | None = None
+    tokens: int | None = None
+    cut: bool | None = None
+    tools: tuple[str, ...] | None = None
+    refusal: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)

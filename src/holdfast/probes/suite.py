@@ -130,7 +130,12 @@ class Suite:
         """Returns the answer to an item."""
         item = answer.item
         asked, right = item.turns[-1].content if item.turns else "", item.answer or next(iter(item.choices), "")
-        return Said(self.name, item.id, asked, answer.said, right, answer.confidence)
+        written: dict[str, Any] = {}
+        if answer.form == "generate":
+            tools = tuple(str(tool.get("function", tool).get("name", "")) for tool in item.tools)
+            refusal = item.check.get("refuses", item.check.get("declines"))
+            written = {"tokens": answer.tokens, "cut": answer.cut, "tools": tools, "refusal": refusal}
+        return Said(self.name, item.id, asked, answer.said, right, answer.confidence, **written)
 
 
 def unit_of(item: Item) -> Unit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,17 @@ def is_saved(name: str) -> bool:
 
 def write_answers(path: Path, answers: Answers, run: str, moment: Moment) -> None:
     """Writes the scores of one model with its answers, one item per line."""
-    texts = {(said.suite, said.item): dataclasses.asdict(said) for said in answers.said}
+    texts = {(said.suite, said.item): line_of(said) for said in answers.said}
     write_jsonl(
         path, (record_of(score, run, moment) | texts.get((score.suite, score.item), {}) for score in answers.scores)
     )
+
+
+def line_of(answer: Said) -> dict[str, Any]:
+    """Returns an answer as fields of a line, without those that are not known (but `confidence`, always there)."""
+    return {
+        name: value for name, value in dataclasses.asdict(answer).items() if value is not None or name not in _WRITTEN
+    }
 
 
 def read_answers(name: str) -> Answers:
@@ -276,7 +283,7 @@ def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, 
 def _parse_line(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
     texts = {name: record[name] for name in ("asked", "said", "right") if name in record}
     confidence = record.get("confidence")
-    of_said = ("asked", "said", "right", "confidence")
+    of_said = ("asked", "said", "right", "confidence", *_WRITTEN)
     # The place on the command line, not the file, says which model is the base.
     score = score_of({"moment": "before", **{k: v for k, v in record.items() if k not in (*of_said, "moment")}}, where)
     if not all(isinstance(text, str) for text in texts.values()):
@@ -286,5 +293,33 @@ def _parse_line(record: Mapping[str, Any], where: str) -> tuple[Score, Said | No
     if "said" not in texts:
         return score, None
     return score, Said(
-        score.suite, score.item, texts.get("asked", ""), texts["said"], texts.get("right", ""), confidence
+        score.suite,
+        score.item,
+        texts.get("asked", ""),
+        texts["said"],
+        texts.get("right", ""),
+        confidence,
+        **_written(record, where),
     )
+
+
+_WRITTEN: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "tokens": (lambda value: type(value) is int and value >= 0, "a number of tokens"),
+    "cut": (lambda value: isinstance(value, bool), "true or false"),
+    "tools": (
+        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+        "a list of names",
+    ),
+    "refusal": (lambda value: isinstance(value, bool), "true or false"),
+}
+"""Fields of a generated answer, which older files lack: whether a value is one, and what it must be."""
+
+
+def _written(record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Returns what a line tells of a generated answer beside its text."""
+    given = {name: record[name] for name in _WRITTEN if record.get(name) is not None}
+    for name, value in given.items():
+        is_one, words = _WRITTEN[name]
+        if not is_one(value):
+            raise HoldfastError(f"{where}: field {name!r} is {value!r}, but must be {words}.")
+    return {name: tuple(value) if name == "tools" else value for name, value in given.items()}

@@ -32,6 +32,7 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.stop_tokens import add_stop_tokens
 from holdfast.bench.machine.verbosity import is_main_process, main_process_console, quiet_libraries
+from holdfast.bench.measured.answers import line_of
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
 from holdfast.bench.measured.guard_split import watched_names
 from holdfast.bench.measured.learning import learning_of
@@ -223,7 +224,7 @@ def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | N
     if answers.said:
         texts = run.folder / "answers.jsonl"
         others = [row for row in read_jsonl(texts) if row["moment"] != moment] if texts.exists() else []
-        write_jsonl(texts, [*others, *({"moment": moment, **dataclasses.asdict(text)} for text in answers.said)])
+        write_jsonl(texts, [*others, *({"moment": moment, **line_of(text)} for text in answers.said)])
     write_scores(path, run.folder.name, {**scores, moment: answers.scores})
     return answers.scores
 
