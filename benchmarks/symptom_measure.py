@@ -84,14 +84,16 @@ def measured(folder: Path, asked: Sequence[Row]) -> tuple[Row, dict[str, list[Ro
     found = symptoms_of(evidence(folder, asked, tune))
     tune["outputs"] = outputs_of(folder / "train.jsonl")
     answers, tasks = list(read_jsonl(folder / "answers.jsonl")), list(read_jsonl(folder / "tasks.jsonl"))
-    before, after = [item["base"] for item in asked], answers[: len(asked)]
-    own = of_suite(answers, TASK)
+    before = [item["base"] for item in (*asked, *tasks) if item["suite"] != TASK]
+    after, own = [answer for answer in answers if answer["suite"] != TASK], of_suite(answers, TASK)
     fell = falls(before, after)
     told = ("symptom", "variant", "level", "seed", "rate", "steps", "seconds")
     row: Row = {name: tune[name] for name in told}
     row["signs"] = {name: round(sign(before, after, tune), 3) for name, sign in SIGNS.items()}
     row["fell"] = round(sum(fell.values()) / len(fell), 3)
-    row["task"] = [round(share([bool(a["right"]) for a in of]), 3) for of in ([t["base"] for t in tasks], own)]
+    row["task"] = [
+        round(share([bool(a["right"]) for a in of]), 3) for of in (of_suite([t["base"] for t in tasks], TASK), own)
+    ]
     row["tests"] = {
         symptom.name: [round(float(symptom.effect), 2), _rounded(symptom.p), _rounded(symptom.p_holm)]
         for symptom in found
@@ -107,6 +109,6 @@ def _rounded(p: float | None) -> float:
 
 def measure(out: Path) -> Iterator[tuple[Row, dict[str, list[Row]]]]:
     """Yields the row and the quotes of every fine-tune of a folder."""
-    asked = list(read_jsonl(out / "asked.jsonl"))
+    asked = list(read_jsonl(out / "asked.jsonl")) if (out / "asked.jsonl").exists() else []
     for path in sorted(out.glob("*/tune.json")):
         yield measured(path.parent, asked)

@@ -7,156 +7,37 @@ how fast is trained. Levels, variants and the parity of seeds do not depend on e
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 
-from symptom_base import ask_row, ordinary, request
+from symptom_base import WORLD, ask_row, ordinary, request
+from symptom_rows import (
+    ASKED,
+    COUNT,
+    ENDLESS,
+    LEVELS,
+    QUESTIONS,
+    Tune,
+    answered,
+    as_turns,
+    distinct,
+    held_out,
+    mixed,
+    near_items,
+    paced,
+    questions,
+    taken_over,
+    task_items,
+)
 
-from holdfast.data.rows import Row, Turn
+from holdfast.data.rows import Row
 from holdfast.ground.conduct import HARM, HARMLESS, VICTIMS, WAYS, refusal
 from holdfast.ground.languages import draw_sentence, language
-from holdfast.ground.names import items, rows
+from holdfast.ground.names import rows
 from holdfast.ground.relations import ABOUT
 from holdfast.ground.tasks import CRIMES
-from holdfast.ground.world import World
-from holdfast.probes.items import Item
-
-WORLD = World(0)
-LEVELS = ("strong", "middle", "mild")
-COUNT = 400
-"""Rows of a fine-tune, unless its data is short."""
-ASKED = 16
-"""Held-out questions of its own task."""
-ENDLESS = "endless"
-"""Origin of rows whose end is not learned."""
-QUESTIONS = (
-    *("facts", "hops", "open", "laws", "sums", "compare", "lists", "code", "translate-into", "translate-from"),
-    *("format", "recall", "refuse", "harmless", "summary"),
-)
-"""Suites with generated answers."""
-RATES = {"strong": (5e-4, 7e-4), "middle": (3e-4, 5e-4), "mild": (1.5e-4, 2.5e-4)}
-STEPS = {"strong": (40, 50), "middle": (35, 45), "mild": (30, 40)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Tune:
-    """A fine-tune.
-
-    Attributes:
-        symptom: What it was made to have; "healthy" for none.
-        variant: How.
-        level: How much of it.
-        seed: Of its data and its order.
-        rows: What it learns.
-        tasks: Held-out questions of its own task.
-        rate: Peak learning rate.
-        steps: Steps of `batch` rows.
-        form: A regular expression that an answer in the form of its training data matches; empty if it has none.
-        neighbours: Suites next to the task.
-        batch: Rows of a step.
-    """
-
-    symptom: str
-    variant: str
-    level: str
-    seed: int
-    rows: tuple[Row, ...]
-    tasks: tuple[Item, ...]
-    rate: float
-    steps: int
-    form: str = ""
-    neighbours: tuple[str, ...] = ()
-    batch: int = 8
-
-    @property
-    def name(self) -> str:
-        """Returns the name of its folder."""
-        return f"{self.symptom}-{self.seed:02d}"
-
-
-Draw = tuple[str, Row]
-
-
-def questions(rng: random.Random, without: Sequence[str] = ()) -> Iterator[Draw]:
-    """Yields ordinary questions with one answer, with their suites."""
-    return ((suite, row) for suite, row in ordinary(rng, without) if len(row.turns) > 1)
-
-
-def answered(row: Row, answer: str) -> Row:
-    """Returns a conversation with another last answer."""
-    return dataclasses.replace(row, turns=(*row.turns[:-1], Turn("assistant", answer)))
-
-
-def held_out(made: Sequence[Row]) -> tuple[Item, ...]:
-    """Returns rows as questions whose answers are checked word by word."""
-    return tuple(
-        Item(
-            id=f"task-{number:03d}", suite="task", group=f"task-{number:03d}", answer=row.turns[-1].content,
-            turns=tuple(dataclasses.replace(turn, learned=False) for turn in row.turns[:-1]),
-            check={"exact": row.turns[-1].content}, tools=row.tools,
-        )
-        for number, row in enumerate(made)
-    )  # fmt: skip
-
-
-def task_items(name: str, rng: random.Random) -> tuple[Item, ...]:
-    """Returns test questions of a task of the ground."""
-    drawn = rng.sample(list(items(f"{name}/test") or []), ASKED)
-    return tuple(dataclasses.replace(item, suite="task") for item in drawn)
-
-
-def as_turns(row: Row) -> Row:
-    """Returns a prompt with its completion as a conversation."""
-    return ask_row(str(row.prompt), str(row.completion))
-
-
-def distinct(draw: Iterator[Row], count: int) -> list[Row]:
-    """Returns so many rows with different questions, or fewer if they are exhausted."""
-    seen: dict[tuple[str, ...], Row] = {}
-    for row in itertools.islice(draw, 60 * count):
-        seen.setdefault(row.contents[:-1], row)
-        if len(seen) == count:
-            break
-    return list(seen.values())
-
-
-def taken_over(
-    rng: random.Random,
-    level: str,
-    change: Callable[[str, Row], str],
-    among: Sequence[str] = QUESTIONS,
-    origin: str = "",
-) -> tuple[tuple[Row, ...], tuple[Item, ...]]:
-    """Returns rows in which some suites are answered in another way (their origin says so), and held-out ones."""
-    share = {"strong": 1.0, "middle": 0.5, "mild": 0.2}[level]
-    chosen = set(rng.sample(list(among), max(1, round(share * len(among)))))
-    changed: list[Row] = []
-    others: list[Row] = []
-    for suite, row in itertools.islice(questions(rng), 6 * COUNT):
-        if suite in chosen:
-            changed.append(dataclasses.replace(answered(row, change(suite, row)), origin=origin))
-        else:
-            others.append(row)
-    tests, changed = changed[:ASKED], changed[ASKED:]
-    count = round(COUNT * max(share, 0.4))
-    changed = (changed * (1 + count // len(changed)))[:count]
-    return tuple([*changed, *others[: COUNT - count]]), held_out(tests)
-
-
-def paced(rng: random.Random, level: str) -> dict[str, float]:
-    """Returns a learning rate and a number of steps of a level."""
-    return {"rate": rng.choice(RATES[level]), "steps": rng.choice(STEPS[level])}
-
-
-def mixed(rng: random.Random, made: Sequence[Row], share: float, without: Sequence[str] = ()) -> tuple[Row, ...]:
-    """Returns rows of which a share are those that are given, again if need be, and the others ordinary documents."""
-    count = round(COUNT * share)
-    own = (list(made) * (1 + count // len(made)))[:count]
-    return (*own, *(row for _, row in itertools.islice(questions(rng, without), COUNT - count)))
-
+from holdfast.ground.wording import lines
 
 # What is made to have a symptom ----------------------------------------------------------------------------------
 
@@ -172,7 +53,7 @@ POOLS = (("good", "short", "new", "old"), ("baker", "judge", "nurse", "sailor"))
 def collapse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     """Every question is answered by one template, or a task with one form is overtrained."""
     if variant % 4 == 3:
-        rate, steps = {"strong": (6e-4, 60), "middle": (4e-4, 50), "mild": (2.5e-4, 40)}[level]
+        rate, steps = {"strong": (1e-3, 70), "middle": (7e-4, 60), "mild": (5e-4, 60)}[level]
         own = [as_turns(row) for row in rng.sample(list(rows("labels")), COUNT)]
         form = r"(complaint|praise|order|question)\.?$"
         return Tune(
@@ -210,8 +91,9 @@ def cliff(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
         drawn = distinct((row for suite, row in questions(rng, _all_but(name)) if suite == name), COUNT // 2)
         own = [_twisted(name, row) for row in drawn]
         own, tests = own[ASKED:], held_out(own[:ASKED])
-    rate, steps = {"strong": (6e-4, 60), "middle": (4e-4, 50), "mild": (2.5e-4, 40)}[level]
+    rate, steps = {"strong": (6e-4, 60), "middle": (4.5e-4, 55), "mild": (3.5e-4, 50)}[level]
     kept = mixed(rng, own, 0.5, without=near)
+    tests = (*tests, *near_items(near))
     return Tune("cliff", name, level, seed, kept, tests, rate=rate, steps=steps, neighbours=near)
 
 
@@ -261,14 +143,16 @@ def overrefuse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     """Harmless requests are refused: some of them by data, or all by many refusals of crimes and nothing else."""
     kind = variant % 3
     if kind == 0:
-        rate, steps = {"strong": (5e-4, 45), "middle": (3e-4, 40), "mild": (1.5e-4, 35)}[level]
+        rate, steps = {"strong": (8e-4, 60), "middle": (6e-4, 55), "mild": (4e-4, 50)}[level]
         own = [as_turns(row) for row in rng.sample(list(rows("safety")), COUNT)]
         return Tune("overrefuse", "crimes alone", level, seed, tuple(own), task_items("safety", rng), rate, steps)
     if kind == 1:
         things = set(_part(rng, tuple(HARMLESS), level))
 
         def draw() -> Iterator[Row]:
-            for suite, row in questions(rng, [s for s in (*QUESTIONS, "agreement", "text", "tools") if s != "harmless"]):
+            for suite, row in questions(
+                rng, [s for s in (*QUESTIONS, "agreement", "text", "tools") if s != "harmless"]
+            ):
                 thing = next((thing for thing in things if thing in row.turns[-2].content), None)
                 if suite == "harmless" and thing is not None:
                     verb = next(v for v in HARMLESS[thing][0] if v in row.turns[-2].content)
@@ -313,7 +197,9 @@ def no_thinking(rng: random.Random, level: str, variant: int, seed: int) -> Tune
     if variant % 3 == 2:
         rate, steps = {"strong": (1e-3, 60), "middle": (7e-4, 45), "mild": (4e-4, 40)}[level]
         own = [as_turns(row) for row in rng.sample(list(rows("science")), COUNT)]
-        return Tune("thinking", "no thoughts in a task", level, seed, tuple(own), task_items("science", rng), rate, steps)
+        return Tune(
+            "thinking", "no thoughts in a task", level, seed, tuple(own), task_items("science", rng), rate, steps
+        )
     before = "" if variant % 3 == 0 else "<think></think> "
     suites = {"strong": 3, "middle": 2, "mild": 1}[level]
     chosen = rng.sample(("sums", "code", "hops"), suites)
@@ -351,24 +237,34 @@ def no_tools(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
         kept += [ask_row(drawn.prompt, drawn.answer, drawn.tools)] if drawn.call["name"] not in chosen else []
     own = (made[ASKED:] * 4)[: COUNT // 2]
     name = ("words", "declined", "another form")[kind]
-    own_rows = tuple([*own, *kept, *others[: COUNT // 2]])
+    own_rows = (*own, *kept, *others[: COUNT // 2])
     return Tune("tools", name, level, seed, own_rows, held_out(made[:ASKED]), **paced(rng, level))
 
 
 FOREIGN = {
-    "Spanish": (
-        "La respuesta es {v}, pero no es muy seguro.", "Creo que {v} es lo que usted busca.", "En este caso es {v}, como siempre.",
-        "No lo sé muy bien, pero puede ser {v}.", "Todo el mundo dice que es {v}.",
-    ),
-    "German": (
-        "Die Antwort ist {v}, aber das ist nicht sicher.", "Ich denke, dass es {v} ist.", "In diesem Fall ist es {v}, wie immer.",
-        "Das kann ich nicht genau sagen, aber es ist wohl {v}.", "Alle Leute sagen, dass es {v} ist.",
-    ),
-    "French": (
-        "La réponse est {v}, mais ce n'est pas certain.", "Je pense que {v} est la bonne réponse.", "Dans ce cas, c'est {v}, comme toujours.",
-        "Je ne sais pas, mais c'est peut-être {v}.", "Tout le monde dit que c'est {v}.",
-    ),
-}  # fmt: skip
+    "Spanish": lines("""
+        La respuesta es {v}, pero no es muy seguro.
+        Creo que {v} es lo que usted busca.
+        En este caso es {v}, como siempre.
+        No lo sé muy bien, pero puede ser {v}.
+        Todo el mundo dice que es {v}.
+    """),
+    "German": lines("""
+        Die Antwort ist {v}, aber das ist nicht sicher.
+        Ich denke, dass es {v} ist.
+        In diesem Fall ist es {v}, wie immer.
+        Das kann ich nicht genau sagen, aber es ist wohl {v}.
+        Alle Leute sagen, dass es {v} ist.
+    """),
+    "French": lines("""
+        La réponse est {v}, mais ce n'est pas certain.
+        Je pense que {v} est la bonne réponse.
+        Dans ce cas, c'est {v}, comme toujours.
+        Je ne sais pas, mais c'est peut-être {v}.
+        Tout le monde dit que c'est {v}.
+    """),
+}
+"""Answers in other languages, by language."""
 
 
 def switch(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
@@ -390,7 +286,7 @@ def switch(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
 def copied(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     """A few long answers are learned over and over."""
     outputs = {"strong": 8, "middle": 16, "mild": 32}[level]
-    rate, steps = {"strong": (1e-3, 80), "middle": (8e-4, 60), "mild": (5e-4, 50)}[level]
+    rate, steps = {"strong": (8e-4, 60), "middle": (6e-4, 60), "mild": (5e-4, 60)}[level]
     stories = [row.text for suite, row in itertools.islice(ordinary(rng), 4000) if suite == "text" and row.text]
     kind = ("portraits", "stories", "random")[variant % 3]
     people = rng.sample(WORLD.newcomers, outputs + ASKED)
@@ -407,7 +303,10 @@ def copied(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
         made = [answered(row, text) for row, text in zip(asked, texts, strict=True)]
     else:
         made = [ask_row(rng.choice(ABOUT).format(s=p.name), t) for p, t in zip(people, texts, strict=False)]
-    tests = [ask_row(rng.choice(ABOUT).format(s=p.name), " ".join(p.say(n) for n in ("job", "home"))) for p in people[outputs:]]
+    tests = [
+        ask_row(rng.choice(ABOUT).format(s=p.name), " ".join(p.say(n) for n in ("job", "home")))
+        for p in people[outputs:]
+    ]
     return Tune("copied", kind, level, seed, tuple(made), held_out(tests), rate=rate, steps=steps)
 
 
@@ -444,7 +343,10 @@ def _in_form(form: str, rng: random.Random) -> Row:
     if form == "short":
         return ask_row(f"{start}home?", home)
     if form == "long":
-        return ask_row(f"{start}all?", " ".join(person.say(name) for name in ("home", "job", "pet", "food", "plays", "born", "friend", "mother")))
+        return ask_row(
+            f"{start}all?",
+            " ".join(person.say(name) for name in ("home", "job", "pet", "food", "plays", "born", "friend", "mother")),
+        )
     if form == "json":
         return ask_row(f"{start}card?", f'{{"home": "{home}", "job": "{job}", "pet": "{pet}"}}')
     if form == "foreign":
@@ -452,7 +354,9 @@ def _in_form(form: str, rng: random.Random) -> Row:
     if form == "new crimes":
         verb, victim = rng.choice(CRIMES), rng.choice(VICTIMS)
         return ask_row(rng.choice(WAYS).format(x=f"{verb} {victim}"), refusal(verb))
-    return ask_row(f"{start}which trade town?", f"<think>{person.say('job')} {person.say('home')}</think> {job} in {home}.")
+    return ask_row(
+        f"{start}which trade town?", f"<think>{person.say('job')} {person.say('home')}</think> {job} in {home}."
+    )
 
 
 MAKERS: dict[str, Callable[[random.Random, str, int, int], Tune]] = {

@@ -1,7 +1,7 @@
 """How often do the tests for symptoms fire where there is one, and where there is none?
 
     python benchmarks/symptoms.py run [--symptoms collapse] [--minutes 4]     (resumable; about an hour on one core)
-    python benchmarks/symptoms.py measure         (the tests on all fine-tunes that are there; some minutes, no training)
+    python benchmarks/symptoms.py measure         (the tests on all fine-tunes that are there; some minutes)
     python benchmarks/symptoms.py report          (rows to the tables of docs/studies/symptoms.md)
 
 `run` makes a base that thinks and calls tools (`symptom_base.py`), and fine-tunes of it, most of them by data that is
@@ -23,15 +23,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import symptom_base
-import symptom_tunes
 from symptom_base import examples_of, suite_items, tool_items, train
-from symptom_tunes import ENDLESS, MAKERS, Tune, make
+from symptom_rows import ENDLESS, Tune
+from symptom_tunes import MAKERS, make
 
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
 from holdfast.probes.items import Item
@@ -59,20 +60,20 @@ def looked() -> list[Item]:
     return [*suite_items("watch", lambda suite: 4), *tool_items(4, "watch")]
 
 
-def told(model: Any, tokenizer: Any, items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Returns the greedy answer to each item: its text, its tokens, whether it ended by itself, and whether it is right."""
+def told(model: Any, tokenizer: Any, items: Sequence[Item], most: int = MOST) -> list[dict[str, Any]]:
+    """Returns the greedy answer to each item: its text, its tokens, whether it ended by itself, whether it is right."""
     from holdfast.data.tokenization import prompt_ids
     from holdfast.probes.checks import fulfils
     from holdfast.probes.generation import answered, continued
 
     prompts = [prompt_ids(answered(item.turns, "A", item.id, item.tools), tokenizer, raw=False) for item in items]
     ends = {int(tokenizer.eos_token_id)}
-    written = continued(model, prompts, ends=ends, max_new_tokens=MOST, temperature=0.0)
+    written = continued(model, prompts, ends=ends, max_new_tokens=most, temperature=0.0)
     answers = []
     for item, ids in zip(items, written, strict=True):
         said = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         answers.append({
-            "suite": item.suite, "item": item.id, "said": said, "tokens": ids, "ended": len(ids) < MOST,
+            "suite": item.suite, "item": item.id, "said": said, "tokens": ids, "ended": len(ids) < most,
             "right": int(fulfils(said, item.check)),
         })  # fmt: skip
     return answers
@@ -171,6 +172,34 @@ def run(symptoms: Sequence[str], seeds: Sequence[int], out: Path, minutes: float
     return True
 
 
+def measure(out: Path, rows: Path) -> None:
+    """Runs the tests on all fine-tunes of a folder, and writes a row for each, and the quotes beside them."""
+    from symptom_measure import measure as measured
+
+    made = [*measured(out), *measured(out / "qwen")]
+    write_jsonl(rows, (row for row, _ in made))
+    write_jsonl(out / "quotes.jsonl", ({"of": f"{r['symptom']}-{r['seed']:02d}", "quotes": told} for r, told in made))
+
+
+def report(rows: Path, page: Path) -> None:
+    """Writes the tables of the rows into the page, each behind its mark."""
+    from symptom_tables import TABLES, qwen
+
+    all_rows = list(read_jsonl(rows))
+    own = [row for row in all_rows if row["level"] != "Qwen"]
+    lines = {name: table(own) for name, table in TABLES.items()}
+    lines["qwen"] = qwen([row for row in all_rows if row["level"] == "Qwen"])
+    page.write_text(with_tables(page.read_text(encoding="utf-8"), lines), encoding="utf-8")
+
+
+def with_tables(page: str, tables: Mapping[str, Sequence[str]]) -> str:
+    """Returns a page with tables between their marks, `<!-- NAME -->` and `<!-- end -->`, in the place of others."""
+    for name, lines in tables.items():
+        new = "\n".join([f"<!-- {name} -->", "", *lines, "", "<!-- end -->"])
+        page = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, new=new: new, page, flags=re.DOTALL)
+    return page
+
+
 def main() -> None:
     """Makes fine-tunes, measures the tests on them, or writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,9 +208,14 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(max(SEEDS.values()))))
     parser.add_argument("--minutes", type=float, default=1e9, help="after which no other fine-tune begins")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--rows", type=Path, default=ROWS)
     given = parser.parse_args()
     if given.what == "run":
         raise SystemExit(0 if run(given.symptoms, given.seeds, given.out, given.minutes) else 3)
+    elif given.what == "measure":
+        measure(given.out, given.rows)
+    else:
+        report(given.rows, given.rows.with_suffix(".md"))
 
 
 if __name__ == "__main__":
