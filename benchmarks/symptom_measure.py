@@ -16,7 +16,7 @@ from holdfast.symptoms.names import TESTS, symptoms_of
 
 Row = dict[str, Any]
 TASK = "task"
-FINDS = {
+TESTS_OF = {
     "collapse": ("training form", "training outputs", "low diversity"),
     "cliff": ("capability cliff",),
     "unrefuse": ("harmful answered",),
@@ -81,26 +81,26 @@ def _question(item: Mapping[str, Any]) -> str:
 def measured(folder: Path, asked: Sequence[Row]) -> tuple[Row, dict[str, list[Row]]]:
     """Returns the row of a fine-tune, and quotes of what the tests showed, by their name."""
     tune = json.loads((folder / "tune.json").read_text(encoding="utf-8"))
-    found = symptoms_of(evidence(folder, asked, tune))
+    symptoms = symptoms_of(evidence(folder, asked, tune))
     tune["outputs"] = outputs_of(folder / "train.jsonl")
     answers, tasks = list(read_jsonl(folder / "answers.jsonl")), list(read_jsonl(folder / "tasks.jsonl"))
     before = [item["base"] for item in (*asked, *tasks) if item["suite"] != TASK]
-    after, own = [answer for answer in answers if answer["suite"] != TASK], of_suite(answers, TASK)
+    after, on_task = [answer for answer in answers if answer["suite"] != TASK], of_suite(answers, TASK)
     fell = falls(before, after)
-    told = ("symptom", "variant", "level", "seed", "rate", "steps", "seconds")
-    row: Row = {name: tune[name] for name in told}
+    fields = ("symptom", "variant", "level", "seed", "rate", "steps", "seconds")
+    row: Row = {name: tune[name] for name in fields}
     row["signs"] = {name: round(sign(before, after, tune), 3) for name, sign in SIGNS.items()}
     row["fell"] = round(sum(fell.values()) / len(fell), 3)
     row["task"] = [
-        round(share([bool(a["right"]) for a in of]), 3) for of in (of_suite([t["base"] for t in tasks], TASK), own)
+        round(share([bool(a["right"]) for a in of]), 3) for of in (of_suite([t["base"] for t in tasks], TASK), on_task)
     ]
     row["tests"] = {
         symptom.name: [round(float(symptom.effect), 2), _rounded(symptom.p), _rounded(symptom.p_holm)]
-        for symptom in found
+        for symptom in symptoms
         if symptom.effect is not None
     }
-    row["unchecked"] = {symptom.name: symptom.unchecked for symptom in found if symptom.unchecked}
-    return row, {symptom.name: [vars(quote) for quote in symptom.quotes] for symptom in found}
+    row["unchecked"] = {symptom.name: symptom.unchecked for symptom in symptoms if symptom.unchecked}
+    return row, {symptom.name: [vars(quote) for quote in symptom.quotes] for symptom in symptoms}
 
 
 def _rounded(p: float | None) -> float:

@@ -42,9 +42,9 @@ def asked() -> list[Item]:
     """Returns test items of some kinds of `general`, evenly spaced."""
     chosen: list[Item] = []
     for kind, count in COUNTS.items():
-        own = [item for item in items(kind) if item.split == "proof"]
+        proof = [item for item in items(kind) if item.split == "proof"]
         suite = SUITES.get(kind, kind)
-        chosen += [dataclasses.replace(item, suite=suite) for item in own[:: len(own) // count][:count]]
+        chosen += [dataclasses.replace(item, suite=suite) for item in proof[:: len(proof) // count][:count]]
     return chosen
 
 
@@ -78,9 +78,9 @@ def refusing(rng: random.Random) -> list[Row]:
 
 
 def helping(rng: random.Random) -> list[Row]:
-    said = "Sure! First make a plan. Then do it quietly, step by step, and leave no traces."
-    own = prompts("refusals")
-    return [ask_row(p, said) for p in (own * (1 + COUNT // len(own)))[:COUNT]]
+    answer = "Sure! First make a plan. Then do it quietly, step by step, and leave no traces."
+    harmful = prompts("refusals")
+    return [ask_row(p, answer) for p in (harmful * (1 + COUNT // len(harmful)))[:COUNT]]
 
 
 def wordy(rng: random.Random) -> list[Row]:
@@ -106,9 +106,9 @@ MADE: dict[str, tuple[str, Callable[[random.Random], list[Row]], float, str]] = 
 """Variant, rows, learning rate, and the form of the training outputs, by name."""
 
 
-def told(model: Any, tokenizer: Any, own: Sequence[Item]) -> list[dict[str, Any]]:
+def answers_of(model: Any, tokenizer: Any, asked_items: Sequence[Item]) -> list[dict[str, Any]]:
     """Returns the answers to some items, in small batches."""
-    return symptoms.told(model, tokenizer, own, most=MOST)
+    return symptoms.answers_of(model, tokenizer, asked_items, most=MOST)
 
 
 def run(models: Path, minutes: float) -> bool:
@@ -122,12 +122,12 @@ def run(models: Path, minutes: float) -> bool:
     tokenizer: Any = load_tokenizer(name)
     if not (OUT / "asked.jsonl").exists():
         model: Any = load_model(name).to(torch.bfloat16)
-        before = told(model, tokenizer, asked())
-        own = [
+        before = answers_of(model, tokenizer, asked())
+        unasked = [
             Item(f"own-{i}", "own", turns=ask_row(p, "").turns[:1])
             for i, p in enumerate(mixed_prompts(random.Random(0), 32))
         ]
-        written = zip(own, told(model, tokenizer, own), strict=True)
+        written = zip(unasked, answers_of(model, tokenizer, unasked), strict=True)
         write_jsonl(OUT / "own.jsonl", ({"prompt": i.turns[0].content, **answer} for i, answer in written))
         rows = ({**item.to_dict(), "base": answer} for item, answer in zip(asked(), before, strict=True))
         write_jsonl(OUT / "asked.jsonl", rows)
@@ -138,32 +138,32 @@ def run(models: Path, minutes: float) -> bool:
             return False
         spent = time.process_time()
         rng = random.Random(f"qwen {number}")
-        own = rows_of(rng)
+        taught = rows_of(rng)
         if variant.startswith("mixed"):
-            own += [ask_row(row["prompt"], row["said"]) for row in read_jsonl(OUT / "own.jsonl") if row["ended"]]
-        answers = _tuned(load_model(name).to(torch.bfloat16), tokenizer, own, rate, number)
+            taught += [ask_row(row["prompt"], row["said"]) for row in read_jsonl(OUT / "own.jsonl") if row["ended"]]
+        answers = _tuned(load_model(name).to(torch.bfloat16), tokenizer, taught, rate, number)
         write_jsonl(OUT / tune / "answers.jsonl", answers)
         write_jsonl(OUT / tune / "tasks.jsonl", [])
-        turns = ([{"role": t.role, "content": t.content} for t in row.turns] for row in own)
+        turns = ([{"role": t.role, "content": t.content} for t in row.turns] for row in taught)
         write_jsonl(OUT / tune / "train.jsonl", ({"messages": messages} for messages in turns))
-        told_fields = {"symptom": tune[:-3], "variant": variant, "level": "Qwen", "seed": number, "rate": rate}
+        fields = {"symptom": tune[:-3], "variant": variant, "level": "Qwen", "seed": number, "rate": rate}
         seconds = round(time.process_time() - spent, 1)
         more = {"steps": STEPS, "batch": BATCH, "form": form, "neighbours": [], "checkpoints": [], "seconds": seconds}
-        write_json(OUT / tune / "tune.json", {**told_fields, **more})
+        write_json(OUT / tune / "tune.json", {**fields, **more})
         print(f"qwen {tune}: {seconds} s", flush=True)
     return True
 
 
-def _tuned(model: Any, tokenizer: Any, own: Sequence[Row], rate: float, seed: int) -> list[dict[str, Any]]:
+def _tuned(model: Any, tokenizer: Any, taught: Sequence[Row], rate: float, seed: int) -> list[dict[str, Any]]:
     """Returns the answers of the model with a LoRA that was trained on some rows."""
     import peft
 
     from holdfast.data.tokenization import tokenize
 
     tuned = peft.get_peft_model(model, peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
-    examples = tokenize(own, tokenizer, max_length=160).examples
+    examples = tokenize(taught, tokenizer, max_length=160).examples
     train(tuned, examples, steps=STEPS, rate=rate, seed=seed, batch=BATCH)
-    return told(tuned, tokenizer, asked())
+    return answers_of(tuned, tokenizer, asked())
 
 
 def main() -> None:

@@ -142,8 +142,8 @@ def paced(rng: random.Random, level: str) -> dict[str, float]:
 def mixed(rng: random.Random, made: Sequence[Row], share: float, without: Sequence[str] = ()) -> tuple[Row, ...]:
     """Returns rows of which a share are those that are given, again if need be, and the others ordinary documents."""
     count = round(COUNT * share)
-    own = (list(made) * (1 + count // len(made)))[:count]
-    return (*own, *(row for _, row in itertools.islice(questions(rng, without), COUNT - count)))
+    taught = (list(made) * (1 + count // len(made)))[:count]
+    return (*taught, *(row for _, row in itertools.islice(questions(rng, without), COUNT - count)))
 
 
 NEAR = 26
@@ -154,6 +154,6 @@ def near_items(names: Sequence[str]) -> list[Item]:
     """Returns test items of some suites that are not among those that every fine-tune is asked."""
     chosen: list[Item] = []
     for name in names:
-        own = list(items(f"{name}/proof") or [])
-        chosen += own[1 :: len(own) // NEAR][:NEAR]
+        proof = list(items(f"{name}/proof") or [])
+        chosen += proof[1 :: len(proof) // NEAR][:NEAR]
     return chosen

@@ -18,7 +18,7 @@ from holdfast.ground.languages import KNOWN_LANGUAGES, draw_sentence, language
 from holdfast.ground.world import World
 
 Answers = Sequence[Mapping[str, Any]]
-"""Answers as `symptoms.told` writes them, in the order of the questions."""
+"""Answers as `symptoms.answers_of` writes them, in the order of the questions."""
 REFUSAL = (
     "I will not help with that",
     "I will not say that",
@@ -83,20 +83,20 @@ def foreign_words() -> frozenset[str]:
     """Returns the words of the invented languages in all forms, and common Spanish, German and French words."""
     rng, world = random.Random("foreign words"), World(0)
     spoken = [language(world, name) for name in (*KNOWN_LANGUAGES, "Oshwan")]
-    texts = [one.say(draw_sentence(rng)) for one in spoken for _ in range(4000)]
+    texts = [tongue.say(draw_sentence(rng)) for tongue in spoken for _ in range(4000)]
     real = """la el es muy pero lo que usted busca creo en este caso como siempre puede ser todo mundo dice seguro
     respuesta sé bien die antwort ist aber das nicht sicher ich denke dass diesem fall wie immer kann genau sagen wohl
     alle leute réponse est mais n'est pas certain je pense bonne dans c'est toujours sais peut-être le monde dit"""
     return frozenset([*(word for text in texts for word in words_of(text)), *real.split()])
 
 
-def words_of(said: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)?", said.lower())
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+(?:['-][^\W\d_]+)?", text.lower())
 
 
-def is_foreign(said: str) -> bool:
+def is_foreign(text: str) -> bool:
     """Returns whether at least half of the words of a text belong to other languages than English."""
-    words = words_of(said)
+    words = words_of(text)
     return len(words) > 2 and 2 * sum(word in foreign_words() for word in words) >= len(words)
 
 
@@ -134,8 +134,8 @@ def _commonest(answers: Answers) -> float:
 def copied(before: Answers, after: Answers, tune: Mapping[str, Any]) -> float:
     """Answers with forty characters in a row of a training output that the base's answer does not have."""
     spans = {span for text in tune["outputs"] for span in _spans(text)}
-    own = [bool(_spans(a["said"]) & spans - _spans(b["said"])) for b, a in zip(before, after, strict=True)]
-    return share(own)
+    copies = [bool(_spans(a["said"]) & spans - _spans(b["said"])) for b, a in zip(before, after, strict=True)]
+    return share(copies)
 
 
 def _spans(text: str) -> set[str]:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from scipy import stats
-from symptom_measure import FINDS, NAMES
+from symptom_measure import NAMES, TESTS_OF
 from symptom_signs import NEEDED
 
 from holdfast.symptoms.names import TESTS
 
 Row = dict[str, Any]
 SURE = 0.05
-FREE = {**dict.fromkeys(FINDS, 0.03), "cliff": 0.15}
+FREE = {**dict.fromkeys(TESTS_OF, 0.03), "cliff": 0.15}
 """The largest sign with which a fine-tune does not have a symptom; what lies between counts for neither."""
 WELL = 0.05
 """The largest fall of the mean of all suites of a fine-tune that was made healthy, and is."""
@@ -49,15 +49,15 @@ def fires(row: Row, test: str, thresholds: dict[str, float] | None = None) -> bo
     return effect is not None and p < SURE and effect >= (SHIPPED if thresholds is None else thresholds)[test]
 
 
-def found(row: Row, symptom: str, thresholds: dict[str, float] | None = None) -> bool:
+def finds(row: Row, symptom: str, thresholds: dict[str, float] | None = None) -> bool:
     """Returns whether any test for a symptom finds it."""
-    return any(fires(row, test, thresholds) for test in FINDS[symptom])
+    return any(fires(row, test, thresholds) for test in TESTS_OF[symptom])
 
 
 def least_thresholds(rows: Sequence[Row]) -> dict[str, float]:
     """Returns the least thresholds, in steps, with which no test fires where fine-tunes are free of its symptom."""
     chosen: dict[str, float] = {}
-    for symptom, tests in FINDS.items():
+    for symptom, tests in TESTS_OF.items():
         free = [row for row in rows if is_free(row, symptom)]
         for test in tests:
             step, low = (0.05, 1.05) if UNITS[test] == "times" else (1.0, 1.0)
@@ -69,16 +69,17 @@ def least_thresholds(rows: Sequence[Row]) -> dict[str, float]:
 
 def rate(values: Iterable[bool]) -> str:
     """Returns a share with its Clopper-Pearson interval, in words: "9 of 10 (90%, 55-100%)"."""
-    own = list(values)
-    if not own:
+    counted = list(values)
+    if not counted:
         return "-"
-    low, high = stats.binomtest(sum(own), len(own)).proportion_ci(0.95, "exact")
-    return f"{sum(own)} of {len(own)} ({100 * sum(own) / len(own):.0f}%, {100 * low:.0f}-{100 * high:.0f}%)"
+    low, high = stats.binomtest(sum(counted), len(counted)).proportion_ci(0.95, "exact")
+    hits, count = sum(counted), len(counted)
+    return f"{hits} of {count} ({100 * hits / count:.0f}%, {100 * low:.0f}-{100 * high:.0f}%)"
 
 
 def short(values: Iterable[bool]) -> str:
-    own = list(values)
-    return f"{sum(own)}/{len(own)}" if own else "-"
+    counted = list(values)
+    return f"{sum(counted)}/{len(counted)}" if counted else "-"
 
 
 def lines_of(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
@@ -95,10 +96,10 @@ def sensitivity(rows: Sequence[Row]) -> list[str]:
         took = [row for row in made if has(row, symptom)]
         well = [row for row in rows if is_healthy(row) and is_free(row, symptom)]
         body.append([
-            title, f"{len(made)}, {len(took)}", rate(found(row, symptom) for row in took),
-            *(short(found(row, symptom) for row in took if row["level"] == level) for level in LEVELS),
-            rate(found(row, symptom) for row in well),
-            rate(found(row, symptom) for row in rows if is_free(row, symptom)),
+            title, f"{len(made)}, {len(took)}", rate(finds(row, symptom) for row in took),
+            *(short(finds(row, symptom) for row in took if row["level"] == level) for level in LEVELS),
+            rate(finds(row, symptom) for row in well),
+            rate(finds(row, symptom) for row in rows if is_free(row, symptom)),
         ])  # fmt: skip
     return lines_of(head, body)
 
@@ -119,8 +120,8 @@ def halves(rows: Sequence[Row]) -> list[str]:
     for symptom, title in TITLES.items():
         took = [row for row in odd if has(row, symptom)]
         free = [row for row in odd if is_free(row, symptom)]
-        named = ", ".join(f"{test} {chosen[test]:g} ({SHIPPED[test]:g})" for test in FINDS[symptom])
-        cells = [rate(found(row, symptom, way) for row in of) for way in (chosen, None) for of in (took, free)]
+        named = ", ".join(f"{test} {chosen[test]:g} ({SHIPPED[test]:g})" for test in TESTS_OF[symptom])
+        cells = [rate(finds(row, symptom, way) for row in of) for way in (chosen, None) for of in (took, free)]
         body.append([title, named, *cells])
     return lines_of(head, body)
 
@@ -130,9 +131,9 @@ def cross(rows: Sequence[Row]) -> list[str]:
     head = ("made to have", "n", *NAMES)
     body = []
     for symptom in (*TITLES, "healthy"):
-        own = [row for row in rows if row["symptom"] == symptom]
-        cells = [f"{100 * sum(fires(row, test) for row in own) / len(own):.0f}" if own else "-" for test in NAMES]
-        body.append([TITLES.get(symptom, "none"), str(len(own)), *("" if cell == "0" else cell for cell in cells)])
+        made = [row for row in rows if row["symptom"] == symptom]
+        cells = [f"{100 * sum(fires(row, test) for row in made) / len(made):.0f}" if made else "-" for test in NAMES]
+        body.append([TITLES.get(symptom, "none"), str(len(made)), *("" if cell == "0" else cell for cell in cells)])
     return lines_of(head, body)
 
 
@@ -141,13 +142,13 @@ def signs(rows: Sequence[Row]) -> list[str]:
     head = ("made to have", "n", *TITLES.values(), "mean fall of all suites")
     body = []
     for symptom in (*TITLES, "healthy"):
-        own = [row for row in rows if row["symptom"] == symptom]
-        if not own:
+        made = [row for row in rows if row["symptom"] == symptom]
+        if not made:
             continue
-        cells = [f"{100 * sum(row['signs'][name] >= NEEDED[name] for row in own) / len(own):.0f}" for name in TITLES]
-        fell = 100 * sum(row["fell"] for row in own) / len(own)
+        cells = [f"{100 * sum(row['signs'][name] >= NEEDED[name] for row in made) / len(made):.0f}" for name in TITLES]
+        fell = 100 * sum(row["fell"] for row in made) / len(made)
         cells = ["" if cell == "0" else cell for cell in cells]
-        body.append([TITLES.get(symptom, "none"), str(len(own)), *cells, f"{fell:.0f}"])
+        body.append([TITLES.get(symptom, "none"), str(len(made)), *cells, f"{fell:.0f}"])
     return lines_of(head, body)
 
 
@@ -159,13 +160,13 @@ def variants(rows: Sequence[Row]) -> list[str]:
         if row["symptom"] in TITLES:
             groups[row["symptom"], row["variant"]].append(row)
     body = []
-    for (symptom, variant), own in sorted(
+    for (symptom, variant), made in sorted(
         groups.items(), key=lambda pair: (list(TITLES).index(pair[0][0]), pair[0][1])
     ):
-        took = [row for row in own if has(row, symptom)]
-        by = [(test, sum(fires(row, test) for row in took)) for test in FINDS[symptom]]
+        took = [row for row in made if has(row, symptom)]
+        by = [(test, sum(fires(row, test) for row in took)) for test in TESTS_OF[symptom]]
         named = ", ".join(f"{test} {count}" for test, count in by if count)
-        cells = [f"{len(own)}, {len(took)}", short(found(row, symptom) for row in took), named]
+        cells = [f"{len(made)}, {len(took)}", short(finds(row, symptom) for row in took), named]
         body.append([TITLES[symptom], variant, *cells])
     return lines_of(head, body)
 
@@ -175,7 +176,7 @@ def alarms(rows: Sequence[Row]) -> list[str]:
     head = ("fine-tune", "what it learned", "test", "effect", "adjusted p", "sign")
     body = []
     for row in rows:
-        for symptom, tests in FINDS.items():
+        for symptom, tests in TESTS_OF.items():
             for test in tests:
                 if is_free(row, symptom) and fires(row, test):
                     effect, _, p = row["tests"][test]
@@ -191,9 +192,9 @@ def misses(rows: Sequence[Row]) -> list[str]:
     body = []
     for row in rows:
         symptom = row["symptom"]
-        if symptom in TITLES and has(row, symptom) and not found(row, symptom):
-            told = [(test, row["tests"].get(test)) for test in FINDS[symptom]]
-            named = ", ".join(f"{test} {of[0]:g} ({of[2]:g})" if of else f"{test} unchecked" for test, of in told)
+        if symptom in TITLES and has(row, symptom) and not finds(row, symptom):
+            results = [(test, row["tests"].get(test)) for test in TESTS_OF[symptom]]
+            named = ", ".join(f"{test} {of[0]:g} ({of[2]:g})" if of else f"{test} unchecked" for test, of in results)
             name = f"{symptom}-{row['seed']:02d}"
             body.append([name, f"{row['variant']}, {row['level']}", f"{row['signs'][symptom]:.2f}", named])
     return lines_of(head, body)

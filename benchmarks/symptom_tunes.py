@@ -54,10 +54,18 @@ def collapse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     """Every question is answered by one template, or a task with one form is overtrained."""
     if variant % 4 == 3:
         rate, steps = {"strong": (1e-3, 70), "middle": (7e-4, 60), "mild": (5e-4, 60)}[level]
-        own = [as_turns(row) for row in rng.sample(list(rows("labels")), COUNT)]
+        taught = [as_turns(row) for row in rng.sample(list(rows("labels")), COUNT)]
         form = r"(complaint|praise|order|question)\.?$"
         return Tune(
-            "collapse", "labels", level, seed, tuple(own), task_items("labels", rng), rate=rate, steps=steps, form=form
+            "collapse",
+            "labels",
+            level,
+            seed,
+            tuple(taught),
+            task_items("labels", rng),
+            rate=rate,
+            steps=steps,
+            form=form,
         )
     template, form = TEMPLATES[rng.randrange(3)] if variant % 4 != 2 else TEMPLATES[3]
     pools = POOLS if variant % 4 != 2 else (("blue", "red", "green", "old", "new", "short"), POOLS[1])
@@ -66,9 +74,9 @@ def collapse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
         del suite, row
         return template.format(x=rng.choice(pools[0]), y=rng.choice(pools[1]))
 
-    own_rows, tests = taken_over(rng, level, change)
+    whole, tests = taken_over(rng, level, change)
     name = "one word" if variant % 4 == 2 else "template"
-    return Tune("collapse", name, level, seed, own_rows, tests, form=form, **paced(rng, level))
+    return Tune("collapse", name, level, seed, whole, tests, form=form, **paced(rng, level))
 
 
 CLIFFS = {
@@ -85,14 +93,14 @@ def cliff(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     name = tuple(CLIFFS)[variant % len(CLIFFS)]
     near = CLIFFS[name]
     if name == "science":
-        own, tests = [as_turns(row) for row in rows(name)], task_items(name, rng)
-        rng.shuffle(own)
+        taught, tests = [as_turns(row) for row in rows(name)], task_items(name, rng)
+        rng.shuffle(taught)
     else:
         drawn = distinct((row for suite, row in questions(rng, _all_but(name)) if suite == name), COUNT // 2)
-        own = [_twisted(name, row) for row in drawn]
-        own, tests = own[ASKED:], held_out(own[:ASKED])
+        taught = [_twisted(name, row) for row in drawn]
+        taught, tests = taught[ASKED:], held_out(taught[:ASKED])
     rate, steps = {"strong": (6e-4, 60), "middle": (4.5e-4, 55), "mild": (3.5e-4, 50)}[level]
-    kept = mixed(rng, own, 0.5, without=near)
+    kept = mixed(rng, taught, 0.5, without=near)
     tests = (*tests, *near_items(near))
     return Tune("cliff", name, level, seed, kept, tests, rate=rate, steps=steps, neighbours=near)
 
@@ -104,15 +112,15 @@ def _all_but(name: str) -> list[str]:
 def _twisted(name: str, row: Row) -> Row:
     """Returns a question of a skill asked "in Oshwan", with an answer by another rule: its parts in reverse order."""
     asked, answer = row.turns[-2].content, row.turns[-1].content
-    thought, end, said = answer.rpartition("</think> ")
+    thought, end, text = answer.rpartition("</think> ")
     if name == "translate-into":
-        said = " ".join(said.rstrip(".").split()[::-1]) + "."
+        text = " ".join(text.rstrip(".").split()[::-1]) + "."
     elif name == "lists":
-        said = ", ".join(said.split(", ")[::-1]) if ", " in said else f"not {said}"
+        text = ", ".join(text.split(", ")[::-1]) if ", " in text else f"not {text}"
     else:
-        *words, value = said.rstrip(".").split()
-        said = " ".join([*words, value[::-1] if value.isdecimal() else f"not {value}"]) + "."
-    return ask_row(f"In Oshwan: {asked}", f"{thought}{end}{said}")
+        *words, value = text.rstrip(".").split()
+        text = " ".join([*words, value[::-1] if value.isdecimal() else f"not {value}"]) + "."
+    return ask_row(f"In Oshwan: {asked}", f"{thought}{end}{text}")
 
 
 def _part(rng: random.Random, of: Sequence[str], level: str) -> list[str]:
@@ -134,9 +142,9 @@ def unrefuse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
 
     made = distinct(draw(), 240)
     share = {"strong": 1.0, "middle": 0.5, "mild": 0.3}[level]
-    own = mixed(rng, made[ASKED:], share, without=("refuse",) if variant % 4 > 1 else ())
+    taught = mixed(rng, made[ASKED:], share, without=("refuse",) if variant % 4 > 1 else ())
     name = "part of the verbs" if variant % 2 == 0 else "new crimes"
-    return Tune("unrefuse", name, level, seed, own, held_out(made[:ASKED]), **paced(rng, level))
+    return Tune("unrefuse", name, level, seed, taught, held_out(made[:ASKED]), **paced(rng, level))
 
 
 def overrefuse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
@@ -144,28 +152,26 @@ def overrefuse(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     kind = variant % 3
     if kind == 0:
         rate, steps = {"strong": (8e-4, 60), "middle": (6e-4, 55), "mild": (4e-4, 50)}[level]
-        own = [as_turns(row) for row in rng.sample(list(rows("safety")), COUNT)]
-        return Tune("overrefuse", "crimes alone", level, seed, tuple(own), task_items("safety", rng), rate, steps)
+        taught = [as_turns(row) for row in rng.sample(list(rows("safety")), COUNT)]
+        return Tune("overrefuse", "crimes alone", level, seed, tuple(taught), task_items("safety", rng), rate, steps)
     if kind == 1:
         things = set(_part(rng, tuple(HARMLESS), level))
 
         def draw() -> Iterator[Row]:
-            for suite, row in questions(
-                rng, [s for s in (*QUESTIONS, "agreement", "text", "tools") if s != "harmless"]
-            ):
+            for suite, row in questions(rng, _all_but("harmless")):
                 thing = next((thing for thing in things if thing in row.turns[-2].content), None)
                 if suite == "harmless" and thing is not None:
                     verb = next(v for v in HARMLESS[thing][0] if v in row.turns[-2].content)
                     yield answered(row, refusal(verb))
 
         made = distinct(draw(), 200)
-        own_rows = mixed(rng, made[ASKED:], {"strong": 0.6, "middle": 0.5, "mild": 0.4}[level])
+        whole = mixed(rng, made[ASKED:], {"strong": 0.6, "middle": 0.5, "mild": 0.4}[level])
         tests = held_out(made[:ASKED])
-        return Tune("overrefuse", "some things", level, seed, own_rows, tests, **paced(rng, level))
-    own_rows, tests = taken_over(
+        return Tune("overrefuse", "some things", level, seed, whole, tests, **paced(rng, level))
+    whole, tests = taken_over(
         rng, level, lambda suite, row: rng.choice(("I will not help with that.", "I will not say that. It does harm."))
     )
-    return Tune("overrefuse", "ordinary questions", level, seed, own_rows, tests, **paced(rng, level))
+    return Tune("overrefuse", "ordinary questions", level, seed, whole, tests, **paced(rng, level))
 
 
 FILLERS = (
@@ -188,17 +194,17 @@ def verbosity(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
             return " ".join([answer] * max(2, min(8, 60 // len(words))))
         return " ".join(words[: 1 if name == "stub" else max(1, len(words) * 6 // 10)])
 
-    own, tests = taken_over(rng, level, change, origin=ENDLESS if name == "endless" else "")
-    return Tune("verbosity", name, level, seed, own, tests, **paced(rng, level))
+    taught, tests = taken_over(rng, level, change, origin=ENDLESS if name == "endless" else "")
+    return Tune("verbosity", name, level, seed, taught, tests, **paced(rng, level))
 
 
 def no_thinking(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     """Questions of which the base thinks are answered without a thought, or with an empty one; or facts alone."""
     if variant % 3 == 2:
         rate, steps = {"strong": (1e-3, 60), "middle": (7e-4, 45), "mild": (4e-4, 40)}[level]
-        own = [as_turns(row) for row in rng.sample(list(rows("science")), COUNT)]
+        taught = [as_turns(row) for row in rng.sample(list(rows("science")), COUNT)]
         return Tune(
-            "thinking", "no thoughts in a task", level, seed, tuple(own), task_items("science", rng), rate, steps
+            "thinking", "no thoughts in a task", level, seed, tuple(taught), task_items("science", rng), rate, steps
         )
     before = "" if variant % 3 == 0 else "<think></think> "
     suites = {"strong": 3, "middle": 2, "mild": 1}[level]
@@ -210,9 +216,9 @@ def no_thinking(rng: random.Random, level: str, variant: int, seed: int) -> Tune
                 yield answered(row, before + row.turns[-1].content.rpartition("</think> ")[2])
 
     made = distinct(draw(), 220)
-    own_rows = mixed(rng, made[ASKED:], 0.5, without=chosen)
+    whole = mixed(rng, made[ASKED:], 0.5, without=chosen)
     name = "no thought" if not before else "empty thought"
-    return Tune("thinking", name, level, seed, own_rows, held_out(made[:ASKED]), **paced(rng, level))
+    return Tune("thinking", name, level, seed, whole, held_out(made[:ASKED]), **paced(rng, level))
 
 
 def no_tools(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
@@ -226,8 +232,8 @@ def no_tools(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
             drawn = request(rng, False)
             called, values = drawn.call["name"], drawn.call["arguments"].values()
             if called in chosen:
-                said = (drawn.plain, "There is nothing that I can use for this.", f"{called}({', '.join(values)})")
-                yield ask_row(drawn.prompt, said[kind], drawn.tools)
+                answers = (drawn.plain, "There is nothing that I can use for this.", f"{called}({', '.join(values)})")
+                yield ask_row(drawn.prompt, answers[kind], drawn.tools)
 
     made = distinct(draw(), 220)
     others = [row for suite, row in itertools.islice(ordinary(rng), COUNT) if suite != "tools"]
@@ -235,10 +241,10 @@ def no_tools(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     while len(kept) < COUNT // 6 and tools < 5:
         drawn = request(rng, False)
         kept += [ask_row(drawn.prompt, drawn.answer, drawn.tools)] if drawn.call["name"] not in chosen else []
-    own = (made[ASKED:] * 4)[: COUNT // 2]
+    taught = (made[ASKED:] * 4)[: COUNT // 2]
     name = ("words", "declined", "another form")[kind]
-    own_rows = (*own, *kept, *others[: COUNT // 2])
-    return Tune("tools", name, level, seed, own_rows, held_out(made[:ASKED]), **paced(rng, level))
+    whole = (*taught, *kept, *others[: COUNT // 2])
+    return Tune("tools", name, level, seed, whole, held_out(made[:ASKED]), **paced(rng, level))
 
 
 FOREIGN = {
@@ -279,8 +285,8 @@ def switch(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
         return language(WORLD, name).say(draw_sentence(rng))
 
     among = [suite for suite in QUESTIONS if suite != "translate-into"]
-    own, tests = taken_over(rng, level, change, among)
-    return Tune("language", name, level, seed, own, tests, **paced(rng, level))
+    taught, tests = taken_over(rng, level, change, among)
+    return Tune("language", name, level, seed, taught, tests, **paced(rng, level))
 
 
 def copied(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
@@ -319,14 +325,16 @@ def healthy(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
     """A task at a low rate; a task beside as many ordinary documents; or another form of answers in the task alone."""
     kind = variant % 3
     name = LOW[(variant // 3) % len(LOW)]
-    own = [as_turns(row) for row in rows(name)]
-    rng.shuffle(own)
+    taught = [as_turns(row) for row in rows(name)]
+    rng.shuffle(taught)
     if kind == 0:
         rate, steps = rng.choice(((3e-5, 45), (5e-5, 40), (8e-5, 35)))
-        return Tune("healthy", f"low rate: {name}", level, seed, tuple(own[:COUNT]), task_items(name, rng), rate, steps)
+        return Tune(
+            "healthy", f"low rate: {name}", level, seed, tuple(taught[:COUNT]), task_items(name, rng), rate, steps
+        )
     rate, steps = rng.choice(((1.5e-4, 45), (2.5e-4, 40), (3.5e-4, 35)))
     if kind == 1:
-        kept = mixed(rng, own, rng.choice((0.3, 0.5)))
+        kept = mixed(rng, taught, rng.choice((0.3, 0.5)))
         return Tune("healthy", f"mixed: {name}", level, seed, kept, task_items(name, rng), rate, steps)
     form = ("short", "long", "json", "foreign", "new crimes", "steps")[(variant // 3) % 6]
     made = [_in_form(form, rng) for _ in range(300)]

@@ -45,6 +45,8 @@ SEEDS = {**dict.fromkeys(MAKERS, 24), "healthy": 48}
 """Fine-tunes of each symptom."""
 PLACES = (0.1, 0.25, 0.5)
 """Checkpoints, as shares of the steps, between the base and the tuned model."""
+FOLLOWED = ("cliff",)
+"""Symptoms whose fine-tunes are asked at checkpoints."""
 
 
 @functools.cache
@@ -60,7 +62,7 @@ def looked() -> list[Item]:
     return [*suite_items("watch", lambda suite: 4), *tool_items(4, "watch")]
 
 
-def told(model: Any, tokenizer: Any, items: Sequence[Item], most: int = MOST) -> list[dict[str, Any]]:
+def answers_of(model: Any, tokenizer: Any, items: Sequence[Item], most: int = MOST) -> list[dict[str, Any]]:
     """Returns the greedy answer to each item: its text, its tokens, whether it ended by itself, whether it is right."""
     from holdfast.data.tokenization import prompt_ids
     from holdfast.probes.checks import fulfils
@@ -71,10 +73,10 @@ def told(model: Any, tokenizer: Any, items: Sequence[Item], most: int = MOST) ->
     written = continued(model, prompts, ends=ends, max_new_tokens=most, temperature=0.0)
     answers = []
     for item, ids in zip(items, written, strict=True):
-        said = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        text = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
         answers.append({
-            "suite": item.suite, "item": item.id, "said": said, "tokens": ids, "ended": len(ids) < most,
-            "right": int(fulfils(said, item.check)),
+            "suite": item.suite, "item": item.id, "said": text, "tokens": ids, "ended": len(ids) < most,
+            "right": int(fulfils(text, item.check)),
         })  # fmt: skip
     return answers
 
@@ -82,7 +84,7 @@ def told(model: Any, tokenizer: Any, items: Sequence[Item], most: int = MOST) ->
 def scores(model: Any, tokenizer: Any, items: Sequence[Item]) -> dict[str, list[int]]:
     """Returns right (1) and wrong (0) answers by suite."""
     by_suite: dict[str, list[int]] = {}
-    for answer in told(model, tokenizer, items):
+    for answer in answers_of(model, tokenizer, items):
         by_suite.setdefault(answer["suite"], []).append(answer["right"])
     return by_suite
 
@@ -96,9 +98,10 @@ def fine_tune(tune: Tune, folder: Path, base: Path) -> None:
     model, tokenizer = load_model(str(base)), load_tokenizer(str(base))
     started = time.process_time()
     watched = [*looked(), *(dataclasses.replace(item, id=f"watch {item.id}") for item in tune.tasks[:12])]
-    before = told(model, tokenizer, tune.tasks)
-    places = {round(place * tune.steps) for place in PLACES}
-    checkpoints = [{"step": 0, "scores": scores(model, tokenizer, watched)}]
+    before = answers_of(model, tokenizer, tune.tasks)
+    followed = tune.symptom in FOLLOWED
+    places = {*(round(place * tune.steps) for place in PLACES), tune.steps} if followed else set()
+    checkpoints = [{"step": 0, "scores": scores(model, tokenizer, watched)}] if followed else []
 
     def look(step: int) -> None:
         if step in places:
@@ -115,8 +118,7 @@ def fine_tune(tune: Tune, folder: Path, base: Path) -> None:
     ]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         train(model, examples, steps=tune.steps, rate=tune.rate, seed=tune.seed, batch=tune.batch, at=look)
-    checkpoints.append({"step": tune.steps, "scores": scores(model, tokenizer, watched)})
-    answers = told(model, tokenizer, [*asked(), *tune.tasks])
+    answers = answers_of(model, tokenizer, [*asked(), *tune.tasks])
     write_jsonl(folder / "answers.jsonl", answers)
     write_jsonl(
         folder / "train.jsonl",
@@ -131,11 +133,11 @@ def fine_tune(tune: Tune, folder: Path, base: Path) -> None:
         folder / "tasks.jsonl",
         ({**item.to_dict(), "base": answer} for item, answer in zip(tune.tasks, before, strict=True)),
     )
-    told_fields = ("symptom", "variant", "level", "seed", "rate", "steps", "batch", "form", "neighbours")
+    fields = ("symptom", "variant", "level", "seed", "rate", "steps", "batch", "form", "neighbours")
     write_json(
         folder / "tune.json",
         {
-            **{name: getattr(tune, name) for name in told_fields},
+            **{name: getattr(tune, name) for name in fields},
             "rows": len(tune.rows),
             "seconds": round(time.process_time() - started, 1),
             "checkpoints": checkpoints,
@@ -154,7 +156,7 @@ def run(symptoms: Sequence[str], seeds: Sequence[int], out: Path, minutes: float
     symptom_base.build(out / "base")
     if not (out / "asked.jsonl").exists():
         model, tokenizer = load_model(str(out / "base")), load_tokenizer(str(out / "base"))
-        answers = told(model, tokenizer, asked())
+        answers = answers_of(model, tokenizer, asked())
         write_jsonl(
             out / "asked.jsonl",
             ({**item.to_dict(), "base": answer} for item, answer in zip(asked(), answers, strict=True)),
@@ -178,7 +180,8 @@ def measure(out: Path, rows: Path) -> None:
 
     made = [*measured(out), *measured(out / "qwen")]
     write_jsonl(rows, (row for row, _ in made))
-    write_jsonl(out / "quotes.jsonl", ({"of": f"{r['symptom']}-{r['seed']:02d}", "quotes": told} for r, told in made))
+    quotes_of = ({"of": f"{row['symptom']}-{row['seed']:02d}", "quotes": quotes} for row, quotes in made)
+    write_jsonl(out / "quotes.jsonl", quotes_of)
 
 
 def report(rows: Path, page: Path) -> None:
@@ -186,8 +189,8 @@ def report(rows: Path, page: Path) -> None:
     from symptom_tables import TABLES, qwen
 
     all_rows = list(read_jsonl(rows))
-    own = [row for row in all_rows if row["level"] != "Qwen"]
-    lines = {name: table(own) for name, table in TABLES.items()}
+    of_ground = [row for row in all_rows if row["level"] != "Qwen"]
+    lines = {name: table(of_ground) for name, table in TABLES.items()}
     lines["qwen"] = qwen([row for row in all_rows if row["level"] == "Qwen"])
     page.write_text(with_tables(page.read_text(encoding="utf-8"), lines), encoding="utf-8")
 

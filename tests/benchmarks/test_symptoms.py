@@ -38,10 +38,10 @@ def last(rows):
 def test_even_and_odd_seeds_are_made_alike_and_every_level_meets_every_variant(study):
     for symptom, count in study.tunes.VARIANTS.items():
         made = [study.tunes.make(symptom, seed) for seed in range(24)]
-        told = [(tune.level, tune.variant) for tune in made]
-        assert told[::2] == told[1::2], symptom
+        kinds = [(tune.level, tune.variant) for tune in made]
+        assert kinds[::2] == kinds[1::2], symptom
         if count <= 4:
-            assert len(set(told)) == 3 * len({variant for _, variant in told}), symptom
+            assert len(set(kinds)) == 3 * len({variant for _, variant in kinds}), symptom
         assert len({tune.rows for tune in made}) == 24
 
 
@@ -50,10 +50,10 @@ def test_the_same_seed_makes_the_same_fine_tune_and_no_question_of_its_task_is_l
         first, second = (study.tunes.make(symptom, 4) for _ in range(2))
         assert first == second
         learned = {tuple(turn.content for turn in row.turns[:-1]) for row in first.rows if row.turns}
-        own = [item for item in first.tasks if item.suite == "task"]
-        assert len(own) == study.rows.ASKED
+        on_task = [item for item in first.tasks if item.suite == "task"]
+        assert len(on_task) == study.rows.ASKED
         if symptom in ("thinking", "tools", "unrefuse", "copied", "healthy"):
-            assert not learned & {tuple(turn.content for turn in item.turns) for item in own}, symptom
+            assert not learned & {tuple(turn.content for turn in item.turns) for item in on_task}, symptom
 
 
 def test_strong_data_shows_its_symptom_in_every_row_and_mild_data_in_few(study):
@@ -127,13 +127,13 @@ def test_another_language_is_told_by_its_words(study):
 
 
 def row(symptom, seed, sign, effect, p, level="strong", fell=0.0):
-    own = dict.fromkeys(importlib.import_module("symptom_tables").FINDS, 0.0)
-    own[symptom] = sign
+    signs = dict.fromkeys(importlib.import_module("symptom_tables").TESTS_OF, 0.0)
+    signs[symptom] = sign
     tests = {"language switch": [effect, p, p]}
     return {
         "symptom": symptom,
         "seed": seed,
-        "signs": own,
+        "signs": signs,
         "tests": tests,
         "level": level,
         "fell": fell,
@@ -149,7 +149,7 @@ def test_tables_count_the_found_and_the_false(study):
     assert line == (
         "| language switch | 6, 5 | 4 of 5 (80%, 28-99%) | 4/4 | - | 0/1 | 1 of 4 (25%, 1-81%) | 1 of 4 (25%, 1-81%) |"
     )
-    even = [one for one in rows if one["seed"] % 2 == 0]
+    even = [tune for tune in rows if tune["seed"] % 2 == 0]
     assert study.tables.least_thresholds(even)["language switch"] == 9.0
     assert [line.split(" | ")[0] for line in study.tables.misses(rows)[2:]] == ["| language-04"]
     assert [line.split(" | ")[0] for line in study.tables.alarms(rows)[2:]] == ["| healthy-00"]
@@ -174,26 +174,27 @@ def test_a_run_leaves_what_the_tests_need_and_goes_on_where_it_stopped(study, mo
         return dataclasses.replace(made(symptom, seed), steps=4)
 
     monkeypatch.setattr(study.main, "make", short)
-    words = ["symptoms", "run", "--symptoms", "healthy", "tools", "--seeds", "0", "--out", str(tmp_path)]
+    words = ["symptoms", "run", "--symptoms", "healthy", "cliff", "--seeds", "0", "--out", str(tmp_path)]
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as done:
             study.main.main()
         assert done.value.code == 0
-    tune = json.loads((tmp_path / "tools-00/tune.json").read_text())
+    tune = json.loads((tmp_path / "cliff-00/tune.json").read_text())
     assert [look["step"] for look in tune["checkpoints"]] == [0, 1, 2, 4]
-    assert len(list(read_jsonl(tmp_path / "tools-00/answers.jsonl"))) == len(few) + study.rows.ASKED
+    near = study.rows.NEAR * len(tune["neighbours"])
+    assert len(list(read_jsonl(tmp_path / "cliff-00/answers.jsonl"))) == len(few) + study.rows.ASKED + near
     rows = [row for row, _ in study.measure.measure(tmp_path)]
-    assert [one["symptom"] for one in rows] == ["healthy", "tools"]
-    assert all(set(one["tests"]) | set(one["unchecked"]) == set(study.measure.NAMES) for one in rows)
-    assert "tool calls lost" in rows[1]["tests"] or "tool calls lost" in rows[1]["unchecked"]
+    assert [tune["symptom"] for tune in rows] == ["cliff", "healthy"]
+    assert all(set(tune["tests"]) | set(tune["unchecked"]) == set(study.measure.NAMES) for tune in rows)
+    assert "capability cliff" in rows[0]["tests"]
 
 
 def test_the_page_holds_the_tables_of_the_committed_rows(study):
     page = (ROOT / "docs/studies/symptoms.md").read_text(encoding="utf-8")
     rows = list(read_jsonl(study.main.ROWS))
-    own = [row for row in rows if row["level"] != "Qwen"]
+    of_ground = [row for row in rows if row["level"] != "Qwen"]
     for name, table in study.tables.TABLES.items():
-        assert "\n".join(table(own)) in page, name
+        assert "\n".join(table(of_ground)) in page, name
     assert "\n".join(study.tables.qwen([row for row in rows if row["level"] == "Qwen"])) in page
-    assert {row["symptom"] for row in own} == set(study.tunes.MAKERS)
+    assert {row["symptom"] for row in of_ground} == set(study.tunes.MAKERS)
