@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from holdfast.bench.run.record import AskedRow, GuardLearned, GuardRow, LookRow
+from holdfast.bench.run.record import AlertRow, AskedRow, GuardLearned, GuardRow, LookRow
 from holdfast.report.guard import guard_lines
 
 LOOKS = (LookRow(step=50, points_lost=0.4, learned=60.0), LookRow(step=100, points_lost=1.2, learned=81.0))
@@ -27,6 +27,11 @@ def test_it_says_how_often_it_looked_and_at_what_cost():
     assert said(training=10)[0].endswith(
         "took 10% of the training time. Fewer items (items=) or rarer looks (every=) take less time."
     )
+
+
+def test_it_names_the_symptoms_that_looks_showed():
+    alert = AlertRow(step=50, name="loops", family="verbosity collapse", effect=30.0, sentence="33% repeat [x]")
+    assert said(alerts=(alert,))[-1] == "  Alert at step 50: loops: 33% repeat \\[x]."
 
 
 def test_it_says_where_it_went_back_to():

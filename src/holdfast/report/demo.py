@@ -14,6 +14,7 @@ from holdfast.bench.compare.demo import DemoResult
 from holdfast.bench.machine.files import read_jsonl
 from holdfast.bench.measured.outcome import SuiteRow
 from holdfast.bench.run.run import RunResult
+from holdfast.report.reading import short
 from holdfast.report.table import verdict_lines
 
 EXAMPLES = 1
@@ -130,12 +131,6 @@ def _answers(run: RunResult) -> dict[tuple[str, str], dict[str, str]]:
         answers = answers_by_item.setdefault((row["suite"], row["item"]), {"asked": row["asked"]})
         answers[row["moment"]] = row["said"]
     return answers_by_item
-
-
-def short(text: str, most: int = 90) -> str:
-    """Returns a text as one line of at most `most` characters."""
-    line = " / ".join(text.split("\n"))
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _points(run: RunResult) -> Sequence[SuiteRow]:

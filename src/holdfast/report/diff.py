@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ForgettingRow
-from holdfast.report.demo import short
-from holdfast.report.reading import learned_lines
+from holdfast.report.reading import learned_lines, short
+from holdfast.report.recovery import recovery_lines
+from holdfast.report.symptoms import symptom_lines
 from holdfast.report.table import before_after, verdict_lines
 
 
@@ -24,6 +25,8 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
     lines = [*_changed_lines(record), *_calibration(record.calibration), *_drifts(record.drift or {})]
     lines += [*_forgotten(record.forgetting), "", *([] if record.steered is None else [record.steered.sentence])]
+    lines += recovery_lines(record.recovery)
+    lines += symptom_lines(record.symptoms, "; name them with --data")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if record.verdict is None:

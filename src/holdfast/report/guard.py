@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from rich.markup import escape
+
 from holdfast.bench.run.record import GuardRow, LookRow
 
 WORTH_SAYING = 0.05
@@ -31,6 +33,8 @@ def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
         lines.append(f"  The model is {before if look is None else f'from step {best:,}'}{_saw(look)}.")
     elif looks:
         lines.append(f"  At the end{_saw(looks[-1])}.")
+    for alert in guard.alerts:
+        lines.append(f"  Alert at step {alert.step:,}: {escape(alert.name)}: {escape(alert.sentence)}.")
     return lines if guard.sentence is None else [*lines, f"  {guard.sentence}"]
 
 

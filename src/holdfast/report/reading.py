@@ -15,6 +15,12 @@ SHORT = {"not enough evidence": "unsettled"}
 UNITS = {"points": "points", "nats": "nats per token"}
 
 
+def short(text: str, most: int = 90) -> str:
+    """Returns a text as one line of at most `most` characters."""
+    line = " / ".join(text.split("\n"))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def number(value: float | None, unit: str, sign: str = "") -> str:
     """Returns a number with one decimal for points and three for nats; `sign="+"` also marks positive numbers."""
     if value is None:

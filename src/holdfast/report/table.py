@@ -16,6 +16,7 @@ from holdfast.bench.run.run import RunResult
 from holdfast.core.budget import Budget
 from holdfast.report.guard import guard_lines
 from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of
+from holdfast.report.symptoms import symptom_lines
 
 
 def show(done: RunResult, console: Console | None = None) -> None:
@@ -27,7 +28,7 @@ def show(done: RunResult, console: Console | None = None) -> None:
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-    for line in memory_lines(record.memories):
+    for line in [*memory_lines(record.memories), *symptom_lines(record.symptoms)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl")):
         console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)

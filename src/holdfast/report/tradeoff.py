@@ -234,6 +234,7 @@ OF_CHOSEN: dict[str, Callable[[RecipeRow], object]] = {
     "lost_at_goal": lambda row: row.matched and row.matched.value,
     "verdict": lambda row: row.verdict and row.verdict.word,
     "learning": lambda row: row.learned.word,
+    "symptoms": lambda row: "; ".join(row.symptoms or ()),
 }
 """Columns of the CSV for the chosen dose of a recipe."""
 OF_RECIPE: dict[str, Callable[[RecipeRow], object]] = {

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from holdfast.symptoms.evidence import Evidence, Pair, Reply
+from holdfast.symptoms.evidence import UNKNOWN, Evidence, Pair, Reply, sides_of
 from holdfast.symptoms.shares import share_rises
 from holdfast.symptoms.symptom import Measured
-from holdfast.symptoms.wording import runs_of
-from holdfast.symptoms.wording import words_of as words_and_marks
+from holdfast.symptoms.wording import runs_of, words_of
 
 WORDS = 8
 """Length of a run, in words, that counts as copied; marks do not count, so that no template is a copy."""
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """Returns the words of a text, in lower case, without marks."""
-    return tuple(word for word in words_and_marks(text) if word.isalnum())
-
-
 def copied(evidence: Evidence) -> Measured | str:
     """Measures the share of answers with a run of eight words that stands in a training output and not in the prompt.
+
+    A run that both models write in some answer, such as an ordinary refusal, does not count for either.
 
     Reference:
         Nicholas Carlini et al., "Quantifying Memorization Across Neural Language Models", 2022, arXiv:2202.07646. It
         counts runs of 50 tokens; answers to short questions are shorter than that.
     """
     if evidence.outputs is None:
-        return "the training data are not known"
-    pairs, runs = evidence.retained, set[tuple[str, ...]]()
+        return UNKNOWN
+    pairs = evidence.retained
+    # Runs are looked up in the outputs one after the other, since those of large training data do not fit in memory.
+    first, last = ({run for reply in side for run in _runs(reply.text)} for side in sides_of(pairs))
+    written = first ^ last
+    taught, long_enough = set[tuple[str, ...]](), False
     for text in evidence.outputs:
-        runs |= runs_of(words_of(text), WORDS)
-    if not pairs or not runs:
-        return "there are no generated answers" if runs else f"no training output has {WORDS} words"
+        runs = _runs(text)
+        taught |= runs & written
+        long_enough = long_enough or bool(runs)
+    if not long_enough:
+        return f"no training output has {WORDS} words"
 
     def copies(pair: Pair, reply: Reply) -> bool:
-        shared = runs_of(words_of(reply.text), WORDS) & runs
-        return bool(shared - runs_of(words_of(pair.asked), WORDS)) if shared else False
+        shared = _runs(reply.text) & taught
+        return bool(shared) and bool(shared - _runs(pair.asked))
 
     return share_rises(pairs, copies, "answers to other questions", f"copy {WORDS} words or more of a training output")
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """Returns the runs of eight words of a text, in lower case, without marks."""
+    return runs_of(tuple(word for word in words_of(text) if word.isalnum()), WORDS)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from holdfast.probes.score import POINTS
 from holdfast.symptoms.evidence import Evidence, Pair
 from holdfast.symptoms.symptom import Measured, quoted
 from holdfast.symptoms.wording import runs_of, words_of
@@ -24,7 +23,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def diversity(evidence: Evidence) -> Measured | str:
-    """Measures how much more alike the answers to different questions are, in points of likeness.
+    """Measures how much more alike the answers to different questions are, as a share.
 
         L(model) = mean over i, j of |F_i & F_j| / |F_i | F_j|
 
@@ -53,15 +52,15 @@ def diversity(evidence: Evidence) -> Measured | str:
     distinct = [_distinct(chosen, of) for of in (False, True)]
     closest = np.argsort(-(last - first).sum(1), kind="stable")
     return Measured(
-        sentence=f"answers to different questions are {POINTS * after:.0f}% alike (base {POINTS * before:.0f}%);"
+        sentence=f"answers to different questions are {after:.0%} alike (base {before:.0%});"
         f" distinct pairs of words {distinct[0]:.2f} -> {distinct[1]:.2f}",
-        effect=POINTS * (after - before),
+        effect=after - before,
         p=p,
         answers=n,
-        low=POINTS * low,
-        high=POINTS * high,
-        before=POINTS * before,
-        after=POINTS * after,
+        low=low,
+        high=high,
+        before=before,
+        after=after,
         quotes=quoted([chosen[i] for i in closest[:3]]),
     )
 

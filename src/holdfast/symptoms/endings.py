@@ -26,7 +26,7 @@ def unended(evidence: Evidence) -> Measured | str:
     """Measures the share of answers that do not end by themselves: they reach the most tokens that they may have."""
     known = [pair for pair in evidence.retained if pair.before.cut is not None and pair.after.cut is not None]
     if not known:
-        return "how the answers ended is not known" if evidence.retained else "there are no generated answers"
+        return "how the answers ended is not known"
 
     def is_cut(pair: Pair, reply: Reply) -> bool:
         return bool(reply.cut)
@@ -34,17 +34,13 @@ def unended(evidence: Evidence) -> Measured | str:
     return share_rises(known, is_cut, "answers", "do not end within their most tokens")
 
 
-def loops(evidence: Evidence) -> Measured | str:
+def loops(evidence: Evidence) -> Measured:
     """Measures the share of answers that loop: half of their runs of four words occur earlier in them."""
-    if not evidence.retained:
-        return "there are no generated answers"
     return share_rises(evidence.retained, lambda pair, reply: is_loop(reply.text), "answers", "repeat themselves")
 
 
-def next_turns(evidence: Evidence) -> Measured | str:
+def next_turns(evidence: Evidence) -> Measured:
     """Measures the share of answers that run on into another turn, which they write themselves ("User: ...")."""
-    if not evidence.retained:
-        return "there are no generated answers"
     return share_rises(evidence.retained, _runs_on, "answers", "write the next turn of the conversation")
 
 

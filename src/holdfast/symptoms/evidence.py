@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.probes.score import Answers, Role, Said, Score
 
+UNKNOWN = "the training data are not known"
+"""Why a symptom that compares with training outputs is not checked without them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
@@ -85,13 +88,24 @@ class Evidence:
         return [pair for pair in self.pairs if pair.role == "retained"]
 
 
-def evidence_of(before: Answers, after: Answers, outputs: Sequence[str] | None = None) -> Evidence:
+def sides_of(pairs: Sequence[Pair]) -> tuple[list[Reply], list[Reply]]:
+    """Returns the base's answers and the tuned model's."""
+    return [pair.before for pair in pairs], [pair.after for pair in pairs]
+
+
+def evidence_of(
+    before: Answers,
+    after: Answers,
+    outputs: Sequence[str] | None = None,
+    checkpoints: Mapping[str, Sequence[float]] | None = None,
+) -> Evidence:
     """Returns the evidence in the answers of both models to the same items; picked choices give no pair.
 
     Args:
         before: The base's answers.
         after: The tuned model's answers.
         outputs: Answers that the training data teach; None if unknown.
+        checkpoints: Scores from the start of training to its end, by the name of what was measured.
     """
     replies = {(answer.suite, answer.item): answer for answer in after.said}
     scores = {(score.suite, score.item): score for score in before.scores}
@@ -100,7 +114,7 @@ def evidence_of(before: Answers, after: Answers, outputs: Sequence[str] | None =
         name = first.suite, first.item
         if name in replies and name in scores and _generated(first, scores[name]):
             pairs.append(_pair(first, replies[name], scores[name]))
-    return Evidence(tuple(pairs), outputs, before.scores, after.scores)
+    return Evidence(tuple(pairs), outputs, before.scores, after.scores, checkpoints or {})
 
 
 def _generated(answer: Said, score: Score) -> bool:

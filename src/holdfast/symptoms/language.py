@@ -22,8 +22,6 @@ def language_switch(evidence: Evidence) -> Measured | str:
     told.
     """
     retained = evidence.retained
-    if not retained:
-        return "there are no generated answers"
     usual = _usual(retained)
     pairs = [pair for pair in retained if pair.suite in usual and _told(pair.before) and _told(pair.after)]
     if not pairs:
@@ -32,7 +30,14 @@ def language_switch(evidence: Evidence) -> Measured | str:
     def is_other(pair: Pair, reply: Reply) -> bool:
         return _told(reply) != usual[pair.suite]
 
-    return share_rises(pairs, is_other, "answers", "are in another language")
+    switches = collections.Counter(
+        (pair.suite, _told(pair.after))
+        for pair in pairs
+        if is_other(pair, pair.after) and not is_other(pair, pair.before)
+    )
+    most = [f"{suite}: {usual[suite]} -> {language}" for (suite, language), _ in switches.most_common(2)]
+    named = f" ({', '.join(most)})" if most else ""
+    return share_rises(pairs, is_other, "answers", f"are in another language than most of their suite{named}")
 
 
 def _told(reply: Reply) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from holdfast.probes.score import POINTS
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.sign_flip import sign_flip
 from holdfast.symptoms.evidence import Pair, Reply
@@ -15,7 +14,7 @@ Holds = Callable[[Pair, Reply], bool]
 
 
 def share_rises(pairs: Sequence[Pair], holds: Holds, of_what: str, what: str) -> Measured:
-    """Returns how much the share of answers of which something holds has risen, in points of all pairs.
+    """Returns how much the share of answers of which something holds has risen, of all pairs.
 
     The p-value is that of the sign-flip test over groups (McNemar's exact test if each item is a group), the interval
     Tango's.
@@ -29,21 +28,20 @@ def share_rises(pairs: Sequence[Pair], holds: Holds, of_what: str, what: str) ->
     counted, moved, shown = _counted(pairs, holds)
     low, high = counted.interval()
     return Measured(
-        sentence=f"{POINTS * counted.after:.1f}% of {counted.items:,} {of_what} {what}"
-        f" (base {POINTS * counted.before:.1f}%)",
-        effect=POINTS * counted.change,
+        sentence=f"{counted.after:.1%} of {counted.items:,} {of_what} {what} (base {counted.before:.1%})",
+        effect=counted.change,
         p=sign_flip(moved, [pair.cluster for pair in pairs]),
         answers=counted.items,
-        low=POINTS * low,
-        high=POINTS * high,
-        before=POINTS * counted.before,
-        after=POINTS * counted.after,
+        low=low,
+        high=high,
+        before=counted.before,
+        after=counted.after,
         quotes=quoted(shown),
     )
 
 
 def share_lost(pairs: Sequence[Pair], holds: Holds, of_what: str, what: str) -> Measured:
-    """Returns how much of something the tuned model no longer does, in percent of the base's answers that do it.
+    """Returns how much of something the tuned model no longer does, as a share of the base's answers that do it.
 
     Args:
         pairs: The pairs; the base does it in one of them at least.
@@ -53,17 +51,16 @@ def share_lost(pairs: Sequence[Pair], holds: Holds, of_what: str, what: str) -> 
     """
     counted, moved, shown = _counted([pair.swapped() for pair in pairs], holds)
     low, high = counted.interval()
-    times = POINTS / counted.after
     base, left = counted.right + counted.gained, counted.right + counted.lost
     return Measured(
-        sentence=f"{times * counted.change:.1f}% of the base's {of_what} {what} ({base:,} to {left:,})",
-        effect=times * counted.change,
+        sentence=f"{counted.change / counted.after:.1%} of the base's {of_what} {what} ({base:,} to {left:,})",
+        effect=counted.change / counted.after,
         p=sign_flip(moved, [pair.cluster for pair in pairs]),
         answers=counted.items,
-        low=max(-POINTS, times * low) if counted.change >= 0 else times * low,
-        high=min(POINTS, times * high),
-        before=POINTS * counted.after,
-        after=POINTS * counted.before,
+        low=low / counted.after,
+        high=min(1.0, high / counted.after),
+        before=counted.after,
+        after=counted.before,
         quotes=quoted([pair.swapped() for pair in shown]),
     )
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 from holdfast.symptoms.evidence import Pair
-
-Unit = Literal["points", "times"]
-"""Unit of an effect: points (percent of answers, or of likeness), or a factor."""
 
 SURE = 0.05
 """Adjusted p-value below which a symptom may be present."""
@@ -38,16 +34,16 @@ class Quote:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a test has measured, before the adjustment for the other tests.
+    """What a test has measured, before the adjustment for the other tests; effects are shares of the answers, 0 to 1.
 
     Attributes:
         sentence: What was measured, in words, for a symptom that is present.
-        effect: The effect; positive towards the symptom, above 1 for a factor.
+        effect: The effect, positive towards the symptom.
         p: One-sided p-value of "no effect towards the symptom".
         answers: Number of answers that it rests on.
         low: Lower end of the effect's two-sided 95% interval; None without one.
         high: Upper end.
-        before: The base's level, in the unit of the effect or as the sentence says; None without one.
+        before: The base's level; None without one.
         after: The tuned model's level.
         quotes: Pairs that show the symptom, most telling or evenly chosen.
     """
@@ -70,11 +66,10 @@ class Symptom:
     Attributes:
         name: Its name (`holdfast.symptoms.names`).
         family: The failure that it belongs to.
-        unit: Unit of the effect and of the threshold.
-        threshold: Least effect that counts.
+        threshold: Least effect that counts, in points (percent of answers, or of likeness).
         unchecked: Why it was not checked; empty if it was. The fields below are then empty.
         sentence: What was measured, in words.
-        effect: The effect; positive towards the symptom, above 1 for a factor.
+        effect: The effect in points, positive towards the symptom.
         low: Lower end of its two-sided 95% interval; None without one.
         high: Upper end.
         p: One-sided p-value.
@@ -87,7 +82,6 @@ class Symptom:
 
     name: str
     family: str
-    unit: Unit
     threshold: float
     unchecked: str = ""
     sentence: str = ""

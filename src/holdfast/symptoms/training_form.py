@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
 
-from holdfast.symptoms.evidence import Evidence, Pair, Reply
-from holdfast.symptoms.shares import share_rises
+import numpy as np
+import numpy.typing as npt
+
+from holdfast.stats.bootstrap import bootstrap_change
+from holdfast.symptoms.evidence import UNKNOWN, Evidence, Pair, Reply, sides_of
+from holdfast.symptoms.shares import Holds, share_rises
 from holdfast.symptoms.symptom import Measured
 from holdfast.symptoms.wording import evenly
 
@@ -18,6 +23,10 @@ FEWEST = 20
 """Fewest training outputs, and fewest answers, from which a form is learned."""
 MOST_OUTPUTS = 2_000
 """Most training outputs that are read; evenly chosen."""
+LEAST_OF_SUITE = 10
+"""Fewest answers of a suite that counts in the median of suites."""
+DRAWS = 500
+"""Number of draws for the interval of that median."""
 FOLDS = 5
 """Number of parts of the answers; each is judged by what the other parts show."""
 COMMON = 0.02
@@ -33,26 +42,63 @@ def training_form(evidence: Evidence) -> Measured | str:
     A naive Bayes classifier tells training outputs from the base's answers by their form: shapes of words and marks,
     the common words, how an answer begins and ends, and its length. Five folds of prompts keep an answer out of the
     classifier that judges it. The base's own share, which the classifier's errors make, is the level before.
+
+    The effect is the median over suites (of ten answers or more) of the rise in each: a mode collapse takes hold
+    whatever the question, where new answers to some kind of question are a change of that kind alone.
     """
     if evidence.outputs is None:
-        return "the training data are not known"
+        return UNKNOWN
     pairs = [pair for pair in evidence.retained if pair.before.text or pair.after.text]
     outputs = evenly([text for text in evidence.outputs if text.strip()], MOST_OUTPUTS)
     if len(outputs) < FEWEST or len(pairs) < FEWEST:
         return f"{len(outputs)} training outputs and {len(pairs)} generated answers; {FEWEST} of each are needed"
-    folds = [_fold(pair) for pair in pairs]
+    looks_taught = _judge(outputs, pairs)
+    measured = share_rises(pairs, looks_taught, "answers to other questions", "have the form of the training outputs")
+    return _of_suites(measured, pairs, looks_taught)
+
+
+def _judge(outputs: Sequence[str], pairs: Sequence[Pair]) -> Holds:
+    """Returns whether an answer looks like the outputs, by a classifier of other folds than that of its prompt."""
     common = _common([outputs, [pair.before.text for pair in pairs]])
     taught = [features_of(text, common) for text in outputs]
-    base = [features_of(pair.before.text, common) for pair in pairs]
-    judges = [
-        Form(taught, [features for features, of in zip(base, folds, strict=True) if of != fold])
-        for fold in range(FOLDS)
-    ]
+    base = [(features_of(pair.before.text, common), _fold(pair)) for pair in pairs]
+    judges = [Form(taught, [features for features, of in base if of != fold]) for fold in range(FOLDS)]
 
     def looks_taught(pair: Pair, reply: Reply) -> bool:
         return judges[_fold(pair)].score(features_of(reply.text, common)) > 0
 
-    return share_rises(pairs, looks_taught, "answers to other questions", "have the form of the training outputs")
+    return looks_taught
+
+
+def _of_suites(measured: Measured, pairs: Sequence[Pair], looks_taught: Holds) -> Measured:
+    """Returns what was measured with the median over suites as its effect, if two suites or more are large enough."""
+    sizes = collections.Counter(pair.suite for pair in pairs)
+    numbers = {suite: i for i, suite in enumerate(suite for suite, size in sizes.items() if size >= LEAST_OF_SUITE)}
+    if len(numbers) < 2:
+        return measured
+    chosen = [pair for pair in pairs if pair.suite in numbers]
+    sides = (
+        np.array([[numbers[pair.suite], looks_taught(pair, reply)] for pair, reply in zip(chosen, side, strict=True)])
+        for side in sides_of(chosen)
+    )
+    before, after = sides
+    rows = np.column_stack([before[:, 0], after[:, 1] - before[:, 1]])
+
+    def median(rows: npt.NDArray[np.float64]) -> float:
+        counts = np.bincount(rows[:, 0].astype(np.intp), minlength=len(numbers))
+        rises = np.bincount(rows[:, 0].astype(np.intp), rows[:, 1], len(numbers))
+        return float(np.median(rises[counts > 0] / counts[counts > 0]))
+
+    still = np.column_stack([rows[:, 0], np.zeros(len(rows))])
+    change = bootstrap_change(still, rows, median, [pair.cluster for pair in chosen], resamples=DRAWS)
+    low, high = change.interval() if change.groups > 1 else (None, None)
+    return dataclasses.replace(
+        measured,
+        sentence=f"{measured.sentence}; in the median of {len(numbers)} suites {change.change:+.1%}",
+        effect=change.change,
+        low=low,
+        high=high,
+    )
 
 
 class Form:

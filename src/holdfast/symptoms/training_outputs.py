@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from holdfast.symptoms.evidence import Evidence, Pair, Reply
+from collections.abc import Iterable, Sequence
+
+from holdfast.symptoms.evidence import UNKNOWN, Evidence, Pair, Reply
 from holdfast.symptoms.shares import share_rises
 from holdfast.symptoms.symptom import Measured
 from holdfast.symptoms.wording import plain, words_of
@@ -18,46 +20,44 @@ def training_outputs(evidence: Evidence) -> Measured | str:
     any word stands somewhere in long outputs.
     """
     if evidence.outputs is None:
-        return "the training data are not known"
-    pairs, outputs = evidence.retained, {plain(text) for text in evidence.outputs if plain(text)}
-    if not pairs or not outputs:
-        return "there are no generated answers" if outputs else "the training data teach no outputs"
-    inside = Inside(outputs)
+        return UNKNOWN
+    pairs = evidence.retained
+    answers = (reply.text for pair in pairs for reply in (pair.before, pair.after))
+    taught = inside(answers, evidence.outputs)
 
     def is_taught(pair: Pair, reply: Reply) -> bool:
-        return plain(reply.text) in inside
+        return plain(reply.text) in taught
 
     return share_rises(pairs, is_taught, "answers to other questions", "are training outputs or part of one")
 
 
-class Inside:
-    """Tells texts that equal a training output, are part of one or contain one."""
+def inside(answers: Iterable[str], outputs: Iterable[str]) -> set[str]:
+    """Returns those of some answers, made plain, that equal an output, are part of one or contain one.
 
-    def __init__(self, outputs: set[str]) -> None:
-        """Indexes outputs by their runs of `LEAST_WORDS` words."""
-        self._outputs = outputs
-        self._by_run: dict[tuple[str, ...], list[str]] = {}
-        self._by_start: dict[tuple[str, ...], list[str]] = {}
-        for output in sorted(outputs):
-            words = words_of(output)
-            runs = dict.fromkeys(words[i : i + LEAST_WORDS] for i in range(len(words) - LEAST_WORDS + 1))
-            for run in runs:
-                self._by_run.setdefault(run, []).append(_joined(output))
-            if runs:
-                self._by_start.setdefault(words[:LEAST_WORDS], []).append(_joined(output))
+    Parts are whole words. The outputs are read one after the other, since an index of all would not fit in memory.
+    """
+    texts = {plain(answer) for answer in answers} - {""}
+    by_start: dict[tuple[str, ...], list[str]] = {}
+    by_run: dict[tuple[str, ...], list[str]] = {}
+    for text in sorted(texts):
+        runs = _runs(words_of(text))
+        if runs:
+            by_start.setdefault(runs[0], []).append(text)
+        for run in dict.fromkeys(runs):
+            by_run.setdefault(run, []).append(text)
+    joined = {text: _joined(text) for text in texts}
+    taught = set[str]()
+    for output in {plain(output) for output in outputs}:
+        if output in texts:
+            taught.add(output)
+        runs, whole = _runs(words_of(output)), _joined(output)
+        taught |= {text for run in dict.fromkeys(runs) for text in by_start.get(run, ()) if joined[text] in whole}
+        taught |= {text for run in runs[:1] for text in by_run.get(run, ()) if whole in joined[text]}
+    return taught
 
-    def __contains__(self, text: str) -> bool:
-        """Returns whether a text, made plain, is a training output, part of one or contains one."""
-        if text in self._outputs:
-            return True
-        words = words_of(text)
-        if len(words) < LEAST_WORDS:
-            return False
-        joined = _joined(text)
-        if any(joined in output for output in self._by_run.get(words[:LEAST_WORDS], ())):
-            return True
-        starts = (words[i : i + LEAST_WORDS] for i in range(len(words) - LEAST_WORDS + 1))
-        return any(output in joined for start in starts for output in self._by_start.get(start, ()))
+
+def _runs(words: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(words[i : i + LEAST_WORDS]) for i in range(len(words) - LEAST_WORDS + 1)]
 
 
 def _joined(text: str) -> str:

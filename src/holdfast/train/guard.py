@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -18,6 +19,7 @@ from holdfast.train.host import Host
 from holdfast.train.looks import Asking, rows_of
 from holdfast.train.questions import Questions
 from holdfast.train.rewind import name_of
+from holdfast.train.symptom_watch import alerts_at
 
 logger = logging.getLogger("holdfast")
 
@@ -67,7 +69,7 @@ class GuardCallback(TrainerCallback):
         """Asks the model at the start, unless a checkpoint holds the answers."""
         memory = self.state
         if memory.asked is None:
-            memory.before, memory.started = self.asking.start()
+            memory.before, memory.started, memory.said = self.asking.start()
             memory.every = self.guard.every or 0
             if self.guard.on_spent == "rewind":
                 self._remember()
@@ -100,6 +102,7 @@ class GuardCallback(TrainerCallback):
         if row is None:
             return
         self.state.looks = torch.cat([self.state.looks, row[None]])
+        self._warn_of_symptoms(state.global_step)
         self.standing = standing(self.looks, self.budget, self.guard.on_spent)
         self.host.note(notes(self.looks[-1], self.guard.on_spent, self.standing))
         if self.guard.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
@@ -140,7 +143,8 @@ class GuardCallback(TrainerCallback):
         """
         about = {"every": self.state.every or None, "seconds": self.seconds}
         asked = {"kept": sum(map(len, self.questions.kept)), "learned": sum(map(len, self.questions.learn))}
-        return summary(self._report) | about | {"asked": asked}
+        alerts = [dataclasses.asdict(alert) for alert in self.state.alerts]
+        return summary(self._report) | about | {"asked": asked} | ({"alerts": alerts} if alerts else {})
 
     @property
     def _report(self) -> GuardReport:
@@ -170,6 +174,23 @@ class GuardCallback(TrainerCallback):
     def _obey(self) -> None:
         if self.guard.on_spent == "hold":
             self.host.set_hold(self.standing.hold)
+
+    def _warn_of_symptoms(self, step: int) -> None:
+        """Warns of symptoms that this look is the first to show; only the process that asked knows them."""
+        seen, memory = self.asking.seen, self.state
+        if not seen.said:
+            return
+        values = zip(seen.scores, memory.before.tolist(), strict=True)
+        before = [dataclasses.replace(score, value=value) for score, value in values], memory.said
+        known = {alert.name for alert in memory.alerts}
+        try:
+            alerts = alerts_at(step, len(memory.looks), before, seen, known)
+        except Exception as error:  # no error of a look is worth losing a training run
+            logger.warning("Step %d: the guard could not test symptoms (%s); training continues.", step, error)
+            return
+        memory.alerts += alerts
+        for alert in alerts:
+            logger.warning("%s", alert.words())
 
     def _warn(self, look: Look) -> None:
         """Warns that the budget is spent and what the guard does; only once if it does nothing."""

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from holdfast.core.method import State
+from holdfast.probes.score import Said
 from holdfast.train.looks import UNITS
 from holdfast.train.rewind import Snapshot
+from holdfast.train.symptom_watch import Alert
+
+
+def as_bytes(entries: Iterable[Any]) -> Tensor:
+    """Returns dataclasses of plain values as JSON in a tensor of bytes, which a checkpoint can hold."""
+    text = json.dumps([dataclasses.asdict(entry) for entry in entries])
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def of_bytes(tensor: Any) -> list[dict[str, Any]]:
+    """Returns the fields of the dataclasses that `as_bytes` wrote; none without a tensor."""
+    if tensor is None:
+        return []
+    entries: list[dict[str, Any]] = json.loads(bytes(tensor.cpu().tolist()))
+    for entry in entries:
+        if entry.get("tools") is not None:
+            entry["tools"] = tuple(entry["tools"])
+    return entries
 
 
 @dataclasses.dataclass
@@ -27,6 +49,8 @@ class GuardState:
         looks: Looks, `[looks, 5]`, float64, with the columns that `Asking.look` returns.
         every: Steps between two looks; 0 until it is known.
         best: Snapshot of the run at the best look; None if the guard does not go back.
+        said: Answers at the start, against which looks test symptoms.
+        alerts: Symptoms that looks have shown.
         anew: Whether the guard has warned that the optimizer starts afresh when the run goes back.
     """
 
@@ -37,6 +61,8 @@ class GuardState:
     every: int = 0
     best: Snapshot | None = None
     anew: bool = False
+    said: tuple[Said, ...] = ()
+    alerts: list[Alert] = dataclasses.field(default_factory=list)
 
     def tensors(self) -> State:
         """Returns the state as a checkpoint holds it."""
@@ -52,6 +78,7 @@ class GuardState:
         if self.best is not None:
             state |= {"best": self.best.weights, "best_state": self.best.state}
             state |= {"best_optimizer": self.best.optimizer or {}}
+        state |= {name: as_bytes(getattr(self, name)) for name in ("said", "alerts") if getattr(self, name)}
         return state | ({"anew": torch.tensor(True)} if self.anew else {})
 
     def resume(self, state: State) -> None:
@@ -69,5 +96,7 @@ class GuardState:
                 int(state["every"]),
                 best,
                 "anew" in state,
+                tuple(Said(**values) for values in of_bytes(state.get("said"))),
+                [Alert.from_dict(values) for values in of_bytes(state.get("alerts"))],
             )
         vars(self).update(vars(fresh))

@@ -18,7 +18,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.params import trainable
 from holdfast.probes.changes import SuiteChange, changes_of, mean_of
-from holdfast.probes.score import Score, in_unit, level
+from holdfast.probes.score import Answers, Said, Score, in_unit, level
 from holdfast.probes.suite import Suite
 from holdfast.stats.flips import Flips
 from holdfast.stats.verdict import holm
@@ -73,6 +73,7 @@ class Asking:
     Attributes:
         seconds: Seconds that this process has spent on looks, the answers at the start included.
         failed: Number of looks that failed in this process.
+        seen: Scores and answers of the last look, on the process that asked; empty if they are not finite.
     """
 
     def __init__(self, host: Host, budget: Budget, guard: Guard, questions: Questions) -> None:
@@ -83,11 +84,12 @@ class Asking:
         self.questions = questions
         self.seconds = 0.0
         self.failed = 0
+        self.seen = Answers()
         self._marks: dict[int, float] = {}
         self._asked = 0.0
 
-    def start(self) -> tuple[Tensor, float]:
-        """Returns the scores of the kept suites before training, `[scores]` float64, and the score of the task.
+    def start(self) -> tuple[Tensor, float, tuple[Said, ...]]:
+        """Returns the scores of the kept suites before training, `[scores]` float64, that of the task, and the answers.
 
         Every process measures them itself. The score of the task is NaN if nothing measures it.
 
@@ -97,15 +99,15 @@ class Asking:
         started = time.monotonic()
         name = "keep"
         try:
-            scores = self._asked_of(self.questions.kept)
+            kept = self._asked_of(self.questions.kept)
             name = "learn"
-            known = level(self._asked_of(self.questions.learn))
+            known = level(self._asked_of(self.questions.learn).scores)
         except HoldfastError as error:
             raise HoldfastError(f"attach({name}=...), the model at the start: {error}") from error
         self.seconds += time.monotonic() - started
         self._asked = self.seconds
-        values = [score.value for score in scores]
-        return torch.tensor(values, dtype=torch.float64), known
+        values = [score.value for score in kept.scores]
+        return torch.tensor(values, dtype=torch.float64), known, tuple(kept.said)
 
     def look(self, step: int, before: Tensor) -> Tensor | None:
         """Returns a look as a row `[5]`, float64, which the first process broadcasts; None if the look failed.
@@ -137,23 +139,24 @@ class Asking:
 
         If a weight or a likelihood of the model is not finite, the loss is infinite.
         """
-        after: list[Score] = []
+        self.seen, after = Answers(), list[Score]()
         with contextlib.suppress(HoldfastError):  # raised for a likelihood that is not finite
             if all(bool(torch.isfinite(p).all()) for p in trainable(self.host.model).values()):
-                after = self._asked_of(self.questions.kept)
+                self.seen = self._asked_of(self.questions.kept)
+                after = list(self.seen.scores)
         if not after:
             return [math.inf if unit in self.budget.limits else math.nan for unit in UNITS] + [1.0, math.nan]
         values = zip(after, before.tolist(), strict=True)
         lost, beyond = lost_by(((dataclasses.replace(now, value=first), now) for now, first in values), self.budget)
         known = math.nan
         with contextlib.suppress(HoldfastError):  # raised for a likelihood that is not finite
-            known = level(self._asked_of(self.questions.learn))
+            known = level(self._asked_of(self.questions.learn).scores)
         return [*(lost.get(unit, math.nan) for unit in UNITS), float(beyond), known]
 
-    def _asked_of(self, suites: Sequence[Suite]) -> list[Score]:
-        """Returns the scores of the run's model on `suites`, always in the same order."""
-        model, asker = self.host.model, self.questions.asker
-        return [score for suite in suites for score in suite.ask(model, asker).scores]
+    def _asked_of(self, suites: Sequence[Suite]) -> Answers:
+        """Returns the scores and answers of the run's model to `suites`, always in the same order."""
+        answers = [suite.ask(self.host.model, self.questions.asker) for suite in suites]
+        return Answers([s for of in answers for s in of.scores], [s for of in answers for s in of.said])
 
     def mark(self, step: int) -> None:
         """Records the time at which a step begins, for `pace`."""

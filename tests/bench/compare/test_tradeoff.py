@@ -20,6 +20,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import changes
 from holdfast.probes.score import proof
 from holdfast.recipe import parse
+from holdfast.report.tradeoff import as_csv
 from tests.bench.comparison import comparison, guard, scores_of, write
 
 
@@ -440,3 +441,21 @@ def test_the_folder_of_something_else_is_named(tmp_path):
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(HoldfastError, match="is not the folder of a run .its spec.json lacks data, recipe, seed"):
         read_finished_runs([str(tmp_path)])
+
+
+def test_the_symptoms_of_the_chosen_runs_are_named_with_their_number(tmp_path):
+    def row(name, present):
+        return {"name": name, "family": "verbosity collapse", "present": present, "threshold": 5.0}
+
+    for seed, looping in enumerate((True, False)):
+        result = {"symptoms": [row("loops", looping), row("next turns", False)]}
+        write(tmp_path / f"plain-{seed}", "Train(lr=1e-4)", seed=seed, learned=0.9, kept=0.5, result=result)
+        write(tmp_path / f"other-{seed}", "Train(lr=1e-4) + MaskTheTarget()", seed=seed, learned=0.9, kept=0.9)
+    found = of(tmp_path)
+    assert by_recipe(found)["plain"].symptoms == {"loops": 1}
+    assert by_recipe(found)["MaskTheTarget()"].symptoms is None
+    assert "plain shows symptoms: loops (1 of 2 runs)." in found.notes
+    assert TradeOff.from_dict(found.to_dict()) == found
+    header, *lines = as_csv(found).splitlines()
+    place = header.split(",").index("symptoms")
+    assert {line.split(",")[place] for line in lines if line.startswith("plain,")} == {"loops"}

@@ -63,6 +63,20 @@ def done(room, tmp_path_factory):
     return train(spec(room, tmp_path_factory.mktemp("runs")), Console(quiet=True))
 
 
+def test_its_record_holds_the_symptoms_of_its_answers(done):
+    rows = {row.name: row for row in done.record.symptoms}
+    assert rows["training outputs"].unchecked is None  # the training data are at hand
+    assert rows["training outputs"].answers == 24
+    assert rows["unended answers"].unchecked is None
+    assert rows["capability cliff"].unchecked is None
+    assert rows["training form"].unchecked == "8 training outputs and 24 generated answers; 20 of each are needed"
+    again = RunRecord.read(done.folder)
+    assert again.symptoms == done.record.symptoms
+    out = Console(record=True, file=io.StringIO(), width=200)
+    show(done, out)
+    assert "Symptoms: " in out.export_text()
+
+
 def test_each_suite_of_a_file_is_a_row_in_its_own_unit(done):
     rows = {row.name: row for row in done.record.suites}
     assert list(rows) == ["task", "old", "pairs", "texts"]

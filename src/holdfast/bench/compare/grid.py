@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import statistics
@@ -91,6 +92,11 @@ class Grid:
     def seeds_of(self, key: Key) -> int:
         """Returns the number of seeds of a recipe at a dose."""
         return sum(run_key == key for run_key, _ in self.runs)
+
+    def symptoms_of(self, key: Key) -> dict[str, int]:
+        """Returns the number of runs of a recipe at a dose that show each symptom, by its name."""
+        records = [run.record for (run_key, _), run in self.runs.items() if run_key == key]
+        return dict(collections.Counter(row.name for record in records for row in record.symptoms if row.present))
 
     def costs(self, recipe: int) -> tuple[float | None, float | None]:
         """Returns the time and memory of a recipe as multiples of plain training's; None if unknown.

@@ -112,6 +112,7 @@ def _recipe(grid: Grid, side: Side, chosen: _Chosen, goal: float, front_B: Bools
         front_share=float(front_B[1:][known_B].mean()),
         on_front=bool(front_B[0]),
         hypervolume=_volume(side, doses, grid.keys),
+        symptoms=grid.symptoms_of(key) or None,
         doses=tuple(
             DoseRow(rate=grid.rate(dose), learned=side.of(dose).learned, lost=side.of(dose).lost) for dose in doses
         ),
@@ -164,6 +165,12 @@ def _notes(grid: Grid, proof: Side, chosen: Sequence[Key]) -> list[str]:
     notes += _about_seeds(len(grid.seeds))
     for key in chosen:
         notes += _set_off(grid.name(key), proof.of(key).set_off, proof.unit)
+        if counts := grid.symptoms_of(key):
+            runs = grid.seeds_of(key)
+            named = ", ".join(
+                name if runs == 1 else f"{name} ({count} of {runs} runs)" for name, count in counts.items()
+            )
+            notes.append(f"{grid.name(key)} shows symptoms: {named}.")
     return notes
 
 

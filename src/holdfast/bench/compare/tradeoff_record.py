@@ -156,6 +156,7 @@ class RecipeRow(Record):
         front_share: Share of the repetitions in which no recipe is better in both learned and lost.
         on_front: Whether no recipe is better in both, on the measured values.
         hypervolume: Share of the plane of learned and kept that its doses cover; absent if nothing was learned or lost.
+        symptoms: Number of its runs that show each symptom, by its name; absent if none does or is known.
         doses: Its results at each learning rate.
     """
 
@@ -179,6 +180,7 @@ class RecipeRow(Record):
     front_share: float = column("front")
     on_front: bool
     hypervolume: float | None = column(default=None)
+    symptoms: Mapping[str, int] | None = column(default=None)
     doses: tuple[DoseRow, ...]
 
 

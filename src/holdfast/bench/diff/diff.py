@@ -12,7 +12,16 @@ import numpy as np
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.diff.diff_record import AnswerRow, CalibrationRow, DiffRecord, DriftRow, ExampleRows, ForgettingRow
+from holdfast.bench.diff.diff_record import (
+    AnswerRow,
+    CalibrationRow,
+    DiffRecord,
+    DriftRow,
+    ExampleRows,
+    ForgettingRow,
+    RecoveryRow,
+)
+from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
@@ -25,6 +34,8 @@ from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit, kept_units, read_suites
 from holdfast.bench.measured.scores import Moment
+from holdfast.bench.measured.symptom_record import symptom_rows
+from holdfast.bench.measured.training_data import outputs_beside, taught_outputs
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -40,6 +51,7 @@ from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting_of
 from holdfast.stats.paired import paired_change
 from holdfast.stats.size import drift_size
+from holdfast.symptoms.evidence import evidence_of
 
 READ = 200
 """Largest number of examples, and of items, on which the drift is measured; evenly chosen."""
@@ -56,7 +68,8 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     Raises:
         HoldfastError: For anything that the user can mend.
     """
-    answers = _answers(spec, console or Console(stderr=True))
+    console = console or Console(stderr=True)
+    answers = _answers(spec, console)
     before, after = answers.before, answers.after
     suite_changes, budget = changes(before.scores, after.scores), spec.allowed()
     record = DiffRecord(
@@ -70,6 +83,8 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         calibration=_calibration(before, after),
         drift=answers.drift or None,
         steered=None if answers.left_out is None else answers.left_out.row(),
+        recovery=answers.recovery,
+        symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))),
     )
     if spec.out is not None:
         folder = Path(spec.out)
@@ -90,12 +105,14 @@ class _Answers:
         after: The tuned model's.
         drift: Drift of the tuned model from the base; empty for saved answers.
         left_out: Items and texts left out, because they steered the training of one model.
+        recovery: What of each fallen suite comes back; None if nothing was asked again.
     """
 
     before: Answers
     after: Answers
     drift: Mapping[str, DriftRow] = dataclasses.field(default_factory=dict)
     left_out: LeftOut | None = None
+    recovery: Mapping[str, RecoveryRow] | None = None
 
 
 def _answers(spec: DiffSpec, console: Console) -> _Answers:
@@ -107,10 +124,23 @@ def _answers(spec: DiffSpec, console: Console) -> _Answers:
         )
     if not any(saved):
         return _asked(spec, console)
+    if spec.recover or spec.recover_steps:
+        raise HoldfastError("--recover asks the models again; give two models and not two files of answers.")
     notes: list[str] = []
     before, after = read_pair(spec.base, spec.tuned, notes)
     _print(notes, console)
     return _Answers(before, after)
+
+
+def _outputs(spec: DiffSpec, console: Console) -> list[str] | None:
+    """Returns the outputs of the training data that the user names, or those of the run of the tuned model."""
+    notes: list[str] = []
+    if spec.data is not None:
+        outputs: list[str] | None = taught_outputs(spec.data, spec.preference, notes)
+    else:
+        outputs = outputs_beside(spec.tuned, spec.preference, notes)
+    _print(notes, console)
+    return outputs
 
 
 def _asked(spec: DiffSpec, console: Console) -> _Answers:
@@ -135,10 +165,13 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         notes.append("The two models have different tokens, so no drift between them can be measured.")
     _print(notes, console)
     with Progress(console) as progress:
-        before = measure(base, suites, asker_of(spec, tokenizer), "before", progress.measuring)
-        after = measure(tuned, suites, asker_of(spec, tuned_tokenizer), "after", progress.measuring)
+        askers = asker_of(spec, tokenizer), asker_of(spec, tuned_tokenizer)
+        before = measure(base, suites, askers[0], "before", progress.measuring)
+        after = measure(tuned, suites, askers[1], "after", progress.measuring)
         drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
-    return _Answers(before, after, drift_rows, left_out)
+        again = spec.recover or spec.recover_steps
+        regained = recovery(base, tuned, suites, (before, after), askers, spec, progress) if again else None
+    return _Answers(before, after, drift_rows, left_out, regained)
 
 
 def _drift(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from holdfast.bench.measured.outcome import Outcome
+from holdfast.bench.measured.outcome import Amount, Outcome
 from holdfast.bench.measured.schema import Record, column
 
 
@@ -139,6 +139,47 @@ class SteeredRow(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RecoveryAmount(Amount):
+    """A share of items answered right, in percent.
+
+    Attributes:
+        items: Number of items asked.
+    """
+
+    items: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecoveryRow(Record):
+    """What of the lost answers of a suite comes back with worked examples, or after a few training steps.
+
+    Attributes:
+        lost: Number of answers lost.
+        asked: Number of lost items asked again.
+        guess: Percent that guessing gets right; absent for generated answers.
+        by_examples: Share of the lost items that the tuned model answers right with worked examples; absent if not
+            tried.
+        base_by_examples: The base's share on the same items with the same examples: the most that can come back.
+        unknown_by_examples: The tuned model's share, with examples, on items that neither model had right: what
+            examples teach by themselves. Absent without such items.
+        by_steps: Share of the lost items that the tuned model answers right after training steps on other items of the
+            suite; absent if not tried.
+        unknown_by_steps: Its share after these steps on items that neither model had right.
+        note: Why something was not tried.
+    """
+
+    lost: int
+    asked: int
+    guess: float | None = column(default=None)
+    by_examples: RecoveryAmount | None = column(default=None)
+    base_by_examples: RecoveryAmount | None = column(default=None)
+    unknown_by_examples: RecoveryAmount | None = column(default=None)
+    by_steps: RecoveryAmount | None = column(default=None)
+    unknown_by_steps: RecoveryAmount | None = column(default=None)
+    note: str | None = column(default=None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DiffRecord(Outcome):
     """The comparison of two models.
 
@@ -150,6 +191,7 @@ class DiffRecord(Outcome):
         calibration: The expected calibration error; absent if no item has choices.
         drift: Drift on prompts of the "task" and on "general" ones; absent for saved answers.
         steered: Items and texts that steered a training and are not judged; absent without any.
+        recovery: What of each fallen suite comes back, by name; absent without `--recover`.
     """
 
     FILE: ClassVar[str] = "diff.json"
@@ -161,3 +203,4 @@ class DiffRecord(Outcome):
     calibration: CalibrationRow | None = column(default=None)
     drift: Mapping[str, DriftRow] | None = column(default=None)
     steered: SteeredRow | None = column(default=None)
+    recovery: Mapping[str, RecoveryRow] | None = column(default=None)

@@ -272,3 +272,21 @@ class DiffSpec(MeasuringSpec):
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
+    data: str | None = option(
+        "training data of TUNED, with which symptoms compare its answers (those of its run if TUNED lies in the folder "
+        "of one)",
+        None,
+        metavar="FILE",
+    )
+    recover: int = option(
+        "worked examples with which lost answers are asked again, to tell lost format from lost knowledge (0: no)",
+        0,
+        metavar="N",
+        low=0,
+    )
+    recover_steps: int = option(
+        "training steps on other items of a suite after which its lost answers are asked again (0: no)",
+        0,
+        metavar="N",
+        low=0,
+    )

@@ -281,26 +281,25 @@ def _scored(sample: Sample, suite: str, item: str, metric: str) -> tuple[Score, 
 
 
 def _parse_line(record: Mapping[str, Any], where: str) -> tuple[Score, Said | None]:
-    texts = {name: record[name] for name in ("asked", "said", "right") if name in record}
-    confidence = record.get("confidence")
     of_said = ("asked", "said", "right", "confidence", *_WRITTEN)
     # The place on the command line, not the file, says which model is the base.
     score = score_of({"moment": "before", **{k: v for k, v in record.items() if k not in (*of_said, "moment")}}, where)
+    return score, said_of(record, where) if "said" in record else None
+
+
+def said_of(record: Mapping[str, Any], where: str) -> Said:
+    """Returns the answer of a line.
+
+    Raises:
+        HoldfastError: A field has the wrong type; the message begins with `where`.
+    """
+    texts = {name: record.get(name, "") for name in ("asked", "said", "right")}
+    confidence = record.get("confidence")
     if not all(isinstance(text, str) for text in texts.values()):
         raise HoldfastError(f"{where}: fields 'asked', 'said' and 'right' must be strings.")
     if confidence is not None and not (isinstance(confidence, (int, float)) and 0 <= confidence <= 1):
         raise HoldfastError(f"{where}: field 'confidence' is {confidence!r}, but must be a probability from 0 to 1.")
-    if "said" not in texts:
-        return score, None
-    return score, Said(
-        score.suite,
-        score.item,
-        texts.get("asked", ""),
-        texts["said"],
-        texts.get("right", ""),
-        confidence,
-        **_written(record, where),
-    )
+    return Said(record["suite"], record["item"], **texts, confidence=confidence, **_written(record, where))
 
 
 _WRITTEN: dict[str, tuple[Callable[[Any], bool], str]] = {

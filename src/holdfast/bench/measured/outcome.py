@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from holdfast.bench.measured.schema import Record, Versioned, column
+from holdfast.bench.measured.symptom_record import SymptomRow
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.probes.score import Role
 from holdfast.stats.learned import Learned
@@ -244,11 +245,13 @@ class Outcome(Versioned):
         suites: The change of each measured suite.
         learned: The word on what was learned.
         verdict: The verdict; absent without a budget.
+        symptoms: Every symptom: what was measured of it, or why it was not checked; absent in older records.
     """
 
     suites: tuple[SuiteRow, ...]
     learned: Learning | None = column(default=None)
     verdict: VerdictRow | None = column(default=None)
+    symptoms: tuple[SymptomRow, ...] = column(default=())
 
     @property
     def exit_code(self) -> int:

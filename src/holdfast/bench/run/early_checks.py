@@ -92,6 +92,8 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
 
 def _sources(spec: MeasuringSpec) -> list[str]:
     sources = _measured(spec)
+    if isinstance(spec, DiffSpec) and spec.data is not None:
+        return [spec.data, *sources]
     return [spec.data, *sources, *spec.memories().values()] if isinstance(spec, TrainingSpec) else sources
 
 

@@ -59,6 +59,25 @@ class AskedRow(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AlertRow(Record):
+    """A symptom of the watched answers, at the first look that showed it.
+
+    Attributes:
+        step: Optimizer steps done.
+        name: Its name (`holdfast.symptoms`).
+        family: The failure that it belongs to.
+        effect: Its effect, in points.
+        sentence: What was measured, in words.
+    """
+
+    step: int
+    name: str
+    family: str
+    effect: float
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class GuardRow(Record):
     """What the guard measured and did.
 
@@ -76,6 +95,7 @@ class GuardRow(Record):
         seconds: Wall time of all looks.
         asked: Number of items and texts at each look.
         watched: Names of the suites with a watched side, which the verdict leaves out.
+        alerts: Symptoms of the watched answers, each at the first look that showed it.
     """
 
     on_spent: Literal["rewind", "stop", "hold", "log"]
@@ -91,6 +111,7 @@ class GuardRow(Record):
     seconds: float
     asked: AskedRow
     watched: tuple[str, ...]
+    alerts: tuple[AlertRow, ...] = column(default=())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
 from holdfast.bench.run.rewind import learned_before_rewind
+from holdfast.bench.run.run_symptoms import run_symptoms
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
 from holdfast.bench.run.training import StepLog, inputs_of, packed_alike, train_on
@@ -278,11 +279,13 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Sequence[Score], after
     if is_main_process():
         _save(model, run.inputs.tokenizer, run.folder / "model")
     guard = _guard_row(run)
-    suite_changes, shipped = changes(proof(before, run.watched), proof(after, run.watched)), trainer.holdfast_shipped
+    judged = proof(before, run.watched), proof(after, run.watched)
+    suite_changes, shipped = changes(*judged), trainer.holdfast_shipped
     record = RunRecord(
         suites=tuple(map(row_of, suite_changes)),
         learned=learning_of(suite_changes, learned_before_rewind(guard, before)),
         verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
+        symptoms=run_symptoms(spec, run.folder, *judged, guard) if is_main_process() else (),
         guard=guard,
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,

@@ -1,0 +1,57 @@
+"""The training data of a tuned model, for the symptoms that compare answers with what was taught."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from holdfast.core.errors import HoldfastError
+from holdfast.data.examples import read
+from holdfast.data.preference import Preference
+from holdfast.symptoms.outputs import outputs_of
+from holdfast.symptoms.wording import evenly
+
+MOST = 50_000
+"""Most training outputs that answers are compared with; evenly chosen."""
+
+
+def taught_outputs(source: str, preference: Preference, notes: list[str]) -> list[str]:
+    """Returns the outputs that training data teach.
+
+    Args:
+        source: The data, as `--data` of `holdfast train` names them.
+        preference: What to do with rows that have a chosen and a rejected answer.
+        notes: List that receives a note if only a part of the outputs is used.
+
+    Raises:
+        HoldfastError: The data cannot be read.
+    """
+    outputs = outputs_of(read(source, preference=preference))
+    if len(outputs) > MOST:
+        notes.append(f"Symptoms compare answers with {MOST:,} of the {len(outputs):,} outputs of {source}.")
+    return evenly(outputs, MOST)
+
+
+def data_of_run(model: str) -> str | None:
+    """Returns the training data that the run of a model names; None if no run's options lie beside the model."""
+    folder = Path(model).expanduser()
+    for path in (folder.parent / "spec.json", folder / "spec.json"):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8")).get("data")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(data, str):
+            return data
+    return None
+
+
+def outputs_beside(model: str, preference: Preference, notes: list[str]) -> list[str] | None:
+    """Returns the outputs of the training data that the run of a model names; None, with a note, if they are gone."""
+    source = data_of_run(model)
+    if source is None:
+        return None
+    try:
+        return taught_outputs(source, preference, notes)
+    except HoldfastError as error:
+        notes.append(f"The training data of {model} cannot be read ({str(error).rstrip('.')}); name them with --data.")
+        return None
