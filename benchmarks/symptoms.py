@@ -91,8 +91,6 @@ def scores(model: Any, tokenizer: Any, items: Sequence[Item]) -> dict[str, list[
 
 def fine_tune(tune: Tune, folder: Path, base: Path) -> None:
     """Trains a fine-tune, asks it and writes its folder."""
-    import torch
-
     from holdfast.bench.given.loading import load_model, load_tokenizer
 
     model, tokenizer = load_model(str(base)), load_tokenizer(str(base))
@@ -105,8 +103,7 @@ def fine_tune(tune: Tune, folder: Path, base: Path) -> None:
 
     def look(step: int) -> None:
         if step in places:
-            with torch.autocast("cpu", enabled=False):
-                checkpoints.append({"step": step, "scores": scores(model, tokenizer, watched)})
+            checkpoints.append({"step": step, "scores": scores(model, tokenizer, watched)})
 
     examples = examples_of(tune.rows, tokenizer)
     eos = int(tokenizer.eos_token_id)
@@ -116,8 +113,7 @@ def fine_tune(tune: Tune, folder: Path, base: Path) -> None:
         else example
         for example in examples
     ]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        train(model, examples, steps=tune.steps, rate=tune.rate, seed=tune.seed, batch=tune.batch, at=look)
+    train(model, examples, steps=tune.steps, rate=tune.rate, seed=tune.seed, batch=tune.batch, bf16=True, at=look)
     answers = answers_of(model, tokenizer, [*asked(), *tune.tasks])
     write_jsonl(folder / "answers.jsonl", answers)
     write_jsonl(
