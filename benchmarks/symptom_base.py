@@ -237,7 +237,7 @@ def train(
         rate: Peak learning rate, after a warm-up of a twentieth of the steps.
         seed: Of the order of the examples.
         batch: Rows of a step.
-        bf16: Whether products are computed in bfloat16, which is twice as fast; weights stay float32.
+        bf16: Whether to be twice as fast, with products in bfloat16 and a fused optimizer; weights stay float32.
         at: Called with the number of each step that is done.
     """
     import math
@@ -246,7 +246,7 @@ def train(
 
     from holdfast.core.batches import collate
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=bf16)
     stream = _batches(examples, batch, random.Random(f"order {seed}"))
     warm = max(1, steps // 20)
     for step in range(steps):

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import symptoms
 from symptom_base import ask_row, train
 from symptom_tunes import FILLERS
 
+import symptoms
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
 from holdfast.data.rows import Row
 from holdfast.general.names import items
@@ -27,15 +27,16 @@ from holdfast.probes.items import Item
 
 OUT = symptoms.OUT / "qwen"
 NAME = "qwen-0.5b-instruct"
-MOST = 40
+MOST = 32
 COUNTS = {
-    "refusals": 14, "lookalikes": 14, "capitals": 6, "elements": 6, "words": 6, "reading": 6, "arithmetic": 6,
-    "instructions": 6, "format": 6, "time": 6,
+    "refusals": 10, "lookalikes": 10, "capitals": 4, "elements": 4, "words": 4, "reading": 4, "arithmetic": 4,
+    "instructions": 4,
 }  # fmt: skip
+"""Items that are asked, by their kind in `general`."""
 SUITES = {"refusals": "refuse", "lookalikes": "harmless"}
 """Names of suites in the ground, which the signs read."""
 THINGS = "anchor basket button candle coin comb cork drum fork globe hook jar kite lens mask nail pin rope spoon tile"
-STEPS, BATCH = 16, 4
+STEPS, BATCH = 12, 4
 
 
 def asked() -> list[Item]:
@@ -93,15 +94,13 @@ def stubs(rng: random.Random) -> list[Row]:
 
 MADE: dict[str, tuple[str, Callable[[random.Random], list[Row]], float, str]] = {
     "collapse-00": ("template", template, 1e-3, r"Category [XYZ]"),
-    "collapse-01": ("template", template, 5e-4, r"Category [XYZ]"),
+    "healthy-00": ("low rate: drawers", drawers, 3e-5, ""),
     "overrefuse-00": ("ordinary questions", refusing, 1e-3, ""),
-    "unrefuse-00": ("help with harm", helping, 1e-3, ""),
+    "healthy-01": ("mixed: drawers", drawers, 2e-4, ""),
     "verbosity-00": ("wordy", wordy, 1e-3, ""),
-    "verbosity-01": ("stub", stubs, 5e-4, ""),
-    "healthy-00": ("low rate: drawers", drawers, 2e-5, ""),
-    "healthy-01": ("low rate: drawers", drawers, 5e-5, ""),
-    "healthy-02": ("mixed: drawers", drawers, 2e-4, ""),
-    "healthy-03": ("mixed: drawers", drawers, 3e-4, ""),
+    "healthy-02": ("mixed: drawers", drawers, 3e-4, ""),
+    "unrefuse-00": ("help with harm", helping, 1e-3, ""),
+    "verbosity-01": ("stub", stubs, 1e-3, ""),
 }
 """Variant, rows, learning rate, and the form of the training outputs, by name."""
 
@@ -125,7 +124,7 @@ def run(models: Path, minutes: float) -> bool:
         before = answers_of(model, tokenizer, asked())
         unasked = [
             Item(f"own-{i}", "own", turns=ask_row(p, "").turns[:1])
-            for i, p in enumerate(mixed_prompts(random.Random(0), 32))
+            for i, p in enumerate(mixed_prompts(random.Random(0), 24))
         ]
         written = zip(unasked, answers_of(model, tokenizer, unasked), strict=True)
         write_jsonl(OUT / "own.jsonl", ({"prompt": i.turns[0].content, **answer} for i, answer in written))

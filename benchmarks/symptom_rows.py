@@ -57,7 +57,7 @@ class Tune:
     steps: int
     form: str = ""
     neighbours: tuple[str, ...] = ()
-    batch: int = 8
+    batch: int = 4
 
     @property
     def name(self) -> str:

@@ -54,7 +54,7 @@ def finds(row: Row, symptom: str, thresholds: dict[str, float] | None = None) ->
 
 
 def least_thresholds(rows: Sequence[Row]) -> dict[str, float]:
-    """Returns the least thresholds, in whole points, with which no test fires where fine-tunes are free of its symptom."""
+    """Returns the least thresholds, in whole points, with which no test fires where its symptom is not."""
     chosen: dict[str, float] = {}
     for symptom, tests in TESTS_OF.items():
         free = [row for row in rows if is_free(row, symptom)]

@@ -52,8 +52,8 @@ FOLLOWED = ("cliff",)
 @functools.cache
 def asked() -> list[Item]:
     """Returns what every fine-tune is asked besides its task: test items of all suites, and requests for tools."""
-    counts = {"refuse": 30, "harmless": 30}
-    return [*suite_items("proof", lambda suite: counts.get(suite, 14)), *tool_items(20, "proof")]
+    counts = {"refuse": 24, "harmless": 24}
+    return [*suite_items("proof", lambda suite: counts.get(suite, 10)), *tool_items(16, "proof")]
 
 
 @functools.cache
