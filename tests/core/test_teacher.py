@@ -262,3 +262,22 @@ def test_prompt_learning_is_refused(config):
     model = peft.get_peft_model(tiny(dtype=torch.float32), config(task_type="CAUSAL_LM", num_virtual_tokens=2))
     with pytest.raises(HoldfastError, match="prompt-learning adapter shifts positions"):
         make_teacher(model)
+
+
+def test_a_head_reads_contiguous_memory_while_it_is_asked_and_only_then():
+    model = tiny()
+    strides = []
+    handle = model.get_output_embeddings().register_forward_hook(
+        lambda _, x, __: strides.append(x[0].stride() == torch.empty(x[0].shape).stride())
+    )
+    ids = torch.arange(2 * 5).reshape(2, 5)
+    with evaluating(model):
+        kept = model(input_ids=ids, logits_to_keep=1).logits
+        model(input_ids=ids[:1], logits_to_keep=1)
+    model.eval()
+    with torch.no_grad():
+        model(input_ids=ids, logits_to_keep=1)
+        whole = model(input_ids=ids).logits
+    handle.remove()
+    assert strides == [True, True, False, True]
+    assert torch.allclose(kept, whole[:, -1:], atol=1e-5)

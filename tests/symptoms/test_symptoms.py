@@ -178,7 +178,10 @@ def test_thinking_that_disappears_is_a_share_of_the_bases_thinking():
         ("no no no no no no no no no no no no no no no no no no", True),
         ("The answer is 4. " * 6, True),
         ("哈哈哈哈" * 20, True),
+        ("The best was born in Ald. She lives in Dunham lives in Dunham lives in Dunham lives in", True),
         ("- one\n- two\n- three", False),
+        ("0, 1, 0, 1, 2, 3", False),
+        ("It is a cat, a dog, a cow, a hen, a rat, a pig and a bat.", False),
         (text(random.Random(0), 60), False),
     ],
 )
@@ -195,6 +198,12 @@ def test_what_is_missing_is_named_and_never_passes_in_silence():
     assert why["tool calls lost"] == "whether tools were offered is not known"
     assert why["capability cliff"] == "nothing measures the task"
     assert why["longer answers"] == ""  # counted in words
+
+
+def test_a_form_needs_a_few_outputs():
+    symptoms = symptoms_of(Evidence(pairs_of(another, n=30), LABELS[:4]))
+    why = "4 training outputs and 30 generated answers; 5 and 20 are needed"
+    assert named(symptoms, "training form").unchecked == why
 
 
 def test_without_generated_answers_nothing_is_checked_and_the_mend_is_named():

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.teacher import evaluating
+from holdfast.core.params import head_if_any
+from holdfast.core.teacher import evaluating, unstrided
 
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -35,17 +36,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def head_of(model: nn.Module) -> nn.Module:
     """Returns the head of a causal language model; raises `HoldfastError` for a model without one."""
-    head = _head(model)
+    head = head_if_any(model)
     if head is None:
         raise HoldfastError(
             f"{type(model).__name__} has no output embeddings: token terms work on causal language models."
         )
-    return head
-
-
-def _head(model: nn.Module) -> nn.Module | None:
-    getter: Any = getattr(model, "get_output_embeddings", None)
-    head: nn.Module | None = getter() if getter is not None else None
     return head
 
 
@@ -111,7 +106,7 @@ class Head:
     def __init__(self, model: nn.Module) -> None:
         """Finds the head of `model`, a causal language model, with or without PEFT; it does not call the model."""
         self.model = model
-        self._module = _head(model)
+        self._module = head_if_any(model)
         self.kind = "" if self._module is not None else "whole"
         config: Any = getattr(model, "config", None)
         size = getattr(self._module, "out_features", None) or getattr(config, "vocab_size", None)
@@ -156,7 +151,7 @@ class Head:
 
         def few(states_BTX: Tensor) -> Tensor:
             # The model continues with these few logits, so its output shows what it does to them.
-            made.append(head_forward(pick(states_BTX)[None, : 1 if self.kind else TRIED]))
+            made.append(head_forward(unstrided(pick(states_BTX)[None, : 1 if self.kind else TRIED])))
             return made[-1]
 
         try:

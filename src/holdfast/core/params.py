@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,3 +44,10 @@ def swapped(params: dict[str, nn.Parameter], values: dict[str, Tensor]) -> Itera
         finally:
             for name, value in previous.items():
                 params[name].data = value
+
+
+def head_if_any(model: nn.Module) -> nn.Module | None:
+    """Returns the head of a causal language model, with or without PEFT; None if it names none."""
+    getter: Any = getattr(model, "get_output_embeddings", None)
+    head: nn.Module | None = getter() if getter is not None else None
+    return head

@@ -18,14 +18,32 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.core.adapters import adapters_off
 from holdfast.core.errors import HoldfastError
-from holdfast.core.params import swapped
+from holdfast.core.params import head_if_any, swapped
 from holdfast.core.token_index import Key
+
+
+def _unstrided_inputs(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a head's inputs, unstrided: a model that keeps the last positions gives its head a view."""
+    return tuple(unstrided(value) if isinstance(value, Tensor) else value for value in inputs)
+
+
+def unstrided(value: Tensor) -> Tensor:
+    """Returns a tensor with the strides that a new one of its shape has.
+
+    Torch copies a frozen weight, and multiplies by it once for each row, if the input `[B, T, X]` of the product is a
+    strided view. On a CPU in bfloat16, 8 rows of 151,936 logits then take 14 s and not 0.04 s. `Tensor.contiguous` is
+    not enough: it returns a view of a single row as it is, with the first stride of the whole, at which torch looks.
+    """
+    if value.stride() == torch.empty(value.shape, device="meta").stride():
+        return value
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 @contextmanager
@@ -33,10 +51,14 @@ def evaluating(model: nn.Module, gradients: bool = False) -> Iterator[None]:
     """Runs a block in eval mode, by default without gradients, and restores the mode of every module."""
     was_training = [module for module in model.modules() if module.training]
     model.eval()
+    head = head_if_any(model)
+    hook = None if head is None else head.register_forward_pre_hook(_unstrided_inputs)
     try:
         with torch.set_grad_enabled(gradients):
             yield
     finally:
+        if hook is not None:
+            hook.remove()
         for module in was_training:
             module.training = True
         # Else the next forward would reuse autocast's copy of a weight, which no_grad made without a gradient.

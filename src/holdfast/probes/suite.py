@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from holdfast.core.mix import Example
+from holdfast.core.precision import Precision, computing_in
 from holdfast.probes.answers import Answer, Progress, ask, form_of
 from holdfast.probes.items import Item, Split, split_of
 from holdfast.probes.likelihood import document_nll
@@ -26,11 +27,13 @@ class Asker:
         tokenizer: The tokenizer of the model; needed for items.
         raw: Whether items are asked without the chat template.
         batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
+        precision: Number format in which the model computes its answers.
     """
 
     tokenizer: Any = None
     raw: bool = False
     batch_tokens: int | None = None
+    precision: Precision = "fp32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +86,12 @@ class Suite:
         Raises:
             HoldfastError: As `holdfast.probes.answers.ask` and `holdfast.probes.likelihood.document_nll` do.
         """
-        texts = self._read(model, asker, _part(progress, 0, len(self.texts), len(self)))
         report = _part(progress, len(self.texts), len(self.items), len(self))
-        # A suite without items needs no tokenizer.
         how: dict[str, Any] = {"raw": asker.raw, "batch_tokens": asker.batch_tokens, "progress": report}
-        answers = ask(model, asker.tokenizer, self.items, **how) if self.items else []
+        with computing_in(model, asker.precision):
+            texts = self._read(model, asker, _part(progress, 0, len(self.texts), len(self)))
+            # A suite without items needs no tokenizer.
+            answers = ask(model, asker.tokenizer, self.items, **how) if self.items else []
         said = [self._said(answer) for answer in answers if answer.nats is None]
         return Answers([*texts, *map(self._score, answers)], said)
 

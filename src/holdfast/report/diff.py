@@ -24,9 +24,9 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
     lines = [*_changed_lines(record), *_calibration(record.calibration), *_drifts(record.drift or {})]
-    lines += [*_forgotten(record.forgetting), "", *([] if record.steered is None else [record.steered.sentence])]
-    lines += recovery_lines(record.recovery)
+    lines += [*_forgotten(record.forgetting), *recovery_lines(record.recovery)]
     lines += symptom_lines(record.symptoms, "; name them with --data")
+    lines += ["", *([] if record.steered is None else [record.steered.sentence])]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if record.verdict is None:

@@ -68,8 +68,8 @@ def _lost(suite: str, evidence: Evidence) -> list[Pair]:
 
 
 def _gain(change: SuiteChange) -> float:
-    """Returns the least gain of a suite by its 95% interval."""
-    low, high = change.interval() if change.known else (-math.inf, math.inf)
+    """Returns the one-sided 95% bound of a suite's gain."""
+    low, high = change.interval(0.9) if change.known else (-math.inf, math.inf)
     return low if change.unit == "points" else -high
 
 

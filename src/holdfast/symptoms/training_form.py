@@ -19,7 +19,7 @@ from holdfast.symptoms.shares import Holds, share_rises
 from holdfast.symptoms.symptom import Measured
 from holdfast.symptoms.wording import evenly
 
-FEWEST = 20
+FEWEST_OUTPUTS, FEWEST = 5, 20
 """Fewest training outputs, and fewest answers, from which a form is learned."""
 MOST_OUTPUTS = 2_000
 """Most training outputs that are read; evenly chosen."""
@@ -50,8 +50,9 @@ def training_form(evidence: Evidence) -> Measured | str:
         return UNKNOWN
     pairs = [pair for pair in evidence.retained if pair.before.text or pair.after.text]
     outputs = evenly([text for text in evidence.outputs if text.strip()], MOST_OUTPUTS)
-    if len(outputs) < FEWEST or len(pairs) < FEWEST:
-        return f"{len(outputs)} training outputs and {len(pairs)} generated answers; {FEWEST} of each are needed"
+    if len(outputs) < FEWEST_OUTPUTS or len(pairs) < FEWEST:
+        needed = f"{FEWEST_OUTPUTS} and {FEWEST} are needed"
+        return f"{len(outputs)} training outputs and {len(pairs)} generated answers; {needed}"
     looks_taught = _judge(outputs, pairs)
     measured = share_rises(pairs, looks_taught, "answers to other questions", "have the form of the training outputs")
     return _of_suites(measured, pairs, looks_taught)

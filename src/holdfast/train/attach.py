@@ -24,6 +24,7 @@ from holdfast.core.guard import Guard
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
+from holdfast.core.precision import computing_in
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
 from holdfast.probes.watch_record import WatchRecord
@@ -47,7 +48,7 @@ from holdfast.train.tally import Tally
 from holdfast.train.task_loss import is_task_loss, is_trl, recorded_losses, shifts_labels
 from holdfast.train.trainer_parts import gather, split_groups, start_of, unwrap
 from holdfast.train.trainer_view import TrainerView
-from holdfast.train.trainers import HostTrainer, SFTHost
+from holdfast.train.trainers import HostTrainer, SFTHost, precision_of
 
 T = TypeVar("T", bound=Trainer)
 
@@ -161,7 +162,9 @@ def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, 
     """
     trainer, settings, active = view.trainer, train_of(recipe), recipe.active()
     apply_settings(recipe, trainer)
-    mix_data(view, active)
+    precision = precision_of(trainer.args)
+    with computing_in(trainer.model, precision):  # the base may write old examples
+        mix_data(view, active)
     for shaped in active.shapes(view.run()):
         trainer.model = trainer.model_wrapped = shaped
     model = trainer.model
@@ -175,7 +178,7 @@ def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, 
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
     reads = not is_task_loss(trainer)
-    return Session(model, active, forward=forward, tally=tally, mixes=mixes, reads=reads), teacher
+    return Session(model, active, forward=forward, tally=tally, mixes=mixes, reads=reads, precision=precision), teacher
 
 
 class Attached(Trainer):

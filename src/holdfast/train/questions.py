@@ -29,7 +29,7 @@ from holdfast.probes.watch_record import (
 )
 from holdfast.suites.named import items_of
 from holdfast.train.mixing import row_limit, tokenizer_of
-from holdfast.train.trainers import HostTrainer
+from holdfast.train.trainers import HostTrainer, precision_of
 
 logger = logging.getLogger("holdfast")
 
@@ -75,7 +75,7 @@ class Questions:
         shown = [] if learn is None else watched_suites(learn, tokenizer, limit, "learn")
         # A caller that gives suites judges by their other side, so that the whole watched side is recorded.
         apart = (*given, *shown) if _are_all(_listed(keep), Suite) else ()
-        asker = Asker(tokenizer, guard.raw, guard.batch_tokens)
+        asker = Asker(tokenizer, guard.raw, guard.batch_tokens, precision_of(trainer.args))
         return cls(tuple(kept), tuple(thinned(shown, max(1, guard.items // 4))), asker, apart)
 
     @property

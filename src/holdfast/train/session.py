@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import snapshot, trainable
+from holdfast.core.precision import Precision, computing_in
 from holdfast.core.run import Step
 from holdfast.probes.generation import continued
 from holdfast.train.forward import Forward
@@ -49,6 +50,7 @@ class Session:
             trainer computes its loss as before, and the session only observes it.
         reads: Whether the session computes the mean task loss from the model's predictions, beside the trainer's loss.
         scales_lr: Whether the recipe sets the learning rate.
+        precision: Number format in which the model writes, where a method lets it.
         hold: Factor on the added terms: penalties to the base model and the like.
         state: The recipe's state; empty before the run begins.
         tally: Sums over the step's micro-batches.
@@ -64,6 +66,7 @@ class Session:
         tally: Tally,
         mixes: bool,
         reads: bool = False,
+        precision: Precision = "fp32",
     ) -> None:
         """Stores the parts; it computes nothing.
 
@@ -75,6 +78,7 @@ class Session:
             mixes: Whether the examples contain memories.
             reads: Whether the trainer's loss is not the task loss; a recipe that needs its mean then reads it from the
                 predictions.
+            precision: Number format in which the model writes.
         """
         self.model = model
         self.recipe = recipe
@@ -84,6 +88,7 @@ class Session:
         self.reads = reads and bool(recipe.needs.means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
         self.start = snapshot(trainable(model)) if "start" in recipe.needs.asks else {}
+        self.precision = precision
         self.hold = 1.0
         self.state: State = {}
         self.notes: dict[str, float] = {}
@@ -181,7 +186,7 @@ class Session:
             trainable(self.model),
             start=self.start,
             values=self.tally.values,
-            write=functools.partial(continued, self.model),
+            write=functools.partial(_written, self.model, self.precision),
             **({} if self.forward is None else {"gradient": self.forward.gradient}),
         )
 
@@ -236,6 +241,12 @@ class Session:
         if share:
             logs["memory_share"] = share
         return logs
+
+
+def _written(model: nn.Module, precision: Precision, prompts: Sequence[Sequence[int]], **how: Any) -> list[list[int]]:
+    """Returns what a model writes behind each prompt; `how` as in `holdfast.probes.generation.continued`."""
+    with computing_in(model, precision):
+        return continued(model, prompts, **how)
 
 
 def check_losses(logs: Mapping[str, Any], step: int) -> None:

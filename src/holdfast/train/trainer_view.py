@@ -24,7 +24,7 @@ from holdfast.core.tokens import PLACES
 from holdfast.data.memory import load_memory
 from holdfast.data.packing import pack
 from holdfast.train import checkpoint
-from holdfast.train.forward import Forward
+from holdfast.train.forward import Forward, TokenLoss
 from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.supervised import SupervisedTokens
 from holdfast.train.task_loss import inner_of, reads_on
@@ -71,6 +71,10 @@ class TrainerView:
         def prepared() -> Forward:
             return self.plain() if forward is None else forward
 
+        def gradient(batch: Mapping[str, Tensor], term: TokenLoss | None = None) -> dict[str, Tensor]:
+            with self.trainer.accelerator.autocast():
+                return prepared().gradient(batch, term)
+
         return Run(
             model=self.trainer.model,
             mix=mix or self.mix or Mix(()),
@@ -81,7 +85,7 @@ class TrainerView:
             lr=float(args.learning_rate),
             examples=self.examples,
             score=self.score,
-            gradient=lambda batch, term=None: prepared().gradient(batch, term),
+            gradient=gradient,
             tokenizer=self.tokenizer,
             longest=self.longest,
             keep=self.keep,
@@ -186,7 +190,8 @@ class TrainerView:
     def score(self, *fields: str) -> dict[str, Tensor]:
         """Returns fields of every supervised token, `[N]` each, under the current model."""
         examples = self.examples()
-        values = self.plain().score(self._numbered(examples), sorted({*fields, "row_N"} - {"source_N"}))
+        with self.trainer.accelerator.autocast():
+            values = self.plain().score(self._numbered(examples), sorted({*fields, "row_N"} - {"source_N"}))
         rows = values["row_N"] = values["row_N"].long()
         values["source_N"] = torch.tensor([example.source for example in examples], dtype=torch.int64)[rows]
         return {name: values[name] for name in fields}

@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import TrainerCallback
 
+from holdfast.core.precision import Precision
+
 Collator = Callable[[list[Any]], Mapping[str, Any]]
 """Turns rows into a batch."""
 
@@ -25,7 +27,9 @@ class HostArguments(Protocol):
 
     auto_find_batch_size: bool
     average_tokens_across_devices: bool
+    bf16: bool
     data_seed: int | None
+    fp16: bool
     gradient_accumulation_steps: int
     gradient_checkpointing: bool
     label_smoothing_factor: float
@@ -70,6 +74,11 @@ class HostArguments(Protocol):
 
     def get_warmup_steps(self, num_training_steps: int) -> int:
         """Number of warm-up steps in a training of `num_training_steps`."""
+
+
+def precision_of(args: HostArguments) -> Precision:
+    """Returns the number format in which a trainer computes."""
+    return "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
 
 
 class SFTArguments(HostArguments, Protocol):

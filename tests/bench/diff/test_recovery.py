@@ -124,16 +124,23 @@ def amount(value, low, high):
 
 
 @pytest.mark.parametrize(
-    ("back", "unknown", "words"),
+    ("back", "unknown", "base", "words"),
     [
-        (amount(80, 60, 90), amount(20, 10, 30), "the format was lost"),
-        (amount(80, 60, 90), amount(70, 60, 80), "does not settle"),
-        (amount(10, 3, 25), amount(5, 0, 20), "the knowledge was lost"),
-        (amount(45, 30, 60), None, "does not settle"),
+        (amount(80, 60, 90), amount(20, 10, 30), amount(90, 80, 95), "the format was lost"),
+        (amount(80, 60, 90), amount(70, 60, 80), None, "does not settle"),
+        (amount(10, 3, 25), amount(5, 0, 20), None, "the knowledge was lost"),
+        (amount(10, 3, 25), amount(5, 0, 20), amount(90, 80, 95), "the knowledge was lost"),
+        (amount(0, 0, 11), amount(5, 0, 20), amount(3, 0, 9), "says nothing, because the base fails with them too"),
+        (amount(45, 30, 60), None, None, "does not settle"),
     ],
 )
-def test_a_share_is_read_beside_its_control(back, unknown, words):
-    assert words in reading(back, unknown)
+def test_a_share_is_read_beside_its_controls(back, unknown, base, words):
+    assert words in reading(back, unknown, base)
+
+
+def test_guessing_brings_nothing_back():
+    assert "the format was lost" in reading(amount(60, 45, 75), None, None, 25.0)
+    assert "does not settle" in reading(amount(60, 45, 75), None, None, 50.0)
 
 
 def test_the_output_states_both_controls():
@@ -148,8 +155,7 @@ def test_the_output_states_both_controls():
     )
     assert recovery_lines({"old": row})[1:] == [
         "  old: 120 lost, 100 asked again; guessing gets 25%",
-        "    by examples: 80% [60, 90] (neither: 12%), so the format was lost more than the knowledge; the base with"
-        " them 95%",
+        "    by examples: 80% [60, 90] (neither: 12% of 30, base: 95%), so the format was lost more than the knowledge",
         "    not tried: 2 other items give a right answer; 5 are needed",
     ]
     assert recovery_lines(None) == []

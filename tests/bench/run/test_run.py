@@ -270,7 +270,7 @@ FIELDS = {
     ),
     "packing": ({"data": "texts.txt", "max_length": 32, "batch_size": 1}, False, True, ["steps", "losses"], ["before"]),
     "held_out": ({}, 0.1, 0.5, ["documents"], ["suites"]),
-    "precision": ({}, "fp32", "bf16", ["losses", "after"], ["before", "steps"]),
+    "precision": ({}, "fp32", "bf16", ["losses", "before", "after"], ["steps"]),
     "training": ({}, {}, {"weight_decay": 5.0}, ["after"], ["before", "steps"]),
 }
 

@@ -52,7 +52,7 @@ def run_job(job: Mapping[str, Any], console: Console) -> None:
     tokenizer = load_tokenizer(spec.model)
     budget = budget_and_guard(job["budget"])[0] if job.get("budget") else None
     data, _, _ = read_data(spec, parse(spec.recipe), tokenizer, budget)
-    target = bases / f"{questions_digest(data.suites, spec.raw)}.jsonl"
+    target = bases / f"{questions_digest(data.suites, spec.raw, spec.precision)}.jsonl"
     if target.exists():
         return
     model = load_checked_model(spec, [*data.train, *data.measured_examples], console, [])

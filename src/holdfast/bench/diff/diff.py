@@ -39,6 +39,7 @@ from holdfast.bench.measured.training_data import outputs_beside, taught_outputs
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.core.precision import check_precision, computing_in
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.calibration import expected_calibration_error
 from holdfast.probes.changes import SuiteChange, changes
@@ -147,6 +148,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     """Asks two models all items that did not steer their training, and measures the drift."""
     if not (spec.test or spec.transfer or spec.keep):
         raise HoldfastError("There is nothing to ask: name files to keep with --keep, or the task with --test.")
+    check_precision(spec.precision)
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
     suites, left_out = without_watched(read_suites(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
@@ -168,7 +170,8 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         askers = asker_of(spec, tokenizer), asker_of(spec, tuned_tokenizer)
         before = measure(base, suites, askers[0], "before", progress.measuring)
         after = measure(tuned, suites, askers[1], "after", progress.measuring)
-        drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
+        with computing_in(base, spec.precision), computing_in(tuned, spec.precision):
+            drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
         again = spec.recover or spec.recover_steps
         regained = recovery(base, tuned, suites, (before, after), askers, spec, progress) if again else None
     return _Answers(before, after, drift_rows, left_out, regained)

@@ -52,6 +52,11 @@ class MeasuringSpec(Options):
         metavar="TOKENS",
         low=1,
     )
+    precision: Literal["fp32", "bf16", "fp16"] = option(
+        "number format in which models compute, in training and measurement; trained weights are float32, frozen ones "
+        "keep the 16 bits of their file",
+        "fp32",
+    )
     refused: Literal["error", "drop"] = option("what to do with rows that the chat template refuses", "error")
     preference: Literal["refuse", "chosen"] = option(
         "what to do with rows that have a chosen and a rejected answer: refuse them, or learn the chosen answer",
@@ -86,10 +91,6 @@ class TrainingSpec(MeasuringSpec):
     out: str = option("folder for the folders of the runs", "runs", metavar="FOLDER")
     batch_size: int = option("most rows per device in one forward pass", 8, metavar="ROWS", low=1)
     packing: bool = option("put several short examples into one row", False)
-    precision: Literal["fp32", "bf16", "fp16"] = option(
-        "number format of the forward pass; trained weights are float32, frozen ones keep the 16 bits of their file",
-        "fp32",
-    )
     memory_check: Literal["refuse", "warn"] = option(
         "what to do with a run that, by an estimate before loading, needs more memory than is free", "refuse"
     )

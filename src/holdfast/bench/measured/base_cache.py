@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast.bench.measured.answers import read_answers, write_answers
+from holdfast.core.precision import Precision
 from holdfast.probes.score import Answers
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import group_of
@@ -15,9 +16,9 @@ SCORED = "choices by their own tokens"
 """The rule by which answers are scored; another rule gives another digest."""
 
 
-def questions_digest(suites: Sequence[Suite], raw: bool) -> str:
+def questions_digest(suites: Sequence[Suite], raw: bool, precision: Precision = "fp32") -> str:
     """Returns a digest of all questions: the tokens of every example, every item, and how they are asked and scored."""
-    digest = hashlib.sha256(repr((raw, SCORED)).encode())
+    digest = hashlib.sha256(repr((raw, SCORED, *([] if precision == "fp32" else [precision]))).encode())
     for suite in suites:
         digest.update(repr((suite.name, suite.role)).encode())
         for example in suite.texts:

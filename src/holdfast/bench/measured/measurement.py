@@ -20,7 +20,7 @@ from holdfast.stats.paired import Change
 
 def asker_of(spec: MeasuringSpec, tokenizer: Any) -> Asker:
     """Returns the way in which a spec asks its suites."""
-    return Asker(tokenizer, spec.raw, spec.eval_batch_tokens)
+    return Asker(tokenizer, spec.raw, spec.eval_batch_tokens, spec.precision)
 
 
 def measure(

@@ -15,6 +15,7 @@ from transformers import TrainingArguments
 from holdfast.bench.given.specs import RunSpec
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
+from holdfast.core.precision import check_precision
 from holdfast.methods.adapter import Adapter
 from holdfast.train.settings import SET_BY, train_of
 
@@ -69,8 +70,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
             a value, or this machine lacks the precision.
     """
     _check(spec.training, recipe)
-    if spec.precision == "fp16" and not torch.cuda.is_available():
-        raise HoldfastError("--precision fp16 needs a GPU; use bf16, which runs on this machine's CPU, or fp32.")
+    check_precision(spec.precision)
     values: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": micro_batch_rows(train_of(recipe).batch, spec.batch_size),

@@ -219,7 +219,11 @@ def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | N
         return saved
     asker = asker_of(run.spec, run.inputs.tokenizer)
     ask = functools.partial(measure, run.trainer.model, suites, asker, moment, progress.measuring)
-    answers = ask() if bases is None else cached_answers(bases / f"{questions_digest(suites, run.spec.raw)}.jsonl", ask)
+    if bases is None:
+        answers = ask()
+    else:
+        digest = questions_digest(suites, run.spec.raw, run.spec.precision)
+        answers = cached_answers(bases / f"{digest}.jsonl", ask)
     if not is_main_process():
         return answers.scores
     if answers.said:

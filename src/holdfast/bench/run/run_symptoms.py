@@ -49,8 +49,8 @@ def _symptoms(
     outputs = taught_outputs(spec.data, spec.preference, notes)
     for note in notes:
         logger.warning("%s", note)
-    first, last = (Answers(scores, said[moment]) for scores, moment in ((before, "before"), (after, "after")))
-    return symptom_rows(evidence_of(first, last, outputs, checkpoints_of(guard)))
+    base, tuned = Answers(before, said["before"]), Answers(after, said["after"])
+    return symptom_rows(evidence_of(base, tuned, outputs, checkpoints_of(guard)))
 
 
 def checkpoints_of(guard: GuardRow | None) -> dict[str, list[float]]:
