@@ -29,9 +29,10 @@ import scipy.stats
 import study
 from rich.console import Console
 
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import EDITS as NAMES
-from holdfast.bench.given.specs import HealSpec, RunSpec
+from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.heal.heal_record import BeforeHealing, HealRecord

@@ -11,8 +11,9 @@ import torch
 from rich.console import Console
 
 from holdfast.bench.diff.diff import diff
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.loading import load_model, load_tokenizer
-from holdfast.bench.given.specs import DiffSpec, HealSpec, RunSpec
+from holdfast.bench.given.specs import DiffSpec, RunSpec
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.heal import heal
