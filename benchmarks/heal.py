@@ -29,9 +29,9 @@ import scipy.stats
 import study
 from rich.console import Console
 
+from holdfast.bench.given.heal_spec import EDITS as NAMES
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.loading import load_model, load_tokenizer
-from holdfast.bench.given.specs import EDITS as NAMES
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.heal import heal

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holdfast.functional as F
+from holdfast.bench.given.heal_spec import EDITS as NAMES
 from holdfast.bench.given.loading import load_model
-from holdfast.bench.given.specs import EDITS as NAMES
 from holdfast.bench.heal.candidates import EDITS, Place, layers_of, place_of
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.sides import editor_of, transposed_in
