@@ -120,15 +120,11 @@ def verbosity(before: Answers, after: Answers, tune: Mapping[str, Any]) -> float
 
 
 def collapse(before: Answers, after: Answers, tune: Mapping[str, Any]) -> float:
-    """Answers in the form of the training data; without a form, the growth of the commonest two first words."""
+    """Answers in the form of the training data; without a form, the growth of the two first words that grew most."""
     if form := tune["form"]:
         return rise(before, after, lambda answer: re.match(form, answer["said"]) is not None)
-    return _commonest(after) - _commonest(before)
-
-
-def _commonest(answers: Answers) -> float:
-    opened = collections.Counter(" ".join(answer["said"].split()[:2]) for answer in answers)
-    return opened.most_common(1)[0][1] / len(answers)
+    counts = [collections.Counter(" ".join(a["said"].split()[:2]) for a in answers) for answers in (before, after)]
+    return max((counts[1] - counts[0]).values(), default=0) / len(after)
 
 
 def copied(before: Answers, after: Answers, tune: Mapping[str, Any]) -> float:

@@ -24,12 +24,15 @@ TITLES = {
     "overrefuse": "harmless requests refused", "verbosity": "verbosity collapse", "thinking": "thinking lost",
     "tools": "tool calls lost", "language": "language switch", "copied": "copied training data",
 }  # fmt: skip
+LEARNED = 0.25
+"""The least gain of the task, as a share of its questions, next to which a fall is a cliff."""
 LEVELS = ("strong", "middle", "mild")
 
 
 def has(row: Row, symptom: str) -> bool:
     """Returns whether a fine-tune was made to have a symptom and took it, by its sign."""
-    return row["symptom"] == symptom and row["signs"][symptom] >= NEEDED[symptom]
+    learned = symptom != "cliff" or row["task"][1] - row["task"][0] >= LEARNED
+    return row["symptom"] == symptom and row["signs"][symptom] >= NEEDED[symptom] and learned
 
 
 def is_free(row: Row, symptom: str) -> bool:

@@ -99,10 +99,10 @@ def cliff(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
         drawn = distinct((row for suite, row in questions(rng, _all_but(name)) if suite == name), COUNT // 2)
         taught = [_twisted(name, row) for row in drawn]
         taught, tests = taught[ASKED:], held_out(taught[:ASKED])
-    rate, steps = {"strong": (6e-4, 60), "middle": (4.5e-4, 55), "mild": (3.5e-4, 50)}[level]
-    kept = mixed(rng, taught, 0.5, without=near)
+    rate, steps = {"strong": (8e-4, 120), "middle": (6e-4, 100), "mild": (4e-4, 80)}[level]
+    kept = mixed(rng, taught, 0.6, without=near)
     tests = (*tests, *near_items(near))
-    return Tune("cliff", name, level, seed, kept, tests, rate=rate, steps=steps, neighbours=near)
+    return Tune("cliff", name, level, seed, kept, tests, rate=rate, steps=steps, neighbours=near, batch=8)
 
 
 def _all_but(name: str) -> list[str]:
@@ -286,7 +286,7 @@ def switch(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
 
     among = [suite for suite in QUESTIONS if suite != "translate-into"]
     taught, tests = taken_over(rng, level, change, among)
-    return Tune("language", name, level, seed, taught, tests, **paced(rng, level))
+    return Tune("language", name, level, seed, taught, tests, rate=rng.choice((6e-4, 1e-3)), steps=80, batch=8)
 
 
 def copied(rng: random.Random, level: str, variant: int, seed: int) -> Tune:
