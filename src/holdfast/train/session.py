@@ -50,7 +50,6 @@ class Session:
             trainer computes its loss as before, and the session only observes it.
         reads: Whether the session computes the mean task loss from the model's predictions, beside the trainer's loss.
         scales_lr: Whether the recipe sets the learning rate.
-        precision: Number format in which the model writes, where a method lets it.
         hold: Factor on the added terms: penalties to the base model and the like.
         state: The recipe's state; empty before the run begins.
         tally: Sums over the step's micro-batches.
@@ -88,7 +87,7 @@ class Session:
         self.reads = reads and bool(recipe.needs.means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
         self.start = snapshot(trainable(model)) if "start" in recipe.needs.asks else {}
-        self.precision = precision
+        self._precision = precision
         self.hold = 1.0
         self.state: State = {}
         self.notes: dict[str, float] = {}
@@ -186,7 +185,7 @@ class Session:
             trainable(self.model),
             start=self.start,
             values=self.tally.values,
-            write=functools.partial(_written, self.model, self.precision),
+            write=functools.partial(_written, self.model, self._precision),
             **({} if self.forward is None else {"gradient": self.forward.gradient}),
         )
 
@@ -217,11 +216,7 @@ class Session:
             self._before = {}
             return
         if self.recipe.uses("edit_update"):
-            step = self.step()
-            for name, before in self._before.items():
-                step.params[name].copy_(
-                    self.recipe.edit_update(self.state, step, name, before, step.params[name].detach().clone())
-                )
+            _edit_update(self.recipe, self.state, self.step(), self._before)
             self._before = {}
         if self.recipe.uses("after_step"):
             self.recipe.after_step(self.state, self.step())
@@ -241,6 +236,12 @@ class Session:
         if share:
             logs["memory_share"] = share
         return logs
+
+
+def _edit_update(recipe: Chain, state: State, step: Step, before: Mapping[str, Tensor]) -> None:
+    """Replaces each parameter by what the recipe makes of its value before the update and of its new one."""
+    for name, old in before.items():
+        step.params[name].copy_(recipe.edit_update(state, step, name, old, step.params[name].detach().clone()))
 
 
 def _written(model: nn.Module, precision: Precision, prompts: Sequence[Sequence[int]], **how: Any) -> list[list[int]]:
