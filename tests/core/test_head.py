@@ -127,6 +127,24 @@ def test_a_plain_model_is_called_once_and_makes_no_other_logits():
     assert model.lm_head.forward is counted
 
 
+def test_a_head_gets_rows_without_the_strides_of_the_batch():
+    model, strides = tiny(), []
+    own = model.lm_head.forward
+
+    def looked_at(states):
+        strides.append((states.stride(), torch.empty(states.shape).stride()))
+        return own(states)
+
+    model.lm_head.forward = looked_at
+    with evaluating(model):
+        head = Head(model)
+        for _ in range(2):
+            features, _ = head.read(ROW_N, POSITION_N, width=IDS.shape[1], input_ids=IDS, use_cache=False)
+            head.logits(features)
+    assert len(strides) >= 2
+    assert all(given == new for given, new in strides)
+
+
 def test_a_model_that_makes_all_logits_gets_no_more_rows_than_may_exist(monkeypatch):
     monkeypatch.setattr(head_module, "WHOLE_LOGITS", 7 * VOCABULARY)
     model = Centred()
