@@ -18,6 +18,7 @@ from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.heal.heal_record import HealRecord
+from holdfast.bench.heal.inputs import inputs_of
 from holdfast.bench.heal.steering import record_of
 from holdfast.bench.run.early_checks import check_early
 from holdfast.bench.run.run import train
@@ -27,6 +28,7 @@ from holdfast.probes.answers import ask
 from holdfast.probes.items import item_of, split_of
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import WatchRecord
+from holdfast.suites.default import GENERAL, GROUND
 from tests import tiny
 
 ITEMS = [f"t{n} t{n + 3} t{2 * n - 20}" for n in range(20, 40)] + [f"t{n} t{n + 1}" for n in range(20, 60)]
@@ -282,11 +284,17 @@ def test_the_folder_of_a_run_supplies_what_is_not_given(room, tmp_path):
         go(HealSpec(**given, out=str(tmp_path / "other")))
 
 
+@pytest.mark.parametrize(("base", "keep"), [("ground:base", GROUND), ("somebody/model", GENERAL)])
+def test_without_keep_a_budget_of_points_keeps_what_other_commands_keep(base, keep):
+    given = HealSpec(base=base, tuned="tuned", budget={"points": 2})
+    assert inputs_of(given).spec.keep == (keep,)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"budget": {}}, "--budget is missing"),
-        ({"keep": ()}, "--keep is missing"),
+        ({"keep": (), "budget": {"nll": 1.0}}, "--keep is missing"),
         ({"budget": {"nll": 1.0}}, "limits none of the measured units"),
         ({"keep": ("few.jsonl",)}, "No suite to keep has both validation items and test items"),
         ({"memory": ("old=old.jsonl",)}, "also needs what the fine-tune learned"),

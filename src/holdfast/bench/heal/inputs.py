@@ -17,6 +17,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
 from holdfast.probes.suite import Suite
+from holdfast.suites.default import default_keep
 
 _FROM_RUN = (
     *("test", "transfer", "keep", "max_length", "raw", "loss_on", "over_long", "precision", "refused", "preference"),
@@ -66,9 +67,10 @@ def inputs_of(spec: HealSpec) -> HealInputs:
     """
     folder = Path(spec.tuned).expanduser()
     inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
-    if not inputs.spec.keep:
+    if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
-    assert inputs.budget
+    if not inputs.spec.keep:
+        inputs = dataclasses.replace(inputs, spec=dataclasses.replace(inputs.spec, keep=(default_keep(spec.base),)))
     if spec.memory and inputs.spec.data is None:
         raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
     return inputs
