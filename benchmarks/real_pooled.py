@@ -13,7 +13,7 @@ import effect
 import numpy as np
 import tables
 from real import RATE, RECIPES
-from real_report import NAMES, Row, base_of, changes, kept_changes, learned, lost, suites_of, told
+from real_report import NAMES, Row, base_of, kept_changes, learned, lost, suites_of, told
 from scipy import stats
 
 from holdfast.stats.flips import Flips, flips
