@@ -99,20 +99,23 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
 def beside_ground(all_rows: Sequence[Row]) -> list[str]:
     """Returns, for each model and task, the rank correlation of recipes with those of the proving ground."""
     runs = first_runs(all_rows)
+    common = {
+        (model, task): [name for name in GROUND if (model, task, name) in runs]
+        for model in NAMES
+        for task in GROUND_TASKS
+    }
+    if max(map(len, common.values())) < 4:
+        return []
     found = tables.tradeoffs(effect.STUDY.rows(effect.PAGE.parent / "studies"), effect.STUDY)
     lines = ["| model | task | recipes | lost, rank correlation | learned, rank correlation |", "|---|---|---|---|---|"]
-    for model in NAMES:
-        for task, near in GROUND_TASKS.items():
-            ground: Mapping[str, Any] = {row["recipe"]: row for row in tables.recipes(found[0, near])}
-            names = [name for name, text in GROUND.items() if text in ground and (model, task, name) in runs]
-            if len(names) < 4:
-                continue
-            rows = [runs[model, task, name] for name in names]
-            here = [
-                [lost(kept_changes(row, base_of(row, all_rows)))[0] for row in rows],
-                [learned(row) for row in rows],
-            ]
-            there = [[ground[GROUND[name]][what]["value"] for name in names] for what in ("lost", "learned")]
-            ranks = [f"{stats.spearmanr(a, b).statistic:.2f}" for a, b in zip(here, there, strict=True)]
-            lines.append(f"| {NAMES[model]} | {task} | {len(names)} | {' | '.join(ranks)} |")
+    for (model, task), ran in common.items():
+        ground: Mapping[str, Any] = {row["recipe"]: row for row in tables.recipes(found[0, GROUND_TASKS[task]])}
+        names = [name for name in ran if GROUND[name] in ground]
+        if len(names) < 4:
+            continue
+        rows = [runs[model, task, name] for name in names]
+        here = [[lost(kept_changes(row, base_of(row, all_rows)))[0] for row in rows], [learned(row) for row in rows]]
+        there = [[ground[GROUND[name]][what]["value"] for name in names] for what in ("lost", "learned")]
+        ranks = [f"{stats.spearmanr(a, b).statistic:.2f}" for a, b in zip(here, there, strict=True)]
+        lines.append(f"| {NAMES[model]} | {task} | {len(names)} | {' | '.join(ranks)} |")
     return [*lines, ""] if len(lines) > 2 else []
