@@ -70,7 +70,7 @@ RECIPES = {
         for share in (5, 20, 50)
         for leash in ("", KL)
     },
-    "LoRA, Self 100 80%, KL": f"LoRA() + {KL}Rehearsal(memory='self100', ratio=0.8)",
+    "LoRA, MaskTheTarget, Self 100 20%": "LoRA() + MaskTheTarget() + Rehearsal(memory='self100', ratio=0.2)",
     "Holdfast": f"Train(lr=0.5) + {HOLDFAST}",
     "Holdfast, adapter": f"Train(lr=5.0) + LoRA() + {HOLDFAST}",
     "Self 100 20%, KL": "BaseKL(on='memory') + Rehearsal(memory='self100', ratio=0.2)",
