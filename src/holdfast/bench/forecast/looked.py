@@ -12,14 +12,15 @@ from holdfast.bench.plan.facts import PlanInputs
 from holdfast.bench.plan.reading import sample
 from holdfast.core.mix import Example
 from holdfast.core.precision import computing_in
+from holdfast.data.rendering import uses_template
 from holdfast.data.tokenization import tokenize
 from holdfast.probes.items import row_of
 from holdfast.probes.shift import Shift, ShiftReader
 from holdfast.probes.suite import Suite
 
-TASK_ROWS, TASK_TOKENS = 48, 6144
+TASK_ROWS, TASK_TOKENS = 32, 4096
 """Most rows and tokens of the data that are read."""
-SUITE_ITEMS, SUITE_TOKENS = 16, 4096
+SUITE_ITEMS, SUITE_TOKENS = 10, 2048
 """Most validation items, and most tokens, that are read of each suite."""
 PROMPTS, ANSWERS, KEPT = "prompts", "answers", "kept"
 """What a document is: the prompts of the task's rows, what the model learns of them, an item or text to keep."""
@@ -45,9 +46,7 @@ def documents_of(inputs: PlanInputs) -> list[Example]:
     rows = [example for example in sample(inputs.data.train, TASK_ROWS, TASK_TOKENS) if example.supervised]
     documents = [_named(ANSWERS, "", number, row) for number, row in enumerate(rows)]
     for number, row in enumerate(rows):
-        prompt = tuple(
-            token if label == -100 else -100 for token, label in zip(row.input_ids, row.labels, strict=True)
-        )
+        prompt = tuple(token if label == -100 else -100 for token, label in zip(row.input_ids, row.labels, strict=True))
         if any(label != -100 for label in prompt[1:]):
             documents.append(_named(PROMPTS, "", number, dataclasses.replace(row, labels=prompt)))
     for suite in inputs.data.suites:
@@ -68,8 +67,8 @@ def validation_examples(suite: Suite, inputs: PlanInputs) -> list[Example]:
     if items:
         run = inputs.run
         how: dict[str, Any] = {"max_length": run.max_length, "raw": run.raw, "refused": "drop"}
-        asked = [item.as_asked(bool(getattr(inputs.tokenizer, "chat_template", None)) and not run.raw) for item in items]
-        examples += tokenize([row_of(item) for item in asked], inputs.tokenizer, **how).examples
+        asked = [row_of(item.as_asked(uses_template(inputs.tokenizer, run.raw))) for item in items]
+        examples += tokenize(asked, inputs.tokenizer, **how).examples
     return [example for example in examples if example.supervised]
 
 

@@ -51,8 +51,7 @@ class ShortRun:
         holds: Whether the recipe compares the model with its base while it trains.
         adapts: Whether it trains an adapter.
         trained: Share of the parameters that train.
-        half: The shift after half of the steps.
-        reading: The shift after all of them, of the model as it would ship.
+        reading: The shift of the model as it would ship after these steps.
         seconds: Seconds of its steps.
         all_seconds: Seconds of all that it took, readings and old examples included.
     """
@@ -67,20 +66,18 @@ class ShortRun:
     holds: bool
     adapts: bool
     trained: float
-    half: Reading
     reading: Reading
     seconds: float
     all_seconds: float
 
 
 class _Watch(TrainerCallback):
-    """Notes learning rates, reads the model at half, and ends the training after some steps."""
+    """Notes learning rates, and ends the training after some steps."""
 
-    def __init__(self, trainer: Any, steps: int, read: Callable[[Any], Reading], advance: Callable[..., None]) -> None:
-        self.trainer, self.steps, self.read, self.advance = trainer, steps, read, advance
+    def __init__(self, trainer: Any, steps: int, advance: Callable[..., None]) -> None:
+        self.trainer, self.steps, self.advance = trainer, steps, advance
         self.rates: list[float] = []
         self.seconds = 0.0
-        self.half: Reading | None = None
         self.run_rates = math.nan
         self._began = 0.0
 
@@ -103,12 +100,10 @@ class _Watch(TrainerCallback):
             self.run_rates = sum(self.rates) + sum(rates_ahead(self.trainer, self.steps, state.max_steps))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Reads the model at half, and stops after the last step."""
+        """Stops after the last step."""
         self.seconds += time.perf_counter() - self._began
         done = len(self.rates)
         self.advance(done)
-        if done == self.steps // 2:
-            self.half = self.read(self.trainer.model)
         control.should_training_stop = done >= self.steps
 
 
@@ -162,11 +157,10 @@ def run_shortly(
     model: Any = load_model(inputs.run.model, frozen=stays_frozen(recipe, inputs.run.model))
     trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer)
     attach(trainer, _with_few_written(recipe, inputs, arguments, steps), memories=memories_of(inputs, recipe))
-    watch = _Watch(trainer, steps, reader.read, advance)
+    watch = _Watch(trainer, steps, advance)
     trainer.add_callback(watch)
     trainer.train()
     attached: Any = trainer
-    assert watch.half is not None
     mix = attached.holdfast_mix
     weights = [(p.numel(), p.requires_grad) for p in attached.holdfast.model.parameters()]
     return ShortRun(
@@ -180,7 +174,6 @@ def run_shortly(
         holds=any(name.startswith("base_") for name in recipe.active().needs.reads),
         adapts=hasattr(attached.holdfast.model, "peft_config"),
         trained=sum(count for count, trains in weights if trains) / sum(count for count, _ in weights),
-        half=watch.half,
         reading=reader.read(attached.model),
         seconds=watch.seconds,
         all_seconds=time.perf_counter() - began,

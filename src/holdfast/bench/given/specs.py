@@ -183,6 +183,12 @@ class PlanSpec(TrainingSpec):
         metavar="FILE",
     )
     steps: bool = option("time a few optimizer steps of the advised recipe and of plain training", True)
+    forecast: bool = option("train a few recipes for thirty steps each, and forecast what they learn and lose", False)
+    recipes: tuple[str, ...] = option(
+        "recipes to forecast (by default the advised one and three others); what they do not set is as advised",
+        (),
+        metavar="SUM",
+    )
     check: str | None = option(
         "config to check instead, of holdfast train, axolotl, LLaMA-Factory, ms-swift or TRL", None, metavar="FILE"
     )
@@ -195,6 +201,12 @@ class PlanSpec(TrainingSpec):
     def __post_init__(self) -> None:
         """Checks every value, and that there is something to plan."""
         super().__post_init__()
+        if self.recipes and not self.forecast:
+            raise HoldfastError("--recipes names what to forecast; add --forecast.")
+        if self.forecast and (self.check is not None or not self.model):
+            raise HoldfastError("--forecast trains a model on data for thirty steps: give --model and --data.")
+        if self.forecast and self.model:
+            self._keep_by_default(self.model, always=True)
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
         if self.check is None and not (self.sizes and not self.model and not self.data):

@@ -1,0 +1,346 @@
+"""Fits the forecast on short runs and what came of their whole runs, and checks it on what the fit has not seen.
+
+    python benchmarks/forecast_fit.py       (needs no model)
+
+It reads docs/studies/{forecast,effect,real}.jsonl, and writes src/holdfast/bench/forecast/fit.json, and the tables of
+docs/studies/forecast-tables.md and docs/forecast.md. A group is a task in a world. Real models are no part of any fit.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import forecast
+import numpy as np
+import scipy.stats
+import tables
+from study import unpacked
+
+from holdfast.bench.forecast.features import FEATURES, drift_by_suite, features_of, first_to_go
+from holdfast.bench.forecast.fitted import TARGETS, Fit, Target, logit, points
+from holdfast.bench.forecast.looked import Reading
+from holdfast.bench.forecast.short_run import ShortRun
+from holdfast.bench.machine.files import read_jsonl, write_atomically, write_json
+from holdfast.probes.shift import Shift
+from holdfast.report.markdown import table_row
+from holdfast.stats.conformal import grouped_quantile
+from holdfast.stats.ridge import left_out, ridge
+
+CONFIDENCE, STRENGTH = 0.9, 0.01
+USED: Mapping[Target, tuple[str, ...]] = {
+    "learned": ("task surprise left", "drift on task prompts", "rate ahead", "adapter"),
+    "lost": ("drift on what is kept", "rate ahead", "old share", "held"),
+    "worst": ("drift of the worst suite", "rate ahead", "old share", "held"),
+}
+"""The features of each target."""
+PARAMETERS = 2_803_456
+FIT = Path("src/holdfast/bench/forecast/fit.json")
+PAGE, TABLES = Path("docs/forecast.md"), forecast.ROWS / "forecast-tables.md"
+COUNT, LEAST = 3, 2.0
+"""Suites that a forecast names as the first to go, and points that a run must lose for them to be compared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A short run and what came of the whole one, in points.
+
+    Attributes:
+        group: World and task.
+        recipe: Name and learning rate, for tables.
+        features: Features of the short run.
+        drift: Drift of each suite after it.
+        falls: Points lost by suite.
+        came: What came of each target.
+    """
+
+    group: tuple[Any, str]
+    recipe: str
+    features: Mapping[str, float]
+    drift: Mapping[str, float]
+    falls: Mapping[str, float]
+    came: Mapping[Target, float]
+
+
+def short_run(row: Mapping[str, Any]) -> ShortRun:
+    """Returns the short run of a row."""
+    reading = row["reading"]
+    suites = {name: Shift(**shift) for name, shift in reading["suites"].items()}
+    values = {field.name: row[field.name] for field in dataclasses.fields(ShortRun) if field.name in row}
+    parts = Reading(Shift(**reading["prompts"]), Shift(**reading["answers"]), suites)
+    return ShortRun(**{**values, "recipe": row["text"], "reading": parts})
+
+
+def right(text: str, count: int) -> float:
+    """Returns the percent of right answers among the bits of a row."""
+    return float(np.mean(unpacked(text, count)))
+
+
+def cases() -> tuple[list[Case], int]:
+    """Returns the cases, and the number of short runs whose whole run has no row."""
+    whole = {forecast.place(row): row for row in read_jsonl(forecast.ROWS / "effect.jsonl")}
+    for row in read_jsonl(forecast.ROWS / "real.jsonl"):
+        whole[forecast.place({**row, "world": row["model"]})] = row
+    made, missing = [], 0
+    for row in read_jsonl(forecast.ROWS / "forecast.jsonl"):
+        base = whole.get((row["world"], row["task"], "base", 0.0, 0))
+        came = whole.get(forecast.place(row))
+        if base is None or came is None:
+            missing += 1
+            continue
+        made.append(case(row, base["answers"], came["answers"]))
+    return made, missing
+
+
+def case(row: Mapping[str, Any], before: Mapping[str, str], after: Mapping[str, str]) -> Case:
+    """Returns the case of a short run, from the answers of the base and of the whole run."""
+    short, count = short_run(row), row["items"]
+    was, now = (
+        {name: right(text, count[name]) for name, text in answers.items() if name in count}
+        for answers in (before, after)
+    )
+    falls = {name: was[name] - now[name] for name in now if name != "task"}
+    came: dict[Target, float] = {
+        "learned": 100.0 * (now["task"] - was["task"]) / (100.0 - was["task"]),
+        "lost": float(np.mean([*falls.values()])),
+        "worst": max(falls.values()),
+    }
+    drift = {name: value for name, value in drift_by_suite(short.reading).items() if name in falls}
+    return Case(
+        (row["world"], row["task"]), f"{row['recipe']} at {row['rate']:g}", features_of(short), drift, falls, came
+    )
+
+
+def matrix(rows: Sequence[Case], target: Target) -> np.ndarray:
+    return np.array([[row.features[name] for name in USED[target]] for row in rows])
+
+
+def values(rows: Sequence[Case], target: Target) -> np.ndarray:
+    return np.array([logit(row.came[target]) for row in rows])
+
+
+def fitted(rows: Sequence[Case]) -> Fit:
+    """Returns the fit on some cases; its intervals come from groups that were left out."""
+    groups = [row.group for row in rows]
+    intercepts, slopes, halves = {}, {}, {}
+    for target in TARGETS:
+        x, y = matrix(rows, target), values(rows, target)
+        line = ridge(x, y, groups, STRENGTH)
+        intercepts[target] = round(line.intercept, 6)
+        slopes[target] = {n: round(float(s), 6) for n, s in zip(USED[target], line.slopes_F, strict=True)}
+        halves[target] = round(half(np.abs(left_out(x, y, groups, STRENGTH) - y), groups), 6)
+    names = [name for name in FEATURES if any(name in used for used in USED.values())]
+    ends = {name: [row.features[name] for row in rows] for name in names}
+    return Fit(
+        confidence=CONFIDENCE,
+        rows=len(rows),
+        groups=tuple(dict.fromkeys(f"{task}, world {world}" for world, task in groups)),
+        parameters=(PARAMETERS,),
+        intercepts=intercepts,
+        slopes=slopes,
+        halves=halves,
+        low={name: round(min(seen), 6) for name, seen in ends.items()},
+        high={name: round(max(seen), 6) for name, seen in ends.items()},
+    )
+
+
+def half(residuals: np.ndarray, groups: Sequence[object]) -> float:
+    """Returns the conformal quantile of residuals of groups, or the largest where the groups are too few for one."""
+    wanted = grouped_quantile(residuals, groups, CONFIDENCE)
+    return float(min(wanted, residuals.max()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """How a forecast did on cases outside its fit.
+
+    Attributes:
+        cases: The cases.
+        middle: The forecast of each case, by target.
+        inside: Whether its interval covers what came, by target.
+        width: Width of the interval in points, by target.
+    """
+
+    cases: Sequence[Case]
+    middle: Mapping[Target, Sequence[float]]
+    inside: Mapping[Target, Sequence[bool]]
+    width: Mapping[Target, Sequence[float]]
+
+
+def check(rows: Sequence[Case], outside: Callable[[Case], object]) -> Check:
+    """Returns how fits did on each part that they had not seen; `outside` names the part of a case."""
+    parts: dict[str, list[Case]] = collections.defaultdict(list)
+    for row in rows:
+        parts[repr(outside(row))].append(row)
+    tested = []
+    for name, part in parts.items():
+        fit = fitted([row for other, its in parts.items() if other != name for row in its])
+        tested.append(against(fit, part))
+    return joined(tested)
+
+
+def against(fit: Fit, rows: Sequence[Case]) -> Check:
+    """Returns how a fit did on some cases."""
+    middle, inside, width = ({target: list[Any]() for target in TARGETS} for _ in range(3))
+    for row in rows:
+        for target in TARGETS:
+            told = fit.forecast(target, row.features)
+            middle[target].append(told.value)
+            inside[target].append(told.low - 1e-9 <= points(logit(row.came[target])) <= told.high + 1e-9)
+            width[target].append(told.high - told.low)
+    return Check(rows, middle, inside, width)
+
+
+def joined(checks: Iterable[Check]) -> Check:
+    """Returns several checks as one."""
+    listed = list(checks)
+    columns = ({t: [v for one in listed for v in getattr(one, name)[t]] for t in TARGETS} for name in COLUMNS)
+    return Check([row for one in listed for row in one.cases], *columns)
+
+
+COLUMNS = ("middle", "inside", "width")
+
+
+def ranks(done: Check, target: Target, groups: bool) -> float:
+    """Returns Spearman's rank correlation of forecast and outcome: over all cases, or the mean over groups."""
+    came = [row.came[target] for row in done.cases]
+    if not groups:
+        return correlation(done.middle[target], came)
+    by_group: dict[object, list[int]] = collections.defaultdict(list)
+    for number, row in enumerate(done.cases):
+        by_group[row.group].append(number)
+    each = [
+        correlation([done.middle[target][i] for i in numbers], [came[i] for i in numbers])
+        for numbers in by_group.values()
+        if len(numbers) > 2
+    ]
+    return float(np.nanmean(each)) if each else float("nan")
+
+
+def correlation(some: Sequence[float], others: Sequence[float]) -> float:
+    if len({*some}) < 2 or len({*others}) < 2:
+        return float("nan")
+    return float(scipy.stats.spearmanr(some, others)[0])
+
+
+def suites(rows: Sequence[Case]) -> tuple[float, float, float]:
+    """Returns how well drift names the suites that lose most, over cases that lose at least `LEAST` points in the mean.
+
+    Returns:
+        Share of the three named suites among the three that lose most; what chance would give; the mean rank
+        correlation of drift and loss over suites.
+    """
+    hits, by_chance, each = [], [], []
+    for row in rows:
+        if row.came["lost"] < LEAST:
+            continue
+        falls = {name: row.falls[name] for name in row.drift}
+        hits.append(len({*first_to_go(row.drift, COUNT)} & {*first_to_go(falls, COUNT)}) / COUNT)
+        by_chance.append(COUNT / len(falls))
+        each.append(correlation([row.drift[name] for name in falls], [*falls.values()]))
+    return float(np.mean(hits)), float(np.mean(by_chance)), float(np.nanmean(each))
+
+
+CHECKS = {
+    "a task in a world": lambda row: row.group,
+    "a task in both worlds": lambda row: row.group[1],
+    "a world": lambda row: row.group[0],
+}
+"""What is left out of a fit, and then forecast by it."""
+NAMES = {"learned": "learned", "lost": "lost, mean of suites", "worst": "lost, worst suite"}
+
+
+def lines_of(name: str, done: Check) -> list[list[str]]:
+    """Returns the rows of the table of checks."""
+    made = []
+    for target in TARGETS:
+        came = np.array([points(logit(row.came[target])) for row in done.cases])
+        error = np.abs(np.array(done.middle[target]) - came)
+        made.append(
+            [name, NAMES[target], str(len(came)), f"{100 * np.mean(done.inside[target]):.0f}%"]
+            + [f"{np.median(done.width[target]):.0f}", f"{np.median(error):.1f}"]
+            + [f"{ranks(done, target, groups):.2f}" for groups in (False, True)]
+        )
+    return made
+
+
+def sentences(left: Check, worlds: Check, real: Check | None) -> tuple[str, ...]:
+    """Returns what was measured outside the fit, as sentences for its users."""
+
+    def covered(done: Check, target: Target) -> str:
+        return f"{100 * np.mean(done.inside[target]):.0f}%"
+
+    told = [
+        f"Of {len(left.cases)} runs of tasks that a fit had not seen, the {CONFIDENCE:.0%} interval covers"
+        f" {covered(left, 'lost')} for what is lost and {covered(left, 'learned')} for what is learned; rank"
+        f" correlation within a task {ranks(left, 'lost', True):.2f} and {ranks(left, 'learned', True):.2f}.",
+        f"Across worlds: {covered(worlds, 'lost')} and {covered(worlds, 'learned')}.",
+    ]
+    if real is not None:
+        told.append(
+            f"On {len(real.cases)} runs of real models, which no fit has seen: {covered(real, 'lost')} and"
+            f" {covered(real, 'learned')}."
+        )
+    return tuple(told)
+
+
+HEAD = (
+    "| left out of the fit | forecast | runs | covered | width | error | rank correlation | within a task |",
+    "|---|---|---|---|---|---|---|---|",
+)
+
+
+def main() -> int:
+    """Writes the fit, its tables, and those of the page."""
+    made, missing = cases()
+    ground = [row for row in made if not isinstance(row.group[0], str)]
+    outside = [row for row in made if isinstance(row.group[0], str)]
+    checks = {name: check(ground, part) for name, part in CHECKS.items()}
+    fit = fitted(ground)
+    real = against(fit, outside) if outside else None
+    fit = dataclasses.replace(fit, checks=sentences(checks["a task in a world"], checks["a world"], real))
+    write_json(FIT, fit.to_dict())
+    rows = [line for name, done in checks.items() for line in lines_of(name, done)]
+    rows += lines_of("real models", real) if real is not None else []
+    table = [*HEAD, *map(table_row, rows)]
+    slopes = ["| feature | " + " | ".join(NAMES[target] for target in TARGETS) + " |", "|---|---|---|---|"]
+    for name in (name for name in FEATURES if name in fit.low):
+        slopes.append(
+            table_row([name, *(f"{fit.slopes[t][name]:.2f}" if name in fit.slopes[t] else "" for t in TARGETS)])
+        )
+    hits, chance, order = suites(ground)
+    first = [
+        f"Of {sum(row.came['lost'] >= LEAST for row in ground)} runs that lose at least {LEAST:g} points, the {COUNT}"
+        f" suites that the forecast names hold {hits:.0%} of the {COUNT} that lose most (chance: {chance:.0%}); the"
+        f" rank correlation of drift and loss over the suites of a run is {order:.2f} in the mean."
+    ]
+    if outside and any(row.came["lost"] >= LEAST for row in outside):
+        hits, chance, order = suites(outside)
+        first.append(f"On real models: {hits:.0%} (chance: {chance:.0%}), {order:.2f}.")
+    cases_table = [
+        "| world | task | recipe | learned | forecast | lost | forecast | worst | forecast |",
+        "|---" * 9 + "|",
+    ]
+    left = checks["a task in a world"]
+    for done in (left, real) if real is not None else (left,):
+        for number, row in enumerate(done.cases):
+            pairs = [f"{value:.1f}" for t in TARGETS for value in (row.came[t], done.middle[t][number])]
+            cases_table.append(table_row([str(row.group[0]), row.group[1], row.recipe, *pairs]))
+    said = f"{len(ground)} short runs of the proving ground and {len(outside)} of real models"
+    said += f"; {missing} without a whole run are left out." if missing else "."
+    page = [f"# Forecasts and what came of them\n\n{said}\n", *table, "", *slopes, "", *first, ""]
+    page += ["Each run, forecast by a fit without its task in its world (real models: by the fit of the package):", ""]
+    write_atomically(TABLES, "\n".join([*page, *cases_table]) + "\n")
+    if PAGE.exists():
+        blocks = {"checks": table, "slopes": slopes, "first": first, "said": [said]}
+        write_atomically(PAGE, tables.filled(PAGE.read_text(), blocks))
+    print("\n".join([said, *table, *slopes, *first]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
