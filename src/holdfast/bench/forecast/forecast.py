@@ -21,7 +21,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.plan.facts import PlanInputs, read_plan_inputs
-from holdfast.bench.plan.record import ForecastRecord, ForecastRow, IntervalRow, SuiteRow
+from holdfast.bench.plan.record import ForecastRecord, ForecastRow, IntervalRow, SuiteDriftRow
 from holdfast.bench.run.early_checks import check_recipe
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.score import level
@@ -147,7 +147,7 @@ def row_of(short: ShortRun, fit: Fit, right: float | None, parameters: int, plai
     features, drift, answers = features_of(short), drift_by_suite(short.reading), short.reading.answers
     left = None if right is None else (100.0 - right) / 100.0
     suites = [
-        SuiteRow(name=name, drift_nats=drift[name], rise_nats=(shift.after - shift.before) / shift.tokens)
+        SuiteDriftRow(name=name, drift_nats=drift[name], rise_nats=(shift.after - shift.before) / shift.tokens)
         for name in first_to_go(drift, len(drift))
         for shift in (short.reading.suites[name],)
     ]

@@ -195,7 +195,7 @@ class IntervalRow(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SuiteRow(Record):
+class SuiteDriftRow(Record):
     """What the first steps have done to a suite that is kept.
 
     Attributes:
@@ -233,7 +233,7 @@ class ForecastRow(Record):
     lost: IntervalRow
     worst: IntervalRow
     first_to_go: tuple[str, ...] = ()
-    suites: tuple[SuiteRow, ...] = ()
+    suites: tuple[SuiteDriftRow, ...] = ()
     drift_nats: float
     gain_nats: float
     run_steps: int
