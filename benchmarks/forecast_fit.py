@@ -1,6 +1,6 @@
 """Fits the forecast on short runs and what came of their whole runs, and checks it on what the fit has not seen.
 
-    python benchmarks/forecast_fit.py       (needs no model)
+    python benchmarks/forecast_fit.py [--real FILE]       (needs no model)
 
 It reads docs/studies/{forecast,effect,real}.jsonl, and writes src/holdfast/bench/forecast/fit.json, and the tables of
 docs/studies/forecast-tables.md and docs/forecast.md. A group is a task in a world. Real models are no part of any fit.
@@ -8,6 +8,7 @@ docs/studies/forecast-tables.md and docs/forecast.md. A group is a task in a wor
 
 from __future__ import annotations
 
+import argparse
 import collections
 import dataclasses
 import sys
@@ -21,7 +22,7 @@ import scipy.stats
 import tables
 from study import unpacked
 
-from holdfast.bench.forecast.features import FEATURES, drift_by_suite, features_of, first_to_go
+from holdfast.bench.forecast.features import FEATURES, fall_by_suite, features_of, first_to_go
 from holdfast.bench.forecast.fitted import TARGETS, Fit, Target, logit, points
 from holdfast.bench.forecast.looked import Reading
 from holdfast.bench.forecast.short_run import ShortRun
@@ -53,7 +54,7 @@ class Case:
         group: World and task.
         recipe: Name and learning rate, for tables.
         features: Features of the short run.
-        drift: Drift of each suite after it.
+        early: Fall of the probability of right answers after it, by suite; empty where it was not read.
         falls: Points lost by suite.
         came: What came of each target.
     """
@@ -61,7 +62,7 @@ class Case:
     group: tuple[Any, str]
     recipe: str
     features: Mapping[str, float]
-    drift: Mapping[str, float]
+    early: Mapping[str, float]
     falls: Mapping[str, float]
     came: Mapping[Target, float]
 
@@ -71,7 +72,7 @@ def short_run(row: Mapping[str, Any]) -> ShortRun:
     reading = row["reading"]
     suites = {name: Shift(**shift) for name, shift in reading["suites"].items()}
     values = {field.name: row[field.name] for field in dataclasses.fields(ShortRun) if field.name in row}
-    parts = Reading(Shift(**reading["prompts"]), Shift(**reading["answers"]), suites)
+    parts = Reading(*(Shift(**reading.get(name, {})) for name in ("prompts", "answers", "questions")), suites)
     return ShortRun(**{**values, "recipe": row["text"], "reading": parts})
 
 
@@ -80,16 +81,16 @@ def right(text: str, count: int) -> float:
     return float(np.mean(unpacked(text, count)))
 
 
-def cases() -> tuple[list[Case], int]:
+def cases(real: Path) -> tuple[list[Case], int]:
     """Returns the cases, and the number of short runs whose whole run has no row."""
     whole = {forecast.place(row): row for row in read_jsonl(forecast.ROWS / "effect.jsonl")}
-    for row in read_jsonl(forecast.ROWS / "real.jsonl"):
+    for row in read_jsonl(real):
         whole[forecast.place({**row, "world": row["model"]})] = row
     made, missing = [], 0
     for row in read_jsonl(forecast.ROWS / "forecast.jsonl"):
         base = whole.get((row["world"], row["task"], "base", 0.0, 0))
         came = whole.get(forecast.place(row))
-        if base is None or came is None:
+        if base is None or came is None or "questions" not in row["reading"]:
             missing += 1
             continue
         made.append(case(row, base["answers"], came["answers"]))
@@ -109,9 +110,11 @@ def case(row: Mapping[str, Any], before: Mapping[str, str], after: Mapping[str, 
         "lost": float(np.mean([*falls.values()])),
         "worst": max(falls.values()),
     }
-    drift = {name: value for name, value in drift_by_suite(short.reading).items() if name in falls}
+    early = {name: value for name, value in fall_by_suite(short.reading).items() if name in falls}
+    if not any(shift.windows for shift in short.reading.suites.values()):
+        early = {}
     return Case(
-        (row["world"], row["task"]), f"{row['recipe']} at {row['rate']:g}", features_of(short), drift, falls, came
+        (row["world"], row["task"]), f"{row['recipe']} at {row['rate']:g}", features_of(short), early, falls, came
     )
 
 
@@ -227,22 +230,38 @@ def correlation(some: Sequence[float], others: Sequence[float]) -> float:
     return float(scipy.stats.spearmanr(some, others)[0])
 
 
+def compared(rows: Sequence[Case]) -> list[Case]:
+    """Returns the cases that lose `LEAST` points or more, and whose short runs read probabilities."""
+    return [row for row in rows if row.came["lost"] >= LEAST and row.early]
+
+
 def suites(rows: Sequence[Case]) -> tuple[float, float, float]:
-    """Returns how well drift names the suites that lose most, over cases that lose at least `LEAST` points in the mean.
+    """Returns how well short runs name the suites that lose most.
 
     Returns:
         Share of the three named suites among the three that lose most; what chance would give; the mean rank
-        correlation of drift and loss over suites.
+        correlation of early fall and loss over suites.
     """
     hits, by_chance, each = [], [], []
     for row in rows:
-        if row.came["lost"] < LEAST:
-            continue
-        falls = {name: row.falls[name] for name in row.drift}
-        hits.append(len({*first_to_go(row.drift, COUNT)} & {*first_to_go(falls, COUNT)}) / COUNT)
+        falls = {name: row.falls[name] for name in row.early}
+        hits.append(len({*first_to_go(row.early, COUNT)} & {*first_to_go(falls, COUNT)}) / COUNT)
         by_chance.append(COUNT / len(falls))
-        each.append(correlation([row.drift[name] for name in falls], [*falls.values()]))
+        each.append(correlation([row.early[name] for name in falls], [*falls.values()]))
     return float(np.mean(hits)), float(np.mean(by_chance)), float(np.nanmean(each))
+
+
+def suites_line(who: str, rows: Sequence[Case]) -> str:
+    """Returns how well short runs name the suites that lose most, as a sentence; empty without such runs."""
+    some = compared(rows)
+    if not some:
+        return ""
+    hits, chance, order = suites(some)
+    return (
+        f"{who.format(len(some))} that lose {LEAST:g} points or more, the {COUNT} suites that the forecast names hold"
+        f" {hits:.0%} of the {COUNT} that lose most (chance: {chance:.0%}); the rank correlation of early fall and loss"
+        f" over the suites of a run is {order:.2f} in the mean."
+    )
 
 
 CHECKS = {
@@ -296,7 +315,9 @@ HEAD = (
 
 def main() -> int:
     """Writes the fit, its tables, and those of the page."""
-    made, missing = cases()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--real", type=Path, default=forecast.ROWS / "real.jsonl", help="rows of real models")
+    made, missing = cases(parser.parse_args().real)
     ground = [row for row in made if not isinstance(row.group[0], str)]
     outside = [row for row in made if isinstance(row.group[0], str)]
     checks = {name: check(ground, part) for name, part in CHECKS.items()}
@@ -312,15 +333,9 @@ def main() -> int:
         slopes.append(
             table_row([name, *(f"{fit.slopes[t][name]:.2f}" if name in fit.slopes[t] else "" for t in TARGETS)])
         )
-    hits, chance, order = suites(ground)
     first = [
-        f"Of {sum(row.came['lost'] >= LEAST for row in ground)} runs that lose at least {LEAST:g} points, the {COUNT}"
-        f" suites that the forecast names hold {hits:.0%} of the {COUNT} that lose most (chance: {chance:.0%}); the"
-        f" rank correlation of drift and loss over the suites of a run is {order:.2f} in the mean."
+        line for line in (suites_line("Of {} runs", ground), suites_line("On {} runs of real models", outside)) if line
     ]
-    if outside and any(row.came["lost"] >= LEAST for row in outside):
-        hits, chance, order = suites(outside)
-        first.append(f"On real models: {hits:.0%} (chance: {chance:.0%}), {order:.2f}.")
     cases_table = [
         "| world | task | recipe | learned | forecast | lost | forecast | worst | forecast |",
         "|---" * 9 + "|",

@@ -29,6 +29,9 @@ class Shift:
         after: The same under the tuned model.
         moved: Sum of the squared change of the states that the head reads; 0 where the head is not a part by itself.
         size: Sum of the squares of the base's states; likewise.
+        windows: Number of windows that were read; an item is one.
+        sure_before: Sum over windows of the probability of all its supervised tokens together, under the base.
+        sure_after: The same under the tuned model.
     """
 
     tokens: int = 0
@@ -37,10 +40,18 @@ class Shift:
     after: float = 0.0
     moved: float = 0.0
     size: float = 0.0
+    windows: int = 0
+    sure_before: float = 0.0
+    sure_after: float = 0.0
 
     def __add__(self, other: Shift) -> Shift:
         """Returns the sums of both."""
         return Shift(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+    @property
+    def fall(self) -> float:
+        """Returns the fall of the mean probability of a window's supervised tokens, in points; 0 without windows."""
+        return 100.0 * (self.sure_before - self.sure_after) / max(self.windows, 1)
 
     @property
     def change(self) -> float | None:
@@ -133,7 +144,10 @@ class ShiftReader:
             sums_N5[:, 3], sums_N5[:, 4] = (new - old).square().sum(-1), old.square().sum(-1)
         sums_B5 = torch.zeros(len(batch), 5, dtype=torch.float64).index_add_(0, row_N, sums_N5)
         counts = torch.bincount(row_N, minlength=len(batch)).tolist()
-        return [Shift(count, *sums) for count, sums in zip(counts, sums_B5.tolist(), strict=True)]
+        return [
+            Shift(count, *sums, 1, math.exp(-sums[1]), math.exp(-sums[2]))
+            for count, sums in zip(counts, sums_B5.tolist(), strict=True)
+        ]
 
 
 def _features(head: Head, row_N: Tensor, position_N: Tensor, input_ids_BT: Tensor, mask_BT: Tensor) -> Tensor:

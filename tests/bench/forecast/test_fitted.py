@@ -50,7 +50,7 @@ def test_a_case_outside_the_fit_is_named():
     assert FIT.beyond(inside, 270_000_000) == ["270M parameters (fit: 2.8M)"]
     (phrase,) = FIT.beyond({"drift on what is kept": 1.5}, 3_000_000)
     assert phrase == "drift on what is kept 1.5 (fit: -3 to 1)"
-    assert FIT.beyond({"drift on what is kept": math.nan}, 3_000_000)
+    assert FIT.beyond({"drift on what is kept": math.nan}, 3_000_000) == []
 
 
 def test_the_committed_fit_has_all_targets_and_finite_intervals():

@@ -150,7 +150,7 @@ def test_forecasts_are_ordered_and_state_their_cost(inputs):
     for row in record.rows:
         assert row.lost.low <= row.lost.value <= row.lost.high
         assert {suite.name for suite in row.suites} == {"one", "two"}
-        assert row.first_to_go[0] == max(row.suites, key=lambda suite: suite.drift_nats).name
+        assert row.first_to_go[0] == max(row.suites, key=lambda suite: suite.fall).name
         assert 0 <= row.learned.value <= 100
         assert row.beyond[0].endswith("(fit: 2.8M)")
     assert record.plain == recipes[1]

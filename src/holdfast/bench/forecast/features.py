@@ -15,6 +15,8 @@ FEATURES = {
     "drift of the worst suite": "the same on the suite where it is largest",
     "drift on task prompts": "log KL per token on the prompts of the data; on its answers if rows have no prompts",
     "change of states": "log of the relative change of the last hidden states, on what is kept",
+    "task questions sure": "logit of the mean probability of the right answers to questions about the task",
+    "task questions gained": "the same less that of the base",
     "task surprise left": "log NLL per learned token of the data after the short run",
     "rate ahead": "log of the sum of all learning rates of the run over that of the short run",
     "old share": "share of old examples in the supervised tokens",
@@ -24,13 +26,19 @@ FEATURES = {
 """What each feature is; logarithms are natural, divergences and likelihoods in nats."""
 
 
+def logit(value: float) -> float:
+    """Returns logit((v + 1) / 102) for a value in points from 0 to 100; values outside count as the nearest end."""
+    share = (min(max(value, 0.0), 100.0) + 1.0) / 102.0
+    return math.log(share / (1.0 - share))
+
+
 def drift_by_suite(reading: Reading) -> dict[str, float]:
     """Returns KL(base || tuned) in nats per token on each suite that is kept."""
     return {name: shift.kl / shift.tokens for name, shift in reading.suites.items() if shift.tokens}
 
 
 def features_of(short: ShortRun) -> dict[str, float]:
-    """Returns the features of a short run, by their names in `FEATURES`.
+    """Returns the features of a short run, by their names in `FEATURES`; NaN where a task has no questions.
 
     Raises:
         ValueError: Nothing that is kept was read, or no token of the data is learned.
@@ -39,6 +47,11 @@ def features_of(short: ShortRun) -> dict[str, float]:
     if not drift or not answers.tokens:
         raise ValueError("a forecast needs something to keep and something to learn")
     prompts = short.reading.prompts if short.reading.prompts.tokens else answers
+    questions = short.reading.questions
+    sure = [
+        logit(100.0 * p / questions.windows) if questions.windows else math.nan
+        for p in (questions.sure_before, questions.sure_after)
+    ]
     moved = sum(shift.moved for shift in short.reading.suites.values())
     size = sum(shift.size for shift in short.reading.suites.values())
     return {
@@ -46,6 +59,8 @@ def features_of(short: ShortRun) -> dict[str, float]:
         "drift of the worst suite": math.log(max(drift.values()) + LEAST),
         "drift on task prompts": math.log(max(prompts.kl, 0.0) / prompts.tokens + LEAST),
         "change of states": 0.5 * math.log(moved / size + LEAST**2) if size else math.nan,
+        "task questions sure": "logit of the mean probability of the right answers to questions about the task",
+        "task questions gained": "the same less that of the base",
         "task surprise left": math.log(answers.after / answers.tokens + LEAST),
         "rate ahead": math.log(short.run_rates / short.rates),
         "old share": short.old,
@@ -54,6 +69,14 @@ def features_of(short: ShortRun) -> dict[str, float]:
     }
 
 
-def first_to_go(drift: Mapping[str, float], count: int) -> list[str]:
-    """Returns the suites with the largest drift, worst first."""
-    return sorted(drift, key=lambda name: (-drift[name], name))[:count]
+def fall_by_suite(reading: Reading) -> dict[str, float]:
+    """Returns the fall of the probability of right answers on each suite that is kept, in points.
+
+    It is what the suite would lose after the short run if the model drew its answers at random.
+    """
+    return {name: shift.fall for name, shift in reading.suites.items() if shift.tokens}
+
+
+def first_to_go(fall: Mapping[str, float], count: int) -> list[str]:
+    """Returns the suites with the largest fall, worst first."""
+    return sorted(fall, key=lambda name: (-fall[name], name))[:count]

@@ -11,9 +11,12 @@ from typing import Literal
 
 import numpy as np
 
+from holdfast.bench.forecast.features import logit
 from holdfast.bench.measured.schema import Versioned
 
 Target = Literal["learned", "lost", "worst"]
+__all__ = ["TARGETS", "Fit", "Interval", "Target", "committed", "logit", "points"]
+
 TARGETS: tuple[Target, ...] = ("learned", "lost", "worst")
 """What is forecast, in points: learned (of what was left to learn), lost in the mean of suites, and on the worst."""
 SLACK = 0.1
@@ -75,7 +78,7 @@ class Fit(Versioned):
         return Interval(*(points(value) for value in (middle, middle - half, middle + half)))
 
     def beyond(self, features: Mapping[str, float], parameters: int) -> list[str]:
-        """Returns in what a case lies outside what the fit has seen, as phrases; empty if in nothing."""
+        """Returns in what a case lies outside what the fit has seen, as phrases; a feature that is NaN is left out."""
         phrases = []
         if not min(self.parameters) / 2 <= parameters <= max(self.parameters) * 2:
             sizes = ", ".join(f"{size / 1e6:.3g}M" for size in self.parameters)
@@ -84,15 +87,9 @@ class Fit(Versioned):
         for name in (name for name in self.low if name in used):
             slack = SLACK * (self.high[name] - self.low[name])
             value = features[name]
-            if not self.low[name] - slack <= value <= self.high[name] + slack:
+            if not math.isnan(value) and not self.low[name] - slack <= value <= self.high[name] + slack:
                 phrases.append(f"{name} {value:.2g} (fit: {self.low[name]:.2g} to {self.high[name]:.2g})")
         return phrases
-
-
-def logit(value: float) -> float:
-    """Returns a target in points on the logit scale; a negative one counts as 0."""
-    share = (min(max(value, 0.0), 100.0) + 1.0) / 102.0
-    return math.log(share / (1.0 - share))
 
 
 def points(value: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.forecast.features import drift_by_suite, features_of, first_to_go
+from holdfast.bench.forecast.features import drift_by_suite, fall_by_suite, features_of, first_to_go
 from holdfast.bench.forecast.fitted import Fit, Interval, committed
 from holdfast.bench.forecast.looked import Reader
 from holdfast.bench.forecast.short_run import STEPS, ShortRun, run_shortly
@@ -144,11 +144,17 @@ def row_of(short: ShortRun, fit: Fit, right: float | None, parameters: int, plai
         parameters: Number of parameters of the model.
         plain_seconds: Seconds of a whole plain run.
     """
-    features, drift, answers = features_of(short), drift_by_suite(short.reading), short.reading.answers
+    features, answers = features_of(short), short.reading.answers
+    drift, fall = drift_by_suite(short.reading), fall_by_suite(short.reading)
     left = None if right is None else (100.0 - right) / 100.0
     suites = [
-        SuiteDriftRow(name=name, drift_nats=drift[name], rise_nats=(shift.after - shift.before) / shift.tokens)
-        for name in first_to_go(drift, len(drift))
+        SuiteDriftRow(
+            name=name,
+            fall=fall[name],
+            drift_nats=drift[name],
+            rise_nats=(shift.after - shift.before) / shift.tokens,
+        )
+        for name in first_to_go(fall, len(fall))
         for shift in (short.reading.suites[name],)
     ]
     return ForecastRow(

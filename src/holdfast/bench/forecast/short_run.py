@@ -118,8 +118,9 @@ def rates_ahead(trainer: Any, done: int, total: int) -> Iterator[float]:
     session: Session = trainer.holdfast
     if not session.scales_lr:
         wrapped = trainer.lr_scheduler
-        factor = getattr(wrapped, "scheduler", wrapped).lr_lambdas[0]
-        yield from (peak * factor(index) for index in range(done, total))
+        lambdas = getattr(getattr(wrapped, "scheduler", wrapped), "lr_lambdas", None)
+        now = max(group["lr"] for group in groups)  # a schedule without a formula is taken to stay where it is
+        yield from (peak * lambdas[0](index) if lambdas else now for index in range(done, total))
         return
     step = session.step()
     names = {key for key, _ in session.recipe.keyed("scale_lr")}

@@ -200,11 +200,13 @@ class SuiteDriftRow(Record):
 
     Attributes:
         name: Name of the suite.
+        fall: Fall of the probability of its right answers, in points.
         drift_nats: KL from the base to the model on its right answers, in nats per token.
         rise_nats: Rise of their negative log-likelihood, in nats per token.
     """
 
     name: str
+    fall: float
     drift_nats: float
     rise_nats: float
 
@@ -218,7 +220,7 @@ class ForecastRow(Record):
         learned: Points learned on the questions of the task; absent without questions.
         lost: Points lost, in the mean of the suites.
         worst: Points lost on the suite that loses most.
-        first_to_go: Names of the suites with the largest drift, worst first.
+        first_to_go: Names of the suites whose right answers lose most of their probability, worst first.
         suites: All suites, in the same order.
         drift_nats: KL from the base to the model on the prompts of the data after the first steps, in nats per token.
         gain_nats: Fall of the negative log-likelihood of the learned tokens of the data, in nats per token.
