@@ -46,8 +46,8 @@ FIRST = {
 }
 """The learning rates that come first, by their number."""
 BLOCKS = (
-    *((0, "people"), (1, "language"), (0, "labels"), (1, "science"), (0, "language"), (1, "people"), (0, "science")),
-    *((1, "labels"), (0, "noisy")),
+    *((0, "language"), (1, "people"), (0, "science"), (1, "labels"), (0, "noisy"), (1, "science"), (0, "people")),
+    *((1, "language"), (0, "labels")),
 )
 TURN = 10
 """Short runs of a world and task that are made at a time; its items and its base are prepared once for them."""

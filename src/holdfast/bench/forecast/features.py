@@ -27,14 +27,14 @@ FEATURES = {
 
 
 def logit(value: float) -> float:
-    """Returns logit((v + 1) / 102) for a value in points from 0 to 100; values outside count as the nearest end."""
+    """Returns the log odds of (v + 1) / 102 for v points, 0 to 100; values outside count as the nearest end."""
     share = (min(max(value, 0.0), 100.0) + 1.0) / 102.0
     return math.log(share / (1.0 - share))
 
 
 def drift_by_suite(reading: Reading) -> dict[str, float]:
     """Returns KL(base || tuned) in nats per token on each suite that is kept."""
-    return {name: shift.kl / shift.tokens for name, shift in reading.suites.items() if shift.tokens}
+    return {name: max(shift.kl, 0.0) / shift.tokens for name, shift in reading.suites.items() if shift.tokens}
 
 
 def features_of(short: ShortRun) -> dict[str, float]:
@@ -59,8 +59,8 @@ def features_of(short: ShortRun) -> dict[str, float]:
         "drift of the worst suite": math.log(max(drift.values()) + LEAST),
         "drift on task prompts": math.log(max(prompts.kl, 0.0) / prompts.tokens + LEAST),
         "change of states": 0.5 * math.log(moved / size + LEAST**2) if size else math.nan,
-        "task questions sure": "logit of the mean probability of the right answers to questions about the task",
-        "task questions gained": "the same less that of the base",
+        "task questions sure": sure[1],
+        "task questions gained": sure[1] - sure[0],
         "task surprise left": math.log(answers.after / answers.tokens + LEAST),
         "rate ahead": math.log(short.run_rates / short.rates),
         "old share": short.old,
