@@ -145,8 +145,8 @@ class ShiftReader:
         sums_B5 = torch.zeros(len(batch), 5, dtype=torch.float64).index_add_(0, row_N, sums_N5)
         counts = torch.bincount(row_N, minlength=len(batch)).tolist()
         return [
-            Shift(count, *sums, 1, math.exp(-sums[1]), math.exp(-sums[2]))
-            for count, sums in zip(counts, sums_B5.tolist(), strict=True)
+            Shift(count, kl, before, after, moved, size, 1, math.exp(-before), math.exp(-after))
+            for count, (kl, before, after, moved, size) in zip(counts, sums_B5.tolist(), strict=True)
         ]
 
 
