@@ -9,10 +9,9 @@ docs/studies/forecast-tables.md and docs/forecast.md. A group is a task in a wor
 from __future__ import annotations
 
 import argparse
-import collections
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,26 @@ from holdfast.stats.ridge import left_out, ridge
 
 CONFIDENCE, STRENGTH = 0.9, 0.01
 USED: Mapping[Target, tuple[str, ...]] = {
-    "learned": ("task surprise left", "drift on task prompts", "rate ahead", "adapter"),
-    "lost": ("drift on what is kept", "rate ahead", "old share", "held"),
-    "worst": ("drift of the worst suite", "rate ahead", "old share", "held"),
+    "learned": ("task surprise left", "drift on task prompts", "rate ahead", "old share"),
+    "lost": ("drift on what is kept", "rate ahead", "old share"),
+    "worst": ("drift on what is kept", "rate ahead", "old share"),
 }
 """The features of each target."""
+TRIED: Mapping[Target, Sequence[tuple[str, ...]]] = {
+    "learned": (("task surprise left",), ("task surprise left", "rate ahead"), ("drift on task prompts", "rate ahead")),
+    "lost": (
+        ("rate ahead", "old share"),
+        ("drift on what is kept",),
+        ("drift on what is kept", "rate ahead"),
+        ("drift on what is kept", "rate ahead", "old share", "held"),
+        ("drift on what is kept", "rate ahead", "old share", "adapter"),
+        ("drift on what is kept", "drift on task prompts", "rate ahead", "old share"),
+        ("drift on task prompts", "rate ahead", "old share"),
+        ("change of states", "rate ahead", "old share"),
+    ),
+    "worst": (("drift of the worst suite", "rate ahead", "old share"),),
+}
+"""Other features, whose errors stand beside those of the ones in use."""
 PARAMETERS = 2_803_456
 FIT = Path("src/holdfast/bench/forecast/fit.json")
 PAGE, TABLES = Path("docs/forecast.md"), forecast.ROWS / "forecast-tables.md"
@@ -72,7 +86,7 @@ def short_run(row: Mapping[str, Any]) -> ShortRun:
     reading = row["reading"]
     suites = {name: Shift(**shift) for name, shift in reading["suites"].items()}
     values = {field.name: row[field.name] for field in dataclasses.fields(ShortRun) if field.name in row}
-    parts = Reading(*(Shift(**reading.get(name, {})) for name in ("prompts", "answers", "questions")), suites)
+    parts = Reading(Shift(**reading["prompts"]), Shift(**reading["answers"]), suites)
     return ShortRun(**{**values, "recipe": row["text"], "reading": parts})
 
 
@@ -90,7 +104,7 @@ def cases(real: Path) -> tuple[list[Case], int]:
     for row in read_jsonl(forecast.ROWS / "forecast.jsonl"):
         base = whole.get((row["world"], row["task"], "base", 0.0, 0))
         came = whole.get(forecast.place(row))
-        if base is None or came is None or "questions" not in row["reading"]:
+        if base is None or came is None:
             missing += 1
             continue
         made.append(case(row, base["answers"], came["answers"]))
@@ -118,114 +132,97 @@ def case(row: Mapping[str, Any], before: Mapping[str, str], after: Mapping[str, 
     )
 
 
-def matrix(rows: Sequence[Case], target: Target) -> np.ndarray:
-    return np.array([[row.features[name] for name in USED[target]] for row in rows])
+def arrays(
+    rows: Sequence[Case], target: Target, names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray, list[object]]:
+    """Returns features (those in use by default), outcomes on the logit scale, and groups of cases."""
+    features = [[row.features[name] for name in names or USED[target]] for row in rows]
+    return np.array(features), np.array([logit(row.came[target]) for row in rows]), [row.group for row in rows]
 
 
-def values(rows: Sequence[Case], target: Target) -> np.ndarray:
-    return np.array([logit(row.came[target]) for row in rows])
-
-
-def fitted(rows: Sequence[Case]) -> Fit:
+def fitted(rows: Sequence[Case], guaranteed: bool = False) -> Fit:
     """Returns the fit on some cases; its intervals come from groups that were left out."""
-    groups = [row.group for row in rows]
     intercepts, slopes, halves = {}, {}, {}
     for target in TARGETS:
-        x, y = matrix(rows, target), values(rows, target)
+        x, y, groups = arrays(rows, target)
         line = ridge(x, y, groups, STRENGTH)
         intercepts[target] = round(line.intercept, 6)
         slopes[target] = {n: round(float(s), 6) for n, s in zip(USED[target], line.slopes_F, strict=True)}
-        halves[target] = round(half(np.abs(left_out(x, y, groups, STRENGTH) - y), groups), 6)
+        halves[target] = round(half(np.abs(left_out(x, y, groups, STRENGTH) - y), groups, guaranteed), 6)
     names = [name for name in FEATURES if any(name in used for used in USED.values())]
     ends = {name: [row.features[name] for row in rows] for name in names}
     return Fit(
         confidence=CONFIDENCE,
         rows=len(rows),
-        groups=tuple(dict.fromkeys(f"{task}, world {world}" for world, task in groups)),
+        groups=tuple(dict.fromkeys(f"{task}, world {world}" for world, task in (row.group for row in rows))),
         parameters=(PARAMETERS,),
         intercepts=intercepts,
         slopes=slopes,
         halves=halves,
-        low={name: round(min(seen), 6) for name, seen in ends.items()},
-        high={name: round(max(seen), 6) for name, seen in ends.items()},
+        low={name: round(min(values), 6) for name, values in ends.items()},
+        high={name: round(max(values), 6) for name, values in ends.items()},
     )
 
 
-def half(residuals: np.ndarray, groups: Sequence[object]) -> float:
+def half(residuals: np.ndarray, groups: Sequence[object], guaranteed: bool) -> float:
     """Returns the conformal quantile of residuals of groups, or the largest where the groups are too few for one."""
-    wanted = grouped_quantile(residuals, groups, CONFIDENCE)
-    return float(min(wanted, residuals.max()))
+    return float(min(grouped_quantile(residuals, groups, CONFIDENCE, guaranteed=guaranteed), residuals.max()))
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """How a forecast did on cases outside its fit.
+    """How the forecast of a target did on cases outside its fit, a number for each case.
 
     Attributes:
         cases: The cases.
-        middle: The forecast of each case, by target.
-        inside: Whether its interval covers what came, by target.
-        width: Width of the interval in points, by target.
+        came: What came, in points.
+        middle: The forecast.
+        inside: Whether its interval covers what came.
+        width: Width of the interval in points.
     """
 
     cases: Sequence[Case]
-    middle: Mapping[Target, Sequence[float]]
-    inside: Mapping[Target, Sequence[bool]]
-    width: Mapping[Target, Sequence[float]]
+    came: Sequence[float]
+    middle: Sequence[float]
+    inside: Sequence[bool]
+    width: Sequence[float]
+
+    def __add__(self, other: Check) -> Check:
+        names = (field.name for field in dataclasses.fields(Check))
+        return Check(*([*getattr(self, name), *getattr(other, name)] for name in names))
 
 
-def check(rows: Sequence[Case], outside: Callable[[Case], object]) -> Check:
+def check(rows: Sequence[Case], outside: Callable[[Case], object], target: Target, guaranteed: bool = False) -> Check:
     """Returns how fits did on each part that they had not seen; `outside` names the part of a case."""
-    parts: dict[str, list[Case]] = collections.defaultdict(list)
-    for row in rows:
-        parts[repr(outside(row))].append(row)
-    tested = []
-    for name, part in parts.items():
-        fit = fitted([row for other, its in parts.items() if other != name for row in its])
-        tested.append(against(fit, part))
-    return joined(tested)
+    done = Check([], [], [], [], [])
+    for name in dict.fromkeys(outside(row) for row in rows):
+        fit = fitted([row for row in rows if outside(row) != name], guaranteed)
+        done += against(fit, [row for row in rows if outside(row) == name], target)
+    return done
 
 
-def against(fit: Fit, rows: Sequence[Case]) -> Check:
+def against(fit: Fit, rows: Sequence[Case], target: Target) -> Check:
     """Returns how a fit did on some cases."""
-    middle, inside, width = ({target: list[Any]() for target in TARGETS} for _ in range(3))
-    for row in rows:
-        for target in TARGETS:
-            told = fit.forecast(target, row.features)
-            middle[target].append(told.value)
-            inside[target].append(told.low - 1e-9 <= points(logit(row.came[target])) <= told.high + 1e-9)
-            width[target].append(told.high - told.low)
-    return Check(rows, middle, inside, width)
+    told = [fit.forecast(target, row.features) for row in rows]
+    came = [points(logit(row.came[target])) for row in rows]
+    inside = [t.low - 1e-9 <= c <= t.high + 1e-9 for t, c in zip(told, came, strict=True)]
+    return Check(rows, came, [t.value for t in told], inside, [t.high - t.low for t in told])
 
 
-def joined(checks: Iterable[Check]) -> Check:
-    """Returns several checks as one."""
-    listed = list(checks)
-    columns = ({t: [v for one in listed for v in getattr(one, name)[t]] for t in TARGETS} for name in COLUMNS)
-    return Check([row for one in listed for row in one.cases], *columns)
-
-
-COLUMNS = ("middle", "inside", "width")
-
-
-def ranks(done: Check, target: Target, groups: bool) -> float:
+def ranks(done: Check, groups: bool) -> float:
     """Returns Spearman's rank correlation of forecast and outcome: over all cases, or the mean over groups."""
-    came = [row.came[target] for row in done.cases]
     if not groups:
-        return correlation(done.middle[target], came)
-    by_group: dict[object, list[int]] = collections.defaultdict(list)
-    for number, row in enumerate(done.cases):
-        by_group[row.group].append(number)
-    each = [
-        correlation([done.middle[target][i] for i in numbers], [came[i] for i in numbers])
-        for numbers in by_group.values()
-        if len(numbers) > 2
-    ]
-    return float(np.nanmean(each)) if each else float("nan")
+        return correlation(done.middle, done.came)
+    each = []
+    for group in dict.fromkeys(row.group for row in done.cases):
+        here = [i for i, row in enumerate(done.cases) if row.group == group]
+        each.append(correlation([done.middle[i] for i in here], [done.came[i] for i in here]))
+    known = [value for value in each if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def correlation(some: Sequence[float], others: Sequence[float]) -> float:
-    if len({*some}) < 2 or len({*others}) < 2:
+    if len(some) < 3 or len({*some}) < 2 or len({*others}) < 2:
         return float("nan")
     return float(scipy.stats.spearmanr(some, others)[0])
 
@@ -264,6 +261,7 @@ def suites_line(who: str, rows: Sequence[Case]) -> str:
     )
 
 
+Checks = Mapping[Target, Check]
 CHECKS = {
     "a task in a world": lambda row: row.group,
     "a task in both worlds": lambda row: row.group[1],
@@ -273,37 +271,45 @@ CHECKS = {
 NAMES = {"learned": "learned", "lost": "lost, mean of suites", "worst": "lost, worst suite"}
 
 
-def lines_of(name: str, done: Check) -> list[list[str]]:
-    """Returns the rows of the table of checks."""
-    made = []
+def line_of(name: str, target: Target, done: Check) -> str:
+    """Returns a row of the table of checks."""
+    error = np.abs(np.array(done.middle) - done.came)
+    cells = [name, NAMES[target], str(len(error)), f"{100 * np.mean(done.inside):.0f}%"]
+    cells += [f"{np.median(done.width):.0f}", f"{np.median(error):.1f}"]
+    return table_row([*cells, *(f"{ranks(done, groups):.2f}" for groups in (False, True))])
+
+
+def tried(rows: Sequence[Case]) -> list[str]:
+    """Returns a table of the errors of several sets of features on tasks left out of the fit."""
+    lines = [
+        "| forecast | features | error on the logit scale, root mean square | rank correlation |",
+        "|---|---|---|---|",
+    ]
     for target in TARGETS:
-        came = np.array([points(logit(row.came[target])) for row in done.cases])
-        error = np.abs(np.array(done.middle[target]) - came)
-        made.append(
-            [name, NAMES[target], str(len(came)), f"{100 * np.mean(done.inside[target]):.0f}%"]
-            + [f"{np.median(done.width[target]):.0f}", f"{np.median(error):.1f}"]
-            + [f"{ranks(done, target, groups):.2f}" for groups in (False, True)]
-        )
-    return made
+        for names in (USED[target], *TRIED[target]):
+            x, y, groups = arrays(rows, target, names)
+            told = left_out(x, y, groups, STRENGTH)
+            error = f"{np.sqrt(np.mean((told - y) ** 2)):.2f}"
+            name = ", ".join(names) + (" (in use)" if names == USED[target] else "")
+            lines.append(table_row([NAMES[target], name, error, f"{correlation(list(told), list(y)):.2f}"]))
+    return lines
 
 
-def sentences(left: Check, worlds: Check, real: Check | None) -> tuple[str, ...]:
+def sentences(left: Checks, worlds: Checks, real: Checks | None) -> tuple[str, ...]:
     """Returns what was measured outside the fit, as sentences for its users."""
 
-    def covered(done: Check, target: Target) -> str:
-        return f"{100 * np.mean(done.inside[target]):.0f}%"
+    def covered(done: Checks) -> str:
+        lost, learned = (f"{100 * np.mean(done[target].inside):.0f}%" for target in ("lost", "learned"))
+        return f"{lost} of what was lost and {learned} of what was learned"
 
+    lost, learned = (f"{ranks(left[target], True):.2f}" for target in ("lost", "learned"))
     told = [
-        f"Of {len(left.cases)} runs of tasks that a fit had not seen, the {CONFIDENCE:.0%} interval covers"
-        f" {covered(left, 'lost')} for what is lost and {covered(left, 'learned')} for what is learned; rank"
-        f" correlation within a task {ranks(left, 'lost', True):.2f} and {ranks(left, 'learned', True):.2f}.",
-        f"Across worlds: {covered(worlds, 'lost')} and {covered(worlds, 'learned')}.",
+        f"Measured on {len(left['lost'].cases)} runs of tasks that a fit had not seen: the {CONFIDENCE:.0%} interval"
+        f" holds {covered(left)}; rank correlation within a task {lost} and {learned}.",
+        f"Of a world that a fit had not seen: {covered(worlds)}.",
     ]
     if real is not None:
-        told.append(
-            f"On {len(real.cases)} runs of real models, which no fit has seen: {covered(real, 'lost')} and"
-            f" {covered(real, 'learned')}."
-        )
+        told.append(f"Of {len(real['lost'].cases)} runs of real models, which no fit has seen: {covered(real)}.")
     return tuple(told)
 
 
@@ -320,14 +326,15 @@ def main() -> int:
     made, missing = cases(parser.parse_args().real)
     ground = [row for row in made if not isinstance(row.group[0], str)]
     outside = [row for row in made if isinstance(row.group[0], str)]
-    checks = {name: check(ground, part) for name, part in CHECKS.items()}
+    checks = {name: {t: check(ground, part, t) for t in TARGETS} for name, part in CHECKS.items()}
     fit = fitted(ground)
-    real = against(fit, outside) if outside else None
+    real = {target: against(fit, outside, target) for target in TARGETS} if outside else None
     fit = dataclasses.replace(fit, checks=sentences(checks["a task in a world"], checks["a world"], real))
     write_json(FIT, fit.to_dict())
-    rows = [line for name, done in checks.items() for line in lines_of(name, done)]
-    rows += lines_of("real models", real) if real is not None else []
-    table = [*HEAD, *map(table_row, rows)]
+    table = [*HEAD, *(line_of(name, t, done[t]) for name, done in checks.items() for t in TARGETS)]
+    sure = {t: check(ground, CHECKS["a task in a world"], t, guaranteed=True) for t in TARGETS}
+    table += [line_of("a task in a world, guaranteed interval", t, sure[t]) for t in TARGETS]
+    table += [line_of("real models", t, real[t]) for t in TARGETS] if real is not None else []
     slopes = ["| feature | " + " | ".join(NAMES[target] for target in TARGETS) + " |", "|---|---|---|---|"]
     for name in (name for name in FEATURES if name in fit.low):
         slopes.append(
@@ -336,18 +343,15 @@ def main() -> int:
     first = [
         line for line in (suites_line("Of {} runs", ground), suites_line("On {} runs of real models", outside)) if line
     ]
-    cases_table = [
-        "| world | task | recipe | learned | forecast | lost | forecast | worst | forecast |",
-        "|---" * 9 + "|",
-    ]
-    left = checks["a task in a world"]
-    for done in (left, real) if real is not None else (left,):
-        for number, row in enumerate(done.cases):
-            pairs = [f"{value:.1f}" for t in TARGETS for value in (row.came[t], done.middle[t][number])]
-            cases_table.append(table_row([str(row.group[0]), row.group[1], row.recipe, *pairs]))
+    cases_table = ["| world | task | recipe | forecast of | forecast | came |", "|---" * 6 + "|"]
+    for done in filter(None, (checks["a task in a world"], real)):
+        for target in TARGETS:
+            for row, middle, came in zip(done[target].cases, done[target].middle, done[target].came, strict=True):
+                about = [str(row.group[0]), row.group[1], row.recipe, NAMES[target]]
+                cases_table.append(table_row([*about, f"{middle:.1f}", f"{came:.1f}"]))
     said = f"{len(ground)} short runs of the proving ground and {len(outside)} of real models"
     said += f"; {missing} without a whole run are left out." if missing else "."
-    page = [f"# Forecasts and what came of them\n\n{said}\n", *table, "", *slopes, "", *first, ""]
+    page = [f"# Forecasts and what came of them\n\n{said}\n", *table, "", *slopes, "", *first, "", *tried(ground), ""]
     page += ["Each run, forecast by a fit without its task in its world (real models: by the fit of the package):", ""]
     write_atomically(TABLES, "\n".join([*page, *cases_table]) + "\n")
     if PAGE.exists():

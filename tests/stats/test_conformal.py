@@ -43,6 +43,13 @@ def test_a_large_group_counts_as_much_as_a_small_one():
     assert grouped_quantile(scores, groups, 0.9) == 19.0
 
 
+def test_without_the_guarantee_it_is_the_quantile_of_the_scores():
+    scores = np.arange(1.0, 21.0)
+    assert grouped_quantile(scores, range(20), 0.9, guaranteed=False) == 18.0
+    assert grouped_quantile(scores, range(20), 0.9) == 19.0
+    assert grouped_quantile(scores, [0] * 20, 0.9, guaranteed=False) == 18.0  # finite with a single group
+
+
 def test_too_few_groups_give_no_finite_limit():
     scores = np.arange(80.0)
     assert grouped_quantile(scores, [k % 8 for k in range(80)], 0.9) == math.inf

@@ -23,27 +23,40 @@ def weights_of(groups):
     return np.array([1 / (sizes[group] * len(sizes)) for group in groups])
 
 
-def test_without_a_penalty_it_is_weighted_least_squares(rows):
+def test_without_a_penalty_it_is_least_squares_with_a_level_for_each_group(rows):
     features, values, groups = rows
     root = np.sqrt(weights_of(groups))
-    design = np.column_stack([np.ones(40), features])
+    design = np.column_stack([features, *(np.array(groups) == group for group in sorted(set(groups)))])
     expected = scipy.linalg.lstsq(design * root[:, None], values * root)[0]
     fit = ridge(features, values, groups, 0.0)
-    np.testing.assert_allclose([fit.intercept, *fit.slopes_F], expected, rtol=1e-9)
+    np.testing.assert_allclose(fit.slopes_F, expected[:3], rtol=1e-9)
+    assert fit.intercept == pytest.approx(np.mean(expected[3:]))
 
 
 def test_with_a_penalty_it_is_the_minimum_that_scipy_finds(rows):
     features, values, groups = rows
-    weights = weights_of(groups)
-    mean = weights @ features
-    standard = (features - mean) / np.sqrt(weights @ (features - mean) ** 2)
+    weights, names = weights_of(groups), np.array(groups)
+    apart, deviation = features.copy(), values.copy()
+    for group in set(groups):
+        apart[names == group] -= features[names == group].mean(0)
+        deviation[names == group] -= values[names == group].mean()
+    standard = apart / np.sqrt(weights @ apart**2)
 
-    def cost(theta):
-        return weights @ (values - theta[0] - standard @ theta[1:]) ** 2 + 0.3 * theta[1:] @ theta[1:]
+    def cost(slopes):
+        return weights @ (deviation - standard @ slopes) ** 2 + 0.3 * slopes @ slopes
 
-    best = scipy.optimize.minimize(cost, np.zeros(4), tol=1e-12).x
+    best = scipy.optimize.minimize(cost, np.zeros(3), tol=1e-12).x
     fit = ridge(features, values, groups, 0.3)
-    np.testing.assert_allclose(fit(features), best[0] + standard @ best[1:], atol=1e-5)
+    np.testing.assert_allclose(apart @ fit.slopes_F, standard @ best, atol=1e-5)
+    assert weights @ (values - fit(features)) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_sets_a_group_apart_bends_no_slope(rows):
+    features, values, groups = rows
+    moved = values + np.array([100.0 * (group == 2) for group in groups])
+    fit, other = ridge(features, values, groups, 0.3), ridge(features, moved, groups, 0.3)
+    np.testing.assert_allclose(fit.slopes_F, other.slopes_F, rtol=1e-9)
+    assert other.intercept == pytest.approx(fit.intercept + 100.0 / len(set(groups)))
 
 
 def test_units_of_features_do_not_matter(rows):

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 
-def grouped_quantile(scores_N: Sequence[float] | Numbers, groups: Sequence[object], confidence: float) -> float:
+def grouped_quantile(
+    scores_N: Sequence[float] | Numbers, groups: Sequence[object], confidence: float, *, guaranteed: bool = True
+) -> float:
     """Returns the score that an observation of a new group does not exceed with a probability.
 
         q = inf { q : sum_k 1/(K + 1) * |{i in group k : s_i <= q}| / n_k  >=  confidence }
@@ -24,6 +26,7 @@ def grouped_quantile(scores_N: Sequence[float] | Numbers, groups: Sequence[objec
         scores_N: Scores, such as absolute residuals; larger is worse.
         groups: Group of each score.
         confidence: Probability, in (0, 1).
+        guaranteed: Whether the group to come counts as one of them.
 
     Returns:
         The score; infinity if there are too few groups.
@@ -41,7 +44,7 @@ def grouped_quantile(scores_N: Sequence[float] | Numbers, groups: Sequence[objec
     if not len(scores) or len(scores) != len(names):
         raise ValueError(f"{len(scores)} scores and {len(names)} groups: give a group for each score")
     _, number, counts = np.unique(names, return_inverse=True, return_counts=True)
-    weights = 1.0 / (counts[number] * (len(counts) + 1))
+    weights = 1.0 / (counts[number] * (len(counts) + guaranteed))
     order = np.argsort(scores, kind="stable")
     reached = np.cumsum(weights[order]) >= confidence - 1e-12
     return float(scores[order][np.argmax(reached)]) if reached.any() else math.inf

@@ -1,4 +1,4 @@
-"""Ridge regression on standardised features, in which groups count equally, and its check on groups left out."""
+"""Ridge regression within groups, each with a level of its own, and its check on groups left out."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class Linear:
 
 
 def ridge(features_NF: Numbers, values_N: Numbers, groups: Sequence[object], strength: float) -> Linear:
-    """Returns the fit of values by features.
+    """Returns the fit of values by features, whose slopes come from differences within groups.
 
-        min  sum_i w_i (y_i - a - z_i b)^2 + strength |b|^2,   z = (x - mean) / sd,   w_i = 1 / (K n_k(i))
+        min  sum_i w_i ((y_i - y_k) - z_i b)^2 + strength |b|^2,   z_i = (x_i - x_k) / sd,   w_i = 1 / (K n_k)
 
-    Mean and standard deviation are weighted by w too, so that K groups of any size count equally. A feature that does
-    not vary gets the slope 0.
+    for row i of group k, with the means x_k and y_k of its group; the intercept is the weighted mean of y - x slopes.
+    K groups of any size count equally, and what sets a whole group apart bends no slope (fixed effects). A feature
+    that does not vary within groups gets the slope 0.
 
     Args:
         features_NF: Features, `[N, F]`.
@@ -51,15 +52,18 @@ def ridge(features_NF: Numbers, values_N: Numbers, groups: Sequence[object], str
         raise ValueError(f"{len(features)} rows, {len(values)} values and {len(groups)} groups: give one of each")
     _, number, counts = np.unique([repr(group) for group in groups], return_inverse=True, return_counts=True)
     weights = 1.0 / (counts[number] * len(counts))
-    mean_F, mean = weights @ features, float(weights @ values)
-    spread_F = np.sqrt(weights @ (features - mean_F) ** 2)
-    varies = spread_F > 1e-12 * np.maximum(np.abs(mean_F), 1.0)
+    totals = np.zeros((len(counts), features.shape[1] + 1))
+    np.add.at(totals, number, np.column_stack([features, values]))
+    means = (totals / counts[:, None])[number]
+    apart, deviations = features - means[:, :-1], values - means[:, -1]
+    spread_F = np.sqrt(weights @ apart**2)
+    varies = spread_F > 1e-12 * np.maximum(np.abs(features).max(0), 1.0)
     scale_F = np.where(varies, spread_F, 1.0)
-    standard = np.where(varies, (features - mean_F) / scale_F, 0.0)
+    standard = np.where(varies, apart / scale_F, 0.0)
     gram = standard.T @ (weights[:, None] * standard) + strength * np.eye(features.shape[1])
-    slopes = np.linalg.lstsq(gram, standard.T @ (weights * (values - mean)), rcond=None)[0]
+    slopes = np.linalg.lstsq(gram, standard.T @ (weights * deviations), rcond=None)[0]
     slopes_F = np.where(varies, slopes / scale_F, 0.0)
-    return Linear(mean - float(mean_F @ slopes_F), slopes_F)
+    return Linear(float(weights @ (values - features @ slopes_F)), slopes_F)
 
 
 def left_out(features_NF: Numbers, values_N: Numbers, groups: Sequence[object], strength: float) -> Numbers:

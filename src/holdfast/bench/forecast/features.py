@@ -15,8 +15,6 @@ FEATURES = {
     "drift of the worst suite": "the same on the suite where it is largest",
     "drift on task prompts": "log KL per token on the prompts of the data; on its answers if rows have no prompts",
     "change of states": "log of the relative change of the last hidden states, on what is kept",
-    "task questions sure": "logit of the mean probability of the right answers to questions about the task",
-    "task questions gained": "the same less that of the base",
     "task surprise left": "log NLL per learned token of the data after the short run",
     "rate ahead": "log of the sum of all learning rates of the run over that of the short run",
     "old share": "share of old examples in the supervised tokens",
@@ -38,7 +36,7 @@ def drift_by_suite(reading: Reading) -> dict[str, float]:
 
 
 def features_of(short: ShortRun) -> dict[str, float]:
-    """Returns the features of a short run, by their names in `FEATURES`; NaN where a task has no questions.
+    """Returns the features of a short run, by their names in `FEATURES`.
 
     Raises:
         ValueError: Nothing that is kept was read, or no token of the data is learned.
@@ -47,11 +45,6 @@ def features_of(short: ShortRun) -> dict[str, float]:
     if not drift or not answers.tokens:
         raise ValueError("a forecast needs something to keep and something to learn")
     prompts = short.reading.prompts if short.reading.prompts.tokens else answers
-    questions = short.reading.questions
-    sure = [
-        logit(100.0 * p / questions.windows) if questions.windows else math.nan
-        for p in (questions.sure_before, questions.sure_after)
-    ]
     moved = sum(shift.moved for shift in short.reading.suites.values())
     size = sum(shift.size for shift in short.reading.suites.values())
     return {
@@ -59,8 +52,6 @@ def features_of(short: ShortRun) -> dict[str, float]:
         "drift of the worst suite": math.log(max(drift.values()) + LEAST),
         "drift on task prompts": math.log(max(prompts.kl, 0.0) / prompts.tokens + LEAST),
         "change of states": 0.5 * math.log(moved / size + LEAST**2) if size else math.nan,
-        "task questions sure": sure[1],
-        "task questions gained": sure[1] - sure[0],
         "task surprise left": math.log(answers.after / answers.tokens + LEAST),
         "rate ahead": math.log(short.run_rates / short.rates),
         "old share": short.old,

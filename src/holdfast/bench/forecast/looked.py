@@ -22,9 +22,8 @@ TASK_ROWS, TASK_TOKENS = 32, 4096
 """Most rows and tokens of the data that are read."""
 SUITE_ITEMS, SUITE_TOKENS = 10, 2048
 """Most validation items, and most tokens, that are read of each suite."""
-PROMPTS, ANSWERS, QUESTIONS, KEPT = "prompts", "answers", "questions", "kept"
-"""What a document is: the prompts of the task's rows, what the model learns of them, a question about the task, an item
-or text to keep."""
+PROMPTS, ANSWERS, KEPT = "prompts", "answers", "kept"
+"""What a document is: the prompts of the task's rows, what the model learns of them, an item or text to keep."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +33,11 @@ class Reading:
     Attributes:
         prompts: On the prompts of the task's rows; no tokens if rows have no prompts.
         answers: On the learned tokens of these rows.
-        questions: On the right answers of validation questions about the task; no tokens if there are none.
         suites: On the validation items of each suite that is kept, by its name.
     """
 
     prompts: Shift
     answers: Shift
-    questions: Shift
     suites: Mapping[str, Shift]
 
 
@@ -56,9 +53,6 @@ def documents_of(inputs: PlanInputs) -> list[Example]:
         if suite.role == "retained":
             examples = sample(validation_examples(suite, inputs), SUITE_ITEMS, SUITE_TOKENS)
             documents += [_named(KEPT, suite.name, number, example) for number, example in enumerate(examples)]
-        elif suite.role == "learned" and suite.items:
-            examples = sample(validation_examples(suite, inputs), TASK_ROWS, TASK_TOKENS)
-            documents += [_named(QUESTIONS, "", number, example) for number, example in enumerate(examples)]
     return documents
 
 
@@ -114,6 +108,5 @@ class Reader:
         return Reading(
             prompts=parts.get((PROMPTS, ""), Shift()),
             answers=parts.get((ANSWERS, ""), Shift()),
-            questions=parts.get((QUESTIONS, ""), Shift()),
             suites={suite: shift for (part, suite), shift in parts.items() if part == KEPT},
         )
