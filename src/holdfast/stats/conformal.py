@@ -21,6 +21,8 @@ def grouped_quantile(
     Each of the K groups has the same weight, whatever its number of scores n_k; the remaining 1/(K + 1) lies at
     infinity. The coverage holds for any distribution if groups are exchangeable and scores come from a fit that did not
     use their group. With fewer than confidence / (1 - confidence) groups no finite score is enough.
+    Without the guarantee the weights are 1/K: the quantile of the scores themselves, which is narrower and has its
+    coverage only in the limit of many groups.
 
     Args:
         scores_N: Scores, such as absolute residuals; larger is worse.
