@@ -27,7 +27,7 @@ from holdfast.bench.forecast.looked import Reading
 from holdfast.bench.forecast.short_run import ShortRun
 from holdfast.bench.machine.files import read_jsonl, write_atomically, write_json
 from holdfast.probes.shift import Shift
-from holdfast.report.markdown import table_row
+from holdfast.report.markdown import table_row, wrapped
 from holdfast.stats.conformal import grouped_quantile
 from holdfast.stats.ridge import left_out, ridge
 
@@ -340,9 +340,8 @@ def main() -> int:
         slopes.append(
             table_row([name, *(f"{fit.slopes[t][name]:.2f}" if name in fit.slopes[t] else "" for t in TARGETS)])
         )
-    first = [
-        line for line in (suites_line("Of {} runs", ground), suites_line("On {} runs of real models", outside)) if line
-    ]
+    told = [suites_line("Of {} runs", ground), suites_line("On {} runs of real models", outside)]
+    first = [line for sentence in filter(None, told) for line in wrapped(sentence)]
     cases_table = ["| world | task | recipe | forecast of | forecast | came |", "|---" * 6 + "|"]
     for done in filter(None, (checks["a task in a world"], real)):
         for target in TARGETS:

@@ -166,7 +166,7 @@ def test_nothing_to_forecast_and_nothing_that_counts_are_refused(inputs, spec, r
         texts = read_plan_inputs(dataclasses.replace(spec, keep=(str(room / "texts.txt"),)))
         with pytest.raises(HoldfastError, match="nothing that is kept has questions"):
             forecasts(texts, [TRAIN], progress)
-        with pytest.raises(HoldfastError, match="LoRA"):
+        with pytest.raises(HoldfastError, match="LoRa"):
             forecasts(inputs, ["LoRa()"], progress)
 
 

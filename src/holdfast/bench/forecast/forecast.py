@@ -22,12 +22,12 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.plan.facts import PlanInputs, read_plan_inputs
 from holdfast.bench.plan.record import ForecastRecord, ForecastRow, IntervalRow, SuiteDriftRow
-from holdfast.bench.run.early_checks import check_recipe
+from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.score import level
 from holdfast.probes.suite import Asker, Suite
+from holdfast.recipe import parse
 
-PLAIN = "Train()"
 SHOWN = 3
 """Suites that a row names as the first to go; the record has all."""
 
@@ -114,7 +114,7 @@ def check_inputs(inputs: PlanInputs, recipes: Sequence[str]) -> None:
             " file of items."
         )
     for text in recipes:
-        check_recipe(text, inputs.run)
+        memory_paths(parse(text), inputs.run)
 
 
 def _right(base: nn.Module, inputs: PlanInputs, progress: Progress) -> float | None:

@@ -43,14 +43,14 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) ->
             message is the one that the command would raise later.
     """
     if isinstance(spec, RunSpec):
-        check_recipe(spec.recipe, spec)
+        _check_recipe(spec.recipe, spec)
         open_folder(folder_of(spec), spec)
     elif isinstance(spec, CompareSpec):
         for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
-            check_recipe(text, spec)
+            _check_recipe(text, spec)
     elif isinstance(spec, PlanSpec):
         for text in (text for text in spec.recipes if "(" in text and not Path(text).exists()):
-            check_recipe(text, spec)
+            _check_recipe(text, spec)
     elif isinstance(spec, HealSpec) and spec.recipe is not None:
         refuse_pairs(read_sum(spec.recipe, settings_table()))
     for source in _sources(spec):
@@ -95,7 +95,7 @@ def check_model(name: str, *, given: bool = False) -> None:
         raise missing_base_error(folder)
 
 
-def check_recipe(text: str, spec: TrainingSpec) -> None:
+def _check_recipe(text: str, spec: TrainingSpec) -> None:
     """Refuses a malformed recipe, and old examples that are neither named nor a file."""
     paths = spec.memories()
     parts = read_sum(text, settings_table())
