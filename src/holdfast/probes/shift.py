@@ -16,6 +16,7 @@ from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import in_fitting_batches, tokens_of
 from holdfast.probes.likelihood import Window, batches, padded, pieces_of, size_of, windows_of
+from holdfast.probes.score import in_unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Shift:
     @property
     def fall(self) -> float:
         """Returns the fall of the mean probability of a window's supervised tokens, in points; 0 without windows."""
-        return 100.0 * (self.sure_before - self.sure_after) / max(self.windows, 1)
+        return in_unit((self.sure_before - self.sure_after) / max(self.windows, 1))
 
     @property
     def change(self) -> float | None:

@@ -24,7 +24,7 @@ from holdfast.bench.plan.facts import PlanInputs, read_plan_inputs
 from holdfast.bench.plan.record import ForecastRecord, ForecastRow, IntervalRow, SuiteDriftRow
 from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.score import level
+from holdfast.probes.score import for_stats, level
 from holdfast.probes.suite import Asker, Suite
 from holdfast.recipe import parse
 
@@ -146,7 +146,7 @@ def row_of(short: ShortRun, fit: Fit, right: float | None, parameters: int, plai
     """
     features, answers = features_of(short), short.reading.answers
     drift, fall = drift_by_suite(short.reading), fall_by_suite(short.reading)
-    left = None if right is None else (100.0 - right) / 100.0
+    left = None if right is None else 1.0 - for_stats(right)
     suites = [
         SuiteDriftRow(
             name=name,
