@@ -149,6 +149,41 @@ def drift_table(all_rows: Sequence[Row]) -> list[str]:
     return [*lines, f"| none: the mean of the other half | | {constant:.2f} |", "", f"{len(runs)} runs.", ""]
 
 
+def draw(all_rows: Sequence[Row], path: Path) -> None:
+    """Draws learned against lost, a panel for each model and task that has three runs, with the name of each run."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    panels = [
+        (model, task, chosen)
+        for model in CHAT
+        for task in TASKS
+        if len(chosen := [r for r in all_rows if (r["model"], r["task"]) == (model, task) and r["recipe"] != "base"])
+        > 2
+    ]
+    if not panels:
+        return
+    figure = Figure(figsize=(7.0, 3.6 * len(panels)), layout="constrained")
+    for axis, (model, task, chosen) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        base = base_of(chosen[0], all_rows)
+        for row in chosen:
+            value, low, high = lost(kept_changes(row, base))
+            dark = "black" if row["recipe"] in ("plain", "LoRA") else "C0"
+            axis.errorbar(
+                value, learned(row), xerr=[[value - low], [high - value]], marker="o", ms=4, lw=0.6, color=dark
+            )
+            rate = "" if row["dose"] == RATE else f" x {row['dose'] / RATE:g}"
+            axis.annotate(row["recipe"] + rate, (value, learned(row)), (4, 4), textcoords="offset points", fontsize=7)
+        axis.axhline(learned(base), color="grey", lw=0.8, ls=":")
+        axis.axvline(0, color="grey", lw=0.8, ls=":")
+        axis.invert_xaxis()
+        axis.set(title=f"{NAMES[model]}, {task} (dotted: the base)", ylabel="learned, % right")
+        axis.set_xlabel("points lost, mean of the kept suites, 95% interval (less to the right)")
+        axis.grid(alpha=0.2)
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast"}):
+        figure.savefig(path, metadata={"Date": None})
+
+
 def hours(all_rows: Iterable[Row]) -> str:
     """Returns what the study took."""
     runs = [row for row in all_rows if row["recipe"] != "base"]
@@ -157,9 +192,16 @@ def hours(all_rows: Iterable[Row]) -> str:
 
 
 def main() -> None:
-    """Writes the tables."""
+    """Writes the tables and the plot."""
+    from real_pooled import beside_ground, by_recipe
+
     all_rows = rows()
     lines = ["# Tables of the study on real models", "", hours(all_rows), ""]
+    lines += ["## By recipe", "", *by_recipe(all_rows)]
+    if near := beside_ground(all_rows):
+        lines += ["## Beside the proving ground", "", *near]
+    lines += ["## By model and task", "", "![learned and lost](real.svg)", ""]
+    draw(all_rows, ROWS.with_name("real.svg"))
     for model in CHAT:
         for task in TASKS:
             lines += table(all_rows, model, task)
