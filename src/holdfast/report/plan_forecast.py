@@ -10,6 +10,9 @@ from rich.table import Table
 from holdfast.bench.plan.record import ForecastRecord, ForecastRow, IntervalRow
 from holdfast.report.plan_words import duration, wrapped
 
+SMALL = 9.95
+"""Points below which a forecast is shown with a decimal."""
+
 
 def forecast_table(record: ForecastRecord) -> Table:
     """Returns the forecasts as a table, best first."""
@@ -30,7 +33,11 @@ def forecast_table(record: ForecastRecord) -> Table:
 
 
 def _cell(interval: IntervalRow | None) -> str:
-    return "" if interval is None else f"{interval.value:.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+    """Returns a forecast with its interval, with a decimal where it is small."""
+    if interval is None:
+        return ""
+    digits = 1 if interval.value < SMALL else 0
+    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
 def forecast_lines(record: ForecastRecord) -> Iterator[str]:
