@@ -36,7 +36,7 @@ train --max-length --batch-size --raw --loss-on --over-long --packing --held-out
 train --memory-check --dry-run --eval-batch-tokens
 plan --config --model --data --test --transfer --keep --budget --memory --out --max-length --batch-size --raw --loss-on
 plan --over-long --packing --held-out --precision --training --memory-check --eval-batch-tokens --refused --preference
-plan --steps --check --write --sizes --json
+plan --steps --forecast --recipes --check --write --sizes --json
 """
 
 AGREED = """

@@ -9,10 +9,10 @@ from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare.compare import compare as _compare
 from holdfast.bench.diff.diff import diff as _diff
+from holdfast.bench.forecast.plan import plan as _plan
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
 from holdfast.bench.heal.heal import heal as _heal
-from holdfast.bench.plan.plan import plan as _plan
 from holdfast.bench.run.run import train
 
 P = ParamSpec("P")

@@ -94,10 +94,11 @@ def _plan(arguments: argparse.Namespace) -> int:
     spec = spec_from(arguments, PlanSpec)
     check_early(spec)
 
+    from holdfast.bench.forecast.plan import plan
     from holdfast.bench.plan.answers import answers_to
     from holdfast.report.plan import show
 
-    for answer in answers_to(spec):
+    for answer in answers_to(spec, plan):
         show(answer, as_json=arguments.json)
     return 0
 

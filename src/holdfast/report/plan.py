@@ -15,6 +15,7 @@ from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, Pl
 from holdfast.bench.plan.scaling import Sheet
 from holdfast.bench.plan.situation import FAR, FEW_TOKENS, KNOWN
 from holdfast.report.plan_check import check_lines
+from holdfast.report.plan_forecast import forecast_lines, forecast_table
 from holdfast.report.plan_scale import scale_table
 from holdfast.report.plan_words import count, duration, size, wrapped
 
@@ -42,6 +43,10 @@ def _(answer: PlanRecord, *, as_json: bool = False, console: Console | None = No
         return
     console.print(facts_table(answer))
     console.print(memory_table(answer))
+    if answer.forecast is not None:
+        console.print(forecast_table(answer.forecast))
+        for line in forecast_lines(answer.forecast):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in [*suspect_lines(answer.data), *advice_lines(answer.advice), *read_lines(answer.advice)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for note in answer.notes:

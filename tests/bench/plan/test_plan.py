@@ -132,7 +132,7 @@ def test_without_steps_nothing_is_timed_and_nothing_is_written(rows, tmp_path, m
 
 def test_a_plan_and_its_scaling_sheet_come_one_after_the_other(rows):
     spec = PlanSpec(model="ground:base", data=str(rows), steps=False, sizes=True)
-    record, sheet = answers_to(spec)
+    record, sheet = answers_to(spec, plan)
     assert sheet.tokens == record.data.learned_tokens
     text = printed(sheet)
     assert all(size in text for size in ("0.1B", "1B", "8B", "70B", "1T"))

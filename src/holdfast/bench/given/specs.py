@@ -183,6 +183,12 @@ class PlanSpec(TrainingSpec):
         metavar="FILE",
     )
     steps: bool = option("time a few optimizer steps of the advised recipe and of plain training", True)
+    forecast: bool = option("train a few recipes for thirty steps each, and forecast what they learn and lose", False)
+    recipes: tuple[str, ...] = option(
+        "recipes to forecast (by default the advised one and three others); what they do not set is as advised",
+        (),
+        metavar="SUM",
+    )
     check: str | None = option(
         "config to check instead, of holdfast train, axolotl, LLaMA-Factory, ms-swift or TRL", None, metavar="FILE"
     )
@@ -195,6 +201,7 @@ class PlanSpec(TrainingSpec):
     def __post_init__(self) -> None:
         """Checks every value, and that there is something to plan."""
         super().__post_init__()
+        self._check_forecast()
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
         if self.check is None and not (self.sizes and not self.model and not self.data):
@@ -203,6 +210,16 @@ class PlanSpec(TrainingSpec):
                     raise HoldfastError(f"{flag_of(name)} is missing: a plan needs a model and its data.")
         if self.write and self.check is None and not self.model:
             raise HoldfastError("--write needs a plan to write: give --model and --data, or --check.")
+
+    def _check_forecast(self) -> None:
+        """Refuses options that make no forecast; a forecast keeps something, so that its loss can be stated."""
+        if self.recipes and not self.forecast:
+            raise HoldfastError("--recipes names what to forecast; add --forecast.")
+        if not self.forecast:
+            return
+        if self.check is not None or not self.model:
+            raise HoldfastError("--forecast trains a model on data for thirty steps: give --model and --data.")
+        self._keep_by_default(self.model, always=True)
 
     def allowed(self) -> Budget | None:
         """Returns the budget, whose keys may stand beside those of the guard; None if the user gives none."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from holdfast.bench.given.specs import PlanSpec
 from holdfast.bench.plan.check.check import Checked, check
-from holdfast.bench.plan.plan import plan
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.plan.scaling import Sheet, sheet
 
 Answer = PlanRecord | Checked | Sheet
 
 
-def answers_to(spec: PlanSpec) -> Iterator[Answer]:
+def answers_to(spec: PlanSpec, plan: Callable[[PlanSpec], PlanRecord]) -> Iterator[Answer]:
     """Yields the answers that the options ask for, each as soon as it is known.
+
+    Args:
+        spec: The options.
+        plan: Makes the plan; `holdfast.bench.forecast.plan.plan` makes its forecasts too.
 
     Raises:
         HoldfastError: For anything that the user can mend.

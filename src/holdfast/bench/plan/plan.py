@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from holdfast.bench.plan.advice import Advice, advise, situation_of
 from holdfast.bench.plan.facts import PlanInputs, data_row, kept_examples, kept_row, model_row, read_plan_inputs
 from holdfast.bench.plan.reading import read_by_base
 from holdfast.bench.plan.recipes import estimated, four_bits, kinds, need_rows, others
-from holdfast.bench.plan.record import DataRow, KeptRow, PlanRecord, TimeRow
+from holdfast.bench.plan.record import DataRow, ForecastRecord, KeptRow, PlanRecord, TimeRow
 from holdfast.bench.plan.timing import time_recipe
 from holdfast.bench.run.estimate import Estimate, free_memory
 from holdfast.core.errors import HoldfastError
@@ -31,13 +31,19 @@ GENERAL = "general"
 """What the advised run keeps if the user names nothing."""
 
 
+Forecaster = Callable[[PlanInputs, Advice, str, Progress, list[str]], ForecastRecord | None]
+"""Returns forecasts from what a plan has read, its advice, its recipe, the progress in the terminal, and a list that
+receives notes."""
+
+
 @quiet_libraries()
-def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord:
+def plan(spec: PlanSpec, console: Console | None = None, forecaster: Forecaster | None = None) -> PlanRecord:
     """Returns the plan: facts, advice and what to run; writes what `out` and `write` name.
 
     Args:
         spec: The options, with a model and its data.
         console: Console for progress; the terminal by default.
+        forecaster: Makes the forecasts that `forecast` of the options asks for; it lies above this room.
 
     Raises:
         HoldfastError: For anything that the user can mend; no advice then exists.
@@ -47,6 +53,8 @@ def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord:
         raise HoldfastError("A plan needs a model and its data; holdfast plan --check reads a config.")
     if spec.write is not None and Path(spec.write).expanduser().exists():
         raise HoldfastError(f"{spec.write} exists; choose another file, or delete it.")
+    if spec.forecast and forecaster is None:
+        raise ValueError("these options ask for forecasts: give a forecaster, or call holdfast.plan")
     notes: list[str] = []
     inputs = read_plan_inputs(spec.run())
     free, where = free_memory()
@@ -72,7 +80,10 @@ def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord:
             )
         )
         recipe = advice.recipe(tuple(inputs.run.memories()))
-        time = _timed(spec, inputs, advice, recipe, progress, notes)
+        time = tuple(_timed(spec, inputs, advice, recipe, progress, notes))
+        forecast = None
+        if spec.forecast and forecaster is not None:
+            forecast = forecaster(inputs, advice, recipe, progress, notes)
     run = _run_of(inputs.run, recipe) if recipe else None
     record = PlanRecord(
         model=model,
@@ -81,8 +92,9 @@ def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord:
         free=free,
         where=where,
         memory=tuple(need_rows(estimates, free)),
-        time=tuple(time),
+        time=time,
         advice=advice.rows,
+        forecast=forecast,
         recipe=recipe,
         run="" if run is None else as_yaml(options_of(run)),
         notes=(*inputs.notes, *notes),

@@ -180,6 +180,98 @@ class AdviceRow(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class IntervalRow(Record):
+    """A forecast and its interval, in points.
+
+    Attributes:
+        value: The forecast.
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SuiteDriftRow(Record):
+    """What the first steps have done to a suite that is kept.
+
+    Attributes:
+        name: Name of the suite.
+        fall: Fall of the probability of its right answers, in points.
+        drift_nats: KL from the base to the model on its right answers, in nats per token.
+        rise_nats: Rise of their negative log-likelihood, in nats per token.
+    """
+
+    name: str
+    fall: float
+    drift_nats: float
+    rise_nats: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForecastRow(Record):
+    """What a recipe is forecast to learn and lose.
+
+    Attributes:
+        recipe: The recipe.
+        learned: Points learned on the questions of the task; absent without questions.
+        lost: Points lost, in the mean of the suites.
+        worst: Points lost on the suite that loses most.
+        first_to_go: Names of the suites whose right answers lose most of their probability, worst first.
+        suites: All suites, in the same order.
+        drift_nats: KL from the base to the model on the prompts of the data after the first steps, in nats per token.
+        gain_nats: Fall of the negative log-likelihood of the learned tokens of the data, in nats per token.
+        run_steps: Number of steps of the whole run.
+        seconds: Seconds that the forecast of the recipe took.
+        cost: These seconds as a share of a whole plain run.
+        beyond: In what the case lies outside what the fit has seen, as phrases.
+    """
+
+    recipe: str
+    learned: IntervalRow | None = column(default=None)
+    lost: IntervalRow
+    worst: IntervalRow
+    first_to_go: tuple[str, ...] = ()
+    suites: tuple[SuiteDriftRow, ...] = ()
+    drift_nats: float
+    gain_nats: float
+    run_steps: int
+    seconds: float
+    cost: float
+    beyond: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForecastRecord(Record):
+    """The forecasts of a plan.
+
+    Attributes:
+        rows: A forecast for each recipe, best first.
+        steps: Number of steps that each recipe trained for.
+        confidence: Nominal coverage of the intervals.
+        points: Budget in points by which the recipes are ordered; absent without one.
+        plain: Recipe in whose runs the cost is stated.
+        plain_seconds: Estimated seconds of the training of its whole run.
+        seconds: Seconds that all forecasts took together, the base's part included.
+        cost: These seconds in plain runs.
+        checks: What was measured of the forecast outside its fit, as sentences.
+    """
+
+    rows: tuple[ForecastRow, ...]
+    steps: int
+    confidence: float
+    points: float | None = column(default=None)
+    plain: str
+    plain_seconds: float
+    seconds: float
+    cost: float
+    checks: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanRecord(Versioned):
     """A plan: facts, then advice, then what to run.
 
@@ -192,6 +284,7 @@ class PlanRecord(Versioned):
         memory: Memory of each recipe.
         time: Time of the measured recipes.
         advice: All advice, with the rules that people read.
+        forecast: What recipes are forecast to learn and lose; absent without `--forecast`.
         recipe: The advised recipe; empty if nothing fits into memory.
         run: Text of a file with the advised run, for `holdfast train --config`; empty if nothing fits.
         notes: Sentences on what was left out or assumed.
@@ -207,6 +300,7 @@ class PlanRecord(Versioned):
     memory: tuple[NeedRow, ...] = ()
     time: tuple[TimeRow, ...] = ()
     advice: tuple[AdviceRow, ...] = ()
+    forecast: ForecastRecord | None = column(default=None)
     recipe: str = ""
     run: str = ""
     notes: tuple[str, ...] = ()

@@ -45,9 +45,8 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) ->
     if isinstance(spec, RunSpec):
         _check_recipe(spec.recipe, spec)
         open_folder(folder_of(spec), spec)
-    elif isinstance(spec, CompareSpec):
-        for text in (spec.settings, *(text for text in spec.recipes if "(" in text and not Path(text).exists())):
-            _check_recipe(text, spec)
+    elif isinstance(spec, (CompareSpec, PlanSpec)):
+        _check_recipes(spec)
     elif isinstance(spec, HealSpec) and spec.recipe is not None:
         refuse_pairs(read_sum(spec.recipe, settings_table()))
     for source in _sources(spec):
@@ -57,6 +56,15 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) ->
             check_source((few_of(source) or (source, 0))[0])
     for name in _models(spec):
         check_model(name, given=isinstance(spec, (DiffSpec, HealSpec)))
+
+
+def _check_recipes(spec: CompareSpec | PlanSpec) -> None:
+    """Refuses malformed recipes among those of a command, which may also be names of sets and files."""
+    if isinstance(spec, CompareSpec):
+        _check_recipe(spec.settings, spec)
+    for text in spec.recipes:
+        if "(" in text and not Path(text).exists():
+            _check_recipe(text, spec)
 
 
 def _models(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) -> list[str]:
