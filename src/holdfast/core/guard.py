@@ -9,7 +9,10 @@ from typing import Any, Literal, get_args
 from holdfast.core.budget import Budget, check_fields, check_number, check_word
 from holdfast.core.errors import HoldfastError
 
-OnSpent = Literal["rewind", "stop", "hold", "log"]
+OnSpent = Literal["rewind", "steer", "stop", "hold", "log"]
+
+GOES_BACK: tuple[OnSpent, ...] = ("rewind", "steer")
+"""What a guard does that may go back to an earlier model, and takes the best learner inside the budget at the end."""
 
 FLAT = ("on_spent", "every", "share", "items")
 """Fields of a guard that `--budget` accepts besides those of the budget; other flags set the rest."""
@@ -22,7 +25,9 @@ class Guard:
     Attributes:
         on_spent: What the guard does when the budget is spent: "rewind" goes back to the best learner that was inside
             the budget and continues from there at half the learning rate, four times, and takes the best learner at
-            the end; "stop" ends the training and keeps the weights as they are; "hold" continues and raises the
+            the end; "steer" does not wait until then: it adjusts the strength of the penalty to the base model, the
+            share of old examples in the loss and the learning rate from step to step, so that the loss stays inside the
+            budget, and goes back where it does not (`holdfast.train.controller`); "stop" ends the training and keeps the weights as they are; "hold" continues and raises the
             penalty to the base model, the added terms of the recipe; "log" reports it and does nothing else.
         every: Optimizer steps between two looks; if absent, the guard times the first steps and chooses it by `share`.
         share: Largest share of the training time that looks may take if `every` is absent. A short run gets one look

@@ -105,7 +105,8 @@ def attach(
         if budget is not None and watching is not None:
             asked = Questions.of(theirs, budget, watching, keep, learn)
         view = TrainerView(theirs, dict(memories or {}))
-        session, teacher = _session(view, parts, asked is not None)
+        steered = watching is not None and watching.on_spent == "steer"
+        session, teacher = _session(view, parts, asked is not None, steered)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
             asked.warn_of(view.mix)
@@ -157,7 +158,7 @@ def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
         raise
 
 
-def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
+def _session(view: TrainerView, recipe: Chain, watched: bool, steered: bool) -> tuple[Session, Teacher | None]:
     """Returns the session of the recipe on the trainer's model, and the base.
 
     The steps depend on each other in this order: settings, memories (the plain model prepares them), adapters and other
@@ -176,12 +177,13 @@ def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, 
     teacher, cache = base_of(view, active, settings)
     refuse_shaped(trainer, active, teacher, cache, watched)
     index, mixes, forward = view.index(active), view.mix is not None, None
-    if looks_at_tokens(active, mixes):
-        forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
+    if looks_at_tokens(active, mixes, steered):
+        forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer), signals=steered)
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
     reads = not is_task_loss(trainer)
-    return Session(model, active, forward=forward, tally=tally, mixes=mixes, reads=reads, precision=precision), teacher
+    how: dict[str, Any] = {"mixes": mixes, "reads": reads, "steered": steered, "precision": precision}
+    return Session(model, active, forward=forward, tally=tally, **how), teacher
 
 
 class Attached(Trainer):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.core.budget import Budget
-from holdfast.core.guard import OnSpent
+from holdfast.core.guard import GOES_BACK, OnSpent
 from holdfast.train.control import Look, Standing, standing
 
 GOOD = 0.9
@@ -49,7 +49,7 @@ class GuardReport:
     @property
     def rewound(self) -> bool:
         """Whether the run ends with an earlier model than that of the last look."""
-        return self.on_spent == "rewind" and bool(self.looks) and self.end.best != len(self.looks) - 1
+        return self.on_spent in GOES_BACK and bool(self.looks) and self.end.best != len(self.looks) - 1
 
     @property
     def model_of(self) -> int | None:
@@ -87,7 +87,7 @@ class GuardReport:
         """Returns a sentence: what the guard did, and what to try next if something can be improved."""
         if not self.looks:
             return self._blind()
-        acts = {"rewind": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
+        acts = {"rewind": self._rewind, "steer": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
         idle = f"looked {_times(len(self.looks))} and had nothing to do", False
         did, mend = acts[self.on_spent]() if self.acted else idle
         sentence = f"The guard {did}{f': {self._advice()}' if mend else ''}."
@@ -175,10 +175,11 @@ def spent(look: Look, budget: Budget, on_spent: OnSpent, now: Standing, where: s
     lost = {"points": "{:.1f} points", "nats": "{:.3f} nats per token"}
     losses = " and ".join(lost[unit].format(value) for unit, value in look.lost.items())
     back = f"back to the model {where}"
+    ended, goes_on = ", where training ends", ", and training continues"
     ends = {
         "stop": "training stops here",
-        "rewind": back
-        + (", where training ends" if now.ended else ", and training continues at half the learning rate"),
+        "rewind": back + (ended if now.ended else f"{goes_on} at half the learning rate"),
+        "steer": back + (ended if now.ended else f"{goes_on}, held back more"),
         "hold": f"the penalty to the base model is raised to {now.hold:g} times its strength",
         "log": "training continues",
     }
