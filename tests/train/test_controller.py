@@ -36,7 +36,9 @@ signal = st.one_of(st.just(NAN), st.floats(0, 10), st.just(math.inf))
 quality = st.one_of(st.just(NAN), st.floats(0, 1))
 used = st.one_of(st.just(NAN), st.floats(0, 100), st.just(math.inf))
 ticks = st.lists(
-    st.builds(Tick, st.just(0), task_nll=signal, old_nll=signal, kl=signal, quality=quality, used=used, back=st.just(NAN)),
+    st.builds(
+        Tick, st.just(0), task_nll=signal, old_nll=signal, kl=signal, quality=quality, used=used, back=st.just(NAN)
+    ),
     min_size=1,
     max_size=30,
 ).map(lambda row: [dataclasses.replace(tick, step=3 * (i + 1)) for i, tick in enumerate(row)])
@@ -52,7 +54,7 @@ def test_a_look_by_hand():
 
 def test_the_aim_rises_over_the_first_part_of_the_run():
     early, late = (after(Control(), Tick(step, used=0.0), STEPS) for step in (5, 50))
-    assert PROPORTIONAL * -(0.05 / RAMP) + INTEGRAL * -(0.05 / RAMP) * 0.05 == pytest.approx(early.pressure)
+    assert pytest.approx(early.pressure) == PROPORTIONAL * -(0.05 / RAMP) + INTEGRAL * -(0.05 / RAMP) * 0.05
     assert late.pressure < early.pressure < 0
 
 
@@ -113,14 +115,16 @@ def test_a_run_that_went_back_goes_on_from_the_estimate_there_and_keeps_its_inte
 def test_the_integral_does_not_wind_up():
     over = [Tick(step, used=9.0) for step in range(1, 90)]
     held = controlled(over, STEPS)
-    assert held.pressure == MOST and held.integral <= MOST
+    assert held.pressure == MOST
+    assert held.integral <= MOST
     under, count = held, 0
     while under.pressure > 0:
         count += 1
         under = after(under, Tick(90 + count, used=0.0), 10**6)  # the proportional part alone moves here
         assert count < 30
     loose = controlled([Tick(step, used=0.0) for step in range(1, 90)], STEPS)
-    assert loose.pressure == LEAST and loose.integral >= LEAST
+    assert loose.pressure == LEAST
+    assert loose.integral >= LEAST
 
 
 @given(ticks)
@@ -140,8 +144,10 @@ def test_the_more_a_look_finds_lost_the_more_the_run_is_held_back(row, low, high
     last = dataclasses.replace(row[-1], step=row[-1].step + 3)
     less, more = (controlled([*row, dataclasses.replace(last, used=value)], STEPS) for value in (low, high))
     assert less.pressure <= more.pressure
-    assert less.strength <= more.strength and less.odds <= more.odds
-    assert less.rate(False) >= more.rate(False) and less.rate(True) >= more.rate(True)
+    assert less.strength <= more.strength
+    assert less.odds <= more.odds
+    assert less.rate(False) >= more.rate(False)
+    assert less.rate(True) >= more.rate(True)
 
 
 @given(ticks, st.integers(0, 29))

@@ -12,8 +12,8 @@ from holdfast.bench.diff.diff import diff as _diff
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
 from holdfast.bench.heal.heal import heal as _heal
+from holdfast.bench.plan.auto import train_planned
 from holdfast.bench.plan.plan import plan as _plan
-from holdfast.bench.run.run import train
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -44,7 +44,7 @@ def with_fields(make: Callable[P, S], run: Callable[[S], R], name: str, module: 
 
 fine_tune = with_fields(
     RunSpec,
-    train,
+    train_planned,
     "fine_tune",
     __name__,
     """Fine-tunes a model, measures what it learned and forgot, and returns the run; `holdfast train` in Python.

@@ -20,7 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import Guard
+from holdfast.core.guard import AUTO, Guard
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
@@ -30,6 +30,7 @@ from holdfast.core.teacher import Teacher
 from holdfast.probes.watch_record import WatchRecord
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
+from holdfast.train.auto import chosen
 from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
@@ -73,7 +74,8 @@ def attach(
     Args:
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`) before training. Methods that act on tokens,
             and a budget, need a causal language model; methods that act on weights work with any loss.
-        recipe: A method, a sum of methods, or the text of one; by default training does not change.
+        recipe: A method, a sum of methods, or the text of one; by default training does not change. "auto" is the
+            recipe that a plan would choose (`holdfast.train.auto`), and makes the guard steer the run.
         budget: The allowed loss. Without a recipe the guard works alone.
             `trainer.holdfast_guard.summary()` returns what the guard saw and did.
         keep: What the guard watches while the model trains: a path, hub id or name of items or texts, rows, prepared
@@ -93,10 +95,12 @@ def attach(
         HoldfastError: The trainer's settings and the recipe do not fit together; the message tells which, and what to
             change. The trainer and its model stay as they were.
     """
-    parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
+    theirs = cast(HostTrainer, trainer)
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
-    theirs = cast(HostTrainer, trainer)
+    if isinstance(recipe, str) and recipe == AUTO:
+        recipe, guard = chosen(theirs, budget, guard, memories or ())
+    parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
     with _as_found_if_refused(theirs):
         keep = kept_of(theirs, budget, keep)
         watching = _watching(budget, guard, keep, learn)
@@ -178,7 +182,9 @@ def _session(view: TrainerView, recipe: Chain, watched: bool, steered: bool) -> 
     refuse_shaped(trainer, active, teacher, cache, watched)
     index, mixes, forward = view.index(active), view.mix is not None, None
     if looks_at_tokens(active, mixes, steered):
-        forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer), signals=steered)
+        forward = Forward(
+            model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer), signals=steered
+        )
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
     reads = not is_task_loss(trainer)

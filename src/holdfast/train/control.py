@@ -16,8 +16,8 @@ RELEASE = 0.5
 RAISE, MOST = 2.0, 64.0
 """Factor by which a look raises the penalty to the base model, and the largest factor in all."""
 SLOWER, REWINDS = 0.5, 4
-"""Factor on the learning rate after a rewind (a controller sets another), and the number of rewinds; the next one ends the
-training."""
+"""Factor on the learning rate after a rewind (a controller sets others), and the number of rewinds; the next one ends
+the training."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,8 @@ TARGET = 0.6
 """Share of the budget that the controller aims at. The rest is for the noise of looks: with 512 items, a look at a
 model that has lost 2 points has a standard error of about one point."""
 RAMP = 0.25
-"""Share of the run over which the aim rises from nothing to `TARGET`: early steps must not spend what later ones need."""
+"""Share of the run over which the aim rises from nothing to `TARGET`: early steps must not spend what later ones
+need."""
 LOOK = 0.3
 """Weight of a look against the estimate that the signals have carried on from the looks before."""
 PROPORTIONAL, INTEGRAL = 1.0, 8.0
@@ -115,11 +116,11 @@ def controlled(ticks: Iterable[Tick], steps: int) -> Control:
         I <- I + INTEGRAL e dt,   unless u is at a bound and e pushes it on                  anti-windup
         u  = PROPORTIONAL e + I,   LEAST <= u <= MOST;   below 0 times the token quality     the pressure
 
-    t is the share of the run that is done, d the drift (`drift_of`), d' the one before, and w is `LOOK`.
-    a = sum x d / (sum d^2 + d^2) is the slope of the loss over the drift through the origin, at least 0, from the looks
-    so far with `FORGETS` for the older ones. The last term lowers it where the drift is larger than at any look, so that
-    the noise of a look at a small drift is not carried far. Before the first look nothing is known, and u is 0. The token quality limits how far a run is let loose, because
-    tokens that contradict a sure prediction overwrite what the model knows.
+    t is the share of the run that is done, d the drift (`drift_of`), d' the one before, and w is `LOOK`. The slope of
+    the loss over the drift, a = sum x d / (sum d^2 + d^2), at least 0, comes from the looks so far, with `FORGETS` for
+    the older ones. Its last term lowers it where the drift is larger than at any look, so that the noise of a look at a
+    small drift is not carried far. Before the first look nothing is known, and u is 0. The token quality limits how far
+    a run is let loose, because tokens that contradict a sure prediction overwrite what the model knows.
 
     Args:
         ticks: The ticks of the run.

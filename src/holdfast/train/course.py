@@ -19,6 +19,12 @@ TICKS = 64
 """Ticks of a run between its looks, at most; each look ends a tick too."""
 SIGNALS = ("task_nll", "old_nll", "kl", "quality")
 """The signals of a step, by their fields in a tick."""
+FACTORS = {
+    "strength": ("the penalty to the base model at {} times its strength", "{:.2g}"),
+    "old_share": ("old examples at {} of the task loss", "{:.0%}"),
+    "rate": ("the learning rate at {} times the schedule's", "{:.2g}"),
+}
+"""The factors of a row of the course, in words, each with the format of its numbers."""
 COLUMNS = tuple(field.name for field in dataclasses.fields(Tick))
 
 
@@ -120,23 +126,36 @@ class Course:
     def numbers(self) -> dict[str, float]:
         """Returns the factors for the next line of the log."""
         rows = list(self.rows())[-1:]
-        return {f"steer_{name}": row[name] for row in rows for name in ("strength", "old_share", "rate") if row[name]}
+        return {f"steer_{name}": row[name] for row in rows for name in FACTORS if name in row}
+
+    def words(self) -> str:
+        """Returns the range of each factor as a clause; empty before the first tick."""
+        rows, parts = list(self.rows()), []
+        for name, (text, form) in FACTORS.items():
+            values = [row[name] for row in rows if name in row]
+            ends = dict.fromkeys(form.format(end) for end in (min(values), max(values))) if values else {}
+            parts += [text.format(" to ".join(ends))] if ends else []
+        *some, last = parts or [""]
+        return f"held {', '.join(some)}{' and ' if some else ''}{last}" if last else ""
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yields each tick with the factors that followed from it, as rows for JSON; None stands for what is not there."""
+        """Yields each tick with the factors that followed from it, for JSON.
+
+        What was not measured is left out; an infinite loss is None.
+        """
         now = Control()
         for tick in self.ticks.all():
             now = after(now, tick, self.host.steps)
-            signals = {name: _number(getattr(tick, name)) for name in (*SIGNALS, "used")}
+            row = {name: getattr(tick, name) for name in (*SIGNALS, "used")} | {"estimate": now.estimate}
+            known = {name: value for name, value in row.items() if not math.isnan(value)}
             yield {
                 "step": tick.step,
-                **signals,
-                "estimate": _number(now.estimate),
-                "strength": now.strength if self.host.added else None,
-                "old_share": shares(self.host.ratio, now.odds)[0] if self.host.ratio else None,
+                **{
+                    name: value if math.isfinite(value) else None
+                    for name, value in row.items()
+                    if not math.isnan(value)
+                },
+                **({"strength": now.strength} if self.host.added else {}),
+                **({"old_share": shares(self.host.ratio, now.odds)[0]} if self.host.ratio else {}),
                 "rate": now.rate(self.alone),
             }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -165,8 +165,9 @@ class GuardCallback(TrainerCallback):
     @property
     def _report(self) -> GuardReport:
         host, state, failed = self.host, self.state, self.asking.failed
+        held = "" if self.course is None else self.course.words()
         return GuardReport(
-            self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags
+            self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags, held
         )
 
     def _remember(self) -> None:

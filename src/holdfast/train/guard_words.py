@@ -30,6 +30,7 @@ class GuardReport:
         started: Score of the task at the start, higher is better; NaN if nothing measures it.
         failed: Number of looks that failed.
         flags: Whether the sentence names flags of the command line instead of Python arguments.
+        held: A clause that says how a controller held the run; empty without one.
     """
 
     looks: Sequence[Look]
@@ -40,6 +41,7 @@ class GuardReport:
     started: float = math.nan
     failed: int = 0
     flags: bool = False
+    held: str = ""
 
     @property
     def end(self) -> Standing:
@@ -88,8 +90,11 @@ class GuardReport:
         if not self.looks:
             return self._blind()
         acts = {"rewind": self._rewind, "steer": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
-        idle = f"looked {_times(len(self.looks))} and had nothing to do", False
+        looked = f"looked {_times(len(self.looks))}"
+        nothing = f"{looked}, {self.held}, and never found the budget spent"
+        idle = (nothing if self.held else f"{looked} and had nothing to do"), False
         did, mend = acts[self.on_spent]() if self.acted else idle
+        did = f"{self.held}; it {did}" if self.held and self.acted else did
         sentence = f"The guard {did}{f': {self._advice()}' if mend else ''}."
         if self.failed:
             sentence += " One more look failed." if self.failed == 1 else f" {self.failed} more looks failed."

@@ -170,8 +170,8 @@ def _step(trainer: HostTrainer, active: Chain, guard: Guard | None) -> Iterator[
     yield around is not None and inside, f"{around!r} acts around the optimizer's step, and {inside}; {after}."
     yield (
         inside and guard is not None and guard.on_spent in GOES_BACK,
-        f"Guard(on_spent={'' if guard is None else guard.on_spent!r}) changes the optimizer's learning rate, and {inside};"
-        f" {after}, or use another on_spent.",
+        f"Guard(on_spent={'' if guard is None else guard.on_spent!r}) changes the optimizer's learning rate, and"
+        f" {inside}; {after}, or use another on_spent.",
     )
     deep = next((part for part in active.methods if _acts_around_step(part, parted=True)), None)
     yield (
