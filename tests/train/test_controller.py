@@ -195,7 +195,8 @@ def test_a_simulated_run_learns_much_of_what_the_best_fixed_factors_learn():
     assert (steered / best).mean() > 0.8
     assert (steered / best).min() > 0.5
     slack = plan[:, 1] < 0.3
-    assert slack.any() and (steered[slack] > plan[slack, 0]).all(), "what the budget leaves free is used"
+    assert slack.any()
+    assert (steered[slack] > plan[slack, 0]).all(), "what the budget leaves free is used"
 
 
 def test_signals_between_looks_let_a_simulated_run_learn_more():

@@ -150,11 +150,7 @@ class Course:
             known = {name: value for name, value in row.items() if not math.isnan(value)}
             yield {
                 "step": tick.step,
-                **{
-                    name: value if math.isfinite(value) else None
-                    for name, value in row.items()
-                    if not math.isnan(value)
-                },
+                **{name: value if math.isfinite(value) else None for name, value in known.items()},
                 **({"strength": now.strength} if self.host.added else {}),
                 **({"old_share": shares(self.host.ratio, now.odds)[0]} if self.host.ratio else {}),
                 "rate": now.rate(self.alone),
