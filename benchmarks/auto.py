@@ -156,11 +156,8 @@ def tables(rows: list[dict[str, Any]]) -> str:
         measured = f"{row['learned']:.1f} | {row['lost']:.1f} | {row['watched_lost']:.1f}"
         lines.append(f"| {about} | {measured} | {row['verdict']} | {row['rewinds']} |")
     steered = [row for row in rows if row["kind"] == "auto"]
-    lines += [
-        "",
-        "| budget | auto: learned | lost | best fixed: learned | lost | its strength and rate |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines += ["", "| budget | auto: learned | lost | best fixed: learned | lost | its strength, rate |"]
+    lines += ["|---|---|---|---|---|---|"]
     for budget in BUDGETS:
         ours = [row for row in steered if row["budget"] == budget]
         fixed = [row for row in rows if row["kind"] == "grid" and row["watched_lost"] <= budget]
