@@ -15,12 +15,13 @@ from holdfast.core.run import SOURCE
 from holdfast.core.teacher import evaluating
 from holdfast.probes import suite
 from holdfast.probes.likelihood import DocumentScore
+from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from holdfast.train.controller import Control, Tick, after, controlled, shares
 from holdfast.train.course import COLUMNS, SIGNALS, TICKS
-from holdfast.train.full_loop import tokens
+from holdfast.train.full_loop import FullLoop, tokens
 from tests import tiny
-from tests.train.retrace import furthest, trainer_for
+from tests.train.retrace import batches_of, furthest, trainer_for
 from tests.train.watching import watching
 
 KEPT = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
@@ -140,8 +141,39 @@ def test_weights_of_new_and_old_tokens_scale_the_task_loss_alone(tmp_path, weigh
     sums = session.forward(start, inputs, source, {}, session.hold, None, session.weights)
     tok = tokens(start, start, batch)
     new, old = weights or (1.0, 1.0)
-    expected = (torch.where(tok.source_N == 0, new, old) * tok.nll_N + 3.0 * recipe.token_loss({}, tok)).sum()
-    assert float(sums.loss) == pytest.approx(float(expected), rel=1e-9)
+    factors = torch.tensor([new if source == 0 else old for source in tok.source_N], dtype=torch.float64)
+    expected = (factors * tok.nll_N + 3.0 * recipe.token_loss({}, tok)).sum()
+    assert float(sums.loss) == pytest.approx(float(expected), rel=1e-12)
+    assert bool((tok.source_N == 0).any())
+    assert bool((tok.source_N != 0).any())
+
+
+class Factors(transformers.TrainerCallback):
+    """Sets the factors that a controller would set, at each step."""
+
+    def __init__(self, trainer):
+        self.session = trainer.holdfast
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.session.hold, self.session.weights = 3.0, (0.5, 1.75)
+
+
+def test_a_trainer_with_such_factors_ends_where_the_loop_ends(tmp_path):
+    start = tiny.tiny("llama")
+    trainer = trainer_for(copy.deepcopy(start), tmp_path, tiny.rows(24), micro=4, accumulate=2)
+    attach(trainer, REHEARSED, memories={"old": MEMORY})
+    trainer.add_callback(Factors(trainer))
+    steps = batches_of(trainer)
+    trainer.train()
+    recipe = parse("BaseKL(on='memory')")
+    model = copy.deepcopy(start)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    loop = FullLoop(model, start.eval(), recipe, {}, optimizer, hold=3.0, weights=(0.5, 1.75))
+    loop.train(steps)
+    assert furthest(trainer.model, model) < 1e-11
+    plain = copy.deepcopy(start)
+    FullLoop(plain, start, recipe, {}, torch.optim.SGD(plain.parameters(), lr=0.05)).train(steps)
+    assert furthest(plain, model) > 1e-6
 
 
 def test_with_the_rate_alone_it_takes_all_of_the_pressure(tmp_path, looks):

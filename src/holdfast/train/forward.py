@@ -144,7 +144,7 @@ class Forward:
         """Returns the loss of each token, `[N]`: the weighted task loss, and `hold` times the added terms."""
         if weights is None:
             return self.recipe.per_token_loss(state, tok, hold)
-        new, old = weights
+        new, old = (tok.nll_N.new_tensor(weight) for weight in weights)
         task_N = torch.where(tok.is_on("new"), new, old) * self.recipe.per_token_loss(state, tok, 0.0)
         return task_N + hold * self.recipe.token_loss(state, tok) if self.recipe.uses("token_loss") else task_N
 
