@@ -17,6 +17,7 @@ from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.early_checks import check_early
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
+from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 from holdfast.report.table import show
@@ -101,3 +102,24 @@ def _planned(given):
 def test_the_plain_function_names_the_planned_one(spec):
     with pytest.raises(HoldfastError, match="call holdfast.fine_tune, or name a recipe"):
         train(spec(), Console(quiet=True))
+
+
+def test_a_dry_run_shows_the_recipe_of_the_plan_and_trains_nothing(room, tmp_path, capsys):
+    words = ["train", "--model", room / "model", "--data", room / "more.jsonl", "--keep", room / "texts.txt"]
+    words += [
+        "--memory",
+        f"old={room / 'old.jsonl'}",
+        "--recipe",
+        "auto",
+        "--max-length",
+        64,
+        "--out",
+        tmp_path / "runs",
+    ]
+    assert main([*map(str, words), "--budget", "nll=5", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "Recipe auto: train all weights, on old examples too" in shown.replace("\n", " ")
+    assert "Rehearsal" in shown
+    assert not (tmp_path / "runs").exists()
+    assert main([*map(str, words), "--dry-run"]) == 1
+    assert "give --budget points=2, or name a recipe" in capsys.readouterr().err
