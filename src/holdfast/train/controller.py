@@ -113,7 +113,7 @@ def controlled(ticks: Iterable[Tick], steps: int) -> Control:
 
         x <- x + a (d - d'),   then at a look   x <- (1 - w) x + w used                      the estimate
         e  = min((x - target(t)) / TARGET, LARGEST),   target(t) = TARGET min(1, t / RAMP)   the error, at least -1
-        I <- I + INTEGRAL e dt,   unless u is at a bound and e pushes it on                  anti-windup
+        I <- I + INTEGRAL e dt,   but no further than u is at a bound                           anti-windup
         u  = PROPORTIONAL e + I,   LEAST <= u <= MOST;   below 0 times the token quality     the pressure
 
     t is the share of the run that is done, d the drift (`drift_of`), d' the one before, and w is `LOOK`. The slope of
@@ -142,8 +142,10 @@ def after(now: Control, tick: Tick, steps: int) -> Control:
     error = min(max((now.estimate - goal) / TARGET, -1.0), LARGEST)
     integral = now.integral + INTEGRAL * error * since
     wanted = PROPORTIONAL * error + integral
-    if (wanted > MOST and error > 0) or (wanted < LEAST and error < 0):
-        integral = now.integral
+    if wanted > MOST and error > 0:
+        integral = max(now.integral, MOST - PROPORTIONAL * error)
+    elif wanted < LEAST and error < 0:
+        integral = min(now.integral, LEAST - PROPORTIONAL * error)
     pressure = min(max(PROPORTIONAL * error + integral, LEAST), MOST)
     if pressure < 0 and not math.isnan(tick.quality):
         pressure *= min(max(tick.quality, 0.0), 1.0)

@@ -106,6 +106,12 @@ class Course:
         used = max(now.used, 1.0) if look.beyond else now.used
         self._end(used, now.smoothed if now.spent else math.nan)
 
+    def close(self) -> None:
+        """Gives the learning rate back to the schedule when training ends, for a later training of the same trainer."""
+        if (rate := self._now.rate(self.alone)) != 1.0:
+            self.host.slow_down(1 / rate)
+        self._now = Control()
+
     def _end(self, used: float = math.nan, back: float = math.nan) -> None:
         """Makes a tick of the steps since the last one, and sets the factors that follow."""
         ticks, sums = self.ticks, self.ticks.sums

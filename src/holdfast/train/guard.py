@@ -140,6 +140,8 @@ class GuardCallback(TrainerCallback):
         """
         if self.rewound:
             self._go_back()
+        if self.course is not None:
+            self.course.close()
         report = self._report
         if self.host.is_first and not report.flags:
             logger.log(logging.WARNING if report.acted or report.failed else logging.INFO, "%s", report.sentence())
