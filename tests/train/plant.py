@@ -45,7 +45,7 @@ class Plant:
     steps: int = 300
     every: int = 20
     noise: float = 0.4
-    wander: float = 0.05
+    wander: float = 0.8
 
     def change(self, learned, lost, r, strength, odds):
         """Returns the derivatives of what is learned and lost."""
@@ -76,7 +76,7 @@ class Plant:
             rate = now.rate(alone=False) * wsd(step - 1, steps)
             gain, loss = self.change(learned, lost, rate, now.strength, now.odds)
             learned, lost = learned + gain / steps, max(lost + loss / steps, 0.0)
-            kl.append(self.drift * lost * math.exp(self.wander * rng.standard_normal()))
+            kl.append(self.drift * lost * math.exp(self.wander * rng.standard_normal() - self.wander**2 / 2))
             look = step % self.every == 0 or step == steps
             if not look and step % max(1, steps // 64):
                 continue

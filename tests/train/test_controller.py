@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from holdfast.train.controller import (
     FIRST,
+    FORGETS,
     INTEGRAL,
     LARGEST,
     LEAST,
@@ -20,6 +21,7 @@ from holdfast.train.controller import (
     MOST,
     PROPORTIONAL,
     RAMP,
+    SIGNAL,
     TARGET,
     Control,
     Tick,
@@ -46,8 +48,8 @@ ticks = st.lists(
 
 def test_a_look_by_hand():
     now = after(Control(), Tick(50, used=2.0), STEPS)
-    error = (LOOK * 2.0 - TARGET) / TARGET
-    assert now.estimate == pytest.approx(LOOK * 2.0), "from nothing lost at the start"
+    error = (2.0 / 2 - TARGET) / TARGET
+    assert now.estimate == pytest.approx(2.0 / 2), "the start, of which nothing is lost, counts as a look"
     assert now.integral == pytest.approx(INTEGRAL * error * 0.5)
     assert now.pressure == pytest.approx(max(LEAST, PROPORTIONAL * error + now.integral))
 
@@ -63,22 +65,41 @@ def test_before_the_first_look_nothing_is_known_and_nothing_is_done():
     assert (now.pressure, now.strength, now.odds, now.rate(False), now.rate(True)) == (0, 1, 1, 1, 1)
 
 
+def test_the_start_and_the_looks_weigh_the_same_until_there_are_some():
+    weights = [1 / 2, 1 / 3, LOOK, LOOK]
+    estimate = 0.0
+    for count, weight in enumerate(weights, 1):
+        estimate += weight * (1.0 - estimate)
+        found = controlled([Tick(step, used=1.0) for step in range(1, count + 1)], STEPS)
+        assert found.estimate == pytest.approx(estimate)
+
+
 def test_the_drift_carries_the_estimate_on_between_looks():
-    looked = [Tick(10, kl=0.1, used=0.5), Tick(20, kl=0.2, used=1.0)]
-    there = controlled(looked, STEPS)
-    on = after(there, Tick(25, kl=0.3), STEPS)
-    products, squares = 0.5 * 0.5 * 0.1 + 1.0 * 0.2, 0.5 * 0.1**2 + 0.2**2
-    assert on.estimate == pytest.approx(there.estimate + products / (squares + 0.3**2) * 0.1)
-    back = after(there, Tick(25, kl=0.1), STEPS)
-    assert back.estimate == pytest.approx(there.estimate - products / (squares + 0.1**2) * 0.1)
+    there = controlled([Tick(10, kl=0.1, used=0.5), Tick(20, kl=0.2, used=1.0)], STEPS)
+    drift = 0.1 + (1 - math.exp(-0.1 / SIGNAL)) * 0.1
+    assert there.drift == pytest.approx(drift)
+    products, squares = FORGETS * 0.5 * 0.1 + 1.0 * drift, FORGETS * 0.1**2 + drift**2
+    for kl in (0.05, 0.3, 0.9):
+        smoothed = drift + (1 - math.exp(-0.05 / SIGNAL)) * (kl - drift)
+        slope = products / (squares + max(smoothed, drift) ** 2)
+        now = after(there, Tick(25, kl=kl), STEPS)
+        assert now.estimate == pytest.approx(max(0.0, there.estimate + slope * (smoothed - drift)))
     assert after(there, Tick(25), STEPS).estimate == there.estimate, "without a signal it stays"
-    assert on.pressure > after(there, Tick(25, kl=0.2), STEPS).pressure
+    assert after(there, Tick(25, kl=0.3), STEPS).pressure > after(there, Tick(25, kl=0.2), STEPS).pressure
+
+
+def test_a_drift_that_comes_back_brings_the_estimate_back():
+    there = controlled([Tick(10, kl=0.1, used=0.5)], STEPS)
+    gone = [Tick(10 + i, kl=kl) for i, kl in enumerate([0.4, 0.02, 0.7, 0.3, *[0.1] * 80])]
+    now = there
+    for tick in gone:
+        now = after(now, tick, STEPS)
+    assert now.estimate == pytest.approx(there.estimate)
 
 
 def test_a_drift_far_beyond_those_at_the_looks_is_not_believed_in_proportion():
     there = controlled([Tick(10, kl=0.001, used=0.5)], STEPS)
     assert after(there, Tick(12, kl=1.0), STEPS).estimate < there.estimate + 0.01
-    assert after(there, Tick(12, kl=0.002), STEPS).estimate == pytest.approx(there.estimate + 0.5 / 5)
 
 
 def test_a_tick_without_a_signal_keeps_the_drift_before_it():
@@ -174,7 +195,7 @@ def test_the_penalty_takes_the_first_doublings_and_the_rate_the_rest():
 
 
 PLANTS = [
-    Plant(learns=k, overwrites=g, repairs=h, steps=150, every=12)
+    Plant(learns=k, overwrites=g, repairs=h, steps=150, every=15)
     for g, h, k in itertools.product((6, 20, 60), (3, 10), (4, 8))
 ]
 
@@ -194,7 +215,7 @@ def test_a_simulated_run_learns_much_of_what_the_best_fixed_factors_learn():
     assert (steered / best).min() > 0.5
     slack = plan[:, 1] < 0.3
     assert slack.any()
-    assert (steered[slack] > plan[slack, 0]).all(), "what the budget leaves free is used"
+    assert (steered[slack] >= plan[slack, 0]).all(), "what the budget leaves free is used"
 
 
 def test_signals_between_looks_let_a_simulated_run_learn_more():

@@ -25,8 +25,11 @@ RAMP = 0.25
 """Share of the run over which the aim rises from nothing to `TARGET`: early steps must not spend what later ones
 need."""
 LOOK = 0.3
-"""Weight of a look against the estimate that the signals have carried on from the looks before."""
-PROPORTIONAL, INTEGRAL = 1.0, 8.0
+"""Least weight of a look against the estimate that the signals have carried on; the first looks weigh more, because the
+start, of which nothing is lost, counts as one look."""
+SIGNAL = 0.05
+"""Time constant of the smoothed drift, as a share of the run. The KL of three steps of 16 rows varies by half."""
+PROPORTIONAL, INTEGRAL = 1.0, 4.0
 """Doublings for a relative error of 1: at once, and for each run that the error lasts."""
 LEAST, MOST = -2.0, 6.0
 """Bounds of the pressure, in doublings: a penalty has between a quarter and 64 times its strength."""
@@ -70,7 +73,10 @@ class Control:
         estimate: Estimated share of the budget that is lost now; NaN before the first look.
         integral: Integral of the error, in doublings.
         pressure: How far the run is held back, in doublings; below 0 it is let loose.
-        drift: The last known drift, nats; NaN if none is known.
+        drift: The smoothed drift, nats; NaN if it is not known.
+        looks: Number of looks.
+        looked: The estimate at the last look, or that of the model to which the run went back.
+        looked_drift: The drift there, nats; NaN if it is not known.
         first_old: Loss of old tokens at the first tick that has one, nats.
         products: Weighted sum of loss times drift over the looks.
         squares: Weighted sum of squared drifts over the looks.
@@ -81,6 +87,9 @@ class Control:
     integral: float = 0.0
     pressure: float = 0.0
     drift: float = math.nan
+    looks: int = 0
+    looked: float = math.nan
+    looked_drift: float = math.nan
     first_old: float = math.nan
     products: float = 0.0
     squares: float = 0.0
@@ -111,16 +120,17 @@ class Control:
 def controlled(ticks: Iterable[Tick], steps: int) -> Control:
     """Returns where a controller stands after `ticks`, in their order.
 
-        x <- x + a (d - d'),   then at a look   x <- (1 - w) x + w used                      the estimate
+        x = x' + a (d - d'),   and at a look   x' <- x + max(w, 1 / (n + 1)) (used - x)      the estimate
         e  = min((x - target(t)) / TARGET, LARGEST),   target(t) = TARGET min(1, t / RAMP)   the error, at least -1
         I <- I + INTEGRAL e dt,   but no further than u is at a bound                           anti-windup
         u  = PROPORTIONAL e + I,   LEAST <= u <= MOST;   below 0 times the token quality     the pressure
 
-    t is the share of the run that is done, d the drift (`drift_of`), d' the one before, and w is `LOOK`. The slope of
-    the loss over the drift, a = sum x d / (sum d^2 + d^2), at least 0, comes from the looks so far, with `FORGETS` for
-    the older ones. Its last term lowers it where the drift is larger than at any look, so that the noise of a look at a
-    small drift is not carried far. Before the first look nothing is known, and u is 0. The token quality limits how far
-    a run is let loose, because tokens that contradict a sure prediction overwrite what the model knows.
+    t is the share of the run that is done, x' the estimate at the n-th and last look, d the drift (`drift_of`, smoothed
+    over the time `SIGNAL`), d' the one at that look, and w is `LOOK`. The slope of the loss over the drift,
+    a = sum x d / (sum d^2 + max(d, d')^2), at least 0, comes from the looks so far, with `FORGETS` for the older ones.
+    Its last term lowers it where the drift is larger than at any look, so that the noise of a look at a small drift is
+    not carried far. Before the first look nothing is known, and u is 0. The token quality limits how far a run is let
+    loose, because tokens that contradict a sure prediction overwrite what the model knows.
 
     Args:
         ticks: The ticks of the run.
@@ -131,11 +141,9 @@ def controlled(ticks: Iterable[Tick], steps: int) -> Control:
 
 def after(now: Control, tick: Tick, steps: int) -> Control:
     """Returns where a controller stands after one more tick; the arguments as in `controlled`."""
-    first_old = tick.old_nll if math.isnan(now.first_old) else now.first_old
-    drift = drift_of(tick, first_old)
-    last = now.drift if math.isnan(drift) else drift
-    now = dataclasses.replace(_estimated(now, tick, drift), first_old=first_old, drift=last)
-    since, now = max(tick.step - now.step, 0) / max(steps, 1), dataclasses.replace(now, step=tick.step)
+    since = max(tick.step - now.step, 0) / max(steps, 1)
+    now = _estimated(_drifted(now, tick, since), tick)
+    now = dataclasses.replace(now, step=tick.step)
     if math.isnan(now.estimate):
         return now
     goal = TARGET * min(1.0, tick.step / max(steps, 1) / RAMP)
@@ -150,7 +158,7 @@ def after(now: Control, tick: Tick, steps: int) -> Control:
     if pressure < 0 and not math.isnan(tick.quality):
         pressure *= min(max(tick.quality, 0.0), 1.0)
     if not math.isnan(tick.back):  # the run goes on from an earlier model, whose drift the next tick shows
-        now = dataclasses.replace(now, estimate=tick.back, drift=math.nan)
+        now = dataclasses.replace(now, estimate=tick.back, looked=tick.back, drift=math.nan, looked_drift=math.nan)
     return dataclasses.replace(now, integral=integral, pressure=pressure)
 
 
@@ -167,21 +175,34 @@ def drift_of(tick: Tick, first_old: float = math.nan) -> float:
     return max(rise, 0.0) if math.isfinite(rise) else math.nan
 
 
-def _estimated(now: Control, tick: Tick, drift: float) -> Control:
-    """Returns the standing with the estimate that the drift carries on and that a look corrects."""
-    estimate, change = now.estimate, drift - now.drift
-    if now.squares > 0 and math.isfinite(change):
-        slope = max(now.products, 0.0) / (now.squares + drift**2)
+def _drifted(now: Control, tick: Tick, since: float) -> Control:
+    """Returns the standing with the drift of a tick; one without a signal keeps the drift before it."""
+    first_old = tick.old_nll if math.isnan(now.first_old) else now.first_old
+    drift = drift_of(tick, first_old)
+    if math.isnan(drift):
+        drift = now.drift
+    elif not math.isnan(now.drift):
+        drift = now.drift + (1 - math.exp(-since / SIGNAL)) * (drift - now.drift)
+    looked_drift = drift if math.isnan(now.looked_drift) else now.looked_drift
+    return dataclasses.replace(now, first_old=first_old, drift=drift, looked_drift=looked_drift)
+
+
+def _estimated(now: Control, tick: Tick) -> Control:
+    """Returns the standing with the estimate that the drift carries on from the last look, and that a look corrects."""
+    estimate, drift, change = now.looked, now.drift, now.drift - now.looked_drift
+    if now.squares > 0 and not math.isnan(change):
+        slope = max(now.products, 0.0) / (now.squares + max(drift, now.looked_drift) ** 2)
         estimate = max(0.0, estimate + slope * change)
-    now = dataclasses.replace(now, estimate=estimate)
     if math.isnan(tick.used):
-        return now
-    used = min(tick.used, 2 * (1 + LARGEST))  # finite, so that the run recovers from it
-    estimate = (0.0 if math.isnan(estimate) else (1 - LOOK) * estimate) + LOOK * used  # nothing is lost at the start
-    if not math.isfinite(drift):
         return dataclasses.replace(now, estimate=estimate)
+    used = min(tick.used, 2 * (1 + LARGEST))  # finite, so that the run recovers from it
+    looks, before = now.looks + 1, 0.0 if math.isnan(estimate) else estimate  # nothing is lost at the start
+    estimate = before + max(LOOK, 1 / (looks + 1)) * (used - before)
+    now = dataclasses.replace(now, estimate=estimate, looks=looks, looked=estimate, looked_drift=drift)
+    if math.isnan(drift):
+        return now
     products, squares = FORGETS * now.products + used * drift, FORGETS * now.squares + drift**2
-    return dataclasses.replace(now, estimate=estimate, products=products, squares=squares)
+    return dataclasses.replace(now, products=products, squares=squares)
 
 
 def shares(ratio: float, odds: float) -> tuple[float, float, float]:
