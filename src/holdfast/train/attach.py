@@ -99,8 +99,9 @@ def attach(
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
     if isinstance(recipe, str) and recipe == AUTO:
-        recipe, guard = chosen(theirs, budget, guard, memories or ())
-    parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
+        parts, guard = chosen(theirs, budget, guard, memories or ())
+    else:
+        parts = _parts(recipe)
     with _as_found_if_refused(theirs):
         keep = kept_of(theirs, budget, keep)
         watching = _watching(budget, guard, keep, learn)
@@ -127,6 +128,11 @@ def attach(
     trainer.holdfast_watched = watched
     record(theirs, watched)
     return trainer
+
+
+def _parts(recipe: Method | str | None) -> Chain:
+    """Returns the methods of the recipe given to `attach`."""
+    return parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
 
 
 def _watching(budget: Budget | None, guard: Guard | None, keep: object, learn: object) -> Guard | None:

@@ -128,7 +128,7 @@ class Forward:
         seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
 
         def per_token_loss(tok: Tokens) -> Tensor:
-            loss_N = self._per_token_loss(state, tok, hold, weights)
+            loss_N = _weighted(self.recipe, state, tok, hold, weights)
             # The logits of a chunk exist only during this call, so statistics must be taken here.
             with torch.no_grad():
                 self._count(stats, tok)
@@ -139,14 +139,6 @@ class Forward:
         call = Call(wrapped, inputs, tokens, shown)
         loss, aux = self._run(call, per_token_loss, self.needs_base, self.index)
         return Sums(loss, stats, {name: tokens.new_values(name, parts) for name, parts in seen.items()}, aux)
-
-    def _per_token_loss(self, state: State, tok: Tokens, hold: float, weights: Weights | None) -> Tensor:
-        """Returns the loss of each token, `[N]`: the weighted task loss, and `hold` times the added terms."""
-        if weights is None:
-            return self.recipe.per_token_loss(state, tok, hold)
-        new, old = (tok.nll_N.new_tensor(weight) for weight in weights)
-        task_N = torch.where(tok.is_on("new"), new, old) * self.recipe.per_token_loss(state, tok, 0.0)
-        return task_N + hold * self.recipe.token_loss(state, tok) if self.recipe.uses("token_loss") else task_N
 
     def mean(self, inputs: Inputs, term: TokenLoss | None = None) -> Tensor:
         """Returns the mean of a term (by default the task loss) over the supervised tokens of a batch, with its graph.
@@ -257,3 +249,12 @@ class Forward:
             if part is not None:
                 stats["compared_tokens"] += part.labels_N.numel()
                 stats["compared.kl"] += forward_kl(part.logits_NV, part.base_logits_NV).sum()
+
+
+def _weighted(recipe: Chain, state: State, tok: Tokens, hold: float, weights: Weights | None) -> Tensor:
+    """Returns the loss of each token, `[N]`: the task loss, weighted by the source of the token, and the added terms."""
+    if weights is None:
+        return recipe.per_token_loss(state, tok, hold)
+    new, old = (tok.nll_N.new_tensor(weight) for weight in weights)
+    task_N = torch.where(tok.is_on("new"), new, old) * recipe.per_token_loss(state, tok, 0.0)
+    return task_N + hold * recipe.token_loss(state, tok) if recipe.uses("token_loss") else task_N
