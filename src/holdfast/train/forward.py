@@ -252,7 +252,7 @@ class Forward:
 
 
 def _weighted(recipe: Chain, state: State, tok: Tokens, hold: float, weights: Weights | None) -> Tensor:
-    """Returns the loss of each token, `[N]`: the task loss, weighted by the source of the token, and the added terms."""
+    """Returns the loss of each token, `[N]`: the task loss weighted by the source of the token, and the added terms."""
     if weights is None:
         return recipe.per_token_loss(state, tok, hold)
     new, old = (tok.nll_N.new_tensor(weight) for weight in weights)
