@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from holdfast.train.rates import BILLION
+from holdfast.train.rates import BILLION as BILLION
+from holdfast.train.rates import MILLION as MILLION
 
 Kind = Literal["", "full", "adapter", "qlora", "none"]
 """Kinds of recipes: all weights train, an adapter trains, an adapter on 4-bit weights trains, nothing fits."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from holdfast.bench.plan.evidence import STUDY, Figure, Rule
 from holdfast.bench.plan.situation import Situation
-from holdfast.train.rates import BILLION, LARGE, MILLION, adapter_rate, full_rate
+from holdfast.train.rates import BILLION, MILLION
+from holdfast.train.rates import LARGE as LARGE
+from holdfast.train.rates import adapter_rate as adapter_rate
+from holdfast.train.rates import full_rate as full_rate
 
 RANKS = (16, 32, 64, 128, 256)
 FEW_STEPS = 50
