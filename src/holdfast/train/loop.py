@@ -40,7 +40,7 @@ class Loop:
         for batch in batches:
             tok = self.tokens(batch)
             weights_N = recipe.weigh_tokens(state, tok).detach()
-            weights_N = weights_N * torch.where(tok.is_on("new"), *weights_N.new_tensor(self.weights))
+            weights_N = weights_N * weights_N.new_tensor(self.weights)[tok.is_on("memory").long()]
             loss_N = torch.where(weights_N == 0, 0.0, tok.nll_N) * weights_N + self.hold * recipe.token_loss(state, tok)
             (loss_N.sum() / count).backward()
             new_N = tok.is_on("new")
