@@ -116,7 +116,8 @@ class Course:
         """Makes a tick of the steps since the last one, and sets the factors that follow."""
         ticks, sums = self.ticks, self.ticks.sums
         means = torch.where(sums[1] > 0, sums[0] / sums[1].clamp(min=1), math.nan)
-        tick = Tick(self.host.step, *means.tolist(), used, back)
+        signals = dict(zip(SIGNALS, means.tolist(), strict=True))
+        tick = Tick(self.host.step, **signals, used=used, back=back)
         row = torch.tensor([dataclasses.astuple(tick)], dtype=torch.float64)
         ticks.rows, ticks.sums = torch.cat([ticks.rows, row]), torch.zeros_like(sums)
         before, self._now = self._now, after(self._now, tick, self.host.steps)
