@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from holdfast.bench.run.record import AlertRow, AskedRow, GuardLearned, GuardRow, LookRow
+from holdfast.bench.run.record import AlertRow, AskedRow, CourseRow, GuardLearned, GuardRow, LookRow
 from holdfast.report.guard import guard_lines
 
 LOOKS = (LookRow(step=50, points_lost=0.4, learned=60.0), LookRow(step=100, points_lost=1.2, learned=81.0))
@@ -60,3 +60,21 @@ def test_texts_are_said_in_nats():
         == "  At the end: 0.010 nats per token lost, 1.500 nats to learn on the validation items."
     )
     assert "no finite number lost" in said(looks=(LookRow(step=9, nats_lost=math.inf),))[1]
+
+
+def test_it_shows_what_a_controller_saw_and_set_at_each_look():
+    course = (
+        CourseRow(step=45, kl_nats=0.01, strength=1.0, old_share=0.5, rate=1.0),
+        CourseRow(
+            step=50, kl_nats=0.0213, used_share=0.2, estimate_share=0.11, strength=0.5, old_share=0.44, rate=1.41
+        ),
+        CourseRow(step=100, used_share=math.inf, estimate_share=0.9, rate=0.25),
+    )
+    lines = said(on_spent="steer", course=course)
+    assert [line.split() for line in lines[2:]] == [
+        ["step", "budget", "used", "estimate", "KL", "penalty", "old", "examples", "learning", "rate"],
+        ["50", "20%", "11%", "0.021", "x0.5", "44%", "x1.4"],
+        ["100", "inf%", "90%", "-", "-", "-", "x0.25"],
+    ]
+    spent = said(on_spent="steer", spent_at=(100,), course=course)[1]
+    assert spent.endswith("at step 100: the guard went back, and held the run back more.")

@@ -59,7 +59,7 @@ def test_what_does_not_is_attached(tmp_path, recipe):
 
 def test_a_guard_that_would_put_the_optimizer_back_is_refused(tmp_path):
     said = refused(tmp_path, None, **watching(OLD, nll=0.5))
-    assert said.startswith("Guard(on_spent='rewind') halves the optimizer's learning rate, and optim=")
+    assert said.startswith("Guard(on_spent='rewind') changes the optimizer's learning rate, and optim=")
     attach(layerwise(tmp_path), None, **watching(OLD, nll=0.5, on_spent="stop"))
 
 

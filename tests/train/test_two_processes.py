@@ -12,7 +12,7 @@ import torch
 
 from tests import tiny
 from tests.train.retrace import batches_of, reference
-from tests.train.two_processes import ALONE, CASES, build, guarded
+from tests.train.two_processes import ALONE, CASES, build, guarded, steered
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,9 +31,8 @@ def trained(tmp_path_factory):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {
-        name: torch.load(out / f"{name}.pt", weights_only=True) for name in (*CASES, *ALONE, "guarded 0", "guarded 1")
-    }
+    names = (*CASES, *ALONE, "guarded 0", "guarded 1", "steered 0", "steered 1")
+    return {name: torch.load(out / f"{name}.pt", weights_only=True) for name in names}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -75,5 +74,18 @@ def test_a_guard_on_two_processes_acts_as_on_one_and_both_have_its_model(trained
             assert found["summary"][name] == alone[name]
         lost = [[look["nats_lost"] for look in summary["looks"]] for summary in (found["summary"], alone)]
         assert lost[0] == pytest.approx(lost[1], abs=1e-9)
+        for name, tensor in trainer.model.state_dict().items():
+            torch.testing.assert_close(found["weights"][name], tensor, rtol=0, atol=1e-9)
+
+
+def test_a_controller_on_two_processes_steers_as_on_one(trained, tmp_path):
+    trainer = steered(tmp_path, accumulate=4)
+    trainer.train()
+    alone = trainer.holdfast_guard.summary()["course"]
+    assert len({row["rate"] for row in alone}) > 2
+    for process in (0, 1):
+        found = trained[f"steered {process}"]
+        for row, expected in zip(found["summary"]["course"], alone, strict=True):
+            assert row == pytest.approx(expected, rel=1e-6, abs=1e-9)
         for name, tensor in trainer.model.state_dict().items():
             torch.testing.assert_close(found["weights"][name], tensor, rtol=0, atol=1e-9)

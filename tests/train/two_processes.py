@@ -83,6 +83,16 @@ def guarded(folder, accumulate):
     return attach(trainer, "MaskTheTarget(strength=0.1)", **watching(MEMORY, nll=0.02, every=1))
 
 
+def steered(folder, accumulate):
+    """A trainer that a controller steers, by the penalty, the share of old examples and the rate."""
+    trainer = trainer_for(
+        tiny.tiny("llama"), folder, tiny.rows(24), micro=2, accumulate=accumulate, num_train_epochs=2, learning_rate=0.1
+    )
+    recipe = "Rehearsal('old', ratio=0.3) + BaseKL(on='memory')"
+    watched = watching(MEMORY, nll=0.2, every=2, on_spent="steer")
+    return attach(trainer, recipe, memories={"old": MEMORY}, **watched)
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     for case in (*CASES, *ALONE):
@@ -92,12 +102,12 @@ def main(out: Path) -> None:
         if trainer.args.process_index == 0:
             logs = [row["task_loss"] for row in trainer.state.log_history if "task_loss" in row]
             torch.save({"weights": trainer.model.state_dict(), "logs": logs}, out / f"{case}.pt")
-    trainer = guarded(out / "run", accumulate=2)
-    trainer.train()
-    summary = {**trainer.holdfast_guard.summary(), "seconds": 0}
-    torch.save(
-        {"weights": trainer.model.state_dict(), "summary": summary}, out / f"guarded {trainer.args.process_index}.pt"
-    )
+    for case, make in (("guarded", guarded), ("steered", steered)):
+        trainer = make(out / "run", accumulate=2)
+        trainer.train()
+        summary = {**trainer.holdfast_guard.summary(), "seconds": 0}
+        process = trainer.args.process_index
+        torch.save({"weights": trainer.model.state_dict(), "summary": summary}, out / f"{case} {process}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

@@ -13,7 +13,7 @@ from holdfast.bench.forecast.plan import plan as _plan
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
 from holdfast.bench.heal.heal import heal as _heal
-from holdfast.bench.run.run import train
+from holdfast.bench.plan.auto import train_planned
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -44,7 +44,7 @@ def with_fields(make: Callable[P, S], run: Callable[[S], R], name: str, module: 
 
 fine_tune = with_fields(
     RunSpec,
-    train,
+    train_planned,
     "fine_tune",
     __name__,
     """Fine-tunes a model, measures what it learned and forgot, and returns the run; `holdfast train` in Python.

@@ -71,17 +71,18 @@ def _train(arguments: argparse.Namespace) -> int:
 
     spec = spec_from(arguments, RunSpec)
     check_early(spec)
+    from holdfast.bench.plan.auto import recipe_of, train_planned
+
     if arguments.dry_run:
         from holdfast.bench.run.inputs import dry_run
         from holdfast.report.dry_run import show as show_dry
 
-        show_dry(dry_run(spec))
+        show_dry(dry_run(spec, recipe_of(spec)))
         return 0
 
-    from holdfast.bench.run.run import train
     from holdfast.report.table import show
 
-    done = train(spec)
+    done = train_planned(spec)
     show(done)
     return done.exit_code
 

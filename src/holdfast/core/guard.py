@@ -9,7 +9,13 @@ from typing import Any, Literal, get_args
 from holdfast.core.budget import Budget, check_fields, check_number, check_word
 from holdfast.core.errors import HoldfastError
 
-OnSpent = Literal["rewind", "stop", "hold", "log"]
+OnSpent = Literal["rewind", "steer", "stop", "hold", "log"]
+
+GOES_BACK: tuple[OnSpent, ...] = ("rewind", "steer")
+"""What a guard does that may go back to an earlier model, and takes the best learner inside the budget at the end."""
+
+AUTO = "auto"
+"""The word for the recipe that a plan would choose, which the guard then steers."""
 
 FLAT = ("on_spent", "every", "share", "items")
 """Fields of a guard that `--budget` accepts besides those of the budget; other flags set the rest."""
@@ -22,8 +28,11 @@ class Guard:
     Attributes:
         on_spent: What the guard does when the budget is spent: "rewind" goes back to the best learner that was inside
             the budget and continues from there at half the learning rate, four times, and takes the best learner at
-            the end; "stop" ends the training and keeps the weights as they are; "hold" continues and raises the
-            penalty to the base model, the added terms of the recipe; "log" reports it and does nothing else.
+            the end; "steer" does not wait until then: from step to step it adjusts the strength of the penalty to the
+            base model, the share of old examples in the loss and the learning rate, so that the loss stays inside the
+            budget, and where it does not, goes back (`holdfast.train.controller`); "stop" ends the training and keeps
+            the weights as they are; "hold" continues and raises the penalty to the base model, the added terms of the
+            recipe; "log" reports it and does nothing else.
         every: Optimizer steps between two looks; if absent, the guard times the first steps and chooses it by `share`.
         share: Largest share of the training time that looks may take if `every` is absent. A short run gets one look
             at its end, even if that takes more. The guard reports the time in any case.
@@ -54,6 +63,11 @@ class Guard:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise HoldfastError(f"Guard({name}={value!r}): give a whole number of {unit}, at least 1.")
+
+
+def steering(guard: Guard) -> Guard:
+    """Returns a guard that steers, for the recipe `auto`; one that does not go back by itself stays as it is."""
+    return dataclasses.replace(guard, on_spent="steer") if guard.on_spent == "rewind" else guard
 
 
 def budget_and_guard(values: Mapping[str, Any]) -> tuple[Budget, Guard]:

@@ -33,9 +33,25 @@ def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
         lines.append(f"  The model is {before if look is None else f'from step {best:,}'}{_saw(look)}.")
     elif looks:
         lines.append(f"  At the end{_saw(looks[-1])}.")
+    lines += course_lines(guard)
     for alert in guard.alerts:
         lines.append(f"  Alert at step {alert.step:,}: {escape(alert.name)}: {escape(alert.sentence)}.")
     return lines if guard.sentence is None else [*lines, f"  {guard.sentence}"]
+
+
+def course_lines(guard: GuardRow) -> list[str]:
+    """Returns a table of what a controller saw and set at each look; nothing if the guard did not steer."""
+    rows = [row for row in guard.course if row.used_share is not None]
+    if not rows:
+        return []
+    lines = ["  step  budget used  estimate  KL     penalty  old examples  learning rate"]
+    for row in rows:
+        kl = "-" if row.kl_nats is None else f"{row.kl_nats:.3f}"
+        strength = "-" if row.strength is None else f"x{row.strength:.2g}"
+        old = "-" if row.old_share is None else f"{row.old_share:.0%}"
+        used, estimate = (f"{value:.0%}" for value in (row.used_share or 0.0, row.estimate_share or 0.0))
+        lines.append(f"  {row.step:<5,} {used:<12} {estimate:<9} {kl:<6} {strength:<8} {old:<13} x{row.rate:.2g}")
+    return lines
 
 
 def _spent_line(guard: GuardRow) -> list[str]:
@@ -43,6 +59,7 @@ def _spent_line(guard: GuardRow) -> list[str]:
     at = ", ".join(f"{step:,}" for step in guard.spent_at)
     done = {
         "rewind": "the guard went back, and halved the learning rate",
+        "steer": "the guard went back, and held the run back more",
         "stop": "training ended",
         "hold": f"the penalty to the base model ended at {guard.hold:g} times its strength",
         "log": "training went on",

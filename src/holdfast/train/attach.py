@@ -21,7 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import Guard
+from holdfast.core.guard import AUTO, Guard
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
@@ -31,6 +31,7 @@ from holdfast.core.teacher import Teacher
 from holdfast.probes.watch_record import WatchRecord
 from holdfast.recipe import parse
 from holdfast.train import checkpoint
+from holdfast.train.auto import chosen
 from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
@@ -75,7 +76,8 @@ def attach(
     Args:
         trainer: A `transformers.Trainer` or a subclass (`trl.SFTTrainer`) before training. Methods that act on tokens,
             and a budget, need a causal language model; methods that act on weights work with any loss.
-        recipe: A method, a sum of methods, or the text of one; by default training does not change.
+        recipe: A method, a sum of methods, or the text of one; by default training does not change. "auto" is the
+            recipe that a plan would choose (`holdfast.train.auto`), and makes the guard steer the run.
         budget: The allowed loss. Without a recipe the guard works alone.
             `trainer.holdfast_guard.summary()` returns what the guard saw and did.
         keep: What the guard watches while the model trains: a path, hub id or name of items or texts, rows, prepared
@@ -99,10 +101,13 @@ def attach(
         HoldfastError: The trainer's settings and the recipe do not fit together; the message tells which, and what to
             change. The trainer and its model stay as they were.
     """
-    parts = parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
+    theirs = cast(HostTrainer, trainer)
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
-    theirs = cast(HostTrainer, trainer)
+    if isinstance(recipe, str) and recipe == AUTO:
+        parts, guard = chosen(theirs, budget, guard, memories or ())
+    else:
+        parts = _parts(recipe)
     with _as_found_if_refused(theirs):
         keep = kept_of(theirs, budget, keep)
         watching = _watching(budget, guard, keep, learn)
@@ -111,7 +116,8 @@ def attach(
         if budget is not None and watching is not None:
             asked = Questions.of(theirs, budget, watching, keep, learn)
         view = TrainerView(theirs, dict(memories or {}))
-        session, teacher = _session(view, parts, asked is not None, chunked_loss)
+        steered = watching is not None and watching.on_spent == "steer"
+        session, teacher = _session(view, parts, asked is not None, steered, chunked_loss)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
             asked.warn_of(view.mix)
@@ -128,6 +134,11 @@ def attach(
     trainer.holdfast_watched = watched
     record(theirs, watched)
     return trainer
+
+
+def _parts(recipe: Method | str | None) -> Chain:
+    """Returns the methods of the recipe given to `attach`."""
+    return parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
 
 
 def _watching(budget: Budget | None, guard: Guard | None, keep: object, learn: object) -> Guard | None:
@@ -163,7 +174,9 @@ def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
         raise
 
 
-def _session(view: TrainerView, recipe: Chain, watched: bool, chunked: bool) -> tuple[Session, Teacher | None]:
+def _session(
+    view: TrainerView, recipe: Chain, watched: bool, steered: bool, chunked: bool
+) -> tuple[Session, Teacher | None]:
     """Returns the session of the recipe on the trainer's model, and the base.
 
     The steps depend on each other in this order: settings, memories (the plain model prepares them), adapters and other
@@ -183,14 +196,16 @@ def _session(view: TrainerView, recipe: Chain, watched: bool, chunked: bool) -> 
     refuse_shaped(trainer, active, teacher, cache, watched)
     index, mixes, forward = view.index(active), view.mix is not None, None
     chunked = chunked and takes_chunked_loss(trainer, recipe)
-    if chunked or looks_at_tokens(active, mixes):
-        forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
+    if chunked or looks_at_tokens(active, mixes, steered):
+        forward = Forward(
+            model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer), signals=steered
+        )
         chunked = chunked and forward.head.plain
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
-    reads = not is_task_loss(trainer)
-    how: dict[str, Any] = {"chunked": chunked, "reads": reads, "precision": precision}
-    return Session(model, active, forward=forward, tally=tally, mixes=mixes, **how), teacher
+    how: dict[str, Any] = {"mixes": mixes, "chunked": chunked, "steered": steered, "precision": precision}
+    how["reads"] = not is_task_loss(trainer)
+    return Session(model, active, forward=forward, tally=tally, **how), teacher
 
 
 class Attached(Trainer):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from holdfast.core.budget import Budget
-from holdfast.core.guard import OnSpent
+from holdfast.core.guard import GOES_BACK, OnSpent
 
 SMOOTHING = 0.5
 """Weight of the newest look in the smoothed estimate, which starts at 0."""
@@ -16,7 +16,8 @@ RELEASE = 0.5
 RAISE, MOST = 2.0, 64.0
 """Factor by which a look raises the penalty to the base model, and the largest factor in all."""
 SLOWER, REWINDS = 0.5, 4
-"""Factor on the learning rate after a rewind, and the number of rewinds; the next one ends the training."""
+"""Factor on the learning rate after a rewind (a controller sets others), and the number of rewinds; the next one ends
+the training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _acted(now: Standing, on_spent: OnSpent) -> Standing:
     """Returns the standing after the guard has acted on it."""
     if on_spent == "stop":
         return dataclasses.replace(now, ended=now.ended or now.spent)
-    if on_spent == "rewind" and now.spent:
+    if on_spent in GOES_BACK and now.spent:
         rewinds = now.rewinds + 1
         return dataclasses.replace(now, smoothed=now.best_smoothed, rewinds=rewinds, ended=rewinds > REWINDS)
     if on_spent == "hold" and now.spent:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
+from holdfast.core.softmax import forward_kl
 from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES, Tokens
@@ -28,6 +29,12 @@ from holdfast.train.supervised import Call, Inputs, Shown, SupervisedTokens
 TokenLoss = Callable[[Tokens], Tensor]
 """The loss of each token of a chunk, `[N]`."""
 
+Weights = tuple[float, float]
+"""Factors on the task loss of new and of old tokens."""
+
+SIGNALS = ("old_tokens", "old.nll_N", "compared_tokens", "compared.kl")
+"""Sums over old tokens, and over the tokens that the recipe compares with the base, which a controller reads."""
+
 
 @dataclasses.dataclass
 class Sums:
@@ -36,7 +43,7 @@ class Sums:
     Attributes:
         loss: Sum of the weighted task loss and `hold` times the added terms, a scalar; gradients flow.
         stats: Detached float64 sums: "tokens", "new_tokens", "new.<field>" for "nll_N" and each field in the recipe's
-            means, and with metrics also "top1" and "entropy".
+            means, with metrics also "top1" and "entropy", and with signals also `SIGNALS`.
         values: Detached values of each field that the recipe sees, at the new tokens (or new documents, for
             "document_nll").
         aux_loss: The model's unweighted auxiliary loss (mixture of experts); None without one.
@@ -60,6 +67,7 @@ class Forward:
         cache: StateCache | None = None,
         index: TokenIndex | None = None,
         metrics: bool = False,
+        signals: bool = False,
         chunk: int | None = None,
     ) -> None:
         """Finds the head of the model; to test it, this runs the model on four tokens.
@@ -71,6 +79,8 @@ class Forward:
             cache: Precomputed states of the base, which replace its forward.
             index: Numbers of the training examples' tokens, for recipes that read them.
             metrics: Whether to sum entropy and top-1 accuracy too.
+            signals: Whether to sum what a controller reads: the loss of old tokens, the divergence from the base, and
+                the typicality of new tokens.
             chunk: Tokens per chunk; by default chosen from the size of the vocabulary.
 
         Raises:
@@ -79,13 +89,14 @@ class Forward:
         self.model = model
         self.recipe = recipe
         self.metrics = metrics
+        self.signals = signals
         self.chunk = chunk
         self.head = LossHead(model)
         self.comparison = Comparison(model, self.head, recipe, teacher, cache)
         self.needs_base = recipe.needs.base_fields
         self.compares = recipe.needs.base
         self.index = index if recipe.needs.reads & PLACES else None
-        self.means = sorted({"nll_N", *recipe.needs.means})
+        self.means = sorted({"nll_N", *recipe.needs.means, *(["typicality_N"] if signals else [])})
         if not self.head.plain and any("hidden" in field for field in recipe.needs.reads):
             raise HoldfastError(
                 f"{recipe!r} reads hidden states, which {type(model).__name__} does not give: its head is not linear."
@@ -99,6 +110,7 @@ class Forward:
         state: State,
         hold: float = 1.0,
         shown: Shown | None = None,
+        weights: Weights | None = None,
     ) -> Sums:
         """Returns the sums of one micro-batch.
 
@@ -109,13 +121,14 @@ class Forward:
             state: The recipe's state.
             hold: Factor on the added terms.
             shown: The batch that the base reads instead of `inputs` (see `holdfast.core.run.SHOWN`).
+            weights: Factors on the task loss of new and of old tokens; 1 for both if absent.
         """
         tokens = SupervisedTokens.of(inputs, source_BT)
         stats = self._zeros(tokens.labels_N.device)
         seen: dict[str, list[Tensor]] = {name: [] for name in self.recipe.needs.sees}
 
         def per_token_loss(tok: Tokens) -> Tensor:
-            loss_N = self.recipe.per_token_loss(state, tok, hold)
+            loss_N = _weighted(self.recipe, state, tok, hold, weights)
             # The logits of a chunk exist only during this call, so statistics must be taken here.
             with torch.no_grad():
                 self._count(stats, tok)
@@ -216,6 +229,7 @@ class Forward:
         """Returns `Sums.stats` before the first chunk; a batch without tokens keeps these zeros."""
         names = ["tokens", "new_tokens", *(f"new.{name}" for name in self.means)]
         names += ["entropy", "top1"] if self.metrics else []
+        names += SIGNALS if self.signals else []
         dtype = torch.float64 if device.type != "mps" else torch.float32
         return {name: torch.zeros((), dtype=dtype, device=device) for name in names}
 
@@ -228,3 +242,19 @@ class Forward:
         if self.metrics:
             stats["entropy"] += tok.entropy_N.sum()
             stats["top1"] += (tok.logits_NV.argmax(-1) == tok.labels_N).sum()
+        if self.signals:
+            stats["old_tokens"] += (~new).sum()
+            stats["old.nll_N"] += tok.nll_N[~new].sum()
+            part = tok.only(self.recipe.compares_on) if self.compares else None
+            if part is not None:
+                stats["compared_tokens"] += part.labels_N.numel()
+                stats["compared.kl"] += forward_kl(part.logits_NV, part.base_logits_NV).sum()
+
+
+def _weighted(recipe: Chain, state: State, tok: Tokens, hold: float, weights: Weights | None) -> Tensor:
+    """Returns the loss of each token, `[N]`: the task loss weighted by the source of the token, and the added terms."""
+    if weights is None:
+        return recipe.per_token_loss(state, tok, hold)
+    new, old = (tok.nll_N.new_tensor(weight) for weight in weights)
+    task_N = torch.where(tok.is_on("new"), new, old) * recipe.per_token_loss(state, tok, 0.0)
+    return task_N + hold * recipe.token_loss(state, tok) if recipe.uses("token_loss") else task_N

@@ -11,8 +11,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import Guard
+from holdfast.core.guard import GOES_BACK, Guard
 from holdfast.train.control import SLOWER, Look, Standing, standing
+from holdfast.train.course import Course
 from holdfast.train.guard_state import GuardState
 from holdfast.train.guard_words import GuardReport, notes, spent, summary
 from holdfast.train.host import Host
@@ -37,6 +38,7 @@ class GuardCallback(TrainerCallback):
         asking: Asks the model.
         state: What the guard remembers of the run.
         standing: Where the run stands after the looks so far.
+        course: Steers the run; None unless `on_spent="steer"`.
         flags: Whether messages name flags of the command line instead of Python arguments.
     """
 
@@ -50,6 +52,7 @@ class GuardCallback(TrainerCallback):
         self.flags = False
         self.state = GuardState()
         host.add_state("guard", self.state)
+        self.course = Course(host) if guard.on_spent == "steer" else None
         self.standing = Standing()
         self._has_warned = False
 
@@ -71,7 +74,7 @@ class GuardCallback(TrainerCallback):
         if memory.asked is None:
             memory.before, memory.started, memory.said = self.asking.start()
             memory.every = self.guard.every or 0
-            if self.guard.on_spent == "rewind":
+            if self.guard.on_spent in GOES_BACK:
                 self._remember()
             memory.asked = self.questions.fingerprint
         if memory.asked != self.questions.fingerprint:
@@ -81,6 +84,8 @@ class GuardCallback(TrainerCallback):
             )
         self.standing = standing(self.looks, self.budget, self.guard.on_spent)
         self._obey()
+        if self.course is not None:
+            self.course.begin()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -93,30 +98,40 @@ class GuardCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Looks at the model every `every` steps and after the last one, and acts on the result."""
-        if not self.state.every:
-            self.state.every = self.asking.pace()
-        every = self.state.every
-        if state.global_step != state.max_steps and (not every or state.global_step % every):
-            return
-        row = self.asking.look(state.global_step, self.state.before)
+        if self.course is not None:
+            self.course.step()
+        row = self.asking.look(state.global_step, self.state.before) if self._is_due(state) else None
         if row is None:
+            if self.course is not None:
+                self.course.end_if_due()
             return
         self.state.looks = torch.cat([self.state.looks, row[None]])
         self._warn_of_symptoms(state.global_step)
         self.standing = standing(self.looks, self.budget, self.guard.on_spent)
         self.host.note(notes(self.looks[-1], self.guard.on_spent, self.standing))
-        if self.guard.on_spent == "rewind" and self.standing.best == len(self.looks) - 1:
+        if self.guard.on_spent in GOES_BACK and self.standing.best == len(self.looks) - 1:
             self._remember()
         self._obey()
+        if self.course is not None:
+            self.course.look(self.looks[-1], self.standing)
+            self.host.note(self.course.numbers())
         if self.standing.spent:
             self._warn(self.looks[-1])
-            if self.guard.on_spent == "rewind":
+            if self.guard.on_spent in GOES_BACK:
                 self._go_back()
+            if self.guard.on_spent == "rewind":
                 self.host.slow_down(SLOWER)
         if self.standing.ended:
             control.should_training_stop = True
             control.should_save = args.save_strategy != "no"
             control.should_log = True
+
+    def _is_due(self, state: TrainerState) -> bool:
+        """Returns whether the guard looks after this step; sets the interval of the looks once it is known."""
+        if not self.state.every:
+            self.state.every = self.asking.pace()
+        every = self.state.every
+        return state.global_step == state.max_steps or bool(every and state.global_step % every == 0)
 
     def choose(self) -> None:
         """Restores the best learner inside the budget when training ends, where the guard goes back.
@@ -125,6 +140,8 @@ class GuardCallback(TrainerCallback):
         """
         if self.rewound:
             self._go_back()
+        if self.course is not None:
+            self.course.close()
         report = self._report
         if self.host.is_first and not report.flags:
             logger.log(logging.WARNING if report.acted or report.failed else logging.INFO, "%s", report.sentence())
@@ -144,13 +161,15 @@ class GuardCallback(TrainerCallback):
         about = {"every": self.state.every or None, "seconds": self.seconds}
         asked = {"kept": sum(map(len, self.questions.kept)), "learned": sum(map(len, self.questions.learn))}
         alerts = [dataclasses.asdict(alert) for alert in self.state.alerts]
-        return summary(self._report) | about | {"asked": asked} | ({"alerts": alerts} if alerts else {})
+        course = {"course": list(self.course.rows())} if self.course is not None else {}
+        return summary(self._report) | about | {"asked": asked} | ({"alerts": alerts} if alerts else {}) | course
 
     @property
     def _report(self) -> GuardReport:
         host, state, failed = self.host, self.state, self.asking.failed
+        held = "" if self.course is None else self.course.words()
         return GuardReport(
-            self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags
+            self.looks, self.budget, self.guard.on_spent, host.step, host.steps, state.started, failed, self.flags, held
         )
 
     def _remember(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.core.budget import Budget
-from holdfast.core.guard import OnSpent
+from holdfast.core.guard import GOES_BACK, OnSpent
 from holdfast.train.control import Look, Standing, standing
 
 GOOD = 0.9
@@ -30,6 +30,7 @@ class GuardReport:
         started: Score of the task at the start, higher is better; NaN if nothing measures it.
         failed: Number of looks that failed.
         flags: Whether the sentence names flags of the command line instead of Python arguments.
+        held: A clause that says how a controller held the run; empty without one.
     """
 
     looks: Sequence[Look]
@@ -40,6 +41,7 @@ class GuardReport:
     started: float = math.nan
     failed: int = 0
     flags: bool = False
+    held: str = ""
 
     @property
     def end(self) -> Standing:
@@ -49,7 +51,7 @@ class GuardReport:
     @property
     def rewound(self) -> bool:
         """Whether the run ends with an earlier model than that of the last look."""
-        return self.on_spent == "rewind" and bool(self.looks) and self.end.best != len(self.looks) - 1
+        return self.on_spent in GOES_BACK and bool(self.looks) and self.end.best != len(self.looks) - 1
 
     @property
     def model_of(self) -> int | None:
@@ -87,9 +89,12 @@ class GuardReport:
         """Returns a sentence: what the guard did, and what to try next if something can be improved."""
         if not self.looks:
             return self._blind()
-        acts = {"rewind": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
-        idle = f"looked {_times(len(self.looks))} and had nothing to do", False
+        acts = {"rewind": self._rewind, "steer": self._rewind, "stop": self._stop, "hold": self._hold, "log": self._log}
+        looked = f"looked {_times(len(self.looks))}"
+        nothing = f"{looked}, {self.held}, and never found the budget spent"
+        idle = (nothing if self.held else f"{looked} and had nothing to do"), False
         did, mend = acts[self.on_spent]() if self.acted else idle
+        did = f"{self.held}; it {did}" if self.held and self.acted else did
         sentence = f"The guard {did}{f': {self._advice()}' if mend else ''}."
         if self.failed:
             sentence += " One more look failed." if self.failed == 1 else f" {self.failed} more looks failed."
@@ -175,10 +180,11 @@ def spent(look: Look, budget: Budget, on_spent: OnSpent, now: Standing, where: s
     lost = {"points": "{:.1f} points", "nats": "{:.3f} nats per token"}
     losses = " and ".join(lost[unit].format(value) for unit, value in look.lost.items())
     back = f"back to the model {where}"
+    ended, goes_on = ", where training ends", ", and training continues"
     ends = {
         "stop": "training stops here",
-        "rewind": back
-        + (", where training ends" if now.ended else ", and training continues at half the learning rate"),
+        "rewind": back + (ended if now.ended else f"{goes_on} at half the learning rate"),
+        "steer": back + (ended if now.ended else f"{goes_on}, held back more"),
         "hold": f"the penalty to the base model is raised to {now.hold:g} times its strength",
         "log": "training continues",
     }

@@ -12,6 +12,7 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.train import checkpoint, rewind
+from holdfast.train.controller import shares
 from holdfast.train.session import Session
 from holdfast.train.shipping import Shipping
 from holdfast.train.trainer_view import TrainerView
@@ -93,6 +94,21 @@ class Host:
         assert optimizer is not None
         return optimizer
 
+    @property
+    def signals(self) -> dict[str, float]:
+        """What a controller reads of the last step (`Tally.signals`)."""
+        return self.session.tally.signals
+
+    @property
+    def ratio(self) -> float:
+        """The share of old tokens in the data of the run; 0 if the recipe mixes in none."""
+        return 0.0 if self._view.mix is None else sum(self._view.mix.ratios)
+
+    @property
+    def added(self) -> bool:
+        """Whether the recipe adds terms to the loss, which a guard may raise."""
+        return self.session.recipe.uses("token_loss") or self.session.recipe.uses("penalty")
+
     def add_state(self, name: str, resumable: checkpoint.Resumable) -> None:
         """Adds an object whose state begins, is saved and resumes together with the state of the methods."""
         self._beside[name] = resumable
@@ -152,6 +168,11 @@ class Host:
     def set_hold(self, factor: float) -> None:
         """Sets the factor on the recipe's added terms, from the next micro-batch on."""
         self.session.hold = factor
+
+    def set_odds(self, odds: float) -> None:
+        """Sets the odds of an old token in the task loss, as a multiple of those in the data, from the next step on."""
+        _, new, old = shares(self.ratio, odds)
+        self.session.weights = None if odds == 1.0 or not self.ratio else (new, old)
 
     def note(self, numbers: Mapping[str, float]) -> None:
         """Adds numbers to the next line of the log."""

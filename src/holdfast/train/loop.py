@@ -30,6 +30,7 @@ class Loop:
     optimizer: torch.optim.Optimizer
     clip: float = 1.0
     hold: float = 1.0  # factor on the added terms: penalties to the base model and the like
+    weights: tuple[float, float] = (1.0, 1.0)  # factors on the task loss of new and of old tokens
 
     def step(self, index: int, total: int, batches: Sequence[Batch], rates: Sequence[float]) -> dict[str, float]:
         """Takes one optimizer step; returns the task loss of the new tokens and the factor on the learning rate."""
@@ -39,6 +40,7 @@ class Loop:
         for batch in batches:
             tok = self.tokens(batch)
             weights_N = recipe.weigh_tokens(state, tok).detach()
+            weights_N = weights_N * weights_N.new_tensor(self.weights)[tok.is_on("memory").long()]
             loss_N = torch.where(weights_N == 0, 0.0, tok.nll_N) * weights_N + self.hold * recipe.token_loss(state, tok)
             (loss_N.sum() / count).backward()
             new_N = tok.is_on("new")

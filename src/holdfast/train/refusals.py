@@ -14,7 +14,7 @@ from torch import nn
 
 from holdfast.core.adapters import acting_in, active_configs, tuner_layers
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import Guard
+from holdfast.core.guard import GOES_BACK, Guard
 from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.train.session import owns_forward
@@ -45,7 +45,8 @@ WITHOUT_BASE_RATES = ("reduce_lr_on_plateau", "greedy")
 def refuse(trainer: HostTrainer, recipe: Chain, guard: Guard | None) -> None:
     """Raises `HoldfastError` for the first combination that does not work; it changes nothing."""
     active = recipe.active()
-    owns_loss = owns_forward(active, active.uses("mix_data"))
+    steered = guard is not None and guard.on_spent == "steer"
+    owns_loss = owns_forward(active, active.uses("mix_data"), steered)
     groups = (
         _start(trainer),
         _loss(trainer, recipe, owns_loss),
@@ -182,9 +183,9 @@ def _step(trainer: HostTrainer, active: Chain, guard: Guard | None) -> Iterator[
     after = "use an optimizer that steps after backward"
     yield around is not None and inside, f"{around!r} acts around the optimizer's step, and {inside}; {after}."
     yield (
-        inside and guard is not None and guard.on_spent == "rewind",
-        f"Guard(on_spent='rewind') halves the optimizer's learning rate, and {inside}; {after}, or use another"
-        " on_spent.",
+        inside and guard is not None and guard.on_spent in GOES_BACK,
+        f"Guard(on_spent={'' if guard is None else guard.on_spent!r}) changes the optimizer's learning rate, and"
+        f" {inside}; {after}, or use another on_spent.",
     )
     deep = next((part for part in active.methods if _acts_around_step(part, parted=True)), None)
     yield (
@@ -233,14 +234,15 @@ def _rates(trainer: HostTrainer, recipe: Chain) -> Iterator[Refusal]:
 
 def _guard(trainer: HostTrainer, active: Chain, guard: Guard) -> Iterator[Refusal]:
     """A guard without penalties to raise, or beside another setting that chooses the model."""
-    rewinds, holds = guard.on_spent == "rewind", guard.on_spent == "hold"
+    rewinds, holds = guard.on_spent in GOES_BACK, guard.on_spent == "hold"
+    acts = f"Guard(on_spent={guard.on_spent!r})"
     yield (
         rewinds and trainer.args.load_best_model_at_end,
-        "load_best_model_at_end and Guard(on_spent='rewind') both choose the model; set the first to False.",
+        f"load_best_model_at_end and {acts} both choose the model; set the first to False.",
     )
     yield (
         rewinds and trainer.args.lr_scheduler_type in WITHOUT_BASE_RATES,
-        "Guard(on_spent='rewind') halves the learning rate, and the reduce_lr_on_plateau and greedy schedulers set the"
+        f"{acts} changes the learning rate, and the reduce_lr_on_plateau and greedy schedulers set the"
         " rate without an initial one; use another lr_scheduler_type.",
     )
     adds = [part for part in active.methods if part.uses("token_loss") or part.uses("penalty")]
@@ -251,8 +253,8 @@ def _guard(trainer: HostTrainer, active: Chain, guard: Guard) -> Iterator[Refusa
     )
     loose = next((part for part in adds if not part.holds), None)
     yield (
-        holds and loose is not None,
-        f"Guard(on_spent='hold') raises all terms that the recipe adds to the loss, and the term of {loose!r} is not a"
+        (holds or guard.on_spent == "steer") and loose is not None,
+        f"{acts} raises all terms that the recipe adds to the loss, and the term of {loose!r} is not a"
         " penalty to the base model; use on_spent='rewind'.",
     )
 

@@ -20,26 +20,28 @@ from holdfast.core.params import snapshot, trainable
 from holdfast.core.precision import Precision, computing_in
 from holdfast.core.run import Step
 from holdfast.probes.generation import continued
-from holdfast.train.forward import Forward
+from holdfast.train.forward import Forward, Weights
 from holdfast.train.supervised import Inputs, Shown
 from holdfast.train.tally import Tally
 
 
-def owns_forward(recipe: Chain, mixes: bool) -> bool:
+def owns_forward(recipe: Chain, mixes: bool, steered: bool = False) -> bool:
     """Returns whether a recipe needs single tokens, so that the session has to compute the loss, not the trainer.
 
     Args:
         recipe: The active methods.
         mixes: Whether the examples contain memories.
+        steered: Whether a controller steers the run; it weighs old tokens, and reads what the base says of them.
     """
     token_terms = recipe.uses("weigh_tokens") or recipe.uses("token_loss")
     token_means = recipe.needs.means - {"nll_N"} or (recipe.needs.means and mixes)
-    return bool(token_terms or token_means or recipe.needs.sees)
+    steers = steered and (mixes or recipe.needs.base)
+    return bool(token_terms or token_means or recipe.needs.sees or steers)
 
 
-def looks_at_tokens(recipe: Chain, mixes: bool) -> bool:
+def looks_at_tokens(recipe: Chain, mixes: bool, steered: bool = False) -> bool:
     """Returns whether a recipe needs a `Forward`: for its own loss, or for gradients on other batches."""
-    return owns_forward(recipe, mixes) or "gradient" in recipe.needs.asks
+    return owns_forward(recipe, mixes, steered) or "gradient" in recipe.needs.asks
 
 
 class Session:
@@ -51,6 +53,7 @@ class Session:
         reads: Whether the session computes the mean task loss from the model's predictions, beside the trainer's loss.
         scales_lr: Whether the recipe sets the learning rate.
         hold: Factor on the added terms: penalties to the base model and the like.
+        weights: Factors on the task loss of new and of old tokens; None for 1.
         state: The recipe's state; empty before the run begins.
         tally: Sums over the step's micro-batches.
         notes: Numbers for the next line of the log, by name.
@@ -66,6 +69,7 @@ class Session:
         mixes: bool,
         chunked: bool = False,
         reads: bool = False,
+        steered: bool = False,
         precision: Precision = "fp32",
     ) -> None:
         """Stores the parts; it computes nothing.
@@ -79,18 +83,20 @@ class Session:
             chunked: Whether the session computes the loss even if the recipe does not need single tokens.
             reads: Whether the trainer's loss is not the task loss; a recipe that needs its mean then reads it from the
                 predictions.
+            steered: Whether a controller steers the run.
             precision: Number format in which the model writes.
         """
         self.model = model
         self.recipe = recipe
         self.forward = forward
         self.tally = tally
-        self.owns_forward = chunked or owns_forward(recipe, mixes)
+        self.owns_forward = chunked or owns_forward(recipe, mixes, steered)
         self.reads = reads and bool(recipe.needs.means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
         self.start = snapshot(trainable(model)) if "start" in recipe.needs.asks else {}
         self._precision = precision
         self.hold = 1.0
+        self.weights: Weights | None = None
         self.state: State = {}
         self.notes: dict[str, float] = {}
         self.lr_factor = 1.0
@@ -138,7 +144,7 @@ class Session:
             shown: The batch that the base reads instead (see `holdfast.core.run.SHOWN`).
         """
         assert self.forward is not None
-        sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold, shown)
+        sums = self.forward(wrapped, inputs, source_BT, self.state, self.hold, shown, self.weights)
         self.tally.add(sums)
         return sums.loss / self.tally.tokens, sums.stats, sums.aux_loss
 

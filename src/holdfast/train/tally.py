@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.mix import NEW
-from holdfast.train.forward import Sums
+from holdfast.train.forward import SIGNALS, Sums
 
 Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes."""
@@ -43,6 +43,7 @@ class Tally:
         """Begins a step: it clears the sums of the step before."""
         self.means: dict[str, float] = {}
         self.values: dict[str, Tensor] = {}
+        self._watched: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._seen: dict[str, list[Tensor]] = {}
         self._loss = 0.0
@@ -79,12 +80,31 @@ class Tally:
 
     def close(self) -> None:
         """Computes means and values over all processes; all means share one reduction."""
-        names = sorted(name for name in self._sums if name == "new_tokens" or name.startswith("new."))
+        names = sorted(name for name in self._sums if name in ("new_tokens", *SIGNALS) or name.startswith("new."))
         reduced = self.reduce(torch.stack([self._sums[name] for name in names]))
         sums = dict(zip(names, reduced.tolist(), strict=True))
         new = sums.pop("new_tokens")
+        self._watched = {name: sums.pop(name) for name in SIGNALS if name in sums}
         self.means = {name.removeprefix("new."): value / new if new else math.nan for name, value in sums.items()}
         self.values = {name: self.gather(torch.cat(self._seen[name])) for name in sorted(self._seen)}
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """Returns what a controller reads of the closed step, in nats, and the quality in [0, 1].
+
+        A signal is NaN where the step has no such token, or nothing measures it.
+        """
+        sums = self._watched
+
+        def mean(name: str, tokens: str) -> float:
+            return sums[name] / sums[tokens] if sums.get(tokens) else math.nan
+
+        return {
+            "task_nll": self.means.get("nll_N", math.nan),
+            "old_nll": mean("old.nll_N", "old_tokens"),
+            "kl": mean("compared.kl", "compared_tokens"),
+            "quality": self.means.get("typicality_N", math.nan),
+        }
 
     def close_mean(self, device: torch.device, processes: int) -> None:
         """Computes the mean loss alone, from the parts that `add_mean` took."""

@@ -13,6 +13,7 @@ from holdfast.bench.measured.scores import Moment, read_scores
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import AUTO
 from holdfast.core.method import Chain, chain
 from holdfast.methods.holdfast import short
 from holdfast.methods.schedules.cosine import Cosine
@@ -60,7 +61,7 @@ class FinishedRun:
     @functools.cached_property
     def recipe(self) -> Chain:
         """Returns the recipe."""
-        return parse(self.spec["recipe"])
+        return parse(self.spec["resolved_recipe" if self.spec["recipe"] == AUTO else "recipe"])
 
     @property
     def rate(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import FLAT, Guard, budget_and_guard
+from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
 from holdfast.suites.default import GENERAL, default_keep
 
 HOLDFAST = "Holdfast()"
@@ -36,7 +36,7 @@ class MeasuringSpec(Options):
     budget: dict[str, Any] = option(
         "the loss that you allow on --keep: points=2 (percent of right answers), nll=0.02 (nats per token); "
         "claim=every applies it to every suite by itself. The guard's settings during training: on_spent=rewind, "
-        "stop, hold or log, every=STEPS, share=0.05, items=512",
+        "steer, stop, hold or log, every=STEPS, share=0.05, items=512",
         {},
         metavar="KEY=VALUE",
     )
@@ -139,7 +139,7 @@ class RunSpec(TrainingSpec):
 
     recipe: str = option(
         "methods to train with, as a sum: 'Train(lr=2e-4, epochs=3) + LoRA(rank=16) + MaskTheTarget()'; Holdfast() "
-        "alone uses every --memory",
+        "alone uses every --memory, and auto is the recipe that `holdfast plan` advises, held inside the --budget",
         HOLDFAST,
         metavar="SUM",
     )
@@ -152,6 +152,11 @@ class RunSpec(TrainingSpec):
         super().__post_init__()
         self.guard()
         self._keep_by_default(self.model)
+        if self.recipe == AUTO and not self.budget:
+            raise HoldfastError(
+                "--recipe auto holds a run inside a budget, and there is none: give --budget points=2, or name a"
+                " recipe."
+            )
         if self.recipe == HOLDFAST and (memories := ", ".join(self.memories())):
             object.__setattr__(self, "recipe", f"Holdfast(memory={memories!r})")
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
@@ -163,7 +168,8 @@ class RunSpec(TrainingSpec):
 
     def guard(self) -> Guard:
         """Returns the settings of the guard, which watches the budget during training."""
-        return budget_and_guard(self.budget)[1] if self.budget else Guard()
+        guard = budget_and_guard(self.budget)[1] if self.budget else Guard()
+        return steering(guard) if self.recipe == AUTO else guard
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

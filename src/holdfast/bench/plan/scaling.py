@@ -11,8 +11,8 @@ from typing import Any
 
 from holdfast.bench.plan.advice import advise
 from holdfast.bench.plan.record import PlanRecord
-from holdfast.bench.plan.rules.training import STUDIED
-from holdfast.bench.plan.situation import BILLION, MILLION, Situation
+from holdfast.bench.plan.situation import Situation
+from holdfast.train.rates import BILLION, MILLION, STUDIED
 
 TOKENS, ROWS, LENGTH, MICRO_BATCH = 1_000_000, 5_000, 512, 8
 """Learned tokens and rows of the sheet without a plan, tokens of a row, and rows of a forward."""

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from holdfast.train.rates import BILLION as BILLION
+from holdfast.train.rates import MILLION as MILLION
+
 Kind = Literal["", "full", "adapter", "qlora", "none"]
 """Kinds of recipes: all weights train, an adapter trains, an adapter on 4-bit weights trains, nothing fits."""
-
-MILLION, BILLION = 10**6, 10**9
 
 FAR = 0.5
 """Divergence between the tokens of the data and of what is kept, in bits beyond that of two halves of what is kept,

@@ -25,6 +25,7 @@ from holdfast.bench.given.specs import (
 )
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.core.errors import HoldfastError, nearest
+from holdfast.core.guard import AUTO
 from holdfast.core.settings import parted, value_of
 from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
@@ -43,7 +44,8 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) ->
             message is the one that the command would raise later.
     """
     if isinstance(spec, RunSpec):
-        _check_recipe(spec.recipe, spec)
+        if spec.recipe != AUTO:
+            _check_recipe(spec.recipe, spec)
         open_folder(folder_of(spec), spec)
     elif isinstance(spec, (CompareSpec, PlanSpec)):
         _check_recipes(spec)

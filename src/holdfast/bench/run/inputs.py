@@ -156,18 +156,22 @@ def load_checked_model(
 
 
 @quiet_libraries()
-def dry_run(spec: RunSpec) -> DryRun:
+def dry_run(spec: RunSpec, recipe: str | None = None) -> DryRun:
     """Returns what a run would do; trains nothing and writes nothing.
+
+    Args:
+        spec: The run.
+        recipe: The recipe that the one of `spec` stands for, if that is `auto`.
 
     Raises:
         HoldfastError: For anything that the user can mend.
     """
-    recipe = parse(spec.recipe)
-    inputs = read_inputs(spec, recipe, refuse=False)
+    methods = parse(recipe or spec.recipe)
+    inputs = read_inputs(spec, methods, refuse=False)
     kinds = collections.Counter(row.kind for row in read(spec.data, preference=spec.preference))
     shown = _evenly(inputs.data.train, SHOWN)
     rows = tuple((example.origin, len(example.input_ids), text_pieces(example, inputs.tokenizer)) for example in shown)
-    return DryRun(spec, recipe, {KINDS[kind]: count for kind, count in kinds.items()}, inputs, rows)
+    return DryRun(spec, methods, {KINDS[kind]: count for kind, count in kinds.items()}, inputs, rows)
 
 
 def text_pieces(example: Example, tokenizer: Any) -> tuple[tuple[str, bool], ...]:

@@ -79,6 +79,36 @@ class AlertRow(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CourseRow(Record):
+    """Some steps of a run that a controller steered: what they showed, and the factors that followed.
+
+    Attributes:
+        step: Optimizer steps done.
+        task_nats: Mean loss of new tokens, nats per token; absent if not measured.
+        old_nats: Mean loss of old tokens, nats per token; likewise.
+        kl_nats: Mean divergence from the base of the tokens that the recipe compares with it, nats per token; likewise.
+        quality: Mean typicality of new tokens under the model, from 0 to 1; likewise.
+        used_share: Share of the budget that a look at this step found lost; absent between looks, infinite if a score
+            was not a number.
+        estimate_share: Share of the budget that the controller takes to be lost now; absent before the first look.
+        strength: Factor on the recipe's penalties; absent if it has none.
+        old_share: Share of old tokens in the task loss; absent if the recipe rehearses nothing.
+        rate: Factor on the learning rate of the schedule.
+    """
+
+    step: int
+    task_nats: float | None = column("task_nll", default=None)
+    old_nats: float | None = column("old_nll", default=None)
+    kl_nats: float | None = column("kl", default=None)
+    quality: float | None = column(default=None)
+    used_share: float | None = column("used", default=None, null="infinite")
+    estimate_share: float | None = column("estimate", default=None)
+    strength: float | None = column(default=None)
+    old_share: float | None = column(default=None)
+    rate: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class GuardRow(Record):
     """What the guard measured and did.
 
@@ -97,9 +127,10 @@ class GuardRow(Record):
         asked: Number of items and texts at each look.
         watched: Names of the suites with a watched side, which the verdict leaves out.
         alerts: Symptoms of the watched answers, each at the first look that showed it.
+        course: What a controller saw and set, if the guard steered.
     """
 
-    on_spent: Literal["rewind", "stop", "hold", "log"]
+    on_spent: Literal["rewind", "steer", "stop", "hold", "log"]
     sentence: str | None = column(default=None)
     spent_at: tuple[int, ...]
     rewinds: int
@@ -113,6 +144,7 @@ class GuardRow(Record):
     asked: AskedRow
     watched: tuple[str, ...]
     alerts: tuple[AlertRow, ...] = column(default=())
+    course: tuple[CourseRow, ...] = column(default=())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ from holdfast.bench.run.training import StepLog, plain_trainer, train_on
 from holdfast.bench.run.weight_edits import load_weights, shaping_methods, ship_edited
 from holdfast.core import phases
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import Guard
+from holdfast.core.guard import AUTO, Guard
 from holdfast.core.method import Chain
 from holdfast.data.tokenization import ending_ids
 from holdfast.probes.changes import changes
@@ -97,6 +97,7 @@ def train(
     bases: Path | None = None,
     trained: Path | None = None,
     start: Path | None = None,
+    recipe: str | None = None,
 ) -> RunResult:
     """Runs `spec` and returns the result; a finished run is only read.
 
@@ -107,12 +108,15 @@ def train(
         trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
             that model and trains nothing.
         start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
+        recipe: The recipe that the one of `spec` stands for, if that is `auto` (`holdfast.bench.plan.auto`).
 
     Raises:
         HoldfastError: For anything that the user can mend. Nothing half-written stays behind.
     """
     console = main_process_console(console or Console())
-    recipe = parse(spec.recipe)
+    if spec.recipe == AUTO and recipe is None:
+        raise HoldfastError("The recipe auto is planned before the run: call holdfast.fine_tune, or name a recipe.")
+    methods = parse(recipe or spec.recipe)
     folder = folder_of(spec)
     with folder_lock(folder):
         if open_folder(folder, spec):
@@ -120,7 +124,7 @@ def train(
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending = SaveOnSignal()
         with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
-            record = _run(spec, recipe, console, bases, trained, ending, start)
+            record = _run(spec, methods, console, bases, trained, ending, start)
     return RunResult(folder, spec, record)
 
 
@@ -186,7 +190,7 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     if hasattr(model, "peft_config"):
         model.name_or_path = spec.model  # `diff` looks there for the record of watched items
     trainer = plain_trainer(model, inputs.arguments, inputs.data.train, inputs.tokenizer)
-    watched, kept, learn = _watched(inputs, console)
+    watched, kept, learn = _watched(inputs, console, guard_of(spec).on_spent == "steer")
     began, meter = time.monotonic(), Meter.begin()
     with Progress(console) as progress, phases.shown(progress.measuring):
         shaped = recipe if trained is None else shaping_methods(recipe)
@@ -210,14 +214,19 @@ def guard_of(spec: RunSpec) -> Guard:
     return dataclasses.replace(spec.guard(), raw=spec.raw, batch_tokens=spec.eval_batch_tokens)
 
 
-def _watched(inputs: RunInputs, console: Console) -> tuple[frozenset[str], list[Suite], list[Suite]]:
+def _watched(inputs: RunInputs, console: Console, steers: bool) -> tuple[frozenset[str], list[Suite], list[Suite]]:
     """Returns the names of the suites that the guard watches, the retained ones, and those that measure learning.
 
     All three are empty without a budget, or if no retained suite has two sides.
+
+    Raises:
+        HoldfastError: No retained suite has two sides, and the guard shall steer the run.
     """
     if inputs.budget is None:
         return frozenset(), [], []
     names, sentence = watched_names(inputs.data.suites, inputs.budget)
+    if steers and not names:
+        raise HoldfastError(f"The run cannot be held inside its budget. {sentence}")
     console.print(f"  {sentence}", style="yellow", highlight=False, markup=False)
     kept, learn = ([s for s in inputs.data.suites if s.name in names and s.role == r] for r in ("retained", "learned"))
     return names, kept, learn

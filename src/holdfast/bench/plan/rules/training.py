@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from holdfast.bench.plan.evidence import STUDY, Figure, Rule
-from holdfast.bench.plan.situation import BILLION, MILLION, Situation
+from holdfast.bench.plan.situation import Situation
+from holdfast.train.rates import BILLION, MILLION
+from holdfast.train.rates import LARGE as LARGE
+from holdfast.train.rates import adapter_rate as adapter_rate
+from holdfast.train.rates import full_rate as full_rate
 
-STUDIED, STUDIED_RATE = 2_800_000, 2.5e-4
-"""Parameters of the studies' base, and the rate at which `Holdfast` loses least there."""
-READ_RATE, LARGE_RATE = 2e-5, 5e-6
-"""The rates that people read for 1 to 13 billion parameters, and for more."""
-LARGE = 13 * BILLION
-ADAPTER = 10.0
-"""The rate of an adapter as a multiple of that of all weights."""
 RANKS = (16, 32, 64, 128, 256)
 FEW_STEPS = 50
 EPOCHS = 3
 BATCH, LARGE_BATCH = 16, 64
-
-
-def full_rate(parameters: int) -> float:
-    """Returns the rate at which all weights train under `Holdfast`, two digits of it.
-
-    It is that of our studies up to 10M parameters, and half of what people read from 1B, because the rate stays high
-    until the end. Between the two the logarithm of the rate is linear in that of the size, which nobody measured.
-    """
-    if parameters < 10 * MILLION:
-        return STUDIED_RATE
-    if parameters >= BILLION:
-        return (READ_RATE if parameters < LARGE else LARGE_RATE) / 2
-    share = math.log(parameters / STUDIED) / math.log(BILLION / STUDIED)
-    return float(f"{STUDIED_RATE * (READ_RATE / 2 / STUDIED_RATE) ** share:.1e}")
-
-
-def adapter_rate(parameters: int) -> float:
-    """Returns the rate of an adapter, two digits of it."""
-    return float(f"{ADAPTER * full_rate(parameters):.1e}")
 
 
 def rank_for(case: Situation) -> int:
