@@ -51,6 +51,7 @@ from holdfast.bench.run.folder import (
 from holdfast.bench.run.forecast import resolved_settings, settings_lines
 from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
+from holdfast.bench.run.part import Part
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
 from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.run_symptoms import run_symptoms
@@ -97,6 +98,7 @@ def train(
     bases: Path | None = None,
     trained: Path | None = None,
     start: Path | None = None,
+    part: Part | None = None,
 ) -> RunResult:
     """Runs `spec` and returns the result; a finished run is only read.
 
@@ -107,6 +109,7 @@ def train(
         trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
             that model and trains nothing.
         start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
+        part: The part of the data that a trial takes; it belongs to the identity of the run.
 
     Raises:
         HoldfastError: For anything that the user can mend. Nothing half-written stays behind.
@@ -115,12 +118,12 @@ def train(
     recipe = parse(spec.recipe)
     folder = folder_of(spec)
     with folder_lock(folder):
-        if open_folder(folder, spec):
+        if open_folder(folder, spec, part):
             console.print(already_finished(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending = SaveOnSignal()
         with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
-            record = _run(spec, recipe, console, bases, trained, ending, start)
+            record = _run(spec, recipe, console, bases, trained, ending, start, part)
     return RunResult(folder, spec, record)
 
 
@@ -132,9 +135,10 @@ def _run(
     trained: Path | None,
     ending: SaveOnSignal,
     start: Path | None,
+    part: Part | None,
 ) -> RunRecord:
     """Opens the run, measures, trains or loads the weights of another run, measures again, and closes the run."""
-    run = _open(spec, recipe, console, trained)
+    run = _open(spec, recipe, console, trained, part)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
         if note := floor_note(before.scores):
@@ -171,10 +175,10 @@ class _OpenRun:
     cost: Cost
 
 
-def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _OpenRun:
+def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None, part: Part | None) -> _OpenRun:
     """Reads the inputs, loads the model, attaches the recipe to a trainer, and begins the folder."""
     console.print(repr(recipe), style="bold", markup=False)
-    folder, inputs = folder_of(spec), read_inputs(spec, recipe)
+    folder, inputs = folder_of(spec), read_inputs(spec, recipe, part=part)
     console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
     for line in inputs.forecast.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
@@ -198,7 +202,7 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     cost = meter.end()
     settings = resolved_settings(trainer, inputs.forecast)
     if is_main_process():
-        begin_folder(folder, spec, recipe, settings)
+        begin_folder(folder, spec, recipe, settings, part)
     if inputs.forecast.mixes:  # the number of old examples is known only now
         console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
     return _OpenRun(spec, folder, inputs, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
