@@ -117,6 +117,7 @@ class TrialOutcome(Record):
         lost: Loss on what should stay, in `lost_unit`, of the unit that takes the largest share of its limit; negative
             if the model became better; absent if the trial failed.
         lost_unit: "points", or "nats" (per token).
+        limit: The loss that the budget allows in `lost_unit`.
         used: Share of the budget that the loss takes at its upper bound; up to 1 is inside; absent if the trial failed.
         cost: Cost in plain runs, of the steps that it took.
         seconds: Wall time of its training; absent if the trial failed.
@@ -130,6 +131,7 @@ class TrialOutcome(Record):
     learned_unit: str = "points"
     lost: float | None = column(default=None)
     lost_unit: str = "points"
+    limit: float = 1.0
     used: float | None = column(default=None)
     cost: float
     seconds: float | None = column(default=None)
@@ -233,6 +235,7 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
         learned_unit="points" if any(score.unit == "points" for score in learned[0]) else "nats",
         lost=lost,
         lost_unit=unit,
+        limit=budget.limits[unit],
         used=used,
         cost=cost * min(1.0, record.steps / max(planned, 1)),
         seconds=record.seconds.training,
