@@ -43,7 +43,9 @@ class OldRecord(Versioned):
     seconds: float
 
 
-def write_old(spec: RunSpec, examples: Sequence[Example], tokenizer: Any, folder: Path, console: Console) -> OldRecord:
+def write_old(
+    spec: RunSpec, examples: Sequence[Example], tokenizer: Any, folder: Path, console: Console, *, count: int
+) -> OldRecord:
     """Lets the base write old examples into a folder, or returns the record of those that it has.
 
     They are those of `SelfRehearsal()`: documents, or chats if the tokenizer has a template. The rows hold the text as
@@ -55,6 +57,7 @@ def write_old(spec: RunSpec, examples: Sequence[Example], tokenizer: Any, folder
         tokenizer: The model's tokenizer.
         folder: The folder.
         console: Console for progress.
+        count: Number of examples wanted.
 
     Raises:
         HoldfastError: The model cannot be loaded or cannot write, or nothing that it wrote is fit to rehearse.
@@ -74,7 +77,7 @@ def write_old(spec: RunSpec, examples: Sequence[Example], tokenizer: Any, folder
             longest=lambda: max(len(example.input_ids) for example in examples),
             keep=lambda _name, make: make(),
         )
-        written = [example for example in SelfRehearsal().mix_data(run).examples if example.source != NEW]
+        written = [example for example in SelfRehearsal(count=count).mix_data(run).examples if example.source != NEW]
     write_jsonl(folder / FILE, ({"segments": _segments(example, tokenizer)} for example in written))
     record = OldRecord(file=str(folder / FILE), count=len(written), seconds=time.monotonic() - began)
     write_json(folder / OldRecord.FILE, record.to_dict())

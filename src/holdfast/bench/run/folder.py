@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import is_main_process
@@ -56,7 +56,7 @@ def open_folder(folder: Path, spec: RunSpec, part: Part | None = None) -> bool:
     different = sorted(key for key in {*settings, *({"budget"} & other.keys())} if other.get(key) != settings.get(key))
     if different:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {mend}.")
-    digests_then, digests_now = other.get("files", {}), _digests(spec)
+    digests_then, digests_now = other.get("files", {}), digests_of(spec)
     changed = sorted(path for path in digests_now if digests_then.get(path, digests_now[path]) != digests_now[path])
     if changed:
         raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {mend}.")
@@ -80,7 +80,7 @@ def begin_folder(
     """Writes spec.json (options, part of the data, resolved settings, digests of the input files) and env.json."""
     settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
     settings |= {} if part is None else {"part": part.to_dict()}
-    write_json(folder / "spec.json", {**settings, "files": _digests(spec)})
+    write_json(folder / "spec.json", {**settings, "files": digests_of(spec)})
     write_json(folder / "env.json", environment())
 
 
@@ -160,7 +160,7 @@ def _read(path: Path) -> dict[str, Any]:
     return contents
 
 
-def _digests(spec: RunSpec) -> dict[str, str]:
+def digests_of(spec: TrainingSpec) -> dict[str, str]:
     """Returns a digest of each file that the run names; folders and hub ids have none."""
     sources = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
     digests = {}
