@@ -44,8 +44,8 @@ fit --cost --pilot --search --heal --seed --json
 
 AGREED = """
 attach Budget Guard fine_tune fit compare diff heal report plan parse functional Method setting Example Item Suite
-RunSpec CompareSpec DiffSpec FitSpec HealSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord FitRecord HealRecord TradeOff
-HoldfastError
+RunSpec CompareSpec DiffSpec FitSpec HealSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord FitRecord HealRecord
+TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
