@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from holdfast.bench.fit.halving import Next, Rung, ladder, next_trial
+from holdfast.bench.fit.halving import Rung, ladder, next_trial
 from holdfast.bench.fit.history import Entry, counted, growth_of, spent
-from holdfast.bench.fit.sampling import Sampler, sample
+from holdfast.bench.fit.sampling import Sampler, propose
 from holdfast.bench.fit.search_record import RungRow, SearchRecord, TrialRow
 from holdfast.bench.fit.shared_study import SharedStudy
 from holdfast.bench.fit.space import RECIPE, Space, space_of
@@ -39,6 +39,10 @@ class Problem(Protocol):
     @property
     def identity(self) -> str:
         """Returns the identity."""
+
+    @property
+    def holds(self) -> bool:
+        """Returns whether a guard brings whole runs inside the budget, so that they need less caution."""
 
     def price(self, candidate: Candidate, fidelity: float) -> float:
         """Returns what a trial costs at most, in plain runs."""
@@ -103,15 +107,15 @@ def search(
     name: str = "search",
     engine: Engine | None = None,
     seed: int = 0,
-    sampler: Sampler = "tpe",
+    sampler: Sampler = "surrogate",
     progress: Progress = lambda line: None,
     wait: float = WAIT,
 ) -> SearchResult:
     """Searches for the candidate that learns most inside the budget.
 
-    Successive halving: many candidates train for a ninth of their steps, the best third of them for a third, and the
-    best of these for all; the first candidates are given, and a sampler chooses the others. The search continues a
-    study that was interrupted, and takes part in one that other processes make.
+    Many candidates train for a ninth of their steps, fewer for a third, and the most promising for all. The first ones
+    are given, and a sampler chooses the others. The search continues a study that was interrupted, and takes part in
+    one that other processes make.
 
     Args:
         problem: What is searched.
@@ -188,20 +192,26 @@ class _Course:
 
     def next_entry(self, history: Sequence[Entry]) -> tuple[Entry, float] | None:
         """Returns the next trial and what all together may cost; None if there is none now."""
-        step = next_trial(history, self.rungs, self.given, self.cost, self.problem.price)
+        promotes = self.sampler != "surrogate"
+        step = next_trial(history, self.rungs, self.given, self.cost, self.problem.price, promotes=promotes)
         if step is None:
             return None
-        candidate = step.candidate or self._sampled(history, step)
+        left = step.limit - spent(history) + 1e-9
+
+        def fits(candidate: Candidate) -> bool:
+            return self.problem.price(candidate, step.fidelity) <= left
+
+        candidate, source = step.candidate, step.source
         if candidate is None:
+            candidate = propose(
+                self.space, history, step.fidelity, self.seed, self.sampler, fits, holds=self.problem.holds
+            )
+            lower = {entry.candidate for entry in counted(history) if entry.fidelity < step.fidelity}
+            source = "promoted" if candidate in lower and source == "sampled" else source
+        if candidate is None or not fits(candidate):
             return None
         reserved = self.problem.price(candidate, step.fidelity)
-        if spent(history) + reserved > step.limit + 1e-9:
-            return None
-        return Entry(-1, candidate, step.fidelity, step.source, reserved, attempt=step.attempt), step.limit
-
-    def _sampled(self, history: Sequence[Entry], step: Next) -> Candidate | None:
-        point = sample(self.space, history, self.seed, self.sampler)
-        return None if point is None else self.space.candidate(point)
+        return Entry(-1, candidate, step.fidelity, source, reserved, attempt=step.attempt), step.limit
 
     def result(self, history: Sequence[Entry]) -> SearchResult:
         """Returns what came of a search; raises `HoldfastError` if all trials failed."""

@@ -48,7 +48,7 @@ def open_folder(folder: Path, spec: RunSpec) -> bool:
     different = sorted(key for key in {*settings, *({"budget"} & other.keys())} if other.get(key) != settings.get(key))
     if different:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {mend}.")
-    digests_then, digests_now = other.get("files", {}), _digests(spec)
+    digests_then, digests_now = other.get("files", {}), digests_of(spec)
     changed = sorted(path for path in digests_now if digests_then.get(path, digests_now[path]) != digests_now[path])
     if changed:
         raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {mend}.")
@@ -69,7 +69,7 @@ def already_finished(folder: Path) -> str:
 def begin_folder(folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any]) -> None:
     """Writes spec.json (options, resolved settings and digests of the input files) and env.json."""
     settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
-    write_json(folder / "spec.json", {**settings, "files": _digests(spec)})
+    write_json(folder / "spec.json", {**settings, "files": digests_of(spec)})
     write_json(folder / "env.json", environment())
 
 
@@ -149,7 +149,7 @@ def _read(path: Path) -> dict[str, Any]:
     return contents
 
 
-def _digests(spec: RunSpec) -> dict[str, str]:
+def digests_of(spec: RunSpec) -> dict[str, str]:
     """Returns a digest of each file that the run names; folders and hub ids have none."""
     sources = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
     digests = {}
