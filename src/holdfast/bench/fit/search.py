@@ -18,6 +18,7 @@ from holdfast.bench.fit.sampling import Sampler, propose
 from holdfast.bench.fit.search_record import RungRow, SearchRecord, TrialRow
 from holdfast.bench.fit.shared_study import SharedStudy
 from holdfast.bench.fit.space import RECIPE, Space, space_of
+from holdfast.bench.fit.study import MemoryStudy, Study
 from holdfast.bench.fit.trials import Candidate, TrialOutcome
 from holdfast.core.errors import HoldfastError
 
@@ -103,7 +104,7 @@ def search(
     given: Sequence[Candidate],
     *,
     cost: float,
-    storage: str | Path,
+    storage: str | Path | None,
     name: str = "search",
     engine: Engine | None = None,
     seed: int = 0,
@@ -121,7 +122,8 @@ def search(
         problem: What is searched.
         given: Candidates to begin with, the most promising first: of the user, the plan, the forecast or the pilot.
         cost: Most that all trials together may cost, in plain runs; a study continues with another cost.
-        storage: URL of the database of the study, or the path of an SQLite file.
+        storage: URL of the database of the study, or the path of an SQLite file; None for a study in memory, which no
+            other process shares and which does not continue.
         name: Name of the study in the database.
         engine: Where trials run; in this process by default.
         seed: Seed of the sampler.
@@ -139,7 +141,7 @@ def search(
     course = _Course.of(problem, given, cost, seed, sampler)
     for line in course.announcement():
         progress(line)
-    study = SharedStudy(str(storage), name, problem.identity)
+    study: Study = MemoryStudy() if storage is None else SharedStudy(str(storage), name, problem.identity)
     try:
         with study.beating():
             _make_trials(course, study, engine or LocalEngine(), progress, wait)
@@ -237,7 +239,7 @@ class _Course:
         return SearchResult(record, None if best is None else best.candidate, None if best is None else best.outcome)
 
 
-def _make_trials(course: _Course, study: SharedStudy, engine: Engine, progress: Progress, wait: float) -> None:
+def _make_trials(course: _Course, study: Study, engine: Engine, progress: Progress, wait: float) -> None:
     """Makes trials until none is left to make, here or elsewhere."""
     running: dict[concurrent.futures.Future[TrialOutcome], Entry] = {}
     entry: Entry | None = None
@@ -270,7 +272,7 @@ def _settle(
     entry: Entry,
     future: concurrent.futures.Future[TrialOutcome],
     course: _Course,
-    study: SharedStudy,
+    study: Study,
     progress: Progress,
 ) -> None:
     """Writes the outcome of a trial, and tells it."""

@@ -17,7 +17,7 @@ RECIPE, RATE, EPOCHS = "recipe", "rate", "Train.epochs"
 """Names of the dimensions that all recipes share: which recipe, the factor on its given rate, and the epochs."""
 SPAN = 10.0
 """Largest factor between a rate and the given one, because rates of recipes differ and the given one has reasons."""
-PER_DIMENSION = 3
+PER_DIMENSION = 4
 """Trials of the lowest fidelity for each dimension that is searched."""
 
 Point = Mapping[str, Any]
