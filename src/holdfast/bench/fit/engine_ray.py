@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from holdfast.bench.fit.search import Problem
 
 
+OBJECTS = 100 * 2**20
+"""Bytes of memory for objects that a Ray started here takes."""
+
+
 @dataclasses.dataclass
 class RayEngine:
     """Trials as tasks of Ray.
+
+    Attributes:
+        slots: Number of trials at a time.
 
     Args:
         address: Address of the cluster; "auto" for the one that this machine belongs to; None starts Ray here.
@@ -37,13 +44,16 @@ class RayEngine:
     cpus: float = 1.0
     gpus: float = 0.0
     most: int | None = None
+    slots: int = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         """Connects to the cluster, and counts the trials that fit."""
         ray = _ray()
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            here: dict[str, Any] = {"include_dashboard": False} if self.address is None else {}
+            here: dict[str, Any] = {}
+            if self.address is None:  # outcomes are small, so that little memory for objects suffices
+                here = {"include_dashboard": False, "object_store_memory": OBJECTS}
             try:
                 ray.init(address=self.address, log_to_driver=False, **here)
             except (ConnectionError, ValueError, RuntimeError) as error:
@@ -90,7 +100,7 @@ def _pass_on(done: Any, outcome: concurrent.futures.Future[TrialOutcome], entry:
     if error is None:
         outcome.set_result(done.result())
     elif isinstance(error, RayTaskError):
-        outcome.set_exception(error.as_instanceof_cause())
+        outcome.set_exception(error.cause)
     elif isinstance(error, WorkerCrashedError):
         outcome.set_result(failed(entry.reserved, f"The worker that made it ended {ATTEMPTS} times."))
     else:
