@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.bench.fit.trials import Candidate, evaluate, read_outcome, trial_spec, trials_options
 from holdfast.bench.measured.scores import read_scores, write_scores
+from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import changes
 
@@ -69,7 +70,7 @@ def quiet():
 class TestEvaluate:
     def test_outcome_reads_validation_items_alone(self, shared, quiet):
         spec = shared()
-        outcome = evaluate(Candidate.of("Train(lr=1e-3, epochs=2)"), 0.5, spec, cost=0.7, console=quiet)
+        outcome = evaluate(Candidate.of("Train(lr=1e-3, epochs=1)"), 1.0, spec, cost=0.7, console=quiet)
         assert (outcome.state, outcome.cost, outcome.steps) == ("finished", 0.7, 6)
         folder = Path(outcome.folder)
         scores = read_scores(folder / "scores.jsonl")
@@ -104,15 +105,35 @@ class TestEvaluate:
     def test_suites_without_validation_items_are_refused(self, shared, trial_room, tmp_path, quiet):
         few = tmp_path / "few.jsonl"
         few.write_text("".join((trial_room / "keep.jsonl").read_text().splitlines(keepends=True)[:1]))
-        with pytest.raises(HoldfastError, match="no suite to keep has validation items"):
+        with pytest.raises(HoldfastError, match="No suite of --keep has both"):
             evaluate(Candidate.of("Train()"), 0.5, shared(keep=(str(few),)), cost=1.0, console=quiet)
 
-    def test_answers_of_the_base_are_shared(self, shared, tmp_path, quiet):
-        bases, spec = tmp_path / "base", shared()
+    def test_short_trials_ask_validation_items_alone_and_whole_ones_all(self, shared, quiet):
+        candidate, folders = Candidate.of("Train(lr=1e-4, epochs=1)"), {}
+        for fidelity in (0.5, 1.0):
+            folders[fidelity] = Path(evaluate(candidate, fidelity, shared(), cost=1.0, console=quiet).folder)
+        sides = {
+            fidelity: {score.split for scores in read_scores(folder / "scores.jsonl").values() for score in scores}
+            for fidelity, folder in folders.items()
+        }
+        assert sides == {0.5: {"watch"}, 1.0: {"watch", "proof"}}
+        records = {fidelity: RunRecord.read(folder) for fidelity, folder in folders.items()}
+        assert [records[fidelity].judged_on for fidelity in (0.5, 1.0)] == ["validation items", None]
+        half = sum(row.items for row in records[0.5].suites) + sum(row.items for row in records[1.0].suites)
+        assert half == len(read_scores(folders[1.0] / "scores.jsonl")["after"])
+
+    def test_answers_and_examples_of_the_base_are_shared(self, shared, tmp_path, quiet):
+        common, spec = tmp_path / "shared", shared()
+        recipe = "SelfRehearsal(count=6, length=8, form='text', repeat=1.0, similar=1.0)"
         folders = [
-            Path(evaluate(Candidate.of(f"Train(lr={rate})"), 0.5, spec, cost=1.0, bases=bases, console=quiet).folder)
-            for rate in (1e-3, 1e-4)
+            Path(evaluate(Candidate.of(text), 0.5, spec, cost=1.0, shared=common, console=quiet).folder)
+            for text in (f"Train(lr=1e-3) + {recipe}", f"Train(lr=1e-4) + {recipe}")
         ]
-        assert len([*bases.glob("*.jsonl")]) == 1
+        assert len([*common.glob("base/*.jsonl")]) == 1
+        written = [*common.glob("old/*.safetensors")]
+        assert len(written) == 1
         rates = [json.loads((folder / "spec.json").read_text())["resolved"]["learning_rate"] for folder in folders]
         assert rates == [1e-3, 1e-4]
+        began = written[0].stat().st_mtime_ns
+        evaluate(Candidate.of(f"Train(lr=2e-4) + {recipe}"), 0.5, spec, cost=1.0, shared=common, console=quiet)
+        assert written[0].stat().st_mtime_ns == began

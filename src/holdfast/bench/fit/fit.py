@@ -28,7 +28,6 @@ from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import quiet_libraries
-from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.plan.plan import plan
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
@@ -198,7 +197,7 @@ class _Fit:
         return Candidate.of(recipe)
 
     def _bases(self) -> Path:
-        return self.folder / "base" / model_digest(self.spec.model)
+        return self.folder / "runs" / "shared" / "base"
 
     def _pilot(self, run: RunSpec, ladder: Ladder) -> Pilot | None:
         """Returns the pilot, or None with a row that says why there is none."""
@@ -236,12 +235,11 @@ class _Fit:
     def _full(self, run: RunSpec, given: Sequence[Candidate]) -> FullRun:
         """Searches if the options and the cost allow it, and returns the full run."""
         check_cost(self.spec, self.plain, given[0], self.left)
-        searching = self._no_search(given)
-        if searching:
-            self._skipped("search", searching)
-        stage: StageName = "run" if searching else "search"
+        if why := self._no_search(given):
+            self._skipped("search", why)
+        stage: StageName = "run" if why else "search"
         began, most = self._stage(stage, f"at most {self.left:.2f} plain runs"), self.left
-        came = full_run(run, given, self.plain, most, self._bases(), self.folder, self.log, search=not searching)
+        came = full_run(run, given, self.plain, most, self._bases(), self.folder, self.log, searching=not why)
         self.notes += came.notes
         self.training += came.seconds
         values: Mapping[str, float] = {"announced": most, "spent": came.spent}

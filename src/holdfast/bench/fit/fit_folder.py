@@ -3,9 +3,9 @@
 <out>/fit-spec.json   the options
       plan.json       the plan
       old.jsonl       old examples that the base wrote, and old.json, their record
-      base/           the base's answers, asked once for all trials
       pilot/          the runs of the pilot, and pilot.json, its record
-      runs/           the full run and the trials of the search, whose record is search.json
+      runs/           the full run and the trials of the search, whose record is search.json;
+                      shared/base/ has the base's answers, asked once for all trials
       healed-.../     the healing of the full run, if there was one
       log.txt         the output of all runs
       fit.json        the record, written last

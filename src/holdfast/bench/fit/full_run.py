@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.bench.fit.price import PlainRun
-from holdfast.bench.fit.problem import ModelProblem
+from holdfast.bench.fit.problem import FitProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.trials import Candidate, losses, trial_spec
@@ -66,7 +66,7 @@ def full_run(
     folder: Path,
     console: Console,
     *,
-    search: bool,
+    searching: bool,
 ) -> FullRun:
     """Makes the full run of the first candidate, or searches from all of them.
 
@@ -78,13 +78,13 @@ def full_run(
         bases: Folder of the base's answers.
         folder: Folder of the fit.
         console: Console for progress.
-        search: Whether to search.
+        searching: Whether to search.
 
     Raises:
         HoldfastError: A run fails for a reason that the user can mend, or all trials of a search failed.
     """
-    if search:
-        return _searched(spec, given, plain, most, bases, folder, console)
+    if searching:
+        return _searched(spec, given, plain, most, folder, console)
     candidate, note = afforded(given[0], plain, most)
     done = train(trial_spec(candidate, 1.0, spec), console, bases=bases)
     budget = spec.allowed()
@@ -123,12 +123,11 @@ def _searched(
     given: Sequence[Candidate],
     plain: PlainRun,
     most: float,
-    bases: Path,
     folder: Path,
     console: Console,
 ) -> FullRun:
     """Searches, and returns its best whole run."""
-    problem = ModelProblem(spec, plain, bases, console)
+    problem = FitProblem.in_fit(spec, plain, console)
     came = search(problem, given, cost=most, storage=folder / "search.db", seed=spec.seed, progress=console.print)
     write_json(folder / SearchRecord.FILE, came.record.to_dict())
     if came.best is None or came.outcome is None or came.outcome.folder is None:

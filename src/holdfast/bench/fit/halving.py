@@ -87,7 +87,13 @@ def ladder(cost: float, whole: float) -> tuple[Rung, ...]:
 
 
 def next_trial(
-    history: Sequence[Entry], rungs: Sequence[Rung], given: Sequence[Candidate], cost: float, price: Price
+    history: Sequence[Entry],
+    rungs: Sequence[Rung],
+    given: Sequence[Candidate],
+    cost: float,
+    price: Price,
+    *,
+    promotes: bool,
 ) -> Next | None:
     """Returns the next trial; None if there is none now, because running trials decide it or the search is over.
 
@@ -97,18 +103,23 @@ def next_trial(
         given: Given candidates, which come first.
         cost: What all trials together may cost.
         price: Cost of a trial.
+        promotes: Whether the best candidates of a rung go on to the next one; else a sampler chooses those of every
+            rung, once all trials below have an outcome.
     """
     if (again := _abandoned(history)) is not None:
         ended = again.standing == "abandoned"
         return Next(again.candidate, again.fidelity, again.source, cost, again.attempt + ended)
-    state = _State(counted(history), growth_of(history), price)
+    whole = max((price(candidate, 1.0) for candidate in given), default=0.0)
+    state = _State(counted(history), growth_of(history), price, cost, whole)
+    if len(state.at(1.0)) >= rungs[-1].trials:
+        return state.rescue(rungs, promotes)
     for place in reversed(range(1, len(rungs))):
-        if (candidate := state.promotable(rungs, place, cost)) is not None:
-            fidelity = rungs[place].fidelity
-            return Next(candidate, fidelity, "promoted", cost - state.to_come(fidelity, given))
-    if len(state.at(rungs[0].fidelity)) < rungs[0].trials and (first := state.first(rungs[0], given, cost)) is not None:
-        return first
-    return state.rescue(rungs, cost)
+        fidelity, limit = rungs[place].fidelity, state.limit(rungs[place].fidelity)
+        if promotes and (candidate := state.promotable(rungs, place)) is not None:
+            return Next(candidate, fidelity, "promoted", limit)
+        if not promotes and state.is_open(rungs[place]) and state.are_known(rungs[:place]):
+            return Next(None, fidelity, "sampled", limit)
+    return state.first(rungs[0], given)
 
 
 def _abandoned(history: Sequence[Entry]) -> Entry | None:
@@ -122,85 +133,89 @@ def _abandoned(history: Sequence[Entry]) -> Entry | None:
 
 @dataclasses.dataclass(frozen=True)
 class _State:
-    """The trials that count, how their numbers grow with fidelity, and what trials cost."""
+    """The trials that count, how their numbers grow with fidelity, what trials cost, all together and one whole run."""
 
     entries: Sequence[Entry]
     growth: Growth
     price: Price
+    cost: float
+    whole: float
 
     def at(self, fidelity: float) -> list[Entry]:
         """Returns the trials of a fidelity."""
         return [entry for entry in self.entries if entry.fidelity == fidelity]
+
+    def limit(self, fidelity: float) -> float:
+        """Returns what all trials may cost with one of a fidelity: the cost, less a whole run that is to come."""
+        return self.cost if fidelity == 1.0 or self.at(1.0) else self.cost - self.whole
+
+    def left(self, fidelity: float) -> float:
+        """Returns what a trial of a fidelity may cost."""
+        return self.limit(fidelity) - spent(self.entries) + EPSILON
+
+    def is_open(self, rung: Rung) -> bool:
+        """Returns whether another trial of a rung may begin: one is missing, and the cost allows it."""
+        here = self.at(rung.fidelity)
+        cheapest = min(
+            (self.price(entry.candidate, rung.fidelity) for entry in here), default=self.whole * rung.fidelity
+        )
+        return len(here) < rung.trials and min(cheapest, self.whole * rung.fidelity) <= self.left(rung.fidelity)
+
+    def are_known(self, rungs: Sequence[Rung]) -> bool:
+        """Returns whether some rungs have all their trials, each with an outcome."""
+        return not any(self.is_open(rung) for rung in rungs) and not any(
+            entry.outcome is None for rung in rungs for entry in self.at(rung.fidelity)
+        )
 
     def ranked(self, fidelity: float) -> list[tuple[Entry, Expected]]:
         """Returns the trials of a fidelity that have an outcome, the best first."""
         pairs = [(entry, expected) for entry in self.at(fidelity) if (expected := self.growth.expected(entry))]
         return sorted(pairs, key=lambda pair: (pair[1].order, -pair[0].number), reverse=True)
 
-    def promotable(self, rungs: Sequence[Rung], place: int, cost: float) -> Candidate | None:
+    def promotable(self, rungs: Sequence[Rung], place: int) -> Candidate | None:
         """Returns the best candidate of the rung below that goes on to a rung, if that is certain already."""
         here, below = self.at(rungs[place].fidelity), rungs[place - 1]
         wanted = rungs[place].trials
         if len(here) >= wanted:
             return None
         unknown = sum(entry.outcome is None for entry in self.at(below.fidelity))
-        if not self._closed(below, cost):
-            unknown += max(0, below.trials - len(self.at(below.fidelity)))
-        there, left = {entry.candidate for entry in here}, cost - spent(self.entries)
+        if self.is_open(below):
+            unknown += below.trials - len(self.at(below.fidelity))
+        there, left = {entry.candidate for entry in here}, self.left(rungs[place].fidelity)
         for rank, (entry, expected) in enumerate(self.ranked(below.fidelity)):
             if unknown and rank + unknown >= wanted:
                 return None
-            affordable = self.price(entry.candidate, rungs[place].fidelity) <= left + EPSILON
+            affordable = self.price(entry.candidate, rungs[place].fidelity) <= left
             if entry.candidate not in there and math.isfinite(expected.used) and affordable:
                 return entry.candidate
         return None
 
-    def _closed(self, rung: Rung, cost: float) -> bool:
-        """Returns whether no further trial of a rung can begin, because the rest of the cost is for a whole run."""
-        entries = self.at(rung.fidelity)
-        if not entries:
-            return False
-        cheapest = min(self.price(entry.candidate, rung.fidelity) for entry in entries)
-        room = cost - self.to_come(rung.fidelity, ()) - spent(self.entries)
-        return cheapest > room + EPSILON
-
-    def to_come(self, fidelity: float, given: Sequence[Candidate]) -> float:
-        """Returns the cost to keep for a whole run of the candidate that is the best so far; 0 if one has begun."""
-        if fidelity == 1.0 or self.at(1.0):
-            return 0.0
-        for place in reversed(FIDELITIES[:-1]):
-            if ranked := self.ranked(place):
-                return self.price(ranked[0][0].candidate, 1.0)
-        return min((self.price(candidate, 1.0) for candidate in (*given, *self._candidates())), default=0.0)
-
-    def _candidates(self) -> list[Candidate]:
-        return [entry.candidate for entry in self.entries]
-
-    def first(self, rung: Rung, given: Sequence[Candidate], cost: float) -> Next | None:
+    def first(self, rung: Rung, given: Sequence[Candidate]) -> Next | None:
         """Returns the next trial of the lowest rung: a given candidate, or one of the sampler; None if it is closed."""
-        limit = cost - self.to_come(rung.fidelity, given)
+        if len(self.at(rung.fidelity)) >= rung.trials:
+            return None
         there = {entry.candidate for entry in self.at(rung.fidelity)}
-        room = limit - spent(self.entries) + EPSILON
         for candidate in given:
-            if candidate not in there and self.price(candidate, rung.fidelity) <= room:
-                return Next(candidate, rung.fidelity, "given", limit)
-        if self._closed(rung, cost):
-            return None
-        return Next(None, rung.fidelity, "sampled", limit)
+            if candidate not in there and self.price(candidate, rung.fidelity) <= self.left(rung.fidelity):
+                return Next(candidate, rung.fidelity, "given", self.limit(rung.fidelity))
+        return Next(None, rung.fidelity, "sampled", self.limit(rung.fidelity)) if self.is_open(rung) else None
 
-    def rescue(self, rungs: Sequence[Rung], cost: float) -> Next | None:
-        """Returns a whole run of the next best candidate, if none is inside the budget and the cost allows one more."""
-        whole, running = self.at(1.0), any(entry.outcome is None for entry in self.entries)
-        if running or not whole or any(entry.outcome is not None and entry.outcome.inside for entry in whole):
+    def rescue(self, rungs: Sequence[Rung], promotes: bool) -> Next | None:
+        """Returns one more whole run, if none is inside the budget and the cost allows one."""
+        whole = self.at(1.0)
+        if any(entry.outcome is None or entry.outcome.inside for entry in [*whole, *self._running()]):
             return None
-        there, left = {entry.candidate for entry in whole}, cost - spent(self.entries)
-        worst = min((expected.used for _, expected in self.ranked(1.0)), default=math.inf)
+        if not promotes:
+            return Next(None, 1.0, "rescue", self.cost) if self.whole <= self.left(1.0) else None
+        there = {entry.candidate for entry in whole}
+        least = min((expected.used for _, expected in self.ranked(1.0)), default=math.inf)
         expectations: dict[Candidate, Expected] = {}
         for rung in rungs[:-1]:  # a higher fidelity says more
             expectations |= {entry.candidate: expected for entry, expected in self.ranked(rung.fidelity)}
-        ordered = sorted(expectations.items(), key=lambda pair: pair[1].order, reverse=True)
-        for candidate, expected in ordered:
-            if candidate in there or expected.used >= worst or self.price(candidate, 1.0) > left + EPSILON:
-                continue
-            return Next(candidate, 1.0, "rescue", cost)
+        for candidate, expected in sorted(expectations.items(), key=lambda pair: pair[1].order, reverse=True):
+            if candidate not in there and expected.used < least and self.price(candidate, 1.0) <= self.left(1.0):
+                return Next(candidate, 1.0, "rescue", self.cost)
         return None
+
+    def _running(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.outcome is None]

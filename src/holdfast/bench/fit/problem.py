@@ -1,50 +1,42 @@
-"""The problem of a fit's search: what a trial costs, and what it learns and loses."""
+"""The problem of a fit's search: real runs, with counted prices and with their progress on the display of the fit."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
-import json
-from pathlib import Path
+from collections.abc import Iterator
 
 from rich.console import Console
 
 from holdfast.bench.fit.price import PlainRun
-from holdfast.bench.fit.trials import Candidate, TrialOutcome, evaluate
+from holdfast.bench.fit.prices import Prices
+from holdfast.bench.fit.run_problem import RunProblem
+from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.measured.base_cache import model_digest
-from holdfast.bench.run.folder import digests_of, identity
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelProblem:
-    """A model and its data, with a budget.
+class FitProblem(RunProblem):
+    """Candidates on a model and its data, in the process of the fit.
 
     Attributes:
-        spec: The options that all trials share.
-        plain: The unit of the cost.
-        bases: Folder of the base's answers.
+        plain: The unit of the cost, which counts prices from the batches of a candidate.
         console: Console for the progress of the trials.
     """
 
-    spec: RunSpec
-    plain: PlainRun
-    bases: Path
-    console: Console
+    plain: PlainRun = dataclasses.field(kw_only=True)
+    console: Console = dataclasses.field(kw_only=True)
 
-    @property
-    def identity(self) -> str:
-        """Returns a digest of everything on which an outcome depends besides the candidate."""
-        options = {name: value for name, value in identity(self.spec).items() if name != "recipe"}
-        budget = self.spec.budget
-        what = (options, budget, digests_of(self.spec), model_digest(self.spec.model), self.plain.epochs)
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    @classmethod
+    def in_fit(cls, spec: RunSpec, plain: PlainRun, console: Console) -> FitProblem:
+        """Returns the problem of the options of a fit's trainings."""
+        return cls(spec, Prices(plain.epochs), isolated=False, plain=plain, console=console)
 
     def price(self, candidate: Candidate, fidelity: float) -> float:
         """Returns what a trial costs at most, in plain runs."""
         return self.plain.price(candidate, fidelity)
 
-    def evaluate(self, candidate: Candidate, fidelity: float) -> TrialOutcome:
-        """Makes a trial, or continues it, and returns its outcome."""
-        cost = self.price(candidate, fidelity)
-        return evaluate(candidate, fidelity, self.spec, cost=cost, bases=self.bases, console=self.console)
+    @contextlib.contextmanager
+    def _console(self, name: str) -> Iterator[Console]:
+        """Yields the console of the fit."""
+        yield self.console

@@ -1,124 +1,117 @@
-"""The next candidate to try, by Optuna's samplers on what the trials so far let expect of whole runs."""
+"""The next candidate to try: by the surrogate, by Optuna's estimator, or at random."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
 
-from holdfast.bench.fit.history import Entry, Expected, counted, growth_of
+import numpy as np
+
+from holdfast.bench.fit.history import Entry, counted
+from holdfast.bench.fit.optuna_sampling import points
 from holdfast.bench.fit.space import RECIPE, Point, Space
+from holdfast.bench.fit.surrogate import Surrogate
 from holdfast.bench.fit.trials import Candidate
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
+Sampler = Literal["surrogate", "tpe", "random"]
+"""Gaussian processes with assumed trends, which few trials suffice for; the tree-structured Parzen estimator; or
+uniform draws."""
 
-Sampler = Literal["tpe", "gp", "random"]
-"""Tree-structured Parzen estimator (Bergstra et al. 2011), Gaussian process, or uniform."""
-
-STARTUP = 3
-"""Trials with an outcome before which the sampler draws at random."""
 TRIES = 20
-"""Draws after which a candidate that was tried already is accepted as a sign that the space is exhausted."""
+"""Draws of Optuna after which the space counts as exhausted."""
+POOL, NEAR, CENTRES = 384, 128, 4
+"""Points from which the surrogate chooses: anywhere, and near the best tried candidates, so many of these."""
+STEP = 0.1
+"""Standard deviation of a step from a tried candidate, as a share of the range."""
+PROMISING = 0.1
+"""Share of the points, by expected improvement, among which a trial of a low fidelity goes where it says most."""
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """Returns the dimensions of a space as Optuna has them."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+def propose(
+    space: Space,
+    history: Sequence[Entry],
+    fidelity: float,
+    seed: int,
+    sampler: Sampler,
+    fits: Callable[[Candidate], bool],
+    *,
+    holds: bool = False,
+) -> Candidate | None:
+    """Returns a candidate that was not tried at a fidelity yet; None if the space seems exhausted.
 
-    named: dict[str, BaseDistribution] = {}
-    if len(space.given) > 1:
-        named[RECIPE] = CategoricalDistribution(tuple(range(len(space.given))))
-    for dimension in space.dimensions:
-        if dimension.low == dimension.high:
-            continue
-        if dimension.integer:
-            named[dimension.name] = IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-        else:
-            log = dimension.log and dimension.low > 0
-            named[dimension.name] = FloatDistribution(dimension.low, dimension.high, log=log)
-    return named
-
-
-def sample(space: Space, history: Sequence[Entry], seed: int, sampler: Sampler = "tpe") -> Point | None:
-    """Returns the point of a candidate that was not tried yet; None if the space seems exhausted.
-
-    The sampler sees each candidate once, with what its trial of the highest fidelity lets expect of a whole run: what
-    it learns is the objective, and the budget is a constraint. The draw depends on the seed and the number of trials,
-    so that an interrupted search draws the same again.
+    The choice follows from the seed and the history, so that an interrupted search makes the same choice again.
 
     Args:
         space: The space.
         history: All trials so far.
+        fidelity: The fidelity of the next trial.
         seed: Seed of the search.
         sampler: The sampler.
+        fits: Whether a candidate is affordable.
+        holds: Whether a guard brings whole runs inside the budget.
     """
-    import optuna
-
     entries = counted(history)
-    named = distributions(space)
-    if not named:
-        return None
-    study = optuna.create_study(direction="maximize", sampler=_sampler(sampler, _seed(seed, len(entries))))
-    study.add_trials(_trials(space, entries, named))
-    tried = {entry.candidate for entry in entries}
-    for _ in range(TRIES):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of features that Optuna calls experimental
-            point = _rounded(space, study.ask(named).params)
-        if space.candidate(point) not in tried:
-            return point
-    return None
+    tried = {entry.candidate for entry in entries if entry.fidelity == fidelity}
+    draw = _seed(seed, len(entries))
+    ordered: Iterable[Point]
+    if sampler == "surrogate":
+        ordered = _by_surrogate(space, entries, fidelity, np.random.default_rng(draw), holds)
+    else:
+        ordered = itertools.islice(points(space, history, draw, uniform=sampler == "random"), TRIES)
+    candidates = map(space.candidate, ordered)
+    return next((candidate for candidate in candidates if candidate not in tried and fits(candidate)), None)
 
 
-def _rounded(space: Space, point: Point) -> dict[str, Any]:
-    """Returns a point with values of four digits, which candidates print."""
-    fixed = {d.name: d.clipped(float(point.get(d.name, d.low))) for d in space.dimensions}
-    return {**point, **fixed}
+def _by_surrogate(
+    space: Space, entries: Sequence[Entry], fidelity: float, draw: np.random.Generator, holds: bool
+) -> Iterator[Point]:
+    """Yields points, the best first.
+
+    A whole run goes to the point with the highest expected learning that counts. A shorter trial goes, among the points
+    with the highest expected improvement of whole runs, to that which says most.
+    """
+    known = {entry.candidate: point for entry in entries if (point := space.point(entry.candidate)) is not None}
+    surrogate = Surrogate(space, entries, holds=holds)
+    there = [*known.values(), *(point for given in space.given if (point := space.point(given)) is not None)]
+    values = surrogate.predict(there).value
+    best = [there[place] for place in np.argsort(-values, kind="stable")[:CENTRES]]
+    pool = [*there, *_anywhere(space, POOL, draw), *_near(space, best, NEAR, draw)]
+    if fidelity == 1.0:
+        score = surrogate.predict(pool).value
+    else:
+        improvement = surrogate.predict(pool).improvement(float(values.max()))
+        least = np.quantile(improvement, 1.0 - PROMISING)
+        score = np.where(
+            improvement >= least, 1.0 + surrogate.information(pool, fidelity), improvement / (least or 1.0)
+        )
+    for place in np.argsort(-score, kind="stable"):
+        yield pool[place]
+
+
+def _anywhere(space: Space, count: int, draw: np.random.Generator) -> list[dict[str, Any]]:
+    """Returns points from the whole space."""
+    return [
+        _point(space, int(draw.integers(len(space.given))), draw.random(len(space.dimensions))) for _ in range(count)
+    ]
+
+
+def _near(space: Space, centres: Sequence[Point], count: int, draw: np.random.Generator) -> list[dict[str, Any]]:
+    """Returns points near others, in turn."""
+    near = []
+    for centre in itertools.islice(itertools.cycle(centres), count):
+        places = np.array([dimension.place(float(centre[dimension.name])) for dimension in space.dimensions])
+        moved = np.clip(places + STEP * draw.standard_normal(len(places)), 0.0, 1.0)
+        near.append(_point(space, int(centre.get(RECIPE, 0)), moved))
+    return near
+
+
+def _point(space: Space, recipe: int, places: Iterable[float]) -> dict[str, Any]:
+    values = {d.name: d.at(float(place)) for d, place in zip(space.dimensions, places, strict=True)}
+    return values | ({RECIPE: recipe} if len(space.given) > 1 else {})
 
 
 def _seed(seed: int, count: int) -> int:
     """Returns the seed of one draw."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {count}".encode(), digest_size=4).digest(), "big") % 2**31
-
-
-def _sampler(name: Sampler, seed: int) -> BaseSampler:
-    from optuna.samplers import GPSampler, RandomSampler, TPESampler
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if name == "random":
-            return RandomSampler(seed=seed)
-        if name == "gp":
-            return GPSampler(seed=seed, n_startup_trials=STARTUP)
-        return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
-
-
-def _trials(space: Space, entries: Sequence[Entry], named: dict[str, BaseDistribution]) -> list[FrozenTrial]:
-    """Returns one trial of Optuna for each candidate: finished, or running where no outcome is known."""
-    growth, last = growth_of(entries), dict[Candidate, Expected | None]()
-    for entry in sorted(entries, key=lambda entry: entry.fidelity):
-        expected = growth.expected(entry)
-        if expected is not None or entry.candidate not in last:
-            last[entry.candidate] = expected
-    known = [expected for expected in last.values() if expected is not None and math.isfinite(expected.used)]
-    worst = Expected(min((e.learned for e in known), default=0.0), 1.0 + max((e.used for e in known), default=1.0))
-    points = {candidate: space.point(candidate) for candidate in last}
-    return [_trial(point, last[candidate], worst, named) for candidate, point in points.items() if point is not None]
-
-
-def _trial(point: Point, expected: Expected | None, worst: Expected, named: dict[str, BaseDistribution]) -> FrozenTrial:
-    """Returns a trial of Optuna; a failed one counts as worse than the worst."""
-    from optuna.trial import TrialState, create_trial
-
-    at: dict[str, Any] = {"params": {name: point[name] for name in named}, "distributions": named}
-    if expected is None:
-        return create_trial(state=TrialState.RUNNING, **at)
-    known = expected if math.isfinite(expected.used) else worst
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return create_trial(value=known.learned, constraints={"budget": known.used - 1.0}, **at)

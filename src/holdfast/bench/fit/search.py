@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from holdfast.bench.fit.halving import Next, Rung, ladder, next_trial
+from holdfast.bench.fit.halving import Rung, ladder, next_trial
 from holdfast.bench.fit.history import Entry, counted, growth_of, spent
-from holdfast.bench.fit.sampling import Sampler, sample
+from holdfast.bench.fit.sampling import Sampler, propose
 from holdfast.bench.fit.search_record import RungRow, SearchRecord, TrialRow
 from holdfast.bench.fit.shared_study import SharedStudy
 from holdfast.bench.fit.space import RECIPE, Space, space_of
+from holdfast.bench.fit.study import MemoryStudy, Study
 from holdfast.bench.fit.trials import Candidate, TrialOutcome
 from holdfast.core.errors import HoldfastError
 
@@ -39,6 +40,10 @@ class Problem(Protocol):
     @property
     def identity(self) -> str:
         """Returns the identity."""
+
+    @property
+    def holds(self) -> bool:
+        """Returns whether a guard brings whole runs inside the budget, so that they need less caution."""
 
     def price(self, candidate: Candidate, fidelity: float) -> float:
         """Returns what a trial costs at most, in plain runs."""
@@ -99,25 +104,26 @@ def search(
     given: Sequence[Candidate],
     *,
     cost: float,
-    storage: str | Path,
+    storage: str | Path | None,
     name: str = "search",
     engine: Engine | None = None,
     seed: int = 0,
-    sampler: Sampler = "tpe",
+    sampler: Sampler = "surrogate",
     progress: Progress = lambda line: None,
     wait: float = WAIT,
 ) -> SearchResult:
     """Searches for the candidate that learns most inside the budget.
 
-    Successive halving: many candidates train for a ninth of their steps, the best third of them for a third, and the
-    best of these for all; the first candidates are given, and a sampler chooses the others. The search continues a
-    study that was interrupted, and takes part in one that other processes make.
+    Many candidates train for a ninth of their steps, fewer for a third, and the most promising for all. The first ones
+    are given, and a sampler chooses the others. The search continues a study that was interrupted, and takes part in
+    one that other processes make.
 
     Args:
         problem: What is searched.
         given: Candidates to begin with, the most promising first: of the user, the plan, the forecast or the pilot.
         cost: Most that all trials together may cost, in plain runs; a study continues with another cost.
-        storage: URL of the database of the study, or the path of an SQLite file.
+        storage: URL of the database of the study, or the path of an SQLite file; None for a study in memory, which no
+            other process shares and which does not continue.
         name: Name of the study in the database.
         engine: Where trials run; in this process by default.
         seed: Seed of the sampler.
@@ -135,7 +141,7 @@ def search(
     course = _Course.of(problem, given, cost, seed, sampler)
     for line in course.announcement():
         progress(line)
-    study = SharedStudy(str(storage), name, problem.identity)
+    study: Study = MemoryStudy() if storage is None else SharedStudy(str(storage), name, problem.identity)
     try:
         with study.beating():
             _make_trials(course, study, engine or LocalEngine(), progress, wait)
@@ -188,20 +194,26 @@ class _Course:
 
     def next_entry(self, history: Sequence[Entry]) -> tuple[Entry, float] | None:
         """Returns the next trial and what all together may cost; None if there is none now."""
-        step = next_trial(history, self.rungs, self.given, self.cost, self.problem.price)
+        promotes = self.sampler != "surrogate"
+        step = next_trial(history, self.rungs, self.given, self.cost, self.problem.price, promotes=promotes)
         if step is None:
             return None
-        candidate = step.candidate or self._sampled(history, step)
+        left = step.limit - spent(history) + 1e-9
+
+        def fits(candidate: Candidate) -> bool:
+            return self.problem.price(candidate, step.fidelity) <= left
+
+        candidate, source = step.candidate, step.source
         if candidate is None:
+            candidate = propose(
+                self.space, history, step.fidelity, self.seed, self.sampler, fits, holds=self.problem.holds
+            )
+            lower = {entry.candidate for entry in counted(history) if entry.fidelity < step.fidelity}
+            source = "promoted" if candidate in lower and source == "sampled" else source
+        if candidate is None or not fits(candidate):
             return None
         reserved = self.problem.price(candidate, step.fidelity)
-        if spent(history) + reserved > step.limit + 1e-9:
-            return None
-        return Entry(-1, candidate, step.fidelity, step.source, reserved, attempt=step.attempt), step.limit
-
-    def _sampled(self, history: Sequence[Entry], step: Next) -> Candidate | None:
-        point = sample(self.space, history, self.seed, self.sampler)
-        return None if point is None else self.space.candidate(point)
+        return Entry(-1, candidate, step.fidelity, source, reserved, attempt=step.attempt), step.limit
 
     def result(self, history: Sequence[Entry]) -> SearchResult:
         """Returns what came of a search; raises `HoldfastError` if all trials failed."""
@@ -227,7 +239,7 @@ class _Course:
         return SearchResult(record, None if best is None else best.candidate, None if best is None else best.outcome)
 
 
-def _make_trials(course: _Course, study: SharedStudy, engine: Engine, progress: Progress, wait: float) -> None:
+def _make_trials(course: _Course, study: Study, engine: Engine, progress: Progress, wait: float) -> None:
     """Makes trials until none is left to make, here or elsewhere."""
     running: dict[concurrent.futures.Future[TrialOutcome], Entry] = {}
     entry: Entry | None = None
@@ -260,7 +272,7 @@ def _settle(
     entry: Entry,
     future: concurrent.futures.Future[TrialOutcome],
     course: _Course,
-    study: SharedStudy,
+    study: Study,
     progress: Progress,
 ) -> None:
     """Writes the outcome of a trial, and tells it."""

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from holdfast.bench.fit.history import ATTEMPTS, Entry, spent
+from holdfast.bench.fit.history import ATTEMPTS, Entry
+from holdfast.bench.fit.study import may_begin
 from holdfast.bench.fit.trials import Candidate, TrialOutcome, failed
 from holdfast.core.errors import HoldfastError
 
@@ -32,7 +33,6 @@ BEAT, GRACE = 15, 90
 """Seconds between two signs of life of a trial, and seconds without one after which its process counts as ended."""
 PATIENCE = 30.0
 """Seconds for which a process waits for a locked SQLite file."""
-EPSILON = 1e-9
 
 
 class SharedStudy:
@@ -113,8 +113,7 @@ class SharedStudy:
             self._storage.record_heartbeat(trial_id)
             number = self._storage.get_trial(trial_id).number
             earlier = [_entry(t) for t in self._storage.get_all_trials(self._id, deepcopy=False) if t.number < number]
-        is_first = entry.key not in {other.key for other in earlier if other.standing in ("running", "done")}
-        if is_first and spent(earlier) + entry.reserved <= limit + EPSILON:
+        if may_begin(entry, earlier, limit):
             self._mine[number] = trial_id
             return dataclasses.replace(entry, number=number)
         with self._errors():

@@ -17,7 +17,7 @@ RECIPE, RATE, EPOCHS = "recipe", "rate", "Train.epochs"
 """Names of the dimensions that all recipes share: which recipe, the factor on its given rate, and the epochs."""
 SPAN = 10.0
 """Largest factor between a rate and the given one, because rates of recipes differ and the given one has reasons."""
-PER_DIMENSION = 3
+PER_DIMENSION = 4
 """Trials of the lowest fidelity for each dimension that is searched."""
 
 Point = Mapping[str, Any]
@@ -51,9 +51,22 @@ class Dimension:
         inside = min(max(value, self.low), self.high)
         return round(inside) if self.integer else float(f"{inside:.4g}")
 
+    @property
+    def is_log(self) -> bool:
+        """Whether places are on a logarithmic scale, which a range from 0 has not."""
+        return self.log and self.low > 0
+
+    def place(self, value: float) -> float:
+        """Returns the place of a value on the scale: 0 for the lowest, 1 for the highest."""
+        if self.low == self.high:
+            return 0.0
+        if self.is_log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
     def at(self, place: float) -> float:
         """Returns the value at a place from 0 to 1 on the scale."""
-        if self.log and self.low > 0:
+        if self.is_log:
             return self.clipped(math.exp(math.log(self.low) + place * math.log(self.high / self.low)))
         return self.clipped(self.low + place * (self.high - self.low))
 

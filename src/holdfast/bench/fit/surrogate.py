@@ -17,23 +17,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import scipy.linalg
 import scipy.stats
 
+from holdfast.bench.fit.gaussian_process import NOISE, Array, Features, Process, Trend
 from holdfast.bench.fit.history import Entry
 from holdfast.bench.fit.space import EPOCHS, RATE, RECIPE, Dimension, Point, Space
-
-Array = npt.NDArray[np.float64]
-
-
-@dataclasses.dataclass(frozen=True)
-class Trend:
-    """Mean and standard deviation of a slope, of the loss and of what is learned, both in logarithms."""
-
-    lost: tuple[float, float]
-    learned: tuple[float, float]
-
 
 PER_LOG = {
     RATE: Trend((1.3, 0.5), (0.4, 0.3)),
@@ -44,18 +32,14 @@ PER_LOG = {
 """Slopes per factor of e, by the name of a dimension or of its setting; the fidelity has those of the epochs."""
 PER_RANGE = Trend((0.0, 0.5), (0.0, 0.2))
 """Slopes of all other settings over their whole range."""
-RECIPES = Trend((0.0, 0.7), (0.0, 0.4))
-"""How recipes differ at their given settings."""
-LEVEL = Trend((0.0, 2.0), (0.0, 2.0))
-"""The level b, around the mean of the trials."""
-BUMPS, LENGTH = 0.25, 0.4
-"""Standard deviation a of what the trends leave, and the length of its correlation as a share of a range."""
 LEAST_LOST, LEAST_LEARNED = 0.03, 0.05
 """Least loss as a share of its limit, and least learning as a share of the most, in logarithms."""
-NOISE = 0.05
-"""Least standard deviation of the noise e."""
 UNFINISHED = 0.95
 """Share of its learning that a model has at the moment to which a guard goes back; the schedule has not ended there."""
+FAR = 1e-3
+"""Factor on the value of a candidate that is expected outside the budget, so that some order remains among these."""
+BROKEN, PENDING = 0.5, 0.2
+"""Noise of a failed trial, which counts as worse than the worst, and of a running one, which counts as expected."""
 QUANTILE = 1.645
 """Distance of the bound of a loss from the loss, in standard errors."""
 
@@ -87,7 +71,7 @@ class Prediction:
     def counts(self) -> Array:
         """Returns the share of the learning that counts: none outside the budget, or what is left where a guard holds.
 
-        A guard that goes back leaves exp(-k u) of it, for a loss of exp(u) of what is allowed, and a little less because
+        A guard that goes back leaves exp(-k u) of it, for a loss of exp(u) of what is allowed, and a little less, as
         the rate has not fallen yet. Expected over the normal distribution of u.
         """
         if not self.holds:
@@ -98,8 +82,8 @@ class Prediction:
 
     @property
     def value(self) -> Array:
-        """Returns the expected learning that counts."""
-        return np.asarray(self.learned * self.counts)
+        """Returns the expected learning that counts, and nothing where the loss is expected outside the budget."""
+        return np.asarray(self.learned * self.counts * np.where(self.over <= 0.0, 1.0, FAR * self.inside))
 
     def improvement(self, best: float) -> Array:
         """Returns the expected improvement over a value, times the probability that the budget is kept.
@@ -108,12 +92,12 @@ class Prediction:
         log-normal value.
         """
         if best <= 0:
-            return self.value
+            return np.asarray(self.learned * self.inside)
         spread = np.maximum(self.learned_sd, 1e-6)
         mean = np.log(np.maximum(self.learned, 1e-300))
         z = (mean - math.log(best)) / spread
         rise = np.exp(mean + spread**2 / 2) * scipy.stats.norm.cdf(z + spread) - best * scipy.stats.norm.cdf(z)
-        return np.asarray(np.maximum(rise, 0.0) * self.counts)
+        return np.asarray(np.maximum(rise, 0.0) * self.inside)
 
 
 class Surrogate:
@@ -138,17 +122,18 @@ class Surrogate:
         lost = [math.log(max(_share(e), LEAST_LOST)) for e, _ in known]
         worst = max([0.0, *lost]) + 1.0
         noise = [_noise(entry) for entry, _ in known]
-        self._lost = _Process(x, np.array([*lost, *([worst] * len(broken))]), np.array([*noise, *([0.5] * len(broken))]))
+        lost, noise = [*lost, *(worst for _ in broken)], [*noise, *(BROKEN for _ in broken)]
+        self._lost = Process(x, np.array(lost), np.array(noise))
         gains = [math.log(max(_learned(e) / self.most, LEAST_LEARNED)) for e, _ in known]
         x = x.of(len(known))
-        self._learned = _Process(x, np.array(gains), np.full(len(known), NOISE), learned=True)
+        self._learned = Process(x, np.array(gains), np.full(len(known), NOISE), learned=True)
         for entry, point in pending:
             self._believe(self._features([(point, entry.fidelity)]))
 
-    def _believe(self, x: _Features) -> None:
+    def _believe(self, x: Features) -> None:
         """Adds a running trial with the outcome that is expected of it."""
         for process in (self._lost, self._learned):
-            process.add(x, process.predict(x)[0], 0.2)
+            process.add(x, process.predict(x)[0], PENDING)
 
     def predict(self, points: Sequence[Point], fidelity: float = 1.0) -> Prediction:
         """Returns what to expect of some points."""
@@ -158,9 +143,22 @@ class Surrogate:
         room = math.log(max(1.0 - self.width, LEAST_LOST))
         return Prediction(np.exp(mean) * self.most, spread, lost - room, np.sqrt(sd**2 + NOISE**2), self.holds)
 
-    def _features(self, points: Sequence[tuple[Point, float]]) -> _Features:
+    def information(self, points: Sequence[Point], fidelity: float) -> Array:
+        """Returns how much a trial of each point would say about both processes, in nats.
+
+            sum log(1 + s^2 / n^2) / 2,   for a standard deviation s, and n that of the noise
+
+        A small loss is read with much noise on its logarithm, so a trial that loses something says more.
+        """
+        x = self._features([(point, fidelity) for point in points])
+        lost, sd = self._lost.predict(x)
+        noise = np.maximum(NOISE, self.width / QUANTILE / np.maximum(np.exp(lost), LEAST_LOST))
+        spread = self._learned.predict(x)[1]
+        return np.asarray((np.log1p((sd / noise) ** 2) + np.log1p((spread / NOISE) ** 2)) / 2)
+
+    def _features(self, points: Sequence[tuple[Point, float]]) -> Features:
         """Returns the features of points at fidelities."""
-        has = [{name for name in _names(self.space, number)} for number in range(len(self.space.given))]
+        has = [set(_names(self.space, number)) for number in range(len(self.space.given))]
         middle = [self.space.point(given) or {} for given in self.space.given]
         rows, places, recipes = [], [], []
         for point, fidelity in points:
@@ -177,72 +175,12 @@ class Surrogate:
             recipes.append(recipe)
         width = len(self.space.dimensions) + 1
         trends = [*map(_trend, self.space.dimensions), PER_LOG[EPOCHS]]
-        return _Features(
-            np.array(rows, float).reshape(-1, width), np.array(places, float).reshape(-1, width), np.array(recipes), trends
+        return Features(
+            np.array(rows, float).reshape(-1, width),
+            np.array(places, float).reshape(-1, width),
+            np.array(recipes),
+            trends,
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Features:
-    """Distances from the given settings `[n, d]`, places in the ranges `[n, d]`, recipes `[n]`, trends `[d]`."""
-
-    rows: Array
-    places: Array
-    recipes: npt.NDArray[np.int64]
-    trends: Sequence[Trend]
-
-    def of(self, count: int) -> _Features:
-        """Returns the first points."""
-        return _Features(self.rows[:count], self.places[:count], self.recipes[:count], self.trends)
-
-    def with_others(self, other: _Features) -> _Features:
-        """Returns these points and others."""
-        return _Features(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.places, other.places]),
-            np.concatenate([self.recipes, other.recipes]),
-            self.trends,
-        )
-
-
-class _Process:
-    """A Gaussian process with linear trends on logarithms."""
-
-    def __init__(self, x: _Features, y: Array, noise: Array, *, learned: bool = False) -> None:
-        self.x, self.y, self.noise = x, y, noise
-        slopes = [trend.learned if learned else trend.lost for trend in x.trends]
-        self.mean, self.sd = (np.array([slope[place] for slope in slopes]) for place in (0, 1))
-        self.recipe_sd = (RECIPES.learned if learned else RECIPES.lost)[1]
-        self.level_sd = (LEVEL.learned if learned else LEVEL.lost)[1]
-        self._fit()
-
-    def _fit(self) -> None:
-        residual = self.y - self.x.rows @ self.mean
-        self.level = float(residual.mean()) if len(residual) else 0.0
-        matrix = self._kernel(self.x, self.x) + np.diag(np.maximum(self.noise, NOISE) ** 2)
-        self.factor = np.linalg.cholesky(matrix)
-        self.weights = scipy.linalg.cho_solve((self.factor, True), residual - self.level)
-
-    def add(self, x: _Features, y: Array, noise: float) -> None:
-        """Adds points."""
-        self.x, self.y = self.x.with_others(x), np.concatenate([self.y, y])
-        self.noise = np.concatenate([self.noise, np.full(len(y), noise)])
-        self._fit()
-
-    def _kernel(self, a: _Features, b: _Features) -> Array:
-        same = (a.recipes[:, None] == b.recipes[None, :]).astype(float)
-        linear = (a.rows * self.sd**2) @ b.rows.T
-        distance = ((a.places[:, None, :] - b.places[None, :, :]) ** 2).sum(-1) / LENGTH**2
-        bumps = BUMPS**2 * np.exp(-0.5 * distance)
-        return np.asarray(self.level_sd**2 + self.recipe_sd**2 * same + linear + bumps * same)
-
-    def predict(self, x: _Features) -> tuple[Array, Array]:
-        """Returns mean and standard deviation, without noise."""
-        across = self._kernel(x, self.x)
-        mean = self.level + x.rows @ self.mean + across @ self.weights
-        solved = scipy.linalg.solve_triangular(self.factor, across.T, lower=True)
-        prior = self.level_sd**2 + self.recipe_sd**2 + (x.rows**2 * self.sd**2).sum(-1) + BUMPS**2
-        return mean, np.sqrt(np.maximum(prior - (solved**2).sum(0), 1e-12))
 
 
 def _names(space: Space, number: int) -> list[str]:
@@ -256,21 +194,10 @@ def _names(space: Space, number: int) -> list[str]:
 
 def _moved(dimension: Dimension, value: float, given: float) -> tuple[float, float]:
     """Returns the distance from the given value, in logarithms where a slope is one per factor, and the place."""
-    by_factor = _trend(dimension) is not PER_RANGE and value > 0 and given > 0
-    log = dimension.log and dimension.low > 0
-    place = (
-        math.log(value / dimension.low) / math.log(dimension.high / dimension.low)
-        if log and dimension.high > dimension.low
-        else (value - dimension.low) / max(dimension.high - dimension.low, 1e-12)
-    )
-    if by_factor:
+    place = dimension.place(value)
+    if _trend(dimension) is not PER_RANGE and value > 0 and given > 0:
         return math.log(value / given), place
-    start = (
-        math.log(given / dimension.low) / math.log(dimension.high / dimension.low)
-        if log and given > 0 and dimension.high > dimension.low
-        else (given - dimension.low) / max(dimension.high - dimension.low, 1e-12)
-    )
-    return place - start, place
+    return place - dimension.place(given), place
 
 
 def _trend(dimension: Dimension) -> Trend:

@@ -23,7 +23,7 @@ from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.folder import folder_of
 from holdfast.bench.run.record import RunRecord
-from holdfast.bench.run.run import train
+from holdfast.bench.run.run import NoValidationItems, train
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
@@ -32,6 +32,7 @@ from holdfast.probes.changes import changes
 from holdfast.probes.score import Score, level
 from holdfast.recipe import parse
 from holdfast.train.settings import train_of, without_train
+from holdfast.train.trainer_view import sharing_examples
 
 EPOCHS = 3.0
 """Passes over the data of a candidate that names none: the default of transformers."""
@@ -173,7 +174,7 @@ def evaluate(
     spec: RunSpec,
     *,
     cost: float,
-    bases: Path | None = None,
+    shared: Path | None = None,
     console: Console | None = None,
 ) -> TrialOutcome:
     """Makes a trial and returns its outcome; a finished one is only read, and an interrupted one continues.
@@ -185,7 +186,7 @@ def evaluate(
         fidelity: Share of its epochs, above 0 and up to 1.
         spec: The options that all trials share.
         cost: Cost of the trial in plain runs if it takes all its steps.
-        bases: Folder of the base's answers, which all trials share.
+        shared: Folder of what all trials share: the base's answers, and the old examples that the base writes.
         console: Console for the output of the run.
 
     Raises:
@@ -194,8 +195,12 @@ def evaluate(
     """
     run = trial_spec(candidate, fidelity, spec)
     folder = folder_of(run)
+    bases, written = (None, None) if shared is None else (shared / "base", shared / "old")
     try:
-        train(run, console, bases=bases)
+        with sharing_examples(written):
+            train(run, console, bases=bases, validation=fidelity < 1)
+    except NoValidationItems:
+        raise
     except (HoldfastError, RuntimeError, MemoryError) as error:
         return failed(cost, " ".join(str(error).split()) or type(error).__name__, folder)
     return read_outcome(folder, cost)
@@ -219,12 +224,12 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
     record, about = RunRecord.read(folder), json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     guard, planned = record.guard, int(about["resolved"]["steps"])
     if guard is None:
-        raise HoldfastError(f"{folder}: no suite to keep has validation items; give --keep more items (a few dozen).")
+        raise NoValidationItems(f"{folder}: no suite to keep has validation items; give --keep more (a few dozen).")
     scores = read_scores(folder / "scores.jsonl")
     before, after = (_validation(scores[moment], guard.watched) for moment in ("before", "after"))
     learned = [_learned(side) for side in (before, after)]
     if not learned[0]:
-        raise HoldfastError(f"{folder}: no validation items measure what is learned; give --test more items.")
+        raise NoValidationItems(f"{folder}: no validation items measure what is learned; give --test more items.")
     budget = RunSpec.from_dict({"model": about["model"], "data": about["data"], "budget": about["budget"]}).allowed()
     assert budget is not None
     used, lost, unit = losses(before, after, budget)
