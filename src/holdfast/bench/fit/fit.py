@@ -239,7 +239,8 @@ class _Fit:
             self._skipped("search", why)
         stage: StageName = "run" if why else "search"
         began, most = self._stage(stage, f"at most {self.left:.2f} plain runs"), self.left
-        came = full_run(run, given, self.plain, most, self._bases(), self.folder, self.log, searching=not why)
+        tell = None if why else self.display.tell
+        came = full_run(run, given, self.plain, most, self._bases(), self.folder, self.log, tell=tell)
         self.notes += came.notes
         self.training += came.seconds
         values: Mapping[str, float] = {"announced": most, "spent": came.spent}

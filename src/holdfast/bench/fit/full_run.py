@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -66,7 +66,7 @@ def full_run(
     folder: Path,
     console: Console,
     *,
-    searching: bool,
+    tell: Callable[[str], None] | None,
 ) -> FullRun:
     """Makes the full run of the first candidate, or searches from all of them.
 
@@ -78,13 +78,13 @@ def full_run(
         bases: Folder of the base's answers.
         folder: Folder of the fit.
         console: Console for progress.
-        searching: Whether to search.
+        tell: Receives a line for each trial of the search; without it there is no search.
 
     Raises:
         HoldfastError: A run fails for a reason that the user can mend, or all trials of a search failed.
     """
-    if searching:
-        return _searched(spec, given, plain, most, folder, console)
+    if tell is not None:
+        return _searched(spec, given, plain, most, folder, console, tell)
     candidate, note = afforded(given[0], plain, most)
     done = train(trial_spec(candidate, 1.0, spec), console, bases=bases)
     budget = spec.allowed()
@@ -125,10 +125,18 @@ def _searched(
     most: float,
     folder: Path,
     console: Console,
+    tell: Callable[[str], None],
 ) -> FullRun:
     """Searches, and returns its best whole run."""
-    problem = FitProblem.in_fit(spec, plain, console)
-    came = search(problem, given, cost=most, storage=folder / "search.db", seed=spec.seed, progress=console.print)
+    shortened = [afforded(candidate, plain, most) for candidate in given]
+    came = search(
+        FitProblem.in_fit(spec, plain, console),
+        [candidate for candidate, _ in shortened],
+        cost=most,
+        storage=folder / "search.db",
+        seed=spec.seed,
+        progress=tell,
+    )
     write_json(folder / SearchRecord.FILE, came.record.to_dict())
     if came.best is None or came.outcome is None or came.outcome.folder is None:
         raise HoldfastError(came.record.sentence)
@@ -143,6 +151,7 @@ def _searched(
         seconds=sum(trial.outcome.seconds or 0.0 for trial in came.record.trials),
         sentence=came.record.sentence,
         record=folder / SearchRecord.FILE,
+        notes=tuple(f"{candidate}: {note}" for candidate, note in shortened if note),
     )
 
 
