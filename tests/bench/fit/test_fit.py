@@ -252,6 +252,12 @@ def test_a_cost_is_a_number_with_or_without_an_x(room, tmp_path):
     assert {spec(room, tmp_path, cost=cost).plain_runs() for cost in ("3x", "3", 3, 3.0)} == {3.0}
 
 
+def test_several_processes_are_refused(room, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(HoldfastError, match="runs in one process"):
+        go(spec(room, tmp_path / "out"))
+
+
 def test_an_occupied_folder_is_refused(room, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")

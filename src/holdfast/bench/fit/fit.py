@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
     Raises:
         HoldfastError: For anything that the user can mend.
     """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise HoldfastError("holdfast fit runs in one process; make the full run of its recipe with holdfast train.")
     console, folder = console or Console(stderr=True), Path(spec.out)
     with folder_lock(folder):
         if finished(folder, spec):
