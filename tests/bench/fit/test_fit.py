@@ -15,6 +15,7 @@ from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.full_run import afforded
 from holdfast.bench.fit.pilot_record import PilotRecord
 from holdfast.bench.fit.price import PlainRun
+from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.fit_spec import FitSpec
@@ -136,7 +137,7 @@ def test_a_finished_fit_is_read_and_an_interrupted_one_comes_to_the_same_result(
 
 
 def test_ten_rows_have_no_pilot_and_say_so(room, tmp_path):
-    record = go(spec(room, tmp_path / "out", data=str(room / "ten.jsonl")))
+    record = go(spec(room, tmp_path / "out", data=str(room / "ten.jsonl"), heal=False))
     assert not stage(record, "pilot").done
     assert "a tenth of 10 examples is fewer than 20" in stage(record, "pilot").sentence
     assert record.verdict is not None
@@ -154,7 +155,7 @@ def test_a_model_that_forgets_nothing_is_trained_plainly(room, tmp_path, monkeyp
 
 
 def test_without_old_examples_the_base_writes_them_once_for_all_runs(room, tmp_path):
-    given = spec(room, tmp_path / "out", memory=(), cost="40x", pilot=False)
+    given = spec(room, tmp_path / "out", memory=(), cost="40x", pilot=False, heal=False)
     record = go(given)
     row = stage(record, "old examples")
     assert row.done
@@ -170,13 +171,31 @@ def test_without_old_examples_the_base_writes_them_once_for_all_runs(room, tmp_p
     assert {tuple(one["memory"]) for one in specs} == {(f"old={old}",)}
 
 
-@pytest.mark.parametrize("flag", ["pilot", "heal"])
-def test_a_stage_that_is_not_wanted_does_not_take_place(room, tmp_path, flag):
-    record = go(spec(room, tmp_path / "out", cost="6x", budget={"points": 4, "on_spent": "log"}, **{flag: False}))
-    row = stage(record, flag)
-    assert not row.done
-    assert f"--no-{flag}" in row.sentence or "nothing to heal" in row.sentence
-    assert not (tmp_path / "out" / "pilot.json").exists() or flag != "pilot"
+def test_a_pilot_and_a_search_that_are_not_wanted_do_not_take_place(room, tmp_path):
+    record = go(spec(room, tmp_path / "out", cost="6x", pilot=False, heal=False))
+    assert {name: stage(record, name).sentence for name in ("pilot", "search")} == {
+        "pilot": "none (--no-pilot).",
+        "search": "none (--no-search).",
+    }
+    assert not (tmp_path / "out" / "pilot.json").exists()
+    assert not (tmp_path / "out" / "search.json").exists()
+
+
+def test_what_is_left_of_the_cost_is_searched(room, tmp_path):
+    file = io.StringIO()
+    given = spec(room, tmp_path / "out", cost="4x", pilot=False, heal=False, search=True, budget={"points": 60})
+    record = go(given, Console(file=file))
+    row = stage(record, "search")
+    assert row.done
+    assert row.spent <= row.announced <= 4
+    assert record.cost.spent <= 4
+    searched = SearchRecord.read(tmp_path / "out" / "search.json")
+    assert len(searched.trials) > 1
+    assert record.recipe in {trial.recipe for trial in searched.trials if trial.fidelity == 1.0}
+    assert "of 4 plain runs spent" in file.getvalue() or "plain runs spent" in file.getvalue()
+    assert not any(stage.name == "run" for stage in record.stages), "the search ends with the full run"
+    again = go(given)
+    assert again == record
 
 
 def test_a_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):
@@ -188,8 +207,10 @@ def test_a_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):
     assert stage(record, "heal").done
     assert "healed-" in record.model
     assert next(row for row in record.suites if row.name == "old").items
+    assert "--no-heal" not in stage(record, "heal").sentence
     unhealed = go(dataclasses.replace(given, heal=False))
     assert not unhealed.healed
+    assert stage(unhealed, "heal").sentence == "none (--no-heal)."
     assert unhealed.recipe == record.recipe
     assert unhealed.suite("old").lost.points > record.suite("old").lost.points
     assert "forgot" in unhealed.sentence or "open" in unhealed.sentence
@@ -199,11 +220,11 @@ def test_a_cost_that_does_not_suffice_is_refused_with_what_would(room, tmp_path)
     with pytest.raises(HoldfastError, match=r"--cost 0.1x does not suffice: .* give --cost [\d.]+x") as caught:
         go(spec(room, tmp_path / "out", cost="0.1x", pilot=False))
     enough = re.search(r"give --cost ([\d.]+)x", str(caught.value))[1]
-    assert go(spec(room, tmp_path / "out", cost=f"{enough}x", pilot=False)).cost.spent <= float(enough)
+    assert go(spec(room, tmp_path / "out", cost=f"{enough}x", pilot=False, heal=False)).cost.spent <= float(enough)
 
 
 def test_a_smaller_cost_shortens_the_run_and_says_so(room, tmp_path):
-    record = go(spec(room, tmp_path / "out", cost="1x", pilot=False))
+    record = go(spec(room, tmp_path / "out", cost="1x", pilot=False, heal=False))
     assert record.cost.spent <= 1.0
     assert any("of 3 epochs" in note for note in record.notes)
     plain = PlainRun([Example([1, 2], [-100, 2])] * 16, {}, 3.0, 1, 1)
@@ -216,7 +237,7 @@ def test_a_smaller_cost_shortens_the_run_and_says_so(room, tmp_path):
 
 
 def test_the_seed_changes_the_run(room, tmp_path):
-    one, other = (go(spec(room, tmp_path / str(seed), pilot=False, cost="6x", seed=seed)) for seed in (0, 1))
+    one, other = (go(spec(room, tmp_path / str(seed), pilot=False, heal=False, seed=seed)) for seed in (0, 1))
     assert one.run != other.run
     assert one.recipe == other.recipe
 
@@ -274,7 +295,7 @@ def test_the_command_shows_the_record_and_ends_with_its_code(room, out, done, ca
     assert " ".join(done.sentence.split()) in text
     assert "Verdict: " in text
     assert main([*words, "--json"]) == done.exit_code
-    assert FitRecord.from_dict(json.loads(capsys.readouterr().out)) == done
+    assert FitRecord.from_dict(json.loads(capsys.readouterr().out)) == FitRecord.read(out)
     assert holdfast.fit is not None
 
 
