@@ -164,9 +164,11 @@ class _Fit:
         began = self._stage("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
         self.training += old.seconds
-        spent = old.seconds / max(self.seconds, 1e-9)
+        spent, expected = old.seconds / max(self.seconds, 1e-9), (whole or 0.0) * count / SelfRehearsal().count
         sentence = f"The base wrote {old.count:,} examples, which --memory {NAME}={old.file} takes too."
-        self._done("old examples", began, sentence, announced=spent, spent=spent, record=old.file)
+        self._done(
+            "old examples", began, sentence, announced=expected / max(self.seconds, 1e-9), spent=spent, record=old.file
+        )
         return dataclasses.replace(run, memory=(f"{NAME}={old.file}",))
 
     def _plain_run(self, made: PlanRecord, run: RunSpec) -> PlainRun:

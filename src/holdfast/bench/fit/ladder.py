@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.plan.recipes import RANK, recipe_text
@@ -75,7 +75,7 @@ def _rungs(plan: PlanRecord, advised: Chain, old: Sequence[str]) -> Iterator[tup
     rank = next((part.rank for part in advised.parts() if isinstance(part, (LoRA, QLoRA))), RANK)
     rate, small = full_rate(size), adapter_rate(size)
     is_adapter, is_quantised = plan.model.is_adapter, any(isinstance(part, QLoRA) for part in advised.parts())
-    whole = {"lr": small if is_adapter else rate, "epochs": epochs, "batch": batch}
+    whole: dict[str, Any] = {"lr": small if is_adapter else rate, "epochs": epochs, "batch": batch}
     adapted = {**whole, "lr": small}
     name = "the adapter" if is_adapter else "all weights"
     if not is_quantised:

@@ -18,6 +18,7 @@ import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -132,7 +133,7 @@ class Pilot:
             run = train(spec, self.console, bases=self.bases, part=Part(SHARE, self.spec.seed, "watch"))
         except (HoldfastError, RuntimeError, MemoryError) as error:
             why = " ".join(str(error).split()) or type(error).__name__
-            of_rung = {"name": rung.name, "recipe": rung.candidate.text, "plain": rung.plain}
+            of_rung: dict[str, Any] = {"name": rung.name, "recipe": rung.candidate.text, "plain": rung.plain}
             return PilotRung(**of_rung, why=f"failed: {why}", cost=cost)
         return _judged(rung, run, self.budget, cost)
 
