@@ -13,6 +13,7 @@ from typing import Any
 
 from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.bench.diff.diff_record import DiffRecord
+from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.machine.files import write_atomically
 from holdfast.bench.measured.schema import Record, Versioned, hints_of, key_of
@@ -20,7 +21,7 @@ from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.record import RunRecord
 from holdfast.report.markdown import wrapped
 
-RECORDS: tuple[type[Versioned], ...] = (RunRecord, DiffRecord, HealRecord, TradeOff, PlanRecord)
+RECORDS: tuple[type[Versioned], ...] = (RunRecord, DiffRecord, HealRecord, TradeOff, PlanRecord, SearchRecord)
 INTRODUCTION = """# Records
 
 Written by `make docs` from the docstrings; do not edit.
