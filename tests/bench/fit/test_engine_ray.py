@@ -37,10 +37,9 @@ def test_without_ray_there_is_one_clear_sentence(monkeypatch):
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray")
-    ray.cloudpickle.register_pickle_by_value(sys.modules["search_synthetic"])
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     root = Path(__file__).parents[3]
-    path = os.pathsep.join([str(root / "src"), str(root)])
+    path = os.pathsep.join(str(root / name) for name in ("src", "", "benchmarks"))
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
         num_cpus=2,
         include_dashboard=False,

@@ -79,14 +79,14 @@ class TestNext:
         for number in range(3):
             step = steps(history)
             chosen.append(step.candidate)
-            history.append(done(9 + number, step.candidate, step.fidelity, learned=10.0 - number))
+            history.append(done(9 + number, step.candidate, step.fidelity, learned=10.0 - number, used=0.15))
         assert chosen == [RUNS[7], RUNS[6], RUNS[5]]
         final = steps(history)
         assert (final.candidate, final.fidelity) == (RUNS[7], 1.0)
         assert steps([*history, done(12, RUNS[7], 1.0)]) is None
 
     def test_candidate_goes_on_early_if_no_open_trial_can_keep_it_from_that(self):
-        history = [done(n, RUNS[n], 1 / 9, learned=n) for n in range(7)]
+        history = [done(n, RUNS[n], 1 / 9, learned=n, used=0.1) for n in range(7)]
         assert steps(history).candidate == RUNS[6]
         running = [*history[:6], dataclasses.replace(history[6], standing="running", outcome=None)]
         assert steps(running).source == "sampled"
@@ -98,9 +98,9 @@ class TestNext:
         assert steps(history, promotes=False) is None
 
     def test_what_pruned_trials_did_not_cost_is_left_for_one_more_run_if_none_is_inside(self):
-        low = [done(n, RUNS[n], 1 / 9, learned=n) for n in range(9)]
+        low = [done(n, RUNS[n], 1 / 9, learned=n, used=0.3 if n == 8 else 0.1) for n in range(9)]
         low = [dataclasses.replace(e, outcome=dataclasses.replace(e.outcome, cost=0.01)) for e in low]
-        whole = done(9, RUNS[8], 1.0, used=3.0)
+        whole = done(9, RUNS[8], 1.0, used=1.2)
         step = steps([*low, whole])
         assert (step.candidate, step.source) == (RUNS[7], "rescue")
         assert steps([*low, done(9, RUNS[8], 1.0, used=0.9)]) is None
@@ -140,7 +140,7 @@ class TestHistory:
         assert Growth(0.5, 0.0).expected(entry) == Expected(10.0, pytest.approx(0.7))
 
     def test_failed_and_pruned_trials_are_outside(self):
-        entry = done(0, RUNS[0], 1 / 9)
+        entry = done(0, RUNS[0], 1 / 9, used=0.1)
         pruned = dataclasses.replace(entry, outcome=dataclasses.replace(entry.outcome, state="pruned"))
         failed = dataclasses.replace(entry, outcome=TrialOutcome(state="failed", cost=0.1))
         assert not Growth().expected(pruned).inside

@@ -20,6 +20,7 @@ from holdfast.recipe import parse
         ("Rehearsal('old.jsonl', ratio=0.5)", 2.0),
         ("SelfRehearsal(ratio=0.2)", 1.25),
         ("SelfRehearsal(ratio=0.5) + BaseKL(on='memory')", (1 + 0.5 / 3) * 2),
+        ("AGEM('old.jsonl')", 2.0),
         ("Rehearsal('a.jsonl', ratio=0.1) + Rehearsal('b.jsonl', ratio=0.1)", 1.25),
     ],
 )

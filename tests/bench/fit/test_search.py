@@ -201,6 +201,7 @@ class TestResuming:
         assert essence(more)[: len(first.trials)] == essence(first)
         assert first.spent < more.spent <= 6.0
 
+    @pytest.mark.slow
     def test_killed_process_is_noticed_and_its_trial_begins_again(self, tmp_path):
         alone = searching(Synthetic(2, 0.24, holds=True)).record
         process = started(tmp_path, "slow")

@@ -117,7 +117,9 @@ class TestSharing:
     def test_trial_that_ends_its_process_again_and_again_has_failed(self, opened, monkeypatch):
         monkeypatch.setattr("holdfast.bench.fit.shared_study._has_ended", lambda owner: True)
         for attempt in range(ATTEMPTS):
-            opened().claim(Entry(-1, CANDIDATES[0], 1.0, "given", 1.0, attempt=attempt), 9.0)
+            study = opened()
+            assert study.history() == [] or study.history()[-1].standing == "abandoned"
+            study.claim(Entry(-1, CANDIDATES[0], 1.0, "given", 1.0, attempt=attempt), 9.0)
         last = opened().history()[-1]
         assert (last.standing, last.outcome.state, last.charge) == ("done", "failed", 1.0)
         assert f"ended {ATTEMPTS} times" in last.outcome.why

@@ -1,11 +1,11 @@
 """What a trial costs in plain runs, by formula or by measured times, before it begins.
 
-    cost = fidelity * (epochs / plain epochs) * factor,   factor = (1 + B r / 3) / (1 - s)
+    cost = fidelity * (epochs / plain epochs) * factor,   factor = (1 + B r / 3 + G) / (1 - s)
 
 with s the share of old examples among the tokens, which come on top of the new ones, B = 1 if the recipe compares with
-the base, and r the share of the tokens at which it does. A forward of the base takes a third of a step (a forward costs
-2 N operations per token and a backward 4 N: Kaplan et al. 2001.08361, section 2.1). Adapters and frozen layers make
-steps cheaper; the formula does not count on that.
+the base, r the share of the tokens at which it does, and G = 1 if it computes another gradient beside the step's. A
+forward of the base takes a third of a step (a forward costs 2 N operations per token and a backward 4 N: Kaplan et al.
+2001.08361, section 2.1). Adapters and frozen layers make steps cheaper; the formula does not count on that.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def step_factor(recipe: Chain) -> float:
     parts = [part for part in active.parts() if part.uses("mix_data") or value_of(part, "memory")]
     old = min(sum(float(getattr(part, "ratio", 0.0)) for part in parts), MOST_OLD)
     compared = old if active.compares_on == "memory" else 1.0
-    reads = any(field.startswith("base_") for field in active.reads)
-    return (1.0 + FORWARD * compared * reads) / (1.0 - old)
+    needs = active.needs
+    beside = bool(needs.asks & {"gradient", "base_gradient"})
+    return (1.0 + FORWARD * compared * needs.base_fields + beside) / (1.0 - old)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,8 @@ RECIPE, RATE, EPOCHS = "recipe", "rate", "Train.epochs"
 """Names of the dimensions that all recipes share: which recipe, the factor on its given rate, and the epochs."""
 SPAN = 10.0
 """Largest factor between a rate and the given one, because rates of recipes differ and the given one has reasons."""
+ROUNDING = 1e-3
+"""Largest relative error of a value that a candidate prints in four digits."""
 PER_DIMENSION = 4
 """Trials of the lowest fidelity for each dimension that is searched."""
 
@@ -103,8 +105,10 @@ class Space:
             for dimension in self.dimensions:
                 value = self._value(candidate, number, dimension)
                 values[dimension.name] = dimension.at(0.5) if value is None else value
-            inside = all(dimension.low <= values[dimension.name] <= dimension.high for dimension in self.dimensions)
-            return values if inside else None
+            near = {d.name: min(max(values[d.name], d.low), d.high) for d in self.dimensions}
+            if all(abs(values[name] - near[name]) <= ROUNDING * near[name] for name in near):
+                return values | near
+            return None
         return None
 
     def _moved(self, method: Method, point: Point) -> Method:

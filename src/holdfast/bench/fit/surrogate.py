@@ -77,7 +77,7 @@ class Prediction:
         if not self.holds:
             return self.inside
         k, u, sd = PER_LOG[EPOCHS].learned[0] / PER_LOG[EPOCHS].lost[0], self.over, self.over_sd
-        outside = np.exp(np.minimum(-k * u + (k * sd) ** 2 / 2, 0.0)) * scipy.stats.norm.cdf(u / sd - k * sd)
+        outside = np.exp(-k * u + (k * sd) ** 2 / 2) * scipy.stats.norm.cdf(u / sd - k * sd)
         return np.asarray(self.inside + UNFINISHED * outside)
 
     @property
