@@ -147,7 +147,7 @@ def prices() -> list[tuple[str, str, float, float]]:
     for task in TASKS:
         rows = full_runs(task, PRICED)
         spec = RunSpec(model=BASE, data=f"ground:{task}", held_out=0.0, max_length=LENGTH)
-        plain = PlainRun(prepare_data(spec, tokenizer).train, memories, study.EPOCHS, study.BATCH, 8)
+        plain = PlainRun(prepare_data(spec, tokenizer).train, memories, study.EPOCHS, study.BATCH, study.BATCH)
         cpu = {name: [r["cpu"] for r in rows if r["recipe"] == name] for name in PRICED}
         of_plain = sum(cpu["plain"]) / len(cpu["plain"])
         for name in PRICED:
