@@ -9,7 +9,7 @@ study whose recipes a price covers.
     python benchmarks/pilot.py report                                      (rows to tables; needs no model)
 
 docs/studies/pilot.jsonl      a row for each pilot, with what the full run learned and lost
-             pilot.md         the tables
+             pilot-tables.md  the tables
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def report(given: argparse.Namespace) -> None:
             "- ",
         ),
     ]
-    write_atomically(given.write / "pilot.md", "\n".join(lines) + "\n")
+    write_atomically(given.write / "pilot-tables.md", "\n".join(lines) + "\n")
 
 
 def main() -> int:

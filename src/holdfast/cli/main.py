@@ -93,6 +93,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     spec = spec_from(arguments, FitSpec)
     check_early(spec)
+    print("fit: loading the libraries (some seconds)", file=sys.stderr, flush=True)
 
     from holdfast.bench.fit.fit import fit
     from holdfast.report.fit import show
