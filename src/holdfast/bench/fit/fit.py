@@ -8,18 +8,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from holdfast.bench.fit.fit_folder import begin, finished
 from holdfast.bench.fit.fit_inputs import FitInputs, read_fit_inputs
-from holdfast.bench.fit.fit_record import FitCost, FitRecord, StageName, StageRow
+from holdfast.bench.fit.fit_record import FitCost, FitRecord, StageName
 from holdfast.bench.fit.fit_words import announcement, check_cost, cost_words, sentence_of
 from holdfast.bench.fit.full_run import FullRun, full_run, healed
 from holdfast.bench.fit.ladder import Ladder, ladder_of
+from holdfast.bench.fit.ledger import Ledger
 from holdfast.bench.fit.old_examples import NAME, write_old
 from holdfast.bench.fit.pilot import LEAST, SHARE, Pilot
 from holdfast.bench.fit.price import PlainRun
@@ -34,6 +35,7 @@ from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
 from holdfast.core.errors import HoldfastError
 from holdfast.data.memory import load_memory
+from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.recipe import parse
 from holdfast.train.settings import train_of
@@ -41,6 +43,9 @@ from holdfast.train.settings import train_of
 WRITING = 0.25
 """Most that the writing of old examples may cost, in plain runs, unless even `FEWEST` examples cost more."""
 FEWEST = 200
+ROOM = 1 + 2 / 9
+"""Times the price of the full run that must be left for a search: two trials of a ninth of its steps beside it."""
+UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
 
 
 @quiet_libraries()
@@ -66,8 +71,11 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
         display.begin("fit", f"{spec.model} learns {spec.data} at a cost of at most {spec.plain_runs():g} plain runs")
         inputs = read_fit_inputs(spec)
         begin(folder, spec)
+        plain, asking = inputs.guess()
+        clock.expect(plain * spec.plain_runs() + 5 * asking)
+        ledger = Ledger(display, spec.plain_runs(), plain, asking)
         with open_log(folder / "log.txt") as log:
-            record = _Fit(inputs, folder, display, StageConsole(display, log), clock).run()
+            record = _Fit(inputs, folder, ledger, StageConsole(display, log)).run()
         write_json(folder / FitRecord.FILE, record.to_dict())
         return record
 
@@ -78,137 +86,76 @@ class _Fit:
 
     inputs: FitInputs
     folder: Path
-    display: StageDisplay
+    ledger: Ledger
     log: Console
-    clock: Clock
-    rows: list[StageRow] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
-    training: float = 0.0
 
     @property
     def spec(self) -> FitSpec:
         """Returns the options."""
         return self.inputs.spec
 
-    @property
-    def left(self) -> float:
-        """Returns what is left of the cost, in plain runs."""
-        return self.spec.plain_runs() - math.fsum(row.spent for row in self.rows)
-
     def run(self) -> FitRecord:
         """Takes all stages, and returns the record."""
-        guessed, self.asking = self.inputs.guess()
-        self.clock.expect(guessed * (self.spec.plain_runs() + 0.2) + 5 * self.asking)
         made = self._planned()
-        self.seconds = made.time[-1].seconds if made.time else guessed
         run = self._with_old(made)
         names = tuple(run.memories())
-        self.plain = self._plain_run(made, run)
+        plain = _plain_run(made, run, self.inputs)
         ladder = ladder_of(made, names)
-        pilot = self._pilot(run, ladder)
-        self._expect(self.spec.plain_runs())
-        for line in announcement(self.spec, self.plain, self.seconds, ladder, None if pilot is None else pilot.most):
-            self.display.tell(line)
-        given = [self._advised(made, names)]
+        pilot = self._pilot(run, plain, ladder)
+        most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
+        for line in announcement(self.spec, plain, seconds, ladder, most):
+            self.ledger.display.tell(line)
+        given = [_advised(made, names)]
         if pilot is not None:
             given = list(dict.fromkeys([self._climbed(pilot), *given]))
-        came = self._full(run, given)
-        return self._closed(came, self._healed(came, run))
-
-    def _stage(self, name: StageName, about: str) -> float:
-        """Begins a stage; returns the time."""
-        self.display.begin(name, about)
-        return time.monotonic()
-
-    def _done(self, name: StageName, began: float, sentence: str, **values: float | str) -> None:
-        """Ends a stage: keeps its row, and tells what came of it."""
-        seconds = time.monotonic() - began
-        self.rows.append(StageRow(name=name, done=True, sentence=sentence, seconds=seconds, **values))  # type: ignore[arg-type]
-        self.display.tell(sentence)
-        self._expect(self.left)
-
-    def _skipped(self, name: StageName, why: str) -> None:
-        self.rows.append(StageRow(name=name, done=False, sentence=why))
-        self.display.begin(name, why)
-
-    def _expect(self, runs: float) -> None:
-        """Sets the time left: that of so many plain runs, and of asking everything twice."""
-        self.clock.expect(max(0.0, runs) * self.seconds + 2 * self.asking)
+        came = self._full(run, given, plain)
+        return self._closed(came, self._healed(came, run, plain))
 
     def _planned(self) -> PlanRecord:
         """Returns the plan, which an earlier call may have made."""
-        began, path = self._stage("plan", "facts, rules, and the time of a few steps"), self.folder / PlanRecord.FILE
+        began = self.ledger.begin("plan", "facts, rules, and the time of a few steps")
+        path = self.folder / PlanRecord.FILE
         if path.exists():
             made = PlanRecord.read(path)
         else:
             names = {field.name for field in dataclasses.fields(TrainingSpec)} - {"out"}
             options = {name: getattr(self.spec, name) for name in names}
-            made = plan(PlanSpec(**{**options, "keep": self.spec.keep, "out": str(self.folder)}), self.log)
+            made = plan(PlanSpec(**{**options, "out": str(self.folder)}), self.log)
         if not made.recipe:
-            (why,) = [row.advice for row in made.advice if row.topic == "recipe" and row.followed][:1]
+            why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
             raise HoldfastError(f"No recipe fits into memory: {why}.")
-        self.seconds = made.time[-1].seconds if made.time else self.inputs.guess()[0]
-        self.notes += made.notes
-        self._done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
+        if made.time:
+            self.ledger.plain_seconds = made.time[-1].seconds
+        self.ledger.notes += made.notes
+        self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
 
     def _with_old(self, made: PlanRecord) -> RunSpec:
         """Returns the options of all trainings, with old examples: the user's, or those that the base writes once."""
         run = trials_options(self.spec.run(out=str(self.folder / "runs")))
         if run.memories():
-            self._skipped("old examples", f"those of --memory {' '.join(self.spec.memory)}.")
+            self.ledger.skipped("old examples", f"those of --memory {' '.join(self.spec.memory)}.")
             return run
-        count, whole = SelfRehearsal().count, made.time[0].writing_seconds if made.time else None
-        if whole and whole > WRITING * self.seconds:
-            count = min(count, max(FEWEST, int(count * WRITING * self.seconds / whole)))
-        began = self._stage("old examples", f"the base writes {count:,}, once for all trainings")
+        plain = max(self.ledger.plain_seconds, 1e-9)
+        count, whole = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
+        if whole > WRITING * plain:
+            count = min(count, max(FEWEST, int(count * WRITING * plain / whole)))
+        began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
-        self.training += old.seconds
-        spent, expected = old.seconds / max(self.seconds, 1e-9), (whole or 0.0) * count / SelfRehearsal().count
+        self.ledger.training_seconds += old.seconds
+        values = {"announced": whole * count / SelfRehearsal().count / plain, "spent": old.seconds / plain}
         sentence = f"The base wrote {old.count:,} examples, which --memory {NAME}={old.file} takes too."
-        self._done(
-            "old examples", began, sentence, announced=expected / max(self.seconds, 1e-9), spent=spent, record=old.file
-        )
+        self.ledger.done("old examples", began, sentence, record=old.file, **values)
         return dataclasses.replace(run, memory=(f"{NAME}={old.file}",))
-
-    def _plain_run(self, made: PlanRecord, run: RunSpec) -> PlainRun:
-        """Returns the unit of the cost."""
-        settings, how = train_of(parse(made.recipe)), {"raw": run.raw, "refused": run.refused}
-        memories = {
-            name: load_memory(
-                path,
-                self.inputs.plan.tokenizer,
-                max_length=run.max_length,
-                preference=run.preference,
-                **how,  # type: ignore[arg-type]
-            )
-            for name, path in run.memories().items()
-        }
-        epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
-        return PlainRun(self.inputs.examples, memories, epochs, batch, run.batch_size, run.seed)
-
-    def _advised(self, made: PlanRecord, names: Sequence[str]) -> Candidate:
-        """Returns the plan's recipe, with the old examples that all trainings share."""
-        recipe = made.recipe
-        written = parse(recipe).parts()
-        if any(isinstance(part, SelfRehearsal) for part in written):
-            parts = [
-                f"Rehearsal(memory={', '.join(names)!r}, ratio={part.ratio})"
-                if isinstance(part, SelfRehearsal)
-                else repr(part)
-                for part in written
-            ]
-            recipe = " + ".join(parts)
-        return Candidate.of(recipe)
 
     def _bases(self) -> Path:
         return self.folder / "runs" / "shared" / "base"
 
-    def _pilot(self, run: RunSpec, ladder: Ladder) -> Pilot | None:
+    def _pilot(self, run: RunSpec, plain: PlainRun, ladder: Ladder) -> Pilot | None:
         """Returns the pilot, or None with a row that says why there is none."""
-        pilot = Pilot(run, self.spec.promise(), self.plain, ladder, self._bases(), self.folder, self.log)
+        pilot = Pilot(run, self.spec.promise(), plain, ladder, self._bases(), self.folder, self.log)
         if why := self._no_pilot(pilot):
-            self._skipped("pilot", why)
+            self.ledger.skipped("pilot", why)
             return None
         return pilot
 
@@ -217,75 +164,77 @@ class _Fit:
         if not self.spec.pilot:
             return "none (--no-pilot)."
         if not self.inputs.learns:
-            return "none: no validation items measure what is learned; give --test a few dozen items."
+            return UNMEASURED
         if pilot.examples < LEAST:
             count = len(self.inputs.examples)
             return f"none: a tenth of {count:,} examples is fewer than {LEAST}, too few to show anything."
-        if self.left - pilot.most < 1.0:
-            return f"none: it may cost {pilot.most:.2f} of the {self.left:.2f} plain runs left; give a higher --cost."
+        if (left := self.ledger.left) - pilot.most < 1.0:
+            return f"none: it may cost {pilot.most:.2f} of the {left:.2f} plain runs left; give a higher --cost."
         return ""
 
     def _climbed(self, pilot: Pilot) -> Candidate:
         """Climbs the ladder of the pilot, and returns the candidate for the full run."""
-        about = (
-            f"up to {len(pilot.ladder.rungs)} recipes on {SHARE:.0%} of the data, at most {pilot.most:.2f} plain runs"
-        )
-        began = self._stage("pilot", about)
+        rungs = len(pilot.ladder.rungs)
+        about = f"up to {rungs} recipes on {SHARE:.0%} of the data, at most {pilot.most:.2f} plain runs"
+        began = self.ledger.begin("pilot", about)
         record = pilot.climb()
-        self.training += math.fsum(rung.seconds or 0.0 for rung in record.rungs)
-        values: Mapping[str, float] = {"announced": record.announced, "spent": record.spent}
-        self._done("pilot", began, record.sentence, record=str(self.folder / record.FILE), **values)
+        self.ledger.training_seconds += math.fsum(rung.seconds or 0.0 for rung in record.rungs)
+        values = {"announced": record.announced, "spent": record.spent}
+        self.ledger.done("pilot", began, record.sentence, record=str(self.folder / record.FILE), **values)
         return Candidate.of(record.recipe)
 
-    def _full(self, run: RunSpec, given: Sequence[Candidate]) -> FullRun:
+    def _full(self, run: RunSpec, given: Sequence[Candidate], plain: PlainRun) -> FullRun:
         """Searches if the options and the cost allow it, and returns the full run."""
-        check_cost(self.spec, self.plain, given[0], self.left)
-        if why := self._no_search(given):
-            self._skipped("search", why)
+        most = self.ledger.left
+        check_cost(self.spec, plain, given[0], most)
+        if why := self._no_search(given, plain):
+            self.ledger.skipped("search", why)
         stage: StageName = "run" if why else "search"
-        began, most = self._stage(stage, f"at most {self.left:.2f} plain runs"), self.left
-        tell = None if why else self.display.tell
-        came = full_run(run, given, self.plain, most, self._bases(), self.folder, self.log, tell=tell)
-        self.notes += came.notes
-        self.training += came.seconds
-        values: Mapping[str, float] = {"announced": most, "spent": came.spent}
-        self._done(stage, began, came.sentence, record=str(came.record), **values)
+        began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
+        tell = None if why else self.ledger.display.tell
+        came = full_run(run, given, plain, most, self._bases(), self.folder, self.log, tell=tell)
+        self._count(stage, began, came, most)
         return came
 
-    def _no_search(self, given: Sequence[Candidate]) -> str:
+    def _no_search(self, given: Sequence[Candidate], plain: PlainRun) -> str:
         """Returns why there is no search; empty if there is one."""
         if not self.spec.search:
             return "none (--no-search)."
         if not self.inputs.learns:
-            return "none: no validation items measure what is learned; give --test a few dozen items."
-        whole = min(self.plain.price(candidate) for candidate in given)
-        if self.left < whole * (1 + 2 / 9):
-            return f"none: {self.left:.2f} plain runs are left, and the full run costs {min(whole, self.left):.2f}."
+            return UNMEASURED
+        whole, left = min(plain.price(candidate) for candidate in given), self.ledger.left
+        if left < whole * ROOM:
+            return f"none: {left:.2f} plain runs are left, and the full run costs {min(whole, left):.2f}."
         return ""
 
-    def _healed(self, came: FullRun, run: RunSpec) -> FullRun | None:
+    def _healed(self, came: FullRun, run: RunSpec, plain: PlainRun) -> FullRun | None:
         """Heals the full run if it is outside the budget, and returns what came of it."""
         if came.used is None or came.used <= 1.0:
-            self._skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
+            self.ledger.skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
             return None
         if not self.spec.heal:
-            self._skipped("heal", "none (--no-heal).")
+            self.ledger.skipped("heal", "none (--no-heal).")
             return None
-        began, left = self._stage("heal", f"the full run takes {came.used:.0%} of the budget"), self.left
+        most = self.ledger.left
+        began = self.ledger.begin("heal", f"the full run takes {came.used:.0%} of the budget at its upper bound")
         try:
-            made = healed(came, self.spec, run, self.plain, left, self.folder, self.log)
+            made = healed(came, self.spec, run, plain, most, self.folder, self.log)
         except HoldfastError as error:
-            self.rows.append(StageRow(name="heal", done=False, sentence=f"It failed: {error}"))
-            self.display.tell(f"It failed: {error}")
+            self.ledger.skipped("heal", f"failed: {error}")
             return None
-        self.training += made.seconds
-        values: Mapping[str, float] = {"announced": left, "spent": made.spent}
-        self._done("heal", began, made.sentence, record=str(made.record), **values)
+        self._count("heal", began, made, most)
         return made
+
+    def _count(self, stage: StageName, began: float, came: FullRun, most: float) -> None:
+        """Ends a stage that made a model."""
+        self.ledger.notes += came.notes
+        self.ledger.training_seconds += came.seconds
+        values = {"announced": most, "spent": came.spent}
+        self.ledger.done(stage, began, came.sentence, record=str(came.record), **values)
 
     def _closed(self, came: FullRun, made: FullRun | None) -> FitRecord:
         """Returns the record."""
-        final = came if made is None else made
+        final, ledger = came if made is None else made, self.ledger
         record = FitRecord(
             suites=final.outcome.suites,
             learned=final.outcome.learned,
@@ -293,20 +242,40 @@ class _Fit:
             symptoms=final.outcome.symptoms,
             base=self.spec.model,
             data=self.spec.data,
-            stages=tuple(self.rows),
+            stages=tuple(ledger.rows),
             recipe=came.recipe,
             run=str(came.folder),
             used=came.used,
             healed=made is not None,
             model=final.model,
             cost=FitCost(
-                allowed=self.spec.plain_runs(),
-                spent=math.fsum(row.spent for row in self.rows),
-                plain_seconds=self.seconds,
-                training_seconds=self.training,
+                allowed=ledger.cost,
+                spent=ledger.spent,
+                plain_seconds=ledger.plain_seconds,
+                training_seconds=ledger.training_seconds,
             ),
-            notes=tuple(dict.fromkeys(self.notes)),
+            notes=tuple(dict.fromkeys(ledger.notes)),
             sentence="",
-            seconds=self.clock.seconds,
+            seconds=ledger.display.clock.seconds,
         )
         return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
+
+
+def _plain_run(made: PlanRecord, run: RunSpec, inputs: FitInputs) -> PlainRun:
+    """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
+    settings, tokenizer = train_of(parse(made.recipe)), inputs.plan.tokenizer
+    how: dict[str, Any] = {"raw": run.raw, "refused": run.refused, "preference": run.preference}
+    memories = {
+        name: load_memory(path, tokenizer, max_length=run.max_length, **how) for name, path in run.memories().items()
+    }
+    epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
+    return PlainRun(inputs.examples, memories, epochs, batch, run.batch_size, run.seed)
+
+
+def _advised(made: PlanRecord, names: Sequence[str]) -> Candidate:
+    """Returns the plan's recipe, with the old examples that all trainings share in place of those of its own."""
+    parts = [
+        repr(Rehearsal(", ".join(names), ratio=part.ratio)) if isinstance(part, SelfRehearsal) else repr(part)
+        for part in parse(made.recipe).parts()
+    ]
+    return Candidate.of(" + ".join(parts))
