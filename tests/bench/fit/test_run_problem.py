@@ -62,10 +62,10 @@ def test_search_of_real_runs_shares_answers_and_reads_no_test_item(problem, tmp_
 
 
 class TestApart:
-    def test_trial_in_its_own_process_is_the_same(self, problem, worker, tmp_path):
-        worker()
-        apart = problem(isolated=True, out=str(tmp_path / "apart")).evaluate(GIVEN, 0.5)
+    def test_trial_in_its_own_process_is_the_same(self, problem, request, tmp_path):
         here = problem(out=str(tmp_path / "here")).evaluate(GIVEN, 0.5)
+        request.getfixturevalue("worker")  # from here on, workers start warm
+        apart = problem(isolated=True, out=str(tmp_path / "apart")).evaluate(GIVEN, 0.5)
         drop = {"folder": None, "seconds": None}
         assert dataclasses.replace(apart, **drop) == dataclasses.replace(here, **drop)
         assert Path(apart.folder).is_dir()

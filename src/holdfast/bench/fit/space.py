@@ -154,7 +154,8 @@ def space_of(candidates: Sequence[Candidate], trials: int | None = None) -> Spac
         for name, method in _searched(candidate):
             about = settings_of(type(method))[name.partition(".")[2]]
             assert about.search is not None
-            plain = Dimension(name, *map(float, about.search), log=about.log, integer=about.integer)
+            low, high = map(float, about.search)
+            plain = Dimension(name, low, high, about.log, about.integer)
             ranges[name] = ranges.get(name, plain).including(getattr(method, name.partition(".")[2]))
     names = sorted(ranges, key=_importance)
     most = len(names) if trials is None else max(1, trials // PER_DIMENSION)
