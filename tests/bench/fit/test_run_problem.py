@@ -11,8 +11,8 @@ from holdfast.bench.fit.prices import Prices
 from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.trials import Candidate
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.run.record import RunRecord
-from holdfast.bench.run.run import NoValidationItems
 
 GIVEN = Candidate.of("Train(lr=1e-3, epochs=1)")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONNECTING = 10.0
 """Seconds after which a cluster counts as unreachable."""
-OBJECTS = 100 * 2**20
+OBJECTS = 2**27
 """Bytes of memory for objects that a Ray started here takes."""
 
 
