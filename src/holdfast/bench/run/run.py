@@ -14,15 +14,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from torch import nn
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
@@ -46,14 +42,15 @@ from holdfast.bench.run.folder import (
     folder_of,
     open_folder,
     removing_empty_folders,
-    reporting_write_errors,
 )
 from holdfast.bench.run.forecast import resolved_settings, settings_lines
 from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
+from holdfast.bench.run.part import Part
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
 from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.run_symptoms import run_symptoms
+from holdfast.bench.run.saved_model import check_weights, save_model
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
 from holdfast.bench.run.training import StepLog, plain_trainer, train_on
@@ -97,6 +94,7 @@ def train(
     bases: Path | None = None,
     trained: Path | None = None,
     start: Path | None = None,
+    part: Part | None = None,
     validation: bool = False,
 ) -> RunResult:
     """Runs `spec` and returns the result; a finished run is only read.
@@ -108,6 +106,7 @@ def train(
         trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
             that model and trains nothing.
         start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
+        part: The part of the data that a trial takes; it belongs to the identity of the run.
         validation: Whether to ask the validation items of the watched suites alone, for a trial whose test items nobody
             may read; the record says so.
 
@@ -118,12 +117,12 @@ def train(
     recipe = parse(spec.recipe)
     folder = folder_of(spec)
     with folder_lock(folder):
-        if open_folder(folder, spec):
+        if open_folder(folder, spec, part):
             console.print(already_finished(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending = SaveOnSignal()
         with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
-            record = _run(spec, recipe, console, bases, trained, ending, start, validation)
+            record = _run(spec, recipe, console, bases, trained, ending, start, part, validation)
     return RunResult(folder, spec, record)
 
 
@@ -135,10 +134,11 @@ def _run(
     trained: Path | None,
     ending: SaveOnSignal,
     start: Path | None,
+    part: Part | None,
     validation: bool,
 ) -> RunRecord:
     """Opens the run, measures, trains or loads the weights of another run, measures again, and closes the run."""
-    run = _open(spec, recipe, console, trained, validation)
+    run = _open(spec, recipe, console, trained, part, validation)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
         if note := floor_note(before.scores):
@@ -177,10 +177,12 @@ class _OpenRun:
     cost: Cost
 
 
-def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None, validation: bool) -> _OpenRun:
+def _open(
+    spec: RunSpec, recipe: Chain, console: Console, trained: Path | None, part: Part | None, validation: bool
+) -> _OpenRun:
     """Reads the inputs, loads the model, attaches the recipe to a trainer, and begins the folder."""
     console.print(repr(recipe), style="bold", markup=False)
-    folder, inputs = folder_of(spec), read_inputs(spec, recipe)
+    folder, inputs = folder_of(spec), read_inputs(spec, recipe, part=part)
     console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
     for line in inputs.forecast.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
@@ -204,7 +206,7 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None, 
     cost = meter.end()
     settings = resolved_settings(trainer, inputs.forecast)
     if is_main_process():
-        begin_folder(folder, spec, recipe, settings)
+        begin_folder(folder, spec, recipe, settings, part)
     if inputs.forecast.mixes:  # the number of old examples is known only now
         console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
     asked = tuple(inputs.data.suites)
@@ -291,7 +293,7 @@ def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, endi
         ship_edited(trainer, trained)
     training_cost = meter.end()
     trained_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    _check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
+    check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
     cost = None if resumed else run.cost.plus(training_cost)
     if trained is None:
         return _TrainingOutcome(cost, training_cost.seconds, trained_parameters)
@@ -305,7 +307,7 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
     spec, trainer, model = run.spec, run.trainer, run.trainer.model
     add_stop_tokens(model, ending_ids(run.inputs.tokenizer, raw=spec.raw))
     if is_main_process():
-        _save(model, run.inputs.tokenizer, run.folder / "model")
+        save_model(model, run.inputs.tokenizer, run.folder / "model")
     guard = _guard_row(run)
     is_trial = run.asked != tuple(run.inputs.data.suites)
     judged_before, judged_after = (before, after) if is_trial else (_test_items(run, side) for side in (before, after))
@@ -364,29 +366,3 @@ def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
     return dataclasses.replace(
         record, learned=learned, verdict=None if budget is None else verdict(suite_changes, budget)
     )
-
-
-def _check_weights(model: nn.Module) -> None:
-    """Refuses a model with non-finite weights, which no logged loss has shown."""
-    for name, p in model.named_parameters():
-        if p.requires_grad and not torch.isfinite(p).all():
-            raise HoldfastError(
-                f"Training left non-finite values in {name}, and no model was saved; lower the learning rate"
-                " (Train(lr=...))."
-            )
-
-
-def _save(model: Any, tokenizer: Any, target: Path) -> None:
-    """Saves model and tokenizer into a folder beside the target, and renames it."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with reporting_write_errors(target):
-            model.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
-            if getattr(model, "generation_config", None) is not None:  # PEFT does not save it with an adapter
-                model.generation_config.save_pretrained(partial)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
