@@ -56,7 +56,6 @@ from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_op
 from holdfast.bench.run.training import StepLog, plain_trainer, train_on
 from holdfast.bench.run.weight_edits import load_weights, shaping_methods, ship_edited
 from holdfast.core import phases
-from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
 from holdfast.data.tokenization import ending_ids
