@@ -181,7 +181,8 @@ class _Course:
         trials = ", ".join(f"{rung.trials} with {rung.fidelity:.0%} of the steps" for rung in self.rungs)
         lines = [f"The search costs at most {self.cost:g} plain runs: up to {trials}."]
         if len(self.rungs) > 1:
-            kept = f"; {len(self.space.held)} settings keep the given values" if self.space.held else ""
+            held = len(self.space.held)
+            kept = f"; {held} other setting{' keeps its' if held == 1 else 's keep their'} given value" if held else ""
             lines.append(f"It begins with {len(self.given)} given, and searches {', '.join(self.searched)}{kept}.")
         lines += [f"Left out, because one run exceeds the cost: {candidate}." for candidate in self.dear]
         return lines
