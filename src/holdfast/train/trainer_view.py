@@ -50,6 +50,19 @@ def sharing_examples(folder: Path | None) -> Iterator[None]:
         _SHARED.reset(token)
 
 
+def _shared_or_made(name: str, make: Callable[[], Sequence[Example]], *, saves: bool) -> Sequence[Example]:
+    """Returns the examples that another run made, or those of `make`, which it then shares."""
+    folder = _SHARED.get()
+    if folder is not None and (folder / name).exists():
+        return to_examples(safetensors.torch.load_file(folder / name))
+    examples = make()
+    if folder is not None and saves:
+        apart = folder / f"{os.getpid()}-{name}"  # another run may write the same examples
+        checkpoint.save_tensors(apart, to_tensors(examples))
+        os.replace(apart, folder / name)
+    return examples
+
+
 @dataclasses.dataclass
 class TrainerView:
     """A trainer as methods see it before training.
@@ -229,15 +242,7 @@ class TrainerView:
         path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{start[:16]}.safetensors"
         if path.exists():
             return to_examples(safetensors.torch.load_file(path))
-        shared = None if (folder := _SHARED.get()) is None else folder / path.name
-        if shared is not None and shared.exists():
-            self.made[path] = to_examples(safetensors.torch.load_file(shared))
-        else:
-            self.made[path] = make()
-            if shared is not None and self.trainer.args.should_save:
-                apart = shared.with_name(f"{os.getpid()}-{path.name}")  # another run may write the same examples
-                checkpoint.save_tensors(apart, to_tensors(self.made[path]))
-                os.replace(apart, shared)
+        self.made[path] = _shared_or_made(path.name, make, saves=self.trainer.args.should_save)
         return self.made[path]
 
     def save_made(self) -> None:

@@ -34,6 +34,22 @@ def test_without_ray_there_is_one_clear_sentence(monkeypatch):
         RayEngine()
 
 
+def test_cluster_that_does_not_answer_is_named():
+    pytest.importorskip("ray")
+    with pytest.raises(HoldfastError, match=r"No Ray cluster answers at 127\.0\.0\.1:9"):
+        RayEngine(address="127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_ray_is_started_here_and_ended():
+    ray = pytest.importorskip("ray")
+    engine = RayEngine()
+    assert ray.is_initialized()
+    assert engine.slots >= 1
+    engine.close()
+    assert not ray.is_initialized()
+
+
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray")

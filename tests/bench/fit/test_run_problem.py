@@ -11,8 +11,8 @@ from holdfast.bench.fit.prices import Prices
 from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.trials import Candidate
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.run.record import RunRecord
-from holdfast.bench.run.run import NoValidationItems
 
 GIVEN = Candidate.of("Train(lr=1e-3, epochs=1)")
 
@@ -62,10 +62,10 @@ def test_search_of_real_runs_shares_answers_and_reads_no_test_item(problem, tmp_
 
 
 class TestApart:
-    def test_trial_in_its_own_process_is_the_same(self, problem, worker, tmp_path):
-        worker()
-        apart = problem(isolated=True, out=str(tmp_path / "apart")).evaluate(GIVEN, 0.5)
+    def test_trial_in_its_own_process_is_the_same(self, problem, request, tmp_path):
         here = problem(out=str(tmp_path / "here")).evaluate(GIVEN, 0.5)
+        request.getfixturevalue("worker")  # from here on, workers start warm
+        apart = problem(isolated=True, out=str(tmp_path / "apart")).evaluate(GIVEN, 0.5)
         drop = {"folder": None, "seconds": None}
         assert dataclasses.replace(apart, **drop) == dataclasses.replace(here, **drop)
         assert Path(apart.folder).is_dir()

@@ -121,7 +121,7 @@ class TestCost:
         lines = []
         searching(Synthetic(5), progress=lines.append)
         assert lines[1] == (
-            "It begins with 1 given, and searches rate, MaskTheTarget.strength; 1 settings keep the given values."
+            "It begins with 1 given, and searches rate, MaskTheTarget.strength; 1 other setting keeps its given value."
         )
 
     def test_what_the_guard_saves_is_not_spent(self):

@@ -27,9 +27,10 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import Terminated
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.inputs import load_checked_model, read_data
-from holdfast.bench.run.run import NoValidationItems, train
+from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import budget_and_guard
 from holdfast.recipe import parse

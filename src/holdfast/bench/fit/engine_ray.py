@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from holdfast.bench.fit.history import ATTEMPTS, Entry
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from holdfast.bench.fit.search import Problem
 
 
-OBJECTS = 100 * 2**20
+CONNECTING = 10.0
+"""Seconds after which a cluster counts as unreachable."""
+OBJECTS = 2**27
 """Bytes of memory for objects that a Ray started here takes."""
 
 
@@ -51,17 +54,14 @@ class RayEngine:
         ray = _ray()
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            _check_answers(self.address)
             here: dict[str, Any] = {}
             if self.address is None:  # outcomes are small, so that little memory for objects suffices
                 here = {"include_dashboard": False, "object_store_memory": OBJECTS}
             try:
                 ray.init(address=self.address, log_to_driver=False, **here)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise HoldfastError(
-                    f"No Ray cluster answers at {self.address or 'this machine'} ({reason}); start one with `ray start"
-                    " --head`, or leave out --engine ray."
-                ) from error
+                raise _no_cluster(self.address, error) from error
         there = ray.cluster_resources()
         fits = [int(there.get("CPU", 0.0) / self.cpus)] if self.cpus else []
         fits += [int(there.get("GPU", 0.0) / self.gpus)] if self.gpus else []
@@ -85,6 +85,24 @@ class RayEngine:
     def close(self) -> None:
         """Leaves the cluster; one that was started here ends."""
         _ray().shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """Raises `HoldfastError` if nothing answers at an address, which Ray itself tries for many minutes."""
+    host, colon, port = (address or "").rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECTING).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> HoldfastError:
+    reason = " ".join(str(error).split())[:200]
+    return HoldfastError(
+        f"No Ray cluster answers at {address or 'this machine'} ({reason}); start one with `ray start --head`, or leave"
+        " out --engine ray."
+    )
 
 
 def _make(problem: Problem, entry: Entry) -> TrialOutcome:

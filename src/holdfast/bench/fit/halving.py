@@ -71,7 +71,7 @@ def ladder(cost: float, whole: float) -> tuple[Rung, ...]:
     if cost + EPSILON < whole:
         raise HoldfastError(
             f"--cost {cost:g}x does not suffice for one run of the cheapest recipe, which costs {whole:.3g} plain runs;"
-            f" give --cost {math.ceil(100 * whole) / 100:g}x or more, or a recipe with fewer epochs."
+            f" give --cost {round(whole + 0.005, 2):g}x or more, or a recipe with fewer epochs."
         )
     for first in range(len(FIDELITIES)):
         fidelities = FIDELITIES[first:]

@@ -55,6 +55,7 @@ def points(space: Space, history: Sequence[Entry], seed: int, *, uniform: bool =
     entries, named = counted(history), distributions(space)
     if not named:
         return
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=_sampler(uniform, seed))
     study.add_trials(_trials(space, entries, named))
     while True:

@@ -30,8 +30,8 @@ from holdfast.bench.fit.trials import (
 )
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.measured.base_cache import model_digest
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.run.folder import digests_of, folder_of, identity
-from holdfast.bench.run.run import NoValidationItems
 
 
 @dataclasses.dataclass(frozen=True)

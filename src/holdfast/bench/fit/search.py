@@ -181,7 +181,8 @@ class _Course:
         trials = ", ".join(f"{rung.trials} with {rung.fidelity:.0%} of the steps" for rung in self.rungs)
         lines = [f"The search costs at most {self.cost:g} plain runs: up to {trials}."]
         if len(self.rungs) > 1:
-            kept = f"; {len(self.space.held)} settings keep the given values" if self.space.held else ""
+            held = len(self.space.held)
+            kept = f"; {held} other setting{' keeps its' if held == 1 else 's keep their'} given value" if held else ""
             lines.append(f"It begins with {len(self.given)} given, and searches {', '.join(self.searched)}{kept}.")
         lines += [f"Left out, because one run exceeds the cost: {candidate}." for candidate in self.dear]
         return lines
@@ -219,8 +220,8 @@ class _Course:
         """Returns what came of a search; raises `HoldfastError` if all trials failed."""
         done = [entry for entry in history if entry.outcome is not None]
         check_hopeless(done, 1)
-        whole = [entry for entry in done if entry.fidelity == 1.0 and entry.outcome and entry.outcome.used is not None]
-        best = max(whole, key=_order, default=None)
+        best = max(filter(_is_whole, done), key=_order, default=None)
+        outcome = None if best is None else best.outcome
         growth = growth_of(counted(history))
         record = SearchRecord(
             cost=self.cost,
@@ -229,14 +230,14 @@ class _Course:
             trials=tuple(_row(entry) for entry in done),
             restarts=sum(entry.attempt > 0 for entry in done),
             best=None if best is None else best.number,
-            inside=best is not None and best.outcome is not None and best.outcome.inside,
+            inside=outcome is not None and outcome.inside,
             growth={"lost": growth.lost, "learned": growth.learned},
             searched=self.searched,
             held=self.space.held if self.searched else (),
             seed=self.seed,
             sentence=_sentence(best, done, spent(history)),
         )
-        return SearchResult(record, None if best is None else best.candidate, None if best is None else best.outcome)
+        return SearchResult(record, None if best is None else best.candidate, outcome)
 
 
 def _make_trials(course: _Course, study: Study, engine: Engine, progress: Progress, wait: float) -> None:
@@ -294,6 +295,11 @@ def check_hopeless(done: Sequence[Entry], least: int) -> None:
         raise HoldfastError(
             f"{count} failed, at a cost of {spent(done):.2g} plain runs; the last one because of: {outcomes[-1].why}"
         )
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Returns whether a trial had all its steps before it and has a reading."""
+    return entry.fidelity == 1.0 and entry.outcome is not None and entry.outcome.used is not None
 
 
 def _order(entry: Entry) -> tuple[bool, float]:

@@ -263,6 +263,6 @@ def _has_ended(owner: str) -> bool:
         return False
     number, began = rest.split()
     try:
-        return abs(psutil.Process(int(number)).create_time() - float(began)) > 1.0
+        return bool(abs(psutil.Process(int(number)).create_time() - float(began)) > 1.0)
     except psutil.NoSuchProcess:
         return True

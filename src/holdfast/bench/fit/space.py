@@ -12,9 +12,12 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, chain
 from holdfast.core.settings import settings_of
 from holdfast.methods.schedules.train import Train
+from holdfast.train.settings import with_train
 
 RECIPE, RATE, EPOCHS = "recipe", "rate", "Train.epochs"
 """Names of the dimensions that all recipes share: which recipe, the factor on its given rate, and the epochs."""
+LEARNING_RATE = "Train.lr"
+"""Name of the setting that `RATE` stands for."""
 SPAN = 10.0
 """Largest factor between a rate and the given one, because rates of recipes differ and the given one has reasons."""
 ROUNDING = 1e-3
@@ -90,7 +93,11 @@ class Space:
     def candidate(self, point: Point) -> Candidate:
         """Returns the candidate of a point; a dimension that its recipe does not have does nothing."""
         given = self.given[int(point.get(RECIPE, 0))]
-        return Candidate.of(repr(chain(*(self._moved(method, point) for method in given.chain().parts()))))
+        recipe = chain(*(_moved(method, point) for method in given.chain().parts()))
+        if (times := point.get(RATE, 1.0)) != 1.0:
+            low, high = _rates()
+            recipe = with_train(recipe, lr=float(f"{min(max((given.train.lr or 0.0) * times, low), high):.4g}"))
+        return Candidate.of(repr(recipe))
 
     def point(self, candidate: Candidate) -> dict[str, Any] | None:
         """Returns the point of a candidate; None if it is not in the space.
@@ -110,19 +117,6 @@ class Space:
                 return values | near
             return None
         return None
-
-    def _moved(self, method: Method, point: Point) -> Method:
-        """Returns a method with the values of a point."""
-        changes = {
-            name: point[f"{type(method).__name__}.{name}"]
-            for name in settings_of(type(method))
-            if f"{type(method).__name__}.{name}" in point
-        }
-        if isinstance(method, Train) and point.get(RATE, 1.0) != 1.0:
-            about = settings_of(Train)["lr"].search
-            assert about is not None
-            changes["lr"] = float(f"{min(max((method.lr or 0.0) * point[RATE], about[0]), about[1]):.4g}")
-        return dataclasses.replace(method, **changes)
 
     def _value(self, candidate: Candidate, number: int, dimension: Dimension) -> float | None:
         """Returns the value of a candidate in a dimension, seen from a given candidate; None if it has none."""
@@ -154,7 +148,8 @@ def space_of(candidates: Sequence[Candidate], trials: int | None = None) -> Spac
         for name, method in _searched(candidate):
             about = settings_of(type(method))[name.partition(".")[2]]
             assert about.search is not None
-            plain = Dimension(name, *map(float, about.search), log=about.log, integer=about.integer)
+            low, high = map(float, about.search)
+            plain = Dimension(name, low, high, about.log, about.integer)
             ranges[name] = ranges.get(name, plain).including(getattr(method, name.partition(".")[2]))
     names = sorted(ranges, key=_importance)
     most = len(names) if trials is None else max(1, trials // PER_DIMENSION)
@@ -168,13 +163,27 @@ def space_of(candidates: Sequence[Candidate], trials: int | None = None) -> Spac
     return Space(given, tuple(ranges[name] for name in names[:most]), tuple(names[most:]))
 
 
+def _moved(method: Method, point: Point) -> Method:
+    """Returns a method with the values of a point."""
+    names = {name: f"{type(method).__name__}.{name}" for name in settings_of(type(method))}
+    return dataclasses.replace(method, **{name: point[key] for name, key in names.items() if key in point})
+
+
+def _rates() -> tuple[float, float]:
+    """Returns the declared range of learning rates."""
+    about = settings_of(Train)["lr"].search
+    assert about is not None
+    return about
+
+
 def _searched(candidate: Candidate) -> Iterator[tuple[str, Method]]:
     """Yields the settings of a candidate with a search range and a value, other than the rate, with their methods."""
     for method in candidate.chain().parts():
         for name, about in settings_of(type(method)).items():
             given = getattr(method, name)
-            if about.search is not None and given is not None and not (isinstance(method, Train) and name == "lr"):
-                yield f"{type(method).__name__}.{name}", method
+            key = f"{type(method).__name__}.{name}"
+            if about.search is not None and given is not None and key != LEARNING_RATE:
+                yield key, method
 
 
 def _importance(name: str) -> tuple[int, str]:
@@ -190,10 +199,8 @@ def _importance(name: str) -> tuple[int, str]:
 def _form(candidate: Candidate, searched: frozenset[str]) -> str:
     """Returns what two candidates of one recipe share: everything that is not searched."""
     parts = []
-    for method in candidate.chain().parts():
+    for method in with_train(candidate.chain(), lr=1.0).parts():
         fields = {field.name: field.default for field in dataclasses.fields(method)}
         free = {name: fields[name] for name in fields if f"{type(method).__name__}.{name}" in searched}
-        if isinstance(method, Train):
-            free["lr"] = 1.0
         parts.append(repr(dataclasses.replace(method, **free)))
     return " + ".join(parts)

@@ -112,23 +112,18 @@ class Surrogate:
             holds: Whether a guard brings a whole run inside the budget.
         """
         self.space, self.holds = space, holds
-        points = [(entry, point) for entry in entries if (point := space.point(entry.candidate)) is not None]
-        known = [pair for pair in points if pair[0].outcome is not None and pair[0].outcome.learned is not None]
-        broken = [pair for pair in points if pair[0].outcome is not None and pair[0].outcome.learned is None]
-        pending = [pair for pair in points if pair[0].outcome is None]
-        self.most = max([_learned(entry) for entry, _ in known], default=1.0) or 1.0
+        placed = [(entry, point) for entry in entries if (point := space.point(entry.candidate)) is not None]
+        known = [pair for pair in placed if _is_known(pair[0])]
+        broken = [pair for pair in placed if pair[0].outcome is not None and pair not in known]
+        self.most = _most([_learned(entry) for entry, _ in known])
         self.width = _median([_width(entry) for entry, _ in known])
-        x = self._features([(p, e.fidelity) for e, p in [*known, *broken]])
-        lost = [math.log(max(_share(e), LEAST_LOST)) for e, _ in known]
-        worst = max([0.0, *lost]) + 1.0
-        noise = [_noise(entry) for entry, _ in known]
-        lost, noise = [*lost, *(worst for _ in broken)], [*noise, *(BROKEN for _ in broken)]
-        self._lost = Process(x, np.array(lost), np.array(noise))
-        gains = [math.log(max(_learned(e) / self.most, LEAST_LEARNED)) for e, _ in known]
-        x = x.of(len(known))
-        self._learned = Process(x, np.array(gains), np.full(len(known), NOISE), learned=True)
-        for entry, point in pending:
-            self._believe(self._features([(point, entry.fidelity)]))
+        x = self._features([(point, entry.fidelity) for entry, point in [*known, *broken]])
+        self._lost = _of_loss(x, [entry for entry, _ in known], len(broken))
+        gains = np.log([max(_learned(entry) / self.most, LEAST_LEARNED) for entry, _ in known])
+        self._learned = Process(x.of(len(known)), gains, np.full(len(known), NOISE), learned=True)
+        for entry, point in placed:
+            if entry.outcome is None:
+                self._believe(self._features([(point, entry.fidelity)]))
 
     def _believe(self, x: Features) -> None:
         """Adds a running trial with the outcome that is expected of it."""
@@ -183,6 +178,19 @@ class Surrogate:
         )
 
 
+def _of_loss(x: Features, known: Sequence[Entry], broken: int) -> Process:
+    """Returns the process of the loss, from trials with a reading and then failed ones, which count as the worst."""
+    lost = [math.log(max(_share(entry), LEAST_LOST)) for entry in known]
+    worst = max([0.0, *lost]) + 1.0
+    noise = [*map(_noise, known), *[BROKEN] * broken]
+    return Process(x, np.array([*lost, *[worst] * broken]), np.array(noise))
+
+
+def _is_known(entry: Entry) -> bool:
+    """Returns whether a trial has a reading."""
+    return entry.outcome is not None and entry.outcome.learned is not None
+
+
 def _names(space: Space, number: int) -> list[str]:
     """Returns the settings of a given candidate as names of dimensions."""
     return [
@@ -229,6 +237,11 @@ def _width(entry: Entry) -> float:
 def _noise(entry: Entry) -> float:
     """Returns the standard deviation of the logarithm of the loss."""
     return max(NOISE, _width(entry) / QUANTILE / max(_share(entry), LEAST_LOST))
+
+
+def _most(values: Sequence[float]) -> float:
+    """Returns the largest value above 0; 1 without one."""
+    return max(values, default=0.0) or 1.0
 
 
 def _median(values: Sequence[float]) -> float:

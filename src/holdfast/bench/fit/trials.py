@@ -16,6 +16,7 @@ from rich.console import Console
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validation
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.outcome import VerdictRow
 from holdfast.bench.measured.schema import Record, column
 from holdfast.bench.measured.scores import read_scores
@@ -23,7 +24,7 @@ from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.folder import folder_of
 from holdfast.bench.run.record import RunRecord
-from holdfast.bench.run.run import NoValidationItems, train
+from holdfast.bench.run.run import train
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from holdfast.bench.measured.answers import line_of, read_said
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
 from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
-from holdfast.bench.measured.guard_split import watched_names
+from holdfast.bench.measured.guard_split import validation_side, watched_names
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
@@ -57,7 +56,6 @@ from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_op
 from holdfast.bench.run.training import StepLog, plain_trainer, train_on
 from holdfast.bench.run.weight_edits import load_weights, shaping_methods, ship_edited
 from holdfast.core import phases
-from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.method import Chain
 from holdfast.data.tokenization import ending_ids
@@ -212,24 +210,9 @@ def _open(
         console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
     asked = tuple(inputs.data.suites)
     if validation:
-        asked = _validation_items(asked, watched)
+        asked = validation_side(asked, watched)
     trackers = keep_open(trainer, folder / TRACKERS)
     return _OpenRun(spec, folder, inputs, trainer, watched, asked, trackers, began, cost)
-
-
-class NoValidationItems(HoldfastError):
-    """Raised for a trial if no suite to keep, or none that measures learning, has validation items."""
-
-
-def _validation_items(suites: Sequence[Suite], watched: Collection[str]) -> tuple[Suite, ...]:
-    """Returns the validation items of the watched suites; raises `NoValidationItems` if one kind is missing."""
-    sides = tuple(suite.side("watch") for suite in suites if suite.name in watched)
-    for role, flag in (("retained", "--keep"), ("learned", "--test")):
-        if not any(suite.role == role for suite in sides):
-            raise NoValidationItems(
-                f"No suite of {flag} has both validation items and test items; give it more (a few dozen)."
-            )
-    return sides
 
 
 def guard_of(spec: RunSpec) -> Guard:
