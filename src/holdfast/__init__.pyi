@@ -4,10 +4,13 @@ from holdfast import report as report
 from holdfast.bench.api import compare as compare
 from holdfast.bench.api import diff as diff
 from holdfast.bench.api import fine_tune as fine_tune
+from holdfast.bench.api import fit as fit
 from holdfast.bench.api import heal as heal
 from holdfast.bench.api import plan as plan
 from holdfast.bench.compare.tradeoff_record import TradeOff as TradeOff
 from holdfast.bench.diff.diff_record import DiffRecord as DiffRecord
+from holdfast.bench.fit.fit_record import FitRecord as FitRecord
+from holdfast.bench.given.fit_spec import FitSpec as FitSpec
 from holdfast.bench.given.heal_spec import HealSpec as HealSpec
 from holdfast.bench.given.specs import CompareSpec as CompareSpec
 from holdfast.bench.given.specs import DiffSpec as DiffSpec

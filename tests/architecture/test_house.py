@@ -37,11 +37,15 @@ train --memory-check --dry-run --eval-batch-tokens
 plan --config --model --data --test --transfer --keep --budget --memory --out --max-length --batch-size --raw --loss-on
 plan --over-long --packing --held-out --precision --training --memory-check --eval-batch-tokens --refused --preference
 plan --steps --forecast --recipes --check --write --sizes --json
+fit --config --model --data --test --transfer --keep --budget --memory --out --max-length --batch-size --raw --loss-on
+fit --over-long --packing --held-out --precision --training --memory-check --eval-batch-tokens --refused --preference
+fit --cost --pilot --search --heal --seed --json
 """
 
 AGREED = """
-attach Budget Guard fine_tune compare diff heal report plan parse functional Method setting Example Item Suite RunSpec
-CompareSpec DiffSpec HealSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord HealRecord TradeOff HoldfastError
+attach Budget Guard fine_tune fit compare diff heal report plan parse functional Method setting Example Item Suite
+RunSpec CompareSpec DiffSpec FitSpec HealSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord FitRecord HealRecord
+TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
@@ -124,6 +128,7 @@ def test_the_python_function_has_the_fields_of_the_flags():
         (holdfast.fine_tune, holdfast.RunSpec),
         (holdfast.diff, holdfast.DiffSpec),
         (holdfast.heal, holdfast.HealSpec),
+        (holdfast.fit, holdfast.FitSpec),
         (holdfast.report, holdfast.ReportSpec),
         (holdfast.plan, holdfast.PlanSpec),
     ):

@@ -41,7 +41,7 @@ def test_every_package_that_is_needed_is_imported_and_every_import_is_declared()
     assert needed <= imports("src")
     optional = {name for extra, named in PROJECT["project"]["optional-dependencies"].items() if extra != "dev"
                 for name in names(named)}  # fmt: skip
-    assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio", "lm_eval"}
+    assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio", "lm_eval", "ray"}
     assert "trl" not in imports("src")
     assert "trl" in imports("examples", "tests")
 
@@ -62,7 +62,7 @@ def test_the_base_that_is_shipped_holds_what_loading_it_needs_and_no_log():
     assert sorted(path.name for path in base_folder().iterdir()) == sorted(SHIPPED)
 
 
-@pytest.mark.parametrize("extra", ["trackers", "gpu", "trl", "harness"])
+@pytest.mark.parametrize("extra", ["trackers", "gpu", "trl", "harness", "ray"])
 def test_an_extra_that_is_offered_is_named_in_the_docs(extra):
     said = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     assert f"holdfast[{extra}]" in said

@@ -9,7 +9,9 @@ from typing import ParamSpec, TypeVar
 
 from holdfast.bench.compare.compare import compare as _compare
 from holdfast.bench.diff.diff import diff as _diff
+from holdfast.bench.fit.fit import fit as _fit
 from holdfast.bench.forecast.plan import plan as _plan
+from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
 from holdfast.bench.heal.heal import heal as _heal
@@ -51,6 +53,20 @@ fine_tune = with_fields(
 
     The fields are those of `RunSpec`, which are the flags of the command. The result's `.record` is a
     `holdfast.RunRecord`.
+
+    Raises:
+        HoldfastError: For anything that the caller can mend, in one sentence.
+    """,
+)
+
+fit = with_fields(
+    FitSpec,
+    _fit,
+    "fit",
+    __name__,
+    """Fine-tunes a model inside a budget at a stated cost, as `holdfast fit` does; returns a `holdfast.FitRecord`.
+
+    The fields are those of `FitSpec`, which are the flags of the command.
 
     Raises:
         HoldfastError: For anything that the caller can mend, in one sentence.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import holdfast
+from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.options import Options
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, ReportSpec, RunSpec
@@ -50,6 +51,13 @@ COMMANDS = (
         "a demonstration on the small base model that comes with the package; no network",
         "Fine-tunes the base model that comes with the package, with plain training and with methods, and shows what"
         " each learned and forgot.",
+    ),
+    Command(
+        "fit",
+        "fine-tune a model inside a budget at a stated cost: the front door",
+        "Plans, tries recipes on a tenth of the data, searches for better settings as far as the cost allows, makes the"
+        " full run, brings it back inside the budget if need be, and judges it on test items. Give the same command"
+        " again to continue after an interruption.",
     ),
     Command(
         "plan",
@@ -133,6 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add = {
         "demo": _add_demo,
+        "fit": _add_fit,
         "plan": _add_plan,
         "train": _add_train,
         "compare": _add_compare,
@@ -176,6 +185,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show rows as the model will see them, the settings and the memory estimate, then stop",
     )
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    _add_fields(parser, FitSpec)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

@@ -87,6 +87,23 @@ def _train(arguments: argparse.Namespace) -> int:
     return done.exit_code
 
 
+def _fit(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.given.fit_spec import FitSpec
+    from holdfast.bench.run.early_checks import check_early
+    from holdfast.cli.config import spec_from
+
+    spec = spec_from(arguments, FitSpec)
+    check_early(spec)
+    print("fit: loading the libraries (some seconds)", file=sys.stderr, flush=True)
+
+    from holdfast.bench.fit.fit import fit
+    from holdfast.report.fit import show
+
+    done = fit(spec)
+    show(done, as_json=arguments.json)
+    return done.exit_code
+
+
 def _plan(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import PlanSpec
     from holdfast.bench.run.early_checks import check_early
@@ -193,6 +210,7 @@ def _suites(arguments: argparse.Namespace) -> int:
 
 
 _RUN = {
+    "fit": _fit,
     "plan": _plan,
     "train": _train,
     "compare": _compare,
@@ -205,6 +223,7 @@ _RUN = {
 }
 
 _NEXT_STEP = {
+    "fit": "give the same command again to continue; finished stages stay",
     "plan": "give the same command again, with --no-steps if the steps took long",
     "train": "give the same command with --resume to continue from the last checkpoint",
     "demo": "give the same command again; it takes a few minutes",

@@ -13,6 +13,9 @@ from typing import Any
 
 from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.bench.diff.diff_record import DiffRecord
+from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.bench.fit.pilot_record import PilotRecord
+from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.machine.files import write_atomically
 from holdfast.bench.measured.schema import Record, Versioned, hints_of, key_of
@@ -20,18 +23,24 @@ from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.record import RunRecord
 from holdfast.report.markdown import wrapped
 
-RECORDS: tuple[type[Versioned], ...] = (RunRecord, DiffRecord, HealRecord, TradeOff, PlanRecord)
+RECORDS: tuple[type[Versioned], ...] = (
+    *(RunRecord, DiffRecord, FitRecord, PilotRecord, SearchRecord, HealRecord, TradeOff, PlanRecord),
+)
 INTRODUCTION = """# Records
 
 Written by `make docs` from the docstrings; do not edit.
 
-A run, a diff, a healing, a plan or a report leaves a typed record. The same record is stored as a file of plain JSON:
+A run, a fit, a diff, a healing, a plan or a report leaves a typed record. The same record is stored as a file of plain
+JSON:
 
 | record | file | returned by |
 |---|---|---|
 | `holdfast.RunRecord` | `result.json` in the folder of a run | `holdfast.fine_tune(...).record` |
 | `holdfast.DiffRecord` | `diff.json` in the folder of `--out` | `holdfast.diff(...)` |
 | `holdfast.PlanRecord` | `plan.json` in the folder of `--out` | `holdfast.plan(...)` |
+| `holdfast.FitRecord` | `fit.json` in the folder of `--out` | `holdfast.fit(...)` |
+| `PilotRecord` | `pilot.json` beside it | `FitRecord.stages` names the file |
+| `SearchRecord` | `search.json` beside it | `FitRecord.stages` names the file |
 | `holdfast.HealRecord` | `heal.json` in the folder of `--out` | `holdfast.heal(...)` |
 | `holdfast.TradeOff` | `tradeoff.json` in the folder of `--out` | `holdfast.report(...)`, one for each set of runs |
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,32 @@ from holdfast.train.trainers import Collator, HostTrainer
 
 SCORED = 16
 """Examples of one forward while the data is scored."""
+
+
+_SHARED: contextvars.ContextVar[Path | None] = contextvars.ContextVar("shared examples", default=None)
+
+
+@contextlib.contextmanager
+def sharing_examples(folder: Path | None) -> Iterator[None]:
+    """Shares the examples that methods make, inside the context, with other runs through a folder; None shares none."""
+    token = _SHARED.set(folder)
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
+def _shared_or_made(name: str, make: Callable[[], Sequence[Example]], *, saves: bool) -> Sequence[Example]:
+    """Returns the examples that another run made, or those of `make`, which it then shares."""
+    folder = _SHARED.get()
+    if folder is not None and (folder / name).exists():
+        return to_examples(safetensors.torch.load_file(folder / name))
+    examples = make()
+    if folder is not None and saves:
+        apart = folder / f"{os.getpid()}-{name}"  # another run may write the same examples
+        checkpoint.save_tensors(apart, to_tensors(examples))
+        os.replace(apart, folder / name)
+    return examples
 
 
 @dataclasses.dataclass
@@ -206,13 +235,14 @@ class TrainerView:
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns the examples that `make` returns, or those saved when the same run began.
 
-        `name` holds the method and the seed; the file's name adds a fingerprint of the starting model.
+        `name` holds the method and the seed; the file's name adds a fingerprint of the starting model. Inside
+        `sharing_examples`, other runs may have made them.
         """
         start = checkpoint.fingerprint(trainable(self.trainer.model))
         path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{start[:16]}.safetensors"
         if path.exists():
             return to_examples(safetensors.torch.load_file(path))
-        self.made[path] = make()
+        self.made[path] = _shared_or_made(path.name, make, saves=self.trainer.args.should_save)
         return self.made[path]
 
     def save_made(self) -> None:

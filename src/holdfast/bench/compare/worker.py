@@ -27,12 +27,14 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import Terminated
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.inputs import load_checked_model, read_data
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import budget_and_guard
 from holdfast.recipe import parse
+from holdfast.train.trainer_view import sharing_examples
 
 ANSWER_PREFIX = "\x1e"
 """Prefix of an answer, because libraries may write to the output too."""
@@ -46,8 +48,11 @@ def run_job(job: Mapping[str, Any], console: Console) -> None:
     """
     spec, bases = RunSpec.from_dict(job["spec"]), Path(job["bases"])
     if job["kind"] == "run":
-        trained = job.get("trained")
-        train(spec, console, bases=bases, trained=None if trained is None else Path(trained))
+        trained, written = (
+            None if (place := job.get(name)) is None else Path(place) for name in ("trained", "written")
+        )
+        with sharing_examples(written):
+            train(spec, console, bases=bases, trained=trained, validation=bool(job.get("validation")))
         return
     tokenizer = load_tokenizer(spec.model)
     budget = budget_and_guard(job["budget"])[0] if job.get("budget") else None
@@ -71,6 +76,8 @@ def _run_logged(job: Mapping[str, Any]) -> dict[str, str]:
         try:
             with quiet_libraries():
                 run_job(job, Console(file=log, width=120))
+        except NoValidationItems as error:
+            return {"error": str(error), "kind": "no validation items"}
         except HoldfastError as error:
             return {"error": str(error), "kind": "mend"}
         except Terminated as error:

@@ -59,7 +59,7 @@ class Validation:
         suites: The suites.
         base: The base's scores.
         budget: The budget.
-        path: File of the answers, from which an interrupted search continues.
+        path: File of the answers, from which an interrupted search continues; None keeps them in memory alone.
         weight: Share of the bound's distance from the loss that counts against the budget. It is 1 if the items can
             prove a loss inside the budget with room to spare, and less for fewer items, so that a model without any
             change takes at most the share `ROOM` of the budget.
@@ -68,7 +68,7 @@ class Validation:
     suites: Sequence[Suite]
     base: Sequence[Score]
     budget: Budget
-    path: Path
+    path: Path | None = None
     weight: float = dataclasses.field(init=False)
     _answers: dict[tuple[str, float], list[Score]] = dataclasses.field(init=False, default_factory=dict)
     _left: dict[tuple[str, float], float] = dataclasses.field(init=False, default_factory=dict)
@@ -77,7 +77,7 @@ class Validation:
         """Reads the answers that the file has."""
         self.weight = 1.0
         self.weight = min(1.0, ROOM / max(1e-9, self.nothing))
-        for row in read_jsonl(self.path) if self.path.exists() else ():
+        for row in read_jsonl(self.path) if self.path is not None and self.path.exists() else ():
             self._answers[row["edit"], row["strength"]] = [
                 dataclasses.replace(score, value=value, weight=weight)
                 for score, (value, weight) in zip(self.base, row["values"], strict=True)
@@ -112,7 +112,8 @@ class Validation:
         ordered = [named[score.suite, score.item] for score in self.base]
         values = [[score.value, score.weight] for score in ordered]
         row: dict[str, Any] = {"edit": edit, "strength": strength, "left": left, "values": values}
-        append_jsonl(self.path, row)
+        if self.path is not None:
+            append_jsonl(self.path, row)
         self._answers[edit, strength] = ordered
         self._left[edit, strength] = left
 

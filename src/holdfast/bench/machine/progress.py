@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich import progress as bars
 from rich.console import Console
@@ -17,11 +17,31 @@ TOLD = 0.02
 """Share of a task that must be done before the time left is stated: of a batch of answers, the first one ends early."""
 
 
+class Display(Protocol):
+    """Where the progress of one stage of a longer command appears.
+
+    Attributes:
+        console: The console.
+    """
+
+    console: Console
+
+    def name(self, task: str) -> str:
+        """Returns the name of a task within the stage, for its bar."""
+
+    def line(self, text: str) -> None:
+        """Takes a line about a task, outside a terminal."""
+
+
 class Progress:
-    """Progress bars with an estimate of the time left; outside a terminal, plain lines with the same content."""
+    """Progress bars with an estimate of the time left; outside a terminal, plain lines with the same content.
+
+    A console with an attribute `display` keeps what is printed on it, and the display shows the progress.
+    """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self.display: Display | None = getattr(console, "display", None)
+        self.console = console = console if self.display is None else self.display.console
         self.bars = bars.Progress(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
@@ -30,6 +50,7 @@ class Progress:
             bars.TextColumn("{task.fields[note]}"),
             console=console,
             disable=not console.is_terminal,
+            transient=self.display is not None,
         )
 
     def __enter__(self) -> Self:
@@ -51,7 +72,7 @@ class Progress:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Shows a task of unknown length inside the context."""
-        task = self.bars.add_task(name, total=None, note="")
+        task = self.bars.add_task(self._name(name), total=None, note="")
         started = time.monotonic()
         self._print(f"{name} ...")
         yield
@@ -62,7 +83,7 @@ class Progress:
 
     def task(self, name: str, total: int, done: int = 0) -> Callable[..., None]:
         """Adds a bar and returns `advance(done, loss=None, total=None)`, which moves it."""
-        task = self.bars.add_task(name, total=total, completed=done, note="")
+        task = self.bars.add_task(self._name(name), total=total, completed=done, note="")
         first, started = done, time.monotonic()
         last = [started]
         steps = [total]
@@ -89,9 +110,14 @@ class Progress:
 
         return advance
 
+    def _name(self, task: str) -> str:
+        return task if self.display is None else self.display.name(task)
+
     def _print(self, line: str) -> None:
         """Prints a line outside a terminal, where no bar is drawn."""
-        if not self.console.is_terminal:
+        if self.display is not None:
+            self.display.line(line)
+        elif not self.console.is_terminal:
             self.console.print(line, highlight=False, markup=False)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from holdfast.core.budget import Budget
+from holdfast.core.errors import HoldfastError
 from holdfast.probes.suite import Suite
 
 
@@ -42,3 +43,22 @@ def watched_names(suites: Sequence[Suite], budget: Budget) -> tuple[frozenset[st
         f"The guard watches {splits.count('watch'):,} of the {len(splits):,} items and texts to keep during"
         f" training; the verdict is on the others.{rest}"
     )
+
+
+class NoValidationItems(HoldfastError):
+    """Raised for a trial if no suite to keep, or none that measures learning, has validation items."""
+
+
+def validation_side(suites: Sequence[Suite], watched: Collection[str]) -> tuple[Suite, ...]:
+    """Returns the validation items of the watched suites.
+
+    Raises:
+        NoValidationItems: No suite to keep, or none that measures learning, is watched.
+    """
+    sides = tuple(suite.side("watch") for suite in suites if suite.name in watched)
+    for role, flag in (("retained", "--keep"), ("learned", "--test")):
+        if not any(suite.role == role for suite in sides):
+            raise NoValidationItems(
+                f"No suite of {flag} has both validation items and test items; give it more (a few dozen)."
+            )
+    return sides

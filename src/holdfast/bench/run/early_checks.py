@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 from pathlib import Path
 
+from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import SELF, HealSpec
 from holdfast.bench.given.model_files import (
     BASE,
@@ -36,7 +37,7 @@ from holdfast.suites.words import check_word, few_of
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(/[\w.-]+)?(:\S+)?")
 
 
-def check_early(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) -> None:
+def check_early(spec: RunSpec | CompareSpec | DiffSpec | FitSpec | HealSpec | PlanSpec) -> None:
     """Refuses a command with errors in its words and files.
 
     Raises:
@@ -69,7 +70,7 @@ def _check_recipes(spec: CompareSpec | PlanSpec) -> None:
             _check_recipe(text, spec)
 
 
-def _models(spec: RunSpec | CompareSpec | DiffSpec | HealSpec | PlanSpec) -> list[str]:
+def _models(spec: RunSpec | CompareSpec | DiffSpec | FitSpec | HealSpec | PlanSpec) -> list[str]:
     """Returns the models that a command names (a plan may have none), without saved answers and folders of runs."""
     if isinstance(spec, DiffSpec):
         return [name for name in (spec.base, spec.tuned) if not _is_saved(name)]

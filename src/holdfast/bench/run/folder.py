@@ -9,15 +9,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.core.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast.bench.run.part import Part
 
 
 def folder_of(spec: RunSpec) -> Path:
@@ -25,8 +28,13 @@ def folder_of(spec: RunSpec) -> Path:
     return Path(spec.out) / (spec.name or _name(spec))
 
 
-def open_folder(folder: Path, spec: RunSpec) -> bool:
+def open_folder(folder: Path, spec: RunSpec, part: Part | None = None) -> bool:
     """Returns whether the folder holds this run, finished.
+
+    Args:
+        folder: The folder.
+        spec: The options of the run.
+        part: The part of the data that it takes; all of it if None.
 
     Raises:
         HoldfastError: The folder belongs to another run or to something else, or holds an unfinished run and `resume`
@@ -41,14 +49,14 @@ def open_folder(folder: Path, spec: RunSpec) -> bool:
             raise HoldfastError(f"{folder} is not the folder of a run; choose another with --out or --name.")
         return False
     other = _read(folder / "spec.json")
-    settings = identity(spec)
+    settings = {**identity(spec), "part": _fields_of(part)}
     done = (folder / "result.json").exists()
     mend = "choose another folder with --out or --name"
     mend = mend if done else f"delete it, or {mend}"
     different = sorted(key for key in {*settings, *({"budget"} & other.keys())} if other.get(key) != settings.get(key))
     if different:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {mend}.")
-    digests_then, digests_now = other.get("files", {}), _digests(spec)
+    digests_then, digests_now = other.get("files", {}), digests_of(spec)
     changed = sorted(path for path in digests_now if digests_then.get(path, digests_now[path]) != digests_now[path])
     if changed:
         raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {mend}.")
@@ -66,10 +74,13 @@ def already_finished(folder: Path) -> str:
     )
 
 
-def begin_folder(folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any]) -> None:
-    """Writes spec.json (options, resolved settings and digests of the input files) and env.json."""
+def begin_folder(
+    folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any], part: Part | None = None
+) -> None:
+    """Writes spec.json (options, part of the data, resolved settings, digests of the input files) and env.json."""
     settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
-    write_json(folder / "spec.json", {**settings, "files": _digests(spec)})
+    settings |= {} if part is None else {"part": part.to_dict()}
+    write_json(folder / "spec.json", {**settings, "files": digests_of(spec)})
     write_json(folder / "env.json", environment())
 
 
@@ -149,7 +160,11 @@ def _read(path: Path) -> dict[str, Any]:
     return contents
 
 
-def _digests(spec: RunSpec) -> dict[str, str]:
+def _fields_of(part: Part | None) -> dict[str, Any] | None:
+    return None if part is None else part.to_dict()
+
+
+def digests_of(spec: TrainingSpec) -> dict[str, str]:
     """Returns a digest of each file that the run names; folders and hub ids have none."""
     sources = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
     digests = {}

@@ -20,6 +20,7 @@ from holdfast.bench.measured.verdict import check_limits
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.folder import folder_of
 from holdfast.bench.run.forecast import Forecast, check_memory, forecast_run, longest_row
+from holdfast.bench.run.part import Part
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
@@ -83,13 +84,14 @@ class DryRun:
     rows: tuple[tuple[str, int, tuple[tuple[str, bool], ...]], ...]
 
 
-def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> RunInputs:
+def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True, part: Part | None = None) -> RunInputs:
     """Reads the inputs of a run; writes nothing and loads no weight.
 
     Args:
         spec: The run.
         recipe: Its recipe.
         refuse: Whether to obey `memory_check`; if False, a run that does not fit into memory only gets a note.
+        part: The part of the data that the run takes; all of it if None.
 
     Raises:
         HoldfastError: For anything that the user can mend.
@@ -98,6 +100,7 @@ def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True) -> RunInpu
     arguments = training_arguments(spec, recipe, folder_of(spec) / "checkpoints")
     budget = spec.allowed()
     data, paths, unused = read_data(spec, recipe, tokenizer, budget)
+    data = data if part is None else part.of(data)
     rendering: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
     memories = {
         name: list(load_memory(path, tokenizer, max_length=spec.max_length, **rendering))

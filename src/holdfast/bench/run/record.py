@@ -246,6 +246,7 @@ class RunRecord(Outcome):
         trained_parameters: Number of trained parameters.
         parameters: Number of parameters of the shipped model.
         trained_in: Name of the run whose model this run edits; absent if it trained its own.
+        judged_on: "validation items" in the record of a trial that asked nothing else; absent for test items.
     """
 
     FILE: ClassVar[str] = "result.json"
@@ -260,3 +261,4 @@ class RunRecord(Outcome):
     trained_parameters: int
     parameters: int
     trained_in: str | None = column(default=None)
+    judged_on: str | None = column(default=None)

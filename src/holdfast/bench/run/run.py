@@ -14,15 +14,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from torch import nn
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
@@ -34,7 +30,7 @@ from holdfast.bench.measured.answers import line_of, read_said
 from holdfast.bench.measured.base_cache import cached_answers, questions_digest
 from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
-from holdfast.bench.measured.guard_split import watched_names
+from holdfast.bench.measured.guard_split import validation_side, watched_names
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
@@ -46,14 +42,15 @@ from holdfast.bench.run.folder import (
     folder_of,
     open_folder,
     removing_empty_folders,
-    reporting_write_errors,
 )
 from holdfast.bench.run.forecast import resolved_settings, settings_lines
 from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
+from holdfast.bench.run.part import Part
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
 from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.run_symptoms import run_symptoms
+from holdfast.bench.run.saved_model import check_weights, save_model
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
 from holdfast.bench.run.trackers import OpenTracker, delete_checkpoints, keep_open, log_result
 from holdfast.bench.run.training import StepLog, plain_trainer, train_on
@@ -98,6 +95,8 @@ def train(
     trained: Path | None = None,
     start: Path | None = None,
     recipe: str | None = None,
+    part: Part | None = None,
+    validation: bool = False,
 ) -> RunResult:
     """Runs `spec` and returns the result; a finished run is only read.
 
@@ -109,6 +108,9 @@ def train(
             that model and trains nothing.
         start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
         recipe: The recipe that the one of `spec` stands for, if that is `auto` (`holdfast.bench.plan.auto`).
+        part: The part of the data that a trial takes; it belongs to the identity of the run.
+        validation: Whether to ask the validation items of the watched suites alone, for a trial whose test items nobody
+            may read; the record says so.
 
     Raises:
         HoldfastError: For anything that the user can mend. Nothing half-written stays behind.
@@ -119,12 +121,12 @@ def train(
     methods = parse(recipe or spec.recipe)
     folder = folder_of(spec)
     with folder_lock(folder):
-        if open_folder(folder, spec):
+        if open_folder(folder, spec, part):
             console.print(already_finished(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending = SaveOnSignal()
         with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
-            record = _run(spec, methods, console, bases, trained, ending, start)
+            record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
     return RunResult(folder, spec, record)
 
 
@@ -136,9 +138,11 @@ def _run(
     trained: Path | None,
     ending: SaveOnSignal,
     start: Path | None,
+    part: Part | None,
+    validation: bool,
 ) -> RunRecord:
     """Opens the run, measures, trains or loads the weights of another run, measures again, and closes the run."""
-    run = _open(spec, recipe, console, trained)
+    run = _open(spec, recipe, console, trained, part, validation)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
         if note := floor_note(before.scores):
@@ -160,6 +164,7 @@ class _OpenRun:
         inputs: Its inputs.
         trainer: The trainer, with the recipe.
         watched: Names of the suites with a side that the guard watches.
+        asked: What is measured: all suites, or the validation items of the watched ones.
         trackers: Trackers of the trainer, which stay open until the run ends.
         began: Value of `time.monotonic()` after the model was loaded, in seconds.
         cost: Cost of the preparation.
@@ -170,15 +175,18 @@ class _OpenRun:
     inputs: RunInputs
     trainer: Attached
     watched: frozenset[str]
+    asked: tuple[Suite, ...]
     trackers: list[OpenTracker]
     began: float
     cost: Cost
 
 
-def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) -> _OpenRun:
+def _open(
+    spec: RunSpec, recipe: Chain, console: Console, trained: Path | None, part: Part | None, validation: bool
+) -> _OpenRun:
     """Reads the inputs, loads the model, attaches the recipe to a trainer, and begins the folder."""
     console.print(repr(recipe), style="bold", markup=False)
-    folder, inputs = folder_of(spec), read_inputs(spec, recipe)
+    folder, inputs = folder_of(spec), read_inputs(spec, recipe, part=part)
     console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
     for line in inputs.forecast.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
@@ -203,10 +211,14 @@ def _open(spec: RunSpec, recipe: Chain, console: Console, trained: Path | None) 
     cost = meter.end()
     settings = resolved_settings(trainer, inputs.forecast)
     if is_main_process():
-        begin_folder(folder, spec, recipe, settings)
+        begin_folder(folder, spec, recipe, settings, part)
     if inputs.forecast.mixes:  # the number of old examples is known only now
         console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
-    return _OpenRun(spec, folder, inputs, trainer, watched, keep_open(trainer, folder / TRACKERS), began, cost)
+    asked = tuple(inputs.data.suites)
+    if validation:
+        asked = validation_side(asked, watched)
+    trackers = keep_open(trainer, folder / TRACKERS)
+    return _OpenRun(spec, folder, inputs, trainer, watched, asked, trackers, began, cost)
 
 
 def guard_of(spec: RunSpec) -> Guard:
@@ -233,11 +245,11 @@ def _watched(inputs: RunInputs, console: Console, steers: bool) -> tuple[frozens
 
 
 def _measured(run: _OpenRun, moment: Moment, progress: Progress, bases: Path | None = None) -> Answers:
-    """Measures all suites and writes the scores and answers, unless the folder already has those of this moment.
+    """Measures what is asked and writes the scores and answers, unless the folder already has those of this moment.
 
     Answers of the base come from the cache in `bases` if another run asked the same questions.
     """
-    path, suites = run.folder / "scores.jsonl", run.inputs.data.suites
+    path, suites = run.folder / "scores.jsonl", run.asked
     texts = run.folder / "answers.jsonl"
     scores = read_scores(path) if path.exists() else {}
     if saved := scores.get(moment):
@@ -291,7 +303,7 @@ def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, endi
         ship_edited(trainer, trained)
     training_cost = meter.end()
     trained_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    _check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
+    check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
     cost = None if resumed else run.cost.plus(training_cost)
     if trained is None:
         return _TrainingOutcome(cost, training_cost.seconds, trained_parameters)
@@ -305,33 +317,38 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
     spec, trainer, model = run.spec, run.trainer, run.trainer.model
     add_stop_tokens(model, ending_ids(run.inputs.tokenizer, raw=spec.raw))
     if is_main_process():
-        _save(model, run.inputs.tokenizer, run.folder / "model")
+        save_model(model, run.inputs.tokenizer, run.folder / "model")
     guard = _guard_row(run)
-    test_before, test_after = (
-        dataclasses.replace(side, scores=proof(side.scores, run.watched)) for side in (before, after)
-    )
-    suite_changes, shipped = changes(test_before.scores, test_after.scores), trainer.holdfast_shipped
+    is_trial = run.asked != tuple(run.inputs.data.suites)
+    judged_before, judged_after = (before, after) if is_trial else (_test_items(run, side) for side in (before, after))
+    suite_changes, shipped = changes(judged_before.scores, judged_after.scores), trainer.holdfast_shipped
     record = RunRecord(
         suites=tuple(map(row_of, suite_changes)),
         learned=learning_of(suite_changes, learned_before_rewind(guard, before.scores)),
         verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
-        symptoms=run_symptoms(spec, test_before, test_after, guard),
+        symptoms=run_symptoms(spec, judged_before, judged_after, guard),
         guard=guard,
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
-        calibration=calibration_of(test_before, test_after),
+        calibration=calibration_of(judged_before, judged_after),
         memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
         shipped=ShippedRow(rank=int(shipped["rank"]), error=shipped["error"]) if shipped else None,
         steps=trainer.state.global_step if done.lender is None else done.lender.steps,
         trained_parameters=done.trained_parameters,
         parameters=sum(p.numel() for p in model.parameters()),
         trained_in=done.lender_name,
+        judged_on="validation items" if is_trial else None,
     )
     log_result(trainer, run.trackers, record)
     if is_main_process():
         write_json(run.folder / RunRecord.FILE, record.to_dict())
         delete_checkpoints(run.folder / "checkpoints", run.folder / TRACKERS)
     return record
+
+
+def _test_items(run: _OpenRun, answers: Answers) -> Answers:
+    """Returns the answers with the scores of the items that steered nothing."""
+    return dataclasses.replace(answers, scores=proof(answers.scores, run.watched))
 
 
 def _guard_row(run: _OpenRun) -> GuardRow | None:
@@ -350,6 +367,8 @@ def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
 def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
     """Returns the record of a finished run with the verdict under the current budget."""
     budget, guard = spec.allowed(), record.guard
+    if record.judged_on is not None:
+        return record
     scores = read_scores(folder / "scores.jsonl")
     watched = () if guard is None else guard.watched
     suite_changes = changes(proof(scores["before"], watched), proof(scores["after"], watched))
@@ -357,29 +376,3 @@ def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:
     return dataclasses.replace(
         record, learned=learned, verdict=None if budget is None else verdict(suite_changes, budget)
     )
-
-
-def _check_weights(model: nn.Module) -> None:
-    """Refuses a model with non-finite weights, which no logged loss has shown."""
-    for name, p in model.named_parameters():
-        if p.requires_grad and not torch.isfinite(p).all():
-            raise HoldfastError(
-                f"Training left non-finite values in {name}, and no model was saved; lower the learning rate"
-                " (Train(lr=...))."
-            )
-
-
-def _save(model: Any, tokenizer: Any, target: Path) -> None:
-    """Saves model and tokenizer into a folder beside the target, and renames it."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with reporting_write_errors(target):
-            model.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
-            if getattr(model, "generation_config", None) is not None:  # PEFT does not save it with an adapter
-                model.generation_config.save_pretrained(partial)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

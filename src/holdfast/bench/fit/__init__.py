@@ -1,0 +1,1 @@
+"""Fitting inside a budget: trials of candidates, and the search over them."""

@@ -1,0 +1,281 @@
+"""A fit: plans, tries recipes on a tenth of the data, searches, makes the full run, heals it, and judges it.
+
+Each stage leaves its record in the folder (`fit_folder.py` lists them), and a later call goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from holdfast.bench.fit.fit_folder import begin, finished
+from holdfast.bench.fit.fit_inputs import FitInputs, read_fit_inputs
+from holdfast.bench.fit.fit_record import FitCost, FitRecord, StageName
+from holdfast.bench.fit.fit_words import announcement, check_cost, cost_words, sentence_of
+from holdfast.bench.fit.full_run import FullRun, full_run, healed
+from holdfast.bench.fit.ladder import Ladder, ladder_of
+from holdfast.bench.fit.ledger import Ledger
+from holdfast.bench.fit.old_examples import NAME, write_old
+from holdfast.bench.fit.pilot import LEAST, SHARE, Pilot
+from holdfast.bench.fit.price import PlainRun
+from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay, open_log
+from holdfast.bench.fit.trials import Candidate, trials_options
+from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
+from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.verbosity import quiet_libraries
+from holdfast.bench.plan.plan import plan
+from holdfast.bench.plan.record import PlanRecord
+from holdfast.bench.run.lock import folder_lock
+from holdfast.core.errors import HoldfastError
+from holdfast.data.memory import load_memory
+from holdfast.methods.rehearsal.rehearsal import Rehearsal
+from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
+from holdfast.recipe import parse
+from holdfast.train.settings import train_of
+
+WRITING = 0.25
+"""Most that the writing of old examples may cost, in plain runs, unless even `FEWEST` examples cost more."""
+FEWEST = 200
+ROOM = 1 + 2 / 9
+"""Times the price of the full run that must be left for a search: two trials of a ninth of its steps beside it."""
+UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
+
+
+@quiet_libraries()
+def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
+    """Fine-tunes a model inside a budget at a stated cost, and returns the record; a finished fit is only read.
+
+    Args:
+        spec: The options.
+        console: Console for progress; stderr by default.
+
+    Raises:
+        HoldfastError: For anything that the user can mend.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise HoldfastError("holdfast fit runs in one process; make the full run of its recipe with holdfast train.")
+    console, folder = console or Console(stderr=True), Path(spec.out)
+    with folder_lock(folder):
+        if finished(folder, spec):
+            console.print(f"{folder} holds this fit, finished; nothing runs now.", style="yellow", highlight=False)
+            return FitRecord.read(folder)
+        clock = Clock()
+        display = StageDisplay(console, clock)
+        display.begin("fit", f"{spec.model} learns {spec.data} at a cost of at most {spec.plain_runs():g} plain runs")
+        inputs = read_fit_inputs(spec)
+        begin(folder, spec)
+        plain, asking = inputs.guess()
+        clock.expect(plain * spec.plain_runs() + 5 * asking)
+        ledger = Ledger(display, spec.plain_runs(), plain, asking)
+        with open_log(folder / "log.txt") as log:
+            record = _Fit(inputs, folder, ledger, StageConsole(display, log)).run()
+        write_json(folder / FitRecord.FILE, record.to_dict())
+        return record
+
+
+@dataclasses.dataclass
+class _Fit:
+    """A fit under way."""
+
+    inputs: FitInputs
+    folder: Path
+    ledger: Ledger
+    log: Console
+
+    @property
+    def spec(self) -> FitSpec:
+        """Returns the options."""
+        return self.inputs.spec
+
+    def run(self) -> FitRecord:
+        """Takes all stages, and returns the record."""
+        made = self._planned()
+        run = self._with_old(made)
+        names = tuple(run.memories())
+        plain = _plain_run(made, run, self.inputs)
+        ladder = ladder_of(made, names)
+        pilot = self._pilot(run, plain, ladder)
+        most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
+        for line in announcement(self.spec, plain, seconds, ladder, most):
+            self.ledger.display.tell(line)
+        given = [_advised(made, names)]
+        if pilot is not None:
+            given = list(dict.fromkeys([self._climbed(pilot), *given]))
+        came = self._full(run, given, plain)
+        return self._closed(came, self._healed(came, run, plain))
+
+    def _planned(self) -> PlanRecord:
+        """Returns the plan, which an earlier call may have made."""
+        began = self.ledger.begin("plan", "facts, rules, and the time of a few steps")
+        path = self.folder / PlanRecord.FILE
+        if path.exists():
+            made = PlanRecord.read(path)
+        else:
+            names = {field.name for field in dataclasses.fields(TrainingSpec)} - {"out"}
+            options = {name: getattr(self.spec, name) for name in names}
+            made = plan(PlanSpec(**{**options, "out": str(self.folder)}), self.log)
+        if not made.recipe:
+            why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
+            raise HoldfastError(f"No recipe fits into memory: {why}.")
+        if made.time:
+            self.ledger.plain_seconds = made.time[-1].seconds
+        self.ledger.notes += made.notes
+        self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
+        return made
+
+    def _with_old(self, made: PlanRecord) -> RunSpec:
+        """Returns the options of all trainings, with old examples: the user's, or those that the base writes once."""
+        run = trials_options(self.spec.run(out=str(self.folder / "runs")))
+        if run.memories():
+            self.ledger.skipped("old examples", f"those of --memory {' '.join(self.spec.memory)}.")
+            return run
+        plain = max(self.ledger.plain_seconds, 1e-9)
+        count, whole = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
+        if whole > WRITING * plain:
+            count = min(count, max(FEWEST, int(count * WRITING * plain / whole)))
+        began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
+        old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
+        self.ledger.training_seconds += old.seconds
+        values = {"announced": whole * count / SelfRehearsal().count / plain, "spent": old.seconds / plain}
+        sentence = f"The base wrote {old.count:,} examples, which --memory {NAME}={old.file} takes too."
+        self.ledger.done("old examples", began, sentence, record=old.file, **values)
+        return dataclasses.replace(run, memory=(f"{NAME}={old.file}",))
+
+    def _bases(self) -> Path:
+        return self.folder / "runs" / "shared" / "base"
+
+    def _pilot(self, run: RunSpec, plain: PlainRun, ladder: Ladder) -> Pilot | None:
+        """Returns the pilot, or None with a row that says why there is none."""
+        pilot = Pilot(run, self.spec.promise(), plain, ladder, self._bases(), self.folder, self.log)
+        if why := self._no_pilot(pilot):
+            self.ledger.skipped("pilot", why)
+            return None
+        return pilot
+
+    def _no_pilot(self, pilot: Pilot) -> str:
+        """Returns why there is no pilot; empty if there is one."""
+        if not self.spec.pilot:
+            return "none (--no-pilot)."
+        if not self.inputs.learns:
+            return UNMEASURED
+        if pilot.examples < LEAST:
+            count = len(self.inputs.examples)
+            return f"none: a tenth of {count:,} examples is fewer than {LEAST}, too few to show anything."
+        if (left := self.ledger.left) - pilot.most < 1.0:
+            return f"none: it may cost {pilot.most:.2f} of the {left:.2f} plain runs left; give a higher --cost."
+        return ""
+
+    def _climbed(self, pilot: Pilot) -> Candidate:
+        """Climbs the ladder of the pilot, and returns the candidate for the full run."""
+        rungs = len(pilot.ladder.rungs)
+        about = f"up to {rungs} recipes on {SHARE:.0%} of the data, at most {pilot.most:.2f} plain runs"
+        began = self.ledger.begin("pilot", about)
+        record = pilot.climb()
+        self.ledger.training_seconds += math.fsum(rung.seconds or 0.0 for rung in record.rungs)
+        values = {"announced": record.announced, "spent": record.spent}
+        self.ledger.done("pilot", began, record.sentence, record=str(self.folder / record.FILE), **values)
+        return Candidate.of(record.recipe)
+
+    def _full(self, run: RunSpec, given: Sequence[Candidate], plain: PlainRun) -> FullRun:
+        """Searches if the options and the cost allow it, and returns the full run."""
+        most = self.ledger.left
+        check_cost(self.spec, plain, given[0], most)
+        if why := self._no_search(given, plain):
+            self.ledger.skipped("search", why)
+        stage: StageName = "run" if why else "search"
+        began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
+        tell = None if why else self.ledger.display.tell
+        came = full_run(run, given, plain, most, self._bases(), self.folder, self.log, tell=tell)
+        self._count(stage, began, came, most)
+        return came
+
+    def _no_search(self, given: Sequence[Candidate], plain: PlainRun) -> str:
+        """Returns why there is no search; empty if there is one."""
+        if not self.spec.search:
+            return "none (--no-search)."
+        if not self.inputs.learns:
+            return UNMEASURED
+        whole, left = min(plain.price(candidate) for candidate in given), self.ledger.left
+        if left < whole * ROOM:
+            return f"none: {left:.2f} plain runs are left, and the full run costs {whole:.2f}."
+        return ""
+
+    def _healed(self, came: FullRun, run: RunSpec, plain: PlainRun) -> FullRun | None:
+        """Heals the full run if it is outside the budget, and returns what came of it."""
+        if came.used is None or came.used <= 1.0:
+            self.ledger.skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
+            return None
+        if not self.spec.heal:
+            self.ledger.skipped("heal", "none (--no-heal).")
+            return None
+        most = self.ledger.left
+        began = self.ledger.begin("heal", f"the full run takes {came.used:.0%} of the budget at its upper bound")
+        try:
+            made = healed(came, self.spec, run, plain, most, self.folder, self.log)
+        except HoldfastError as error:
+            self.ledger.skipped("heal", f"failed: {error}")
+            return None
+        self._count("heal", began, made, most)
+        return made
+
+    def _count(self, stage: StageName, began: float, came: FullRun, most: float) -> None:
+        """Ends a stage that made a model."""
+        self.ledger.notes += came.notes
+        self.ledger.training_seconds += came.seconds
+        values = {"announced": most, "spent": came.spent}
+        self.ledger.done(stage, began, came.sentence, record=str(came.record), **values)
+
+    def _closed(self, came: FullRun, made: FullRun | None) -> FitRecord:
+        """Returns the record."""
+        final, ledger = came if made is None else made, self.ledger
+        record = FitRecord(
+            suites=final.outcome.suites,
+            learned=final.outcome.learned,
+            verdict=final.outcome.verdict,
+            symptoms=final.outcome.symptoms,
+            base=self.spec.model,
+            data=self.spec.data,
+            stages=tuple(ledger.rows),
+            recipe=came.recipe,
+            run=str(came.folder),
+            used=came.used,
+            healed=made is not None,
+            model=final.model,
+            cost=FitCost(
+                allowed=ledger.cost,
+                spent=ledger.spent,
+                plain_seconds=ledger.plain_seconds,
+                training_seconds=ledger.training_seconds,
+            ),
+            notes=tuple(dict.fromkeys(ledger.notes)),
+            sentence="",
+            seconds=ledger.display.clock.seconds,
+        )
+        return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
+
+
+def _plain_run(made: PlanRecord, run: RunSpec, inputs: FitInputs) -> PlainRun:
+    """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
+    settings, tokenizer = train_of(parse(made.recipe)), inputs.plan.tokenizer
+    how: dict[str, Any] = {"raw": run.raw, "refused": run.refused, "preference": run.preference}
+    memories = {
+        name: load_memory(path, tokenizer, max_length=run.max_length, **how) for name, path in run.memories().items()
+    }
+    epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
+    return PlainRun(inputs.examples, memories, epochs, batch, run.batch_size, run.seed)
+
+
+def _advised(made: PlanRecord, names: Sequence[str]) -> Candidate:
+    """Returns the plan's recipe, with the old examples that all trainings share in place of those of its own."""
+    parts = [
+        repr(Rehearsal(", ".join(names), ratio=part.ratio)) if isinstance(part, SelfRehearsal) else repr(part)
+        for part in parse(made.recipe).parts()
+    ]
+    return Candidate.of(" + ".join(parts))

@@ -1,0 +1,52 @@
+"""The output of `holdfast fit`: the sentence that a manager reads, the suites, and what each stage did and cost."""
+
+from __future__ import annotations
+
+import json
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.report.reading import learned_lines
+from holdfast.report.symptoms import symptom_lines
+from holdfast.report.table import before_after, verdict_lines
+
+
+def show(record: FitRecord, console: Console | None = None, as_json: bool = False) -> None:
+    """Prints the record for a reader, or as JSON for a program."""
+    console = console or Console()
+    if as_json:
+        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
+        return
+    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    assert record.verdict is not None
+    lines = verdict_lines(record.verdict, record.suites)
+    lines += learned_lines(record.learned) if record.learned is not None else []
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+    for line in [*symptom_lines(record.symptoms), *record.notes]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    console.print(_stages(record))
+    console.print(record.sentence, style="bold", highlight=False, markup=False)
+    console.print(f"Recipe: {record.recipe}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Model: {record.model}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _stages(record: FitRecord) -> Table:
+    """Returns a table of the stages: what came of each, and its cost in plain runs against what it was allowed."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("what came of it", overflow="fold")
+    for name in ("cost", "at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in record.stages:
+        costs = (f"{row.spent:.2f}", f"{row.announced:.2f}") if row.done and row.announced else ("", "")
+        table.add_row(row.name, escape(row.sentence), *costs)
+    table.add_section()
+    table.add_row("all", "", f"{record.cost.spent:.2f}", f"{record.cost.allowed:.2f}")
+    table.caption = "costs: trainings in plain runs; asking is not counted"
+    return table
