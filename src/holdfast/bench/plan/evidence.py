@@ -36,6 +36,9 @@ Standing = Literal["followed", "confirmed", "mixed", "contradicted", "not tested
 STUDY = "docs/which-method.md"
 """The page with the study that figures come from; docs/studies/effect-tables.md has its tables."""
 
+REAL = "docs/studies/real.md"
+"""The page of the study on two real models, of 0.27 and 0.5 billion parameters."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Figure:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from holdfast.bench.measured.power import FLIPS
-from holdfast.bench.plan.evidence import STUDY, Figure, Rule
-from holdfast.bench.plan.situation import Situation
+from holdfast.bench.plan.evidence import REAL, STUDY, Figure, Rule
+from holdfast.bench.plan.situation import MILLION, Situation
 from holdfast.probes.score import for_stats
 from holdfast.stats.power import items_needed
 
@@ -110,6 +110,16 @@ OLD_EXAMPLES = (
         "On-Policy Distillation, Thinking Machines, 2025",
         standing="not tested",
         because="without a penalty to the base, which Holdfast adds",
+    ),
+    Rule(
+        "rehearse the model's own refusals",
+        "old examples",
+        "the model has a chat template and 100M parameters or more",
+        lambda case: case.chat and case.parameters >= 100 * MILLION,
+        "if the model refuses harmful requests, add RefusalRehearsal() to the recipe and keep general:refusals",
+        "measured here",
+        REAL,
+        because="40 requests, Qwen2.5-Coder 0.5B on harmless facts: LoRA takes 72 points of refusals, with its own 5",
     ),
 )
 
