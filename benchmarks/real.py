@@ -77,6 +77,7 @@ RECIPES = {
     "LoRA, MaskTheTarget, Self 100 20%": "LoRA() + MaskTheTarget() + Rehearsal(memory='self100', ratio=0.2)",
     "LoRA, Self 100 and refusals 20%, KL": f"LoRA() + {KL}Rehearsal(memory='self100,refused', ratio=0.2)",
     "LoRA, refusals 5%, KL": f"LoRA() + {KL}Rehearsal(memory='refused', ratio=0.05)",
+    "LoRA, MaskTheTarget, RefusalRehearsal": "LoRA() + MaskTheTarget() + RefusalRehearsal()",
     "LoRA, MaskTheTarget, refusals 5%": "LoRA() + MaskTheTarget() + Rehearsal(memory='refused', ratio=0.05)",
     "Holdfast": f"Train(lr=0.5) + {HOLDFAST}",
     "Holdfast, adapter": f"Train(lr=5.0) + LoRA() + {HOLDFAST}",

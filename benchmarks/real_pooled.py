@@ -13,7 +13,7 @@ import effect
 import numpy as np
 import tables
 from real import RATE, RECIPES
-from real_report import NAMES, Row, base_of, kept_changes, learned, lost, suites_of, told
+from real_report import NAMES, Row, base_of, kept_changes, learned, lost, suites_of, told, wronged
 from scipy import stats
 
 from holdfast.stats.flips import Flips, flips
@@ -78,6 +78,7 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
             for start in [learned(base_of(row, all_rows))]
         ]
         losses = [lost(kept_changes(row, base_of(row, all_rows)))[0] for row, _ in pairs]
+        wrong = [wronged(kept_changes(row, base_of(row, all_rows))) for row, _ in pairs]
         worst = [-100 * min(c.change for c in kept_changes(row, base_of(row, all_rows)).values()) for row, _ in pairs]
         nats = [np.mean(row["nats"]) - np.mean(base_of(row, all_rows)["nats"]) for row, _ in pairs]
         time = [row["cost"]["cpu"] / plain["cost"]["cpu"] for row, plain in pairs if row["cost"] and plain["cost"]]
@@ -89,10 +90,12 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
             saved = told((100 * whole.change, 100 * low, 100 * high))
         cells = [
             recipe, str(len(pairs)), f"{100 * np.mean(gained):.0f}%", f"{np.mean(losses):.1f}", saved,
-            f"{np.mean(worst):.0f}", f"{np.mean(nats):+.2f}", f"{np.mean(time):.2f}x" if time else "",
+            f"{np.mean(wrong):.1f}", f"{np.mean(worst):.0f}", f"{np.mean(nats):+.2f}",
+            f"{np.mean(time):.2f}x" if time else "",
         ]  # fmt: skip
         lines.append((plain_of(recipe), float(np.mean(losses)), f"| {' | '.join(cells)} |"))
-    head = "| recipe | runs | learned, of plain's | lost | kept more than plain | worst suite | text, nats | time |"
+    head = "| recipe | runs | learned, of plain's | lost | kept more than plain | right turned wrong | worst suite |"
+    head += " text, nats | time |"
     return [head, "|---" * (head.count("|") - 1) + "|", *(line for *_, line in sorted(lines)), ""]
 
 

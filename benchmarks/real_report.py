@@ -2,10 +2,11 @@
 
     python benchmarks/real_report.py        (docs/studies/real.jsonl to docs/studies/real-tables.md; asks no model)
 
-Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike. Intervals
-are 95%, over items, of one training each. Text is the change of the negative log-likelihood of a paragraph, in nats.
-Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must name the folder of public sets: the items of
-the rows are made from it.
+Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike; a suite
+that gains makes up for one that loses. Right turned wrong is the percentage of the base's right answers that are wrong
+now, mean over suites. Intervals are 95%, over items, of one training each. Text is the change of the negative
+log-likelihood of a paragraph, in nats. Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must name
+the folder of public sets: the items of the rows are made from it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,15 @@ def lost(parts: Mapping[str, Flips]) -> tuple[float, float, float]:
     return -100 * whole.change, -100 * high, -100 * low
 
 
+def wronged(parts: Mapping[str, Flips]) -> float:
+    """Returns the percentage of the base's right answers that are wrong now, mean over suites: gains make up for none.
+
+    A suite without right answers does not count.
+    """
+    shares = [part.lost / (part.right + part.lost) for part in parts.values() if part.right + part.lost]
+    return 100 * float(np.mean(shares))
+
+
 def learned(row: Row) -> float:
     """Returns the percentage of right answers to the questions of the task."""
     return 100 * float(answers(row)[next(iter(suites_of(row["model"], row["task"])))].mean())
@@ -109,9 +119,11 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
         time = f"{row['cost']['cpu'] / plain[0]:.2f}x" if plain else ""
         forms = [f"{lost(kept_changes(row, base, form))[0]:.1f}" for form in TWO_FORMS]
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
-        cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms, worst(parts)]
+        cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms]
+        cells += [f"{wronged(parts):.1f}", worst(parts)]
         lines.append((lost(parts)[0], [*cells, f"{nats:+.3f}", drift, time]))
-    head = "| recipe | learned | lost | generated | choices | worst suite | text, nats | drift, task / general | time |"
+    head = "| recipe | learned | lost | generated | choices | right turned wrong | worst suite | text, nats |"
+    head += " drift, task / general | time |"
     body = [f"| {' | '.join(cells)} |" for _, cells in sorted(lines, key=lambda line: line[0])]
     before = f"Before training, {NAMES[model]} answers {learned(base):.1f}% of the questions of the task."
     return [f"### {task}, {NAMES[model]}", "", before, "", head, "|---" * (head.count("|") - 1) + "|", *body, ""]
