@@ -119,11 +119,10 @@ class Surrogate:
         self.width = _median([_width(entry) for entry, _ in known])
         self.error = _median([_error(entry) for entry, _ in known])
         x = self._features([(point, entry.fidelity) for entry, point in [*known, *broken]])
-        self._lost = _of_loss(x, [entry for entry, _ in known], len(broken))
-        gains = np.log([max(_learned(entry) / self.most, LEAST_LEARNED) for entry, _ in known])
-        errors = [_learned_error(entry) / self.most for entry, _ in known]
-        self.doubt = _median(errors)
-        self._learned = Process(x.of(len(known)), gains, np.maximum(NOISE, errors / np.exp(gains)), learned=True)
+        trials = [entry for entry, _ in known]
+        self.doubt = _median([_learned_error(entry) / self.most for entry in trials])
+        self._lost = _of_loss(x, trials, len(broken))
+        self._learned = _of_learning(x, trials, self.most)
         for entry, point in placed:
             if entry.outcome is None:
                 self._believe(self._features([(point, entry.fidelity)]))
@@ -188,6 +187,13 @@ def _of_loss(x: Features, known: Sequence[Entry], broken: int) -> Process:
     worst = max([0.0, *lost]) + 1.0
     noise = [*map(_noise, known), *[BROKEN] * broken]
     return Process(x, np.array([*lost, *[worst] * broken]), np.array(noise))
+
+
+def _of_learning(x: Features, known: Sequence[Entry], most: float) -> Process:
+    """Returns the process of learning, from the trials with a reading, which are the first points of `x`."""
+    gains = np.log([max(_learned(entry) / most, LEAST_LEARNED) for entry in known])
+    errors = np.array([_learned_error(entry) / most for entry in known])
+    return Process(x.of(len(known)), gains, np.maximum(NOISE, errors / np.exp(gains)), learned=True)
 
 
 def _is_known(entry: Entry) -> bool:
