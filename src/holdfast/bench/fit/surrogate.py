@@ -115,12 +115,11 @@ class Surrogate:
         placed = [(entry, point) for entry in entries if (point := space.point(entry.candidate)) is not None]
         known = [pair for pair in placed if _is_known(pair[0])]
         broken = [pair for pair in placed if pair[0].outcome is not None and pair not in known]
-        self.most = _most([_learned(entry) for entry, _ in known])
-        self.width = _median([_width(entry) for entry, _ in known])
-        self.error = _median([_error(entry) for entry, _ in known])
-        x = self._features([(point, entry.fidelity) for entry, point in [*known, *broken]])
         trials = [entry for entry, _ in known]
-        self.doubt = _median([_learned_error(entry) / self.most for entry in trials])
+        self.most = _most(list(map(_learned, trials)))
+        self.width, self.error = _median(list(map(_width, trials))), _median(list(map(_error, trials)))
+        self.doubt = _median(list(map(_learned_error, trials))) / self.most
+        x = self._features([(point, entry.fidelity) for entry, point in [*known, *broken]])
         self._lost = _of_loss(x, trials, len(broken))
         self._learned = _of_learning(x, trials, self.most)
         for entry, point in placed:
