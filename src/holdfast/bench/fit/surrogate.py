@@ -4,8 +4,8 @@
 
 for y the loss as a share of its limit, and for y what is learned. The means m_j of the trends are assumptions (a higher
 rate learns and loses more, a penalty loses less, more steps do both more), which the trials correct; without them, the
-few trials that a search can afford say nothing about candidates that were not tried. The noise e of the loss follows
-from the distance of its bound, so that a loss of few items, or near zero, counts little.
+few trials that a search can afford say nothing about candidates that were not tried. The noise e follows from
+the standard error of a reading, so that one of few items, or near zero, counts little.
 
 Williams and Rasmussen, Gaussian Processes for Machine Learning (2006), equation 2.22 and section 2.7 (linear trends).
 """
@@ -24,8 +24,8 @@ from holdfast.bench.fit.history import Entry
 from holdfast.bench.fit.space import EPOCHS, RATE, RECIPE, Dimension, Point, Space
 
 PER_LOG = {
-    RATE: Trend((1.3, 0.5), (0.4, 0.3)),
-    EPOCHS: Trend((0.6, 0.3), (0.3, 0.2)),
+    RATE: Trend((1.3, 0.5), (0.6, 0.6)),
+    EPOCHS: Trend((0.6, 0.3), (0.3, 0.3)),
     "strength": Trend((-0.4, 0.3), (-0.05, 0.1)),
     "ratio": Trend((-0.3, 0.3), (-0.05, 0.1)),
 }
@@ -117,10 +117,13 @@ class Surrogate:
         broken = [pair for pair in placed if pair[0].outcome is not None and pair not in known]
         self.most = _most([_learned(entry) for entry, _ in known])
         self.width = _median([_width(entry) for entry, _ in known])
+        self.error = _median([_error(entry) for entry, _ in known])
         x = self._features([(point, entry.fidelity) for entry, point in [*known, *broken]])
         self._lost = _of_loss(x, [entry for entry, _ in known], len(broken))
         gains = np.log([max(_learned(entry) / self.most, LEAST_LEARNED) for entry, _ in known])
-        self._learned = Process(x.of(len(known)), gains, np.full(len(known), NOISE), learned=True)
+        errors = [_learned_error(entry) / self.most for entry, _ in known]
+        self.doubt = _median(errors)
+        self._learned = Process(x.of(len(known)), gains, np.maximum(NOISE, errors / np.exp(gains)), learned=True)
         for entry, point in placed:
             if entry.outcome is None:
                 self._believe(self._features([(point, entry.fidelity)]))
@@ -147,9 +150,10 @@ class Surrogate:
         """
         x = self._features([(point, fidelity) for point in points])
         lost, sd = self._lost.predict(x)
-        noise = np.maximum(NOISE, self.width / QUANTILE / np.maximum(np.exp(lost), LEAST_LOST))
-        spread = self._learned.predict(x)[1]
-        return np.asarray((np.log1p((sd / noise) ** 2) + np.log1p((spread / NOISE) ** 2)) / 2)
+        noise = np.maximum(NOISE, self.error / np.maximum(np.exp(lost), LEAST_LOST))
+        gain, spread = self._learned.predict(x)
+        doubt = np.maximum(NOISE, self.doubt / np.maximum(np.exp(gain), LEAST_LEARNED))
+        return np.asarray((np.log1p((sd / noise) ** 2) + np.log1p((spread / doubt) ** 2)) / 2)
 
     def _features(self, points: Sequence[tuple[Point, float]]) -> Features:
         """Returns the features of points at fidelities."""
@@ -217,6 +221,12 @@ def _learned(entry: Entry) -> float:
     return 0.0 if outcome is None or outcome.learned is None else max(outcome.learned, 0.0)
 
 
+def _learned_error(entry: Entry) -> float:
+    """Returns the standard error of what a trial learned; 0 if it is not known."""
+    outcome = entry.outcome
+    return 0.0 if outcome is None or outcome.learned_error is None else outcome.learned_error
+
+
 def _share(entry: Entry) -> float:
     """Returns the loss as a share of its limit; of a trial that the guard ended, at least the limit."""
     outcome = entry.outcome
@@ -236,7 +246,15 @@ def _width(entry: Entry) -> float:
 
 def _noise(entry: Entry) -> float:
     """Returns the standard deviation of the logarithm of the loss."""
-    return max(NOISE, _width(entry) / QUANTILE / max(_share(entry), LEAST_LOST))
+    return max(NOISE, _error(entry) / max(_share(entry), LEAST_LOST))
+
+
+def _error(entry: Entry) -> float:
+    """Returns the standard error of the loss as a share of its limit; from the bound where it is not known."""
+    outcome = entry.outcome
+    if outcome is None or outcome.lost_error is None:
+        return _width(entry) / QUANTILE
+    return outcome.lost_error / outcome.limit
 
 
 def _most(values: Sequence[float]) -> float:
