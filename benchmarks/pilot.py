@@ -186,7 +186,7 @@ def report(given: argparse.Namespace) -> None:
     groups = {task: [r for r in rows if r["task"] == task] for task in TASKS}
     lines += [table_row(("task", "runs", "learned (95%)", "lost (95%)")), "|---|---|---|---|"]
     for task, own in [*((t, g) for t, g in groups.items() if len(g) > 3), ("all", rows)]:
-        lines.append(table_row((task, len(own), rank_correlation(own, "learned"), rank_correlation(own, "lost"))))
+        lines.append(table_row((task, str(len(own)), rank_correlation(own, "learned"), rank_correlation(own, "lost"))))
     gate = [r for r in rows if r["lost"] < GATE * r["kept"]]
     held = sum(r["full_lost"] < GATE * r["kept"] for r in gate)
     closed = [r for r in rows if r not in gate]

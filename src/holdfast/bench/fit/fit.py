@@ -204,7 +204,7 @@ class _Fit:
             return UNMEASURED
         whole, left = min(plain.price(candidate) for candidate in given), self.ledger.left
         if left < whole * ROOM:
-            return f"none: {left:.2f} plain runs are left, and the full run costs {min(whole, left):.2f}."
+            return f"none: {left:.2f} plain runs are left, and the full run costs {whole:.2f}."
         return ""
 
     def _healed(self, came: FullRun, run: RunSpec, plain: PlainRun) -> FullRun | None:

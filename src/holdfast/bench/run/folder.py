@@ -49,7 +49,7 @@ def open_folder(folder: Path, spec: RunSpec, part: Part | None = None) -> bool:
             raise HoldfastError(f"{folder} is not the folder of a run; choose another with --out or --name.")
         return False
     other = _read(folder / "spec.json")
-    settings = {**identity(spec), "part": None if part is None else part.to_dict()}
+    settings = {**identity(spec), "part": _fields_of(part)}
     done = (folder / "result.json").exists()
     mend = "choose another folder with --out or --name"
     mend = mend if done else f"delete it, or {mend}"
@@ -158,6 +158,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(contents, dict):
         raise HoldfastError(f"{path} cannot be read; delete {path.parent}, or choose another folder with --name.")
     return contents
+
+
+def _fields_of(part: Part | None) -> dict[str, Any] | None:
+    return None if part is None else part.to_dict()
 
 
 def digests_of(spec: TrainingSpec) -> dict[str, str]:
