@@ -90,6 +90,8 @@ class Synthetic:
             learned=float(learned),
             lost=float(lost),
             limit=2.0,
+            learned_error=3 * self.noise,
+            lost_error=self.noise,
             used=float(lost / 2.0 + self.width),
             cost=self.price(candidate, fidelity),
         )

@@ -124,10 +124,19 @@ class TestSurrogate:
 
     def test_a_loss_of_few_items_counts_less(self):
         points = [{"rate": r, "MaskTheTarget.strength": 1.0} for r in (0.5, 1.0)]
-        precise, vague = (
-            Surrogate(SPACE, entries(dataclasses.replace(Synthetic(3), width=width), points)) for width in (0.01, 0.6)
-        )
+        precise, vague = (Surrogate(SPACE, entries(Synthetic(3, noise=noise), points)) for noise in (0.01, 0.6))
         assert precise.predict(points).over_sd.max() < vague.predict(points).over_sd.max()
+        assert precise.predict(points).learned_sd.max() < vague.predict(points).learned_sd.max()
+
+    def test_without_a_standard_error_the_bound_tells_the_noise(self):
+        points = [{"rate": r, "MaskTheTarget.strength": 1.0} for r in (0.5, 1.0)]
+        spreads = []
+        for width in (0.01, 0.6):
+            trials = entries(dataclasses.replace(Synthetic(3), width=width), points)
+            unknown = {"lost_error": None, "learned_error": None}
+            trials = [dataclasses.replace(e, outcome=dataclasses.replace(e.outcome, **unknown)) for e in trials]
+            spreads.append(Surrogate(SPACE, trials).predict(points).over_sd.max())
+        assert spreads[0] < spreads[1]
 
 
 class TestPropose:

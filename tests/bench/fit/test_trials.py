@@ -78,6 +78,10 @@ class TestEvaluate:
         rows = {row.role: row for row in changes(*sides)}
         assert outcome.lost == pytest.approx(rows["retained"].lost)
         assert outcome.learned == pytest.approx(rows["learned"].change)
+        low, high = rows["retained"].interval()
+        assert outcome.lost_error == pytest.approx((high - low) / 3.92)
+        low, high = rows["learned"].interval()
+        assert outcome.learned_error == pytest.approx((high - low) / 3.92)
         spoilt = [s.__class__(**{**vars(s), "value": 0.0}) if s.split == "proof" else s for s in scores["after"]]
         write_scores(folder / "scores.jsonl", folder.name, {"before": scores["before"], "after": spoilt})
         assert read_outcome(folder, 0.7) == outcome

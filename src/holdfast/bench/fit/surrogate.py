@@ -4,8 +4,8 @@
 
 for y the loss as a share of its limit, and for y what is learned. The means m_j of the trends are assumptions (a higher
 rate learns and loses more, a penalty loses less, more steps do both more), which the trials correct; without them, the
-few trials that a search can afford say nothing about candidates that were not tried. The noise e of the loss follows
-from the distance of its bound, so that a loss of few items, or near zero, counts little.
+few trials that a search can afford say nothing about candidates that were not tried. The noise e follows from
+the standard error of a reading, so that one of few items, or near zero, counts little.
 
 Williams and Rasmussen, Gaussian Processes for Machine Learning (2006), equation 2.22 and section 2.7 (linear trends).
 """
@@ -24,8 +24,8 @@ from holdfast.bench.fit.history import Entry
 from holdfast.bench.fit.space import EPOCHS, RATE, RECIPE, Dimension, Point, Space
 
 PER_LOG = {
-    RATE: Trend((1.3, 0.5), (0.4, 0.3)),
-    EPOCHS: Trend((0.6, 0.3), (0.3, 0.2)),
+    RATE: Trend((1.3, 0.5), (0.6, 0.6)),
+    EPOCHS: Trend((0.6, 0.3), (0.3, 0.3)),
     "strength": Trend((-0.4, 0.3), (-0.05, 0.1)),
     "ratio": Trend((-0.3, 0.3), (-0.05, 0.1)),
 }
@@ -115,12 +115,13 @@ class Surrogate:
         placed = [(entry, point) for entry in entries if (point := space.point(entry.candidate)) is not None]
         known = [pair for pair in placed if _is_known(pair[0])]
         broken = [pair for pair in placed if pair[0].outcome is not None and pair not in known]
-        self.most = _most([_learned(entry) for entry, _ in known])
-        self.width = _median([_width(entry) for entry, _ in known])
+        trials = [entry for entry, _ in known]
+        self.most = _most(list(map(_learned, trials)))
+        self.width, self.error = _median(list(map(_width, trials))), _median(list(map(_error, trials)))
+        self.doubt = _median(list(map(_learned_error, trials))) / self.most
         x = self._features([(point, entry.fidelity) for entry, point in [*known, *broken]])
-        self._lost = _of_loss(x, [entry for entry, _ in known], len(broken))
-        gains = np.log([max(_learned(entry) / self.most, LEAST_LEARNED) for entry, _ in known])
-        self._learned = Process(x.of(len(known)), gains, np.full(len(known), NOISE), learned=True)
+        self._lost = _of_loss(x, trials, len(broken))
+        self._learned = _of_learning(x, trials, self.most)
         for entry, point in placed:
             if entry.outcome is None:
                 self._believe(self._features([(point, entry.fidelity)]))
@@ -147,9 +148,10 @@ class Surrogate:
         """
         x = self._features([(point, fidelity) for point in points])
         lost, sd = self._lost.predict(x)
-        noise = np.maximum(NOISE, self.width / QUANTILE / np.maximum(np.exp(lost), LEAST_LOST))
-        spread = self._learned.predict(x)[1]
-        return np.asarray((np.log1p((sd / noise) ** 2) + np.log1p((spread / NOISE) ** 2)) / 2)
+        noise = np.maximum(NOISE, self.error / np.maximum(np.exp(lost), LEAST_LOST))
+        gain, spread = self._learned.predict(x)
+        doubt = np.maximum(NOISE, self.doubt / np.maximum(np.exp(gain), LEAST_LEARNED))
+        return np.asarray((np.log1p((sd / noise) ** 2) + np.log1p((spread / doubt) ** 2)) / 2)
 
     def _features(self, points: Sequence[tuple[Point, float]]) -> Features:
         """Returns the features of points at fidelities."""
@@ -186,6 +188,13 @@ def _of_loss(x: Features, known: Sequence[Entry], broken: int) -> Process:
     return Process(x, np.array([*lost, *[worst] * broken]), np.array(noise))
 
 
+def _of_learning(x: Features, known: Sequence[Entry], most: float) -> Process:
+    """Returns the process of learning, from the trials with a reading, which are the first points of `x`."""
+    gains = np.log([max(_learned(entry) / most, LEAST_LEARNED) for entry in known])
+    errors = np.array([_learned_error(entry) / most for entry in known])
+    return Process(x.of(len(known)), gains, np.maximum(NOISE, errors / np.exp(gains)), learned=True)
+
+
 def _is_known(entry: Entry) -> bool:
     """Returns whether a trial has a reading."""
     return entry.outcome is not None and entry.outcome.learned is not None
@@ -217,6 +226,12 @@ def _learned(entry: Entry) -> float:
     return 0.0 if outcome is None or outcome.learned is None else max(outcome.learned, 0.0)
 
 
+def _learned_error(entry: Entry) -> float:
+    """Returns the standard error of what a trial learned; 0 if it is not known."""
+    outcome = entry.outcome
+    return 0.0 if outcome is None or outcome.learned_error is None else outcome.learned_error
+
+
 def _share(entry: Entry) -> float:
     """Returns the loss as a share of its limit; of a trial that the guard ended, at least the limit."""
     outcome = entry.outcome
@@ -236,7 +251,15 @@ def _width(entry: Entry) -> float:
 
 def _noise(entry: Entry) -> float:
     """Returns the standard deviation of the logarithm of the loss."""
-    return max(NOISE, _width(entry) / QUANTILE / max(_share(entry), LEAST_LOST))
+    return max(NOISE, _error(entry) / max(_share(entry), LEAST_LOST))
+
+
+def _error(entry: Entry) -> float:
+    """Returns the standard error of the loss as a share of its limit; from the bound where it is not known."""
+    outcome = entry.outcome
+    if outcome is None or outcome.lost_error is None:
+        return _width(entry) / QUANTILE
+    return outcome.lost_error / outcome.limit
 
 
 def _most(values: Sequence[float]) -> float:

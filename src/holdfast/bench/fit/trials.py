@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,7 +18,6 @@ from rich.console import Console
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validation
 from holdfast.bench.measured.guard_split import NoValidationItems
-from holdfast.bench.measured.outcome import VerdictRow
 from holdfast.bench.measured.schema import Record, column
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.measured.verdict import verdict
@@ -29,7 +29,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.methods.schedules.train import Train
-from holdfast.probes.changes import changes
+from holdfast.probes.changes import changes, mean_of
 from holdfast.probes.score import Score, level
 from holdfast.recipe import parse
 from holdfast.train.settings import train_of, without_train
@@ -39,6 +39,9 @@ EPOCHS = 3.0
 """Passes over the data of a candidate that names none: the default of transformers."""
 TAKEN = ("learning_rate", "num_train_epochs", "max_steps")
 """Arguments of the trainer that candidates set, so that the shared options of trials leave them out."""
+
+NORMAL = 1.96
+"""Half the width of a 95% interval of the normal distribution, in standard errors."""
 
 State = Literal["finished", "pruned", "failed"]
 """What became of a trial: it took all its steps, its guard ended it early, or it has no result."""
@@ -120,6 +123,8 @@ class TrialOutcome(Record):
             if the model became better; absent if the trial failed.
         lost_unit: "points", or "nats" (per token).
         limit: The loss that the budget allows in `lost_unit`.
+        learned_error: Standard error of `learned`; absent if it is not known.
+        lost_error: Standard error of `lost`; absent likewise.
         used: Share of the budget that the loss takes at its upper bound; up to 1 is inside; absent if the trial failed.
         cost: Cost in plain runs, of the steps that it took.
         seconds: Wall time of its training; absent if the trial failed.
@@ -134,6 +139,8 @@ class TrialOutcome(Record):
     lost: float | None = column(default=None)
     lost_unit: str = "points"
     limit: float = 1.0
+    learned_error: float | None = column(default=None)
+    lost_error: float | None = column(default=None)
     used: float | None = column(default=None)
     cost: float
     seconds: float | None = column(default=None)
@@ -234,14 +241,17 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
     budget = RunSpec.from_dict({"model": about["model"], "data": about["data"], "budget": about["budget"]}).allowed()
     assert budget is not None
     used, lost, unit = losses(before, after, budget)
+    learned_error, lost_error = errors(before, after, unit)
     pruned = guard.on_spent == "stop" and record.steps < planned
     return TrialOutcome(
         state="pruned" if pruned else "finished",
         learned=level(learned[1]) - level(learned[0]),
         learned_unit="points" if any(score.unit == "points" for score in learned[0]) else "nats",
+        learned_error=learned_error,
         lost=lost,
         lost_unit=unit,
         limit=budget.limits[unit],
+        lost_error=lost_error,
         used=used,
         cost=cost * min(1.0, record.steps / max(planned, 1)),
         seconds=record.seconds.training,
@@ -257,13 +267,23 @@ def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> t
     leave room for a loss.
     """
     judged = verdict(changes(before, after), budget)
-    unit, lost = max(_means(judged), key=lambda mean: mean[1] / judged.limits[mean[0]])
-    return Validation((), before, budget).spent_by(after), lost, unit
+    means = {mean.unit: -mean.change if mean.unit == "points" else mean.change for mean in judged.means}
+    unit = max(means, key=lambda name: means[name] / judged.limits[name])
+    return Validation((), before, budget).spent_by(after), means[unit], unit
 
 
-def _means(judged: VerdictRow) -> list[tuple[str, float]]:
-    """Returns the mean loss in each unit that the budget limits."""
-    return [(mean.unit, -mean.change if mean.unit == "points" else mean.change) for mean in judged.means]
+def errors(before: Sequence[Score], after: Sequence[Score], unit: str) -> tuple[float | None, float | None]:
+    """Returns the standard errors of what was learned, and of what was lost in a unit; None where one is not known."""
+    moved = changes(before, after)
+    learned = [change for change in moved if change.role == "learned"]
+    kept = [change for change in moved if change.role == "retained" and change.unit == unit]
+    alike = len({change.unit for change in learned}) == 1
+    return _error(*mean_of(learned).interval()) if alike else None, _error(*mean_of(kept).interval())
+
+
+def _error(low: float, high: float) -> float | None:
+    """Returns the standard error of which a 95% interval is made; None if it has no end."""
+    return (high - low) / (2 * NORMAL) if math.isfinite(high - low) else None
 
 
 def _validation(scores: Sequence[Score], watched: Sequence[str]) -> list[Score]:
