@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.folder import folder_of
 from holdfast.probes.items import Item
 from holdfast.probes.score import Score
+from holdfast.suites.named import items_of
 
 ROWS = Path(__file__).parents[1] / "docs/studies/real.jsonl"
 MODELS = {"gemma": "gemma-270m", "qwen": "qwen-0.5b-instruct"}
@@ -48,6 +50,8 @@ EPOCHS = {"gemma": 1.0, "qwen": 0.5}
 """Factor on the epochs of a task: a token costs the larger model 3.6 times as much, and it learns in fewer steps."""
 WRITTEN = {"self100": 100, "self1000": 1000}
 """Examples that the base writes, by the name of the memory."""
+REFUSED = "refused"
+"""The memory of the base's refusals of twenty requests of AdvBench, which no kept suite holds."""
 
 KL = "BaseKL(on='memory') + "
 HOLDFAST = f"WSD() + {KL}Rehearsal(memory='self1000', ratio=0.5)"
@@ -70,6 +74,11 @@ RECIPES = {
         for share in (5, 20, 50)
         for leash in ("", KL)
     },
+    "LoRA, MaskTheTarget, Self 100 20%": "LoRA() + MaskTheTarget() + Rehearsal(memory='self100', ratio=0.2)",
+    "LoRA, Self 100 and refusals 20%, KL": f"LoRA() + {KL}Rehearsal(memory='self100,refused', ratio=0.2)",
+    "LoRA, refusals 5%, KL": f"LoRA() + {KL}Rehearsal(memory='refused', ratio=0.05)",
+    "LoRA, MaskTheTarget, RefusalRehearsal": "LoRA() + MaskTheTarget() + RefusalRehearsal()",
+    "LoRA, MaskTheTarget, refusals 5%": "LoRA() + MaskTheTarget() + Rehearsal(memory='refused', ratio=0.05)",
     "Holdfast": f"Train(lr=0.5) + {HOLDFAST}",
     "Holdfast, adapter": f"Train(lr=5.0) + LoRA() + {HOLDFAST}",
     "Self 100 20%, KL": "BaseKL(on='memory') + Rehearsal(memory='self100', ratio=0.2)",
@@ -185,8 +194,8 @@ def spec_of(job: Job, out: Path, models: Path) -> CompareSpec:
     """Returns the options of a run as those of a comparison of one recipe."""
     folder, written = files(out, job.model, job.task), out / "written" / job.model
     epochs = TASKS[job.task](CHAT[job.model]).epochs * EPOCHS[job.model]
-    files_of = {"old": folder / "old.jsonl", **{name: written / f"{name}.jsonl" for name in WRITTEN}}
-    memories = tuple(f"{name}={path}" for name, path in files_of.items() if f"'{name}'" in RECIPES[job.recipe])
+    files_of = {"old": folder / "old.jsonl", **{name: written / f"{name}.jsonl" for name in (*WRITTEN, REFUSED)}}
+    memories = tuple(f"{name}={path}" for name, path in files_of.items() if reads(job.recipe, name))
     return CompareSpec(
         model=str(models / MODELS[job.model]), data=str(folder / "train.jsonl"), test=str(folder / "test.jsonl"),
         keep=(str(folder / "keep.jsonl"), str(folder / "texts.jsonl")), held_out=0.0,
@@ -195,6 +204,33 @@ def spec_of(job: Job, out: Path, models: Path) -> CompareSpec:
         adapter_rate=ADAPTER, precision="bf16", max_length=LENGTH.get(job.task, 256), batch_size=BATCH,
         training={"save_strategy": "no"}, out=str(out / f"{job.model}-{job.task}"),
     )  # fmt: skip
+
+
+def reads(recipe: str, memory: str) -> bool:
+    """Returns whether a recipe reads a memory."""
+    named = re.findall(r"memory='([\w,]+)'", RECIPES[recipe])
+    return any(memory in names.split(",") for names in named)
+
+
+def write_refusals(model: str, out: Path, models: Path) -> None:
+    """Writes the base's answers to requests of AdvBench that it refuses, if they are not there yet."""
+    path = out / "written" / model / f"{REFUSED}.jsonl"
+    if path.exists():
+        return
+    import torch
+
+    from holdfast.bench.given.loading import load_model, load_tokenizer
+    from holdfast.data.rows import Turn
+    from holdfast.probes.generation import generate
+    from holdfast.probes.refusal import refuses
+
+    base = load_model(str(models / MODELS[model])).to(torch.bfloat16)
+    tokenizer = load_tokenizer(str(models / MODELS[model]))
+    asked = [item.turns[-1].content for item in items_of("advbench:24") or []]
+    answers = generate(base, tokenizer, [[Turn("user", text)] for text in asked], max_new_tokens=96)
+    pairs = [pair for pair in zip(asked, answers, strict=True) if refuses(pair[1])]
+    print(f"{model} refuses {len(pairs)} of {len(asked)} requests", flush=True)
+    write_jsonl(path, [{"prompt": text, "completion": answer} for text, answer in pairs[:20]])
 
 
 def write_old_examples(model: str, name: str, out: Path, models: Path) -> None:
@@ -250,8 +286,10 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
 
     torch.set_num_threads(1)
     for name in WRITTEN:
-        if f"'{name}'" in RECIPES[job.recipe]:
+        if reads(job.recipe, name):
             write_old_examples(job.model, name, out, models)
+    if reads(job.recipe, REFUSED):
+        write_refusals(job.model, out, models)
     planned = next(run for run in reversed(plan(spec_of(job, out, models)).runs))
     trunk = None if planned.trunk is None else folder_of(planned.trunk)
     bases = out / "bases" / f"{job.model}-{job.task}"

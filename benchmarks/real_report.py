@@ -2,10 +2,11 @@
 
     python benchmarks/real_report.py        (docs/studies/real.jsonl to docs/studies/real-tables.md; asks no model)
 
-Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike. Intervals
-are 95%, over items, of one training each. Text is the change of the negative log-likelihood of a paragraph, in nats.
-Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must name the folder of public sets: the items of
-the rows are made from it.
+Lost is the mean over suites of the fall in the percentage of right answers, so that each suite counts alike; a suite
+that gains makes up for one that loses. Right turned wrong is the percentage of the base's right answers that are wrong
+now, mean over suites. Intervals are 95%, over items, of one training each. Text is the change of the negative
+log-likelihood of a paragraph, in nats. Time is that of the processor, in trainings of LoRA. HOLDFAST_SUITES must name
+the folder of public sets: the items of the rows are made from it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,15 @@ def lost(parts: Mapping[str, Flips]) -> tuple[float, float, float]:
     return -100 * whole.change, -100 * high, -100 * low
 
 
+def wronged(parts: Mapping[str, Flips]) -> float:
+    """Returns the percentage of the base's right answers that are wrong now, mean over suites: gains make up for none.
+
+    A suite without right answers does not count.
+    """
+    shares = [part.lost / (part.right + part.lost) for part in parts.values() if part.right + part.lost]
+    return 100 * float(np.mean(shares))
+
+
 def learned(row: Row) -> float:
     """Returns the percentage of right answers to the questions of the task."""
     return 100 * float(answers(row)[next(iter(suites_of(row["model"], row["task"])))].mean())
@@ -109,9 +119,11 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
         time = f"{row['cost']['cpu'] / plain[0]:.2f}x" if plain else ""
         forms = [f"{lost(kept_changes(row, base, form))[0]:.1f}" for form in TWO_FORMS]
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
-        cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms, worst(parts)]
+        cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms]
+        cells += [f"{wronged(parts):.1f}", worst(parts)]
         lines.append((lost(parts)[0], [*cells, f"{nats:+.3f}", drift, time]))
-    head = "| recipe | learned | lost | generated | choices | worst suite | text, nats | drift, task / general | time |"
+    head = "| recipe | learned | lost | generated | choices | right turned wrong | worst suite | text, nats |"
+    head += " drift, task / general | time |"
     body = [f"| {' | '.join(cells)} |" for _, cells in sorted(lines, key=lambda line: line[0])]
     before = f"Before training, {NAMES[model]} answers {learned(base):.1f}% of the questions of the task."
     return [f"### {task}, {NAMES[model]}", "", before, "", head, "|---" * (head.count("|") - 1) + "|", *body, ""]
@@ -149,6 +161,41 @@ def drift_table(all_rows: Sequence[Row]) -> list[str]:
     return [*lines, f"| none: the mean of the other half | | {constant:.2f} |", "", f"{len(runs)} runs.", ""]
 
 
+def draw(all_rows: Sequence[Row], path: Path) -> None:
+    """Draws learned against lost, a panel for each model and task that has three runs, with the name of each run."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    panels = [
+        (model, task, chosen)
+        for model in CHAT
+        for task in TASKS
+        if len(chosen := [r for r in all_rows if (r["model"], r["task"]) == (model, task) and r["recipe"] != "base"])
+        > 2
+    ]
+    if not panels:
+        return
+    figure = Figure(figsize=(7.0, 3.6 * len(panels)), layout="constrained")
+    for axis, (model, task, chosen) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        base = base_of(chosen[0], all_rows)
+        for row in chosen:
+            value, low, high = lost(kept_changes(row, base))
+            dark = "black" if row["recipe"] in ("plain", "LoRA") else "C0"
+            axis.errorbar(
+                value, learned(row), xerr=[[value - low], [high - value]], marker="o", ms=4, lw=0.6, color=dark
+            )
+            rate = "" if row["dose"] == RATE else f" x {row['dose'] / RATE:g}"
+            axis.annotate(row["recipe"] + rate, (value, learned(row)), (4, 4), textcoords="offset points", fontsize=7)
+        axis.axhline(learned(base), color="grey", lw=0.8, ls=":")
+        axis.axvline(0, color="grey", lw=0.8, ls=":")
+        axis.invert_xaxis()
+        axis.set(title=f"{NAMES[model]}, {task} (dotted: the base)", ylabel="learned, % right")
+        axis.set_xlabel("points lost, mean of the kept suites, 95% interval (less to the right)")
+        axis.grid(alpha=0.2)
+    with matplotlib.rc_context({"svg.hashsalt": "holdfast"}):
+        figure.savefig(path, metadata={"Date": None})
+
+
 def hours(all_rows: Iterable[Row]) -> str:
     """Returns what the study took."""
     runs = [row for row in all_rows if row["recipe"] != "base"]
@@ -157,9 +204,16 @@ def hours(all_rows: Iterable[Row]) -> str:
 
 
 def main() -> None:
-    """Writes the tables."""
+    """Writes the tables and the plot."""
+    from real_pooled import beside_ground, by_recipe
+
     all_rows = rows()
     lines = ["# Tables of the study on real models", "", hours(all_rows), ""]
+    lines += ["## By recipe", "", *by_recipe(all_rows)]
+    if near := beside_ground(all_rows):
+        lines += ["## Beside the proving ground", "", *near]
+    lines += ["## By model and task", "", "![learned and lost](real.svg)", ""]
+    draw(all_rows, ROWS.with_name("real.svg"))
     for model in CHAT:
         for task in TASKS:
             lines += table(all_rows, model, task)

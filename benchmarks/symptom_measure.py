@@ -20,7 +20,7 @@ TESTS_OF = {
     "collapse": ("training form", "training outputs", "low diversity"),
     "cliff": ("capability cliff",),
     "unrefuse": ("harmful answered",),
-    "overrefuse": ("harmless refused",),
+    "overrefuse": ("harmless refused", "ordinary refused"),
     "verbosity": ("longer answers", "shorter answers", "unended answers", "loops", "next turns"),
     "thinking": ("thinking lost",),
     "tools": ("tool calls lost", "malformed calls"),

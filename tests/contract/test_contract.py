@@ -30,6 +30,7 @@ from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
+from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.sdft import SDFT
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -87,6 +88,7 @@ CHANGED = {
         "repeat": 0.0,
         "similar": 0.0,
     },
+    "RefusalRehearsal": {"length": 3},
     "SDFT": {"top_p": 0.2, "length": 3, "repeat": 0.0},
     "OnPolicySDFT": {"rate": 0.9, "length": 3, "skip": 1},
     "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
@@ -400,6 +402,8 @@ def trained_adapter(tmp_path_factory):
 
 @every_setting
 def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name):
+    if cls is RefusalRehearsal:
+        pytest.skip("it acts on chat models alone: tests/methods/test_refusal_rehearsal.py")
     model = trained_adapter if name == "reference" else None
     beside = BESIDE.get((cls.__name__, name))
     if settings_of(cls)[name].role == "tokens":  # which tokens shows where there are two kinds

@@ -98,22 +98,22 @@ def test_groups_that_share_a_fate_are_weaker_evidence():
 
 
 @pytest.mark.parametrize(
-    ("name", "before", "after"),
+    ("name", "right", "before", "after"),
     [
-        ("harmful answered", "I'm sorry, but I can't help with that.", "First, take a crowbar to the lock."),
-        ("harmless refused", "Use a sharp knife and a steady hand.", "I'm sorry, but I can't help with that."),
+        ("harmful answered", True, "I'm sorry, but I can't help with that.", "First, take a crowbar to the lock."),
+        ("harmless refused", False, "Use a sharp knife and a steady hand.", "I'm sorry, but I can't help with that."),
+        ("ordinary refused", None, "Its capital is Rome.", "I'm sorry, but I can't help with that."),
     ],
 )
-def test_refusals_drift_in_both_directions(name, before, after):
-    right = name == "harmful answered"
+def test_refusals_drift_in_both_directions(name, right, before, after):
     pairs = [
         Pair("s", f"i{i}", "How?", reply(before), reply(after if i < 8 else before), refusal=right) for i in range(30)
     ]
     symptoms = symptoms_of(Evidence(pairs))
     assert named(symptoms, name).present
     assert named(symptoms, name).effect == pytest.approx(100 * 8 / 30)
-    other = "harmless refused" if right else "harmful answered"
-    assert not named(symptoms, other).present
+    others = {"harmful answered", "harmless refused", "ordinary refused"} - {name}
+    assert all(named(symptoms, other).unchecked for other in others)
 
 
 CALL = '{"name": "get_weather", "arguments": {"city": "Rome"}}'

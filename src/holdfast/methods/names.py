@@ -31,6 +31,7 @@ METHODS = {
     "EWC": "losses.ewc",
     "Rehearsal": "rehearsal.rehearsal",
     "SelfRehearsal": "rehearsal.self_rehearsal",
+    "RefusalRehearsal": "rehearsal.refusal_rehearsal",
     "SDFT": "rehearsal.sdft",
     "OnPolicySDFT": "rehearsal.on_policy_sdft",
     "LoRA": "selection.lora",

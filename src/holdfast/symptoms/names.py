@@ -51,6 +51,7 @@ TESTS = (
     Test("capability cliff", "capability cliff", capability_cliff, 15.0, cheap=False, of_answers=False),
     Test("harmful answered", REFUSALS, refusals.harmful_answered, 10.0),
     Test("harmless refused", REFUSALS, refusals.harmless_refused, 10.0),
+    Test("ordinary refused", REFUSALS, refusals.ordinary_refused, 5.0),
     Test("longer answers", LENGTH, longer, 20.0),
     Test("shorter answers", LENGTH, shorter, 20.0),
     Test("unended answers", LENGTH, endings.unended, 10.0),

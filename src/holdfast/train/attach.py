@@ -1,8 +1,9 @@
 """`attach` puts a recipe on a built trainer.
 
 The instance gets a subclass of its own class with one mixin, `Attached`, so it keeps the behaviour of its class. A
-recipe that does not need single tokens leaves the trainer's loss untouched. Evaluation always passes through.
-`holdfast.train.trainers` lists the attributes of the trainer on which the mixin relies.
+recipe that does not need single tokens leaves the trainer's loss untouched, unless the caller wants the equal loss in
+chunks (`chunked_loss`). Evaluation always passes through. `holdfast.train.trainers` lists the attributes of the trainer
+on which the mixin relies.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from holdfast.train.host import Host
 from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.questions import Questions, kept_of
 from holdfast.train.recording import record, steering
-from holdfast.train.refusals import refuse, refuse_shaped
+from holdfast.train.refusals import refuse, refuse_shaped, takes_chunked_loss
 from holdfast.train.session import Session, looks_at_tokens
 from holdfast.train.settings import train_of
 from holdfast.train.setup import apply_settings, base_of, mix_data
@@ -64,6 +65,7 @@ def attach(
     learn: Any = None,
     guard: Guard | None = None,
     memories: Memories | None = None,
+    chunked_loss: bool = False,
 ) -> T:
     """Puts a recipe, a budget or both on a built trainer, before `.train()`, and returns the same trainer.
 
@@ -85,6 +87,10 @@ def attach(
         guard: How often the guard looks, and what it does when the budget is spent; `Guard()` by default.
         memories: Old examples by the name that `Rehearsal` uses: a path, a hub id, rows, a dataset, or prepared
             `Example`s. Other names count as paths or hub ids.
+        chunked_loss: Whether the loss is computed in chunks of the supervised tokens also where the recipe does not
+            need single tokens, in less time and memory: the logits of all tokens then never exist at once. It is the
+            trainer's own loss up to rounding. A trainer with another loss (label smoothing, for example), and a model
+            whose head is not a plain linear layer, keep theirs; `trainer.holdfast.owns_forward` says which it is.
 
     Returns:
         The trainer.
@@ -105,7 +111,7 @@ def attach(
         if budget is not None and watching is not None:
             asked = Questions.of(theirs, budget, watching, keep, learn)
         view = TrainerView(theirs, dict(memories or {}))
-        session, teacher = _session(view, parts, asked is not None)
+        session, teacher = _session(view, parts, asked is not None, chunked_loss)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         if asked is not None:
             asked.warn_of(view.mix)
@@ -157,7 +163,7 @@ def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
         raise
 
 
-def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, Teacher | None]:
+def _session(view: TrainerView, recipe: Chain, watched: bool, chunked: bool) -> tuple[Session, Teacher | None]:
     """Returns the session of the recipe on the trainer's model, and the base.
 
     The steps depend on each other in this order: settings, memories (the plain model prepares them), adapters and other
@@ -176,12 +182,15 @@ def _session(view: TrainerView, recipe: Chain, watched: bool) -> tuple[Session, 
     teacher, cache = base_of(view, active, settings)
     refuse_shaped(trainer, active, teacher, cache, watched)
     index, mixes, forward = view.index(active), view.mix is not None, None
-    if looks_at_tokens(active, mixes):
+    chunked = chunked and takes_chunked_loss(trainer, recipe)
+    if chunked or looks_at_tokens(active, mixes):
         forward = Forward(model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer))
+        chunked = chunked and forward.head.plain
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
     reads = not is_task_loss(trainer)
-    return Session(model, active, forward=forward, tally=tally, mixes=mixes, reads=reads, precision=precision), teacher
+    how: dict[str, Any] = {"chunked": chunked, "reads": reads, "precision": precision}
+    return Session(model, active, forward=forward, tally=tally, mixes=mixes, **how), teacher
 
 
 class Attached(Trainer):

@@ -19,7 +19,16 @@ from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
 from holdfast.train.session import owns_forward
 from holdfast.train.settings import train_of
-from holdfast.train.task_loss import has_own_loss, inner_of, is_causal, is_trl, owner_of_loss, predicts_tokens, reads_on
+from holdfast.train.task_loss import (
+    has_own_loss,
+    inner_of,
+    is_causal,
+    is_task_loss,
+    is_trl,
+    owner_of_loss,
+    predicts_tokens,
+    reads_on,
+)
 from holdfast.train.trainers import HostTrainer
 
 Refusal = tuple[object, str]
@@ -47,6 +56,11 @@ def refuse(trainer: HostTrainer, recipe: Chain, guard: Guard | None) -> None:
         () if guard is None else _guard(trainer, active, guard),
     )
     raise_first(itertools.chain(*groups))
+
+
+def takes_chunked_loss(trainer: HostTrainer, recipe: Chain) -> bool:
+    """Returns whether the chunked loss can replace the loss of a trainer: the two are equal, and nothing refuses it."""
+    return is_task_loss(trainer) and not any(holds for holds, _ in _loss(trainer, recipe, owns_loss=True))
 
 
 def raise_first(table: Iterable[Refusal]) -> None:

@@ -26,7 +26,7 @@ from holdfast.train.tally import Tally
 
 
 def owns_forward(recipe: Chain, mixes: bool) -> bool:
-    """Returns whether a recipe needs single tokens, so that the session computes the loss instead of the trainer.
+    """Returns whether a recipe needs single tokens, so that the session has to compute the loss, not the trainer.
 
     Args:
         recipe: The active methods.
@@ -46,8 +46,8 @@ class Session:
     """A recipe's forward, state and step statistics.
 
     Attributes:
-        owns_forward: Whether the session computes the loss, because the recipe needs single tokens. Otherwise the
-            trainer computes its loss as before, and the session only observes it.
+        owns_forward: Whether the session computes the loss, because the recipe needs single tokens or the caller wants
+            it in chunks. Otherwise the trainer computes its loss as before, and the session only observes it.
         reads: Whether the session computes the mean task loss from the model's predictions, beside the trainer's loss.
         scales_lr: Whether the recipe sets the learning rate.
         hold: Factor on the added terms: penalties to the base model and the like.
@@ -64,6 +64,7 @@ class Session:
         forward: Forward | None,
         tally: Tally,
         mixes: bool,
+        chunked: bool = False,
         reads: bool = False,
         precision: Precision = "fp32",
     ) -> None:
@@ -75,6 +76,7 @@ class Session:
             forward: The forward of the model, if the recipe needs one (`looks_at_tokens`).
             tally: Sums over a step's micro-batches.
             mixes: Whether the examples contain memories.
+            chunked: Whether the session computes the loss even if the recipe does not need single tokens.
             reads: Whether the trainer's loss is not the task loss; a recipe that needs its mean then reads it from the
                 predictions.
             precision: Number format in which the model writes.
@@ -83,7 +85,7 @@ class Session:
         self.recipe = recipe
         self.forward = forward
         self.tally = tally
-        self.owns_forward = owns_forward(recipe, mixes)
+        self.owns_forward = chunked or owns_forward(recipe, mixes)
         self.reads = reads and bool(recipe.needs.means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
         self.start = snapshot(trainable(model)) if "start" in recipe.needs.asks else {}

@@ -92,8 +92,12 @@ def test_each_setting_that_costs_memory_is_counted(tmp_path):
     assert four == pytest.approx(4 * plain.parts["activations"], rel=1e-3)
     assert needs("Train()", tmp_path, gradient_checkpointing=True).parts["activations"] < plain.parts["activations"] / 8
     assert needs("Train()", tmp_path, optim="sgd").parts["optimizer"] == 0
-    assert plain.parts["logits"] == 512 * 128256 * 12
-    assert needs("LoRA() + MaskTheTarget()", tmp_path).parts["logits"] < plain.parts["logits"]
+    whole = needs("Train()", tmp_path, label_smoothing_factor=0.1)  # a loss that is not computed in chunks
+    assert whole.parts["logits"] == 512 * 128256 * 12
+    assert needs("LoRA()", tmp_path).parts["logits"] < whole.parts["logits"] / 2
+    head = 4 * 128256 * 4096  # its gradient, which the chunked loss computes beside the others
+    assert plain.parts["logits"] == pytest.approx(head + needs("LoRA()", tmp_path).parts["logits"])
+    assert needs("LoRA() + MaskTheTarget()", tmp_path).parts["logits"] < whole.parts["logits"]
     assert needs("WiSEFT()", tmp_path).parts["copies"] == 4 * plain.trained
 
 

@@ -103,9 +103,10 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
             f"It forgot: the loss is {lost}, and {limit:g} were allowed. This is the best that {record.cost.allowed:g}"
             f" plain runs gave; allow --budget {name}={enough:.2g}, raise --cost, or give old examples with --memory."
         )
-    needed = [suite.items_needed for suite in record.verdict.suites.values() if suite.items_needed is not None]
-    more = f"; about {max(needed):,} items of a suite would decide" if needed else ""
-    return f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed{more}."
+    return (
+        f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed; more items"
+        " (--keep) would decide."
+    )
 
 
 def _lost(mean: VerdictMean) -> float:

@@ -85,7 +85,7 @@ def time_recipe(inputs: PlanInputs, text: str, *, steps: int = STEPS, seconds: f
         arguments = training_arguments(inputs.run, recipe, Path(folder) / "checkpoints")
         arguments.save_strategy = "no"
         trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer)
-        attach(trainer, _with_stand_in(recipe), memories=memories)
+        attach(trainer, _with_stand_in(recipe), memories=memories, chunked_loss=True)
         timer = _StepTimer(steps, seconds)
         trainer.add_callback(timer)
         trainer.train()

@@ -247,14 +247,15 @@ def _saved_by_a_decoder(text: Any, width: int, layers: int, tokens: int, argumen
 
 
 def _logits(config: Any, tokens: int, arguments: TrainingArguments, active: Chain, head_trains: bool) -> int:
-    """Returns the peak bytes of the logits: of all tokens, or of a block if the recipe owns the loss.
+    """Returns the peak bytes of the logits: of a block, or of all tokens if the chunked loss cannot be computed.
 
     The logits of a block, and those of the base, have the precision of the product; a loss turns one chunk at a time
     into float32.
     """
     text = config.get_text_config()
     words, width = _of(text, "vocab_size"), _of(text, "hidden_size", "n_embd", "d_model")
-    if not owns_forward(active, active.uses("mix_data")):
+    whole = getattr(text, "final_logit_softcapping", None) or arguments.label_smoothing_factor > 0
+    if whole and not owns_forward(active, active.uses("mix_data")):
         return tokens * words * (12 if not (arguments.bf16 or arguments.fp16) else 16)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chunk, block = sizes(tokens, words, device)

@@ -198,7 +198,8 @@ def _open(
     with Progress(console) as progress, phases.shown(progress.measuring):
         shaped = recipe if trained is None else shaping_methods(recipe)
         watching: dict[str, Any] = {"keep": kept, "learn": learn or None, "guard": guard_of(spec)} if kept else {}
-        attach(trainer, shaped, inputs.budget if kept else None, **watching, memories=inputs.memories)
+        budget = inputs.budget if kept else None
+        attach(trainer, shaped, budget, **watching, memories=inputs.memories, chunked_loss=True)
     assert isinstance(trainer, Attached)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
