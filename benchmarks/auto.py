@@ -169,6 +169,9 @@ def tables(rows: list[dict[str, Any]]) -> str:
         measured = f"{row['learned']:.1f} | {row['lost']:.1f} | {row['watched_lost']:.1f}"
         lines.append(f"| {about} | {measured} | {row['verdict']} | {row['rewinds']} |")
     steered = [row for row in rows if row["kind"] == "auto"]
+    if not any(row["kind"] == "grid" for row in rows):
+        lines += ["", "No run with fixed settings is done yet."]
+        return "\n".join(lines) + "\n"
     lines += ["", "| budget | auto: learned | lost | best fixed: learned | lost | its strength, rate |"]
     lines += ["|---|---|---|---|---|---|"]
     for budget in BUDGETS:
