@@ -91,13 +91,13 @@ def row(**changes):
 
 
 def test_the_gate_opens_below_five_percent_of_the_kept_score_within_the_budget_and_on_course():
-    assert judged(row()).passed
+    assert judged(row()).opens
     assert "more than the budget" in judged(row(lost=2.5)).why
     generous = row(limit=50.0, lost=60 * GATE - 0.01)
-    assert judged(generous).passed
+    assert judged(generous).opens
     assert "5% of the kept score" in judged(dataclasses.replace(generous, lost=60 * GATE)).why
     off = judged(row(learned_low=-1.0))
-    assert not off.passed
+    assert not off.opens
     assert not off.on_course
     assert "not on course" in off.why
     falling = row(learned_low=-1.0, loss_after=2.0 * (1 - FELL))
@@ -106,17 +106,15 @@ def test_the_gate_opens_below_five_percent_of_the_kept_score_within_the_budget_a
 
 
 def test_plain_training_passes_only_if_nothing_is_lost():
-    assert not judged(row(plain=True)).passed
+    assert not judged(row(plain=True)).opens
     nothing = judged(row(plain=True, lost=0.0, answers_lost=0.0))
-    assert nothing.passed
+    assert nothing.opens
     assert nothing.why == "it forgets nothing"
-    assert judged(row(plain=True, lost=0.0, answers_lost=None, kept_before=0.0)).passed
-    assert not judged(row(plain=True, lost=0.0, answers_lost=0.05)).passed, (
+    assert judged(row(plain=True, lost=0.0, answers_lost=None, kept_before=0.0)).opens
+    assert not judged(row(plain=True, lost=0.0, answers_lost=0.05)).opens, (
         "answers that are lost count, also if as many are gained"
     )
-    assert not judged(
-        row(plain=True, lost=0.04, lost_unit="nats", limit=0.1, kept_before=2.0, answers_lost=None)
-    ).passed
+    assert not judged(row(plain=True, lost=0.04, lost_unit="nats", limit=0.1, kept_before=2.0, answers_lost=None)).opens
 
 
 def test_the_first_rung_that_passes_goes_on_at_its_rate():
@@ -168,7 +166,7 @@ WILD, CALM = "Train(lr=0.3, epochs=4, batch=4)", "Train(lr=1e-7, epochs=4, batch
 def test_a_climb_stops_at_the_first_rung_that_passes_or_takes_the_calmest(pilot, tmp_path):
     asked = pilot(WILD, WILD, CALM)
     record = asked.climb()
-    assert [rung.passed for rung in record.rungs] == [False, False, False]
+    assert [rung.opens for rung in record.rungs] == [False, False, False]
     assert record.announced == pytest.approx(0.3)
     assert record.spent == pytest.approx(record.announced)
     assert not record.open

@@ -97,7 +97,7 @@ class Pilot:
         rungs: list[PilotRung] = []
         for rung in self.ladder.rungs:
             rungs.append(self._tried(rung))
-            if rungs[-1].passed:
+            if rungs[-1].opens:
                 break
         if all(row.lost is None for row in rungs):
             raise HoldfastError(f"Every trial of the pilot failed; the last one because of: {rungs[-1].why}")
@@ -116,7 +116,7 @@ class Pilot:
             rungs=tuple(rungs),
             left_out=self.ladder.left_out,
             rung=chosen.name,
-            open=chosen.passed,
+            open=chosen.opens,
             rate=rate,
             recipe=recipe.text,
             sentence=_sentence(chosen, rate),
@@ -185,7 +185,7 @@ def judged(row: PilotRung) -> PilotRung:
     why = "; ".join(reasons) or (
         "it forgets nothing" if row.plain else "loss and task are within the limits of the gate"
     )
-    return dataclasses.replace(row, on_course=on_course, passed=not reasons, why=why)
+    return dataclasses.replace(row, on_course=on_course, opens=not reasons, why=why)
 
 
 def _is_on_course(row: PilotRung) -> bool:
@@ -196,8 +196,8 @@ def _is_on_course(row: PilotRung) -> bool:
 
 def choose(rungs: Sequence[PilotRung]) -> tuple[PilotRung, float]:
     """Returns the rung of the full run, and the factor on its rate."""
-    if passed := [row for row in rungs if row.passed]:
-        return passed[0], 1.0
+    if opening := [row for row in rungs if row.opens]:
+        return opening[0], 1.0
     done = [row for row in rungs if row.lost is not None]
     going = [row for row in done if row.on_course and not row.plain] or [done[-1]]
     best = min(going, key=lambda row: (row.lost or 0.0) / row.limit)
@@ -231,9 +231,9 @@ def _sentence(chosen: PilotRung, rate: float) -> str:
     """Returns what came of the pilot."""
     unit = "points" if chosen.lost_unit == "points" else "nats per token"
     lost = f"lost {chosen.lost:.3g} {unit} on a tenth of the data"
-    if chosen.passed and chosen.plain:
+    if chosen.opens and chosen.plain:
         return f"Nothing is forgotten ({lost}), so the full run is plain training of all weights."
-    if chosen.passed:
+    if chosen.opens:
         return f"The gate is open: {chosen.name} {lost}, and the task is on course."
     slower = ", at half of its rate" if rate < 1 else ""
     return f"No rung passed the gate; {chosen.name} {lost}, the least of those on course, and goes on{slower}."

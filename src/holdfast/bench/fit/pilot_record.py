@@ -27,7 +27,7 @@ class PilotRung(Record):
         loss_before: Training loss in the first quarter of the steps, in nats per token.
         loss_after: The same in the last quarter.
         on_course: Whether the task is on course.
-        passed: Whether the rung opens the gate to the full run.
+        opens: Whether the rung opens the gate to the full run.
         why: Why it does or does not.
         cost: What it cost, in plain runs.
         seconds: Wall time of its training; absent if it failed.
@@ -48,7 +48,7 @@ class PilotRung(Record):
     loss_before: float | None = column(default=None)
     loss_after: float | None = column(default=None)
     on_course: bool = False
-    passed: bool = False
+    opens: bool = False
     why: str
     cost: float
     seconds: float | None = column(default=None)
