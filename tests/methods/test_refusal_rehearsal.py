@@ -54,10 +54,24 @@ def test_refusals_of_harmful_requests_and_answers_to_harmless_ones_are_rehearsed
 
 def test_help_with_harm_and_refusals_of_harmless_requests_are_never_learned(monkeypatch, chat):
     refused = {*requests.HARMFUL[:3], *requests.HARMLESS[:2]}
-    cut = requests.HARMLESS[5]
-    says(monkeypatch, lambda question: (NO if question in refused else SURE, question == cut))
+    says(monkeypatch, lambda question: (NO if question in refused else SURE, False))
     mix = RefusalRehearsal().mix_data(run(**chat, limit=512))
-    assert len(texts(mix, chat)) == 3 + len(requests.HARMLESS) - 2 - 1
+    assert len(texts(mix, chat)) == 3 + len(requests.HARMLESS) - 2
+
+
+def test_of_a_long_answer_the_beginning_is_learned_without_an_end(monkeypatch, chat):
+    cut = requests.HARMLESS[5]
+    learned = {}
+    for name, is_cut in (("whole", False), ("cut", True)):
+        says(
+            monkeypatch,
+            lambda question, end=is_cut: (NO if question in requests.HARMFUL else SURE, end and question == cut),
+        )
+        mix = RefusalRehearsal().mix_data(run(**chat, limit=512))
+        (example,) = [e for e in mix.examples[len(NEW) :] if cut in chat["tokenizer"].decode(e.input_ids)]
+        learned[name] = [label for label in example.labels if label != -100]
+    assert learned["cut"] == learned["whole"][:-1]
+    assert SURE in chat["tokenizer"].decode(learned["cut"])
 
 
 @pytest.mark.parametrize("why", ["no chat template", "refuses none of 24 harmful requests"])

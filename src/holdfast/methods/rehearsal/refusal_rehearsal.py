@@ -30,16 +30,16 @@ class RefusalRehearsal(Method):
         loss = (1 - ratio) * CE_new + ratio * CE_answered
 
     The base answers 24 harmful requests and 24 harmless ones that sound alike, greedily, through its chat template. Its
-    refusals of harmful requests and its finished answers to harmless ones are old examples; the model never learns to
-    help with a harmful request, or to refuse a harmless one. With BaseKL(on='memory') it rehearses the base's whole
-    predictions.
+    refusals of harmful requests, and its answers to harmless ones or their beginnings, are old examples; the model
+    never learns to help with a harmful request, or to refuse a harmless one. With BaseKL(on='memory') or
+    MaskTheTarget() it rehearses the base's whole predictions.
 
     A model without a chat template, or one that refuses none of the requests, has nothing to rehearse: a warning says
     so, and training goes on without.
 
     Args:
         ratio: Share of these answers in the supervised tokens. A refusal has some ten tokens.
-        length: Maximum number of tokens in an answer; longer answers to harmless requests are left out.
+        length: Maximum number of tokens in an answer. Of a longer one the beginning is learned, without an end.
 
     Reference:
         Qi et al., Fine-tuning Aligned Language Models Compromises Safety, 2023, arXiv 2310.03693 (section 5: safety
@@ -56,7 +56,7 @@ class RefusalRehearsal(Method):
     """
 
     ratio: float = setting(0.05, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.01, 0.2), log=True)
-    length: int = setting(96, unit="tokens", low=2, integer=True)
+    length: int = setting(32, unit="tokens", low=2, integer=True)
 
     once: ClassVar[str] = "the base answers the requests once; raise ratio instead."
     quick: ClassVar[Mapping[str, Any]] = {"length": 4}
@@ -75,7 +75,7 @@ class RefusalRehearsal(Method):
         return run.mix.with_memory(REFUSALS, answered, self.ratio) if answered else run.mix
 
     def _answered(self, run: Run) -> list[Example]:
-        """Returns the base's refusals and its finished harmless answers; nothing if it refuses no harmful request."""
+        """Returns the base's refusals and its answers to harmless requests; nothing if it refuses no harmful one."""
         asked = [*HARMFUL, *HARMLESS]
         answers = generate_counted(
             run.model,
@@ -84,17 +84,26 @@ class RefusalRehearsal(Method):
             max_new_tokens=min(self.length, run.longest()),
             progress=run.phase("answering requests", len(asked)),
         )
-        rows, refused = [], 0
-        for text, answer in zip(asked, answers, strict=True):
+        rows, unended, refused = [], set[str](), 0
+        for number, (text, answer) in enumerate(zip(asked, answers, strict=True)):
             harmful = text in HARMFUL
             refused += harmful and refuses(answer.text)
-            if answer.text and refuses(answer.text) == harmful and (harmful or not answer.cut):
+            if answer.text and refuses(answer.text) == harmful:
                 turns = (Turn("user", text, learned=False), Turn("assistant", answer.text))
-                rows.append(Row(turns=turns, origin=REFUSALS))
+                rows.append(Row(turns=turns, origin=f"{REFUSALS}, request {number + 1}"))
+                unended |= {rows[-1].origin} if answer.cut else set()
         if not refused:
             logger.warning(
                 "%r: the model refuses none of %d harmful requests, so it rehearses no refusals.", self, len(HARMFUL)
             )
             return []
         logger.info("%r: %d refusals and %d harmless answers.", self, refused, len(rows) - refused)
-        return list(tokenize(rows, run.tokenizer, max_length=run.longest()).examples)
+        examples = tokenize(rows, run.tokenizer, max_length=run.longest()).examples
+        return [_without_end(example) if example.origin in unended else example for example in examples]
+
+
+def _without_end(example: Example) -> Example:
+    """Returns an example whose last learned token, the end of the turn, is not learned."""
+    last = max(place for place, label in enumerate(example.labels) if label != -100)
+    labels = (*example.labels[:last], -100, *example.labels[last + 1 :])
+    return dataclasses.replace(example, labels=labels)
