@@ -33,7 +33,8 @@ def run(monkeypatch):
             return act()
 
         monkeypatch.setattr("holdfast.bench.run.early_checks.check_early", lambda spec: None)
-        monkeypatch.setitem(sys.modules, "holdfast.bench.run.run", types.SimpleNamespace(train=train))
+        auto = types.SimpleNamespace(train_planned=train, recipe_of=lambda spec: spec.recipe)
+        monkeypatch.setitem(sys.modules, "holdfast.bench.plan.auto", auto)
         monkeypatch.setitem(sys.modules, "holdfast.report.table", types.SimpleNamespace(show=called.append))
         return called
 

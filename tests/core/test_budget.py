@@ -39,7 +39,7 @@ def test_what_cannot_be_held_is_refused(given, said):
         ({"batch_tokens": 1.5}, r"batch_tokens=1.5\): give a whole number of tokens"),
         ({"share": 1.5}, r"share=1.5\): give a number above 0 and up to 0.9 \(share of the training time"),
         ({"share": None}, r"share=None\): give a number above 0"),
-        ({"on_spent": "halt"}, r"on_spent='halt'\): give 'rewind', 'stop', 'hold' or 'log'"),
+        ({"on_spent": "halt"}, r"on_spent='halt'\): give 'rewind', 'steer', 'stop', 'hold' or 'log'"),
     ],
 )
 def test_a_guard_that_cannot_watch_is_refused(given, sentence):

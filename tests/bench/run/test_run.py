@@ -158,14 +158,14 @@ def test_resumed_after_an_interruption_equals_uninterrupted(asked, monkeypatch, 
     assert all(torch.equal(tensor, weights(parts.folder)[name]) for name, tensor in weights(whole.folder).items())
 
 
-@pytest.mark.parametrize("place", ["measure", "_save"])
+@pytest.mark.parametrize("place", ["measure", "save_model"])
 def test_resumed_after_training_is_done_trains_no_more(asked, monkeypatch, place):
     whole, spec = go(asked(name="whole")), asked(name="parts", resume=True)
     real, calls = getattr(bench, place), []
 
     def interrupt(*args, **named):
         calls.append(place)
-        if place == "_save" or len(calls) == 2:  # the first measurement is the one before training
+        if place == "save_model" or len(calls) == 2:  # the first measurement is the one before training
             raise KeyboardInterrupt
         return real(*args, **named)
 
