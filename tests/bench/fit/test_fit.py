@@ -199,7 +199,7 @@ def test_what_is_left_of_the_cost_is_searched(room, tmp_path):
 
 
 def test_a_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):
-    monkeypatch.setattr("holdfast.bench.plan.rules.training.STUDIED_RATE", 0.05)
+    monkeypatch.setattr("holdfast.train.rates.STUDIED_RATE", 0.05)
     given = spec(room, tmp_path / "out", budget={"points": 12, "on_spent": "log"}, pilot=False, cost="20x")
     record = go(given)
     assert record.used > 1
