@@ -169,6 +169,7 @@ class _Fit:
             count = len(self.inputs.examples)
             return f"none: a tenth of {count:,} examples is fewer than {LEAST}, too few to show anything."
         if (left := self.ledger.left) - pilot.most < 1.0:
+            left = max(left, 0.0)
             return f"none: it may cost {pilot.most:.2f} of the {left:.2f} plain runs left; give a higher --cost."
         return ""
 
