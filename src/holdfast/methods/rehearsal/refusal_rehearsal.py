@@ -42,7 +42,7 @@ class RefusalRehearsal(Method):
         length: Maximum number of tokens in an answer. Of a longer one the beginning is learned, without an end.
 
     Reference:
-        Qi et al., Fine-tuning Aligned Language Models Compromises Safety, 2023, arXiv 2310.03693 (section 5: safety
+        Qi et al., Fine-tuning Aligned Language Models Compromises Safety, 2023, arXiv 2310.03693 (safety
         data mixed into benign fine-tuning). That the base writes it is self-rehearsal (Robins, 1995).
 
     Confidence:
