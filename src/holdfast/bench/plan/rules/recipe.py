@@ -163,7 +163,7 @@ RECIPE = (
         "measured here",
         REAL,
         standing="mixed",
-        because="on real models of 0.27 and 0.5B it held an adapter best; on the proving ground it learns no language",
+        because="it held adapters best on two tasks, on 0.27 and 0.5B, and learned nothing on another; no language here",
         figures=(Figure("language", "MaskTheTarget()", 54.5, 73.3),),
     ),
     Rule(
