@@ -163,7 +163,7 @@ RECIPE = (
         "measured here",
         REAL,
         standing="mixed",
-        because="it held adapters best on two tasks, on 0.27 and 0.5B, and learned nothing on another; no language here",
+        because="on 0.27 and 0.5B it held adapters best on two tasks and learned nothing on a third; no language here",
         figures=(Figure("language", "MaskTheTarget()", 54.5, 73.3),),
     ),
     Rule(
