@@ -40,7 +40,7 @@ from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.questions import Questions, kept_of
 from holdfast.train.recording import record, steering
 from holdfast.train.refusals import refuse, refuse_shaped, takes_chunked_loss
-from holdfast.train.session import Session, looks_at_tokens
+from holdfast.train.session import Session, looks_at_tokens, owns_forward
 from holdfast.train.settings import train_of
 from holdfast.train.setup import apply_settings, base_of, mix_data
 from holdfast.train.sft_metrics import keep_metrics
@@ -195,16 +195,15 @@ def _session(
     teacher, cache = base_of(view, active, settings)
     refuse_shaped(trainer, active, teacher, cache, watched)
     index, mixes, forward = view.index(active), view.mix is not None, None
-    chunked = chunked and takes_chunked_loss(trainer, recipe)
+    owns, chunked = owns_forward(active, mixes, steered), chunked and takes_chunked_loss(trainer, recipe)
     if chunked or looks_at_tokens(active, mixes, steered):
         forward = Forward(
             model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer), signals=steered
         )
-        chunked = chunked and forward.head.plain
+        owns = owns or (chunked and forward.head.plain)
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
-    how: dict[str, Any] = {"mixes": mixes, "chunked": chunked, "steered": steered, "precision": precision}
-    how["reads"] = not is_task_loss(trainer)
+    how: dict[str, Any] = {"owns_forward": owns, "reads": not is_task_loss(trainer), "precision": precision}
     return Session(model, active, forward=forward, tally=tally, **how), teacher
 
 

@@ -66,10 +66,8 @@ class Session:
         *,
         forward: Forward | None,
         tally: Tally,
-        mixes: bool,
-        chunked: bool = False,
+        owns_forward: bool,
         reads: bool = False,
-        steered: bool = False,
         precision: Precision = "fp32",
     ) -> None:
         """Stores the parts; it computes nothing.
@@ -79,18 +77,16 @@ class Session:
             recipe: The active methods.
             forward: The forward of the model, if the recipe needs one (`looks_at_tokens`).
             tally: Sums over a step's micro-batches.
-            mixes: Whether the examples contain memories.
-            chunked: Whether the session computes the loss even if the recipe does not need single tokens.
+            owns_forward: Whether the session computes the loss; it must if `owns_forward` of the recipe says so.
             reads: Whether the trainer's loss is not the task loss; a recipe that needs its mean then reads it from the
                 predictions.
-            steered: Whether a controller steers the run.
             precision: Number format in which the model writes.
         """
         self.model = model
         self.recipe = recipe
         self.forward = forward
         self.tally = tally
-        self.owns_forward = chunked or owns_forward(recipe, mixes, steered)
+        self.owns_forward = owns_forward
         self.reads = reads and bool(recipe.needs.means) and not self.owns_forward
         self.scales_lr = recipe.uses("scale_lr")
         self.start = snapshot(trainable(model)) if "start" in recipe.needs.asks else {}
