@@ -13,7 +13,7 @@ from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenization import tokenize
-from holdfast.methods.rehearsal.requests import HARMFUL, HARMLESS
+from holdfast.methods.requests import HARMFUL, HARMLESS
 from holdfast.probes.generation import generate_counted
 from holdfast.probes.refusal import refuses
 
