@@ -45,8 +45,7 @@ def show(done: DemoResult, console: Console | None = None) -> None:
     console.print(
         f"\nAll scores, answers, logs and models: {done.runs[names[0]].folder.parent}."
         + ("" if done.seconds is None else f" The demo took {_minutes(done.seconds)}.")
-        + " On your own model:\n"
-        "  holdfast train --model MODEL --data new.jsonl --keep general.txt --memory old=old.jsonl",
+        + "\nOn your own model:\n  holdfast fit --model MODEL --data new.jsonl --budget points=2",
         highlight=False,
         soft_wrap=True,
     )
