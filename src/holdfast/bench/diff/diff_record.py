@@ -10,6 +10,9 @@ from holdfast.bench.measured.calibration_record import CalibrationRow
 from holdfast.bench.measured.outcome import Amount, Outcome
 from holdfast.bench.measured.schema import Record, column
 
+OPTIONS = "options.json"
+"""Name of the file beside diff.json that holds the options of the diff."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForgettingRow(Record):

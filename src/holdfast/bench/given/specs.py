@@ -296,7 +296,10 @@ class ReportSpec(Options):
         HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
-    runs: tuple[str, ...] = option("folders of runs, or folders that hold them; or a table of PEFT's comparison")
+    runs: tuple[str, ...] = option(
+        "folders of runs, or folders that hold them; or a table of PEFT's comparison; or, with --html, the folder of a "
+        "diff"
+    )
     budget: dict[str, Any] = option(
         "the loss that you allow, for a verdict on each recipe: points=2, nll=0.02, claim=every",
         {},
@@ -307,12 +310,17 @@ class ReportSpec(Options):
     )
     format: Literal["table", "markdown", "csv", "json"] = option("format of the output", "table")
     out: str | None = option("folder for the tables and plots (none are written by default)", None, metavar="FOLDER")
+    html: str | None = option("file for one page that holds everything and needs no network", None, metavar="FILE")
+    live: bool = option("serve the page on this machine, also while the run trains, until you interrupt it", False)
+    port: int = option("port of --live; 0 takes a free one", 0, metavar="N", low=0)
 
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
         self.allowed()
         check_reach(self.reach)
+        if self.port and not self.live:
+            raise HoldfastError(f"--port {self.port}: only --live serves a page; add --live.")
 
     def allowed(self) -> Budget | None:
         """Returns the budget; None if the user gives none."""
