@@ -186,6 +186,20 @@ def _heal(arguments: argparse.Namespace) -> int:
     return done.exit_code
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.given.verify_spec import VerifySpec
+
+    names = {field.name for field in dataclasses.fields(VerifySpec)}
+    spec = VerifySpec.from_dict({k: v for k, v in vars(arguments).items() if k in names}, "the flags")
+
+    from holdfast.bench.verify.verify import verify
+    from holdfast.report.verify import show
+
+    done = verify(spec)
+    show(done, as_json=arguments.json)
+    return done.exit_code
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.bench.compare.demo import demo
     from holdfast.report.demo import show
@@ -217,6 +231,7 @@ _RUN = {
     "report": _report,
     "diff": _diff,
     "heal": _heal,
+    "verify": _verify,
     "demo": _demo,
     "methods": _methods,
     "suites": _suites,
@@ -231,6 +246,7 @@ _NEXT_STEP = {
     "report": "give the same command again",
     "diff": "give the same command again",
     "heal": "give the same command again to continue; what was asked stays",
+    "verify": "give the same command again, or --quick to ask nothing",
     "methods": "give the same command again",
     "suites": "give the same command again",
 }

@@ -32,7 +32,7 @@ HOSTILE = (
     "<meta http-equiv=refresh content='0;url=https://example.org'><base href='https://example.org/'>",
     "constructor\", \"signals\": [{\"update\": \"window.pwned = 20\"}], \"x\": \"datum['__proto__']",
 )  # fmt: skip
-"""The texts; scripts that ran would set `window.pwned`."""
+"""The texts; a script that ran would set `window.pwned`, which `test_browser.py` looks for."""
 
 
 def hostile_run(folder: Path) -> Path:

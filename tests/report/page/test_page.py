@@ -151,7 +151,7 @@ def test_a_run_has_every_section(tmp_path):
         "What is 7?", "before says 7", "after says 7",
         "Loss while training", "What the guard saw lost", "It went back.",
         "peak memory", "torch 2.13",
-        "holdfast train \\ --test test.jsonl", "--model base",
+        "holdfast train \\ --model base", "--test test.jsonl",
     ):  # fmt: skip
         assert part in said, part
     assert "https://" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
@@ -200,7 +200,7 @@ def test_a_page_on_ten_thousand_items_is_below_five_megabytes(tmp_path):
     write_jsonl(run / "answers.jsonl", answers)
     target = write_page(ReportSpec(runs=(str(run),), budget={"points": 2}), tmp_path / "large.html")
     assert target.stat().st_size < 5_000_000
-    assert "10,000 answers were lost; 12 of them" in target.read_text()
+    assert "10,000 answers were lost; 8 of them" in target.read_text()
 
 
 def test_the_report_writes_the_page_and_says_why_there_is_no_table(tmp_path):

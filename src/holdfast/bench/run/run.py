@@ -7,7 +7,7 @@
              answers.jsonl  the model's answer to each item, before and after training, if there are items
              trackers/      files of trackers, if the user chose any (--training report_to=...)
              result.json    written last: a folder without it is unfinished
-             model/         the trained model, as transformers or PEFT load it
+             model/         the trained model, as transformers or PEFT load it, with its card and its certificate
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
 from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.cost import Meter
+from holdfast.bench.run.documents import document
 from holdfast.bench.run.folder import (
     already_finished,
     begin_folder,
@@ -160,6 +161,7 @@ class _OpenRun:
 
     Attributes:
         spec: Its options.
+        recipe: Its recipe.
         folder: Its folder.
         inputs: Its inputs.
         trainer: The trainer, with the recipe.
@@ -171,6 +173,7 @@ class _OpenRun:
     """
 
     spec: RunSpec
+    recipe: Chain
     folder: Path
     inputs: RunInputs
     trainer: Attached
@@ -218,7 +221,7 @@ def _open(
     if validation:
         asked = validation_side(asked, watched)
     trackers = keep_open(trainer, folder / TRACKERS)
-    return _OpenRun(spec, folder, inputs, trainer, watched, asked, trackers, began, cost)
+    return _OpenRun(spec, recipe, folder, inputs, trainer, watched, asked, trackers, began, cost)
 
 
 def guard_of(spec: RunSpec) -> Guard:
@@ -341,6 +344,8 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
     )
     log_result(trainer, run.trackers, record)
     if is_main_process():
+        if not is_trial:
+            document(run.folder / "model", spec, run.recipe, record, run.asked, (judged_before, judged_after))
         write_json(run.folder / RunRecord.FILE, record.to_dict())
         delete_checkpoints(run.folder / "checkpoints", run.folder / TRACKERS)
     return record

@@ -22,7 +22,7 @@ def command(verb: str, spec: type[Options], values: Mapping[str, Any], words: tu
         words: Options that stand as bare words after the verb, such as the two models of a diff.
     """
     parts = [" ".join(["holdfast", verb, *(shlex.quote(str(values[word])) for word in words if word in values)])]
-    for field in dataclasses.fields(spec):
+    for field in sorted(dataclasses.fields(spec), key=lambda field: not _is_needed(field)):
         if field.name in words or field.name not in values or _is_default(field, values[field.name]):
             continue
         parts.append(_flag(field.name, values[field.name]))
@@ -37,6 +37,10 @@ def budget_values(record: RunRecord) -> dict[str, Any]:
     values: dict[str, Any] = {names[unit]: limit for unit, limit in record.verdict.limits.items() if unit in names}
     values |= {} if record.verdict.claim == "mean" else {"claim": record.verdict.claim}
     return values | ({} if record.guard is None else {"on_spent": record.guard.on_spent})
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:

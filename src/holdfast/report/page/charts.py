@@ -44,49 +44,42 @@ def quantity(field: str, title: str, **more: Any) -> dict[str, Any]:
 
 
 def changes_chart(suites: Sequence[SuiteRow], judged: VerdictRow | None, unit: str) -> Chart | None:
-    """Returns the improvement of each suite of a unit with its interval, and the line of the budget."""
-    rows = [row for row in suites if row.unit == unit]
-    if len(rows) < 2:
+    """Returns the change of each suite to keep of a unit with its interval, and the line of the budget.
+
+    Returns:
+        None for fewer than two such suites.
+    """
+    kept = [row for row in suites if row.unit == unit and row.role == "retained"]
+    if len(kept) < 2:
         return None
-    rows = sorted(rows, key=lambda row: -abs(row.change))[:MOST_SUITES]
-    rows = [row for row in suites if row in rows]
-    of = UNITS[unit]
-    words = {"learned": "to learn", "transfer": "transfer", "retained": "to keep"}
+    largest = sorted(kept, key=lambda row: -abs(row.change))[:MOST_SUITES]
+    rows, of = [row for row in kept if row in largest], UNITS[unit]
     data: list[Datum] = []
     for row in rows:
         gain = row.gained
         ends = {} if gain.low is None else {"low": gain.low, "high": gain.high}
-        data.append({
-            "suite": name(row.name), "role": words[row.role], "gain": gain.value, **ends,
-            "change": _interval(gain, unit), "items": f"{row.items:,}",
-        })  # fmt: skip
+        said = {"suite": name(row.name), "change": _interval(gain, unit), "items": f"{row.items:,}"}
+        data.append({**said, "gain": gain.value, **ends})
     y = {"field": "suite", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 200}}
-    color = {"field": "role", "type": "nominal", "title": None, "legend": {"orient": "top"}}
-    color["scale"] = {"domain": [*words.values()], "range": [COLORS[1], COLORS[4], COLORS[0]]}
-    tips = tooltips("suite", "role", "change", "items")
+    title = f"change in {of} (less than 0 is lost)"
+    point = {"type": "point", "filled": True, "size": 70, "opacity": 1, "color": COLORS[0]}
     layers: list[dict[str, Any]] = [
         _line_at(0.0, "x"),
-        {"mark": {"type": "rule", "strokeWidth": 2, "aria": False}, "encoding": {
-            "y": y, "x": quantity("low", f"change in {of} (to the right is better)"), "x2": {"field": "high"},
-            "color": color}},
-        {"mark": {"type": "point", "filled": True, "size": 70, "opacity": 1}, "encoding": {
-            "y": y, "x": quantity("gain", f"change in {of} (to the right is better)"), "color": color,
-            "shape": {"field": "role", "type": "nominal", "title": None,
-                      "scale": {"domain": [*words.values()], "range": SHAPES[:3]}},
-            "tooltip": tips}},
+        {"mark": {"type": "rule", "strokeWidth": 2, "color": COLORS[0], "aria": False},
+         "encoding": {"y": y, "x": quantity("low", title), "x2": {"field": "high"}}},
+        {"mark": point,
+         "encoding": {"y": y, "x": quantity("gain", title), "tooltip": tooltips("suite", "change", "items")}},
     ]  # fmt: skip
     if judged is not None and unit in judged.limits:
         layers.insert(1, _line_at(-judged.limits[unit], "x", "budget"))
-    table = Table(
-        f"Change of each suite in {of}, better is positive",
-        ("suite", "role", "change [95% interval]", "items"),
-        [[row["suite"], row["role"], row["change"], row["items"]] for row in data],
-        folded=True,
-    )
-    left = sum(row.unit == unit for row in suites) - len(rows)
-    about = f"For each of {len(rows)} suites the change in {of} with its 95% interval."
-    about += f" {left} suites that changed less are in the table alone." if left else ""
-    return Chart(f"What changed, in {of}", about, spec_of(data, layers, max(60, 22 * len(rows))), table)
+    columns = ("suite", "change [95% interval]", "items")
+    cells = [[row["suite"], row["change"], row["items"]] for row in data]
+    table = Table("Numbers of the plot (more than 0 is better)", columns, cells, folded=True)
+    left = len(kept) - len(rows)
+    about = f"For each of {len(rows)} suites to keep the change in {of} with its 95% interval."
+    about += f" {left} suites that changed less are in the table above alone." if left else ""
+    spec = spec_of(data, layers, max(60, 22 * len(rows)))
+    return Chart(f"What became of what should stay, in {of}", about, spec, table)
 
 
 def _line_at(value: float, axis: str, label: str = "") -> dict[str, Any]:
@@ -138,7 +131,7 @@ def tradeoff_chart(record: TradeOff) -> Chart:
             "tooltip": tooltips("recipe", "learning rate", "learned", "lost", "chosen")}},
     ]  # fmt: skip
     table = Table(
-        "Every learning rate of every recipe",
+        "Numbers of the plot: every learning rate of every recipe",
         ("recipe", "learning rate", "learned", "lost", "chosen"),
         [[row[key] for key in ("recipe", "learning rate", "learned", "lost", "chosen")] for row in data],
         folded=True,
@@ -210,6 +203,8 @@ def curve_chart(
     ]
     if limit is not None:
         layers.insert(0, _line_at(limit, "y", "budget"))
-    table = Table(title, ("line", "step", y), [[row["line"], row["at"], row[y]] for row in data], folded=True)
+    table = Table(
+        "Numbers of the plot", ("line", "step", y), [[row["line"], row["at"], row[y]] for row in data], folded=True
+    )
     about = f"{', '.join(lines)} over the optimizer steps; {len(data)} points."
     return Chart(title, about, spec_of(data, layers, 200), table)

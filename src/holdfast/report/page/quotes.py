@@ -10,7 +10,7 @@ from holdfast.probes.score import Answers
 from holdfast.report.page.blocks import Block, Quote, Quotes
 from holdfast.report.page.clean import MOST, name, shortened
 
-SHOWN = 12
+SHOWN = 8
 """Quoted answers of a kind in a page on one run or one diff."""
 FEW = 4
 """Quoted answers of a kind in a part that is one of many."""
@@ -38,12 +38,12 @@ def harmful_names(answers: Answers) -> Names:
 
 
 def symptom_quotes(row: SymptomRow, harmful: Names) -> list[Quote]:
-    """Returns the pairs of answers that show a symptom."""
+    """Returns at most `SHOWN` pairs of answers that show a symptom."""
     return [
         _made(
             (quote.suite, quote.item, quote.asked, "", quote.before, quote.after), (quote.suite, quote.item) in harmful
         )
-        for quote in row.quotes
+        for quote in row.quotes[:SHOWN]
     ]
 
 

@@ -16,15 +16,20 @@ from importlib import resources
 from typing import Any
 
 import jinja2
+import markupsafe
 
 import holdfast
 from holdfast.report.page.blocks import Page
-from holdfast.report.page.clean import visible
+from holdfast.report.page.clean import shortened, visible
 
 LIBRARY = ("vendor/vega.min.js", "vendor/vega-lite.min.js", "vendor/vega-interpreter.js")
 """The charting library, in the order in which a browser reads it."""
 SCRIPTS = (*LIBRARY, "page.js")
 STYLE = "page.css"
+LONGEST = 4_000
+"""Most characters of a text, so that no name can bring a browser to a halt."""
+LONGEST_COMMAND = 20_000
+"""Most characters of a command."""
 LIVE = "live.js"
 """Script that reloads the page while a run trains."""
 
@@ -86,13 +91,18 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
     )
-    environment.filters["spec"] = _spec
+    environment.filters.update(spec=_spec, command=_command)
     return environment.from_string(asset("page.html.jinja"))
 
 
 def _visible(value: Any) -> Any:
-    """Spells out hidden characters in every text that the template shows, but not in what is safe already."""
-    return visible(value) if type(value) is str else value
+    """Spells out hidden characters in every text that the template shows, and cuts it; not what is safe already."""
+    return shortened(visible(value), LONGEST) if type(value) is str else value
+
+
+def _command(text: str) -> Any:
+    """Returns a command, escaped; it is cut only if it is far longer than any that was typed."""
+    return markupsafe.escape(shortened(visible(text), LONGEST_COMMAND))
 
 
 def _spec(spec: Mapping[str, Any]) -> Any:
@@ -100,7 +110,7 @@ def _spec(spec: Mapping[str, Any]) -> Any:
     text = json.dumps(_cleaned(spec), ensure_ascii=True, allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return jinja2.utils.markupsafe.Markup(text)
+    return markupsafe.Markup(text)
 
 
 def _cleaned(value: Any) -> Any:
