@@ -97,10 +97,12 @@ def outcome_row(job: Job, came: Outcome) -> dict[str, Any]:
     assert came.learned is not None
     assert came.verdict is not None
     (mean,), (gain,) = came.verdict.means, came.learned.units
-    worst = min((suite for suite in came.verdict.suites if suite.unit == "points"), key=lambda suite: suite.change)
+    worst = max(
+        (suite for suite in came.suites if suite.role == "retained"), key=lambda suite: suite.lost.points or 0.0
+    )
     return {
         "run": job.key, **dataclasses.asdict(job), "learned": gain.gain, "lost": -mean.change,
-        "worst": [worst.name, -worst.change], "verdict": came.verdict.word,
+        "worst": [worst.name, worst.lost.points], "verdict": came.verdict.word,
     }  # fmt: skip
 
 

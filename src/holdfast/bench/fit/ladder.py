@@ -85,18 +85,23 @@ def _rungs(plan: PlanRecord, advised: Chain, old: Sequence[str]) -> Iterator[tup
     if not is_quantised:
         yield "Train()", Rung(name, Candidate.of(f"{_train(**whole)} + WSD()"), plain=True)
     if not is_adapter:
-        first = f"QLoRA(rank={rank}, alpha={2 * rank})" if is_quantised else f"LoRA(rank={rank})"
-        need: Need = "qlora" if is_quantised else "LoRA()"
+        first, need, kind = _adapter(rank, is_quantised)
         yield need, Rung("LoRA", Candidate.of(f"{_train(**adapted)} + {first} + WSD()"))
         if refusals:
             held = f"{_train(**adapted)} + {first} + WSD() + BaseKL(on='memory') + RefusalRehearsal()"
             yield need, Rung("LoRA with refusals", Candidate.of(held))
-        kind: Literal["qlora", "adapter"] = "qlora" if is_quantised else "adapter"
         text = recipe_text(kind, old, rank, refusals=refusals, **adapted)
         yield kind, Rung("LoRA with old examples", Candidate.of(text))
     if not is_quantised:
         text = recipe_text("full", old, refusals=refusals, **whole)
         yield "full", Rung(f"{name} with old examples", Candidate.of(text))
+
+
+def _adapter(rank: int, is_quantised: bool) -> tuple[str, Need, Literal["qlora", "adapter"]]:
+    """Returns a new adapter as text, what it needs alone, and what it needs with old examples."""
+    if is_quantised:
+        return f"QLoRA(rank={rank}, alpha={2 * rank})", "qlora", "qlora"
+    return f"LoRA(rank={rank})", "LoRA()", "adapter"
 
 
 def _train(**settings: float) -> str:

@@ -102,16 +102,10 @@ class PlainRun:
         rows = micro_batch_rows(self.batch, self.rows)
         return TRAINED * sum(_positions(part, lengths) for part in _batches(indices, rows))
 
-    def _epoch(self, recipe: Chain) -> float:
-        """Returns the work of one epoch of a recipe."""
-        active = recipe.active()
-        if writers := [type(part).__name__ for part in active.parts() if part.uses("renew_batches")]:
-            raise HoldfastError(
-                f"{', '.join(writers)} writes its batches at every step, so that its cost is not known before; leave it"
-                " out of the search."
-            )
+    def _mix(self, active: Chain) -> Mix:
+        """Returns the examples of a recipe, with stand-ins for what the base has yet to write."""
         written = {WRITTEN.format(i): own for i, part in enumerate(active.parts()) if (own := _written(part))}
-        mix = chain(*(_reading(part, i) for i, part in enumerate(active.parts()))).mix_data(
+        return chain(*(_reading(part, i) for i, part in enumerate(active.parts()))).mix_data(
             Run(
                 model=None,  # type: ignore[arg-type]  # what the base would write has a stand-in
                 mix=Mix(tuple(self.examples)),
@@ -120,6 +114,16 @@ class PlainRun:
                 memory=lambda name: written[name] if name in written else self.memories[name],
             )
         )
+
+    def _epoch(self, recipe: Chain) -> float:
+        """Returns the work of one epoch of a recipe."""
+        active = recipe.active()
+        if writers := [type(part).__name__ for part in active.parts() if part.uses("renew_batches")]:
+            raise HoldfastError(
+                f"{', '.join(writers)} writes its batches at every step, so that its cost is not known before; leave it"
+                " out of the search."
+            )
+        mix = self._mix(active)
         lengths = [len(example.input_ids) for example in mix.examples]
         old = [example.source != NEW for example in mix.examples]
         small = any(isinstance(part, Adapter) and part.small for part in active.parts())
