@@ -26,6 +26,7 @@ from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay, open_log
 from holdfast.bench.fit.trials import Candidate, trials_options
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import quiet_libraries
@@ -46,6 +47,7 @@ ROOM = 1 + 2 / 9
 UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
 
 
+@resolving_precision
 @quiet_libraries()
 def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
     """Fine-tunes a model inside a budget at a stated cost, and returns the record; a finished fit is only read.

@@ -12,6 +12,7 @@ from rich.console import Console
 from transformers import TrainingArguments
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
@@ -158,6 +159,7 @@ def load_checked_model(
     return model
 
 
+@resolving_precision
 @quiet_libraries()
 def dry_run(spec: RunSpec, recipe: str | None = None) -> DryRun:
     """Returns what a run would do; trains nothing and writes nothing.
