@@ -72,6 +72,14 @@ def test_the_ladder_leaves_out_what_does_not_fit_and_what_a_model_cannot_have():
     assert all("rank=64" in rung.candidate.text for rung in wide.rungs if rung.name.startswith("LoRA"))
 
 
+def test_a_plan_that_rehearses_refusals_has_a_rung_with_them_alone_and_the_others_too():
+    ladder = ladder_of(planned("Train(lr=1e-5, epochs=3, batch=16) + Holdfast('old') + RefusalRehearsal()"), ["old"])
+    assert names(ladder)[2:] == ["LoRA with refusals", "LoRA with old examples", "all weights with old examples"]
+    refusals = ["RefusalRehearsal()" in rung.candidate.text for rung in ladder.rungs]
+    assert refusals == [False, False, True, True, True]
+    assert "Rehearsal('old'" not in ladder.rungs[2].candidate.text
+
+
 def row(**changes):
     fields = {
         "name": "LoRA",
