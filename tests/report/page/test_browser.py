@@ -25,7 +25,7 @@ def test_hostile_data_run_nothing_and_the_plots_are_drawn(browser, tmp_path):
     browser.open(write_page(ReportSpec(runs=(str(hostile_run(tmp_path / "run")),)), tmp_path / "page.html"))
     assert browser.value("typeof window.pwned") == "undefined"
     assert browser.value(f"{FOREIGN}.length") == 0
-    assert browser.value("document.querySelectorAll('.plot svg').length") == 3
+    assert browser.value("document.querySelectorAll('.plot svg').length") == 4
     assert browser.value("document.querySelectorAll('[onload], [onerror], [onmouseover]').length") == 0
     assert browser.said == []
 

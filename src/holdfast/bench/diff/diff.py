@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
+from holdfast.bench.diff.ci import comment, junit
 from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow, RecoveryRow
 from holdfast.bench.diff.examples import example_rows
 from holdfast.bench.diff.recovery import recovery
@@ -19,7 +20,7 @@ from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.env import environment
-from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.files import write_atomically, write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
@@ -81,6 +82,9 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         recovery=answers.recovery,
         symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))),
     )
+    for path, text in ((spec.junit, junit), (spec.comment, comment)):
+        if path is not None:
+            write_atomically(Path(path).expanduser(), text(record))
     if spec.out is not None:
         folder = Path(spec.out)
         sides: tuple[tuple[str, Answers, Moment], ...] = (("base", before, "before"), ("tuned", after, "after"))

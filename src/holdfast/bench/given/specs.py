@@ -358,6 +358,8 @@ class DiffSpec(MeasuringSpec):
     out: str | None = option(
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
+    junit: str | None = option("file for the verdict as JUnit XML, which CI systems show", None, metavar="FILE")
+    comment: str | None = option("file for the text of a comment on a merge, in Markdown", None, metavar="FILE")
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
     data: str | None = option(
         "training data of TUNED, with which symptoms compare its answers (those of its run if TUNED lies in the folder "
