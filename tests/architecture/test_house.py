@@ -31,7 +31,7 @@ compare --seeds --reach --workers --memory-check --eval-batch-tokens
 heal BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long --precision --out
 heal --evaluations --edits --memory --data --recipe --json --eval-batch-tokens --refused --preference
 report RUNS --budget --reach --format --out --html --live --port
-diff --junit --comment
+diff --junit --comment --ask
 verify MODEL --quick --base --eval-batch-tokens --json
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training

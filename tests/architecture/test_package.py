@@ -41,7 +41,7 @@ def test_every_package_that_is_needed_is_imported_and_every_import_is_declared()
     assert needed <= imports("src")
     extras = PROJECT["project"]["optional-dependencies"]
     optional = {name for extra in extras.keys() - {"dev", "docs"} for name in names(extras[extra])}
-    assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio", "lm_eval", "ray"}
+    assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio", "lm_eval", "ray", "mlflow-skinny"}
     assert "trl" not in imports("src")
     assert "trl" in imports("examples", "tests")
 

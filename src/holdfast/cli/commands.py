@@ -13,7 +13,6 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
-import holdfast
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.options import Options
@@ -145,7 +144,11 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
     parser = Parser("holdfast", description="Fine-tune language models without forgetting.", epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"holdfast {holdfast.__version__}")
+    parser.add_argument("--version", action="store_true", help="print the version; with -v, what a bug report needs")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print more with --version")
+    parser.add_argument(
+        "--completion", choices=("bash", "zsh", "tcsh"), help="print the completion of commands and flags for a shell"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add = {
         "demo": _add_demo,

@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    if arguments.version or arguments.completion or arguments.verbose:
+        return _about(arguments, parser)
     if arguments.command is None:
         parser.print_help()
         return 0
@@ -50,6 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_main_process():
             print(f"\nholdfast: {reason}; {_NEXT_STEP[arguments.command]}.", file=sys.stderr)
     return ERROR
+
+
+def _about(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Prints the version, the facts for a bug report, or the completion for a shell."""
+    if arguments.completion:
+        import shtab
+
+        print(shtab.complete(parser, shell=arguments.completion))
+        return 0
+    if not arguments.version:
+        parser.error("-v says more with --version: holdfast --version -v")
+    import holdfast
+
+    print(f"holdfast {holdfast.__version__}")
+    if arguments.verbose:
+        from holdfast.report.bug_report import lines
+
+        print("\n".join(lines()))
+    return 0
 
 
 def _discard_output() -> None:

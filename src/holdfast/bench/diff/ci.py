@@ -1,4 +1,4 @@
-"""A diff for continuous integration: JUnit XML, with a case for each claim of the verdict, and the text of a comment."""
+"""A diff for continuous integration: JUnit XML with a case for each claim of the verdict, and the text of a comment."""
 
 from __future__ import annotations
 

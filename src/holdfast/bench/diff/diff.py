@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
+from holdfast.bench.diff.asking import asked_rows
 from holdfast.bench.diff.ci import comment, junit
 from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow, RecoveryRow
 from holdfast.bench.diff.examples import example_rows
@@ -65,7 +66,11 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         HoldfastError: For anything that the user can mend.
     """
     console = console or Console(stderr=True)
-    answers = _answers(spec, console)
+    notes: list[str] = []
+    asked = asked_rows(spec, notes)
+    _print(notes, console)
+    measures = not asked or bool(spec.keep or spec.test or spec.transfer)
+    answers = _answers(spec, console) if measures else _Answers(Answers(), Answers())
     before, after = answers.before, answers.after
     suite_changes, budget = changes(before.scores, after.scores), spec.allowed()
     record = DiffRecord(
@@ -80,7 +85,8 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         drift=answers.drift or None,
         steered=None if answers.left_out is None else answers.left_out.row(),
         recovery=answers.recovery,
-        symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))),
+        symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))) if measures else (),
+        asked=asked,
     )
     for path, text in ((spec.junit, junit), (spec.comment, comment)):
         if path is not None:

@@ -358,6 +358,11 @@ class DiffSpec(MeasuringSpec):
     out: str | None = option(
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
+    ask: tuple[str, ...] = option(
+        "questions to ask both models and show side by side; without --keep, --test or --transfer nothing else is asked",
+        (),
+        metavar="TEXT",
+    )
     junit: str | None = option("file for the verdict as JUnit XML, which CI systems show", None, metavar="FILE")
     comment: str | None = option("file for the text of a comment on a merge, in Markdown", None, metavar="FILE")
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
@@ -383,4 +388,8 @@ class DiffSpec(MeasuringSpec):
     def __post_init__(self) -> None:
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
+        if self.ask and not (self.keep or self.test or self.transfer):
+            if self.budget:
+                raise HoldfastError("--budget judges suites, and only --ask is given: name suites with --keep.")
+            return
         self._keep_by_default(self.base, always=not (self.test or self.transfer))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow
+from holdfast.bench.diff.diff_record import OPTIONS, AnswerRow, DiffRecord, DriftRow, ForgettingRow
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.measured.answers import read_answers
 from holdfast.probes.score import Answers
 from holdfast.report.page.again import command
-from holdfast.report.page.blocks import Block, Code, Paragraphs, Part, Table, Word, sections
+from holdfast.report.page.blocks import Block, Code, Paragraphs, Part, Quotes, Table, Word, sections
 from holdfast.report.page.clean import name
 from holdfast.report.page.outcome import Asked, environment_block, outcome_sections
-from holdfast.report.page.quotes import SHOWN
+from holdfast.report.page.quotes import SHOWN, made
 from holdfast.report.page.run import read_object
 from holdfast.report.page.sentence import sentence
 from holdfast.report.recovery import recovery_lines
@@ -42,6 +42,7 @@ def diff_part(folder: Path, quotes: int = SHOWN) -> Part:
         word=None if record.verdict is None else Word(record.verdict.word),
         sentence=sentence(record, "the tuned model"),
         sections=[
+            *sections(("Questions", _asked(record.asked))),
             *outcome_sections(record, Asked(*sides), quotes),
             *sections(
                 ("Drift from the base", _drift(record.drift or {})),
@@ -57,6 +58,14 @@ def diff_part(folder: Path, quotes: int = SHOWN) -> Part:
 
 def _answers(path: Path) -> Answers:
     return read_answers(str(path)) if path.exists() else Answers()
+
+
+def _asked(rows: Sequence[AnswerRow]) -> list[Block]:
+    """Returns the answers to the user's own questions."""
+    if not rows:
+        return []
+    texts = [[row.suite, row.item, row.asked, row.right, row.before, row.after] for row in rows]
+    return [Quotes("Questions that were asked beside the suites, and are not judged", [made(text) for text in texts])]
 
 
 def _drift(rows: Mapping[str, DriftRow]) -> list[Block]:

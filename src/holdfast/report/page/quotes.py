@@ -40,7 +40,7 @@ def harmful_names(answers: Answers) -> Names:
 def symptom_quotes(row: SymptomRow, harmful: Names) -> list[Quote]:
     """Returns at most `SHOWN` pairs of answers that show a symptom."""
     return [
-        _made(
+        made(
             (quote.suite, quote.item, quote.asked, "", quote.before, quote.after), (quote.suite, quote.item) in harmful
         )
         for quote in row.quotes[:SHOWN]
@@ -50,10 +50,11 @@ def symptom_quotes(row: SymptomRow, harmful: Names) -> list[Quote]:
 def _quote(pair: Pair) -> Quote:
     first = pair.before
     texts = (first.suite, first.item, first.asked, first.right, first.said, pair.after.said)
-    return _made(texts, bool(first.refusal))
+    return made(texts, bool(first.refusal))
 
 
-def _made(texts: Sequence[str], harmful: bool) -> Quote:
+def made(texts: Sequence[str], harmful: bool = False) -> Quote:
+    """Returns a quote of texts: suite, item, question, right answer, answer before, answer after."""
     suite, item, asked, right, before, after = texts
     most = HARMFUL if harmful else MOST
     return Quote(
