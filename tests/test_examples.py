@@ -153,7 +153,7 @@ def test_a_file_of_settings_begins_with_its_command_and_is_understood(path):
         line[1:].split() for line in text.splitlines() if line.startswith("#   holdfast") and "--config" in line
     )
     assert words[3] == str(path.relative_to(ROOT))
-    arguments = build_parser().parse_args(words[1:3] + [str(path)])
+    arguments = build_parser().parse_args([*words[1:3], str(path)])
     spec = spec_from(arguments, CompareSpec if words[1] == "compare" else RunSpec)
     for recipe in [spec.settings, *spec.recipes] if words[1] == "compare" else [spec.recipe]:
         assert recipe == "auto" or parse(recipe)

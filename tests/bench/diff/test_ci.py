@@ -24,8 +24,8 @@ from tests import tiny
 from tests.bench.comparison import scores_of
 
 
-def record_of(kept, points, name="facts", **more):
-    scores = scores_of(learned=0.9, kept=kept, items=200)
+def record_of(kept, points, name="facts", items=200, **more):
+    scores = scores_of(learned=0.9, kept=kept, items=items)
     for rows in scores.values():
         rows[:] = [dataclasses.replace(row, suite=name) if row.suite == "facts" else row for row in rows]
     found = changes(scores["before"], scores["after"])
@@ -53,7 +53,7 @@ def test_a_model_that_kept_passes_and_an_open_verdict_is_an_error():
     suite, found = cases(record_of(1.05, 30))
     assert {*map(tuple, found.values())} == {("system-out",)}
     assert suite.get("failures") == "0"
-    suite, found = cases(record_of(0.98, 7.2))
+    suite, found = cases(record_of(1.0, 5, items=20))
     assert found["verdict"] == ["error"]
     assert suite.get("errors") == "1"
     _, found = cases(record_of(0.9, None))

@@ -359,7 +359,7 @@ class DiffSpec(MeasuringSpec):
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
     ask: tuple[str, ...] = option(
-        "questions to ask both models and show side by side; without --keep, --test or --transfer nothing else is asked",
+        "questions to ask both models and show side by side; without --keep, --test or --transfer they are all",
         (),
         metavar="TEXT",
     )
