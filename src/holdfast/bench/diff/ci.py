@@ -29,8 +29,8 @@ def junit(record: DiffRecord) -> str:
     failed = [name for name, word, _ in cases if word == "forgot"]
     settled = record.verdict is None or record.verdict.word != "not enough evidence"
     totals = {"tests": str(len(cases)), "failures": str(len(failed)), "errors": str(int(not settled))}
-    root = ET.Element("testsuites", name="holdfast", **totals)
-    suite = ET.SubElement(root, "testsuite", name=_xml(f"{record.base} -> {record.tuned}"), **totals)
+    root = ET.Element("testsuites", {"name": "holdfast", **totals})
+    suite = ET.SubElement(root, "testsuite", {"name": _xml(f"{record.base} -> {record.tuned}"), **totals})
     for name, word, sentence in cases:
         case = ET.SubElement(suite, "testcase", classname="holdfast.diff", name=_xml(name), time="0")
         tag = {"forgot": "failure", "kept": "system-out"}.get(word, "skipped")

@@ -37,7 +37,8 @@ def _upper(text: str) -> str:
 def _mean(mean: VerdictMean, judged: VerdictRow, record: Outcome) -> str:
     """Returns the change of the suites of one unit beside its limit."""
     unit = mean.unit
-    limits = Budget(**{{"points": "points", "nats": "nll"}[unit]: judged.limits[unit]})
+    limit = judged.limits[unit]
+    limits = Budget(points=limit) if unit == "points" else Budget(nll=limit)
     rows = [row for row in record.suites if row.name in judged.suites and row.unit == unit]
     items = sum(row.items for row in rows)
     over = f"on {items:,} {'questions' if unit == 'points' else 'texts'} in {mean.suite_count} suite"
