@@ -59,7 +59,7 @@ def repeats(cache: Any) -> bool:
 
 def common(rows: Sequence[Sequence[int]]) -> int:
     """Returns the number of tokens with which all rows begin, less than the length of the shortest."""
-    first, last = min(rows), max(rows)  # what these two share, all that lie between them share
+    first, last = min(map(tuple, rows)), max(map(tuple, rows))  # what these two share, all that lie between them share
     alike = 0
     for one, other in zip(first, last, strict=False):
         if one != other:
