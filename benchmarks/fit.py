@@ -97,9 +97,8 @@ def outcome_row(job: Job, came: Outcome) -> dict[str, Any]:
     assert came.learned is not None
     assert came.verdict is not None
     (mean,), (gain,) = came.verdict.means, came.learned.units
-    worst = max(
-        (suite for suite in came.suites if suite.role == "retained"), key=lambda suite: suite.lost.points or 0.0
-    )
+    kept = [suite for suite in came.suites if suite.role == "retained" and suite.unit == "points"]
+    worst = max(kept, key=lambda suite: suite.lost.points)
     return {
         "run": job.key, **dataclasses.asdict(job), "learned": gain.gain, "lost": -mean.change,
         "worst": [worst.name, worst.lost.points], "verdict": came.verdict.word,
@@ -108,7 +107,7 @@ def outcome_row(job: Job, came: Outcome) -> dict[str, Any]:
 
 def made(job: Job, out: Path) -> dict[str, Any]:
     """Makes a run, and returns its row."""
-    options, began = given(job, out), time.process_time()
+    options = given(job, out)
     folder, quiet = out / job.key.replace(" ", "-"), Console(quiet=True)
     if job.kind == "fit":
         record = holdfast.fit(**options, cost=COST, out=str(folder))
@@ -116,7 +115,7 @@ def made(job: Job, out: Path) -> dict[str, Any]:
             stage.name: [stage.done, stage.spent, round(stage.seconds), stage.sentence] for stage in record.stages
         }
         more = {"recipe": record.recipe, "cost": record.cost.spent, "healed": record.healed, "stages": stages}
-        return {**outcome_row(job, record), **more, "cpu": time.process_time() - began}
+        return {**outcome_row(job, record), **more, "seconds": round(record.seconds)}
     recipe, training = FIXED.get(job.kind, ("auto", {}))
     spec = RunSpec(**options, recipe=recipe, training=training, held_out=0.0, out=str(folder), name=job.kind)
     if job.kind != "auto":
@@ -124,7 +123,7 @@ def made(job: Job, out: Path) -> dict[str, Any]:
     came = train(spec, quiet, bases=out / "bases" / f"{job.task}-{job.world}")
     guard = came.record.guard
     more = {"recipe": came.record.recipe, "cost": None, "rewinds": 0 if guard is None else guard.rewinds}
-    return {**outcome_row(job, came.record), **more, "cpu": time.process_time() - began}
+    return {**outcome_row(job, came.record), **more, "seconds": round(came.record.seconds.all)}
 
 
 def run(minutes: float, only: str, out: Path) -> None:
