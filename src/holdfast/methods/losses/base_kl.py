@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
+from holdfast.core.needs import Needs
 from holdfast.core.positions import per_position
 from holdfast.core.settings import setting
 from holdfast.core.softmax import forward_kl, reverse_kl
@@ -83,7 +84,12 @@ class BaseKL(Method):
     on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
     task_loss: str = setting("kept", unit="task loss", choices=("kept", "dropped"))
 
-    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV", "base_kl_N"})
+
+    @property
+    def needs(self) -> Needs:
+        """The divergence in the forward direction, which does not need the base's logits; the logits in the other."""
+        return Needs(frozenset({"base_kl_N" if self.direction == "forward" else "base_logits_NV"}))
 
     @property
     def off(self) -> bool:
@@ -96,4 +102,6 @@ class BaseKL(Method):
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Returns `strength * base_kl_units`."""
+        if self.direction == "forward":
+            return self.strength * tok.base_kl_N
         return self.strength * base_kl_units(tok.logits_NV, tok.base_logits_NV, self.direction)
