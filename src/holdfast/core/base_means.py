@@ -30,7 +30,7 @@ class BaseMeans:
         codes_ND: The means `mu`, each divided by its scale: int16, or float64 with the scale 1.
         scale_N: The scales, float64.
         offset_N: `mu . h_b`, float64, of the mean as it is kept: rounding it then moves the divergence of equal models
-            not at all, and otherwise in proportion.
+            not at all, and otherwise in proportion to the change of the hidden states.
         parted_2N: Logit of the label, and log-sum-exp of the other logits, of the base; float64.
     """
 
