@@ -187,7 +187,7 @@ def test_in_float32_a_sure_label_and_a_hopeless_one_lose_nothing(kind, label, su
     labels = torch.full((5,), label)
     own, wide = tuned.clone().requires_grad_(), tuned.double().requires_grad_()
     values, expected = parted_kl(kind, own, base, labels), found(kind, wide, base.double(), labels)
-    least = 1e-15 if kind == "nll" and not label else 2e-6  # float64 has no 1 + 1e-26 either
+    least = 1e-15 if kind == "nll" and not label else 5e-5  # of logits of 200
     torch.testing.assert_close(values.double(), expected, rtol=1e-5, atol=least)
     values.sum().backward()
     expected.sum().backward()
