@@ -15,6 +15,7 @@ once for a backward, which under an adapter passes gradients on to inputs only:
     first epoch, means are kept          3 (L + H) + H      and one more product: mu = p_base W
     later epochs                         2 (L + H)
 
+`--results FILE` keeps what is measured, so that an interrupted run continues, and a finished one only writes its table.
 `--src FOLDER` measures another checkout with the arms that it has (`plain`, `chunked`, and penalties without a cache).
 """
 
@@ -99,9 +100,14 @@ def one(given: argparse.Namespace) -> None:
 
 def measured(arms: list[str], given: argparse.Namespace, model: Path) -> dict[str, dict[str, Any]]:
     """Returns the result of each arm."""
-    found = {}
+    path = None if given.results is None else Path(given.results)
+    found = {} if path is None or not path.exists() else json.loads(path.read_text(encoding="utf-8"))
     env = dict(os.environ) | ({"PYTHONPATH": given.src} if given.src else {})
     for arm in arms:
+        if arm in found:
+            continue
+        if not (model / "config.json").exists():
+            make_model(given.layers, model)
         command = [sys.executable, __file__, "--arm", arm, "--model", str(model)]
         command += ["--tokens", str(given.tokens), "--steps", str(given.steps)]
         command += ["--src", given.src] if given.src else []
@@ -110,7 +116,9 @@ def measured(arms: list[str], given: argparse.Namespace, model: Path) -> dict[st
             sys.exit(done.stderr)
         found[arm] = json.loads(done.stdout.splitlines()[-1])
         print(arm, found[arm], file=sys.stderr, flush=True)
-    return found
+        if path is not None:
+            path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return {arm: found[arm] for arm in arms}
 
 
 def table(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> list[str]:
@@ -140,6 +148,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="tokens of a row")
     parser.add_argument("--steps", type=int, default=3, help="steps of an epoch")
     parser.add_argument("--out", help="file whose part between the markers is replaced by the table")
+    parser.add_argument("--results", help="file of the measured arms, as JSON")
     parser.add_argument("--src", default="", help="folder with another version of the package")
     parser.add_argument("--arm", help="measure one arm, in this process")
     parser.add_argument("--model")
@@ -150,7 +159,6 @@ def main() -> None:
     ways = ["off"] if given.src else ["off", "cached"]
     arms = ["plain", "chunked", *(f"{name} {way}" for name in PENALTIES for way in ways)]
     with tempfile.TemporaryDirectory() as folder:
-        make_model(given.layers, Path(folder))
         lines = table(measured(arms, given, Path(folder)), given)
     print("\n".join(lines))
     if given.out:

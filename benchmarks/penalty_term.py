@@ -106,20 +106,26 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", help="file whose part between the markers is replaced by the table")
+    parser.add_argument("--results", help="file of what is measured, as JSON, so that an interrupted run continues")
     parser.add_argument("--way", help="measure one way, in this process")
     given = parser.parse_args()
     if given.way:
         one(given.way, given.tokens, given.repeats)
         return
-    found = {}
+    path = None if given.results is None else Path(given.results)
+    found = {} if path is None or not path.exists() else json.loads(path.read_text(encoding="utf-8"))
     for way in WAYS:
+        if way in found:
+            continue
         command = [sys.executable, *sys.argv, "--way", way]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[way] = json.loads(done.stdout.splitlines()[-1])
         print(way, found[way], file=sys.stderr, flush=True)
+        if path is not None:
+            path.write_text(json.dumps(found, indent=1), encoding="utf-8")
     seconds, memory = found[PLAIN][:2]
     lines = ["| loss and its gradient | time | computed limit | memory |", "|---|---|---|---|"]
-    for way, (time_, peak, _, _) in found.items():
+    for way, (time_, peak, _, _) in ((way, found[way]) for way in WAYS):
         lines.append(f"| {way} | {time_ / seconds:.2f} | {WAYS[way] / 3:.2f} | {peak / memory:.2f} |")
     print("\n".join(lines))
     if given.out:

@@ -6,6 +6,7 @@ The forms of the base are in `holdfast.core.teacher`, and the reasons in docs/de
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -86,14 +87,11 @@ class Comparison:
             for (key, _), part in zip([one for one in keys if one[0] in missing], parts, strict=True):
                 fresh[key] = dict(zip(said, part, strict=True))
                 kept.store.put(key, fresh[key])
-        device, found = tokens.labels_N.device, []
-        for (key, count), compared in zip(keys, on, strict=True):
-            row = fresh.get(key) or (kept.store.get(key) if compared else None)
-            found.append(count if row is None else {name: tensor.to(device) for name, tensor in row.items()})
-        some = next(row for row in found if not isinstance(row, int))
-        nothing = {name: tensor[:0] for name, tensor in some.items()}
-        rows = [_zeros(nothing, row) if isinstance(row, int) else row for row in found]
-        return {name: torch.cat([row[name] for row in rows]) for name in some}
+        found = [
+            (fresh.get(key) or kept.store.get(key)) if compared else None
+            for (key, _), compared in zip(keys, on, strict=True)
+        ]
+        return _joined(found, counts, tokens.labels_N.device)
 
     def _read(self, form: Form, call: Call, wanted_N: Tensor, casts: Casts, chunk: int | None) -> dict[str, Tensor]:
         """Runs the base on the wanted tokens of a batch, and returns what is kept of them."""
@@ -190,5 +188,14 @@ def _narrowed(call: Call, rows: Tensor) -> dict[str, Tensor]:
     return {name: value[rows][:, :stop] for name, value in call.inputs.items()}
 
 
-def _zeros(nothing: dict[str, Tensor], tokens: int) -> dict[str, Tensor]:
-    return {name: tensor.new_zeros(tokens, *tensor.shape[1:]) for name, tensor in nothing.items()}
+def _joined(rows: Sequence[dict[str, Tensor] | None], counts: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+    """Returns the tensors of several rows as one on a device, with zeros for each row of `counts` tokens that is None."""
+    some = next(row for row in rows if row is not None)
+    joined = {}
+    for name, like in some.items():
+        parts = [
+            like.new_zeros(count, *like.shape[1:]) if row is None else row[name]
+            for row, count in zip(rows, counts, strict=True)
+        ]
+        joined[name] = torch.cat([part.to(device) for part in parts])
+    return joined

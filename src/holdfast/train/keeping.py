@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.core.teacher import Teacher
@@ -150,7 +151,10 @@ def _visits(view: TrainerView, recipe: Chain) -> tuple[float, int]:
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     epochs = args.max_steps * per_step / len(rows) if args.max_steps > 0 else float(args.num_train_epochs)
     places = range(0, len(rows), max(1, len(rows) // SAMPLED))
-    some = as_trained([rows[i] for i in places], view.collate())  # type: ignore[index]
+    try:
+        some = as_trained([rows[i] for i in places], view.collate())  # type: ignore[index]
+    except HoldfastError:  # rows that the collator makes into tokens, perhaps other ones each time
+        return 0.0, 0
     return epochs, round(_tokens(some) / len(some) * len(rows))
 
 
