@@ -189,7 +189,7 @@ def _narrowed(call: Call, rows: Tensor) -> dict[str, Tensor]:
 
 
 def _joined(rows: Sequence[dict[str, Tensor] | None], counts: Sequence[int], device: torch.device) -> dict[str, Tensor]:
-    """Returns the tensors of several rows as one on a device, with zeros for each row of `counts` tokens that is None."""
+    """Returns the tensors of rows as one, on a device; a row that is None gets zeros for its number in `counts`."""
     some = next(row for row in rows if row is not None)
     joined = {}
     for name, like in some.items():
