@@ -54,12 +54,16 @@ class BaseCache:
     store: RowStore
     shared: bool
 
-    def end(self) -> None:
-        """Writes what is not written yet for other runs; without any, deletes the folder."""
-        if self.shared:
-            self.store.flush()
-        else:
+    def end(self, *, finished: bool) -> None:
+        """Deletes the folder at the end of a training; keeps it for other runs, and for the rest of a stopped one.
+
+        Args:
+            finished: Whether the training took all its steps.
+        """
+        if finished and not self.shared:
             self.store.delete()
+        else:
+            self.store.flush()
 
 
 def base_digest(model: nn.Module, teacher: Teacher, also: object = ()) -> str:

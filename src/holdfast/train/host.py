@@ -193,7 +193,7 @@ class Host:
     def ship(self) -> None:
         """Applies the recipe's edits of weights, and gives the trainer the model to ship."""
         if (kept := self._base_cache) is not None:
-            kept.end()
+            kept.end(finished=self.step >= self.steps)
         model, self.shipped = self._shipping.ship(self.session.state)
         trainer = self._trainer
         if model is not trainer.model:

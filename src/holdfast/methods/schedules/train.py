@@ -30,7 +30,7 @@ class Train(Method):
             ("base"), or the model with the adapter as it was at the start ("start").
         base_cache: The most GB on disk for what the base says of the rows, so that it reads each row once. By default
             up to 16 GB where compared rows come twice or more on average, or where runs share it; 0 for none; another
-            number whatever the rule says. It is deleted at the end.
+            number whatever the rule says. It is deleted after the last step.
         ship: What a run with an adapter saves: the "adapter", or the model with the adapter "merged". Edits of whole
             weights after training are put back into the adapter as closely as its rank allows.
 
