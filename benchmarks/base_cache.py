@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--tokens", type=int, default=64, help="tokens of a row")
     parser.add_argument("--steps", type=int, default=3, help="steps of an epoch")
+    parser.add_argument("--penalties", nargs="+", choices=sorted(PENALTIES), default=list(PENALTIES))
     parser.add_argument("--out", help="file whose part between the markers is replaced by the table")
     parser.add_argument("--results", help="file of the measured arms, as JSON")
     parser.add_argument("--src", default="", help="folder with another version of the package")
@@ -157,7 +158,7 @@ def main() -> None:
         one(given)
         return
     ways = ["off"] if given.src else ["off", "cached"]
-    arms = ["plain", "chunked", *(f"{name} {way}" for name in PENALTIES for way in ways)]
+    arms = ["plain", "chunked", *(f"{name} {way}" for name in given.penalties for way in ways)]
     with tempfile.TemporaryDirectory() as folder:
         lines = table(measured(arms, given, Path(folder)), given)
     print("\n".join(lines))

@@ -34,7 +34,6 @@ PLAIN, PLAIN_KL = "plain torch", "plain torch, divergence alone"
 WAYS = {
     PLAIN: 3, "ours, base read now": 3, "ours, from kept means": 2,
     PLAIN_KL: 3, "TRL, divergence alone": 3, "ours, divergence alone": 3,
-    "task loss alone, plain torch": 2, "task loss alone, ours": 2,
 }  # fmt: skip
 """Each way with the products with the head that it cannot do without: one for each side's logits, one back."""
 
@@ -45,8 +44,6 @@ def loss_of(way: str, hidden: Tensor, base: Tensor, weight: Tensor, labels: Tens
 
         def plain() -> Tensor:
             logits = linear(hidden, weight)
-            if way == "task loss alone, plain torch":
-                return cross_entropy(logits, labels, reduction="sum")
             with torch.no_grad():
                 target = linear(base, weight).log_softmax(-1)
             kl = kl_div(logits.log_softmax(-1), target, log_target=True, reduction="sum")
@@ -62,7 +59,7 @@ def loss_of(way: str, hidden: Tensor, base: Tensor, weight: Tensor, labels: Tens
     means = base_means(base, labels, (weight, None), casts) if "means" in way else None
 
     def ours() -> Tensor:
-        logits = None if means is not None or "task loss" in way else Logits(base, (weight, None), casts)
+        logits = None if means is not None else Logits(base, (weight, None), casts)
 
         def chunk_loss(rows: slice, features: Tensor, chunk: Tensor) -> Tensor:
             tok = Tokens(
@@ -70,8 +67,6 @@ def loss_of(way: str, hidden: Tensor, base: Tensor, weight: Tensor, labels: Tens
                 base_logits_NV=None if logits is None else logits[rows],
                 base_means=None if means is None else means[rows],
             )  # fmt: skip
-            if "task loss" in way:
-                return tok.nll_N.sum()
             return (tok.base_kl_N if "divergence alone" in way else tok.nll_N + tok.base_kl_N).sum()
 
         return chunked_loss(chunk_loss, hidden, weight, casts=casts)
