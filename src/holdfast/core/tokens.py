@@ -220,7 +220,7 @@ class Tokens:
     def _lse_change_N(self) -> Tensor:
         """Returns the log-sum-exp of all logits less the base's, as a sum of differences that may be small."""
         (label_N, rest_N), (base_label_N, base_rest_N) = self.parted_2N, self.base_parted_2N
-        change_N = (self.nll_N - self.base_nll_N) + (label_N - base_label_N)
+        change_N: Tensor = (self.nll_N - self.base_nll_N) + (label_N - base_label_N)
         out_N, base_out_N = label_N.isneginf(), base_label_N.isneginf()
         if not bool((out_N | base_out_N).any()):
             return change_N
