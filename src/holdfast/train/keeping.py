@@ -150,9 +150,9 @@ def _visits(view: TrainerView, recipe: Chain) -> tuple[float, int]:
         return 0.0, 0
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     epochs = args.max_steps * per_step / len(rows) if args.max_steps > 0 else float(args.num_train_epochs)
-    places = range(0, len(rows), max(1, len(rows) // SAMPLED))
+    sampled = range(0, len(rows), max(1, len(rows) // SAMPLED))
     try:
-        some = as_trained([rows[i] for i in places], view.collate())  # type: ignore[index]
+        some = as_trained([rows[i] for i in sampled], view.collate())  # type: ignore[index]
     except HoldfastError:  # rows that the collator makes into tokens, perhaps other ones each time
         return 0.0, 0
     return epochs, round(_tokens(some) / len(some) * len(rows))
