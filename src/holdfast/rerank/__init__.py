@@ -1,0 +1,1 @@
+"""Rerankers: cross-encoders that score a query with a document; trained, measured and judged like language models."""
