@@ -82,7 +82,10 @@ class Lists:
             right = self.relevant[query["_id"]]
             hard = draw.sample([document for document in self.best[number] if document != right], 2)
             documents = [right, *hard, draw.choice([i for i in draw.sample(range(len(self.texts)), 4) if i != right])]
-            texts = [window(self.texts[document], query["answer"] if document == right else "", draw) for document in documents]
+            texts = [
+                window(self.texts[document], query["answer"] if document == right else "", draw)
+                for document in documents
+            ]
             found.append((query["text"], texts))
         return found
 
@@ -90,7 +93,9 @@ class Lists:
 def save(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Writes the state of the training, each file whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    moments = {f"{i}.{name}": value for i, state in optimizer.state_dict()["state"].items() for name, value in state.items()}
+    moments = {
+        f"{i}.{name}": value for i, state in optimizer.state_dict()["state"].items() for name, value in state.items()
+    }
     for name, tensors in (("model", dict(model.state_dict())), ("optimizer", moments)):
         apart = folder / f"{name}-{step}.tmp"
         safetensors.torch.save_file({key: value.contiguous() for key, value in tensors.items()}, apart)
@@ -124,7 +129,9 @@ def main() -> None:
     told.add_argument("--lists", type=int, default=4, help="questions of a step")
     told.add_argument("--out", type=Path, default=HOME / "minilm-reranker")
     told.add_argument("--base", type=Path, default=Path(os.environ.get("HOLDFAST_MODELS", HOME)) / "minilm")
-    told.add_argument("--data", type=Path, default=Path(os.environ.get("HOLDFAST_SUITES", ".")) / "rerank" / "squad_train")
+    told.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("HOLDFAST_SUITES", ".")) / "rerank" / "squad_train"
+    )
     given = told.parse_args()
     torch.manual_seed(SEED)
     tokenizer = AutoTokenizer.from_pretrained(given.base)
@@ -143,7 +150,9 @@ def main() -> None:
             group["lr"] = RATE * ((step + 1) / WARM if step < WARM else 0.5 * (1 + math.cos(math.pi * share)))
         asked = lists.of_step(step, given.lists)
         pairs = [(query, text) for query, texts in asked for text in texts]
-        batch = tokenizer(*map(list, zip(*pairs, strict=True)), truncation=True, max_length=LONGEST, padding=True, return_tensors="pt")
+        batch = tokenizer(
+            *map(list, zip(*pairs, strict=True)), truncation=True, max_length=LONGEST, padding=True, return_tensors="pt"
+        )
         scores_QD = model(**batch).logits.view(given.lists, 4)
         wanted_QD = torch.zeros_like(scores_QD)
         wanted_QD[:, 0] = 1.0

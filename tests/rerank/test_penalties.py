@@ -115,7 +115,9 @@ def test_a_shift_of_a_query_changes_only_the_squares(rows, up, down):
 
 
 def test_methods_compute_these_functions_on_the_units_of_a_batch():
-    lists = Rows("lists", ((("q", "a"), ("q", "b"), ("q", "c")), (("r", "d"), ("r", "e"))), ((False, True, False), (True, False)))
+    lists = Rows(
+        "lists", ((("q", "a"), ("q", "b"), ("q", "c")), (("r", "d"), ("r", "e"))), ((False, True, False), (True, False))
+    )
     scores, base = [draw(3), draw(2, seed=2)], [draw(3, seed=1), draw(2, seed=3)]
     tok = units_of(lists, scores, base, None)
     z, b = (torch.stack([side[0], torch.nn.functional.pad(side[1], (0, 1), value=-INF)]) for side in (scores, base))
@@ -131,7 +133,9 @@ def test_methods_compute_these_functions_on_the_units_of_a_batch():
     z, b = torch.cat(scores), torch.cat(base)
     torch.testing.assert_close(BaseKL().token_loss({}, tok), pair_kl(z, b))
     torch.testing.assert_close(BaseMSE(strength=1.0).token_loss({}, tok), (z - b).square())
-    wanted = torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor([1.0, 0.0]).double(), reduction="none")
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(
+        z, torch.tensor([1.0, 0.0]).double(), reduction="none"
+    )
     torch.testing.assert_close(tok.nll_N, wanted)
     torch.testing.assert_close(tok.only("memory").nll_N, wanted[1:])
 

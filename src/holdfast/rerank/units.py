@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.run import SOURCE
 from holdfast.core.tokens import Tokens
 from holdfast.rerank.penalties import as_logits
 
@@ -26,7 +27,7 @@ Form = Literal["pairs", "lists", "tuples"]
 
 LABELS = ("label", "labels", "score", "scores")
 """Names of the column of labels."""
-NOT_TEXT = ("dataset_name", "prompt", "task", *LABELS)
+NOT_TEXT = (SOURCE, "dataset_name", "prompt", "task", *LABELS)
 """Columns of a batch that are not part of a pair."""
 HALF = 0.5
 """A pair whose label is above this is relevant."""
@@ -85,7 +86,10 @@ def rows_of(batch: Mapping[str, Any]) -> Rows:
         right = [(True,) if labels is None else (bool(float(value) > HALF),) for value in _values(labels, len(pairs))]
     elif form == "lists":
         pairs = [tuple((query, text) for text in texts) for query, texts in zip(*columns, strict=True)]
-        right = [relevant(value) if value is not None else _first(len(row)) for value, row in zip(_values(labels, len(pairs)), pairs, strict=True)]
+        right = [
+            relevant(value) if value is not None else _first(len(row))
+            for value, row in zip(_values(labels, len(pairs)), pairs, strict=True)
+        ]
     else:
         pairs = [tuple((query, text) for text in texts) for query, *texts in zip(*columns, strict=True)]
         right = [_first(len(row)) for row in pairs]
@@ -104,9 +108,7 @@ def relevant(labels: Any) -> tuple[bool, ...]:
     return tuple(value == max(values) for value in values)
 
 
-def units_of(
-    rows: Rows, scores: Sequence[Tensor], base: Sequence[Tensor] | None, source_B: Tensor | None
-) -> Tokens:
+def units_of(rows: Rows, scores: Sequence[Tensor], base: Sequence[Tensor] | None, source_B: Tensor | None) -> Tokens:
     """Returns the units of a batch.
 
     Args:
@@ -141,9 +143,7 @@ def units_of(
 
 def _filled(scores: Sequence[Tensor], width: int) -> Tensor:
     """Returns scores `[Q, width]`, with minus infinity behind the documents of each list."""
-    return torch.stack(
-        [torch.nn.functional.pad(_wide(row), (0, width - len(row)), value=-torch.inf) for row in scores]
-    )
+    return torch.stack([torch.nn.functional.pad(_wide(row), (0, width - len(row)), value=-torch.inf) for row in scores])
 
 
 def _wide(scores: Tensor) -> Tensor:
