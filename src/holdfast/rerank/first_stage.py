@@ -104,3 +104,12 @@ def _scores(collection: Collection) -> Iterator[tuple[str, npt.NDArray[np.float3
     for query, words in zip(queries, asked, strict=True):
         words = [word for word in words if word in known]
         yield query, retriever.get_scores(words) if words else nothing
+
+
+def by_bm25(collection: Collection) -> dict[str, dict[str, float]]:
+    """Returns the score of BM25 for each candidate that a collection already has, counted over all documents."""
+    places = {document: place for place, document in enumerate(collection.documents)}
+    return {
+        query: {document: float(scores[places[document]]) for document in collection.candidates.get(query, ())}
+        for query, scores in _scores(collection)
+    }
