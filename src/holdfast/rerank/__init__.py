@@ -1,1 +1,1 @@
-"""Rerankers: cross-encoders that score a query with a document; trained, measured and judged like language models."""
+"""Rerankers: collections of queries and judged documents, their metrics, and the models that order candidates."""

@@ -20,6 +20,7 @@ from holdfast.bench.diff.diff_record import (
     RecoveryRow,
 )
 from holdfast.bench.diff.recovery import recovery
+from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
@@ -68,6 +69,8 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         HoldfastError: For anything that the user can mend.
     """
     console = console or Console(stderr=True)
+    if spec.reranks:
+        return diff_rerankers(spec, console)
     answers = _answers(spec, console)
     before, after = answers.before, answers.after
     suite_changes, budget = changes(before.scores, after.scores), spec.allowed()

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from holdfast.bench.measured.calibration_record import CalibrationRow
 from holdfast.bench.measured.outcome import Amount, Outcome
+from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.measured.schema import Record, column
 
 
@@ -172,6 +173,7 @@ class DiffRecord(Outcome):
         drift: Drift on prompts of the "task" and on "general" ones; absent for saved answers.
         steered: Items and texts that steered a training and are not judged; absent without any.
         recovery: What of each fallen suite comes back, by name; absent without `--recover`.
+        ranking: The metrics of rerankers by suite; absent for other models.
     """
 
     FILE: ClassVar[str] = "diff.json"
@@ -184,3 +186,4 @@ class DiffRecord(Outcome):
     drift: Mapping[str, DriftRow] | None = column(default=None)
     steered: SteeredRow | None = column(default=None)
     recovery: Mapping[str, RecoveryRow] | None = column(default=None)
+    ranking: Mapping[str, RankingRow] | None = column(default=None)

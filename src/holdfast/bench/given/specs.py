@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from holdfast.bench.given.options import Options, flag_of, option
+from holdfast.bench.given.tasks import reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
@@ -369,8 +370,20 @@ class DiffSpec(MeasuringSpec):
         metavar="N",
         low=0,
     )
+    task: Literal["auto", "generate", "rerank"] = option(
+        "what the models do: generate text, or rank documents, where --keep and --test name collections of queries and"
+        " judged documents; auto recognises rerankers by their config",
+        "auto",
+    )
+    depth: int = option("candidates of a query that BM25 finds for rerankers", 100, metavar="N", low=2)
 
     def __post_init__(self) -> None:
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
-        self._keep_by_default(self.base, always=not (self.test or self.transfer))
+        if not self.reranks:
+            self._keep_by_default(self.base, always=not (self.test or self.transfer))
+
+    @property
+    def reranks(self) -> bool:
+        """Returns whether the models rank documents."""
+        return reranks(self.task, self.base)
