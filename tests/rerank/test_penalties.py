@@ -77,7 +77,8 @@ def test_documents_that_a_shorter_list_does_not_have_change_nothing():
         nats = function(*filled, *whole)
         torch.testing.assert_close(nats, function(scores, base, *parts))
         (gradient,) = torch.autograd.grad(nats.sum(), filled[0])
-        assert torch.isfinite(gradient).all() and (gradient[:, 3:] == 0).all()
+        assert torch.isfinite(gradient).all()
+        assert (gradient[:, 3:] == 0).all()
 
 
 def test_gradients_agree_with_finite_differences():
@@ -94,7 +95,8 @@ def test_no_gradient_reaches_the_relevant_documents_or_the_base():
     relevant = torch.tensor([[True, False, False, False], [False, True, True, False]])
     order_kl(scores, base, relevant).sum().backward()
     assert base.grad is None
-    assert (scores.grad[relevant] == 0).all() and (scores.grad[0, 1:] != 0).all()
+    assert (scores.grad[relevant] == 0).all()
+    assert (scores.grad[0, 1:] != 0).all()
 
 
 numbers = st.floats(-20, 20, allow_nan=False, width=64)

@@ -1,8 +1,8 @@
 """`attach` on a trainer of sentence-transformers: the same recipe, on a cross-encoder.
 
-`holdfast.attach` calls `attach_reranker` for such a trainer. Its loss stays the user's own. What differs from a language
-model is where the units are (`units.py`), how their scores are found (`recorder.py`), and whose parameters methods see:
-those of the transformer inside the cross-encoder, under the names that they have in transformers.
+`holdfast.attach` calls `attach_reranker` for such a trainer. Its loss stays the user's own. What differs from a
+language model is where the units are (`units.py`), how their scores are found (`recorder.py`), and whose parameters
+methods see: those of the transformer inside the cross-encoder, under the names that they have in transformers.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def attach_reranker(
 
 
 def _session(view: RerankView, recipe: Chain) -> tuple[RerankSession, Teacher | None]:
-    """Returns the session of the recipe on the trainer's model, and the base; the order is that of `holdfast.attach`."""
+    """Returns the session of the recipe on the trainer's model, and the base; in the order of `holdfast.attach`."""
     trainer, settings, active = view.trainer, train_of(recipe), recipe.active()
     apply_settings(recipe, trainer)
     if active.uses("mix_data"):
@@ -166,7 +166,7 @@ class AttachedReranker(Attached):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Returns the user's loss of the micro-batch, with the recipe's terms; sets the rate before the last backward."""
+        """Returns the user's loss of the micro-batch with the recipe's terms; sets the rate before the last backward."""
         source_B = inputs.pop(SOURCE, None)
         own = super(Attached, self).compute_loss  # the trainer's
         if not model.training:

@@ -81,7 +81,7 @@ class RerankQuestions:
         """
         if budget.points is None:
             raise HoldfastError(
-                f"A budget of {budget} limits nothing that queries measure: limit nDCG@10 by points=1 (Budget(points=1))."
+                f"A budget of {budget} limits nothing that queries measure: limit their nDCG@10 by Budget(points=1)."
             )
         given = _watched(keep, "retained", "keep")
         shown = [] if learn is None else _watched(learn, "learned", "learn")
@@ -127,8 +127,8 @@ def _watched(source: Any, role: Role, name: str) -> list[RerankSuite]:
             whole = whole.collection
         if not isinstance(whole, Collection):
             raise HoldfastError(
-                f"{where}: a reranker's guard ranks candidates; give a source of queries, a Collection or a RerankSuite,"
-                f" not {type(part).__name__}."
+                f"{where}: a reranker's guard ranks candidates; give a source of queries, a Collection or a"
+                f" RerankSuite, not {type(part).__name__}."
             )
         side = whole.side("watch")
         if len({*whole.groups().values()}) < TWO_SIDED:

@@ -48,16 +48,16 @@ def _model(trainer: HostTrainer, inner: nn.Module | None) -> Iterator[Refusal]:
     kinds = {cls.__name__ for cls in type(encoder).__mro__}
     yield (
         "CrossEncoder" not in kinds,
-        f"A recipe trains cross-encoders, and {type(encoder).__name__} is not one; measure a bi-encoder before and after"
-        " with holdfast diff --task rerank.",
+        f"A recipe trains cross-encoders, and {type(encoder).__name__} is not one; measure a bi-encoder before and"
+        " after with holdfast diff --task rerank.",
     )
     yield inner is None, f"{type(encoder).__name__} has no transformer of the transformers library to train."
     inside = {id(p) for p in inner.parameters()} if inner is not None else set()
     beside = [name for name, p in encoder.named_parameters() if id(p) not in inside and p.requires_grad]
     yield (
         beside,
-        f"This cross-encoder trains {', '.join(beside[:3])} outside of its transformer, where no method acts; freeze them"
-        " (requires_grad_(False)), or build the model with its head inside (num_labels=1).",
+        f"This cross-encoder trains {', '.join(beside[:3])} outside of its transformer, where no method acts; freeze"
+        " them (requires_grad_(False)), or build the model with its head inside (num_labels=1).",
     )
 
 
@@ -82,8 +82,8 @@ def _method(part: Method) -> Iterator[Refusal]:
     )
     yield (
         part.asks & {"gradient", "base_gradient"},
-        f"{part!r} compares the gradient of each step with that of stored token sequences, and a reranker's old examples"
-        " are texts; rehearse them (Rehearsal), or hold their Fisher (EWC).",
+        f"{part!r} compares the gradient of each step with that of stored token sequences, and a reranker's old"
+        " examples are texts; rehearse them (Rehearsal), or hold their Fisher (EWC).",
     )
     name = type(part).__name__
     yield (
@@ -117,8 +117,8 @@ def _data(trainer: HostTrainer, active: Chain) -> Iterator[Refusal]:
     mixes = next((part for part in active.methods if part.uses("mix_data")), None)
     yield (
         mixes is not None and several,
-        f"{mixes!r} mixes old rows into one dataset, and this trainer has several; join them, or add the old rows as one"
-        " of them.",
+        f"{mixes!r} mixes old rows into one dataset, and this trainer has several; join them, or add the old rows as"
+        " one of them.",
     )
     first = {} if rows is None else (next(iter(rows.values())) if several else rows)[0]
     masks = next((part for part in active.methods if type(part).__name__ == "MaskTheTarget"), None)

@@ -1,4 +1,4 @@
-"""Old rows beside a reranker's train dataset: in its form, with the number of their source, in an order that keeps shares.
+"""Old rows beside a reranker's train dataset: in its form, with their source, in an order that keeps shares.
 
 A row counts as one unit, so a share of old examples is a share of rows. `Mix` and `order` count supervised tokens of
 examples; here each row has a stand-in with one supervised token.

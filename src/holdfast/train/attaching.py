@@ -1,4 +1,4 @@
-"""The steps that every `attach` takes: the recipe, what is watched, a trainer left as found, trainers of other rooms."""
+"""The steps that every `attach` takes: the recipe, what is watched, a trainer as found, trainers of other rooms."""
 
 from __future__ import annotations
 

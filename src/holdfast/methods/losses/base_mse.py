@@ -22,8 +22,8 @@ def base_mse_units(logits_NV: Tensor, base_logits_NV: Tensor) -> Tensor:
         base_logits_NV: Logits of the frozen base; detached here.
 
     Returns:
-        `[N]`, in squares of a logit. The mean is over the entries that are finite on both sides (an impossible token, or
-        a document that a shorter list does not have, adds nothing); 0 without any.
+        `[N]`, in squares of a logit. The mean is over the entries that are finite on both sides; an impossible token,
+        or a document that a shorter list does not have, adds nothing.
     """
     base_logits_NV = base_logits_NV.detach().to(logits_NV.dtype)
     finite_NV = logits_NV.detach().isfinite() & base_logits_NV.isfinite()
