@@ -19,7 +19,7 @@ SENTENCES = {
     "TokenQuality()": r"predicts for each token \(base_typicality_N, typicality_N\)",
     "SelfRehearsal()": "a reranker writes none",
     "SDFT()": "a reranker writes none",
-    "OnPolicySDFT()": "a reranker writes none",
+    "OnPolicySDFT()": "weighs the loss of single tokens",
     "RefusalRehearsal()": "a reranker writes none",
     "AGEM('old')": "stored token sequences",
     "ConflictDecay('old')": "stored token sequences",

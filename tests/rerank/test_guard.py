@@ -36,7 +36,7 @@ def test_the_budget_of_points_stops_a_training_that_spends_it(tmp_path):
     )
     kept = asked()
     attach(trainer, None, Budget(points=1), keep=kept, guard=WATCH)
-    assert {entry.suite for entry in trainer.holdfast_watched.entries} == {"old"}
+    assert {entry.suite for entry in trainer.holdfast_watched.things} == {"old"}
     trainer.train()
     looks = trainer.holdfast_guard.looks
     assert trainer.state.global_step < trainer.state.max_steps

@@ -123,6 +123,7 @@ def _watched(source: Any, role: Role, name: str) -> list[RerankSuite]:
         notes: list[str] = []
         where = f"attach({name}={part!r})" if isinstance(part, str) else f"attach({name}=...)"
         whole = read_collection(part, notes) if isinstance(part, str) else part
+        split_by_caller = isinstance(whole, RerankSuite)  # who judges by the other side of it
         if isinstance(whole, RerankSuite):
             whole = whole.collection
         if not isinstance(whole, Collection):
@@ -131,7 +132,7 @@ def _watched(source: Any, role: Role, name: str) -> list[RerankSuite]:
                 f" RerankSuite, not {type(part).__name__}."
             )
         side = whole.side("watch")
-        if len({*whole.groups().values()}) < TWO_SIDED:
+        if not split_by_caller and len({*whole.groups().values()}) < TWO_SIDED:
             logger.warning(
                 "%s: the %d queries are too few to split into watched (validation) and proof (test) queries. The guard"
                 " watches them all, and none is left to judge by.",

@@ -26,6 +26,8 @@ logger = logging.getLogger("holdfast")
 
 EASY = 1
 """Documents of other queries that each old list gets as easy negatives."""
+PAIRED = 3
+"""Hard negatives of an old query beside a train dataset of single pairs."""
 
 
 @dataclasses.dataclass
@@ -114,7 +116,7 @@ class RerankView:
         source, like, where = self.memories.get(name, name), self.rows[0], f"Memory {name!r}"
         if isinstance(source, str):
             notes: list[str] = []
-            lists = read_lists(source, notes)
+            lists = read_lists(source, notes, negatives=self._negatives())
             for note in notes:
                 logger.warning("%s: %s", where, note)
             source = with_easy(lists, EASY, self.trainer.args.seed)
@@ -135,6 +137,14 @@ class RerankView:
             stand_ins.append(stand_in(f"{name}\n{number}"))
             self._old[stand_ins[-1].origin] = dict(row)
         return stand_ins
+
+    def _negatives(self) -> int:
+        """Returns how many hard negatives an old list gets, so that it is about as long as the rows to learn."""
+        if self.form == "pairs":
+            return PAIRED
+        texts = [value for name, value in self.rows[0].items() if name not in NOT_TEXT]
+        size = len(texts[1]) if self.form == "lists" else len(texts) - 1
+        return max(1, size - 1 - EASY)
 
     def batches(self, which: str | Sequence[Example], size: int) -> Iterator[dict[str, Any]]:
         """Yields batches of `size` rows, in one pass and in order, for `Run.gradient`."""

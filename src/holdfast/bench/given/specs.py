@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from holdfast.bench.given.options import Options, flag_of, option
-from holdfast.bench.given.tasks import reranks
+from holdfast.bench.given.tasks import TaskOptions, refuse_reranker, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
@@ -81,12 +81,14 @@ class MeasuringSpec(Options):
     def _keep_by_default(self, model: str, *, always: bool = False) -> None:
         """Sets what is kept of a model if the user names nothing, and a budget limits points or `always` is true."""
         budget = self.allowed()
+        if getattr(self, "reranks", False):
+            return  # the run knows the collections of the reranker that the package ships
         if not self.keep and (always or (budget is not None and budget.points is not None)):
             object.__setattr__(self, "keep", (default_keep(model),))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingSpec(MeasuringSpec):
+class TrainingSpec(TaskOptions, MeasuringSpec):
     """What to train on what, and how: options that all commands which train share."""
 
     model: str = option("model to fine-tune: a folder, a name on the hub, or ground:base", metavar="MODEL")
@@ -112,6 +114,11 @@ class TrainingSpec(MeasuringSpec):
         if not 0 <= self.held_out < 1:
             raise HoldfastError(f"{flag_of('held_out')} {self.held_out!r}: give a share from 0 to below 1.")
         self.memories()
+
+    @property
+    def reranks(self) -> bool:
+        """Returns whether the model ranks documents."""
+        return bool(self.model) and reranks(self.task, self.model)
 
     def memories(self) -> dict[str, str]:
         """Returns the path of each memory, by its name.
@@ -209,6 +216,7 @@ class PlanSpec(TrainingSpec):
         """Checks every value, and that there is something to plan."""
         super().__post_init__()
         self._check_forecast()
+        refuse_reranker("plan", self.task, self.model or "")
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
         if self.check is None and not (self.sizes and not self.model and not self.data):

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import TrainingArguments
@@ -18,6 +18,8 @@ from holdfast.core.method import Chain
 from holdfast.core.precision import check_precision
 from holdfast.methods.adapter import Adapter
 from holdfast.train.settings import SET_BY, train_of
+
+A = TypeVar("A", bound=TrainingArguments)
 
 FULL_LR, ADAPTER_LR = 2e-5, 2e-4
 """Default peak learning rates: of full fine-tuning, and of adapters, ten times as high (2405.09673)."""
@@ -57,13 +59,19 @@ def rate_of(recipe: Chain) -> float:
     return (ADAPTER_LR if small else FULL_LR) if named is None else named
 
 
-def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingArguments:
+def training_arguments(
+    spec: RunSpec,
+    recipe: Chain,
+    folder: Path,
+    kind: type[A] = TrainingArguments,  # type: ignore[assignment]
+) -> A:
     """Returns the arguments of a run.
 
     Args:
         spec: The run; its `training` is passed on unchanged.
         recipe: The recipe, which determines the default learning rate.
         folder: Folder for the checkpoints.
+        kind: Class of the arguments.
 
     Raises:
         HoldfastError: An argument is unknown (names the nearest) or set by the run or the recipe, transformers refuses
@@ -94,7 +102,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         **spec.training,
     }
     try:
-        return TrainingArguments(**values)
+        return kind(**values)
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise refused_by_transformers(error) from error
 

@@ -54,7 +54,7 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | FitSpec | HealSpec | Pl
     elif isinstance(spec, HealSpec) and spec.recipe is not None:
         refuse_pairs(read_sum(spec.recipe, settings_table()))
     # Collections to rank are read by another reader, before any model is loaded.
-    for source in () if isinstance(spec, DiffSpec) and spec.reranks else _sources(spec):
+    for source in () if getattr(spec, "reranks", False) else _sources(spec):
         if source not in _measured(spec):
             check_source(source)
         elif not check_word(source):
@@ -117,7 +117,8 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
                 continue
             if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
                 raise HoldfastError(f"Recipe {text!r}: no file and no --memory is called {name!r}.{hint}")
-            check_source(name)
+            if not spec.reranks:
+                check_source(name)
 
 
 def _sources(spec: MeasuringSpec) -> list[str]:
