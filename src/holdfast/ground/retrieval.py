@@ -103,28 +103,10 @@ def draw(domain: str, seed: int, *, held: bool = False, most: int | None = None)
     rng = rng_of(seed, f"rerank {domain}")
     if domain == CONTRACTS:
         return contracts(World(seed), rng, held)
-    return _facts(domain, World(seed), rng, held, most)
+    return Told(domain, World(seed), rng).asked(rng, held, most)
 
 
-def _facts(domain: str, world: World, rng: random.Random, held: bool, most: int | None) -> Collection:
-    """Returns the questions about the facts of a domain's things."""
-    told = _Told(domain, world, rng)
-    queries, judgments, candidates = dict[str, Query](), dict[str, dict[str, int]](), dict[str, tuple[str, ...]]()
-    asked_for = list(enumerate(told.facts))
-    if most is not None:
-        asked_for = rng.sample(asked_for, min(most, len(asked_for)))
-    for number, (thing, relation) in asked_for:
-        known = next(known for known in thing.relations() if known.name == relation)
-        asked = rng.choice(known.held if held else known.asks).format(s=thing.name)
-        at, right = f"{domain}-{world.seed}-q{number}", told.stating[thing.name, relation]
-        queries[at] = Query(at, asked[0].upper() + asked[1:], group=f"{thing.name} {world.seed}")
-        judgments[at] = dict.fromkeys(right, 1)
-        own = [*right[1:], *told.naming[thing.name]]
-        candidates[at] = _candidates(right[0], own, told.on[relation], list(told.documents), rng)
-    return Collection(domain, queries, told.documents, judgments, candidates)
-
-
-class _Told:
+class Told:
     """The documents of a domain of facts.
 
     Attributes:
@@ -133,14 +115,18 @@ class _Told:
         stating: By thing and relation, the documents that state the fact.
         naming: By thing, the documents that name it.
         on: By relation, the documents that state a fact of it.
+        said: By document, the thing and the relation of each of its sentences.
     """
 
     def __init__(self, domain: str, world: World, rng: random.Random) -> None:
+        """Writes the documents."""
+        self.domain, self.seed = domain, world.seed
         self.documents: dict[str, Document] = {}
         self.facts: list[tuple[Thing, str]] = []
         self.stating: dict[tuple[str, str], list[str]] = {}
         self.naming: dict[str, list[str]] = {}
         self.on: dict[str, list[str]] = {}
+        self.said: dict[str, list[tuple[str, str]]] = {}
         things = [thing for kind in FACTS[domain] for thing in world.things[kind]]
         for number, thing in enumerate(things):
             relations = [relation.name for relation in thing.relations()]
@@ -162,7 +148,23 @@ class _Told:
             self.on.setdefault(relation, []).append(at)
             for name in dict.fromkeys((thing.name, thing.facts[relation])):
                 self.naming.setdefault(name, []).append(at)
+        self.said[at] = [(thing.name, relation) for thing, relation in said]
         self.documents[at] = Document(at, " ".join(texts))
+
+    def asked(self, rng: random.Random, held: bool, most: int | None = None) -> Collection:
+        """Returns questions about the facts, with their candidates; the number in a query's id is that of its fact."""
+        queries, judgments = dict[str, Query](), dict[str, dict[str, int]]()
+        candidates = dict[str, tuple[str, ...]]()
+        numbered = list(enumerate(self.facts))
+        for number, (thing, relation) in numbered if most is None else rng.sample(numbered, min(most, len(numbered))):
+            known = next(known for known in thing.relations() if known.name == relation)
+            asked = rng.choice(known.held if held else known.asks).format(s=thing.name)
+            at, right = f"{self.domain}-{self.seed}-q{number}", self.stating[thing.name, relation]
+            queries[at] = Query(at, asked[0].upper() + asked[1:], group=f"{thing.name} {self.seed}")
+            judgments[at] = dict.fromkeys(right, 1)
+            own = [*right[1:], *self.naming[thing.name]]
+            candidates[at] = _candidates(right[0], own, self.on[relation], list(self.documents), rng)
+        return Collection(self.domain, queries, self.documents, judgments, candidates)
 
 
 def _candidates(
