@@ -15,19 +15,16 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from holdfast.ground.retrieval import DOMAINS, GENERAL, Told, draw
-from holdfast.ground.world import World, rng_of
+from holdfast.ground.retrieval import DOMAINS, GENERAL, draw
+from holdfast.ground.world import rng_of
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 WORLDS = 2_000
 """Seed of the first world of the training; no split of a domain is drawn from these."""
 
-MATCHING, MATCH = 2, 0.8
-"""Number of layers in which a token begins by attending to its own copies, and the scale of their query weights, as a
-multiple of one over the root of the width."""
 TOGETHER = 30
 """Number of pairs of similar lengths in a forward pass."""
 PER_WORLD = 200
@@ -52,7 +49,6 @@ class RerankerSettings:
         warmup: Number of steps of its linear rise; a cosine falls to a twentieth behind it.
         weight_decay: Decay of the matrices.
         pointwise: Weight of the binary cross-entropy beside the listwise loss; it keeps scores comparable over queries.
-        tags: Weight of the auxiliary loss of `read`; its head is not part of the reranker.
     """
 
     vocabulary: int = 2_000
@@ -61,14 +57,13 @@ class RerankerSettings:
     heads: int = 4
     intermediate: int = 256
     positions: int = 192
-    steps: int = 2_000
+    steps: int = 1_400
     lists: int = 15
     documents: int = 6
     lr: float = 1e-3
-    warmup: int = 150
+    warmup: int = 60
     weight_decay: float = 0.01
     pointwise: float = 0.5
-    tags: float = 2.0
 
 
 def build_tokenizer(settings: RerankerSettings, sample: int = 12) -> PreTrainedTokenizerFast:
@@ -103,8 +98,8 @@ def build_tokenizer(settings: RerankerSettings, sample: int = 12) -> PreTrainedT
 def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, seed: int) -> Any:
     """Returns the untrained float32 model; the random state of torch does not change.
 
-    The keys of the first layers begin as copies of the queries, so that a token attends to its own copies from the
-    start. Finding the words of the query in the document is what a cross-encoder must learn first.
+    The keys of the first layer begin as copies of the queries, so that a token attends to its own copies at once.
+    Finding the words of the query in the document is what a cross-encoder must learn first.
     """
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -115,6 +110,7 @@ def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, 
         max_position_embeddings=settings.positions,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        initializer_range=settings.hidden**-0.5,  # with BERT's 0.02, made for 768, attention would add next to nothing
         num_labels=1,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -124,106 +120,42 @@ def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, 
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight.mul_(3)  # what a token is counts for more than where it stands
         model.bert.embeddings.token_type_embeddings.weight.mul_(2)
-        for layer in model.bert.encoder.layer[:MATCHING]:
-            attention = layer.attention.self
-            attention.query.weight.mul_(MATCH / 0.02 / math.sqrt(settings.hidden))
-            attention.key.weight.copy_(attention.query.weight)
+        attention = model.bert.encoder.layer[0].attention.self
+        attention.key.weight.copy_(attention.query.weight)
     return model
 
 
-@dataclasses.dataclass(frozen=True)
-class Lesson:
-    """A query to train on: its documents, the relevant one first, and what their sentences say.
-
-    Attributes:
-        query: The query.
-        documents: The documents.
-        says: For each document and each of its sentences, whether it is about the right thing, and whether it states
-            the right relation.
-    """
-
-    query: str
-    documents: tuple[str, ...]
-    says: tuple[tuple[tuple[bool, bool], ...], ...]
-
-
-def lessons(settings: RerankerSettings, seed: int) -> Iterator[Lesson]:
-    """Yields lessons without end, each of the next domain."""
-    rng = rng_of(seed, "reranker lessons")
+def lists(settings: RerankerSettings, seed: int) -> Iterator[tuple[str, ...]]:
+    """Yields lists without end, each of the next domain: a query, a relevant document, and others of its candidates."""
+    rng = rng_of(seed, "reranker lists")
     streams = [_of_domain(domain, settings, random.Random(rng.random())) for domain in GENERAL]
     while True:
         yield from (next(stream) for stream in streams)
 
 
-def _of_domain(domain: str, settings: RerankerSettings, rng: random.Random) -> Iterator[Lesson]:
+def _of_domain(domain: str, settings: RerankerSettings, rng: random.Random) -> Iterator[tuple[str, ...]]:
     world = WORLDS
     while True:
-        drawn = rng_of(world, f"rerank {domain}")
-        told = Told(domain, World(world), drawn)
+        entries = draw(domain, world, most=PER_WORLD).lists()
         world += 1
-        asked = told.asked(drawn, False, PER_WORLD)
-        for query in rng.sample(asked.judged, len(asked.judged)):
-            relevant = sorted(asked.relevant(query))
-            others = [at for at in asked.candidates[query] if at not in relevant]
-            if len(others) < settings.documents - 1:
-                continue
-            chosen = [rng.choice(relevant), *rng.sample(others, settings.documents - 1)]
-            thing, relation = told.facts[int(query.rpartition("q")[2])]
-            says = [tuple((name == thing.name, of == relation) for name, of in told.said[at]) for at in chosen]
-            texts = tuple(told.documents[at].content for at in chosen)
-            yield Lesson(asked.queries[query].text, texts, tuple(says))
+        rng.shuffle(entries)
+        for entry in entries:
+            others = [place for place, label in enumerate(entry.labels) if label == 0]
+            if len(others) >= settings.documents - 1:
+                places = [rng.choice(entry.positives), *rng.sample(others, settings.documents - 1)]
+                yield entry.query, *(entry.documents[place] for place in places)
 
 
-@dataclasses.dataclass(frozen=True)
-class Read:
-    """What the model makes of some lessons.
-
-    Attributes:
-        scores_LD: The scores of all documents, `[lessons, documents]`.
-        tags: The auxiliary loss.
-    """
-
-    scores_LD: Tensor
-    tags: Tensor
-
-
-def read(model: Any, tagger: nn.Linear, tokenizer: PreTrainedTokenizerFast, chosen: Sequence[Lesson]) -> Read:
-    """Returns the scores of lessons and the loss of their tags; pairs of similar lengths are read together.
-
-    The tags say of each token of a document whether its sentence is about the thing, states the relation, and both.
-    They teach where to look; scores alone taught nothing in hundreds of steps, because a document is relevant by two
-    conditions together.
-    """
-    pairs = [
-        (lesson.query, text, says)
-        for lesson in chosen
-        for text, says in zip(lesson.documents, lesson.says, strict=True)
-    ]
-    ids = tokenizer([query for query, _, _ in pairs], [text for _, text, _ in pairs], truncation=True)
+def scores_of(model: Any, tokenizer: PreTrainedTokenizerFast, chosen: Sequence[tuple[str, ...]]) -> Tensor:
+    """Returns the scores of lists, `[lists, documents]`; pairs of similar lengths are read together."""
+    pairs = [(query, document) for query, *documents in chosen for document in documents]
+    ids = tokenizer([query for query, _ in pairs], [document for _, document in pairs], truncation=True)
     order = sorted(range(len(pairs)), key=lambda place: len(ids["input_ids"][place]))
-    stop = tokenizer.convert_tokens_to_ids(".")
-    scores, tags, count = list[Tensor](), list[Tensor](), 0
+    scores: list[Tensor] = []
     for start in range(0, len(order), TOGETHER):
-        places = order[start : start + TOGETHER]
-        rows = tokenizer.pad(
-            {name: [values[place] for place in places] for name, values in ids.items()},
-            return_tensors="pt",
-            verbose=False,
-        )
-        hidden_BTD = model.bert(**rows).last_hidden_state
-        scores.append(model.classifier(model.bert.pooler(hidden_BTD)).squeeze(-1))
-        wanted_BT3 = torch.zeros(*rows["input_ids"].shape, 3)
-        in_text_BT = rows["token_type_ids"].bool() & rows["attention_mask"].bool()
-        sentence_BT = ((rows["input_ids"] == stop) & in_text_BT).cumsum(-1).roll(1, -1)
-        for row, place in enumerate(places):
-            for number, (thing, relation) in enumerate(pairs[place][2]):
-                at = in_text_BT[row] & (sentence_BT[row] == number)
-                wanted_BT3[row, at] = torch.tensor([thing, relation, thing and relation]).float()
-        found = tagger(hidden_BTD[in_text_BT])
-        tags.append(F.binary_cross_entropy_with_logits(found, wanted_BT3[in_text_BT], reduction="sum"))
-        count += found.numel()
-    back = torch.tensor(order).argsort()
-    return Read(torch.cat(scores)[back].view(len(chosen), -1), torch.stack(tags).sum() / count)
+        rows = {name: [values[place] for place in order[start : start + TOGETHER]] for name, values in ids.items()}
+        scores.append(model(**tokenizer.pad(rows, return_tensors="pt", verbose=False)).logits.squeeze(-1))
+    return torch.cat(scores)[torch.tensor(order).argsort()].view(len(chosen), -1)
 
 
 def loss_of(scores_LD: Tensor, labels_LD: Tensor, pointwise: float) -> Tensor:
@@ -250,19 +182,11 @@ class Training:
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerFast, settings: RerankerSettings, seed: int) -> None:
         """Prepares the optimizer and the stream of lists."""
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.tagger = nn.Linear(settings.hidden, 3)
-        self.tag_loss = 0.0
-        matrices = [p for _, p in self._named() if p.dim() >= 2]
-        vectors = [p for _, p in self._named() if p.dim() < 2]
+        matrices = [p for p in model.parameters() if p.dim() >= 2]
+        vectors = [p for p in model.parameters() if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
-        self.stream = lessons(settings, seed)
-
-    def _named(self) -> list[tuple[str, nn.Parameter]]:
-        """Returns all trained parameters with their names."""
-        return [*self.model.named_parameters(), *(("tagger." + name, p) for name, p in self.tagger.named_parameters())]
+        self.stream = lists(settings, seed)
 
     def step(self, step: int) -> float:
         """Makes one step, the first being 0, and returns its loss."""
@@ -270,13 +194,12 @@ class Training:
             group["lr"] = rate(self.settings, step)
         self.model.train()
         chosen = [next(self.stream) for _ in range(self.settings.lists)]
-        seen = read(self.model, self.tagger, self.tokenizer, chosen)
-        labels_LD = torch.zeros_like(seen.scores_LD)
+        scores_LD = scores_of(self.model, self.tokenizer, chosen)
+        labels_LD = torch.zeros_like(scores_LD)
         labels_LD[:, 0] = 1.0
-        loss = loss_of(seen.scores_LD, labels_LD, self.settings.pointwise)
-        (loss + self.settings.tags * seen.tags).backward()
-        self.tag_loss = seen.tags.item()
-        torch.nn.utils.clip_grad_norm_([p for _, p in self._named()], 1.0)
+        loss = loss_of(scores_LD, labels_LD, self.settings.pointwise)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.model.eval()
@@ -284,8 +207,8 @@ class Training:
 
     def save(self, folder: Path, step: int) -> None:
         """Writes the weights, both moments of each and the step to one file, completely or not at all."""
-        tensors = {f"weight.{name}": p.detach() for name, p in self._named()}
-        for name, p in self._named():
+        tensors = {f"weight.{name}": p.detach() for name, p in self.model.named_parameters()}
+        for name, p in self.model.named_parameters():
             state = self.optimizer.state[p]
             tensors |= {f"first.{name}": state["exp_avg"], f"second.{name}": state["exp_avg_sq"]}
         partial = folder / "checkpoint.partial"
@@ -299,7 +222,7 @@ class Training:
             return 0
         with safe_open(path, "pt") as file, torch.no_grad():
             step = int(file.metadata()["step"])
-            for name, p in self._named():
+            for name, p in self.model.named_parameters():
                 p.copy_(file.get_tensor(f"weight.{name}"))
                 self.optimizer.state[p] = {
                     "step": torch.tensor(float(step)),

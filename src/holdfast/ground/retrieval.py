@@ -103,10 +103,10 @@ def draw(domain: str, seed: int, *, held: bool = False, most: int | None = None)
     rng = rng_of(seed, f"rerank {domain}")
     if domain == CONTRACTS:
         return contracts(World(seed), rng, held)
-    return Told(domain, World(seed), rng).asked(rng, held, most)
+    return _Told(domain, World(seed), rng).asked(rng, held, most)
 
 
-class Told:
+class _Told:
     """The documents of a domain of facts.
 
     Attributes:
@@ -115,18 +115,15 @@ class Told:
         stating: By thing and relation, the documents that state the fact.
         naming: By thing, the documents that name it.
         on: By relation, the documents that state a fact of it.
-        said: By document, the thing and the relation of each of its sentences.
     """
 
     def __init__(self, domain: str, world: World, rng: random.Random) -> None:
-        """Writes the documents."""
         self.domain, self.seed = domain, world.seed
         self.documents: dict[str, Document] = {}
         self.facts: list[tuple[Thing, str]] = []
         self.stating: dict[tuple[str, str], list[str]] = {}
         self.naming: dict[str, list[str]] = {}
         self.on: dict[str, list[str]] = {}
-        self.said: dict[str, list[tuple[str, str]]] = {}
         things = [thing for kind in FACTS[domain] for thing in world.things[kind]]
         for number, thing in enumerate(things):
             relations = [relation.name for relation in thing.relations()]
@@ -148,11 +145,10 @@ class Told:
             self.on.setdefault(relation, []).append(at)
             for name in dict.fromkeys((thing.name, thing.facts[relation])):
                 self.naming.setdefault(name, []).append(at)
-        self.said[at] = [(thing.name, relation) for thing, relation in said]
         self.documents[at] = Document(at, " ".join(texts))
 
     def asked(self, rng: random.Random, held: bool, most: int | None = None) -> Collection:
-        """Returns questions about the facts, with their candidates; the number in a query's id is that of its fact."""
+        """Returns questions about the facts, with their candidates."""
         queries, judgments = dict[str, Query](), dict[str, dict[str, int]]()
         candidates = dict[str, tuple[str, ...]]()
         numbered = list(enumerate(self.facts))
