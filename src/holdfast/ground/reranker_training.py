@@ -20,15 +20,13 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from holdfast.ground.retrieval import DOMAINS, GENERAL, draw
 from holdfast.ground.world import rng_of
-from holdfast.rerank.collection import CandidateList
 
 PAD, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 WORLDS = 2_000
 """Seed of the first world of the training; no split of a domain is drawn from these."""
 
-MATCHING, MATCH = 2, 0.8
-"""Number of layers in which a token begins by attending to its own copies, and the scale of their query weights, as a
-multiple of one over the root of the width."""
+TOGETHER = 30
+"""Number of pairs of similar lengths in a forward pass."""
 PER_WORLD = 200
 """Most queries of a domain in one world; a new world has other names."""
 
@@ -59,11 +57,11 @@ class RerankerSettings:
     heads: int = 4
     intermediate: int = 256
     positions: int = 192
-    steps: int = 2_000
+    steps: int = 1_400
     lists: int = 15
     documents: int = 6
     lr: float = 1e-3
-    warmup: int = 150
+    warmup: int = 60
     weight_decay: float = 0.01
     pointwise: float = 0.5
 
@@ -100,8 +98,8 @@ def build_tokenizer(settings: RerankerSettings, sample: int = 12) -> PreTrainedT
 def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, seed: int) -> Any:
     """Returns the untrained float32 model; the random state of torch does not change.
 
-    The keys of the first layers begin as copies of the queries, so that a token attends to its own copies from the
-    start. Finding the words of the query in the document is what a cross-encoder must learn first.
+    The keys of the first layer begin as copies of the queries, so that a token attends to its own copies at once.
+    Finding the words of the query in the document is what a cross-encoder must learn first.
     """
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -112,6 +110,7 @@ def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, 
         max_position_embeddings=settings.positions,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        initializer_range=settings.hidden**-0.5,  # with BERT's 0.02, made for 768, attention would add next to nothing
         num_labels=1,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -121,40 +120,42 @@ def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, 
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight.mul_(3)  # what a token is counts for more than where it stands
         model.bert.embeddings.token_type_embeddings.weight.mul_(2)
-        for layer in model.bert.encoder.layer[:MATCHING]:
-            attention = layer.attention.self
-            attention.query.weight.mul_(MATCH / 0.02 / math.sqrt(settings.hidden))
-            attention.key.weight.copy_(attention.query.weight)
+        attention = model.bert.encoder.layer[0].attention.self
+        attention.key.weight.copy_(attention.query.weight)
     return model
 
 
-def lists(settings: RerankerSettings, seed: int) -> Iterator[CandidateList]:
-    """Yields lists without end, each of the next domain: a relevant document first, then others of its candidates."""
+def lists(settings: RerankerSettings, seed: int) -> Iterator[tuple[str, ...]]:
+    """Yields lists without end, each of the next domain: a query, a relevant document, and others of its candidates."""
     rng = rng_of(seed, "reranker lists")
     streams = [_of_domain(domain, settings, random.Random(rng.random())) for domain in GENERAL]
     while True:
         yield from (next(stream) for stream in streams)
 
 
-def _of_domain(domain: str, settings: RerankerSettings, rng: random.Random) -> Iterator[CandidateList]:
+def _of_domain(domain: str, settings: RerankerSettings, rng: random.Random) -> Iterator[tuple[str, ...]]:
     world = WORLDS
     while True:
         entries = draw(domain, world, most=PER_WORLD).lists()
         world += 1
         rng.shuffle(entries)
         for entry in entries:
-            relevant = list(entry.positives)
-            others = [place for place in range(len(entry.labels)) if place not in relevant]
-            chosen = [rng.choice(relevant), *rng.sample(others, min(len(others), settings.documents - 1))]
-            documents = tuple(entry.documents[place] for place in chosen)
-            yield CandidateList(entry.query, documents, (1.0, *[0.0] * (len(chosen) - 1)))
+            others = [place for place, label in enumerate(entry.labels) if label == 0]
+            if len(others) >= settings.documents - 1:
+                places = [rng.choice(entry.positives), *rng.sample(others, settings.documents - 1)]
+                yield entry.query, *(entry.documents[place] for place in places)
 
 
-def batch(tokenizer: PreTrainedTokenizerFast, chosen: Sequence[CandidateList]) -> tuple[dict[str, Tensor], Tensor]:
-    """Returns the tokens of all pairs of some lists, and the labels, `[lists, documents]`, of lists of one length."""
-    pairs = [(entry.query, document) for entry in chosen for document in entry.documents]
-    tokens = tokenizer([q for q, _ in pairs], [d for _, d in pairs], padding=True, truncation=True, return_tensors="pt")
-    return dict(tokens), torch.tensor([entry.labels for entry in chosen])
+def scores_of(model: Any, tokenizer: PreTrainedTokenizerFast, chosen: Sequence[tuple[str, ...]]) -> Tensor:
+    """Returns the scores of lists, `[lists, documents]`; pairs of similar lengths are read together."""
+    pairs = [(query, document) for query, *documents in chosen for document in documents]
+    ids = tokenizer([query for query, _ in pairs], [document for _, document in pairs], truncation=True)
+    order = sorted(range(len(pairs)), key=lambda place: len(ids["input_ids"][place]))
+    scores: list[Tensor] = []
+    for start in range(0, len(order), TOGETHER):
+        rows = {name: [values[place] for place in order[start : start + TOGETHER]] for name, values in ids.items()}
+        scores.append(model(**tokenizer.pad(rows, return_tensors="pt", verbose=False)).logits.squeeze(-1))
+    return torch.cat(scores)[torch.tensor(order).argsort()].view(len(chosen), -1)
 
 
 def loss_of(scores_LD: Tensor, labels_LD: Tensor, pointwise: float) -> Tensor:
@@ -185,15 +186,17 @@ class Training:
         vectors = [p for p in model.parameters() if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
-        self.stream = (entry for entry in lists(settings, seed) if len(entry.documents) == settings.documents)
+        self.stream = lists(settings, seed)
 
     def step(self, step: int) -> float:
         """Makes one step, the first being 0, and returns its loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.settings, step)
         self.model.train()
-        tokens, labels_LD = batch(self.tokenizer, [next(self.stream) for _ in range(self.settings.lists)])
-        scores_LD = self.model(**tokens).logits.view(labels_LD.shape)
+        chosen = [next(self.stream) for _ in range(self.settings.lists)]
+        scores_LD = scores_of(self.model, self.tokenizer, chosen)
+        labels_LD = torch.zeros_like(scores_LD)
+        labels_LD[:, 0] = 1.0
         loss = loss_of(scores_LD, labels_LD, self.settings.pointwise)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -103,25 +103,7 @@ def draw(domain: str, seed: int, *, held: bool = False, most: int | None = None)
     rng = rng_of(seed, f"rerank {domain}")
     if domain == CONTRACTS:
         return contracts(World(seed), rng, held)
-    return _facts(domain, World(seed), rng, held, most)
-
-
-def _facts(domain: str, world: World, rng: random.Random, held: bool, most: int | None) -> Collection:
-    """Returns the questions about the facts of a domain's things."""
-    told = _Told(domain, world, rng)
-    queries, judgments, candidates = dict[str, Query](), dict[str, dict[str, int]](), dict[str, tuple[str, ...]]()
-    asked_for = list(enumerate(told.facts))
-    if most is not None:
-        asked_for = rng.sample(asked_for, min(most, len(asked_for)))
-    for number, (thing, relation) in asked_for:
-        known = next(known for known in thing.relations() if known.name == relation)
-        asked = rng.choice(known.held if held else known.asks).format(s=thing.name)
-        at, right = f"{domain}-{world.seed}-q{number}", told.stating[thing.name, relation]
-        queries[at] = Query(at, asked[0].upper() + asked[1:], group=f"{thing.name} {world.seed}")
-        judgments[at] = dict.fromkeys(right, 1)
-        own = [*right[1:], *told.naming[thing.name]]
-        candidates[at] = _candidates(right[0], own, told.on[relation], list(told.documents), rng)
-    return Collection(domain, queries, told.documents, judgments, candidates)
+    return _Told(domain, World(seed), rng).asked(rng, held, most)
 
 
 class _Told:
@@ -136,6 +118,7 @@ class _Told:
     """
 
     def __init__(self, domain: str, world: World, rng: random.Random) -> None:
+        self.domain, self.seed = domain, world.seed
         self.documents: dict[str, Document] = {}
         self.facts: list[tuple[Thing, str]] = []
         self.stating: dict[tuple[str, str], list[str]] = {}
@@ -163,6 +146,21 @@ class _Told:
             for name in dict.fromkeys((thing.name, thing.facts[relation])):
                 self.naming.setdefault(name, []).append(at)
         self.documents[at] = Document(at, " ".join(texts))
+
+    def asked(self, rng: random.Random, held: bool, most: int | None = None) -> Collection:
+        """Returns questions about the facts, with their candidates."""
+        queries, judgments = dict[str, Query](), dict[str, dict[str, int]]()
+        candidates = dict[str, tuple[str, ...]]()
+        numbered = list(enumerate(self.facts))
+        for number, (thing, relation) in numbered if most is None else rng.sample(numbered, min(most, len(numbered))):
+            known = next(known for known in thing.relations() if known.name == relation)
+            asked = rng.choice(known.held if held else known.asks).format(s=thing.name)
+            at, right = f"{self.domain}-{self.seed}-q{number}", self.stating[thing.name, relation]
+            queries[at] = Query(at, asked[0].upper() + asked[1:], group=f"{thing.name} {self.seed}")
+            judgments[at] = dict.fromkeys(right, 1)
+            own = [*right[1:], *self.naming[thing.name]]
+            candidates[at] = _candidates(right[0], own, self.on[relation], list(self.documents), rng)
+        return Collection(self.domain, queries, self.documents, judgments, candidates)
 
 
 def _candidates(

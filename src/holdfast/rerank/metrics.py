@@ -9,7 +9,9 @@ Reference:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.rerank.extra import needed
@@ -43,7 +45,6 @@ def per_query(
     """
     measures = {name: _measure(name) for name in metrics}
     values = {name: dict.fromkeys(judgments, 0.0) for name in metrics}
-    names = {measure: name for name, measure in measures.items()}
     grades = {query: {document: int(grade) for document, grade in of.items()} for query, of in judgments.items()}
     run = {
         query: {document: float(score) for document, score in of.items()}
@@ -51,15 +52,22 @@ def per_query(
         if query in grades and of
     }
     if run:
-        for metric in needed("ir_measures").iter_calc(list(measures.values()), grades, run):
-            values[names[metric.measure]][metric.query_id] = float(metric.value)
+        for metric in needed("ir_measures").iter_calc([measure for measure, _ in measures.values()], grades, run):
+            for name, (measure, least) in measures.items():
+                if measure == metric.measure:
+                    values[name][metric.query_id] = float(metric.value) if metric.value >= least else 0.0
     return values
 
 
-def _measure(name: str) -> object:
+def _measure(name: str) -> tuple[Any, float]:
+    """Returns what ir_measures computes for a metric, and the least value that counts.
+
+    Its RR@k orders equal scores otherwise than its other metrics, so RR@k is its RR where that is at least 1/k.
+    """
     ir_measures = needed("ir_measures")
+    cut = re.fullmatch(r"RR@([1-9]\d*)", name)
     try:
-        return ir_measures.parse_measure(name)
+        return ir_measures.parse_measure("RR" if cut else name), 1 / int(cut[1]) - 1e-9 if cut else 0.0
     except (ValueError, NameError, SyntaxError) as error:
         raise HoldfastError(
             f"The metric {name!r} is unknown; use names such as {', '.join(METRICS)}.{nearest(name, METRICS)}"

@@ -389,6 +389,8 @@ class DiffSpec(MeasuringSpec):
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
         if not self.reranks:
+            if self.depth != 100:
+                raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
             self._keep_by_default(self.base, always=not (self.test or self.transfer))
 
     @property
