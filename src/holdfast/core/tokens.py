@@ -68,9 +68,9 @@ class Tokens:
         segment_N: Number of the token's document within the micro-batch.
         token_N: Number of the token among all supervised tokens of the training examples, int64.
         document_N: Number of its document among all documents of the training examples, int64.
-        targets_NV: For units with several right answers (a query with its documents), a bool mask of all of them,
+        targets_NV: Where the rows are queries and the columns their documents, a bool mask of all relevant ones,
             `labels_N` included; None for tokens.
-        pairs: Whether each unit is one document of a query, whose two logits are its score and 0.
+        pairs: Whether the rows are single documents of queries, whose two logits are a score and 0.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Tokens:
         return values[index_N.to(values.device)].to(self.labels_N.device)
 
     def without_targets(self, logits_NV: Tensor) -> Tensor:
-        """Returns logits with minus infinity at all right answers of each unit; tokens have one, and keep theirs."""
+        """Returns logits with minus infinity at all relevant documents of a query; those of tokens stay as they are."""
         return logits_NV if self.targets_NV is None else logits_NV.masked_fill(self.targets_NV, -torch.inf)
 
     def outputs(self, logits_NV: Tensor) -> Tensor:

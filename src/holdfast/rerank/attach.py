@@ -166,7 +166,7 @@ class AttachedReranker(Attached):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Returns the user's loss of the micro-batch with the recipe's terms; sets the rate before a step's backward."""
+        """Returns the user's loss of a micro-batch with the recipe's terms; sets the rate before a step's backward."""
         source_B = inputs.pop(SOURCE, None)
         own = super(Attached, self).compute_loss  # the trainer's
         if not model.training:

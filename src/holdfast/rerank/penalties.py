@@ -57,10 +57,9 @@ def order_kl(scores_QD: Tensor, base_scores_QD: Tensor, relevant_QD: Tensor) -> 
     """
     spare_Q1 = torch.ones_like(relevant_QD[:, :1])  # to leave out of a query without a relevant document
     left_out_QD = torch.cat([relevant_QD, spare_Q1], -1)
-    sides = (
-        torch.nn.functional.pad(z, (0, 1)).masked_fill(left_out_QD, -torch.inf) for z in (scores_QD, base_scores_QD)
-    )
-    return non_target_kl(*sides, left_out_QD.to(torch.int8).argmax(-1), certain=0.0)
+    both = (torch.nn.functional.pad(z, (0, 1)) for z in (scores_QD, base_scores_QD))
+    own, base = (z.masked_fill(left_out_QD, -torch.inf) for z in both)
+    return non_target_kl(own, base, left_out_QD.to(torch.int8).argmax(-1), certain=0.0)
 
 
 def pair_kl(scores_N: Tensor, base_scores_N: Tensor, direction: str = "forward") -> Tensor:

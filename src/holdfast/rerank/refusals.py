@@ -114,19 +114,24 @@ def _data(trainer: HostTrainer, active: Chain) -> Iterator[Refusal]:
     )
     rows: Any = trainer.train_dataset
     several = isinstance(rows, dict)
+    first = {} if rows is None else (next(iter(rows.values())) if several else rows)[0]
+    texts = [[value] for name, value in first.items() if name not in NOT_TEXT]
+    masks = next((part for part in active.methods if type(part).__name__ == "MaskTheTarget"), None)
+    yield (
+        masks is not None and bool(texts) and form_of(texts) == "pairs",
+        f"{masks!r} keeps the base's order among the other documents of a query, and rows of single pairs have no other"
+        " documents; give rows with lists (query, [documents], [labels]) and a listwise loss, or use BaseKL().",
+    )
+    yield from _mixing(trainer, active, several)
+
+
+def _mixing(trainer: HostTrainer, active: Chain, several: bool) -> Iterator[Refusal]:
+    """Old rows beside the trainer's own, in an order of their own; `several` tells whether it has several datasets."""
     mixes = next((part for part in active.methods if part.uses("mix_data")), None)
     yield (
         mixes is not None and several,
         f"{mixes!r} mixes old rows into one dataset, and this trainer has several; join them, or add the old rows as"
         " one of them.",
-    )
-    first = {} if rows is None else (next(iter(rows.values())) if several else rows)[0]
-    masks = next((part for part in active.methods if type(part).__name__ == "MaskTheTarget"), None)
-    texts = [[value] for name, value in first.items() if name not in NOT_TEXT]
-    yield (
-        masks is not None and bool(texts) and form_of(texts) == "pairs",
-        f"{masks!r} keeps the base's order among the other documents of a query, and rows of single pairs have no other"
-        " documents; give rows with lists (query, [documents], [labels]) and a listwise loss, or use BaseKL().",
     )
     sampler = str(
         getattr(getattr(trainer.args, "batch_sampler", ""), "value", getattr(trainer.args, "batch_sampler", ""))

@@ -72,27 +72,31 @@ def rows_like(lists: Sequence[CandidateList], like: Mapping[str, Any], form: For
     """
     texts = [name for name in like if name not in NOT_TEXT]
     label = next((name for name in LABELS if name in like), None)
-    if form != "tuples" and label is None:
+    if form == "tuples":
+        rows = [] if label is not None else [row for entry in lists if (row := _tuple(entry, texts))]
+        return rows, len(lists) - len(rows)
+    if label is None:
         raise HoldfastError(
             f"{where}: old rows have labels, and the train dataset has no label column beside its {form}; give it one."
         )
-    rows: list[Row] = []
-    left_out = 0
-    for entry in lists:
-        if form == "lists":
-            rows.append({texts[0]: entry.query, texts[1]: list(entry.documents), str(label): list(entry.labels)})
-        elif form == "pairs":
-            pairs = zip(entry.documents, entry.labels, strict=True)
-            rows += [{texts[0]: entry.query, texts[1]: text, str(label): float(grade > 0)} for text, grade in pairs]
-        else:
-            right = entry.positives
-            others = [text for text, grade in zip(entry.documents, entry.labels, strict=True) if grade <= 0]
-            if label is not None or not right or len(others) < len(texts) - 2:
-                left_out += 1
-                continue
-            documents = [entry.documents[right[0]], *others[: len(texts) - 2]]
-            rows.append(dict(zip(texts, [entry.query, *documents], strict=True)))
-    return rows, left_out
+    if form == "lists":
+        return [
+            {texts[0]: entry.query, texts[1]: list(entry.documents), label: list(entry.labels)} for entry in lists
+        ], 0
+    return [
+        {texts[0]: entry.query, texts[1]: text, label: float(grade > 0)}
+        for entry in lists
+        for text, grade in zip(entry.documents, entry.labels, strict=True)
+    ], 0
+
+
+def _tuple(entry: CandidateList, texts: Sequence[str]) -> Row | None:
+    """Returns a list as a row (query, relevant document, others ...); None if it has too few documents."""
+    right = entry.positives
+    others = [text for text, grade in zip(entry.documents, entry.labels, strict=True) if grade <= 0]
+    if not right or len(others) < len(texts) - 2:
+        return None
+    return dict(zip(texts, [entry.query, entry.documents[right[0]], *others[: len(texts) - 2]], strict=True))
 
 
 def joined(dataset: Any, old: Sequence[tuple[Row, int]]) -> Any:

@@ -80,20 +80,24 @@ def rows_of(batch: Mapping[str, Any]) -> Rows:
     """
     columns = [values for name, values in batch.items() if name not in NOT_TEXT]
     labels = next((batch[name] for name in LABELS if name in batch), None)
-    form = form_of(columns)
-    if form == "pairs":
-        pairs: list[tuple[Pair, ...]] = [((query, text),) for query, text in zip(*columns, strict=True)]
-        right = [(True,) if labels is None else (bool(float(value) > HALF),) for value in _values(labels, len(pairs))]
-    elif form == "lists":
-        pairs = [tuple((query, text) for text in texts) for query, texts in zip(*columns, strict=True)]
-        right = [
-            relevant(value) if value is not None else _first(len(row))
-            for value, row in zip(_values(labels, len(pairs)), pairs, strict=True)
-        ]
-    else:
-        pairs = [tuple((query, text) for text in texts) for query, *texts in zip(*columns, strict=True)]
-        right = [_first(len(row)) for row in pairs]
-    return Rows(form, tuple(pairs), tuple(right))
+    return {"pairs": _pairs, "lists": _lists, "tuples": _tuples}[form_of(columns)](columns, labels)
+
+
+def _pairs(columns: Sequence[Sequence[Any]], labels: Any) -> Rows:
+    pairs = tuple(((query, text),) for query, text in zip(*columns, strict=True))
+    right = [True] * len(pairs) if labels is None else [float(value) > HALF for value in labels]
+    return Rows("pairs", pairs, tuple((value,) for value in right))
+
+
+def _lists(columns: Sequence[Sequence[Any]], labels: Any) -> Rows:
+    pairs = tuple(tuple((query, text) for text in texts) for query, texts in zip(*columns, strict=True))
+    right = map(_first, map(len, pairs)) if labels is None else map(relevant, labels)
+    return Rows("lists", pairs, tuple(right))
+
+
+def _tuples(columns: Sequence[Sequence[Any]], _labels: Any) -> Rows:
+    pairs = tuple(tuple((query, text) for text in texts) for query, *texts in zip(*columns, strict=True))
+    return Rows("tuples", pairs, tuple(map(_first, map(len, pairs))))
 
 
 def relevant(labels: Any) -> tuple[bool, ...]:
@@ -148,10 +152,6 @@ def _filled(scores: Sequence[Tensor], width: int) -> Tensor:
 
 def _wide(scores: Tensor) -> Tensor:
     return scores if scores.dtype == torch.float64 else scores.float()
-
-
-def _values(labels: Any, count: int) -> Sequence[Any]:
-    return [None] * count if labels is None else list(labels)
 
 
 def _first(count: int) -> tuple[bool, ...]:

@@ -131,7 +131,7 @@ def attach(
     if budget is not None and watching is not None and asked is not None:
         looking = GuardCallback(host, budget, watching, asked)
     put_on(trainer, Attached, parts, host, teacher, looking)
-    trainer.holdfast_watched = watched
+    cast(Attached, trainer).holdfast_watched = watched
     record(theirs, watched)
     return trainer
 

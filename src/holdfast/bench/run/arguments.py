@@ -59,19 +59,19 @@ def rate_of(recipe: Chain) -> float:
     return (ADAPTER_LR if small else FULL_LR) if named is None else named
 
 
-def training_arguments(
-    spec: RunSpec,
-    recipe: Chain,
-    folder: Path,
-    kind: type[A] = TrainingArguments,  # type: ignore[assignment]
-) -> A:
-    """Returns the arguments of a run.
+def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingArguments:
+    """Returns the arguments of a run; see `arguments_of`."""
+    return arguments_of(TrainingArguments, spec, recipe, folder)
+
+
+def arguments_of(kind: type[A], spec: RunSpec, recipe: Chain, folder: Path) -> A:
+    """Returns the arguments of a run, of a class of `TrainingArguments`.
 
     Args:
+        kind: The class.
         spec: The run; its `training` is passed on unchanged.
         recipe: The recipe, which determines the default learning rate.
         folder: Folder for the checkpoints.
-        kind: Class of the arguments.
 
     Raises:
         HoldfastError: An argument is unknown (names the nearest) or set by the run or the recipe, transformers refuses

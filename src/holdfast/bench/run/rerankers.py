@@ -23,7 +23,7 @@ from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites, tex
 from holdfast.bench.measured.scores import write_scores
 from holdfast.bench.measured.symptom_record import rows_of
 from holdfast.bench.measured.verdict import check_limits, verdict
-from holdfast.bench.run.arguments import refused_by_transformers, training_arguments
+from holdfast.bench.run.arguments import arguments_of, refused_by_transformers
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.folder import begin_folder, folder_of
 from holdfast.bench.run.forecast import settings_lines, training_settings
@@ -157,14 +157,7 @@ def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
         HoldfastError: A source is missing or malformed, or the budget limits nothing that is measured.
     """
     notes: list[str] = []
-    domains = spec.keep or (tuple(f"ground:rerank/{name}" for name in GENERAL) if spec.model == RERANKER else ())
-    if not domains:
-        notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
-    roles: list[tuple[Role, str]] = [("transfer", spec.transfer)] if spec.transfer else []
-    roles += [("retained", source) for source in domains]
-    if spec.test is not None:
-        roles.insert(0, ("learned", spec.test))
-    suites = read_suites(roles, spec.depth, notes)
+    suites = read_suites(_named(spec, notes), spec.depth, notes)
     if spec.test is not None or spec.held_out == 0:
         lists = read_lists(spec.data, notes, negatives=spec.negatives, depth=spec.depth)
     else:
@@ -177,17 +170,34 @@ def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
     if spec.easy:
         lists = with_easy(lists, spec.easy, spec.seed)
     paths, unused = memory_paths(recipe, spec)
+    return RankingData(lists, suites, paths, _split_names(spec, suites), [*notes, *unused])
+
+
+def _named(spec: RunSpec, notes: list[str]) -> list[tuple[Role, str]]:
+    """Returns the role and the source of each suite that the options name, or that the base of the package keeps."""
+    domains = spec.keep
+    if not domains and spec.model == RERANKER:
+        domains = tuple(f"ground:rerank/{name}" for name in GENERAL)
+    if not domains:
+        notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
+    named: list[tuple[Role, str | None]] = [("learned", spec.test), ("transfer", spec.transfer)]
+    named += [("retained", source) for source in domains]
+    return [(role, source) for role, source in named if source]
+
+
+def _split_names(spec: RunSpec, suites: Sequence[RerankSuite]) -> frozenset[str]:
+    """Returns the names of the suites with queries for both guard and verdict; none without a budget.
+
+    Raises:
+        HoldfastError: The budget limits nothing that is measured.
+    """
     budget = spec.allowed()
-    if budget is not None:
-        check_limits(budget, {"points"} if domains else set())
-    watched = frozenset(
-        suite.name
-        for suite in suites
-        if budget is not None
-        and suite.role != "transfer"
-        and {item.split for item in suite.items()} == {"watch", "proof"}
-    )
-    return RankingData(lists, suites, paths, watched, [*notes, *unused])
+    if budget is None:
+        return frozenset()
+    check_limits(budget, {"points"} if any(suite.role == "retained" for suite in suites) else set())
+    both = {"watch", "proof"}
+    asked = [suite for suite in suites if suite.role != "transfer"]
+    return frozenset(suite.name for suite in asked if {item.split for item in suite.items()} == both)
 
 
 def _held_out(spec: RunSpec, notes: list[str]) -> tuple[list[CandidateList], RerankSuite]:
@@ -223,7 +233,7 @@ def cross_encoder(spec: RunSpec, notes: list[str]) -> CrossEncoderReranker:
 def ranking_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> Any:
     """Returns the arguments of the trainer of sentence-transformers."""
     kind = needed("sentence_transformers.cross_encoder").CrossEncoderTrainingArguments
-    return training_arguments(spec, recipe, folder, kind)
+    return arguments_of(kind, spec, recipe, folder)
 
 
 def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arguments: Any) -> Any:
@@ -237,9 +247,12 @@ def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arg
 
     library = needed("sentence_transformers.cross_encoder")
     kind = getattr(library.losses, LOSSES[spec.loss])
-    rows = [{"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists]
-    how = {} if spec.loss == "bce" else {"mini_batch_size": -1}  # one forward for all documents of a micro-batch
+    rows: list[dict[str, Any]] = [
+        {"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists
+    ]
+    how: dict[str, Any] = {"mini_batch_size": -1}  # one forward for all documents of a micro-batch
     if spec.loss == "bce":
+        how = {}
         rows = [
             {"query": row["query"], "document": text, "label": float(grade > 0)}
             for row in rows
@@ -282,13 +295,7 @@ def _record(
     suite_changes = changes(*(proof(side, data.watched) for side in scores))
     guard, budget = guard_row(trainer, data.watched), spec.allowed()
     judged = [_of_proof(suite) if suite.name in data.watched else suite for suite in data.suites]
-    sides = [
-        [
-            suite.ranked({query: whole.raw[query] for query in suite.collection.judged})
-            for suite, whole in zip(judged, side, strict=True)
-        ]
-        for side in (before, after)
-    ]
+    sides = [[_part(suite, whole) for suite, whole in zip(judged, side, strict=True)] for side in (before, after)]
     model: Any = trainer.model
     return RunRecord(
         suites=tuple(map(row_of, suite_changes)),
@@ -308,3 +315,8 @@ def _record(
 
 def _of_proof(suite: RerankSuite) -> RerankSuite:
     return RerankSuite(suite.collection.side("proof"), suite.role)
+
+
+def _part(suite: RerankSuite, whole: Ranked) -> Ranked:
+    """Returns what was made of a part of a suite."""
+    return suite.ranked({query: whole.raw[query] for query in suite.collection.judged})
