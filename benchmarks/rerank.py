@@ -6,11 +6,11 @@
 
 ground    the reranker that comes with the package learns to rank clauses of contracts. Kept are its five domains, each
           with the 80 test queries of the split `cut` and 20 candidates a query; learned is `contracts/proof`.
-real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameters) learns CUAD: 7 of 10 contracts to
-          train on, 60 queries of the other contracts to test. Kept are squad_dev, xquad_en, boolq_val, scifact_subset
-          and medquad; contractnli is the transfer. Each has 60 queries, chosen by the hash of their ids, with the 15
-          best candidates of BM25 (of the own contract, where there is one). Documents are cut to 128 tokens. Old lists
-          come from squad_train. Set HOLDFAST_SUITES to the folder with `rerank/`.
+real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameters) learns CUAD: 300 queries of
+          7 in 10 contracts to train on, and 40 queries of the other contracts to test. Kept are squad_dev, xquad_en,
+          boolq_val, scifact_subset and medquad; contractnli is the transfer. Each has 40 queries, chosen by the hash of
+          their ids, with the 10 best candidates of BM25 (of the own contract, where there is one). Pairs are cut to 128
+          tokens. Old lists come from squad_train. Set HOLDFAST_SUITES to the folder with `rerank/`.
 
 Training lists have the relevant documents, three hard negatives of the first stage and a random document. The loss is
 ListNet's. Figures are nDCG@10 in points, on queries that steered nothing.
@@ -37,9 +37,11 @@ from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jso
 from holdfast.bench.run.run import RunResult, train
 
 ROWS, TABLES = Path("docs/studies/rerank.jsonl"), Path("docs/studies/rerank-tables.md")
+CACHE = Path.home() / ".cache" / "holdfast-models" / "rerank-study" / "bases"
+"""Scores of the bases, which all runs share."""
 DOMAINS = ("people", "towns", "events", "shop", "land")
 HELD = ("squad_dev", "xquad_en", "boolq_val", "scifact_subset", "medquad")
-QUERIES, DEPTH, OLD_LISTS = 60, 15, 600
+QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
 
 RECIPES = {
     "plain": "{train}",
@@ -113,12 +115,12 @@ def cuad(folder: Path, out: Path) -> tuple[Path, Path]:
     from holdfast.rerank.first_stage import with_candidates
     from holdfast.rerank.sources import read_collection
 
-    paths = (out / "cuad-train.jsonl", out / f"cuad-test-{QUERIES}-{DEPTH}.jsonl")
+    paths = (out / f"cuad-train-{LISTS}.jsonl", out / f"cuad-test-{QUERIES}-{DEPTH}.jsonl")
     if all(path.exists() for path in paths):
         return paths
     out.mkdir(parents=True, exist_ok=True)
     kept, held = with_candidates(read_collection(str(folder), []), DEPTH).split(0.3)
-    for path, lists in zip(paths, (kept.lists(3), held.first(QUERIES).lists()), strict=True):
+    for path, lists in zip(paths, (kept.first(LISTS).lists(3), held.first(QUERIES).lists()), strict=True):
         rows = [
             {"id": e.query_id, "query": e.query, "documents": e.documents, "labels": e.labels, "group": e.group}
             for e in lists
@@ -160,7 +162,8 @@ def run(base: str, names: Sequence[str], seeds: Sequence[int], console: Console)
             if any((row["base"], row["name"], row["seed"]) == (base, name, seed) for row in rows):
                 continue
             with tempfile.TemporaryDirectory() as out:
-                done = train({"ground": ground, "real": real}[base](recipe_of(base, name), seed, out), console)
+                spec = {"ground": ground, "real": real}[base](recipe_of(base, name), seed, out)
+                done = train(spec, console, bases=CACHE)
                 write_jsonl(ROWS, [*rows, row_of(base, name, seed, done)])
             console.print(json.dumps(row_of(base, name, seed, done)), soft_wrap=True, highlight=False, markup=False)
 

@@ -118,6 +118,8 @@ def _session(view: RerankView, recipe: Chain) -> tuple[RerankSession, Teacher | 
     for shaped in active.shapes(view.run()):
         view.model = shaped
         put_inner(view.encoder, shaped)
+    if trainer.args.gradient_checkpointing and hasattr(view.model, "peft_config"):
+        cast(Any, view.model).enable_input_require_grads()  # else a checkpointed block has no input with a gradient
     teacher = make_teacher(view.model, settings.teacher, settings.reference) if active.needs.base else None
     loss: Any = getattr(trainer, "loss", None)
     prompt = getattr(trainer.args, "prompts", None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.verbosity import is_main_process
+from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
 from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites, texts_of
@@ -85,7 +88,9 @@ class RankingData:
     notes: list[str]
 
 
-def train_reranker(spec: RunSpec, recipe: Chain, console: Console, ending: SaveOnSignal) -> RunRecord:
+def train_reranker(
+    spec: RunSpec, recipe: Chain, console: Console, ending: SaveOnSignal, bases: Path | None = None
+) -> RunRecord:
     """Reads the collections, ranks, trains, ranks again, and writes the folder of the run; the folder is open.
 
     Args:
@@ -93,6 +98,7 @@ def train_reranker(spec: RunSpec, recipe: Chain, console: Console, ending: SaveO
         recipe: The recipe.
         console: Console for progress and notes.
         ending: Saves a checkpoint when a signal ends the run.
+        bases: Folder of the cache of the base's scores, which runs with the same suites share.
 
     Raises:
         HoldfastError: For anything that the user can mend.
@@ -116,7 +122,7 @@ def train_reranker(spec: RunSpec, recipe: Chain, console: Console, ending: SaveO
         begin_folder(folder, spec, recipe, settings)
     preparing = meter.end()
     with Progress(console) as progress:
-        before = rank(reranker, data.suites, "before", progress.measuring)
+        before = ranked_once(reranker, data.suites, spec, bases, progress)
         trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         trainer.add_callback(ending)
         meter = Meter.begin()
@@ -138,6 +144,30 @@ def train_reranker(spec: RunSpec, recipe: Chain, console: Console, ending: SaveO
         write_json(folder / RunRecord.FILE, record.to_dict())
         delete_checkpoints(folder / "checkpoints", folder / TRACKERS)
     return record
+
+
+def ranked_once(
+    reranker: CrossEncoderReranker,
+    suites: Sequence[RerankSuite],
+    spec: RunSpec,
+    bases: Path | None,
+    progress: Progress,
+) -> list[Ranked]:
+    """Returns what the base makes of each suite; from the cache in `bases` if another run has ranked the same pairs."""
+    if bases is None:
+        return rank(reranker, suites, "before", progress.measuring)
+    asked = [spec.max_length, model_digest(reranker_or_name(spec.model))]
+    asked += [
+        [s.name, s.collection.queries[q].text, *s.collection.candidates[q]] for s in suites for q in s.collection.judged
+    ]
+    path = bases / f"rerank-{hashlib.blake2b(json.dumps(asked).encode(), digest_size=8).hexdigest()}.json"
+    if path.exists():
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return [suite.ranked(raw[suite.name]) for suite in suites]
+    ranked = rank(reranker, suites, "before", progress.measuring)
+    if is_main_process():
+        write_json(path, {suite.name: of.raw for suite, of in zip(suites, ranked, strict=True)})
+    return ranked
 
 
 def refuse_without_effect(spec: RunSpec) -> None:

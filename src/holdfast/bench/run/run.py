@@ -131,7 +131,7 @@ def train(
             if spec.reranks:
                 if start is not None or part is not None or validation:
                     raise HoldfastError("A part of a reranker's run, such as a trial, is not made yet; train it whole.")
-                record = train_reranker(spec, methods, console, ending)
+                record = train_reranker(spec, methods, console, ending, bases)
             else:
                 record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
     return RunResult(folder, spec, record)
