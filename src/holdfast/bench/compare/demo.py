@@ -202,8 +202,8 @@ def _spec(name: str, recipe: str, seed: int, out: str) -> RunSpec:
 def _ranking_spec(name: str, recipe: str, seed: int, out: str) -> RunSpec:
     return RunSpec(
         model=RERANKER,
-        data="ground:rerank/contracts/train",
-        test="ground:rerank/contracts/proof",
+        data="ground:rerank/contracts/train:480",
+        test="ground:rerank/contracts/cut",
         keep=tuple(f"ground:rerank/{domain}/cut" for domain in OLD),
         memory=(f"old=ground:rerank/{OLD[0]}/train",),
         budget=BUDGET,
