@@ -1,7 +1,7 @@
 """`python -m holdfast.ground.build_reranker`: builds the reranker of the package from scratch, with its log and card.
 
 The build runs in a separate folder, `FOLDER.partial`, which keeps the last checkpoint: the same command continues from
-there. The finished folder is then renamed to `FOLDER`. It takes about a quarter of an hour of one core.
+there. The finished folder is then renamed to `FOLDER`. It takes about six minutes of one core.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def length_bias(evidence: RankingEvidence) -> Measured | str:
     sign, worse = (-1.0, "long") if mean < 0 else (1.0, "short")
     ends = sorted(sign * end for end in (low, high) if end is not None)
     return Measured(
-        sentence=f"nDCG@10 of {worse} queries has changed by {in_unit(abs(mean)):.1f} points less than that of the others",
+        sentence=f"the change of nDCG@10 of {worse} queries is {in_unit(abs(mean)):.1f} points below the others'",
         effect=abs(mean),
         p=p,
         answers=len(rankings),
