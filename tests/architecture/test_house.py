@@ -24,7 +24,7 @@ demo --out --seed
 methods NAME
 suites NAME
 diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long
-diff --precision --out --examples --json --fail-on --eval-batch-tokens --data --recover --recover-steps
+diff --precision --out --examples --json --fail-on --eval-batch-tokens --data --recover --recover-steps --task --depth
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
 compare --seeds --reach --workers --memory-check --eval-batch-tokens

@@ -1,7 +1,7 @@
 """`python -m holdfast.ground.build_reranker`: builds the reranker of the package from scratch, with its log and card.
 
 The build runs in a separate folder, `FOLDER.partial`, which keeps the last checkpoint: the same command continues from
-there. The finished folder is then renamed to `FOLDER`. It takes about a quarter of an hour of one core.
+there. The finished folder is then renamed to `FOLDER`. It takes about six minutes of one core.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def build(folder: Path, settings: RerankerSettings | None = None, seed: int = 0,
     model = build_model(settings, tokenizer, seed)
     training, clock, losses = Training(model, tokenizer, settings, seed), time.process_time(), list[float]()
     first = training.resume(work)
-    for step in range(first, settings.steps):
+    for step in range(first, settings.until):
         losses.append(training.step(step))
-        if (step + 1) % EVERY == 0 or step + 1 == settings.steps:
+        if (step + 1) % EVERY == 0 or step + 1 == settings.until:
             training.save(work, step + 1)
             line = {"step": step + 1, "loss": round(statistics.fmean(losses[-EVERY:]), 4)}
             with (work / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -109,7 +109,7 @@ def card(about: dict[str, Any]) -> str:
 
 A BERT cross-encoder with {about["parameters"]:,} parameters for tests and demonstrations of reranking. It is trained
 from scratch by `python -m holdfast.ground.build_reranker` on questions about the invented world of the proving ground,
-with {about["steps"]:,} steps of {about["lists"]} queries and {about["documents"]} documents each, in worlds that no
+with {about["until"]:,} steps of {about["lists"]} queries and {about["documents"]} documents each, in worlds that no
 split of a domain is drawn from. It knows no real language and is of no use outside the proving ground.
 
 nDCG@10 in points on the test queries of each domain (`ground:rerank/DOMAIN`), whose wordings the training did not show:

@@ -42,7 +42,8 @@ class RerankerSettings:
         heads: Number of heads.
         intermediate: Width of the feed-forward parts.
         positions: Most tokens of a pair.
-        steps: Number of steps.
+        steps: Number of steps of the schedule of the learning rate.
+        until: Number of steps after which to stop: earlier than the schedule, so that scores leave room both ways.
         lists: Number of queries of a step.
         documents: Number of documents of a query: one that is relevant, the others not.
         lr: Highest learning rate.
@@ -58,6 +59,7 @@ class RerankerSettings:
     intermediate: int = 256
     positions: int = 192
     steps: int = 1_400
+    until: int = 700
     lists: int = 15
     documents: int = 6
     lr: float = 1e-3

@@ -27,7 +27,7 @@ from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.ground.retrieval import GENERAL
 from holdfast.probes.changes import changes
-from holdfast.probes.score import Answers, Role
+from holdfast.probes.score import Answers, Role, Score
 from holdfast.probes.watch_record import WatchRecord
 from holdfast.rerank.loading import load_reranker
 from holdfast.rerank.scoring import CrossEncoderReranker
@@ -51,21 +51,13 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> DiffRecord:
     """
     _refuse_without_effect(spec)
     notes: list[str] = []
-    roles: tuple[tuple[Role, str | None], ...] = (("learned", spec.test), ("transfer", spec.transfer))
-    named = [(role, source) for role, source in roles if source is not None]
-    domains = spec.keep or (tuple(f"ground:rerank/{domain}" for domain in GENERAL) if spec.base == RERANKER else ())
-    kept: list[tuple[Role, str]] = [("retained", source) for source in domains]
-    if not named and not kept:
-        raise HoldfastError(
-            "Nothing says what to measure: name collections to keep with --keep, and what was learned with --test."
-        )
     with Progress(console) as progress, progress.phase("reading the collections"):
-        suites = read_suites([*named, *kept], spec.depth, notes)
+        suites = read_suites(_sources(spec), spec.depth, notes)
     suites, steered = _without_watched(suites, (spec.base, spec.tuned))
     budget = spec.allowed()
     if budget is not None:
-        check_limits(budget, {"points"} if any(suite.role == "retained" for suite in suites) else set())
-    _print(notes + ([] if steered is None else [steered.sentence]), console)
+        check_limits(budget, {"points" for suite in suites if suite.role == "retained"})
+    _print([*notes, *([] if steered is None else [steered.sentence])], console)
     before, after = _ranked(spec, suites, console)
     scores = [tuple(itertools.chain.from_iterable(ranked.scores for ranked in side[0])) for side in (before, after)]
     suite_changes = changes(*scores)
@@ -85,6 +77,23 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> DiffRecord:
     if spec.out is not None:
         _write(record, scores, Path(spec.out))
     return record
+
+
+def _sources(spec: DiffSpec) -> list[tuple[Role, str]]:
+    """Returns the role and the source of each collection; the shipped reranker has collections to keep by default.
+
+    Raises:
+        HoldfastError: There is none.
+    """
+    roles: tuple[tuple[Role, str | None], ...] = (("learned", spec.test), ("transfer", spec.transfer))
+    default = tuple(f"ground:rerank/{domain}" for domain in GENERAL) if spec.base == RERANKER else ()
+    sources: list[tuple[Role, str]] = [(role, source) for role, source in roles if source is not None]
+    sources += [("retained", source) for source in spec.keep or default]
+    if not sources:
+        raise HoldfastError(
+            "Nothing says what to measure: name collections to keep with --keep, and what was learned with --test."
+        )
+    return sources
 
 
 def _refuse_without_effect(spec: DiffSpec) -> None:
@@ -146,7 +155,7 @@ def _without_watched(
     return left, out.row()
 
 
-def _write(record: DiffRecord, scores: Sequence[tuple], folder: Path) -> None:  # type: ignore[type-arg]
+def _write(record: DiffRecord, scores: Sequence[Sequence[Score]], folder: Path) -> None:
     sides: tuple[tuple[str, Moment], ...] = (("base", "before"), ("tuned", "after"))
     for (name, moment), side in zip(sides, scores, strict=True):
         write_answers(folder / f"{name}.jsonl", Answers(side), "diff", moment)

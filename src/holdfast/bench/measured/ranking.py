@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from holdfast.bench.measured.ranking_record import MetricRow, RankingRow
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import changes
-from holdfast.probes.score import POINTS, Role
+from holdfast.probes.score import Role, in_unit
 from holdfast.rerank.first_stage import by_bm25
 from holdfast.rerank.leaks import leaks
 from holdfast.rerank.metrics import MAIN, METRICS
@@ -79,7 +79,7 @@ def _row(suite: RerankSuite, before: Ranked, after: Ranked) -> RankingRow:
     return RankingRow(
         queries=len(suite),
         candidates=suite.pairs / len(suite),
-        bm25=POINTS * statistics.fmean(suite.ranked(by_bm25(collection)).metrics[MAIN].values()),
+        bm25=in_unit(statistics.fmean(suite.ranked(by_bm25(collection)).metrics[MAIN].values())),
         metrics={name: _metric(name, before, after) for name in METRICS},
         tied_before=before.tied,
         tied_after=after.tied,
@@ -88,7 +88,7 @@ def _row(suite: RerankSuite, before: Ranked, after: Ranked) -> RankingRow:
 
 def _metric(name: str, before: Ranked, after: Ranked) -> MetricRow:
     first, last = (
-        [dataclasses.replace(score, value=POINTS * ranked.metrics[name][score.item]) for score in ranked.scores]
+        [dataclasses.replace(score, value=in_unit(ranked.metrics[name][score.item])) for score in ranked.scores]
         for ranked in (before, after)
     )
     (change,) = changes(first, last)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.probes.score import Role
+from holdfast.probes.score import Role, for_stats
 from holdfast.rerank.suite import Ranked, RerankSuite
 from holdfast.symptoms.symptom import Quote
 
@@ -87,7 +87,7 @@ def evidence_of(
     rankings = []
     for suite, first, last in zip(suites, before, after, strict=True):
         scores = {score.item: score for score in first.scores}
-        values = {score.item: score.value / 100 for score in last.scores}
+        values = {score.item: for_stats(score.value) for score in last.scores}
         for query, of_query in first.raw.items():
             ids = list(of_query)
             rankings.append(
@@ -100,7 +100,7 @@ def evidence_of(
                     relevant=np.array([at in suite.collection.relevant(query) for at in ids], dtype=bool),
                     before=_vector(of_query, ids),
                     after=_vector(last.raw[query], ids),
-                    ndcg=(scores[query].value / 100, values[query]),
+                    ndcg=(for_stats(scores[query].value), values[query]),
                     role=suite.role,
                 )
             )

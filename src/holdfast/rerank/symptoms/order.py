@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 from scipy import stats
 
+from holdfast.probes.score import in_unit
 from holdfast.rerank.symptoms.evidence import Ranking, RankingEvidence
 from holdfast.rerank.symptoms.paired import mean_and_p, most_telling
 from holdfast.symptoms.symptom import Measured
@@ -83,7 +84,7 @@ def length_bias(evidence: RankingEvidence) -> Measured | str:
     sign, worse = (-1.0, "long") if mean < 0 else (1.0, "short")
     ends = sorted(sign * end for end in (low, high) if end is not None)
     return Measured(
-        sentence=f"nDCG@10 of {worse} queries has changed by {abs(mean) * 100:.1f} points less than that of the others",
+        sentence=f"the change of nDCG@10 of {worse} queries is {in_unit(abs(mean)):.1f} points below the others'",
         effect=abs(mean),
         p=p,
         answers=len(rankings),
