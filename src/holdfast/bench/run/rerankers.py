@@ -58,13 +58,13 @@ from holdfast.rerank.symptoms.names import symptoms_of
 from holdfast.train.attach import Attached
 
 LOSSES = {
-    "listnet": "ListNetLoss",
+    "listnet": "CertainListNetLoss",
     "listmle": "ListMLELoss",
     "ranknet": "RankNetLoss",
     "lambda": "LambdaLoss",
     "bce": "BinaryCrossEntropyLoss",
 }
-"""Names of the losses in sentence-transformers."""
+"""Names of the losses in sentence-transformers; the first is ours, over its own (`holdfast.rerank.listwise`)."""
 OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing")
 """Options of a run that concern generated text alone."""
 
@@ -276,7 +276,8 @@ def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arg
     from transformers import PrinterCallback
 
     library = needed("sentence_transformers.cross_encoder")
-    kind = getattr(library.losses, LOSSES[spec.loss])
+    listwise = needed("holdfast.rerank.listwise")
+    kind = getattr(listwise if spec.loss == "listnet" else library.losses, LOSSES[spec.loss])
     rows: list[dict[str, Any]] = [
         {"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists
     ]
