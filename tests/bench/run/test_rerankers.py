@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+import torch
 from rich.console import Console
 
 from holdfast import HoldfastError, RunSpec, diff, fine_tune
@@ -91,6 +92,19 @@ def test_it_trains_with_other_losses_and_adapters(files, tmp_path, loss, recipe)
     assert result.record.verdict is None
     assert result.record.trained_parameters < result.record.parameters or "LoRA" not in recipe
     assert (tmp_path / "run" / "model" / "modules.json").exists() or loss == "bce"
+
+
+def test_the_listwise_loss_of_a_run_is_the_softmax_cross_entropy():
+    from holdfast.rerank.listwise import CertainListNetLoss
+
+    model, rows = encoders.encoder(double=False), encoders.lists(3)
+    columns = [[row["query"] for row in rows], [row["documents"] for row in rows]]
+    found = CertainListNetLoss(model, mini_batch_size=-1)(columns, [torch.tensor(row["labels"]) for row in rows])
+    wanted = []
+    for row in rows:
+        scores = model(model.preprocess([(row["query"], text) for text in row["documents"]]))["scores"].view(-1)
+        wanted.append(-scores.log_softmax(0)[row["labels"].index(1.0)])
+    assert found.item() == pytest.approx(torch.stack(wanted).mean().item(), abs=0.01)
 
 
 def test_commands_that_know_language_models_alone_say_so(files):
