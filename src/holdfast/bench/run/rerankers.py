@@ -29,9 +29,9 @@ from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.bench.run.arguments import arguments_of, refused_by_transformers
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.folder import begin_folder, folder_of
-from holdfast.bench.run.forecast import settings_lines, training_settings
 from holdfast.bench.run.inputs import memory_paths
 from holdfast.bench.run.record import RunRecord, SecondsRow
+from holdfast.bench.run.resources import settings_lines, training_settings
 from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.rows import guard_row, rehearsed, shipped_row
 from holdfast.bench.run.saved_model import check_weights, save_model
