@@ -11,7 +11,7 @@ CERTAIN = 10.0
 """Factor on the labels: a relevant document then has 99.5% of the target among a hundred others."""
 
 
-class CertainListNetLoss(ListNetLoss):  # type: ignore[misc]  # the library is not typed
+class CertainListNetLoss(ListNetLoss):
     """Softmax cross-entropy over a query's documents.
 
     ListNet takes the softmax of the labels as its target. With labels of 1 and 0 that is 0.40 for the relevant one of
