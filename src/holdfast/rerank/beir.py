@@ -32,9 +32,9 @@ def is_folder(path: Path) -> bool:
 def read_folder(folder: Path, notes: list[str], split: str = "test") -> Collection:
     """Returns the collection of a folder; its name is the folder's.
 
-    A file `run.trec` in the folder, if there is one, gives the candidates. If queries have a group (such as a contract),
-    the documents of the group alone are ranked for them. The group of a document is its own field, or what stands
-    before the last "-" of its id.
+    A file `run.trec` in the folder gives the candidates, if there is one. If queries have a group (such as a
+    contract), the documents of the group alone are ranked for them. The group of a document is its own field, or what
+    stands before the last "-" of its id.
 
     Args:
         folder: The folder.
