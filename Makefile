@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PATHS := $(wildcard src tests benchmarks examples)
 
-.PHONY: venv demo test test-all lint docs clean
+.PHONY: venv demo test test-all lint docs site clean
 
 venv: $(STAMP)
 
@@ -37,6 +37,9 @@ docs: venv
 	$(BIN)/python -m holdfast.report.stubs src/holdfast
 	$(BIN)/python -m holdfast.report.records docs/records.md
 	$(BIN)/python -m holdfast.report.rules docs/plan.md
+
+site: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,13 +14,14 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from holdfast.bench.fit.prices import Prices
+from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.space import space_of
 from holdfast.bench.fit.trials import Candidate, TrialOutcome
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import write_json
+from holdfast.bench.plan.facts import read_plan_inputs
 from holdfast.bench.run.record import RunRecord
 
 GIVEN = "Train(lr=5e-4, epochs=3, batch=16) + MaskTheTarget()"
@@ -60,7 +61,8 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=8)
     parser.add_argument("--cost", type=float, default=3.0)
     options = parser.parse_args()
-    problem = RunProblem.of(RunSpec(**SPEC, out=str(options.out)), Prices(plain_epochs=3))  # type: ignore[arg-type]
+    spec = RunSpec(**SPEC, out=str(options.out))  # type: ignore[arg-type]
+    problem = RunProblem.of(spec, PlainRun.of(spec, read_plan_inputs(spec), epochs=3, batch=16))
     given = Candidate.of(GIVEN)
     result = search(problem, [given], cost=options.cost, storage=options.out / "search.db", progress=print)
     write_json(options.out / result.record.FILE, result.record.to_dict())

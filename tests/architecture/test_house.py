@@ -39,7 +39,7 @@ plan --over-long --packing --held-out --precision --training --memory-check --ev
 plan --steps --forecast --recipes --check --write --sizes --json
 fit --config --model --data --test --transfer --keep --budget --memory --out --max-length --batch-size --raw --loss-on
 fit --over-long --packing --held-out --precision --training --memory-check --eval-batch-tokens --refused --preference
-fit --cost --pilot --search --heal --seed --json
+fit --cost --pilot --search --engine --heal --seed --json
 """
 
 AGREED = """

@@ -95,7 +95,7 @@ def test_suites_with_as_many_items_share_a_line(dry, tmp_path):
 
 
 def test_what_does_not_fit_is_said_and_not_refused(dry, monkeypatch):
-    monkeypatch.setattr("holdfast.bench.run.forecast.free_memory", lambda: (10, "in memory"))
+    monkeypatch.setattr("holdfast.bench.run.resources.free_memory", lambda: (10, "in memory"))
     code, said = dry("--recipe", "Train(lr=1e-3)")
     assert code == 0
     assert "full training needs about" in " ".join(said.split())

@@ -155,6 +155,59 @@ def test_it_reads_less_and_no_batch_is_larger_than_asked(monkeypatch):
     assert sum(rows * length for rows, length, _ in shapes) > 3 * (2 * 24 + 2 * 22 + 20)
 
 
+def alike(count, start, draw):
+    """Groups whose stems begin alike, as those of a suite with a system prompt or worked examples do."""
+    begin = [draw.randrange(3, VOCABULARY) for _ in range(start)]
+    made = []
+    for k in range(count):
+        own = group(f"{k}", draw, 6 + k, (4, 3, 2, 4))
+        longer = [((*begin, *e.input_ids), (*[-100] * start, *e.labels), e.origin) for e in own]
+        made.append([Example(ids, labels, origin=origin) for ids, labels, origin in longer])
+    return made
+
+
+def shapes_of(model):
+    shapes = []
+    model.register_forward_pre_hook(
+        lambda _, __, inputs: shapes.append((*inputs["input_ids"].shape, inputs["attention_mask"].shape[1])),
+        with_kwargs=True,
+    )
+    return shapes
+
+
+def test_what_all_groups_begin_with_is_read_once_for_a_batch():
+    model = tiny()
+    shapes = shapes_of(model)
+    group_nll(model, alike(5, 30, random.Random(2)))
+    # The beginning, then the rest of each stem, then what follows but for the last token of each.
+    assert shapes == [(1, 30, 30), (5, 10, 40), (20, 3, 43)]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_groups_that_begin_alike_cost_what_each_row_costs(name, labelled, monkeypatch):
+    monkeypatch.setattr(shared_prefix, "LEAST", 0)
+    exact = name != "gemma2"
+    model = tiny(name, dtype=torch.float64 if exact else torch.float32)
+    asked = alike(4, 9, random.Random(3))
+    if labelled:  # the beginning ends before the first token with a label
+        for k, own in enumerate(asked):
+            asked[k] = [
+                Example(e.input_ids, (*e.labels[:4], *e.input_ids[4:8], *e.labels[8:]), origin=e.origin) for e in own
+            ]
+    found = check(model, asked, rel=1e-7 if exact else 1e-5)
+    for row in (row for own in asked for row in own):
+        assert found[row.origin].nats == pytest.approx(plain(model, row), rel=1e-7 if exact else 1e-5)
+
+
+@pytest.mark.parametrize("window", [8, 64])
+def test_a_window_shorter_than_the_rows_leaves_the_beginning_in_each_of_them(window):
+    model = tiny("phi3", sliding_window=window)
+    shapes = shapes_of(model)
+    check(model, alike(5, 30, random.Random(2)))
+    assert (shapes[0] == (1, 30, 30)) == (window == 64)
+
+
 def test_what_is_not_worth_it_is_read_as_ever(calls):
     draw = random.Random(3)
     model = tiny()

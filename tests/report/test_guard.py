@@ -45,6 +45,14 @@ def test_it_says_where_it_went_back_to():
     ]
 
 
+def test_it_says_how_far_it_pulled_the_model_back():
+    back = LookRow(step=100, points_lost=1.2, learned=70.0, share=0.625)
+    assert said(looks=(*LOOKS, back))[1] == (
+        "  At the end, pulled back to 62% of the change of the weights: 1.2 points lost, 70.0 learned on the validation"
+        " items."
+    )
+
+
 def test_it_says_what_else_was_done():
     assert said(on_spent="stop", spent_at=(100,))[1].endswith("at step 100: training ended.")
     assert said(on_spent="log", spent_at=(100,))[1].endswith("at step 100: training went on.")

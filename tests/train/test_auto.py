@@ -13,6 +13,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.mix import Example
+from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from holdfast.train.auto import auto_recipe
@@ -25,14 +26,16 @@ MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=
 BUDGET = Budget(nll=0.5)
 
 
+@pytest.mark.parametrize("chat", [False, True])
 @pytest.mark.parametrize("is_adapter", [False, True])
 @pytest.mark.parametrize("parameters", [3_000_000, 270_000_000, 999_999_999, 10**9, 7 * 10**9, 13 * 10**9, 10**12])
-def test_the_choice_is_that_of_a_plan_that_knows_the_size_alone(parameters, is_adapter):
-    advice = advise(Situation(parameters=parameters, is_adapter=is_adapter))
+def test_the_choice_is_that_of_a_plan_that_knows_the_size_alone(parameters, is_adapter, chat):
+    advice = advise(Situation(parameters=parameters, is_adapter=is_adapter, chat=chat))
     for old in ((), ("old",), ("a", "b")):
-        planned, ours = parse(advice.recipe(old)), auto_recipe(parameters, is_adapter, old)
+        planned, ours = parse(advice.recipe(old)), auto_recipe(parameters, is_adapter, old, chat)
         assert ours.methods[1:] == planned.methods[1:]
         assert train_of(ours).lr == train_of(planned).lr
+        assert (RefusalRehearsal() in ours.methods) == (chat and parameters >= 100_000_000)
 
 
 def test_it_trains_with_the_recipe_and_a_guard_that_steers_and_says_so(tmp_path, caplog):

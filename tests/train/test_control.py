@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.budget import Budget
-from holdfast.train.control import MOST, REWINDS, Look, Standing, standing, used_by
+from holdfast.train.control import MOST, REWINDS, Look, Standing, most_promising, pulled, standing, used_by
 
 
 def seen(*points, learned=None, beyond=()):
@@ -34,6 +34,30 @@ def test_the_estimate_is_smoothed_from_nothing_lost():
     assert after([2.0, 4.0]).smoothed == pytest.approx(1.25)
     assert (after([3.0]).spent, after([3.0, 3.0]).spent) == (False, True)
     assert after([4.1]).spent, "what is far above acts at once"
+
+
+def test_a_model_that_was_pulled_back_counts_by_itself_and_is_not_acted_on():
+    budget, over = Budget(points=2), seen(3.0)
+    back = dataclasses.replace(over[0], lost={"points": 1.9}, share=0.6)
+    now = standing([*over, back], budget, "rewind")
+    assert (now.best, now.spent, now.rewinds, now.smoothed) == (1, False, 0, pytest.approx(0.95))
+    still = standing([*over, dataclasses.replace(back, lost={"points": 9.0})], budget, "rewind")
+    assert (still.best, still.spent, still.rewinds) == (None, True, 0)
+
+
+@given(st.floats(0.01, 1.0), st.floats(1.0, 1e6))
+def test_a_pull_leaves_less_and_less_the_more_was_lost(share, used):
+    assert 0 < pulled(share, used) <= 0.9 * share
+    assert pulled(share, 2 * used) <= pulled(share, used)
+
+
+def test_the_most_promising_model_is_the_one_that_learns_most_once_it_is_pulled_back():
+    budget = Budget(points=2)
+    assert most_promising(seen(2.2, 4.0, learned=[30.0, 90.0]), 10.0, budget) == 1, "20 times 0.85, 80 times 0.63"
+    assert most_promising(seen(2.2, 99.0, learned=[30.0, 90.0]), 10.0, budget) == 0
+    assert most_promising(seen(4.0, 3.0), math.nan, budget) == 1, "where nothing measures the task"
+    assert most_promising(seen(math.inf, math.inf, learned=[30.0, 90.0]), 10.0, budget) is None
+    assert most_promising(seen(3.0, learned=[5.0]), 10.0, budget) is None, "nothing was learned"
 
 
 def test_a_loss_that_is_over_only_in_the_past_does_not_spend():

@@ -252,10 +252,13 @@ def test_a_budget_that_is_refused_leaves_the_trainer_alone(tmp_path):
 
 
 class _Weights(transformers.TrainerCallback):
-    """Keeps the weights and the learning rate after every step, as the guard left them."""
+    """Keeps the weights and the learning rate after every step, as the guard left them, and the weights before it."""
 
     def __init__(self):
-        self.after, self.rates = {}, {}
+        self.after, self.after_update, self.rates = {}, {}, {}
+
+    def on_optimizer_step(self, args, state, control, model=None, **kwargs):
+        self.after_update[state.global_step + 1] = weights(model)
 
     def on_step_end(self, args, state, control, model=None, optimizer=None, **kwargs):
         self.after[state.global_step] = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -316,13 +319,54 @@ def test_after_the_last_rewind_training_ends_with_the_model_it_went_back_to(tmp_
 
 
 def test_where_no_look_was_inside_the_budget_the_model_is_that_of_the_start(tmp_path, looks):
-    looks(1.0, *[9.0] * 9)
+    looks(1.0, *[9.0] * 9)  # whatever is pulled back, too
     start = model()
     before = weights(start)
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=5), start=start)
     trainer.train()
     assert same(weights(trainer.model), before)
     assert trainer.holdfast_guard.summary()["model_of"] == 0
+
+
+def test_where_no_look_was_inside_the_budget_the_model_is_pulled_back_until_one_is(tmp_path, looks, caplog):
+    left = looks(1.0, 1.9, 1.6, 1.4)  # at the end 1.8 of the budget, then 1.2, then 0.8 of it
+    start = model()
+    before = weights(start)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=10), start=start)
+    trainer.add_callback(watch := _Weights())
+    with caplog.at_level(logging.WARNING, "holdfast"):
+        trainer.train()
+    share = (0.8 / 1.8) ** 0.5 * (0.8 / 1.2) ** 0.5
+    assert left == []
+    last = watch.after[10]
+    for name, p in weights(trainer.model).items():
+        torch.testing.assert_close(p, before[name] + share * (last[name] - before[name]))
+    summary = trainer.holdfast_guard.summary()
+    assert (summary["model_of"], summary["rewinds"]) == (None, 0)
+    assert [row.get("share", 1.0) for row in summary["looks"]] == pytest.approx([1.0, (0.8 / 1.8) ** 0.5, share])
+    assert f"ships {share:.0%} of the change of the weights, which is inside the budget" in summary["sentence"]
+    assert caplog.messages[-1] == summary["sentence"]
+
+
+def test_after_the_last_rewind_the_most_promising_model_is_pulled_back(tmp_path, monkeypatch):
+    # What is kept and what is learned: at the start, at five looks that spend the budget, and after one pull.
+    script = iter([1.0, -0.9, 3.0, -0.2, 2.5, -0.5, 2.5, -0.6, 2.6, -0.7, 2.6, -0.7, 1.4, -0.4])
+
+    def likelihood(model, examples, **_):
+        return [DocumentScore("a", abs(next(script)), 1)]
+
+    monkeypatch.setattr(suite, "document_nll", likelihood)
+    start = model()
+    before = weights(start)
+    trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2], every=1), start=start)
+    trainer.add_callback(watch := _Weights())
+    trainer.train()
+    share = (0.8 / 4.0) ** 0.5  # of the model of step 1, which lost most and learned most
+    last = watch.after_update[1]
+    for name, p in weights(trainer.model).items():
+        torch.testing.assert_close(p, before[name] + share * (last[name] - before[name]))
+    assert next(script, None) is None
+    assert trainer.holdfast_guard.summary()["learned"]["shipped"] == pytest.approx(-0.4)
 
 
 def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path, monkeypatch):

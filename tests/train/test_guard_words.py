@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -53,6 +54,18 @@ def test_where_the_model_of_the_start_is_shipped_it_says_so_plainly(seen, did):
         f"The guard {did} and ships the model of the start, so nothing that was learned is kept: {ADVICE}."
     )
     assert run.learned["share"] == 0
+
+
+def test_a_model_that_was_pulled_back_is_named_by_its_share():
+    run = told((3, 90))
+    back = dataclasses.replace(run.looks[0], lost={"points": 1.5}, learned=74.0, share=0.7)
+    run = dataclasses.replace(run, looks=[*run.looks, back])
+    assert run.sentence() == (
+        "The guard found the budget overdrawn at every look and ships 70% of the change of the weights, which is inside"
+        f" the budget and has 80% of what was learned: {ADVICE}."
+    )
+    assert run.spent == {}
+    assert [row.get("share") for row in summary(run)["looks"]] == [None, 0.7]
 
 
 def test_an_earlier_model_is_named_by_its_step_and_share():

@@ -233,7 +233,7 @@ def test_the_guard_keeps_its_own_state_and_a_checkpoint_holds_it_under_its_own_k
     assert list(trainer.holdfast.state) == ["0.Finch"]
     saved = safetensors.torch.load_file(tmp_path / "checkpoint-4" / "holdfast.safetensors")
     assert {name.split("/")[0] for name in saved} == {"0.Finch", "guard"}
-    assert saved["guard/looks"].shape == (4, 5)
+    assert saved["guard/looks"].shape == (4, 6)
     state = trainer.holdfast_guard.state
     again = GuardState()
     again.resume(checkpoint.unflatten(checkpoint.flatten({"guard": state.tensors()}))["guard"])
@@ -242,3 +242,12 @@ def test_the_guard_keeps_its_own_state_and_a_checkpoint_holds_it_under_its_own_k
     assert all(torch.allclose(t, other[name], rtol=0, atol=0, equal_nan=True) for name, t in one.items())
     again.resume({})
     assert (again.asked, again.best, len(again.looks), again.tensors()) == (None, None, 0, {})
+
+
+def test_a_checkpoint_holds_the_most_promising_model_of_a_run_without_a_look_inside_the_budget():
+    again = GuardState()
+    again.resume(GuardState(asked=5, promising={"w": torch.arange(3.0)}, promising_look=2).tensors())
+    assert again.promising_look == 2
+    assert torch.equal(again.promising["w"], torch.arange(3.0))
+    again.resume(GuardState(asked=5).tensors())
+    assert again.promising is None

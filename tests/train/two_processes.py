@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -110,6 +111,10 @@ def main(out: Path) -> None:
         torch.save({"weights": trainer.model.state_dict(), "summary": summary}, out / f"{case} {process}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    # All is written. Ending the interpreter would also end the threads of gloo, which aborts now and then ("terminate
+    # called without an active exception").
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 
-Precision = Literal["fp32", "bf16", "fp16"]
-"""Names of the number formats, as `--precision` gives them."""
+Precision = Literal["fp32", "bf16", "fp16", "auto"]
+"""Names of the number formats, as `--precision` gives them; a command replaces "auto" by one of the others."""
 
 
 def check_precision(precision: Precision) -> None:
-    """Raises `HoldfastError` for a number format that this machine lacks."""
+    """Raises `HoldfastError` for a number format that this machine lacks, or for one that is not chosen yet."""
+    if precision == "auto":
+        raise HoldfastError("precision='auto' is for commands; give fp32, bf16 or fp16 here.")
     if precision == "fp16" and not torch.cuda.is_available():
         raise HoldfastError("--precision fp16 needs a GPU; use bf16, which runs on this machine's CPU, or fp32.")
 

@@ -15,9 +15,10 @@ from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenization import prompt_ids, tokenize
 from holdfast.probes.batching import in_fitting_batches, tokens_of
+from holdfast.probes.parts import learns_prompts
 from holdfast.probes.sampling import Sampling, numbered
 from holdfast.probes.stops import Reader, Stop, usual
-from holdfast.probes.writing import Prompt, learns_prompts, written
+from holdfast.probes.writing import Prompt, written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer

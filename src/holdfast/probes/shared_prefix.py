@@ -16,16 +16,10 @@ from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import in_fitting_batches, tokens_of
 from holdfast.probes.likelihood import DocumentScore, document_nll, label_nll, row_nll
-from holdfast.probes.writing import learns_prompts, parameters_of
+from holdfast.probes.parts import LEAST, common, parameters_of, prefix_cache, reads_in_parts, repeats
 
 WORTH = 0.2
 """Least share of a group's tokens that reading its prefix once must save; about half of it pays for the cache."""
-LEAST = 64
-"""Fewest tokens that a batch must save, because it calls the model twice; below this a small model loses time."""
-BY_TOKEN = frozenset(("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "HRA", "MISS", "LN_TUNING"))
-"""Adapters of PEFT that act on each token separately, so that earlier tokens may come from a cache."""
-MOVING = frozenset(("dynamic", "longrope"))
-"""Types of rotary position embeddings that depend on the length of the whole row."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +68,7 @@ def group_nll(
     Precision, sums and the unchanged state of the model are those of `document_nll`, which scores the groups whose
     prefix saves too little (see `WORTH` and `LEAST`). It scores all groups if a row cannot be read in two parts: the
     model takes no cache or returns one with more than keys and values, has an adapter that acts on more than single
-    tokens (see `BY_TOKEN`), or has position embeddings that depend on the length of the row (see `MOVING`).
+    tokens, or has position embeddings that depend on the length of the row (see `holdfast.probes.parts`).
 
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
@@ -95,7 +89,7 @@ def group_nll(
     total, done = sum(map(len, groups)), 0
     scores: list[DocumentScore] = []
     shared = set[int]()
-    if _reads_in_parts(model):
+    if reads_in_parts(model):
         device = next(model.parameters()).device
         with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
             head = Head(model)
@@ -129,25 +123,6 @@ def _worth_it(groups: Sequence[Sequence[Example]]) -> list[_Group]:
 
 def _are_finite(scores: Sequence[DocumentScore]) -> bool:
     return all(math.isfinite(score.nats) for score in scores)
-
-
-def _reads_in_parts(model: nn.Module) -> bool:
-    """Returns whether a row may be read in two parts, judged by signature, adapters and configuration."""
-    if learns_prompts(model) or not {"past_key_values", "position_ids"} <= parameters_of(model):
-        return False
-    adapters: Any = getattr(model, "peft_config", {})
-    for adapter in adapters.values() if isinstance(adapters, dict) else ():
-        if str(getattr(adapter.peft_type, "value", adapter.peft_type)) not in BY_TOKEN:
-            return False
-        # aLoRA acts only behind certain tokens, for which it searches the input of every call.
-        if getattr(adapter, "alora_invocation_tokens", None):
-            return False
-    config: Any = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    rope = getattr(config, "rope_parameters", None) or {}
-    return not any(
-        settings.get("rope_type") in MOVING for settings in (rope, *rope.values()) if isinstance(settings, dict)
-    )
 
 
 def _worthy(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:
@@ -184,10 +159,12 @@ def _stem(group: Sequence[Example]) -> int:
 def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.device) -> list[DocumentScore] | None:
     """Returns the scores of a batch, longest prefix first; None if the model's cache cannot be used."""
     takes = parameters_of(head.model)
-    stems = [group.examples[0].input_ids[: group.stem] for group in batch]
+    start, shared = _start(head.model, batch)
+    stems = [group.examples[0].input_ids[shared : group.stem] for group in batch]
     width = len(stems[0])
     # Labels within the prefix count for each of its examples; its last position predicts a different token for each.
-    next_BT = _aligned([group.examples[0].labels[1 : group.stem] for group in batch], -100, right=True, width=width - 1)
+    labels = [group.examples[0].labels[shared + 1 : group.stem] for group in batch]
+    next_BT = _aligned(labels, -100, right=True, width=width - 1)
     row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
     kept = width - int(position_N.min()) if len(position_N) else 1
     # Router logits would be balanced over cached positions that a call does not compute. `logits_to_keep` matters for a
@@ -197,18 +174,21 @@ def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.devi
     skipped = width - options.get("logits_to_keep", width)
     rows_B = torch.arange(len(batch))
     mask_BT = _aligned([[1] * len(stem) for stem in stems], 0, right=True).to(device)
+    mask_BT = torch.cat([mask_BT.new_ones(len(batch), shared), mask_BT], 1)
+    options |= {} if start is None else {"past_key_values": start}
     features_NX, output = head.read(
         torch.cat([row_N, rows_B]),
         torch.cat([position_N, torch.full_like(rows_B, width - 1)]) - skipped,
         width=width - skipped,
         input_ids=_aligned(stems, pad_id, right=True).to(device),
         attention_mask=mask_BT,
-        position_ids=(mask_BT.cumsum(1) - 1).clamp(min=0),
+        position_ids=(mask_BT.cumsum(1) - 1).clamp(min=0)[:, shared:],
         use_cache=True,
         **options,
     )
+    options.pop("past_key_values", None)
     cache = output.past_key_values
-    if not _repeats(cache):
+    if not repeats(cache):
         return None
     inside_N = label_nll(head, features_NX[: len(row_N)], next_BT[row_N, position_N])
     nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, inside_N)
@@ -228,6 +208,22 @@ def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.devi
         own_R, own_count_R = _tails(head, batch, labels_RT, mask_BT[of_R.to(device)], cache, pad_id, options)
         nats_R, count_R = nats_R + own_R, count_R + own_count_R
     return _scored(batch, nats_R, count_R)
+
+
+def _start(model: nn.Module, batch: Sequence[_Group]) -> tuple[Any, int]:
+    """Returns a cache of the tokens with which all prefixes of a batch begin, and their number.
+
+    They have no label. Both are None and 0 if the tokens save too little, or if the model cannot go on from them.
+    """
+    examples = [group.examples[0] for group in batch]
+    shared = common([example.input_ids[: group.stem] for example, group in zip(examples, batch, strict=True)])
+    unlabelled = [itertools.takewhile(lambda label: label == -100, example.labels[1:]) for example in examples]
+    shared = min(shared, *(sum(1 for _ in labels) for labels in unlabelled))
+    if shared * (len(batch) - 1) < max(LEAST, 1):
+        return None, 0
+    width = batch[0].stem + max(group.longest - group.stem for group in batch)
+    cache = prefix_cache(model, examples[0].input_ids[:shared], len(batch), width)
+    return cache, 0 if cache is None else shared
 
 
 def _tails(
@@ -263,16 +259,6 @@ def _scored(batch: Sequence[_Group], nats_R: Tensor, count_R: Tensor) -> list[Do
     origins = [example.origin for group in batch for example in group.examples]
     scores = zip(origins, nats_R.tolist(), count_R.tolist(), strict=True)
     return [DocumentScore(origin, nats, count) for origin, nats, count in scores if count]
-
-
-def _repeats(cache: Any) -> bool:
-    """Returns whether a cache holds keys and values alone, so that several continuations can start from it."""
-    from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
-
-    # Other kinds hold states from which not every model continues with more than one token.
-    return type(cache) is DynamicCache and all(
-        type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers
-    )
 
 
 def _aligned(rows: Sequence[Sequence[int]], fill: int, *, right: bool = False, width: int | None = None) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.probes.parts import LEAST, common, learns_prompts, parameters_of, prefix_cache, reads_in_parts
 from holdfast.probes.sampling import Sampling, drawn, source_of
 from holdfast.probes.stops import Ended, Reader
 
@@ -36,16 +36,19 @@ def written(
     sampling: Sampling,
     ended: Ended,
 ) -> list[list[int]]:
-    """Returns the continuation of each prompt as token ids, without the token that ends it."""
-    ids_BT, mask_BT = (tensor.to(device) for tensor in _padded(batch, pad_id))
+    """Returns the continuation of each prompt as token ids, without the token that ends it.
+
+    The model reads tokens with which all prompts begin (a system prompt, worked examples) once.
+    """
+    cache, shared = _prefix(model, batch)
+    ids_BT, mask_BT = (tensor.to(device) for tensor in _padded(batch, pad_id, shared))
     cached = not learns_prompts(model)
     takes = parameters_of(model) if cached else frozenset[str]()
     options = _options(takes)
     sources = _sources_of(batch, sampling)
     answers: list[list[int]] = [[] for _ in batch]
     going = list(range(len(batch)))
-    cache: Any = None
-    seen = 0
+    seen = shared
     while True:
         if "position_ids" in takes:
             options["position_ids"] = (mask_BT.cumsum(1) - 1).clamp(min=0)[:, seen:]
@@ -70,14 +73,32 @@ def written(
                 cache.reorder_cache(kept_B)
 
 
-def _padded(batch: Sequence[Prompt], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Returns the token ids of prompts, padded on the left, and the attention mask, `[B, T]` each."""
+def _prefix(model: nn.Module, batch: Sequence[Prompt]) -> tuple[Any, int]:
+    """Returns a cache of the tokens with which all prompts begin, and their number; None and 0 if they save too little.
+
+    A model that cannot read in parts reads whole prompts.
+    """
+    shared = common([prompt.ids for prompt in batch])
+    if shared * (len(batch) - 1) < max(LEAST, 1) or not reads_in_parts(model):
+        return None, 0
+    width = max(len(prompt.ids) for prompt in batch) + max(prompt.limit for prompt in batch)
+    cache = prefix_cache(model, batch[0].ids[:shared], len(batch), width)
+    return cache, 0 if cache is None else shared
+
+
+def _padded(batch: Sequence[Prompt], pad_id: int, shared: int) -> tuple[Tensor, Tensor]:
+    """Returns the token ids of prompts and the attention mask, `[B, T]` each.
+
+    Prompts are padded on the left, but behind the tokens that they share.
+    """
     width = max(len(prompt.ids) for prompt in batch)
     ids_BT = torch.full((len(batch), width), pad_id)
     mask_BT = torch.zeros_like(ids_BT)
     for row, prompt in enumerate(batch):
-        ids_BT[row, width - len(prompt.ids) :] = torch.as_tensor(prompt.ids)
-        mask_BT[row, width - len(prompt.ids) :] = 1
+        start = width - len(prompt.ids) + shared
+        for place, ids in ((0, prompt.ids[:shared]), (start, prompt.ids[shared:])):
+            ids_BT[row, place : place + len(ids)] = torch.as_tensor(ids, dtype=torch.long)
+            mask_BT[row, place : place + len(ids)] = 1
     return ids_BT, mask_BT
 
 
@@ -132,15 +153,3 @@ def _greedy(logits_BV: Tensor, name: str) -> Tensor:
             "overflow in this precision; try float32, or a lower learning rate if it was just trained."
         )
     return next_B
-
-
-def learns_prompts(model: nn.Module) -> bool:
-    """Returns whether the model has an adapter of virtual tokens, which supports neither padding nor a cache."""
-    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
-
-
-def parameters_of(model: nn.Module) -> frozenset[str]:
-    """Returns the parameter names of the forward of the model itself, below PEFT's wrapper."""
-    wrapped: Any = model
-    base = wrapped.get_base_model() if hasattr(wrapped, "get_base_model") else wrapped
-    return frozenset(inspect.signature(base.forward).parameters)

@@ -31,7 +31,7 @@ def show(done: DryRun, console: Console | None = None) -> None:
         count = len(suite.items) or len(suite.texts)
         what = "items" if suite.items else "texts or examples"
         lines.append(f"measured: {suite.name} ({suite.role}), {count:,} {what}")
-    lines += [*power_lines(inputs.data.suites, inputs.budget), *inputs.forecast.lines()]
+    lines += [*power_lines(inputs.data.suites, inputs.budget), *inputs.resources.lines()]
     for line in lines:
         console.print(f"  {line}", highlight=False, markup=False)
     for note in inputs.notes:

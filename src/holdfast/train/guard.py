@@ -18,6 +18,7 @@ from holdfast.train.guard_state import GuardState
 from holdfast.train.guard_words import GuardReport, notes, spent, summary
 from holdfast.train.host import Host
 from holdfast.train.looks import Asking, rows_of
+from holdfast.train.pulling import pull_back, remember_promising
 from holdfast.train.questions import Questions
 from holdfast.train.rewind import name_of
 from holdfast.train.symptom_watch import alerts_at
@@ -109,8 +110,10 @@ class GuardCallback(TrainerCallback):
         self._warn_of_symptoms(state.global_step)
         self.standing = standing(self.looks, self.budget, self.guard.on_spent)
         self.host.note(notes(self.looks[-1], self.guard.on_spent, self.standing))
-        if self.guard.on_spent in GOES_BACK and self.standing.best == len(self.looks) - 1:
-            self._remember()
+        if self.guard.on_spent in GOES_BACK:
+            if self.standing.best == len(self.looks) - 1:
+                self._remember()
+            remember_promising(self.host, self.state, self.looks, self.standing.best, self.budget)
         self._obey()
         if self.course is not None:
             self.course.look(self.looks[-1], self.standing)
@@ -136,8 +139,11 @@ class GuardCallback(TrainerCallback):
     def choose(self) -> None:
         """Restores the best learner inside the budget when training ends, where the guard goes back.
 
-        Then it logs what the guard did; a run of the command line prints that in its report instead.
+        If no look was inside, the model is pulled back towards the start until one is. Then it logs what the guard did;
+        a run of the command line prints that in its report instead.
         """
+        if self.rewound and self.standing.best is None:
+            self.standing = pull_back(self.host, self.state, self.asking, self.budget, self.guard.on_spent)
         if self.rewound:
             self._go_back()
         if self.course is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from holdfast.core.method import State
 from holdfast.probes.score import Said
-from holdfast.train.looks import UNITS
+from holdfast.train.looks import COLUMNS
 from holdfast.train.rewind import Snapshot
 from holdfast.train.symptom_watch import Alert
 
@@ -46,9 +46,11 @@ class GuardState:
         asked: Fingerprint of the questions, which detects the checkpoint of another guard; None before the start.
         before: Scores at the start, `[scores]`, float64.
         started: Score of the task at the start, higher is better; NaN if nothing measures it.
-        looks: Looks, `[looks, 5]`, float64, with the columns that `Asking.look` returns.
+        looks: Looks, `[looks, 6]`, float64, with the columns that `Asking.look` returns.
         every: Steps between two looks; 0 until it is known.
         best: Snapshot of the run at the best look; None if the guard does not go back.
+        promising: Trained weights at the most promising look, as long as none was inside the budget; None without any.
+        promising_look: Index of that look.
         said: Answers at the start, against which looks test symptoms.
         alerts: Symptoms that looks have shown.
         anew: Whether the guard has warned that the optimizer starts afresh when the run goes back.
@@ -57,12 +59,14 @@ class GuardState:
     asked: int | None = None
     before: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     started: float = math.nan
-    looks: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, len(UNITS) + 3, dtype=torch.float64))
+    looks: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0, COLUMNS, dtype=torch.float64))
     every: int = 0
     best: Snapshot | None = None
     anew: bool = False
     said: tuple[Said, ...] = ()
     alerts: list[Alert] = dataclasses.field(default_factory=list)
+    promising: State | None = None
+    promising_look: int = 0
 
     def tensors(self) -> State:
         """Returns the state as a checkpoint holds it."""
@@ -78,6 +82,8 @@ class GuardState:
         if self.best is not None:
             state |= {"best": self.best.weights, "best_state": self.best.state}
             state |= {"best_optimizer": self.best.optimizer or {}}
+        if self.promising is not None:
+            state |= {"promising": self.promising, "promising_look": torch.tensor(self.promising_look)}
         state |= {name: as_bytes(getattr(self, name)) for name in ("said", "alerts") if getattr(self, name)}
         return state | ({"anew": torch.tensor(True)} if self.anew else {})
 
@@ -98,5 +104,7 @@ class GuardState:
                 "anew" in state,
                 tuple(Said(**values) for values in of_bytes(state.get("said"))),
                 [Alert.from_dict(values) for values in of_bytes(state.get("alerts"))],
+                state.get("promising"),
+                int(state.get("promising_look", 0)),
             )
         vars(self).update(vars(fresh))

@@ -60,10 +60,18 @@ class GuardReport:
         return None if not self.rewound else 0 if best is None else self.looks[best].step
 
     @property
+    def pulled(self) -> float | None:
+        """Returns the share of the change of the weights that the shipped model has; None if it was not pulled back."""
+        last = self.looks[-1] if self.looks else None
+        return None if last is None or last.share == 1 or self.rewound else last.share
+
+    @property
     def spent(self) -> dict[int, Standing]:
         """Returns by step where the run stood at each look that found the budget spent."""
         stood = {
-            look.step: standing(self.looks[: i + 1], self.budget, self.on_spent) for i, look in enumerate(self.looks)
+            look.step: standing(self.looks[: i + 1], self.budget, self.on_spent)
+            for i, look in enumerate(self.looks)
+            if look.share == 1
         }
         return {step: stood_at for step, stood_at in stood.items() if stood_at.spent}
 
@@ -116,20 +124,28 @@ class GuardReport:
     @property
     def acted(self) -> bool:
         """Whether the budget was spent, or the run ends with an earlier model."""
-        return bool(self.spent) or self.rewound
+        return bool(self.spent) or self.rewound or self.pulled is not None
 
     def _rewind(self) -> tuple[str, bool]:
         """Returns what the guard did, and whether advice follows."""
         kept, spent, of = self.learned.get("share"), self.spent, self.model_of
         to_start = bool(spent) and all(stood_at.best is None for stood_at in spent.values())
         did = f"went back{' to the start' if to_start else ''} {_times(len(spent))}" if spent else ""
-        if of == 0:
-            did = did or "found the budget overdrawn at every look"
-            return f"{did} and ships the model of the start, so nothing that was learned is kept", True
+        if of == 0 or self.pulled is not None:
+            return self._pulled(did or "found the budget overdrawn at every look")
         shipped = f"ships the model of step {of:,}, the best learner seen inside the budget" if of is not None else ""
         share = f"kept {_percent(kept)} of what was learned" if kept is not None else ""
         done = _joined([part for part in (did, shipped, share) if part], comma=bool(shipped and share))
         return done, bool(spent) and (kept is None or kept < GOOD)
+
+    def _pulled(self, did: str) -> tuple[str, bool]:
+        """Returns what was shipped of a run without a look inside the budget, and whether advice follows."""
+        if self.pulled is None:
+            return f"{did} and ships the model of the start, so nothing that was learned is kept", True
+        kept = self.learned.get("share")
+        most = "" if kept is None else f" and has {_percent(kept)} of what was learned"
+        part = f"{self.pulled:.0%} of the change of the weights, which is inside the budget"
+        return f"{did} and ships {part}{most}", kept is None or kept < GOOD
 
     def _stop(self) -> tuple[str, bool]:
         done = f"stopped the training at step {self.step:,} of {self.steps:,}, where the budget was spent"
@@ -211,6 +227,7 @@ def summary(report: GuardReport) -> dict[str, Any]:
             | {f"{unit}_lost": value if math.isfinite(value) else None for unit, value in look.lost.items()}
             | {"beyond": look.beyond}
             | ({} if math.isnan(look.learned) else {"learned": look.learned})
+            | ({} if look.share == 1 else {"share": look.share})
             for look in report.looks
         ],
     }

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.params import trainable
 from holdfast.train import checkpoint, rewind
 from holdfast.train.controller import shares
 from holdfast.train.session import Session
@@ -143,6 +144,14 @@ class Host:
     def go_back(self, kept: rewind.Snapshot) -> None:
         """Restores the run from a copy."""
         rewind.go_back(kept, self.model, self.optimizer, self.session.state, self._marks, self.output)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Returns a copy of the trained weights in host memory, by name."""
+        return {name: p.detach().to("cpu", copy=True) for name, p in trainable(self.model).items()}
+
+    def pull_back(self, start: Mapping[str, torch.Tensor], end: Mapping[str, torch.Tensor], share: float) -> None:
+        """Sets the trained weights to a share of the way from `start` to `end`."""
+        rewind.pull_back(self.model, start, end, share)
 
     def set_lr(self, factor: float) -> None:
         """Sets the learning rate of this step to `factor` times the initial one."""

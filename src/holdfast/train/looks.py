@@ -29,6 +29,8 @@ from holdfast.train.questions import Questions
 logger = logging.getLogger("holdfast")
 
 UNITS = ("points", "nats")
+COLUMNS = len(UNITS) + 4
+"""Columns of a look."""
 WARM, MEASURED = 4, 16
 """Steps of warm-up that are not timed, and the step at which the timing ends and sets the interval of the looks."""
 CERTAIN = 0.05
@@ -109,22 +111,23 @@ class Asking:
         values = [score.value for score in kept.scores]
         return torch.tensor(values, dtype=torch.float64), known, tuple(kept.said)
 
-    def look(self, step: int, before: Tensor) -> Tensor | None:
-        """Returns a look as a row `[5]`, float64, which the first process broadcasts; None if the look failed.
+    def look(self, step: int, before: Tensor, share: float = 1.0) -> Tensor | None:
+        """Returns a look as a row `[6]`, float64, which the first process broadcasts; None if the look failed.
 
         The columns are the step, the loss in points, the loss in nats, whether a suite certainly exceeds the budget
-        (0 or 1), and the score of the task. What is not measured is NaN.
+        (0 or 1), the score of the task, and the share of the change. What is not measured is NaN.
 
         Args:
             step: Optimizer steps done.
             before: The scores at the start, `[scores]`.
+            share: Share of the change of the weights that the model has, if the guard has pulled it back.
         """
         started = time.monotonic()
-        row = torch.full((len(UNITS) + 4,), math.nan, dtype=torch.float64)
+        row = torch.full((1 + COLUMNS,), math.nan, dtype=torch.float64)
         if self.host.is_first:
             try:
                 with self.host.as_shipped():
-                    row = torch.tensor([1.0, step, *self._seen(before)], dtype=torch.float64)
+                    row = torch.tensor([1.0, step, *self._seen(before), share], dtype=torch.float64)
             except Exception as error:  # no error of a look is worth losing a training run
                 logger.warning("Step %d: the guard could not look (%s); training continues.", step, error)
                 row[0] = 0.0
@@ -183,9 +186,11 @@ class Asking:
 
 
 def rows_of(looks: Tensor) -> list[Look]:
-    """Returns the looks in rows of `Asking.look`, `[looks, 5]`."""
+    """Returns the looks in rows of `Asking.look`, `[looks, 6]`."""
     rows: list[list[float]] = looks.tolist()
     return [
-        Look(int(step), {u: v for u, v in zip(UNITS, lost, strict=True) if not math.isnan(v)}, bool(beyond), known)
-        for step, *lost, beyond, known in rows
+        Look(
+            int(step), {u: v for u, v in zip(UNITS, lost, strict=True) if not math.isnan(v)}, bool(beyond), known, share
+        )
+        for step, *lost, beyond, known, share in rows
     ]

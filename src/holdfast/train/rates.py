@@ -1,4 +1,4 @@
-"""Learning rates by the size of a model, which a plan advises and the recipe `auto` takes.
+"""Learning rates and refusals by the size of a model, as a plan advises them and the recipe `auto` takes them.
 
 `holdfast.bench.plan.rules.training` states the evidence of each.
 """
@@ -15,6 +15,8 @@ READ_RATE, LARGE_RATE = 2e-5, 5e-6
 LARGE = 13 * BILLION
 ADAPTER = 10.0
 """The rate of an adapter as a multiple of that of all weights."""
+REFUSES = BILLION // 10
+"""Parameters from which a model may refuse in words; the study on real models begins at 0.27 billion."""
 
 
 def full_rate(parameters: int) -> float:
@@ -34,3 +36,8 @@ def full_rate(parameters: int) -> float:
 def adapter_rate(parameters: int) -> float:
     """Returns the rate of an adapter, two digits of it."""
     return float(f"{ADAPTER * full_rate(parameters):.1e}")
+
+
+def may_refuse(parameters: int, has_template: bool) -> bool:
+    """Returns whether a model may have learned to refuse harmful requests, by its size and its chat template."""
+    return has_template and parameters >= REFUSES

@@ -72,6 +72,20 @@ def go_back(
     restore(state, kept.state, marks, output)
 
 
+@torch.no_grad()
+def pull_back(model: nn.Module, start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> None:
+    """Sets the trained weights to `start + share * (end - start)`, in place.
+
+    Args:
+        model: The model, unwrapped.
+        start: Trained weights by name, as a snapshot has them.
+        end: Others.
+        share: Share of the change, from 0 to 1.
+    """
+    for name, p in trainable(model).items():
+        p.copy_(torch.lerp(start[name].to(p.device, torch.float32), end[name].to(p.device, torch.float32), share))
+
+
 def name_of(optimizer: Optimizer) -> str:
     """Returns the name of an optimizer's class."""
     return type(_bare(optimizer)).__name__

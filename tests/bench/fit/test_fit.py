@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import pickle
 import re
 
 import pytest
@@ -10,11 +11,13 @@ from rich.console import Console
 
 import holdfast
 from holdfast.bench.fit import fit as fitting
+from holdfast.bench.fit import full_run
 from holdfast.bench.fit.fit import fit
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.full_run import afforded
 from holdfast.bench.fit.pilot_record import PilotRecord
 from holdfast.bench.fit.price import PlainRun
+from holdfast.bench.fit.search import LocalEngine
 from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay
 from holdfast.bench.fit.trials import Candidate
@@ -260,6 +263,7 @@ def test_what_cannot_be_judged_is_refused(room, tmp_path):
         ({"cost": "three"}, "--cost three: give a number of plain runs"),
         ({"cost": "0x"}, "--cost 0x: give a number of plain runs above 0"),
         ({"cost": "infx"}, "--cost infx"),
+        ({"engine": "rai"}, "--engine rai: give local, ray, or the address of a Ray cluster"),
         ({"test": None, "held_out": 0.0}, "--test is missing"),
         ({"keep": (), "budget": {"nll": 0.1}}, "--keep is missing"),
     ],
@@ -267,6 +271,30 @@ def test_what_cannot_be_judged_is_refused(room, tmp_path):
 def test_bad_options_are_refused_with_a_sentence(room, tmp_path, changes, sentence):
     with pytest.raises(HoldfastError, match=re.escape(sentence)):
         spec(room, tmp_path, **changes)
+
+
+class FakeRay:
+    """Trials of a search in this process, as `RayEngine` makes them on a cluster."""
+
+    slots, addresses = 1, []
+
+    def __init__(self, address, gpus):
+        self.addresses.append((address, gpus))
+
+    def submit(self, problem, entry):
+        assert problem.isolated
+        here = dataclasses.replace(pickle.loads(pickle.dumps(problem)), isolated=False)
+        return LocalEngine().submit(here, entry)
+
+
+def test_the_engine_makes_the_trials_of_the_search(room, tmp_path, monkeypatch):
+    monkeypatch.setattr(full_run, "RayEngine", FakeRay)
+    given = {"search": True, "pilot": False, "heal": False, "cost": "3x", "engine": "ray"}
+    record = go(spec(room, tmp_path / "ray", **given))
+    assert FakeRay.addresses == [(None, 0.0)]
+    trials = SearchRecord.read(tmp_path / "ray").trials
+    assert len(trials) > 1
+    assert record.run == trials[-1].outcome.folder
 
 
 def test_a_cost_is_a_number_with_or_without_an_x(room, tmp_path):

@@ -72,6 +72,14 @@ def test_the_ladder_leaves_out_what_does_not_fit_and_what_a_model_cannot_have():
     assert all("rank=64" in rung.candidate.text for rung in wide.rungs if rung.name.startswith("LoRA"))
 
 
+def test_a_plan_that_rehearses_refusals_has_a_rung_with_them_alone_and_the_others_too():
+    ladder = ladder_of(planned("Train(lr=1e-5, epochs=3, batch=16) + Holdfast('old') + RefusalRehearsal()"), ["old"])
+    assert names(ladder)[2:] == ["LoRA with refusals", "LoRA with old examples", "all weights with old examples"]
+    refusals = ["RefusalRehearsal()" in rung.candidate.text for rung in ladder.rungs]
+    assert refusals == [False, False, True, True, True]
+    assert "Rehearsal('old'" not in ladder.rungs[2].candidate.text
+
+
 def row(**changes):
     fields = {
         "name": "LoRA",
@@ -123,16 +131,17 @@ def test_the_first_rung_that_passes_goes_on_at_its_rate():
     assert choose(rungs)[1] == 1.0
 
 
-def test_without_a_rung_that_passes_the_least_loss_on_course_goes_on_at_half_of_its_rate():
+def test_without_a_rung_that_passes_the_least_loss_on_course_goes_on_at_a_lower_rate():
     lost = [judged(row(name=n, lost=x)) for n, x in (("a", 9.0), ("b", 3.0))]
     plain = judged(row(name="plain", lost=0.5, plain=True))
     off = judged(row(name="off", lost=0.1, learned_low=-1.0))
     chosen, rate = choose([plain, *lost, off])
-    assert (chosen.name, rate) == ("b", 0.5)
+    assert (chosen.name, rate) == ("b", pytest.approx((chosen.limit / 3.0) ** 0.5))
+    assert choose([lost[0]])[1] == 0.5, "at most half as fast"
     only_off = choose([judged(row(name="x", lost=0.1, learned_low=-1.0))])
     assert (only_off[0].name, only_off[1]) == ("x", 1.0)
     whole = carried(Candidate.of(chosen.recipe), rate)
-    assert train_of(whole.chain()).lr == pytest.approx(0.001)
+    assert train_of(whole.chain()).lr == pytest.approx(0.002 * rate, rel=1e-3)
     assert (train_of(whole.chain()).epochs, train_of(whole.chain()).batch) == (3.0, 16)
     assert whole.recipe == Candidate.of(chosen.recipe).recipe
 

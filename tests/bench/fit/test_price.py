@@ -4,6 +4,7 @@ import pytest
 
 from holdfast.bench.fit.price import ADAPTED, FORWARD, TRAINED, PlainRun
 from holdfast.bench.fit.trials import Candidate
+from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 
 NEW = [Example([1] * n, [-100, *[1] * (n - 1)]) for n in (4, 6, 8, 10, 12, 6, 4, 10)]
@@ -54,3 +55,24 @@ def test_padding_counts():
     one_batch = PlainRun(NEW, {}, 2.0, 8, 8)._plain / TRAINED
     assert one_batch == 8 * 12
     assert PlainRun(NEW, {}, 2.0, 8, 1)._plain / TRAINED == single
+
+
+def test_another_gradient_beside_the_step_costs_another_step():
+    assert price("Train(lr=1e-3, epochs=2, batch=1) + AGEM('old')") == pytest.approx(2.0)
+    assert price("Train(lr=1e-3, epochs=2, batch=1) + BaseKL(strength=0.0)") == pytest.approx(1.0)
+
+
+def test_old_examples_that_the_base_has_yet_to_write_count_at_their_greatest_length():
+    """Half of the learned tokens are the base's, in documents of 5 tokens: as with given ones of that length."""
+    new, old = [Example([1] * 5, [-100] + [1] * 4)] * 8, [Example([2] * 5, [2] * 5)] * 3
+    changes = {"examples": new, "memories": {"old": old}}
+    begin = "Train(lr=1e-3, epochs=2, batch=1) + BaseKL(on='memory')"
+    given = price(f"{begin} + Rehearsal('old', ratio=0.5)", **changes)
+    assert price(f"{begin} + SelfRehearsal(ratio=0.5, count=3, length=5)", **changes) == pytest.approx(given)
+    refusals = price("Train(lr=1e-3, epochs=2, batch=1) + RefusalRehearsal(ratio=0.2, length=4)", **changes)
+    assert refusals == pytest.approx((8 + 2 * 8 / 5) / 8)  # eight learned tokens in 32 are two answers, of 8 positions
+
+
+def test_recipe_that_writes_at_every_step_is_refused():
+    with pytest.raises(HoldfastError, match="OnPolicySDFT writes its batches at every step"):
+        price("Train(lr=1e-3, epochs=2) + OnPolicySDFT()")

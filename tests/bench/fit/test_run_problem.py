@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.bench.fit.prices import Prices
+from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.measured.guard_split import NoValidationItems
+from holdfast.bench.plan.facts import read_plan_inputs
 from holdfast.bench.run.record import RunRecord
 
 GIVEN = Candidate.of("Train(lr=1e-3, epochs=1)")
@@ -20,7 +21,9 @@ GIVEN = Candidate.of("Train(lr=1e-3, epochs=1)")
 @pytest.fixture
 def problem(shared):
     def make(*, isolated=False, **changes):
-        return RunProblem.of(shared(**changes), Prices(plain_epochs=1.0), isolated=isolated)
+        spec = shared(**changes)
+        plain = PlainRun.of(spec, read_plan_inputs(spec), epochs=1.0, batch=4)
+        return RunProblem.of(spec, plain, isolated=isolated)
 
     return make
 
@@ -33,7 +36,9 @@ class TestIdentity:
         identities = [problem(**change).identity for change in changes]
         rows.write_text('{"prompt": "t20", "completion": "t22"}\n')
         identities.append(problem(data=str(rows)).identity)
-        identities.append(dataclasses.replace(problem(), prices=Prices(2.0)).identity)
+        identities.append(
+            dataclasses.replace(problem(), plain=dataclasses.replace(problem().plain, epochs=2.0)).identity
+        )
         assert len({*identities}) == len(identities)
 
     def test_it_stays_with_what_is_not(self, problem):

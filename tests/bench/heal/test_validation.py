@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from holdfast.bench.heal.steering import record_of
-from holdfast.bench.heal.validation import ROOM, Validation, glanced
+from holdfast.bench.heal.validation import LEFT, ROOM, Validation, glanced
 from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
@@ -92,8 +92,8 @@ def test_the_share_of_the_budget_is_that_of_the_verdicts_bound(tmp_path):
 
 def test_with_few_items_for_the_budget_a_part_of_the_bound_counts(tmp_path):
     on = validation(tmp_path, Budget(points=1))
-    assert on.weight < 1
-    assert on.nothing == pytest.approx(ROOM)
+    assert on.weight < ROOM
+    assert on.nothing == pytest.approx(LEFT)
 
 
 def test_a_model_that_certainly_forgot_one_suite_is_outside_even_if_the_mean_is_inside(tmp_path):

@@ -335,6 +335,9 @@ def test_what_a_guard_saw_is_over_what_the_base_knew_of_what_it_watched():
         50.0, "points", True
     )
     assert learned_before_rewind(dataclasses.replace(guard, model_of=None), watched) is None
+    back = dataclasses.replace(guard.looks[-1], share=0.5)
+    pulled = dataclasses.replace(guard, model_of=None, looks=(*guard.looks, back))
+    assert learned_before_rewind(pulled, watched) == learned_before_rewind(guard, watched)
     assert learned_before_rewind(None, watched) is None
     assert learned_before_rewind(dataclasses.replace(guard, watched=()), watched) == LearnedBeforeRewind(
         0.0, "nats", False

@@ -218,3 +218,10 @@ def test_the_rule_that_sets_a_value_comes_first():
     for case in (SMALL, BIG, dataclasses.replace(SMALL, parameters=270 * 10**6)):
         rows = [row for row in advise(case).rows if row.topic == "rate"]
         assert rows[0].advice[0].isdigit()
+
+
+def test_the_recipe_rehearses_refusals_if_the_model_may_refuse():
+    assert advise(BIG).recipe([]).endswith(" + RefusalRehearsal()")
+    assert advise(BIG).recipe(["mine"]).endswith(" + RefusalRehearsal()")
+    for other in (dataclasses.replace(BIG, chat=False), dataclasses.replace(SMALL, chat=True)):
+        assert "RefusalRehearsal" not in advise(other).recipe([])

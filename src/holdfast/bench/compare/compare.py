@@ -19,6 +19,7 @@ from rich.console import Console
 
 from holdfast.bench.compare.plan import Plan, PlannedRun, plan
 from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import CompareSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.measured.base_cache import model_digest
@@ -48,6 +49,7 @@ class CompareResult:
         return 1 if self.failed else 0
 
 
+@resolving_precision
 def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     """Makes the unfinished runs of a comparison, and returns the folders of all; a crash of a run is reported.
 

@@ -23,6 +23,7 @@ from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
@@ -57,6 +58,7 @@ READ = 200
 """Largest number of examples, and of items, on which the drift is measured; evenly chosen."""
 
 
+@resolving_precision
 @quiet_libraries()
 def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     """Asks both models the same items, and returns the changes; with saved answers it loads no model.

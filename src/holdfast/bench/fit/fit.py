@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -27,6 +26,7 @@ from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay, open_log
 from holdfast.bench.fit.trials import Candidate, trials_options
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import quiet_libraries
@@ -34,7 +34,6 @@ from holdfast.bench.plan.plan import plan
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
 from holdfast.core.errors import HoldfastError
-from holdfast.data.memory import load_memory
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.recipe import parse
@@ -48,6 +47,7 @@ ROOM = 1 + 2 / 9
 UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
 
 
+@resolving_precision
 @quiet_libraries()
 def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
     """Fine-tunes a model inside a budget at a stated cost, and returns the record; a finished fit is only read.
@@ -99,7 +99,7 @@ class _Fit:
         made = self._planned()
         run = self._with_old(made)
         names = tuple(run.memories())
-        plain = _plain_run(made, run, self.inputs)
+        plain = self._plain(made, run)
         ladder = ladder_of(made, names)
         pilot = self._pilot(run, plain, ladder)
         most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
@@ -130,6 +130,12 @@ class _Fit:
         self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
 
+    def _plain(self, made: PlanRecord, run: RunSpec) -> PlainRun:
+        """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
+        settings = train_of(parse(made.recipe))
+        epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
+        return PlainRun.of(run, self.inputs.plan, epochs=epochs, batch=batch)
+
     def _with_old(self, made: PlanRecord) -> RunSpec:
         """Returns the options of all trainings, with old examples: the user's, or those that the base writes once."""
         run = trials_options(self.spec.run(out=str(self.folder / "runs")))
@@ -140,10 +146,12 @@ class _Fit:
         count, whole = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
         if whole > WRITING * plain:
             count = min(count, max(FEWEST, int(count * WRITING * plain / whole)))
+        announced = whole * count / SelfRehearsal().count / plain
+        check_cost(self.spec, self._plain(made, run), Candidate.of(made.recipe), self.ledger.left - announced)
         began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
         self.ledger.training_seconds += old.seconds
-        values = {"announced": whole * count / SelfRehearsal().count / plain, "spent": old.seconds / plain}
+        values = {"announced": announced, "spent": old.seconds / plain}
         sentence = f"The base wrote {old.count:,} examples, which --memory {NAME}={old.file} takes too."
         self.ledger.done("old examples", began, sentence, record=old.file, **values)
         return dataclasses.replace(run, memory=(f"{NAME}={old.file}",))
@@ -193,7 +201,9 @@ class _Fit:
         stage: StageName = "run" if why else "search"
         began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
         tell = None if why else self.ledger.display.tell
-        came = full_run(run, given, plain, most, self._bases(), self.folder, self.log, tell=tell)
+        came = full_run(
+            run, given, plain, most, self._bases(), self.folder, self.log, tell=tell, engine=self.spec.engine
+        )
         self._count(stage, began, came, most)
         return came
 
@@ -260,17 +270,6 @@ class _Fit:
             seconds=ledger.display.clock.seconds,
         )
         return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
-
-
-def _plain_run(made: PlanRecord, run: RunSpec, inputs: FitInputs) -> PlainRun:
-    """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
-    settings, tokenizer = train_of(parse(made.recipe)), inputs.plan.tokenizer
-    how: dict[str, Any] = {"raw": run.raw, "refused": run.refused, "preference": run.preference}
-    memories = {
-        name: load_memory(path, tokenizer, max_length=run.max_length, **how) for name, path in run.memories().items()
-    }
-    epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
-    return PlainRun(inputs.examples, memories, epochs, batch, run.batch_size, run.seed)
 
 
 def _advised(made: PlanRecord, names: Sequence[str]) -> Candidate:

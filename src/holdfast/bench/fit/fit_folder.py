@@ -26,7 +26,7 @@ from holdfast.bench.run.folder import digests_of
 from holdfast.core.errors import HoldfastError
 
 FILE = "fit-spec.json"
-_NOT_ITS_OWN = ("out", "eval_batch_tokens", "memory_check")
+_NOT_ITS_OWN = ("out", "eval_batch_tokens", "memory_check", "engine")
 _AFTER = ("cost", "pilot", "search", "heal")
 """Options that may change: the stages that are done stay right."""
 

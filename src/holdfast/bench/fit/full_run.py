@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
+from holdfast.bench.fit.engine_ray import RayEngine
 from holdfast.bench.fit.price import PlainRun
-from holdfast.bench.fit.problem import FitProblem
+from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.trials import Candidate, losses, trial_spec
@@ -26,6 +28,9 @@ from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+
+LOCAL = "local"
+"""The engine that runs trials in the process of the fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +72,7 @@ def full_run(
     console: Console,
     *,
     tell: Callable[[str], None] | None,
+    engine: str = LOCAL,
 ) -> FullRun:
     """Makes the full run of the first candidate, or searches from all of them.
 
@@ -79,12 +85,13 @@ def full_run(
         folder: Folder of the fit.
         console: Console for progress.
         tell: Receives a line for each trial of the search; without it there is no search.
+        engine: Where the trials of the search run, as in `FitSpec`.
 
     Raises:
         HoldfastError: A run fails for a reason that the user can mend, or all trials of a search failed.
     """
     if tell is not None:
-        return _searched(spec, given, plain, most, folder, console, tell)
+        return _searched(spec, given, plain, most, folder, console, tell, engine)
     candidate, note = afforded(given[0], plain, most)
     done = train(trial_spec(candidate, 1.0, spec), console, bases=bases)
     budget = spec.allowed()
@@ -126,14 +133,17 @@ def _searched(
     folder: Path,
     console: Console,
     tell: Callable[[str], None],
+    engine: str,
 ) -> FullRun:
     """Searches, and returns its best whole run."""
+    here = engine == LOCAL
     shortened = [afforded(candidate, plain, most) for candidate in given]
     came = search(
-        FitProblem.in_fit(spec, plain, console),
+        RunProblem.of(spec, plain, isolated=not here, console=console if here else None),
         [candidate for candidate, _ in shortened],
         cost=most,
         storage=folder / "search.db",
+        engine=None if here else _ray_engine(engine),
         seed=spec.seed,
         progress=tell,
     )
@@ -153,6 +163,11 @@ def _searched(
         record=folder / SearchRecord.FILE,
         notes=tuple(f"{candidate}: {note}" for candidate, note in shortened if note),
     )
+
+
+def _ray_engine(engine: str) -> RayEngine:
+    """Returns the engine of a Ray cluster; each trial gets a GPU if there are any."""
+    return RayEngine(None if engine == "ray" else engine, gpus=float(torch.cuda.is_available()))
 
 
 def used_by(folder: Path, budget: Budget) -> float | None:

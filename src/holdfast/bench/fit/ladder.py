@@ -11,6 +11,7 @@ from holdfast.bench.plan.recipes import RANK, recipe_text
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.plan.rules.training import adapter_rate, full_rate
 from holdfast.core.method import Chain
+from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.selection.lora import LoRA
 from holdfast.methods.selection.qlora import QLoRA
 from holdfast.recipe import parse
@@ -48,8 +49,10 @@ class Ladder:
 def ladder_of(plan: PlanRecord, old: Sequence[str]) -> Ladder:
     """Returns the ladder of a plan: all weights, LoRA, LoRA with old examples, all weights with old examples.
 
-    Epochs, batch and rank are those of the plan; the rates are those of its rules for all weights and for adapters. A
-    model that is an adapter already has no rung of LoRA, and one on 4-bit weights no rung of all weights.
+    If the plan rehearses the model's refusals, so do the rungs with old examples, and a rung of LoRA with refusals
+    alone comes before them. Epochs, batch and rank are those of the plan; the rates are those of its rules for all
+    weights and for adapters. A model that is an adapter already has no rung of LoRA, and one on 4-bit weights no rung
+    of all weights.
 
     Args:
         plan: The plan, which advises a recipe.
@@ -77,17 +80,28 @@ def _rungs(plan: PlanRecord, advised: Chain, old: Sequence[str]) -> Iterator[tup
     is_adapter, is_quantised = plan.model.is_adapter, any(isinstance(part, QLoRA) for part in advised.parts())
     whole: dict[str, Any] = {"lr": small if is_adapter else rate, "epochs": epochs, "batch": batch}
     adapted = {**whole, "lr": small}
+    refusals = any(isinstance(part, RefusalRehearsal) for part in advised.parts())
     name = "the adapter" if is_adapter else "all weights"
     if not is_quantised:
         yield "Train()", Rung(name, Candidate.of(f"{_train(**whole)} + WSD()"), plain=True)
     if not is_adapter:
-        first = f"QLoRA(rank={rank}, alpha={2 * rank})" if is_quantised else f"LoRA(rank={rank})"
-        need: Need = "qlora" if is_quantised else "LoRA()"
+        first, need, kind = _adapter(rank, is_quantised)
         yield need, Rung("LoRA", Candidate.of(f"{_train(**adapted)} + {first} + WSD()"))
-        kind: Literal["qlora", "adapter"] = "qlora" if is_quantised else "adapter"
-        yield kind, Rung("LoRA with old examples", Candidate.of(recipe_text(kind, old, rank, **adapted)))
+        if refusals:
+            held = f"{_train(**adapted)} + {first} + WSD() + BaseKL(on='memory') + RefusalRehearsal()"
+            yield need, Rung("LoRA with refusals", Candidate.of(held))
+        text = recipe_text(kind, old, rank, refusals=refusals, **adapted)
+        yield kind, Rung("LoRA with old examples", Candidate.of(text))
     if not is_quantised:
-        yield "full", Rung(f"{name} with old examples", Candidate.of(recipe_text("full", old, **whole)))
+        text = recipe_text("full", old, refusals=refusals, **whole)
+        yield "full", Rung(f"{name} with old examples", Candidate.of(text))
+
+
+def _adapter(rank: int, is_quantised: bool) -> tuple[str, Need, Literal["qlora", "adapter"]]:
+    """Returns a new adapter as text, what it needs alone, and what it needs with old examples."""
+    if is_quantised:
+        return f"QLoRA(rank={rank}, alpha={2 * rank})", "qlora", "qlora"
+    return f"LoRA(rank={rank})", "LoRA()", "adapter"
 
 
 def _train(**settings: float) -> str:

@@ -7,7 +7,8 @@ The rules, of which docs/fit.md says where each comes from:
 - The task is on course if validation items of it became better beyond chance, or if the training loss fell by `FELL`:
   a tenth of some facts teaches nothing of the others.
 - The full run has the batch, the epochs and the schedule of the rung that passed, so ten times its steps, at its rate.
-- If no rung passes, the one on course that lost least goes on, at half of its rate if it lost more than the budget.
+- If no rung passes, the one on course that lost least goes on, at a lower rate if it lost more than the budget: the
+  loss grows about as the square of the rate, so the rate falls with the root of the excess, to a half at most.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ NOTHING = 0.01
 """Largest share of right answers that may become wrong, and of the kept score of texts, if nothing is forgotten."""
 FELL = 0.2
 """Share by which the training loss must fall where validation items of the task do not show that it is learned."""
-SLOWER = 0.5
-"""Factor on the rate if no rung passes and the chosen one lost more than the budget. At half of the rate plain training
-loses a quarter of the points on the proving ground (docs/which-method.md)."""
+SLOWEST = 0.5
+"""Least factor on the rate if no rung passes and the chosen one lost more than the budget. At half of the rate plain
+training loses a quarter of the points on the proving ground (docs/which-method.md)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +202,8 @@ def choose(rungs: Sequence[PilotRung]) -> tuple[PilotRung, float]:
     done = [row for row in rungs if row.lost is not None]
     going = [row for row in done if row.on_course and not row.plain] or [done[-1]]
     best = min(going, key=lambda row: (row.lost or 0.0) / row.limit)
-    return best, SLOWER if (best.lost or 0.0) > best.limit else 1.0
+    lost = best.lost or 0.0
+    return best, max(SLOWEST, math.sqrt(best.limit / lost)) if lost > best.limit else 1.0
 
 
 def carried(candidate: Candidate, rate: float) -> Candidate:
@@ -235,5 +237,5 @@ def _sentence(chosen: PilotRung, rate: float) -> str:
         return f"Nothing is forgotten ({lost}), so the full run is plain training of all weights."
     if chosen.opens:
         return f"The gate is open: {chosen.name} {lost}, and the task is on course."
-    slower = ", at half of its rate" if rate < 1 else ""
+    slower = f", at {rate:.0%} of its rate" if rate < 1 else ""
     return f"No rung passed the gate; {chosen.name} {lost}, the least of those on course, and goes on{slower}."

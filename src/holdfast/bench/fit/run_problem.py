@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.bench.compare.worker_pool import WorkerPool
-from holdfast.bench.fit.prices import Prices
+from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.trials import (
     Candidate,
     TrialOutcome,
@@ -40,19 +40,21 @@ class RunProblem:
 
     Attributes:
         spec: The options that all trials share; its `out` holds their folders, and its recipe counts nothing.
-        prices: What trials cost.
+        plain: The unit of the cost, which counts prices from the batches of a candidate.
         isolated: Whether each trial has a process of its own, so that one which crashes ends no other, and all memory
             is free after it.
+        console: Console for the progress of trials that are not isolated; a log for each by default.
     """
 
     spec: RunSpec
-    prices: Prices
+    plain: PlainRun
     isolated: bool = True
+    console: Console | None = None
 
     @classmethod
-    def of(cls, spec: RunSpec, prices: Prices, *, isolated: bool = True) -> RunProblem:
+    def of(cls, spec: RunSpec, plain: PlainRun, *, isolated: bool = True, console: Console | None = None) -> RunProblem:
         """Returns the problem of a run: its options, without those that each candidate sets."""
-        return cls(trials_options(spec), prices, isolated)
+        return cls(trials_options(spec), plain, isolated, console)
 
     @property
     def identity(self) -> str:
@@ -63,7 +65,7 @@ class RunProblem:
             self.spec.budget,
             digests_of(self.spec),
             model_digest(self.spec.model),
-            self.prices.plain_epochs,
+            [self.plain.epochs, self.plain.batch],
         ]
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -74,7 +76,7 @@ class RunProblem:
 
     def price(self, candidate: Candidate, fidelity: float) -> float:
         """Returns what a trial costs at most, in plain runs."""
-        return self.prices.of(candidate, fidelity)
+        return self.plain.price(candidate, fidelity)
 
     def evaluate(self, candidate: Candidate, fidelity: float) -> TrialOutcome:
         """Makes a trial, or continues it if its process ended before, and returns its outcome.
@@ -113,6 +115,9 @@ class RunProblem:
 
     @contextlib.contextmanager
     def _console(self, name: str) -> Iterator[Console]:
-        """Yields a console that writes to the log of a trial."""
+        """Yields the console of the problem, or one that writes to the log of a trial."""
+        if self.console is not None:
+            yield self.console
+            return
         with self._log(name).open("a", encoding="utf-8") as file:
             yield Console(file=file, width=120)

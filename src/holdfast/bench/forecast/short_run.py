@@ -17,8 +17,8 @@ from holdfast.bench.given.loading import load_model
 from holdfast.bench.plan.facts import PlanInputs
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.estimate import stays_frozen
-from holdfast.bench.run.forecast import training_settings
 from holdfast.bench.run.inputs import memory_paths
+from holdfast.bench.run.resources import training_settings
 from holdfast.bench.run.training import plain_trainer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain

@@ -29,6 +29,12 @@ class FitSpec(TrainingSpec):
     )
     pilot: bool = option("try recipes on a tenth of the data before the full run", True)
     search: bool = option("search for better settings with what is left of --cost", True)
+    engine: str = option(
+        "where the trials of the search run: local, ray (the Ray cluster of this machine, or one started here), or the"
+        " address of a Ray cluster",
+        "local",
+        metavar="local|ray|ADDRESS",
+    )
     heal: bool = option("bring a full run that is outside the budget back inside", True)
     seed: int = option("seed of all random numbers", 0, metavar="N", low=0)
     out: str = option("folder for the model, the record of each stage and the result", "fit", metavar="FOLDER")
@@ -40,6 +46,10 @@ class FitSpec(TrainingSpec):
             raise HoldfastError("--budget is missing: say what may be lost, as in --budget points=2.")
         self.guard()
         self.plain_runs()
+        if self.engine not in ("local", "ray") and ":" not in self.engine:
+            raise HoldfastError(
+                f"--engine {self.engine}: give local, ray, or the address of a Ray cluster, as in ray://host:10001."
+            )
         self._keep_by_default(self.model)
         if not self.keep:
             raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")

@@ -54,9 +54,9 @@ class MeasuringSpec(Options):
         metavar="TOKENS",
         low=1,
     )
-    precision: Literal["fp32", "bf16", "fp16"] = option(
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = option(
         "number format in which models compute, in training and measurement; trained weights are float32, frozen ones "
-        "keep the 16 bits of their file",
+        "keep the 16 bits of their file; auto takes bf16 where it is faster here",
         "fp32",
     )
     refused: Literal["error", "drop"] = option("what to do with rows that the chat template refuses", "error")

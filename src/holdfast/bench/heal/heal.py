@@ -25,6 +25,7 @@ from rich.console import Console
 
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.heal.asking import Asking
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
@@ -62,6 +63,7 @@ TUNED = "tuned"
 """Name of the tuned model among the answers of the search."""
 
 
+@resolving_precision
 @quiet_libraries()
 def heal(spec: HealSpec, console: Console | None = None) -> HealRecord:
     """Brings a fine-tune inside a budget, writes the healed model, and returns the record; a finished one is only read.

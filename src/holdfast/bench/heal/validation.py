@@ -20,7 +20,11 @@ from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import documents, group_of
 
 ROOM = 0.6
-"""Most of the budget that the bound of a loss may take if nothing changes; more would leave no room for an edit."""
+"""Most of the budget that the bound of a loss may take if nothing changes; with more, no edit could be shown to be
+inside."""
+LEFT = 0.2
+"""Share of the budget that is left free where the bound takes more than `ROOM`: what cannot be shown is not worth the
+learning that trying would cost."""
 
 
 def glanced(suites: Sequence[Suite]) -> list[Suite]:
@@ -61,8 +65,8 @@ class Validation:
         budget: The budget.
         path: File of the answers, from which an interrupted search continues; None keeps them in memory alone.
         weight: Share of the bound's distance from the loss that counts against the budget. It is 1 if the items can
-            prove a loss inside the budget with room to spare, and less for fewer items, so that a model without any
-            change takes at most the share `ROOM` of the budget.
+            prove a loss inside the budget with room to spare; for fewer items a model without any change takes the
+            share `LEFT` of the budget.
     """
 
     suites: Sequence[Suite]
@@ -76,7 +80,7 @@ class Validation:
     def __post_init__(self) -> None:
         """Reads the answers that the file has."""
         self.weight = 1.0
-        self.weight = min(1.0, ROOM / max(1e-9, self.nothing))
+        self.weight = 1.0 if (nothing := self.nothing) <= ROOM else LEFT / nothing
         for row in read_jsonl(self.path) if self.path is not None and self.path.exists() else ():
             self._answers[row["edit"], row["strength"]] = [
                 dataclasses.replace(score, value=value, weight=weight)

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.machine.verbosity import main_process_console
 from holdfast.bench.plan.plan import plan
@@ -20,6 +21,7 @@ from holdfast.core.guard import AUTO
 from holdfast.recipe import parse
 
 
+@resolving_precision
 def train_planned(spec: RunSpec, console: Console | None = None) -> RunResult:
     """Runs `spec` like `holdfast.bench.run.run.train`; a run with the recipe `auto` is planned first.
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from holdfast.bench.given.loading import load_model
 from holdfast.bench.given.model_files import BASE
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec
 from holdfast.bench.given.yaml_files import as_yaml, write_new
 from holdfast.bench.machine.files import write_json
@@ -36,6 +37,7 @@ Forecaster = Callable[[PlanInputs, Advice, str, Progress, list[str]], ForecastRe
 receives notes."""
 
 
+@resolving_precision
 @quiet_libraries()
 def plan(spec: PlanSpec, console: Console | None = None, forecaster: Forecaster | None = None) -> PlanRecord:
     """Returns the plan: facts, advice and what to run; writes what `out` and `write` name.

@@ -20,13 +20,16 @@ FIT = 0.9
 """Share of the free memory that a recipe may need, because the estimate leaves out libraries and the allocator."""
 
 
-def recipe_text(kind: Kind, old: Sequence[str] = (), rank: int = RANK, **train: float) -> str:
+def recipe_text(
+    kind: Kind, old: Sequence[str] = (), rank: int = RANK, *, refusals: bool = False, **train: float
+) -> str:
     """Returns the recipe of a kind as text; empty if nothing fits.
 
     Args:
         kind: The kind.
         old: Names of old examples; without any, the base writes some.
         rank: Rank of a new adapter.
+        refusals: Whether the model rehearses its own refusals, too.
         train: Settings of `Train`.
     """
     settings = ", ".join(f"{name}={value:g}" for name, value in train.items())
@@ -40,6 +43,8 @@ def recipe_text(kind: Kind, old: Sequence[str] = (), rank: int = RANK, **train: 
         first = f"LoRA(rank={rank})" if kind == "adapter" else f"QLoRA(rank={rank}, alpha={2 * rank})"
         rehearsal = f"Rehearsal({memory!r}, ratio=0.5)" if memory else "SelfRehearsal(ratio=0.5)"
         parts = [first, "WSD()", "BaseKL(on='memory')", rehearsal]
+    if refusals:
+        parts.append("RefusalRehearsal()")
     return " + ".join([*([f"Train({settings})"] if settings else []), *parts])
 
 

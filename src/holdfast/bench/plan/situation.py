@@ -8,6 +8,7 @@ from typing import Literal
 
 from holdfast.train.rates import BILLION as BILLION
 from holdfast.train.rates import MILLION as MILLION
+from holdfast.train.rates import may_refuse
 
 Kind = Literal["", "full", "adapter", "qlora", "none"]
 """Kinds of recipes: all weights train, an adapter trains, an adapter on 4-bit weights trains, nothing fits."""
@@ -85,6 +86,11 @@ class Situation:
     def small(self) -> bool:
         """Whether the model is below a billion parameters, where our studies lie (all of them far below)."""
         return self.parameters < BILLION
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether the model may have learned to refuse harmful requests."""
+        return may_refuse(self.parameters, self.chat)
 
     @property
     def adapts(self) -> bool:

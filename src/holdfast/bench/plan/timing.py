@@ -19,7 +19,7 @@ from holdfast.bench.plan.reading import sample
 from holdfast.bench.plan.record import TimeRow
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.estimate import stays_frozen
-from holdfast.bench.run.forecast import training_settings
+from holdfast.bench.run.resources import training_settings
 from holdfast.bench.run.training import plain_trainer
 from holdfast.core.method import Chain, chain
 from holdfast.methods.rehearsal.rehearsal import Rehearsal

@@ -1,1 +1,1 @@
-"""A run: its inputs, its forecast, its training, and its folder."""
+"""A run: its inputs, its resources, its training, and its folder."""

@@ -1,4 +1,4 @@
-"""The inputs of a run without its weights: rows, suites, old examples, the trainer's arguments, its forecast."""
+"""The inputs of a run without its weights: rows, suites, old examples, the trainer's arguments, its resources."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from transformers import TrainingArguments
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
@@ -19,8 +20,8 @@ from holdfast.bench.measured.preparation import PreparedData, check_fit, kept_un
 from holdfast.bench.measured.verdict import check_limits
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.folder import folder_of
-from holdfast.bench.run.forecast import Forecast, check_memory, forecast_run, longest_row
 from holdfast.bench.run.part import Part
+from holdfast.bench.run.resources import Resources, check_memory, longest_row, resources_of
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
@@ -46,7 +47,7 @@ class RunInputs:
         data: Examples to train on and suites to measure.
         memories: Old examples, by their names in the recipe.
         budget: The budget; None without one.
-        forecast: Settings and memory of the training.
+        resources: Settings and memory of the training.
         notes: Notes for the user.
     """
 
@@ -55,7 +56,7 @@ class RunInputs:
     data: PreparedData
     memories: dict[str, list[Example]]
     budget: Budget | None
-    forecast: Forecast
+    resources: Resources
     notes: tuple[str, ...]
 
     @property
@@ -107,10 +108,10 @@ def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True, part: Part
         for name, path in paths.items()
     }
     longest = longest_row([*data.train, *(example for memory in memories.values() for example in memory)])
-    forecast = forecast_run(spec, recipe, arguments, data.train, longest)
+    resources = resources_of(spec, recipe, arguments, data.train, longest)
     memory_spec = spec if refuse else dataclasses.replace(spec, memory_check="warn")
-    notes = [*_batch_notes(spec, recipe, arguments), *check_memory(forecast, memory_spec, recipe, arguments, longest)]
-    return RunInputs(tokenizer, arguments, data, memories, budget, forecast, (*notes, *data.notes, *unused))
+    notes = [*_batch_notes(spec, recipe, arguments), *check_memory(resources, memory_spec, recipe, arguments, longest)]
+    return RunInputs(tokenizer, arguments, data, memories, budget, resources, (*notes, *data.notes, *unused))
 
 
 def read_data(
@@ -158,6 +159,7 @@ def load_checked_model(
     return model
 
 
+@resolving_precision
 @quiet_libraries()
 def dry_run(spec: RunSpec, recipe: str | None = None) -> DryRun:
     """Returns what a run would do; trains nothing and writes nothing.

@@ -35,7 +35,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise HoldfastError(
-            f"{folder} is in use by another process; wait for it, or choose another folder with --name."
+            f"{folder} is in use by another process; wait for it, or choose another folder with --out."
         ) from None
     try:
         yield

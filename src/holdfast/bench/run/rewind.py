@@ -10,13 +10,14 @@ from holdfast.probes.score import Score, level
 
 
 def learned_before_rewind(guard: GuardRow | None, before: Sequence[Score]) -> LearnedBeforeRewind | None:
-    """Returns what a run had learned before its guard restored an earlier model; None if it restored none.
+    """Returns what a run had learned before its guard restored an earlier model, or pulled it back; None if neither.
 
     Args:
         guard: The record of the guard; None without a guard.
         before: All scores of the base, with those of the watched side.
     """
-    if guard is None or guard.model_of is None:
+    pulled = guard is not None and bool(guard.looks) and guard.looks[-1].share < 1
+    if guard is None or (guard.model_of is None and not pulled):
         return None
     rows = [row for row in before if _shows_learning(row, guard)]
     answers = [row for row in rows if row.unit == "points"]

@@ -43,11 +43,11 @@ from holdfast.bench.run.folder import (
     open_folder,
     removing_empty_folders,
 )
-from holdfast.bench.run.forecast import resolved_settings, settings_lines
 from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.part import Part
 from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
+from holdfast.bench.run.resources import resolved_settings, settings_lines
 from holdfast.bench.run.rewind import learned_before_rewind
 from holdfast.bench.run.run_symptoms import run_symptoms
 from holdfast.bench.run.saved_model import check_weights, save_model
@@ -188,11 +188,11 @@ def _open(
     console.print(repr(recipe), style="bold", markup=False)
     folder, inputs = folder_of(spec), read_inputs(spec, recipe, part=part)
     console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
-    for line in inputs.forecast.lines():
+    for line in inputs.resources.lines():
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     notes = list(inputs.notes)
     examples = [*inputs.data.train, *inputs.data.measured_examples, *inputs.memory_examples]
-    model = load_checked_model(spec, examples, console, notes, frozen=inputs.forecast.estimate.frozen)
+    model = load_checked_model(spec, examples, console, notes, frozen=inputs.resources.estimate.frozen)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
@@ -209,10 +209,10 @@ def _open(
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
     cost = meter.end()
-    settings = resolved_settings(trainer, inputs.forecast)
+    settings = resolved_settings(trainer, inputs.resources)
     if is_main_process():
         begin_folder(folder, spec, recipe, settings, part)
-    if inputs.forecast.mixes:  # the number of old examples is known only now
+    if inputs.resources.mixes:  # the number of old examples is known only now
         console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
     asked = tuple(inputs.data.suites)
     if validation:

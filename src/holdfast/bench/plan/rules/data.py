@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from holdfast.bench.measured.power import FLIPS
 from holdfast.bench.plan.evidence import REAL, STUDY, Figure, Rule
-from holdfast.bench.plan.situation import BILLION, Situation
+from holdfast.bench.plan.situation import Situation
 from holdfast.probes.score import for_stats
 from holdfast.stats.power import items_needed
 
 NOISY, COPIES, FEW_ROWS = 0.1, 0.05, 100
-SMALLEST_REAL = BILLION // 10
-"""Parameters from which a model may refuse in words; the study on real models begins at 0.27 billion."""
 WRITTEN = 1000
 
 REHEARSAL = (
@@ -117,8 +115,8 @@ OLD_EXAMPLES = (
         "rehearse the model's own refusals",
         "old examples",
         "the model has a chat template and 100M parameters or more",
-        lambda case: case.chat and case.parameters >= SMALLEST_REAL,
-        "if the model refuses harmful requests, add RefusalRehearsal() to the recipe and keep general:refusals",
+        lambda case: case.may_refuse,
+        "rehearse the refusals of a model that refuses harmful requests (RefusalRehearsal()); keep general:refusals",
         "measured here",
         REAL,
         because="40 requests, Qwen2.5-Coder 0.5B on harmless facts: LoRA takes 72 points of refusals, with its own 5",

@@ -18,10 +18,10 @@ from rich.console import Console
 from holdfast.bench.given.loading import load_model
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run import estimate as estimating
-from holdfast.bench.run import forecast as forecasting
+from holdfast.bench.run import resources as resourcing
 from holdfast.bench.run.arguments import micro_batch_rows, training_arguments
 from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
-from holdfast.bench.run.forecast import schedule_of
+from holdfast.bench.run.resources import schedule_of
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, chain
@@ -268,7 +268,7 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
     _, said, resolved = go(asked(recipe=recipe))
     assert "memory: about" in said
     need = resolved["memory"]["bytes"]
-    monkeypatch.setattr(forecasting, "free_memory", lambda: (need // 2, "in memory"))
+    monkeypatch.setattr(resourcing, "free_memory", lambda: (need // 2, "in memory"))
     with pytest.raises(HoldfastError) as caught:
         train(asked(recipe=recipe, name="b"), Console(quiet=True))
     text = str(caught.value)
@@ -282,14 +282,14 @@ def test_a_run_that_does_not_fit_is_refused_with_what_would(asked, tmp_path, mon
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_what_does_not_fit_is_told_what_would(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(forecasting, "config_of", lambda name: big())
-    monkeypatch.setattr(forecasting, "free_memory", lambda: (30 * GB, "in memory"))
+    monkeypatch.setattr(resourcing, "config_of", lambda name: big())
+    monkeypatch.setattr(resourcing, "free_memory", lambda: (30 * GB, "in memory"))
     spec = RunSpec(model="org/big", data="d", recipe="MaskTheTarget()", batch_size=rows)
     recipe = parse(spec.recipe)
     arguments = training_arguments(spec, recipe, tmp_path)
-    found = forecasting.forecast_run(spec, recipe, arguments, [], 512)
+    found = resourcing.resources_of(spec, recipe, arguments, [], 512)
     with pytest.raises(HoldfastError) as caught:
-        forecasting.check_memory(found, spec, recipe, arguments, 512)
+        resourcing.check_memory(found, spec, recipe, arguments, 512)
     text = str(caught.value)
     assert text.startswith("org/big: 8.0B parameters: full training needs about 1")
     assert re.search(r"; `LoRA\(\)` about \d\d GB[,;]", text) or rows > 1

@@ -1,4 +1,4 @@
-"""Forecasts the settings and the memory of a run before loading; refuses a run that does not fit."""
+"""The settings and the memory of a run, known before its model is loaded; refuses a run that does not fit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from holdfast.train.settings import train_of, write_settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Forecast:
+class Resources:
     """The settings and the memory of a run.
 
     Attributes:
@@ -59,9 +59,9 @@ class Forecast:
         return [*model_lines(self), *settings_lines(self.settings, more=self.mixes)]
 
 
-def forecast_run(
+def resources_of(
     spec: RunSpec, recipe: Chain, arguments: TrainingArguments, examples: Sequence[Example], longest: int
-) -> Forecast:
+) -> Resources:
     """Returns the settings and the memory of a run, from the model's configuration and the rows.
 
     Args:
@@ -76,7 +76,7 @@ def forecast_run(
     """
     config = config_of(_base(spec.model))
     free, where = free_memory()
-    return Forecast(
+    return Resources(
         estimate(spec.model, config, recipe, arguments, longest),
         free,
         where,
@@ -86,15 +86,15 @@ def forecast_run(
 
 
 def check_memory(
-    forecast: Forecast, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
+    resources: Resources, spec: RunSpec, recipe: Chain, arguments: TrainingArguments, longest: int
 ) -> list[str]:
     """Refuses a run that does not fit into memory; with `memory_check="warn"`, returns a warning instead.
 
     Raises:
         HoldfastError: The run needs more memory than is free; names what would fit.
     """
-    need = forecast.estimate
-    if need.total <= forecast.free or need.quantised:
+    need = resources.estimate
+    if need.total <= resources.free or need.quantised:
         return []
     config = config_of(_base(spec.model))
     needs = f"{_count(need.parameters)} parameters: {_what_trains(need)} needs about {_size(need.total)}"
@@ -104,7 +104,7 @@ def check_memory(
         if size < 0.9 * need.total
     ]
     alternatives = f"; {', '.join(fitting)}" if fitting else ""
-    sentence = f"{spec.model}: {needs}{alternatives}; {_size(forecast.free)} are free {forecast.where}"
+    sentence = f"{spec.model}: {needs}{alternatives}; {_size(resources.free)} are free {resources.where}"
     if spec.memory_check == "warn":
         return [f"{sentence}."]
     raise HoldfastError(f"{sentence}. Choose what fits, or continue with --memory-check warn.")
@@ -164,13 +164,13 @@ def training_settings(recipe: Chain, arguments: TrainingArguments, rows: int) ->
     }
 
 
-def resolved_settings(trainer: Any, forecast: Forecast) -> dict[str, Any]:
+def resolved_settings(trainer: Any, resources: Resources) -> dict[str, Any]:
     """Returns the resolved settings for spec.json; their rows include old examples."""
-    settings = forecast.settings
+    settings = resources.settings
     if trainer.holdfast_mix is not None:
         rows = len(trainer._get_train_sampler(trainer.train_dataset))
         settings = training_settings(trainer.holdfast_recipe, trainer.args, rows)
-    return {**settings, **forecast.estimate.to_dict()}
+    return {**settings, **resources.estimate.to_dict()}
 
 
 def schedule_of(recipe: Chain, arguments: TrainingArguments) -> str:
@@ -197,14 +197,14 @@ def settings_lines(settings: dict[str, Any], *, more: bool = False) -> list[str]
     ]
 
 
-def model_lines(forecast: Forecast) -> list[str]:
+def model_lines(resources: Resources) -> list[str]:
     """Returns lines of text on the model and the memory of the run."""
-    need = forecast.estimate
+    need = resources.estimate
     share = need.trained / max(need.parameters, 1)
     trains = "all of them train" if share == 1 else f"{share:.2%} of them train ({_count(need.trained)})"
     kind = f"frozen ones in {need.narrow}, the rest in float32" if need.narrow else "float32"
     known = (
-        "" if need.quantised else f"memory: about {_size(need.total)} of {_size(forecast.free)} free {forecast.where}"
+        "" if need.quantised else f"memory: about {_size(need.total)} of {_size(resources.free)} free {resources.where}"
     )
     return [f"{_count(need.parameters)} parameters, {trains}; {kind}", *([known] if known else [])]
 
