@@ -73,6 +73,8 @@ def test_negatives_of_the_first_stage_are_no_copies_of_relevant_documents():
 class Given:
     """A reranker whose scores are given."""
 
+    cut = 0
+
     def __init__(self, scores):
         self.scores = scores
 

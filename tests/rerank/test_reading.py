@@ -8,6 +8,7 @@ import pytest
 from holdfast.core.errors import HoldfastError
 from holdfast.rerank.collection import CandidateList, collection_of
 from holdfast.rerank.lists import read_rows
+from holdfast.rerank.named import named_folders, nano_collection
 from holdfast.rerank.sources import read_collection, read_lists
 from holdfast.rerank.suite import suite_of
 from holdfast.rerank.trec import read_run
@@ -236,6 +237,11 @@ def test_a_run_gives_the_candidates_in_the_order_of_its_scores(tmp_path):
     run = rows(tmp_path, ["q1 Q0 d2 1 0.5 x", "q1 Q0 d1 2 0.9 x", "q1 Q0 d3 3 0.5 x"], "bm25.run")
     assert read_run(run, read, notes).candidates == {"q1": ("d1", "d2", "d3")}
     assert notes == ["bm25.run: 1 of 2 judged queries have no line, so nothing is found for them (first: q2)."]
+    (tmp_path / "pets" / "run.trec").write_bytes(run.read_bytes())
+    notes = []
+    again = read_collection(str(tmp_path / "pets"), notes)
+    assert again.candidates == {"q1": ("d1", "d2", "d3")}
+    assert notes[-1] == "pets: the candidates are those of run.trec."
     for line, sentence in (
         ("q9 Q0 d1 1 1 x", r"bm25.run:1: names the query 'q9'"),
         ("q1 Q0 d9 1 1 x", r"bm25.run:1: names the document 'd9'"),
@@ -281,3 +287,39 @@ def test_too_few_queries_are_refused_as_a_number(tmp_path):
     assert len(read_collection(f"{folder}:1", []).judged) == 1
     with pytest.raises(HoldfastError, match=r"behind the last colon stands a number of queries from 1"):
         read_collection(f"{folder}:0", [])
+
+
+def test_folders_of_the_suites_and_sets_of_the_hub_have_names(tmp_path, monkeypatch):
+    write(tmp_path / "rerank" / "pets")
+    (tmp_path / "rerank" / "other").mkdir()
+    monkeypatch.setenv("HOLDFAST_SUITES", str(tmp_path))
+    assert list(named_folders()) == ["pets"]
+    assert len(read_collection("pets:1", []).judged) == 1
+    with pytest.raises(HoldfastError, match=r"pet: there is no such file or folder.* Did you mean 'pets'\?"):
+        read_collection("pet", [])
+    monkeypatch.delenv("HOLDFAST_SUITES")
+    assert named_folders() == {}
+
+
+def test_a_set_of_nano_beir_is_its_four_tables():
+    parts = {
+        "corpus": [{"_id": "1", "text": "a"}, {"_id": "2", "text": "b"}],
+        "queries": [{"_id": "q", "text": "x"}],
+        "qrels": [{"query-id": "q", "corpus-id": "2"}],
+        "bm25": [{"query-id": "q", "corpus-ids": ["1", "2"]}],
+    }
+    read = nano_collection("NanoX", parts)
+    assert (read.judgments, read.candidates) == ({"q": {"2": 1}}, {"q": ("1", "2")})
+    with pytest.raises(HoldfastError, match=r"NanoX: a table of NanoBEIR has no column 'corpus-ids'"):
+        nano_collection("NanoX", {**parts, "bm25": [{"query-id": "q"}]})
+
+
+def test_a_hub_that_cannot_be_reached_is_said_in_a_sentence(monkeypatch):
+    import datasets
+
+    def unreachable(*arguments, **settings):
+        raise ConnectionError("Couldn't reach the hub\nwith a trace")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(HoldfastError, match=r"NanoNQ: the set of NanoBEIR .* cannot be loaded from the hub \(Couldn't"):
+        read_collection("NanoNQ", [])

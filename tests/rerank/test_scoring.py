@@ -37,7 +37,12 @@ def test_pairs_beyond_the_limit_are_cut_as_predict_cuts_them(tmp_path):
     reranker = load_reranker(models.cross_encoder(tmp_path), max_length=12)
     expected = reranker.model.predict(PAIRS, activation_fn=torch.nn.Identity())
     assert np.allclose(reranker.score(PAIRS), expected, atol=1e-6)
-    assert not np.allclose(load_reranker(models.cross_encoder(tmp_path)).score(PAIRS), expected, atol=1e-4)
+    assert reranker.cut == 1
+    whole = load_reranker(models.cross_encoder(tmp_path))
+    assert not np.allclose(whole.score(PAIRS), expected, atol=1e-4)
+    assert whole.cut == 1  # the second pair has more than the 40 tokens of the model
+    whole.score(PAIRS[2:])
+    assert whole.cut == 0
     assert load_reranker(models.cross_encoder(tmp_path), max_length=999).model.max_seq_length == 40
 
 
@@ -72,6 +77,7 @@ def test_a_bi_encoder_scores_by_the_similarity_of_embeddings(tmp_path):
     last = reranker.model.encode([document for _, document in PAIRS[:4]])
     cosine = (first * last).sum(-1) / np.linalg.norm(first, axis=-1) / np.linalg.norm(last, axis=-1)
     assert np.allclose(reranker.score(PAIRS[:4]), cosine, atol=1e-5)
+    assert reranker.cut == 1
 
 
 def test_an_adapter_is_merged_into_its_base(tmp_path):

@@ -69,22 +69,28 @@ class RerankerSettings:
 
 
 def build_tokenizer(settings: RerankerSettings, sample: int = 12) -> PreTrainedTokenizerFast:
-    """Returns a tokenizer of words in lower case, trained on the domains of `sample` worlds."""
+    """Returns a tokenizer of words in lower case, trained on the domains of `sample` worlds; a function of these."""
     texts: list[str] = []
     for world in range(WORLDS, WORLDS + sample):
         for domain in DOMAINS:
             drawn = draw(domain, world, most=PER_WORLD)
             texts += [query.text for query in drawn.queries.values()]
             texts += [document.content for document in drawn.documents.values()]
-    words = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    words.normalizer = normalizers.BertNormalizer(lowercase=True)
-    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trained = _words(models.WordPiece(unk_token=UNKNOWN))
+    # The trainer numbers the letters inside words in the order of a hash map, which differs from run to run, and ties
+    # between merges follow these numbers. Letters that are given to it keep their order.
     special = [PAD, UNKNOWN, START, END, MASK]
-    words.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=settings.vocabulary, special_tokens=special, show_progress=False)
+    letters = sorted({letter for text in texts for letter in text.lower() if not letter.isspace()})
+    trained.train_from_iterator(
+        texts,
+        trainers.WordPieceTrainer(
+            vocab_size=settings.vocabulary,
+            special_tokens=[*special, *(f"##{letter}" for letter in letters)],
+            show_progress=False,
+        ),
     )
-    ends = [(END, words.token_to_id(END)), (START, words.token_to_id(START))]
-    words.post_processor = processors.BertProcessing(*ends)
+    words = _words(models.WordPiece(trained.get_vocab(), unk_token=UNKNOWN))
+    words.post_processor = processors.BertProcessing((END, special.index(END)), (START, special.index(START)))
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token=PAD,
@@ -95,6 +101,13 @@ def build_tokenizer(settings: RerankerSettings, sample: int = 12) -> PreTrainedT
         model_max_length=settings.positions,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
+
+
+def _words(model: models.WordPiece) -> tokenizers.Tokenizer:
+    words = tokenizers.Tokenizer(model)
+    words.normalizer = normalizers.BertNormalizer(lowercase=True)
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return words
 
 
 def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, seed: int) -> Any:
@@ -113,7 +126,7 @@ def build_model(settings: RerankerSettings, tokenizer: PreTrainedTokenizerFast, 
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         initializer_range=settings.hidden**-0.5,  # with BERT's 0.02, made for 768, attention would add next to nothing
-        num_labels=1,
+        id2label={0: "LABEL_0"},  # one score
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):

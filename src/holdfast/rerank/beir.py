@@ -16,8 +16,10 @@ from typing import Any
 from holdfast.core.errors import HoldfastError
 from holdfast.data.files import records_of
 from holdfast.rerank.collection import Collection, Document, Query
-from holdfast.rerank.trec import read_judgments
+from holdfast.rerank.trec import read_judgments, read_run
 
+RUN = "run.trec"
+"""A TREC run in a folder, also as .gz, whose documents are the candidates."""
 GROUP = ("group", "contract")
 """Fields of a query or document that name its group; the first counts."""
 
@@ -30,8 +32,9 @@ def is_folder(path: Path) -> bool:
 def read_folder(folder: Path, notes: list[str], split: str = "test") -> Collection:
     """Returns the collection of a folder; its name is the folder's.
 
-    If queries have a group (such as a contract), the documents of the group alone are ranked for them. Their group is
-    their own field, or what stands before the last "-" of their id.
+    A file `run.trec` in the folder gives the candidates, if there is one. If queries have a group (such as a
+    contract), the documents of the group alone are ranked for them. The group of a document is its own field, or what
+    stands before the last "-" of its id.
 
     Args:
         folder: The folder.
@@ -49,6 +52,9 @@ def read_folder(folder: Path, notes: list[str], split: str = "test") -> Collecti
     qrels = _qrels(folder, split, notes)
     judgments = read_judgments(qrels, f"{name}/{qrels.relative_to(folder)}", queries, documents)
     collection = _grouped(Collection(name, queries, documents, judgments), notes)
+    if (run := _file(folder, RUN)) is not None:
+        collection = read_run(run, collection, notes)
+        notes.append(f"{name}: the candidates are those of {run.name}.")
     return checked(collection, notes)
 
 

@@ -6,6 +6,7 @@ A `CrossEncoderReranker` reads both together: cross-encoders, and causal reranke
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,7 +25,13 @@ BATCH_TOKENS = 8192
 
 
 class Reranker(Protocol):
-    """What scores pairs of query and document."""
+    """What scores pairs of query and document.
+
+    Attributes:
+        cut: Number of pairs of the last call of `score` that were longer than the model reads.
+    """
+
+    cut: int
 
     def score(self, pairs: Sequence[Pair], progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Returns one raw score for each pair, `[n]`, in the given order; a higher one is more relevant.
@@ -43,6 +50,8 @@ class CrossEncoderReranker:
     Attributes:
         model: The model; in eval mode while it scores, and otherwise unchanged.
         batch_tokens: Most tokens of a batch, padding included.
+        cut: Number of pairs of the last call of `score` that were cut; of a causal reranker, those whose query and
+            document alone are longer than it reads, without its prompt.
     """
 
     def __init__(self, model: Any, batch_tokens: int | None = None) -> None:
@@ -55,7 +64,7 @@ class CrossEncoderReranker:
             raise HoldfastError(
                 f"The model has {model.num_labels} outputs for each pair; a reranker has one score (num_labels 1)."
             )
-        self.model, self.batch_tokens = model, batch_tokens or BATCH_TOKENS
+        self.model, self.batch_tokens, self.cut = model, batch_tokens or BATCH_TOKENS, 0
 
     def score(self, pairs: Sequence[Pair], progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Returns the logit of each pair, `[n]`; pairs longer than the model reads are cut by its tokenizer.
@@ -64,7 +73,7 @@ class CrossEncoderReranker:
             HoldfastError: A score is not finite; names the pair.
         """
         scores = np.empty(len(pairs))
-        done = 0
+        done = self.cut = 0
         was_training = self.model.training
         self.model.eval()
         try:
@@ -85,6 +94,8 @@ class CrossEncoderReranker:
             return
         if self.model[0].__class__.__name__ != "Transformer" or len(self.model) != 1 or _has_template(self.model):
             # Causal rerankers write prompts of their own; sentence-transformers prepares them.
+            texts = [f"{query} {document}" for query, document in pairs]
+            self.cut = _too_long(self.model.tokenizer, texts, self.model.max_seq_length)
             for places in _by_length([len(query) + len(document) for query, document in pairs], 4 * self.batch_tokens):
                 yield places, self._forward(self.model.preprocess([list(pairs[place]) for place in places]))
             return
@@ -97,9 +108,16 @@ class CrossEncoderReranker:
     def _encoded(self, pairs: Sequence[Pair]) -> Mapping[str, list[list[int]]]:
         """Returns the tokens of all pairs, as the model's own preprocessing makes them."""
         tokenizer, most = self.model.tokenizer, self.model.max_seq_length
-        limits = {"truncation": "longest_first", "max_length": most} if most else {}
-        with_blanks_off = [[text.strip() for text in side] for side in zip(*pairs, strict=True)]
-        encoded: Mapping[str, list[list[int]]] = tokenizer(*with_blanks_off, padding=False, **limits)
+        sides = [[text.strip() for text in side] for side in zip(*pairs, strict=True)]
+        encoded: dict[str, list[list[int]]] = dict(tokenizer(*sides, padding=False, truncation=False, verbose=False))
+        over = [place for place, ids in enumerate(encoded["input_ids"]) if most and len(ids) > most]
+        self.cut = len(over)
+        if over:
+            few = [[side[place] for place in over] for side in sides]
+            shorter = tokenizer(*few, padding=False, truncation="longest_first", max_length=most)
+            for name, values in encoded.items():
+                for place, value in zip(over, shorter[name], strict=True):
+                    values[place] = value
         return encoded
 
     def _forward(self, features: Mapping[str, Any]) -> torch.Tensor:
@@ -118,11 +136,12 @@ class BiEncoderReranker:
     Attributes:
         model: The model.
         batch_size: Number of texts that it embeds at once.
+        cut: Number of pairs of the last call of `score` of which a side was cut.
     """
 
     def __init__(self, model: Any, batch_size: int = 32) -> None:
         """Keeps the model."""
-        self.model, self.batch_size = model, batch_size
+        self.model, self.batch_size, self.cut = model, batch_size, 0
 
     def score(self, pairs: Sequence[Pair], progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Returns the similarity of each pair, `[n]`, by the similarity function of the model.
@@ -130,8 +149,12 @@ class BiEncoderReranker:
         Raises:
             HoldfastError: A score is not finite; names the pair.
         """
+        self.cut = 0
         if not pairs:
             return np.empty(0)
+        tokenizer, most = self.model.tokenizer, self.model.max_seq_length
+        over = {text for text in {*itertools.chain(*pairs)} if _too_long(tokenizer, [text], most)}
+        self.cut = sum(not over.isdisjoint(pair) for pair in pairs) if over else 0
         sides = []
         for side, encode in ((0, self.model.encode_query), (1, self.model.encode_document)):
             texts = list(dict.fromkeys(pair[side] for pair in pairs))
@@ -144,6 +167,14 @@ class BiEncoderReranker:
         )
         check_finite(scores, pairs)
         return scores
+
+
+def _too_long(tokenizer: Any, texts: Sequence[str], most: int | None) -> int:
+    """Returns the number of texts with more than `most` tokens; 0 without a limit."""
+    if most is None:
+        return 0
+    encoded = tokenizer(list(texts), padding=False, truncation=False, verbose=False)["input_ids"]
+    return sum(len(ids) > most for ids in encoded)
 
 
 def check_finite(scores: npt.NDArray[np.float64], pairs: Sequence[Pair]) -> None:

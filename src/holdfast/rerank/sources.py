@@ -8,17 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast.core.errors import HoldfastError
+from holdfast.core.errors import HoldfastError, nearest
 from holdfast.data.files import suffix_of
 from holdfast.data.schemes import offered
 from holdfast.rerank import beir
 from holdfast.rerank.collection import CandidateList, Collection, collection_of
 from holdfast.rerank.first_stage import with_candidates
 from holdfast.rerank.lists import read_rows
+from holdfast.rerank.named import NANO, named_folders, nano
 
 GROUP = "holdfast.collections"
 """Entry points of this group are functions that take the name behind the colon and return a `Collection`."""
-NANO = "nano"
 _FEW = re.compile(r"(?P<source>.+):(?P<count>\d+)")
 
 
@@ -27,6 +27,8 @@ def read_collection(source: str, notes: list[str]) -> Collection:
 
     - a folder in BEIR's layout; `FOLDER/SPLIT` reads `qrels/SPLIT.tsv`,
     - a file of pairs, lists or triples, whose lists are the candidates,
+    - the name of a folder in `rerank` of the folder that HOLDFAST_SUITES names, such as `scifact`,
+    - the name of a set of NanoBEIR on the hub, such as `NanoMSMARCO`,
     - `SCHEME:NAME` of an installed package, such as `ground:rerank/people`,
     - each with `:N` for N of its queries, chosen by a hash.
 
@@ -84,9 +86,14 @@ def _whole(source: str, notes: list[str]) -> Collection:
         raise HoldfastError(
             f"{source}: is no folder in BEIR's layout (corpus.jsonl, queries.jsonl, and qrels.tsv or qrels/test.tsv)."
         )
+    folders = named_folders()
+    if source in folders:
+        return beir.read_folder(folders[source], notes)
+    if source in NANO:
+        return nano(source, notes)
     raise HoldfastError(
         f"{source}: there is no such file or folder; give a folder in BEIR's layout, a file of pairs, lists or triples,"
-        " or a name such as ground:rerank/people."
+        f" or a name such as ground:rerank/people.{nearest(source, [*folders, *NANO])}"
     )
 
 

@@ -120,9 +120,9 @@ def _ranked(
                 precision=spec.precision,
                 max_length=spec.max_length,
             )
-        _print(notes, console)
         with Progress(console) as progress:
-            ranked = rank(reranker, suites, moment, progress.measuring)
+            ranked = rank(reranker, suites, moment, progress.measuring, notes)
+        _print(notes, console)
         results.append((ranked, isinstance(reranker, CrossEncoderReranker)))
     return results[0], results[1]
 

@@ -54,6 +54,7 @@ def rank(
     suites: Sequence[RerankSuite],
     moment: str,
     show: Callable[[str, int], Callable[[int, int], None]],
+    notes: list[str] | None = None,
 ) -> list[Ranked]:
     """Returns what a reranker makes of each suite.
 
@@ -63,8 +64,17 @@ def rank(
         moment: "before" or "after" training, for the progress bar.
         show: Takes the name of a task and its number of pairs, and returns a function `(done, total)` that moves its
             progress bar.
+        notes: Receives a sentence for each suite with pairs that are longer than the model reads.
     """
-    return [suite.ask(reranker, show(f"ranking {suite.name} {moment}", suite.pairs)) for suite in suites]
+    ranked = []
+    for suite in suites:
+        ranked.append(suite.ask(reranker, show(f"ranking {suite.name} {moment}", suite.pairs)))
+        if reranker.cut and notes is not None:
+            notes.append(
+                f"{suite.name}: {reranker.cut:,} of {suite.pairs:,} pairs are longer than the model reads ({moment}"
+                " training), and their ends are cut off."
+            )
+    return ranked
 
 
 def ranking_rows(

@@ -53,7 +53,7 @@ def negatives_reordered(evidence: RankingEvidence) -> Measured | str:
     )
 
 
-def _tau(ranking: Ranking, among: np.ndarray) -> float:  # type: ignore[type-arg]
+def _tau(ranking: Ranking, among: np.ndarray) -> float:
     if not ranking.after[among].std() > 0:
         return 0.0
     return float(stats.kendalltau(ranking.before[among], ranking.after[among]).statistic)

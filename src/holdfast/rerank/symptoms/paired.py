@@ -44,7 +44,7 @@ def mean_and_p(
     return mean, p, mean - half, mean + half
 
 
-def _error(clusters: Sequence[str], residuals: np.ndarray) -> float | None:  # type: ignore[type-arg]
+def _error(clusters: Sequence[str], residuals: np.ndarray) -> float | None:
     """Returns the standard error of a mean over clusters; None for a single one."""
     sums: dict[str, float] = defaultdict(float)
     for cluster, residual in zip(clusters, residuals.tolist(), strict=True):

@@ -101,6 +101,6 @@ def calibration_lost(evidence: RankingEvidence) -> Measured | str:
     )
 
 
-def _brier(scores: Vector, relevant: np.ndarray) -> float:  # type: ignore[type-arg]
+def _brier(scores: Vector, relevant: np.ndarray) -> float:
     chances = 0.5 * (1 + np.tanh(scores / 2))  # the sigmoid, without overflow
     return float(((chances - relevant) ** 2).mean())
