@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from holdfast.bench.diff.diff_record import DiffRecord, ExampleRows, LeftOutRow, SteeredRow
+from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, ExampleRows, LeftOutRow, SteeredRow
 from holdfast.bench.diff.watched_items import LeftOut, records_of
 from holdfast.bench.given.model_files import RERANKER, reranker_or_name
 from holdfast.bench.given.options import flag_of
@@ -75,7 +75,7 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> DiffRecord:
         symptoms=rows_of(symptoms_of(evidence_of(suites, before[0], after[0], logits=logits))),
     )
     if spec.out is not None:
-        _write(record, scores, Path(spec.out))
+        _write(record, scores, spec, Path(spec.out))
     return record
 
 
@@ -155,11 +155,12 @@ def _without_watched(
     return left, out.row()
 
 
-def _write(record: DiffRecord, scores: Sequence[Sequence[Score]], folder: Path) -> None:
+def _write(record: DiffRecord, scores: Sequence[Sequence[Score]], spec: DiffSpec, folder: Path) -> None:
     sides: tuple[tuple[str, Moment], ...] = (("base", "before"), ("tuned", "after"))
     for (name, moment), side in zip(sides, scores, strict=True):
         write_answers(folder / f"{name}.jsonl", Answers(side), "diff", moment)
     write_json(folder / "env.json", environment())
+    write_json(folder / OPTIONS, spec.to_dict())
     write_json(folder / DiffRecord.FILE, record.to_dict())
 
 
