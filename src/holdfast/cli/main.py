@@ -24,11 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    if arguments.version or arguments.completion or arguments.verbose:
+    if any((arguments.command is None, arguments.version, arguments.completion, arguments.verbose)):
         return _about(arguments, parser)
-    if arguments.command is None:
-        parser.print_help()
-        return 0
     if "RANK" in os.environ:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch would warn about a choice of transformers
     if not is_main_process():
@@ -55,11 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _about(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Prints the version, the facts for a bug report, or the completion for a shell."""
+    """Prints the version, the facts for a bug report, the completion for a shell, or the help."""
     if arguments.completion:
         import shtab
 
         print(shtab.complete(parser, shell=arguments.completion))
+        return 0
+    if not (arguments.version or arguments.verbose):
+        parser.print_help()
         return 0
     if not arguments.version:
         parser.error("-v says more with --version: holdfast --version -v")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -45,23 +46,29 @@ def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
     diffs = [place for place in spec.runs if is_diff(Path(place).expanduser())]
     if diffs and spec.html is None:
         raise HoldfastError(f"{diffs[0]} holds a diff, not a run: write its page with --html FILE.")
-    tables = [yardstick(place, spec.reach) for place in spec.runs if is_yardstick(place)]
-    places = [place for place in spec.runs if not is_yardstick(place) and place not in diffs]
+    every, reasons = _tradeoffs(spec, [place for place in spec.runs if place not in diffs])
+    if reasons and not (every or spec.html):
+        raise reasons[0]
+    if spec.out is not None:
+        for number, record in enumerate(every):
+            write(record, Path(spec.out), "" if len(every) == 1 else f"-{number + 1}")
+    return every, list(map(str, reasons))
+
+
+def _tradeoffs(spec: ReportSpec, given: Sequence[str]) -> tuple[tuple[TradeOff, ...], list[HoldfastError]]:
+    """Returns the trade-offs of runs and of tables of published results, and why some sets of runs have none."""
+    tables = [yardstick(place, spec.reach) for place in given if is_yardstick(place)]
+    places = [place for place in given if not is_yardstick(place)]
     runs, notes = read_finished_runs(places) if places else ([], [])
-    tradeoffs, reasons = [], list[HoldfastError]()
+    tradeoffs, reasons = list[TradeOff](), list[HoldfastError]()
     for comparable in comparable_runs(runs):
         try:
             tradeoffs.append(tradeoff(comparable, reach=spec.reach, budget=spec.allowed()))
         except HoldfastError as error:
             reasons.append(error)
-    if reasons and not (tradeoffs or tables or spec.html):
-        raise reasons[0]
     reported = (*notes, *map(str, reasons))
-    every = (*(dataclasses.replace(record, notes=(*record.notes, *reported)) for record in tradeoffs), *tables)
-    if spec.out is not None:
-        for number, record in enumerate(every):
-            write(record, Path(spec.out), "" if len(every) == 1 else f"-{number + 1}")
-    return every, list(map(str, reasons))
+    of_runs = (dataclasses.replace(record, notes=(*record.notes, *reported)) for record in tradeoffs)
+    return (*of_runs, *tables), reasons
 
 
 def write(record: TradeOff, folder: Path, suffix: str = "") -> list[Path]:

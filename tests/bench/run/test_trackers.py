@@ -62,7 +62,9 @@ def test_the_scores_and_the_verdict_reach_a_tracker_before_it_is_told_of_the_end
     assert tracked[0] == "begin"
     assert tracked[-1] == "end"
     assert tracked.count("end") == 1
-    assert all("loss" in logs or "train_loss" in logs for logs in tracked[1:-2])
+    steps = [logs for logs in tracked[1:-2] if not any(name.startswith("eval_guard/") for name in logs)]
+    assert all("loss" in logs or "train_loss" in logs for logs in steps)
+    assert len(steps) == len(tracked) - 3 - len(done.record.guard.looks)
     last = tracked[-2]
     for suite in done.record.suites:
         for moment in ("before", "after", "change"):
