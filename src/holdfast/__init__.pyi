@@ -44,6 +44,7 @@ from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjectio
 from holdfast.methods.holdfast import Holdfast as Holdfast
 from holdfast.methods.losses.base_kl import BaseKL as BaseKL
 from holdfast.methods.losses.base_l2 import BaseL2 as BaseL2
+from holdfast.methods.losses.base_mse import BaseMSE as BaseMSE
 from holdfast.methods.losses.ewc import EWC as EWC
 from holdfast.methods.losses.mask_the_target import MaskTheTarget as MaskTheTarget
 from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT as OnPolicySDFT

@@ -25,6 +25,8 @@ from holdfast.methods.gradients.orthogonal_projection import project_out as proj
 from holdfast.methods.losses.base_kl import base_kl as base_kl
 from holdfast.methods.losses.base_kl import base_kl_units as base_kl_units
 from holdfast.methods.losses.base_l2 import low_rank_half_square as low_rank_half_square
+from holdfast.methods.losses.base_mse import base_mse as base_mse
+from holdfast.methods.losses.base_mse import base_mse_units as base_mse_units
 from holdfast.methods.losses.ewc import diagonal_fisher as diagonal_fisher
 from holdfast.methods.losses.ewc import drawn_nll as drawn_nll
 from holdfast.methods.losses.mask_the_target import mask_the_target as mask_the_target

@@ -24,7 +24,7 @@ demo --out --seed
 methods NAME
 suites NAME
 diff BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long
-diff --precision --out --examples --json --fail-on --eval-batch-tokens --data --recover --recover-steps
+diff --precision --out --examples --json --fail-on --eval-batch-tokens --data --recover --recover-steps --task --depth
 compare --config --model --data --recipes --test --transfer --keep --budget --max-length --raw --loss-on --over-long
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
 compare --seeds --reach --workers --memory-check --eval-batch-tokens
@@ -42,6 +42,12 @@ plan --steps --forecast --recipes --check --write --sizes --json
 fit --config --model --data --test --transfer --keep --budget --memory --out --max-length --batch-size --raw --loss-on
 fit --over-long --packing --held-out --precision --training --memory-check --eval-batch-tokens --refused --preference
 fit --cost --pilot --search --engine --heal --seed --json
+demo --task
+diff --task --depth
+train --task --loss --negatives --easy --depth
+compare --task --loss --negatives --easy --depth
+plan --task --loss --negatives --easy --depth
+fit --task --loss --negatives --easy --depth
 """
 
 AGREED = """

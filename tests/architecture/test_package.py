@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.ground.names import base_folder
+from holdfast.ground.names import base_folder, reranker_folder
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -17,6 +17,10 @@ SHIPPED = (
     "README.md", "base.json", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors",
     "tokenizer.json", "tokenizer_config.json",
 )  # fmt: skip
+
+
+SHIPPED_RERANKER = ("README.md", "config.json", "model.safetensors", "reranker.json", "tokenizer.json",
+                    "tokenizer_config.json")  # fmt: skip
 
 
 def imports(*folders):
@@ -41,7 +45,9 @@ def test_every_package_that_is_needed_is_imported_and_every_import_is_declared()
     assert needed <= imports("src")
     extras = PROJECT["project"]["optional-dependencies"]
     optional = {name for extra in extras.keys() - {"dev", "docs"} for name in names(extras[extra])}
-    assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio", "lm_eval", "ray", "mlflow-skinny"}
+    reranking = {"sentence-transformers", "ir-measures", "pytrec-eval-terrier", "bm25s"}
+    trackers = {"tensorboard", "wandb", "trackio", "mlflow-skinny"}
+    assert optional == {"trl", "bitsandbytes", "lm_eval", "ray", *trackers, *reranking}
     assert "trl" not in imports("src")
     assert "trl" in imports("examples", "tests")
 
@@ -60,9 +66,10 @@ def test_what_mypy_is_told_of_is_imported():
 
 def test_the_base_that_is_shipped_holds_what_loading_it_needs_and_no_log():
     assert sorted(path.name for path in base_folder().iterdir()) == sorted(SHIPPED)
+    assert sorted(path.name for path in reranker_folder().iterdir()) == sorted(SHIPPED_RERANKER)
 
 
-@pytest.mark.parametrize("extra", ["trackers", "gpu", "trl", "harness", "ray"])
+@pytest.mark.parametrize("extra", ["trackers", "gpu", "trl", "harness", "ray", "rerank"])
 def test_an_extra_that_is_offered_is_named_in_the_docs(extra):
     said = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     assert f"holdfast[{extra}]" in said

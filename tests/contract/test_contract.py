@@ -76,6 +76,7 @@ CHANGED = {
     "DARE": {"keep": 0.6, "seed": 7},
     "MaskTheTarget": {"strength": 4.0, "certain": 0.9999, "on": "memory"},
     "BaseKL": {"strength": 4.0},
+    "BaseMSE": {"strength": 4.0},
     "BaseL2": {"strength": 4.0},
     "EWC": {"strength": 40.0, "memory": "older, old", "samples": 3},
     "Rehearsal": {"memory": "older, old", "ratio": 0.6},

@@ -179,6 +179,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", default="demo-runs", help="folder for the runs (%(default)s)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of everything random (%(default)s)")
+    parser.add_argument(
+        "--task",
+        choices=("generate", "rerank"),
+        default="generate",
+        help="the base to show: the language model, or the reranker (%(default)s)",
+    )
 
 
 def _add_methods(parser: argparse.ArgumentParser) -> None:

@@ -225,7 +225,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.bench.compare.demo import demo
     from holdfast.report.demo import show
 
-    done = demo(out=arguments.out, seed=arguments.seed)
+    done = demo(out=arguments.out, seed=arguments.seed, task=arguments.task)
     show(done)
     return done.exit_code
 

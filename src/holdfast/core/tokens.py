@@ -78,6 +78,9 @@ class Tokens:
         segment_N: Number of the token's document within the micro-batch.
         token_N: Number of the token among all supervised tokens of the training examples, int64.
         document_N: Number of its document among all documents of the training examples, int64.
+        targets_NV: Where the rows are queries and the columns their documents, a bool mask of all relevant ones,
+            `labels_N` included; None for tokens.
+        pairs: Whether the rows are single documents of queries, whose two logits are a score and 0.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class Tokens:
         base_means: BaseMeans | None = None,
         token_N: Tensor | None = None,
         document_N: Tensor | None = None,
+        targets_NV: Tensor | None = None,
+        pairs: bool = False,
     ) -> None:
         """Takes the known fields; `base_logits_NV` may be a function that the first read calls.
 
@@ -110,6 +115,8 @@ class Tokens:
         self._base_means = base_means
         self._token_N = token_N
         self._document_N = document_N
+        self.targets_NV = targets_NV
+        self.pairs = pairs
 
     @property
     def base_logits_NV(self) -> Tensor:
@@ -147,6 +154,14 @@ class Tokens:
             index_N: `token_N` or `document_N`.
         """
         return values[index_N.to(values.device)].to(self.labels_N.device)
+
+    def without_targets(self, logits_NV: Tensor) -> Tensor:
+        """Returns logits with minus infinity at all relevant documents of a query; those of tokens stay as they are."""
+        return logits_NV if self.targets_NV is None else logits_NV.masked_fill(self.targets_NV, -torch.inf)
+
+    def outputs(self, logits_NV: Tensor) -> Tensor:
+        """Returns the logits that the model computed: all of them, or of pairs the score alone, `[N, 1]`."""
+        return logits_NV[:, :1] if self.pairs else logits_NV
 
     @_Computed
     def logp_NV(self) -> Tensor:
@@ -288,6 +303,8 @@ class Tokens:
             base_means=None if self._base_means is None else self._base_means[places],
             token_N=rows(self._token_N),
             document_N=rows(self._document_N),
+            targets_NV=rows(self.targets_NV),
+            pairs=self.pairs,
         )
         part.computed = {name: value[places] for name, value in self.computed.items() if name.endswith("_N")}
         return part

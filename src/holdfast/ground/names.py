@@ -44,6 +44,15 @@ def base_folder() -> Path:
     return Path(__file__).parent / "base"
 
 
+RERANKER = "ground:reranker"
+"""The name of the reranker that comes with the package."""
+
+
+def reranker_folder() -> Path:
+    """Returns the folder of the reranker that comes with the package."""
+    return Path(__file__).parent / "reranker"
+
+
 def rows(name: str) -> Sequence[Row]:
     """Returns the rows of `NAME` or `NAME/SPLIT`; a suffix `@SEED` selects another world than that of seed 0.
 

@@ -27,6 +27,7 @@ METHODS = {
     "TokenForgetting": "tokens.token_forgetting",
     "MaskTheTarget": "losses.mask_the_target",
     "BaseKL": "losses.base_kl",
+    "BaseMSE": "losses.base_mse",
     "BaseL2": "losses.base_l2",
     "EWC": "losses.ewc",
     "Rehearsal": "rehearsal.rehearsal",

@@ -17,6 +17,13 @@ from holdfast.bench.run.run import RunResult
 from holdfast.report.reading import short
 from holdfast.report.table import verdict_lines
 
+MEASURED = {"generate": "Right answers in percent", "rerank": "nDCG@10 in points"}
+LEARNED = {"generate": "new people", "rerank": "contracts"}
+NEXT = {
+    "generate": "holdfast fit --model MODEL --data new.jsonl --budget points=2",
+    "rerank": "holdfast train --task rerank --model MODEL --data FOLDER --keep FOLDER --budget points=1",
+}
+"""What the demo of each task measures, calls what is learned, and advises."""
 EXAMPLES = 1
 """Number of shown answers that plain training lost."""
 
@@ -41,11 +48,12 @@ def show(done: DemoResult, console: Console | None = None) -> None:
         console.print(f"\n[bold]{name}[/bold]: {first}", highlight=False)
         for line in rest:
             console.print(Padding(line.strip(), (0, 0, 0, 2)), highlight=False)
-    _lost_answers(done, console)
+    if done.task == "generate":
+        _lost_answers(done, console)
     console.print(
         f"\nAll scores, answers, logs and models: {done.runs[names[0]].folder.parent}."
         + ("" if done.seconds is None else f" The demo took {_minutes(done.seconds)}.")
-        + "\nOn your own model:\n  holdfast fit --model MODEL --data new.jsonl --budget points=2",
+        + f"\nOn your own model:\n  {NEXT[done.task]}",
         highlight=False,
         soft_wrap=True,
     )
@@ -55,13 +63,13 @@ def _table(done: DemoResult) -> Table:
     """Returns the table of right answers, suite by suite."""
     names = list(done.runs)
     table = Table(
-        title="Right answers in percent, before and after each recipe", title_justify="left", box=box.SIMPLE_HEAD,
+        title=f"{MEASURED[done.task]}, before and after each recipe", title_justify="left", box=box.SIMPLE_HEAD,
         show_edge=False,
     )  # fmt: skip
     for header in ("suite", "before", *names):
         table.add_column(header, justify="left" if header == "suite" else "right", no_wrap=True)
     for i, suite in enumerate(_points(done.runs[names[0]])):
-        label = "new people (learned)" if suite.role == "learned" else suite.name
+        label = f"{LEARNED[done.task]} (learned)" if suite.role == "learned" else suite.name
         table.add_row(label, f"{suite.before:.1f}", *(_cell(_points(done.runs[name])[i]) for name in names))
     return table
 
@@ -71,10 +79,16 @@ def _came_to(done: DemoResult, name: str) -> str:
     run, first = done.runs[name], next(iter(done.runs.values()))
     kept = [row.change for row in _points(run) if row.role == "retained"]
     learned = next(row.after for row in _points(run) if row.role == "learned")
+    worst = f"({-min(kept):.0f} on the worst suite)"
     summary = (
         f"knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of old"
-        f" knowledge ({-min(kept):.0f} on the worst suite)"
+        f" knowledge {worst}"
     )
+    if done.task == "rerank":
+        summary = (
+            f"ranks contracts with an nDCG@10 of {learned:.1f}, and lost {-statistics.mean(kept):.1f} points in the"
+            f" other domains {worst}"
+        )
     cost, usual = run.record.cost, first.record.cost
     if run is first or cost is None or usual is None or not usual.cpu_seconds:
         return f"{summary}."

@@ -11,6 +11,7 @@ from rich.console import Console
 from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ForgettingRow
 from holdfast.report.asked import show_asked
 from holdfast.report.calibration import show_calibration
+from holdfast.report.ranking import ranking_table, tie_lines
 from holdfast.report.reading import learned_lines, short
 from holdfast.report.recovery import recovery_lines
 from holdfast.report.symptoms import symptom_lines
@@ -27,9 +28,12 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     show_asked(record.asked, record.base, record.tuned, console)
     if record.asked and not record.suites:
         return
-    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    points = "percent right" if record.ranking is None else "nDCG@10 times 100"
+    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
     show_calibration(record.calibration, console)
-    lines = [*_changed_lines(record), *_drifts(record.drift or {})]
+    if record.ranking is not None:
+        console.print(ranking_table(record.ranking))
+    lines = [*tie_lines(record.ranking or {}), *_changed_lines(record), *_drifts(record.drift or {})]
     lines += [*_forgotten(record.forgetting), *recovery_lines(record.recovery)]
     lines += symptom_lines(record.symptoms, "; name them with --data")
     lines += ["", *([] if record.steered is None else [record.steered.sentence])]

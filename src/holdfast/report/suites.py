@@ -15,6 +15,7 @@ from holdfast.general.making import PREFIX
 from holdfast.general.names import KIND_MEASURES
 from holdfast.general.names import items as general_items
 from holdfast.probes.items import Item
+from holdfast.rerank.named import BELOW, NANO, named_folders
 from holdfast.suites.default import GENERAL
 from holdfast.suites.embedded import NAME, embedded_items, is_embedded
 from holdfast.suites.flores import LANGUAGES
@@ -55,6 +56,7 @@ def show(name: str | None = None, console: Console | None = None) -> None:
             highlight=False,
             markup=False,
         )
+        console.print(_collections(), highlight=False, markup=False)
         return
     if is_embedded(name):
         for line in _lines_of_general(name, console.width):
@@ -72,6 +74,12 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         raise HoldfastError(f"There is no suite {plain!r}.{known}")
     for line in _lines(word, console.width):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _collections() -> str:
+    """Returns a sentence on the collections that rerankers are measured on by name."""
+    folders = ", ".join(named_folders()) or f"none (those in the folder '{BELOW}' of {FOLDER})"
+    return f"Collections for rerankers by name: {folders}; NanoBEIR from the hub: {', '.join(NANO)}."
 
 
 def _table() -> Table:

@@ -50,6 +50,7 @@ def before_after(
     title: str = "",
     judged: VerdictRow | None = None,
     learned: Learning | None = None,
+    points: str = "percent right",
 ) -> Table:
     """Returns a table of suites: scores before and after, the change with its paired interval, and its reading.
 
@@ -60,6 +61,7 @@ def before_after(
         title: Title above the table.
         judged: The verdict; its words replace the readings of the suites that it judges.
         learned: The word on learning, used in the same way.
+        points: What points are, for the caption.
     """
     words = words_of(judged, learned)
     texts = not suites or any(suite.unit != "points" for suite in suites)
@@ -78,7 +80,7 @@ def before_after(
     for suite in suites:
         table.add_row(*_cells(suite, texts), words.get(suite.name) or reading(suite))
     units = {suite.unit for suite in suites}
-    meanings = {"nats": "nats per supervised token, lower is better", "points": "percent right, higher is better"}
+    meanings = {"nats": "nats per supervised token, lower is better", "points": f"{points}, higher is better"}
     table.caption = f"before, after: {'; or '.join(text for unit, text in meanings.items() if unit in units)}; paired"
     return table
 

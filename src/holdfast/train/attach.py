@@ -22,15 +22,15 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, Guard
-from holdfast.core.method import Chain, Method, chain
+from holdfast.core.method import Chain, Method
 from holdfast.core.mix import Mix
 from holdfast.core.params import trainable
 from holdfast.core.precision import computing_in
 from holdfast.core.run import SHOWN, SOURCE
 from holdfast.core.teacher import Teacher
 from holdfast.probes.watch_record import WatchRecord
-from holdfast.recipe import parse
 from holdfast.train import checkpoint
+from holdfast.train.attaching import as_found_if_refused, attach_of, parts_of, watching_of
 from holdfast.train.auto import chosen
 from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
@@ -49,7 +49,7 @@ from holdfast.train.shipping import Shipping
 from holdfast.train.supervised import Shown, scored_of
 from holdfast.train.tally import Tally
 from holdfast.train.task_loss import is_task_loss, is_trl, recorded_losses, shifts_labels
-from holdfast.train.trainer_parts import gather, split_groups, start_of, unwrap
+from holdfast.train.trainer_parts import gather, split_groups, start_of
 from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer, SFTHost, precision_of
 
@@ -104,13 +104,16 @@ def attach(
     theirs = cast(HostTrainer, trainer)
     if isinstance(trainer, Attached):
         raise HoldfastError("This trainer has a recipe already; join the two with + and attach once.")
+    if (other := attach_of(trainer)) is not None:
+        how = {"keep": keep, "learn": learn, "guard": guard, "memories": memories, "chunked_loss": chunked_loss}
+        return cast(T, other(trainer, recipe, budget, **how))
     if isinstance(recipe, str) and recipe == AUTO:
         parts, guard = chosen(theirs, budget, guard, memories or ())
     else:
-        parts = _parts(recipe)
-    with _as_found_if_refused(theirs):
+        parts = parts_of(recipe)
+    with as_found_if_refused(theirs, lambda: theirs.model):
         keep = kept_of(theirs, budget, keep)
-        watching = _watching(budget, guard, keep, learn)
+        watching = watching_of(budget, guard, keep, learn)
         refuse(theirs, parts, watching)
         asked = None
         if budget is not None and watching is not None:
@@ -123,55 +126,35 @@ def attach(
             asked.warn_of(view.mix)
         watched = steering(theirs, WatchRecord() if asked is None else asked.watched)
         facts = {"recipe": repr(parts), "starting model": start_of(session.model, teacher)}
-    # compute_loss and get_batch_samples are methods, not callbacks, so a recipe can act there only in a subclass. The
-    # trainer is already built, so its instance gets one, of its own class.
-    trainer.__class__ = type(f"Attached{type(trainer).__name__}", (Attached, type(trainer)), {})
-    assert isinstance(trainer, Attached)
-    trainer._begin_holdfast(parts, Host(theirs, session, view, shipping, facts), view, teacher)
+    host = Host(theirs, session, view, shipping, facts)
+    looking = None
     if budget is not None and watching is not None and asked is not None:
-        trainer.holdfast_guard = GuardCallback(trainer.holdfast_host, budget, watching, asked)
-        trainer.add_callback(trainer.holdfast_guard)
-    trainer.holdfast_watched = watched
+        looking = GuardCallback(host, budget, watching, asked)
+    put_on(trainer, Attached, parts, host, teacher, looking)
+    cast(Attached, trainer).holdfast_watched = watched
     record(theirs, watched)
     return trainer
 
 
-def _parts(recipe: Method | str | None) -> Chain:
-    """Returns the methods of the recipe given to `attach`."""
-    return parse(recipe) if isinstance(recipe, str) else chain(*([recipe] if recipe is not None else []))
+def put_on(
+    trainer: Trainer,
+    kind: type[Attached],
+    recipe: Chain,
+    host: Host,
+    teacher: Teacher | None,
+    guard: GuardCallback | None,
+) -> None:
+    """Gives the instance of a trainer the mixin `kind`, and hands it the parts of its run.
 
-
-def _watching(budget: Budget | None, guard: Guard | None, keep: object, learn: object) -> Guard | None:
-    """Returns how the budget is watched; None without a budget.
-
-    Raises:
-        HoldfastError: There is a budget and nothing to watch, or something to watch and no budget.
+    `compute_loss` and `get_batch_samples` are methods, not callbacks, so a recipe can act there only in a subclass. The
+    trainer is already built, so its instance gets one, of its own class.
     """
-    if budget is None:
-        for name, value in (("keep", keep), ("learn", learn), ("guard", guard)):
-            if value is not None:
-                raise HoldfastError(f"attach({name}=...) watches a budget, and there is none: give Budget(points=2).")
-        return None
-    if keep is None:
-        raise HoldfastError("A guard needs something to watch: give attach(keep='texts.txt').")
-    return guard or Guard()
-
-
-@contextlib.contextmanager
-def _as_found_if_refused(trainer: HostTrainer) -> Iterator[None]:
-    """Restores trainer, arguments and model if the block raises."""
-    attributes, arguments, model = dict(vars(trainer)), dict(vars(trainer.args)), trainer.model
-    trained = [(p, p.requires_grad) for p in model.parameters()]
-    try:
-        yield
-    except BaseException:
-        if trainer.model is not model:
-            unwrap(trainer.model)
-        for p, was in trained:
-            p.requires_grad = was
-        vars(trainer).update(attributes)
-        vars(trainer.args).update(arguments)
-        raise
+    trainer.__class__ = type(f"Attached{type(trainer).__name__}", (kind, type(trainer)), {})
+    assert isinstance(trainer, Attached)
+    trainer._begin_holdfast(recipe, host, teacher)
+    trainer.holdfast_guard = guard
+    if guard is not None:
+        trainer.add_callback(guard)
 
 
 def _session(
@@ -225,14 +208,14 @@ class Attached(Trainer):
     holdfast_guard: GuardCallback | None
     holdfast_watched: WatchRecord
 
-    def _begin_holdfast(self, recipe: Chain, host: Host, view: TrainerView, teacher: Teacher | None) -> None:
+    def _begin_holdfast(self, recipe: Chain, host: Host, teacher: Teacher | None) -> None:
         self.holdfast = host.session
         self.holdfast_host = host
         self.holdfast_guard = None
         self.holdfast_recipe = recipe
-        self.holdfast_mix: Mix | None = view.mix
+        self.holdfast_mix: Mix | None = host.view.mix
         self.holdfast_teacher = teacher
-        self._holdfast_view = view
+        self._holdfast_view = host.view
         self._holdfast_scaled = self.loss_is_scaled_for_ga  # for the trainer's own loss
         if self.holdfast.owns_forward:
             self.loss_is_scaled_for_ga = True
@@ -285,6 +268,11 @@ class Attached(Trainer):
         session = self.holdfast
         session.begin_step(self.state.global_step, self.state.max_steps)
         batches = list(session.renew(batches))
+        self._count_tokens(batches)
+        return batches, items
+
+    def _count_tokens(self, batches: list[Any]) -> None:
+        session = self.holdfast
         if session.owns_forward or self.holdfast_mix is not None:
             if not all("labels" in batch for batch in batches):
                 raise HoldfastError(
@@ -294,7 +282,6 @@ class Attached(Trainer):
             session.count_tokens(
                 [(scored_of(batch["labels"], batch.get("attention_mask")), batch.get(SOURCE)) for batch in batches]
             )
-        return batches, items
 
     def compute_loss(
         self,
@@ -323,13 +310,19 @@ class Attached(Trainer):
         else:
             loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)  # type: ignore[assignment]
             session.observe(loss.detach() / self._loss_divisor(num_items_in_batch))
+        loss = self._with_penalty(loss, num_items_in_batch)
+        return (loss, {}) if return_outputs else loss
+
+    def _with_penalty(self, loss: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+        """Returns the loss of a micro-batch, with the step's penalty where it is the last one; sets the rate there."""
+        session = self.holdfast
         if self.accelerator.sync_gradients:
             penalty = session.finish_forward(self.accelerator.num_processes)
             if isinstance(penalty, Tensor):
                 loss = loss + penalty * (1 if session.owns_forward else self._loss_divisor(num_items_in_batch))
             if session.scales_lr:
                 self.holdfast_host.set_lr(session.lr_factor)
-        return (loss, {}) if return_outputs else loss
+        return loss
 
     def _recipe_loss(
         self,

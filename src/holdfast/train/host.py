@@ -120,6 +120,11 @@ class Host:
         """Adds an object whose state begins, is saved and resumes together with the state of the methods."""
         self._beside[name] = resumable
 
+    @property
+    def view(self) -> TrainerView:
+        """The trainer as methods saw it before training."""
+        return self._view
+
     def begin(self) -> None:
         """Creates the state of the recipe, or reads it from a checkpoint; call it once the number of steps is known."""
         session = self.session

@@ -98,7 +98,8 @@ def _inside(model: Any) -> Any:
 
 def _origins(model: nn.Module) -> list[str]:
     """Returns the folders from which a model may have been loaded."""
-    names = [getattr(part, "name_or_path", "") for part in (model, _inside(model))]
+    within = getattr(model, "transformers_model", model)  # of sentence-transformers
+    names = [getattr(part, "name_or_path", "") for part in (model, _inside(model), within)]
     names += [getattr(config, "base_model_name_or_path", "") for config in getattr(model, "peft_config", {}).values()]
     return [str(name) for name in dict.fromkeys(names) if name]
 

@@ -59,6 +59,16 @@ def refuse(trainer: HostTrainer, recipe: Chain, guard: Guard | None) -> None:
     raise_first(itertools.chain(*groups))
 
 
+def refuse_beside_loss(trainer: HostTrainer, recipe: Chain, guard: Guard | None) -> Iterator[Refusal]:
+    """Yields the refusals that do not depend on the loss and the rows of a trainer."""
+    active = recipe.active()
+    yield from _start(trainer)
+    yield from _step(trainer, active, guard)
+    yield from _whole_weights(trainer, recipe, active)
+    yield from _rates(trainer, recipe)
+    yield from () if guard is None else _guard(trainer, active, guard)
+
+
 def takes_chunked_loss(trainer: HostTrainer, recipe: Chain) -> bool:
     """Returns whether the chunked loss can replace the loss of a trainer: the two are equal, and nothing refuses it."""
     return is_task_loss(trainer) and not any(holds for holds, _ in _loss(trainer, recipe, owns_loss=True))

@@ -54,6 +54,8 @@ def run_job(job: Mapping[str, Any], console: Console) -> None:
         with sharing_examples(written):
             train(spec, console, bases=bases, trained=trained, validation=bool(job.get("validation")))
         return
+    if spec.reranks:
+        return  # a run of a reranker ranks with its base itself
     tokenizer = load_tokenizer(spec.model)
     budget = budget_and_guard(job["budget"])[0] if job.get("budget") else None
     data, _, _ = read_data(spec, parse(spec.recipe), tokenizer, budget)

@@ -16,6 +16,7 @@ from holdfast.bench.diff.ci import comment, junit
 from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow, RecoveryRow
 from holdfast.bench.diff.examples import example_rows
 from holdfast.bench.diff.recovery import recovery
+from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.precision import resolving_precision
@@ -66,6 +67,10 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         HoldfastError: For anything that the user can mend.
     """
     console = console or Console(stderr=True)
+    if spec.reranks:
+        if spec.ask:
+            raise HoldfastError("--ask is for models that write answers, and a reranker writes none; leave it out.")
+        return _for_ci(spec, diff_rerankers(spec, console))
     notes: list[str] = []
     asked = asked_rows(spec, notes)
     _print(notes, console)
@@ -88,9 +93,6 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))) if measures else (),
         asked=asked,
     )
-    for path, text in ((spec.junit, junit), (spec.comment, comment)):
-        if path is not None:
-            write_atomically(Path(path).expanduser(), text(record))
     if spec.out is not None:
         folder = Path(spec.out)
         sides: tuple[tuple[str, Answers, Moment], ...] = (("base", before, "before"), ("tuned", after, "after"))
@@ -99,6 +101,14 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         write_json(folder / "env.json", environment())
         write_json(folder / OPTIONS, spec.to_dict())
         write_json(folder / DiffRecord.FILE, record.to_dict())
+    return _for_ci(spec, record)
+
+
+def _for_ci(spec: DiffSpec, record: DiffRecord) -> DiffRecord:
+    """Writes what a pipeline reads of a diff, if the options name files for it, and returns the record."""
+    for path, text in ((spec.junit, junit), (spec.comment, comment)):
+        if path is not None:
+            write_atomically(Path(path).expanduser(), text(record))
     return record
 
 

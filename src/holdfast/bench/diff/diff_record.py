@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from holdfast.bench.measured.calibration_record import CalibrationRow
 from holdfast.bench.measured.outcome import Amount, Outcome
+from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.measured.schema import Record, column
 
 OPTIONS = "options.json"
@@ -176,6 +177,7 @@ class DiffRecord(Outcome):
         steered: Items and texts that steered a training and are not judged; absent without any.
         recovery: What of each fallen suite comes back, by name; absent without `--recover`.
         asked: Answers of both models to the questions of `--ask`, which are not judged.
+        ranking: The metrics of rerankers by suite; absent for other models.
     """
 
     FILE: ClassVar[str] = "diff.json"
@@ -189,3 +191,4 @@ class DiffRecord(Outcome):
     steered: SteeredRow | None = column(default=None)
     recovery: Mapping[str, RecoveryRow] | None = column(default=None)
     asked: tuple[AnswerRow, ...] = column(default=())
+    ranking: Mapping[str, RankingRow] | None = column(default=None)

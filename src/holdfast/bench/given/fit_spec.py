@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.bench.given.options import option
 from holdfast.bench.given.specs import RunSpec, TrainingSpec
+from holdfast.bench.given.tasks import refuse_reranker
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard, budget_and_guard
@@ -42,6 +43,7 @@ class FitSpec(TrainingSpec):
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
+        refuse_reranker("fit", self.task, self.model)
         if not self.budget:
             raise HoldfastError("--budget is missing: say what may be lost, as in --budget points=2.")
         self.guard()

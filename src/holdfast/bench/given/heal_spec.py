@@ -6,6 +6,7 @@ import dataclasses
 
 from holdfast.bench.given.options import option
 from holdfast.bench.given.specs import MeasuringSpec
+from holdfast.bench.given.tasks import refuse_reranker
 from holdfast.core.errors import HoldfastError, nearest
 
 SELF = "self"
@@ -50,6 +51,7 @@ class HealSpec(MeasuringSpec):
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
+        refuse_reranker("heal", "auto", self.base)
         for name in self.edits:
             if name not in EDITS:
                 raise HoldfastError(f"--edits {name!r}: give {', '.join(EDITS)}.{nearest(name, EDITS)}")

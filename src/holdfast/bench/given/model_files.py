@@ -11,6 +11,8 @@ from holdfast.core.errors import HoldfastError, nearest
 
 BASE = "ground:base"
 """Name of the base that the package ships; `holdfast.ground.names` repeats it."""
+RERANKER = "ground:reranker"
+"""Name of the reranker that the package ships; `holdfast.ground.names` repeats it."""
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin", "consolidated.00.pth")
 _OTHERS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax"}
@@ -18,12 +20,21 @@ _LFS = b"version https://git-lfs"
 
 
 def folder_or_name(name: str) -> str:
-    """Returns the folder of the shipped base if `name` is its name, else `name`."""
+    """Returns the folder of the shipped base, or reranker, if `name` is its name, else `name`."""
     if name != BASE:
-        return name
+        return reranker_or_name(name)
     from holdfast.ground.names import base_folder  # here, because that room imports more
 
     return str(base_folder())
+
+
+def reranker_or_name(name: str) -> str:
+    """Returns the folder of the shipped reranker if `name` is its name, else `name`."""
+    if name != RERANKER:
+        return name
+    from holdfast.ground.names import reranker_folder  # here, because that room imports more
+
+    return str(reranker_folder())
 
 
 def folder_of_model(name: str) -> Path | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from holdfast.bench.given.options import Options, flag_of, option
+from holdfast.bench.given.tasks import TaskOptions, refuse_reranker, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
@@ -80,12 +81,14 @@ class MeasuringSpec(Options):
     def _keep_by_default(self, model: str, *, always: bool = False) -> None:
         """Sets what is kept of a model if the user names nothing, and a budget limits points or `always` is true."""
         budget = self.allowed()
+        if getattr(self, "reranks", False):
+            return  # the run knows the collections of the reranker that the package ships
         if not self.keep and (always or (budget is not None and budget.points is not None)):
             object.__setattr__(self, "keep", (default_keep(model),))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingSpec(MeasuringSpec):
+class TrainingSpec(TaskOptions, MeasuringSpec):
     """What to train on what, and how: options that all commands which train share."""
 
     model: str = option("model to fine-tune: a folder, a name on the hub, or ground:base", metavar="MODEL")
@@ -111,6 +114,11 @@ class TrainingSpec(MeasuringSpec):
         if not 0 <= self.held_out < 1:
             raise HoldfastError(f"{flag_of('held_out')} {self.held_out!r}: give a share from 0 to below 1.")
         self.memories()
+
+    @property
+    def reranks(self) -> bool:
+        """Returns whether the model ranks documents."""
+        return bool(self.model) and reranks(self.task, self.model)
 
     def memories(self) -> dict[str, str]:
         """Returns the path of each memory, by its name.
@@ -208,6 +216,7 @@ class PlanSpec(TrainingSpec):
         """Checks every value, and that there is something to plan."""
         super().__post_init__()
         self._check_forecast()
+        refuse_reranker("plan", self.task, self.model or "")
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
         if self.check is None and not (self.sizes and not self.model and not self.data):
@@ -384,12 +393,26 @@ class DiffSpec(MeasuringSpec):
         metavar="N",
         low=0,
     )
+    task: Literal["auto", "generate", "rerank"] = option(
+        "what the models do: generate text, or rank documents, where --keep and --test name collections of queries and"
+        " judged documents; auto recognises rerankers by their config",
+        "auto",
+    )
+    depth: int = option("candidates of a query that BM25 finds for rerankers", 100, metavar="N", low=2)
 
     def __post_init__(self) -> None:
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
+        if not self.reranks and self.depth != 100:
+            raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
         if self.ask and not (self.keep or self.test or self.transfer):
             if self.budget:
                 raise HoldfastError("--budget judges suites, and only --ask is given: name suites with --keep.")
             return
-        self._keep_by_default(self.base, always=not (self.test or self.transfer))
+        if not self.reranks:
+            self._keep_by_default(self.base, always=not (self.test or self.transfer))
+
+    @property
+    def reranks(self) -> bool:
+        """Returns whether the models rank documents."""
+        return reranks(self.task, self.base)

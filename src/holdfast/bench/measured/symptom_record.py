@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from holdfast.bench.measured.schema import Record, column
 from holdfast.symptoms.evidence import Evidence
 from holdfast.symptoms.names import symptoms_of
+from holdfast.symptoms.symptom import Symptom
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,13 @@ class SymptomRow(Record):
 
 def symptom_rows(evidence: Evidence) -> tuple[SymptomRow, ...]:
     """Returns every symptom as a row, in the order of `holdfast.symptoms.names.TESTS`."""
+    return rows_of(symptoms_of(evidence))
+
+
+def rows_of(symptoms: Sequence[Symptom]) -> tuple[SymptomRow, ...]:
+    """Returns symptoms as rows."""
     rows = []
-    for symptom in symptoms_of(evidence):
+    for symptom in symptoms:
         values = {field.name: getattr(symptom, field.name) for field in dataclasses.fields(symptom)}
         quotes = tuple(QuoteRow(**dataclasses.asdict(quote)) for quote in symptom.quotes)
         measured = symptom.effect is not None

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import TrainingArguments
@@ -18,6 +18,8 @@ from holdfast.core.method import Chain
 from holdfast.core.precision import check_precision
 from holdfast.methods.adapter import Adapter
 from holdfast.train.settings import SET_BY, train_of
+
+A = TypeVar("A", bound=TrainingArguments)
 
 FULL_LR, ADAPTER_LR = 2e-5, 2e-4
 """Default peak learning rates: of full fine-tuning, and of adapters, ten times as high (2405.09673)."""
@@ -58,9 +60,15 @@ def rate_of(recipe: Chain) -> float:
 
 
 def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingArguments:
-    """Returns the arguments of a run.
+    """Returns the arguments of a run; see `arguments_of`."""
+    return arguments_of(TrainingArguments, spec, recipe, folder)
+
+
+def arguments_of(kind: type[A], spec: RunSpec, recipe: Chain, folder: Path) -> A:
+    """Returns the arguments of a run, of a class of `TrainingArguments`.
 
     Args:
+        kind: The class.
         spec: The run; its `training` is passed on unchanged.
         recipe: The recipe, which determines the default learning rate.
         folder: Folder for the checkpoints.
@@ -94,7 +102,7 @@ def training_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> TrainingAr
         **spec.training,
     }
     try:
-        return TrainingArguments(**values)
+        return kind(**values)
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise refused_by_transformers(error) from error
 

@@ -10,6 +10,7 @@ from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import SELF, HealSpec
 from holdfast.bench.given.model_files import (
     BASE,
+    RERANKER,
     base_of,
     folder_of_model,
     is_adapter,
@@ -52,7 +53,8 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | FitSpec | HealSpec | Pl
         _check_recipes(spec)
     elif isinstance(spec, HealSpec) and spec.recipe is not None:
         refuse_pairs(read_sum(spec.recipe, settings_table()))
-    for source in _sources(spec):
+    # Collections to rank are read by another reader, before any model is loaded.
+    for source in () if getattr(spec, "reranks", False) else _sources(spec):
         if source not in _measured(spec):
             check_source(source)
         elif not check_word(source):
@@ -96,7 +98,7 @@ def check_source(source: str) -> None:
 
 def check_model(name: str, *, given: bool = False) -> None:
     """Refuses a missing or incomplete model; with `given`, an adapter may lack its base, because the user names one."""
-    if name == BASE:
+    if name in (BASE, RERANKER):
         return
     folder = folder_of_model(name)
     if folder is not None and is_adapter(folder) and not given and not is_available(base_of(folder)):
@@ -115,7 +117,8 @@ def _check_recipe(text: str, spec: TrainingSpec) -> None:
                 continue
             if paths and not Path(name).expanduser().exists() and (hint := nearest(name, paths)):
                 raise HoldfastError(f"Recipe {text!r}: no file and no --memory is called {name!r}.{hint}")
-            check_source(name)
+            if not spec.reranks:
+                check_source(name)
 
 
 def _sources(spec: MeasuringSpec) -> list[str]:

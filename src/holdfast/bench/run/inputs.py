@@ -171,6 +171,11 @@ def dry_run(spec: RunSpec, recipe: str | None = None) -> DryRun:
     Raises:
         HoldfastError: For anything that the user can mend.
     """
+    if spec.reranks:
+        raise HoldfastError(
+            "--dry-run shows rows as a language model will see them; a reranker's run prints settings and notes before"
+            " it trains."
+        )
     methods = parse(recipe or spec.recipe)
     inputs = read_inputs(spec, methods, refuse=False)
     kinds = collections.Counter(row.kind for row in read(spec.data, preference=spec.preference))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from holdfast.bench.measured.calibration_record import CalibrationRow
 from holdfast.bench.measured.outcome import Outcome
+from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.measured.schema import Record, column
 
 
@@ -248,6 +250,7 @@ class RunRecord(Outcome):
         trained_parameters: Number of trained parameters.
         parameters: Number of parameters of the shipped model.
         trained_in: Name of the run whose model this run edits; absent if it trained its own.
+        ranking: The metrics of a reranker by suite; absent for other models.
         judged_on: "validation items" in the record of a trial that asked nothing else; absent for test items.
     """
 
@@ -263,4 +266,5 @@ class RunRecord(Outcome):
     trained_parameters: int
     parameters: int
     trained_in: str | None = column(default=None)
+    ranking: Mapping[str, RankingRow] | None = column(default=None)
     judged_on: str | None = column(default=None)

@@ -47,9 +47,11 @@ from holdfast.bench.run.folder import (
 from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.part import Part
-from holdfast.bench.run.record import Cost, GuardRow, MemoryRow, RunRecord, SecondsRow, ShippedRow
+from holdfast.bench.run.record import Cost, RunRecord, SecondsRow
+from holdfast.bench.run.rerankers import train_reranker
 from holdfast.bench.run.resources import resolved_settings, settings_lines
 from holdfast.bench.run.rewind import learned_before_rewind
+from holdfast.bench.run.rows import guard_row, rehearsed, shipped_row
 from holdfast.bench.run.run_symptoms import run_symptoms
 from holdfast.bench.run.saved_model import check_weights, save_model
 from holdfast.bench.run.trackers import FOLDER as TRACKERS
@@ -129,7 +131,12 @@ def train(
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending, said = SaveOnSignal(), None if bases is None else bases / ROWS
         with sharing_base(said), removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
-            record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
+            if spec.reranks:
+                if start is not None or part is not None or validation:
+                    raise HoldfastError("A part of a reranker's run, such as a trial, is not made yet; train it whole.")
+                record = train_reranker(spec, methods, console, ending, bases)
+            else:
+                record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
     return RunResult(folder, spec, record)
 
 
@@ -325,10 +332,10 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
     add_stop_tokens(model, ending_ids(run.inputs.tokenizer, raw=spec.raw))
     if is_main_process():
         save_model(model, run.inputs.tokenizer, run.folder / "model")
-    guard = _guard_row(run)
+    guard = guard_row(trainer, run.watched)
     is_trial = run.asked != tuple(run.inputs.data.suites)
     judged_before, judged_after = (before, after) if is_trial else (_test_items(run, side) for side in (before, after))
-    suite_changes, shipped = changes(judged_before.scores, judged_after.scores), trainer.holdfast_shipped
+    suite_changes = changes(judged_before.scores, judged_after.scores)
     record = RunRecord(
         suites=tuple(map(row_of, suite_changes)),
         learned=learning_of(suite_changes, learned_before_rewind(guard, before.scores)),
@@ -338,8 +345,8 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
         seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
         cost=done.cost,
         calibration=calibration_of(judged_before, judged_after),
-        memories=_rehearsed(trainer) if done.lender is None else done.lender.memories,
-        shipped=ShippedRow(rank=int(shipped["rank"]), error=shipped["error"]) if shipped else None,
+        memories=rehearsed(trainer) if done.lender is None else done.lender.memories,
+        shipped=shipped_row(trainer),
         steps=trainer.state.global_step if done.lender is None else done.lender.steps,
         trained_parameters=done.trained_parameters,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -358,19 +365,6 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
 def _test_items(run: _OpenRun, answers: Answers) -> Answers:
     """Returns the answers with the scores of the items that steered nothing."""
     return dataclasses.replace(answers, scores=proof(answers.scores, run.watched))
-
-
-def _guard_row(run: _OpenRun) -> GuardRow | None:
-    """Returns the record of the guard; None without one."""
-    guard = run.trainer.holdfast_guard
-    return None if guard is None else GuardRow.from_dict({**guard.summary(), "watched": sorted(run.watched)})
-
-
-def _rehearsed(trainer: Attached) -> tuple[MemoryRow, ...]:
-    """Returns the rehearsed old examples: their share of the tokens and their declared similarity to the suites."""
-    mix = trainer.holdfast_mix
-    rows = () if mix is None else zip(mix.names, mix.ratios, mix.nears, strict=True)
-    return tuple(MemoryRow.from_dict({"name": name, "share": share, "near": near}) for name, share, near in rows)
 
 
 def _judged_again(record: RunRecord, folder: Path, spec: RunSpec) -> RunRecord:

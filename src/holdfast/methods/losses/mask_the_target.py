@@ -79,7 +79,9 @@ class MaskTheTarget(Method):
 
     Departs:
         The sum is divided by all supervised tokens of the step, not by |M| without the certain positions (0.1-0.2% of
-        them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax.
+        them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax. On
+        a reranker, a unit is a query, c runs over its documents, y is the set of relevant ones, and `certain` does not
+        act: a query with a certain answer still has an order among its other documents.
     """
 
     strength: float = setting(1.0, unit="1", low=0.0, search=(0.1, 10.0), log=True, role="strength")
@@ -90,5 +92,8 @@ class MaskTheTarget(Method):
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Returns `strength * non_target_kl`."""
+        if tok.targets_NV is not None:  # documents of queries, of which several may be relevant
+            logits_NV, base_logits_NV = tok.without_targets(tok.logits_NV), tok.without_targets(tok.base_logits_NV)
+            return self.strength * non_target_kl(logits_NV, base_logits_NV, tok.labels_N, self.certain)
         kl_N = tok.base_rest_kl_N
         return self.strength * torch.where(tok.base_rest_N < self.certain, torch.zeros_like(kl_N), kl_N)

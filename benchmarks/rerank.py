@@ -1,0 +1,255 @@
+"""What do rerankers lose outside the domain that they learn, and which recipes hold it? On two bases.
+
+    python benchmarks/rerank.py run ground [--seeds 0 1 2] [--only plain kl]     (resumable: a run with a row is kept)
+    python benchmarks/rerank.py run real [--seeds 0]
+    python benchmarks/rerank.py report                                           (needs no model)
+
+ground    the reranker that comes with the package learns to rank clauses of contracts. Kept are its five domains, each
+          with the 80 test queries of the split `cut` and 20 candidates a query; learned is `contracts/proof`.
+real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameters) learns CUAD: 300 queries of
+          7 in 10 contracts to train on, and 40 queries of the other contracts to test. Kept are squad_dev, xquad_en,
+          boolq_val, scifact_subset and medquad; contractnli is the transfer. Each has 40 queries, chosen by the hash of
+          their ids, with the 10 best candidates of BM25 (of the own contract, where there is one). Pairs are cut to 128
+          tokens. Old lists come from squad_train. Set HOLDFAST_SUITES to the folder with `rerank/`.
+
+Training lists have the relevant documents, three hard negatives of the first stage and a random document. The loss is
+ListNet's with certain labels (`--loss listnet`). Figures are nDCG@10 in points, on queries that steered nothing.
+
+docs/studies/rerank.jsonl        a row for each run
+docs/studies/rerank-tables.md    the tables
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jsonl
+from holdfast.bench.run.run import RunResult, train
+
+ROWS, TABLES = Path("docs/studies/rerank.jsonl"), Path("docs/studies/rerank-tables.md")
+CACHE = Path.home() / ".cache" / "holdfast-models" / "rerank-study" / "bases"
+"""Scores of the bases, which all runs share."""
+DOMAINS = ("people", "towns", "events", "shop", "land")
+HELD = ("squad_dev", "xquad_en", "boolq_val", "scifact_subset", "medquad")
+QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
+
+RECIPES = {
+    "plain": "{train}",
+    "kl": "{train} + BaseKL()",
+    "rehearsal 20%": "{train} + Rehearsal('old', ratio=0.2)",
+    "mask the target": "{train} + MaskTheTarget()",
+    "sum": "{train} + BaseKL() + Rehearsal('old', ratio=0.2)",
+    "lora": "{adapter} + LoRA(rank=16)",
+    "mse": "{train} + BaseMSE()",
+    "rehearsal 5%": "{train} + Rehearsal('old', ratio=0.05)",
+    "healed (half)": "{train} + WiSEFT(alpha=0.5)",
+    "l2": "{train} + BaseL2(strength=0.1)",
+    "ewc": "{train} + EWC(memory='old', samples=200)",
+}
+"""The recipes, the most telling first; `train` is plain full training, `adapter` the same at ten times the rate."""
+BASES = {
+    "ground": {"train": "Train(lr=5e-4, epochs=3, batch=16) + Cosine()", "lr": 5e-4, "epochs": 3},
+    "real": {"train": "Train(lr=5e-5, epochs=1, batch=16) + Cosine()", "lr": 5e-5, "epochs": 1},
+}
+
+
+def recipe_of(base: str, name: str) -> str:
+    """Returns a recipe as text."""
+    settings: dict[str, Any] = BASES[base]
+    adapter = f"Train(lr={10 * settings['lr']:g}, epochs={settings['epochs']}, batch=16) + Cosine()"
+    return RECIPES[name].format(train=settings["train"], adapter=adapter)
+
+
+def ground(recipe: str, seed: int, out: str) -> RunSpec:
+    """Returns the run of a recipe on the reranker of the package."""
+    return RunSpec(
+        model="ground:reranker",
+        data="ground:rerank/contracts/train",
+        test="ground:rerank/contracts/proof",
+        keep=tuple(f"ground:rerank/{domain}/cut" for domain in DOMAINS),
+        memory=("old=ground:rerank/people/train",),
+        recipe=recipe,
+        seed=seed,
+        out=out,
+        max_length=128,
+        batch_size=16,
+        training={"save_strategy": "no"},
+    )
+
+
+def real(recipe: str, seed: int, out: str) -> RunSpec:
+    """Returns the run of a recipe on MiniLM."""
+    suites = Path(os.environ["HOLDFAST_SUITES"]) / "rerank"
+    models = Path(os.environ.get("HOLDFAST_MODELS", Path.home() / ".cache" / "holdfast-models"))
+    train_file, test_file = cuad(suites / "cuad", models / "rerank-study")
+    return RunSpec(
+        task="rerank",
+        model=str(models / "minilm-reranker"),
+        data=str(train_file),
+        test=str(test_file),
+        transfer=f"{suites / 'contractnli'}:{QUERIES}",
+        keep=tuple(f"{suites / name}:{QUERIES}" for name in HELD),
+        memory=(f"old={suites / 'squad_train'}:{OLD_LISTS}",),
+        depth=DEPTH,
+        recipe=recipe,
+        seed=seed,
+        out=out,
+        max_length=128,
+        batch_size=16,
+        training={"save_strategy": "no"},
+    )
+
+
+def cuad(folder: Path, out: Path) -> tuple[Path, Path]:
+    """Writes CUAD's lists, split by contract: those to train on, and `QUERIES` of the other contracts to test."""
+    from holdfast.rerank.first_stage import with_candidates
+    from holdfast.rerank.sources import read_collection
+
+    paths = (out / f"cuad-train-{LISTS}.jsonl", out / f"cuad-test-{QUERIES}-{DEPTH}.jsonl")
+    if all(path.exists() for path in paths):
+        return paths
+    out.mkdir(parents=True, exist_ok=True)
+    kept, held = with_candidates(read_collection(str(folder), []), DEPTH).split(0.3)
+    for path, lists in zip(paths, (kept.first(LISTS).lists(3), held.first(QUERIES).lists()), strict=True):
+        rows = [
+            {"id": e.query_id, "query": e.query, "documents": e.documents, "labels": e.labels, "group": e.group}
+            for e in lists
+        ]
+        write_jsonl(path, rows)
+    return paths
+
+
+def row_of(base: str, name: str, seed: int, done: RunResult) -> dict[str, Any]:
+    """Returns the row of a finished run."""
+    record = done.record
+    assert record.ranking is not None
+    suites = {}
+    for suite in record.suites:
+        metric = record.ranking[suite.name].metrics["nDCG@10"]
+        suites[suite.name] = {
+            "role": suite.role,
+            "queries": record.ranking[suite.name].queries,
+            "bm25": round(record.ranking[suite.name].bm25, 2),
+            **{key: round(getattr(metric, key), 2) for key in ("before", "after", "change")},
+            **{key: round(value, 2) for key in ("low", "high") if (value := getattr(metric, key)) is not None},
+        }
+    return {
+        "base": base,
+        "name": name,
+        "seed": seed,
+        "recipe": done.spec.recipe,
+        "suites": suites,
+        "steps": record.steps,
+        "cpu_seconds": None if record.cost is None else round(record.cost.cpu_seconds, 1),
+    }
+
+
+def run(base: str, names: Sequence[str], seeds: Sequence[int], console: Console) -> None:
+    """Makes the runs that have no row yet, and adds a row after each."""
+    for seed in seeds:
+        for name in names:
+            rows = read_jsonl(ROWS) if ROWS.exists() else []
+            if any((row["base"], row["name"], row["seed"]) == (base, name, seed) for row in rows):
+                continue
+            with tempfile.TemporaryDirectory() as out:
+                spec = {"ground": ground, "real": real}[base](recipe_of(base, name), seed, out)
+                done = train(spec, console, bases=CACHE)
+                write_jsonl(ROWS, [*rows, row_of(base, name, seed, done)])
+            console.print(json.dumps(row_of(base, name, seed, done)), soft_wrap=True, highlight=False, markup=False)
+
+
+def tables(rows: Iterable[dict[str, Any]]) -> str:
+    """Returns the tables in Markdown: for each base, what each recipe learned and lost."""
+    parts = ["# Rerankers: in and out of domain\n\nMade by `python benchmarks/rerank.py report`.\n"]
+    everything = list(rows)
+    for base in BASES:
+        of_base = [row for row in everything if row["base"] == base]
+        if not of_base:
+            continue
+        plain = [row for row in of_base if row["name"] == "plain"]
+        gained = statistics.fmean(_mean(row, "learned", "change") for row in plain) if plain else None
+        first = of_base[0]["suites"]
+        counts = ", ".join(f"{name} {suite['queries']}" for name, suite in first.items())
+        parts.append(
+            f"\n## {base}\n\nQueries: {counts}. nDCG@10 in points: after training, its change, and the 95% interval of"
+            " the change over groups of queries (for one seed; the mean of the seeds otherwise).\n"
+        )
+        parts.append(
+            "| recipe | seeds | in domain | of plain's gain | kept domains | worst kept | transfer | CPU s |\n"
+        )
+        parts.append("|---|---|---|---|---|---|---|---|\n")
+        for name in RECIPES:
+            found = [row for row in of_base if row["name"] == name]
+            if found:
+                parts.append(_line(name, found, gained))
+        parts.append(f"\nBefore: {_befores(first)}. BM25: {_befores(first, 'bm25')}.\n")
+    return "".join(parts)
+
+
+def _line(name: str, rows: Sequence[dict[str, Any]], gained: float | None) -> str:
+    learned = statistics.fmean(_mean(row, "learned", "change") for row in rows)
+    kept = [_mean(row, "retained", "change") for row in rows]
+    worst = min(
+        (statistics.fmean(row["suites"][suite]["change"] for row in rows), suite)
+        for suite, about in rows[0]["suites"].items()
+        if about["role"] == "retained"
+    )
+    spread = f" (SD {statistics.stdev(kept):.1f})" if len(kept) > 1 else ""
+    share = "" if not gained else f"{learned / gained:.0%}"
+    costs = [row["cpu_seconds"] for row in rows if row["cpu_seconds"] is not None]
+    transfer = [_mean(row, "transfer", "change") for row in rows if _of(row, "transfer")]
+    return (
+        f"| {name} | {len(rows)} | {_change(rows, 'learned', learned)} | {share} |"
+        f" {statistics.fmean(kept):+.1f}{spread} | {worst[0]:+.1f} ({worst[1]}) |"
+        f" {f'{statistics.fmean(transfer):+.1f}' if transfer else ''} |"
+        f" {f'{statistics.fmean(costs):.0f}' if costs else ''} |\n"
+    )
+
+
+def _change(rows: Sequence[dict[str, Any]], role: str, change: float) -> str:
+    after = statistics.fmean(_mean(row, role, "after") for row in rows)
+    suites = _of(rows[0], role)
+    interval = f" [{suites[0]['low']:+.1f}, {suites[0]['high']:+.1f}]" if len(rows) == 1 and "low" in suites[0] else ""
+    return f"{after:.1f} ({change:+.1f}{interval})"
+
+
+def _of(row: dict[str, Any], role: str) -> list[dict[str, Any]]:
+    return [suite for suite in row["suites"].values() if suite["role"] == role]
+
+
+def _mean(row: dict[str, Any], role: str, key: str) -> float:
+    return statistics.fmean(suite[key] for suite in _of(row, role))
+
+
+def _befores(suites: dict[str, Any], key: str = "before") -> str:
+    return ", ".join(f"{name} {suite[key]:.1f}" for name, suite in suites.items())
+
+
+def main() -> None:
+    """Runs the study, or writes its tables."""
+    told = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    does = told.add_subparsers(dest="does", required=True)
+    runs = does.add_parser("run")
+    runs.add_argument("base", choices=tuple(BASES))
+    runs.add_argument("--seeds", type=int, nargs="+", default=[0])
+    runs.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
+    does.add_parser("report")
+    given = told.parse_args()
+    if given.does == "run":
+        run(given.base, given.only, given.seeds, Console())
+    else:
+        write_atomically(TABLES, tables(read_jsonl(ROWS)))
+
+
+if __name__ == "__main__":
+    main()

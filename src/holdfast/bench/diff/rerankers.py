@@ -1,0 +1,168 @@
+"""Compares two rerankers: the change of nDCG@10 query by query, the verdict under a budget, and the symptoms."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from holdfast.bench.diff.diff_record import DiffRecord, ExampleRows, LeftOutRow, SteeredRow
+from holdfast.bench.diff.watched_items import LeftOut, records_of
+from holdfast.bench.given.model_files import RERANKER, reranker_or_name
+from holdfast.bench.given.options import flag_of
+from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.machine.env import environment
+from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.measured.answers import write_answers
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import row_of
+from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites
+from holdfast.bench.measured.scores import Moment
+from holdfast.bench.measured.symptom_record import rows_of
+from holdfast.bench.measured.verdict import check_limits, verdict
+from holdfast.core.errors import HoldfastError
+from holdfast.ground.retrieval import GENERAL
+from holdfast.probes.changes import changes
+from holdfast.probes.score import Answers, Role, Score
+from holdfast.probes.watch_record import WatchRecord
+from holdfast.rerank.loading import load_reranker
+from holdfast.rerank.scoring import CrossEncoderReranker
+from holdfast.rerank.suite import Ranked, RerankSuite
+from holdfast.rerank.symptoms.evidence import evidence_of
+from holdfast.rerank.symptoms.names import symptoms_of
+
+OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "data", "recover", "recover_steps", "examples")
+"""Options of a diff that concern generated text alone."""
+
+
+def diff_rerankers(spec: DiffSpec, console: Console) -> DiffRecord:
+    """Ranks the candidates of all suites with both models, and returns the changes.
+
+    Args:
+        spec: The options.
+        console: Console for progress.
+
+    Raises:
+        HoldfastError: For anything that the user can mend.
+    """
+    _refuse_without_effect(spec)
+    notes: list[str] = []
+    with Progress(console) as progress, progress.phase("reading the collections"):
+        suites = read_suites(_sources(spec), spec.depth, notes)
+    suites, steered = _without_watched(suites, (spec.base, spec.tuned))
+    budget = spec.allowed()
+    if budget is not None:
+        check_limits(budget, {"points" for suite in suites if suite.role == "retained"})
+    _print([*notes, *([] if steered is None else [steered.sentence])], console)
+    before, after = _ranked(spec, suites, console)
+    scores = [tuple(itertools.chain.from_iterable(ranked.scores for ranked in side[0])) for side in (before, after)]
+    suite_changes = changes(*scores)
+    logits = before[1] and after[1]
+    record = DiffRecord(
+        base=spec.base,
+        tuned=spec.tuned,
+        suites=tuple(map(row_of, suite_changes)),
+        verdict=None if budget is None else verdict(suite_changes, budget),
+        learned=learning_of(suite_changes),
+        forgetting={},
+        examples=ExampleRows(lost=(), gained=()),
+        ranking=ranking_rows(suites, before[0], after[0]),
+        steered=steered,
+        symptoms=rows_of(symptoms_of(evidence_of(suites, before[0], after[0], logits=logits))),
+    )
+    if spec.out is not None:
+        _write(record, scores, Path(spec.out))
+    return record
+
+
+def _sources(spec: DiffSpec) -> list[tuple[Role, str]]:
+    """Returns the role and the source of each collection; the shipped reranker has collections to keep by default.
+
+    Raises:
+        HoldfastError: There is none.
+    """
+    roles: tuple[tuple[Role, str | None], ...] = (("learned", spec.test), ("transfer", spec.transfer))
+    default = tuple(f"ground:rerank/{domain}" for domain in GENERAL) if spec.base == RERANKER else ()
+    sources: list[tuple[Role, str]] = [(role, source) for role, source in roles if source is not None]
+    sources += [("retained", source) for source in spec.keep or default]
+    if not sources:
+        raise HoldfastError(
+            "Nothing says what to measure: name collections to keep with --keep, and what was learned with --test."
+        )
+    return sources
+
+
+def _refuse_without_effect(spec: DiffSpec) -> None:
+    """Raises `HoldfastError` for an option that says how text is generated or trained on."""
+    for field in dataclasses.fields(spec):
+        if field.name in OF_TEXT and getattr(spec, field.name) != field.default:
+            raise HoldfastError(f"{flag_of(field.name)} has no effect on rerankers; leave it out.")
+
+
+def _ranked(
+    spec: DiffSpec, suites: Sequence[RerankSuite], console: Console
+) -> tuple[tuple[list[Ranked], bool], tuple[list[Ranked], bool]]:
+    """Returns what each model makes of the suites, and whether its scores are logits."""
+    results = []
+    moments: tuple[tuple[str, Moment], ...] = ((spec.base, "before"), (spec.tuned, "after"))
+    for name, moment in moments:
+        notes: list[str] = []
+        with Progress(console) as progress, progress.phase(f"loading {name}"):
+            reranker = load_reranker(
+                reranker_or_name(name),
+                None if moment == "before" else reranker_or_name(spec.base),
+                notes,
+                batch_tokens=spec.eval_batch_tokens,
+                precision=spec.precision,
+                max_length=spec.max_length,
+            )
+        with Progress(console) as progress:
+            ranked = rank(reranker, suites, moment, progress.measuring, notes)
+        _print(notes, console)
+        results.append((ranked, isinstance(reranker, CrossEncoderReranker)))
+    return results[0], results[1]
+
+
+def _without_watched(
+    suites: Sequence[RerankSuite], models: Sequence[str]
+) -> tuple[list[RerankSuite], SteeredRow | None]:
+    """Returns suites without the queries that steered the training of a model, and what is left out, or None.
+
+    Raises:
+        HoldfastError: A record is malformed, or no query is left.
+    """
+    records = list(dict.fromkeys(path for name in models for path in records_of(reranker_or_name(name))))
+    watched = WatchRecord()
+    for path in records:
+        watched |= WatchRecord.read(path)
+    if not len(watched):
+        return list(suites), None
+    left, counts = [], dict[str, LeftOutRow]()
+    for suite in suites:
+        rest = {item.id for item in suite.items() if not watched.has_item(item)}
+        counts[suite.name] = LeftOutRow(left_out=len(suite) - len(rest), of=len(suite), kind="items")
+        if rest:
+            left.append(RerankSuite(suite.collection.only(rest), suite.role))
+    if not any(row.left_out for row in counts.values()):
+        return left, None
+    out = LeftOut({name: (row.left_out, row.of, "items") for name, row in counts.items()}, tuple(map(str, records)))
+    if not left:
+        raise HoldfastError(f"{out.sentence()} Name other collections, which did not steer it.")
+    return left, out.row()
+
+
+def _write(record: DiffRecord, scores: Sequence[Sequence[Score]], folder: Path) -> None:
+    sides: tuple[tuple[str, Moment], ...] = (("base", "before"), ("tuned", "after"))
+    for (name, moment), side in zip(sides, scores, strict=True):
+        write_answers(folder / f"{name}.jsonl", Answers(side), "diff", moment)
+    write_json(folder / "env.json", environment())
+    write_json(folder / DiffRecord.FILE, record.to_dict())
+
+
+def _print(notes: Sequence[str], console: Console) -> None:
+    for note in notes:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)

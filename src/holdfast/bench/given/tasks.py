@@ -1,0 +1,56 @@
+"""What a model does: generate text, or rank documents. Importing this module imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from holdfast.bench.given.model_files import RERANKER
+from holdfast.bench.given.options import Options, option
+from holdfast.core.errors import HoldfastError
+
+Task = Literal["auto", "generate", "rerank"]
+"""What a command measures: generated text, ranked documents, or what the model is made for (auto)."""
+
+
+def reranks(task: str, model: str) -> bool:
+    """Returns whether a command ranks documents with a model: it is told to, or recognises a reranker.
+
+    Args:
+        task: A `Task`; "auto" recognises cross-encoders with one output and bi-encoders by their config files. A causal
+            reranker looks like any other causal model.
+        model: Folder or name of the model.
+    """
+    if task != "auto":
+        return task == "rerank"
+    from holdfast.rerank.recognition import is_reranker  # here, so that other commands do not look for it
+
+    return model == RERANKER or is_reranker(model)
+
+
+def refuse_reranker(command: str, task: str, model: str) -> None:
+    """Raises `HoldfastError` if a command that knows language models alone is given a reranker."""
+    if reranks(task, model):
+        raise HoldfastError(
+            f"holdfast {command} works on language models so far, and {model} ranks documents: train it with holdfast"
+            " train --task rerank, compare recipes with holdfast compare, and judge any two with holdfast diff."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskOptions(Options):
+    """What a model is trained for, and how a reranker is."""
+
+    task: Task = option(
+        "what the model does: generate text, or rank documents, where --data, --test, --keep and --memory name"
+        " collections of queries and judged documents; auto recognises rerankers by their config",
+        "auto",
+    )
+    loss: Literal["listnet", "listmle", "ranknet", "lambda", "bce"] = option(
+        "loss of a reranker, of sentence-transformers: over a query's list, over its pairs of documents, or over single"
+        " documents (bce)",
+        "listnet",
+    )
+    negatives: int = option("hard negatives of a query in a reranker's training, by its first stage", 3, low=1)
+    easy: int = option("easy negatives besides: random documents of other queries", 1, low=0)
+    depth: int = option("candidates of a query that BM25 finds for a reranker", 100, metavar="N", low=2)

@@ -1,0 +1,353 @@
+"""A run of a reranker: the same folder, record and verdict, with collections in the place of examples and suites."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from holdfast.bench.given.model_files import RERANKER, reranker_or_name
+from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.progress import Progress
+from holdfast.bench.machine.signals import SaveOnSignal
+from holdfast.bench.machine.verbosity import is_main_process
+from holdfast.bench.measured.base_cache import model_digest
+from holdfast.bench.measured.learning import learning_of
+from holdfast.bench.measured.measurement import row_of
+from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites, texts_of
+from holdfast.bench.measured.scores import write_scores
+from holdfast.bench.measured.symptom_record import rows_of
+from holdfast.bench.measured.verdict import check_limits, verdict
+from holdfast.bench.run.arguments import arguments_of, refused_by_transformers
+from holdfast.bench.run.cost import Meter
+from holdfast.bench.run.folder import begin_folder, folder_of
+from holdfast.bench.run.inputs import memory_paths
+from holdfast.bench.run.record import RunRecord, SecondsRow
+from holdfast.bench.run.resources import settings_lines, training_settings
+from holdfast.bench.run.rewind import learned_before_rewind
+from holdfast.bench.run.rows import guard_row, rehearsed, shipped_row
+from holdfast.bench.run.saved_model import check_weights, save_model
+from holdfast.bench.run.trackers import FOLDER as TRACKERS
+from holdfast.bench.run.trackers import delete_checkpoints
+from holdfast.bench.run.training import StepLog, train_on
+from holdfast.core.errors import HoldfastError
+from holdfast.core.method import Chain
+from holdfast.ground.retrieval import GENERAL
+from holdfast.probes.changes import changes
+from holdfast.probes.score import Role, proof
+from holdfast.rerank.attach import attach_reranker
+from holdfast.rerank.collection import CandidateList
+from holdfast.rerank.extra import needed
+from holdfast.rerank.first_stage import with_candidates
+from holdfast.rerank.leaks import leaks
+from holdfast.rerank.loading import load_reranker
+from holdfast.rerank.rows import with_easy
+from holdfast.rerank.scoring import CrossEncoderReranker
+from holdfast.rerank.sources import read_collection, read_lists
+from holdfast.rerank.suite import Ranked, RerankSuite, suite_of
+from holdfast.rerank.symptoms.evidence import evidence_of
+from holdfast.rerank.symptoms.names import symptoms_of
+from holdfast.train.attach import Attached
+
+LOSSES = {
+    "listnet": "CertainListNetLoss",
+    "listmle": "ListMLELoss",
+    "ranknet": "RankNetLoss",
+    "lambda": "LambdaLoss",
+    "bce": "BinaryCrossEntropyLoss",
+}
+"""Names of the losses in sentence-transformers; the first is ours, over its own (`holdfast.rerank.listwise`)."""
+OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing")
+"""Options of a run that concern generated text alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingData:
+    """What a reranker's run reads before its model.
+
+    Attributes:
+        lists: The lists to train on.
+        suites: The suites to measure.
+        memories: Sources of old rows, by their names in the recipe.
+        watched: Names of the suites with queries for the guard and for the verdict.
+        notes: Notes for the user.
+    """
+
+    lists: list[CandidateList]
+    suites: list[RerankSuite]
+    memories: dict[str, str]
+    watched: frozenset[str]
+    notes: list[str]
+
+
+def train_reranker(
+    spec: RunSpec, recipe: Chain, console: Console, ending: SaveOnSignal, bases: Path | None = None
+) -> RunRecord:
+    """Reads the collections, ranks, trains, ranks again, and writes the folder of the run; the folder is open.
+
+    Args:
+        spec: The options.
+        recipe: The recipe.
+        console: Console for progress and notes.
+        ending: Saves a checkpoint when a signal ends the run.
+        bases: Folder of the cache of the base's scores, which runs with the same suites share.
+
+    Raises:
+        HoldfastError: For anything that the user can mend.
+    """
+    refuse_without_effect(spec)
+    console.print(repr(recipe), style="bold", markup=False)
+    folder, began = folder_of(spec), time.monotonic()
+    with Progress(console) as progress, progress.phase("reading the collections"):
+        data = read_ranking_data(spec, recipe)
+    arguments = ranking_arguments(spec, recipe, folder / "checkpoints")
+    with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
+        reranker = cross_encoder(spec, data.notes)
+    meter = Meter.begin()
+    trainer = build_trainer(spec, reranker.model, data.lists, arguments)
+    settings = training_settings(recipe, arguments, len(trainer.train_dataset))
+    console.print(f"{spec.model} learns {spec.data}: {len(data.lists):,} queries with {spec.loss}", markup=False)
+    for line in (*settings_lines(settings, more=recipe.active().uses("mix_data")), *data.notes):
+        console.print(f"  {line}", style="yellow" if line in data.notes else None, highlight=False, markup=False)
+    attach_recipe(spec, recipe, trainer, data)
+    if is_main_process():
+        begin_folder(folder, spec, recipe, settings)
+    preparing = meter.end()
+    with Progress(console) as progress:
+        before = ranked_once(reranker, data.suites, spec, bases, progress)
+        trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
+        trainer.add_callback(ending)
+        meter = Meter.begin()
+        resumed = train_on(trainer, spec.resume)
+        training = meter.end()
+        trained = sum(p.numel() for p in reranker.model.parameters() if p.requires_grad)
+        check_weights(reranker.model)
+        after = rank(reranker, data.suites, "after", progress.measuring)
+    if is_main_process():
+        save_model(reranker.model, reranker.model.tokenizer, folder / "model")
+    record = _record(spec, trainer, data, before, after)
+    record = dataclasses.replace(
+        record,
+        seconds=SecondsRow(training=training.seconds, all=time.monotonic() - began),
+        cost=None if resumed else preparing.plus(training),
+        trained_parameters=trained,
+    )
+    if is_main_process():
+        write_json(folder / RunRecord.FILE, record.to_dict())
+        delete_checkpoints(folder / "checkpoints", folder / TRACKERS)
+    return record
+
+
+def ranked_once(
+    reranker: CrossEncoderReranker,
+    suites: Sequence[RerankSuite],
+    spec: RunSpec,
+    bases: Path | None,
+    progress: Progress,
+) -> list[Ranked]:
+    """Returns what the base makes of each suite; from the cache in `bases` if another run has ranked the same pairs."""
+    if bases is None:
+        return rank(reranker, suites, "before", progress.measuring)
+    asked = [spec.max_length, model_digest(reranker_or_name(spec.model))]
+    asked += [
+        [s.name, s.collection.queries[q].text, *s.collection.candidates[q]] for s in suites for q in s.collection.judged
+    ]
+    path = bases / f"rerank-{hashlib.blake2b(json.dumps(asked).encode(), digest_size=8).hexdigest()}.json"
+    if path.exists():
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return [suite.ranked(raw[suite.name]) for suite in suites]
+    ranked = rank(reranker, suites, "before", progress.measuring)
+    if is_main_process():
+        write_json(path, {suite.name: of.raw for suite, of in zip(suites, ranked, strict=True)})
+    return ranked
+
+
+def refuse_without_effect(spec: RunSpec) -> None:
+    """Raises `HoldfastError` for an option that says how text is generated or tokenised for generation."""
+    fields = {field.name: field.default for field in dataclasses.fields(spec)}
+    for name in OF_TEXT:
+        if getattr(spec, name) != fields[name]:
+            raise HoldfastError(f"--{name.replace('_', '-')} has no effect on rerankers; leave it out.")
+
+
+def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
+    """Reads the lists to train on and the suites to measure.
+
+    Without --test, a share of the queries of a collection (`held_out`) is held out by group.
+
+    Raises:
+        HoldfastError: A source is missing or malformed, or the budget limits nothing that is measured.
+    """
+    notes: list[str] = []
+    suites = read_suites(_named(spec, notes), spec.depth, notes)
+    if spec.test is not None or spec.held_out == 0:
+        lists = read_lists(spec.data, notes, negatives=spec.negatives, depth=spec.depth)
+    else:
+        lists, task = _held_out(spec, notes)
+        suites.insert(0, task)
+    if not lists:
+        raise HoldfastError(f"{spec.data}: no query has a relevant document, so there is nothing to learn.")
+    for suite in suites:
+        notes += leaks([entry.query for entry in lists], texts_of(suite)).sentences(suite.name)
+    if spec.easy:
+        lists = with_easy(lists, spec.easy, spec.seed)
+    paths, unused = memory_paths(recipe, spec)
+    return RankingData(lists, suites, paths, _split_names(spec, suites), [*notes, *unused])
+
+
+def _named(spec: RunSpec, notes: list[str]) -> list[tuple[Role, str]]:
+    """Returns the role and the source of each suite that the options name, or that the base of the package keeps."""
+    domains = spec.keep
+    if not domains and spec.model == RERANKER:
+        domains = tuple(f"ground:rerank/{name}" for name in GENERAL)
+    if not domains:
+        notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
+    named: list[tuple[Role, str | None]] = [("learned", spec.test), ("transfer", spec.transfer)]
+    named += [("retained", source) for source in domains]
+    return [(role, source) for role, source in named if source]
+
+
+def _split_names(spec: RunSpec, suites: Sequence[RerankSuite]) -> frozenset[str]:
+    """Returns the names of the suites with queries for both guard and verdict; none without a budget.
+
+    Raises:
+        HoldfastError: The budget limits nothing that is measured.
+    """
+    budget = spec.allowed()
+    if budget is None:
+        return frozenset()
+    check_limits(budget, {"points"} if any(suite.role == "retained" for suite in suites) else set())
+    both = {"watch", "proof"}
+    asked = [suite for suite in suites if suite.role != "transfer"]
+    return frozenset(suite.name for suite in asked if {item.split for item in suite.items()} == both)
+
+
+def _held_out(spec: RunSpec, notes: list[str]) -> tuple[list[CandidateList], RerankSuite]:
+    """Returns the lists of the queries to train on, and the suite of those held out."""
+    whole = read_collection(spec.data, notes)
+    if not whole.candidates:
+        whole = with_candidates(whole, spec.depth, notes=notes)
+    kept, held = whole.split(spec.held_out)
+    notes.append(
+        f"{len(held.judged):,} of {len(whole.judged):,} queries of {spec.data} are held out to measure what is learned."
+    )
+    task = suite_of(dataclasses.replace(held, name="task"), "learned", notes=notes)
+    return kept.lists(spec.negatives), task
+
+
+def cross_encoder(spec: RunSpec, notes: list[str]) -> CrossEncoderReranker:
+    """Returns the model of a run, in float32.
+
+    Raises:
+        HoldfastError: It cannot be loaded, or is a bi-encoder.
+    """
+    reranker = load_reranker(
+        reranker_or_name(spec.model), notes=notes, batch_tokens=spec.eval_batch_tokens, max_length=spec.max_length
+    )
+    if not isinstance(reranker, CrossEncoderReranker):
+        raise HoldfastError(
+            f"{spec.model} embeds queries and documents apart (a bi-encoder); holdfast train trains cross-encoders, and"
+            " holdfast diff measures both."
+        )
+    return reranker
+
+
+def ranking_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> Any:
+    """Returns the arguments of the trainer of sentence-transformers."""
+    kind = needed("sentence_transformers.cross_encoder").CrossEncoderTrainingArguments
+    return arguments_of(kind, spec, recipe, folder)
+
+
+def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arguments: Any) -> Any:
+    """Returns a trainer of sentence-transformers on the lists, before any recipe is attached to it.
+
+    Raises:
+        HoldfastError: It refuses the user's `training`.
+    """
+    import datasets
+    from transformers import PrinterCallback
+
+    library = needed("sentence_transformers.cross_encoder")
+    listwise = needed("holdfast.rerank.listwise")
+    kind = getattr(listwise if spec.loss == "listnet" else library.losses, LOSSES[spec.loss])
+    rows: list[dict[str, Any]] = [
+        {"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists
+    ]
+    how: dict[str, Any] = {"mini_batch_size": -1}  # one forward for all documents of a micro-batch
+    if spec.loss == "bce":
+        how = {}
+        rows = [
+            {"query": row["query"], "document": text, "label": float(grade > 0)}
+            for row in rows
+            for text, grade in zip(row["documents"], row["labels"], strict=True)
+        ]
+    try:
+        trainer = library.CrossEncoderTrainer(
+            model=model, args=arguments, train_dataset=datasets.Dataset.from_list(rows), loss=kind(model, **how)
+        )
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise refused_by_transformers(error) from error
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData) -> None:
+    """Attaches the recipe, and the guard if the budget limits a suite with queries on both sides."""
+    kept, learn = ([s for s in data.suites if s.name in data.watched and s.role == r] for r in ("retained", "learned"))
+    watching: dict[str, Any] = {}
+    if kept:
+        watching = {"budget": spec.allowed(), "keep": kept, "learn": learn or None, "guard": spec.guard()}
+        whole = [item for suite in kept for item in suite.items()]
+        data.notes.append(
+            f"The guard watches {sum(item.split == 'watch' for item in whole):,} of the {len(whole):,} queries to keep"
+            " during training; the verdict is on the others."
+        )
+    attach_reranker(trainer, recipe, memories=data.memories, **watching)
+    if trainer.holdfast_guard is not None:
+        trainer.holdfast_guard.flags = True
+
+
+def _record(
+    spec: RunSpec, trainer: Attached, data: RankingData, before: Sequence[Ranked], after: Sequence[Ranked]
+) -> RunRecord:
+    """Writes the scores, and returns the record; its times and costs are filled in by the caller."""
+    scores = [list(itertools.chain.from_iterable(ranked.scores for ranked in side)) for side in (before, after)]
+    if is_main_process():
+        folder = folder_of(spec)
+        write_scores(folder / "scores.jsonl", folder.name, {"before": scores[0], "after": scores[1]})
+    suite_changes = changes(*(proof(side, data.watched) for side in scores))
+    guard, budget = guard_row(trainer, data.watched), spec.allowed()
+    judged = [_of_proof(suite) if suite.name in data.watched else suite for suite in data.suites]
+    sides = [[_part(suite, whole) for suite, whole in zip(judged, side, strict=True)] for side in (before, after)]
+    model: Any = trainer.model
+    return RunRecord(
+        suites=tuple(map(row_of, suite_changes)),
+        learned=learning_of(suite_changes, learned_before_rewind(guard, scores[0])),
+        verdict=None if budget is None else verdict(suite_changes, budget),
+        symptoms=rows_of(symptoms_of(evidence_of(judged, *sides))),
+        guard=guard,
+        seconds=SecondsRow(training=0.0, all=0.0),
+        memories=rehearsed(trainer),
+        shipped=shipped_row(trainer),
+        steps=trainer.state.global_step,
+        trained_parameters=0,
+        parameters=sum(p.numel() for p in model.parameters()),
+        ranking=ranking_rows(judged, *sides),
+    )
+
+
+def _of_proof(suite: RerankSuite) -> RerankSuite:
+    return RerankSuite(suite.collection.side("proof"), suite.role)
+
+
+def _part(suite: RerankSuite, whole: Ranked) -> Ranked:
+    """Returns what was made of a part of a suite."""
+    return suite.ranked({query: whole.raw[query] for query in suite.collection.judged})

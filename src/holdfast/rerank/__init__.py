@@ -1,0 +1,1 @@
+"""Rerankers: collections of queries and judged documents, their metrics, and the models that order candidates."""

@@ -1,0 +1,92 @@
+"""Rerankers from folders and names: cross-encoders, causal rerankers and bi-encoders, with or without an adapter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from holdfast.core.errors import HoldfastError
+from holdfast.rerank.extra import needed
+from holdfast.rerank.recognition import kind_of_model
+from holdfast.rerank.scoring import BiEncoderReranker, CrossEncoderReranker
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def load_reranker(
+    name: str,
+    base: str | None = None,
+    notes: list[str] | None = None,
+    *,
+    batch_tokens: int | None = None,
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    max_length: int | None = None,
+) -> CrossEncoderReranker | BiEncoderReranker:
+    """Returns a model that scores pairs, in eval mode.
+
+    Args:
+        name: A folder, or a name on the hub: a cross-encoder with one output, a causal reranker, a bi-encoder, or an
+            adapter on one of them.
+        base: The base of an adapter; that which its config names if None.
+        notes: Receives a sentence on an adapter that is merged.
+        batch_tokens: Most tokens of a batch, padding included; 8192 if None.
+        precision: Number format of the computation.
+        max_length: Most tokens of a pair, or of a text of a bi-encoder; longer ones are cut. The model's own limit if
+            None or if that is lower.
+
+    Raises:
+        HoldfastError: The extra `rerank` is not installed, or the model cannot be loaded or gives no single score.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return _adapter(folder, base, notes, batch_tokens=batch_tokens, precision=precision, max_length=max_length)
+    library = needed("sentence_transformers")
+    how = {"model_kwargs": {"dtype": DTYPES[precision]}, "trust_remote_code": False}
+    try:
+        if kind_of_model(name) == "bi-encoder":
+            return BiEncoderReranker(_cut(library.SentenceTransformer(name, **how).eval(), max_length))
+        model = _cut(library.CrossEncoder(name, **how).eval(), max_length)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise HoldfastError(
+            f"Reranker {name!r} cannot be loaded ({reason:.300}); give its folder or its name."
+        ) from error
+    return CrossEncoderReranker(model, batch_tokens)
+
+
+def _cut(model: Any, max_length: int | None) -> Any:
+    """Returns the model, which reads at most `max_length` tokens if its own limit is not lower."""
+    own = model.max_seq_length
+    if max_length is not None and (own is None or own > max_length):
+        model.max_seq_length = max_length
+    return model
+
+
+def _adapter(
+    folder: Path, base: str | None, notes: list[str] | None, **how: Any
+) -> CrossEncoderReranker | BiEncoderReranker:
+    """Returns the base of an adapter with the adapter merged into its weights."""
+    import peft
+
+    try:
+        recorded = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError) as error:
+        raise HoldfastError(
+            f"{folder}/adapter_config.json does not name its base (base_model_name_or_path)."
+        ) from error
+    name = base if base is not None else str(recorded)
+    reranker = load_reranker(name, notes=notes, **how)
+    transformer = reranker.model[0]
+    try:
+        adapted: Any = peft.PeftModel.from_pretrained(transformer.model, str(folder))
+        transformer.model = adapted.merge_and_unload()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise HoldfastError(f"Adapter {str(folder)!r} does not fit its base {name!r} ({reason:.300}).") from error
+    reranker.model.eval()
+    if notes is not None:
+        notes.append(f"{folder}: the adapter is merged into {name}.")
+    return reranker
