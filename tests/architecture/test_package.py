@@ -46,7 +46,17 @@ def test_every_package_that_is_needed_is_imported_and_every_import_is_declared()
     extras = PROJECT["project"]["optional-dependencies"]
     optional = {name for extra in extras.keys() - {"dev", "docs"} for name in names(extras[extra])}
     reranking = {"sentence-transformers", "ir-measures", "pytrec-eval-terrier", "bm25s"}
-    assert optional == {"trl", "bitsandbytes", "tensorboard", "wandb", "trackio", "lm_eval", "ray", *reranking}
+    assert optional == {
+        "trl",
+        "bitsandbytes",
+        "tensorboard",
+        "wandb",
+        "trackio",
+        "lm_eval",
+        "ray",
+        "mlflow-skinny",
+        *reranking,
+    }
     assert "trl" not in imports("src")
     assert "trl" in imports("examples", "tests")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.precision import Precision, check_precision
 from holdfast.rerank.extra import needed
 from holdfast.rerank.recognition import kind_of_model
 from holdfast.rerank.scoring import BiEncoderReranker, CrossEncoderReranker
@@ -22,7 +23,7 @@ def load_reranker(
     notes: list[str] | None = None,
     *,
     batch_tokens: int | None = None,
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    precision: Precision = "fp32",
     max_length: int | None = None,
 ) -> CrossEncoderReranker | BiEncoderReranker:
     """Returns a model that scores pairs, in eval mode.
@@ -40,6 +41,7 @@ def load_reranker(
     Raises:
         HoldfastError: The extra `rerank` is not installed, or the model cannot be loaded or gives no single score.
     """
+    check_precision(precision)
     folder = Path(name).expanduser()
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         return _adapter(folder, base, notes, batch_tokens=batch_tokens, precision=precision, max_length=max_length)

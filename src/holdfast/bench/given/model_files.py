@@ -20,9 +20,9 @@ _LFS = b"version https://git-lfs"
 
 
 def folder_or_name(name: str) -> str:
-    """Returns the folder of the shipped base if `name` is its name, else `name`."""
+    """Returns the folder of the shipped base or reranker if `name` is its name, else `name`."""
     if name != BASE:
-        return name
+        return reranker_or_name(name)
     from holdfast.ground.names import base_folder  # here, because that room imports more
 
     return str(base_folder())
