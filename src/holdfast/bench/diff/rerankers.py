@@ -81,7 +81,7 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> tuple[DiffRecord, Answer
         steered=steered,
         symptoms=rows_of(symptoms_of(evidence_of(suites, before[0], after[0], logits=logits))),
     )
-    return record, *(Answers(side) for side in scores)
+    return record, Answers(scores[0]), Answers(scores[1])
 
 
 def _sources(spec: DiffSpec) -> list[tuple[Role, str]]:
