@@ -91,6 +91,7 @@ def test_the_tokenizer_is_the_same_each_time():
 def test_a_build_continues_where_it_stopped_and_writes_what_loads(tmp_path, monkeypatch):
     known = {domain: {"reranker": 1.0, "bm25": 2.0, "ties": 3.0} for domain in DOMAINS}
     monkeypatch.setattr("holdfast.ground.build_reranker.scores", lambda folder: known)
+    monkeypatch.setattr("holdfast.ground.build_reranker.build_tokenizer", lambda given: build_tokenizer(given, 1))
     with pytest.raises(KeyboardInterrupt):
         _interrupted(tmp_path / "a", 4)
     assert (tmp_path / "a.partial" / "checkpoint.safetensors").exists()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from holdfast.core.errors import HoldfastError
-from holdfast.core.precision import Precision
+from holdfast.core.precision import Precision, check_precision
 from holdfast.rerank.extra import needed
 from holdfast.rerank.recognition import kind_of_model
 from holdfast.rerank.scoring import BiEncoderReranker, CrossEncoderReranker
@@ -41,6 +41,7 @@ def load_reranker(
     Raises:
         HoldfastError: The extra `rerank` is not installed, or the model cannot be loaded or gives no single score.
     """
+    check_precision(precision)
     folder = Path(name).expanduser()
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         return _adapter(folder, base, notes, batch_tokens=batch_tokens, precision=precision, max_length=max_length)

@@ -67,10 +67,23 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         HoldfastError: For anything that the user can mend.
     """
     console = console or Console(stderr=True)
-    if spec.reranks:
-        if spec.ask:
-            raise HoldfastError("--ask is for models that write answers, and a reranker writes none; leave it out.")
-        return _for_ci(spec, diff_rerankers(spec, console))
+    record, before, after = diff_rerankers(spec, console) if spec.reranks else _compared(spec, console)
+    for path, text in ((spec.junit, junit), (spec.comment, comment)):
+        if path is not None:
+            write_atomically(Path(path).expanduser(), text(record))
+    if spec.out is not None:
+        folder = Path(spec.out)
+        sides: tuple[tuple[str, Answers, Moment], ...] = (("base", before, "before"), ("tuned", after, "after"))
+        for name, side, moment in sides:
+            write_answers(folder / f"{name}.jsonl", side, "diff", moment)
+        write_json(folder / "env.json", environment())
+        write_json(folder / OPTIONS, spec.to_dict())
+        write_json(folder / DiffRecord.FILE, record.to_dict())
+    return record
+
+
+def _compared(spec: DiffSpec, console: Console) -> tuple[DiffRecord, Answers, Answers]:
+    """Returns the changes of language models, and the answers of both."""
     notes: list[str] = []
     asked = asked_rows(spec, notes)
     _print(notes, console)
@@ -93,23 +106,7 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))) if measures else (),
         asked=asked,
     )
-    if spec.out is not None:
-        folder = Path(spec.out)
-        sides: tuple[tuple[str, Answers, Moment], ...] = (("base", before, "before"), ("tuned", after, "after"))
-        for name, side, moment in sides:
-            write_answers(folder / f"{name}.jsonl", side, "diff", moment)
-        write_json(folder / "env.json", environment())
-        write_json(folder / OPTIONS, spec.to_dict())
-        write_json(folder / DiffRecord.FILE, record.to_dict())
-    return _for_ci(spec, record)
-
-
-def _for_ci(spec: DiffSpec, record: DiffRecord) -> DiffRecord:
-    """Writes what a pipeline reads of a diff, if the options name files for it, and returns the record."""
-    for path, text in ((spec.junit, junit), (spec.comment, comment)):
-        if path is not None:
-            write_atomically(Path(path).expanduser(), text(record))
-    return record
+    return record, before, after
 
 
 @dataclasses.dataclass(frozen=True)

@@ -176,8 +176,8 @@ class DiffRecord(Outcome):
         drift: Drift on prompts of the "task" and on "general" ones; absent for saved answers.
         steered: Items and texts that steered a training and are not judged; absent without any.
         recovery: What of each fallen suite comes back, by name; absent without `--recover`.
-        asked: Answers of both models to the questions of `--ask`, which are not judged.
         ranking: The metrics of rerankers by suite; absent for other models.
+        asked: Answers of both models to the questions of `--ask`, which are not judged.
     """
 
     FILE: ClassVar[str] = "diff.json"
@@ -190,5 +190,5 @@ class DiffRecord(Outcome):
     drift: Mapping[str, DriftRow] | None = column(default=None)
     steered: SteeredRow | None = column(default=None)
     recovery: Mapping[str, RecoveryRow] | None = column(default=None)
-    asked: tuple[AnswerRow, ...] = column(default=())
     ranking: Mapping[str, RankingRow] | None = column(default=None)
+    asked: tuple[AnswerRow, ...] = column(default=())

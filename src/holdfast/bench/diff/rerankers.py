@@ -5,19 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
-from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, ExampleRows, LeftOutRow, SteeredRow
+from holdfast.bench.diff.diff_record import DiffRecord, ExampleRows, LeftOutRow, SteeredRow
 from holdfast.bench.diff.watched_items import LeftOut, records_of
 from holdfast.bench.given.model_files import RERANKER, reranker_or_name
 from holdfast.bench.given.options import flag_of
 from holdfast.bench.given.specs import DiffSpec
-from holdfast.bench.machine.env import environment
-from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
-from holdfast.bench.measured.answers import write_answers
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
 from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites
@@ -27,7 +23,7 @@ from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.ground.retrieval import GENERAL
 from holdfast.probes.changes import changes
-from holdfast.probes.score import Answers, Role, Score
+from holdfast.probes.score import Answers, Role
 from holdfast.probes.watch_record import WatchRecord
 from holdfast.rerank.loading import load_reranker
 from holdfast.rerank.scoring import CrossEncoderReranker
@@ -35,12 +31,23 @@ from holdfast.rerank.suite import Ranked, RerankSuite
 from holdfast.rerank.symptoms.evidence import evidence_of
 from holdfast.rerank.symptoms.names import symptoms_of
 
-OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "data", "recover", "recover_steps", "examples")
+OF_TEXT = (
+    "raw",
+    "loss_on",
+    "over_long",
+    "refused",
+    "preference",
+    "data",
+    "recover",
+    "recover_steps",
+    "examples",
+    "ask",
+)
 """Options of a diff that concern generated text alone."""
 
 
-def diff_rerankers(spec: DiffSpec, console: Console) -> DiffRecord:
-    """Ranks the candidates of all suites with both models, and returns the changes.
+def diff_rerankers(spec: DiffSpec, console: Console) -> tuple[DiffRecord, Answers, Answers]:
+    """Ranks the candidates of all suites with both models, and returns the changes and the scores of both.
 
     Args:
         spec: The options.
@@ -74,9 +81,7 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> DiffRecord:
         steered=steered,
         symptoms=rows_of(symptoms_of(evidence_of(suites, before[0], after[0], logits=logits))),
     )
-    if spec.out is not None:
-        _write(record, scores, spec, Path(spec.out))
-    return record
+    return record, Answers(scores[0]), Answers(scores[1])
 
 
 def _sources(spec: DiffSpec) -> list[tuple[Role, str]]:
@@ -153,15 +158,6 @@ def _without_watched(
     if not left:
         raise HoldfastError(f"{out.sentence()} Name other collections, which did not steer it.")
     return left, out.row()
-
-
-def _write(record: DiffRecord, scores: Sequence[Sequence[Score]], spec: DiffSpec, folder: Path) -> None:
-    sides: tuple[tuple[str, Moment], ...] = (("base", "before"), ("tuned", "after"))
-    for (name, moment), side in zip(sides, scores, strict=True):
-        write_answers(folder / f"{name}.jsonl", Answers(side), "diff", moment)
-    write_json(folder / "env.json", environment())
-    write_json(folder / OPTIONS, spec.to_dict())
-    write_json(folder / DiffRecord.FILE, record.to_dict())
 
 
 def _print(notes: Sequence[str], console: Console) -> None:

@@ -20,7 +20,7 @@ _LFS = b"version https://git-lfs"
 
 
 def folder_or_name(name: str) -> str:
-    """Returns the folder of the shipped base, or reranker, if `name` is its name, else `name`."""
+    """Returns the folder of the shipped base or reranker if `name` is its name, else `name`."""
     if name != BASE:
         return reranker_or_name(name)
     from holdfast.ground.names import base_folder  # here, because that room imports more

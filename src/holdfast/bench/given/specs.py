@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from holdfast.bench.given.options import Options, flag_of, option
-from holdfast.bench.given.tasks import TaskOptions, refuse_reranker, reranks
+from holdfast.bench.given.tasks import RankingOptions, TaskOptions, refuse_reranker, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
@@ -355,7 +355,7 @@ def budget_of(values: Mapping[str, Any]) -> Budget | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffSpec(MeasuringSpec):
+class DiffSpec(RankingOptions, MeasuringSpec):
     """The options of a diff: two models, and what to compare them on.
 
     Raises:
@@ -393,26 +393,15 @@ class DiffSpec(MeasuringSpec):
         metavar="N",
         low=0,
     )
-    task: Literal["auto", "generate", "rerank"] = option(
-        "what the models do: generate text, or rank documents, where --keep and --test name collections of queries and"
-        " judged documents; auto recognises rerankers by their config",
-        "auto",
-    )
-    depth: int = option("candidates of a query that BM25 finds for rerankers", 100, metavar="N", low=2)
 
     def __post_init__(self) -> None:
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
-        if not self.reranks and self.depth != 100:
-            raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
+        if self.ask and self.reranks:
+            raise HoldfastError("--ask is for models that write answers, and a reranker writes none; leave it out.")
         if self.ask and not (self.keep or self.test or self.transfer):
             if self.budget:
                 raise HoldfastError("--budget judges suites, and only --ask is given: name suites with --keep.")
             return
         if not self.reranks:
             self._keep_by_default(self.base, always=not (self.test or self.transfer))
-
-    @property
-    def reranks(self) -> bool:
-        """Returns whether the models rank documents."""
-        return reranks(self.task, self.base)

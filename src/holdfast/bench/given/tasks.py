@@ -9,8 +9,33 @@ from holdfast.bench.given.model_files import RERANKER
 from holdfast.bench.given.options import Options, option
 from holdfast.core.errors import HoldfastError
 
+DEPTH = 100
+"""Number of candidates of a query, as usual in the field; `holdfast.rerank.first_stage` repeats it."""
 Task = Literal["auto", "generate", "rerank"]
 """What a command measures: generated text, ranked documents, or what the model is made for (auto)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RankingOptions(Options):
+    """What models do that are compared, and how rerankers are."""
+
+    task: Task = option(
+        "what the models do: generate text, or rank documents, where --keep and --test name collections of queries and"
+        " judged documents; auto recognises rerankers by their config",
+        "auto",
+    )
+    depth: int = option("candidates of a query that BM25 finds for rerankers", DEPTH, metavar="N", low=2)
+
+    def __post_init__(self) -> None:
+        """Refuses a depth where nothing is ranked."""
+        super().__post_init__()
+        if self.depth != DEPTH and not self.reranks:
+            raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
+
+    @property
+    def reranks(self) -> bool:
+        """Returns whether the models rank documents."""
+        return reranks(self.task, str(getattr(self, "base", "")))
 
 
 def reranks(task: str, model: str) -> bool:
