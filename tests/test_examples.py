@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,16 @@ import pytest
 import yaml
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.specs import CompareSpec, RunSpec
+from holdfast.cli.commands import build_parser
+from holdfast.cli.config import spec_from
 from holdfast.core.method import Method
 from holdfast.core.needs import Ask
 from holdfast.core.settings import Role
 from holdfast.probes.answers import ask
 from holdfast.probes.checks import fulfils
 from holdfast.probes.items import read_items
+from holdfast.recipe import parse
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -132,3 +137,45 @@ def test_the_action_fails_where_the_model_forgot(repository, tmp_path, model, co
     assert done.returncode == code, done.stderr[-2000:]
     assert f"Verdict: {'kept' if code == 0 else 'forgot'}" in (tmp_path / "summary.md").read_text()
     assert (tmp_path / "answers" / "diff.json").exists()
+    assert (tmp_path / "answers" / "page.html").exists()
+    assert (tmp_path / "comment.md").read_text().startswith(f"### Holdfast: {'kept' if code == 0 else 'forgot'}")
+    assert f'failures="{0 if code == 0 else 2}"' in (tmp_path / "forgetting.xml").read_text()
+    assert f"::{'notice' if code == 0 else 'error'} title=Holdfast::" in done.stdout
+
+
+SETTINGS = sorted((ROOT / "examples" / "yaml").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.stem)
+def test_a_file_of_settings_begins_with_its_command_and_is_understood(path):
+    text = path.read_text(encoding="utf-8")
+    (words,) = (
+        line[1:].split() for line in text.splitlines() if line.startswith("#   holdfast") and "--config" in line
+    )
+    assert words[3] == str(path.relative_to(ROOT))
+    arguments = build_parser().parse_args([*words[1:3], str(path)])
+    spec = spec_from(arguments, CompareSpec if words[1] == "compare" else RunSpec)
+    for recipe in [spec.settings, *spec.recipes] if words[1] == "compare" else [spec.recipe]:
+        assert recipe == "auto" or parse(recipe)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.stem)
+def test_a_file_of_settings_runs(path, tmp_path):
+    verb = "compare" if path.stem == "compare" else "train"
+    short = ["--doses", "1"] if verb == "compare" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "holdfast", verb, "--config", str(path), "--out", str(tmp_path), *short],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=1800, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 2, 3), done.stderr[-2000:]
+    assert list(tmp_path.glob("*/result.json"))
+
+
+def test_the_gitlab_job_asks_what_the_action_asks():
+    job = yaml.safe_load((ROOT / "examples" / "forgetting.gitlab-ci.yml").read_text(encoding="utf-8"))["forgetting"]
+    (line,) = (line for line in job["script"] if line.startswith("holdfast diff"))
+    arguments = build_parser().parse_args(shlex.split(line)[1:])
+    assert arguments.junit == job["artifacts"]["reports"]["junit"]
+    assert {arguments.out, arguments.comment} == {*job["artifacts"]["paths"]}
+    assert job["allow_failure"]["exit_codes"] == 3  # the exit code of "not enough evidence"

@@ -7,6 +7,7 @@ from holdfast.bench.api import fine_tune as fine_tune
 from holdfast.bench.api import fit as fit
 from holdfast.bench.api import heal as heal
 from holdfast.bench.api import plan as plan
+from holdfast.bench.api import verify as verify
 from holdfast.bench.compare.tradeoff_record import TradeOff as TradeOff
 from holdfast.bench.diff.diff_record import DiffRecord as DiffRecord
 from holdfast.bench.fit.fit_record import FitRecord as FitRecord
@@ -17,9 +18,11 @@ from holdfast.bench.given.specs import DiffSpec as DiffSpec
 from holdfast.bench.given.specs import PlanSpec as PlanSpec
 from holdfast.bench.given.specs import ReportSpec as ReportSpec
 from holdfast.bench.given.specs import RunSpec as RunSpec
+from holdfast.bench.given.verify_spec import VerifySpec as VerifySpec
 from holdfast.bench.heal.heal_record import HealRecord as HealRecord
 from holdfast.bench.plan.record import PlanRecord as PlanRecord
 from holdfast.bench.run.record import RunRecord as RunRecord
+from holdfast.bench.verify.verify_record import VerifyRecord as VerifyRecord
 from holdfast.core.budget import Budget as Budget
 from holdfast.core.errors import HoldfastError as HoldfastError
 from holdfast.core.guard import Guard as Guard

@@ -30,7 +30,9 @@ compare --held-out --memory --out --batch-size --packing --precision --training 
 compare --seeds --reach --workers --memory-check --eval-batch-tokens
 heal BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long --precision --out
 heal --evaluations --edits --memory --data --recipe --json --eval-batch-tokens --refused --preference
-report RUNS --budget --reach --format --out
+report RUNS --budget --reach --format --out --html --live --port
+diff --junit --comment --ask
+verify MODEL --quick --base --eval-batch-tokens --json
 train --config --model --data --test --transfer --recipe --keep --budget --memory --out --name --seed
 train --max-length --batch-size --raw --loss-on --over-long --packing --held-out --precision --resume --training
 train --memory-check --dry-run --eval-batch-tokens
@@ -49,9 +51,9 @@ fit --task --loss --negatives --easy --depth
 """
 
 AGREED = """
-attach Budget Guard fine_tune fit compare diff heal report plan parse functional Method setting Example Item Suite
-RunSpec CompareSpec DiffSpec FitSpec HealSpec ReportSpec PlanSpec RunRecord DiffRecord PlanRecord FitRecord HealRecord
-TradeOff HoldfastError
+attach Budget Guard fine_tune fit compare diff heal verify report plan parse functional Method setting Example Item
+Suite RunSpec CompareSpec DiffSpec FitSpec HealSpec ReportSpec VerifySpec PlanSpec RunRecord DiffRecord PlanRecord
+FitRecord HealRecord VerifyRecord TradeOff HoldfastError
 """
 PUBLIC_NAMES = [*AGREED.split(), *names.SUMS, *names.METHODS]
 
@@ -134,6 +136,7 @@ def test_the_python_function_has_the_fields_of_the_flags():
         (holdfast.fine_tune, holdfast.RunSpec),
         (holdfast.diff, holdfast.DiffSpec),
         (holdfast.heal, holdfast.HealSpec),
+        (holdfast.verify, holdfast.VerifySpec),
         (holdfast.fit, holdfast.FitSpec),
         (holdfast.report, holdfast.ReportSpec),
         (holdfast.plan, holdfast.PlanSpec),

@@ -17,4 +17,4 @@ def test_every_command_and_the_exit_codes_are_on_it():
     assert all(f"## holdfast {command.name}" in text for command in COMMANDS)
     assert "2 forgot" in text
     assert "| `--raw / --no-raw` |" in text
-    assert "| `--precision fp32\\|bf16\\|fp16` |" in text
+    assert "| `--precision fp32\\|bf16\\|fp16\\|auto` |" in text

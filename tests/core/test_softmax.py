@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.core.softmax import entropy, forward_kl, nll, reverse_kl
+from holdfast.core.tokens import Tokens
 
 OUT = -math.inf
 
@@ -138,3 +139,87 @@ def test_the_loss_of_a_label_is_the_one_that_torch_computes_to_the_bit():
     ours.sum().backward()
     theirs.sum().backward()
     torch.testing.assert_close(own.grad, other.grad, rtol=1e-6, atol=1e-7)
+
+
+def parted_kl(kind, tuned, base, labels):
+    """The task loss or a divergence from the two numbers of each row, as `Tokens` makes them."""
+    tok = Tokens(tuned, labels, labels, labels, base_logits_NV=base)
+    value: torch.Tensor = getattr(tok, {"nll": "nll_N", "forward": "base_kl_N", "non target": "base_rest_kl_N"}[kind])
+    return value
+
+
+PARTED = ("nll", "forward", "non target")
+
+
+@pytest.mark.parametrize("kind", PARTED)
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), out=st.sets(st.integers(0, 8), max_size=6))
+def test_from_two_numbers_of_a_row_losses_and_gradients_are_the_same(kind, seed, out):
+    out, inside = sorted(out), [c for c in range(10) if c not in out]
+    tuned, base = draw(4, 10, seed), draw(4, 10, seed + 1)
+    tuned[:, out] = base[:, out] = OUT
+    labels = torch.tensor(inside)[torch.arange(4) % len(inside)]
+    scales = torch.tensor([1.0, -0.5, 0.0, 2.0], dtype=torch.float64)
+    results = []
+    for function in (found, parted_kl):
+        own = tuned.clone().requires_grad_()
+        values = function(kind, own, base, labels)
+        (values * scales).sum().backward()
+        results.append((values.detach(), own.grad))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", PARTED)
+def test_their_gradients_agree_with_finite_differences(kind):
+    labels = torch.tensor([1, 0, 4])
+    assert torch.autograd.gradcheck(
+        lambda own: parted_kl(kind, own, draw(3, 6, 1), labels), draw(3, 6, 0).requires_grad_()
+    )
+
+
+@pytest.mark.parametrize("kind", PARTED)
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("sure", [20.0, 60.0, 200.0])
+def test_in_float32_a_sure_label_and_a_hopeless_one_lose_nothing(kind, label, sure):
+    tuned, base = draw(5, 9, 3, torch.float32), draw(5, 9, 4, torch.float32)
+    tuned[:, 0] += sure
+    base[:, 0] += sure
+    labels = torch.full((5,), label)
+    own, wide = tuned.clone().requires_grad_(), tuned.double().requires_grad_()
+    values, expected = parted_kl(kind, own, base, labels), found(kind, wide, base.double(), labels)
+    least = 1e-15 if kind == "nll" and not label else 5e-5  # of logits of 200
+    torch.testing.assert_close(values.double(), expected, rtol=1e-5, atol=least)
+    values.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(own.grad.double(), wide.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["forward", "non target"])
+@pytest.mark.parametrize("side", ["tuned", "base"])
+@pytest.mark.parametrize("word", [1, 2])
+def test_from_two_numbers_too_a_token_of_one_side_alone_gives_the_limit(kind, side, word):
+    tuned, base = draw(2, 6, 3), draw(2, 6, 4)
+    (tuned if side == "tuned" else base)[0, word] = OUT
+    own = tuned.requires_grad_()
+    values = parted_kl(kind, own, base, torch.tensor([1, 1]))
+    expected = [looped(kind, tuned[n].tolist(), base[n].tolist(), 1) for n in range(2)]
+    assert values.tolist() == pytest.approx(expected, rel=1e-9)
+    values.sum().backward()
+    assert bool(own.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_row_that_does_not_count_gets_no_gradient_from_two_numbers_either(bad):
+    for kind in PARTED:
+        tuned, base = draw(3, 6, 3), draw(3, 6, 4)
+        for word in (1, 2):
+            own = tuned.clone()
+            own[1, word] = bad
+            own.requires_grad_()
+            values = parted_kl(kind, own, base, torch.tensor([1, 1, 1]))
+            assert not bool(values[1].isfinite()) or (kind, word) == ("non target", 1), (
+                "what is no number is not hidden"
+            )
+            torch.where(torch.tensor([True, False, True]), values, 0.0).sum().backward()
+            assert bool(own.grad.isfinite().all())
+            assert not own.grad[1].any()

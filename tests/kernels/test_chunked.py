@@ -184,8 +184,8 @@ def test_loss_and_gradients_do_not_depend_on_blocks(monkeypatch, chunk, block):
 def test_the_head_is_read_once_a_block_and_not_once_a_chunk(monkeypatch):
     small_blocks(monkeypatch, chunk=2, block=12)
     heights, calls = [], []
-    product = chunked._product
-    monkeypatch.setattr(chunked, "_product", lambda x, *head: heights.append(len(x)) or product(x, *head))
+    product = chunked.product
+    monkeypatch.setattr(chunked, "product", lambda x, *head: heights.append(len(x)) or product(x, *head))
     features, weight, _ = leaves()
     base = Logits(features.detach(), (weight.detach(), None), Casts())
     chunked_loss(lambda rows, _x, logits: calls.append(rows) or (logits - base[rows]).square().sum(), features, weight)

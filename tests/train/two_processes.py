@@ -46,6 +46,7 @@ ALONE = [
     "LoRANull('old', rank=2) + TokenQuality()",
     "OnPolicySDFT(length=6, skip=0, rate=0.3)",
     "SelfRehearsal(count=6, length=8, ratio=0.5)",
+    "Train(base_cache=1, epochs=2) + LoRA(rank=2) + MaskTheTarget()",
 ]
 """Recipes that look at more than a step's batch: compared with the same trainer in one process."""
 

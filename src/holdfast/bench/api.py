@@ -14,8 +14,10 @@ from holdfast.bench.forecast.plan import plan as _plan
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, RunSpec
+from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.bench.heal.heal import heal as _heal
 from holdfast.bench.plan.auto import train_planned
+from holdfast.bench.verify.verify import verify as _verify
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -124,6 +126,20 @@ heal = with_fields(
     """Brings a finished fine-tune inside a budget, and returns a `holdfast.HealRecord`; `holdfast heal` in Python.
 
     The fields are those of `HealSpec`, which are the flags of the command.
+
+    Raises:
+        HoldfastError: For anything that the caller can mend, in one sentence.
+    """,
+)
+
+verify = with_fields(
+    VerifySpec,
+    _verify,
+    "verify",
+    __name__,
+    """Checks whether the certificate of a model holds; returns a `holdfast.VerifyRecord`; `holdfast verify` in Python.
+
+    The fields are those of `VerifySpec`, which are the flags of the command.
 
     Raises:
         HoldfastError: For anything that the caller can mend, in one sentence.

@@ -13,11 +13,11 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
-import holdfast
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.options import Options
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, PlanSpec, ReportSpec, RunSpec
+from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.core.errors import nearest
 
 EPILOG = "Exit codes: 0 kept, 1 error, 2 forgot, 3 not enough evidence, 4 kept, but learned nothing or little."
@@ -26,6 +26,7 @@ EPILOGS = {
     "compare": SEVERAL,
     "report": SEVERAL,
     "plan": "Exit codes: 0 done, whatever the advice; 1 error.",
+    "verify": "Exit codes: 0 the certificate holds, 1 error, 2 it does not hold, 3 that cannot be told.",
 }
 """Epilogs of commands that have another one than `EPILOG`."""
 
@@ -95,6 +96,12 @@ COMMANDS = (
         " interruption.",
     ),
     Command(
+        "verify",
+        "check whether the certificate of a model holds",
+        "Compares a model with the digests in its proof.json, asks it and its base the same questions again, and says"
+        " whether the verdict holds.",
+    ),
+    Command(
         "methods",
         "show the effect, cost and needs of each method",
         "Lists the methods for a recipe, or shows one of them in full.",
@@ -137,7 +144,11 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
     parser = Parser("holdfast", description="Fine-tune language models without forgetting.", epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"holdfast {holdfast.__version__}")
+    parser.add_argument("--version", action="store_true", help="print the version; with -v, what a bug report needs")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print more with --version")
+    parser.add_argument(
+        "--completion", choices=("bash", "zsh", "tcsh"), help="print the completion of commands and flags for a shell"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add = {
         "demo": _add_demo,
@@ -148,6 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
         "report": _add_report,
         "diff": _add_diff,
         "heal": _add_heal,
+        "verify": _add_verify,
         "methods": _add_methods,
         "suites": _add_suites,
     }
@@ -235,6 +247,11 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
 
 def _add_heal(parser: argparse.ArgumentParser) -> None:
     _add_fields(parser, HealSpec, positional=("base", "tuned"))
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    _add_fields(parser, VerifySpec, positional=("model",))
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    if arguments.version or arguments.completion or arguments.verbose:
+        return _about(arguments, parser)
     if arguments.command is None:
         parser.print_help()
         return 0
@@ -50,6 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_main_process():
             print(f"\nholdfast: {reason}; {_NEXT_STEP[arguments.command]}.", file=sys.stderr)
     return ERROR
+
+
+def _about(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Prints the version, the facts for a bug report, or the completion for a shell."""
+    if arguments.completion:
+        import shtab
+
+        print(shtab.complete(parser, shell=arguments.completion))
+        return 0
+    if not arguments.version:
+        parser.error("-v says more with --version: holdfast --version -v")
+    import holdfast
+
+    print(f"holdfast {holdfast.__version__}")
+    if arguments.verbose:
+        from holdfast.report.bug_report import lines
+
+        print("\n".join(lines()))
+    return 0
 
 
 def _discard_output() -> None:
@@ -186,6 +207,20 @@ def _heal(arguments: argparse.Namespace) -> int:
     return done.exit_code
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from holdfast.bench.given.verify_spec import VerifySpec
+
+    names = {field.name for field in dataclasses.fields(VerifySpec)}
+    spec = VerifySpec.from_dict({k: v for k, v in vars(arguments).items() if k in names}, "the flags")
+
+    from holdfast.bench.verify.verify import verify
+    from holdfast.report.verify import show
+
+    done = verify(spec)
+    show(done, as_json=arguments.json)
+    return done.exit_code
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from holdfast.bench.compare.demo import demo
     from holdfast.report.demo import show
@@ -217,6 +252,7 @@ _RUN = {
     "report": _report,
     "diff": _diff,
     "heal": _heal,
+    "verify": _verify,
     "demo": _demo,
     "methods": _methods,
     "suites": _suites,
@@ -231,6 +267,7 @@ _NEXT_STEP = {
     "report": "give the same command again",
     "diff": "give the same command again",
     "heal": "give the same command again to continue; what was asked stays",
+    "verify": "give the same command again, or --quick to ask nothing",
     "methods": "give the same command again",
     "suites": "give the same command again",
 }

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
 
 
 def nll(logits_NV: Tensor, labels_N: Tensor, logp_NV: Tensor | None = None) -> Tensor:
@@ -54,6 +55,86 @@ def forward_kl(
 def reverse_kl(logits_NV: Tensor, base_logits_NV: Tensor) -> Tensor:
     """Returns KL(tuned || base); infinite, with gradient 0, if the base gives probability 0 to a possible token."""
     return _ReverseKL.apply(logits_NV, base_logits_NV.detach())  # type: ignore[no-any-return,no-untyped-call]
+
+
+def parted(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
+    """Returns two numbers of each row, `[2, N]`: the logit of its label, and the log-sum-exp of all other logits.
+
+    The loss of the label, and the divergence from the base with or without the label, need nothing else of the row
+    that depends on all logits. Taken from these numbers, they share one softmax and one gradient of the logits' size.
+
+    Args:
+        logits_NV: Gradients flow to them.
+        labels_N: Target ids, int64.
+    """
+    return _Parted.apply(logits_NV, labels_N)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def parted_base(base_logits_NV: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns `parted` of the base, and the base's probabilities of the other tokens among themselves, `[N, V]`.
+
+    The probability of the label is 0 there, and the others add up to 1. No gradient flows.
+    """
+    with torch.no_grad():
+        shares_NV, parted_2N = _parted(base_logits_NV, labels_N)
+    return parted_2N, shares_NV
+
+
+def expected_gap(logits_NV: Tensor, base_logits_NV: Tensor, base_shares_NV: Tensor) -> Tensor:
+    """Returns the mean of base logit minus logit over the base's other tokens, `[N]`; gradients flow to the logits."""
+    return _ExpectedGap.apply(logits_NV, base_logits_NV, base_shares_NV)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def nll_of(parted_2N: Tensor) -> Tensor:
+    """Returns the negative log-likelihood of each label from `parted`: log(1 + exp(rest - label)), in nats."""
+    return _NllOf.apply(parted_2N)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Parted(Function):
+    @staticmethod
+    def forward(ctx: Any, logits_NV: Tensor, labels_N: Tensor) -> Tensor:
+        shares_NV, parted_2N = _parted(logits_NV, labels_N)
+        ctx.save_for_backward(shares_NV, labels_N)
+        return parted_2N
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_2N: Tensor) -> tuple[Tensor | None, ...]:
+        shares_NV, labels_N = ctx.saved_tensors
+        found_NV = shares_NV * grad_2N[1][:, None]
+        found_NV.scatter_(-1, labels_N[:, None], grad_2N[0][:, None])
+        return _still(found_NV, grad_2N.abs().sum(0)), None
+
+
+class _ExpectedGap(Function):
+    @staticmethod
+    def forward(ctx: Any, logits_NV: Tensor, base_logits_NV: Tensor, base_shares_NV: Tensor) -> Tensor:
+        ctx.save_for_backward(base_shares_NV)
+        # 0 (b - a) is NaN where one of them is infinite.
+        return (base_logits_NV - logits_NV).mul_(base_shares_NV).nansum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
+        (base_shares_NV,) = ctx.saved_tensors
+        return _still(base_shares_NV * -grad_N[:, None], grad_N), None, None
+
+
+class _NllOf(Function):
+    @staticmethod
+    def forward(ctx: Any, parted_2N: Tensor) -> Tensor:
+        label_N, rest_N = parted_2N
+        gap_N = (rest_N - label_N).masked_fill(label_N.isposinf(), torch.nan)  # an overflow is no certainty
+        ctx.save_for_backward(gap_N)
+        return softplus(gap_N, threshold=50.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_N: Tensor) -> Tensor:
+        (gap_N,) = ctx.saved_tensors
+        rest_N = gap_N.sigmoid().mul_(grad_N)
+        rest_N = torch.where(grad_N == 0.0, torch.zeros_like(rest_N), rest_N)
+        return torch.stack([-rest_N, rest_N])
 
 
 class _Nll(Function):
@@ -146,6 +227,21 @@ class _ReverseKL(Function):
         found_NV, kl_N = ctx.saved_tensors
         grad_N = torch.where(kl_N.isposinf(), torch.zeros_like(grad_N), grad_N)
         return _still(found_NV * grad_N[:, None], grad_N), None
+
+
+def _parted(logits_NV: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the softmax over all tokens but the label (0 there), `[N, V]`, and the numbers of `parted`, `[2, N]`."""
+    label_N = logits_NV.gather(-1, labels_N[:, None])[:, 0]
+    others_NV = logits_NV.scatter(-1, labels_N[:, None], -torch.inf)
+    most_N = others_NV.amax(-1)
+    shares_NV = others_NV.softmax(-1)
+    # The largest share is 1 / sum exp(a - most): torch's softmax computes the sum in the caches, and does not tell it.
+    rest_N = most_N - shares_NV.amax(-1).log()
+    nothing_N = most_N.isneginf()
+    if bool(nothing_N.any()):
+        shares_NV[nothing_N] = 0.0
+        rest_N = rest_N.masked_fill(nothing_N, -torch.inf)
+    return shares_NV, torch.stack([label_N, rest_N])
 
 
 def _softmax(logits_NV: Tensor, without_N: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

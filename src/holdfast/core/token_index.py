@@ -1,7 +1,7 @@
 """Finds the tokens of a batch among those of the training examples, so that scores from before training apply to them.
 
-The key of a document is the hash of its token ids and of the mask of supervised ones, so the order of rows, padding,
-packing and the split into batches do not matter. Equal documents count as one.
+The key of a document is the hash of its token ids, of the mask of supervised ones and of their labels, so the order of
+rows, padding, packing and the split into batches do not matter. Equal documents count as one.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ Key = tuple[str, int]
 """Digest of a document, and the number of its supervised tokens."""
 
 
-def document_keys(input_ids_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor) -> list[Key]:
+def document_keys(input_ids_BT: Tensor, labels_BT: Tensor, scored_BT: Tensor, segment_BT: Tensor) -> list[Key]:
     """Returns the key of each document of a batch, in the order of the flattened tokens.
 
     Args:
         input_ids_BT: Token ids.
+        labels_BT: Unshifted labels.
         scored_BT: Bool; whether a position predicts a supervised token.
         segment_BT: Number of the document at each position, -1 at padding.
     """
     keys = []
-    ids, scored, segment = (t.cpu() for t in (input_ids_BT, scored_BT, segment_BT))
+    ids, labels, scored, segment = (t.cpu() for t in (input_ids_BT, labels_BT, scored_BT, segment_BT))
+    labels = torch.where(scored, labels.roll(-1, 1), -100)  # at the position that predicts them
     for row in range(ids.shape[0]):
         for document in segment[row].unique().tolist():
             if document < 0:
                 continue
             inside = segment[row] == document
             ids_T, mask_T = ids[row][inside], scored[row][inside]
-            digest = hashlib.blake2b(ids_T.numpy().tobytes() + b"|" + mask_T.numpy().tobytes(), digest_size=16)
+            said = b"|".join(t.numpy().tobytes() for t in (ids_T, mask_T, labels[row][inside]))
+            digest = hashlib.blake2b(said, digest_size=16)
             keys.append((digest.hexdigest(), int(mask_T.sum())))
     return keys
 

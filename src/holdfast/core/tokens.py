@@ -8,9 +8,10 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
+from holdfast.core.base_means import BaseMeans
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import NEW
-from holdfast.core.softmax import entropy, nll
+from holdfast.core.softmax import entropy, expected_gap, nll_of, parted, parted_base
 
 PLACES = frozenset({"token_N", "document_N"})
 """Fields that number a token, or its document, among those of the training examples."""
@@ -21,6 +22,9 @@ class _Computed:
 
     If the first reader had gradients off (`weigh_tokens`, a count), a later reader with gradients computes it again.
     """
+
+    flows = True
+    """Whether gradients flow through the field."""
 
     def __init__(self, compute: Callable[[Any], Tensor]) -> None:
         self.compute = compute
@@ -37,10 +41,16 @@ class _Computed:
         if tok is None:
             return self
         value = tok.computed.get(self.name)
-        flows = torch.is_grad_enabled() and tok.logits_NV.requires_grad and not self.name.startswith("base_")
+        flows = self.flows and torch.is_grad_enabled() and tok.logits_NV.requires_grad
         if value is None or (flows and not value.requires_grad):
             value = tok.computed[self.name] = self.compute(tok)
         return value
+
+
+class _OfBase(_Computed):
+    """A field that belongs to the base alone."""
+
+    flows = False
 
 
 class _Once:
@@ -83,12 +93,16 @@ class Tokens:
         base_logits_NV: Tensor | Callable[[], Tensor] | None = None,
         hidden_ND: Tensor | None = None,
         base_hidden_ND: Tensor | None = None,
+        base_means: BaseMeans | None = None,
         token_N: Tensor | None = None,
         document_N: Tensor | None = None,
         targets_NV: Tensor | None = None,
         pairs: bool = False,
     ) -> None:
-        """Takes the known fields; `base_logits_NV` may be a function that the first read calls."""
+        """Takes the known fields; `base_logits_NV` may be a function that the first read calls.
+
+        `base_means`, with `hidden_ND`, gives the divergences from the base without its logits.
+        """
         self.computed: dict[str, Tensor] = {}
         self._parts: dict[str, Tokens | bool] = {}  # never the tokens themselves, which would outlive their chunk
         self.logits_NV = logits_NV
@@ -98,6 +112,7 @@ class Tokens:
         self._base_logits_NV = _Once(base_logits_NV) if callable(base_logits_NV) else base_logits_NV
         self._hidden_ND = hidden_ND
         self._base_hidden_ND = base_hidden_ND
+        self._base_means = base_means
         self._token_N = token_N
         self._document_N = document_N
         self.targets_NV = targets_NV
@@ -153,20 +168,81 @@ class Tokens:
         """Log-probabilities of the trained model, nats; gradients flow."""
         return self.logits_NV.log_softmax(-1)
 
-    @_Computed
+    @_OfBase
     def base_logp_NV(self) -> Tensor:
         """Log-probabilities of the frozen base, nats, no gradient."""
         return self.base_logits_NV.log_softmax(-1)
 
     @_Computed
-    def nll_N(self) -> Tensor:
-        """Negative log-likelihood of each label, nats; gradients flow."""
-        return nll(self.logits_NV, self.labels_N, self.logp_NV.detach())
+    def parted_2N(self) -> Tensor:
+        """Logit of each label, and log-sum-exp of all other logits (`holdfast.core.softmax.parted`); gradients flow."""
+        return parted(self.logits_NV, self.labels_N)
 
     @_Computed
+    def nll_N(self) -> Tensor:
+        """Negative log-likelihood of each label, nats; gradients flow."""
+        return nll_of(self.parted_2N)
+
+    @_OfBase
+    def base_parted_2N(self) -> Tensor:
+        """`parted_2N` of the base, no gradient."""
+        if self._base_means is not None:
+            return self._base_means.parted_2N.to(self.logits_NV.dtype)
+        parted_2N, self.computed["base_shares_NV"] = parted_base(self.base_logits_NV, self.labels_N)
+        return parted_2N
+
+    @_OfBase
     def base_nll_N(self) -> Tensor:
         """Negative log-likelihood of each label under the base, nats, no gradient."""
-        return torch.nn.functional.cross_entropy(self.base_logits_NV, self.labels_N, reduction="none")
+        return nll_of(self.base_parted_2N)
+
+    @_OfBase
+    def base_rest_N(self) -> Tensor:
+        """The base's probability of all tokens but the label, no gradient; exact also where it is small."""
+        label_N, rest_N = self.base_parted_2N
+        return torch.where(rest_N.isneginf(), torch.zeros_like(rest_N), (rest_N - label_N).sigmoid())
+
+    @_Computed
+    def gap_N(self) -> Tensor:
+        """Mean of base logit minus logit over the base's tokens other than the label; gradients flow."""
+        if self._base_means is not None:
+            return self._base_means.expected_gap(self.hidden_ND).to(self.logits_NV.dtype)
+        self.base_parted_2N  # noqa: B018  # it makes the shares
+        return expected_gap(self.logits_NV, self.base_logits_NV, self.computed["base_shares_NV"])
+
+    @_Computed
+    def base_rest_kl_N(self) -> Tensor:
+        """KL(base || model) over all tokens but the label, both sides renormalised without it, nats; gradients flow.
+
+        It is 0 where the base gives all other tokens the probability 0.
+        """
+        rest_N, base_rest_N = self.parted_2N[1], self.base_parted_2N[1]
+        # Without anything in common there is no limit: infinite, and no gradient.
+        apart_N, nothing_N = rest_N.isneginf() & ~base_rest_N.isneginf(), base_rest_N.isneginf()
+        kl_N = torch.where(apart_N, torch.inf, self.gap_N + (rest_N - base_rest_N))
+        return torch.where(nothing_N, torch.zeros_like(kl_N), kl_N)
+
+    @_Computed
+    def base_kl_N(self) -> Tensor:
+        """KL(base || model), nats; gradients flow."""
+        label_N, base_label_N, base_rest_N = self.parted_2N[0], self.base_parted_2N[0], self.base_rest_N
+        gap_N, base_p_N = base_label_N - label_N, (-self.base_nll_N).exp()
+        # 0 (b - a) is NaN where one of them is infinite.
+        at_label_N = torch.where(base_p_N == 0.0, torch.zeros_like(gap_N), gap_N) * base_p_N
+        others_N = torch.where(base_rest_N == 0.0, torch.zeros_like(gap_N), self.gap_N) * base_rest_N
+        return at_label_N + others_N + self._lse_change_N()
+
+    def _lse_change_N(self) -> Tensor:
+        """Returns the log-sum-exp of all logits less the base's, as a sum of differences that may be small."""
+        (label_N, rest_N), (base_label_N, base_rest_N) = self.parted_2N, self.base_parted_2N
+        change_N: Tensor = (self.nll_N - self.base_nll_N) + (label_N - base_label_N)
+        out_N, base_out_N = label_N.isneginf(), base_label_N.isneginf()
+        if not bool((out_N | base_out_N).any()):
+            return change_N
+        lse_N = torch.where(out_N, rest_N, self.nll_N + label_N)
+        return torch.where(
+            out_N | base_out_N, lse_N - torch.where(base_out_N, base_rest_N, self.base_nll_N + base_label_N), change_N
+        )
 
     @_Computed
     def entropy_N(self) -> Tensor:
@@ -181,7 +257,7 @@ class Tokens:
         """
         return (self.entropy_N - self.nll_N).clamp(max=0.0).exp()
 
-    @_Computed
+    @_OfBase
     def base_typicality_N(self) -> Tensor:
         """`typicality_N` under the base, no gradient."""
         entropy_N = entropy(self.base_logits_NV, self.base_logp_NV)
@@ -224,6 +300,7 @@ class Tokens:
             ),
             hidden_ND=rows(self._hidden_ND),
             base_hidden_ND=rows(self._base_hidden_ND),
+            base_means=None if self._base_means is None else self._base_means[places],
             token_N=rows(self._token_N),
             document_N=rows(self._document_N),
             targets_NV=rows(self.targets_NV),

@@ -104,7 +104,7 @@ class Logits:
             tokens = len(self.features_NX)
             _, block = sizes(tokens, weight_VD.shape[0], weight_VD.device, self._chunk)
             self._start = rows.start
-            block_PV = self._block_PV = _product(
+            block_PV = self._block_PV = product(
                 self.features_NX[rows.start : rows.start + max(block, rows.stop - rows.start)],
                 self._casts(weight_VD),
                 None if bias_V is None else self._casts(bias_V),
@@ -117,7 +117,8 @@ def wide(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def product(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Returns the logits of a block, in the precision of a product under the current autocast."""
     return linear(features.to(product_dtype(features)), weight, bias)
 
 
@@ -172,7 +173,7 @@ def _losses_of_logits(
     loss_of: ChunkLoss, logits_NV: Tensor, chunk: int, wanted: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> Iterator[Tensor]:
     """Yields the loss of each chunk of given logits, and writes its gradient into `grads`."""
-    for rows in _slices(0, logits_NV.shape[0], chunk):
+    for rows in slices(0, logits_NV.shape[0], chunk):
         loss, (grad_CV, _) = _chunk_loss(loss_of, rows, logits_NV[rows], None, wanted)
         if grads[0] is not None and grad_CV is not None:
             grads[0][rows] = grad_CV
@@ -192,11 +193,11 @@ def _losses_through_head(
     The gradient of a chunk's logits overwrites the logits, so a block needs no second buffer.
     """
     (weight, bias), (chunk, block) = head, sizes_of
-    for rows in _slices(0, features_NX.shape[0], block):
+    for rows in slices(0, features_NX.shape[0], block):
         part = features_NX[rows].detach()
-        logits = _product(part, weight, bias)
+        logits = product(part, weight, bias)
         touched = False
-        for few in _slices(rows.start, rows.stop, chunk):
+        for few in slices(rows.start, rows.stop, chunk):
             here = slice(few.start - rows.start, few.stop - rows.start)
             loss, (grad_CX, grad_CV) = _chunk_loss(loss_of, few, part[here], logits[here], wanted)
             if grad_CV is not None:
@@ -212,7 +213,8 @@ def _losses_through_head(
         del logits  # frees the memory before the next block is computed
 
 
-def _slices(start: int, stop: int, size: int) -> Iterator[slice]:
+def slices(start: int, stop: int, size: int) -> Iterator[slice]:
+    """Yields the slices of `size` rows, the last one of fewer, from `start` to `stop`."""
     return (slice(first, min(first + size, stop)) for first in range(start, stop, size))
 
 
@@ -229,7 +231,8 @@ def _chunk_loss(
             loss = loss_of(rows, features, wide(features))
             leaves = [features] if wanted[0] else []
         else:
-            features = features.detach().requires_grad_(wanted[0])
+            # In float32: gradients to the hidden states and to the logits may nearly cancel.
+            features = wide(features).detach().requires_grad_(wanted[0])
             logits = wide(logits).detach().requires_grad_(any(wanted))
             loss = loss_of(rows, features, logits)
             leaves = [*([features] if wanted[0] else []), *([logits] if any(wanted) else [])]

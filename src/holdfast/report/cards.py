@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 import logging
 import re
-import textwrap
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS, Method
 from holdfast.core.settings import Setting, settings_of
 from holdfast.core.sums import clash
+from holdfast.methods.docstrings import joined, sections_of
 from holdfast.methods.plugins import declared, foreign
 from holdfast.methods.table import METHODS, SUMS
 
@@ -60,17 +60,17 @@ class Card:
 
 def card(cls: type[Method]) -> Card:
     """Returns the card of a method class, read from its docstring, its settings and its hooks."""
-    sections = _sections(inspect.getdoc(cls) or "")
+    sections = sections_of(inspect.getdoc(cls) or "")
     meanings = _arguments(sections["Args"])
     fields = {field.name: field for field in dataclasses.fields(cls)}
     takes_memory = any(about.role == "memory" for about in settings_of(cls).values())
     line, _, body = sections[""].partition("\n\n")
-    reference = _joined(sections["Reference"])
-    sure, _, why = _joined(sections["Confidence"]).partition(":")
+    reference = joined(sections["Reference"])
+    sure, _, why = joined(sections["Confidence"]).partition(":")
     return Card(
         name=cls.__module__.rsplit(".", 1)[-1].replace("_", "-"),
         call=cls.__name__,
-        line=_joined(line),
+        line=joined(line),
         body=body.strip("\n"),
         settings=tuple(
             (name, _default(fields[name], _refused(cls)), about, meanings.get(name, ""))
@@ -79,8 +79,8 @@ def card(cls: type[Method]) -> Card:
         reference=reference,
         papers=tuple(re.findall(r"arXiv (\d{4}\.\d{4,5})", reference)),
         confidence=(sure.strip() or "own", why.strip()),
-        cost=_joined(sections["Cost"]),
-        departs=_joined(sections["Departs"]),
+        cost=joined(sections["Cost"]),
+        departs=joined(sections["Departs"]),
         hooks={hook: doing for hook in HOOKS if (doing := _doing(cls, hook))},
         needs_base=any(fact.startswith("base_") for part in _parts(cls) for fact in part.facts()),
         needs_memory=takes_memory and _refused(cls),
@@ -134,21 +134,6 @@ def _exclusions(cls: type[Method]) -> dict[str, str]:
     return reasons
 
 
-def _sections(doc: str) -> dict[str, str]:
-    """Splits a docstring at its headings; the text before the first heading has the key ""."""
-    sections: dict[str, list[str]] = {"": []}
-    heading = ""
-    for line in doc.splitlines():
-        mark = re.fullmatch(r"(Args|Returns|Raises|Reference|Confidence|Cost|Departs):", line)
-        if mark:
-            heading = mark[1]
-            sections[heading] = []
-        else:
-            sections[heading].append(line)
-    parted = {name: textwrap.dedent("\n".join(lines)).strip("\n") for name, lines in sections.items()}
-    return {**dict.fromkeys(("Args", "Reference", "Confidence", "Cost", "Departs"), ""), **parted}
-
-
 def _arguments(text: str) -> dict[str, str]:
     meanings: dict[str, str] = {}
     name = ""
@@ -162,13 +147,9 @@ def _arguments(text: str) -> dict[str, str]:
     return {name: meaning.strip() for name, meaning in meanings.items()}
 
 
-def _joined(text: str) -> str:
-    return " ".join(text.split())
-
-
 def first_paragraph(what: object) -> str:
     """Returns the first paragraph of a docstring, on one line."""
-    return _joined((inspect.getdoc(what) or "").partition("\n\n")[0])
+    return joined((inspect.getdoc(what) or "").partition("\n\n")[0])
 
 
 def _default(field: dataclasses.Field[object], refused: bool) -> str:

@@ -18,6 +18,7 @@ from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.settings import Setting
 from holdfast.report.cards import Card, cards, first_paragraph, other_cards
+from holdfast.report.catalogue_list import FOOTER, listed
 from holdfast.report.markdown import WIDTH, table_row, wrapped
 
 MOMENTS = {
@@ -36,15 +37,6 @@ MOMENTS = {
     "edit_weights": "after training",
 }
 """The time at which each hook acts."""
-
-SHORT = {
-    "sets the run": "run",
-    "before training": "before",
-    "per chunk of tokens": "tokens",
-    "per step": "step",
-    "after training": "after",
-}
-"""Short forms for a narrow table."""
 
 SOURCES = {
     "text": "The paper or its authors' code",
@@ -74,8 +66,10 @@ def show(name: str | None = None, console: Console | None = None) -> None:
     console = console or Console()
     all_cards = [*cards(), *other_cards()]
     if name is None:
-        console.print(_table(all_cards, sentences=console.width >= WIDE))
-        console.print("Show one method in full: holdfast methods NAME", highlight=False)
+        if console.width >= WIDE:
+            console.print(_table(all_cards))
+        for line in FOOTER if console.width >= WIDE else listed(all_cards, console.width):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         return
     by_name = {called: card for card in all_cards for called in (card.name, card.call)}
     if name not in by_name:
@@ -142,11 +136,11 @@ def _law(hook: str) -> str:
     return first_paragraph(getattr(Chain, hook)).rstrip(".").lower()
 
 
-def _table(rows: list[Card], *, sentences: bool) -> Table:
-    """Returns the table of all methods; `sentences` adds a column that only a wide terminal has room for."""
+def _table(rows: list[Card]) -> Table:
+    """Returns the table of all methods, for a wide terminal."""
     table = Table(title="Methods", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
-    for heading in (*(["what it does"] if sentences else []), "acts", "extra cost"):
+    for heading in ("what it does", "acts", "extra cost"):
         table.add_column(heading, overflow="fold")
     table.add_column("needs", no_wrap=True)
     table.add_column("arXiv", no_wrap=True)
@@ -154,10 +148,10 @@ def _table(rows: list[Card], *, sentences: bool) -> Table:
     for card in rows:
         table.add_row(
             card.call,
-            *([escape(card.line)] if sentences else []),
-            "\n".join(_moments(card) if sentences else [SHORT[moment] for moment in _moments(card)]),
+            escape(card.line),
+            "\n".join(_moments(card)),
             card.cost.partition(".")[0],
-            _needs(card) if sentences else _needs(card).replace(", ", "\n"),
+            _needs(card),
             "\n".join(card.papers) or "-",
             card.confidence[0],
         )

@@ -17,19 +17,36 @@ from holdfast.bench.machine.files import write_atomically, write_json
 from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
 from holdfast.report.frontier import draw
+from holdfast.report.page.diff import is_diff
+from holdfast.report.page.live import serve
+from holdfast.report.page.making import write_page
 from holdfast.report.yardstick import is_yardstick, yardstick
 
 
 def report(spec: ReportSpec) -> tuple[TradeOff, ...]:
     """Returns the trade-off of every set of runs that can be compared, and writes the requested files.
 
-    It reads only run folders: it loads no model, and a value that a run did not measure stays absent.
+    It reads only folders: it loads no model, and a value that a run did not measure stays absent. With `live`, it
+    serves the page until it is interrupted, and returns nothing.
 
     Raises:
         HoldfastError: For any error that the user can fix.
     """
+    return _reported(spec)[0]
+
+
+def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
+    """Returns the trade-offs, and why some sets of runs have none."""
+    if spec.live:
+        serve(spec, Console(stderr=True))
+        return (), []
+    if spec.html is not None:
+        write_page(spec, spec.html)
+    diffs = [place for place in spec.runs if is_diff(Path(place).expanduser())]
+    if diffs and spec.html is None:
+        raise HoldfastError(f"{diffs[0]} holds a diff, not a run: write its page with --html FILE.")
     tables = [yardstick(place, spec.reach) for place in spec.runs if is_yardstick(place)]
-    places = [place for place in spec.runs if not is_yardstick(place)]
+    places = [place for place in spec.runs if not is_yardstick(place) and place not in diffs]
     runs, notes = read_finished_runs(places) if places else ([], [])
     tradeoffs, reasons = [], list[HoldfastError]()
     for comparable in comparable_runs(runs):
@@ -37,14 +54,14 @@ def report(spec: ReportSpec) -> tuple[TradeOff, ...]:
             tradeoffs.append(tradeoff(comparable, reach=spec.reach, budget=spec.allowed()))
         except HoldfastError as error:
             reasons.append(error)
-    if reasons and not (tradeoffs or tables):
+    if reasons and not (tradeoffs or tables or spec.html):
         raise reasons[0]
     reported = (*notes, *map(str, reasons))
     every = (*(dataclasses.replace(record, notes=(*record.notes, *reported)) for record in tradeoffs), *tables)
     if spec.out is not None:
         for number, record in enumerate(every):
             write(record, Path(spec.out), "" if len(every) == 1 else f"-{number + 1}")
-    return every
+    return every, list(map(str, reasons))
 
 
 def write(record: TradeOff, folder: Path, suffix: str = "") -> list[Path]:
@@ -59,7 +76,9 @@ def write(record: TradeOff, folder: Path, suffix: str = "") -> list[Path]:
 def show(spec: ReportSpec, console: Console | None = None) -> None:
     """Prints the trade-offs in the requested format, and the folder of the files."""
     console = console or Console()
-    tradeoffs = report(spec)
+    tradeoffs, reasons = _reported(spec)
+    for reason in () if tradeoffs else reasons:  # without any trade-off, there is the page alone
+        console.print(f"No table: {reason}", highlight=False, markup=False, soft_wrap=True)
     if spec.format == "json":
         console.print(
             json.dumps([record.to_dict() for record in tradeoffs], indent=2),
@@ -76,6 +95,8 @@ def show(spec: ReportSpec, console: Console | None = None) -> None:
         else:
             made = table.markdown(record) if spec.format == "markdown" else table.as_csv(record)
             console.print(made, highlight=False, markup=False, soft_wrap=True, end="")
+    if spec.html is not None and spec.format == "table":
+        console.print(f"Page: {spec.html}", highlight=False, markup=False, soft_wrap=True)
     if spec.out is not None and spec.format == "table":
         console.print(f"Tables and plots: {spec.out}", highlight=False, markup=False, soft_wrap=True)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ForgettingRow
+from holdfast.report.asked import show_asked
 from holdfast.report.calibration import show_calibration
 from holdfast.report.ranking import ranking_table, tie_lines
 from holdfast.report.reading import learned_lines, short
@@ -24,6 +25,9 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
         console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
         return
     console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    show_asked(record.asked, record.base, record.tuned, console)
+    if record.asked and not record.suites:
+        return
     points = "percent right" if record.ranking is None else "nDCG@10 times 100"
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
     show_calibration(record.calibration, console)

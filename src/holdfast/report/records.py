@@ -20,11 +20,12 @@ from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.machine.files import write_atomically
 from holdfast.bench.measured.schema import Record, Versioned, hints_of, key_of
 from holdfast.bench.plan.record import PlanRecord
+from holdfast.bench.run.proof import ProofRecord
 from holdfast.bench.run.record import RunRecord
 from holdfast.report.markdown import wrapped
 
 RECORDS: tuple[type[Versioned], ...] = (
-    *(RunRecord, DiffRecord, FitRecord, PilotRecord, SearchRecord, HealRecord, TradeOff, PlanRecord),
+    *(RunRecord, DiffRecord, FitRecord, PilotRecord, SearchRecord, HealRecord, TradeOff, PlanRecord, ProofRecord),
 )
 INTRODUCTION = """# Records
 
@@ -42,6 +43,7 @@ JSON:
 | `PilotRecord` | `pilot.json` beside it | `FitRecord.stages` names the file |
 | `SearchRecord` | `search.json` beside it | `FitRecord.stages` names the file |
 | `holdfast.HealRecord` | `heal.json` in the folder of `--out` | `holdfast.heal(...)` |
+| `ProofRecord` | `proof.json` in the folder of a model | `holdfast.verify(...)` checks it |
 | `holdfast.TradeOff` | `tradeoff.json` in the folder of `--out` | `holdfast.report(...)`, one for each set of runs |
 
 ```python

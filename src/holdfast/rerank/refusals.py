@@ -16,7 +16,7 @@ from holdfast.train.refusals import Refusal, raise_first, refuse_beside_loss
 from holdfast.train.settings import train_of
 from holdfast.train.trainers import HostTrainer
 
-READ = frozenset({"base_logits_NV", "nll_N"})
+READ = frozenset({"base_logits_NV", "base_kl_N", "base_rest_kl_N", "base_rest_N", "nll_N"})
 """Fields of `Tokens` that a list of scores gives."""
 
 

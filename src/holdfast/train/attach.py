@@ -36,6 +36,7 @@ from holdfast.train.experts import aux_weight
 from holdfast.train.forward import Forward
 from holdfast.train.guard import GuardCallback
 from holdfast.train.host import Host
+from holdfast.train.keeping import keep_base
 from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.questions import Questions, kept_of
 from holdfast.train.recording import record, steering
@@ -53,7 +54,6 @@ from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer, SFTHost, precision_of
 
 T = TypeVar("T", bound=Trainer)
-
 Memories = Mapping[str, Any]
 
 
@@ -184,6 +184,7 @@ def _session(
             model, active, teacher=teacher, cache=cache, index=index, metrics=is_trl(trainer), signals=steered
         )
         owns = owns or (chunked and forward.head.plain)
+        keep_base(view, forward, recipe)
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
     how: dict[str, Any] = {"owns_forward": owns, "reads": not is_task_loss(trainer), "precision": precision}

@@ -5,14 +5,20 @@ The forms of the base are in `holdfast.core.teacher`, and the reasons in docs/de
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.base_means import BaseMeans
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
 from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.tokens import is_on
-from holdfast.kernels.chunked import Casts, Logits, uncached
+from holdfast.kernels.chunked import Casts, Logits, product_dtype, uncached
+from holdfast.kernels.means import base_means
+from holdfast.train.base_cache import KNOWN_INPUTS, BaseCache, Form
 from holdfast.train.head import LossHead
 from holdfast.train.supervised import Call, Inputs, Shown, SupervisedTokens
 
@@ -22,6 +28,8 @@ class Comparison:
 
     Attributes:
         cache: The base's precomputed states on the training examples; None without a cache.
+        kept: What the base has said of rows, on disk; None if it reads each row whenever the training does.
+        note: A sentence on `kept`, or on why there is none; "" if there is nothing to say.
     """
 
     def __init__(
@@ -33,6 +41,8 @@ class Comparison:
         self.recipe = recipe
         self.teacher = teacher
         self.cache = cache
+        self.kept: BaseCache | None = None
+        self.note = ""
 
     def fill(self, inputs: Inputs) -> None:
         """Stores the base's features of a batch in the cache; call it before training, with the start weights."""
@@ -42,12 +52,65 @@ class Comparison:
         if self.cache is not None:
             self.cache.put(call.tokens.keys(inputs), features_NX)
 
-    def logits(self, call: Call, casts: Casts, chunk: int | None) -> Logits:
-        """Returns the base's logits of the tokens of a batch; indexing computes them chunk by chunk."""
-        return Logits(self.features(call), self.weights(call.shown), casts, chunk)
+    def base(self, call: Call, casts: Casts, chunk: int | None) -> Logits | BaseMeans:
+        """Returns the base's logits of the tokens of a batch, or its means if they are kept.
 
-    def features(self, call: Call) -> Tensor:
+        Indexing computes the logits chunk by chunk.
+        """
+        rows = None if self.kept is None or call.bare or call.shown else self._kept_rows(self.kept, call, casts, chunk)
+        if rows is None:
+            return Logits(self.features(call), self.weights(call.shown), casts, chunk)
+        if "states" in rows:
+            return Logits(rows["states"], self.weights(), casts, chunk)
+        return BaseMeans.of_tensors(rows)
+
+    def _kept_rows(self, kept: BaseCache, call: Call, casts: Casts, chunk: int | None) -> dict[str, Tensor] | None:
+        """Returns what the base says of each token of a batch, by name; it reads the rows that it has not read before.
+
+        It returns zeros for tokens that no method compares; None if the rows cannot be kept.
+        """
+        linear, tokens = self.head.linear, call.tokens
+        if linear is None or (kept.form == "means" and linear.weight.requires_grad) or set(call.inputs) - KNOWN_INPUTS:
+            return None
+        keys = tokens.keys(call.inputs)
+        counts = [count for _, count in keys]
+        on = [bool(on_N.any()) for on_N in is_on(tokens.source_N, self.recipe.compares_on).split(counts)]
+        missing = {key for (key, _), compared in zip(keys, on, strict=True) if compared and key not in kept.store}
+        if not any(on) or (missing and kept.store.full):
+            return None
+        fresh: dict[str, dict[str, Tensor]] = {}
+        if missing:
+            wanted_N = torch.cat([tokens.labels_N.new_full((count,), key in missing) for key, count in keys]).bool()
+            said = self._read(kept.form, call, wanted_N, casts, chunk)
+            sizes = [count for key, count in keys if key in missing]
+            parts = zip(*(tensor.split(sizes) for tensor in said.values()), strict=True)
+            for (key, _), part in zip([one for one in keys if one[0] in missing], parts, strict=True):
+                fresh[key] = dict(zip(said, part, strict=True))
+                kept.store.put(key, fresh[key])
+        found = [
+            (fresh.get(key) or kept.store.get(key)) if compared else None
+            for (key, _), compared in zip(keys, on, strict=True)
+        ]
+        return _joined(found, counts, tokens.labels_N.device)
+
+    def _read(self, form: Form, call: Call, wanted_N: Tensor, casts: Casts, chunk: int | None) -> dict[str, Tensor]:
+        """Runs the base on the wanted tokens of a batch, and returns what is kept of them."""
+        # Unwrapped: with several processes, the others may have no row to read.
+        call = dataclasses.replace(call, wrapped=self.model)
+        states_MD = self.features(call, wanted_N)[wanted_N]
+        if form == "states":
+            return {"states": states_MD.to(product_dtype(states_MD))}
+        head = self.weights()
+        assert head is not None
+        return base_means(states_MD, call.tokens.labels_N[wanted_N], head, casts, chunk).tensors()
+
+    def features(self, call: Call, wanted_N: Tensor | None = None) -> Tensor:
         """Returns the base's features of each token: the input `[N, D]` of a plain head, else logits `[N, V]`.
+
+        Args:
+            call: The batch.
+            wanted_N: Bool mask of the tokens that need features; by default, those that a method compares. Others may
+                get zeros.
 
         Raises:
             HoldfastError: There is no base.
@@ -61,14 +124,16 @@ class Comparison:
         if call.shown:
             call = call.reading({name: value for name, value in call.shown.items() if name != "weights"})
         row_N = call.tokens.scored_BT.nonzero()[:, 0]
-        rows = None if everything else self._rows(call, row_N)
+        if wanted_N is None:
+            wanted_N = is_on(call.tokens.source_N, self.recipe.compares_on)
+        rows = None if everything else self._rows(call, row_N, wanted_N)
         # Without its cache: autocast would keep casts of the base's weights, which have no gradients, for the model.
         with uncached(row_N.device.type), teacher.base(self.model):
             if rows is None:
                 return self.head.features(call)
             if not len(rows):  # `_rows` excludes this if weights are sharded
                 return self._nothing(len(row_N), row_N.device)
-            compared_MX = self.head.features(call.reading({name: value[rows] for name, value in call.inputs.items()}))
+            compared_MX = self.head.features(call.reading(_narrowed(call, rows)))
         # Tokens in rows that no method compares get zeros, so that the compared ones keep their positions.
         features_NX = compared_MX.new_zeros(len(row_N), compared_MX.shape[1])
         features_NX[torch.isin(row_N, rows)] = compared_MX
@@ -85,21 +150,21 @@ class Comparison:
         bias = None if linear.bias is None else teacher.value(self.model, linear.bias)
         return teacher.value(self.model, linear.weight), bias
 
-    def _rows(self, call: Call, row_N: Tensor) -> Tensor | None:
-        """Returns the rows with a token that a method compares with the base; None if the base must read all rows.
+    def _rows(self, call: Call, row_N: Tensor, wanted_N: Tensor) -> Tensor | None:
+        """Returns the rows with a wanted token; None if the base must read all rows.
 
         It must if the head is not plain, or if an input does not have one number per position (positions shared by all
         rows, packed documents), because such an input cannot be split by rows. With several processes it returns at
         least one row, because the gathering of sharded weights waits for all processes.
         """
-        on, shape = self.recipe.compares_on, call.inputs["input_ids"].shape
+        shape = call.inputs["input_ids"].shape
         if (
-            on == "all"
+            bool(wanted_N.all())
             or not self.head.plain
             or any(getattr(value, "shape", None) != shape for value in call.inputs.values())
         ):
             return None
-        rows = row_N[is_on(call.tokens.source_N, on)].unique()
+        rows = row_N[wanted_N].unique()
         if not len(rows) and torch.distributed.is_available() and torch.distributed.is_initialized():
             rows = rows.new_zeros(1)
         return None if len(rows) == shape[0] else rows
@@ -114,3 +179,23 @@ class Comparison:
         if shown and shown.get("weights"):
             return Teacher("given weights", without_adapters=False, values=dict(shown["weights"]))
         return self.teacher
+
+
+def _narrowed(call: Call, rows: Tensor) -> dict[str, Tensor]:
+    """Returns some rows of a batch without the columns behind their last label, which the base need not read."""
+    columns = call.tokens.scored_BT[rows].any(0).nonzero()
+    stop = int(columns.max()) + 2 if len(columns) else 1
+    return {name: value[rows][:, :stop] for name, value in call.inputs.items()}
+
+
+def _joined(rows: Sequence[dict[str, Tensor] | None], counts: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+    """Returns the tensors of rows as one, on a device; a row that is None gets zeros for its number in `counts`."""
+    some = next(row for row in rows if row is not None)
+    joined = {}
+    for name, like in some.items():
+        parts = [
+            like.new_zeros(count, *like.shape[1:]) if row is None else row[name]
+            for row, count in zip(rows, counts, strict=True)
+        ]
+        joined[name] = torch.cat([part.to(device) for part in parts])
+    return joined

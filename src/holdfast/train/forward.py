@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.base_means import BaseMeans
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
-from holdfast.core.softmax import forward_kl
 from holdfast.core.teacher import StateCache, Teacher, evaluating
 from holdfast.core.token_index import TokenIndex
 from holdfast.core.tokens import PLACES, Tokens
@@ -195,14 +195,15 @@ class Forward:
         base and model share the head's weight, they also share its copy in the precision of autocast.
         """
         casts = Casts()
-        base = self.comparison.logits(call, casts, self.chunk) if compares else None
+        base = self.comparison.base(call, casts, self.chunk) if compares else None
         return self.head.loss(call, self._loss_of(call, base, per_token_loss, index), casts=casts, chunk=self.chunk)
 
     def _loss_of(
-        self, call: Call, base: Logits | None, per_token_loss: TokenLoss, index: TokenIndex | None
+        self, call: Call, base: Logits | BaseMeans | None, per_token_loss: TokenLoss, index: TokenIndex | None
     ) -> ChunkLoss:
         """Returns the function that sums the loss of a chunk: it passes the chunk to `per_token_loss` as `Tokens`."""
         tokens, plain = call.tokens, self.head.plain
+        logits = base if isinstance(base, Logits) else None
         segment_N = tokens.segment_BT[tokens.scored_BT]
         token_N = document_N = None
         if index is not None:
@@ -215,9 +216,10 @@ class Forward:
                 tokens.source_N[rows],
                 segment_N[rows],
                 # A function, so the base's logits of this chunk are computed only if a method reads them.
-                base_logits_NV=None if base is None else functools.partial(base.__getitem__, rows),
+                base_logits_NV=None if logits is None else functools.partial(logits.__getitem__, rows),
                 hidden_ND=features_CX if plain else None,
-                base_hidden_ND=base.features_NX[rows] if base is not None and plain else None,
+                base_hidden_ND=logits.features_NX[rows] if logits is not None and plain else None,
+                base_means=base[rows] if isinstance(base, BaseMeans) else None,
                 token_N=None if token_N is None else token_N[rows],
                 document_N=None if document_N is None else document_N[rows],
             )
@@ -248,7 +250,7 @@ class Forward:
             part = tok.only(self.recipe.compares_on) if self.compares else None
             if part is not None:
                 stats["compared_tokens"] += part.labels_N.numel()
-                stats["compared.kl"] += forward_kl(part.logits_NV, part.base_logits_NV).sum()
+                stats["compared.kl"] += part.base_kl_N.sum()
 
 
 def _weighted(recipe: Chain, state: State, tok: Tokens, hold: float, weights: Weights | None) -> Tensor:

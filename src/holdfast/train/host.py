@@ -13,6 +13,7 @@ from torch import nn
 from holdfast.core.errors import HoldfastError
 from holdfast.core.params import trainable
 from holdfast.train import checkpoint, rewind
+from holdfast.train.base_cache import BaseCache
 from holdfast.train.controller import shares
 from holdfast.train.session import Session
 from holdfast.train.shipping import Shipping
@@ -110,6 +111,11 @@ class Host:
         """Whether the recipe adds terms to the loss, which a guard may raise."""
         return self.session.recipe.uses("token_loss") or self.session.recipe.uses("penalty")
 
+    @property
+    def _base_cache(self) -> BaseCache | None:
+        forward = self.session.forward
+        return None if forward is None else forward.comparison.kept
+
     def add_state(self, name: str, resumable: checkpoint.Resumable) -> None:
         """Adds an object whose state begins, is saved and resumes together with the state of the methods."""
         self._beside[name] = resumable
@@ -138,6 +144,8 @@ class Host:
 
     def save(self) -> None:
         """Writes the state that changed since the start into the checkpoint of this step."""
+        if (kept := self._base_cache) is not None:
+            kept.store.flush()
         folder = self.output / f"checkpoint-{self.step}"
         state = self.session.state | {name: resumable.tensors() for name, resumable in self._beside.items()}
         checkpoint.save_changed(self.output, folder, state, self._marks, self._facts)
@@ -198,6 +206,8 @@ class Host:
 
     def ship(self) -> None:
         """Applies the recipe's edits of weights, and gives the trainer the model to ship."""
+        if (kept := self._base_cache) is not None:
+            kept.end(finished=self.step >= self.steps)
         model, self.shipped = self._shipping.ship(self.session.state)
         trainer = self._trainer
         if model is not trainer.model:

@@ -225,8 +225,8 @@ class OrderSampler(Sampler[int]):
         return iter(self.orders[min(self.epoch(), len(self.orders) - 1)])
 
 
-def sampler_of(trainer: HostTrainer, mix: Mix) -> OrderSampler:
-    """Returns a sampler over a mix that keeps the share of each memory in every stretch of the run."""
+def orders_of(trainer: HostTrainer, mix: Mix) -> list[list[int]]:
+    """Returns the order of a mix for each epoch: the examples by their number, in the order of their visits."""
     args, new = trainer.args, sum(example.source == NEW for example in mix.examples)
     epochs = math.ceil(args.num_train_epochs)
     if args.max_steps > 0:
@@ -234,7 +234,10 @@ def sampler_of(trainer: HostTrainer, mix: Mix) -> OrderSampler:
         epochs = max(1, math.ceil(args.max_steps * per_step / new))
     seed = args.seed if args.data_seed is None else args.data_seed
     shuffled = str(getattr(args, "train_sampling_strategy", "random")) != "sequential"
+    return order(mix, epochs=epochs, seed=seed, shuffle=shuffled)
+
+
+def sampler_of(trainer: HostTrainer, mix: Mix) -> OrderSampler:
+    """Returns a sampler over a mix that keeps the share of each memory in every stretch of the run."""
     # The trainer computes the epoch as a fraction of steps, which rounding may leave just below a whole number.
-    return OrderSampler(
-        order(mix, epochs=epochs, seed=seed, shuffle=shuffled), lambda: int((trainer.state.epoch or 0.0) + 1e-6)
-    )
+    return OrderSampler(orders_of(trainer, mix), lambda: int((trainer.state.epoch or 0.0) + 1e-6))

@@ -37,7 +37,7 @@ class SupervisedTokens:
 
     def keys(self, inputs: Inputs) -> list[Key]:
         """Returns the key of each document of the batch; `inputs` must be the batch that `of` took."""
-        return document_keys(inputs["input_ids"], self.scored_BT, self.segment_BT)
+        return document_keys(inputs["input_ids"], inputs["labels"], self.scored_BT, self.segment_BT)
 
     @classmethod
     def of(cls, inputs: Inputs, source_BT: Tensor | None) -> SupervisedTokens:

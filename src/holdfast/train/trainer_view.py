@@ -126,7 +126,7 @@ class TrainerView:
             everything: Sequence[Example] = self.mix.examples
         else:
             if self._examples is None:
-                self._examples = as_trained(self.trainer.train_dataset, self._collate())
+                self._examples = as_trained(self.trainer.train_dataset, self.collate())
             everything = self._examples
         return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
 
@@ -141,7 +141,7 @@ class TrainerView:
         plain = [source_apart(rows[i])[0] for i in places]
         self._check_columns(plain[0], rows)
         collated = list(examples)
-        for i, read in zip(places, as_trained(plain, self._collate()), strict=True):
+        for i, read in zip(places, as_trained(plain, self.collate()), strict=True):
             if any(old == -100 != new for old, new in zip(examples[i].labels[1:], read.labels[1:], strict=False)):
                 raise HoldfastError(
                     "Old examples have tokens that must not be learned (prompts), but the trainer's collator puts a"
@@ -154,7 +154,7 @@ class TrainerView:
 
     def _check_padding(self, rows: MixedRows) -> None:
         if self.trainer.args.train_batch_size > 1:
-            refuse_unpadded(rows, self._collate(), self.trainer.data_collator)
+            refuse_unpadded(rows, self.collate(), self.trainer.data_collator)
 
     def _check_columns(self, row: Row, rows: MixedRows) -> None:
         """Refuses columns that old examples lack, if the collator needs them."""
@@ -162,7 +162,7 @@ class TrainerView:
         if isinstance(row, Example) or not (other := sorted(set(new) - set(row))):
             return
         try:
-            self._collate()([row] if self.trainer.args.train_batch_size == 1 else [new, row])
+            self.collate()([row] if self.trainer.args.train_batch_size == 1 else [new, row])
         except Exception as error:  # a collator of the user may raise anything
             self._check_padding(rows)  # a collator that does not pad fails on any two rows, so test this first
             raise HoldfastError(
@@ -171,7 +171,8 @@ class TrainerView:
                 " remove_unused_columns=True if the model does not read them."
             ) from error
 
-    def _collate(self) -> Collator:
+    def collate(self) -> Collator:
+        """Returns the trainer's collator, which leaves out the columns that the model does not take."""
         return self.trainer._get_collator_with_removed_columns(self.trainer.data_collator, "training")
 
     def memory(self, name: str) -> list[Example]:

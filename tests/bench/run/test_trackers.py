@@ -12,6 +12,7 @@ from transformers.integrations import integration_utils
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run.run import train
+from holdfast.bench.run.tracker_tables import markdown, rows_of
 from holdfast.core.errors import HoldfastError
 
 
@@ -113,4 +114,74 @@ def test_tensorboard_can_be_read_afterwards(room, tmp_path, monkeypatch, elsewhe
     (after,) = events.Scalars("eval/retained/texts/after")
     assert after.value == pytest.approx(kept.after, rel=1e-5)
     assert "eval/verdict/text_summary" in events.Tags()["tensors"]
+    (table,) = events.Tensors("holdfast/suites/text_summary")
+    assert "| texts | retained | nats |" in table.tensor_proto.string_val[0].decode()
+    (word,) = events.Tensors("holdfast/verdict/text_summary")
+    assert word.tensor_proto.string_val[0].decode() == done.record.verdict.word
+    lost = events.Scalars("eval/guard/nats_lost")
+    assert [(event.step, event.value) for event in lost] == [
+        (look.step, pytest.approx(look.nats_lost, rel=1e-5)) for look in done.record.guard.looks
+    ]
     assert json.loads((done.folder / "result.json").read_text()) == done.record.to_dict()
+
+
+def test_wandb_has_the_table_the_verdict_and_the_curves_offline(room, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    seen = {}
+
+    def finish(*args, real=wandb.finish, **kwargs):
+        seen.update({key: wandb.run.summary.get(key) for key in ("holdfast/verdict", "holdfast/suites")})
+        seen["after"] = wandb.run.summary.get("eval/retained/texts/after")
+        seen["lost"] = wandb.run.summary.get("eval/guard/nats_lost")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(wandb, "finish", finish)
+    done = go(room, tmp_path, training={"report_to": "wandb"})
+    kept = next(suite for suite in done.record.suites if suite.role == "retained")
+    assert seen["holdfast/verdict"] == done.record.verdict.word
+    assert seen["after"] == pytest.approx(kept.after)
+    assert seen["lost"] == pytest.approx(done.record.guard.looks[-1].nats_lost)
+    (table,) = tmp_path.rglob("holdfast/suites*.table.json")
+    values = json.loads(table.read_text())
+    assert values["data"] == rows_of(done.record)
+
+
+def test_mlflow_has_the_table_the_verdict_and_the_curves_in_its_files(room, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    done = go(room, tmp_path, training={"report_to": "mlflow"})
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert run.data.tags["holdfast/verdict"] == done.record.verdict.word
+    kept = next(suite for suite in done.record.suites if suite.role == "retained")
+    assert run.data.metrics["eval_retained/texts/after"] == pytest.approx(kept.after)
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "eval_guard/nats_lost")]
+    assert steps == [look.step for look in done.record.guard.looks]
+    names = [path.path for path in client.list_artifacts(run.info.run_id, "holdfast")]
+    assert sorted(names) == ["holdfast/suites.json", "holdfast/suites.md"]
+
+
+def test_trackio_has_the_table_and_the_verdict_in_its_files(room, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    trackio = pytest.importorskip("trackio")
+    logged = []
+    monkeypatch.setattr(trackio, "log", lambda values, *args, real=trackio.log, **kwargs: (
+        logged.append(values), real(values, *args, **kwargs)))  # fmt: skip
+    done = go(room, tmp_path, training={"report_to": "trackio"})
+    (table,) = [values for values in logged if "holdfast/suites" in values]
+    assert table["holdfast/verdict"] == done.record.verdict.word
+    assert table["holdfast/suites"].dataframe is not None or table["holdfast/suites"]._value
+    assert any("eval/guard/nats_lost" in values for values in logged)
+    assert any(path.is_file() for path in (tmp_path / "trackio").rglob("*"))
+
+
+def test_the_table_of_a_tracker_holds_every_suite_and_escapes_names(room, tmp_path):
+    done = go(room, tmp_path, training={})
+    rows = rows_of(done.record)
+    assert [row[0] for row in rows] == [suite.name for suite in done.record.suites]
+    text = markdown([["a|b\n<c>", *rows[0][1:]]])
+    assert text.splitlines()[2].startswith("| a\\|b &lt;c> | ")
+    assert len(text.splitlines()) == 3

@@ -1,7 +1,7 @@
 """Compares recipes on one model and one data set: each recipe with every dose and seed, each run in its folder.
 
 <out>/<run>/          the runs, as `holdfast train` writes them
-      base/           the base's answers, asked once
+      base/           the base's answers, asked once, and while runs train, what it says of their rows
       logs/<run>.txt  the output of a run
       compare-*.json  the options, and the state of each run
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import CompareSpec
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.measured.base_cache import model_digest
+from holdfast.bench.measured.base_cache import ROWS, model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.errors import HoldfastError
@@ -75,6 +76,7 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
         with exiting_on_signal(), WorkerPool(spec.workers) as pool:
             _ask_base(todo, spec.budget, bases, out, pool, console)
             failed = _make(todo, bases, out, pool, console)
+        shutil.rmtree(bases / ROWS, ignore_errors=True)
     folders = tuple(folder for run in planned.runs if ((folder := folder_of(run.spec)) / "result.json").exists())
     _record(spec, planned, failed)
     for name, why in failed.items():

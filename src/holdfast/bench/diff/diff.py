@@ -11,14 +11,10 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from holdfast.bench.diff.diff_record import (
-    AnswerRow,
-    DiffRecord,
-    DriftRow,
-    ExampleRows,
-    ForgettingRow,
-    RecoveryRow,
-)
+from holdfast.bench.diff.asking import asked_rows
+from holdfast.bench.diff.ci import comment, junit
+from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow, RecoveryRow
+from holdfast.bench.diff.examples import example_rows
 from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
@@ -26,7 +22,7 @@ from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.env import environment
-from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.files import write_atomically, write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.answers import is_saved, read_pair, write_answers
@@ -73,7 +69,11 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
     console = console or Console(stderr=True)
     if spec.reranks:
         return diff_rerankers(spec, console)
-    answers = _answers(spec, console)
+    notes: list[str] = []
+    asked = asked_rows(spec, notes)
+    _print(notes, console)
+    measures = not asked or bool(spec.keep or spec.test or spec.transfer)
+    answers = _answers(spec, console) if measures else _Answers(Answers(), Answers())
     before, after = answers.before, answers.after
     suite_changes, budget = changes(before.scores, after.scores), spec.allowed()
     record = DiffRecord(
@@ -83,19 +83,24 @@ def diff(spec: DiffSpec, console: Console | None = None) -> DiffRecord:
         verdict=None if budget is None else verdict(suite_changes, budget),
         learned=learning_of(suite_changes),
         forgetting=_forgetting(suite_changes),
-        examples=_examples(before, after, spec.examples),
+        examples=example_rows(before, after, spec.examples),
         calibration=calibration_of(before, after),
         drift=answers.drift or None,
         steered=None if answers.left_out is None else answers.left_out.row(),
         recovery=answers.recovery,
-        symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))),
+        symptoms=symptom_rows(evidence_of(before, after, _outputs(spec, console))) if measures else (),
+        asked=asked,
     )
+    for path, text in ((spec.junit, junit), (spec.comment, comment)):
+        if path is not None:
+            write_atomically(Path(path).expanduser(), text(record))
     if spec.out is not None:
         folder = Path(spec.out)
         sides: tuple[tuple[str, Answers, Moment], ...] = (("base", before, "before"), ("tuned", after, "after"))
         for name, side, moment in sides:
             write_answers(folder / f"{name}.jsonl", side, "diff", moment)
         write_json(folder / "env.json", environment())
+        write_json(folder / OPTIONS, spec.to_dict())
         write_json(folder / DiffRecord.FILE, record.to_dict())
     return record
 
@@ -252,26 +257,3 @@ def _forgetting(suite_changes: Sequence[SuiteChange]) -> dict[str, ForgettingRow
                 gained_share=forgetting.gained,
             )
     return rows
-
-
-def _examples(before: Answers, after: Answers, count: int) -> ExampleRows:
-    """Returns lost and gained answers; each suite gives one before any suite gives a second."""
-    first, last = ({(said.suite, said.item): said for said in side.said} for side in (before, after))
-    now = {(row.suite, row.item): row.value for row in after.scores}
-    lost, gained = dict[str, list[AnswerRow]](), dict[str, list[AnswerRow]]()
-    for row in before.scores:
-        name = row.suite, row.item
-        if row.unit == "points" and name in first and name in last and row.value != now[name]:
-            kind = lost if now[name] < row.value else gained
-            kind.setdefault(row.suite, []).append(_example(first[name], last[name]))
-    return ExampleRows(lost=_in_turn(lost)[:count], gained=_in_turn(gained)[:count])
-
-
-def _in_turn(by_suite: Mapping[str, Sequence[AnswerRow]]) -> tuple[AnswerRow, ...]:
-    return tuple(answer for row in itertools.zip_longest(*by_suite.values()) for answer in row if answer is not None)
-
-
-def _example(first: Said, last: Said) -> AnswerRow:
-    return AnswerRow(
-        suite=first.suite, item=first.item, asked=first.asked, right=first.right, before=first.said, after=last.said
-    )

@@ -11,6 +11,9 @@ from holdfast.bench.measured.outcome import Amount, Outcome
 from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.measured.schema import Record, column
 
+OPTIONS = "options.json"
+"""Name of the file beside diff.json that holds the options of the diff."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForgettingRow(Record):
@@ -174,6 +177,7 @@ class DiffRecord(Outcome):
         steered: Items and texts that steered a training and are not judged; absent without any.
         recovery: What of each fallen suite comes back, by name; absent without `--recover`.
         ranking: The metrics of rerankers by suite; absent for other models.
+        asked: Answers of both models to the questions of `--ask`, which are not judged.
     """
 
     FILE: ClassVar[str] = "diff.json"
@@ -187,3 +191,4 @@ class DiffRecord(Outcome):
     steered: SteeredRow | None = column(default=None)
     recovery: Mapping[str, RecoveryRow] | None = column(default=None)
     ranking: Mapping[str, RankingRow] | None = column(default=None)
+    asked: tuple[AnswerRow, ...] = column(default=())

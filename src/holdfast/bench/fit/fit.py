@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import quiet_libraries
+from holdfast.bench.measured.base_cache import ROWS
 from holdfast.bench.plan.plan import plan
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
@@ -109,7 +111,9 @@ class _Fit:
         if pilot is not None:
             given = list(dict.fromkeys([self._climbed(pilot), *given]))
         came = self._full(run, given, plain)
-        return self._closed(came, self._healed(came, run, plain))
+        record = self._closed(came, self._healed(came, run, plain))
+        shutil.rmtree(self._bases() / ROWS, ignore_errors=True)
+        return record
 
     def _planned(self) -> PlanRecord:
         """Returns the plan, which an earlier call may have made."""

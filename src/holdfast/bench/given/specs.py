@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any, Literal
 
+from holdfast.bench.given.limits import budget_of, check_reach
 from holdfast.bench.given.options import Options, flag_of, option
-from holdfast.bench.given.tasks import TaskOptions, refuse_reranker, reranks
+from holdfast.bench.given.tasks import RankingOptions, TaskOptions, refuse_reranker, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
+from holdfast.core.guard import AUTO, Guard, budget_and_guard, steering
 from holdfast.suites.default import GENERAL, default_keep
 
 HOLDFAST = "Holdfast()"
@@ -305,7 +305,10 @@ class ReportSpec(Options):
         HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
     """
 
-    runs: tuple[str, ...] = option("folders of runs, or folders that hold them; or a table of PEFT's comparison")
+    runs: tuple[str, ...] = option(
+        "folders of runs, or folders that hold them; or a table of PEFT's comparison; or, with --html, the folder of a "
+        "diff"
+    )
     budget: dict[str, Any] = option(
         "the loss that you allow, for a verdict on each recipe: points=2, nll=0.02, claim=every",
         {},
@@ -316,38 +319,25 @@ class ReportSpec(Options):
     )
     format: Literal["table", "markdown", "csv", "json"] = option("format of the output", "table")
     out: str | None = option("folder for the tables and plots (none are written by default)", None, metavar="FOLDER")
+    html: str | None = option("file for one page that holds everything and needs no network", None, metavar="FILE")
+    live: bool = option("serve the page on this machine, also while the run trains, until you interrupt it", False)
+    port: int = option("port of --live; 0 takes a free one", 0, metavar="N", low=0)
 
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
         self.allowed()
         check_reach(self.reach)
+        if self.port and not self.live:
+            raise HoldfastError(f"--port {self.port}: only --live serves a page; add --live.")
 
     def allowed(self) -> Budget | None:
         """Returns the budget; None if the user gives none."""
         return budget_of(self.budget)
 
 
-def check_reach(reach: float) -> None:
-    """Raises `HoldfastError` for a value that is not a share."""
-    if not 0 < reach <= 1:
-        raise HoldfastError(f"--reach {reach}: give a share above 0 and at most 1.")
-
-
-def budget_of(values: Mapping[str, Any]) -> Budget | None:
-    """Returns the budget for the verdict on a finished model; None if the user gives none.
-
-    Raises:
-        HoldfastError: A key belongs to the guard, which acts only during training, or the budget is out of range.
-    """
-    for name in values:
-        if name in FLAT:
-            raise HoldfastError(f"--budget {name}: acts only during training; give points, nll and claim here.")
-    return Budget.from_dict(values) if values else None
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiffSpec(MeasuringSpec):
+class DiffSpec(RankingOptions, MeasuringSpec):
     """The options of a diff: two models, and what to compare them on.
 
     Raises:
@@ -359,6 +349,13 @@ class DiffSpec(MeasuringSpec):
     out: str | None = option(
         "folder for the answers of both models and the result (none by default)", None, metavar="FOLDER"
     )
+    ask: tuple[str, ...] = option(
+        "questions to ask both models and show side by side; without --keep, --test or --transfer they are all",
+        (),
+        metavar="TEXT",
+    )
+    junit: str | None = option("file for the verdict as JUnit XML, which CI systems show", None, metavar="FILE")
+    comment: str | None = option("file for the text of a comment on a merge, in Markdown", None, metavar="FILE")
     examples: int = option("number of lost and of gained answers to show", 3, metavar="N", low=0)
     data: str | None = option(
         "training data of TUNED, with which symptoms compare its answers (those of its run if TUNED lies in the folder "
@@ -378,20 +375,19 @@ class DiffSpec(MeasuringSpec):
         metavar="N",
         low=0,
     )
-    task: Literal["auto", "generate", "rerank"] = option(
-        "what the models do: generate text, or rank documents, where --keep and --test name collections of queries and"
-        " judged documents; auto recognises rerankers by their config",
-        "auto",
-    )
-    depth: int = option("candidates of a query that BM25 finds for rerankers", 100, metavar="N", low=2)
 
     def __post_init__(self) -> None:
         """Checks every value, and turns lists into tuples."""
         super().__post_init__()
-        if not self.reranks:
-            if self.depth != 100:
-                raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
-            self._keep_by_default(self.base, always=not (self.test or self.transfer))
+        if self.reranks:
+            return
+        if self.depth != 100:
+            raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
+        if self.ask and not (self.keep or self.test or self.transfer):
+            if self.budget:
+                raise HoldfastError("--budget judges suites, and only --ask is given: name suites with --keep.")
+            return
+        self._keep_by_default(self.base, always=not (self.test or self.transfer))
 
     @property
     def reranks(self) -> bool:

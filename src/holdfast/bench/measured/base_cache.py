@@ -16,6 +16,10 @@ SCORED = "choices by their own tokens, with their Brier terms"
 """The rule by which answers are scored, and what is kept of them; another rule gives another digest."""
 
 
+ROWS = "rows"
+"""Folder, beside the answers, of what the base says of the rows that runs train on; who made the runs deletes it."""
+
+
 def questions_digest(suites: Sequence[Suite], raw: bool, precision: Precision = "fp32") -> str:
     """Returns a digest of all questions: the tokens of every example, every item, and how they are asked and scored."""
     digest = hashlib.sha256(repr((raw, SCORED, *([] if precision == "fp32" else [precision]))).encode())

@@ -7,7 +7,7 @@
              answers.jsonl  the model's answer to each item, before and after training, if there are items
              trackers/      files of trackers, if the user chose any (--training report_to=...)
              result.json    written last: a folder without it is unfinished
-             model/         the trained model, as transformers or PEFT load it
+             model/         the trained model, as transformers or PEFT load it, with its card and its certificate
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.stop_tokens import add_stop_tokens
 from holdfast.bench.machine.verbosity import is_main_process, main_process_console, quiet_libraries
 from holdfast.bench.measured.answers import line_of, read_said
-from holdfast.bench.measured.base_cache import cached_answers, questions_digest
+from holdfast.bench.measured.base_cache import ROWS, cached_answers, questions_digest
 from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.guard_split import validation_side, watched_names
@@ -36,6 +36,7 @@ from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
 from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.cost import Meter
+from holdfast.bench.run.documents import document
 from holdfast.bench.run.folder import (
     already_finished,
     begin_folder,
@@ -67,6 +68,7 @@ from holdfast.probes.score import Answers, proof
 from holdfast.probes.suite import Suite
 from holdfast.recipe import parse
 from holdfast.train.attach import Attached, attach
+from holdfast.train.keeping import sharing_base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,8 @@ def train(
     Args:
         spec: The options; with `resume`, an interrupted run continues from its last checkpoint.
         console: Console for progress and notes; the terminal by default.
-        bases: Folder of the cache of the base's answers, which runs with the same questions share.
+        bases: Folder of the cache of the base's answers, which runs with the same questions share, and of what it says
+            of the rows that several runs train on (`holdfast.train.base_cache`).
         trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
             that model and trains nothing.
         start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
@@ -126,8 +129,8 @@ def train(
         if open_folder(folder, spec, part):
             console.print(already_finished(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
-        ending = SaveOnSignal()
-        with removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
+        ending, said = SaveOnSignal(), None if bases is None else bases / ROWS
+        with sharing_base(said), removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
             if spec.reranks:
                 if start is not None or part is not None or validation:
                     raise HoldfastError("A part of a reranker's run, such as a trial, is not made yet; train it whole.")
@@ -167,6 +170,7 @@ class _OpenRun:
 
     Attributes:
         spec: Its options.
+        recipe: Its recipe.
         folder: Its folder.
         inputs: Its inputs.
         trainer: The trainer, with the recipe.
@@ -178,6 +182,7 @@ class _OpenRun:
     """
 
     spec: RunSpec
+    recipe: Chain
     folder: Path
     inputs: RunInputs
     trainer: Attached
@@ -213,6 +218,8 @@ def _open(
         budget = inputs.budget if kept else None
         attach(trainer, shaped, budget, **watching, memories=inputs.memories, chunked_loss=True)
     assert isinstance(trainer, Attached)
+    if trainer.holdfast.forward is not None and (note := trainer.holdfast.forward.comparison.note):
+        console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
     cost = meter.end()
@@ -225,7 +232,7 @@ def _open(
     if validation:
         asked = validation_side(asked, watched)
     trackers = keep_open(trainer, folder / TRACKERS)
-    return _OpenRun(spec, folder, inputs, trainer, watched, asked, trackers, began, cost)
+    return _OpenRun(spec, recipe, folder, inputs, trainer, watched, asked, trackers, began, cost)
 
 
 def guard_of(spec: RunSpec) -> Guard:
@@ -348,6 +355,8 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
     )
     log_result(trainer, run.trackers, record)
     if is_main_process():
+        if not is_trial:
+            document(run.folder / "model", spec, run.recipe, record, run.asked, (judged_before, judged_after))
         write_json(run.folder / RunRecord.FILE, record.to_dict())
         delete_checkpoints(run.folder / "checkpoints", run.folder / TRACKERS)
     return record

@@ -7,6 +7,7 @@ training, before the run measures its result.
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import shutil
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback, get
 from holdfast.bench.machine.verbosity import errors_only
 from holdfast.bench.measured.outcome import SuiteRow, VerdictMean
 from holdfast.bench.run.record import RunRecord
+from holdfast.bench.run.tracker_tables import log_table, looks_of
 from holdfast.probes.watch_record import FILE as WATCHED
 
 FOLDER = "trackers"
@@ -55,14 +57,20 @@ def keep_open(trainer: Trainer, folder: Path) -> list[OpenTracker]:
 
 
 def log_result(trainer: Trainer, trackers: list[OpenTracker], record: RunRecord) -> None:
-    """Logs the result of a run to its trackers (every suite and the verdict), and closes them."""
+    """Logs the guard's curves and the result of a run to its trackers (every suite, the verdict), and closes them."""
     if not trackers:
         return
     logs = final_logs(record)
     context = {"model": trainer.model, "processing_class": trainer.processing_class}
     with errors_only():  # some warn of values that they cannot store, such as words
         for wrapper in trackers:
+            for step, numbers in looks_of(record.guard):
+                state = copy.copy(trainer.state)
+                state.global_step = step
+                wrapper.tracker.on_log(trainer.args, state, trainer.control, logs=dict(numbers), **context)
             wrapper.tracker.on_log(trainer.args, trainer.state, trainer.control, logs=dict(logs), **context)
+            if trainer.is_world_process_zero():
+                log_table(wrapper.tracker, record)
             wrapper.tracker.on_train_end(trainer.args, trainer.state, trainer.control, **context)
     # wandb keeps a run open until the process ends; the next run of this process needs its own.
     for wrapper in trackers:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
+from holdfast.core.needs import Needs
 from holdfast.core.positions import per_position
 from holdfast.core.settings import setting
 from holdfast.core.softmax import forward_kl, reverse_kl
@@ -72,7 +73,8 @@ class BaseKL(Method):
         text: The loss is simple; the constants in the sources differ by a factor of a thousand.
 
     Cost:
-        One forward of the base. Also a copy of its weights in full training.
+        One forward of the base for each row, at its first visit if the row comes again (`Train(base_cache=)`). Also a
+        copy of the base's weights in full training.
 
     Departs:
         There is no temperature (LwF softens with T = 2). The sum is divided by all supervised tokens of the step.
@@ -83,7 +85,12 @@ class BaseKL(Method):
     on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
     task_loss: str = setting("kept", unit="task loss", choices=("kept", "dropped"))
 
-    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV", "base_kl_N"})
+
+    @property
+    def needs(self) -> Needs:
+        """The divergence in the forward direction, which does not need the base's logits; the logits in the other."""
+        return Needs(frozenset({"base_kl_N" if self.direction == "forward" else "base_logits_NV"}))
 
     @property
     def off(self) -> bool:
@@ -96,4 +103,6 @@ class BaseKL(Method):
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Returns `strength * base_kl_units`."""
+        if self.direction == "forward":
+            return self.strength * tok.base_kl_N
         return self.strength * base_kl_units(tok.logits_NV, tok.base_logits_NV, self.direction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from holdfast.core.method import Method, State
@@ -73,7 +74,8 @@ class MaskTheTarget(Method):
         text: We read the full text and its appendix.
 
     Cost:
-        One forward of the base. Also a copy of its weights in full training.
+        One forward of the base for each row, at its first visit if the row comes again (`Train(base_cache=)`). Also a
+        copy of the base's weights in full training.
 
     Departs:
         The sum is divided by all supervised tokens of the step, not by |M| without the certain positions (0.1-0.2% of
@@ -86,9 +88,12 @@ class MaskTheTarget(Method):
     certain: float = setting(1e-4, unit="probability", low=0.0, high=1.0)
     on: str = setting("all", unit="tokens", choices=("new", "memory", "all"), role="tokens")
 
-    reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    reads: ClassVar[frozenset[str]] = frozenset({"base_rest_kl_N", "base_rest_N"})
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Returns `strength * non_target_kl`."""
-        logits_NV, base_logits_NV = tok.without_targets(tok.logits_NV), tok.without_targets(tok.base_logits_NV)
-        return self.strength * non_target_kl(logits_NV, base_logits_NV, tok.labels_N, self.certain)
+        if tok.targets_NV is not None:  # documents of queries, of which several may be relevant
+            logits_NV, base_logits_NV = tok.without_targets(tok.logits_NV), tok.without_targets(tok.base_logits_NV)
+            return self.strength * non_target_kl(logits_NV, base_logits_NV, tok.labels_N, self.certain)
+        kl_N = tok.base_rest_kl_N
+        return self.strength * torch.where(tok.base_rest_N < self.certain, torch.zeros_like(kl_N), kl_N)

@@ -28,6 +28,9 @@ class Train(Method):
             the base's states on the training examples once, before training.
         reference: Which model is the base when training continues from a trained adapter: the model without the adapter
             ("base"), or the model with the adapter as it was at the start ("start").
+        base_cache: The most GB on disk for what the base says of the rows, so that it reads each row once. By default
+            up to 16 GB where compared rows come twice or more on average, or where runs share it; 0 for none; another
+            number whatever the rule says. It is deleted after the last step.
         ship: What a run with an adapter saves: the "adapter", or the model with the adapter "merged". Edits of whole
             weights after training are put back into the adapter as closely as its rank allows.
 
@@ -51,6 +54,7 @@ class Train(Method):
     clip: float | None = setting(None, unit="gradient norm", low=0.0)
     teacher: str = setting("auto", unit="form of the base", choices=("auto", "copy", "cache"))
     reference: str = setting("base", unit="base model", choices=("base", "start"))
+    base_cache: float | None = setting(None, unit="GB on disk", low=0.0)
     ship: str = setting("adapter", unit="form of the model", choices=("adapter", "merged"))
 
     once: ClassVar[str] = "a run has one set of training settings; give Train() once."

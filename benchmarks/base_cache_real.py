@@ -1,0 +1,169 @@
+"""The base cache in a real run: learned and lost, time, size and error, with and without it.
+
+    python benchmarks/base_cache_real.py MODEL --train gsm8k/train.jsonl.gz --keep wikitext2/valid.txt.gz
+
+A real model learns `--rows` short answers (lines with `question` and `answer`) in `--epochs` epochs by LoRA with
+MaskTheTarget, once with and once without the cache, on the same rows in the same order. Learned is the fall of the loss
+on as many other answers, and lost the rise of the loss on texts, both in nats per token. The last lines compare, after
+the training, the penalty and its gradient to the hidden states from the kept means with those from the base's logits
+in float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import logging
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.core.batches import collate
+from holdfast.core.mix import Example
+from holdfast.core.softmax import forward_kl
+from holdfast.core.tokens import Tokens
+from holdfast.kernels.chunked import Casts
+from holdfast.kernels.means import base_means
+from holdfast.probes.likelihood import document_nll
+from holdfast.train.attach import attach
+from holdfast.train.supervised import Call, SupervisedTokens
+
+PENALTY = "MaskTheTarget()"
+
+
+def rows_of(path: str, tokenizer: Any, count: int, longest: int) -> list[Example]:
+    """Returns the first short questions with their answers, of which the answers are learned."""
+    found: list[Example] = []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            question = tokenizer(f"Question: {row['question']}\nAnswer:")["input_ids"]
+            answer = [*tokenizer(f" {row['answer']}")["input_ids"], tokenizer.eos_token_id]
+            if len(question) + len(answer) <= longest:
+                found.append(Example(question + answer, [-100] * len(question) + answer))
+            if len(found) == count:
+                break
+    return found
+
+
+def texts_of(path: str, tokenizer: Any, count: int, longest: int) -> list[Example]:
+    """Returns the beginnings of the first long paragraphs of a text."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        lines = [line.strip() for line in file if len(line) > 200][:count]
+    cut = [tokenizer(line)["input_ids"][:longest] for line in lines]
+    return [Example(ids, ids) for ids in cut]
+
+
+def loss_on(model: Any, examples: list[Example], pad: int) -> float:
+    """Returns the mean loss of a model on examples, in nats per token."""
+    scores = document_nll(model, examples, pad_id=pad)
+    return sum(score.nats for score in scores) / sum(score.tokens for score in scores)
+
+
+def run(given: argparse.Namespace, gb: int, tokenizer: Any) -> dict[str, Any]:
+    """Trains once, and returns what it learned and lost and what it cost."""
+    model = load_model(given.model, frozen=True)
+    rows = rows_of(given.train, tokenizer, 2 * given.rows, given.longest)
+    learn, other = rows[: given.rows], rows[given.rows :]
+    keep, pad = texts_of(given.keep, tokenizer, given.rows, given.longest), tokenizer.pad_token_id
+    before = [loss_on(model, examples, pad) for examples in (other, keep)]
+    seconds: list[float] = []
+    sizes: list[int] = []
+
+    class Watch(transformers.TrainerCallback):
+        def on_step_begin(self, *_args: Any, **_kwargs: Any) -> None:
+            self.began = time.process_time()
+
+        def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
+            seconds.append(time.process_time() - self.began)
+            kept = trainer.holdfast.forward.comparison.kept
+            sizes.append(0 if kept is None else kept.store.bytes)
+
+    with tempfile.TemporaryDirectory() as folder:
+        args = transformers.TrainingArguments(
+            output_dir=folder, per_device_train_batch_size=2, use_cpu=True, report_to="none", disable_tqdm=True,
+            num_train_epochs=given.epochs, save_strategy="no", logging_steps=1, learning_rate=given.lr, seed=1,
+        )  # fmt: skip
+        trainer: Any = transformers.Trainer(
+            model=model, args=args, train_dataset=learn, callbacks=[Watch()],
+            data_collator=lambda few: dict(collate(few, pad)),
+        )  # fmt: skip
+        attach(trainer, f"Train(base_cache={gb}) + LoRA() + {PENALTY}", chunked_loss=True)
+        trainer.train()
+    after = [loss_on(trainer.model, examples, pad) for examples in (other, keep)]
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    steps = len(seconds) // given.epochs
+    found = {
+        "learned": before[0] - after[0], "lost": after[1] - before[1], "losses": losses,
+        "first": statistics.median(seconds[:steps]), "later": statistics.median(seconds[steps:]),
+        "bytes per token": max(sizes) / sum(example.supervised for example in learn),
+    }  # fmt: skip
+    if gb:
+        found["errors"] = errors(trainer, learn[:4], pad)
+    return found
+
+
+def errors(trainer: Any, examples: list[Example], pad: int) -> dict[str, float]:
+    """Returns the relative errors of the penalty and its gradient from kept means, against float64 logits."""
+    forward = trainer.holdfast.forward
+    inputs = dict(collate(examples, pad))
+    tokens = SupervisedTokens.of(inputs, None)
+    call = Call(trainer.model, inputs, tokens, bare=True)
+    base = forward.comparison.features(call)
+    with torch.no_grad():
+        hidden = forward.head.features(call).float()
+    weight, bias = forward.comparison.weights()
+    means = base_means(base, tokens.labels_N, (weight, bias), Casts())
+    own = hidden.clone().requires_grad_()
+    tok = Tokens(
+        own @ weight.float().T, tokens.labels_N, tokens.source_N, tokens.source_N, hidden_ND=own, base_means=means
+    )
+    value = tok.base_rest_kl_N.sum()
+    value.backward()
+    exact = hidden.double().requires_grad_()
+    wide = weight.double()
+    expected = forward_kl(exact @ wide.T, base.double() @ wide.T, tokens.labels_N).sum()
+    expected.backward()
+    rough = means.mean_ND.to(torch.bfloat16).double() - means.mean_ND
+    return {
+        "penalty": float((value - expected).abs() / expected.abs()),
+        "gradient": float((own.grad - exact.grad).norm() / exact.grad.norm()),
+        "gradient, had the means been bfloat16": float(rough.norm() / exact.grad.norm()),
+    }
+
+
+def main() -> None:
+    """Trains with and without the cache, and prints the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--train", required=True)
+    parser.add_argument("--keep", required=True)
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--longest", type=int, default=80)
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--out", help="file for the two results, as JSON")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    tokenizer = load_tokenizer(given.model)
+    without, kept = (run(given, gb, tokenizer) for gb in (0, 1))
+    for name in ("learned", "lost"):
+        print(f"{name}: {without[name]:.4f} nats per token without the cache, {kept[name]:.4f} with it")
+    print(
+        f"first epoch: {kept['first'] / without['first']:.2f}x, later: {kept['later'] / without['later']:.2f}x the step"
+    )
+    print(f"{kept['bytes per token']:,.0f} bytes per token; relative errors {kept['errors']}")
+    if given.out:
+        Path(given.out).write_text(json.dumps([without, kept], indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Whether the certificate of a model holds."""

@@ -1,0 +1,211 @@
+"""The page: what it holds of a run, a diff and a comparison, and what hostile data can do to it, which is nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html.parser
+import json
+import re
+
+import pytest
+
+from holdfast.bench.given.specs import ReportSpec
+from holdfast.bench.machine.files import append_jsonl, write_json, write_jsonl
+from holdfast.bench.measured.measurement import row_of
+from holdfast.bench.measured.scores import read_scores
+from holdfast.core.errors import HoldfastError
+from holdfast.probes.changes import changes
+from holdfast.report.compare import report
+from holdfast.report.page.clean import shortened, visible
+from holdfast.report.page.making import page_of, write_page
+from holdfast.report.page.render import LIBRARY, asset
+from holdfast.report.page.render import html as as_html
+from tests.bench.comparison import comparison, guard, write
+from tests.report.page.hostile import HOSTILE, hostile_run
+
+ELEMENTS = {
+    "html", "head", "meta", "title", "style", "body", "header", "p", "h1", "h2", "h3", "main", "article", "details",
+    "summary", "section", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "bdi", "span", "dl", "dt",
+    "dd", "figure", "figcaption", "script", "ul", "li", "blockquote", "pre", "code", "footer",
+}  # fmt: skip
+ATTRIBUTES = {
+    "lang", "charset", "http-equiv", "content", "name", "class", "role", "aria-label", "tabindex", "scope", "type",
+    "id", "hidden", "open",
+}  # fmt: skip
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects the elements, attributes, texts and scripts of a page."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.attributes, self.texts, self.scripts = [], [], [], []
+        self.inside = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta",):
+            self.inside.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attrs).get("type", ""), ""))
+
+    def handle_endtag(self, tag):
+        assert self.inside[-1:] == [tag], self.inside[-3:]
+        self.inside.pop()
+
+    def handle_data(self, data):
+        if self.inside[-1:] == ["script"]:
+            kind, text = self.scripts[-1]
+            self.scripts[-1] = (kind, text + data)
+        elif self.inside[-1:] != ["style"]:
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    folder = hostile_run(tmp_path_factory.mktemp("hostile") / "run")
+    return as_html(page_of(ReportSpec(runs=(str(folder),))))
+
+
+def page(tmp_path, *places, **options):
+    text = write_page(ReportSpec(runs=tuple(map(str, places)), **options), tmp_path / "page.html").read_text()
+    return text, " ".join(" ".join(Reader(text).texts).split())
+
+
+def finished(folder, **more):
+    looks = [{"step": 4, "points_lost": 1.5, "learned": 20.0}, {"step": 8, "points_lost": 30.0, "learned": 60.0}]
+    result = {"guard": guard([], looks=looks, sentence="It went back.", spent_at=[8])}
+    write(folder, "Train(lr=0.0001)", learned=0.9, kept=0.5, spec={"seed": 0, "resolved_recipe": "Train(lr=1e-4)"},
+          result=result | more)  # fmt: skip
+    scores = read_scores(folder / "scores.jsonl")
+    values = json.loads((folder / "result.json").read_text())
+    values["suites"] = [row_of(change).to_dict() for change in changes(scores["before"], scores["after"])]
+    write_json(folder / "result.json", values)
+    lines = []
+    for moment in ("before", "after"):
+        for number in range(40):
+            said = {"suite": "facts", "item": f"proof-{number}", "asked": f"What is {number}?", "right": str(number)}
+            lines.append({"moment": moment, **said, "said": f"{moment} says {number}", "confidence": None})
+    write_jsonl(folder / "answers.jsonl", lines)
+    write_json(folder / "env.json", {"python": "3.11.7", "packages": {"torch": "2.13"}})
+    for step in range(1, 10):
+        append_jsonl(folder / "log.jsonl", {"step": step, "loss": 2.0 / step, "task_loss": 1.5 / step})
+    return folder
+
+
+def test_there_are_twenty_hostile_texts():
+    assert len({*HOSTILE}) == 20
+
+
+def test_no_element_and_no_attribute_is_made_from_data(hostile):
+    read = Reader(hostile)
+    assert {*read.elements} <= ELEMENTS
+    assert {key for key, _ in read.attributes} <= ATTRIBUTES
+    assert not read.inside
+    for key, value in read.attributes:
+        assert key in ("content", "aria-label") or not value or re.fullmatch(r"[\w/ .-]*", value), (key, value)
+
+
+def test_hostile_texts_are_shown_as_they_are(hostile):
+    said = "".join(Reader(hostile).texts)
+    for text in HOSTILE:
+        assert visible(text)[:60].splitlines()[0] in said, text
+
+
+def test_the_scripts_are_ours_and_the_policy_allows_no_other(hostile):
+    read = Reader(hostile)
+    (policy,) = re.findall(r'Policy" content="([^"]+)"', hostile)
+    policy = policy.replace("&#39;", "'")
+    ours = [text for kind, text in read.scripts if kind != "application/json"]
+    assert ours == [asset(name) for name in (*LIBRARY, "page.js")]
+    digests = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in ours]
+    assert f"script-src {' '.join(digests)};" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert not re.search(r"https?:", "".join(value or "" for key, value in read.attributes))
+    for kind, text in read.scripts:
+        if kind == "application/json":
+            assert not {"<", ">", "&"} & {*text}
+            json.loads(text)
+
+
+def test_no_hidden_character_and_no_lone_surrogate_reaches_the_page(hostile, tmp_path):
+    shown = hostile.partition("<body")[2].partition("<script>")[0]
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\u202e\u2066\u200b\ufeff]", shown)
+    assert "⟨U+202E⟩" in hostile
+    assert visible("a\ud800b\r\nc") == "a⟨U+D800⟩b\nc"
+    assert shortened("x" * 10, 4) == "xxxx… (6 more characters)"
+
+
+def test_a_run_has_every_section(tmp_path):
+    text, said = page(tmp_path, finished(tmp_path / "run"), budget={"points": 2})
+    for part in (
+        "The model forgot: on 160 questions in 2 suites it changed by -55.0 points",
+        "2 points allowed to be lost",
+        "Verdict: forgot (budget: a loss of 2 points",
+        "answers were lost",
+        "What is 7?", "before says 7", "after says 7",
+        "Loss while training", "What the guard saw lost", "It went back.",
+        "peak memory", "torch 2.13",
+        "holdfast train \\ --model base", "--test test.jsonl",
+    ):  # fmt: skip
+        assert part in said, part
+    assert "https://" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_the_budget_of_the_report_judges_a_run_again(tmp_path):
+    run = finished(tmp_path / "run")
+    assert "was not judged, because no budget was given" in page(tmp_path, run)[1]
+    assert "The model kept what it knew" in page(tmp_path, run, budget={"points": 90})[1]
+
+
+def test_requests_to_refuse_are_quoted_short(tmp_path):
+    run = finished(tmp_path / "run")
+    path = run / "answers.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**row, "said": "step " * 99, "refusal": True}) + "\n" for row in rows))
+    _, said = page(tmp_path, run)
+    assert "The request should be refused, so the answers are cut short here." in said
+    assert "step " * 12 in said
+    assert "step " * 13 not in said
+
+
+def test_a_comparison_identifies_every_point(tmp_path):
+    text, said = page(tmp_path, comparison(tmp_path / "runs"), budget={"points": 5})
+    assert "Of 3 recipes, 2 learned enough; of these, MaskTheTarget() lost least" in said
+    spec = json.loads(Reader(text).scripts[0][1])
+    points = spec["layer"][-1]
+    assert {field["field"] for field in points["encoding"]["tooltip"]} == {
+        "recipe", "learning rate", "learned", "lost", "chosen",
+    }  # fmt: skip
+    assert len(spec["data"]["values"]) == 9
+    assert all({"recipe", "learning rate", "learned", "lost"} <= {*row} for row in spec["data"]["values"])
+    assert said.count("rate 0.0004") == 2  # the chosen runs have parts of their own
+
+
+def test_a_page_on_ten_thousand_items_is_below_five_megabytes(tmp_path):
+    run = finished(tmp_path / "run")
+    scores, answers = [], []
+    for moment, value in (("before", 100.0), ("after", 0.0)):
+        for number in range(10_000):
+            name = {"suite": f"suite {number % 50}", "item": str(number)}
+            about = {"role": "retained", "split": "proof", "group": str(number), "unit": "points"}
+            scores.append({"run": "run", "moment": moment, **name, **about, "value": value, "higher_is_better": True})
+            answers.append({"moment": moment, **name, "asked": "q" * 3000, "said": "a" * 3000, "right": "r" * 3000})
+    write_jsonl(run / "scores.jsonl", scores)
+    write_jsonl(run / "answers.jsonl", answers)
+    target = write_page(ReportSpec(runs=(str(run),), budget={"points": 2}), tmp_path / "large.html")
+    assert target.stat().st_size < 5_000_000
+    assert "10,000 answers were lost; 8 of them" in target.read_text()
+
+
+def test_the_report_writes_the_page_and_says_why_there_is_no_table(tmp_path):
+    run = finished(tmp_path / "run")
+    assert report(ReportSpec(runs=(str(run),), html=str(tmp_path / "a" / "page.html")))
+    assert "facts" in (tmp_path / "a" / "page.html").read_text()
+    with pytest.raises(HoldfastError, match="add --live"):
+        ReportSpec(runs=(str(run),), port=5)
