@@ -152,6 +152,11 @@ def _parts(trainer: HostTrainer, recipe: Chain) -> Iterator[Refusal]:
         " each step. Leave out teacher='cache'.",
     )
     yield (
+        bool(settings.base_cache),
+        f"{settings!r} keeps on disk what the base says of each token; the base of a reranker reads its pairs at each"
+        " visit. Leave out base_cache.",
+    )
+    yield (
         trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled,
         "A recipe on a reranker needs its whole weights on each process, and FSDP and DeepSpeed shard them; use DDP.",
     )
