@@ -182,7 +182,7 @@ def tables(rows: Iterable[dict[str, Any]]) -> str:
         counts = ", ".join(f"{name} {suite['queries']}" for name, suite in first.items())
         parts.append(
             f"\n## {base}\n\nQueries: {counts}. nDCG@10 in points: after training, its change, and the 95% interval of"
-            " the change over groups of queries (for one seed; the mean of the seeds otherwise).\n"
+            " the change over groups of queries (for one seed; the mean of the seeds otherwise).\n\n"
         )
         parts.append(
             "| recipe | seeds | in domain | of plain's gain | kept domains | worst kept | transfer | CPU s |\n"

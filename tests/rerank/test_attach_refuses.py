@@ -27,6 +27,7 @@ SENTENCES = {
     "CorDA('old')": "activations of tokenised examples",
     "LoRANull('old')": "activations of tokenised examples",
     "QLoRA()": "its scores would move",
+    "Train(base_cache=1.0) + BaseKL()": "reads its pairs at each visit",
     "Train(teacher='cache') + BaseKL()": "stores the base's states of tokens",
 }
 

@@ -16,7 +16,7 @@ from holdfast.train.refusals import Refusal, raise_first, refuse_beside_loss
 from holdfast.train.settings import train_of
 from holdfast.train.trainers import HostTrainer
 
-READ = frozenset({"base_logits_NV", "nll_N"})
+READ = frozenset({"base_logits_NV", "base_kl_N", "base_rest_kl_N", "base_rest_N", "nll_N"})
 """Fields of `Tokens` that a list of scores gives."""
 
 
@@ -150,6 +150,11 @@ def _parts(trainer: HostTrainer, recipe: Chain) -> Iterator[Refusal]:
         settings.teacher == "cache",
         f"{settings!r} stores the base's states of tokens; a loss of sentence-transformers chooses its pairs anew in"
         " each step. Leave out teacher='cache'.",
+    )
+    yield (
+        bool(settings.base_cache),
+        f"{settings!r} keeps on disk what the base says of each token; the base of a reranker reads its pairs at each"
+        " visit. Leave out base_cache.",
     )
     yield (
         trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled,

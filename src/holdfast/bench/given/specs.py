@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any, Literal
 
+from holdfast.bench.given.limits import budget_of, check_reach
 from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.bench.given.tasks import RankingOptions, TaskOptions, refuse_reranker, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
-from holdfast.core.guard import AUTO, FLAT, Guard, budget_and_guard, steering
+from holdfast.core.guard import AUTO, Guard, budget_and_guard, steering
 from holdfast.suites.default import GENERAL, default_keep
 
 HOLDFAST = "Holdfast()"
@@ -334,24 +334,6 @@ class ReportSpec(Options):
     def allowed(self) -> Budget | None:
         """Returns the budget; None if the user gives none."""
         return budget_of(self.budget)
-
-
-def check_reach(reach: float) -> None:
-    """Raises `HoldfastError` for a value that is not a share."""
-    if not 0 < reach <= 1:
-        raise HoldfastError(f"--reach {reach}: give a share above 0 and at most 1.")
-
-
-def budget_of(values: Mapping[str, Any]) -> Budget | None:
-    """Returns the budget for the verdict on a finished model; None if the user gives none.
-
-    Raises:
-        HoldfastError: A key belongs to the guard, which acts only during training, or the budget is out of range.
-    """
-    for name in values:
-        if name in FLAT:
-            raise HoldfastError(f"--budget {name}: acts only during training; give points, nll and claim here.")
-    return Budget.from_dict(values) if values else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -63,14 +63,21 @@ def refuse_reranker(command: str, task: str, model: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskOptions(Options):
-    """What a model is trained for, and how a reranker is."""
+class RankingOptions(Options):
+    """What a model does, and which documents a reranker orders."""
 
     task: Task = option(
         "what the model does: generate text, or rank documents, where --data, --test, --keep and --memory name"
         " collections of queries and judged documents; auto recognises rerankers by their config",
         "auto",
     )
+    depth: int = option("candidates of a query that BM25 finds for a reranker", 100, metavar="N", low=2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskOptions(RankingOptions):
+    """How a reranker is trained."""
+
     loss: Literal["listnet", "listmle", "ranknet", "lambda", "bce"] = option(
         "loss of a reranker, of sentence-transformers: over a query's list, over its pairs of documents, or over single"
         " documents (bce)",
@@ -78,4 +85,3 @@ class TaskOptions(Options):
     )
     negatives: int = option("hard negatives of a query in a reranker's training, by its first stage", 3, low=1)
     easy: int = option("easy negatives besides: random documents of other queries", 1, low=0)
-    depth: int = option("candidates of a query that BM25 finds for a reranker", 100, metavar="N", low=2)
