@@ -17,14 +17,14 @@ Task = Literal["auto", "generate", "rerank"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RankingOptions(Options):
-    """What models do that are compared, and how rerankers are."""
+    """What a model does, and which documents a reranker orders."""
 
     task: Task = option(
-        "what the models do: generate text, or rank documents, where --keep and --test name collections of queries and"
-        " judged documents; auto recognises rerankers by their config",
+        "what the model does: generate text, or rank documents, where --data, --test, --keep and --memory name"
+        " collections of queries and judged documents; auto recognises rerankers by their config",
         "auto",
     )
-    depth: int = option("candidates of a query that BM25 finds for rerankers", DEPTH, metavar="N", low=2)
+    depth: int = option("candidates of a query that BM25 finds for a reranker", DEPTH, metavar="N", low=2)
 
     def __post_init__(self) -> None:
         """Refuses a depth where nothing is ranked."""
@@ -60,18 +60,6 @@ def refuse_reranker(command: str, task: str, model: str) -> None:
             f"holdfast {command} works on language models so far, and {model} ranks documents: train it with holdfast"
             " train --task rerank, compare recipes with holdfast compare, and judge any two with holdfast diff."
         )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RankingOptions(Options):
-    """What a model does, and which documents a reranker orders."""
-
-    task: Task = option(
-        "what the model does: generate text, or rank documents, where --data, --test, --keep and --memory name"
-        " collections of queries and judged documents; auto recognises rerankers by their config",
-        "auto",
-    )
-    depth: int = option("candidates of a query that BM25 finds for a reranker", 100, metavar="N", low=2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
