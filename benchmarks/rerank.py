@@ -35,6 +35,7 @@ from rich.console import Console
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jsonl
 from holdfast.bench.run.run import RunResult, train
+from holdfast.report.markdown import wrapped
 
 ROWS, TABLES = Path("docs/studies/rerank.jsonl"), Path("docs/studies/rerank-tables.md")
 CACHE = Path.home() / ".cache" / "holdfast-models" / "rerank-study" / "bases"
@@ -181,8 +182,12 @@ def tables(rows: Iterable[dict[str, Any]]) -> str:
         first = of_base[0]["suites"]
         counts = ", ".join(f"{name} {suite['queries']}" for name, suite in first.items())
         parts.append(
-            f"\n## {base}\n\nQueries: {counts}. nDCG@10 in points: after training, its change, and the 95% interval of"
-            " the change over groups of queries (for one seed; the mean of the seeds otherwise).\n\n"
+            f"\n## {base}\n\n"
+            + _lines(
+                f"Queries: {counts}. nDCG@10 in points: after training, its change, and the 95% interval of the change"
+                " over groups of queries (for one seed; the mean of the seeds otherwise)."
+            )
+            + "\n\n"
         )
         parts.append(
             "| recipe | seeds | in domain | of plain's gain | kept domains | worst kept | transfer | CPU s |\n"
@@ -192,8 +197,13 @@ def tables(rows: Iterable[dict[str, Any]]) -> str:
             found = [row for row in of_base if row["name"] == name]
             if found:
                 parts.append(_line(name, found, gained))
-        parts.append(f"\nBefore: {_befores(first)}. BM25: {_befores(first, 'bm25')}.\n")
+        parts.append("\n" + _lines(f"Before: {_befores(first)}. BM25: {_befores(first, 'bm25')}.") + "\n")
     return "".join(parts)
+
+
+def _lines(text: str) -> str:
+    """Returns a paragraph in short lines."""
+    return "\n".join(wrapped(text))
 
 
 def _line(name: str, rows: Sequence[dict[str, Any]], gained: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -68,7 +68,9 @@ def common(rows: Sequence[Sequence[int]]) -> int:
     return max(0, min(alike, *(len(row) - 1 for row in rows)))
 
 
-def prefix_cache(model: nn.Module, prefix: Sequence[int], rows: int, width: int) -> Any:
+def prefix_cache(
+    model: nn.Module, prefix: Sequence[int], rows: int, width: int, read: Callable[..., Any] | None = None
+) -> Any:
     """Reads a prefix once, and returns a cache of it for several rows; None if the model cannot go on from it.
 
     Behind the prefix, rows are padded on the left: positions say where their tokens stand, and the mask leaves the
@@ -79,6 +81,7 @@ def prefix_cache(model: nn.Module, prefix: Sequence[int], rows: int, width: int)
         prefix: Token ids that all rows begin with.
         rows: Number of rows.
         width: Most tokens of a row with all that will follow it, padding included.
+        read: Calls the model; the model itself by default.
     """
     window = getattr(_text_config(model), "sliding_window", None)
     if isinstance(window, int) and 0 < window < width:
@@ -87,7 +90,7 @@ def prefix_cache(model: nn.Module, prefix: Sequence[int], rows: int, width: int)
     takes = parameters_of(model)
     wanted = {"output_router_logits": False, "logits_to_keep": 1}
     ids_1P = torch.tensor([list(prefix)], device=device)
-    output: Any = model(
+    output: Any = (read or model)(
         input_ids=ids_1P,
         attention_mask=torch.ones_like(ids_1P),
         position_ids=torch.arange(len(prefix), device=device)[None],

@@ -159,7 +159,7 @@ def _stem(group: Sequence[Example]) -> int:
 def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.device) -> list[DocumentScore] | None:
     """Returns the scores of a batch, longest prefix first; None if the model's cache cannot be used."""
     takes = parameters_of(head.model)
-    start, shared = _start(head.model, batch)
+    start, shared = _start(head, batch)
     stems = [group.examples[0].input_ids[shared : group.stem] for group in batch]
     width = len(stems[0])
     # Labels within the prefix count for each of its examples; its last position predicts a different token for each.
@@ -201,16 +201,14 @@ def _scores(head: Head, batch: Sequence[_Group], pad_id: int, device: torch.devi
     last_BX = features_NX[len(row_N) :]
     first_R[told_R] = label_nll(head, last_BX[of_R[told_R].to(last_BX.device)], next_R[told_R])
     nats_R, count_R = first_R + nats_B[of_R], told_R.long() + count_B[of_R]
-    if max(group.longest - group.stem for group in batch) > 1:
-        cache.reorder_cache(of_R.to(device))
-        options.pop("logits_to_keep", None)
-        labels_RT = _aligned([labels[1:] for _, labels in rows], -100)
-        own_R, own_count_R = _tails(head, batch, labels_RT, mask_BT[of_R.to(device)], cache, pad_id, options)
-        nats_R, count_R = nats_R + own_R, count_R + own_count_R
-    return _scored(batch, nats_R, count_R)
+    cache.reorder_cache(of_R.to(device))
+    options.pop("logits_to_keep", None)
+    labels_RT = _aligned([labels[1:] for _, labels in rows], -100)
+    own_R, own_count_R = _tails(head, batch, labels_RT, mask_BT[of_R.to(device)], cache, pad_id, options)
+    return _scored(batch, nats_R + own_R, count_R + own_count_R)
 
 
-def _start(model: nn.Module, batch: Sequence[_Group]) -> tuple[Any, int]:
+def _start(head: Head, batch: Sequence[_Group]) -> tuple[Any, int]:
     """Returns a cache of the tokens with which all prefixes of a batch begin, and their number.
 
     They have no label. Both are None and 0 if the tokens save too little, or if the model cannot go on from them.
@@ -222,7 +220,13 @@ def _start(model: nn.Module, batch: Sequence[_Group]) -> tuple[Any, int]:
     if shared * (len(batch) - 1) < max(LEAST, 1):
         return None, 0
     width = batch[0].stem + max(group.longest - group.stem for group in batch)
-    cache = prefix_cache(model, examples[0].input_ids[:shared], len(batch), width)
+    last = 0 if "logits_to_keep" in parameters_of(head.model) else shared - 1
+
+    def read(**inputs: Any) -> Any:
+        # Through the head, whose first call finds its kind and may run the model twice, which a cache would not bear.
+        return head.read(torch.tensor([0]), torch.tensor([last]), width=last + 1, **inputs)[1]
+
+    cache = prefix_cache(head.model, examples[0].input_ids[:shared], len(batch), width, read)
     return cache, 0 if cache is None else shared
 
 
@@ -237,6 +241,8 @@ def _tails(
 ) -> tuple[Tensor, Tensor]:
     """Returns the nats and the number of supervised tokens, `[R]` each, of the tokens behind the prefixes."""
     device = stem_mask_RT.device
+    if not labels_RT.shape[1]:  # every example ends with the token that its prefix predicts
+        return torch.zeros(len(labels_RT), dtype=torch.float64), torch.zeros(len(labels_RT), dtype=torch.long)
     tails = [example.input_ids[group.stem : -1] for group in batch for example in group.examples]
     tail_mask_RT = _aligned([[1] * len(tail) for tail in tails], 0).to(device)
     mask_RT = torch.cat([stem_mask_RT, tail_mask_RT], 1)

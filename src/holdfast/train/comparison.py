@@ -78,20 +78,26 @@ class Comparison:
         missing = {key for (key, _), compared in zip(keys, on, strict=True) if compared and key not in kept.store}
         if not any(on) or (missing and kept.store.full):
             return None
-        fresh: dict[str, dict[str, Tensor]] = {}
-        if missing:
-            wanted_N = torch.cat([tokens.labels_N.new_full((count,), key in missing) for key, count in keys]).bool()
-            said = self._read(kept.form, call, wanted_N, casts, chunk)
-            sizes = [count for key, count in keys if key in missing]
-            parts = zip(*(tensor.split(sizes) for tensor in said.values()), strict=True)
-            for (key, _), part in zip([one for one in keys if one[0] in missing], parts, strict=True):
-                fresh[key] = dict(zip(said, part, strict=True))
-                kept.store.put(key, fresh[key])
+        fresh = self._fresh_rows(kept, call, missing, casts, chunk) if missing else {}
         found = [
             (fresh.get(key) or kept.store.get(key)) if compared else None
             for (key, _), compared in zip(keys, on, strict=True)
         ]
         return _joined(found, counts, tokens.labels_N.device)
+
+    def _fresh_rows(
+        self, kept: BaseCache, call: Call, missing: set[str], casts: Casts, chunk: int | None
+    ) -> dict[str, dict[str, Tensor]]:
+        """Reads the missing rows of a batch, keeps what the base says of them, and returns it by row."""
+        keys, fresh = call.tokens.keys(call.inputs), dict[str, dict[str, Tensor]]()
+        wanted_N = torch.cat([call.tokens.labels_N.new_full((count,), key in missing) for key, count in keys]).bool()
+        said = self._read(kept.form, call, wanted_N, casts, chunk)
+        sizes = [count for key, count in keys if key in missing]
+        parts = zip(*(tensor.split(sizes) for tensor in said.values()), strict=True)
+        for (key, _), part in zip([one for one in keys if one[0] in missing], parts, strict=True):
+            fresh[key] = dict(zip(said, part, strict=True))
+            kept.store.put(key, fresh[key])
+        return fresh
 
     def _read(self, form: Form, call: Call, wanted_N: Tensor, casts: Casts, chunk: int | None) -> dict[str, Tensor]:
         """Runs the base on the wanted tokens of a batch, and returns what is kept of them."""

@@ -86,8 +86,8 @@ def _forgotten(rows: Mapping[str, ForgettingRow]) -> list[Block]:
     cells = [
         [
             name(suite),
-            f"{100 * row.negative_flips:.1f}%",
-            *("" if value is None else f"{100 * value:.1f}%" for value in (row.known_share, row.lost_share)),
+            f"{row.negative_flips:.1%}",
+            *("" if value is None else f"{value:.1%}" for value in (row.known_share, row.lost_share)),
         ]
         for suite, row in rows.items()
     ]
