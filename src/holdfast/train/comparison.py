@@ -69,9 +69,9 @@ class Comparison:
 
         It returns zeros for tokens that no method compares; None if the rows cannot be kept.
         """
-        linear, tokens = self.head.linear, call.tokens
-        if linear is None or (kept.form == "means" and linear.weight.requires_grad) or set(call.inputs) - KNOWN_INPUTS:
+        if not self._can_keep(kept.form, call):
             return None
+        tokens = call.tokens
         keys = tokens.keys(call.inputs)
         counts = [count for _, count in keys]
         on = [bool(on_N.any()) for on_N in is_on(tokens.source_N, self.recipe.compares_on).split(counts)]
@@ -84,6 +84,13 @@ class Comparison:
             for (key, _), compared in zip(keys, on, strict=True)
         ]
         return _joined(found, counts, tokens.labels_N.device)
+
+    def _can_keep(self, form: Form, call: Call) -> bool:
+        """Returns whether rows may be kept: a head is there, frozen if means follow from it, and inputs are known."""
+        linear = self.head.linear
+        if linear is None or set(call.inputs) - KNOWN_INPUTS:
+            return False
+        return form != "means" or not linear.weight.requires_grad
 
     def _fresh_rows(
         self, kept: BaseCache, call: Call, missing: set[str], casts: Casts, chunk: int | None
