@@ -112,7 +112,8 @@ def made(job: Job, out: Path) -> dict[str, Any]:
     if job.kind == "fit":
         record = holdfast.fit(**options, cost=COST, out=str(folder))
         stages = {
-            stage.name: [stage.done, stage.spent, round(stage.seconds), stage.sentence] for stage in record.stages
+            stage.name: [stage.done, stage.spent, round(stage.seconds), stage.sentence.replace(str(folder), "fit")]
+            for stage in record.stages
         }
         more = {"recipe": record.recipe, "cost": record.cost.spent, "healed": record.healed, "stages": stages}
         return {**outcome_row(job, record), **more, "seconds": round(record.seconds)}
@@ -195,7 +196,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     """Returns the tables as Markdown."""
     places = list(dict.fromkeys((row["task"], row["world"]) for row in rows))
     found = {(place, old): searches(place[1], place[0], old) for place in places for old in (True, False)}
-    lines, shares = ["## Each run", ""], []
+    lines, shares = ["# Fits beside random searches", "", "## Each run", ""], []
     cells = []
     for row in rows:
         random_ = found[(row["task"], row["world"]), False]
