@@ -80,7 +80,7 @@ TERMS = [
 ]
 
 
-@pytest.mark.parametrize(("recipe", "term"), TERMS, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(("recipe", "term"), TERMS, ids=[repr(recipe) for recipe, _ in TERMS])
 def test_the_trainer_ends_where_a_plain_loop_ends_however_a_step_is_split(recipe, term, tmp_path):
     rows = encoders.lists(16)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(42)).tolist()  # the sampler of seed 42
@@ -130,7 +130,7 @@ LOSSES = {
 @pytest.mark.parametrize(
     ("form", "kind"),
     [(form, kind) for form, (_, kinds) in LOSSES.items() for kind in kinds],
-    ids=lambda v: str(v)[-24:],
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_it_works_beside_every_loss_of_the_library(form, kind, tmp_path):
     model = encoders.encoder(double=False, dropout=0.1)
