@@ -251,3 +251,10 @@ def test_a_checkpoint_holds_the_most_promising_model_of_a_run_without_a_look_ins
     assert torch.equal(again.promising["w"], torch.arange(3.0))
     again.resume(GuardState(asked=5).tensors())
     assert again.promising is None
+
+
+def test_looks_of_an_older_checkpoint_get_the_share_of_a_whole_change():
+    again, row = GuardState(), [10.0, 0.4, float("nan"), 0.0, 55.0]
+    again.resume({**GuardState(asked=5).tensors(), "looks": torch.tensor([row], dtype=torch.float64)})
+    assert again.looks[0, -1] == 1.0
+    assert again.looks[0, :-1].tolist() == pytest.approx(row, nan_ok=True)

@@ -35,6 +35,11 @@ def of_bytes(tensor: Any) -> list[dict[str, Any]]:
     return entries
 
 
+def _with_shares(looks: Tensor) -> Tensor:
+    """Returns looks with the column of shares, which older checkpoints lack: their models were not pulled back."""
+    return torch.nn.functional.pad(looks, (0, COLUMNS - looks.shape[1]), value=1.0)
+
+
 @dataclasses.dataclass
 class GuardState:
     """The scores at the start, every look, and a snapshot of the run at the best look.
@@ -98,7 +103,7 @@ class GuardState:
                 int(state["asked"]),
                 state["before"],
                 float(state["started"]),
-                state["looks"],
+                _with_shares(state["looks"]),
                 int(state["every"]),
                 best,
                 "anew" in state,
