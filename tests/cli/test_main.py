@@ -169,14 +169,17 @@ def test_a_usage_error_ends_with_1_because_2_says_forgot(words, capsys):
     assert "usage: holdfast" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["demo", "--help"], ["methods", "-h"], ["--version"]]
-)
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["demo", "--help"], ["methods", "-h"]])
 def test_asking_for_help_ends_with_0(words, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 0
     assert capsys.readouterr().out
+
+
+def test_the_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert "holdfast" in capsys.readouterr().out
 
 
 def test_alone_it_prints_the_help(capsys):
@@ -270,7 +273,7 @@ def test_the_demo_passes_its_flags_on(monkeypatch):
     monkeypatch.setitem(sys.modules, "holdfast.bench.compare.demo", types.SimpleNamespace(demo=demo))
     monkeypatch.setitem(sys.modules, "holdfast.report.demo", types.SimpleNamespace(show=shown.append))
     assert main(["demo", "--seed", "2"]) == 0
-    assert asked == [{"out": "demo-runs", "seed": 2}]
+    assert asked == [{"out": "demo-runs", "seed": 2, "task": "generate"}]
     assert len(shown) == 1
 
 

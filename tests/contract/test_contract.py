@@ -52,7 +52,7 @@ for _name, _seed in (("one", 21), ("two", 22)):
 
 # Another value for settings, and the method to stand beside where one alone shows nothing.
 CHANGED = {
-    "Train": {"lr": 0.02, "epochs": 2, "batch": 4, "weight_decay": 0.3, "clip": 0.1},
+    "Train": {"lr": 0.02, "epochs": 2, "batch": 4, "weight_decay": 0.3, "clip": 0.1, "base_cache": 1.0},
     "Cosine": {"floor": 0.5},
     "Warmup": {"ratio": 1.0},
     "Finch": {"decay": 0.2, "cap": 0.3},
@@ -123,6 +123,7 @@ BESIDE = {
     ("Train", "teacher"): MaskTheTarget(),
     ("Train", "reference"): MaskTheTarget(),
     ("Train", "ship"): LoRA(rank=2),
+    ("Train", "base_cache"): LoRA(rank=2) + MaskTheTarget(),
     ("BaseKL", "task_loss"): Rehearsal("old", ratio=0.4),
     ("LoRAPlus", "times"): LoRA(rank=2),
 }
@@ -423,6 +424,9 @@ def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name
     one, other = (outcomes(method if beside is None else method + beside, model) for method in methods)
     if name == "near":  # what is said of a memory changes what is said of the result
         assert one.holdfast_mix.nears != other.holdfast_mix.nears
+    elif name == "base_cache":
+        kept = [trainer.holdfast.forward.comparison.kept for trainer in (one, other)]
+        assert [cache is None for cache in kept] == [True, False]
     elif name == "teacher":
         assert (one.holdfast_teacher.form, other.holdfast_teacher.form) == ("adapters off", "copy")
     else:

@@ -65,8 +65,8 @@ class Validation:
         budget: The budget.
         path: File of the answers, from which an interrupted search continues; None keeps them in memory alone.
         weight: Share of the bound's distance from the loss that counts against the budget. It is 1 if the items can
-            prove a loss inside the budget with room to spare; for fewer items a model without any change takes the
-            share `LEFT` of the budget.
+            prove a loss inside the budget with room to spare, and falls with fewer items, until a model without any
+            change takes the share `LEFT` of the budget.
     """
 
     suites: Sequence[Suite]
@@ -80,7 +80,8 @@ class Validation:
     def __post_init__(self) -> None:
         """Reads the answers that the file has."""
         self.weight = 1.0
-        self.weight = 1.0 if (nothing := self.nothing) <= ROOM else LEFT / nothing
+        # Between the two, a smaller budget allows the same loss, so that it never allows a larger one.
+        self.weight = 1.0 if (n := self.nothing) <= ROOM else max(LEFT, 1 - n * (1 - ROOM) / ROOM) / n
         for row in read_jsonl(self.path) if self.path is not None and self.path.exists() else ():
             self._answers[row["edit"], row["strength"]] = [
                 dataclasses.replace(score, value=value, weight=weight)

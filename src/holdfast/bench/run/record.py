@@ -22,7 +22,7 @@ class LookRow(Record):
         nats_lost: Nats per token lost; likewise.
         beyond: Whether a suite was significantly over the budget.
         learned: Score on what is learned: points, or nats per token with a minus sign; absent if nothing measures it.
-        share: Share of the change of the weights that the model has, if the guard has pulled it back.
+        share: Share of the change of the weights that the model has; absent unless the guard has pulled it back.
     """
 
     step: int
@@ -30,7 +30,7 @@ class LookRow(Record):
     nats_lost: float | None = column(default=None, null="infinite")
     beyond: bool = False
     learned: float | None = column(default=None)
-    share: float = 1.0
+    share: float | None = column(default=None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ def learned_before_rewind(guard: GuardRow | None, before: Sequence[Score]) -> Le
         guard: The record of the guard; None without a guard.
         before: All scores of the base, with those of the watched side.
     """
-    pulled = guard is not None and bool(guard.looks) and guard.looks[-1].share < 1
+    pulled = guard is not None and bool(guard.looks) and guard.looks[-1].share is not None
     if guard is None or (guard.model_of is None and not pulled):
         return None
     rows = [row for row in before if _shows_learning(row, guard)]

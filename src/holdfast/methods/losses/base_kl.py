@@ -73,8 +73,8 @@ class BaseKL(Method):
         text: The loss is simple; the constants in the sources differ by a factor of a thousand.
 
     Cost:
-        One forward of the base for each row, at its first visit if the row comes again (`Train(base_cache=)`). Also a
-        copy of the base's weights in full training.
+        One forward of the base. Once for each row if rows come again (`Train(base_cache=)`). Also a copy of the base's
+        weights in full training.
 
     Departs:
         There is no temperature (LwF softens with T = 2). The sum is divided by all supervised tokens of the step.

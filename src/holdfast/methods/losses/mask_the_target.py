@@ -74,8 +74,8 @@ class MaskTheTarget(Method):
         text: We read the full text and its appendix.
 
     Cost:
-        One forward of the base for each row, at its first visit if the row comes again (`Train(base_cache=)`). Also a
-        copy of the base's weights in full training.
+        One forward of the base. Once for each row if rows come again (`Train(base_cache=)`). Also a copy of the base's
+        weights in full training.
 
     Departs:
         The sum is divided by all supervised tokens of the step, not by |M| without the certain positions (0.1-0.2% of
