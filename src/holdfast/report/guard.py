@@ -32,8 +32,8 @@ def guard_lines(guard: GuardRow, training_seconds: float) -> list[str]:
         before = "the one before training: no look was within the budget"
         lines.append(f"  The model is {before if look is None else f'from step {best:,}'}{_saw(look)}.")
     elif looks:
-        share = looks[-1].share
-        pulled = "" if share is None else f", pulled back to {share:.0%} of the change of the weights"
+        part = looks[-1].share
+        pulled = "" if part is None else f", pulled back to {part:.0%} of the change of the weights"
         lines.append(f"  At the end{pulled}{_saw(looks[-1])}.")
     lines += course_lines(guard)
     for alert in guard.alerts:
