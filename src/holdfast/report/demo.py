@@ -80,15 +80,11 @@ def _came_to(done: DemoResult, name: str) -> str:
     kept = [row.change for row in _points(run) if row.role == "retained"]
     learned = next(row.after for row in _points(run) if row.role == "learned")
     worst = f"({-min(kept):.0f} on the worst suite)"
-    summary = (
-        f"knows {learned:.0f}% about the new people, and lost {-statistics.mean(kept):.1f} points of old"
-        f" knowledge {worst}"
-    )
+    mean = statistics.mean(kept)
+    moved = f"lost {-mean:.1f}" if mean <= 0 else f"gained {mean:.1f}"
+    summary = f"knows {learned:.0f}% about the new people, and {moved} points of old knowledge {worst}"
     if done.task == "rerank":
-        summary = (
-            f"ranks contracts with an nDCG@10 of {learned:.1f}, and lost {-statistics.mean(kept):.1f} points in the"
-            f" other domains {worst}"
-        )
+        summary = f"ranks contracts with an nDCG@10 of {learned:.1f}, and {moved} points in the other domains {worst}"
     cost, usual = run.record.cost, first.record.cost
     if run is first or cost is None or usual is None or not usual.cpu_seconds:
         return f"{summary}."
