@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any, overload
 
@@ -48,10 +49,11 @@ class OfBase(Computed):
     flows = False
 
 
-class ComputedFields:
+class ComputedFields(abc.ABC):
     """The computed fields of a chunk of tokens.
 
-    `holdfast.core.tokens.Tokens` has the given ones, of which these are made.
+    They are made of the given ones, which the subclass `holdfast.core.tokens.Tokens` has. The abstract properties below
+    are those that may be missing; it raises an error for a field that the trainer did not prepare.
     """
 
     computed: dict[str, Tensor]
@@ -60,14 +62,14 @@ class ComputedFields:
     _base_means: BaseMeans | None
 
     @property
+    @abc.abstractmethod
     def base_logits_NV(self) -> Tensor:
         """Logits of the frozen base, no gradient."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def hidden_ND(self) -> Tensor:
         """The head's input; gradients flow."""
-        raise NotImplementedError
 
     @Computed
     def logp_NV(self) -> Tensor:
