@@ -154,9 +154,9 @@ class RowStore:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             return
-        about = safetensors.torch.load(data)
-        keys = [bytes(key).hex() for key in about["_keys"].tolist()]
-        self._add(path.name, keys, about["_counts"].tolist())
+        opened = self._open(path.name)  # reads two tensors of the segment, not its rows
+        keys = [bytes(key).hex() for key in opened.get_tensor("_keys").tolist()]
+        self._add(path.name, keys, opened.get_tensor("_counts").tolist())
         self.bytes += len(data)
 
     def _add(self, name: str, keys: list[str], counts: list[int]) -> None:
