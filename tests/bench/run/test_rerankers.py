@@ -127,3 +127,14 @@ def test_options_without_effect_and_empty_files_are_refused(files, tmp_path):
     with pytest.raises(HoldfastError, match="a reranker writes none"):
         train(spec(files, tmp_path, recipe="SelfRehearsal()"), QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_without_a_recipe_a_reranker_is_held_to_its_base_and_trains(files, tmp_path):
+    """What the demo says to type next names no recipe."""
+    given = {"model": files["model"], "data": files["legal"], "keep": (files["general"],)}
+    assert RunSpec(**given).recipe == "BaseKL()"
+    with_old = RunSpec(**given, memory=(f"old={files['old']}",))
+    assert with_old.recipe == "BaseKL() + Rehearsal('old', ratio=0.2)"
+    done = fine_tune(**given, max_length=48, budget={"points": 90}, out=str(tmp_path), name="next")
+    assert done.record.verdict is not None
+    assert (done.folder / "model" / "config.json").exists()

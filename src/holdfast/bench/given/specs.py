@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from holdfast.bench.given.limits import budget_of, check_reach
 from holdfast.bench.given.options import Options, flag_of, option
-from holdfast.bench.given.tasks import RankingOptions, TaskOptions, refuse_reranker, reranks
+from holdfast.bench.given.tasks import RankingOptions, TaskOptions, recommended, refuse_reranker, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, Guard, budget_and_guard, steering
@@ -165,8 +165,8 @@ class RunSpec(TrainingSpec):
                 "--recipe auto holds a run inside a budget, and there is none: give --budget points=2, or name a"
                 " recipe."
             )
-        if self.recipe == HOLDFAST and (memories := ", ".join(self.memories())):
-            object.__setattr__(self, "recipe", f"Holdfast(memory={memories!r})")
+        if self.recipe == HOLDFAST:
+            object.__setattr__(self, "recipe", recommended(", ".join(self.memories()), self.reranks))
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
             raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
 

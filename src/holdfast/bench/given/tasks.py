@@ -53,6 +53,21 @@ def reranks(task: str, model: str) -> bool:
     return model == RERANKER or is_reranker(model)
 
 
+def recommended(memories: str, ranks: bool) -> str:
+    """Returns the recipe of a run that names none, as text.
+
+    A reranker writes no old examples, and its penalty reads no other rows than those of the training: without old ones
+    the penalty alone holds it.
+
+    Args:
+        memories: Names of old examples, separated by commas; empty without any.
+        ranks: Whether the model ranks documents.
+    """
+    if not ranks:
+        return f"Holdfast(memory={memories!r})" if memories else "Holdfast()"
+    return "BaseKL()" + (f" + Rehearsal({memories!r}, ratio=0.2)" if memories else "")
+
+
 def refuse_reranker(command: str, task: str, model: str) -> None:
     """Raises `HoldfastError` if a command that knows language models alone is given a reranker."""
     if reranks(task, model):
