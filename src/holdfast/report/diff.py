@@ -11,7 +11,7 @@ from rich.console import Console
 from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ForgettingRow
 from holdfast.report.asked import show_asked
 from holdfast.report.calibration import show_calibration
-from holdfast.report.ranking import ranking_table, tie_lines
+from holdfast.report.ranking import points_of, ranking_table, tie_lines
 from holdfast.report.reading import learned_lines, short
 from holdfast.report.recovery import recovery_lines
 from holdfast.report.symptoms import symptom_lines
@@ -28,7 +28,7 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     show_asked(record.asked, record.base, record.tuned, console)
     if record.asked and not record.suites:
         return
-    points = "percent right" if record.ranking is None else "nDCG@10 times 100"
+    points = points_of(record.ranking)
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
     show_calibration(record.calibration, console)
     if record.ranking is not None:

@@ -14,6 +14,11 @@ MEANS = {"RR@10": "MRR@10", "AP": "MAP", "R@10": "recall@10", "R@100": "recall@1
 """Metrics shown beside nDCG@10, and what their means are called."""
 
 
+def points_of(ranking: Mapping[str, RankingRow] | None) -> str:
+    """Returns what points are: of a record with the metrics of rerankers, or of another one (None)."""
+    return "percent right" if ranking is None else "nDCG@10 times 100"
+
+
 def ranking_table(ranking: Mapping[str, RankingRow]) -> Table:
     """Returns the metrics before and after beside nDCG@10, which the table of suites shows, and what BM25 reaches."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption_justify="left")

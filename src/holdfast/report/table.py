@@ -18,6 +18,7 @@ from holdfast.bench.run.run import RunResult
 from holdfast.core.budget import Budget
 from holdfast.report.calibration import show_calibration
 from holdfast.report.guard import guard_lines
+from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import UNITS, alone_line, learned_lines, number, parts_line, reading, words_of
 from holdfast.report.reliability import draw_reliability
 from holdfast.report.symptoms import symptom_lines
@@ -26,8 +27,11 @@ from holdfast.report.symptoms import symptom_lines
 def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and the paths of its files, and draws the reliability diagram."""
     console, record = console or Console(), done.record
-    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    points = points_of(record.ranking)
+    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
     show_calibration(record.calibration, console)
+    if record.ranking is not None:
+        console.print(ranking_table(record.ranking))
     lines = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
     lines += learned_lines(record.learned) if record.learned is not None else []
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []

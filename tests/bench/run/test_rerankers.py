@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 
@@ -15,6 +16,7 @@ from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import DiffSpec, PlanSpec
 from holdfast.bench.run.run import train
 from holdfast.probes.watch_record import WatchRecord
+from holdfast.report.table import show
 from tests.rerank import encoders
 
 QUIET = Console(quiet=True)
@@ -138,3 +140,8 @@ def test_without_a_recipe_a_reranker_is_held_to_its_base_and_trains(files, tmp_p
     done = fine_tune(**given, max_length=48, budget={"points": 90}, out=str(tmp_path), name="next")
     assert done.record.verdict is not None
     assert (done.folder / "model" / "config.json").exists()
+    shown = io.StringIO()
+    show(done, Console(file=shown, width=80))
+    assert "nDCG@10 times 100, higher is better" in shown.getvalue()
+    assert "MRR@10" in shown.getvalue()
+    assert "percent right" not in shown.getvalue()

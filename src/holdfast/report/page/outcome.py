@@ -17,6 +17,7 @@ from holdfast.report.page.blocks import Block, Cell, Facts, Paragraphs, Quotes, 
 from holdfast.report.page.charts import changes_chart
 from holdfast.report.page.clean import name
 from holdfast.report.page.quotes import changed_blocks, harmful_names, symptom_quotes
+from holdfast.report.ranking import points_of
 from holdfast.report.reading import learned_lines, number, reading, words_of
 from holdfast.report.table import verdict_lines
 
@@ -69,7 +70,8 @@ def _table(record: Outcome) -> Table:
     columns = ("suite", "role", "items", "before", "after", "change [95% interval]", "lost", "gained", "reading")
     rows = [_row(row, words.get(row.name) or reading(row)) for row in record.suites]
     units = {row.unit for row in record.suites}
-    note = {"points": "percent right, higher is better", "nats": "nats per supervised token, lower is better"}
+    points = points_of(getattr(record, "ranking", None))
+    note = {"points": f"{points}, higher is better", "nats": "nats per supervised token, lower is better"}
     means = " or ".join(text for unit, text in note.items() if unit in units)
     caption = "Scores of the same items before and after"
     return Table(caption, columns, rows, f"Before and after: {means}. Intervals pair the items.")
