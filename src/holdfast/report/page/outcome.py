@@ -72,7 +72,7 @@ def _table(record: Outcome) -> Table:
     units = {row.unit for row in record.suites}
     points = points_of(getattr(record, "ranking", None))
     note = {"points": f"{points}, higher is better", "nats": "nats per supervised token, lower is better"}
-    means = " or ".join(text for unit, text in note.items() if unit in units)
+    means = "; ".join(text for unit, text in note.items() if unit in units)
     caption = "Scores of the same items before and after"
     return Table(caption, columns, rows, f"Before and after: {means}. Intervals pair the items.")
 
