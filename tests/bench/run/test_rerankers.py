@@ -145,3 +145,19 @@ def test_without_a_recipe_a_reranker_is_held_to_its_base_and_trains(files, tmp_p
     assert "nDCG@10 times 100, higher is better" in shown.getvalue()
     assert "MRR@10" in shown.getvalue()
     assert "percent right" not in shown.getvalue()
+
+
+@pytest.mark.parametrize(("count", "sentence"), [(60, "The guard watches "), (1, "No guard watches the training")])
+def test_it_says_whether_a_guard_watches(files, tmp_path, count, sentence):
+    kept = tmp_path / "kept.jsonl"
+    with open(files["general"]) as whole:
+        kept.write_text("".join(list(whole)[:count]))
+    said = io.StringIO()
+    train(spec(files, tmp_path, keep=(str(kept),)), Console(file=said, width=200))
+    assert sentence in said.getvalue()
+    assert said.getvalue().index(sentence) < said.getvalue().index("training: ")
+    if count > 1:
+        few = tmp_path / "few.jsonl"
+        few.write_text(kept.read_text().splitlines(keepends=True)[0])
+        train(spec(files, tmp_path, keep=(str(kept), str(few)), name="two"), Console(file=said, width=200))
+        assert "It does not watch few, whose queries are all on one side." in said.getvalue()

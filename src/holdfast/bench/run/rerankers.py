@@ -114,10 +114,10 @@ def train_reranker(
     meter = Meter.begin()
     trainer = build_trainer(spec, reranker.model, data.lists, arguments)
     settings = training_settings(recipe, arguments, len(trainer.train_dataset))
+    attach_recipe(spec, recipe, trainer, data)
     console.print(f"{spec.model} learns {spec.data}: {len(data.lists):,} queries with {spec.loss}", markup=False)
     for line in (*settings_lines(settings, more=recipe.active().uses("mix_data")), *data.notes):
         console.print(f"  {line}", style="yellow" if line in data.notes else None, highlight=False, markup=False)
-    attach_recipe(spec, recipe, trainer, data)
     if is_main_process():
         begin_folder(folder, spec, recipe, settings)
     preparing = meter.end()
@@ -300,15 +300,22 @@ def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arg
 
 
 def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData) -> None:
-    """Attaches the recipe, and the guard if the budget limits a suite with queries on both sides."""
+    """Attaches the recipe, and the guard if the budget limits a suite with queries on both sides; notes which it is."""
     kept, learn = ([s for s in data.suites if s.name in data.watched and s.role == r] for r in ("retained", "learned"))
     watching: dict[str, Any] = {}
     if kept:
         watching = {"budget": spec.allowed(), "keep": kept, "learn": learn or None, "guard": spec.guard()}
         whole = [item for suite in kept for item in suite.items()]
+        others = [s.name for s in data.suites if s.role == "retained" and s.name not in data.watched]
+        rest = f" It does not watch {', '.join(others)}, whose queries are all on one side." if others else ""
         data.notes.append(
             f"The guard watches {sum(item.split == 'watch' for item in whole):,} of the {len(whole):,} queries to keep"
-            " during training; the verdict is on the others."
+            f" during training; the verdict is on the others.{rest}"
+        )
+    elif spec.allowed() is not None:
+        data.notes.append(
+            "No guard watches the training: no suite to keep has queries for it and for the verdict. The verdict comes"
+            " at the end."
         )
     attach_reranker(trainer, recipe, memories=data.memories, **watching)
     if trainer.holdfast_guard is not None:
