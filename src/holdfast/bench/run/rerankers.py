@@ -305,21 +305,27 @@ def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData)
     watching: dict[str, Any] = {}
     if kept:
         watching = {"budget": spec.allowed(), "keep": kept, "learn": learn or None, "guard": spec.guard()}
-        whole = [item for suite in kept for item in suite.items()]
-        others = [s.name for s in data.suites if s.role == "retained" and s.name not in data.watched]
-        rest = f" It does not watch {', '.join(others)}, whose queries are all on one side." if others else ""
-        data.notes.append(
-            f"The guard watches {sum(item.split == 'watch' for item in whole):,} of the {len(whole):,} queries to keep"
-            f" during training; the verdict is on the others.{rest}"
-        )
-    elif spec.allowed() is not None:
-        data.notes.append(
-            "No guard watches the training: no suite to keep has queries for it and for the verdict. The verdict comes"
-            " at the end."
-        )
+    if spec.allowed() is not None:
+        data.notes.append(_watches(data, kept))
     attach_reranker(trainer, recipe, memories=data.memories, **watching)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
+
+
+def _watches(data: RankingData, kept: Sequence[RerankSuite]) -> str:
+    """Returns a sentence on what the guard of a run watches."""
+    if not kept:
+        return (
+            "No guard watches the training: no suite to keep has queries for it and for the verdict. The verdict comes"
+            " at the end."
+        )
+    splits = [item.split for suite in kept for item in suite.items()]
+    others = [suite.name for suite in data.suites if suite.role == "retained" and suite.name not in data.watched]
+    rest = f" It does not watch {', '.join(others)}, whose queries are all on one side." if others else ""
+    return (
+        f"The guard watches {splits.count('watch'):,} of the {len(splits):,} queries to keep during training; the"
+        f" verdict is on the others.{rest}"
+    )
 
 
 def _record(
