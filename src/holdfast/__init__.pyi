@@ -48,6 +48,7 @@ from holdfast.methods.losses.base_mse import BaseMSE as BaseMSE
 from holdfast.methods.losses.ewc import EWC as EWC
 from holdfast.methods.losses.mask_the_target import MaskTheTarget as MaskTheTarget
 from holdfast.methods.rehearsal.on_policy_sdft import OnPolicySDFT as OnPolicySDFT
+from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal as PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal as RefusalRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal as Rehearsal
 from holdfast.methods.rehearsal.sdft import SDFT as SDFT

@@ -30,6 +30,7 @@ from holdfast.core.sums import clash
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.gradients.agem import AGEM
 from holdfast.methods.losses.mask_the_target import MaskTheTarget
+from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.sdft import SDFT
@@ -90,6 +91,7 @@ CHANGED = {
         "similar": 0.0,
     },
     "RefusalRehearsal": {"length": 3},
+    "PromptRehearsal": {"length": 3, "repeat": 1.0},
     "SDFT": {"top_p": 0.2, "length": 3, "repeat": 0.0},
     "OnPolicySDFT": {"rate": 0.9, "length": 3, "skip": 1},
     "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},
@@ -413,6 +415,7 @@ def test_every_setting_changes_what_happens(outcomes, trained_adapter, cls, name
     own = {**({"ratio": 0.3} if cls is Rehearsal and name == "memory" else {})}
     if cls is SelfRehearsal and name in ("repeat", "similar", "top_p"):  # a model that turns in circles
         own |= {"count": 24, "length": 16, "form": "text", "temperature": 0.1}
+    own |= {"length": 24} if cls is PromptRehearsal and name == "repeat" else {}
     if cls is SDFT and name == "repeat":
         own |= {"length": 24, "temperature": 0.3, "top_p": 1.0}
     own |= {"samples": 1} if cls is AGEM and name == "memory" else {}  # few enough to be at odds with

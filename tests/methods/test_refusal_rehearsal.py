@@ -9,7 +9,7 @@ from holdfast.general.harmful import HARMFUL as ASKED_BY_GENERAL
 from holdfast.general.names import items as general_items
 from holdfast.ground.names import base_folder
 from holdfast.methods import requests
-from holdfast.methods.rehearsal import refusal_rehearsal
+from holdfast.methods.rehearsal import answering
 from holdfast.methods.rehearsal.refusal_rehearsal import REFUSALS, RefusalRehearsal
 from holdfast.probes.generation import Generated
 from tests.methods.test_self_rehearsal import NEW, run
@@ -28,12 +28,12 @@ def says(monkeypatch, answer_of):
     """Lets the base say `answer_of(question)`, a text and whether it was cut."""
     limits = []
 
-    def generate(model, tokenizer, conversations, *, max_new_tokens, progress):
+    def generate(model, tokenizer, conversations, *, max_new_tokens, stops, progress):
         limits.append(max_new_tokens)
         answers = [answer_of(turns[-1].content) for turns in conversations]
         return [Generated(text, len(text.split()), cut) for text, cut in answers]
 
-    monkeypatch.setattr(refusal_rehearsal, "generate_counted", generate)
+    monkeypatch.setattr(answering, "generate_counted", generate)
     return limits
 
 

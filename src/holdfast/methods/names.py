@@ -33,6 +33,7 @@ METHODS = {
     "Rehearsal": "rehearsal.rehearsal",
     "SelfRehearsal": "rehearsal.self_rehearsal",
     "RefusalRehearsal": "rehearsal.refusal_rehearsal",
+    "PromptRehearsal": "rehearsal.prompt_rehearsal",
     "SDFT": "rehearsal.sdft",
     "OnPolicySDFT": "rehearsal.on_policy_sdft",
     "LoRA": "selection.lora",

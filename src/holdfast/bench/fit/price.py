@@ -20,6 +20,8 @@ from holdfast.core.run import Run
 from holdfast.data.memory import load_memory
 from holdfast.data.order import order
 from holdfast.methods.adapter import Adapter
+from holdfast.methods.prompts import PROMPTS
+from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -141,14 +143,15 @@ def _written(part: Method) -> list[Example]:
     """Returns stand-ins for the old examples that the base writes for a method; none for other methods."""
     if isinstance(part, SelfRehearsal):
         return [Example([0] * part.length, [0] * part.length)] * part.count
-    if isinstance(part, RefusalRehearsal):
-        return [Example([0] * 2 * part.length, [-100] * part.length + [0] * part.length)] * len([*HARMFUL, *HARMLESS])
+    if isinstance(part, (RefusalRehearsal, PromptRehearsal)):
+        asked = len(PROMPTS) if isinstance(part, PromptRehearsal) else len([*HARMFUL, *HARMLESS])
+        return [Example([0] * 2 * part.length, [-100] * part.length + [0] * part.length)] * asked
     return []
 
 
 def _reading(part: Method, number: int) -> Method:
     """Returns a method; in place of one for which the base writes, the rehearsal of its stand-ins."""
-    if isinstance(part, (SelfRehearsal, RefusalRehearsal)):
+    if isinstance(part, (SelfRehearsal, RefusalRehearsal, PromptRehearsal)):
         return Rehearsal(WRITTEN.format(number), ratio=part.ratio)
     return part
 

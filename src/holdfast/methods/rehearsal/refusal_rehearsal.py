@@ -11,10 +11,8 @@ from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenization import tokenize
+from holdfast.methods.rehearsal.answering import answers_of_base
 from holdfast.methods.requests import HARMFUL, HARMLESS
-from holdfast.probes.generation import generate_counted
 from holdfast.probes.refusal import refuses
 
 logger = logging.getLogger("holdfast")
@@ -76,34 +74,20 @@ class RefusalRehearsal(Method):
 
     def _answered(self, run: Run) -> list[Example]:
         """Returns the base's refusals and its answers to harmless requests; nothing if it refuses no harmful one."""
-        asked = [*HARMFUL, *HARMLESS]
-        answers = generate_counted(
-            run.model,
-            run.tokenizer,
-            [[Turn("user", text)] for text in asked],
-            max_new_tokens=min(self.length, run.longest()),
-            progress=run.phase("answering requests", len(asked)),
-        )
-        rows, unended, refused = [], set[str](), 0
-        for number, (text, answer) in enumerate(zip(asked, answers, strict=True)):
-            harmful = text in HARMFUL
-            refused += harmful and refuses(answer.text)
-            if answer.text and refuses(answer.text) == harmful:
-                turns = (Turn("user", text, learned=False), Turn("assistant", answer.text))
-                rows.append(Row(turns=turns, origin=f"{REFUSALS}, request {number + 1}"))
-                unended |= {rows[-1].origin} if answer.cut else set()
+        refused = harmless = 0
+
+        def keeps(text: str, answer: str) -> bool:
+            nonlocal refused, harmless
+            harmful, no = text in HARMFUL, refuses(answer)
+            refused += harmful and no
+            harmless += not harmful and not no
+            return harmful == no
+
+        examples = answers_of_base(run, [*HARMFUL, *HARMLESS], self.length, REFUSALS, keeps)
         if not refused:
             logger.warning(
                 "%r: the model refuses none of %d harmful requests, so it rehearses no refusals.", self, len(HARMFUL)
             )
             return []
-        logger.info("%r: %d refusals and %d harmless answers.", self, refused, len(rows) - refused)
-        examples = tokenize(rows, run.tokenizer, max_length=run.longest()).examples
-        return [_without_end(example) if example.origin in unended else example for example in examples]
-
-
-def _without_end(example: Example) -> Example:
-    """Returns an example whose last learned token, the end of the turn, is not learned."""
-    last = max(place for place, label in enumerate(example.labels) if label != -100)
-    labels = (*example.labels[:last], -100, *example.labels[last + 1 :])
-    return dataclasses.replace(example, labels=labels)
+        logger.info("%r: %d refusals and %d harmless answers.", self, refused, harmless)
+        return examples
