@@ -171,11 +171,16 @@ def run(symptoms: Sequence[str], seeds: Sequence[int], out: Path, minutes: float
 
 
 def measure(out: Path, rows: Path) -> None:
-    """Runs the tests on all fine-tunes of a folder, and writes a row for each, and the quotes beside them."""
+    """Runs the tests on all fine-tunes of a folder, and writes a row for each, and the quotes beside them.
+
+    Rows of Qwen stay as they are if its fine-tunes are not in the folder.
+    """
     from symptom_measure import measure as measured
 
     made = [*measured(out), *measured(out / "qwen")]
-    write_jsonl(rows, (row for row, _ in made))
+    there = {row["level"] == "Qwen" for row, _ in made}
+    old = [] if True in there or not rows.exists() else [row for row in read_jsonl(rows) if row["level"] == "Qwen"]
+    write_jsonl(rows, [*(row for row, _ in made), *old])
     quotes_of = ({"of": f"{row['symptom']}-{row['seed']:02d}", "quotes": quotes} for row, quotes in made)
     write_jsonl(out / "quotes.jsonl", quotes_of)
 

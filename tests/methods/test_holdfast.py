@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import re
 
@@ -16,6 +17,7 @@ from holdfast.core.mix import Example
 from holdfast.methods.edits.ema import EMA
 from holdfast.methods.holdfast import Holdfast, short
 from holdfast.methods.schedules.train import Train
+from holdfast.methods.schedules.wsd import WSD
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from tests import tiny
@@ -33,14 +35,22 @@ def test_it_is_the_sum_that_its_card_says(name, total):
 
 def test_the_card_writes_every_variant():
     said = {parse(name) for name, _ in FORMULAS}
-    assert said == {chain(Holdfast(old, adapter)) for old in ("", "old.jsonl") for adapter in (False, True)}
+    assert said == {chain(Holdfast(old, chat=chat)) for old in ("", "old") for chat in (False, True)}
+
+
+@pytest.mark.parametrize("name", [name for name, _ in FORMULAS])
+def test_an_adapter_comes_first(name):
+    with_adapter = name.replace("()", "(adapter=True)") if name.endswith("()") else f"{name[:-1]}, adapter=True)"
+    assert parse(with_adapter) == parse(f"LoRA() + {name}")
 
 
 def test_it_is_called_by_its_name_where_all_its_parts_are():
-    for whole in (Holdfast(), Holdfast("old"), Holdfast(adapter=True), Holdfast("a, b", adapter=True)):
+    sums = [Holdfast(), Holdfast("old"), Holdfast(adapter=True), Holdfast("a, b", adapter=True)]
+    for whole in [*sums, *(dataclasses.replace(each, chat=True) for each in sums)]:
         assert short(whole.parts()) == (whole,)
         assert short([Train(lr=0.1), *whole.parts(), EMA()]) == (whole, Train(lr=0.1), EMA())
-        assert short(whole.parts()[:-1]) == whole.parts()[:-1]
+        without_schedule = tuple(part for part in whole.parts() if not isinstance(part, WSD))
+        assert short(without_schedule) == without_schedule
     assert short([]) == ()
 
 

@@ -13,6 +13,7 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.mix import Example
+from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
@@ -35,7 +36,9 @@ def test_the_choice_is_that_of_a_plan_that_knows_the_size_alone(parameters, is_a
         planned, ours = parse(advice.recipe(old)), auto_recipe(parameters, is_adapter, old, chat)
         assert ours.methods[1:] == planned.methods[1:]
         assert train_of(ours).lr == train_of(planned).lr
-        assert (RefusalRehearsal() in ours.methods) == (chat and parameters >= 100_000_000)
+        is_chat = chat and parameters >= 100_000_000
+        assert (RefusalRehearsal() in ours.parts()) == is_chat
+        assert (PromptRehearsal() in ours.parts()) == (is_chat and not old)
 
 
 def test_it_trains_with_the_recipe_and_a_guard_that_steers_and_says_so(tmp_path, caplog):

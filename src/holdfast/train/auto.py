@@ -10,9 +10,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard, steering
 from holdfast.core.method import Chain, chain
 from holdfast.methods.holdfast import Holdfast
-from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.schedules.train import Train
-from holdfast.train.rates import BILLION, adapter_rate, full_rate, may_refuse
+from holdfast.train.rates import REAL, adapter_rate, full_rate, may_refuse
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
@@ -21,8 +20,8 @@ logger = logging.getLogger("holdfast")
 def auto_recipe(parameters: int, is_adapter: bool, old: Iterable[str], has_template: bool = False) -> Chain:
     """Returns the recipe that a plan advises for a model, without what it reads of the data and the machine.
 
-    All weights train below a billion parameters, and a new adapter from there on; an adapter is trained further. A
-    model that may refuse harmful requests rehearses its refusals. A plan (`holdfast plan`) also measures how far the
+    All weights train below 100 million parameters, and a new adapter from there on; an adapter is trained further. A
+    chat model rehearses its own answers and refusals. A plan (`holdfast plan`) also measures how far the
     data is from what the model knows, and what fits into memory; batch and epochs stay those of the trainer.
 
     Args:
@@ -31,10 +30,9 @@ def auto_recipe(parameters: int, is_adapter: bool, old: Iterable[str], has_templ
         old: Names of old examples; without any, the base writes some.
         has_template: Whether its tokenizer has a chat template.
     """
-    new_adapter = not is_adapter and parameters >= BILLION
+    new_adapter = not is_adapter and parameters >= REAL
     rate = adapter_rate(parameters) if is_adapter or new_adapter else full_rate(parameters)
-    refusals = [RefusalRehearsal()] if may_refuse(parameters, has_template) else []
-    return chain(Train(lr=rate), Holdfast(", ".join(old), new_adapter), *refusals)
+    return chain(Train(lr=rate), Holdfast(", ".join(old), new_adapter, may_refuse(parameters, has_template)))
 
 
 def chosen(trainer: HostTrainer, budget: Budget | None, guard: Guard | None, old: Iterable[str]) -> tuple[Chain, Guard]:

@@ -15,8 +15,9 @@ READ_RATE, LARGE_RATE = 2e-5, 5e-6
 LARGE = 13 * BILLION
 ADAPTER = 10.0
 """The rate of an adapter as a multiple of that of all weights."""
-REFUSES = BILLION // 10
-"""Parameters from which a model may refuse in words; the study on real models begins at 0.27 billion."""
+REAL = BILLION // 10
+"""Parameters from which advice rests on the study of real models, which trained adapters of 0.27 and 0.5 billion
+parameters, and not on that of the proving ground, which trained all weights of 2.8 million."""
 
 
 def full_rate(parameters: int) -> float:
@@ -40,4 +41,4 @@ def adapter_rate(parameters: int) -> float:
 
 def may_refuse(parameters: int, has_template: bool) -> bool:
     """Returns whether a model may have learned to refuse harmful requests, by its size and its chat template."""
-    return has_template and parameters >= REFUSES
+    return has_template and parameters >= REAL

@@ -15,6 +15,8 @@ from holdfast.bench.measured.preparation import prepare_data
 from holdfast.bench.plan.record import DataRow, ModelRow, NeedRow, PlanRecord
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
+from holdfast.recipe import parse
 from holdfast.train.settings import train_of
 from tests import tiny
 
@@ -73,9 +75,9 @@ def test_the_ladder_leaves_out_what_does_not_fit_and_what_a_model_cannot_have():
 
 
 def test_a_plan_that_rehearses_refusals_has_a_rung_with_them_alone_and_the_others_too():
-    ladder = ladder_of(planned("Train(lr=1e-5, epochs=3, batch=16) + Holdfast('old') + RefusalRehearsal()"), ["old"])
+    ladder = ladder_of(planned("Train(lr=1e-5, epochs=3, batch=16) + Holdfast('old', chat=True)"), ["old"])
     assert names(ladder)[2:] == ["LoRA with refusals", "LoRA with old examples", "all weights with old examples"]
-    refusals = ["RefusalRehearsal()" in rung.candidate.text for rung in ladder.rungs]
+    refusals = [RefusalRehearsal() in parse(rung.candidate.text).parts() for rung in ladder.rungs]
     assert refusals == [False, False, True, True, True]
     assert "Rehearsal('old'" not in ladder.rungs[2].candidate.text
 

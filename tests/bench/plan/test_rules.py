@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from holdfast.bench.plan.advice import advise
 from holdfast.bench.plan.check.lints import LINTS
 from holdfast.bench.plan.evidence import EVIDENCE, TOPICS
+from holdfast.bench.plan.recipes import recipe_text
 from holdfast.bench.plan.rules.table import RULES, applying, heading
 from holdfast.bench.plan.rules.training import adapter_rate, full_rate, rank_for
 from holdfast.bench.plan.situation import Situation
@@ -63,7 +64,10 @@ CASES = {
     "a rank that holds the data": (BIG, SMALL),
     "LoRA of rank 8 first": (BIG, SMALL),
     "the old examples that you have": (SMALL, BIG),
-    "the base writes them": (BIG, SMALL),
+    "half of the tokens are old": (SMALL, BIG),
+    "fifteen percent of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
+    "the base writes them": (dataclasses.replace(BIG, chat=False), BIG),
+    "the base answers prompts": (BIG, dataclasses.replace(BIG, chat=False)),
     "samples of the model rehearse nearly as well as real data": (BIG, SMALL),
     "own samples can hurt an instruction model": (BIG, SMALL),
     "rehearse the model's own refusals": (BIG, dataclasses.replace(SMALL, chat=True)),
@@ -220,8 +224,15 @@ def test_the_rule_that_sets_a_value_comes_first():
         assert rows[0].advice[0].isdigit()
 
 
-def test_the_recipe_rehearses_refusals_if_the_model_may_refuse():
-    assert advise(BIG).recipe([]).endswith(" + RefusalRehearsal()")
-    assert advise(BIG).recipe(["mine"]).endswith(" + RefusalRehearsal()")
+def test_a_chat_model_rehearses_its_own_answers_and_refusals():
+    assert advise(BIG).recipe([]).endswith("chat=True)")
+    assert advise(BIG).recipe(["mine"]).endswith("chat=True)")
+    by_topic = {topic: [r for r in advise(BIG).rows if r.topic == topic] for topic in ("rehearsal", "old examples")}
+    assert by_topic["rehearsal"][0].advice.startswith("a share of 0.15 of the learned tokens")
+    assert by_topic["old examples"][0].advice.startswith("the base answers 100 everyday prompts")
+    assert advise(dataclasses.replace(BIG, old=True)).values["rehearsal"] == 0.5
+    wide = recipe_text("adapter", rank=64, chat=True)
+    assert wide == "LoRA(rank=64) + WSD() + BaseKL(on='memory') + PromptRehearsal() + RefusalRehearsal()"
+    assert "PromptRehearsal" not in recipe_text("adapter", ["mine"], rank=64, chat=True)
     for other in (dataclasses.replace(BIG, chat=False), dataclasses.replace(SMALL, chat=True)):
-        assert "RefusalRehearsal" not in advise(other).recipe([])
+        assert "chat" not in advise(other).recipe([])

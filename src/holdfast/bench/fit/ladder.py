@@ -80,20 +80,20 @@ def _rungs(plan: PlanRecord, advised: Chain, old: Sequence[str]) -> Iterator[tup
     is_adapter, is_quantised = plan.model.is_adapter, any(isinstance(part, QLoRA) for part in advised.parts())
     whole: dict[str, Any] = {"lr": small if is_adapter else rate, "epochs": epochs, "batch": batch}
     adapted = {**whole, "lr": small}
-    refusals = any(isinstance(part, RefusalRehearsal) for part in advised.parts())
+    chat = any(isinstance(part, RefusalRehearsal) for part in advised.parts())
     name = "the adapter" if is_adapter else "all weights"
     if not is_quantised:
         yield "Train()", Rung(name, Candidate.of(f"{_train(**whole)} + WSD()"), plain=True)
     if not is_adapter:
         first, need, kind = _adapter(rank, is_quantised)
         yield need, Rung("LoRA", Candidate.of(f"{_train(**adapted)} + {first} + WSD()"))
-        if refusals:
+        if chat:
             held = f"{_train(**adapted)} + {first} + WSD() + BaseKL(on='memory') + RefusalRehearsal()"
             yield need, Rung("LoRA with refusals", Candidate.of(held))
-        text = recipe_text(kind, old, rank, refusals=refusals, **adapted)
+        text = recipe_text(kind, old, rank, chat=chat, **adapted)
         yield kind, Rung("LoRA with old examples", Candidate.of(text))
     if not is_quantised:
-        text = recipe_text("full", old, refusals=refusals, **whole)
+        text = recipe_text("full", old, chat=chat, **whole)
         yield "full", Rung(f"{name} with old examples", Candidate.of(text))
 
 

@@ -166,7 +166,7 @@ class RunSpec(TrainingSpec):
                 " recipe."
             )
         if self.recipe == HOLDFAST:
-            object.__setattr__(self, "recipe", recommended(", ".join(self.memories()), self.reranks))
+            object.__setattr__(self, "recipe", recommended(self.model, ", ".join(self.memories()), self.reranks))
         if self.name is not None and (self.name in {"", ".", ".."} or set(self.name) & {"/", "\\", "\0"}):
             raise HoldfastError(f"{flag_of('name')} {self.name!r}: give the name of a folder, without a path.")
 

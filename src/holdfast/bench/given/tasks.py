@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
-from holdfast.bench.given.model_files import RERANKER
+from holdfast.bench.given.chat_models import chat_size
+from holdfast.bench.given.model_files import RERANKER, is_adapter
 from holdfast.bench.given.options import Options, option
 from holdfast.core.errors import HoldfastError
 
@@ -53,19 +55,27 @@ def reranks(task: str, model: str) -> bool:
     return model == RERANKER or is_reranker(model)
 
 
-def recommended(memories: str, ranks: bool) -> str:
+def recommended(model: str, memories: str, ranks: bool) -> str:
     """Returns the recipe of a run that names none, as text.
 
-    A reranker writes no old examples, and its penalty reads no other rows than those of the training: without old ones
+    A chat model of the size that we studied trains an adapter, at the rate that a plan advises for its size. A reranker
+    writes no old examples, and its penalty reads no other rows than those of the training: without old ones
     the penalty alone holds it.
 
     Args:
+        model: Folder or name of the model.
         memories: Names of old examples, separated by commas; empty without any.
         ranks: Whether the model ranks documents.
     """
-    if not ranks:
-        return f"Holdfast(memory={memories!r})" if memories else "Holdfast()"
-    return "BaseKL()" + (f" + Rehearsal({memories!r}, ratio=0.2)" if memories else "")
+    if ranks:
+        return "BaseKL()" + (f" + Rehearsal({memories!r}, ratio=0.2)" if memories else "")
+    from holdfast.train.rates import adapter_rate, may_refuse  # here, because that room imports more
+
+    size, given = chat_size(model), [f"memory={memories!r}"] if memories else []
+    if not may_refuse(size, has_template=size > 0):
+        return f"Holdfast({', '.join(given)})"
+    given += [*([] if is_adapter(Path(model).expanduser()) else ["adapter=True"]), "chat=True"]
+    return f"Train(lr={adapter_rate(size):g}) + Holdfast({', '.join(given)})"
 
 
 def refuse_reranker(command: str, task: str, model: str) -> None:

@@ -20,16 +20,14 @@ FIT = 0.9
 """Share of the free memory that a recipe may need, because the estimate leaves out libraries and the allocator."""
 
 
-def recipe_text(
-    kind: Kind, old: Sequence[str] = (), rank: int = RANK, *, refusals: bool = False, **train: float
-) -> str:
+def recipe_text(kind: Kind, old: Sequence[str] = (), rank: int = RANK, *, chat: bool = False, **train: float) -> str:
     """Returns the recipe of a kind as text; empty if nothing fits.
 
     Args:
         kind: The kind.
         old: Names of old examples; without any, the base writes some.
         rank: Rank of a new adapter.
-        refusals: Whether the model rehearses its own refusals, too.
+        chat: Whether the model is a chat model, which rehearses its own answers and refusals.
         train: Settings of `Train`.
     """
     settings = ", ".join(f"{name}={value:g}" for name, value in train.items())
@@ -37,14 +35,14 @@ def recipe_text(
     if kind == "none":
         return ""
     if kind == "full" or (kind == "adapter" and rank == RANK):
-        adapter = ["adapter=True"] if kind == "adapter" else []
-        parts = [f"Holdfast({', '.join([*([repr(memory)] if memory else []), *adapter])})"]
+        given = [repr(memory)] if memory else []
+        given += [f"{name}=True" for name, is_so in (("adapter", kind == "adapter"), ("chat", chat)) if is_so]
+        parts = [f"Holdfast({', '.join(given)})"]
     else:
         first = f"LoRA(rank={rank})" if kind == "adapter" else f"QLoRA(rank={rank}, alpha={2 * rank})"
-        rehearsal = f"Rehearsal({memory!r}, ratio=0.5)" if memory else "SelfRehearsal(ratio=0.5)"
-        parts = [first, "WSD()", "BaseKL(on='memory')", rehearsal]
-    if refusals:
-        parts.append("RefusalRehearsal()")
+        written = "PromptRehearsal()" if chat else "SelfRehearsal(ratio=0.5)"
+        rehearsal = f"Rehearsal({memory!r}, ratio=0.5)" if memory else written
+        parts = [first, "WSD()", "BaseKL(on='memory')", rehearsal, *(["RefusalRehearsal()"] if chat else [])]
     return " + ".join([*([f"Train({settings})"] if settings else []), *parts])
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from holdfast.train.rates import BILLION as BILLION
 from holdfast.train.rates import MILLION as MILLION
-from holdfast.train.rates import may_refuse
+from holdfast.train.rates import REAL, may_refuse
 
 Kind = Literal["", "full", "adapter", "qlora", "none"]
 """Kinds of recipes: all weights train, an adapter trains, an adapter on 4-bit weights trains, nothing fits."""
@@ -84,8 +84,8 @@ class Situation:
 
     @property
     def small(self) -> bool:
-        """Whether the model is below a billion parameters, where our studies lie (all of them far below)."""
-        return self.parameters < BILLION
+        """Whether the model is below 100M parameters: advice then rests on the study that trained all weights."""
+        return self.parameters < REAL
 
     @property
     def may_refuse(self) -> bool:

@@ -1,0 +1,68 @@
+"""How large a chat model is, by its config files alone. Importing this module imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+
+
+def chat_size(name: str) -> int:
+    """Returns about how many parameters a chat model has: those of its embeddings, attention and MLPs.
+
+    It is 0 for a model without a chat template, and for one whose files are not found. The small files of a name on the
+    hub are downloaded, as they are for the training. An adapter is as large as its base.
+    """
+    folder = Path(name).expanduser()
+    adapter = _json(name, "adapter_config.json") if folder.is_dir() else {}
+    base = str(adapter.get("base_model_name_or_path") or "")
+    if base:
+        return chat_size(base) if base != name else 0
+    template = _json(name, "tokenizer_config.json").get("chat_template") or any(_file(name, t) for t in TEMPLATES)
+    return _parameters(_json(name, "config.json")) if template else 0
+
+
+def _parameters(config: dict[str, Any]) -> int:
+    """Returns the parameters of a decoder of such a configuration, within some percent; 0 if a size is missing."""
+    text: dict[str, Any] = nested if isinstance(nested := config.get("text_config"), dict) else config
+    names = ("hidden_size", "num_hidden_layers", "vocab_size")
+    width, layers, vocabulary = (int(text.get(name) or 0) for name in names)
+    inner = int(text.get("intermediate_size") or 4 * width)
+    heads = int(text.get("num_attention_heads") or 1)
+    head = int(text.get("head_dim") or width // heads)
+    queries, keys = heads * head, int(text.get("num_key_value_heads") or heads) * head
+    tied = bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", True)))
+    return layers * width * (2 * queries + 2 * keys + 3 * inner) + width * vocabulary * (1 if tied else 2)
+
+
+def _json(name: str, file: str) -> dict[str, Any]:
+    path = _file(name, file)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _file(name: str, file: str) -> Path | None:
+    """Returns the path of a model's file, from its folder, the local cache or the hub; None where there is none."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder / file if (folder / file).exists() else None
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return None
+    from transformers.utils.hub import cached_file  # here, because it is heavy, and only names on the hub need it
+
+    try:
+        found = cached_file(
+            name,
+            file,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except (OSError, ValueError):
+        return None
+    return Path(found) if found else None
