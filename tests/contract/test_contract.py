@@ -91,7 +91,7 @@ CHANGED = {
         "similar": 0.0,
     },
     "RefusalRehearsal": {"length": 3},
-    "PromptRehearsal": {"length": 3, "repeat": 1.0},
+    "PromptRehearsal": {"ratio": 0.7, "length": 3, "repeat": 1.0},
     "SDFT": {"top_p": 0.2, "length": 3, "repeat": 0.0},
     "OnPolicySDFT": {"rate": 0.9, "length": 3, "skip": 1},
     "ConflictDecay": {"memory": "older", "every": 2, "share": 0.5, "decay": 0.9, "batch": 3, "samples": 2},

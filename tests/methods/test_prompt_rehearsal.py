@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.errors import HoldfastError
+from holdfast.core.mix import Example
 from holdfast.general.names import KINDS
 from holdfast.general.names import items as general_items
 from holdfast.ground.names import base_folder
@@ -53,7 +54,7 @@ def texts(mix, tokenizer):
 
 def test_a_chat_model_is_asked_each_prompt_and_its_answers_are_learned(monkeypatch, chat):
     seen = says(monkeypatch, lambda text: (SAID, False))
-    mix = PromptRehearsal(ratio=0.2, length=40).mix_data(run(**chat, limit=512))
+    mix = PromptRehearsal(ratio=0.2, passes=0.0, length=40).mix_data(run(**chat, limit=512))
     assert (seen["asked"], seen["limit"], seen["stops"]) == (list(PROMPTS), 40, None)
     assert (mix.names, mix.ratios, mix.examples[: len(NEW)]) == ((ANSWERS,), (0.2,), NEW)
     assert len(texts(mix, chat["tokenizer"])) == len(PROMPTS)
@@ -61,6 +62,25 @@ def test_a_chat_model_is_asked_each_prompt_and_its_answers_are_learned(monkeypat
     learned = chat["tokenizer"].decode([label for label in example.labels if label != -100])
     assert SAID in learned
     assert PROMPTS[0] not in learned
+
+
+def test_each_answer_is_read_so_often_unless_that_takes_more_than_half_of_the_tokens():
+    answers = [Example([0] * 40, [-100] * 20 + [0] * 20)] * 100
+    for rows, tokens, share in ((10_000, 5, 0.1), (1_000, 5, 1_000 / 6_000), (100, 5, 0.5)):
+        new = [Example([0] * 30, [-100] * (30 - tokens) + [0] * tokens)] * rows
+        assert PromptRehearsal().share(new, answers) == pytest.approx(share)
+        assert PromptRehearsal(passes=0.0).share(new, answers) == 0.1
+        assert PromptRehearsal(ratio=0.7).share(new, answers) == 0.7
+
+
+def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
+    caplog.set_level(logging.INFO, "holdfast")
+    says(monkeypatch, lambda text: (SAID, False))
+    mix = PromptRehearsal().mix_data(run(**chat, limit=512))
+    own, new = [e for e in mix.examples if e.source == 1], mix.examples[: len(NEW)]
+    assert mix.ratios == (PromptRehearsal().share(new, own),)
+    assert mix.ratios[0] > 0.1
+    assert "the new examples are short; 50% of the tokens are answers" in caplog.text
 
 
 def test_a_model_without_a_template_continues_a_question(monkeypatch, plain):

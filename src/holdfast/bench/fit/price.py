@@ -107,7 +107,7 @@ class PlainRun:
     def _mix(self, active: Chain) -> Mix:
         """Returns the examples of a recipe, with stand-ins for what the base has yet to write."""
         written = {WRITTEN.format(i): own for i, part in enumerate(active.parts()) if (own := _written(part))}
-        return chain(*(_reading(part, i) for i, part in enumerate(active.parts()))).mix_data(
+        return chain(*(_reading(part, i, self.examples) for i, part in enumerate(active.parts()))).mix_data(
             Run(
                 model=None,  # type: ignore[arg-type]  # what the base would write has a stand-in
                 mix=Mix(tuple(self.examples)),
@@ -149,9 +149,11 @@ def _written(part: Method) -> list[Example]:
     return []
 
 
-def _reading(part: Method, number: int) -> Method:
+def _reading(part: Method, number: int, new: Sequence[Example]) -> Method:
     """Returns a method; in place of one for which the base writes, the rehearsal of its stand-ins."""
-    if isinstance(part, (SelfRehearsal, RefusalRehearsal, PromptRehearsal)):
+    if isinstance(part, PromptRehearsal):
+        return Rehearsal(WRITTEN.format(number), ratio=part.share(new, _written(part)))
+    if isinstance(part, (SelfRehearsal, RefusalRehearsal)):
         return Rehearsal(WRITTEN.format(number), ratio=part.ratio)
     return part
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
-from holdfast.core.mix import Example, Mix
+from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
@@ -20,6 +20,8 @@ logger = logging.getLogger("holdfast")
 
 ANSWERS = "what the base answered"
 """Name of the memory."""
+MOST = 0.5
+"""Largest share to which short new examples raise that of the answers."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -34,7 +36,9 @@ class PromptRehearsal(Method):
     whole predictions.
 
     Args:
-        ratio: Share of these answers in the supervised tokens.
+        ratio: Least share of these answers in the supervised tokens; 0 turns the method off.
+        passes: Passes over the answers in each pass over the new examples, at least. Where these have few supervised
+            tokens (a label, a number), this raises the share, to a half at most.
         length: Maximum number of tokens in an answer. Of a longer one the beginning is learned, without an end.
         repeat: Maximum share of an answer's 4-grams of tokens that occur earlier in it.
 
@@ -54,6 +58,7 @@ class PromptRehearsal(Method):
     """
 
     ratio: float = setting(0.1, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.02, 0.5), log=True)
+    passes: float = setting(0.5, unit="passes", low=0.0, search=(0.1, 1.0), log=True)
     length: int = setting(64, unit="tokens", low=2, integer=True)
     repeat: float = setting(0.5, unit="share of 4-grams", low=0.0, high=1.0)
 
@@ -65,6 +70,11 @@ class PromptRehearsal(Method):
         """Whether the model rehearses nothing."""
         return self.ratio == 0.0
 
+    def share(self, new: Sequence[Example], answered: Sequence[Example]) -> float:
+        """Returns the share of the answers in the supervised tokens, by the tokens of both."""
+        tokens = self.passes * sum(example.supervised for example in answered)
+        return max(self.ratio, min(MOST, tokens / (tokens + sum(example.supervised for example in new) or 1)))
+
     def mix_data(self, run: Run) -> Mix:
         """Returns the mix with the base's answers at their share.
 
@@ -72,7 +82,10 @@ class PromptRehearsal(Method):
             HoldfastError: Every answer was empty or repeated itself.
         """
         answered = run.keep(f"prompts-{self.length}-{self.repeat:g}", lambda: self._answered(run))
-        return run.mix.with_memory(ANSWERS, answered, self.ratio)
+        share = self.share([example for example in run.mix.examples if example.source == NEW], answered)
+        if share > self.ratio:
+            logger.info("%r: the new examples are short; %.0f%% of the tokens are answers.", self, 100 * share)
+        return run.mix.with_memory(ANSWERS, answered, share)
 
     def _answered(self, run: Run) -> list[Example]:
         """Returns the base's answers that do not repeat themselves."""
