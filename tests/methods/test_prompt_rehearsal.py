@@ -14,7 +14,7 @@ from holdfast.general.names import items as general_items
 from holdfast.ground.names import base_folder
 from holdfast.methods.prompts import PROMPTS
 from holdfast.methods.rehearsal import answering
-from holdfast.methods.rehearsal.prompt_rehearsal import ANSWERS, PromptRehearsal
+from holdfast.methods.rehearsal.prompt_rehearsal import ANSWERS, PromptRehearsal, share_of
 from holdfast.probes.generation import Generated
 from tests.methods.test_self_rehearsal import NEW, run
 
@@ -68,9 +68,9 @@ def test_each_answer_is_read_so_often_unless_that_takes_more_than_half_of_the_to
     answers = [Example([0] * 40, [-100] * 20 + [0] * 20)] * 100
     for rows, tokens, share in ((10_000, 5, 0.1), (1_000, 5, 1_000 / 6_000), (100, 5, 0.5)):
         new = [Example([0] * 30, [-100] * (30 - tokens) + [0] * tokens)] * rows
-        assert PromptRehearsal().share(new, answers) == pytest.approx(share)
-        assert PromptRehearsal(passes=0.0).share(new, answers) == 0.1
-        assert PromptRehearsal(ratio=0.7).share(new, answers) == 0.7
+        assert share_of(PromptRehearsal(), new, answers) == pytest.approx(share)
+        assert share_of(PromptRehearsal(passes=0.0), new, answers) == 0.1
+        assert share_of(PromptRehearsal(ratio=0.7), new, answers) == 0.7
 
 
 def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
@@ -78,7 +78,7 @@ def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
     says(monkeypatch, lambda text: (SAID, False))
     mix = PromptRehearsal().mix_data(run(**chat, limit=512))
     own, new = [e for e in mix.examples if e.source == 1], mix.examples[: len(NEW)]
-    assert mix.ratios == (PromptRehearsal().share(new, own),)
+    assert mix.ratios == (share_of(PromptRehearsal(), new, own),)
     assert mix.ratios[0] > 0.1
     assert "the new examples are short; 50% of the tokens are answers" in caplog.text
 

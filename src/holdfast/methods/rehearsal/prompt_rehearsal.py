@@ -70,11 +70,6 @@ class PromptRehearsal(Method):
         """Whether the model rehearses nothing."""
         return self.ratio == 0.0
 
-    def share(self, new: Sequence[Example], answered: Sequence[Example]) -> float:
-        """Returns the share of the answers in the supervised tokens, by the tokens of both."""
-        tokens = self.passes * sum(example.supervised for example in answered)
-        return max(self.ratio, min(MOST, tokens / (tokens + sum(example.supervised for example in new) or 1)))
-
     def mix_data(self, run: Run) -> Mix:
         """Returns the mix with the base's answers at their share.
 
@@ -82,7 +77,7 @@ class PromptRehearsal(Method):
             HoldfastError: Every answer was empty or repeated itself.
         """
         answered = run.keep(f"prompts-{self.length}-{self.repeat:g}", lambda: self._answered(run))
-        share = self.share([example for example in run.mix.examples if example.source == NEW], answered)
+        share = share_of(self, [example for example in run.mix.examples if example.source == NEW], answered)
         if share > self.ratio:
             logger.info("%r: the new examples are short; %.0f%% of the tokens are answers.", self, 100 * share)
         return run.mix.with_memory(ANSWERS, answered, share)
@@ -98,6 +93,12 @@ class PromptRehearsal(Method):
             )
         logger.info("%r: %d answers; %d were empty or repeated.", self, len(kept), len(PROMPTS) - len(kept))
         return kept
+
+
+def share_of(method: PromptRehearsal, new: Sequence[Example], answered: Sequence[Example]) -> float:
+    """Returns the share of the answers in the supervised tokens, by the tokens of both."""
+    tokens = method.passes * sum(example.supervised for example in answered)
+    return max(method.ratio, min(MOST, tokens / (tokens + sum(example.supervised for example in new) or 1)))
 
 
 def _learned(example: Example) -> tuple[int, ...]:
