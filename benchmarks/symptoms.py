@@ -173,14 +173,16 @@ def run(symptoms: Sequence[str], seeds: Sequence[int], out: Path, minutes: float
 def measure(out: Path, rows: Path) -> None:
     """Runs the tests on all fine-tunes of a folder, and writes a row for each, and the quotes beside them.
 
-    Rows of Qwen stay as they are if its fine-tunes are not in the folder.
+    Rows of fine-tunes that are not in the folder stay as they are.
     """
     from symptom_measure import measure as measured
 
     made = [*measured(out), *measured(out / "qwen")]
-    there = {row["level"] == "Qwen" for row, _ in made}
-    old = [] if True in there or not rows.exists() else [row for row in read_jsonl(rows) if row["level"] == "Qwen"]
-    write_jsonl(rows, [*(row for row, _ in made), *old])
+    new = [row for row, _ in made]
+    there = {(row["level"] == "Qwen", row["symptom"], row["seed"]) for row in new}
+    old = list(read_jsonl(rows)) if rows.exists() else []
+    new += [row for row in old if (row["level"] == "Qwen", row["symptom"], row["seed"]) not in there]
+    write_jsonl(rows, sorted(new, key=lambda row: (row["level"] == "Qwen", row["symptom"], row["seed"])))
     quotes_of = ({"of": f"{row['symptom']}-{row['seed']:02d}", "quotes": quotes} for row, quotes in made)
     write_jsonl(out / "quotes.jsonl", quotes_of)
 
