@@ -20,6 +20,7 @@ from holdfast.bench.run.rerankers import RankingData, cross_encoder, read_rankin
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 from holdfast.rerank.collection import CandidateList
+from holdfast.rerank.rows import with_easy
 from holdfast.rerank.sources import read_lists
 
 EPOCHS = 3
@@ -67,7 +68,7 @@ class RankingFitInputs:
     def plain(self, run: RunSpec, *, epochs: float, batch: int) -> RankingPlain:
         """Returns the unit of the cost, with the old lists that the options name."""
         old = {
-            name: self._tokens(read_lists(source, [], negatives=run.negatives, depth=run.depth))
+            name: self._tokens(with_easy(read_lists(source, [], negatives=run.negatives, depth=run.depth), 1, run.seed))
             for name, source in run.memories().items()
         }
         return RankingPlain(len(self.data.lists), self._tokens(self.data.lists), old, epochs, batch)
@@ -94,8 +95,6 @@ def read_ranking_fit_inputs(spec: FitSpec) -> RankingFitInputs:
     run = spec.run()
     data = read_ranking_data(run, parse(run.recipe))
     kept = [suite for suite in data.suites if suite.role == "retained"]
-    if not kept:
-        raise HoldfastError("--keep is missing: name collections that the reranker must not get worse at.")
     if not any({item.split for item in suite.items()} == SIDES for suite in kept):
         counts = ", ".join(f"{suite.name} ({len(suite)})" for suite in kept)
         raise HoldfastError(

@@ -38,4 +38,4 @@ def time_ranking(run: RunSpec, data: RankingData, text: str, tokens: float) -> T
         trainer.add_callback(timer)
         trainer.train()
     seconds: Sequence[float] = timer.seconds[1:] or timer.seconds
-    return time_row(text, seconds, int(settings["steps"]), tokens * int(settings["batch"]), None)
+    return time_row(text, seconds, int(trainer.state.max_steps), tokens * int(settings["batch"]), None)
