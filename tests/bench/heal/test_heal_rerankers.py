@@ -14,7 +14,7 @@ from sentence_transformers import CrossEncoder
 
 from holdfast.bench.diff.diff import diff
 from holdfast.bench.given.heal_spec import HealSpec
-from holdfast.bench.given.specs import DiffSpec
+from holdfast.bench.given.specs import DiffSpec, ReportSpec
 from holdfast.bench.heal.candidates import EDITS, layers_of, place_of
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.heal import heal
@@ -22,6 +22,7 @@ from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.ranking_glances import Nats, divergence, glanced_queries, surprise
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.watch_record import WatchRecord
+from holdfast.report.compare import show as report
 from holdfast.report.heal import show
 from holdfast.rerank.loading import load_reranker
 from holdfast.rerank.sources import read_collection
@@ -229,3 +230,17 @@ def test_a_bi_encoder_and_a_depth_of_language_models_are_refused(room, tmp_path)
     with pytest.raises(HoldfastError, match="--depth is for rerankers"):
         HealSpec(base="ground:base", tuned="x", budget={"points": 1}, depth=10)
     assert HealSpec(base="x", tuned="y", budget={"points": 1}, task="rerank", depth=10).reranks
+
+
+def test_a_report_shows_the_folder_of_a_healing(healed, out, room):
+    shown = io.StringIO()
+    report(ReportSpec(runs=(str(out),)), Console(file=shown, width=100))
+    assert "nDCG@10 times 100" in shown.getvalue()
+    assert healed.edit.text in " ".join(shown.getvalue().split())
+    asked = io.StringIO()
+    report(ReportSpec(runs=(str(out),), format="json"), Console(file=asked, width=100))
+    assert json.loads(asked.getvalue()) == [healed.to_dict()]
+    with pytest.raises(HoldfastError, match="only what it printed"):
+        report(ReportSpec(runs=(str(out),), html=str(room / "page.html")))
+    with pytest.raises(HoldfastError, match="no folder of a fit or a healing"):
+        report(ReportSpec(runs=(str(out), str(room))))

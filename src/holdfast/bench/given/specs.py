@@ -305,8 +305,8 @@ class ReportSpec(Options):
     """
 
     runs: tuple[str, ...] = option(
-        "folders of runs, or folders that hold them; or a table of PEFT's comparison; or, with --html, the folder of a "
-        "diff"
+        "folders of runs, or folders that hold them; or folders of fits and healings; or a table of PEFT's comparison; "
+        "or, with --html, the folder of a diff"
     )
     budget: dict[str, Any] = option(
         "the loss that you allow, for a verdict on each recipe: points=2, nll=0.02, claim=every",
