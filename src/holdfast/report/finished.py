@@ -27,13 +27,17 @@ def finished(spec: ReportSpec) -> list[FitRecord | HealRecord]:
     if not all(kinds):
         other = next(folder for folder, kind in zip(folders, kinds, strict=True) if kind is None)
         raise HoldfastError(f"{other} is no folder of a fit or a healing as the others are; report them one by one.")
+    _refuse_files(spec)
+    return [kind.read(folder) for folder, kind in zip(folders, kinds, strict=True) if kind is not None]
+
+
+def _refuse_files(spec: ReportSpec) -> None:
+    """Raises `HoldfastError` if a report of fits and healings shall write what it makes of runs alone."""
     if spec.html is not None or spec.out is not None or spec.live or spec.format not in ("table", "json"):
-        runs = ", ".join(str(folder / "runs") for folder, kind in zip(folders, kinds, strict=True) if kind is FitRecord)
         raise HoldfastError(
             "Of a fit or a healing there is only what it printed, as --format table or json; --html, --out and --live"
-            f" are for runs{f': those of the fit are in {runs}' if runs else ''}."
+            " are for runs: those of a fit are in its folder runs."
         )
-    return [kind.read(folder) for folder, kind in zip(folders, kinds, strict=True) if kind is not None]
 
 
 def _kind_of(folder: Path) -> type[FitRecord] | type[HealRecord] | None:

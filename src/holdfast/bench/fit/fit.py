@@ -109,7 +109,7 @@ class _Fit:
         made = self._planned()
         run = self._with_old(made)
         names = tuple(run.memories())
-        plain = self._plain(made, run)
+        plain = _plain(self.inputs, made, run)
         ladder = self.inputs.ladder(made, names)  # type: ignore[arg-type]  # each takes the plan of its own kind
         pilot = self._pilot(run, plain, ladder)
         most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
@@ -147,12 +147,6 @@ class _Fit:
         self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
 
-    def _plain(self, made: Made, run: RunSpec) -> Unit:
-        """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
-        settings = train_of(parse(made.recipe))
-        epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
-        return self.inputs.plain(run, epochs=epochs, batch=batch)
-
     def _with_old(self, made: Made) -> RunSpec:
         """Returns the options of all trainings, with old examples: the user's, or those that the base writes once."""
         run = trials_options(self.spec.run(out=str(self.folder / "runs")))
@@ -170,7 +164,7 @@ class _Fit:
         if whole > WRITING * plain:
             count = min(count, max(FEWEST, int(count * WRITING * plain / whole)))
         announced = whole * count / SelfRehearsal().count / plain
-        check_cost(self.spec, self._plain(made, run), Candidate.of(made.recipe), self.ledger.left - announced)
+        check_cost(self.spec, _plain(self.inputs, made, run), Candidate.of(made.recipe), self.ledger.left - announced)
         began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
         self.ledger.training_seconds += old.seconds
@@ -297,6 +291,12 @@ class _Fit:
             ranking=getattr(final.outcome, "ranking", None),
         )
         return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
+
+
+def _plain(inputs: Inputs, made: Made, run: RunSpec) -> Unit:
+    """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
+    settings = train_of(parse(made.recipe))
+    return inputs.plain(run, epochs=float(settings.epochs or 1.0), batch=int(settings.batch or 1))
 
 
 def _advised(made: Made, names: Sequence[str]) -> Candidate:

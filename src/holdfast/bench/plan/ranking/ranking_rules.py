@@ -68,8 +68,10 @@ class RankingSituation:
 
 
 def rate_for(case: RankingSituation) -> float:
-    """Returns the rate of all weights, or ten times it for an adapter."""
-    rate = 5e-4 if case.parameters < TINY else 5e-5 if case.parameters < MEDIUM else 2e-5
+    """Returns the rate of all weights, or ten times it for an adapter on a model that is not tiny."""
+    if case.parameters < TINY:
+        return 5e-4
+    rate = 5e-5 if case.parameters < MEDIUM else 2e-5
     return 10 * rate if case.kind == "adapter" else rate
 
 
@@ -108,7 +110,8 @@ RECIPE: tuple[Rule[RankingSituation], ...] = (
         "measured here",
         STUDY,
         value=lambda case: "full",
-        because="of the recipes of the study, those with the penalty lose least outside the domain",
+        because="with both, the embedded reranker kept the other domains and learned 92% of what plain training did; with"
+        " the penalty alone 85%",
     ),
     Rule(
         "a penalty to the base",
@@ -174,10 +177,11 @@ SETTINGS: tuple[Rule[RankingSituation], ...] = (
         "rate",
         "the model has fewer than 5M parameters",
         lambda case: case.parameters < TINY,
-        "{value}: the rate of our study of the embedded reranker (0.7M); an adapter takes ten times as much",
+        "{value}: the rate of our study of the embedded reranker (0.7M)",
         "measured here",
         STUDY,
         value=rate_for,
+        because="an adapter at ten times this rate broke the model",
     ),
     Rule(
         "the rate of the study of MiniLM",
