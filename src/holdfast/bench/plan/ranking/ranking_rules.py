@@ -110,8 +110,8 @@ RECIPE: tuple[Rule[RankingSituation], ...] = (
         "measured here",
         STUDY,
         value=lambda case: "full",
-        because="with both, the embedded reranker kept the other domains and learned 92% of what plain training did; with"
-        " the penalty alone 85%",
+        because="with both, the embedded reranker kept the other domains and learned 92% of what plain training did;"
+        " with the penalty alone 85%",
     ),
     Rule(
         "a penalty to the base",
