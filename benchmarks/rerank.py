@@ -2,10 +2,12 @@
 
     python benchmarks/rerank.py run ground [--seeds 0 1 2] [--only plain kl]     (resumable: a run with a row is kept)
     python benchmarks/rerank.py run real [--seeds 0]
+    python benchmarks/rerank.py seeds                    (intervals over the seeds, from the scores of the runs)
     python benchmarks/rerank.py report                                           (needs no model)
 
 ground    the reranker that comes with the package learns to rank clauses of contracts. Kept are its five domains, each
-          with the 80 test queries of the split `cut` and 20 candidates a query; learned is `contracts/proof`.
+          with the 300 test queries of the split `proof` and 20 candidates a query; learned is `contracts/proof`. Old
+          lists come from the five domains, in other worlds than those that are measured.
 real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameters) learns CUAD: 300 queries of
           7 in 10 contracts to train on, and 40 queries of the other contracts to test. Kept are squad_dev, xquad_en,
           boolq_val, scifact_subset and medquad; contractnli is the transfer. Each has 40 queries, chosen by the hash of
@@ -15,7 +17,10 @@ real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameter
 Training lists have the relevant documents, three hard negatives of the first stage and a random document. The loss is
 ListNet's with certain labels (`--loss listnet`). Figures are nDCG@10 in points, on queries that steered nothing.
 
-docs/studies/rerank.jsonl        a row for each run
+`healed` is plain training that `holdfast heal` brings inside a budget of a point, by the validation queries of the
+same domains.
+
+docs/studies/rerank.jsonl        a row for each run, and a row with intervals for each recipe (`seeds`)
 docs/studies/rerank-tables.md    the tables
 """
 
@@ -24,18 +29,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.heal.heal import heal
 from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jsonl
+from holdfast.bench.measured.outcome import SuiteRow
+from holdfast.bench.measured.ranking_record import RankingRow
+from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import RunResult, train
+from holdfast.probes.changes import mean_of, over_seeds
 from holdfast.report.markdown import wrapped
+from holdfast.stats.draws import Draws, Suite
 
 ROWS, TABLES = Path("docs/studies/rerank.jsonl"), Path("docs/studies/rerank-tables.md")
 CACHE = Path.home() / ".cache" / "holdfast-models" / "rerank-study" / "bases"
@@ -47,28 +61,38 @@ QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
 RECIPES = {
     "plain": "{train}",
     "kl": "{train} + BaseKL()",
-    "rehearsal 20%": "{train} + Rehearsal('old', ratio=0.2)",
+    "rehearsal 20%": "{train} + Rehearsal({old}, ratio=0.2)",
+    "sum": "{train} + BaseKL() + Rehearsal({old}, ratio=0.2)",
+    "kl on old": "{train} + BaseKL(strength=3, on='memory') + Rehearsal({old}, ratio=0.2)",
+    "kl, longer": "{longer} + BaseKL()",
+    "rehearsal 5%": "{train} + Rehearsal({old}, ratio=0.05)",
     "mask the target": "{train} + MaskTheTarget()",
-    "sum": "{train} + BaseKL() + Rehearsal('old', ratio=0.2)",
     "lora": "{adapter} + LoRA(rank=16)",
     "mse": "{train} + BaseMSE()",
-    "rehearsal 5%": "{train} + Rehearsal('old', ratio=0.05)",
-    "healed (half)": "{train} + WiSEFT(alpha=0.5)",
     "l2": "{train} + BaseL2(strength=0.1)",
-    "ewc": "{train} + EWC(memory='old', samples=200)",
+    "ewc": "{train} + EWC(memory={old}, samples=200)",
+    "half": "{train} + WiSEFT(alpha=0.5)",
+    "healed": "{train}",
 }
-"""The recipes, the most telling first; `train` is plain full training, `adapter` the same at ten times the rate."""
+"""The recipes; `train` is plain full training, `longer` the same for five thirds of the epochs, `adapter` the same at
+ten times the rate, and `old` the names of the old lists."""
+HEALED = "healed"
+"""The name of plain training that `holdfast heal` brings inside a budget of a point by its validation queries."""
 BASES = {
-    "ground": {"train": "Train(lr=5e-4, epochs=3, batch=16) + Cosine()", "lr": 5e-4, "epochs": 3},
-    "real": {"train": "Train(lr=5e-5, epochs=1, batch=16) + Cosine()", "lr": 5e-5, "epochs": 1},
+    "ground": {"lr": 5e-4, "epochs": 3, "old": ", ".join(DOMAINS)},
+    "real": {"lr": 5e-5, "epochs": 1, "old": "old"},
 }
 
 
 def recipe_of(base: str, name: str) -> str:
     """Returns a recipe as text."""
     settings: dict[str, Any] = BASES[base]
-    adapter = f"Train(lr={10 * settings['lr']:g}, epochs={settings['epochs']}, batch=16) + Cosine()"
-    return RECIPES[name].format(train=settings["train"], adapter=adapter)
+
+    def train(times: float = 1, longer: float = 1) -> str:
+        rate, epochs = times * settings["lr"], longer * settings["epochs"]
+        return f"Train(lr={rate:g}, epochs={epochs:g}, batch=16) + Cosine()"
+
+    return RECIPES[name].format(train=train(), longer=train(longer=5 / 3), adapter=train(10), old=repr(settings["old"]))
 
 
 def ground(recipe: str, seed: int, out: str) -> RunSpec:
@@ -77,8 +101,8 @@ def ground(recipe: str, seed: int, out: str) -> RunSpec:
         model="ground:reranker",
         data="ground:rerank/contracts/train",
         test="ground:rerank/contracts/proof",
-        keep=tuple(f"ground:rerank/{domain}/cut" for domain in DOMAINS),
-        memory=("old=ground:rerank/people/train",),
+        keep=tuple(f"ground:rerank/{domain}/proof" for domain in DOMAINS),
+        memory=tuple(f"{domain}=ground:rerank/{domain}/train" for domain in DOMAINS),
         recipe=recipe,
         seed=seed,
         out=out,
@@ -130,26 +154,31 @@ def cuad(folder: Path, out: Path) -> tuple[Path, Path]:
     return paths
 
 
+def suites_of(suites: Sequence[SuiteRow], ranking: Mapping[str, RankingRow]) -> dict[str, Any]:
+    """Returns what a row holds of each suite."""
+    found = {}
+    for suite in suites:
+        metric = ranking[suite.name].metrics["nDCG@10"]
+        found[suite.name] = {
+            "role": suite.role,
+            "queries": ranking[suite.name].queries,
+            "bm25": round(ranking[suite.name].bm25, 2),
+            **{key: round(getattr(metric, key), 2) for key in ("before", "after", "change")},
+            **{key: round(value, 2) for key in ("low", "high") if (value := getattr(metric, key)) is not None},
+        }
+    return found
+
+
 def row_of(base: str, name: str, seed: int, done: RunResult) -> dict[str, Any]:
     """Returns the row of a finished run."""
     record = done.record
     assert record.ranking is not None
-    suites = {}
-    for suite in record.suites:
-        metric = record.ranking[suite.name].metrics["nDCG@10"]
-        suites[suite.name] = {
-            "role": suite.role,
-            "queries": record.ranking[suite.name].queries,
-            "bm25": round(record.ranking[suite.name].bm25, 2),
-            **{key: round(getattr(metric, key), 2) for key in ("before", "after", "change")},
-            **{key: round(value, 2) for key in ("low", "high") if (value := getattr(metric, key)) is not None},
-        }
     return {
         "base": base,
         "name": name,
         "seed": seed,
         "recipe": done.spec.recipe,
-        "suites": suites,
+        "suites": suites_of(record.suites, record.ranking),
         "steps": record.steps,
         "cpu_seconds": None if record.cost is None else round(record.cost.cpu_seconds, 1),
     }
@@ -160,19 +189,106 @@ def run(base: str, names: Sequence[str], seeds: Sequence[int], console: Console)
     for seed in seeds:
         for name in names:
             rows = read_jsonl(ROWS) if ROWS.exists() else []
-            if any((row["base"], row["name"], row["seed"]) == (base, name, seed) for row in rows):
+            if any((row["base"], row["name"], row.get("seed")) == (base, name, seed) for row in rows):
                 continue
             with tempfile.TemporaryDirectory() as out:
                 spec = {"ground": ground, "real": real}[base](recipe_of(base, name), seed, out)
                 done = train(spec, console, bases=CACHE)
-                write_jsonl(ROWS, [*rows, row_of(base, name, seed, done)])
-            console.print(json.dumps(row_of(base, name, seed, done)), soft_wrap=True, highlight=False, markup=False)
+                row = row_of(base, name, seed, done) if name != HEALED else healed_row(base, seed, done, console)
+                if name != HEALED:
+                    copied = scores_of(base, name, seed)
+                    copied.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(done.folder / "scores.jsonl", copied)
+            write_jsonl(ROWS, [*(read_jsonl(ROWS) if ROWS.exists() else []), row])
+            console.print(json.dumps(row), soft_wrap=True, highlight=False, markup=False)
 
 
-def tables(rows: Iterable[dict[str, Any]]) -> str:
+def scores_of(base: str, name: str, seed: int) -> Path:
+    """Returns the file that keeps the scores of a run."""
+    return CACHE.parent / "scores" / f"{base}-{name.replace('%', '')}-{seed}.jsonl"
+
+
+def healed_row(base: str, seed: int, done: RunResult, console: Console) -> dict[str, Any]:
+    """Heals a plain run of the reranker of the package, and returns the row of the healed model."""
+    if base != "ground":
+        raise SystemExit("only the reranker of the package is healed in this study")
+    made = heal(
+        HealSpec(
+            base="ground:reranker",
+            tuned=str(done.folder / "model"),
+            test="ground:rerank/contracts/all",
+            keep=tuple(f"ground:rerank/{domain}/all" for domain in DOMAINS),
+            budget={"points": 1},
+            evaluations=8,
+            max_length=128,
+            out=str(done.folder / "healed"),
+        ),
+        console,
+    )
+    assert made.ranking is not None
+    return {
+        "base": base,
+        "name": HEALED,
+        "seed": seed,
+        "recipe": done.spec.recipe,
+        "suites": suites_of(made.suites, made.ranking),
+        "steps": done.record.steps,
+        "cpu_seconds": None,
+        "edit": None if made.edit is None else made.edit.text,
+    }
+
+
+def seeds_rows(base: str) -> list[dict[str, Any]]:
+    """Returns a row for each recipe with several seeds: the mean over them, with intervals over queries and seeds.
+
+    The share of plain training's gain is that of the same seeds, with an interval of paired draws of queries and seeds.
+    """
+    found: dict[str, list[int]] = {}
+    for row in read_jsonl(ROWS):
+        if row["base"] == base and row.get("seed") is not None and scores_of(base, row["name"], row["seed"]).exists():
+            found.setdefault(row["name"], []).append(row["seed"])
+    return [_seeds_row(base, name, sorted(seeds), found["plain"]) for name, seeds in found.items()]
+
+
+def _seeds_row(base: str, name: str, seeds: Sequence[int], plain: Sequence[int]) -> dict[str, Any]:
+    runs = [read_scores(scores_of(base, name, seed)) for seed in seeds]
+    moved = over_seeds(runs[0]["before"], [run["after"] for run in runs])
+    row: dict[str, Any] = {"base": base, "name": name, "seeds": list(seeds)}
+    for role in ("learned", "retained"):
+        mean = mean_of([change for change in moved if change.role == role])
+        low, high = mean.interval()
+        row[role] = {"change": round(mean.change, 2), "low": round(low, 2), "high": round(high, 2)}
+    both = [seed for seed in seeds if seed in plain]
+    if name != "plain" and both:
+        row["share"] = _share(base, name, both)
+    return row
+
+
+def _share(base: str, name: str, seeds: Sequence[int]) -> dict[str, float]:
+    """Returns the learned gain as a share of plain training's, with its interval."""
+    gains, groups = [], list[str]()
+    for of in ("plain", name):
+        columns = []
+        for seed in seeds:
+            scores = read_scores(scores_of(base, of, seed))
+            before = {score.item: score for score in scores["before"] if score.role == "learned"}
+            after = {score.item: score.value for score in scores["after"] if score.role == "learned"}
+            columns.append([after[item] - score.value for item, score in before.items()])
+            groups = [score.group for score in before.values()]
+        gains.append(np.array(columns).T)
+    suites = [Suite(groups, np.ones(len(groups)), gain) for gain in gains]
+    draws = Draws.of(suites, len(seeds), 4000)
+    weights = draws.seeds / draws.seeds.sum(1, keepdims=True)
+    plain, other = ((draws.means(suite) * weights).sum(1) for suite in suites)
+    low, high = np.percentile(other[1:] / plain[1:], [2.5, 97.5])
+    return {"value": round(float(other[0] / plain[0]), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> str:
     """Returns the tables in Markdown: for each base, what each recipe learned and lost."""
     parts = ["# Rerankers: in and out of domain\n\nMade by `python benchmarks/rerank.py report`.\n"]
-    everything = list(rows)
+    everything = [row for row in rows if row.get("seed") is not None]
+    over = {(row["base"], row["name"]): row for row in rows if row.get("seed") is None}
     for base in BASES:
         of_base = [row for row in everything if row["base"] == base]
         if not of_base:
@@ -184,8 +300,9 @@ def tables(rows: Iterable[dict[str, Any]]) -> str:
         parts.append(
             f"\n## {base}\n\n"
             + _lines(
-                f"Queries: {counts}. nDCG@10 in points: after training, its change, and the 95% interval of the change"
-                " over groups of queries (for one seed; the mean of the seeds otherwise)."
+                f"Queries: {counts}. nDCG@10 in points, mean of the seeds: after training, and its change, with the 95%"
+                " interval of the change over groups of queries and seeds; the share of plain training's gain is that"
+                " of the same seeds."
             )
             + "\n\n"
         )
@@ -196,7 +313,7 @@ def tables(rows: Iterable[dict[str, Any]]) -> str:
         for name in RECIPES:
             found = [row for row in of_base if row["name"] == name]
             if found:
-                parts.append(_line(name, found, gained))
+                parts.append(_line(name, found, gained, over.get((base, name))))
         parts.append("\n" + _lines(f"Before: {_befores(first)}. BM25: {_befores(first, 'bm25')}.") + "\n")
     return "".join(parts)
 
@@ -206,7 +323,7 @@ def _lines(text: str) -> str:
     return "\n".join(wrapped(text))
 
 
-def _line(name: str, rows: Sequence[dict[str, Any]], gained: float | None) -> str:
+def _line(name: str, rows: Sequence[dict[str, Any]], gained: float | None, over: dict[str, Any] | None) -> str:
     learned = statistics.fmean(_mean(row, "learned", "change") for row in rows)
     kept = [_mean(row, "retained", "change") for row in rows]
     worst = min(
@@ -214,22 +331,29 @@ def _line(name: str, rows: Sequence[dict[str, Any]], gained: float | None) -> st
         for suite, about in rows[0]["suites"].items()
         if about["role"] == "retained"
     )
-    spread = f" (SD {statistics.stdev(kept):.1f})" if len(kept) > 1 else ""
     share = "" if not gained else f"{learned / gained:.0%}"
+    ends, of_learned = "", None
+    if over is not None:
+        of_learned, held = over["learned"], over["retained"]
+        ends = f" [{held['low']:+.1f}, {held['high']:+.1f}]"
+        if "share" in over:
+            found = over["share"]
+            share = f"{found['value']:.0%} [{found['low']:.0%}, {found['high']:.0%}]"
     costs = [row["cpu_seconds"] for row in rows if row["cpu_seconds"] is not None]
     transfer = [_mean(row, "transfer", "change") for row in rows if _of(row, "transfer")]
     return (
-        f"| {name} | {len(rows)} | {_change(rows, 'learned', learned)} | {share} |"
-        f" {statistics.fmean(kept):+.1f}{spread} | {worst[0]:+.1f} ({worst[1]}) |"
+        f"| {name} | {len(rows)} | {_change(rows, 'learned', learned, of_learned)} | {share} |"
+        f" {statistics.fmean(kept):+.1f}{ends} | {worst[0]:+.1f} ({worst[1]}) |"
         f" {f'{statistics.fmean(transfer):+.1f}' if transfer else ''} |"
         f" {f'{statistics.fmean(costs):.0f}' if costs else ''} |\n"
     )
 
 
-def _change(rows: Sequence[dict[str, Any]], role: str, change: float) -> str:
+def _change(rows: Sequence[dict[str, Any]], role: str, change: float, over: dict[str, Any] | None) -> str:
     after = statistics.fmean(_mean(row, role, "after") for row in rows)
     suites = _of(rows[0], role)
-    interval = f" [{suites[0]['low']:+.1f}, {suites[0]['high']:+.1f}]" if len(rows) == 1 and "low" in suites[0] else ""
+    known = over or (suites[0] if len(rows) == 1 and "low" in suites[0] else None)
+    interval = "" if known is None else f" [{known['low']:+.1f}, {known['high']:+.1f}]"
     return f"{after:.1f} ({change:+.1f}{interval})"
 
 
@@ -253,10 +377,14 @@ def main() -> None:
     runs.add_argument("base", choices=tuple(BASES))
     runs.add_argument("--seeds", type=int, nargs="+", default=[0])
     runs.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
+    does.add_parser("seeds")
     does.add_parser("report")
     given = told.parse_args()
     if given.does == "run":
         run(given.base, given.only, given.seeds, Console())
+    elif given.does == "seeds":
+        single = [row for row in read_jsonl(ROWS) if row.get("seed") is not None]
+        write_jsonl(ROWS, [*single, *seeds_rows("ground")])
     else:
         write_atomically(TABLES, tables(read_jsonl(ROWS)))
 

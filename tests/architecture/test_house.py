@@ -29,7 +29,7 @@ compare --config --model --data --recipes --test --transfer --keep --budget --ma
 compare --held-out --memory --out --batch-size --packing --precision --training --settings --doses --adapter-rate
 compare --seeds --reach --workers --memory-check --eval-batch-tokens
 heal BASE TUNED --test --transfer --keep --budget --max-length --raw --loss-on --over-long --precision --out
-heal --evaluations --edits --memory --data --recipe --json --eval-batch-tokens --refused --preference
+heal --evaluations --edits --memory --data --recipe --json --eval-batch-tokens --refused --preference --task --depth
 report RUNS --budget --reach --format --out --html --live --port
 diff --junit --comment --ask
 verify MODEL --quick --base --eval-batch-tokens --json

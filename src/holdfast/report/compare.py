@@ -17,6 +17,7 @@ from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.files import write_atomically, write_json
 from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
+from holdfast.report.finished import finished, show_finished
 from holdfast.report.frontier import draw
 from holdfast.report.page.diff import is_diff
 from holdfast.report.page.live import serve
@@ -81,8 +82,15 @@ def write(record: TradeOff, folder: Path, suffix: str = "") -> list[Path]:
 
 
 def show(spec: ReportSpec, console: Console | None = None) -> None:
-    """Prints the trade-offs in the requested format, and the folder of the files."""
+    """Prints the trade-offs in the requested format, and the folder of the files; of fits and healings their results.
+
+    Raises:
+        HoldfastError: A folder holds nothing to report.
+    """
     console = console or Console()
+    if records := finished(spec):
+        show_finished(records, spec, console)
+        return
     tradeoffs, reasons = _reported(spec)
     for reason in () if tradeoffs else reasons:  # without any trade-off, there is the page alone
         console.print(f"No table: {reason}", highlight=False, markup=False, soft_wrap=True)

@@ -19,13 +19,15 @@ from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.machine.files import write_atomically
 from holdfast.bench.measured.schema import Record, Versioned, hints_of, key_of
+from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.proof import ProofRecord
 from holdfast.bench.run.record import RunRecord
 from holdfast.report.markdown import wrapped
 
 RECORDS: tuple[type[Versioned], ...] = (
-    *(RunRecord, DiffRecord, FitRecord, PilotRecord, SearchRecord, HealRecord, TradeOff, PlanRecord, ProofRecord),
+    *(RunRecord, DiffRecord, FitRecord, PilotRecord, SearchRecord, HealRecord, TradeOff, PlanRecord),
+    *(RankingPlanRecord, ProofRecord),
 )
 INTRODUCTION = """# Records
 
@@ -39,6 +41,7 @@ JSON:
 | `holdfast.RunRecord` | `result.json` in the folder of a run | `holdfast.fine_tune(...).record` |
 | `holdfast.DiffRecord` | `diff.json` in the folder of `--out` | `holdfast.diff(...)` |
 | `holdfast.PlanRecord` | `plan.json` in the folder of `--out` | `holdfast.plan(...)` |
+| `RankingPlanRecord` | `plan.json`, of a reranker | `holdfast.plan(...)` |
 | `holdfast.FitRecord` | `fit.json` in the folder of `--out` | `holdfast.fit(...)` |
 | `PilotRecord` | `pilot.json` beside it | `FitRecord.stages` names the file |
 | `SearchRecord` | `search.json` beside it | `FitRecord.stages` names the file |

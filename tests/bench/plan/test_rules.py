@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from holdfast.bench.plan.advice import advise
 from holdfast.bench.plan.check.lints import LINTS
-from holdfast.bench.plan.evidence import EVIDENCE, TOPICS
+from holdfast.bench.plan.evidence import EVIDENCE, TOPICS, applying, heading
 from holdfast.bench.plan.recipes import recipe_text
-from holdfast.bench.plan.rules.table import RULES, applying, heading
+from holdfast.bench.plan.rules.table import RULES
 from holdfast.bench.plan.rules.training import adapter_rate, full_rate, rank_for
 from holdfast.bench.plan.situation import Situation
 from holdfast.recipe import parse
@@ -167,7 +167,7 @@ SITUATIONS = st.builds(
 @given(SITUATIONS)
 def test_every_situation_gets_one_recipe_and_one_value_of_each_setting(case):
     advice = advise(case)
-    setting = [rule for rule in applying(case, "recipe") if rule.value is not None]
+    setting = [rule for rule in applying(RULES, case, "recipe") if rule.value is not None]
     assert len(setting) == 1
     for topic in ("rate", "batch", "epochs", "warm-up", "rehearsal", "old examples"):
         assert topic in advice.values
@@ -190,9 +190,9 @@ def test_an_advised_kind_fits_into_memory(case):
 
 
 def test_the_strongest_rule_sets_the_value():
-    chosen = heading(SMALL, "rate")
+    chosen = heading(RULES, SMALL, "rate")
     assert chosen.evidence == "measured here"
-    kinds = [EVIDENCE.index(rule.evidence) for rule in applying(SMALL)]
+    kinds = [EVIDENCE.index(rule.evidence) for rule in applying(RULES, SMALL)]
     assert kinds == sorted(kinds)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from holdfast import HoldfastError, RunSpec, diff, fine_tune
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import DiffSpec, PlanSpec
+from holdfast.bench.measured.guard_split import NoValidationItems
+from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
 from holdfast.probes.watch_record import WatchRecord
 from holdfast.report.table import show
@@ -109,16 +112,24 @@ def test_the_listwise_loss_of_a_run_is_the_softmax_cross_entropy():
     assert found.item() == pytest.approx(torch.stack(wanted).mean().item(), abs=0.01)
 
 
-def test_commands_that_know_language_models_alone_say_so(files):
-    budget = {"points": 1}
-    for name, make in {
-        "fit": lambda: FitSpec(model=files["model"], data=files["legal"], budget=budget, keep=("x",)),
-        "plan": lambda: PlanSpec(model=files["model"], data=files["legal"]),
-        "heal": lambda: HealSpec(base=files["model"], tuned="x"),
-    }.items():
-        with pytest.raises(HoldfastError, match=f"holdfast {name} works on language models so far"):
-            make()
-    assert DiffSpec(base=files["model"], tuned="x").reranks
+def test_all_commands_take_a_reranker(files):
+    """A command that is given a reranker knows it by its config, and takes the options of rerankers."""
+    shared = {"model": files["model"], "data": files["legal"], "depth": 20}
+    assert FitSpec(**shared, budget={"points": 1}, keep=("x",)).reranks
+    assert PlanSpec(**shared).reranks
+    for kind in (HealSpec, DiffSpec):
+        assert kind(base=files["model"], tuned="x", budget={"points": 1}, keep=("x",), depth=20).reranks
+
+
+def test_a_trial_ranks_validation_queries_alone(files, tmp_path):
+    result = train(spec(files, tmp_path), QUIET, validation=True)
+    scores = read_scores(tmp_path / "run" / "scores.jsonl")
+    assert {score.split for score in scores["after"]} == {"watch"}
+    assert result.record.judged_on == "validation items"
+    assert {row.name for row in result.record.suites} == {"task", "general"}
+    (tmp_path / "one.jsonl").write_text(Path(files["general"]).read_text().partition("\n")[0])
+    with pytest.raises(NoValidationItems, match="--keep"):
+        train(spec(files, tmp_path, keep=(str(tmp_path / "one.jsonl"),), name="one"), QUIET, validation=True)
 
 
 def test_options_without_effect_and_empty_files_are_refused(files, tmp_path):

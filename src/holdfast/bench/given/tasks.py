@@ -78,15 +78,6 @@ def recommended(model: str, memories: str, ranks: bool) -> str:
     return f"Train(lr={adapter_rate(size):g}) + Holdfast({', '.join(given)})"
 
 
-def refuse_reranker(command: str, task: str, model: str) -> None:
-    """Raises `HoldfastError` if a command that knows language models alone is given a reranker."""
-    if reranks(task, model):
-        raise HoldfastError(
-            f"holdfast {command} works on language models so far, and {model} ranks documents: train it with holdfast"
-            " train --task rerank, compare recipes with holdfast compare, and judge any two with holdfast diff."
-        )
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskOptions(RankingOptions):
     """How a reranker is trained."""

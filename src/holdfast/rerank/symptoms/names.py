@@ -1,6 +1,6 @@
 """The table of symptoms of rerankers: what each looks at, and the least effect that counts.
 
-The thresholds are choices; they were not measured on many fine-tunes, as those of `holdfast.symptoms` were.
+Thirteen fine-tunes of the embedded reranker stand behind the thresholds (docs/studies/rerank-symptoms-tables.md).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCORES, ORDER = "scores", "order"
 
 TESTS = (
     RankingTest("score collapse", SCORES, score_collapse, 50.0),
-    RankingTest("score drift", SCORES, score_drift, 50.0),
+    RankingTest("score drift", SCORES, score_drift, 75.0),
     RankingTest("calibration lost", SCORES, calibration_lost, 2.0),
     RankingTest("negatives reordered", ORDER, negatives_reordered, 40.0),
     RankingTest("length bias", ORDER, length_bias, 5.0),

@@ -14,7 +14,7 @@ from holdfast.stats.power import items_needed
 NOISY, COPIES, FEW_ROWS = 0.1, 0.05, 100
 WRITTEN = 1000
 
-REHEARSAL = (
+REHEARSAL: tuple[Rule[Situation], ...] = (
     Rule(
         "half of the tokens are old",
         "rehearsal",
@@ -66,7 +66,7 @@ REHEARSAL = (
     ),
 )
 
-OLD_EXAMPLES = (
+OLD_EXAMPLES: tuple[Rule[Situation], ...] = (
     Rule(
         "the old examples that you have",
         "old examples",
@@ -150,7 +150,7 @@ OLD_EXAMPLES = (
     ),
 )
 
-DATA = (
+DATA: tuple[Rule[Situation], ...] = (
     Rule(
         "take copies out",
         "data",
@@ -224,7 +224,7 @@ DATA = (
     ),
 )
 
-MEASURE = (
+MEASURE: tuple[Rule[Situation], ...] = (
     Rule(
         "measure what may be lost",
         "measure",

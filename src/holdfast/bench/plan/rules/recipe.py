@@ -40,7 +40,7 @@ def _nothing(case: Situation) -> bool:
     return not case.is_adapter and not _full(case) and not case.fits("adapter") and not case.gpu
 
 
-RECIPE = (
+RECIPE: tuple[Rule[Situation], ...] = (
     Rule(
         "all weights, old examples and a penalty to the base",
         "recipe",

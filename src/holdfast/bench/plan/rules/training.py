@@ -36,7 +36,7 @@ HALF = (
 )
 """What plain training learns and loses at three rates."""
 
-RATE = (
+RATE: tuple[Rule[Situation], ...] = (
     Rule(
         "a quarter of the best plain rate",
         "rate",
@@ -119,7 +119,7 @@ RATE = (
     ),
 )
 
-BATCHES = (
+BATCHES: tuple[Rule[Situation], ...] = (
     Rule(
         "few rows, small batch",
         "batch",
@@ -158,7 +158,7 @@ BATCHES = (
     ),
 )
 
-EPOCH_RULES = (
+EPOCH_RULES: tuple[Rule[Situation], ...] = (
     Rule(
         "three to five epochs",
         "epochs",
@@ -173,7 +173,7 @@ EPOCH_RULES = (
     ),
 )
 
-WARMUPS = (
+WARMUPS: tuple[Rule[Situation], ...] = (
     Rule(
         "3% of the run",
         "warm-up",
@@ -198,7 +198,7 @@ WARMUPS = (
     ),
 )
 
-LAYERS = (
+LAYERS: tuple[Rule[Situation], ...] = (
     Rule(
         "all layers train",
         "layers",
@@ -256,7 +256,7 @@ LAYERS = (
     ),
 )
 
-RANK = (
+RANK: tuple[Rule[Situation], ...] = (
     Rule(
         "a rank that holds the data",
         "rank",
