@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -47,28 +48,38 @@ QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
 RECIPES = {
     "plain": "{train}",
     "kl": "{train} + BaseKL()",
-    "rehearsal 20%": "{train} + Rehearsal('old', ratio=0.2)",
+    "rehearsal 20%": "{train} + Rehearsal({old}, ratio=0.2)",
+    "sum": "{train} + BaseKL() + Rehearsal({old}, ratio=0.2)",
+    "kl on old": "{train} + BaseKL(strength=3, on='memory') + Rehearsal({old}, ratio=0.2)",
+    "kl, longer": "{longer} + BaseKL()",
+    "rehearsal 5%": "{train} + Rehearsal({old}, ratio=0.05)",
     "mask the target": "{train} + MaskTheTarget()",
-    "sum": "{train} + BaseKL() + Rehearsal('old', ratio=0.2)",
     "lora": "{adapter} + LoRA(rank=16)",
     "mse": "{train} + BaseMSE()",
-    "rehearsal 5%": "{train} + Rehearsal('old', ratio=0.05)",
-    "healed (half)": "{train} + WiSEFT(alpha=0.5)",
     "l2": "{train} + BaseL2(strength=0.1)",
-    "ewc": "{train} + EWC(memory='old', samples=200)",
+    "ewc": "{train} + EWC(memory={old}, samples=200)",
+    "half": "{train} + WiSEFT(alpha=0.5)",
+    "healed": "{train}",
 }
-"""The recipes, the most telling first; `train` is plain full training, `adapter` the same at ten times the rate."""
+"""The recipes; `train` is plain full training, `longer` the same for five thirds of the epochs, `adapter` the same at
+ten times the rate, and `old` the names of the old lists."""
+HEALED = "healed"
+"""The name of plain training that `holdfast heal` brings inside a budget of a point by its validation queries."""
 BASES = {
-    "ground": {"train": "Train(lr=5e-4, epochs=3, batch=16) + Cosine()", "lr": 5e-4, "epochs": 3},
-    "real": {"train": "Train(lr=5e-5, epochs=1, batch=16) + Cosine()", "lr": 5e-5, "epochs": 1},
+    "ground": {"lr": 5e-4, "epochs": 3, "old": ", ".join(DOMAINS)},
+    "real": {"lr": 5e-5, "epochs": 1, "old": "old"},
 }
 
 
 def recipe_of(base: str, name: str) -> str:
     """Returns a recipe as text."""
     settings: dict[str, Any] = BASES[base]
-    adapter = f"Train(lr={10 * settings['lr']:g}, epochs={settings['epochs']}, batch=16) + Cosine()"
-    return RECIPES[name].format(train=settings["train"], adapter=adapter)
+
+    def train(times: float = 1, longer: float = 1) -> str:
+        rate, epochs = times * settings["lr"], longer * settings["epochs"]
+        return f"Train(lr={rate:g}, epochs={epochs:g}, batch=16) + Cosine()"
+
+    return RECIPES[name].format(train=train(), longer=train(longer=5 / 3), adapter=train(10), old=repr(settings["old"]))
 
 
 def ground(recipe: str, seed: int, out: str) -> RunSpec:
@@ -77,8 +88,8 @@ def ground(recipe: str, seed: int, out: str) -> RunSpec:
         model="ground:reranker",
         data="ground:rerank/contracts/train",
         test="ground:rerank/contracts/proof",
-        keep=tuple(f"ground:rerank/{domain}/cut" for domain in DOMAINS),
-        memory=("old=ground:rerank/people/train",),
+        keep=tuple(f"ground:rerank/{domain}/proof" for domain in DOMAINS),
+        memory=tuple(f"{domain}=ground:rerank/{domain}/train" for domain in DOMAINS),
         recipe=recipe,
         seed=seed,
         out=out,
@@ -165,6 +176,9 @@ def run(base: str, names: Sequence[str], seeds: Sequence[int], console: Console)
             with tempfile.TemporaryDirectory() as out:
                 spec = {"ground": ground, "real": real}[base](recipe_of(base, name), seed, out)
                 done = train(spec, console, bases=CACHE)
+                copied = CACHE.parent / "scores" / f"{base}-{name.replace('%', '')}-{seed}.jsonl"
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(done.folder / "scores.jsonl", copied)
                 write_jsonl(ROWS, [*rows, row_of(base, name, seed, done)])
             console.print(json.dumps(row_of(base, name, seed, done)), soft_wrap=True, highlight=False, markup=False)
 

@@ -58,7 +58,7 @@ def test_a_document_that_states_the_fact_is_relevant_whatever_else_it_says():
     ("name", "sentence"),
     [
         ("rerank/peple", r"'ground:rerank/peple': there is no domain 'peple'; use one of .* Did you mean 'people'\?"),
-        ("rerank/people/tst", r"there is no split 'tst'; use one of proof, watch, train, cut"),
+        ("rerank/people/tst", r"there is no split 'tst'; use one of proof, watch, train, cut, all"),
         ("rerank/people@x", r"the seed behind '@' must be a whole number"),
     ],
 )

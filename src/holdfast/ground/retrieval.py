@@ -27,7 +27,9 @@ DOMAINS = (*GENERAL, CONTRACTS)
 """All domains; contracts are for fine-tuning, and the base has read none."""
 DEPTH = 20
 """Number of candidates of a query."""
-SPLITS = ("proof", "watch", "train", "cut")
+BOTH = "all"
+"""The split with the queries of `watch` and of `proof`: for a command that steers by some and judges by the others."""
+SPLITS = ("proof", "watch", "train", "cut", BOTH)
 QUERIES = {"train": 1200, "watch": 150, "proof": 300, "cut": 80}
 """Most queries of each split; `cut` holds the first test queries, for a quick look."""
 OTHERS = 0.25
@@ -37,8 +39,8 @@ OTHERS = 0.25
 def collection(name: str) -> Collection:
     """Returns the collection of `DOMAIN` or `DOMAIN/SPLIT`; a suffix `@SEED` selects another world than that of seed 0.
 
-    The splits are proof (test), watch (validation), train and cut. Train queries are about things of another draw of
-    the world, so nothing that is measured is trained on. The name may begin with `rerank/`.
+    The splits are proof (test), watch (validation), all (both of these), train and cut. Train queries are about things
+    of another draw of the world, so nothing that is measured is trained on. The name may begin with `rerank/`.
 
     Raises:
         HoldfastError: There is no such domain or split.
@@ -58,6 +60,8 @@ def collection(name: str) -> Collection:
 
 @functools.lru_cache(maxsize=64)
 def _collection(domain: str, split: str, seed: int) -> Collection:
+    if split == BOTH:
+        return _together(domain, [_collection(domain, side, seed) for side in ("watch", "proof")])
     side, most = "watch" if split == "watch" else "proof", QUERIES[split]
     first = seed + TRAIN_SEED if split == "train" else seed
     parts, left = list[Collection](), most

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import learned_lines
 from holdfast.report.symptoms import symptom_lines
 from holdfast.report.table import before_after, verdict_lines
@@ -21,7 +22,10 @@ def show(record: FitRecord, console: Console | None = None, as_json: bool = Fals
     if as_json:
         console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
         return
-    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned))
+    points = points_of(record.ranking)
+    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
+    if record.ranking is not None:
+        console.print(ranking_table(record.ranking))
     assert record.verdict is not None
     lines = verdict_lines(record.verdict, record.suites)
     lines += learned_lines(record.learned) if record.learned is not None else []

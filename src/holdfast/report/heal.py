@@ -12,7 +12,9 @@ from rich.table import Table
 
 from holdfast.bench.heal.heal_record import BeforeHealing, HealRecord
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictRow
+from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import UNITS, learned_lines, number
+from holdfast.report.symptoms import symptom_lines
 from holdfast.report.table import verdict_lines
 
 
@@ -25,20 +27,23 @@ def show(record: HealRecord, console: Console | None = None, as_json: bool = Fal
     console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(record))
     console.print(_by_suite(record))
+    if record.ranking is not None:
+        console.print(ranking_table(record.ranking))
     assert record.verdict is not None
     lines = verdict_lines(record.verdict, record.suites)
     lines += learned_lines(record.learned) if record.learned is not None else []
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     steered = [] if record.steered is None else [record.steered.sentence]
-    for line in (*steered, record.sentence, f"Model: {record.model}"):
+    seen = [] if record.ranking is None else symptom_lines(record.symptoms)
+    for line in (*seen, *steered, record.sentence, f"Model: {record.model}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(record: HealRecord) -> Table:
     """Returns a table of both models on test items: learned, lost, verdict."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("on test items")
+    table.add_column("on test items" if record.ranking is None else "on test queries")
     for name in ("learned", "lost"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
@@ -71,7 +76,9 @@ def _by_suite(record: HealRecord) -> Table:
     """Returns a table of suites: the base's score, that of the tuned model, and that of the healed one."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), caption_justify="left")
     table.add_column("suite", overflow="fold", min_width=8)
-    for name in ("items", "base", "tuned", "healed"):
+    if record.ranking is not None:
+        table.caption = f"{points_of(record.ranking)}, higher is better"
+    for name in ("items" if record.ranking is None else "queries", "base", "tuned", "healed"):
         table.add_column(name, justify="right", no_wrap=True)
     tuned: dict[str, SuiteRow] = {row.name: row for row in record.before.suites}
     for row in record.suites:

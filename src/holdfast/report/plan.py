@@ -11,13 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.bench.plan.check.check import Checked
-from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, PlanRecord, TimeRow
+from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
+from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, PlanRecord
 from holdfast.bench.plan.scaling import Sheet
 from holdfast.bench.plan.situation import FAR, FEW_TOKENS, KNOWN
 from holdfast.report.plan_check import check_lines
 from holdfast.report.plan_forecast import forecast_lines, forecast_table
+from holdfast.report.plan_ranking import ranking_facts_table
 from holdfast.report.plan_scale import scale_table
-from holdfast.report.plan_words import count, duration, size, wrapped
+from holdfast.report.plan_words import count, size, time_fact, wrapped
 
 SUSPECTS = 3
 """Rows with doubtful answers that are shown."""
@@ -57,6 +59,23 @@ def _(answer: PlanRecord, *, as_json: bool = False, console: Console | None = No
 
 
 @show.register
+def _(answer: RankingPlanRecord, *, as_json: bool = False, console: Console | None = None) -> None:
+    console = console or Console()
+    if as_json:
+        print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+        return
+    console.print(ranking_facts_table(answer))
+    console.print(memory_table(answer))
+    for line in [*advice_lines(answer.advice), *read_lines(answer.advice)]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for note in answer.notes:
+        for line in wrapped(note, "  "):
+            console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for line in next_lines(answer):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@show.register
 def _(answer: Checked, *, as_json: bool = False, console: Console | None = None) -> None:
     console = console or Console()
     if as_json:
@@ -87,7 +106,7 @@ def facts_table(record: PlanRecord) -> Table:
         *_model_facts(record.model),
         *_data_facts(record.data),
         *_kept_facts(record.kept, record.model.vocabulary),
-        *(("time", fact) for fact in map(_time_fact, record.time)),
+        *(("time", fact) for fact in map(time_fact, record.time)),
     ]:
         table.add_row(about, fact)
     return table
@@ -144,16 +163,7 @@ def _kept_facts(kept: KeptRow | None, vocabulary: int) -> Iterator[tuple[str, st
         )
 
 
-def _time_fact(row: TimeRow) -> str:
-    interval = "" if row.low is None or row.high is None else f" [{duration(row.low)}, {duration(row.high)}]"
-    writing = f", after {duration(row.writing_seconds)} of writing" if row.writing_seconds else ""
-    return (
-        f"{row.recipe}: {row.seconds_per_thousand:.2g} s for 1,000 tokens; {row.run_steps:,} steps take"
-        f" {duration(row.seconds)}{interval}{writing} (from {row.steps} timed steps)"
-    )
-
-
-def memory_table(record: PlanRecord) -> Table:
+def memory_table(record: PlanRecord | RankingPlanRecord) -> Table:
     """Returns the memory of each recipe against what is free."""
     table = Table(
         title=f"Memory: {size(record.free)} are free {record.where}",
@@ -204,7 +214,7 @@ def read_lines(rows: Sequence[AdviceRow]) -> Iterator[str]:
     yield ""
 
 
-def next_lines(record: PlanRecord) -> Iterator[str]:
+def next_lines(record: PlanRecord | RankingPlanRecord) -> Iterator[str]:
     """Yields what to type next."""
     if not record.recipe:
         yield from wrapped("Nothing to run: no recipe fits into memory.", "")

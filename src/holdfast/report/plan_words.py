@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 
+from holdfast.bench.plan.record import TimeRow
+
 WIDTH = 79
 """Most characters of a line of text."""
 
@@ -44,3 +46,13 @@ def duration(seconds: float) -> str:
             value = seconds / amount
             return f"{value:.1f} {unit}" if value < 10 else f"{math.floor(value + 0.5):,} {unit}"
     return f"{seconds:.2g} s" if seconds < 10 else f"{math.floor(seconds + 0.5)} s"
+
+
+def time_fact(row: TimeRow) -> str:
+    """Returns the time of a recipe as text."""
+    interval = "" if row.low is None or row.high is None else f" [{duration(row.low)}, {duration(row.high)}]"
+    writing = f", after {duration(row.writing_seconds)} of writing" if row.writing_seconds else ""
+    return (
+        f"{row.recipe}: {row.seconds_per_thousand:.2g} s for 1,000 tokens; {row.run_steps:,} steps take"
+        f" {duration(row.seconds)}{interval}{writing} (from {row.steps} timed steps)"
+    )

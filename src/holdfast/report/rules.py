@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from holdfast.bench.machine.files import write_atomically
 from holdfast.bench.plan.check.lints import LINTS
-from holdfast.bench.plan.evidence import TOPICS, Figure
+from holdfast.bench.plan.evidence import TOPICS, Figure, Rule
+from holdfast.bench.plan.ranking.ranking_rules import RANKING_RULES
 from holdfast.bench.plan.rules.table import RULES
 
 BEGIN, END = "<!-- {}: -->", "<!-- end -->"
 
 
-def rule_lines() -> Iterator[str]:
-    """Yields the table of all rules of a plan."""
+def rule_lines(rules: Sequence[Rule[Any]] = RULES) -> Iterator[str]:
+    """Yields the table of rules of a plan."""
     yield "| topic | when | advice | evidence | what else is known |"
     yield "|---|---|---|---|---|"
-    for rule in sorted(RULES, key=lambda rule: TOPICS.index(rule.topic)):
+    for rule in sorted(rules, key=lambda rule: TOPICS.index(rule.topic)):
         known = f"{rule.standing}: {rule.because}" if rule.because else rule.standing
         advice = rule.advice.replace("{value}", "VALUE")
         evidence = f"{rule.evidence}: {rule.source}"
@@ -42,7 +44,7 @@ def _figures(figures: tuple[Figure, ...]) -> str:
 
 def filled(text: str) -> str:
     """Returns a page with the tables between its marks; raises `ValueError` if a mark is missing."""
-    for name, lines in (("rules", rule_lines()), ("lints", lint_lines())):
+    for name, lines in (("rules", rule_lines()), ("ranking rules", rule_lines(RANKING_RULES)), ("lints", lint_lines())):
         before, begin, rest = text.partition(BEGIN.format(name) + "\n")
         _, end, after = rest.partition(END)
         if not (begin and end):

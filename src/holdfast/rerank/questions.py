@@ -98,11 +98,11 @@ class RerankQuestions:
     def watched(self) -> WatchRecord:
         """Returns the record of the queries that steer the run."""
         entries = [
-            *_entries([of.suite for of in self.kept], "keep"),
-            *_entries([of.suite for of in self.learn], "learn"),
+            *entries_of([of.suite for of in self.kept], "keep"),
+            *entries_of([of.suite for of in self.learn], "learn"),
         ]
         names = {(thing.suite, thing.id, thing.digests) for thing in entries}
-        rest = (e for e in _entries(self.apart, "apart") if (e.suite, e.id, e.digests) not in names)
+        rest = (e for e in entries_of(self.apart, "apart") if (e.suite, e.id, e.digests) not in names)
         return WatchRecord((*entries, *rest))
 
     @property
@@ -159,7 +159,7 @@ def _thinned(suites: Sequence[RerankSuite], most: int) -> list[RerankSuite]:
     return [thinned[i] for i in range(len(suites))]
 
 
-def _entries(suites: Sequence[RerankSuite], use: Use) -> list[WatchEntry]:
+def entries_of(suites: Sequence[RerankSuite], use: Use) -> list[WatchEntry]:
     """Returns the queries of suites as entries of the record."""
     return [
         WatchEntry(use, suite.name, item.id, item.group, of_item(item)) for suite in suites for item in suite.items()

@@ -76,7 +76,7 @@ def test_the_base_is_at_0_and_the_tuned_model_at_1(made):
         for p, q in zip(base.parameters(), tuned.parameters(), strict=True):
             p.lerp_(q, 0.5)
     made.take(base, "scale", 0.5, 0.5)
-    nats = made._nats
+    nats = made.book.nats
     kept = [nats[key][0] for key in (("base", 0.0), ("tuned", 1.0), ("scale", 0.5))]
     wanted = []
     for model in (tiny.tiny("llama", seed=0).float(), tuned, base):
@@ -87,9 +87,9 @@ def test_the_base_is_at_0_and_the_tuned_model_at_1(made):
         wanted.append(sum(means) / len(means))
     assert kept == pytest.approx(wanted)
     drifts, ways = kept[1] > kept[0], nats["base", 0.0][1] > nats["tuned", 1.0][1]
-    assert made.glance("base", 0.0) == Glance(0.0, 0.0)
-    assert made.glance("tuned", 1.0) == Glance(1.0, 1.0)
-    glance = made.glance("scale", 0.5)
+    assert made.book.glance("base", 0.0) == Glance(0.0, 0.0)
+    assert made.book.glance("tuned", 1.0) == Glance(1.0, 1.0)
+    glance = made.book.glance("scale", 0.5)
     assert glance.drift == (pytest.approx((kept[2] - kept[0]) / (kept[1] - kept[0])) if drifts else 0.25)
     assert math.isfinite(glance.way) if ways else glance.way == 0.5
 
@@ -97,13 +97,13 @@ def test_the_base_is_at_0_and_the_tuned_model_at_1(made):
 def test_glances_are_read_again_from_the_file(made, tmp_path):
     made.take(tiny.tiny("llama").float(), "base", 0.0, 0.0)
     again = type(made)(made.kept, made.learned, tmp_path / "glances.jsonl", made.how)
-    assert again.has("base", 0.0)
-    assert not again.has("tuned", 1.0)
-    assert again._nats == made._nats
+    assert again.book.has("base", 0.0)
+    assert not again.book.has("tuned", 1.0)
+    assert again.book.nats == made.book.nats
 
 
 def test_without_items_of_the_task_the_change_that_is_left_is_the_way(made, tmp_path):
     none = type(made)(made.kept, {}, tmp_path / "none.jsonl", made.how)
     for edit, strength, seed in (("base", 0.0, 0), ("tuned", 1.0, 1), ("scale", 0.3, 2)):
         none.take(tiny.tiny("llama", seed=seed).float(), edit, strength, strength)
-    assert none.glance("scale", 0.3).way == 0.3
+    assert none.book.glance("scale", 0.3).way == 0.3

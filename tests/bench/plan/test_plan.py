@@ -16,7 +16,7 @@ from holdfast.bench.plan import plan as module
 from holdfast.bench.plan.answers import answers_to
 from holdfast.bench.plan.plan import options_of, plan
 from holdfast.bench.plan.record import PlanRecord
-from holdfast.bench.plan.timing import _row, time_recipe
+from holdfast.bench.plan.timing import time_recipe, time_row
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.report.plan import show
@@ -184,12 +184,12 @@ def test_an_adapter_is_planned_as_one(room, rows, tmp_path):
 
 
 def test_the_time_of_a_run_is_that_of_its_steps():
-    row = _row("Train()", [1.0, 2.0, 3.0], 100, 500.0, None)
+    row = time_row("Train()", [1.0, 2.0, 3.0], 100, 500.0, None)
     assert (row.seconds, row.seconds_per_thousand, row.steps) == (200.0, 4.0, 3)
     half = 2.919985580355516 * 1.0 / 3**0.5  # Student's t of 2 degrees of freedom, at 95%
     assert row.low == pytest.approx(100 * (2 - half))
     assert row.high == pytest.approx(100 * (2 + half))
-    alone = _row("Train()", [2.0], 10, 500.0, 7.0)
+    alone = time_row("Train()", [2.0], 10, 500.0, 7.0)
     assert (alone.low, alone.high, alone.writing_seconds) == (None, None, 7.0)
 
 

@@ -8,23 +8,21 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from holdfast.bench.diff.diff_record import DiffRecord, ExampleRows, LeftOutRow, SteeredRow
-from holdfast.bench.diff.watched_items import LeftOut, records_of
-from holdfast.bench.given.model_files import RERANKER, reranker_or_name
+from holdfast.bench.diff.diff_record import DiffRecord, ExampleRows
+from holdfast.bench.diff.watched_queries import without_watched_queries
+from holdfast.bench.given.model_files import reranker_or_name
 from holdfast.bench.given.options import flag_of
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
-from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites
+from holdfast.bench.measured.ranking import named_sources, rank, ranking_rows, read_suites
 from holdfast.bench.measured.scores import Moment
 from holdfast.bench.measured.symptom_record import rows_of
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
-from holdfast.ground.retrieval import GENERAL
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Answers, Role
-from holdfast.probes.watch_record import WatchRecord
 from holdfast.rerank.loading import load_reranker
 from holdfast.rerank.scoring import CrossEncoderReranker
 from holdfast.rerank.suite import Ranked, RerankSuite
@@ -60,7 +58,7 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> tuple[DiffRecord, Answer
     notes: list[str] = []
     with Progress(console) as progress, progress.phase("reading the collections"):
         suites = read_suites(_sources(spec), spec.depth, notes)
-    suites, steered = _without_watched(suites, (spec.base, spec.tuned))
+    suites, steered = without_watched_queries(suites, (spec.base, spec.tuned))
     budget = spec.allowed()
     if budget is not None:
         check_limits(budget, {"points" for suite in suites if suite.role == "retained"})
@@ -85,15 +83,12 @@ def diff_rerankers(spec: DiffSpec, console: Console) -> tuple[DiffRecord, Answer
 
 
 def _sources(spec: DiffSpec) -> list[tuple[Role, str]]:
-    """Returns the role and the source of each collection; the shipped reranker has collections to keep by default.
+    """Returns the role and the source of each collection.
 
     Raises:
         HoldfastError: There is none.
     """
-    roles: tuple[tuple[Role, str | None], ...] = (("learned", spec.test), ("transfer", spec.transfer))
-    default = tuple(f"ground:rerank/{domain}" for domain in GENERAL) if spec.base == RERANKER else ()
-    sources: list[tuple[Role, str]] = [(role, source) for role, source in roles if source is not None]
-    sources += [("retained", source) for source in spec.keep or default]
+    sources = named_sources(spec, spec.base)
     if not sources:
         raise HoldfastError(
             "Nothing says what to measure: name collections to keep with --keep, and what was learned with --test."
@@ -130,34 +125,6 @@ def _ranked(
         _print(notes, console)
         results.append((ranked, isinstance(reranker, CrossEncoderReranker)))
     return results[0], results[1]
-
-
-def _without_watched(
-    suites: Sequence[RerankSuite], models: Sequence[str]
-) -> tuple[list[RerankSuite], SteeredRow | None]:
-    """Returns suites without the queries that steered the training of a model, and what is left out, or None.
-
-    Raises:
-        HoldfastError: A record is malformed, or no query is left.
-    """
-    records = list(dict.fromkeys(path for name in models for path in records_of(reranker_or_name(name))))
-    watched = WatchRecord()
-    for path in records:
-        watched |= WatchRecord.read(path)
-    if not len(watched):
-        return list(suites), None
-    left, counts = [], dict[str, LeftOutRow]()
-    for suite in suites:
-        rest = {item.id for item in suite.items() if not watched.has_item(item)}
-        counts[suite.name] = LeftOutRow(left_out=len(suite) - len(rest), of=len(suite), kind="items")
-        if rest:
-            left.append(RerankSuite(suite.collection.only(rest), suite.role))
-    if not any(row.left_out for row in counts.values()):
-        return left, None
-    out = LeftOut({name: (row.left_out, row.of, "items") for name, row in counts.items()}, tuple(map(str, records)))
-    if not left:
-        raise HoldfastError(f"{out.sentence()} Name other collections, which did not steer it.")
-    return left, out.row()
 
 
 def _print(notes: Sequence[str], console: Console) -> None:

@@ -19,13 +19,15 @@ from holdfast.bench.fit.fit_inputs import FitInputs, read_fit_inputs
 from holdfast.bench.fit.fit_record import FitCost, FitRecord, StageName
 from holdfast.bench.fit.fit_words import announcement, check_cost, cost_words, sentence_of
 from holdfast.bench.fit.full_run import FullRun, full_run, healed
-from holdfast.bench.fit.ladder import Ladder, ladder_of
+from holdfast.bench.fit.ladder import Ladder
 from holdfast.bench.fit.ledger import Ledger
 from holdfast.bench.fit.old_examples import NAME, write_old
 from holdfast.bench.fit.pilot import LEAST, SHARE, Pilot
 from holdfast.bench.fit.price import PlainRun
+from holdfast.bench.fit.ranking_inputs import RankingFitInputs, read_ranking_fit_inputs
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay, open_log
 from holdfast.bench.fit.trials import Candidate, trials_options
+from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
@@ -33,6 +35,8 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.base_cache import ROWS
 from holdfast.bench.plan.plan import plan
+from holdfast.bench.plan.ranking.ranking_plan import plan_reranker
+from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
 from holdfast.core.errors import HoldfastError
@@ -47,6 +51,10 @@ FEWEST = 200
 ROOM = 1 + 2 / 9
 """Times the price of the full run that must be left for a search: two trials of a ninth of its steps beside it."""
 UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
+
+
+Inputs = FitInputs | RankingFitInputs
+Made = PlanRecord | RankingPlanRecord
 
 
 @resolving_precision
@@ -71,7 +79,7 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
         clock = Clock()
         display = StageDisplay(console, clock)
         display.begin("fit", f"{spec.model} learns {spec.data} at a cost of at most {spec.plain_runs():g} plain runs")
-        inputs = read_fit_inputs(spec)
+        inputs: Inputs = read_ranking_fit_inputs(spec) if spec.reranks else read_fit_inputs(spec)
         begin(folder, spec)
         plain, asking = inputs.guess()
         clock.expect(plain * spec.plain_runs() + 5 * asking)
@@ -86,7 +94,7 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
 class _Fit:
     """A fit under way."""
 
-    inputs: FitInputs
+    inputs: Inputs
     folder: Path
     ledger: Ledger
     log: Console
@@ -102,12 +110,14 @@ class _Fit:
         run = self._with_old(made)
         names = tuple(run.memories())
         plain = self._plain(made, run)
-        ladder = ladder_of(made, names)
+        ladder = self.inputs.ladder(made, names)  # type: ignore[arg-type]  # each takes the plan of its own kind
         pilot = self._pilot(run, plain, ladder)
         most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
         for line in announcement(self.spec, plain, seconds, ladder, most):
             self.ledger.display.tell(line)
         given = [_advised(made, names)]
+        if self.spec.reranks and not self._no_search(given, plain):
+            given += [rung.candidate for rung in ladder.rungs if rung.plain]
         if pilot is not None:
             given = list(dict.fromkeys([self._climbed(pilot), *given]))
         came = self._full(run, given, plain)
@@ -115,16 +125,19 @@ class _Fit:
         shutil.rmtree(self._bases() / ROWS, ignore_errors=True)
         return record
 
-    def _planned(self) -> PlanRecord:
+    def _planned(self) -> Made:
         """Returns the plan, which an earlier call may have made."""
         began = self.ledger.begin("plan", "facts, rules, and the time of a few steps")
         path = self.folder / PlanRecord.FILE
+        ranks = self.spec.reranks
+        made: Made
         if path.exists():
-            made = PlanRecord.read(path)
+            made = RankingPlanRecord.read(path) if ranks else PlanRecord.read(path)
         else:
             names = {field.name for field in dataclasses.fields(TrainingSpec)} - {"out"}
             options = {name: getattr(self.spec, name) for name in names}
-            made = plan(PlanSpec(**{**options, "out": str(self.folder)}), self.log)
+            asked = PlanSpec(**{**options, "out": str(self.folder)})
+            made = plan_reranker(asked, self.log) if ranks else plan(asked, self.log)
         if not made.recipe:
             why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
             raise HoldfastError(f"No recipe fits into memory: {why}.")
@@ -134,18 +147,24 @@ class _Fit:
         self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
 
-    def _plain(self, made: PlanRecord, run: RunSpec) -> PlainRun:
+    def _plain(self, made: Made, run: RunSpec) -> Unit:
         """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
         settings = train_of(parse(made.recipe))
         epochs, batch = float(settings.epochs or 1.0), int(settings.batch or 1)
-        return PlainRun.of(run, self.inputs.plan, epochs=epochs, batch=batch)
+        return self.inputs.plain(run, epochs=epochs, batch=batch)
 
-    def _with_old(self, made: PlanRecord) -> RunSpec:
+    def _with_old(self, made: Made) -> RunSpec:
         """Returns the options of all trainings, with old examples: the user's, or those that the base writes once."""
         run = trials_options(self.spec.run(out=str(self.folder / "runs")))
         if run.memories():
             self.ledger.skipped("old examples", f"those of --memory {' '.join(self.spec.memory)}.")
             return run
+        if isinstance(self.inputs, RankingFitInputs):
+            self.ledger.skipped(
+                "old examples", "none: a reranker writes none; old lists (--memory) would hold it more."
+            )
+            return run
+        assert isinstance(made, PlanRecord)
         plain = max(self.ledger.plain_seconds, 1e-9)
         count, whole = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
         if whole > WRITING * plain:
@@ -163,8 +182,11 @@ class _Fit:
     def _bases(self) -> Path:
         return self.folder / "runs" / "shared" / "base"
 
-    def _pilot(self, run: RunSpec, plain: PlainRun, ladder: Ladder) -> Pilot | None:
+    def _pilot(self, run: RunSpec, plain: Unit, ladder: Ladder) -> Pilot | None:
         """Returns the pilot, or None with a row that says why there is none."""
+        if not isinstance(plain, PlainRun):
+            self.ledger.skipped("pilot", "none: it is for language models; the search tries shorter runs.")
+            return None
         pilot = Pilot(run, self.spec.promise(), plain, ladder, self._bases(), self.folder, self.log)
         if why := self._no_pilot(pilot):
             self.ledger.skipped("pilot", why)
@@ -178,7 +200,7 @@ class _Fit:
         if not self.inputs.learns:
             return UNMEASURED
         if pilot.examples < LEAST:
-            count = len(self.inputs.examples)
+            count = self.inputs.rows
             return f"none: a tenth of {count:,} examples is fewer than {LEAST}, too few to show anything."
         if (left := self.ledger.left) - pilot.most < 1.0:
             left = max(left, 0.0)
@@ -196,7 +218,7 @@ class _Fit:
         self.ledger.done("pilot", began, record.sentence, record=str(self.folder / record.FILE), **values)
         return Candidate.of(record.recipe)
 
-    def _full(self, run: RunSpec, given: Sequence[Candidate], plain: PlainRun) -> FullRun:
+    def _full(self, run: RunSpec, given: Sequence[Candidate], plain: Unit) -> FullRun:
         """Searches if the options and the cost allow it, and returns the full run."""
         most = self.ledger.left
         check_cost(self.spec, plain, given[0], most)
@@ -211,7 +233,7 @@ class _Fit:
         self._count(stage, began, came, most)
         return came
 
-    def _no_search(self, given: Sequence[Candidate], plain: PlainRun) -> str:
+    def _no_search(self, given: Sequence[Candidate], plain: Unit) -> str:
         """Returns why there is no search; empty if there is one."""
         if not self.spec.search:
             return "none (--no-search)."
@@ -222,7 +244,7 @@ class _Fit:
             return f"none: {left:.2f} plain runs are left, and the full run costs {whole:.2f}."
         return ""
 
-    def _healed(self, came: FullRun, run: RunSpec, plain: PlainRun) -> FullRun | None:
+    def _healed(self, came: FullRun, run: RunSpec, plain: Unit) -> FullRun | None:
         """Heals the full run if it is outside the budget, and returns what came of it."""
         if came.used is None or came.used <= 1.0:
             self.ledger.skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
@@ -272,11 +294,12 @@ class _Fit:
             notes=tuple(dict.fromkeys(ledger.notes)),
             sentence="",
             seconds=ledger.display.clock.seconds,
+            ranking=getattr(final.outcome, "ranking", None),
         )
         return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
 
 
-def _advised(made: PlanRecord, names: Sequence[str]) -> Candidate:
+def _advised(made: Made, names: Sequence[str]) -> Candidate:
     """Returns the plan's recipe, with the old examples that all trainings share in place of those of its own."""
     parts = [
         repr(Rehearsal(", ".join(names), ratio=part.ratio)) if isinstance(part, SelfRehearsal) else repr(part)

@@ -9,9 +9,13 @@ from typing import Any
 
 import torch
 
+from holdfast.bench.fit.ladder import Ladder, ladder_of
+from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.facts import PlanInputs, read_plan_inputs
 from holdfast.bench.plan.recipes import estimated
+from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.plan.rules.training import EPOCHS
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -43,6 +47,19 @@ class FitInputs:
         return self.plan.data.train
 
     @property
+    def rows(self) -> int:
+        """Returns the number of examples to train on."""
+        return len(self.examples)
+
+    def plain(self, run: RunSpec, *, epochs: float, batch: int) -> PlainRun:
+        """Returns the unit of the cost, with the old examples that the options name."""
+        return PlainRun.of(run, self.plan, epochs=epochs, batch=batch)
+
+    def ladder(self, made: PlanRecord, names: Sequence[str]) -> Ladder:
+        """Returns the rungs of the pilot."""
+        return ladder_of(made, names)
+
+    @property
     def learns(self) -> bool:
         """Whether validation items measure what is learned."""
         return any(suite.role == "learned" and {*suite.splits()} == SIDES for suite in self.plan.data.suites)
@@ -59,7 +76,7 @@ class FitInputs:
         the speed of a product of matrices.
         """
         tokens = EPOCHS * sum(len(example.input_ids) for example in self.examples)
-        speed = GUESSED * _speed()
+        speed = GUESSED * speed_of_products()
         return 6 * self.parameters * tokens / speed, 2 * self.parameters * ASKED_TOKENS * self.asked / speed
 
 
@@ -87,7 +104,7 @@ def _check_sides(inputs: PlanInputs, spec: FitSpec) -> None:
     )
 
 
-def _speed() -> float:
+def speed_of_products() -> float:
     """Returns the products and sums per second of a product of matrices, from a few milliseconds of it."""
     device: Any = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     matrix = torch.zeros(512, 512, device=device)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from holdfast.bench.measured.outcome import Outcome
+from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.measured.schema import Record, column
 
 StageName = Literal["plan", "old examples", "pilot", "search", "run", "heal"]
@@ -69,6 +71,7 @@ class FitRecord(Outcome):
         notes: Sentences on what was assumed or left out.
         sentence: What came of it, for a reader who knows no method.
         seconds: Wall time of all calls together.
+        ranking: The metrics of a reranker by suite, of the base and of the final model; absent for other models.
     """
 
     FILE: ClassVar[str] = "fit.json"
@@ -85,3 +88,4 @@ class FitRecord(Outcome):
     notes: tuple[str, ...] = ()
     sentence: str
     seconds: float
+    ranking: Mapping[str, RankingRow] | None = column(default=None)

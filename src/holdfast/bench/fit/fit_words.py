@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from holdfast.bench.fit.fit_record import FitCost, FitRecord
 from holdfast.bench.fit.ladder import Ladder
-from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.trials import Candidate
+from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.machine.progress import format_duration
 from holdfast.bench.measured.outcome import LearnedUnit, VerdictMean
@@ -18,7 +18,7 @@ SHORTEST = 1 / 3
 """Least share of its epochs to which the full run is shortened to fit a cost."""
 
 
-def announcement(spec: FitSpec, plain: PlainRun, seconds: float, ladder: Ladder, pilot: float | None) -> Iterator[str]:
+def announcement(spec: FitSpec, plain: Unit, seconds: float, ladder: Ladder, pilot: float | None) -> Iterator[str]:
     """Yields what a fit will cost at most, before it trains.
 
     Args:
@@ -30,7 +30,7 @@ def announcement(spec: FitSpec, plain: PlainRun, seconds: float, ladder: Ladder,
     """
     prices = [plain.price(rung.candidate) for rung in ladder.rungs]
     yield (
-        f"A plain run is {plain.epochs:g} epochs over {len(plain.examples):,} examples, about"
+        f"A plain run is {plain.epochs:g} epochs over {plain.about}, about"
         f" {format_duration(seconds)} of training here. All trainings cost at most {spec.plain_runs():g} of them;"
         f" a full run costs {min(prices):.2f} to {max(prices):.2f}"
         f"{'' if pilot is None else f', and the pilot at most {pilot:.2f}'}. Asking comes on top."
@@ -38,7 +38,7 @@ def announcement(spec: FitSpec, plain: PlainRun, seconds: float, ladder: Ladder,
     yield from (f"Left out of the pilot: {sentence}" for sentence in ladder.left_out)
 
 
-def check_cost(spec: FitSpec, plain: PlainRun, candidate: Candidate, left: float) -> None:
+def check_cost(spec: FitSpec, plain: Unit, candidate: Candidate, left: float) -> None:
     """Raises `HoldfastError` if what is left of the cost does not suffice for a useful full run."""
     price = plain.price(candidate)
     if left >= SHORTEST * price:
@@ -72,7 +72,9 @@ def _learned(record: FitRecord, unit: LearnedUnit | None) -> str:
     if unit is None:
         return f"What {record.base} learned was not measured."
     after = unit.before + unit.gain
-    if unit.unit == "points":
+    if record.ranking is not None:
+        change = f"nDCG@10 on the test queries is {after:.1f} points, and {unit.before:.1f} before"
+    elif unit.unit == "points":
         change = f"it answers {after:.0f}% of the test questions right, and {unit.before:.0f}% before"
     else:
         change = (
@@ -92,6 +94,7 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
     assert record.verdict is not None
     word, unit = record.verdict.word, "points" if mean.unit == "points" else "nats per token"
     digits = 1 if mean.unit == "points" else 3
+    unit = "points of nDCG@10" if record.ranking is not None else unit
     lost = f"{max(0.0, _lost(mean)):.{digits}f} {unit}"
     most = "" if mean.most is None else f", at most {max(0.0, mean.most):.{digits}f} with 95% confidence"
     if word == "kept":
@@ -104,8 +107,8 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
             f" plain runs gave; allow --budget {name}={enough:.2g}, raise --cost, or give old examples with --memory."
         )
     return (
-        f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed; more items"
-        " (--keep) would decide."
+        f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed; more"
+        f" {'items' if record.ranking is None else 'queries'} (--keep) would decide."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import torch
 from rich.console import Console
 
 from holdfast.bench.fit.engine_ray import RayEngine
-from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.trials import Candidate, losses, trial_spec
+from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import RunSpec
@@ -65,7 +66,7 @@ class FullRun:
 def full_run(
     spec: RunSpec,
     given: Sequence[Candidate],
-    plain: PlainRun,
+    plain: Unit,
     most: float,
     bases: Path,
     folder: Path,
@@ -113,7 +114,7 @@ def full_run(
     )
 
 
-def afforded(candidate: Candidate, plain: PlainRun, most: float) -> tuple[Candidate, str]:
+def afforded(candidate: Candidate, plain: Unit, most: float) -> tuple[Candidate, str]:
     """Returns a candidate with as many epochs as a cost allows, and a sentence if they are fewer; empty otherwise."""
     price = plain.price(candidate)
     if price <= most:
@@ -128,7 +129,7 @@ def afforded(candidate: Candidate, plain: PlainRun, most: float) -> tuple[Candid
 def _searched(
     spec: RunSpec,
     given: Sequence[Candidate],
-    plain: PlainRun,
+    plain: Unit,
     most: float,
     folder: Path,
     console: Console,
@@ -190,7 +191,7 @@ def _part_taken(folder: Path, record: RunRecord) -> float:
 
 
 def healed(
-    came: FullRun, spec: FitSpec, run: RunSpec, plain: PlainRun, left: float, folder: Path, console: Console
+    came: FullRun, spec: FitSpec, run: RunSpec, plain: Unit, left: float, folder: Path, console: Console
 ) -> FullRun:
     """Heals a full run, with a short retraining if its cost is left.
 
@@ -207,13 +208,14 @@ def healed(
         HoldfastError: As `holdfast.bench.heal.heal.heal` does.
     """
     limits = {name: value for name, value in spec.budget.items() if name in ("points", "nll", "claim")}
-    names = ", ".join(run.memories())
-    price = plain.price(
-        Candidate.of(
-            f"Train(lr=1e-5, epochs=1, batch=16) + BaseKL(strength={STRENGTH}, on='memory')"
-            f" + Rehearsal({names!r}, ratio={RATIO})"
+    price = math.inf  # a reranker is healed by edits alone
+    if not spec.reranks:
+        price = plain.price(
+            Candidate.of(
+                f"Train(lr=1e-5, epochs=1, batch=16) + BaseKL(strength={STRENGTH}, on='memory')"
+                f" + Rehearsal({', '.join(run.memories())!r}, ratio={RATIO})"
+            )
         )
-    )
     out = folder / f"healed-{came.folder.name}"
     done = heal(
         HealSpec(
@@ -223,6 +225,8 @@ def healed(
             out=str(out),
             memory=run.memory if price <= left else (),
             eval_batch_tokens=spec.eval_batch_tokens,
+            task=spec.task,
+            depth=spec.depth,
         ),
         console,
     )

@@ -75,6 +75,11 @@ class PlainRun:
         }
         return cls(inputs.data.train, memories, epochs, batch, spec.batch_size, spec.seed)
 
+    @property
+    def about(self) -> str:
+        """Returns what a pass reads."""
+        return f"{len(self.examples):,} examples"
+
     def price(self, candidate: Candidate, share: float = 1.0) -> float:
         """Returns what a candidate's training costs, in plain runs.
 

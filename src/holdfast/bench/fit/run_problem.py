@@ -18,7 +18,6 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.bench.compare.worker_pool import WorkerPool
-from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.trials import (
     Candidate,
     TrialOutcome,
@@ -28,6 +27,7 @@ from holdfast.bench.fit.trials import (
     trial_spec,
     trials_options,
 )
+from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.measured.guard_split import NoValidationItems
@@ -47,12 +47,12 @@ class RunProblem:
     """
 
     spec: RunSpec
-    plain: PlainRun
+    plain: Unit
     isolated: bool = True
     console: Console | None = None
 
     @classmethod
-    def of(cls, spec: RunSpec, plain: PlainRun, *, isolated: bool = True, console: Console | None = None) -> RunProblem:
+    def of(cls, spec: RunSpec, plain: Unit, *, isolated: bool = True, console: Console | None = None) -> RunProblem:
         """Returns the problem of a run: its options, without those that each candidate sets."""
         return cls(trials_options(spec), plain, isolated, console)
 

@@ -15,6 +15,8 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.bench.plan import plan as planning
 from holdfast.bench.plan.advice import Advice
 from holdfast.bench.plan.facts import PlanInputs
+from holdfast.bench.plan.ranking.ranking_plan import plan_reranker
+from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.recipes import FIT, estimated
 from holdfast.bench.plan.record import ForecastRecord, PlanRecord
 from holdfast.bench.run.estimate import free_memory
@@ -26,12 +28,16 @@ ADAPTER_RATE = 10.0
 CHEAP = "FreezeBottom() + WSD() + MaskTheTarget()"
 
 
-def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord:
+def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord | RankingPlanRecord:
     """Returns the plan of `holdfast.bench.plan.plan.plan`, with forecasts if the options ask for them.
+
+    For a reranker it is that of `holdfast.bench.plan.ranking.ranking_plan.plan_reranker`.
 
     Raises:
         HoldfastError: For anything that the user can mend.
     """
+    if spec.reranks:
+        return plan_reranker(spec, console)
     return planning.plan(spec, console, functools.partial(_forecast, spec.recipes) if spec.forecast else None)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from holdfast.bench.given.options import option
 from holdfast.bench.given.specs import RunSpec, TrainingSpec
-from holdfast.bench.given.tasks import refuse_reranker
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard, budget_and_guard
@@ -43,7 +42,6 @@ class FitSpec(TrainingSpec):
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
-        refuse_reranker("fit", self.task, self.model)
         if not self.budget:
             raise HoldfastError("--budget is missing: say what may be lost, as in --budget points=2.")
         self.guard()
@@ -53,7 +51,7 @@ class FitSpec(TrainingSpec):
                 f"--engine {self.engine}: give local, ray, or the address of a Ray cluster, as in ray://host:10001."
             )
         self._keep_by_default(self.model)
-        if not self.keep:
+        if not self.keep and not self.reranks:
             raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
         if self.test is None and self.held_out == 0:
             raise HoldfastError("--test is missing: with --held-out 0 nothing measures what the model learns.")

@@ -6,7 +6,7 @@ import dataclasses
 
 from holdfast.bench.given.options import option
 from holdfast.bench.given.specs import MeasuringSpec
-from holdfast.bench.given.tasks import refuse_reranker
+from holdfast.bench.given.tasks import RankingOptions
 from holdfast.core.errors import HoldfastError, nearest
 
 SELF = "self"
@@ -17,7 +17,7 @@ EDITS = ("scale", "fapm", "ties", "mlp", "upper", "attention", "intruders", "low
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HealSpec(MeasuringSpec):
+class HealSpec(RankingOptions, MeasuringSpec):
     """The options of a healing: a base, its fine-tune, what to keep, and what the search may cost.
 
     Raises:
@@ -51,7 +51,11 @@ class HealSpec(MeasuringSpec):
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
-        refuse_reranker("heal", "auto", self.base)
+        if self.reranks and self.memory:
+            raise HoldfastError(
+                "--memory is for the retraining of a language model; a reranker is healed by edits alone, so leave it"
+                " out."
+            )
         for name in self.edits:
             if name not in EDITS:
                 raise HoldfastError(f"--edits {name!r}: give {', '.join(EDITS)}.{nearest(name, EDITS)}")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from holdfast.bench.given.limits import budget_of, check_reach
 from holdfast.bench.given.options import Options, flag_of, option
-from holdfast.bench.given.tasks import RankingOptions, TaskOptions, recommended, refuse_reranker, reranks
+from holdfast.bench.given.tasks import RankingOptions, TaskOptions, recommended, reranks
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO, Guard, budget_and_guard, steering
@@ -216,7 +216,6 @@ class PlanSpec(TrainingSpec):
         """Checks every value, and that there is something to plan."""
         super().__post_init__()
         self._check_forecast()
-        refuse_reranker("plan", self.task, self.model or "")
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
         if self.check is None and not (self.sizes and not self.model and not self.data):

@@ -68,15 +68,6 @@ def recommended(memories: str, ranks: bool) -> str:
     return "BaseKL()" + (f" + Rehearsal({memories!r}, ratio=0.2)" if memories else "")
 
 
-def refuse_reranker(command: str, task: str, model: str) -> None:
-    """Raises `HoldfastError` if a command that knows language models alone is given a reranker."""
-    if reranks(task, model):
-        raise HoldfastError(
-            f"holdfast {command} works on language models so far, and {model} ranks documents: train it with holdfast"
-            " train --task rerank, compare recipes with holdfast compare, and judge any two with holdfast diff."
-        )
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskOptions(RankingOptions):
     """How a reranker is trained."""

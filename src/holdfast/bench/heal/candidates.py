@@ -19,7 +19,8 @@ from holdfast.methods.edits.intruder_reduction import IntruderReduction
 from holdfast.methods.edits.ties import TIES
 from holdfast.methods.edits.wise_ft import WiSEFT
 
-_ATTENTION, _MLP = ("attn", "attention"), ("mlp", "ffn", "feed_forward", "expert", ".fc1", ".fc2", "dense_h_to_4h")
+_ATTENTION = ("attn", "attention")
+_MLP = ("mlp", "ffn", "feed_forward", "expert", ".fc1", ".fc2", "dense_h_to_4h", "intermediate.dense", ".output.dense")
 _FIRST = ("embed", "wte", "wpe")
 
 

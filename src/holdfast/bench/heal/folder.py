@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.inputs import HealInputs
 from holdfast.bench.machine.env import environment
@@ -44,7 +46,8 @@ def finished(folder: Path, inputs: HealInputs, questions: str) -> bool:
     except (OSError, ValueError) as error:
         raise HoldfastError(f"{folder / FILE} cannot be read ({error}); delete {folder}.") from error
     here = _identity(inputs, questions)
-    different = sorted(name for name in here if there.get(name) != here[name])
+    defaults = {field.name: field.default for field in dataclasses.fields(HealSpec)}  # of options that it has not
+    different = sorted(name for name in here if there.get(name, defaults.get(name)) != here[name])
     if others := [name for name in different if name not in _AFTER]:
         raise HoldfastError(
             f"{folder} holds a healing with another {', '.join(others)}; choose another folder with --out."

@@ -14,8 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from holdfast.bench.heal.search import Glance
-from holdfast.bench.machine.files import append_jsonl, read_jsonl
+from holdfast.bench.heal.glance_book import GlanceBook
 from holdfast.core.mix import Example
 from holdfast.core.precision import computing_in
 from holdfast.data.rendering import uses_template
@@ -40,6 +39,7 @@ class Glances:
         path: File of the glances, from which an interrupted search continues.
         how: Arguments of `document_nll`.
         precision: Number format in which models compute.
+        book: The glances so far.
     """
 
     kept: Mapping[str, Sequence[Example]]
@@ -47,16 +47,11 @@ class Glances:
     path: Path
     how: Mapping[str, Any]
     precision: Any = "fp32"
-    _nats: dict[tuple[str, float], tuple[float, float, float]] = dataclasses.field(init=False, default_factory=dict)
+    book: GlanceBook = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         """Reads the glances that the file has."""
-        for row in read_jsonl(self.path) if self.path.exists() else ():
-            self._nats[row["edit"], row["strength"]] = row["kept"], row["learned"], row["left"]
-
-    def has(self, edit: str, strength: float) -> bool:
-        """Returns whether a glance is known."""
-        return (edit, strength) in self._nats
+        self.book = GlanceBook(self.path)
 
     def take(self, model: nn.Module, edit: str, strength: float, left: float) -> None:
         """Glances at a model and keeps what it says, in the file too.
@@ -69,25 +64,7 @@ class Glances:
         """
         with computing_in(model, self.precision):
             kept, learned = self._mean(model, self.kept), self._mean(model, self.learned)
-        self._nats[edit, strength] = kept, learned, left
-        append_jsonl(self.path, {"edit": edit, "strength": strength, "kept": kept, "learned": learned, "left": left})
-
-    def glance(self, edit: str, strength: float) -> Glance:
-        """Returns a glance, measured between the base and the tuned model.
-
-        Where the tuned model finds the base's answers no less likely, or those of the task no likelier, the change that
-        is left stands in.
-        """
-        kept, learned, left = self._nats[edit, strength]
-        (kept_of_base, learned_of_base, _), (kept_of_tuned, learned_of_tuned, _) = (
-            self._nats["base", 0.0],
-            self._nats["tuned", 1.0],
-        )
-        drift, way = kept_of_tuned - kept_of_base, learned_of_base - learned_of_tuned
-        return Glance(
-            drift=(kept - kept_of_base) / drift if drift > 0 else left**2,
-            way=(learned_of_base - learned) / way if way > 0 else left,
-        )
+        self.book.keep(edit, strength, kept, learned, left)
 
     def _mean(self, model: nn.Module, suites: Mapping[str, Sequence[Example]]) -> float:
         """Returns the mean of the suites' mean nats per token; 0 without suites."""

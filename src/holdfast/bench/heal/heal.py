@@ -17,20 +17,19 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from holdfast.bench.given.heal_spec import HealSpec
-from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.heal.asking import Asking
+from holdfast.bench.heal.asks import TUNED, Asks, ModelGlances, counting
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.folder import begin, finished
-from holdfast.bench.heal.glances import Glances, glances_of
 from holdfast.bench.heal.heal_record import (
     BeforeHealing,
     Form,
@@ -40,27 +39,20 @@ from holdfast.bench.heal.heal_record import (
     HealRetraining,
     HealSearch,
 )
-from holdfast.bench.heal.inputs import HealInputs, HealSuites, inputs_of, suites_of
+from holdfast.bench.heal.inputs import HealInputs, inputs_of
+from holdfast.bench.heal.ranking_asking import RankingAsking
 from holdfast.bench.heal.retraining import retrain
 from holdfast.bench.heal.search import Glance, Point, Reading, Search, search
-from holdfast.bench.heal.sides import check_tokens, editor_of, with_tokenizer
-from holdfast.bench.heal.steering import record_of
-from holdfast.bench.heal.validation import Validation, glanced
+from holdfast.bench.heal.validation import Validation
 from holdfast.bench.heal.weights import temporary_folder
 from holdfast.bench.heal.words import forecast_line, sentence_of
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
-from holdfast.bench.measured.answers import read_answers, write_answers
-from holdfast.bench.measured.base_cache import questions_digest
-from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.run.lock import folder_lock
-from holdfast.probes.suite import Suite
 
 ENOUGH = 0.9
 """Share of the tuned model's learning below which the edits do not suffice and a retraining follows."""
-TUNED = "tuned"
-"""Name of the tuned model among the answers of the search."""
 
 
 @resolving_precision
@@ -79,18 +71,16 @@ def heal(spec: HealSpec, console: Console | None = None) -> HealRecord:
     inputs = inputs_of(spec)
     with folder_lock(folder):
         began, notes = time.monotonic(), list[str]()
-        tokenizer = load_tokenizer(spec.base)
-        suites = suites_of(inputs, tokenizer, notes)
-        questions = questions_digest([*suites.validation, *suites.test], inputs.spec.raw, inputs.spec.precision)
-        if finished(folder, inputs, questions):
+        kind = RankingAsking if inputs.spec.reranks else Asking
+        asking: Asks = kind.of(inputs, folder, console, notes)
+        if finished(folder, inputs, asking.questions):
             console.print(f"{folder} holds this healing, finished; nothing runs now.", style="yellow", highlight=False)
             return HealRecord.read(folder)
         work = folder / "work"
         with Progress(console) as progress, progress.phase(f"reading {spec.base} and {inputs.tuned}"):
-            editor = editor_of(spec.base, inputs.tuned, work, notes)
-        check_tokens(spec.base, inputs.tuned, tokenizer, load_tokenizer(inputs.tuned, base=spec.base))
-        begin(folder, inputs, questions)
-        record = _Healing(inputs, suites, editor, tokenizer, folder, console, notes).run(began)
+            editor = asking.editor(work, notes)
+        begin(folder, inputs, asking.questions)
+        record = _Healing(inputs, asking, editor, folder, console, notes).run(began)
         write_json(folder / HealRecord.FILE, record.to_dict())
         shutil.rmtree(work, ignore_errors=True)
         return record
@@ -101,35 +91,29 @@ class _Healing:
     """A healing under way."""
 
     inputs: HealInputs
-    suites: HealSuites
+    asking: Asks
     editor: Editor
-    tokenizer: Any
     folder: Path
     console: Console
     notes: list[str]
-    asking: Asking = dataclasses.field(init=False)
-
-    def __post_init__(self) -> None:
-        """Prepares the asking."""
-        self.asking = Asking(self.inputs, self.suites, self.tokenizer, self.folder, self.console)
 
     def run(self, began: float) -> HealRecord:
         """Asks the base, searches, retrains if need be, writes the model, judges it, and returns the record."""
         asked = self.asking.base(list(self.editor.tuned.shapes), self.notes)
         self.editor = dataclasses.replace(self.editor, transposed=asked.transposed)
-        validation = Validation(
-            self.suites.validation, asked.validation, self.inputs.budget, self.folder / "search.jsonl"
-        )
-        self._tell([*self.notes, forecast_line(validation, self.inputs.spec.evaluations, asked.seconds)])
+        budget, path = self.inputs.budget, self.folder / "search.jsonl"
+        validation = Validation(self.asking.validation, asked.validation, budget, path)
+        spec = self.inputs.spec
+        self._tell([*self.notes, forecast_line(validation, spec.evaluations, asked.seconds, ranks=spec.reranks)])
         came, tuned = self._search(validation)
         chosen = None if tuned.spent <= 1.0 else came.best or came.nearest
         retrained = None if chosen is None else self._retrain(validation, tuned, chosen)
-        before = self.asking.judged(asked.test, self.inputs.tuned, TUNED, again=True)
+        before = self.asking.judged(self.inputs.tuned, TUNED, again=True)
         after, model = before, self.inputs.tuned
         form: Form = "unchanged"
         if chosen is not None:
             model, form = str(self.folder / "model"), self._ship(chosen, retrained)
-            after = self.asking.judged(asked.test, model, "healed")
+            after = self.asking.judged(model, "healed")
         record = HealRecord(
             suites=after.suites,
             learned=after.learned,
@@ -142,10 +126,11 @@ class _Healing:
             edit=None if chosen is None else _edit_of(chosen, validation),
             search=self._search_row(validation, came, tuned),
             retraining=retrained,
-            steered=None if self.suites.left_out is None else self.suites.left_out.row(),
+            steered=self.asking.steered,
             learning_left=_learning_left(before, after),
             sentence="",
             seconds=time.monotonic() - began,
+            **self.asking.more(),
         )
         return dataclasses.replace(record, sentence=sentence_of(record))
 
@@ -157,42 +142,38 @@ class _Healing:
         """Reads the tuned model on all validation items, and searches the edits if it is outside the budget."""
         spec = self.inputs.spec
         with Progress(self.console) as progress:
-            show = self.asking.counting(
-                progress, "searching on validation items", [validation.suites], spec.evaluations
-            )
+            show = counting(progress, "searching on validation items", [validation.suites], spec.evaluations)
             tuned = self._read(validation, TUNED, 1.0, show, Path(self.inputs.tuned), 1.0)
             if tuned.spent <= 1.0:
                 return Search(None, None, (), 0.0), tuned
-            quarter = glanced(validation.suites)
-            glance = functools.partial(self._glanced, self._glances(quarter), show, sum(map(len, quarter)))
+            glance = functools.partial(self._glanced, self._glances(), show)
             read = functools.partial(self._edited, validation, show)
             nothing = max(0.0, validation.nothing)
             return search(spec.edits, glance, read, tuned, spec.evaluations - 1.0, nothing), tuned
 
-    def _glances(self, suites: Sequence[Suite]) -> Glances:
+    def _glances(self) -> ModelGlances:
         """Returns the glances, with those at the base and at the tuned model."""
-        base, tuned = (read_answers(str(self.asking.path(name))) for name in ("base-validation", f"{TUNED}-validation"))
-        glances = glances_of(suites, base, tuned, self.tokenizer, self.folder / "glances.jsonl", self.inputs.spec)
+        glances = self.asking.glances()
         for name, edit, strength in ((self.inputs.spec.base, "base", 0.0), (self.inputs.tuned, "tuned", 1.0)):
-            if not glances.has(edit, strength):
-                glances.take(load_model(name, base=self.inputs.spec.base), edit, strength, strength)
+            if not glances.book.has(edit, strength):
+                glances.take(name, edit, strength, strength)
         return glances
 
-    def _glanced(self, glances: Glances, show: Any, size: int, edit: str, strength: float) -> Glance:
+    def _glanced(self, glances: ModelGlances, show: Any, edit: str, strength: float) -> Glance:
         """Returns a glance at an edit."""
-        moved = show("a glance", size)
-        if not glances.has(edit, strength):
+        moved = show("a glance", glances.size)
+        if not glances.book.has(edit, strength):
             with self._candidate(edit, strength) as (folder, left):
-                glances.take(load_model(str(folder), base=self.inputs.spec.base), edit, strength, left)
-        moved(size, size)
-        return glances.glance(edit, strength)
+                glances.take(str(folder), edit, strength, left)
+        moved(glances.size, glances.size)
+        return glances.at(edit, strength)
 
     @contextlib.contextmanager
     def _candidate(self, edit: str, strength: float) -> Iterator[tuple[Path, float]]:
         """Writes an edited model for a block; yields its folder and the change that is left."""
         with temporary_folder(self.folder / "work" / "candidate") as folder:
             left = self.editor.write(EDITS[edit], strength, folder)
-            with_tokenizer(folder, self.tokenizer)
+            self.asking.complete(folder)
             yield folder, left
 
     def _edited(self, validation: Validation, show: Any, edit: str, strength: float) -> Reading:
@@ -207,12 +188,7 @@ class _Healing:
     ) -> Reading:
         """Asks a model if its answers are not known, and returns its reading."""
         if not validation.has(edit, strength):
-            model = load_model(str(folder), base=self.inputs.spec.base)
-            asker = asker_of(self.inputs.spec, load_tokenizer(str(folder), base=self.inputs.spec.base))
-            answers = measure(model, validation.suites, asker, "after", show)
-            if edit == TUNED:
-                write_answers(self.asking.path(f"{TUNED}-validation"), answers, TUNED, "after")
-            validation.add(edit, strength, answers.scores, left)
+            validation.add(edit, strength, self.asking.scores(str(folder), edit, show), left)
         return validation.reading(edit, strength)
 
     def _retrain(self, validation: Validation, tuned: Reading, chosen: Point) -> HealRetraining | None:
@@ -225,10 +201,10 @@ class _Healing:
         start = self.folder / "work" / "start"
         with temporary_folder(start):
             self.editor.write_whole(EDITS[chosen.edit], chosen.strength, start)
-            with_tokenizer(start, self.tokenizer)
+            self.asking.complete(start)
             run = retrain(self.inputs, start, self.folder, self.console)
         with Progress(self.console) as progress:
-            show = self.asking.counting(progress, "asking the retrained model", [validation.suites])
+            show = counting(progress, "asking the retrained model", [validation.suites])
             reading = self._read(validation, run.folder.name, 1.0, show, run.folder / "model", 1.0)
         better = reading.gain > chosen.reading.gain if chosen.inside else True
         taken = better and (reading.spent <= 1.0 or (not chosen.inside and reading.spent < chosen.reading.spent))
@@ -252,8 +228,8 @@ class _Healing:
             form = "whole"
         else:
             self.editor.write(edit, chosen.strength, partial)
-            with_tokenizer(partial, self.tokenizer)
-        record_of(self.suites.validation, self.tokenizer, (self.inputs.spec.base, self.inputs.tuned)).write(partial)
+            self.asking.complete(partial)
+        self.asking.record().write(partial)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
         return form

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from holdfast.bench.diff.diff_record import SteeredRow
 from holdfast.bench.measured.outcome import Learning, Outcome, SuiteRow, VerdictRow
+from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.measured.schema import Record, column
 
 Form = Literal["unchanged", "adapter", "whole"]
@@ -132,6 +134,7 @@ class HealRecord(Outcome):
             measured or is not positive.
         sentence: What was done, in a sentence or two.
         seconds: Wall time.
+        ranking: The metrics of a reranker by suite, of the base and of the healed model; absent for other models.
     """
 
     FILE: ClassVar[str] = "heal.json"
@@ -148,3 +151,4 @@ class HealRecord(Outcome):
     learning_left: float | None = column(default=None)
     sentence: str
     seconds: float
+    ranking: Mapping[str, RankingRow] | None = column(default=None)

@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.heal_spec import SELF, HealSpec
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.heal.validation import Validated
 from holdfast.bench.measured.preparation import kept_units, prepare_data, read_suites
 from holdfast.bench.measured.verdict import check_limits
 from holdfast.core.budget import Budget
@@ -22,6 +23,7 @@ from holdfast.suites.default import default_keep
 _FROM_RUN = (
     *("test", "transfer", "keep", "max_length", "raw", "loss_on", "over_long", "precision", "refused", "preference"),
     "data",
+    *("task", "depth"),
 )
 """Options that a finished run supplies where they have their default."""
 
@@ -67,6 +69,8 @@ def inputs_of(spec: HealSpec) -> HealInputs:
     """
     folder = Path(spec.tuned).expanduser()
     inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
+    if inputs.spec.reranks:
+        return inputs
     if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
     if not inputs.spec.keep:
@@ -131,7 +135,7 @@ def suites_of(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> HealSuite
     check_limits(inputs.budget, kept_units(suites))
     wanted = [suite for suite in suites if _steers(suite, inputs.budget)]
     searched = [suite.side("watch") for suite in wanted if {*suite.splits()} == {"watch", "proof"}]
-    _check_sides(wanted, searched)
+    check_sides(wanted, searched)
     names = {suite.name for suite in searched} | {suite.name for suite in suites if suite.role == "transfer"}
     if others := [suite.name for suite in suites if suite.name not in names]:
         notes.append(f"The search does not ask {', '.join(others)}: not limited, or all items are on one side.")
@@ -140,10 +144,10 @@ def suites_of(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> HealSuite
     return HealSuites(tuple(searched), tuple(test), left_out)
 
 
-def _check_sides(wanted: Sequence[Suite], searched: Sequence[Suite]) -> None:
+def check_sides(wanted: Sequence[Validated], searched: Sequence[Validated]) -> None:
     """Raises `HoldfastError` if no suite to keep has items on both sides."""
     if not any(suite.role == "retained" for suite in searched):
-        counts = ", ".join(f"{suite.name} ({len(suite.splits())})" for suite in wanted if suite.role == "retained")
+        counts = ", ".join(f"{suite.name} ({len(suite)})" for suite in wanted if suite.role == "retained")
         raise HoldfastError(
             f"No suite to keep has both validation items and test items: {counts}; give more items (a few dozen)."
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -17,7 +19,18 @@ from holdfast.bench.run.folder import reporting_write_errors
 from holdfast.core.errors import HoldfastError
 
 
-def editor_of(base: str, tuned: str, work: Path, notes: list[str]) -> Editor:
+class Saves(Protocol):
+    """A model that can be saved, with all that loading it needs."""
+
+    def save_pretrained(self, folder: Any) -> Any:
+        """Writes the model into a folder."""
+
+
+Loads = Callable[[str, str, list[str]], Saves]
+"""Loads a model whole, with an adapter merged: its name, that of its base, and a list that receives notes."""
+
+
+def editor_of(base: str, tuned: str, work: Path, notes: list[str], loads: Loads | None = None) -> Editor:
     """Returns an editor of a fine-tune, after a check that both models have the same weights by name and shape.
 
     An adapter is merged once into a folder of whole weights. If the names in the files of two whole models differ, the
@@ -28,6 +41,7 @@ def editor_of(base: str, tuned: str, work: Path, notes: list[str]) -> Editor:
         tuned: Name of the tuned model.
         work: Folder for weights that have to be made.
         notes: List that receives notes for the user.
+        loads: Loads a model whole; as a language model if None.
 
     Raises:
         HoldfastError: A model is missing or quantised, the two have other architectures or vocabularies, or they are
@@ -38,9 +52,9 @@ def editor_of(base: str, tuned: str, work: Path, notes: list[str]) -> Editor:
         raise HoldfastError(
             f"{base} is an adapter, and healing needs the whole base; give the model that it was made on."
         )
-    adapter = None
+    adapter, loads = None, loads or _language_model
     if is_adapter(last):
-        whole = Weights.of(_merged(tuned, base, last, work / "merged", notes))
+        whole = Weights.of(_saved(loads, tuned, base, work / "merged", notes))
         weights, config = Weights.of(last), _config(last / "adapter_config.json")
         adapter = weights if holds_plain_lora(weights, config) else None
         if adapter is None:
@@ -50,7 +64,7 @@ def editor_of(base: str, tuned: str, work: Path, notes: list[str]) -> Editor:
     _check_configs(base, tuned, first, whole.folder)
     weights = Weights.of(first)
     if whole.shapes.keys() - weights.shapes.keys():
-        weights = Weights.of(_saved_again(base, work / "base"))
+        weights = Weights.of(_saved(loads, base, base, work / "base", []))
     _check_shapes(base, tuned, weights, whole)
     _check_change(base, tuned, weights, whole)
     return Editor(weights, whole, adapter)
@@ -79,28 +93,37 @@ def _local(name: str) -> Path:
         ) from error
 
 
-def _merged(tuned: str, base: str, adapter: Path, folder: Path, notes: list[str]) -> Path:
-    """Returns a folder with the whole weights that an adapter makes, in float32; an earlier one is used again."""
+def _saved(loads: Loads, name: str, base: str, folder: Path, notes: list[str]) -> Path:
+    """Returns a folder with the whole weights of a model; an earlier one is used again."""
     done = folder.with_name(f"{folder.name}.done")  # not in the folder, whose files are copied
     if not done.exists():
-        model: Any = load_model(tuned, base=base, notes=notes)
-        with torch.no_grad():
-            whole = model.merge_and_unload()
-        with reporting_write_errors(folder):
-            whole.save_pretrained(folder)
-            load_tokenizer(tuned, base=base).save_pretrained(folder)
-            done.touch()
-    return folder
-
-
-def _saved_again(base: str, folder: Path) -> Path:
-    done = folder.with_name(f"{folder.name}.done")  # not in the folder, whose files are copied
-    if not done.exists():
-        model: Any = load_model(base)
+        model = loads(name, base, notes)
         with reporting_write_errors(folder):
             model.save_pretrained(folder)
             done.touch()
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class _LanguageModel:
+    """A whole language model with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    def save_pretrained(self, folder: Any) -> None:
+        """Writes both into a folder."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def _language_model(name: str, base: str, notes: list[str]) -> Saves:
+    """Loads a language model; the weights that an adapter makes are float32."""
+    model: Any = load_model(name, base=base, notes=notes)
+    if hasattr(model, "merge_and_unload"):
+        with torch.no_grad():
+            model = model.merge_and_unload()
+    return _LanguageModel(model, load_tokenizer(name, base=base))
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from holdfast.bench.diff.watched_items import records_of
@@ -16,7 +16,16 @@ def record_of(validation: Sequence[Suite], tokenizer: Any, models: Sequence[str]
     Raises:
         HoldfastError: The record beside a model cannot be read.
     """
-    record = WatchRecord(tuple(_entries(validation, tokenizer)))
+    return WatchRecord(tuple(_entries(validation, tokenizer))) | records_beside(models)
+
+
+def records_beside(models: Iterable[str]) -> WatchRecord:
+    """Returns what steered some models by the records beside them.
+
+    Raises:
+        HoldfastError: A record cannot be read.
+    """
+    record = WatchRecord()
     for path in dict.fromkeys(path for name in models for path in records_of(name)):
         record |= WatchRecord.read(path)
     return record

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from holdfast.bench.heal.search import GLANCE, Reading
 from holdfast.bench.machine.files import append_jsonl, read_jsonl
@@ -15,7 +15,7 @@ from holdfast.bench.measured.outcome import VerdictRow
 from holdfast.bench.measured.verdict import verdict
 from holdfast.core.budget import Budget
 from holdfast.probes.changes import SuiteChange, changes
-from holdfast.probes.score import Score, level
+from holdfast.probes.score import Role, Score, level
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import documents, group_of
 
@@ -27,6 +27,21 @@ LEFT = 0.2
 learning that trying would cost."""
 
 
+class Validated(Protocol):
+    """A suite of validation items, as the search reads it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def role(self) -> Role:
+        """What it measures."""
+
+    def __len__(self) -> int:
+        """Number of items and windows of texts."""
+
+
 def glanced(suites: Sequence[Suite]) -> list[Suite]:
     """Returns about the share `GLANCE` of each suite, and something of every one.
 
@@ -36,14 +51,14 @@ def glanced(suites: Sequence[Suite]) -> list[Suite]:
     for suite in suites:
         groups = collections.Counter(item.group or item.id for item in suite.items)
         groups.update(group_of(windows[0]) for windows in documents(suite.texts))
-        inside = _first(groups)
+        inside = first_groups(groups)
         items = tuple(item for item in suite.items if (item.group or item.id) in inside)
         texts = [window for windows in documents(suite.texts) if group_of(windows[0]) in inside for window in windows]
         chosen.append(dataclasses.replace(suite, items=items, texts=tuple(texts)))
     return chosen
 
 
-def _first(groups: collections.Counter[str]) -> set[str]:
+def first_groups(groups: collections.Counter[str]) -> set[str]:
     """Returns the first groups in an order by hash, up to the share `GLANCE` of their items, and at least one."""
     ordered = sorted(groups, key=lambda group: hashlib.blake2b(group.encode(), digest_size=8).digest())
     inside, count = set[str](), 0
@@ -69,7 +84,7 @@ class Validation:
             change takes the share `LEFT` of the budget.
     """
 
-    suites: Sequence[Suite]
+    suites: Sequence[Validated]
     base: Sequence[Score]
     budget: Budget
     path: Path | None = None

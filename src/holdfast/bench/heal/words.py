@@ -10,52 +10,61 @@ LITTLE = 0.5
 """Share of the learning below which the sentence advises a retraining."""
 
 
-def forecast_line(validation: Validation, evaluations: int, seconds: float) -> str:
+def forecast_line(validation: Validation, evaluations: int, seconds: float, *, ranks: bool = False) -> str:
     """Returns a line on the search to come.
 
     Args:
         validation: The validation items.
         evaluations: Most evaluations.
         seconds: Time that one item took the base.
+        ranks: Whether the models rank documents, so that items are queries.
     """
+    items, one = ("queries", "query") if ranks else ("items", "item")
     took = format_duration(evaluations * len(validation) * seconds) if seconds * len(validation) > 0.05 else ""
     line = (
-        f"The search asks {len(validation):,} validation items and texts, at most {evaluations} times"
-        f"{f', in about {took} or less' if took else ''}; the verdict is on the test items alone."
+        f"The search asks {len(validation):,} validation {items}{'' if ranks else ' and texts'}, at most {evaluations}"
+        f" times{f', in about {took} or less' if took else ''}; the verdict is on the test {items} alone."
     )
     if validation.weight < 1:
         line += (
-            " The validation items are few for this budget: the search counts"
+            f" The validation {items} are few for this budget: the search counts"
             f" {validation.weight:.0%} of the distance from a loss to its upper bound, and the verdict may need more"
-            " items."
+            f" {items}."
         )
     if not validation.learns:
-        line += " No validation item measures what was learned (--test), so the search keeps as much change as it can."
+        line += (
+            f" No validation {one} measures what was learned (--test), so the search keeps as much change as it can."
+        )
     return line
 
 
 def sentence_of(record: HealRecord) -> str:
     """Returns what was done, in a sentence or two."""
-    search = record.search
+    search, ranks = record.search, record.ranking is not None
+    items = "queries" if ranks else "items"
     if record.form == "unchanged":
-        return f"{record.tuned} is inside the budget on the {search.items:,} validation items, so nothing was changed."
+        return (
+            f"{record.tuned} is inside the budget on the {search.items:,} validation {items}, so nothing was changed."
+        )
     assert record.edit is not None
     taken = record.retraining is not None and record.retraining.taken
     edit, assertion = record.edit, ""
     if not edit.inside and not taken:
-        assertion = " It is the edit with the least loss: none was inside the budget on the validation items."
+        assertion = f" It is the edit with the least loss: none was inside the budget on the validation {items}."
     how = f"The healed model has {edit.text} ({edit.name} at {edit.strength:g})"
     if taken and record.retraining is not None:
         how = f"The healed model was retrained for {record.retraining.steps:,} steps, from {edit.text}"
     form = {"adapter": "an adapter, as before", "whole": "whole weights"}[record.form]
-    left = "" if record.learning_left is None else f" It keeps {record.learning_left:.0%} of the learning (test items)."
+    left = (
+        "" if record.learning_left is None else f" It keeps {record.learning_left:.0%} of the learning (test {items})."
+    )
     not_taken = (
         " A retraining did not help, so its weights were not taken."
         if record.retraining is not None and not taken
         else ""
     )
     more = ""
-    if record.retraining is None and record.learning_left is not None and record.learning_left < LITTLE:
+    if record.retraining is None and not ranks and record.learning_left is not None and record.learning_left < LITTLE:
         more = " A short retraining with old examples may keep more: give --memory and --data."
     return (
         f"{how}, found with {search.evaluations:g} of {search.allowed} evaluations; it ships as {form}."

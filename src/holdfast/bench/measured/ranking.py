@@ -6,8 +6,11 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 
+from holdfast.bench.given.model_files import RERANKER
+from holdfast.bench.given.specs import MeasuringSpec
 from holdfast.bench.measured.ranking_record import MetricRow, RankingRow
 from holdfast.core.errors import HoldfastError
+from holdfast.ground.retrieval import BOTH, GENERAL
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Role, in_unit
 from holdfast.rerank.first_stage import by_bm25
@@ -16,6 +19,23 @@ from holdfast.rerank.metrics import MAIN, METRICS
 from holdfast.rerank.scoring import Reranker
 from holdfast.rerank.sources import read_collection
 from holdfast.rerank.suite import Ranked, RerankSuite, suite_of
+
+
+def named_sources(spec: MeasuringSpec, model: str, *, steers: bool = False) -> list[tuple[Role, str]]:
+    """Returns the role and the source of each collection that the options name.
+
+    Args:
+        spec: The options.
+        model: The model before training; that of the package keeps its domains if the options name nothing.
+        steers: Whether these domains have validation queries, which steer, beside the test queries, which judge.
+    """
+    kept = spec.keep
+    if not kept and model == RERANKER:
+        split = f"/{BOTH}" if steers else ""
+        kept = tuple(f"ground:rerank/{domain}{split}" for domain in GENERAL)
+    named: list[tuple[Role, str | None]] = [("learned", spec.test), ("transfer", spec.transfer)]
+    named += [("retained", source) for source in kept]
+    return [(role, source) for role, source in named if source]
 
 
 def read_suites(sources: Sequence[tuple[Role, str]], depth: int, notes: list[str]) -> list[RerankSuite]:

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.bench.plan.evidence import TOPICS, Rule, Topic
+from holdfast.bench.plan.evidence import TOPICS, Case, Rule, Topic, applying, heading
 from holdfast.bench.plan.recipes import recipe_text
 from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow
-from holdfast.bench.plan.rules.table import applying, heading
+from holdfast.bench.plan.rules.table import RULES
 from holdfast.bench.plan.situation import Kind, Situation
 
 
@@ -83,25 +83,30 @@ def situation_of(
 
 def advise(situation: Situation) -> Advice:
     """Returns the advice for a situation; the recipe is chosen first, because rules on rate and layers read it."""
-    head = heading(situation, "recipe")
+    head = heading(RULES, situation, "recipe")
     kind: Kind = "none" if head is None or head.value is None else head.value(situation)
     situation = dataclasses.replace(situation, kind=kind)
+    return Advice(situation, *rows_of(RULES, situation))
+
+
+def rows_of(rules: Sequence[Rule[Case]], situation: Case) -> tuple[tuple[AdviceRow, ...], dict[Topic, Any]]:
+    """Returns the advice of some rules by topic, and the value of each topic that has one."""
     rows, values = list[AdviceRow](), dict[Topic, Any]()
     for topic in TOPICS:
-        head = heading(situation, topic)
+        head = heading(rules, situation, topic)
         if head is not None and head.value is not None:
             values[topic] = head.value(situation)
-        for rule in sorted(applying(situation, topic), key=lambda rule: rule is not head):
+        for rule in sorted(applying(rules, situation, topic), key=lambda rule: rule is not head):
             rows.append(_row(rule, situation, followed=rule is head or (rule.value is None and _is_advice(rule))))
-    return Advice(situation, tuple(rows), values)
+    return tuple(rows), values
 
 
-def _is_advice(rule: Rule) -> bool:
+def _is_advice(rule: Rule[Any]) -> bool:
     """Returns whether a rule without a value is advice, and not only something that people read."""
     return rule.standing == "followed" or rule.topic == "measure"
 
 
-def _row(rule: Rule, situation: Situation, *, followed: bool) -> AdviceRow:
+def _row(rule: Rule[Case], situation: Case, *, followed: bool) -> AdviceRow:
     return AdviceRow(
         topic=rule.topic,
         rule=rule.name,

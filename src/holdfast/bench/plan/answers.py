@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 
 from holdfast.bench.given.specs import PlanSpec
 from holdfast.bench.plan.check.check import Checked, check
+from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.plan.scaling import Sheet, sheet
 
-Answer = PlanRecord | Checked | Sheet
+Answer = PlanRecord | RankingPlanRecord | Checked | Sheet
 
 
-def answers_to(spec: PlanSpec, plan: Callable[[PlanSpec], PlanRecord]) -> Iterator[Answer]:
+def answers_to(spec: PlanSpec, plan: Callable[[PlanSpec], PlanRecord | RankingPlanRecord]) -> Iterator[Answer]:
     """Yields the answers that the options ask for, each as soon as it is known.
 
     Args:
@@ -29,4 +30,4 @@ def answers_to(spec: PlanSpec, plan: Callable[[PlanSpec], PlanRecord]) -> Iterat
         record = plan(spec)
         yield record
     if spec.sizes:
-        yield sheet(record)
+        yield sheet(record if isinstance(record, PlanRecord) else None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
-from holdfast.bench.plan.situation import Situation
+Case = TypeVar("Case")
+"""What a rule reads: the `Situation` of a language model, or that of a reranker."""
 
 Evidence = Literal["measured here", "published", "folk"]
 EVIDENCE: tuple[Evidence, ...] = ("measured here", "published", "folk")
@@ -14,10 +15,8 @@ EVIDENCE: tuple[Evidence, ...] = ("measured here", "published", "folk")
 whose arXiv id is the source, and "folk" a rule that people repeat without a measurement that we know."""
 
 Topic = Literal[
-    "recipe", "rate", "batch", "epochs", "warm-up", "layers", "rank", "rehearsal", "old examples", "data", "measure"
-]
-TOPICS: tuple[Topic, ...] = (
     "recipe",
+    "loss",
     "rate",
     "batch",
     "epochs",
@@ -26,6 +25,22 @@ TOPICS: tuple[Topic, ...] = (
     "rank",
     "rehearsal",
     "old examples",
+    "negatives",
+    "data",
+    "measure",
+]
+TOPICS: tuple[Topic, ...] = (
+    "recipe",
+    "loss",
+    "rate",
+    "batch",
+    "epochs",
+    "warm-up",
+    "layers",
+    "rank",
+    "rehearsal",
+    "old examples",
+    "negatives",
     "data",
     "measure",
 )
@@ -67,7 +82,7 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class Rule(Generic[Case]):
     """A rule as data: when it applies, what it advises, and what is known about it.
 
     Attributes:
@@ -87,16 +102,27 @@ class Rule:
     name: str
     topic: Topic
     when: str
-    applies: Callable[[Situation], bool]
+    applies: Callable[[Case], bool]
     advice: str
     evidence: Evidence
     source: str
-    value: Callable[[Situation], Any] | None = None
+    value: Callable[[Case], Any] | None = None
     standing: Standing = "followed"
     because: str = ""
     figures: tuple[Figure, ...] = ()
 
-    def words(self, situation: Situation) -> str:
+    def words(self, situation: Case) -> str:
         """Returns the advice for a situation."""
         value = None if self.value is None else self.value(situation)
         return self.advice.format(value=f"{value:g}" if isinstance(value, float) else value)
+
+
+def applying(rules: Sequence[Rule[Case]], situation: Case, topic: Topic | None = None) -> Iterator[Rule[Case]]:
+    """Yields the rules that apply, of one topic or of all, the strongest first."""
+    found = (rule for rule in rules if topic in (None, rule.topic) and rule.applies(situation))
+    yield from sorted(found, key=lambda rule: EVIDENCE.index(rule.evidence))
+
+
+def heading(rules: Sequence[Rule[Case]], situation: Case, topic: Topic) -> Rule[Case] | None:
+    """Returns the rule that sets the value of a topic: the strongest that applies; None if none does."""
+    return next((rule for rule in applying(rules, situation, topic) if rule.value is not None), None)

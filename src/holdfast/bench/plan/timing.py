@@ -37,7 +37,7 @@ STAND_IN = "stand-in"
 """Name of the rows of the data that stand in, for the time alone, for what the base would write."""
 
 
-class _StepTimer(TrainerCallback):
+class StepTimer(TrainerCallback):
     """Takes the time of steps, and ends the training after some."""
 
     def __init__(self, steps: int, seconds: float) -> None:
@@ -86,11 +86,11 @@ def time_recipe(inputs: PlanInputs, text: str, *, steps: int = STEPS, seconds: f
         arguments.save_strategy = "no"
         trainer = plain_trainer(model, arguments, inputs.data.train, inputs.tokenizer)
         attach(trainer, _with_stand_in(recipe), memories=memories, chunked_loss=True)
-        timer = _StepTimer(steps, seconds)
+        timer = StepTimer(steps, seconds)
         trainer.add_callback(timer)
         trainer.train()
         run_steps, tokens = _size(trainer, recipe, arguments)
-    return _row(text, timer.seconds[1:] or timer.seconds, run_steps, tokens, writing)
+    return time_row(text, timer.seconds[1:] or timer.seconds, run_steps, tokens, writing)
 
 
 def _size(trainer: Any, recipe: Chain, arguments: Any) -> tuple[int, float]:
@@ -125,7 +125,7 @@ def _writing_seconds(model: Any, inputs: PlanInputs, writer: SelfRehearsal) -> f
     return (time.perf_counter() - began) * writer.count / WRITTEN
 
 
-def _row(text: str, seconds: Sequence[float], run_steps: int, tokens: float, writing: float | None) -> TimeRow:
+def time_row(text: str, seconds: Sequence[float], run_steps: int, tokens: float, writing: float | None) -> TimeRow:
     """Returns the estimate from the seconds of each timed step.
 
     Args:

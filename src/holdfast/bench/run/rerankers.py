@@ -13,16 +13,17 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.given.model_files import RERANKER, reranker_or_name
+from holdfast.bench.given.model_files import reranker_or_name
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.bench.measured.base_cache import model_digest
+from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
-from holdfast.bench.measured.ranking import rank, ranking_rows, read_suites, texts_of
+from holdfast.bench.measured.ranking import named_sources, rank, ranking_rows, read_suites, texts_of
 from holdfast.bench.measured.scores import write_scores
 from holdfast.bench.measured.symptom_record import rows_of
 from holdfast.bench.measured.verdict import check_limits, verdict
@@ -40,9 +41,8 @@ from holdfast.bench.run.trackers import delete_checkpoints
 from holdfast.bench.run.training import StepLog, train_on
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
-from holdfast.ground.retrieval import GENERAL
 from holdfast.probes.changes import changes
-from holdfast.probes.score import Role, proof
+from holdfast.probes.items import Split
 from holdfast.rerank.attach import attach_reranker
 from holdfast.rerank.collection import CandidateList
 from holdfast.rerank.extra import needed
@@ -89,7 +89,13 @@ class RankingData:
 
 
 def train_reranker(
-    spec: RunSpec, recipe: Chain, console: Console, ending: SaveOnSignal, bases: Path | None = None
+    spec: RunSpec,
+    recipe: Chain,
+    console: Console,
+    ending: SaveOnSignal,
+    bases: Path | None = None,
+    *,
+    validation: bool = False,
 ) -> RunRecord:
     """Reads the collections, ranks, trains, ranks again, and writes the folder of the run; the folder is open.
 
@@ -99,6 +105,7 @@ def train_reranker(
         console: Console for progress and notes.
         ending: Saves a checkpoint when a signal ends the run.
         bases: Folder of the cache of the base's scores, which runs with the same suites share.
+        validation: Whether to rank the validation queries of the watched suites alone, for a trial.
 
     Raises:
         HoldfastError: For anything that the user can mend.
@@ -120,9 +127,9 @@ def train_reranker(
         console.print(f"  {line}", style="yellow" if line in data.notes else None, highlight=False, markup=False)
     if is_main_process():
         begin_folder(folder, spec, recipe, settings)
-    preparing = meter.end()
+    preparing, asked = meter.end(), _validation(data) if validation else data.suites
     with Progress(console) as progress:
-        before = ranked_once(reranker, data.suites, spec, bases, progress)
+        before = ranked_once(reranker, asked, spec, bases, progress)
         trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         trainer.add_callback(ending)
         meter = Meter.begin()
@@ -130,15 +137,17 @@ def train_reranker(
         training = meter.end()
         trained = sum(p.numel() for p in reranker.model.parameters() if p.requires_grad)
         check_weights(reranker.model)
-        after = rank(reranker, data.suites, "after", progress.measuring)
+        after = rank(reranker, asked, "after", progress.measuring)
     if is_main_process():
         save_model(reranker.model, reranker.model.tokenizer, folder / "model")
-    record = _record(spec, trainer, data, before, after)
+    judged = asked if validation else [of_proof(suite) if suite.name in data.watched else suite for suite in asked]
+    record = _record(spec, trainer, data.watched, judged, before, after)
     record = dataclasses.replace(
         record,
         seconds=SecondsRow(training=training.seconds, all=time.monotonic() - began),
         cost=None if resumed else preparing.plus(training),
         trained_parameters=trained,
+        judged_on="validation items" if validation else None,
     )
     if is_main_process():
         write_json(folder / RunRecord.FILE, record.to_dict())
@@ -187,7 +196,10 @@ def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
         HoldfastError: A source is missing or malformed, or the budget limits nothing that is measured.
     """
     notes: list[str] = []
-    suites = read_suites(_named(spec, notes), spec.depth, notes)
+    named = named_sources(spec, spec.model, steers=bool(spec.budget))
+    if not any(role == "retained" for role, _ in named):
+        notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
+    suites = read_suites(named, spec.depth, notes)
     if spec.test is not None or spec.held_out == 0:
         lists = read_lists(spec.data, notes, negatives=spec.negatives, depth=spec.depth)
     else:
@@ -201,18 +213,6 @@ def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
         lists = with_easy(lists, spec.easy, spec.seed)
     paths, unused = memory_paths(recipe, spec)
     return RankingData(lists, suites, paths, _split_names(spec, suites), [*notes, *unused])
-
-
-def _named(spec: RunSpec, notes: list[str]) -> list[tuple[Role, str]]:
-    """Returns the role and the source of each suite that the options name, or that the base of the package keeps."""
-    domains = spec.keep
-    if not domains and spec.model == RERANKER:
-        domains = tuple(f"ground:rerank/{name}" for name in GENERAL)
-    if not domains:
-        notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
-    named: list[tuple[Role, str | None]] = [("learned", spec.test), ("transfer", spec.transfer)]
-    named += [("retained", source) for source in domains]
-    return [(role, source) for role, source in named if source]
 
 
 def _split_names(spec: RunSpec, suites: Sequence[RerankSuite]) -> frozenset[str]:
@@ -328,19 +328,47 @@ def _watches(data: RankingData, kept: Sequence[RerankSuite]) -> str:
     )
 
 
+def _validation(data: RankingData) -> list[RerankSuite]:
+    """Returns the validation queries of the watched suites.
+
+    Raises:
+        NoValidationItems: No suite to keep, or none that measures learning, is watched.
+    """
+    sides = [_of_side(suite, "watch") for suite in data.suites if suite.name in data.watched]
+    for role, flag in (("retained", "--keep"), ("learned", "--test")):
+        if not any(suite.role == role for suite in sides):
+            raise NoValidationItems(
+                f"No collection of {flag} has both validation queries and test queries; give it more (a few dozen)."
+            )
+    return sides
+
+
 def _record(
-    spec: RunSpec, trainer: Attached, data: RankingData, before: Sequence[Ranked], after: Sequence[Ranked]
+    spec: RunSpec,
+    trainer: Attached,
+    watched: frozenset[str],
+    judged: Sequence[RerankSuite],
+    before: Sequence[Ranked],
+    after: Sequence[Ranked],
 ) -> RunRecord:
-    """Writes the scores, and returns the record; its times and costs are filled in by the caller."""
+    """Writes the scores, and returns the record; its times and costs are filled in by the caller.
+
+    Args:
+        spec: The options.
+        trainer: The trainer.
+        watched: Names of the suites with a side that the guard watches.
+        judged: What is judged of each suite.
+        before: What the base made of each whole suite.
+        after: What the trained model made of it.
+    """
     scores = [list(itertools.chain.from_iterable(ranked.scores for ranked in side)) for side in (before, after)]
     if is_main_process():
         folder = folder_of(spec)
         write_scores(folder / "scores.jsonl", folder.name, {"before": scores[0], "after": scores[1]})
-    suite_changes = changes(*(proof(side, data.watched) for side in scores))
-    guard, budget = guard_row(trainer, data.watched), spec.allowed()
-    judged = [_of_proof(suite) if suite.name in data.watched else suite for suite in data.suites]
     sides = [[_part(suite, whole) for suite, whole in zip(judged, side, strict=True)] for side in (before, after)]
-    model: Any = trainer.model
+    of_judged = [list(itertools.chain.from_iterable(ranked.scores for ranked in side)) for side in sides]
+    suite_changes, model = changes(*of_judged), trainer.model
+    guard, budget = guard_row(trainer, watched), spec.allowed()
     return RunRecord(
         suites=tuple(map(row_of, suite_changes)),
         learned=learning_of(suite_changes, learned_before_rewind(guard, scores[0])),
@@ -357,8 +385,13 @@ def _record(
     )
 
 
-def _of_proof(suite: RerankSuite) -> RerankSuite:
-    return RerankSuite(suite.collection.side("proof"), suite.role)
+def of_proof(suite: RerankSuite) -> RerankSuite:
+    """Returns the test queries of a suite."""
+    return _of_side(suite, "proof")
+
+
+def _of_side(suite: RerankSuite, side: Split) -> RerankSuite:
+    return RerankSuite(suite.collection.side(side), suite.role)
 
 
 def _part(suite: RerankSuite, whole: Ranked) -> Ranked:

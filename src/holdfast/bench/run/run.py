@@ -132,9 +132,9 @@ def train(
         ending, said = SaveOnSignal(), None if bases is None else bases / ROWS
         with sharing_base(said), removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
             if spec.reranks:
-                if start is not None or part is not None or validation:
-                    raise HoldfastError("A part of a reranker's run, such as a trial, is not made yet; train it whole.")
-                record = train_reranker(spec, methods, console, ending, bases)
+                if start is not None or part is not None:
+                    raise HoldfastError("A part of a reranker's data is not trained on yet; train on all of it.")
+                record = train_reranker(spec, methods, console, ending, bases, validation=validation)
             else:
                 record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
     return RunResult(folder, spec, record)
