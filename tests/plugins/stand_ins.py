@@ -75,7 +75,7 @@ class Template:
 
 
 def swift(monkeypatch):
-    """Puts the stand-in for ms-swift in place; returns its factory, whose trainer has a loss and a loader of its own."""
+    """Puts the stand-in for ms-swift in place; returns its factory, whose trainer has its own loss and loader."""
 
     class Seq2SeqTrainer(OwnLoss):
         def __init__(self, *args, **kwargs):

@@ -36,6 +36,9 @@ ANOTHER_LOSS = ("orpo_alpha",)
 ANOTHER_ORDER = ("sample_packing", "curriculum_sampling", "group_by_length")
 """Arguments with which its sampler is another."""
 
+SCALED = "loss_is_scaled_for_ga"
+"""Attribute of trainers since transformers 5.17; axolotl 0.19 pins 5.16.1, which scales by another attribute."""
+
 
 class HoldfastArgs(BaseModel):
     """The key that the plug-in adds to a config of axolotl.
@@ -71,11 +74,11 @@ class HoldfastPlugin(BasePlugin):  # type: ignore[misc]  # axolotl is not instal
         Raises:
             HoldfastError: The config has no block `holdfast`, or its recipe does not fit the trainer.
         """
+        if not hasattr(trainer, SCALED):
+            setattr(trainer, SCALED, None)
         attach_to(trainer, _options(cfg.holdfast), known_parts(trainer))
-        args: Any = trainer.args
-        if getattr(args, "include_tkps", False) and cast(Attached, trainer).holdfast.owns_forward:
-            args.include_tkps = False  # its own loss counts the tokens
-            logger.warning("The recipe computes the loss, so axolotl does not log tokens per second (include_tkps).")
+        if cast(Attached, trainer).holdfast.owns_forward:
+            _give_up_loss(trainer)
 
 
 def known_parts(trainer: Trainer) -> set[str]:
@@ -87,6 +90,14 @@ def known_parts(trainer: Trainer) -> set[str]:
         "order": [name for name in ANOTHER_ORDER if getattr(trainer.args, name, None)],
     }
     return {part for part, names in changed.items() if not names}
+
+
+def _give_up_loss(trainer: Any) -> None:
+    """Tells a trainer of axolotl that the recipe computes the loss, over the tokens of the whole step."""
+    trainer.model_accepts_loss_kwargs = True  # else transformers 5.16.1 would divide by the micro-batches once more
+    if getattr(trainer.args, "include_tkps", False):
+        trainer.args.include_tkps = False  # its own loss counts the tokens
+        logger.warning("The recipe computes the loss, so axolotl does not log tokens per second (include_tkps).")
 
 
 def _options(values: Any) -> PluginOptions:
