@@ -77,8 +77,11 @@ class HoldfastPlugin(BasePlugin):  # type: ignore[misc]  # axolotl is not instal
         if not hasattr(trainer, SCALED):
             setattr(trainer, SCALED, None)
         attach_to(trainer, _options(cfg.holdfast), known_parts(trainer))
-        if cast(Attached, trainer).holdfast.owns_forward:
+        attached = cast(Attached, trainer)
+        if attached.holdfast.owns_forward:
             _give_up_loss(trainer)
+        if attached.holdfast_mix is not None:
+            attached.train_dataset.column_names = None  # type: ignore[union-attr]  # its loader asks every dataset
 
 
 def known_parts(trainer: Trainer) -> set[str]:

@@ -13,13 +13,16 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from holdfast.bench.given.heal_spec import HealSpec
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.specs import ReportSpec, RunSpec
 from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.run.adapter_metadata import ADAPTER, metadata_of
 from holdfast.bench.run.proof import ProofRecord
 from holdfast.bench.run.run import train
 from holdfast.bench.verify.verify import verify
+from holdfast.core.errors import HoldfastError
+from holdfast.report.compare import report
+from holdfast.report.page.making import page_of, write_page
 from tests import tiny
 from tests.bench.heal.test_heal import answered, written
 from tests.bench.run.test_rerankers import written as written_lists
@@ -94,6 +97,24 @@ def test_a_healed_model_has_a_card_that_says_what_was_done(healed):
     assert results["old (to keep)"] == pytest.approx(rows["old"].after, abs=1e-4)
     for part in (healed.edit.text.split("|")[0][:20], f"**Verdict: {healed.verdict.word}**", "## Healing", "Fine-tune"):
         assert part in card.text, part
+
+
+def test_a_healing_has_a_page_of_its_own(healed, tmp_path):
+    folder = str(Path(healed.model).parent)
+    (part,) = page_of(ReportSpec(runs=(folder,))).parts
+    assert (part.kind, part.word.text) == ("A healing", healed.verdict.word)
+    assert healed.sentence in part.sentence
+    headings = [section.heading for section in part.sections]
+    assert headings[:2] == ["Before and after the healing", "Verdict"]
+    assert {"What was lost and gained", "The search", "Run it again"} <= {*headings}
+    (table,) = part.sections[0].blocks
+    assert [row[0] for row in table.rows] == [*(row.name for row in healed.suites), "verdict"]
+    tuned = {row.name: row.after for row in healed.before.suites}
+    assert all(f"{tuned[row.name]:.1f}" == cells[3] for row, cells in zip(healed.suites, table.rows, strict=False))
+    page = write_page(ReportSpec(runs=(folder,)), tmp_path / "page.html").read_text()
+    assert "holdfast heal" in page
+    with pytest.raises(HoldfastError, match="holds a healing, not a run: write its page with --html"):
+        report(ReportSpec(runs=(folder,)))
 
 
 def test_an_untouched_healed_model_holds_and_a_changed_one_does_not(healed, copied):

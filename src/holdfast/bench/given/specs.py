@@ -306,7 +306,7 @@ class ReportSpec(Options):
 
     runs: tuple[str, ...] = option(
         "folders of runs, or folders that hold them; or a table of PEFT's comparison; or, with --html, the folder of a "
-        "diff"
+        "diff, of a healing or of a fit"
     )
     budget: dict[str, Any] = option(
         "the loss that you allow, for a verdict on each recipe: points=2, nll=0.02, claim=every",

@@ -48,6 +48,7 @@ from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.part import Part
 from holdfast.bench.run.proof import Judged, judged_side
+from holdfast.bench.run.pushing import push
 from holdfast.bench.run.record import Cost, RunRecord, SecondsRow
 from holdfast.bench.run.rerankers import train_reranker
 from holdfast.bench.run.resources import resolved_settings, settings_lines
@@ -138,6 +139,8 @@ def train(
                 record = train_reranker(spec, methods, console, ending, bases, validation=validation)
             else:
                 record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
+        if is_main_process() and not validation and (address := push(folder / "model", spec.training)) is not None:
+            console.print(f"Pushed: {address}", highlight=False, markup=False, soft_wrap=True)
     return RunResult(folder, spec, record)
 
 
