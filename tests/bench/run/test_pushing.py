@@ -90,7 +90,7 @@ def test_the_judged_model_is_pushed_once_with_its_card_and_its_certificate(room,
     )
     assert sum("/commit/" in path for path, _ in hub.asked) == 1
     assert {token for _, token in hub.asked} == {"Bearer hf_word"}
-    assert (hub.made["whole"], hub.made["private"]) == ("me/lamps", True)
+    assert (hub.made["whole"], hub.made["visibility"]) == ("me/lamps", "private")
     folder = done.folder / "model"
     assert hub.files == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert f"verdict:{done.record.verdict.word}" in ModelCard(hub.files["README.md"].decode()).data.tags
