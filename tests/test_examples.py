@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-LONG = ("compare", "proving_ground", "on_a_budget", "real")
+LONG = ("compare", "proving_ground", "on_a_budget", "on_trl", "real")
 ARGUMENTS = {
     "real": (
         "ground:base",

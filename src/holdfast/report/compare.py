@@ -19,9 +19,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
 from holdfast.report.finished import finished, show_finished
 from holdfast.report.frontier import draw
-from holdfast.report.page.diff import is_diff
 from holdfast.report.page.live import serve
-from holdfast.report.page.making import write_page
+from holdfast.report.page.making import whole_of, write_page
 from holdfast.report.yardstick import is_yardstick, yardstick
 
 
@@ -44,10 +43,10 @@ def _reported(spec: ReportSpec) -> tuple[tuple[TradeOff, ...], list[str]]:
         return (), []
     if spec.html is not None:
         write_page(spec, spec.html)
-    diffs = [place for place in spec.runs if is_diff(Path(place).expanduser())]
-    if diffs and spec.html is None:
-        raise HoldfastError(f"{diffs[0]} holds a diff, not a run: write its page with --html FILE.")
-    every, reasons = _tradeoffs(spec, [place for place in spec.runs if place not in diffs])
+    whole = {place: what for place in spec.runs if (what := whole_of(place)) is not None}
+    for place, what in whole.items() if spec.html is None else ():
+        raise HoldfastError(f"{place} holds {what}, not a run: write its page with --html FILE.")
+    every, reasons = _tradeoffs(spec, [place for place in spec.runs if place not in whole])
     if reasons and not (every or spec.html):
         raise reasons[0]
     if spec.out is not None:

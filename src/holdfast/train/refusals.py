@@ -124,7 +124,10 @@ def _loss(trainer: HostTrainer, recipe: Chain, owns_loss: bool) -> Iterator[Refu
             args.label_smoothing_factor > 0,
             f"{recipe!r} owns the loss; set label_smoothing_factor=0 in the trainer's arguments.",
         )
-        yield getattr(args, "loss_type", "nll") != "nll", f"{recipe!r} owns the loss; set loss_type='nll' in SFTConfig."
+        yield (
+            (getattr(args, "loss_type", None) or "nll") != "nll",
+            f"{recipe!r} owns the loss; set loss_type='nll' in SFTConfig.",
+        )
         yield (
             max(trainer.get_tp_size(), trainer.get_cp_size(), trainer.get_sp_size()) > 1,
             f"{recipe!r}: tensor, context and sequence parallelism are not supported; use DDP.",

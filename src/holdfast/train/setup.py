@@ -17,14 +17,14 @@ from holdfast.train.head import LossHead
 from holdfast.train.mixing import CollateWithSource, MixedRows
 from holdfast.train.settings import train_of, write_settings
 from holdfast.train.trainer_view import TrainerView
-from holdfast.train.trainers import HostTrainer
+from holdfast.train.trainers import HostTrainer, is_known
 
 logger = logging.getLogger("holdfast")
 
 
 def _needs_order(trainer: HostTrainer, recipe: Chain) -> None:
     """Raises `HoldfastError` for a trainer with its own order of rows, which would not keep the memories' shares."""
-    for name in ("get_train_dataloader", "_get_train_sampler"):
+    for name in () if is_known(trainer, "order") else ("get_train_dataloader", "_get_train_sampler"):
         owner = next(cls for cls in (type(trainer), *type(trainer).__mro__) if name in vars(cls))
         if name in vars(trainer) or not owner.__module__.startswith(("transformers.", "trl.")):
             raise HoldfastError(

@@ -11,14 +11,19 @@ from torch import Tensor, nn
 
 from holdfast.core.adapters import active_configs
 from holdfast.train.supervised import Inputs, scored_of
-from holdfast.train.trainers import HostTrainer
+from holdfast.train.trainers import HostTrainer, is_known
 
 CHUNK = 2**22
 """Number of logits for which `token_losses` computes the loss at once."""
 
 
 def has_own_loss(trainer: object) -> bool:
-    """Returns whether a trainer has another `compute_loss` than `transformers.Trainer` and `trl.SFTTrainer`."""
+    """Returns whether a trainer has another `compute_loss` than `transformers.Trainer` and `trl.SFTTrainer`.
+
+    One that a plug-in knows to compute the same counts as theirs (`holdfast.train.trainers.KNOWN`).
+    """
+    if is_known(trainer, "loss"):
+        return False
     return owner_of_loss(trainer) not in ("transformers.trainer", "trl.trainer.sft_trainer") or (
         "compute_loss" in vars(trainer)
     )
@@ -96,7 +101,7 @@ def is_task_loss(trainer: HostTrainer) -> bool:
         has_own_loss(trainer)
         or trainer.compute_loss_func is not None
         or args.label_smoothing_factor > 0
-        or getattr(args, "loss_type", "nll") != "nll"
+        or (getattr(args, "loss_type", None) or "nll") != "nll"
         or getattr(text_config_of(model), "output_router_logits", False)
         or any(getattr(adapter, "orth_reg_weight", 0.0) for adapter in active_configs(model))
     )

@@ -18,6 +18,10 @@ from transformers import TrainerCallback
 
 from holdfast.core.precision import Precision
 
+KNOWN = "holdfast_known"
+"""Attribute of a trainer in which a plug-in names the parts that it knows to work as those of `transformers.Trainer`:
+"loss" and "order". Without it, what another package overrides counts as another loss or order."""
+
 Collator = Callable[[list[Any]], Mapping[str, Any]]
 """Turns rows into a batch."""
 
@@ -79,6 +83,11 @@ class HostArguments(Protocol):
 def precision_of(args: HostArguments) -> Precision:
     """Returns the number format in which a trainer computes."""
     return "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
+
+
+def is_known(trainer: object, part: str) -> bool:
+    """Returns whether a plug-in knows that a part of a trainer ("loss", "order") works as in `transformers.Trainer`."""
+    return part in getattr(trainer, KNOWN, ())
 
 
 class SFTArguments(HostArguments, Protocol):

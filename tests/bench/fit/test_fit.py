@@ -22,12 +22,15 @@ from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.run.early_checks import check_early
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
+from holdfast.report.compare import report
 from holdfast.report.fit import show
+from holdfast.report.page.making import page_of
 from tests.bench.heal.test_heal import written
 
 
@@ -100,6 +103,20 @@ def test_every_stage_leaves_its_record_and_the_result_is_that_of_the_final_model
     result = json.loads((out / "runs").glob("*/result.json").__next__().read_text())
     if not done.healed:
         assert [row["after"] for row in result["suites"]] == [row.after for row in done.suites]
+
+
+def test_a_fit_has_a_page_of_its_own(done, out):
+    parts = page_of(ReportSpec(runs=(str(out),))).parts
+    assert [part.kind for part in parts][:2] == ["A fit", "One run"]
+    assert [part.folded for part in parts][:2] == [False, True]
+    assert done.sentence in parts[0].sentence
+    blocks = {section.heading: section.blocks for section in parts[0].sections}
+    (stages,) = blocks["Stages"]
+    assert [row[0] for row in stages.rows] == [*(row.name for row in done.stages), "all"]
+    assert len(blocks["Pilot"][1].rows) == len(PilotRecord.read(out).rungs)
+    assert "holdfast fit" in blocks["Run it again"][0].text
+    with pytest.raises(HoldfastError, match="holds a fit, not a run: write its page with --html"):
+        report(ReportSpec(runs=(str(out),)))
 
 
 def test_the_cost_is_announced_before_and_kept(done, said):

@@ -17,7 +17,7 @@ from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.measured.digests import file_digest
 from holdfast.bench.run.adapter_metadata import ADAPTER, add_metadata, metadata_of
-from holdfast.bench.run.model_card import _text, license_of
+from holdfast.bench.run.model_card import license_of, plain_text
 from holdfast.bench.run.proof import ProofRecord
 from holdfast.bench.run.run import train
 from holdfast.bench.verify.verify import verify
@@ -162,7 +162,7 @@ def test_the_card_is_read_by_hub_tools_and_has_every_result(done):
         "- MaskTheTarget: ", "- LoRA: ",
     ):  # fmt: skip
         assert part in text, part
-    assert _text("a|b <script> `x`\n# y") == "a\\|b \\<script\\> \\`x\\` \\# y"
+    assert plain_text("a|b <script> `x`\n# y") == "a\\|b \\<script\\> \\`x\\` \\# y"
 
 
 def test_the_license_of_a_base_is_read_or_not_known(tmp_path):

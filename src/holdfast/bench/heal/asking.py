@@ -13,7 +13,8 @@ from rich.console import Console
 
 from holdfast.bench.diff.diff_record import SteeredRow
 from holdfast.bench.given.loading import load_model, load_tokenizer
-from holdfast.bench.heal.asks import TUNED, AskedBase, ModelGlances, Show, counting
+from holdfast.bench.heal.asks import HEALED, TUNED, AskedBase, ModelGlances, Show, counting
+from holdfast.bench.heal.documents import Judgement
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.glances import glances_of
 from holdfast.bench.heal.heal_record import BeforeHealing
@@ -28,6 +29,7 @@ from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit
 from holdfast.bench.measured.verdict import verdict
+from holdfast.bench.run.proof import Judged
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score
 from holdfast.probes.suite import Suite
@@ -181,6 +183,13 @@ class Asking:
             learned=learning_of(suite_changes),
             verdict=verdict(suite_changes, self.inputs.budget),
         )
+
+    def judgement(self) -> Judgement:
+        """Returns what the verdict on the healed model rests on, after it was judged."""
+        test = self.suites.test
+        base, healed = (read_answers(str(self.path(f"{name}-test"))) for name in ("base", HEALED))
+        watched = [suite.name for suite in test if "proof" in suite.splits()]
+        return Judgement(list(map(Judged.of, test)), (base, healed), watched, self.inputs.spec.keep)
 
     def more(self) -> dict[str, Any]:
         """Returns further fields of the record: none."""

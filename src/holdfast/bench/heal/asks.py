@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from holdfast.bench.diff.diff_record import SteeredRow
+from holdfast.bench.heal.documents import Judgement
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.glance_book import GlanceBook
 from holdfast.bench.heal.heal_record import BeforeHealing
@@ -17,6 +18,8 @@ from holdfast.bench.machine.progress import Progress
 from holdfast.probes.score import Score
 from holdfast.probes.watch_record import WatchRecord
 
+HEALED = "healed"
+"""Name of the healed model among the answers to the test items."""
 TUNED = "tuned"
 """Name of the tuned model among the answers of the search."""
 Show = Callable[[str, int], Callable[[int, int], None]]
@@ -98,6 +101,9 @@ class Asks(Protocol):
             name: Its name in the progress and in the file of its answers.
             again: Whether answers in that file are right still.
         """
+
+    def judgement(self) -> Judgement:
+        """Returns what the verdict on the healed model rests on, after it was judged."""
 
     def more(self) -> dict[str, Any]:
         """Returns further fields of the record, on the model that was judged last."""

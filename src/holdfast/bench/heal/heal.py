@@ -5,7 +5,7 @@
       glances.jsonl     the glances at edits, likewise
       answers/          the answers of the base, and those of the tuned and the healed model to the test items
       retrained/        the run of the retraining, if there was one
-      model/            the healed model; absent if the tuned model was inside the budget
+      model/            the healed model with its card and certificate; absent if the tuned model was inside the budget
       heal.json         the record, written last
 """
 
@@ -26,8 +26,9 @@ from rich.console import Console
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.heal.asking import Asking
-from holdfast.bench.heal.asks import TUNED, Asks, ModelGlances, counting
+from holdfast.bench.heal.asks import HEALED, TUNED, Asks, ModelGlances, counting
 from holdfast.bench.heal.candidates import EDITS
+from holdfast.bench.heal.documents import document_healed
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.folder import begin, finished
 from holdfast.bench.heal.heal_record import (
@@ -81,6 +82,8 @@ def heal(spec: HealSpec, console: Console | None = None) -> HealRecord:
             editor = asking.editor(work, notes)
         begin(folder, inputs, asking.questions)
         record = _Healing(inputs, asking, editor, folder, console, notes).run(began)
+        if record.form != "unchanged":
+            document_healed(folder / "model", inputs, record, asking.judgement())
         write_json(folder / HealRecord.FILE, record.to_dict())
         shutil.rmtree(work, ignore_errors=True)
         return record
@@ -113,7 +116,7 @@ class _Healing:
         form: Form = "unchanged"
         if chosen is not None:
             model, form = str(self.folder / "model"), self._ship(chosen, retrained)
-            after = self.asking.judged(model, "healed")
+            after = self.asking.judged(model, HEALED)
         record = HealRecord(
             suites=after.suites,
             learned=after.learned,

@@ -18,6 +18,7 @@ from holdfast.bench.diff.diff_record import SteeredRow
 from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.model_files import folder_of_model, folder_or_name, reranker_or_name
 from holdfast.bench.heal.asks import AskedBase, ModelGlances, Show, counting
+from holdfast.bench.heal.documents import Judgement
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.glance_book import GlanceBook
 from holdfast.bench.heal.heal_record import BeforeHealing
@@ -30,9 +31,11 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
-from holdfast.bench.measured.ranking import rank, ranking_rows
+from holdfast.bench.measured.ranking import named_sources, rank, ranking_rows
 from holdfast.bench.measured.symptom_record import rows_of
 from holdfast.bench.measured.verdict import verdict
+from holdfast.bench.run.documents import ranked_answers
+from holdfast.bench.run.proof import Judged
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score
@@ -180,6 +183,17 @@ class RankingAsking:
         return BeforeHealing(
             suites=tuple(map(row_of, moved)), learned=learning_of(moved), verdict=verdict(moved, self.inputs.budget)
         )
+
+    def judgement(self) -> Judgement:
+        """Returns what the verdict on the healed model rests on, after it was judged."""
+        assert self.last is not None
+        test = self.suites.test
+        sides = (ranked_answers(test, self._ranked("base-test")), ranked_answers(test, self.last))
+        watched = [suite.name for suite in test if any(item.split == "proof" for item in suite.items())]
+        spec = self.inputs.run or self.inputs.spec
+        named = named_sources(spec, self.inputs.spec.base, steers=True)
+        kept = [source for role, source in named if role == "retained"]
+        return Judgement(list(map(Judged.of_queries, test)), sides, watched, kept)
 
     def more(self) -> dict[str, Any]:
         """Returns the metrics and the symptoms of the model that was judged last."""

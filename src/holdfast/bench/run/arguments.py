@@ -13,6 +13,8 @@ import torch
 from transformers import TrainingArguments
 
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.run.pushing import OURS as PUSHED
+from holdfast.bench.run.pushing import check_push
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.precision import check_precision
@@ -99,7 +101,7 @@ def arguments_of(kind: type[A], spec: RunSpec, recipe: Chain, folder: Path) -> A
         "save_strategy": "steps",
         "save_steps": 0.2,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        **spec.training,
+        **{key: value for key, value in spec.training.items() if key not in PUSHED},
     }
     try:
         return kind(**values)
@@ -110,6 +112,7 @@ def arguments_of(kind: type[A], spec: RunSpec, recipe: Chain, folder: Path) -> A
 def _check(training: Mapping[str, Any], recipe: Chain) -> None:
     """Raises `HoldfastError` for an argument that is unknown, set by the run or the recipe, or not a number."""
     known = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
+    check_push(training)
     for key, value in training.items():
         if key == "logging_dir":
             raise HoldfastError(

@@ -7,21 +7,22 @@ It is no signature: anybody can write one. It lets anybody check the claim by as
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import holdfast
-from holdfast.bench.given.model_files import folder_or_name
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.model_files import RERANKER, folder_or_name, reranker_or_name
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.measured.digests import answers_of, digest_of, folder_digests, questions_of
-from holdfast.bench.measured.outcome import VerdictRow
+from holdfast.bench.measured.outcome import Outcome, VerdictRow
 from holdfast.bench.measured.schema import Record, Versioned, column
-from holdfast.bench.run.record import RunRecord
-from holdfast.probes.score import Answers
+from holdfast.probes.score import Answers, Role
 from holdfast.probes.suite import Suite
+
+if TYPE_CHECKING:  # the extra of rerankers is not needed here
+    from holdfast.rerank.suite import RerankSuite
 
 CARD = "README.md"
 FILE = "proof.json"
@@ -43,6 +44,7 @@ class AskedHow(Record):
         loss_on: The tokens that were scored.
         over_long: What became of longer rows.
         precision: Number format of the computation.
+        depth: Candidates of a query that BM25 found; absent if the models generate text.
     """
 
     test: str | None = column(default=None)
@@ -53,6 +55,12 @@ class AskedHow(Record):
     loss_on: Literal["completion", "all"]
     over_long: Literal["truncate", "drop"]
     precision: Literal["fp32", "bf16", "fp16"]
+    depth: int | None = column(default=None)
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options of a diff that asks in the same way."""
+        values = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        return values | {"task": "generate" if self.depth is None else "rerank"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +111,8 @@ class ProofRecord(Versioned):
         watched: Suites of which one side steered the training; the verdict is on the other side.
         suites: What was asked and came back, suite by suite.
         verdict: The verdict with its bounds; absent without a budget.
-        record: SHA-256 of the record of the run, which lies beside the model's folder.
+        record: SHA-256 of the record of the run or of the healing, which lies beside the model's folder.
+        record_file: Name of its file.
         seal: SHA-256 of everything above, which shows an accidental change of this file.
     """
 
@@ -119,6 +128,7 @@ class ProofRecord(Versioned):
     suites: tuple[ProofSuite, ...]
     verdict: VerdictRow | None = column(default=None)
     record: str
+    record_file: str = column(default="result.json")
     seal: str = column(default="")
 
     def sealed(self) -> ProofRecord:
@@ -132,36 +142,91 @@ class ProofRecord(Versioned):
 
 def base_digests(base: str) -> dict[str, str]:
     """Returns the digests of the weights of a base in a folder; empty for a name on the hub."""
-    folder = Path(folder_or_name(base)).expanduser()
+    folder = Path(reranker_or_name(base) if base == RERANKER else folder_or_name(base)).expanduser()
     return folder_digests(folder, suffixes=WEIGHTS) if folder.is_dir() else {}
 
 
-def judged_side(suites: Sequence[Suite], watched: Sequence[str]) -> list[Suite]:
+def judged_side(suites: Sequence[Suite], watched: Collection[str]) -> list[Suite]:
     """Returns the suites without the side that steered the training."""
     return [suite.side("proof") if suite.name in watched else suite for suite in suites]
 
 
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A suite that was judged, as a certificate knows it.
+
+    Attributes:
+        name: Its name.
+        role: What it measures.
+        items: Names of its judged items or queries; empty for texts.
+        questions: SHA-256 of what was asked.
+    """
+
+    name: str
+    role: Role
+    items: tuple[str, ...]
+    questions: str
+
+    @classmethod
+    def of(cls, suite: Suite) -> Judged:
+        """Returns a suite of items and texts, of which the judged ones are left."""
+        return cls(suite.name, suite.role, tuple(item.id for item in suite.items), questions_of(suite))
+
+    @classmethod
+    def of_queries(cls, suite: RerankSuite) -> Judged:
+        """Returns a suite of queries; what is asked are their texts and those of their candidates."""
+        collection = suite.collection
+        asked = [
+            [
+                query,
+                collection.queries[query].text,
+                [[at, collection.documents[at].content] for at in collection.candidates.get(query, ())],
+                sorted(collection.judgments[query].items()),
+            ]
+            for query in collection.judged
+        ]
+        return cls(suite.name, suite.role, tuple(collection.judged), digest_of(asked))
+
+
+def asked_how(spec: Any, keep: Sequence[str], *, ranks: bool = False) -> AskedHow:
+    """Returns how models were asked, from the options of a run or a healing.
+
+    Args:
+        spec: The options.
+        keep: The sources of what is kept, also where the options name none.
+        ranks: Whether the models rank documents.
+    """
+    names = {field.name for field in dataclasses.fields(AskedHow)} - {"keep", "depth"}
+    values = {name: getattr(spec, name) for name in names}
+    return AskedHow(keep=tuple(keep), depth=spec.depth if ranks else None, **values)
+
+
 def write_proof(
     folder: Path,
-    spec: RunSpec,
-    record: RunRecord,
-    suites: Sequence[Suite],
+    base: str,
+    record: Outcome,
+    record_file: str,
+    asked: AskedHow,
+    watched: Sequence[str],
+    suites: Sequence[Judged],
     sides: tuple[Answers, Answers],
 ) -> ProofRecord:
-    """Writes the certificate of a run's model into its folder, and returns it.
+    """Writes the certificate of a model into its folder, and returns it.
 
     Args:
         folder: Folder of the model.
-        spec: The options of the run.
-        record: Its record.
-        suites: The suites that were asked, both sides.
-        sides: The judged answers of the base and of the tuned model.
+        base: Name of the base.
+        record: The record of the run or the healing.
+        record_file: Name of its file, beside the folder of the model.
+        asked: How the models were asked.
+        watched: Suites of which one side steered, so that the other is judged.
+        suites: The suites with what was judged of them.
+        sides: The judged answers of the base and of the model.
     """
-    watched = () if record.guard is None else record.guard.watched
     before, after = sides
     rows = {row.name: row for row in record.suites}
     proofs = []
-    for suite in judged_side(suites, watched):
+    for suite in suites:
         if suite.name not in rows:
             continue
         row = rows[suite.name]
@@ -169,9 +234,10 @@ def write_proof(
             ProofSuite(
                 name=suite.name,
                 role=suite.role,
-                again=suite.role == "retained" or (spec.test if suite.role == "learned" else spec.transfer) is not None,
-                items=tuple(item.id for item in suite.items),
-                questions=questions_of(suite),
+                again=suite.role == "retained"
+                or (asked.test if suite.role == "learned" else asked.transfer) is not None,
+                items=suite.items,
+                questions=suite.questions,
                 before=answers_of(before, suite.name),
                 after=answers_of(after, suite.name),
                 answers_lost=row.answers_lost,
@@ -181,18 +247,18 @@ def write_proof(
                 high=row.high,
             )
         )
-    names = [field.name for field in dataclasses.fields(AskedHow)]
     proof = ProofRecord(
         made_by=f"holdfast {holdfast.__version__}",
         packages=environment()["packages"],
-        base=spec.model,
-        base_files=base_digests(spec.model),
+        base=base,
+        base_files=base_digests(base),
         files=folder_digests(folder, leave_out=OURS),
-        asked=AskedHow(**{name: getattr(spec, name) for name in names}),
+        asked=asked,
         watched=tuple(watched),
         suites=tuple(proofs),
         verdict=record.verdict,
         record=digest_of(record.to_dict()),
+        record_file=record_file,
     ).sealed()
     write_json(folder / FILE, proof.to_dict())
     return proof

@@ -29,6 +29,7 @@ from holdfast.bench.measured.symptom_record import rows_of
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.bench.run.arguments import arguments_of, refused_by_transformers
 from holdfast.bench.run.cost import Meter
+from holdfast.bench.run.documents import document_reranker
 from holdfast.bench.run.folder import begin_folder, folder_of
 from holdfast.bench.run.inputs import memory_paths
 from holdfast.bench.run.record import RunRecord, SecondsRow
@@ -140,7 +141,9 @@ def train_reranker(
         after = rank(reranker, asked, "after", progress.measuring)
     if is_main_process():
         save_model(reranker.model, reranker.model.tokenizer, folder / "model")
-    judged = asked if validation else [of_proof(suite) if suite.name in data.watched else suite for suite in asked]
+    judged = (
+        asked if validation else [_of_side(suite, "proof") if suite.name in data.watched else suite for suite in asked]
+    )
     record = _record(spec, trainer, data.watched, judged, before, after)
     record = dataclasses.replace(
         record,
@@ -150,6 +153,8 @@ def train_reranker(
         judged_on="validation items" if validation else None,
     )
     if is_main_process():
+        if not validation:
+            document_reranker(folder / "model", spec, recipe, record, judged, (before, after))
         write_json(folder / RunRecord.FILE, record.to_dict())
         delete_checkpoints(folder / "checkpoints", folder / TRACKERS)
     return record
@@ -383,11 +388,6 @@ def _record(
         parameters=sum(p.numel() for p in model.parameters()),
         ranking=ranking_rows(judged, *sides),
     )
-
-
-def of_proof(suite: RerankSuite) -> RerankSuite:
-    """Returns the test queries of a suite."""
-    return _of_side(suite, "proof")
 
 
 def _of_side(suite: RerankSuite, side: Split) -> RerankSuite:

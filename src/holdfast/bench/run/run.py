@@ -47,6 +47,8 @@ from holdfast.bench.run.folder import (
 from holdfast.bench.run.inputs import RunInputs, load_checked_model, read_inputs
 from holdfast.bench.run.lock import folder_lock
 from holdfast.bench.run.part import Part
+from holdfast.bench.run.proof import Judged, judged_side
+from holdfast.bench.run.pushing import push
 from holdfast.bench.run.record import Cost, RunRecord, SecondsRow
 from holdfast.bench.run.rerankers import train_reranker
 from holdfast.bench.run.resources import resolved_settings, settings_lines
@@ -137,6 +139,8 @@ def train(
                 record = train_reranker(spec, methods, console, ending, bases, validation=validation)
             else:
                 record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
+        if is_main_process() and not validation and (address := push(folder / "model", spec.training)) is not None:
+            console.print(f"Pushed: {address}", highlight=False, markup=False, soft_wrap=True)
     return RunResult(folder, spec, record)
 
 
@@ -356,7 +360,8 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
     log_result(trainer, run.trackers, record)
     if is_main_process():
         if not is_trial:
-            document(run.folder / "model", spec, run.recipe, record, run.asked, (judged_before, judged_after))
+            judged = list(map(Judged.of, judged_side(run.asked, () if guard is None else guard.watched)))
+            document(run.folder / "model", spec, run.recipe, record, judged, (judged_before, judged_after))
         write_json(run.folder / RunRecord.FILE, record.to_dict())
         delete_checkpoints(run.folder / "checkpoints", run.folder / TRACKERS)
     return record

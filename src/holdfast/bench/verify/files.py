@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.bench.measured.digests import digest_of, folder_digests
 from holdfast.bench.run.proof import OURS, ProofRecord, base_digests
-from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
 
 
@@ -44,10 +44,13 @@ def wrong_base(proof: ProofRecord, base: str) -> list[str]:
 
 def wrong_record(folder: Path, proof: ProofRecord) -> tuple[list[str], bool]:
     """Returns what differs between the record beside the folder and the certificate, and whether there is a record."""
-    path = folder.parent / RunRecord.FILE
+    path = folder.parent / proof.record_file
     if not path.exists():
         return [], False
-    same = digest_of(RunRecord.read(path).to_dict()) == proof.record
+    try:
+        same = digest_of(json.loads(path.read_text(encoding="utf-8"))) == proof.record
+    except (OSError, ValueError):
+        same = False
     return [] if same else [f"{path} is not the record that the certificate was made from."], True
 
 

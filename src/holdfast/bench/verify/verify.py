@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,13 +14,14 @@ from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
-from holdfast.bench.measured.digests import answers_of, questions_of
+from holdfast.bench.measured.digests import answers_of
 from holdfast.bench.measured.measurement import asker_of, measure
 from holdfast.bench.measured.outcome import VerdictRow
 from holdfast.bench.measured.preparation import read_suites
 from holdfast.bench.measured.verdict import verdict
-from holdfast.bench.run.proof import ProofRecord, ProofSuite, judged_side
+from holdfast.bench.run.proof import Judged, ProofRecord, ProofSuite, judged_side
 from holdfast.bench.verify.files import read_proof, wrong_base, wrong_files, wrong_record
+from holdfast.bench.verify.ranking import Again, Ranking
 from holdfast.bench.verify.verify_record import VerifyRecord, Word
 from holdfast.core.budget import Budget
 from holdfast.probes.changes import changes
@@ -80,27 +82,49 @@ def _asked(
     spec: VerifySpec, folder: Path, proof: ProofRecord, base: str, checked: Sequence[str], console: Console
 ) -> VerifyRecord:
     """Asks both models what the certificate says was asked, and compares answers and verdict."""
-    asking = DiffSpec(
-        base=base, tuned=str(folder), eval_batch_tokens=spec.eval_batch_tokens, **dataclasses.asdict(proof.asked)
-    )
+    asking = DiffSpec(base=base, tuned=str(folder), eval_batch_tokens=spec.eval_batch_tokens, **proof.asked.options())
     notes: list[str] = []
-    tokenizer = load_tokenizer(base)
-    suites = _suites(asking, proof, tokenizer, notes)
-    claims = [claim for claim in proof.suites if claim.again]
-    others = [claim.name for claim in claims if claim.name not in {suite.name for suite in suites}]
-    by_name = {claim.name: claim for claim in claims}
-    others += [suite.name for suite in suites if questions_of(suite) != by_name[suite.name].questions]
+    again: Again = Ranking.of(asking, proof, notes) if asking.reranks else _Asking.of(asking, proof, notes)
+    by_name = {claim.name: claim for claim in proof.suites if claim.again}
+    others = by_name.keys() - {suite.name for suite in again.judged}
+    others |= {suite.name for suite in again.judged if suite.questions != by_name[suite.name].questions}
     if others:
         text = f"The questions of {', '.join(sorted(others))} are not those of the certificate, so nothing was asked."
         return _record(folder, proof, "cannot tell", [text, *notes], checked)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     with Progress(console) as progress:
-        asker = asker_of(asking, tokenizer)
-        before = measure(load_model(base), suites, asker, "before", progress.measuring)
-        tuned, asker = load_model(str(folder), base=base), asker_of(asking, load_tokenizer(str(folder), base=base))
-        after = measure(tuned, suites, asker, "after", progress.measuring)
-    return _compared(folder, proof, [by_name[suite.name] for suite in suites], (before, after), checked)
+        sides = again.ask(progress)
+    return _compared(folder, proof, [by_name[suite.name] for suite in again.judged], sides, checked)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asking:
+    """Language models that are asked again (`Again`)."""
+
+    spec: DiffSpec
+    tokenizer: Any
+    suites: Sequence[Suite]
+
+    @classmethod
+    def of(cls, spec: DiffSpec, proof: ProofRecord, notes: list[str]) -> _Asking:
+        """Reads the suites of a certificate."""
+        tokenizer = load_tokenizer(spec.base)
+        return cls(spec, tokenizer, _suites(spec, proof, tokenizer, notes))
+
+    @property
+    def judged(self) -> list[Judged]:
+        """Returns the suites as a certificate knows them."""
+        return list(map(Judged.of, self.suites))
+
+    def ask(self, progress: Progress) -> tuple[Answers, Answers]:
+        """Returns the answers of the base and of the model."""
+        base, tuned = self.spec.base, self.spec.tuned
+        before = measure(
+            load_model(base), self.suites, asker_of(self.spec, self.tokenizer), "before", progress.measuring
+        )
+        asker = asker_of(self.spec, load_tokenizer(tuned, base=base))
+        return before, measure(load_model(tuned, base=base), self.suites, asker, "after", progress.measuring)
 
 
 def _suites(asking: DiffSpec, proof: ProofRecord, tokenizer: object, notes: list[str]) -> list[Suite]:

@@ -1,4 +1,4 @@
-"""Makes the page of some folders: of one run, of a diff, or of a comparison with a part for each recipe."""
+"""Makes the page of some folders: of a run, a diff, a healing, a fit, or a comparison with a part for each recipe."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from holdfast.report.page.blocks import Page, Part
 from holdfast.report.page.clean import name
 from holdfast.report.page.comparison import comparison_part
 from holdfast.report.page.diff import diff_part, is_diff
+from holdfast.report.page.fit import fit_parts, is_fit
+from holdfast.report.page.heal import heal_part, is_healing
 from holdfast.report.page.quotes import FEW
 from holdfast.report.page.render import html
 from holdfast.report.page.run import run_part
@@ -41,17 +43,29 @@ def page_of(spec: ReportSpec) -> Page:
     Raises:
         HoldfastError: A folder holds nothing to show, or a file cannot be read.
     """
-    diffs = [place for place in spec.runs if is_diff(Path(place).expanduser())]
-    tables = [place for place in spec.runs if place not in diffs and is_yardstick(place)]
-    places = [place for place in spec.runs if place not in (*diffs, *tables)]
+    whole = [place for place in spec.runs if whole_of(place) is not None]
+    tables = [place for place in spec.runs if place not in whole and is_yardstick(place)]
+    places = [place for place in spec.runs if place not in (*whole, *tables)]
     runs, notes = read_finished_runs(places) if places else ([], [])
-    parts = [diff_part(Path(place).expanduser()) for place in diffs]
+    parts = [part for place in whole for part in _whole_parts(Path(place).expanduser())]
     parts += [comparison_part(yardstick(place, spec.reach), []) for place in tables]
     if len(runs) == 1:
         parts.append(run_part(runs[0].folder, spec.allowed()))
     else:
         parts += _comparisons(runs, spec, notes)
     return Page(_title(parts), parts, notes)
+
+
+def whole_of(place: str) -> str | None:
+    """Returns what a folder holds that has a page, and no table beside others: a diff, a healing or a fit; or None."""
+    folder = Path(place).expanduser()
+    return "a diff" if is_diff(folder) else "a healing" if is_healing(folder) else "a fit" if is_fit(folder) else None
+
+
+def _whole_parts(folder: Path) -> list[Part]:
+    if is_diff(folder):
+        return [diff_part(folder)]
+    return [heal_part(folder)] if is_healing(folder) else fit_parts(folder)
 
 
 def _title(parts: Sequence[Part]) -> str:
