@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: a figure, ways that are timed side by side, peaks of memory, slopes, the table."""
+"""What the benchmarks of speed share: a figure, ways that take turns, peaks of memory, slopes, and the table."""
 
 from __future__ import annotations
 
@@ -104,4 +104,7 @@ def growth(name: str, against: str, ways: Mapping[float, Callable[[], Any]], rep
     taken = slope(list(ways), list(time_of.values()))
     bytes_ = slope(list(ways), [peak(way) for way in ways.values()])
     peer = f"slope, {min(ways):g} to {max(ways):g} {against}"
-    return [Figure(f"{name}: growth of time", peer, taken, 1.2, 1.0), Figure(f"{name}: of memory", peer, bytes_, 1.2, 1.0)]
+    return [
+        Figure(f"{name}: growth of time", peer, taken, 1.2, 1.0),
+        Figure(f"{name}: growth of memory", peer, bytes_, 1.2, 1.0),
+    ]
