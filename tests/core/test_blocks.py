@@ -12,7 +12,7 @@ from holdfast.core import blocks, top_entries
 from holdfast.core.blocks import choose, differ, entrywise
 from holdfast.core.top_entries import largest, largest_in_blocks
 from holdfast.methods.edits.fapm import fapm
-from holdfast.methods.edits.ties import trimmed
+from holdfast.methods.edits.ties import TIES
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_an_edit_in_blocks_is_that_of_the_whole_tensor(small_blocks, dtype):
 
 def test_prunings_in_blocks_are_those_of_the_whole_tensor(small_blocks, monkeypatch):
     base, tuned = torch.randn(90, 21), torch.randn(90, 21)
-    in_blocks = fapm(base, tuned, 0.3), trimmed(base, tuned, 0.3, 0.7)
+    in_blocks = fapm(base, tuned, 0.3), TIES(keep=0.3, scale=0.7).edit_weights({}, "w", base, tuned)
     monkeypatch.setattr(blocks, "BLOCK", {"cpu": 1 << 20, "cuda": 1 << 20})
-    at_once = fapm(base, tuned, 0.3), trimmed(base, tuned, 0.3, 0.7)
+    at_once = fapm(base, tuned, 0.3), TIES(keep=0.3, scale=0.7).edit_weights({}, "w", base, tuned)
     assert all(map(torch.equal, in_blocks, at_once))
     delta = tuned - base
     wanted = base + 0.7 * torch.where(largest(delta.abs(), int(0.3 * delta.numel())), delta, 0.0)

@@ -15,10 +15,10 @@ from holdfast.core.top_entries import largest_in_blocks
 
 def fapm_score(base: Tensor, tuned: Tensor, relative: float = 1.0) -> Tensor:
     """Returns `|dW| - relative * mean|W| * |dW| / |W|` per entry, in float32 or wider; minus infinity where W is 0."""
-    return _score(base, tuned, relative * mean_size(base))
+    return _score(base, tuned, relative * _mean_size(base))
 
 
-def mean_size(weight: Tensor) -> float:
+def _mean_size(weight: Tensor) -> float:
     """Returns the mean size of the entries, block by block."""
     flat = weight.reshape(-1)
     sizes = (wide(flat[rows])[0].abs().sum() for rows in blocks(len(flat), flat.device))
@@ -45,7 +45,7 @@ def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Ten
     """
     edited = torch.empty(tuned.shape, dtype=tuned.dtype, device=tuned.device)
     flat, base, tuned = edited.view(-1), base.reshape(-1), tuned.reshape(-1)
-    least = relative * mean_size(base)
+    least = relative * _mean_size(base)
 
     def score(index: Index) -> Tensor:
         return _score(base[index], tuned[index], least)

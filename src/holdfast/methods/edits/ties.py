@@ -38,7 +38,7 @@ def ties(deltas: Sequence[Tensor], keep: float) -> Tensor:
     return torch.where(agrees, trimmed, 0.0).sum(0) / agrees.sum(0).clamp(min=1)
 
 
-def trimmed(base: Tensor, tuned: Tensor, keep: float, scale: float) -> Tensor:
+def _trimmed(base: Tensor, tuned: Tensor, keep: float, scale: float) -> Tensor:
     """Returns `base + scale * trim(tuned - base, keep)` in the dtype of `tuned`, block by block."""
     edited = torch.empty(tuned.shape, dtype=tuned.dtype, device=tuned.device)
     flat, base, tuned = edited.view(-1), base.reshape(-1), tuned.reshape(-1)
@@ -107,7 +107,7 @@ class TIES(Method):
         """Returns the base plus the merged changes."""
         folders = other_runs.folders(self.models)
         if not folders:
-            return trimmed(base, tuned, self.keep, self.scale)
+            return _trimmed(base, tuned, self.keep, self.scale)
         base, wide_tuned = wide(base, tuned)
         weights = (other_runs.weight(repr(self), folder, name, wide_tuned) for folder in folders)
         merged = ties([weight - base for weight in (wide_tuned, *weights)], self.keep)
