@@ -159,7 +159,8 @@ class SelfRehearsal(Method):
             drawn["progress"] = run.phase(f"writing old examples{again}", tries[-1])
             make = self._documents if self.form == "text" or not has_template else self._chats
             asked = (make.__name__, tries[-1], self.temperature, self.top_p, drawn["seed"], length, run.longest())
-            yield from written_once(run, asked, functools.partial(make, run, tries[-1], drawn))
+            for example in written_once(run, asked, functools.partial(make, run, tries[-1], drawn)):
+                yield dataclasses.replace(example, origin=SELF)
 
     def _documents(self, run: Run, count: int, drawn: Mapping[str, Any]) -> list[Example]:
         written = documents(run.model, run.tokenizer, count, **drawn)

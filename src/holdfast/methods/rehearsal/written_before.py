@@ -10,9 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
+
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.core.params import sums_of
+from holdfast.core.rows import to_examples, to_tensors
 from holdfast.core.run import Run
 
 logger = logging.getLogger("holdfast")
@@ -27,6 +31,8 @@ def written_once(run: Run, asked: object, make: Callable[[], Sequence[Example]])
     The file's name is a digest of all weights, the configuration, the tokenizer and `asked`, so a change of any of them
     writes anew. A log line names the file in both cases.
 
+    What is read has no origin.
+
     Args:
         run: The run, for its model and tokenizer.
         asked: What else decides the examples; anything with a `repr`.
@@ -38,22 +44,21 @@ def written_once(run: Run, asked: object, make: Callable[[], Sequence[Example]])
     folder = os.environ.get(FOLDER)
     if not folder:
         return make()
-    path = Path(folder) / f"{_digest(run, asked)}.json"
+    path = Path(folder) / f"{_digest(run, asked)}.safetensors"
     if path.exists():
         before = _read(path)
         logger.info("The base has written these %d old examples before; they are read from %s.", len(before), path)
         return before
     examples = make()
     apart = path.with_suffix(f".{os.getpid()}.part")  # another process may write the same
-    rows = [{"input_ids": list(example.input_ids), "labels": list(example.labels)} for example in examples]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        apart.write_text(json.dumps({"origin": examples[0].origin if examples else "", "rows": rows}), "utf-8")
+        safetensors.torch.save_file(to_tensors(examples), apart)
         os.replace(apart, path)
-    except OSError as error:
+    except (OSError, safetensors.SafetensorError) as error:
         raise HoldfastError(
-            f"{FOLDER}={folder}: old examples cannot be kept there ({error.strerror or error}); name another folder,"
-            " or unset the variable."
+            f"{FOLDER}={folder}: old examples cannot be kept there ({error}); name another folder, or unset the"
+            " variable."
         ) from error
     logger.info("The %d old examples that the base wrote are kept for later runs in %s.", len(examples), path)
     return examples
@@ -61,10 +66,8 @@ def written_once(run: Run, asked: object, make: Callable[[], Sequence[Example]])
 
 def _read(path: Path) -> list[Example]:
     try:
-        kept = json.loads(path.read_text("utf-8"))
-        rows = [(tuple(map(int, row["input_ids"])), tuple(map(int, row["labels"]))) for row in kept["rows"]]
-        return [Example(ids, labels, origin=str(kept["origin"])) for ids, labels in rows]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return to_examples(safetensors.torch.load_file(path))
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise HoldfastError(f"{path}: holds no old examples ({type(error).__name__}); delete the file.") from error
 
 
