@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PATHS := $(wildcard src tests benchmarks examples)
 
-.PHONY: venv demo test test-all lint docs site clean
+.PHONY: venv demo test test-all lint docs bench site clean
 
 venv: $(STAMP)
 
@@ -37,6 +37,10 @@ docs: venv
 	$(BIN)/python -m holdfast.report.stubs src/holdfast
 	$(BIN)/python -m holdfast.report.records docs/records.md
 	$(BIN)/python -m holdfast.report.rules docs/plan.md
+
+# All benchmarks of speed in one table, which docs/performance.md shows (about ten minutes on one idle core).
+bench: venv
+	OMP_NUM_THREADS=1 PYTHONPATH=src $(BIN)/python benchmarks/bench.py
 
 site: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

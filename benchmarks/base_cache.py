@@ -33,8 +33,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from frame import Figure
+
 PENALTIES = {"MaskTheTarget": "MaskTheTarget()", "BaseKL": "BaseKL()"}
 WIDTH, INNER, VOCABULARY = 896, 4864, 151_936
+LAYER = 2 * WIDTH * WIDTH + 2 * WIDTH * 128 + 3 * WIDTH * INNER
+"""Parameters of a layer."""
 
 
 def make_model(layers: int, folder: Path) -> None:
@@ -123,8 +127,7 @@ def measured(arms: list[str], given: argparse.Namespace, model: Path) -> dict[st
 
 def table(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> list[str]:
     """Returns the lines of the table."""
-    layer = 2 * WIDTH * WIDTH + 2 * WIDTH * 128 + 3 * WIDTH * INNER
-    body, head = given.layers * layer, WIDTH * VOCABULARY
+    body, head = given.layers * LAYER, WIDTH * VOCABULARY
     plain, plain_memory = statistics.median(found["plain"]["seconds"]), found["plain"]["memory"]
     limits = {"": 1.0, "off": 1.5, "first": 1.5 + head / (2 * (body + head)), "later": 1.0}
     lines = ["| step | time | computed limit | memory |", "|---|---|---|---|"]
@@ -139,6 +142,27 @@ def table(found: dict[str, dict[str, Any]], given: argparse.Namespace) -> list[s
             time_ = statistics.median(values) / plain
             lines.append(f"| {says[part]} | {time_:.2f} | {limits[part]:.2f} | {memory:.2f} |")
     return lines
+
+
+def figures(layers: int = 2, tokens: int = 32, steps: int = 2) -> list[Figure]:
+    """Returns the lines of a step with a penalty, against a plain step, for the table of all benchmarks."""
+    given = argparse.Namespace(layers=layers, tokens=tokens, steps=steps, results=None, src="")
+    with tempfile.TemporaryDirectory() as folder:
+        found = measured(["plain", "chunked", "MaskTheTarget off", "MaskTheTarget cached"], given, Path(folder))
+    body, head = layers * LAYER, WIDTH * VOCABULARY
+    plain = statistics.median(found["plain"]["seconds"])
+    cached = found["MaskTheTarget cached"]
+    first, later = (statistics.median(part) / plain for part in (cached["seconds"][:steps], cached["seconds"][steps:]))
+    chunked = statistics.median(found["chunked"]["seconds"]) / plain
+    off = statistics.median(found["MaskTheTarget off"]["seconds"]) / plain
+    most = (1.5 + head / (2 * (body + head))) / 1.5
+    return [
+        Figure("step, our loss", "step, the trainer's loss", chunked, 1.0, 1.0),
+        Figure("step with a penalty, no cache", "plain step + one forward", off / 1.5, 1.05, 1.0),
+        Figure("step with a penalty, first epoch", "plain step + one forward", first / 1.5, 1.05, most),
+        Figure("step with a penalty, later epochs", "plain step", later, 1.03, 1.0),
+        Figure("step with a penalty: memory", "plain step", cached["memory"] / found["plain"]["memory"], 1.0),
+    ]
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from base_cache import VOCABULARY, WIDTH, held, write
+from frame import Figure
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, linear
 
@@ -95,6 +96,36 @@ def one(way: str, tokens: int, repeats: int) -> None:
     print(json.dumps([statistics.median(seconds[1:]), (held() - before) / 1024, value, norm]))
 
 
+def measured(tokens: int, repeats: int, path: Path | None = None) -> dict[str, list[float]]:
+    """Returns the seconds, memory, loss and gradient of each way, those in a file as they are."""
+    found = {} if path is None or not path.exists() else json.loads(path.read_text(encoding="utf-8"))
+    for way in WAYS:
+        if way in found:
+            continue
+        words = ["--tokens", str(tokens), "--repeats", str(repeats), "--way", way]
+        done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+        found[way] = json.loads(done.stdout.splitlines()[-1])
+        print(way, found[way], file=sys.stderr, flush=True)
+        if path is not None:
+            path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return found
+
+
+def figures(tokens: int = 32, repeats: int = 2) -> list[Figure]:
+    """Returns the lines of the loss alone for the table of all benchmarks."""
+    found = measured(tokens, repeats)
+    pairs = {"ours, base read now": PLAIN, "ours, from kept means": PLAIN, "ours, divergence alone": PLAIN_KL}
+    lines = [
+        Figure(f"loss: {way}", peer, found[way][0] / found[peer][0], 0.6, WAYS[way] / WAYS[peer])
+        for way, peer in pairs.items()
+    ]
+    trl, ours = "TRL, divergence alone", "ours, divergence alone"
+    lines.append(Figure(f"loss: {ours}", "TRL, without Triton", found[ours][0] / found[trl][0], 1.0, 1.0))
+    return lines + [
+        Figure(f"loss: {way}: memory", peer, found[way][1] / found[peer][1], 0.1) for way, peer in pairs.items()
+    ]
+
+
 def main() -> None:
     """Measures all ways, and prints or writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,17 +138,7 @@ def main() -> None:
     if given.way:
         one(given.way, given.tokens, given.repeats)
         return
-    path = None if given.results is None else Path(given.results)
-    found = {} if path is None or not path.exists() else json.loads(path.read_text(encoding="utf-8"))
-    for way in WAYS:
-        if way in found:
-            continue
-        command = [sys.executable, *sys.argv, "--way", way]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[way] = json.loads(done.stdout.splitlines()[-1])
-        print(way, found[way], file=sys.stderr, flush=True)
-        if path is not None:
-            path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    found = measured(given.tokens, given.repeats, None if given.results is None else Path(given.results))
     seconds, memory = found[PLAIN][:2]
     lines = ["| loss and its gradient | time | computed limit | memory |", "|---|---|---|---|"]
     for way, (time_, peak, _, _) in ((way, found[way]) for way in WAYS):

@@ -136,3 +136,40 @@ def test_a_later_round_writes_only_in_place_of_what_the_sieve_dropped(monkeypatc
     mix = SelfRehearsal(ratio=0.3, count=10, form="text").mix_data(run())
     assert asked == [10, 6]
     assert len(mix.examples) - len(NEW) == 10
+
+
+def test_later_runs_of_the_same_model_find_what_it_wrote(tmp_path, monkeypatch, caplog):
+    from holdfast.methods.rehearsal import self_rehearsal
+
+    monkeypatch.setenv("HOLDFAST_WRITTEN", str(tmp_path / "written"))
+    caplog.set_level("INFO", "holdfast")
+    calls = []
+    real = self_rehearsal.documents
+    monkeypatch.setattr(self_rehearsal, "documents", lambda *a, **k: (calls.append(a), real(*a, **k))[1])
+
+    def examples(**changes):
+        return SelfRehearsal(count=4, length=10).mix_data(run(**changes)).examples[6:]
+
+    first = examples()
+    assert len(calls) == 1
+    assert "are kept for later runs in" in caplog.text
+    others = Mix(tuple(Example(row["input_ids"], row["labels"]) for row in tiny.rows(3)))
+    assert SelfRehearsal(count=4, length=10).mix_data(run(mix=others)).examples[3:] == first
+    assert len(calls) == 1, "other new examples change the sieve, not what is written"
+    assert "has written these 4 old examples before" in caplog.text
+    moved = tiny.tiny(dtype=torch.float32)
+    with torch.no_grad():
+        next(moved.parameters())[0, 0] += 1e-3
+    examples(model=moved)
+    examples(seed=1)
+    SelfRehearsal(count=4, length=11).mix_data(run())
+    assert len(calls) == 4
+    assert len(list((tmp_path / "written").iterdir())) == 4
+    for path in (tmp_path / "written").iterdir():
+        path.write_text("{}")
+    with pytest.raises(HoldfastError, match="holds no old examples"):
+        examples()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOLDFAST_WRITTEN", str(tmp_path / "file"))
+    with pytest.raises(HoldfastError, match="cannot be kept there"):
+        examples()

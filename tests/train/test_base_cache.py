@@ -18,6 +18,7 @@ from holdfast.train.base import make_teacher
 from holdfast.train.base_cache import base_digest
 from holdfast.train.comparison import Comparison
 from holdfast.train.keeping import sharing_base
+from holdfast.train.row_store import RowStore
 from tests import tiny
 from tests.train.retrace import furthest, trainer_for
 
@@ -134,6 +135,19 @@ def test_in_float32_and_bfloat16_the_runs_differ_by_rounding(tmp_path, penalty, 
     assert form_of(runs[1]) == "means"
     moved = furthest(runs[0].model, run(tmp_path / "p", "LoRA(rank=2)", **options, train=False).model)
     assert 0.0 < furthest(runs[0].model, runs[1].model) < worst * moved
+
+
+@pytest.mark.parametrize(("recipe", "form"), [("LoRA(rank=2) + MaskTheTarget()", "means"), ("BaseKL()", "states")])
+def test_what_is_kept_has_the_precision_of_the_training(tmp_path, monkeypatch, recipe, form):
+    """The trainer's autocast surrounds the model alone; weights in bfloat16 met states in float32 outside of it."""
+    put, found = RowStore.put, []
+    monkeypatch.setattr(RowStore, "put", lambda self, key, row: (found.append(row), put(self, key, row))[1])
+    dtype = torch.bfloat16 if form == "means" else torch.float32
+    kept = run(tmp_path, f"Train(base_cache=1) + {recipe}", dtype=dtype, bf16=True, num_train_epochs=2)
+    assert form_of(kept) == form
+    assert len(found) == 12
+    if form == "states":
+        assert {row["states"].dtype for row in found} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("form", ["means", "states"])

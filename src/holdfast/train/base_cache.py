@@ -19,10 +19,10 @@ import hashlib
 import json
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from holdfast.core.adapters import held_by, plain_name, tuner_layers
+from holdfast.core.params import sums_of
 from holdfast.core.teacher import Teacher
 from holdfast.train.row_store import RowStore
 
@@ -87,21 +87,5 @@ def base_digest(model: nn.Module, teacher: Teacher, also: object = ()) -> str:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if id(tensor) not in off:
             now = teacher.values.get(name, tensor)
-            digest.update(repr((plain_name(name), now.dtype, tuple(now.shape), *_sums(now))).encode())
+            digest.update(repr((plain_name(name), now.dtype, tuple(now.shape), *sums_of(now))).encode())
     return digest.hexdigest()[:32]
-
-
-def _sums(tensor: Tensor) -> tuple[int, int]:
-    """Returns two sums of a tensor's bytes, taken as 64-bit integers modulo 2^64: plain, and weighted by the place.
-
-    Any change of one entry changes the first. Unlike a hash, they need no copy of the weights on the CPU.
-    """
-    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-    flat = nn.functional.pad(flat, (0, -len(flat) % 8)).view(torch.int64)
-    plain = weighted = 0
-    for start in range(0, len(flat), 2**22):
-        part = flat[start : start + 2**22]
-        odd = torch.arange(start, start + len(part), device=part.device).mul_(2).add_(1)
-        plain += int(part.sum())
-        weighted += int((part * odd).sum())
-    return plain % 2**64, weighted % 2**64

@@ -6,7 +6,8 @@ The forms of the base are in `holdfast.core.teacher`, and the reasons in docs/de
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Comparison:
     Attributes:
         cache: The base's precomputed states on the training examples; None without a cache.
         kept: What the base has said of rows, on disk; None if it reads each row whenever the training does.
+        precision: Returns the autocast of the training, which surrounds only the model's own forward.
         note: A sentence on `kept`, or on why there is none; "" if there is nothing to say.
     """
 
@@ -42,6 +44,7 @@ class Comparison:
         self.teacher = teacher
         self.cache = cache
         self.kept: BaseCache | None = None
+        self.precision: Callable[[], AbstractContextManager[None]] = nullcontext
         self.note = ""
 
     def fill(self, inputs: Inputs) -> None:
@@ -111,11 +114,12 @@ class Comparison:
         # Unwrapped: with several processes, the others may have no row to read.
         call = dataclasses.replace(call, wrapped=self.model)
         states_MD = self.features(call, wanted_N)[wanted_N]
-        if form == "states":
-            return {"states": states_MD.to(product_dtype(states_MD))}
-        head = self.weights()
-        assert head is not None
-        return base_means(states_MD, call.tokens.labels_N[wanted_N], head, casts, chunk).tensors()
+        with self.precision():
+            if form == "states":
+                return {"states": states_MD.to(product_dtype(states_MD))}
+            head = self.weights()
+            assert head is not None
+            return base_means(states_MD, call.tokens.labels_N[wanted_N], head, casts, chunk).tensors()
 
     def features(self, call: Call, wanted_N: Tensor | None = None) -> Tensor:
         """Returns the base's features of each token: the input `[N, D]` of a plain head, else logits `[N, V]`.

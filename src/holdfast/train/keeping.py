@@ -61,7 +61,7 @@ def keep_base(view: TrainerView, forward: Forward, recipe: Chain) -> None:
     comparison = forward.comparison
     if comparison.teacher is None or comparison.cache is not None or not forward.needs_base:
         return
-    given = train_of(recipe).base_cache
+    given, comparison.precision = train_of(recipe).base_cache, view.trainer.accelerator.autocast
     comparison.kept, comparison.note = base_cache(view, recipe.active(), given, comparison.teacher, forward.head)
     if comparison.note:
         loud = comparison.kept is None and given is not None

@@ -17,6 +17,7 @@ from torch import Tensor
 from holdfast.bench.heal.candidates import Edit, layers_of, place_of, state_of
 from holdfast.bench.heal.weights import Squares, Weights, write_weights
 from holdfast.core.adapters import plain_name
+from holdfast.core.blocks import differ
 
 _B = re.compile(r"\.lora_(?:embedding_)?B(?:\.weight)?$")
 _A = re.compile(r"\.lora_(?:embedding_)?A(?:\.weight)?$")
@@ -45,7 +46,8 @@ class Editor:
     def write(self, edit: Edit, strength: float, folder: Path) -> float:
         """Writes the edited model into a folder.
 
-        At most one tensor of each model and what the edit makes of them is in memory at a time.
+        At most one tensor of each model and the edited one is in memory at a time, beside blocks of them. The edits
+        that need singular vectors hold more.
 
         Args:
             edit: The edit.
@@ -76,7 +78,7 @@ class Editor:
 
         def edited(name: str) -> Tensor:
             tuned, base = self.tuned.read(name), self.base.read(name)
-            if not tuned.is_floating_point() or torch.equal(base.to(tuned.dtype), tuned):
+            if not tuned.is_floating_point() or not differ(base, tuned):
                 return tuned
             value = edit.at(strength, place_of(name, layers)).edit_weights(state, name, base, tuned)
             if squares is not None:

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from holdfast.bench.given.model_files import safetensors_header, weight_files
 from holdfast.bench.run.folder import reporting_write_errors
+from holdfast.core.blocks import blocks, wide
 from holdfast.core.errors import HoldfastError
 
 ADAPTER = "adapter_model.safetensors"
 _NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".gguf", ".onnx")
-BLOCK = 1 << 20
-"""Entries at a time in sums over a tensor, so that no wide copy of it exists."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +81,20 @@ class Squares:
 
     def add(self, base: Tensor, tuned: Tensor, edited: Tensor) -> None:
         """Adds the changes of a tensor."""
-        parts = (tensor.reshape(-1).split(BLOCK) for tensor in (base, tuned, edited))
-        for first, last, shipped in zip(*parts, strict=True):
-            first = first.double()
-            self.whole += float((last.double() - first).square().sum())
-            self.kept += float((shipped.double() - first).square().sum())
+        flat = [tensor.reshape(-1) for tensor in (base, tuned, edited)]
+        for rows in blocks(len(flat[0]), flat[0].device):
+            first, last, shipped = wide(*(tensor[rows] for tensor in flat))
+            self.whole += _square(last - first)
+            self.kept += _square(shipped - first)
 
     @property
     def share(self) -> float:
         """Returns the length of the kept change as a share of that of the whole change."""
         return (self.kept / self.whole) ** 0.5 if self.whole else 0.0
+
+
+def _square(change: Tensor) -> float:
+    return float(torch.dot(change, change))
 
 
 def write_weights(like: Weights, folder: Path, edited: Callable[[str], Tensor]) -> None:

@@ -8,10 +8,10 @@ import hashlib
 import torch
 from torch import Tensor
 
+from holdfast.core.blocks import wide
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.delta import wide
 
 
 def dare(base: Tensor, tuned: Tensor, keep: float, generator: torch.Generator) -> Tensor:

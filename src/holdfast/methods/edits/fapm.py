@@ -7,20 +7,31 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from holdfast.core.blocks import Index, blocks, choose, wide
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.core.top_entries import largest
-from holdfast.methods.delta import wide
+from holdfast.core.top_entries import largest_in_blocks
 
 
 def fapm_score(base: Tensor, tuned: Tensor, relative: float = 1.0) -> Tensor:
     """Returns `|dW| - relative * mean|W| * |dW| / |W|` per entry, in float32 or wider; minus infinity where W is 0."""
-    base, tuned = wide(base, tuned)
-    size = (tuned - base).abs_()  # in place, because these tensors are the largest of a model
-    mean = relative * base.abs().mean()
-    share = base.abs()
-    torch.div(size, share, out=share)
-    return size.sub_(share.mul_(mean)).masked_fill_(base == 0, -torch.inf)
+    return _score(base, tuned, relative * _mean_size(base))
+
+
+def _mean_size(weight: Tensor) -> float:
+    """Returns the mean size of the entries, block by block."""
+    flat = weight.reshape(-1)
+    sizes = (wide(flat[rows])[0].abs().sum() for rows in blocks(len(flat), flat.device))
+    return sum(map(float, sizes)) / max(len(flat), 1)
+
+
+def _score(base: Tensor, tuned: Tensor, least: float) -> Tensor:
+    """Returns `|dW| * (1 - least / |W|)`; minus infinity where W is 0."""
+    start, end = wide(base, tuned)
+    size, change = start.abs(), (end - start).abs_()
+    score = torch.div(-least, size).add_(1.0).mul_(change)
+    # Masks take longer than the arithmetic, and few tensors hold a 0.
+    return score.masked_fill_(size == 0, -torch.inf) if size.numel() and not bool(size.amin() > 0) else score
 
 
 def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Tensor:
@@ -32,8 +43,16 @@ def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Ten
         keep: Share of the entries whose change is kept; `int(entries * keep)` of them.
         relative: Factor of the deduction for changes that are large relative to their weight.
     """
-    kept = largest(fapm_score(base, tuned, relative), int(base.numel() * keep))
-    return torch.where(kept, tuned, base.to(tuned.dtype))
+    edited = torch.empty(tuned.shape, dtype=tuned.dtype, device=tuned.device)
+    flat, base, tuned = edited.view(-1), base.reshape(-1), tuned.reshape(-1)
+    least = relative * _mean_size(base)
+
+    def score(index: Index) -> Tensor:
+        return _score(base[index], tuned[index], least)
+
+    for rows, kept in largest_in_blocks(score, len(flat), int(len(flat) * keep), flat.device):
+        flat[rows] = choose(kept, tuned[rows], base[rows].to(tuned.dtype))
+    return edited
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

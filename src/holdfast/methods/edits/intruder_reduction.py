@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from holdfast.core.adapters import plain_name
+from holdfast.core.blocks import wide
 from holdfast.core.method import Method, State
 from holdfast.core.params import layer_of
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.delta import wide
 
 
 def intruders(base: Tensor, tuned: Tensor, top: int, threshold: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from holdfast.core.blocks import wide
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods import other_runs
-from holdfast.methods.delta import wide
 
 
 def uniform_soup(weights: Sequence[Tensor]) -> Tensor:

@@ -6,9 +6,9 @@ import dataclasses
 
 from torch import Tensor
 
+from holdfast.core.blocks import entrywise
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.delta import wide
 
 
 def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
@@ -19,8 +19,7 @@ def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
         tuned: Weights after training, of the same shape.
         scale: Factor on the change; below 0 it subtracts the change, above 1 it extrapolates.
     """
-    base, wide_tuned = wide(base, tuned)
-    return (base + scale * (wide_tuned - base)).to(tuned.dtype)
+    return entrywise(lambda start, end: start + scale * (end - start), base, tuned)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from holdfast.core.blocks import Index, choose, wide
 from holdfast.core.method import Method, State
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.core.top_entries import largest
+from holdfast.core.top_entries import largest, largest_in_blocks
 from holdfast.methods import other_runs
-from holdfast.methods.delta import wide
 
 
 def trim(delta: Tensor, keep: float) -> Tensor:
@@ -36,6 +36,21 @@ def ties(deltas: Sequence[Tensor], keep: float) -> Tensor:
     trimmed = torch.stack([trim(delta, keep) for delta in deltas])
     agrees = (trimmed.sign() == trimmed.sum(0).sign()) & (trimmed != 0)
     return torch.where(agrees, trimmed, 0.0).sum(0) / agrees.sum(0).clamp(min=1)
+
+
+def _trimmed(base: Tensor, tuned: Tensor, keep: float, scale: float) -> Tensor:
+    """Returns `base + scale * trim(tuned - base, keep)` in the dtype of `tuned`, block by block."""
+    edited = torch.empty(tuned.shape, dtype=tuned.dtype, device=tuned.device)
+    flat, base, tuned = edited.view(-1), base.reshape(-1), tuned.reshape(-1)
+
+    def change(index: Index) -> Tensor:
+        start, end = wide(base[index], tuned[index])
+        return end - start
+
+    count = int(len(flat) * keep)
+    for rows, kept in largest_in_blocks(lambda index: change(index).abs_(), len(flat), count, flat.device):
+        flat[rows] = choose(kept, change(rows)).mul_(scale).add_(base[rows])
+    return edited
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -90,9 +105,10 @@ class TIES(Method):
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
         """Returns the base plus the merged changes."""
+        folders = other_runs.folders(self.models)
+        if not folders:
+            return _trimmed(base, tuned, self.keep, self.scale)
         base, wide_tuned = wide(base, tuned)
-        weights = (
-            other_runs.weight(repr(self), folder, name, wide_tuned) for folder in other_runs.folders(self.models)
-        )
+        weights = (other_runs.weight(repr(self), folder, name, wide_tuned) for folder in folders)
         merged = ties([weight - base for weight in (wide_tuned, *weights)], self.keep)
         return merged.mul_(self.scale).add_(base).to(tuned.dtype)  # in place, as a tensor may be a large one

@@ -7,9 +7,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from holdfast.core.blocks import entrywise
 from holdfast.core.method import Method, State
 from holdfast.core.settings import setting
-from holdfast.methods.delta import wide
 
 
 def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
@@ -25,8 +25,7 @@ def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
     """
     if alpha in (0.0, 1.0):
         return (tuned if alpha else base).to(tuned.dtype).clone()
-    start, end = wide(base, tuned)
-    return torch.lerp(start, end, alpha).to(tuned.dtype)
+    return entrywise(lambda start, end: torch.lerp(start, end, alpha), base, tuned)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

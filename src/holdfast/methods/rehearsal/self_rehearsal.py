@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import math
@@ -16,6 +17,7 @@ from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import ShingleIndex, repeats
 from holdfast.data.tokenization import tokenize
+from holdfast.methods.rehearsal.written_before import written_once
 from holdfast.probes.composition import chats, documents
 
 logger = logging.getLogger("holdfast")
@@ -55,7 +57,8 @@ class SelfRehearsal(Method):
 
     p_b is the base. It writes documents from their beginning, or, through its chat template, questions of a user, which
     it then answers. A sieve leaves out examples that are repetitive or similar to an earlier or a new example. The base
-    writes once; the run's folder keeps the examples, and a resumed run reads them back. With BaseKL(on='memory') the
+    writes once; the run's folder keeps the examples, and a resumed run reads them back. If `HOLDFAST_WRITTEN` names a
+    folder, later runs of the same model find what it wrote there. With BaseKL(on='memory') the
     model rehearses the base's whole predictions, not only the tokens that were drawn.
 
     Args:
@@ -154,9 +157,15 @@ class SelfRehearsal(Method):
             tries.append(min(self.count, math.ceil(SPARE * (self.count - len(kept)))))
             again = f", round {number + 1}" if number else ""
             drawn["progress"] = run.phase(f"writing old examples{again}", tries[-1])
-            if self.form == "text" or not has_template:
-                for ids in documents(run.model, run.tokenizer, tries[-1], **drawn):
-                    yield Example(tuple(ids), tuple(ids), origin=SELF)
-            else:
-                rows = chats(run.model, run.tokenizer, tries[-1], **drawn)
-                yield from tokenize(rows, run.tokenizer, max_length=run.longest()).examples
+            make = self._documents if self.form == "text" or not has_template else self._chats
+            asked = (make.__name__, tries[-1], self.temperature, self.top_p, drawn["seed"], length, run.longest())
+            for example in written_once(run, asked, functools.partial(make, run, tries[-1], drawn)):
+                yield dataclasses.replace(example, origin=SELF)
+
+    def _documents(self, run: Run, count: int, drawn: Mapping[str, Any]) -> list[Example]:
+        written = documents(run.model, run.tokenizer, count, **drawn)
+        return [Example(tuple(ids), tuple(ids), origin=SELF) for ids in written]
+
+    def _chats(self, run: Run, count: int, drawn: Mapping[str, Any]) -> list[Example]:
+        rows = chats(run.model, run.tokenizer, count, **drawn)
+        return tokenize(rows, run.tokenizer, max_length=run.longest()).examples
