@@ -53,16 +53,9 @@ def _file(name: str, file: str) -> Path | None:
         return folder / file if (folder / file).exists() else None
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         return None
-    from transformers.utils.hub import cached_file  # here, because it is heavy, and only names on the hub need it
+    from huggingface_hub import hf_hub_download  # here, because only names on the hub need it
 
     try:
-        found = cached_file(
-            name,
-            file,
-            _raise_exceptions_for_gated_repo=False,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-    except (OSError, ValueError):
+        return Path(hf_hub_download(name, file))
+    except (OSError, ValueError):  # the file is not there, nor the hub; or it is no name
         return None
-    return Path(found) if found else None
