@@ -20,8 +20,10 @@ def chat_size(name: str) -> int:
     base = str(adapter.get("base_model_name_or_path") or "")
     if base:
         return chat_size(base) if base != name else 0
+    if not (config := _json(name, "config.json")):  # first, since an unreachable hub takes its time at each file
+        return 0
     template = _json(name, "tokenizer_config.json").get("chat_template") or any(_file(name, t) for t in TEMPLATES)
-    return _parameters(_json(name, "config.json")) if template else 0
+    return _parameters(config) if template else 0
 
 
 def _parameters(config: dict[str, Any]) -> int:
