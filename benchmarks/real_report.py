@@ -44,9 +44,9 @@ def answers(row: Row) -> dict[str, np.ndarray]:
 
 
 def base_of(row: Row, all_rows: Sequence[Row]) -> Row:
-    """Returns the row of the base on the same task."""
+    """Returns the row of the base on the same task, with what it answered on the processor of the run."""
     (base,) = (r for r in all_rows if (r["model"], r["task"], r["recipe"]) == (row["model"], row["task"], "base"))
-    return base
+    return {**base, **row.get("before", {})}
 
 
 def changes(row: Row, base: Row) -> dict[str, Flips]:
@@ -108,10 +108,10 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
     chosen = [r for r in all_rows if (r["model"], r["task"]) == (model, task) and r["recipe"] != "base"]
     if not chosen:
         return []
-    base = base_of(chosen[0], all_rows)
     plain = [r["cost"]["cpu"] for r in chosen if r["recipe"] == "LoRA" and r["dose"] == RATE]
     lines = []
     for row in chosen:
+        base = base_of(row, all_rows)
         parts = kept_changes(row, base)
         rate = "" if row["dose"] == RATE else f", rate x {row['dose'] / RATE:g}"
         seed = "" if row["seed"] == 0 else f", seed {row['seed']}"
@@ -125,7 +125,8 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
     head = "| recipe | learned | lost | generated | choices | right turned wrong | worst suite | text, nats |"
     head += " drift, task / general | time |"
     body = [f"| {' | '.join(cells)} |" for _, cells in sorted(lines, key=lambda line: line[0])]
-    before = f"Before training, {NAMES[model]} answers {learned(base):.1f}% of the questions of the task."
+    start = learned(base_of(chosen[0], all_rows))
+    before = f"Before training, {NAMES[model]} answers {start:.1f}% of the questions of the task."
     return [f"### {task}, {NAMES[model]}", "", before, "", head, "|---" * (head.count("|") - 1) + "|", *body, ""]
 
 
@@ -179,7 +180,7 @@ def draw(all_rows: Sequence[Row], path: Path) -> None:
     for axis, (model, task, chosen) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
         base = base_of(chosen[0], all_rows)
         for row in chosen:
-            value, low, high = lost(kept_changes(row, base))
+            value, low, high = lost(kept_changes(row, base_of(row, all_rows)))
             dark = "black" if row["recipe"] in ("plain", "LoRA") else "C0"
             axis.errorbar(
                 value, learned(row), xerr=[[value - low], [high - value]], marker="o", ms=4, lw=0.6, color=dark

@@ -31,7 +31,6 @@ from holdfast.methods.losses.ewc import diagonal_fisher as diagonal_fisher
 from holdfast.methods.losses.ewc import drawn_nll as drawn_nll
 from holdfast.methods.losses.mask_the_target import mask_the_target as mask_the_target
 from holdfast.methods.losses.mask_the_target import non_target_kl as non_target_kl
-from holdfast.methods.rehearsal.prompt_rehearsal import share_of as share_of
 from holdfast.methods.rehearsal.sdft import betrays as betrays
 from holdfast.methods.rehearsal.sdft import last_number as last_number
 from holdfast.methods.rehearsal.self_rehearsal import sieved as sieved

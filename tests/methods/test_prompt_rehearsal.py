@@ -14,7 +14,8 @@ from holdfast.general.names import items as general_items
 from holdfast.ground.names import base_folder
 from holdfast.methods.prompts import PROMPTS
 from holdfast.methods.rehearsal import answering
-from holdfast.methods.rehearsal.prompt_rehearsal import ANSWERS, PromptRehearsal, share_of
+from holdfast.methods.rehearsal.answering import share_read
+from holdfast.methods.rehearsal.prompt_rehearsal import ANSWERS, PromptRehearsal
 from holdfast.probes.generation import Generated
 from tests.methods.test_self_rehearsal import NEW, run
 
@@ -68,9 +69,9 @@ def test_each_answer_is_read_so_often_unless_that_takes_more_than_half_of_the_to
     answers = [Example([0] * 40, [-100] * 20 + [0] * 20)] * 100
     for rows, tokens, share in ((10_000, 5, 0.1), (1_000, 5, 1_000 / 6_000), (100, 5, 0.5)):
         new = [Example([0] * 30, [-100] * (30 - tokens) + [0] * tokens)] * rows
-        assert share_of(PromptRehearsal(), new, answers) == pytest.approx(share)
-        assert share_of(PromptRehearsal(passes=0.0), new, answers) == 0.1
-        assert share_of(PromptRehearsal(ratio=0.7), new, answers) == 0.7
+        assert share_read(0.1, 0.5, new, answers) == pytest.approx(share)
+        assert share_read(0.1, 0.0, new, answers) == 0.1
+        assert share_read(0.7, 0.5, new, answers) == 0.7
 
 
 def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
@@ -78,9 +79,9 @@ def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
     says(monkeypatch, lambda text: (SAID, False))
     mix = PromptRehearsal().mix_data(run(**chat, limit=512))
     own, new = [e for e in mix.examples if e.source == 1], mix.examples[: len(NEW)]
-    assert mix.ratios == (share_of(PromptRehearsal(), new, own),)
+    assert mix.ratios == (share_read(0.1, 0.5, new, own),)
     assert mix.ratios[0] > 0.1
-    assert "the new examples are short; 50% of the tokens are answers" in caplog.text
+    assert "the new examples are short; a share of 0.50 of the tokens is answers" in caplog.text
 
 
 def test_a_model_without_a_template_continues_a_question(monkeypatch, plain):

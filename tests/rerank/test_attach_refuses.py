@@ -21,6 +21,7 @@ SENTENCES = {
     "SDFT()": "a reranker writes none",
     "OnPolicySDFT()": "weighs the loss of single tokens",
     "RefusalRehearsal()": "a reranker writes none",
+    "PromptRehearsal()": "a reranker writes none",
     "AGEM('old')": "stored token sequences",
     "ConflictDecay('old')": "stored token sequences",
     "OrthogonalProjection('old')": "activations of tokenised examples",

@@ -21,7 +21,8 @@ from holdfast.data.memory import load_memory
 from holdfast.data.order import order
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.prompts import PROMPTS
-from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal, share_of
+from holdfast.methods.rehearsal.answering import share_read
+from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
@@ -157,7 +158,7 @@ def _written(part: Method) -> list[Example]:
 def _reading(part: Method, number: int, new: Sequence[Example]) -> Method:
     """Returns a method; in place of one for which the base writes, the rehearsal of its stand-ins."""
     if isinstance(part, PromptRehearsal):
-        return Rehearsal(WRITTEN.format(number), ratio=share_of(part, new, _written(part)))
+        return Rehearsal(WRITTEN.format(number), ratio=share_read(part.ratio, part.passes, new, _written(part)))
     if isinstance(part, (SelfRehearsal, RefusalRehearsal)):
         return Rehearsal(WRITTEN.format(number), ratio=part.ratio)
     return part

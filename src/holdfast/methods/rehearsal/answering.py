@@ -16,6 +16,8 @@ PLAIN = "Question: {prompt}\nAnswer:"
 """A prompt as a model without a chat template reads it, in the form of the suites."""
 NEXT = Stop(("\nQuestion:",))
 """Where such a model begins a question of its own."""
+MOST = 0.5
+"""Largest share to which short new examples raise that of the answers."""
 
 
 def answers_of_base(
@@ -53,6 +55,19 @@ def answers_of_base(
             unended |= {origin} if answer.cut else set()
     examples = tokenize(rows, run.tokenizer, max_length=run.longest()).examples
     return [_without_end(example) if example.origin in unended else example for example in examples]
+
+
+def share_read(ratio: float, passes: float, new: Sequence[Example], answered: Sequence[Example]) -> float:
+    """Returns the share of the answers in the supervised tokens.
+
+    Args:
+        ratio: Least share.
+        passes: Passes over the answers in each pass over the new examples, at least; `MOST` limits the share.
+        new: The new examples.
+        answered: The answers.
+    """
+    tokens = passes * sum(example.supervised for example in answered)
+    return max(ratio, min(MOST, tokens / (tokens + sum(example.supervised for example in new) or 1)))
 
 
 def _without_end(example: Example) -> Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from holdfast.core.errors import HoldfastError
@@ -14,14 +14,12 @@ from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
 from holdfast.methods.prompts import PROMPTS
-from holdfast.methods.rehearsal.answering import answers_of_base
+from holdfast.methods.rehearsal.answering import answers_of_base, share_read
 
 logger = logging.getLogger("holdfast")
 
 ANSWERS = "what the base answered"
 """Name of the memory."""
-MOST = 0.5
-"""Largest share to which short new examples raise that of the answers."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -77,9 +75,10 @@ class PromptRehearsal(Method):
             HoldfastError: Every answer was empty or repeated itself.
         """
         answered = run.keep(f"prompts-{self.length}-{self.repeat:g}", lambda: self._answered(run))
-        share = share_of(self, [example for example in run.mix.examples if example.source == NEW], answered)
+        new = [example for example in run.mix.examples if example.source == NEW]
+        share = share_read(self.ratio, self.passes, new, answered)
         if share > self.ratio:
-            logger.info("%r: the new examples are short; %.0f%% of the tokens are answers.", self, 100 * share)
+            logger.info("%r: the new examples are short; a share of %.2f of the tokens is answers.", self, share)
         return run.mix.with_memory(ANSWERS, answered, share)
 
     def _answered(self, run: Run) -> list[Example]:
@@ -93,12 +92,6 @@ class PromptRehearsal(Method):
             )
         logger.info("%r: %d answers; %d were empty or repeated.", self, len(kept), len(PROMPTS) - len(kept))
         return kept
-
-
-def share_of(method: PromptRehearsal, new: Sequence[Example], answered: Sequence[Example]) -> float:
-    """Returns the share of the answers in the supervised tokens, by the tokens of both."""
-    tokens = method.passes * sum(example.supervised for example in answered)
-    return max(method.ratio, min(MOST, tokens / (tokens + sum(example.supervised for example in new) or 1)))
 
 
 def _learned(example: Example) -> tuple[int, ...]:

@@ -136,7 +136,7 @@ OLD_EXAMPLES: tuple[Rule[Situation], ...] = (
         REAL,
         value=lambda case: len(PROMPTS),
         because="Qwen2.5-Coder 0.5B on harmless facts: of its right answers 20% turn wrong, 17% if it rehearses"
-        " refusals alone, 12% with both",
+        " refusals alone, 13% with both",
     ),
     Rule(
         "rehearse the model's own refusals",
