@@ -18,7 +18,7 @@ from holdfast.bench.machine.files import write_json
 from holdfast.bench.measured.digests import file_digest
 from holdfast.bench.run.adapter_metadata import ADAPTER, add_metadata, metadata_of
 from holdfast.bench.run.model_card import license_of, plain_text
-from holdfast.bench.run.proof import ProofRecord
+from holdfast.bench.run.proof import ProofRecord, seal_of
 from holdfast.bench.run.run import train
 from holdfast.bench.verify.verify import verify
 from holdfast.cli.main import main
@@ -101,6 +101,13 @@ def test_weights_with_new_digests_are_judged_by_their_answers(model):
     assert record.word != "holds"
     assert "are not those of the certificate" in record.reasons[0]
     assert proof.verdict.word == "kept"
+
+
+def test_the_seal_is_that_of_the_file_whatever_fields_a_later_version_adds(model):
+    path = model / ProofRecord.FILE
+    older = {key: value for key, value in json.loads(path.read_text()).items() if key != "record_file"}
+    write_json(path, {**older, "seal": seal_of(older)})
+    assert checked(model, quick=True).word == "holds"
 
 
 def test_a_changed_certificate_record_or_base_does_not_hold(model, done, tmp_path):

@@ -133,11 +133,12 @@ class ProofRecord(Versioned):
 
     def sealed(self) -> ProofRecord:
         """Returns the certificate with its seal."""
-        return dataclasses.replace(self, seal=self.computed_seal())
+        return dataclasses.replace(self, seal=seal_of(self.to_dict()))
 
-    def computed_seal(self) -> str:
-        """Returns the seal that its content has."""
-        return digest_of({key: value for key, value in self.to_dict().items() if key != "seal"})
+
+def seal_of(content: Mapping[str, Any]) -> str:
+    """Returns the seal of a certificate by what its file holds, so that fields of a later version change nothing."""
+    return digest_of({key: value for key, value in content.items() if key != "seal"})
 
 
 def base_digests(base: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.bench.measured.digests import digest_of, folder_digests
-from holdfast.bench.run.proof import OURS, ProofRecord, base_digests
+from holdfast.bench.run.proof import OURS, ProofRecord, base_digests, seal_of
 from holdfast.core.errors import HoldfastError
 
 
@@ -29,7 +29,7 @@ def read_proof(folder: Path) -> ProofRecord:
 def wrong_files(folder: Path, proof: ProofRecord) -> list[str]:
     """Returns what differs between a model and its certificate, in sentences; empty if nothing does."""
     reasons = []
-    if proof.seal != proof.computed_seal():
+    if proof.seal != seal_of(json.loads((folder / ProofRecord.FILE).read_text(encoding="utf-8"))):
         reasons.append("The certificate was changed after it was written: its seal does not fit its content.")
     now = folder_digests(folder, leave_out=OURS)
     reasons += _differences(proof.files, now, "of the model")
