@@ -55,7 +55,7 @@ def texts(mix, tokenizer):
 
 def test_a_chat_model_is_asked_each_prompt_and_its_answers_are_learned(monkeypatch, chat):
     seen = says(monkeypatch, lambda text: (SAID, False))
-    mix = PromptRehearsal(ratio=0.2, passes=0.0, length=40).mix_data(run(**chat, limit=512))
+    mix = PromptRehearsal(ratio=0.2, length=40).mix_data(run(**chat, limit=512))
     assert (seen["asked"], seen["limit"], seen["stops"]) == (list(PROMPTS), 40, None)
     assert (mix.names, mix.ratios, mix.examples[: len(NEW)]) == ((ANSWERS,), (0.2,), NEW)
     assert len(texts(mix, chat["tokenizer"])) == len(PROMPTS)
@@ -77,10 +77,11 @@ def test_each_answer_is_read_so_often_unless_that_takes_more_than_half_of_the_to
 def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
     caplog.set_level(logging.INFO, "holdfast")
     says(monkeypatch, lambda text: (SAID, False))
-    mix = PromptRehearsal().mix_data(run(**chat, limit=512))
+    assert PromptRehearsal().mix_data(run(**chat, limit=512)).ratios == (0.1,)
+    assert "short" not in caplog.text
+    mix = PromptRehearsal(passes=0.5).mix_data(run(**chat, limit=512))
     own, new = [e for e in mix.examples if e.source == 1], mix.examples[: len(NEW)]
     assert mix.ratios == (share_read(0.1, 0.5, new, own),)
-    assert mix.ratios[0] > 0.1
     assert "the new examples are short; a share of 0.50 of the tokens is answers" in caplog.text
 
 

@@ -36,7 +36,7 @@ class PromptRehearsal(Method):
     Args:
         ratio: Least share of these answers in the supervised tokens; 0 turns the method off.
         passes: Passes over the answers in each pass over the new examples, at least. Where these have few supervised
-            tokens (a label, a number), this raises the share, to a half at most.
+            tokens (a label, a number), this raises the share, to a half at most, which keeps more and may learn less.
         length: Maximum number of tokens in an answer. Of a longer one the beginning is learned, without an end.
         repeat: Maximum share of an answer's 4-grams of tokens that occur earlier in it.
 
@@ -56,7 +56,7 @@ class PromptRehearsal(Method):
     """
 
     ratio: float = setting(0.1, unit="share of supervised tokens", low=0.0, high=0.95, search=(0.02, 0.5), log=True)
-    passes: float = setting(0.5, unit="passes", low=0.0, search=(0.1, 1.0), log=True)
+    passes: float = setting(0.0, unit="passes", low=0.0, search=(0.05, 0.5))
     length: int = setting(64, unit="tokens", low=2, integer=True)
     repeat: float = setting(0.5, unit="share of 4-grams", low=0.0, high=1.0)
 
