@@ -12,9 +12,9 @@ from holdfast.core.mix import Example
 from holdfast.general.names import KINDS
 from holdfast.general.names import items as general_items
 from holdfast.ground.names import base_folder
+from holdfast.methods import answering
+from holdfast.methods.answering import share_read
 from holdfast.methods.prompts import PROMPTS
-from holdfast.methods.rehearsal import answering
-from holdfast.methods.rehearsal.answering import share_read
 from holdfast.methods.rehearsal.prompt_rehearsal import ANSWERS, PromptRehearsal
 from holdfast.probes.generation import Generated
 from tests.methods.test_self_rehearsal import NEW, run

@@ -8,8 +8,7 @@ from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.general.harmful import HARMFUL as ASKED_BY_GENERAL
 from holdfast.general.names import items as general_items
 from holdfast.ground.names import base_folder
-from holdfast.methods import requests
-from holdfast.methods.rehearsal import answering
+from holdfast.methods import answering, requests
 from holdfast.methods.rehearsal.refusal_rehearsal import REFUSALS, RefusalRehearsal
 from holdfast.probes.generation import Generated
 from tests.methods.test_self_rehearsal import NEW, run

@@ -20,8 +20,8 @@ from holdfast.core.run import Run
 from holdfast.data.memory import load_memory
 from holdfast.data.order import order
 from holdfast.methods.adapter import Adapter
+from holdfast.methods.answering import share_read
 from holdfast.methods.prompts import PROMPTS
-from holdfast.methods.rehearsal.answering import share_read
 from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal

@@ -13,8 +13,8 @@ from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
+from holdfast.methods.answering import answers_of_base, share_read
 from holdfast.methods.prompts import PROMPTS
-from holdfast.methods.rehearsal.answering import answers_of_base, share_read
 
 logger = logging.getLogger("holdfast")
 

@@ -11,7 +11,7 @@ from holdfast.core.method import Method
 from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
-from holdfast.methods.rehearsal.answering import answers_of_base
+from holdfast.methods.answering import answers_of_base
 from holdfast.methods.requests import HARMFUL, HARMLESS
 from holdfast.probes.refusal import refuses
 

@@ -17,7 +17,7 @@ from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import ShingleIndex, repeats
 from holdfast.data.tokenization import tokenize
-from holdfast.methods.rehearsal.written_before import written_once
+from holdfast.methods.written_before import written_once
 from holdfast.probes.composition import chats, documents
 
 logger = logging.getLogger("holdfast")
