@@ -16,7 +16,7 @@ from rich.console import Console
 
 from holdfast.bench.fit.fit_folder import begin, finished
 from holdfast.bench.fit.fit_inputs import FitInputs, read_fit_inputs
-from holdfast.bench.fit.fit_record import FitCost, FitRecord, StageName
+from holdfast.bench.fit.fit_record import FitRecord, StageName
 from holdfast.bench.fit.fit_words import announcement, check_cost, cost_words, sentence_of
 from holdfast.bench.fit.full_run import FullRun, full_run, healed
 from holdfast.bench.fit.ladder import Ladder
@@ -279,12 +279,7 @@ class _Fit:
             used=came.used,
             healed=made is not None,
             model=final.model,
-            cost=FitCost(
-                allowed=ledger.cost,
-                spent=ledger.spent,
-                plain_seconds=ledger.plain_seconds,
-                training_seconds=ledger.training_seconds,
-            ),
+            cost=ledger.total(),
             notes=tuple(dict.fromkeys(ledger.notes)),
             sentence="",
             seconds=ledger.display.clock.seconds,

@@ -7,7 +7,7 @@ import math
 import time
 from typing import Any
 
-from holdfast.bench.fit.fit_record import StageName, StageRow
+from holdfast.bench.fit.fit_record import FitCost, StageName, StageRow
 from holdfast.bench.fit.stages import StageDisplay
 
 
@@ -42,6 +42,15 @@ class Ledger:
     def left(self) -> float:
         """Returns what is left of the cost, in plain runs."""
         return self.cost - self.spent
+
+    def total(self) -> FitCost:
+        """Returns what the fit may cost and has cost."""
+        return FitCost(
+            allowed=self.cost,
+            spent=self.spent,
+            plain_seconds=self.plain_seconds,
+            training_seconds=self.training_seconds,
+        )
 
     def begin(self, name: StageName, about: str) -> float:
         """Begins a stage, and returns the time."""
