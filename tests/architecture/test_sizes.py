@@ -26,7 +26,8 @@ def branches(function):
 
 
 def lines(node):
-    return node.end_lineno - node.lineno + 1
+    """Returns the number of lines of a class, its decorators included."""
+    return node.end_lineno - min(each.lineno for each in (node, *node.decorator_list)) + 1
 
 
 def too_large(tree):

@@ -8,7 +8,7 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,11 +23,11 @@ from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.glance_book import GlanceBook
 from holdfast.bench.heal.heal_record import BeforeHealing
 from holdfast.bench.heal.inputs import HealInputs
+from holdfast.bench.heal.kept_rankings import KeptRankings
 from holdfast.bench.heal.ranking_glances import Nats, glanced_queries
 from holdfast.bench.heal.ranking_suites import RankingSuites, ranking_suites_of
 from holdfast.bench.heal.sides import check_tokens, editor_of, transposed_in, with_tokenizer
 from holdfast.bench.heal.steering import records_beside
-from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
@@ -120,8 +120,8 @@ class RankingAsking:
         with Progress(self.console) as progress, progress.phase(f"loading {self.inputs.spec.base}"):
             model = self._loaded(self.inputs.spec.base, notes)
         began = time.monotonic()
-        ranked = self._kept(model, "base-validation", self.suites.validation, again=True)
-        test = self._kept(model, "base-test", self.suites.test, again=True)
+        ranked = self._kept(lambda: model, "base-validation", self.suites.validation, again=True)
+        test = self._kept(lambda: model, "base-test", self.suites.test, again=True)
         count = sum(len(suite) for suite in (*self.suites.validation, *self.suites.test))
         return AskedBase(
             validation=_scores(ranked),
@@ -136,7 +136,7 @@ class RankingAsking:
     def glances(self) -> ModelGlances:
         """Returns the glances at models; asks nothing."""
         quarter = glanced_queries(self.suites.validation)
-        nats = Nats(quarter, self._read("base-validation"))
+        nats = Nats(quarter, self._rankings.raw("base-validation"))
         book = GlanceBook(self.folder / "glances.jsonl")
 
         def take(model: str, edit: str, strength: float, left: float) -> None:
@@ -176,10 +176,8 @@ class RankingAsking:
             name: Its name in the progress and in the file of its scores.
             again: Whether scores in that file are right still.
         """
-        file = f"{name}-test"
-        loaded = None if again and self._path(file).exists() else self._loaded(model)
-        self.last = self._kept(loaded, file, self.suites.test, again=again)
-        moved = changes(_scores(self._ranked("base-test")), _scores(self.last))
+        self.last = self._kept(lambda: self._loaded(model), f"{name}-test", self.suites.test, again=again)
+        moved = changes(_scores(self._of_base()), _scores(self.last))
         return BeforeHealing(
             suites=tuple(map(row_of, moved)), learned=learning_of(moved), verdict=verdict(moved, self.inputs.budget)
         )
@@ -188,7 +186,7 @@ class RankingAsking:
         """Returns what the verdict on the healed model rests on, after it was judged."""
         assert self.last is not None
         test = self.suites.test
-        sides = (ranked_answers(test, self._ranked("base-test")), ranked_answers(test, self.last))
+        sides = (ranked_answers(test, self._of_base()), ranked_answers(test, self.last))
         watched = [suite.name for suite in test if any(item.split == "proof" for item in suite.items())]
         spec = self.inputs.run or self.inputs.spec
         named = named_sources(spec, self.inputs.spec.base, steers=True)
@@ -198,7 +196,7 @@ class RankingAsking:
     def more(self) -> dict[str, Any]:
         """Returns the metrics and the symptoms of the model that was judged last."""
         assert self.last is not None
-        before = self._ranked("base-test")
+        before = self._of_base()
         return {
             "ranking": ranking_rows(self.suites.test, before, self.last),
             "symptoms": rows_of(symptoms_of(evidence_of(self.suites.test, before, self.last))),
@@ -222,32 +220,26 @@ class RankingAsking:
             )
         return model
 
-    def _path(self, name: str) -> Path:
-        return self.folder / "answers" / f"{name}.json"
+    def _of_base(self) -> list[Ranked]:
+        """Returns what the base made of the test queries."""
+        return self._rankings.ranked("base-test", self.suites.test)
 
-    def _read(self, name: str) -> dict[str, dict[str, dict[str, float]]]:
-        """Returns the raw scores of a file: by suite, by query, by document."""
-        scores: dict[str, dict[str, dict[str, float]]] = json.loads(self._path(name).read_text(encoding="utf-8"))
-        return scores
-
-    def _ranked(self, name: str) -> list[Ranked]:
-        """Returns what a model made of the test queries, from its file."""
-        raw = self._read(name)
-        return [suite.ranked(raw[suite.name]) for suite in self.suites.test]
+    @property
+    def _rankings(self) -> KeptRankings:
+        return KeptRankings(self.folder / "answers")
 
     def _kept(
-        self, model: CrossEncoderReranker | None, name: str, suites: Sequence[RerankSuite], *, again: bool
+        self, load: Callable[[], CrossEncoderReranker], name: str, suites: Sequence[RerankSuite], *, again: bool
     ) -> list[Ranked]:
         """Returns what a model makes of suites; keeps it in a file, or reads that file again."""
-        if again and self._path(name).exists():
-            raw = self._read(name)
-            return [suite.ranked(raw[suite.name]) for suite in suites]
-        assert model is not None
-        with Progress(self.console) as progress:
-            show = _by_queries(counting(progress, f"ranking {name.replace('-', ': ')}", [suites]), suites)
-            ranked = rank(model, suites, name, show)
-        write_json(self._path(name), {suite.name: of.raw for suite, of in zip(suites, ranked, strict=True)})
-        return ranked
+
+        def make() -> list[Ranked]:
+            model = load()
+            with Progress(self.console) as progress:
+                show = _by_queries(counting(progress, f"ranking {name.replace('-', ': ')}", [suites]), suites)
+                return rank(model, suites, name, show)
+
+        return self._rankings.once(name, suites, make, again=again)
 
 
 def _scores(ranked: Sequence[Ranked]) -> list[Score]:
