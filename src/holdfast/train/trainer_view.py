@@ -221,17 +221,10 @@ class TrainerView:
         """Returns fields of every supervised token, `[N]` each, under the current model."""
         examples = self.examples()
         with self.trainer.accelerator.autocast():
-            values = self.plain().score(self._numbered(examples), sorted({*fields, "row_N"} - {"source_N"}))
+            values = self.plain().score(_numbered(self, examples), sorted({*fields, "row_N"} - {"source_N"}))
         rows = values["row_N"] = values["row_N"].long()
         values["source_N"] = torch.tensor([example.source for example in examples], dtype=torch.int64)[rows]
         return {name: values[name] for name in fields}
-
-    def _numbered(self, examples: Sequence[Example]) -> Iterator[dict[str, Tensor]]:
-        """Yields batches whose `row` holds the number of the example at each position, `[B, T]`."""
-        for at, batch in enumerate(self.batches(examples, SCORED)):
-            here = range(at * SCORED, min((at + 1) * SCORED, len(examples)))
-            lengths = [len(examples[i].input_ids) for i in here]
-            yield {**batch, "row": per_position(here, lengths, batch["input_ids"].shape).to(batch["input_ids"].device)}
 
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns the examples that `make` returns, or those saved when the same run began.
@@ -264,3 +257,11 @@ class TrainerView:
                 f" but {kind} is not a causal language model; leave the method out."
             )
         return Forward(self.trainer.model, chain())
+
+
+def _numbered(view: TrainerView, examples: Sequence[Example]) -> Iterator[dict[str, Tensor]]:
+    """Yields batches whose `row` holds the number of the example at each position, `[B, T]`."""
+    for at, batch in enumerate(view.batches(examples, SCORED)):
+        here = range(at * SCORED, min((at + 1) * SCORED, len(examples)))
+        lengths = [len(examples[i].input_ids) for i in here]
+        yield {**batch, "row": per_position(here, lengths, batch["input_ids"].shape).to(batch["input_ids"].device)}
