@@ -46,7 +46,7 @@ def answers_of_base(
     for number, (prompt, text, answer) in enumerate(zip(prompts, asked, answers, strict=True)):
         if answer.text and keep(prompt, answer.text):
             origin = f"{name}, prompt {number + 1}"
-            turns = (Turn("user", text, learned=False), Turn("assistant", answer.text))
+            turns = (Turn("user", text), Turn("assistant", answer.text))
             rows.append(
                 Row(turns=turns, origin=origin)
                 if chat
