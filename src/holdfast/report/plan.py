@@ -19,7 +19,7 @@ from holdfast.report.plan_check import check_lines
 from holdfast.report.plan_forecast import forecast_lines, forecast_table
 from holdfast.report.plan_ranking import ranking_facts_table
 from holdfast.report.plan_scale import scale_table
-from holdfast.report.plan_words import count, size, time_fact, wrapped
+from holdfast.report.plan_words import count, facts_in_columns, size, time_fact, wrapped
 
 SUSPECTS = 3
 """Rows with doubtful answers that are shown."""
@@ -99,17 +99,14 @@ def _(answer: Sheet, *, as_json: bool = False, console: Console | None = None) -
 
 def facts_table(record: PlanRecord) -> Table:
     """Returns the facts as a table of two columns."""
-    table = Table(title="Facts", title_justify="left", box=box.SIMPLE_HEAD, show_header=False, padding=(0, 1, 0, 0))
-    table.add_column("about", no_wrap=True, style="bold")
-    table.add_column("fact", overflow="fold")
-    for about, fact in [
-        *_model_facts(record.model),
-        *_data_facts(record.data),
-        *_kept_facts(record.kept, record.model.vocabulary),
-        *(("time", fact) for fact in map(time_fact, record.time)),
-    ]:
-        table.add_row(about, fact)
-    return table
+    return facts_in_columns(
+        [
+            *_model_facts(record.model),
+            *_data_facts(record.data),
+            *_kept_facts(record.kept, record.model.vocabulary),
+            *(("time", fact) for fact in map(time_fact, record.time)),
+        ]
+    )
 
 
 def _model_facts(model: ModelRow) -> Iterator[tuple[str, str]]:

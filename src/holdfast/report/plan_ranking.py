@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.table import Table
 
 from holdfast.bench.plan.ranking.ranking_record import (
@@ -13,22 +12,19 @@ from holdfast.bench.plan.ranking.ranking_record import (
     RankingModelRow,
     RankingPlanRecord,
 )
-from holdfast.report.plan_words import count, time_fact
+from holdfast.report.plan_words import count, facts_in_columns, time_fact
 
 
 def ranking_facts_table(record: RankingPlanRecord) -> Table:
     """Returns the facts as a table of two columns."""
-    table = Table(title="Facts", title_justify="left", box=box.SIMPLE_HEAD, show_header=False, padding=(0, 1, 0, 0))
-    table.add_column("about", no_wrap=True, style="bold")
-    table.add_column("fact", overflow="fold")
-    for about, fact in [
-        *_model_facts(record.model),
-        *_data_facts(record.data),
-        *_kept_facts(record.kept),
-        *(("time", fact) for fact in map(time_fact, record.time)),
-    ]:
-        table.add_row(about, fact)
-    return table
+    return facts_in_columns(
+        [
+            *_model_facts(record.model),
+            *_data_facts(record.data),
+            *_kept_facts(record.kept),
+            *(("time", fact) for fact in map(time_fact, record.time)),
+        ]
+    )
 
 
 def _model_facts(model: RankingModelRow) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,13 @@
-"""Lines, numbers, sizes and durations as a plan prints them."""
+"""Lines, facts, numbers, sizes and durations as a plan prints them."""
 
 from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
 
 from holdfast.bench.plan.record import TimeRow
 
@@ -21,6 +25,16 @@ def wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def facts_in_columns(facts: Iterable[tuple[str, str]]) -> Table:
+    """Returns facts as a table of two columns: what each is about, and the fact."""
+    table = Table(title="Facts", title_justify="left", box=box.SIMPLE_HEAD, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column("about", no_wrap=True, style="bold")
+    table.add_column("fact", overflow="fold")
+    for about, fact in facts:
+        table.add_row(about, fact)
+    return table
 
 
 def count(number: int) -> str:

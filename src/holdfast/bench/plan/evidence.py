@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 Case = TypeVar("Case")
 """What a rule reads: the `Situation` of a language model, or that of a reranker."""
 
 Evidence = Literal["measured here", "published", "folk"]
-EVIDENCE: tuple[Evidence, ...] = ("measured here", "published", "folk")
+EVIDENCE: tuple[Evidence, ...] = get_args(Evidence)
 """The kinds of evidence, the strongest first. "Measured here" means our studies of small models, "published" a paper,
 whose arXiv id is the source, and "folk" a rule that people repeat without a measurement that we know."""
 
@@ -29,21 +29,7 @@ Topic = Literal[
     "data",
     "measure",
 ]
-TOPICS: tuple[Topic, ...] = (
-    "recipe",
-    "loss",
-    "rate",
-    "batch",
-    "epochs",
-    "warm-up",
-    "layers",
-    "rank",
-    "rehearsal",
-    "old examples",
-    "negatives",
-    "data",
-    "measure",
-)
+TOPICS: tuple[Topic, ...] = get_args(Topic)
 """The topics of advice, in the order in which a plan lists them."""
 
 Standing = Literal["followed", "confirmed", "mixed", "contradicted", "not tested"]
