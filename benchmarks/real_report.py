@@ -78,6 +78,12 @@ def lost(parts: Mapping[str, Flips]) -> tuple[float, float, float]:
     return -100 * whole.change, -100 * high, -100 * low
 
 
+def by_origin(parts: Mapping[str, Flips]) -> tuple[dict[str, Flips], dict[str, Flips]]:
+    """Returns the changes of `general`, whose kinds `PromptRehearsal` resembles, and those of the public suites."""
+    ours = {name: part for name, part in parts.items() if name.startswith("general/")}
+    return ours, {name: part for name, part in parts.items() if name not in ours}
+
+
 def wronged(parts: Mapping[str, Flips]) -> float:
     """Returns the percentage of the base's right answers that are wrong now, mean over suites: gains make up for none.
 
@@ -118,12 +124,13 @@ def table(all_rows: Sequence[Row], model: str, task: str) -> list[str]:
         nats = float(np.mean(row["nats"]) - np.mean(base["nats"]))
         time = f"{row['cost']['cpu'] / plain[0]:.2f}x" if plain else ""
         forms = [f"{lost(kept_changes(row, base, form))[0]:.1f}" for form in TWO_FORMS]
+        forms += [f"{lost(part)[0]:.1f}" for part in by_origin(parts)]
         drift = " / ".join(f"{row['drift'][part]['kl']:.3f}" for part in ("task", "general"))
         cells = [row["recipe"] + rate + seed, f"{learned(row):.1f}", told(lost(parts)), *forms]
         cells += [f"{wronged(parts):.1f}", worst(parts)]
         lines.append((lost(parts)[0], [*cells, f"{nats:+.3f}", drift, time]))
-    head = "| recipe | learned | lost | generated | choices | right turned wrong | worst suite | text, nats |"
-    head += " drift, task / general | time |"
+    head = "| recipe | learned | lost | generated | choices | general | public |"
+    head += " right turned wrong | worst suite | text, nats | drift, task / general | time |"
     body = [f"| {' | '.join(cells)} |" for _, cells in sorted(lines, key=lambda line: line[0])]
     start = learned(base_of(chosen[0], all_rows))
     before = f"Before training, {NAMES[model]} answers {start:.1f}% of the questions of the task."

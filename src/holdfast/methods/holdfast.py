@@ -43,8 +43,8 @@ class Holdfast(Method):
         on the old tokens (Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282).
 
     Confidence:
-        own: We measured it on small models, and with chat=True on one chat model (docs/studies/real.md);
-        docs/which-method.md has the figures, and the cases in which it is not the best.
+        own: We measured it on small models, and the parts of chat=True, under Cosine, on one chat model
+        (docs/studies/real.md); docs/which-method.md has the figures, and the cases in which it is not the best.
 
     Cost:
         Twice the tokens; a sixth more with chat=True. One forward of the base on old tokens. Without old examples, a
