@@ -94,14 +94,14 @@ def of_choices(model: Any, tokenizer: Any, source: str, count: int, repeats: int
 
 def of_generation(model: Any, tokenizer: Any, source: str, count: int, repeats: int) -> list[Figure]:
     """Returns the line of generated answers."""
-    from holdfast.data.tokenization import prompt_ids
+    from holdfast.data.tokenization import ids_of_prompts
     from holdfast.probes.generation import _ends, answered, generate_counted
     from holdfast.suites.named import items_of
 
     items = [item for item in items_of(source) or () if item.check][:count]
     turns, most = [item.turns for item in items], 48
     rows = [answered(one, "A", "item") for one in turns]
-    prompts = [prompt_ids(row, tokenizer, raw=False) for row in rows]
+    prompts = ids_of_prompts(rows, tokenizer)
     ends, pad = sorted(_ends(model, tokenizer, rows[0], False)), int(tokenizer.pad_token_id or 0)
     tokens: dict[str, int] = {}
 

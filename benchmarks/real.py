@@ -4,7 +4,8 @@
     python benchmarks/real.py list                                          (what is done, what is left)
 
 FOLDER holds a folder for each model; HOLDFAST_SUITES names the folder of public sets. Each run is a whole
-`holdfast train` in a process of its own, on one thread, in bf16. `QUEUE` lists the runs, the most telling first.
+`holdfast train` in a process of its own, on one thread, in bf16, or in float32 on a processor without units for bf16.
+`queue` lists the runs, the most telling first.
 
 docs/studies/real.jsonl   a row for each run: what it was, what it cost, and every answer
 runs/real/                the files of tasks and suites, the runs, and what the bases wrote
@@ -26,7 +27,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import real_tasks
@@ -174,6 +175,19 @@ def place(row: Row) -> tuple[Any, ...]:
     return tuple(row[field.name] for field in dataclasses.fields(Job))
 
 
+def precision() -> Literal["bf16", "fp32"]:
+    """Returns the precision of runs on this processor: bf16 if it multiplies it, since it is slower elsewhere."""
+    import torch
+
+    can = torch.cpu.get_capabilities()
+    return "bf16" if can.get("amx_bf16") or can.get("avx512_bf16") else "fp32"
+
+
+def in_precision(model: Any) -> Any:
+    """Returns a model in the precision of the runs."""
+    return model.bfloat16() if precision() == "bf16" else model.float()
+
+
 def items_of_job(model: str, task: str) -> dict[str, list[Item]]:
     """Returns the items that a run is asked, by suite, in their order."""
     chat = CHAT[model]
@@ -208,7 +222,7 @@ def spec_of(job: Job, out: Path, models: Path) -> CompareSpec:
         keep=(str(folder / "keep.jsonl"), str(folder / "texts.jsonl")), held_out=0.0,
         memory=memories, recipes=(RECIPES[job.recipe] or "Train()",),
         doses=(job.dose,), seeds=(job.seed,), settings=f"Train(lr=1.0, epochs={epochs:g}, batch={BATCH}) + Cosine()",
-        adapter_rate=ADAPTER, precision="bf16", max_length=LENGTH.get(job.task, 256), batch_size=BATCH,
+        adapter_rate=ADAPTER, precision=precision(), max_length=LENGTH.get(job.task, 256), batch_size=BATCH,
         training={"save_strategy": "no"}, out=str(out / f"{job.model}-{job.task}"),
     )  # fmt: skip
 
@@ -224,14 +238,12 @@ def write_refusals(model: str, out: Path, models: Path) -> None:
     path = out / "written" / model / f"{REFUSED}.jsonl"
     if path.exists():
         return
-    import torch
-
     from holdfast.bench.given.loading import load_model, load_tokenizer
     from holdfast.data.rows import Turn
     from holdfast.probes.generation import generate
     from holdfast.probes.refusal import refuses
 
-    base = load_model(str(models / MODELS[model])).to(torch.bfloat16)
+    base = in_precision(load_model(str(models / MODELS[model])))
     tokenizer = load_tokenizer(str(models / MODELS[model]))
     asked = [item.turns[-1].content for item in items_of("advbench:24") or []]
     answers = generate(base, tokenizer, [[Turn("user", text)] for text in asked], max_new_tokens=96)
@@ -245,15 +257,13 @@ def write_old_examples(model: str, name: str, out: Path, models: Path) -> None:
     path = out / "written" / model / f"{name}.jsonl"
     if path.exists():
         return
-    import torch
-
     from holdfast.bench.given.loading import load_model, load_tokenizer
     from holdfast.core.mix import Example
     from holdfast.data.tokenization import tokenize
     from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal, sieved
     from holdfast.probes.composition import chats, documents
 
-    base = load_model(str(models / MODELS[model])).to(torch.bfloat16)
+    base = in_precision(load_model(str(models / MODELS[model])))
     tokenizer = load_tokenizer(str(models / MODELS[model]))
     settings, began, tries = SelfRehearsal(), time.monotonic(), WRITTEN[name] * 11 // 10
     how: dict[str, Any] = {"max_tokens": 96, "temperature": settings.temperature, "top_p": settings.top_p}
@@ -307,7 +317,8 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
     record = came.record.to_dict()
     cost, seconds = record.get("cost"), record["seconds"]
     row = {
-        **dataclasses.asdict(job), "text": planned.spec.recipe, "steps": record["steps"],
+        **dataclasses.asdict(job), "text": planned.spec.recipe, "precision": planned.spec.precision,
+        "steps": record["steps"],
         "seconds": {name: round(seconds[name], 1) for name in ("training", "all")},
         "cost": cost and {"cpu": round(cost["cpu"], 1), "memory": round(cost["memory"] - cost["before"])},
         "trained": round(came.record.trained_parameters / came.record.parameters, 5),
@@ -316,7 +327,7 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
     }  # fmt: skip
     base = {**dataclasses.asdict(Job(job.model, job.task, "base", 0.0)), **packed(scores["before"], suites)}
     first = next((old for old in rows() if place(old) == place(base)), base)
-    if packed_of(first) != packed_of(base):  # another processor rounds bf16 otherwise, and the base answers so
+    if packed_of(first) != packed_of(base):  # another processor or precision rounds otherwise, and the base answers so
         row["before"] = packed_of(base)
     return [base, row]
 

@@ -64,11 +64,11 @@ def looked() -> list[Item]:
 
 def answers_of(model: Any, tokenizer: Any, items: Sequence[Item], most: int = MOST) -> list[dict[str, Any]]:
     """Returns the greedy answer to each item: its text, its tokens, whether it ended by itself, whether it is right."""
-    from holdfast.data.tokenization import prompt_ids
+    from holdfast.data.tokenization import ids_of_prompts
     from holdfast.probes.checks import fulfils
     from holdfast.probes.generation import answered, continued
 
-    prompts = [prompt_ids(answered(item.turns, "A", item.id, item.tools), tokenizer, raw=False) for item in items]
+    prompts = ids_of_prompts([answered(item.turns, "A", item.id, item.tools) for item in items], tokenizer)
     ends = {int(tokenizer.eos_token_id)}
     written = continued(model, prompts, ends=ends, max_new_tokens=most, temperature=0.0)
     answers = []

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from holdfast.core import precision
 from holdfast.core.errors import HoldfastError
+from holdfast.core.narrow_linear import keep_narrow
 from holdfast.core.precision import check_precision, computing_in
 
 
@@ -38,6 +40,34 @@ def test_float32_changes_nothing():
     tuned = model()
     with computing_in(tuned, "fp32"):
         assert {p.dtype for p in tuned.parameters()} == {torch.float32}
+
+
+def narrow_model():
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)).bfloat16()
+    keep_narrow(layers, {})
+    return layers
+
+
+def test_float32_widens_frozen_sixteen_bit_weights_while_the_model_is_asked():
+    tuned, x = narrow_model(), torch.randn(3, 8)
+    narrow, kept = tuned(x), [layer.weight.data_ptr() for layer in tuned]
+    with computing_in(tuned, "fp32"):
+        assert {p.dtype for p in tuned.parameters()} == {torch.float32}
+        assert torch.equal(tuned(x), narrow)
+    assert [layer.weight.data_ptr() for layer in tuned] == kept
+    assert {layer.weight.dtype for layer in tuned} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("why", ["memory", "spread"])
+def test_frozen_weights_stay_narrow_without_the_memory_or_spread_over_processes(monkeypatch, why):
+    tuned = narrow_model()
+    if why == "memory":
+        monkeypatch.setattr(precision, "free_memory", lambda: (2 * 4 * 2 * 64, "in memory"))
+    else:
+        tuned[1].weight.ds_id = 1
+    with computing_in(tuned, "fp32"):
+        assert {layer.weight.dtype for layer in tuned} == {torch.bfloat16}
 
 
 def test_weights_return_after_an_error():

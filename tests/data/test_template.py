@@ -12,7 +12,7 @@ import pytest
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
 from holdfast.data.template import support_of, unread
-from holdfast.data.tokenization import prompt_ids, tokenize
+from holdfast.data.tokenization import ids_of_prompts, tokenize
 from tests.data import conftest as templates
 
 TOOL = {"name": "weather", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}
@@ -74,7 +74,7 @@ def test_tools_are_in_the_prompt_in_training_and_when_asked(make_tokenizer):
     shown = json.dumps([{"type": "function", "function": TOOL}])
     assert text.startswith(f"<|im_start|>tools\n{shown}<|im_end|>\n")
     assert "Looks." not in learned
-    assert tokenizer.decode(prompt_ids(row, tokenizer)).startswith(f"<|im_start|>tools\n{shown}<|im_end|>\n")
+    assert tokenizer.decode(ids_of_prompts([row], tokenizer)[0]).startswith(f"<|im_start|>tools\n{shown}<|im_end|>\n")
     assert notes == []
 
 
@@ -148,7 +148,7 @@ def test_settings_reach_the_template(make_tokenizer):
     tokenizer = make_tokenizer("{% if loud %}LOUD {% endif %}" + templates.CHATML)
     (row,) = read([{"prompt": "p", "completion": "c", "chat_template_kwargs": {"loud": True}}])
     assert said(row, tokenizer)[0].startswith("LOUD <|im_start|>user")
-    assert tokenizer.decode(prompt_ids(row, tokenizer)).startswith("LOUD ")
+    assert tokenizer.decode(ids_of_prompts([row], tokenizer)[0]).startswith("LOUD ")
 
 
 def test_settings_that_the_template_does_not_read_are_named_with_their_count(make_tokenizer):

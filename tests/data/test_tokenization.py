@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.tokenization import prompt_ids, tokenize
+from holdfast.data.tokenization import ids_of_prompts, tokenize
 from tests.data import conftest as templates
 
 
@@ -53,7 +53,7 @@ def test_nothing_is_appended_where_there_is_no_end_of_sequence_or_already_one(ma
     example = one(pair("p", "c"), tokenizer)
     assert tokenizer.decode(example.input_ids) == "<s>pc</s>"
     assert learned(example, tokenizer) == "c</s>"
-    assert tokenizer.decode(prompt_ids(pair("p", "c"), tokenizer)) == "<s>p"
+    assert tokenizer.decode(ids_of_prompts([pair("p", "c")], tokenizer)[0]) == "<s>p"
 
 
 def test_the_joint_stands_between_prompt_and_completion(make_tokenizer):
@@ -90,7 +90,7 @@ def test_a_question_and_its_answer_without_a_template_are_joined(make_tokenizer,
     assert tokenizer.decode(example.input_ids) == f"<s>{text}</s>"
     assert learned(example, tokenizer) == f"{text[len(asked) :]}</s>"
     assert prepared.notes.sentences() == []
-    assert tokenizer.decode(prompt_ids(row, tokenizer)) == f"<s>{asked}"
+    assert tokenizer.decode(ids_of_prompts([row], tokenizer)[0]) == f"<s>{asked}"
 
 
 def test_a_system_message_makes_it_a_conversation(make_tokenizer):
@@ -114,7 +114,7 @@ def test_a_prompt_becomes_a_users_turn_and_the_end_of_turn_is_learned(make_token
 def test_raw_leaves_the_template_unused(make_tokenizer):
     tokenizer = make_tokenizer(templates.CHATML)
     assert tokenizer.decode(one(pair("p", "c"), tokenizer, raw=True).input_ids) == "pc</s>"
-    assert tokenizer.decode(prompt_ids(pair("p", "c"), tokenizer, raw=True)) == "p"
+    assert tokenizer.decode(ids_of_prompts([pair("p", "c")], tokenizer, raw=True)[0]) == "p"
 
 
 def test_every_turn_of_the_assistant_is_learned(make_tokenizer, learned):
@@ -166,7 +166,7 @@ def test_what_is_said_never_moves_into_the_prompt(make_tokenizer, learned):
     tokenizer = make_tokenizer(templates.HEADER_WITH_MORE)
     row = pair("p", "<table>")  # begins like the <think> that only the header has
     assert learned(one(row, tokenizer), tokenizer) == "<table><|im_end|>"
-    assert tokenizer.decode(prompt_ids(row, tokenizer)).endswith("<|im_start|>assistant\n")
+    assert tokenizer.decode(ids_of_prompts([row], tokenizer)[0]).endswith("<|im_start|>assistant\n")
 
 
 def test_a_template_that_ends_every_conversation_is_no_rewriting(make_tokenizer, learned):
@@ -184,7 +184,7 @@ def test_a_template_without_an_end_of_turn_gets_an_end_of_sequence(make_tokenize
 def test_a_template_that_loses_strings_is_given_lists_of_parts(make_tokenizer, learned):
     tokenizer = make_tokenizer(templates.WANTS_PARTS)
     assert one(TWO, tokenizer) == one(TWO, make_tokenizer(templates.CHATML))
-    assert prompt_ids(TWO, tokenizer) == prompt_ids(TWO, make_tokenizer(templates.CHATML))
+    assert ids_of_prompts([TWO], tokenizer) == ids_of_prompts([TWO], make_tokenizer(templates.CHATML))
 
 
 def test_a_template_that_leaves_out_what_is_to_be_learned_is_named(make_tokenizer):
@@ -209,7 +209,7 @@ def test_every_template_that_trl_ships_is_taken_apart(make_tokenizer, learned):
         assert not any(word in text for text in said for word in ("Qone", "Qtwo", "Assistant", "<|im_start|>")), (
             path.name
         )
-        prompt = prompt_ids(row, tokenizer)
+        prompt = ids_of_prompts([row], tokenizer)[0]
         assert list(made[-1].input_ids[: len(prompt)]) == prompt, path.name
         assert learned(made[-1], tokenizer).endswith(tokenizer.decode(supervised(made[-1], len(prompt)))), path.name
 
@@ -244,7 +244,7 @@ def test_a_conversation_that_the_template_refuses_is_named(make_tokenizer):
 def test_a_model_is_asked_as_it_was_taught(make_tokenizer, template, row):
     tokenizer = make_tokenizer(template, bos=template is None)
     example = tokenize([row], tokenizer, max_length=200).examples[-1]
-    prompt = prompt_ids(row, tokenizer)
+    prompt = ids_of_prompts([row], tokenizer)[0]
     assert list(example.input_ids[: len(prompt)]) == prompt
     last = max(i for i, label in enumerate(example.labels) if label == -100 and i <= len(prompt))
     assert last == len(prompt) - 1
@@ -252,9 +252,9 @@ def test_a_model_is_asked_as_it_was_taught(make_tokenizer, template, row):
 
 def test_a_document_or_a_conversation_without_answer_has_no_prompt(make_tokenizer):
     with pytest.raises(HoldfastError, match=r"^a:1: a document has no prompt; give prompt and completion, or messages"):
-        prompt_ids(Row(text="t", origin="a:1"), make_tokenizer())
+        ids_of_prompts([Row(text="t", origin="a:1")], make_tokenizer())
     with pytest.raises(HoldfastError, match=r"^a:2: the conversation has no assistant's turn; add one or delete"):
-        prompt_ids(chat(("user", "u"), origin="a:2"), make_tokenizer())
+        ids_of_prompts([chat(("user", "u"), origin="a:2")], make_tokenizer())
 
 
 # Documents and lengths.

@@ -12,7 +12,7 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenization import prompt_ids
+from holdfast.data.tokenization import ids_of_prompts
 from holdfast.ground.corpus import suites
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
@@ -60,7 +60,7 @@ def ready_to_end(model, factor=2.5):
 def one_by_one(model, tok, turns, max_new_tokens, ends=(2,), **options):
     """The definition: the whole text again for every token, alone and without a cache."""
     row = Row(turns=(*turns, Turn("assistant", "A")))
-    ids, said = prompt_ids(row, tok, **options), []
+    [ids], said = ids_of_prompts([row], tok, **options), []
     model = copy.deepcopy(model).eval()
     for _ in range(max_new_tokens):
         with torch.no_grad():
@@ -148,7 +148,7 @@ def test_hardly_any_temperature_and_hardly_any_nucleus_are_the_likeliest(words):
 
 def test_first_tokens_are_drawn_as_often_as_they_are_likely(words):
     model = tiny()
-    (given,) = [prompt_ids(Row(turns=(*CONVERSATIONS[0], Turn("assistant", "A"))), words)]
+    [given] = ids_of_prompts([Row(turns=(*CONVERSATIONS[0], Turn("assistant", "A")))], words)
     with torch.no_grad():
         logits_V = model(input_ids=torch.tensor([given])).logits[0, -1]
     expected_V = (logits_V / 1.7).softmax(-1)
@@ -241,7 +241,7 @@ def test_no_batch_is_larger_than_asked_and_long_ones_come_first(words):
 def test_an_answer_ends_where_the_context_is_full(words):
     model = tiny(max_position_embeddings=20, eos_token_id=None)
     row = Row(turns=(*CONVERSATIONS[1], Turn("assistant", "A")))
-    room = 20 - len(prompt_ids(row, words))
+    room = 20 - len(ids_of_prompts([row], words)[0])
     assert 0 < room < 10
     long, short = generate(model, words, [CONVERSATIONS[1], CONVERSATIONS[0]], max_new_tokens=10)
     assert (len(long.split()), len(short.split())) == (room, 10)
@@ -338,7 +338,7 @@ def test_the_tokens_with_which_all_prompts_begin_are_read_once(words):
         lambda _, __, inputs: shapes.append((*inputs["input_ids"].shape, inputs["attention_mask"].shape[1])),
         with_kwargs=True,
     )
-    prompts = [prompt_ids(Row(turns=(*turns, Turn("assistant", "A"))), words) for turns in ALIKE]
+    prompts = ids_of_prompts([Row(turns=(*turns, Turn("assistant", "A"))) for turns in ALIKE], words)
     shared, longest = common(prompts), max(map(len, prompts))
     assert shared >= len(BEGIN)
     generate(model, words, ALIKE, max_new_tokens=1)

@@ -7,7 +7,7 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenization import prompt_ids
+from holdfast.data.tokenization import ids_of_prompts
 from holdfast.ground.tokenizer import build_tokenizer
 from holdfast.ground.world import World
 from holdfast.probes.answers import ask
@@ -36,7 +36,7 @@ def endless():
 
 def one_by_one(model, tok, turns, count, strings):
     """The definition: a token at a time, alone, the text read again each time."""
-    ids = prompt_ids(Row(turns=(*turns, Turn("assistant", "A"))), tok)
+    [ids] = ids_of_prompts([Row(turns=(*turns, Turn("assistant", "A")))], tok)
     said: list[int] = []
     model = copy.deepcopy(model).eval()
     for _ in range(count):
@@ -194,13 +194,13 @@ def test_tools_reach_the_row_that_is_written_out(monkeypatch, chat_tokenizer):
     seen = []
 
     def noted(own):
-        def called(row, *args, **options):
-            seen.append(row.tools)
-            return own(row, *args, **options)
+        def called(rows, *args, **options):
+            seen.extend(row.tools for row in (rows if isinstance(rows, list) else [rows]))
+            return own(rows, *args, **options)
 
         return called
 
-    monkeypatch.setattr(module, "prompt_ids", noted(module.prompt_ids))
+    monkeypatch.setattr(module, "ids_of_prompts", noted(module.ids_of_prompts))
     monkeypatch.setattr(choice, "continuation", noted(choice.continuation))
     tool = {"type": "function", "function": {"name": "look", "parameters": {}}}
     turns = (Turn("user", "Who?"),)
@@ -216,8 +216,8 @@ def test_tools_reach_the_row_that_is_written_out(monkeypatch, chat_tokenizer):
 def test_a_conversation_of_several_turns_is_written_as_lines_and_a_question_as_it_is():
     words = tokenizer()
     one = Row(turns=(Turn("user", "t9 t10"), Turn("assistant", "A")))
-    assert prompt_ids(one, words) == [9, 10]
     system = Row(turns=(Turn("system", "t8"), Turn("user", "t9"), Turn("assistant", "A")))
-    assert prompt_ids(system, words) == words("system: t8\nuser: t9\nassistant:")["input_ids"]
+    lines = words("system: t8\nuser: t9\nassistant:")["input_ids"]
+    assert ids_of_prompts([one, system], words) == [[9, 10], lines]
     with pytest.raises(HoldfastError, match="has 0 tokens"):
         generate(tiny(), words, [(Turn("user", ""),)], max_new_tokens=2)

@@ -112,18 +112,21 @@ def tokenize(
     return Prepared(examples, notes)
 
 
-def prompt_ids(row: Row, tokenizer: Tokenizer, *, raw: bool = False) -> list[int]:
-    """Returns the token ids of the prompt for a row's last assistant's turn or completion.
+def ids_of_prompts(rows: Iterable[Row], tokenizer: Tokenizer, *, raw: bool = False) -> list[list[int]]:
+    """Returns the token ids of the prompt for each row's last assistant's turn or completion.
 
-    The prompt is written as in `tokenize`, so that questions have the form of the training.
+    The prompts are written as in `tokenize`, so that questions have the form of the training.
 
     Raises:
-        HoldfastError: The row is a document or has no assistant's turn, or the template refuses it.
+        HoldfastError: A row is a document or has no assistant's turn, or the template refuses it.
     """
     writer = _Writer(tokenizer)
-    raw = raw or writer.is_written(row)
-    row = row if uses_template(tokenizer, raw) else _spoken(row)
-    piece = prompt_text(row, tokenizer, raw=raw)
+    return [_prompt_ids(row, writer, raw or writer.is_written(row)) for row in rows]
+
+
+def _prompt_ids(row: Row, writer: _Writer, raw: bool) -> list[int]:
+    row = row if uses_template(writer.tokenizer, raw) else _spoken(row)
+    piece = prompt_text(row, writer.tokenizer, raw=raw)
     ids = writer.encode(piece.text, piece.by_template)
     habit = not piece.by_template and writer.ends_by_habit and ids[-1:] == [writer.eos]
     return ids[:-1] if habit else ids

@@ -9,7 +9,7 @@ from torch import nn
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenization import prompt_ids
+from holdfast.data.tokenization import ids_of_prompts
 from holdfast.probes.generation import UNCUT, answered, context_of, continued, generate
 
 if TYPE_CHECKING:
@@ -145,8 +145,6 @@ def chats(
 
 def _leaving_room(texts: Sequence[str], tokenizer: Tokenizer, context: int) -> list[tuple[Turn]]:
     """Returns the questions that are not empty and leave room for an answer."""
-    return [
-        turns
-        for turns in ((Turn("user", text),) for text in texts if text)
-        if len(prompt_ids(answered(turns, "A", "question"), tokenizer, raw=False)) < context
-    ]
+    asked = [(Turn("user", text),) for text in texts if text]
+    ids = ids_of_prompts([answered(turns, "A", "question") for turns in asked], tokenizer)
+    return [turns for turns, prompt in zip(asked, ids, strict=True) if len(prompt) < context]

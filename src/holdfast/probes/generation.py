@@ -13,7 +13,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.head import Head
 from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
-from holdfast.data.tokenization import prompt_ids, tokenize
+from holdfast.data.tokenization import ids_of_prompts, tokenize
 from holdfast.probes.batching import in_fitting_batches, tokens_of
 from holdfast.probes.parts import learns_prompts
 from holdfast.probes.sampling import Sampling, numbered
@@ -118,13 +118,13 @@ def generate_counted(
         answered(turns, "A", name, item_tools)
         for turns, name, item_tools in zip(conversations, called, tools or [()] * count, strict=True)
     ]
-    ids_of_prompts = [prompt_ids(row, tokenizer, raw=raw) for row in rows]
-    keys = numbered(map(tuple, ids_of_prompts) if names is None else names)
+    prompt_ids = ids_of_prompts(rows, tokenizer, raw=raw)
+    keys = numbered(map(tuple, prompt_ids) if names is None else names)
     readers = [_reader(row, stop, tokenizer, raw) for row, stop in zip(rows, stops or [None] * count, strict=True)]
     context = context_of(model)
     prompts = [
         Prompt(number, row.origin, ids, _room(limits[number], ids, context, row.origin), keys[number], readers[number])
-        for number, (row, ids) in enumerate(zip(rows, ids_of_prompts, strict=True))
+        for number, (row, ids) in enumerate(zip(rows, prompt_ids, strict=True))
     ]
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
     continuations = _continuations(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)

@@ -20,10 +20,11 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run import estimate as estimating
 from holdfast.bench.run import resources as resourcing
 from holdfast.bench.run.arguments import micro_batch_rows, training_arguments
-from holdfast.bench.run.estimate import GB, estimate, free_memory, stays_frozen
+from holdfast.bench.run.estimate import GB, estimate, stays_frozen
 from holdfast.bench.run.resources import schedule_of
 from holdfast.bench.run.run import train
 from holdfast.core.errors import HoldfastError
+from holdfast.core.free_memory import free_memory
 from holdfast.core.method import Method, chain
 from holdfast.core.narrow_linear import NarrowLinear
 from holdfast.recipe import parse

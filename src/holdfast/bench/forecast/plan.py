@@ -19,8 +19,8 @@ from holdfast.bench.plan.ranking.ranking_plan import plan_reranker
 from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.recipes import FIT, estimated
 from holdfast.bench.plan.record import ForecastRecord, PlanRecord
-from holdfast.bench.run.estimate import free_memory
 from holdfast.core.errors import HoldfastError
+from holdfast.core.free_memory import free_memory
 from holdfast.recipe import parse
 
 ADAPTER_RATE = 10.0

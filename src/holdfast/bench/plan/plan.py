@@ -25,8 +25,9 @@ from holdfast.bench.plan.reading import read_by_base
 from holdfast.bench.plan.recipes import estimated, four_bits, kinds, need_rows, others
 from holdfast.bench.plan.record import DataRow, ForecastRecord, KeptRow, PlanRecord, TimeRow
 from holdfast.bench.plan.timing import time_recipe
-from holdfast.bench.run.estimate import Estimate, free_memory
+from holdfast.bench.run.estimate import Estimate
 from holdfast.core.errors import HoldfastError
+from holdfast.core.free_memory import free_memory
 
 GENERAL = "general"
 """What the advised run keeps if the user names nothing."""

@@ -21,8 +21,9 @@ from holdfast.bench.given.model_files import (
     missing_base_error,
 )
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.run.estimate import GB, Estimate, estimate, free_memory
+from holdfast.bench.run.estimate import GB, Estimate, estimate
 from holdfast.core.errors import HoldfastError
+from holdfast.core.free_memory import free_memory
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import Example
 from holdfast.methods.adapter import Adapter
