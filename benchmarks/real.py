@@ -27,11 +27,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import real_tasks
 from real_tasks import TASKS
+from real_written import REFUSED, WRITTEN, precision, write_old_examples, write_refusals
 
 from holdfast.bench.compare.plan import plan
 from holdfast.bench.given.specs import CompareSpec
@@ -40,7 +41,6 @@ from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.folder import folder_of
 from holdfast.probes.items import Item
 from holdfast.probes.score import Score
-from holdfast.suites.named import items_of
 
 ROWS = Path(__file__).parents[1] / "docs/studies/real.jsonl"
 MODELS = {"gemma": "gemma-270m", "qwen": "qwen-0.5b-instruct"}
@@ -49,10 +49,6 @@ BATCH, ADAPTER, LENGTH = 8, 10.0, {"tools": 900}
 """Rows of a step; times the rate, for recipes that train an adapter; longest row in tokens, if not 256."""
 EPOCHS = {"gemma": 1.0, "qwen": 0.5}
 """Factor on the epochs of a task: a token costs the larger model 3.6 times as much, and it learns in fewer steps."""
-WRITTEN = {"self100": 100, "self1000": 1000}
-"""Examples that the base writes, by the name of the memory."""
-REFUSED = "refused"
-"""The memory of the base's refusals of twenty requests of AdvBench, which no kept suite holds."""
 
 KL = "BaseKL(on='memory') + "
 HOLDFAST = f"WSD() + {KL}Rehearsal(memory='self1000', ratio=0.5)"
@@ -175,19 +171,6 @@ def place(row: Row) -> tuple[Any, ...]:
     return tuple(row[field.name] for field in dataclasses.fields(Job))
 
 
-def precision() -> Literal["bf16", "fp32"]:
-    """Returns the precision of runs on this processor: bf16 if it multiplies it, since it is slower elsewhere."""
-    import torch
-
-    can = torch.cpu.get_capabilities()
-    return "bf16" if can.get("amx_bf16") or can.get("avx512_bf16") else "fp32"
-
-
-def in_precision(model: Any) -> Any:
-    """Returns a model in the precision of the runs."""
-    return model.bfloat16() if precision() == "bf16" else model.float()
-
-
 def items_of_job(model: str, task: str) -> dict[str, list[Item]]:
     """Returns the items that a run is asked, by suite, in their order."""
     chat = CHAT[model]
@@ -233,54 +216,6 @@ def reads(recipe: str, memory: str) -> bool:
     return any(memory in names.split(",") for names in named)
 
 
-def write_refusals(model: str, out: Path, models: Path) -> None:
-    """Writes the base's answers to requests of AdvBench that it refuses, if they are not there yet."""
-    path = out / "written" / model / f"{REFUSED}.jsonl"
-    if path.exists():
-        return
-    from holdfast.bench.given.loading import load_model, load_tokenizer
-    from holdfast.data.rows import Turn
-    from holdfast.probes.generation import generate
-    from holdfast.probes.refusal import refuses
-
-    base = in_precision(load_model(str(models / MODELS[model])))
-    tokenizer = load_tokenizer(str(models / MODELS[model]))
-    asked = [item.turns[-1].content for item in items_of("advbench:24") or []]
-    answers = generate(base, tokenizer, [[Turn("user", text)] for text in asked], max_new_tokens=96)
-    pairs = [pair for pair in zip(asked, answers, strict=True) if refuses(pair[1])]
-    print(f"{model} refuses {len(pairs)} of {len(asked)} requests", flush=True)
-    write_jsonl(path, [{"prompt": text, "completion": answer} for text, answer in pairs[:20]])
-
-
-def write_old_examples(model: str, name: str, out: Path, models: Path) -> None:
-    """Lets a base write the examples of a memory, if it has not yet."""
-    path = out / "written" / model / f"{name}.jsonl"
-    if path.exists():
-        return
-    from holdfast.bench.given.loading import load_model, load_tokenizer
-    from holdfast.core.mix import Example
-    from holdfast.data.tokenization import tokenize
-    from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal, sieved
-    from holdfast.probes.composition import chats, documents
-
-    base = in_precision(load_model(str(models / MODELS[model])))
-    tokenizer = load_tokenizer(str(models / MODELS[model]))
-    settings, began, tries = SelfRehearsal(), time.monotonic(), WRITTEN[name] * 11 // 10
-    how: dict[str, Any] = {"max_tokens": 96, "temperature": settings.temperature, "top_p": settings.top_p}
-    if CHAT[model]:
-        written = chats(base, tokenizer, tries, **how)
-        records = [{"prompt": w.turns[0].content, "completion": w.turns[1].content} for w in written]
-        examples = tokenize(written, tokenizer, max_length=256).examples
-    else:
-        ids = documents(base, tokenizer, tries, **how)
-        records = [{"text": tokenizer.decode(document, skip_special_tokens=True)} for document in ids]
-        examples = [Example(tuple(document), tuple(document)) for document in ids]
-    places = {id(example): i for i, example in enumerate(examples)}
-    kept = [records[places[id(e)]] for e in sieved(iter(examples), [], settings.repeat, settings.similar)]
-    print(f"{model} wrote {len(kept)} examples in {time.monotonic() - began:.0f} s", flush=True)
-    write_jsonl(path, kept[: WRITTEN[name]])
-
-
 def hexed(bits: Sequence[bool]) -> str:
     """Returns bits as hexadecimal digits."""
     return np.packbits(np.array(bits, dtype=bool)).tobytes().hex()
@@ -302,11 +237,12 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
     from holdfast.bench.run.run import train
 
     torch.set_num_threads(1)
+    base_folder, written = models / MODELS[job.model], out / "written" / job.model
     for name in WRITTEN:
         if reads(job.recipe, name):
-            write_old_examples(job.model, name, out, models)
+            write_old_examples(base_folder, name, written)
     if reads(job.recipe, REFUSED):
-        write_refusals(job.model, out, models)
+        write_refusals(base_folder, written)
     planned = next(run for run in reversed(plan(spec_of(job, out, models)).runs))
     trunk = None if planned.trunk is None else folder_of(planned.trunk)
     bases = out / "bases" / f"{job.model}-{job.task}"
@@ -323,7 +259,7 @@ def run_one(job: Job, out: Path, models: Path) -> list[Row]:
         "cost": cost and {"cpu": round(cost["cpu"], 1), "memory": round(cost["memory"] - cost["before"])},
         "trained": round(came.record.trained_parameters / came.record.parameters, 5),
         **packed(scores["after"], suites),
-        "drift": drift_of(models / MODELS[job.model], came.folder / "model", suites, real_tasks.texts()),
+        "drift": drift_of(base_folder, came.folder / "model", suites, real_tasks.texts()),
     }  # fmt: skip
     base = {**dataclasses.asdict(Job(job.model, job.task, "base", 0.0)), **packed(scores["before"], suites)}
     first = next((old for old in rows() if place(old) == place(base)), base)

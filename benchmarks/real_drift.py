@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from real_written import in_precision
 from torch import nn
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
@@ -37,7 +38,7 @@ def drift_of(base: Path, tuned: Path, suites: dict[str, list[Item]], texts: Sequ
         embeddings on.
     """
     tokenizer = load_tokenizer(str(base))
-    models = [merged(load_model(str(path))).to(torch.bfloat16) for path in (base, tuned)]
+    models = [in_precision(merged(load_model(str(path)))) for path in (base, tuned)]
     chat = bool(getattr(tokenizer, "chat_template", None))
     names = list(suites)
     task = [item for item in suites[names[0]] if item.choices or item.answer][:READ]
