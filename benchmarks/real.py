@@ -78,6 +78,7 @@ RECIPES = {
     "LoRA, prompts 10% and refusals, KL": f"LoRA() + {KL}RefusalRehearsal() + PromptRehearsal()",
     "LoRA, prompts 10%, KL": f"LoRA() + {KL}PromptRehearsal()",
     "LoRA, prompts every other pass, KL": f"LoRA() + {KL}PromptRehearsal(passes=0.5)",
+    "LoRA, prompts every tenth pass, KL": f"LoRA() + {KL}PromptRehearsal(passes=0.1)",
     "LoRA, prompts 50%, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.5)",
     "Holdfast, chat, adapter": "Train(lr=7.5) + Holdfast(adapter=True, chat=True)",
     "LoRA, MaskTheTarget, prompts and refusals": "LoRA() + MaskTheTarget() + RefusalRehearsal() + PromptRehearsal()",
