@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--data", default=str(HERE / "lamps.jsonl"), help="examples to learn (a shop's 20 lamps)")
     parser.add_argument("--test", default=str(HERE / "lamps-test.jsonl"), help="items that ask them in other words")
     parser.add_argument("--keep", nargs="+", default=["general:300"], help="what the model must not get worse at")
-    shared = {**vars(parser.parse_args()), "precision": "bf16", "max_length": 128, "training": {"save_strategy": "no"}}
+    shared = {**vars(parser.parse_args()), "precision": "auto", "max_length": 128, "training": {"save_strategy": "no"}}
     fresh = {"mp_context": multiprocessing.get_context("spawn"), "max_tasks_per_child": 1}  # each counts its own memory
     with tempfile.TemporaryDirectory() as out, concurrent.futures.ProcessPoolExecutor(1, **fresh) as process:
         runs = [{**shared, "out": out, "recipe": recipe, "name": name} for name, recipe in RECIPES.items()]
