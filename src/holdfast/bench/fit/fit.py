@@ -48,8 +48,10 @@ from holdfast.train.settings import train_of
 WRITING = 0.25
 """Most that the writing of old examples may cost, in plain runs, unless even `FEWEST` examples cost more."""
 FEWEST = 200
-ROOM = 1 + 2 / 9
-"""Times the price of the full run that must be left for a search: two trials of a ninth of its steps beside it."""
+ROOM = 2 + 2 / 9
+"""Times the price of the full run that must be left for a search: a second whole run, and two trials of a ninth of its
+steps. With one whole run a search would have to trust short trials alone, which tell little of the loss
+(docs/fit.md)."""
 UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
 
 
@@ -111,11 +113,12 @@ class _Fit:
         names = tuple(run.memories())
         plain = _plain(self.inputs, made, run)
         ladder = self.inputs.ladder(made, names)  # type: ignore[arg-type]  # each takes the plan of its own kind
-        pilot = self._pilot(run, plain, ladder)
+        advised = _advised(made, names)
+        pilot = self._pilot(run, plain, ladder, plain.price(advised))
         most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
         for line in announcement(self.spec, plain, seconds, ladder, most):
             self.ledger.display.tell(line)
-        given = [_advised(made, names)]
+        given = [advised]
         if self.spec.reranks and not self._no_search(given, plain):
             given += [rung.candidate for rung in ladder.rungs if rung.plain]
         if pilot is not None:
@@ -176,19 +179,29 @@ class _Fit:
     def _bases(self) -> Path:
         return self.folder / "runs" / "shared" / "base"
 
-    def _pilot(self, run: RunSpec, plain: Unit, ladder: Ladder) -> Pilot | None:
-        """Returns the pilot, or None with a row that says why there is none."""
+    def _pilot(self, run: RunSpec, plain: Unit, ladder: Ladder, whole: float) -> Pilot | None:
+        """Returns the pilot, or None with a row that says why there is none.
+
+        Args:
+            run: The options of all trainings.
+            plain: The unit of the cost.
+            ladder: The rungs.
+            whole: Price of the whole run that the plan advises.
+        """
         if not isinstance(plain, PlainRun):
             self.ledger.skipped("pilot", "none: it is for language models; the search tries shorter runs.")
             return None
         pilot = Pilot(run, self.spec.promise(), plain, ladder, self._bases(), self.folder, self.log)
-        if why := self._no_pilot(pilot):
+        if why := self._no_pilot(pilot, whole):
             self.ledger.skipped("pilot", why)
             return None
         return pilot
 
-    def _no_pilot(self, pilot: Pilot) -> str:
-        """Returns why there is no pilot; empty if there is one."""
+    def _no_pilot(self, pilot: Pilot, whole: float) -> str:
+        """Returns why there is no pilot; empty if there is one.
+
+        A pilot is for what the plan's whole run leaves: a full run with fewer epochs learns less than a pilot gains.
+        """
         if not self.spec.pilot:
             return "none (--no-pilot)."
         if not self.inputs.learns:
@@ -196,9 +209,11 @@ class _Fit:
         if pilot.examples < LEAST:
             count = self.inputs.rows
             return f"none: a tenth of {count:,} examples is fewer than {LEAST}, too few to show anything."
-        if (left := self.ledger.left) - pilot.most < 1.0:
-            left = max(left, 0.0)
-            return f"none: it may cost {pilot.most:.2f} of the {left:.2f} plain runs left; give a higher --cost."
+        if (left := self.ledger.left) < pilot.most + whole:
+            return (
+                f"none: it may cost {pilot.most:.2f} of the {max(left, 0.0):.2f} plain runs left, and the full run that"
+                f" the plan advises costs {whole:.2f}; a higher --cost pays for both."
+            )
         return ""
 
     def _climbed(self, pilot: Pilot) -> Candidate:
