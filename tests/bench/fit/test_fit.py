@@ -306,7 +306,7 @@ class FakeRay:
 
 def test_the_engine_makes_the_trials_of_the_search(room, tmp_path, monkeypatch):
     monkeypatch.setattr(full_run, "RayEngine", FakeRay)
-    given = {"search": True, "pilot": False, "heal": False, "cost": "3x", "engine": "ray"}
+    given = {"search": True, "pilot": False, "heal": False, "cost": "4x", "engine": "ray"}
     record = go(spec(room, tmp_path / "ray", **given))
     assert FakeRay.addresses == [(None, 0.0)]
     trials = SearchRecord.read(tmp_path / "ray").trials

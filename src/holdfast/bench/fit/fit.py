@@ -46,7 +46,8 @@ from holdfast.recipe import parse
 from holdfast.train.settings import train_of
 
 WRITING = 0.25
-"""Most that the writing of old examples may cost, in plain runs, unless even `FEWEST` examples cost more."""
+"""Most that the writing of old examples may cost, in plain runs, unless the full run leaves more, or even `FEWEST`
+examples cost more."""
 FEWEST = 200
 ROOM = 2 + 2 / 9
 """Times the price of the full run that must be left for a search: a second whole run, and two trials of a ninth of its
@@ -163,11 +164,13 @@ class _Fit:
             return run
         assert isinstance(made, PlanRecord)
         plain = max(self.ledger.plain_seconds, 1e-9)
-        count, whole = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
-        if whole > WRITING * plain:
-            count = min(count, max(FEWEST, int(count * WRITING * plain / whole)))
-        announced = whole * count / SelfRehearsal().count / plain
-        check_cost(self.spec, _plain(self.inputs, made, run), Candidate.of(made.recipe), self.ledger.left - announced)
+        count, seconds = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
+        unit, advised = _plain(self.inputs, made, run), Candidate.of(made.recipe)
+        most = max(WRITING, self.ledger.left - unit.price(advised))
+        if seconds > most * plain:
+            count = min(count, max(FEWEST, int(count * most * plain / seconds)))
+        announced = seconds * count / SelfRehearsal().count / plain
+        check_cost(self.spec, unit, advised, self.ledger.left - announced)
         began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
         self.ledger.training_seconds += old.seconds
