@@ -80,7 +80,7 @@ RECIPES = {
     "LoRA, prompts every other pass, KL": f"LoRA() + {KL}PromptRehearsal(passes=0.5)",
     "LoRA, prompts every tenth pass, KL": f"LoRA() + {KL}PromptRehearsal(passes=0.1)",
     "LoRA, prompts 50%, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.5)",
-    "Holdfast, chat, adapter": "Train(lr=7.5) + Holdfast(adapter=True, chat=True)",
+    "Holdfast, chat, adapter": "Train(lr=7.5) + Holdfast(adapter=True, prompts=True)",
     "LoRA, MaskTheTarget, prompts and refusals": "LoRA() + MaskTheTarget() + RefusalRehearsal() + PromptRehearsal()",
     "LoRA, MaskTheTarget, base cache": "Train(base_cache=2) + LoRA() + MaskTheTarget()",
     "LoRA, MaskTheTarget, refusals 5%": "LoRA() + MaskTheTarget() + Rehearsal(memory='refused', ratio=0.05)",

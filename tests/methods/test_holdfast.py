@@ -35,7 +35,7 @@ def test_it_is_the_sum_that_its_card_says(name, total):
 
 def test_the_card_writes_every_variant():
     said = {parse(name) for name, _ in FORMULAS}
-    assert said == {chain(Holdfast(old, chat=chat)) for old in ("", "old") for chat in (False, True)}
+    assert said == {chain(Holdfast(old, prompts=prompts)) for old in ("", "old") for prompts in (False, True)}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in FORMULAS])
@@ -46,7 +46,7 @@ def test_an_adapter_comes_first(name):
 
 def test_it_is_called_by_its_name_where_all_its_parts_are():
     sums = [Holdfast(), Holdfast("old"), Holdfast(adapter=True), Holdfast("a, b", adapter=True)]
-    for whole in [*sums, *(dataclasses.replace(each, chat=True) for each in sums)]:
+    for whole in [*sums, *(dataclasses.replace(each, prompts=True) for each in sums)]:
         assert short(whole.parts()) == (whole,)
         assert short([Train(lr=0.1), *whole.parts(), EMA()]) == (whole, Train(lr=0.1), EMA())
         without_schedule = tuple(part for part in whole.parts() if not isinstance(part, WSD))

@@ -27,18 +27,17 @@ MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=
 BUDGET = Budget(nll=0.5)
 
 
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("chat", [False, True])  # which makes no difference
 @pytest.mark.parametrize("is_adapter", [False, True])
 @pytest.mark.parametrize("parameters", [3_000_000, 270_000_000, 999_999_999, 10**9, 7 * 10**9, 13 * 10**9, 10**12])
 def test_the_choice_is_that_of_a_plan_that_knows_the_size_alone(parameters, is_adapter, chat):
     advice = advise(Situation(parameters=parameters, is_adapter=is_adapter, chat=chat))
     for old in ((), ("old",), ("a", "b")):
-        planned, ours = parse(advice.recipe(old)), auto_recipe(parameters, is_adapter, old, chat)
+        planned, ours = parse(advice.recipe(old)), auto_recipe(parameters, is_adapter, old)
         assert ours.methods[1:] == planned.methods[1:]
         assert train_of(ours).lr == train_of(planned).lr
-        is_chat = chat and parameters >= 100_000_000
-        assert (RefusalRehearsal() in ours.parts()) == is_chat
-        assert (PromptRehearsal() in ours.parts()) == (is_chat and not old)
+        assert (RefusalRehearsal() in ours.parts()) == (parameters >= 100_000_000)
+        assert (PromptRehearsal() in ours.parts()) == (parameters >= 100_000_000 and not old)
 
 
 def test_it_trains_with_the_recipe_and_a_guard_that_steers_and_says_so(tmp_path, caplog):

@@ -21,10 +21,10 @@ from holdfast.methods.selection.lora import LoRA
 class Holdfast(Method):
     """Stands for the sum of methods that this package recommends as a start.
 
-        Holdfast()                 = WSD() + BaseKL(on="memory") + SelfRehearsal(ratio=0.5)
-        Holdfast("old")            = WSD() + BaseKL(on="memory") + Rehearsal("old", ratio=0.5)
-        Holdfast(chat=True)        = WSD() + BaseKL(on="memory") + PromptRehearsal() + RefusalRehearsal()
-        Holdfast("old", chat=True) = WSD() + BaseKL(on="memory") + Rehearsal("old", ratio=0.5) + RefusalRehearsal()
+        Holdfast()                    = WSD() + BaseKL(on="memory") + SelfRehearsal(ratio=0.5)
+        Holdfast("old")               = WSD() + BaseKL(on="memory") + Rehearsal("old", ratio=0.5)
+        Holdfast(prompts=True)        = WSD() + BaseKL(on="memory") + PromptRehearsal() + RefusalRehearsal()
+        Holdfast("old", prompts=True) = WSD() + BaseKL(on="memory") + Rehearsal("old", ratio=0.5) + RefusalRehearsal()
 
     With `adapter=True`, LoRA() comes first.
 
@@ -35,20 +35,21 @@ class Holdfast(Method):
         memory: Path, hub id or name of old examples; separate several by commas. Half of the tokens are old, and a
             penalty (KL) holds the model to the base on them. Without old examples, the base writes some first.
         adapter: Whether to train an adapter instead of the model's own weights.
-        chat: Whether the model is a chat model of people's language. It then rehearses its own answers to everyday
-            prompts, and its own refusals, instead of text that it writes freely.
+        prompts: Whether the model rehearses its own answers to everyday prompts, and its own refusals if it is a chat
+            model, instead of text that it writes freely. It is for models of people's language; a run that names no
+            recipe takes it from 100 million parameters on.
 
     Reference:
         Our own choice from the studies: docs/which-method.md. Rehearsal as in Robins 1995, with the base's predictions
         on the old tokens (Li and Hoiem, Learning without Forgetting, 2016, arXiv 1606.09282).
 
     Confidence:
-        own: We measured it on small models, and the parts of chat=True, under Cosine, on one chat model
+        own: We measured it on small models, and prompts=True, on adapters, on two models
         (docs/studies/real.md); docs/which-method.md has the figures, and the cases in which it is not the best.
 
     Cost:
-        Twice the tokens; a sixth more with chat=True. One forward of the base on old tokens. Without old examples, a
-        thousand generations before; 148 with chat=True.
+        Twice the tokens; a sixth more with prompts=True. One forward of the base on old tokens. Without old examples, a
+        thousand generations before; 148 with prompts=True.
 
     Departs:
         There is no paper; the sum is ours. The card of each part says how that part departs from its paper.
@@ -56,23 +57,23 @@ class Holdfast(Method):
 
     memory: str = setting("", unit="path, hub id or name", role="memory")
     adapter: bool = setting(False, unit="yes or no", choices=(False, True))
-    chat: bool = setting(False, unit="yes or no", choices=(False, True))
+    prompts: bool = setting(False, unit="yes or no", choices=(False, True))
 
     def parts(self) -> tuple[Method, ...]:
         """Returns the methods in this sum."""
         adapter = (LoRA(),) if self.adapter else ()
         old: Method = Rehearsal(self.memory, ratio=0.5) if self.sources else SelfRehearsal(ratio=0.5)
-        if self.chat and not self.sources:
+        if self.prompts and not self.sources:
             old = PromptRehearsal()
-        refusals = (RefusalRehearsal(),) if self.chat else ()
+        refusals = (RefusalRehearsal(),) if self.prompts else ()
         return *adapter, WSD(), BaseKL(on="memory"), old, *refusals
 
 
 def short(methods: Sequence[Method]) -> tuple[Method, ...]:
     """Returns the methods with `Holdfast` in place of its parts, if all parts are present."""
     for memory in ["", *(method.memory for method in methods if isinstance(method, Rehearsal))]:
-        for chat, adapter in itertools.product((True, False), repeat=2):
-            whole = Holdfast(memory, adapter, chat)
+        for prompts, adapter in itertools.product((True, False), repeat=2):
+            whole = Holdfast(memory, adapter, prompts)
             if set(whole.parts()) <= set(methods):
                 return whole, *(method for method in methods if method not in whole.parts())
     return tuple(methods)

@@ -11,28 +11,28 @@ from holdfast.core.guard import Guard, steering
 from holdfast.core.method import Chain, chain
 from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.schedules.train import Train
-from holdfast.train.rates import REAL, adapter_rate, full_rate, may_refuse
+from holdfast.train.rates import REAL, adapter_rate, full_rate
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
 
 
-def auto_recipe(parameters: int, is_adapter: bool, old: Iterable[str], has_template: bool = False) -> Chain:
+def auto_recipe(parameters: int, is_adapter: bool, old: Iterable[str]) -> Chain:
     """Returns the recipe that a plan advises for a model, without what it reads of the data and the machine.
 
-    All weights train below 100 million parameters, and a new adapter from there on; an adapter is trained further. A
-    chat model rehearses its own answers and refusals. A plan (`holdfast plan`) also measures how far the
-    data is from what the model knows, and what fits into memory; batch and epochs stay those of the trainer.
+    All weights train below 100 million parameters, and a new adapter from there on, which rehearses the model's own
+    answers and refusals; an adapter is trained further. A plan (`holdfast plan`) also measures how far the data is from
+    what the model knows, and what fits into memory; batch and epochs stay those of the trainer.
 
     Args:
         parameters: Number of parameters of the model.
         is_adapter: Whether the model is an adapter on a base.
         old: Names of old examples; without any, the base writes some.
-        has_template: Whether its tokenizer has a chat template.
     """
-    new_adapter = not is_adapter and parameters >= REAL
+    large = parameters >= REAL
+    new_adapter = not is_adapter and large
     rate = adapter_rate(parameters) if is_adapter or new_adapter else full_rate(parameters)
-    return chain(Train(lr=rate), Holdfast(", ".join(old), new_adapter, may_refuse(parameters, has_template)))
+    return chain(Train(lr=rate), Holdfast(", ".join(old), new_adapter, large))
 
 
 def chosen(trainer: HostTrainer, budget: Budget | None, guard: Guard | None, old: Iterable[str]) -> tuple[Chain, Guard]:
@@ -53,8 +53,7 @@ def chosen(trainer: HostTrainer, budget: Budget | None, guard: Guard | None, old
             " name a recipe."
         )
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    has_template = bool(getattr(trainer.processing_class, "chat_template", None))
-    recipe = auto_recipe(parameters, hasattr(trainer.model, "peft_config"), old, has_template)
+    recipe = auto_recipe(parameters, hasattr(trainer.model, "peft_config"), old)
     watching = steering(guard or Guard())
     logger.warning(
         "Recipe auto: %r, for a model of %s parameters, inside a budget of %s (on_spent=%s). Batch and epochs are the"

@@ -23,7 +23,7 @@ from tests import tiny
 NEEDS = ("Train()", "LoRA()", "Holdfast('old')", "Holdfast('old', adapter=True)")
 
 
-def planned(recipe="Train(lr=0.00025, epochs=3, batch=16) + Holdfast('old')", *, adapter=False, tight=()):
+def planned(recipe="Train(lr=0.00025, epochs=3, batch=16) + Holdfast('old')", *, adapter=False, tight=(), chat=False):
     facts = {"rows": 9, "train_rows": 9, "tokens": 9, "learned_tokens": 9, "longest": 9, "median": 9}
     return PlanRecord(
         model=ModelRow(
@@ -33,7 +33,7 @@ def planned(recipe="Train(lr=0.00025, epochs=3, batch=16) + Holdfast('old')", *,
             layers=2,
             width=2,
             vocabulary=9,
-            chat=False,
+            chat=chat,
             is_adapter=adapter,
         ),
         data=DataRow(name="d", **facts, copies=0, alike=0, compared=9, contradictions=0),
@@ -74,8 +74,10 @@ def test_the_ladder_leaves_out_what_does_not_fit_and_what_a_model_cannot_have():
     assert all("rank=64" in rung.candidate.text for rung in wide.rungs if rung.name.startswith("LoRA"))
 
 
-def test_a_plan_that_rehearses_refusals_has_a_rung_with_them_alone_and_the_others_too():
-    ladder = ladder_of(planned("Train(lr=1e-5, epochs=3, batch=16) + Holdfast('old', chat=True)"), ["old"])
+def test_the_ladder_of_a_chat_model_has_a_rung_with_its_refusals_alone_and_the_others_rehearse_them_too():
+    recipe = "Train(lr=1e-5, epochs=3, batch=16) + Holdfast('old', prompts=True)"
+    assert "LoRA with refusals" not in names(ladder_of(planned(recipe), ["old"]))
+    ladder = ladder_of(planned(recipe, chat=True), ["old"])
     assert names(ladder)[2:] == ["LoRA with refusals", "LoRA with old examples", "all weights with old examples"]
     refusals = [RefusalRehearsal() in parse(rung.candidate.text).parts() for rung in ladder.rungs]
     assert refusals == [False, False, True, True, True]

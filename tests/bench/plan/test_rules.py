@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 TABLES = (ROOT / "docs/studies/effect-tables.md").read_text(encoding="utf-8")
 
 SMALL = Situation(parameters=2_800_000, rows=600, tokens=9000, kind="full", old=True, kept=2000)
+SMALL_ALONE = Situation(parameters=2_800_000, rows=5000, tokens=10**6)
 BIG = Situation(parameters=8 * 10**9, rows=5000, tokens=10**6, kind="adapter", chat=True, per_rank=2_600_000)
 NO_ROOM = {"full": 10**12, "adapter": 10**12}
 TIGHT = {"full": 10**12, "adapter": 10**9}
@@ -65,9 +66,9 @@ CASES = {
     "LoRA of rank 8 first": (BIG, SMALL),
     "the old examples that you have": (SMALL, BIG),
     "half of the tokens are old": (SMALL, BIG),
-    "fifteen percent of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
-    "the base writes them": (dataclasses.replace(BIG, chat=False), BIG),
-    "the base answers prompts": (BIG, dataclasses.replace(BIG, chat=False)),
+    "ten to fifteen percent of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
+    "the base writes them": (SMALL_ALONE, BIG),
+    "the base answers prompts": (dataclasses.replace(BIG, chat=False), SMALL_ALONE),
     "samples of the model rehearse nearly as well as real data": (BIG, SMALL),
     "own samples can hurt an instruction model": (BIG, SMALL),
     "rehearse the model's own refusals": (BIG, dataclasses.replace(SMALL, chat=True)),
@@ -224,15 +225,16 @@ def test_the_rule_that_sets_a_value_comes_first():
         assert rows[0].advice[0].isdigit()
 
 
-def test_a_chat_model_rehearses_its_own_answers_and_refusals():
-    assert advise(BIG).recipe([]).endswith("chat=True)")
-    assert advise(BIG).recipe(["mine"]).endswith("chat=True)")
+def test_a_real_model_rehearses_its_own_answers_and_a_chat_model_its_refusals_too():
+    assert advise(BIG).recipe([]).endswith("prompts=True)")
+    assert advise(BIG).recipe(["mine"]).endswith("prompts=True)")
+    assert advise(dataclasses.replace(BIG, chat=False)).recipe([]) == advise(BIG).recipe([])
+    assert advise(dataclasses.replace(BIG, chat=False)).values["rehearsal"] == 0.1
     by_topic = {topic: [r for r in advise(BIG).rows if r.topic == topic] for topic in ("rehearsal", "old examples")}
     assert by_topic["rehearsal"][0].advice.startswith("a share of 0.15 of the learned tokens")
     assert by_topic["old examples"][0].advice.startswith("the base answers 100 everyday prompts")
     assert advise(dataclasses.replace(BIG, old=True)).values["rehearsal"] == 0.5
-    wide = recipe_text("adapter", rank=64, chat=True)
+    wide = recipe_text("adapter", rank=64, prompts=True)
     assert wide == "LoRA(rank=64) + WSD() + BaseKL(on='memory') + PromptRehearsal() + RefusalRehearsal()"
-    assert "PromptRehearsal" not in recipe_text("adapter", ["mine"], rank=64, chat=True)
-    for other in (dataclasses.replace(BIG, chat=False), dataclasses.replace(SMALL, chat=True)):
-        assert "chat" not in advise(other).recipe([])
+    assert "PromptRehearsal" not in recipe_text("adapter", ["mine"], rank=64, prompts=True)
+    assert "prompts" not in advise(dataclasses.replace(SMALL, chat=True)).recipe([])

@@ -40,10 +40,12 @@ from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
 from holdfast.core.errors import HoldfastError
+from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.recipe import parse
 from holdfast.train.settings import train_of
+from holdfast.train.trainer_view import sharing_examples
 
 WRITING = 0.25
 """Most that the writing of old examples may cost, in plain runs, unless the full run leaves more, or even `FEWEST`
@@ -122,9 +124,10 @@ class _Fit:
         given = [advised]
         if self.spec.reranks and not self._no_search(given, plain):
             given += [rung.candidate for rung in ladder.rungs if rung.plain]
-        if pilot is not None:
-            given = list(dict.fromkeys([self._climbed(pilot), *given]))
-        came = self._full(run, given, plain)
+        with sharing_examples(self._bases().parent / "old"):  # as the trials of the search do
+            if pilot is not None:
+                given = list(dict.fromkeys([self._climbed(pilot), *given]))
+            came = self._full(run, given, plain)
         record = self._closed(came, self._healed(came, run, plain))
         shutil.rmtree(self._bases() / ROWS, ignore_errors=True)
         return record
@@ -163,6 +166,9 @@ class _Fit:
             )
             return run
         assert isinstance(made, PlanRecord)
+        if any(isinstance(part, PromptRehearsal) for part in parse(made.recipe).parts()):
+            self.ledger.skipped("old examples", "none: the base answers prompts, once for all trainings of a kind.")
+            return run
         plain = max(self.ledger.plain_seconds, 1e-9)
         count, seconds = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
         unit, advised = _plain(self.inputs, made, run), Candidate.of(made.recipe)
@@ -239,6 +245,8 @@ class _Fit:
         stage: StageName = "run" if why else "search"
         began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
         tell = None if why else self.ledger.display.tell
+        if why and self.spec.heal:  # a healing keeps more than a guard that pulls the model back
+            run = dataclasses.replace(run, budget={"on_spent": "log", **run.budget})
         came = full_run(
             run, given, plain, most, self._bases(), self.folder, self.log, tell=tell, engine=self.spec.engine
         )

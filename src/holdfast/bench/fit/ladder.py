@@ -49,10 +49,10 @@ class Ladder:
 def ladder_of(plan: PlanRecord, old: Sequence[str]) -> Ladder:
     """Returns the ladder of a plan: all weights, LoRA, LoRA with old examples, all weights with old examples.
 
-    If the plan rehearses the model's refusals, so do the rungs with old examples, and a rung of LoRA with refusals
-    alone comes before them. Epochs, batch and rank are those of the plan; the rates are those of its rules for all
-    weights and for adapters. A model that is an adapter already has no rung of LoRA, and one on 4-bit weights no rung
-    of all weights.
+    If the plan lets the model answer prompts, so do the rungs with old examples. For a chat model that may refuse, a
+    rung of LoRA with refusals alone comes before them. Epochs, batch and rank are those of the plan; the rates are
+    those of its rules for all weights and for adapters. A model that is an adapter already has no rung of LoRA, and one
+    on 4-bit weights no rung of all weights.
 
     Args:
         plan: The plan, which advises a recipe.
@@ -80,20 +80,20 @@ def _rungs(plan: PlanRecord, advised: Chain, old: Sequence[str]) -> Iterator[tup
     is_adapter, is_quantised = plan.model.is_adapter, any(isinstance(part, QLoRA) for part in advised.parts())
     whole: dict[str, Any] = {"lr": small if is_adapter else rate, "epochs": epochs, "batch": batch}
     adapted = {**whole, "lr": small}
-    chat = any(isinstance(part, RefusalRehearsal) for part in advised.parts())
+    prompts = any(isinstance(part, RefusalRehearsal) for part in advised.parts())
     name = "the adapter" if is_adapter else "all weights"
     if not is_quantised:
         yield "Train()", Rung(name, Candidate.of(f"{_train(**whole)} + WSD()"), plain=True)
     if not is_adapter:
         first, need, kind = _adapter(rank, is_quantised)
         yield need, Rung("LoRA", Candidate.of(f"{_train(**adapted)} + {first} + WSD()"))
-        if chat:
+        if prompts and plan.model.chat:
             held = f"{_train(**adapted)} + {first} + WSD() + BaseKL(on='memory') + RefusalRehearsal()"
             yield need, Rung("LoRA with refusals", Candidate.of(held))
-        text = recipe_text(kind, old, rank, chat=chat, **adapted)
+        text = recipe_text(kind, old, rank, prompts=prompts, **adapted)
         yield kind, Rung("LoRA with old examples", Candidate.of(text))
     if not is_quantised:
-        text = recipe_text("full", old, chat=chat, **whole)
+        text = recipe_text("full", old, prompts=prompts, **whole)
         yield "full", Rung(f"{name} with old examples", Candidate.of(text))
 
 

@@ -36,8 +36,8 @@ class Advice:
         """Returns the recipe as text; empty if nothing fits into memory."""
         values = self.values
         train = {"lr": values["rate"], "epochs": values["epochs"], "batch": values["batch"]}
-        chat = self.situation.may_refuse
-        return recipe_text(self.kind, old, int(values.get("rank", 16)), chat=chat, **train)
+        prompts = not self.situation.small
+        return recipe_text(self.kind, old, int(values.get("rank", 16)), prompts=prompts, **train)
 
     def plain(self) -> str:
         """Returns plain training with the same settings as text, to compare the recipe with."""

@@ -20,14 +20,14 @@ FIT = 0.9
 """Share of the free memory that a recipe may need, because the estimate leaves out libraries and the allocator."""
 
 
-def recipe_text(kind: Kind, old: Sequence[str] = (), rank: int = RANK, *, chat: bool = False, **train: float) -> str:
+def recipe_text(kind: Kind, old: Sequence[str] = (), rank: int = RANK, *, prompts: bool = False, **train: float) -> str:
     """Returns the recipe of a kind as text; empty if nothing fits.
 
     Args:
         kind: The kind.
         old: Names of old examples; without any, the base writes some.
         rank: Rank of a new adapter.
-        chat: Whether the model is a chat model, which rehearses its own answers and refusals.
+        prompts: Whether the model rehearses its own answers to prompts, and its own refusals.
         train: Settings of `Train`.
     """
     settings = ", ".join(f"{name}={value:g}" for name, value in train.items())
@@ -36,13 +36,13 @@ def recipe_text(kind: Kind, old: Sequence[str] = (), rank: int = RANK, *, chat: 
         return ""
     if kind == "full" or (kind == "adapter" and rank == RANK):
         given = [repr(memory)] if memory else []
-        given += [f"{name}=True" for name, is_so in (("adapter", kind == "adapter"), ("chat", chat)) if is_so]
+        given += [f"{name}=True" for name, is_so in (("adapter", kind == "adapter"), ("prompts", prompts)) if is_so]
         parts = [f"Holdfast({', '.join(given)})"]
     else:
         first = f"LoRA(rank={rank})" if kind == "adapter" else f"QLoRA(rank={rank}, alpha={2 * rank})"
-        written = "PromptRehearsal()" if chat else "SelfRehearsal(ratio=0.5)"
+        written = "PromptRehearsal()" if prompts else "SelfRehearsal(ratio=0.5)"
         rehearsal = f"Rehearsal({memory!r}, ratio=0.5)" if memory else written
-        parts = [first, "WSD()", "BaseKL(on='memory')", rehearsal, *(["RefusalRehearsal()"] if chat else [])]
+        parts = [first, "WSD()", "BaseKL(on='memory')", rehearsal, *(["RefusalRehearsal()"] if prompts else [])]
     return " + ".join([*([f"Train({settings})"] if settings else []), *parts])
 
 
