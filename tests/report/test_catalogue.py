@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from holdfast.cli import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import HOOKS
 from holdfast.core.settings import settings_of
+from holdfast.methods.holdfast import Holdfast
 from holdfast.methods.table import METHODS, SUMS
 from holdfast.report import cards, catalogue
+from holdfast.report.catalogue_list import START
 
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 AGAIN = "run `python -m holdfast.report.catalogue docs/methods`"
@@ -60,6 +63,12 @@ def test_the_wide_table_has_a_row_for_every_method():
         found = set(" ".join(line[needs] for line in lines[row:end]).replace(",", " ").split()) - {"-"}
         memory = {"memory"} if one.needs_memory else {"(memory)"} if one.may_use_memory else set()
         assert found == memory | ({"base"} if one.needs_base else set())
+
+
+def test_one_starts_with_the_recommended_sum_and_its_parts():
+    sums = (Holdfast(*given) for given in itertools.product(("", "old"), (False, True), (False, True)))
+    assert {*START} == {"Holdfast"} | {type(part).__name__ for whole in sums for part in whole.parts()}
+    assert START[0] == "Holdfast"
 
 
 def test_a_narrow_terminal_has_every_method_once_in_a_line_and_says_where_to_start():

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from holdfast.methods.names import METHODS, SUMS
 from holdfast.report.cards import Card
 
-START = ("Holdfast", "LoRA", "Rehearsal", "SelfRehearsal", "MaskTheTarget", "RefusalRehearsal")
-"""What docs/which-method.md advises to begin with."""
+START = ("Holdfast", "LoRA", "PromptRehearsal", "RefusalRehearsal", "Rehearsal", "SelfRehearsal", "BaseKL", "WSD")
+"""What docs/which-method.md advises to begin with: `Holdfast` and the methods in its sums."""
 GROUPS = {
     "schedules": "The run and its learning rate",
     "selection": "What trains: adapters and parts of the model",

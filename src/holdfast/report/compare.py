@@ -88,7 +88,10 @@ def show(spec: ReportSpec, console: Console | None = None) -> None:
     """
     console = console or Console()
     if records := finished(spec):
+        if spec.html is not None:
+            write_page(spec, spec.html)
         show_finished(records, spec, console)
+        _say_page(spec, console)
         return
     tradeoffs, reasons = _reported(spec)
     for reason in () if tradeoffs else reasons:  # without any trade-off, there is the page alone
@@ -109,10 +112,15 @@ def show(spec: ReportSpec, console: Console | None = None) -> None:
         else:
             made = table.markdown(record) if spec.format == "markdown" else table.as_csv(record)
             console.print(made, highlight=False, markup=False, soft_wrap=True, end="")
-    if spec.html is not None and spec.format == "table":
-        console.print(f"Page: {spec.html}", highlight=False, markup=False, soft_wrap=True)
+    _say_page(spec, console)
     if spec.out is not None and spec.format == "table":
         console.print(f"Tables and plots: {spec.out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_page(spec: ReportSpec, console: Console) -> None:
+    """Prints where the page is; nothing beside a format that programs read."""
+    if spec.html is not None and spec.format == "table":
+        console.print(f"Page: {spec.html}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_compared(done: CompareResult, console: Console | None = None) -> None:

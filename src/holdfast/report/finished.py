@@ -17,12 +17,16 @@ from holdfast.report import fit, heal
 def finished(spec: ReportSpec) -> list[FitRecord | HealRecord]:
     """Returns the records of a report's folders if all of them are those of fits and healings; else none.
 
+    A page shows them beside other folders, so a report that writes one has none here if the folders are mixed.
+
     Raises:
         HoldfastError: Such folders stand beside others, or the report shall write what it makes of runs alone.
     """
     folders = [Path(name).expanduser() for name in spec.runs]
     kinds = [_kind_of(folder) for folder in folders]
     if not any(kinds):
+        return []
+    if not all(kinds) and spec.html is not None:
         return []
     if not all(kinds):
         other = next(folder for folder, kind in zip(folders, kinds, strict=True) if kind is None)
@@ -33,10 +37,10 @@ def finished(spec: ReportSpec) -> list[FitRecord | HealRecord]:
 
 def _refuse_files(spec: ReportSpec) -> None:
     """Raises `HoldfastError` if a report of fits and healings shall write what it makes of runs alone."""
-    if spec.html is not None or spec.out is not None or spec.live or spec.format not in ("table", "json"):
+    if spec.out is not None or spec.live or spec.format not in ("table", "json"):
         raise HoldfastError(
-            "Of a fit or a healing there is only what it printed, as --format table or json; --html, --out and --live"
-            " are for runs: those of a fit are in its folder runs."
+            "Of a fit or a healing there is a page (--html), and what it printed, as --format table or json; --out and"
+            " --live are for runs: those of a fit are in its folder runs."
         )
 
 

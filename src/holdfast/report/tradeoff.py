@@ -107,12 +107,19 @@ EXPLAINED = {
 """Meanings of the columns whose heading does not explain them."""
 
 
-def explained(record: TradeOff, names: Sequence[str]) -> str:
-    """Returns the meanings of these columns."""
+def explained(record: TradeOff, names: Sequence[str], *, how: bool = True) -> str:
+    """Returns the meanings of these columns.
+
+    Args:
+        record: The trade-off.
+        names: The columns.
+        how: Whether to say on which items, and at which learning rate, the recipes learned and lost.
+    """
     worst = max(row.worst.of or 1 for row in record.recipes)
     texts = EXPLAINED if worst > 1 else {**EXPLAINED, "worst suite": "the only suite"}
     meanings = [f"{name}: {text.format(count=worst)}" for name, text in texts.items() if name in names]
-    return "; ".join([CHOSEN if record.chosen else ALL, *meanings]) + "."
+    first = [CHOSEN if record.chosen else ALL] if how else []
+    return "; ".join([*first, *meanings]) + "."
 
 
 def columns_of(record: TradeOff) -> list[str]:

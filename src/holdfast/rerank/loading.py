@@ -10,6 +10,7 @@ import torch
 
 from holdfast.core.errors import HoldfastError
 from holdfast.core.precision import Precision, check_precision
+from holdfast.data.hub_reach import without_waiting
 from holdfast.rerank.extra import needed
 from holdfast.rerank.recognition import kind_of_model
 from holdfast.rerank.scoring import BiEncoderReranker, CrossEncoderReranker
@@ -48,9 +49,10 @@ def load_reranker(
     library = needed("sentence_transformers")
     how = {"model_kwargs": {"dtype": DTYPES[precision]}, "trust_remote_code": False}
     try:
-        if kind_of_model(name) == "bi-encoder":
-            return BiEncoderReranker(_cut(library.SentenceTransformer(name, **how).eval(), max_length))
-        model = _cut(library.CrossEncoder(name, **how).eval(), max_length)
+        with without_waiting(name):
+            if kind_of_model(name) == "bi-encoder":
+                return BiEncoderReranker(_cut(library.SentenceTransformer(name, **how).eval(), max_length))
+            model = _cut(library.CrossEncoder(name, **how).eval(), max_length)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise HoldfastError(

@@ -240,7 +240,7 @@ def test_a_report_shows_the_folder_of_a_healing(healed, out, room):
     asked = io.StringIO()
     report(ReportSpec(runs=(str(out),), format="json"), Console(file=asked, width=100))
     assert json.loads(asked.getvalue()) == [healed.to_dict()]
-    with pytest.raises(HoldfastError, match="only what it printed"):
-        report(ReportSpec(runs=(str(out),), html=str(room / "page.html")))
+    with pytest.raises(HoldfastError, match="--out and --live are for runs"):
+        report(ReportSpec(runs=(str(out),), out=str(room / "report")))
     with pytest.raises(HoldfastError, match="no folder of a fit or a healing"):
         report(ReportSpec(runs=(str(out), str(room))))

@@ -31,8 +31,11 @@ class Chromium:
         def keep():
             os.dup2(read_end, 3)
             os.dup2(write_end, 4)
+            os.set_inheritable(3, True)  # dup2 changes nothing where the pipe already has the number
+            os.set_inheritable(4, True)
 
-        words = [PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
+        words = [PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        words += ["--remote-debugging-pipe"]
         self.process = subprocess.Popen(
             [*words, f"--user-data-dir={folder}", "about:blank"], preexec_fn=keep, close_fds=False,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -82,6 +85,18 @@ class Chromium:
     def value(self, expression):
         """Returns the value of an expression of the page; the page's policy does not restrict it."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def promised(self, expression, key):
+        """Returns an entry of the object that a promise of the page comes to."""
+        text = f"({expression}).then((all) => JSON.stringify(all[{json.dumps(key)}]))"
+        made = self.call("Runtime.evaluate", expression=text, returnByValue=True, awaitPromise=True)
+        return json.loads(made["result"]["value"])
+
+    def look(self, *, scheme="light", width=1280, media="screen"):
+        """Shows what follows in light or dark, at a width in pixels, on the screen or as print."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.call("Emulation.setEmulatedMedia", media=media, features=features)
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
 
     def open(self, path):
         """Opens a file and waits until its plots are drawn."""

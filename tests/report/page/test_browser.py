@@ -9,6 +9,7 @@ from holdfast.report.page.making import write_page
 from tests.bench.comparison import comparison
 from tests.report.page import chromium
 from tests.report.page.hostile import hostile_run
+from tests.report.page.made import finished, fit, healing, reranker
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed")
 FOREIGN = "document.querySelectorAll('iframe, img, base, object, embed, link, a')"
@@ -53,4 +54,24 @@ def test_every_point_of_a_comparison_has_its_name_on_hover_and_with_the_keys(bro
     x, y = browser.value(f"{box}.x + {box}.width / 2"), browser.value(f"{box}.y + {box}.height / 2")
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     assert "recipe" in browser.value("document.getElementById('tip').innerText")
+    assert browser.said == []
+
+
+WIDE = """[...document.querySelectorAll('.scroll, .plot, pre')].filter((box) => box.scrollWidth > box.clientWidth + 1)
+.map((box) => box.getAttribute('aria-label')).join()"""
+OVER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize(("make", "plots"), [(finished, 4), (reranker, 4), (comparison, 1), (healing, 1), (fit, 6)])
+def test_every_kind_of_page_is_drawn_and_nothing_is_cut_on_a_screen_or_on_paper(browser, tmp_path, make, plots):
+    path = write_page(ReportSpec(runs=(str(make(tmp_path / "folder")),)), tmp_path / "page.html")
+    for media, width in (("screen", 1000), ("print", 680), ("screen", 400)):
+        browser.look(media=media, width=width)
+        browser.open(path)
+        if media == "screen":
+            browser.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert browser.value("document.querySelectorAll('.plot svg').length") == plots
+        assert browser.value(OVER) == 0
+        if width > 400:  # on a telephone a table may scroll in its box
+            assert browser.value(WIDE) == ""
     assert browser.said == []

@@ -9,20 +9,21 @@ import json
 import re
 
 import pytest
+from rich.console import Console
 
 from holdfast.bench.given.specs import ReportSpec
-from holdfast.bench.machine.files import append_jsonl, write_json, write_jsonl
-from holdfast.bench.measured.measurement import row_of
-from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.machine.files import write_jsonl
+from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
-from holdfast.probes.changes import changes
-from holdfast.report.compare import report
+from holdfast.report.compare import report, show
+from holdfast.report.page.blocks import Page, Part, Section, Table, Word
 from holdfast.report.page.clean import shortened, visible
 from holdfast.report.page.making import page_of, write_page
 from holdfast.report.page.render import LIBRARY, asset
 from holdfast.report.page.render import html as as_html
-from tests.bench.comparison import comparison, guard, write
+from tests.bench.comparison import comparison
 from tests.report.page.hostile import HOSTILE, hostile_run
+from tests.report.page.made import finished, fit, healing, reranker
 
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "header", "p", "h1", "h2", "h3", "main", "article", "details",
@@ -74,27 +75,6 @@ def hostile(tmp_path_factory):
 def page(tmp_path, *places, **options):
     text = write_page(ReportSpec(runs=tuple(map(str, places)), **options), tmp_path / "page.html").read_text()
     return text, " ".join(" ".join(Reader(text).texts).split())
-
-
-def finished(folder, **more):
-    looks = [{"step": 4, "points_lost": 1.5, "learned": 20.0}, {"step": 8, "points_lost": 30.0, "learned": 60.0}]
-    result = {"guard": guard([], looks=looks, sentence="It went back.", spent_at=[8])}
-    write(folder, "Train(lr=0.0001)", learned=0.9, kept=0.5, spec={"seed": 0, "resolved_recipe": "Train(lr=1e-4)"},
-          result=result | more)  # fmt: skip
-    scores = read_scores(folder / "scores.jsonl")
-    values = json.loads((folder / "result.json").read_text())
-    values["suites"] = [row_of(change).to_dict() for change in changes(scores["before"], scores["after"])]
-    write_json(folder / "result.json", values)
-    lines = []
-    for moment in ("before", "after"):
-        for number in range(40):
-            said = {"suite": "facts", "item": f"proof-{number}", "asked": f"What is {number}?", "right": str(number)}
-            lines.append({"moment": moment, **said, "said": f"{moment} says {number}", "confidence": None})
-    write_jsonl(folder / "answers.jsonl", lines)
-    write_json(folder / "env.json", {"python": "3.11.7", "packages": {"torch": "2.13"}})
-    for step in range(1, 10):
-        append_jsonl(folder / "log.jsonl", {"step": step, "loss": 2.0 / step, "task_loss": 1.5 / step})
-    return folder
 
 
 def test_there_are_twenty_hostile_texts():
@@ -209,3 +189,80 @@ def test_the_report_writes_the_page_and_says_why_there_is_no_table(tmp_path):
     assert "facts" in (tmp_path / "a" / "page.html").read_text()
     with pytest.raises(HoldfastError, match="add --live"):
         ReportSpec(runs=(str(run),), port=5)
+
+
+@pytest.mark.parametrize(("make", "title"), [(fit, "learns labels.jsonl"), (healing, "labels-6c1b → healed")])
+def test_the_command_writes_the_page_of_a_fit_and_a_healing_beside_what_it_prints(tmp_path, make, title, capsys):
+    folder = make(tmp_path / "folder")
+    assert main(["report", str(folder), "--html", str(tmp_path / "page.html")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "40% of every change" in printed or "learned the task" in printed
+    assert printed.endswith(f"Page: {tmp_path}/page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert title in text
+    assert "/models/" not in text.partition("<main>")[0]  # a title names models by the last part of their path
+
+
+def test_a_page_may_show_a_healing_beside_a_run_but_a_table_may_not(tmp_path):
+    places = [str(healing(tmp_path / "healing")), str(finished(tmp_path / "run"))]
+    show(ReportSpec(runs=tuple(places), html=str(tmp_path / "page.html")), Console(quiet=True))
+    assert "labels-6c1b → healed" in (tmp_path / "page.html").read_text()
+    with pytest.raises(HoldfastError, match="report them one by one"):
+        show(ReportSpec(runs=tuple(places)), Console(quiet=True))
+
+
+def test_the_parts_of_a_fit_are_closed_but_the_first_and_its_search_says_what_trials_came_to(tmp_path):
+    whole, run, healed = page_of(ReportSpec(runs=(str(fit(tmp_path / "fit")),))).parts
+    assert (whole.folded, run.folded, healed.folded) == (False, True, True)
+    assert healed.title.startswith("The healing: ")
+    assert whole.sentence.count("learned the task") == 1
+    assert "on 80 questions" not in whole.sentence  # its own sentence says it already
+    (search,) = (section for section in whole.sections if section.heading == "Search")
+    rows = search.blocks[1].rows
+    assert rows[0][4:] == ["+40.0 points", "+3.0 points", "90%", "0.40", ""]
+    assert [row[-1] for row in rows[1:]] == ["failed: out of memory", "yes"]
+
+
+def test_the_page_of_a_reranker_counts_queries_and_has_no_columns_of_flips(tmp_path):
+    part = page_of(ReportSpec(runs=(str(reranker(tmp_path / "run")),), budget={"points": 5})).parts[0]
+    assert "queries in 2 suites" in part.sentence
+    blocks = {section.heading: section.blocks for section in part.sections}
+    assert blocks["Before and after"][0].columns[-2:] == ("change [95% interval]", "reading")
+    losses = next(block for block in blocks["Training"] if getattr(block, "title", "") == "Loss while training")
+    assert losses.numbers.columns[-1] == "loss"
+
+
+def test_the_columns_of_a_comparison_stand_in_two_tables(tmp_path):
+    (part, *_) = page_of(ReportSpec(runs=(str(comparison(tmp_path / "runs")),), budget={"points": 5})).parts
+    (recipes,) = (section for section in part.sections if section.heading == "Recipes")
+    _, learned, cost = recipes.blocks
+    assert {"learned", "lost [95%]", "worst suite", "verdict"} <= {*learned.columns}
+    assert {"time", "memory", "front", "volume"} <= {*cost.columns}
+    assert {*learned.columns} & {*cost.columns} == {"recipe"}
+    assert [row[0] for row in learned.rows] == [row[0] for row in cost.rows]
+    assert "relative to plain training" in cost.note
+    assert "relative to plain training" not in learned.note
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (["4", "1,024", ""], False),
+        (["+1.0 [-0.5, 2.5]", "-3 +2", "< 0.001", "90%", "1.20x", "5 s", "+4.5 points"], False),
+        (["15.0 [7.9, 24.9] points", Word("not reached")], False),
+        ([Word("kept"), Word("lost")], True),
+        (["sums 20.0"], True),
+        (["0f3a"], True),
+        (["", ""], True),
+    ],
+)
+def test_a_column_is_of_numbers_or_of_texts(cells, text):
+    assert Table("a", ("b", "c"), [["x", cell] for cell in cells]).texts == (True, text)
+
+
+def test_a_word_without_a_tone_is_plain(tmp_path):
+    rows = [["a", Word("cannot detect less than 5 points")], ["b", Word("forgot")]]
+    part = Part("One", "One", None, "", [Section("S", [Table("t", ("suite", "reading"), rows)])])
+    text = as_html(Page("One", [part]))
+    assert "<bdi>cannot detect less than 5 points</bdi>" in text
+    assert '<span class="word bad">forgot</span>' in text

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from holdfast.data.hub_reach import is_hub_name, without_waiting
+
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
@@ -20,7 +22,7 @@ def chat_size(name: str) -> int:
     base = str(adapter.get("base_model_name_or_path") or "")
     if base:
         return chat_size(base) if base != name else 0
-    if not (config := _json(name, "config.json")):  # first, since an unreachable hub takes its time at each file
+    if not (config := _json(name, "config.json")):
         return 0
     template = _json(name, "tokenizer_config.json").get("chat_template") or any(_file(name, t) for t in TEMPLATES)
     return _parameters(config) if template else 0
@@ -53,11 +55,12 @@ def _file(name: str, file: str) -> Path | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder / file if (folder / file).exists() else None
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_name(name):
         return None
     from huggingface_hub import hf_hub_download  # here, because only names on the hub need it
 
     try:
-        return Path(hf_hub_download(name, file))
+        with without_waiting(name):
+            return Path(hf_hub_download(name, file))
     except (OSError, ValueError):  # the file is not there, nor the hub; or it is no name
         return None

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from holdfast.core.errors import HoldfastError
+from holdfast.data.hub_reach import NO_NETWORK
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, MemoryError, SafetensorError)
 """Errors that transformers, PEFT and safetensors raise for a malformed folder."""
@@ -182,12 +183,16 @@ def _refused(kinds: set[str], text: str, code: int | None) -> str:
 
 def _offline(kinds: set[str], text: str) -> str:
     """Returns why the hub cannot be reached; "" if it can."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE") or "OfflineModeIsEnabled" in kinds:
+    from huggingface_hub import is_offline_mode  # here, because only names on the hub need it
+
+    chosen = "OfflineModeIsEnabled" in kinds and is_offline_mode()
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE") or chosen:
         return "(it is not in the cache, and HF_HUB_OFFLINE is set); check the name, unset it, or give a folder"
-    if {"LocalEntryNotFoundError", "ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout"} & kinds or (
+    silent = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "TimeoutError", "ConnectTimeout"}
+    if {"ConnectionError", *silent} & kinds or (
         "couldn't connect" in text or "Cannot find" in text or "cached files" in text
     ):
-        return "(it is not in the cache, and there is no network); check the name and network, or give a folder"
+        return NO_NETWORK
     return ""
 
 

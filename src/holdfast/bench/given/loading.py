@@ -26,6 +26,7 @@ from holdfast.bench.given.model_files import (
 from holdfast.bench.machine.verbosity import errors_only
 from holdfast.core.errors import HoldfastError
 from holdfast.core.narrow_linear import keep_narrow
+from holdfast.data.hub_reach import without_waiting
 
 __all__ = ["config_of", "folder_or_name", "load_model", "load_tokenizer"]
 
@@ -64,7 +65,8 @@ def config_of(name: str) -> Any:
     name = folder_or_name(name)
     folder = folder_of_model(name)
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        with without_waiting(name):
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except LOAD_ERRORS as error:
         raise load_error("Model", name, folder, error) from error
     refuse_non_causal(config, name)
@@ -77,7 +79,10 @@ def _whole(name: str, folder: Path | None, frozen: bool, notes: list[str]) -> nn
     config = config_of(name)
     dtype = narrow_dtype(config, folder) if frozen else None
     try:
-        with errors_only():  # hides its table of missing weights, which the message below replaces
+        with (
+            without_waiting(name),
+            errors_only(),
+        ):  # hides its table of missing weights, which the message below replaces
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 name,
                 config=config,
@@ -155,7 +160,8 @@ def load_tokenizer(name: str, *, base: str | None = None) -> Any:
             " (tokenizer.save_pretrained)."
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        with without_waiting(name):
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except LOAD_ERRORS as error:
         raise load_error("The tokenizer of", name, folder, error) from error
     if tokenizer.pad_token_id is None:

@@ -31,6 +31,7 @@ from holdfast.core.guard import AUTO
 from holdfast.core.settings import parted, value_of
 from holdfast.core.sums import read_sum, refuse_pairs
 from holdfast.data.files import suffix_of
+from holdfast.data.hub_reach import NO_NETWORK, is_out_of_reach
 from holdfast.data.sources import open_source
 from holdfast.methods.source_settings import settings_table
 from holdfast.suites.words import check_word, few_of
@@ -97,12 +98,19 @@ def check_source(source: str) -> None:
 
 
 def check_model(name: str, *, given: bool = False) -> None:
-    """Refuses a missing or incomplete model; with `given`, an adapter may lack its base, because the user names one."""
+    """Refuses a missing, incomplete or unreachable model.
+
+    Args:
+        name: Folder or name.
+        given: Whether an adapter may lack its base, because the user names one.
+    """
     if name in (BASE, RERANKER):
         return
     folder = folder_of_model(name)
     if folder is not None and is_adapter(folder) and not given and not is_available(base_of(folder)):
         raise missing_base_error(folder)
+    if folder is None and is_out_of_reach(name):
+        raise HoldfastError(f"Model {name!r} is not a local folder, and the hub did not give it {NO_NETWORK}.")
 
 
 def _check_recipe(text: str, spec: TrainingSpec) -> None:

@@ -6,6 +6,7 @@ Every text is data and is escaped when it is rendered. Only `Tone` becomes part 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -62,9 +63,13 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
+_NUMBER = re.compile(r"(< ?)?[+-]?\d[\d.,e-]*(x|%| [a-zµ]+)?( [+-]\d+)?( \[[^\[\]]*\])?( [a-z]+)?")
+"""A number in a cell, with a unit, a second number or an interval: 4, 31.5%, -3 +2, +1.0 [-0.5, 2.5] points."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table. Columns of numbers stand to the right, and all others to the left, where their lines may break.
 
     Attributes:
         caption: What it shows.
@@ -80,6 +85,17 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     folded: bool = False
+
+    @property
+    def texts(self) -> tuple[bool, ...]:
+        """Returns for each column whether it holds texts: other things than numbers, apart from words of a verdict."""
+        columns = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.columns)
+        return tuple(place == 0 or _holds_texts(cells) for place, cells in enumerate(columns))
+
+
+def _holds_texts(cells: Sequence[Cell]) -> bool:
+    texts = [cell for cell in cells if isinstance(cell, str) and cell]
+    return not texts or not all(map(_NUMBER.fullmatch, texts))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 MOST = 700
 """Most characters of a quoted text."""
@@ -28,3 +29,14 @@ def shortened(text: str, most: int = MOST) -> str:
 def name(text: str) -> str:
     """Returns a name as one short line."""
     return shortened(" ".join(text.split()), NAME)
+
+
+def place_name(text: str) -> str:
+    """Returns what a title calls a model or a file: of an absolute path the last part, and every other name as it is.
+
+    The folder of a run's model is called `model`, which says nothing; it has the name of the run.
+    """
+    path = Path(text)
+    if not path.is_absolute():
+        return text
+    return path.parent.name if path.name == "model" and path.parent.name else path.name or text

@@ -16,6 +16,9 @@ from holdfast.report.page.run import read_object
 from holdfast.report.reading import UNITS, number
 from holdfast.report.tradeoff import COLUMNS, columns_of, explained, heading
 
+MORE = ("lost at the goal", "Brier", "confidence", "time", "memory", "trained", "front", "volume")
+"""Columns of the second table."""
+
 
 def comparison_part(record: TradeOff, runs: Sequence[FinishedRun]) -> Part:
     """Returns the part on a trade-off.
@@ -24,9 +27,7 @@ def comparison_part(record: TradeOff, runs: Sequence[FinishedRun]) -> Part:
         record: The trade-off.
         runs: Its runs; empty for a table of published results.
     """
-    names = columns_of(record)
     title, goal = heading(record)
-    rows = [[_cell(column, row, record) for column in names] for row in record.recipes]
     kinds = sorted({kind for row in record.recipes for kind in row.symptoms or {}})
     shown = [[name(row.recipe), *(str((row.symptoms or {}).get(kind, "")) for kind in kinds)] for row in record.recipes]
     symptoms: list[Block] = [Table("Runs that show a symptom", ("recipe", *kinds), shown)] if kinds else []
@@ -37,12 +38,24 @@ def comparison_part(record: TradeOff, runs: Sequence[FinishedRun]) -> Part:
         sentence=best(record),
         sections=sections(
             ("Trade-off", [tradeoff_chart(record)]),
-            ("Recipes", [Paragraphs([f"{goal}."]), Table("Each recipe", names, rows, explained(record, names))]),
+            ("Recipes", [Paragraphs([f"{goal}."]), *_tables(record)]),
             ("Symptoms", symptoms),
             ("Notes", [Paragraphs(record.notes)] if record.notes else []),
             ("Run it again", _again(runs)),
         ),
     )
+
+
+def _tables(record: TradeOff) -> list[Block]:
+    """Returns the columns of the trade-off in two tables, because a page is too narrow for all in one."""
+    names = columns_of(record)
+    tables: list[Block] = []
+    for caption, more in (("What each recipe learned and lost", False), ("What each recipe cost, and more", True)):
+        chosen = [column for column in names if column == "recipe" or (column in MORE) is more]
+        rows = [[_cell(column, row, record) for column in chosen] for row in record.recipes]
+        note = explained(record, chosen, how=not more)
+        tables += [Table(caption, chosen, rows, note)] if len(chosen) > 1 else []
+    return tables
 
 
 def best(record: TradeOff) -> str:
@@ -72,7 +85,7 @@ def _amount(row: RecipeRow, record: TradeOff) -> str:
 
 def _cell(column: str, row: RecipeRow, record: TradeOff) -> Cell:
     text = COLUMNS[column](row, record)
-    return Word(text) if column == "verdict" else text
+    return Word(text) if column == "verdict" or (column in MORE and text == "not reached") else text
 
 
 def _again(runs: Sequence[FinishedRun]) -> list[Block]:

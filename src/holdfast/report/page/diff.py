@@ -11,7 +11,7 @@ from holdfast.bench.measured.answers import read_answers
 from holdfast.probes.score import Answers
 from holdfast.report.page.again import command
 from holdfast.report.page.blocks import Block, Code, Paragraphs, Part, Quotes, Table, Word, sections
-from holdfast.report.page.clean import name
+from holdfast.report.page.clean import name, place_name
 from holdfast.report.page.outcome import Asked, environment_block, outcome_sections
 from holdfast.report.page.quotes import SHOWN, made
 from holdfast.report.page.run import read_object
@@ -38,7 +38,7 @@ def diff_part(folder: Path, quotes: int = SHOWN) -> Part:
     recovery = [line.strip() for line in recovery_lines(record.recovery)]
     return Part(
         kind="Two models compared",
-        title=f"{record.base} → {record.tuned}",
+        title=f"{place_name(record.base)} → {place_name(record.tuned)}",
         word=None if record.verdict is None else Word(record.verdict.word),
         sentence=sentence(record, "the tuned model"),
         sections=[

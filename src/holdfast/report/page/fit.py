@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.bench.fit.fit_folder import FILE
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.pilot_record import PilotRecord, PilotRung
-from holdfast.bench.fit.search_record import SearchRecord
+from holdfast.bench.fit.search_record import SearchRecord, TrialRow
+from holdfast.bench.fit.trials import TrialOutcome
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.report.page.again import command
 from holdfast.report.page.blocks import Block, Cell, Code, Facts, Paragraphs, Part, Table, Word, sections
-from holdfast.report.page.clean import name
+from holdfast.report.page.clean import name, place_name
 from holdfast.report.page.heal import heal_part, is_healing
 from holdfast.report.page.outcome import Asked, environment_block, outcome_sections
 from holdfast.report.page.quotes import FEW, SHOWN
 from holdfast.report.page.run import asked_in, read_object, run_part
-from holdfast.report.page.sentence import sentence
+from holdfast.report.page.sentence import warnings
 from holdfast.report.reading import UNITS, number
 
 
@@ -38,9 +40,9 @@ def fit_parts(folder: Path, quotes: int = SHOWN) -> list[Part]:
     asked = Asked() if record.healed or not run.is_dir() else asked_in(run, None)
     whole = Part(
         kind="A fit",
-        title=f"{record.base} learns {record.data}",
+        title=f"{place_name(record.base)} learns {place_name(record.data)}",
         word=None if record.verdict is None else Word(record.verdict.word),
-        sentence=f"{sentence(record, 'the model')} {record.sentence}",
+        sentence=" ".join([record.sentence, *warnings(record)]),
         sections=[
             *outcome_sections(record, asked, quotes),
             *sections(
@@ -73,7 +75,10 @@ def _healing(folder: Path, record: FitRecord) -> list[Part]:
     place = Path(row.record).expanduser()
     place = place.parent if place.suffix == ".json" else place
     place = place if place.is_dir() else folder / place.name
-    return [heal_part(place, FEW)] if is_healing(place) else []
+    if not is_healing(place):
+        return []
+    part = heal_part(place, FEW)
+    return [dataclasses.replace(part, title=f"The healing: {part.title}", folded=True)]
 
 
 def _stages(record: FitRecord) -> Table:
@@ -101,7 +106,7 @@ def _pilot(folder: Path) -> list[Block]:
     return [Paragraphs([record.sentence]), Table("The rungs of the pilot", columns, rows, note)]
 
 
-def _amounts(rung: PilotRung) -> tuple[str, str]:
+def _amounts(rung: PilotRung | TrialOutcome) -> tuple[str, str]:
     pairs = ((rung.learned, rung.learned_unit), (rung.lost, rung.lost_unit))
     one, other = (
         "" if value is None else f"{number(value, unit, '+')} {UNITS.get(unit, unit)}" for value, unit in pairs
@@ -117,12 +122,24 @@ def _search(folder: Path, fit: FitRecord) -> list[Block]:
         return []
     record = SearchRecord.read(place)
     rows: list[Sequence[Cell]] = [
-        [f"{row.number}", row.recipe, f"{row.fidelity:.2g}", row.source, "best" if row.number == record.best else ""]
+        [f"{row.number}", row.recipe, f"{row.fidelity:.2g}", row.source, *_came(row.outcome), _choice(row, record.best)]
         for row in record.trials
     ]
-    columns = ("trial", "recipe", "share of the epochs", "source", "")
+    columns = ("trial", "recipe", "share of the epochs", "source", "learned", "lost", "budget taken", "cost", "chosen")
     table = Table("The trials of the search", columns, rows, f"Searched: {', '.join(record.searched)}.", folded=True)
     return [Paragraphs([record.sentence]), table]
+
+
+def _came(outcome: TrialOutcome) -> tuple[str, str, str, str]:
+    """Returns what a trial learned and lost, the share of the budget that it takes, and its cost."""
+    used = "" if outcome.used is None else f"{outcome.used:.0%}"
+    return *_amounts(outcome), used, f"{outcome.cost:.2f}"
+
+
+def _choice(row: TrialRow, best: int | None) -> str:
+    if row.outcome.state == "finished":
+        return "yes" if row.number == best else ""
+    return row.outcome.state + (f": {row.outcome.why}" if row.outcome.why else "")
 
 
 def _result(record: FitRecord) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from holdfast.bench.measured.outcome import SuiteRow
 from holdfast.probes.score import Answers
 from holdfast.report.page.again import command
 from holdfast.report.page.blocks import Block, Cell, Code, Facts, Paragraphs, Part, Table, Word, sections
-from holdfast.report.page.clean import name
+from holdfast.report.page.clean import name, place_name
 from holdfast.report.page.outcome import Asked, environment_block, outcome_sections
 from holdfast.report.page.quotes import SHOWN
 from holdfast.report.page.run import read_object
@@ -38,9 +38,10 @@ def heal_part(folder: Path, quotes: int = SHOWN) -> Part:
     healed = "the healed model" if record.form != "unchanged" else "the tuned model, which was not changed,"
     again: list[Block] = [Code(command("heal", HealSpec, options, ("base", "tuned")))] if options else []
     steered = [] if record.steered is None else [record.steered.sentence]
+    last = "unchanged" if record.form == "unchanged" else "healed"
     return Part(
         kind="A healing",
-        title=f"{record.base} → {record.tuned} → {'unchanged' if record.form == 'unchanged' else record.model}",
+        title=f"{place_name(record.base)} → {place_name(record.tuned)} → {last}",
         word=None if record.verdict is None else Word(record.verdict.word),
         sentence=f"{sentence(record, healed)} {record.sentence}",
         sections=[

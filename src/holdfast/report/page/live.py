@@ -12,14 +12,16 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.bench.given.specs import ReportSpec
+from holdfast.bench.given.tasks import reranks
 from holdfast.bench.machine.files import read_jsonl
 from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
 from holdfast.report.page.blocks import Facts, Page, Part, sections
+from holdfast.report.page.clean import place_name
 from holdfast.report.page.making import page_of
 from holdfast.report.page.outcome import environment_block
 from holdfast.report.page.render import html
-from holdfast.report.page.run import done_pairs, loss_curves, read_object
+from holdfast.report.page.run import done_pairs, loss_axis, loss_curves, read_object
 
 HOST = "127.0.0.1"
 STATE = "/state"
@@ -51,13 +53,15 @@ def training_part(folder: Path) -> Part:
     rows = read_jsonl(folder / "log.jsonl") if (folder / "log.jsonl").exists() else []
     resolved = spec.get("resolved")
     steps = resolved.get("steps") if isinstance(resolved, dict) else None
+    model, data = str(spec.get("model", "a model")), str(spec.get("data", "data"))
+    axis = loss_axis(reranks(str(spec.get("task", "auto")), model))
     return Part(
         kind="A run that has not finished",
-        title=f"{folder.name}: {spec.get('model', 'a model')} learns {spec.get('data', 'data')}",
+        title=f"{folder.name}: {place_name(model)} learns {place_name(data)}",
         word=None,
         sentence=_progress(folder, rows, steps),
         sections=sections(
-            ("Training", [block for block in loss_curves(rows) if block is not None]),
+            ("Training", [block for block in loss_curves(rows, axis) if block is not None]),
             ("What is done", [Facts(done_pairs(spec))]),
             ("Environment", environment_block(read_object(folder / "env.json"))),
         ),

@@ -67,8 +67,9 @@ def outcome_sections(record: Outcome, asked: Asked, quotes: int) -> list[Section
 def _table(record: Outcome) -> Table:
     """Returns the table of scores with paired intervals."""
     words = words_of(record.verdict, record.learned)
-    columns = ("suite", "role", "items", "before", "after", "change [95% interval]", "lost", "gained", "reading")
-    rows = [_row(row, words.get(row.name) or reading(row)) for row in record.suites]
+    flips = ("lost", "gained") if any(row.answers_lost is not None for row in record.suites) else ()
+    columns = ("suite", "role", "items", "before", "after", "change [95% interval]", *flips, "reading")
+    rows = [_row(row, words.get(row.name) or reading(row), len(flips)) for row in record.suites]
     units = {row.unit for row in record.suites}
     points = points_of(getattr(record, "ranking", None))
     note = {"points": f"{points}, higher is better", "nats": "nats per supervised token, lower is better"}
@@ -77,8 +78,9 @@ def _table(record: Outcome) -> Table:
     return Table(caption, columns, rows, f"Before and after: {means}. Intervals pair the items.")
 
 
-def _row(row: SuiteRow, word: str) -> list[Cell]:
+def _row(row: SuiteRow, word: str, flips: int) -> list[Cell]:
     unit = row.unit
+    counts = ("" if count is None else f"{count:,}" for count in (row.answers_lost, row.answers_gained)[:flips])
     ends = " [one document]" if row.low is None else f" [{number(row.low, unit, '+')}, {number(row.high, unit, '+')}]"
     return [
         name(row.name),
@@ -87,8 +89,7 @@ def _row(row: SuiteRow, word: str) -> list[Cell]:
         number(row.before, unit),
         number(row.after, unit),
         f"{number(row.change, unit, '+')}{ends}",
-        "" if row.answers_lost is None else f"{row.answers_lost:,}",
-        "" if row.answers_gained is None else f"{row.answers_gained:,}",
+        *counts,
         Word(word),
     ]
 
@@ -100,7 +101,7 @@ def symptom_blocks(rows: Sequence[SymptomRow], asked: Asked) -> list[Block]:
     checked = [row for row in rows if row.unchecked is None]
     present = [row for row in checked if row.present]
     harmful = harmful_names(asked.before)
-    seen = f"{len(present)} of {len(checked)} that were checked are present" if present else "none is present"
+    seen = f"{len(present)} {'is' if len(present) == 1 else 'are'} present" if present else "none is present"
     blocks: list[Block] = [Paragraphs([f"Of {len(rows)} symptoms {len(checked)} were checked, and {seen}."])]
     for row in present:
         quotes = symptom_quotes(row, harmful)

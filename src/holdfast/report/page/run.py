@@ -22,6 +22,7 @@ from holdfast.report.guard import guard_lines
 from holdfast.report.page.again import budget_values, command
 from holdfast.report.page.blocks import Block, Chart, Code, Facts, Paragraphs, Part, Table, Word, sections
 from holdfast.report.page.charts import curve_chart
+from holdfast.report.page.clean import place_name
 from holdfast.report.page.outcome import Asked, environment_block, outcome_sections, plain
 from holdfast.report.page.quotes import SHOWN
 from holdfast.report.page.sentence import sentence
@@ -50,8 +51,8 @@ def run_part(folder: Path, budget: Budget | None = None, quotes: int = SHOWN, *,
     if budget is not None:
         judged = verdict(changes(asked.before.scores, asked.after.scores), budget)
         record = dataclasses.replace(record, verdict=judged)
-    training = [*_guard(record), *_curves(folder, record.guard, _limit(record))]
-    about = f"{spec.get('model', 'a model')} learns {spec.get('data', 'data')}"
+    training = [*_guard(record), *_curves(folder, record.guard, _limit(record), loss_axis(record.ranking is not None))]
+    about = f"{place_name(str(spec.get('model', 'a model')))} learns {place_name(str(spec.get('data', 'data')))}"
     return Part(
         kind="One run",
         title=title or f"{folder.name}: {about}",
@@ -140,16 +141,21 @@ def _guard(record: RunRecord) -> list[Block]:
     return [Paragraphs(list(dict.fromkeys(lines)))] if lines else []
 
 
-def _curves(folder: Path, guard: GuardRow | None, limit: float | None) -> list[Block]:
+def _curves(folder: Path, guard: GuardRow | None, limit: float | None, axis: str) -> list[Block]:
     """Returns the curves of the losses, of the guard's looks, and of a controller."""
     rows = read_jsonl(folder / "log.jsonl") if (folder / "log.jsonl").exists() else []
-    plots = loss_curves(rows)
+    plots = loss_curves(rows, axis)
     if guard is not None:
         plots += _looks(guard, limit)
     return [block for block in plots if block is not None]
 
 
-def loss_curves(rows: Sequence[Mapping[str, Any]]) -> list[Chart | Paragraphs | None]:
+def loss_axis(ranks: bool) -> str:
+    """Returns the title of the axis of losses; that of a reranker is over lists or pairs, not over tokens."""
+    return "loss" if ranks else "loss in nats per token"
+
+
+def loss_curves(rows: Sequence[Mapping[str, Any]], axis: str) -> list[Chart | Paragraphs | None]:
     """Returns the curves of the losses and the learning rate in the log of a run."""
     every = -(-len(rows) // MOST_STEPS) if rows else 1
     kept = [row for place, row in enumerate(rows) if place % every == 0 or place == len(rows) - 1]
@@ -159,7 +165,7 @@ def loss_curves(rows: Sequence[Mapping[str, Any]]) -> list[Chart | Paragraphs | 
         for row in kept
         if isinstance(row.get(key), (int, float)) and _tells(key, rows)
     ]
-    loss = curve_chart("Loss while training", points, "loss in nats per token")
+    loss = curve_chart("Loss while training", points, axis)
     note = Paragraphs([f"The plot shows every {every}th of {len(rows):,} logged steps."]) if every > 1 else None
     return [loss, note]
 

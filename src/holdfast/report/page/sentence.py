@@ -30,6 +30,20 @@ def sentence(record: Outcome, who: str) -> str:
     return f"{first}. {_learned(record)}{_symptoms(record)}"
 
 
+def warnings(record: Outcome) -> list[str]:
+    """Returns what stands beside a sentence of the record's own: suites that certainly lost too much, and symptoms."""
+    forgot = _forgot(record.verdict) if record.verdict is not None else ""
+    return [
+        text.strip()
+        for text in (f"Certainly too much was lost in {forgot}." if forgot else "", _symptoms(record))
+        if text
+    ]
+
+
+def _forgot(judged: VerdictRow) -> str:
+    return ", ".join(name for name, suite in judged.suites.items() if suite.word == "forgot")
+
+
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -41,16 +55,17 @@ def _mean(mean: VerdictMean, judged: VerdictRow, record: Outcome) -> str:
     limits = Budget(points=limit) if unit == "points" else Budget(nll=limit)
     rows = [row for row in record.suites if row.name in judged.suites and row.unit == unit]
     items = sum(row.items for row in rows)
-    over = f"on {items:,} {'questions' if unit == 'points' else 'texts'} in {mean.suite_count} suite"
+    asked = "queries" if getattr(record, "ranking", None) is not None else "questions" if unit == "points" else "texts"
+    over = f"on {items:,} {asked} in {mean.suite_count} suite"
     over += "s" if mean.suite_count > 1 else ""
     ends = (
         "" if mean.low is None else f" (95% interval {number(mean.low, unit, '+')} to {number(mean.high, unit, '+')})"
     )
-    forgot = [name for name, suite in judged.suites.items() if suite.word == "forgot"]
+    forgot = _forgot(judged)
     parts = (
         f"{over} it changed by {number(mean.change, unit, '+')} {UNITS[unit]}{ends}, with {limits} allowed to be lost"
     )
-    return f"{parts}; certainly too much was lost in {', '.join(forgot)}" if forgot else parts
+    return f"{parts}; certainly too much was lost in {forgot}" if forgot else parts
 
 
 def _largest(rows: list[SuiteRow]) -> str:
