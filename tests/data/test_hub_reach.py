@@ -15,13 +15,13 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from holdfast.bench.given.chat_models import chat_size
 from holdfast.bench.given.loading import config_of, load_tokenizer
+from holdfast.bench.given.model_size import model_size
 from holdfast.bench.run.early_checks import check_model
 from holdfast.core.errors import HoldfastError
 from holdfast.data import hub_reach
 from holdfast.data.hub_reach import is_hub_name, without_waiting
-from tests.bench.given.test_chat_models import folder_of
+from tests.bench.given.test_model_size import folder_of
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ def closed(endpoint, monkeypatch):
 
 def test_a_hub_that_does_not_answer_is_asked_once_and_the_sentence_says_so(closed):
     waits, asked = closed
-    assert chat_size("nobody/nothing") == 0
+    assert model_size("nobody/nothing") == 0
     for loads in (config_of, load_tokenizer):
         with pytest.raises(HoldfastError, match="the hub did not give it .*there is no network"):
             loads("nobody/nothing")
@@ -113,38 +113,38 @@ def test_the_command_says_it_before_it_imports_torch(closed):
 
 def test_it_is_asked_again_a_minute_later(closed, monkeypatch):
     _, asked = closed
-    chat_size("nobody/nothing")
+    model_size("nobody/nothing")
     monkeypatch.setattr(hub_reach, "REMEMBERED", 0.0)
     hub_reach._silent_until.clear()
-    chat_size("nobody/nothing")
-    chat_size("nobody/nothing")
+    model_size("nobody/nothing")
+    model_size("nobody/nothing")
     assert len(asked) >= 3
 
 
 def test_what_is_in_the_cache_needs_no_hub(hub, endpoint, closed):
     endpoint(hub.server_port)
-    size = chat_size("someone/model")
+    size = model_size("someone/model")
     assert size > 100_000_000
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         endpoint(taken.getsockname()[1])
-        assert chat_size("someone/model") == size
+        assert model_size("someone/model") == size
         check_model("someone/model")
 
 
 def test_a_hub_that_answers_is_asked_as_before(hub):
-    size = chat_size("someone/model")
+    size = model_size("someone/model")
     assert size > 100_000_000
     assert ("GET", "/someone/model/resolve/main/config.json") in hub.asked
     config = json.loads((hub.folder / "config.json").read_text())
     (hub.folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 24}))
-    assert chat_size("someone/model") > 1.5 * size  # a newer file is seen
+    assert model_size("someone/model") > 1.5 * size  # a newer file is seen
 
 
 def test_a_hub_that_answers_that_there_is_no_such_file_is_no_silent_hub(hub):
     for file in hub.folder.iterdir():
         file.unlink()
-    assert chat_size("someone/nothing") == 0
+    assert model_size("someone/nothing") == 0
     with without_waiting("someone/nothing"):
         assert constants.HF_HUB_OFFLINE is False
 

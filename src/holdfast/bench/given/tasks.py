@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from holdfast.bench.given.chat_models import chat_size
 from holdfast.bench.given.model_files import RERANKER, is_adapter
+from holdfast.bench.given.model_size import model_size
 from holdfast.bench.given.options import Options, option
 from holdfast.core.errors import HoldfastError
 
@@ -58,7 +58,7 @@ def reranks(task: str, model: str) -> bool:
 def recommended(model: str, memories: str, ranks: bool) -> str:
     """Returns the recipe of a run that names none, as text.
 
-    A chat model of the size that we studied trains an adapter, at the rate that a plan advises for its size. A reranker
+    A model of the size that we studied trains an adapter, at the rate that a plan advises for its size. A reranker
     writes no old examples, and its penalty reads no other rows than those of the training: without old ones
     the penalty alone holds it.
 
@@ -69,12 +69,12 @@ def recommended(model: str, memories: str, ranks: bool) -> str:
     """
     if ranks:
         return "BaseKL()" + (f" + Rehearsal({memories!r}, ratio=0.2)" if memories else "")
-    from holdfast.train.rates import adapter_rate, may_refuse  # here, because that room imports more
+    from holdfast.train.rates import REAL, adapter_rate  # here, because that room imports more
 
-    size, given = chat_size(model), [f"memory={memories!r}"] if memories else []
-    if not may_refuse(size, has_template=size > 0):
+    size, given = model_size(model), [f"memory={memories!r}"] if memories else []
+    if size < REAL:
         return f"Holdfast({', '.join(given)})"
-    given += [*([] if is_adapter(Path(model).expanduser()) else ["adapter=True"]), "chat=True"]
+    given += [*([] if is_adapter(Path(model).expanduser()) else ["adapter=True"]), "prompts=True"]
     return f"Train(lr={adapter_rate(size):g}) + Holdfast({', '.join(given)})"
 
 

@@ -1,4 +1,4 @@
-"""How large a chat model is, by its config files alone. Importing this module imports nothing heavy."""
+"""How large a model is, by its config files alone. Importing this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,24 +8,19 @@ from typing import Any
 
 from holdfast.data.hub_reach import is_hub_name, without_waiting
 
-TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
+def model_size(name: str) -> int:
+    """Returns about how many parameters a model has: those of its embeddings, attention and MLPs.
 
-def chat_size(name: str) -> int:
-    """Returns about how many parameters a chat model has: those of its embeddings, attention and MLPs.
-
-    It is 0 for a model without a chat template, and for one whose files are not found. The small files of a name on the
-    hub are downloaded, as they are for the training. An adapter is as large as its base.
+    It is 0 for a model whose files are not found. The small files of a name on the hub are downloaded, as they are for
+    the training. An adapter is as large as its base.
     """
     folder = Path(name).expanduser()
     adapter = _json(name, "adapter_config.json") if folder.is_dir() else {}
     base = str(adapter.get("base_model_name_or_path") or "")
     if base:
-        return chat_size(base) if base != name else 0
-    if not (config := _json(name, "config.json")):
-        return 0
-    template = _json(name, "tokenizer_config.json").get("chat_template") or any(_file(name, t) for t in TEMPLATES)
-    return _parameters(config) if template else 0
+        return model_size(base) if base != name else 0
+    return _parameters(_json(name, "config.json"))
 
 
 def _parameters(config: dict[str, Any]) -> int:
