@@ -9,7 +9,7 @@ from holdfast.bench.diff.watched_queries import without_watched_queries
 from holdfast.bench.heal.inputs import HealInputs, check_sides
 from holdfast.bench.measured.ranking import named_sources, read_suites
 from holdfast.bench.measured.verdict import check_limits
-from holdfast.bench.run.rerankers import read_ranking_data
+from holdfast.bench.run.ranking_data import read_ranking_data
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.items import Split
 from holdfast.recipe import parse
