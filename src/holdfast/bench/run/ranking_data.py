@@ -38,24 +38,29 @@ class RankingData:
     notes: list[str]
 
 
-def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
+def read_ranking_data(spec: RunSpec, recipe: Chain, *, measured: bool = True) -> RankingData:
     """Reads the lists to train on and the suites to measure.
 
     Without --test, a share of the queries of a collection (`held_out`) is held out by group.
+
+    Args:
+        spec: The options.
+        recipe: The recipe, which names old rows.
+        measured: Whether there are suites to measure; without them, held-out queries are left out all the same.
 
     Raises:
         HoldfastError: A source is missing or malformed, or the budget limits nothing that is measured.
     """
     notes: list[str] = []
-    named = named_sources(spec, spec.model, steers=bool(spec.budget))
-    if not any(role == "retained" for role, _ in named):
+    named = named_sources(spec, spec.model, steers=bool(spec.budget)) if measured else []
+    if measured and not any(role == "retained" for role, _ in named):
         notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
     suites = read_suites(named, spec.depth, notes)
     if spec.test is not None or spec.held_out == 0:
         lists = read_lists(spec.data, notes, negatives=spec.negatives, depth=spec.depth)
     else:
         lists, task = _held_out(spec, notes)
-        suites.insert(0, task)
+        suites = [task, *suites] if measured else []
     if not lists:
         raise HoldfastError(f"{spec.data}: no query has a relevant document, so there is nothing to learn.")
     for suite in suites:

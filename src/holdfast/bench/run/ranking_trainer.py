@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from holdfast.bench.given.model_files import reranker_or_name
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run.arguments import arguments_of, refused_by_transformers
@@ -42,6 +44,12 @@ def cross_encoder(spec: RunSpec, notes: list[str]) -> CrossEncoderReranker:
             " holdfast diff measures both."
         )
     return reranker
+
+
+def begin_at(reranker: CrossEncoderReranker, start: Path) -> None:
+    """Gives a reranker the weights of another of its kind; what was kept of its own weights stays."""
+    with torch.no_grad():
+        reranker.model.load_state_dict(load_reranker(str(start)).model.state_dict())
 
 
 def ranking_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> Any:

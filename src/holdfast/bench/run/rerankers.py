@@ -31,7 +31,7 @@ from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.documents import document_reranker
 from holdfast.bench.run.folder import begin_folder, folder_of
 from holdfast.bench.run.ranking_data import RankingData, read_ranking_data
-from holdfast.bench.run.ranking_trainer import build_trainer, cross_encoder, ranking_arguments
+from holdfast.bench.run.ranking_trainer import begin_at, build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.record import RunRecord, SecondsRow
 from holdfast.bench.run.resources import settings_lines, training_settings
 from holdfast.bench.run.rewind import learned_before_rewind
@@ -62,6 +62,7 @@ def train_reranker(
     ending: SaveOnSignal,
     bases: Path | None = None,
     *,
+    start: Path | None = None,
     validation: bool = False,
 ) -> RunRecord:
     """Reads the collections, ranks, trains, ranks again, and writes the folder of the run; the folder is open.
@@ -72,6 +73,8 @@ def train_reranker(
         console: Console for progress and notes.
         ending: Saves a checkpoint when a signal ends the run.
         bases: Folder of the cache of the base's scores, which runs with the same suites share.
+        start: Folder of a reranker at whose weights the training begins, while the base stays the model of `spec`;
+            nothing is ranked then.
         validation: Whether to rank the validation queries of the watched suites alone, for a trial.
 
     Raises:
@@ -81,7 +84,7 @@ def train_reranker(
     console.print(repr(recipe), style="bold", markup=False)
     folder, began = folder_of(spec), time.monotonic()
     with Progress(console) as progress, progress.phase("reading the collections"):
-        data = read_ranking_data(spec, recipe)
+        data = read_ranking_data(spec, recipe, measured=start is None)
     arguments = ranking_arguments(spec, recipe, folder / "checkpoints")
     with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
         reranker = cross_encoder(spec, data.notes)
@@ -99,6 +102,8 @@ def train_reranker(
         before = ranked_once(reranker, asked, spec, bases, progress)
         trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         trainer.add_callback(ending)
+        if start is not None:
+            begin_at(reranker, start)
         meter = Meter.begin()
         resumed = train_on(trainer, spec.resume)
         training = meter.end()
