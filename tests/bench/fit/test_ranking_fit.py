@@ -55,6 +55,7 @@ def test_a_fit_plans_trains_with_a_guard_and_judges(room, tmp_path):
     record = fit(spec(room, out), QUIET)
     rows = {row.name: row for row in record.stages}
     assert [row.name for row in record.stages if row.done] == ["plan", "run"]
+    assert "a tenth of a reranker's queries misjudges the full run" in rows["pilot"].sentence
     assert rows["run"].spent == pytest.approx(record.cost.spent)
     assert 1.6 < record.cost.spent < 1.75, "a fifth of the rows is old, and the base reads all"
     assert record.verdict is not None

@@ -50,6 +50,9 @@ WRITING = 0.25
 FEWEST = 200
 ROOM = 1 + 2 / 9
 """Times the price of the full run that must be left for a search: two trials of a ninth of its steps beside it."""
+NO_RANKING_PILOT = (
+    "none: a tenth of a reranker's queries misjudges the full run (decision 17); the search tries shorter runs."
+)
 UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
 
 
@@ -179,7 +182,7 @@ class _Fit:
     def _pilot(self, run: RunSpec, plain: Unit, ladder: Ladder) -> Pilot | None:
         """Returns the pilot, or None with a row that says why there is none."""
         if not isinstance(plain, PlainRun):
-            self.ledger.skipped("pilot", "none: it is for language models; the search tries shorter runs.")
+            self.ledger.skipped("pilot", NO_RANKING_PILOT)
             return None
         pilot = Pilot(run, self.spec.promise(), plain, ladder, self._bases(), self.folder, self.log)
         if why := self._no_pilot(pilot):
