@@ -112,9 +112,7 @@ def train_reranker(
         after = rank(reranker, asked, "after", progress.measuring)
     if is_main_process():
         save_model(reranker.model, reranker.model.tokenizer, folder / "model")
-    judged = (
-        asked if validation else [_of_side(suite, "proof") if suite.name in data.watched else suite for suite in asked]
-    )
+    judged = asked if validation else _test(asked, data.watched)
     record = _record(spec, trainer, data.watched, judged, before, after)
     record = dataclasses.replace(
         record,
@@ -205,6 +203,11 @@ def _validation(data: RankingData) -> list[RerankSuite]:
                 f"No collection of {flag} has both validation queries and test queries; give it more (a few dozen)."
             )
     return sides
+
+
+def _test(suites: Sequence[RerankSuite], watched: frozenset[str]) -> list[RerankSuite]:
+    """Returns the suites, those that are watched with their test queries alone."""
+    return [_of_side(suite, "proof") if suite.name in watched else suite for suite in suites]
 
 
 def _record(
