@@ -55,7 +55,7 @@ FIXED = {
     "starter": ("Train(lr=2e-5, epochs=4, batch=16) + FreezeBottom(0.85) + LoRA(rank=8)", {}),
 }
 KINDS = ("fit", "earlier fit", "auto", *FIXED)
-"""What rows are; earlier fits came before docs/decisions/0018, the last two with a part of its rules."""
+"""What rows are; earlier fits came before docs/decisions/0020, the last two with a part of its rules."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from holdfast.bench.fit.fit import fit
 from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.bench.fit.full_run import FullRun, healed
 from holdfast.bench.fit.ranking_inputs import read_ranking_fit_inputs
 from holdfast.bench.fit.ranking_price import RankingPlain
 from holdfast.bench.fit.search_record import SearchRecord
@@ -54,6 +55,7 @@ def test_a_fit_plans_trains_with_a_guard_and_judges(room, tmp_path):
     record = fit(spec(room, out), QUIET)
     rows = {row.name: row for row in record.stages}
     assert [row.name for row in record.stages if row.done] == ["plan", "run"]
+    assert "a tenth of a reranker's queries misjudges the full run" in rows["pilot"].sentence
     assert rows["run"].spent == pytest.approx(record.cost.spent)
     assert 1.6 < record.cost.spent < 1.75, "a fifth of the rows is old, and the base reads all"
     assert record.verdict is not None
@@ -97,6 +99,23 @@ def test_a_full_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):
     assert lost[0] > lost[1]
     without = fit(spec(room, tmp_path / "plain", budget=budget, memory=(), heal=False), QUIET)
     assert not without.healed
+
+
+def test_a_healing_retrains_with_old_lists_if_their_cost_is_left(room, tmp_path, monkeypatch):
+    asked = []
+
+    def stopped(heal_spec, console):
+        asked.append(heal_spec)
+        raise HoldfastError("stopped")
+
+    monkeypatch.setattr("holdfast.bench.fit.full_run.heal", stopped)
+    came = FullRun(None, "Train()", tmp_path / "run", "model", 2.0, 1.0, 1.0, "", tmp_path)
+    plain = RankingPlain(lists=100, tokens=50.0, old={"old": 50.0}, epochs=2.0, batch=16)
+    for memory, left in ((spec(room, tmp_path).memory, 5.0), (spec(room, tmp_path).memory, 0.1), ((), 5.0)):
+        given = spec(room, tmp_path, memory=memory)
+        with pytest.raises(HoldfastError, match="stopped"):
+            healed(came, given, given.run(out=str(tmp_path)), plain, left, tmp_path, QUIET)
+    assert [one.memory for one in asked] == [(f"old={room}/old.jsonl",), (), ()]
 
 
 def test_the_price_counts_tokens_passes_and_what_the_base_reads():

@@ -69,6 +69,8 @@ def room(tmp_path_factory):
     adapted.save_pretrained(str(room / "adapter"))
     lists(room / "keep.jsonl", str(room / "base"), 160, 0)
     lists(room / "test.jsonl", str(room / "tuned"), 120, 1)
+    lists(room / "rows.jsonl", str(room / "tuned"), 40, 5)
+    lists(room / "old.jsonl", str(room / "base"), 40, 6)
     return room
 
 
@@ -115,7 +117,9 @@ def test_the_healed_reranker_lost_less_and_keeps_some_learning(healed, out):
     show(healed, Console(file=shown, width=80))
     assert "nDCG@10 times 100" in shown.getvalue()
     assert "MRR@10" in shown.getvalue()
-    assert "retraining" not in shown.getvalue(), "a reranker has none"
+    assert healed.retraining is None
+    advised = "A short retraining with old lists may keep more: give --memory and --data."
+    assert (advised in healed.sentence) == (healed.learning_left < 0.5)
 
 
 def test_the_shipped_weights_are_the_edit_and_load_as_a_cross_encoder(healed, room, out):
@@ -205,16 +209,62 @@ def test_a_glance_ranks_a_quarter_and_puts_the_base_at_0(room):
     assert learned_of_tuned < learned_of_base
 
 
+def test_a_retraining_begins_at_the_edited_weights_and_is_judged_like_an_edit(room, tmp_path):
+    (tmp_path / "old.jsonl").write_text(
+        (room / "old.jsonl").read_text() + (room / "keep.jsonl").read_text().partition("\n")[0] + "\n"
+    )
+    memory = {"memory": (f"old={tmp_path / 'old.jsonl'}",), "data": str(room / "rows.jsonl"), "edits": ("scale",)}
+    said = io.StringIO()
+    still = "Train(lr=0.0, epochs=1, batch=8) + BaseKL(on='memory') + Rehearsal('old', ratio=0.5)"
+    idle = heal(spec(room, tmp_path / "idle", recipe=still, **memory), Console(file=said, width=200))
+    assert "old.jsonl: 1 of 160 keep queries are also trained on" in said.getvalue()
+    assert idle.retraining.steps == 10, "40 new lists and as many old ones, in steps of 8"
+    assert not idle.retraining.taken
+    points = [point for point in idle.search.points if point.edit == idle.edit.name and point.gain is not None]
+    chosen = next(point for point in points if point.strength == idle.edit.strength)
+    assert (idle.retraining.gain, idle.retraining.spent) == (pytest.approx(chosen.gain), pytest.approx(chosen.spent))
+    trained, shipped = (load_reranker(path).model for path in (f"{idle.retraining.folder}/model", idle.model))
+    for mine, theirs in zip(trained.parameters(), shipped.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+    assert "A retraining did not help" in idle.sentence
+
+    usual = heal(spec(room, tmp_path / "usual", evaluations=4, **memory), QUIET)
+    assert usual.retraining.recipe == (
+        "Train(lr=1e-05, epochs=1, batch=16) + Cosine() + BaseKL(strength=3.0, on='memory')"
+        " + Rehearsal(memory='old', ratio=0.5)"
+    )
+    again = heal(spec(room, tmp_path / "usual", evaluations=4, **memory), QUIET)
+    assert again == usual == HealRecord.read(tmp_path / "usual")
+
+
+def test_a_retraining_that_learns_more_inside_the_budget_ships(room, tmp_path):
+    """It may even learn what it is asked, so that it is sure to be better than the edit."""
+    fast = "Train(lr=0.005, epochs=6, batch=8) + BaseKL(strength=3.0, on='memory') + Rehearsal('old', ratio=0.6)"
+    memory = {"memory": (f"old={room / 'keep.jsonl'}",), "data": str(room / "test.jsonl"), "edits": ("scale",)}
+    made = heal(spec(room, tmp_path / "out", recipe=fast, budget={"points": 20}, **memory), QUIET)
+    chosen = next(p for p in made.search.points if (p.edit, p.strength) == (made.edit.name, made.edit.strength))
+    assert made.retraining.gain > chosen.gain
+    assert made.retraining.spent <= 1.0
+    assert made.retraining.taken
+    assert made.form == "whole"
+    shipped, trained = (load_reranker(path).model for path in (made.model, f"{made.retraining.folder}/model"))
+    assert all(map(torch.equal, shipped.parameters(), trained.parameters()))
+    assert f"was retrained for {made.retraining.steps:,} steps" in made.sentence
+    assert WatchRecord.read(tmp_path / "out/model/holdfast_watched.json").things
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"memory": ("old=old.jsonl",)}, "healed by edits alone"),
+        ({"memory": ("old=old.jsonl",)}, "also needs what the fine-tune learned"),
+        ({"memory": ("self",), "data": "rows.jsonl"}, "a reranker writes no old lists"),
+        ({"memory": ("old=old.jsonl",), "data": "rows.jsonl", "recipe": "LoRA()"}, "an adapter cannot hold"),
         ({"keep": ()}, "--keep is missing: name collections"),
         ({"budget": {"nll": 0.1}}, "nll"),
         ({"budget": {}}, "--budget is missing"),
         ({"tuned": "base"}, "nothing to heal"),
     ],
-    ids=["memory", "no keep", "nats", "no budget", "equal models"],
+    ids=["no data", "self", "adapter", "no keep", "nats", "no budget", "equal models"],
 )
 def test_what_cannot_be_healed_is_refused(room, tmp_path, changes, sentence):
     if changes.get("tuned"):

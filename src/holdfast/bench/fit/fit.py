@@ -55,6 +55,9 @@ ROOM = 2 + 2 / 9
 """Times the price of the full run that must be left for a search: a second whole run, and two trials of a ninth of its
 steps. With one whole run a search would have to trust short trials alone, which tell little of the loss
 (docs/fit.md)."""
+NO_RANKING_PILOT = (
+    "none: a tenth of a reranker's queries misjudges the full run (decision 17); the search tries shorter runs."
+)
 UNMEASURED = "none: no validation items measure what is learned; give --test a few dozen items."
 
 
@@ -198,7 +201,7 @@ class _Fit:
             whole: Price of the whole run that the plan advises.
         """
         if not isinstance(plain, PlainRun):
-            self.ledger.skipped("pilot", "none: it is for language models; the search tries shorter runs.")
+            self.ledger.skipped("pilot", NO_RANKING_PILOT)
             return None
         pilot = Pilot(run, self.spec.promise(), plain, ladder, self._bases(), self.folder, self.log)
         if why := self._no_pilot(pilot, whole):

@@ -208,8 +208,8 @@ def healed(
         HoldfastError: As `holdfast.bench.heal.heal.heal` does.
     """
     limits = {name: value for name, value in spec.budget.items() if name in ("points", "nll", "claim")}
-    price = math.inf  # a reranker is healed by edits alone, and so is a model without old examples
-    if not spec.reranks and run.memories():
+    price = math.inf  # without old examples a model is healed by edits alone
+    if run.memory:
         price = plain.price(
             Candidate.of(
                 f"Train(lr=1e-5, epochs=1, batch=16) + BaseKL(strength={STRENGTH}, on='memory')"

@@ -16,7 +16,8 @@ from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.ranking.ranking_facts import lengths_of
 from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
-from holdfast.bench.run.rerankers import RankingData, cross_encoder, read_ranking_data
+from holdfast.bench.run.ranking_data import RankingData, read_ranking_data
+from holdfast.bench.run.ranking_trainer import cross_encoder
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 from holdfast.rerank.collection import CandidateList

@@ -51,9 +51,9 @@ class HealSpec(RankingOptions, MeasuringSpec):
     def __post_init__(self) -> None:
         """Checks every value."""
         super().__post_init__()
-        if self.reranks and self.memory:
+        if self.reranks and self.memory == (SELF,):
             raise HoldfastError(
-                "--memory is for the retraining of a language model; a reranker is healed by edits alone, so leave it"
+                "--memory self: a reranker writes no old lists; give NAME=SOURCE, as in old=general.jsonl, or leave it"
                 " out."
             )
         for name in self.edits:

@@ -17,7 +17,9 @@ from holdfast.bench.measured.verdict import check_limits
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
+from holdfast.methods.adapter import Adapter
 from holdfast.probes.suite import Suite
+from holdfast.recipe import parse
 from holdfast.suites.default import default_keep
 
 _FROM_RUN = (
@@ -69,15 +71,27 @@ def inputs_of(spec: HealSpec) -> HealInputs:
     """
     folder = Path(spec.tuned).expanduser()
     inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
+    if inputs.spec.memory and inputs.spec.data is None:
+        raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
     if inputs.spec.reranks:
+        _check_whole(inputs.spec)
         return inputs
     if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
     if not inputs.spec.keep:
         inputs = dataclasses.replace(inputs, spec=dataclasses.replace(inputs.spec, keep=(default_keep(spec.base),)))
-    if spec.memory and inputs.spec.data is None:
-        raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
     return inputs
+
+
+def _check_whole(spec: HealSpec) -> None:
+    """Raises `HoldfastError` for a recipe that would put an adapter on the whole weights of an edited reranker."""
+    parts = () if spec.recipe is None else parse(spec.recipe).parts()
+    adapter = next((part for part in parts if isinstance(part, Adapter)), None)
+    if adapter is not None:
+        raise HoldfastError(
+            f"--recipe: {adapter!r} trains an adapter on the base, and a retraining begins at the edited weights, which"
+            " an adapter cannot hold; leave it out."
+        )
 
 
 def _of_run(spec: HealSpec, folder: Path) -> HealInputs:

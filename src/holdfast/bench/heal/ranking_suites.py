@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 from holdfast.bench.diff.diff_record import SteeredRow
 from holdfast.bench.diff.watched_queries import without_watched_queries
 from holdfast.bench.heal.inputs import HealInputs, check_sides
-from holdfast.bench.measured.ranking import named_sources, read_suites
+from holdfast.bench.measured.ranking import named_sources, read_suites, texts_of
 from holdfast.bench.measured.verdict import check_limits
-from holdfast.bench.run.rerankers import read_ranking_data
+from holdfast.bench.run.ranking_data import read_ranking_data
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.items import Split
 from holdfast.recipe import parse
+from holdfast.rerank.leaks import leaks
+from holdfast.rerank.sources import read_lists
 from holdfast.rerank.suite import RerankSuite
 
 
@@ -40,6 +43,7 @@ def ranking_suites_of(inputs: HealInputs, notes: list[str]) -> RankingSuites:
         HoldfastError: A source is missing or malformed, the budget limits nothing, or no suite to keep has both sides.
     """
     suites = _read(inputs, notes)
+    notes += _trained_too(inputs, suites)
     retained = [suite for suite in suites if suite.role == "retained"]
     check_limits(inputs.budget, {"points"} if retained else set())
     wanted = [suite for suite in suites if suite.role != "transfer"]
@@ -63,6 +67,17 @@ def _read(inputs: HealInputs, notes: list[str]) -> list[RerankSuite]:
     if not any(role == "retained" for role, _ in named):
         raise HoldfastError("--keep is missing: name collections that the reranker must not get worse at.")
     return read_suites(named, inputs.spec.depth, notes)
+
+
+def _trained_too(inputs: HealInputs, suites: Sequence[RerankSuite]) -> Iterator[str]:
+    """Yields a sentence on each suite with queries that a retraining learns from, or rehearses."""
+    if not inputs.spec.memory:
+        return
+    data = inputs.spec.data if inputs.run is None else None  # that of a run was checked as the run is read
+    for source in dict.fromkeys([*([data] if data else []), *inputs.sources.values()]):
+        queries = [entry.query for entry in read_lists(source, [], depth=inputs.spec.depth)]
+        for suite in suites:
+            yield from (f"{source}: {line}" for line in leaks(queries, texts_of(suite)).sentences(suite.name))
 
 
 def _sides(suite: RerankSuite) -> set[str]:

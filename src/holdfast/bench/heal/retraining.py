@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -33,6 +34,11 @@ def retrain(inputs: HealInputs, start: Path, folder: Path, console: Console) -> 
     """
     spec, run = inputs.spec, inputs.run
     assert spec.data is not None
+    ranks: dict[str, Any] = {}
+    if spec.reranks:
+        ranks = {"task": "rerank", "depth": spec.depth}
+        if run is not None:
+            ranks |= {name: getattr(run, name) for name in ("loss", "negatives", "easy")}
     return train(
         RunSpec(
             model=spec.base,
@@ -51,6 +57,7 @@ def retrain(inputs: HealInputs, start: Path, folder: Path, console: Console) -> 
             preference=spec.preference,
             precision=spec.precision,
             eval_batch_tokens=spec.eval_batch_tokens,
+            **ranks,
         ),
         console,
         start=start,

@@ -64,8 +64,9 @@ def sentence_of(record: HealRecord) -> str:
         else ""
     )
     more = ""
-    if record.retraining is None and not ranks and record.learning_left is not None and record.learning_left < LITTLE:
-        more = " A short retraining with old examples may keep more: give --memory and --data."
+    if record.retraining is None and record.learning_left is not None and record.learning_left < LITTLE:
+        old = "lists" if ranks else "examples"
+        more = f" A short retraining with old {old} may keep more: give --memory and --data."
     return (
         f"{how}, found with {search.evaluations:g} of {search.allowed} evaluations; it ships as {form}."
         f"{assertion}{left}{not_taken}{more}"

@@ -23,15 +23,15 @@ from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of
-from holdfast.bench.measured.ranking import named_sources, rank, ranking_rows, read_suites, texts_of
+from holdfast.bench.measured.ranking import rank, ranking_rows
 from holdfast.bench.measured.scores import write_scores
 from holdfast.bench.measured.symptom_record import rows_of
-from holdfast.bench.measured.verdict import check_limits, verdict
-from holdfast.bench.run.arguments import arguments_of, refused_by_transformers
+from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.documents import document_reranker
 from holdfast.bench.run.folder import begin_folder, folder_of
-from holdfast.bench.run.inputs import memory_paths
+from holdfast.bench.run.ranking_data import RankingData, read_ranking_data
+from holdfast.bench.run.ranking_trainer import begin_at, build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.record import RunRecord, SecondsRow
 from holdfast.bench.run.resources import settings_lines, training_settings
 from holdfast.bench.run.rewind import learned_before_rewind
@@ -45,48 +45,14 @@ from holdfast.core.method import Chain
 from holdfast.probes.changes import changes
 from holdfast.probes.items import Split
 from holdfast.rerank.attach import attach_reranker
-from holdfast.rerank.collection import CandidateList
-from holdfast.rerank.extra import needed
-from holdfast.rerank.first_stage import with_candidates
-from holdfast.rerank.leaks import leaks
-from holdfast.rerank.loading import load_reranker
-from holdfast.rerank.rows import with_easy
 from holdfast.rerank.scoring import CrossEncoderReranker
-from holdfast.rerank.sources import read_collection, read_lists
-from holdfast.rerank.suite import Ranked, RerankSuite, suite_of
+from holdfast.rerank.suite import Ranked, RerankSuite
 from holdfast.rerank.symptoms.evidence import evidence_of
 from holdfast.rerank.symptoms.names import symptoms_of
 from holdfast.train.attach import Attached
 
-LOSSES = {
-    "listnet": "CertainListNetLoss",
-    "listmle": "ListMLELoss",
-    "ranknet": "RankNetLoss",
-    "lambda": "LambdaLoss",
-    "bce": "BinaryCrossEntropyLoss",
-}
-"""Names of the losses in sentence-transformers; the first is ours, over its own (`holdfast.rerank.listwise`)."""
 OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing")
 """Options of a run that concern generated text alone."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RankingData:
-    """What a reranker's run reads before its model.
-
-    Attributes:
-        lists: The lists to train on.
-        suites: The suites to measure.
-        memories: Sources of old rows, by their names in the recipe.
-        watched: Names of the suites with queries for the guard and for the verdict.
-        notes: Notes for the user.
-    """
-
-    lists: list[CandidateList]
-    suites: list[RerankSuite]
-    memories: dict[str, str]
-    watched: frozenset[str]
-    notes: list[str]
 
 
 def train_reranker(
@@ -96,6 +62,7 @@ def train_reranker(
     ending: SaveOnSignal,
     bases: Path | None = None,
     *,
+    start: Path | None = None,
     validation: bool = False,
 ) -> RunRecord:
     """Reads the collections, ranks, trains, ranks again, and writes the folder of the run; the folder is open.
@@ -106,6 +73,8 @@ def train_reranker(
         console: Console for progress and notes.
         ending: Saves a checkpoint when a signal ends the run.
         bases: Folder of the cache of the base's scores, which runs with the same suites share.
+        start: Folder of a reranker at whose weights the training begins, while the base stays the model of `spec`;
+            nothing is ranked then.
         validation: Whether to rank the validation queries of the watched suites alone, for a trial.
 
     Raises:
@@ -115,7 +84,7 @@ def train_reranker(
     console.print(repr(recipe), style="bold", markup=False)
     folder, began = folder_of(spec), time.monotonic()
     with Progress(console) as progress, progress.phase("reading the collections"):
-        data = read_ranking_data(spec, recipe)
+        data = read_ranking_data(spec, recipe, measured=start is None)
     arguments = ranking_arguments(spec, recipe, folder / "checkpoints")
     with Progress(console) as progress, progress.phase(f"loading {spec.model}"):
         reranker = cross_encoder(spec, data.notes)
@@ -133,6 +102,8 @@ def train_reranker(
         before = ranked_once(reranker, asked, spec, bases, progress)
         trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         trainer.add_callback(ending)
+        if start is not None:
+            begin_at(reranker, start)
         meter = Meter.begin()
         resumed = train_on(trainer, spec.resume)
         training = meter.end()
@@ -141,9 +112,7 @@ def train_reranker(
         after = rank(reranker, asked, "after", progress.measuring)
     if is_main_process():
         save_model(reranker.model, reranker.model.tokenizer, folder / "model")
-    judged = (
-        asked if validation else [_of_side(suite, "proof") if suite.name in data.watched else suite for suite in asked]
-    )
+    judged = asked if validation else _test(asked, data.watched)
     record = _record(spec, trainer, data.watched, judged, before, after)
     record = dataclasses.replace(
         record,
@@ -192,118 +161,6 @@ def refuse_without_effect(spec: RunSpec) -> None:
             raise HoldfastError(f"--{name.replace('_', '-')} has no effect on rerankers; leave it out.")
 
 
-def read_ranking_data(spec: RunSpec, recipe: Chain) -> RankingData:
-    """Reads the lists to train on and the suites to measure.
-
-    Without --test, a share of the queries of a collection (`held_out`) is held out by group.
-
-    Raises:
-        HoldfastError: A source is missing or malformed, or the budget limits nothing that is measured.
-    """
-    notes: list[str] = []
-    named = named_sources(spec, spec.model, steers=bool(spec.budget))
-    if not any(role == "retained" for role, _ in named):
-        notes.append("Nothing measures what is lost: name collections of other domains with --keep.")
-    suites = read_suites(named, spec.depth, notes)
-    if spec.test is not None or spec.held_out == 0:
-        lists = read_lists(spec.data, notes, negatives=spec.negatives, depth=spec.depth)
-    else:
-        lists, task = _held_out(spec, notes)
-        suites.insert(0, task)
-    if not lists:
-        raise HoldfastError(f"{spec.data}: no query has a relevant document, so there is nothing to learn.")
-    for suite in suites:
-        notes += leaks([entry.query for entry in lists], texts_of(suite)).sentences(suite.name)
-    if spec.easy:
-        lists = with_easy(lists, spec.easy, spec.seed)
-    paths, unused = memory_paths(recipe, spec)
-    return RankingData(lists, suites, paths, _split_names(spec, suites), [*notes, *unused])
-
-
-def _split_names(spec: RunSpec, suites: Sequence[RerankSuite]) -> frozenset[str]:
-    """Returns the names of the suites with queries for both guard and verdict; none without a budget.
-
-    Raises:
-        HoldfastError: The budget limits nothing that is measured.
-    """
-    budget = spec.allowed()
-    if budget is None:
-        return frozenset()
-    check_limits(budget, {"points"} if any(suite.role == "retained" for suite in suites) else set())
-    both = {"watch", "proof"}
-    asked = [suite for suite in suites if suite.role != "transfer"]
-    return frozenset(suite.name for suite in asked if {item.split for item in suite.items()} == both)
-
-
-def _held_out(spec: RunSpec, notes: list[str]) -> tuple[list[CandidateList], RerankSuite]:
-    """Returns the lists of the queries to train on, and the suite of those held out."""
-    whole = read_collection(spec.data, notes)
-    if not whole.candidates:
-        whole = with_candidates(whole, spec.depth, notes=notes)
-    kept, held = whole.split(spec.held_out)
-    notes.append(
-        f"{len(held.judged):,} of {len(whole.judged):,} queries of {spec.data} are held out to measure what is learned."
-    )
-    task = suite_of(dataclasses.replace(held, name="task"), "learned", notes=notes)
-    return kept.lists(spec.negatives), task
-
-
-def cross_encoder(spec: RunSpec, notes: list[str]) -> CrossEncoderReranker:
-    """Returns the model of a run, in float32.
-
-    Raises:
-        HoldfastError: It cannot be loaded, or is a bi-encoder.
-    """
-    reranker = load_reranker(
-        reranker_or_name(spec.model), notes=notes, batch_tokens=spec.eval_batch_tokens, max_length=spec.max_length
-    )
-    if not isinstance(reranker, CrossEncoderReranker):
-        raise HoldfastError(
-            f"{spec.model} embeds queries and documents apart (a bi-encoder); holdfast train trains cross-encoders, and"
-            " holdfast diff measures both."
-        )
-    return reranker
-
-
-def ranking_arguments(spec: RunSpec, recipe: Chain, folder: Path) -> Any:
-    """Returns the arguments of the trainer of sentence-transformers."""
-    kind = needed("sentence_transformers.cross_encoder").CrossEncoderTrainingArguments
-    return arguments_of(kind, spec, recipe, folder)
-
-
-def build_trainer(spec: RunSpec, model: Any, lists: Sequence[CandidateList], arguments: Any) -> Any:
-    """Returns a trainer of sentence-transformers on the lists, before any recipe is attached to it.
-
-    Raises:
-        HoldfastError: It refuses the user's `training`.
-    """
-    import datasets
-    from transformers import PrinterCallback
-
-    library = needed("sentence_transformers.cross_encoder")
-    listwise = needed("holdfast.rerank.listwise")
-    kind = getattr(listwise if spec.loss == "listnet" else library.losses, LOSSES[spec.loss])
-    rows: list[dict[str, Any]] = [
-        {"query": entry.query, "documents": list(entry.documents), "labels": list(entry.labels)} for entry in lists
-    ]
-    how: dict[str, Any] = {"mini_batch_size": -1}  # one forward for all documents of a micro-batch
-    if spec.loss == "bce":
-        how = {}
-        rows = [
-            {"query": row["query"], "document": text, "label": float(grade > 0)}
-            for row in rows
-            for text, grade in zip(row["documents"], row["labels"], strict=True)
-        ]
-    try:
-        trainer = library.CrossEncoderTrainer(
-            model=model, args=arguments, train_dataset=datasets.Dataset.from_list(rows), loss=kind(model, **how)
-        )
-    except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise refused_by_transformers(error) from error
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
 def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData) -> None:
     """Attaches the recipe, and the guard if the budget limits a suite with queries on both sides; notes which it is."""
     kept, learn = ([s for s in data.suites if s.name in data.watched and s.role == r] for r in ("retained", "learned"))
@@ -346,6 +203,11 @@ def _validation(data: RankingData) -> list[RerankSuite]:
                 f"No collection of {flag} has both validation queries and test queries; give it more (a few dozen)."
             )
     return sides
+
+
+def _test(suites: Sequence[RerankSuite], watched: frozenset[str]) -> list[RerankSuite]:
+    """Returns the suites, those that are watched with their test queries alone."""
+    return [_of_side(suite, "proof") if suite.name in watched else suite for suite in suites]
 
 
 def _record(

@@ -113,7 +113,8 @@ def train(
             of the rows that several runs train on (`holdfast.train.base_cache`).
         trained: Folder of a finished run that differs only in edits of the weights after training; this run then edits
             that model and trains nothing.
-        start: Folder of whole weights at which the training begins; the base stays the model of `spec`.
+        start: Folder of whole weights at which the training begins; the base stays the model of `spec`. A reranker is
+            not ranked then: whoever edited it asks what became of it.
         recipe: The recipe that the one of `spec` stands for, if that is `auto` (`holdfast.bench.plan.auto`).
         part: The part of the data that a trial takes; it belongs to the identity of the run.
         validation: Whether to ask the validation items of the watched suites alone, for a trial whose test items nobody
@@ -134,9 +135,9 @@ def train(
         ending, said = SaveOnSignal(), None if bases is None else bases / ROWS
         with sharing_base(said), removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
             if spec.reranks:
-                if start is not None or part is not None:
+                if part is not None:
                     raise HoldfastError("A part of a reranker's data is not trained on yet; train on all of it.")
-                record = train_reranker(spec, methods, console, ending, bases, validation=validation)
+                record = train_reranker(spec, methods, console, ending, bases, start=start, validation=validation)
             else:
                 record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
         if is_main_process() and not validation and (address := push(folder / "model", spec.training)) is not None:

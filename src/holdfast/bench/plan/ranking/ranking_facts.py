@@ -12,7 +12,7 @@ from typing import Any
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.measured.ranking import texts_of
 from holdfast.bench.plan.ranking.ranking_record import RankingDataRow, RankingKeptRow, RankingModelRow
-from holdfast.bench.run.rerankers import RankingData
+from holdfast.bench.run.ranking_data import RankingData
 from holdfast.probes.changes import changes, mean_of
 from holdfast.probes.score import Score
 from holdfast.rerank.collection import CandidateList

@@ -36,7 +36,9 @@ from holdfast.bench.plan.ranking.ranking_rules import RANKING_RULES, Kind, Ranki
 from holdfast.bench.plan.ranking.ranking_timing import time_ranking
 from holdfast.bench.plan.record import NeedRow, TimeRow
 from holdfast.bench.run.arguments import micro_batch_rows
-from holdfast.bench.run.rerankers import RankingData, cross_encoder, read_ranking_data, refuse_without_effect
+from holdfast.bench.run.ranking_data import RankingData, read_ranking_data
+from holdfast.bench.run.ranking_trainer import cross_encoder
+from holdfast.bench.run.rerankers import refuse_without_effect
 from holdfast.core.errors import HoldfastError
 from holdfast.core.free_memory import free_memory
 from holdfast.recipe import parse

@@ -9,7 +9,8 @@ from pathlib import Path
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.record import TimeRow
 from holdfast.bench.plan.timing import SECONDS, STEPS, StepTimer, time_row
-from holdfast.bench.run.rerankers import RankingData, build_trainer, cross_encoder, ranking_arguments
+from holdfast.bench.run.ranking_data import RankingData
+from holdfast.bench.run.ranking_trainer import build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.resources import training_settings
 from holdfast.recipe import parse
 from holdfast.rerank.attach import attach_reranker
