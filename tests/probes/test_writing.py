@@ -107,6 +107,19 @@ def test_batches_are_refilled_and_never_too_large():
     assert steps < 40, "five batches of eight rows would take 55"
 
 
+def test_new_rows_are_read_in_calls_of_about_one_length():
+    model = ready_to_end(tiny(dtype=torch.float32))
+    draw = random.Random(0)
+    prompts = [[3 + n, *(draw.randrange(3, VOCABULARY) for _ in range(40 if n % 2 else 4))] for n in range(40)]
+    given = {"ends": {2}, "max_new_tokens": 6, "temperature": 1.0}
+    alone = [continued(model, [ids], **given)[0] for ids in prompts]
+    shapes = watched(model)
+    assert continued(model, prompts, **given) == alone
+    begun = [(rows, length) for rows, length in shapes if length > 1]
+    assert begun[:2] == [(27, 41), (13, 5)]
+    assert sum(rows * length for rows, length in begun) <= sum(map(len, prompts)) + 256
+
+
 def test_a_model_that_cannot_read_in_parts_goes_batch_by_batch(words):
     model = ready_to_end(tiny("llama", rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}))
     shapes = watched(model)
