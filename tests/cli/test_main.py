@@ -225,7 +225,30 @@ def test_a_mistake_of_the_user_is_one_line_and_1(run, capsys):
 
     run(fail)
     assert main(["train", *NEEDED]) == 1
-    assert capsys.readouterr() == ("", "holdfast: facts.jsonl:7 has no 'prompt'.\n")
+    said = capsys.readouterr()
+    assert said.err == "holdfast: facts.jsonl:7 has no 'prompt'.\n"
+    assert len(said.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("more", "task"), [([], "train"), (["--dry-run"], "dry run")])
+def test_train_says_what_it_was_given_before_it_loads_anything_large(tmp_path, more, task):
+    words = ["train", "--model", "ground:base", "--data", "ground:people", "--recipe", "LoRA(rank=3)"]
+    words += ["--out", str(tmp_path), "--name", "first", *more]
+    program = (
+        "import builtins, sys\n"
+        "said = print\n"
+        "def spy(*words, **options):\n"
+        "    said(*words, sorted({'torch', 'transformers', 'peft', 'scipy'} & {*sys.modules}), **options)\n"
+        "    sys.exit(5)\n"
+        "builtins.print = spy\n"
+        "from holdfast.cli.main import main\n"
+        f"main({words!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    folder = tmp_path / "first"
+    given = f"{task}: ground:base on ground:people with LoRA(rank=3), folder {folder}; loading the libraries"
+    assert (done.returncode, done.stderr) == (5, "")
+    assert done.stdout == f"{given} (some seconds) []\n"
 
 
 def test_an_interrupted_run_says_how_to_go_on(run, capsys):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
+from torch import nn
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.ground.names import BASE, items
 from holdfast.probes import suite as suite_module
+from holdfast.probes.answers import Answer
 from holdfast.probes.items import Item, split_of
 from holdfast.probes.score import Score, level, proof
-from holdfast.probes.suite import Asker, Suite, suites_of
+from holdfast.probes.suite import Asker, Suite, ask_together, suites_of
 
 
 def item(number, name="a", **fields):
@@ -75,11 +78,72 @@ def test_items_are_gathered_by_the_name_of_their_suite():
 
 def test_an_asker_says_how_items_are_put_to_the_model(monkeypatch):
     given = []
-    monkeypatch.setattr(
-        suite_module, "ask", lambda model, tokenizer, items, **how: given.append((tokenizer, how)) or []
-    )
-    Suite("a", "retained", (item(1),)).ask(None, Asker("tok", raw=True, batch_tokens=7))
+
+    def asked(model, tokenizer, items, **how):
+        given.append((tokenizer, how))
+        return [Answer(one, "choice", 1.0) for one in items]
+
+    monkeypatch.setattr(suite_module, "ask", asked)
+    Suite("a", "retained", (item(1),)).ask(nn.Identity(), Asker("tok", raw=True, batch_tokens=7))
     assert given == [("tok", {"raw": True, "batch_tokens": 7, "progress": None})]
+
+
+def ground_suites():
+    """Suites of all forms, items that stand in two suites, and texts of one origin in two suites."""
+    texts = tuple(Example([5, 6, 7 + k], [5, 6, 7 + k], f"file:{k // 2}") for k in range(6))
+    facts, agreement = items("facts/watch")[:9], items("agreement/watch")[:7]
+    opened = items("open/watch")[:8]
+    renamed = dataclasses.replace(facts[0], choices=(*reversed(facts[0].choices),)) if facts[0].choices else facts[0]
+    return [
+        Suite("facts", "retained", tuple(facts), texts[:4]),
+        Suite("agreement", "transfer", tuple(agreement)),
+        Suite("again", "learned", (*facts[3:5], *opened[:2], renamed)),
+        Suite("texts", "retained", tuple(items("text/watch")[:3]), texts[2:]),
+        Suite("open", "retained", tuple(opened)),
+        Suite("none", "retained"),
+    ]
+
+
+def test_suites_asked_together_get_the_answers_of_one_after_the_other():
+    model, tokenizer = load_model(BASE).float(), load_tokenizer(BASE)
+    suites, steps = ground_suites(), []
+    for tokens in (None, 300):
+        asker = Asker(tokenizer, batch_tokens=tokens)
+        together = ask_together(model, suites, asker, lambda done, total: steps.append((done, total)))
+        assert steps == sorted(steps)
+        assert steps[-1] == (sum(map(len, suites)),) * 2
+        steps.clear()
+        for found, suite in zip(together, suites, strict=True):
+            alone = suite.ask(model, asker)
+            assert [one.said for one in found.said] == [one.said for one in alone.said]
+            assert [one.tokens for one in found.said] == [one.tokens for one in alone.said]
+            for one, other in zip(found.scores, alone.scores, strict=True):
+                assert dataclasses.replace(one, value=other.value) == other
+                assert one.value == pytest.approx(other.value, rel=1e-5)
+                assert one.unit == "nats" or one.value == other.value
+
+
+def test_an_item_of_two_suites_is_asked_once_and_another_of_its_name_for_itself(monkeypatch):
+    rounds = []
+
+    def asked(model, tokenizer, items, **how):
+        rounds.append([(one.id, one.choices) for one in items])
+        return [Answer(one, "choice", float(one.choices[0] == "yes"), said=one.choices[0]) for one in items]
+
+    monkeypatch.setattr(suite_module, "ask", asked)
+    other = item(1, choices=("no", "yes"))
+    suites = [
+        Suite("a", "retained", (item(1), item(2))),
+        Suite("b", "learned", (item(2), other)),
+        Suite("c", "transfer"),
+    ]
+    told = []
+    found = ask_together(nn.Identity(), suites, Asker("tok"), lambda *done: told.append(done))
+    assert rounds == [[("1", ("yes", "no")), ("2", ("yes", "no"))], [("1", ("no", "yes"))]]
+    assert [[score.value for score in answers.scores] for answers in found] == [[100.0, 100.0], [100.0, 0.0], []]
+    assert [[one.said for one in answers.said] for answers in found] == [["yes", "yes"], ["yes", "no"], []]
+    with pytest.raises(HoldfastError, match="a/1: is given twice"):
+        ask_together(nn.Identity(), [Suite("a", "retained", (item(1), item(1)))], Asker("tok"))
 
 
 def test_the_level_is_right_answers_or_else_likelihood():

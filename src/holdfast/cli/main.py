@@ -88,10 +88,17 @@ def _are_connected() -> bool:
 def _train(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import RunSpec
     from holdfast.bench.run.early_checks import check_early
+    from holdfast.bench.run.folder import folder_of
     from holdfast.cli.config import spec_from
 
     spec = spec_from(arguments, RunSpec)
     check_early(spec)
+    # torch and the Trainer take seconds to import: whoever mistyped an option sees it before.
+    if is_main_process():
+        given = f"{spec.model} on {spec.data} with {spec.recipe}, folder {folder_of(spec)}"
+        task = "dry run" if arguments.dry_run else "train"
+        print(f"{task}: {given}; loading the libraries (some seconds)", flush=True)
+
     from holdfast.bench.plan.auto import recipe_of, train_planned
 
     if arguments.dry_run:

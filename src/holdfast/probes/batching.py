@@ -80,28 +80,53 @@ def in_fitting_batches(
             left = list(cut([thing for each in [batch, *left] for thing in each], min(batch_tokens, large.tokens)))
             continue
         except (MemoryError, RuntimeError) as raised:
-            if not is_out_of_memory(raised):
-                raise
-            error = " ".join(str(raised).split())[:160] or type(raised).__name__
+            error = want_of_memory(raised)
         if not error:
             yield batch, result
             continue
         # Outside the handler: there the traceback still holds the tensors of the failed call.
-        size = size_of(batch)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if len(batch) == 1:
-            raise HoldfastError(
-                f"There is not enough memory to read {size} tokens at once ({error}); give a smaller --max-length, a "
-                "smaller model, or more memory."
-            )
-        if model not in _fits:
-            logger.warning(
-                "There is not enough memory for batches of %d tokens: batches now have at most %d. Give "
-                "--eval-batch-tokens %d to begin with these.",
-                size,
-                max(1, size // 2),
-                max(1, size // 2),
-            )
-        _fits[model] = max(1, size // 2)
-        left = list(cut([thing for each in [batch, *left] for thing in each], _fits[model]))
+        left = list(
+            cut([thing for each in [batch, *left] for thing in each], halved(model, size_of(batch), len(batch), error))
+        )
+
+
+def halved(model: nn.Module, size: int, count: int, error: str) -> int:
+    """Returns the most tokens of later batches after one did not fit into memory, and remembers it for the model.
+
+    Args:
+        model: The model; it warns once for each.
+        size: Number of tokens of the batch, padding included.
+        count: Number of its inputs.
+        error: What the failed call said.
+
+    Raises:
+        HoldfastError: The batch has a single input.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if count == 1:
+        raise HoldfastError(
+            f"There is not enough memory to read {size} tokens at once ({error}); give a smaller --max-length, a "
+            "smaller model, or more memory."
+        )
+    if model not in _fits:
+        logger.warning(
+            "There is not enough memory for batches of %d tokens: batches now have at most %d. Give "
+            "--eval-batch-tokens %d to begin with these.",
+            size,
+            max(1, size // 2),
+            max(1, size // 2),
+        )
+    _fits[model] = max(1, size // 2)
+    return _fits[model]
+
+
+def want_of_memory(raised: BaseException) -> str:
+    """Returns what an error says of a want of memory.
+
+    Raises:
+        BaseException: The error itself, if it says something else.
+    """
+    if not is_out_of_memory(raised):
+        raise raised
+    return " ".join(str(raised).split())[:160] or type(raised).__name__

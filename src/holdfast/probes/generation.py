@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,11 +14,11 @@ from holdfast.core.head import Head
 from holdfast.core.teacher import evaluating
 from holdfast.data.rows import Row, Turn
 from holdfast.data.tokenization import ids_of_prompts, tokenize
-from holdfast.probes.batching import in_fitting_batches, tokens_of
+from holdfast.probes.batching import halved, tokens_of, want_of_memory
 from holdfast.probes.parts import learns_prompts
 from holdfast.probes.sampling import Sampling, numbered
 from holdfast.probes.stops import Reader, Stop, usual
-from holdfast.probes.writing import Prompt, written
+from holdfast.probes.writing import Prompt, Writer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -79,9 +79,10 @@ def generate_counted(
     depend on the seed, the name of the conversation (its tokens, without names), and the number of equal ones before
     it. The same conversation thus gets the same answer in another call, and two different answers within one call.
 
-    Conversations are batched by length and padded on the left; a row leaves its batch when it ends. An answer does not
-    depend on its batch, up to rounding between tokens of equal probability. The model computes in its own precision. It
-    is unchanged afterwards: the mode of every module, gradients, torch's random state and the configurations.
+    Conversations are batched by length and padded on the left; rows leave their batch when they end, and others join
+    it. An answer does not depend on its batch, up to rounding between tokens of equal probability. The model computes
+    in its own precision. It is unchanged afterwards: the mode of every module, gradients, torch's random state and the
+    configurations.
 
     Args:
         model: A causal language model whose output has `logits` `[B, T, V]`, plain or wrapped by PEFT.
@@ -215,35 +216,33 @@ def _continuations(
     batch_tokens: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[list[int]]:
-    """Returns the continuation of each prompt, in batches of prompts of similar length."""
+    """Returns the continuation of each prompt; see `Writer`."""
     device = next(model.parameters()).device
-    continuations: list[list[int]] = [[] for _ in prompts]
-    over = set[int]()
+    continuations: dict[int, list[int]] = {}
 
-    def ended(number: int) -> None:
-        if number not in over:  # a batch that is repeated for want of memory ends its prompts again
-            over.add(number)
-            if progress is not None:
-                progress(len(over), len(prompts))
+    def over(prompt: Prompt, ids: list[int]) -> None:
+        continuations[prompt.number] = ids
+        if progress is not None:
+            progress(len(continuations), len(prompts))
 
     rows = max(1, NEXT_LOGITS // Head(model).size)
-
-    def cut(left: Sequence[Prompt], most: int) -> Iterator[list[Prompt]]:
-        return _batches(left, most, rows)
-
+    most = 1 if learns_prompts(model) else batch_tokens
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        batches = in_fitting_batches(
-            model,
-            prompts,
-            cut,
-            _size_of,
-            lambda batch: written(model, batch, ends, pad_id, device, sampling, ended),
-            1 if learns_prompts(model) else batch_tokens,
-        )
-        for batch, answers in batches:
-            for prompt, ids in zip(batch, answers, strict=True):
-                continuations[prompt.number] = ids
-    return continuations
+        while left := [prompt for prompt in prompts if prompt.number not in continuations]:
+            # A prompt in progress when memory runs out begins again, with the same random numbers.
+            want = _want(Writer(model, pad_id, ends, sampling, (most, rows), over), left)
+            most = most if want is None else halved(model, *want)
+    return [continuations[prompt.number] for prompt in prompts]
+
+
+def _want(writer: Writer, prompts: Sequence[Prompt]) -> tuple[int, int, str] | None:
+    """Continues prompts; returns the tokens and the rows for which there was no memory, and what was said of it."""
+    try:
+        writer.write(prompts)
+    except (MemoryError, RuntimeError) as raised:
+        said = want_of_memory(raised)
+        return (*writer.in_flight(), said)
+    return None
 
 
 def answered(turns: Sequence[Turn], answer: str, name: str, tools: Sequence[Mapping[str, Any]] = ()) -> Row:
@@ -282,22 +281,3 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
         # The last learned label is the end of the turn; the line break behind it is not learned.
         ends.update({next(label for label in reversed(example.labels) if label != -100)} & special)
     return ends
-
-
-def _batches(prompts: Sequence[Prompt], batch_tokens: int, rows: int) -> Iterator[list[Prompt]]:
-    """Yields batches from the longest prompt to the shortest, as many as fit with their answers."""
-    batch: list[Prompt] = []
-    for prompt in sorted(prompts, key=lambda prompt: -len(prompt.ids)):
-        grown = [*batch, prompt]
-        if batch and (_size_of(grown) > batch_tokens or len(grown) > rows):
-            yield batch
-            grown = [prompt]
-        batch = grown
-    if batch:
-        yield batch
-
-
-def _size_of(batch: Sequence[Prompt]) -> int:
-    """Returns the number of tokens of a batch with its answers, padding included."""
-    # The longest prompt need not be the widest row: the context may leave a shorter one more room for its answer.
-    return len(batch) * max(len(prompt.ids) + prompt.limit for prompt in batch)

@@ -81,27 +81,41 @@ def document_nll(
         HoldfastError: The likelihood of a document is not finite; names the document.
         ValueError: `batch_tokens` is not positive.
     """
-    if not examples:
-        return []
+    return nll_of_groups(model, [examples], batch_tokens=batch_tokens, pad_id=pad_id, progress=progress)[0]
+
+
+def nll_of_groups(
+    model: nn.Module,
+    groups: Sequence[Sequence[Example]],
+    *,
+    batch_tokens: int | None = None,
+    pad_id: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[DocumentScore]]:
+    """Returns the scores of several groups of documents as `document_nll` does, read in batches of all groups.
+
+    Examples of the same origin form one document only within their group.
+
+    Raises:
+        HoldfastError: The likelihood of a document is not finite; names the document.
+        ValueError: `batch_tokens` is not positive.
+    """
+    if not any(groups):
+        return [[] for _ in groups]
     batch_tokens = tokens_of(model, batch_tokens)
     device = next(model.parameters()).device
     with evaluating(model), torch.random.fork_rng([device] if device.type == "cuda" else []):
         head = Head(model)
-        scores = by_document(
-            model,
-            examples,
-            lambda batch: _score(head, batch, pad_id, device),
-            batch_tokens,
-            progress,
-        )
-    for number, score in enumerate(scores):
-        if not math.isfinite(score.nats):
-            raise HoldfastError(
-                f"The model gives {score.origin or f'document {number}'} a likelihood of {score.nats} nats: its "
-                "weights are broken or overflow in this precision; try float32, or a lower learning rate if it was "
-                "just trained."
-            )
-    return scores
+        found = _by_group(model, groups, lambda batch: _score(head, batch, pad_id, device), batch_tokens, progress)
+    for scores in found:
+        for number, score in enumerate(scores):
+            if not math.isfinite(score.nats):
+                raise HoldfastError(
+                    f"The model gives {score.origin or f'document {number}'} a likelihood of {score.nats} nats: its "
+                    "weights are broken or overflow in this precision; try float32, or a lower learning rate if it "
+                    "was just trained."
+                )
+    return found
 
 
 def by_document(
@@ -112,7 +126,25 @@ def by_document(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DocumentScore]:
     """Returns for each document the sums of nats and of supervised tokens that `score` gives for its windows."""
-    origins, windows = windows_of(examples)
+    return _by_group(model, [examples], score, batch_tokens, progress)[0]
+
+
+def _by_group(
+    model: nn.Module,
+    groups: Sequence[Sequence[Example]],
+    score: Callable[[Sequence[Window]], list[tuple[float, int]]],
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[list[DocumentScore]]:
+    """Returns the sums of `by_document` for each group."""
+    origins: list[str] = []
+    windows: list[Window] = []
+    bounds = []
+    for examples in groups:
+        own_origins, own_windows = windows_of(examples, len(origins))
+        bounds.append(slice(len(origins), len(origins) + len(own_origins)))
+        origins += own_origins
+        windows += own_windows
     nats, tokens = [0.0] * len(origins), [0] * len(origins)
     done = 0
     for batch, costs in in_fitting_batches(model, windows, batches, size_of, score, batch_tokens):
@@ -122,7 +154,8 @@ def by_document(
         done += len(batch)
         if progress is not None:
             progress(done, len(windows))
-    return [DocumentScore(*score) for score in zip(origins, nats, tokens, strict=True) if score[2]]
+    scores = [DocumentScore(*score) for score in zip(origins, nats, tokens, strict=True)]
+    return [[score for score in scores[bound] if score.tokens] for bound in bounds]
 
 
 def bits_per_byte(nats: float, n_bytes: int) -> float:
@@ -140,8 +173,8 @@ def bits_per_byte(nats: float, n_bytes: int) -> float:
     return nats / (n_bytes * math.log(2))
 
 
-def windows_of(examples: Sequence[Example]) -> tuple[list[str], list[Window]]:
-    """Returns the documents' origins and the windows with at least one supervised token, documents numbered."""
+def windows_of(examples: Sequence[Example], first: int = 0) -> tuple[list[str], list[Window]]:
+    """Returns the documents' origins and the windows with a supervised token, documents numbered from `first`."""
     origins: list[str] = []
     numbers: dict[str, int] = {}
     windows = []
@@ -153,7 +186,7 @@ def windows_of(examples: Sequence[Example]) -> tuple[list[str], list[Window]]:
             number = numbers.setdefault(example.origin, len(origins)) if example.origin else len(origins)
             if number == len(origins):
                 origins.append(example.origin)
-            window = Window(example.input_ids[stretch], example.labels[stretch], number)
+            window = Window(example.input_ids[stretch], example.labels[stretch], first + number)
             if any(label != -100 for label in window.labels[1:]):
                 windows.append(window)
     return origins, windows

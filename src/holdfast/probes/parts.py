@@ -16,6 +16,8 @@ MOVING = frozenset(("dynamic", "longrope"))
 LEAST = 64
 """Fewest tokens that reading a prefix once must save, because it calls the model twice; below this a small model loses
 time."""
+FAMILY = 512
+"""Fewest tokens that rows must share beyond those that all share, over all of them, to be read apart from the rest."""
 
 
 def learns_prompts(model: nn.Module) -> bool:
@@ -66,6 +68,29 @@ def common(rows: Sequence[Sequence[int]]) -> int:
             break
         alike += 1
     return max(0, min(alike, *(len(row) - 1 for row in rows)))
+
+
+def families(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Returns the numbers of rows in groups within which a beginning that is long enough is shared.
+
+    Rows of several sources begin with different worked examples. Together they share hardly a token, and within each
+    source the examples. The last group has the rows that share too little (see `FAMILY`) with others.
+    """
+    if not rows:
+        return []
+    alike = common(rows)
+    by_start: dict[tuple[int, ...], list[int]] = {}
+    for number, row in enumerate(rows):
+        by_start.setdefault(tuple(row[: alike + LEAST]), []).append(number)
+    found: list[list[int]] = []
+    rest: list[int] = []
+    for numbers in by_start.values():
+        saved = (len(numbers) - 1) * (common([rows[number] for number in numbers]) - alike)
+        if saved >= FAMILY:
+            found.append(numbers)
+        else:
+            rest += numbers
+    return [*found, rest] if rest else found
 
 
 def prefix_cache(

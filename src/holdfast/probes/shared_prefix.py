@@ -16,7 +16,7 @@ from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import in_fitting_batches, tokens_of
 from holdfast.probes.likelihood import DocumentScore, document_nll, label_nll, row_nll
-from holdfast.probes.parts import LEAST, common, parameters_of, prefix_cache, reads_in_parts, repeats
+from holdfast.probes.parts import LEAST, common, families, parameters_of, prefix_cache, reads_in_parts, repeats
 
 WORTH = 0.2
 """Least share of a group's tokens that reading its prefix once must save; about half of it pays for the cache."""
@@ -126,8 +126,11 @@ def _are_finite(scores: Sequence[DocumentScore]) -> bool:
 
 
 def _worthy(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:
-    """Yields the batches that save enough."""
-    return (batch for batch in _batches(groups, batch_tokens) if sum(group.saved for group in batch) >= LEAST)
+    """Yields the batches that save enough, those of groups that begin with the same tokens together."""
+    for numbers in families([group.examples[0].input_ids[: group.stem] for group in groups]):
+        for batch in _batches([groups[number] for number in numbers], batch_tokens):
+            if sum(group.saved for group in batch) >= LEAST:
+                yield batch
 
 
 def _batches(groups: Sequence[_Group], batch_tokens: int) -> Iterator[list[_Group]]:

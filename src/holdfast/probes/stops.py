@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.data.rendering import as_completion, uses_template
@@ -86,7 +86,3 @@ class Reader:
         # Some tokenizers would otherwise remove blanks before punctuation.
         options = {"skip_special_tokens": not special, "clean_up_tokenization_spaces": False}
         return str(self.tokenizer.decode(list(ids), **options))
-
-
-Ended = Callable[[int], None]
-"""Called with the number of each prompt that has ended."""

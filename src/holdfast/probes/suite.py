@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Literal
 
 from torch import nn
@@ -12,8 +12,9 @@ from holdfast.core.mix import Example
 from holdfast.core.precision import Precision, computing_in
 from holdfast.probes.answers import Answer, Progress, ask, form_of
 from holdfast.probes.calibration import brier_term
+from holdfast.probes.choice import check_names, name_of
 from holdfast.probes.items import Item, Split, split_of
-from holdfast.probes.likelihood import document_nll
+from holdfast.probes.likelihood import DocumentScore, nll_of_groups
 from holdfast.probes.score import Answers, Role, Said, Score, in_unit
 from holdfast.probes.watch_record import documents, group_of, side_of
 
@@ -87,27 +88,22 @@ class Suite:
         Raises:
             HoldfastError: As `holdfast.probes.answers.ask` and `holdfast.probes.likelihood.document_nll` do.
         """
-        report = _part(progress, len(self.texts), len(self.items), len(self))
-        how: dict[str, Any] = {"raw": asker.raw, "batch_tokens": asker.batch_tokens, "progress": report}
-        with computing_in(model, asker.precision):
-            texts = self._read(model, asker, _part(progress, 0, len(self.texts), len(self)))
-            # A suite without items needs no tokenizer.
-            answers = ask(model, asker.tokenizer, self.items, **how) if self.items else []
-        said = [self._said(answer) for answer in answers if answer.nats is None]
-        return Answers([*texts, *map(self._score, answers)], said)
+        return ask_together(model, [self], asker, progress)[0]
 
-    def _read(self, model: nn.Module, asker: Asker, progress: Progress | None) -> list[Score]:
+    def _read(self, documents: Iterable[DocumentScore]) -> list[Score]:
         """Returns the likelihood of each document."""
-        pad = int(getattr(asker.tokenizer, "pad_token_id", None) or 0)
         groups = {text.origin: group_of(text) for text in reversed(self.texts) if text.origin}
         scores = []
-        for i, document in enumerate(
-            document_nll(model, self.texts, batch_tokens=asker.batch_tokens, pad_id=pad, progress=progress)
-        ):
+        for i, document in enumerate(documents):
             name = document.origin or f"text {i}"
             group = groups.get(document.origin, name)
             scores.append(self._nats(name, group, split_of(group), document.nats, document.tokens))
         return scores
+
+    def _answers(self, documents: Iterable[DocumentScore], answers: Sequence[Answer]) -> Answers:
+        """Returns the scores and answers of what the model gave to its texts and items."""
+        said = [self._said(answer) for answer in answers if answer.nats is None]
+        return Answers([*self._read(documents), *map(self._score, answers)], said)
 
     def _nats(self, item: str, group: str, split: Split, nats: float, tokens: int) -> Score:
         """Returns the score of a text."""
@@ -143,6 +139,66 @@ class Suite:
             refusal = item.check.get("refuses")
             written = {"tokens": answer.tokens, "cut": answer.cut, "tools": tools, "refusal": refusal}
         return Said(self.name, item.id, asked, answer.said, right, answer.confidence, brier, **written)
+
+
+def ask_together(
+    model: nn.Module, suites: Sequence[Suite], asker: Asker, progress: Progress | None = None
+) -> list[Answers]:
+    """Returns the scores and answers of a causal language model to each suite, as `Suite.ask` does, up to rounding.
+
+    The windows, choices and answers of all suites share batches, so that few are small. An item that stands in several
+    suites is asked once.
+
+    Args:
+        model: The model; unchanged afterwards.
+        suites: The suites.
+        asker: Settings for asking.
+        progress: Called with the number of windows and items of all suites done and their total.
+
+    Raises:
+        HoldfastError: As `Suite.ask` does.
+    """
+    tokens, texts, total = asker.batch_tokens, sum(len(suite.texts) for suite in suites), sum(map(len, suites))
+    pad = int(getattr(asker.tokenizer, "pad_token_id", None) or 0)
+    rounds, places = _rounds(suites)
+    answers: list[dict[str, Answer]] = []
+    with computing_in(model, asker.precision):
+        report = _part(progress, 0, texts, total)
+        documents = nll_of_groups(
+            model, [suite.texts for suite in suites], batch_tokens=tokens, pad_id=pad, progress=report
+        )
+        done = texts
+        for number, items in enumerate(rounds):  # suites without items need no tokenizer
+            share = sum(place == number for of_suite in places for place in of_suite)
+            how: dict[str, Any] = {"batch_tokens": tokens, "progress": _part(progress, done, share, total)}
+            given = ask(model, asker.tokenizer, list(items.values()), raw=asker.raw, **how)
+            answers.append({name_of(answer.item): answer for answer in given})
+            done += share
+    return [
+        suite._answers(of_suite, [answers[place][name_of(item)] for item, place in zip(suite.items, own, strict=True)])
+        for suite, of_suite, own in zip(suites, documents, places, strict=True)
+    ]
+
+
+def _rounds(suites: Iterable[Suite]) -> tuple[list[dict[str, Item]], list[list[int]]]:
+    """Returns items by name in rounds of different names, and the round of each item of each suite.
+
+    There is one round, unless suites have different items of the same name.
+    """
+    rounds: list[dict[str, Item]] = []
+    places = []
+    for suite in suites:
+        check_names(suite.items)
+        own = []
+        for item in suite.items:
+            name = name_of(item)
+            place = next((k for k, items in enumerate(rounds) if items.get(name, item) == item), len(rounds))
+            if place == len(rounds):
+                rounds.append({})
+            rounds[place][name] = item
+            own.append(place)
+        places.append(own)
+    return rounds, places
 
 
 def unit_of(item: Item) -> Unit:

@@ -94,6 +94,10 @@ class RerankQuestions:
             (*given, *shown),
         )
 
+    def answers(self, model: nn.Module, suites: Sequence[Watched]) -> list[Answers]:
+        """Returns the scores of a model on suites of this guard, one after another."""
+        return [suite.ask(model, self.asker) for suite in suites]
+
     @property
     def watched(self) -> WatchRecord:
         """Returns the record of the queries that steer the run."""

@@ -158,7 +158,7 @@ class Asking:
 
     def _asked_of(self, suites: Sequence[Suite]) -> Answers:
         """Returns the scores and answers of the run's model to `suites`, always in the same order."""
-        answers = [suite.ask(self.host.model, self.questions.asker) for suite in suites]
+        answers = self.questions.answers(self.host.model, suites)
         return Answers([s for of in answers for s in of.scores], [s for of in answers for s in of.said])
 
     def mark(self, step: int) -> None:

@@ -8,14 +8,16 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, TypeVar
 
+from torch import nn
+
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import Guard
 from holdfast.core.mix import Example, Mix
 from holdfast.data.memory import load_memory
 from holdfast.probes.items import Item, Split
-from holdfast.probes.score import Role
-from holdfast.probes.suite import Asker, Suite, suites_of, units_of
+from holdfast.probes.score import Answers, Role
+from holdfast.probes.suite import Asker, Suite, ask_together, suites_of, units_of
 from holdfast.probes.watch_record import (
     Use,
     WatchEntry,
@@ -78,6 +80,10 @@ class Questions:
         apart = (*given, *shown) if _are_all(_listed(keep), Suite) else ()
         asker = Asker(tokenizer, guard.raw, guard.batch_tokens, precision_of(trainer.args))
         return cls(tuple(kept), tuple(thinned(shown, max(1, guard.items // 4))), asker, apart)
+
+    def answers(self, model: nn.Module, suites: Sequence[Suite]) -> list[Answers]:
+        """Returns the scores and answers of a model to suites of this guard, asked together."""
+        return ask_together(model, suites, self.asker)
 
     @property
     def watched(self) -> WatchRecord:

@@ -44,12 +44,15 @@ def measured(asked, **options):
 
 def test_phases_begin_at_0_and_advance_by_rows(asked):
     _, _, told = measured(asked, eval_batch_tokens=20)
-    assert list(told) == ["measuring texts before", "measuring chosen before"]
-    for own, total in zip(told.values(), (6, 20), strict=True):
-        assert own[0] == (0, total)
-        assert own[-1] == (total, total)
-        assert own == sorted(own)
-        assert len(own) > 2
+    assert list(told) == ["measuring 2 suites before"]
+    [steps] = told.values()
+    assert steps[0] == (0, 26)
+    assert steps[-1] == (26, 26)
+    assert steps == sorted(steps)
+    assert len(steps) > 4
+    _, _, told = measured((*asked[:2], asked[2][:1]))
+    assert list(told) == ["measuring texts before"]
+    assert measured((*asked[:2], ())) == ((), (), {})
 
 
 def test_eval_batch_tokens_bounds_every_batch_and_changes_no_score(asked):
@@ -96,10 +99,9 @@ def test_loading_and_writing_old_examples_are_phases_too(room, tmp_path):
     order = [
         f"loading {spec.model} ...",
         "writing old examples: 0/6",
-        "measuring task before: 0/",
-        "measuring texts before: 0/16",
+        "measuring 2 suites before: 0/",
         "training: 0/",
-        "measuring texts after: 0/16",
+        "measuring 2 suites after: 0/",
     ]
     assert [line for line in order if line not in said] == []
     places = [said.index(line) for line in order]

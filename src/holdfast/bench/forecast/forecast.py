@@ -25,7 +25,7 @@ from holdfast.bench.plan.record import ForecastRecord, ForecastRow, IntervalRow,
 from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.score import for_stats, level
-from holdfast.probes.suite import Asker, Suite
+from holdfast.probes.suite import Asker, Suite, ask_together
 from holdfast.recipe import parse
 
 SHOWN = 3
@@ -126,7 +126,7 @@ def _right(base: nn.Module, inputs: PlanInputs, progress: Progress) -> float | N
     run = inputs.run
     asker = Asker(inputs.tokenizer, run.raw, run.eval_batch_tokens, run.precision)
     with progress.phase("the base answers questions of the task"):
-        scores = [score for suite in suites for score in suite.ask(base, asker).scores]
+        scores = [score for answers in ask_together(base, suites, asker) for score in answers.scores]
     return level(scores)
 
 

@@ -13,7 +13,7 @@ from holdfast.bench.measured.outcome import SuiteRow
 from holdfast.bench.measured.scores import Moment
 from holdfast.probes.changes import SuiteChange
 from holdfast.probes.score import Answers
-from holdfast.probes.suite import Asker, Suite
+from holdfast.probes.suite import Asker, Suite, ask_together
 from holdfast.stats.flips import Flips
 from holdfast.stats.paired import Change
 
@@ -37,13 +37,16 @@ def measure(
         suites: The suites to measure.
         asker: The way in which to ask them.
         moment: "before" or "after" training, for the progress bar.
-        show: Takes the name of a task and its number of items and text windows, and returns a function
+        show: Takes the name of the task and its number of items and text windows, and returns a function
             `(done, total)` that moves its progress bar.
 
     Raises:
-        HoldfastError: As `holdfast.probes.suite.Suite.ask` does.
+        HoldfastError: As `holdfast.probes.suite.ask_together` does.
     """
-    answers = [suite.ask(model, asker, show(f"measuring {suite.name} {moment}", len(suite))) for suite in suites]
+    if not suites:
+        return Answers((), ())
+    name = suites[0].name if len(suites) == 1 else f"{len(suites)} suites"
+    answers = ask_together(model, suites, asker, show(f"measuring {name} {moment}", sum(map(len, suites))))
     return Answers(
         tuple(itertools.chain.from_iterable(of_suite.scores for of_suite in answers)),
         tuple(itertools.chain.from_iterable(of_suite.said for of_suite in answers)),
