@@ -2,7 +2,7 @@
 
     python benchmarks/rerank.py run ground [--seeds 0 1 2] [--only plain kl]     (resumable: a run with a row is kept)
     python benchmarks/rerank.py run real [--seeds 0]
-    python benchmarks/rerank.py seeds                    (intervals over the seeds, from the scores of the runs)
+    python benchmarks/rerank.py seeds      (intervals over the seeds, from the scores of the runs that are here)
     python benchmarks/rerank.py report                                           (needs no model)
 
 ground    the reranker that comes with the package learns to rank clauses of contracts. Kept are its five domains, each
@@ -32,7 +32,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,16 @@ RECIPES = {
     "rehearsal 5%": "{train} + Rehearsal({old}, ratio=0.05)",
     "mask the target": "{train} + MaskTheTarget()",
     "lora": "{adapter} + LoRA(rank=16)",
+    "lora, twice the rate": "{twice} + LoRA(rank=16)",
     "mse": "{train} + BaseMSE()",
     "l2": "{train} + BaseL2(strength=0.1)",
     "ewc": "{train} + EWC(memory={old}, samples=200)",
     "half": "{train} + WiSEFT(alpha=0.5)",
+    "half the rate": "{halved}",
     "healed": "{train}",
 }
 """The recipes; `train` is plain full training, `longer` the same for five thirds of the epochs, `adapter` the same at
-ten times the rate, and `old` the names of the old lists."""
+ten times the rate, `twice` at twice and `halved` at half of it, and `old` the names of the old lists."""
 HEALED = "healed"
 """The name of plain training that `holdfast heal` brings inside a budget of a point by its validation queries."""
 BASES = {
@@ -92,7 +94,14 @@ def recipe_of(base: str, name: str) -> str:
         rate, epochs = times * settings["lr"], longer * settings["epochs"]
         return f"Train(lr={rate:g}, epochs={epochs:g}, batch=16) + Cosine()"
 
-    return RECIPES[name].format(train=train(), longer=train(longer=5 / 3), adapter=train(10), old=repr(settings["old"]))
+    return RECIPES[name].format(
+        train=train(),
+        longer=train(longer=5 / 3),
+        adapter=train(10),
+        twice=train(2),
+        halved=train(0.5),
+        old=repr(settings["old"]),
+    )
 
 
 def ground(recipe: str, seed: int, out: str) -> RunSpec:
@@ -238,8 +247,10 @@ def healed_row(base: str, seed: int, done: RunResult, console: Console) -> dict[
     }
 
 
-def seeds_rows(base: str) -> list[dict[str, Any]]:
-    """Returns a row for each recipe with several seeds: the mean over them, with intervals over queries and seeds.
+def seeds_rows(base: str, there: Collection[tuple[Any, ...]] = ()) -> list[dict[str, Any]]:
+    """Returns a row for each recipe, of its seeds: the mean over them, with intervals over queries and seeds.
+
+    A recipe with its seeds that is `there` is left out, and so are runs whose scores are not on this machine.
 
     The share of plain training's gain is that of the same seeds, with an interval of paired draws of queries and seeds.
     """
@@ -247,7 +258,11 @@ def seeds_rows(base: str) -> list[dict[str, Any]]:
     for row in read_jsonl(ROWS):
         if row["base"] == base and row.get("seed") is not None and scores_of(base, row["name"], row["seed"]).exists():
             found.setdefault(row["name"], []).append(row["seed"])
-    return [_seeds_row(base, name, sorted(seeds), found["plain"]) for name, seeds in found.items()]
+    return [
+        _seeds_row(base, name, sorted(seeds), found["plain"])
+        for name, seeds in found.items()
+        if (name, *sorted(seeds)) not in there
+    ]
 
 
 def _seeds_row(base: str, name: str, seeds: Sequence[int], plain: Sequence[int]) -> dict[str, Any]:
@@ -383,8 +398,10 @@ def main() -> None:
     if given.does == "run":
         run(given.base, given.only, given.seeds, Console())
     elif given.does == "seeds":
-        single = [row for row in read_jsonl(ROWS) if row.get("seed") is not None]
-        write_jsonl(ROWS, [*single, *seeds_rows("ground")])
+        rows = read_jsonl(ROWS)
+        made = seeds_rows("ground", {(row["name"], *row["seeds"]) for row in rows if "seeds" in row})
+        names = {row["name"] for row in made}  # an interval over the same seeds stays: its scores may be elsewhere
+        write_jsonl(ROWS, [*(row for row in rows if "seeds" not in row or row["name"] not in names), *made])
     else:
         write_atomically(TABLES, tables(read_jsonl(ROWS)))
 
