@@ -77,7 +77,7 @@ def test_each_answer_is_read_so_often_unless_that_takes_more_than_half_of_the_to
 def test_the_share_of_a_run_follows_from_its_rows(monkeypatch, chat, caplog):
     caplog.set_level(logging.INFO, "holdfast")
     says(monkeypatch, lambda text: (SAID, False))
-    assert PromptRehearsal().mix_data(run(**chat, limit=512)).ratios == (0.1,)
+    assert PromptRehearsal().mix_data(run(**chat, limit=512)).ratios == (0.25,)
     assert "short" not in caplog.text
     mix = PromptRehearsal(passes=0.5).mix_data(run(**chat, limit=512))
     own, new = [e for e in mix.examples if e.source == 1], mix.examples[: len(NEW)]

@@ -48,8 +48,8 @@ class Holdfast(Method):
         (docs/studies/real.md); docs/which-method.md has the figures, and the cases in which it is not the best.
 
     Cost:
-        Twice the tokens; a sixth more with prompts=True. One forward of the base on old tokens. Without old examples, a
-        thousand generations before; 148 with prompts=True.
+        Twice the tokens; two fifths more with prompts=True. One forward of the base on old tokens. Without old
+        examples, a thousand generations before; 148 with prompts=True.
 
     Departs:
         There is no paper; the sum is ours. The card of each part says how that part departs from its paper.

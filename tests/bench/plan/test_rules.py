@@ -66,7 +66,7 @@ CASES = {
     "LoRA of rank 8 first": (BIG, SMALL),
     "the old examples that you have": (SMALL, BIG),
     "half of the tokens are old": (SMALL, BIG),
-    "ten to fifteen percent of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
+    "a quarter of the tokens are answers of the base": (BIG, dataclasses.replace(BIG, old=True)),
     "the base writes them": (SMALL_ALONE, BIG),
     "the base answers prompts": (dataclasses.replace(BIG, chat=False), SMALL_ALONE),
     "samples of the model rehearse nearly as well as real data": (BIG, SMALL),
@@ -229,9 +229,9 @@ def test_a_real_model_rehearses_its_own_answers_and_a_chat_model_its_refusals_to
     assert advise(BIG).recipe([]).endswith("prompts=True)")
     assert advise(BIG).recipe(["mine"]).endswith("prompts=True)")
     assert advise(dataclasses.replace(BIG, chat=False)).recipe([]) == advise(BIG).recipe([])
-    assert advise(dataclasses.replace(BIG, chat=False)).values["rehearsal"] == 0.1
+    assert advise(dataclasses.replace(BIG, chat=False)).values["rehearsal"] == 0.25
     by_topic = {topic: [r for r in advise(BIG).rows if r.topic == topic] for topic in ("rehearsal", "old examples")}
-    assert by_topic["rehearsal"][0].advice.startswith("a share of 0.15 of the learned tokens")
+    assert by_topic["rehearsal"][0].advice.startswith("a share of 0.3 of the learned tokens")
     assert by_topic["old examples"][0].advice.startswith("the base answers 100 everyday prompts")
     assert advise(dataclasses.replace(BIG, old=True)).values["rehearsal"] == 0.5
     wide = recipe_text("adapter", rank=64, prompts=True)
