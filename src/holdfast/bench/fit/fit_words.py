@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from holdfast.bench.fit.fit_record import FitCost, FitRecord
 from holdfast.bench.fit.ladder import Ladder
@@ -11,7 +11,7 @@ from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.machine.progress import format_duration
-from holdfast.bench.measured.outcome import LearnedUnit, VerdictMean
+from holdfast.bench.measured.outcome import LearnedUnit, VerdictMean, VerdictSuite
 from holdfast.core.errors import HoldfastError
 
 SHORTEST = 1 / 3
@@ -100,16 +100,35 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
     if word == "kept":
         return f"It kept what it could: the loss is {lost}{most}, and {limit:g} were allowed."
     if word == "forgot":
-        enough = max(0.0, mean.most if mean.most is not None else _lost(mean))
+        alone = _forgot_alone(record, mean)
+        single = [suite.most or 0.0 for suite in alone.values()]
+        enough = max(0.0, mean.most if mean.most is not None else _lost(mean), *single)
         name = "points" if mean.unit == "points" else "nll"
         return (
-            f"It forgot: the loss is {lost}, and {limit:g} were allowed. This is the best that {record.cost.allowed:g}"
-            f" plain runs gave; allow --budget {name}={enough:.2g}, raise --cost, or give old examples with --memory."
+            f"It forgot: the loss is {lost}, and {limit:g} were allowed{_but(alone, record)}. This is the best that"
+            f" {record.cost.allowed:g} plain runs gave; allow --budget {name}={enough:.2g}, raise --cost, or give"
+            " old examples with --memory."
         )
     return (
         f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed; more"
         f" {'items' if record.ranking is None else 'queries'} (--keep) would decide."
     )
+
+
+def _forgot_alone(record: FitRecord, mean: VerdictMean) -> dict[str, VerdictSuite]:
+    """Returns the suites that forgot although their mean did not."""
+    assert record.verdict is not None
+    own = record.verdict.suites
+    return {} if mean.word == "forgot" else {name: suite for name, suite in own.items() if suite.word == "forgot"}
+
+
+def _but(alone: Mapping[str, VerdictSuite], record: FitRecord) -> str:
+    """Returns a clause on single suites that forgot; empty without any."""
+    if not alone:
+        return ""
+    fell = {change.name: abs(change.change) for change in record.suites}
+    each = ", ".join(f"{name} ({fell[name]:.3g})" for name in alone)
+    return f" in the mean, but {'these suites' if len(alone) > 1 else 'one suite'} certainly lost more: {each}"
 
 
 def _lost(mean: VerdictMean) -> float:
