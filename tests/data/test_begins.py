@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, processors
 
 import holdfast
 from holdfast.data.examples import Row, Turn, read
-from holdfast.data.tokenization import ending_ids, prompt_ids, tokenize
+from holdfast.data.tokenization import ending_ids, ids_of_prompts, tokenize
 from tests.data import conftest as templates
 
 BASE = f"{holdfast.__path__[0]}/ground/base"
@@ -64,7 +64,7 @@ def test_a_prompt_that_a_template_wrote_is_left_as_it_is_and_said(make_tokenizer
     prepared = tokenize([row], tokenizer, max_length=200)
     begin = "<s>" if bos else ""
     assert tokenizer.decode(prepared.examples[0].input_ids) == f"{begin}{row.prompt}Yes</s>"
-    assert tokenizer.decode(prompt_ids(row, tokenizer)) == f"{begin}{row.prompt}"
+    assert tokenizer.decode(ids_of_prompts([row], tokenizer)[0]) == f"{begin}{row.prompt}"
     assert prepared.notes.sentences() == [
         "1 of 1 row begins with a special token, already written by a template, and is kept as it is (first: d:1)."
     ]

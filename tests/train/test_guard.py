@@ -19,7 +19,7 @@ from holdfast.train import looks as looks_module
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import arguments, furthest, trainer_for
-from tests.train.watching import watching
+from tests.train.watching import by_group, watching
 
 KEPT = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
 NEVER = 1e9
@@ -48,7 +48,7 @@ def looks(monkeypatch):
     def script(*nats):
         rest = list(nats)
         monkeypatch.setattr(
-            suite, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+            suite, "nll_of_groups", by_group(lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)])
         )
         return rest
 
@@ -115,7 +115,7 @@ def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monke
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", value, 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=1, on_spent="stop"))
     trainer.train()
     assert trainer.state.global_step == 1
@@ -124,7 +124,7 @@ def test_a_likelihood_that_is_no_number_stops_and_does_not_raise(tmp_path, monke
 
 
 def test_a_start_that_is_no_number_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "document_nll", lambda *_, **__: [DocumentScore("a", math.nan, 1)])
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(lambda *_, **__: [DocumentScore("a", math.nan, 1)]))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5))
     with pytest.raises(
         HoldfastError,
@@ -355,7 +355,7 @@ def test_after_the_last_rewind_the_most_promising_model_is_pulled_back(tmp_path,
     def likelihood(model, examples, **_):
         return [DocumentScore("a", abs(next(script)), 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     start = model()
     before = weights(start)
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2], every=1), start=start)
@@ -376,7 +376,7 @@ def test_the_model_kept_is_the_one_that_learned_most_inside_the_budget(tmp_path,
     def likelihood(model, examples, **_):
         return [DocumentScore("a", abs(next(script)), 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2], every=2))
     trainer.add_callback(watch := _Weights())
     trainer.train()
@@ -450,7 +450,7 @@ def test_a_look_that_fails_is_left_out_and_training_goes_on(tmp_path, monkeypatc
             raise RuntimeError("out of memory")
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, every=2))
     with caplog.at_level(logging.WARNING, "holdfast"):
         trainer.train()
@@ -473,7 +473,7 @@ def test_the_pace_is_set_from_the_time_of_steps_and_looks(tmp_path, monkeypatch,
         def on_substep_end(self, *args, **kwargs):
             clock[0] += 1.0
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, share=0.1), num_train_epochs=12)
     trainer.add_callback(Tick())
     with caplog.at_level(logging.INFO, "holdfast"):
@@ -499,7 +499,7 @@ def test_what_is_judged_is_the_model_that_would_ship(tmp_path, monkeypatch):
         judged[len(judged)] = weights(asked)
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, Halved(), **watching(KEPT, nll=0.5, every=5), start=start)
     trainer.add_callback(watch := _Weights())
     trainer.train()
@@ -620,7 +620,7 @@ def test_where_only_what_is_learned_has_no_likelihood_the_look_counts(tmp_path, 
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2], every=5))
     trainer.train()
     summary = trainer.holdfast_guard.summary()
@@ -637,7 +637,7 @@ def test_what_cannot_be_learned_from_the_start_is_refused_by_name(tmp_path, monk
             raise HoldfastError("the likelihood of a document is not finite.")
         return [DocumentScore("a", 1.0, 1)]
 
-    monkeypatch.setattr(suite, "document_nll", likelihood)
+    monkeypatch.setattr(suite, "nll_of_groups", by_group(likelihood))
     trainer = trainer_of(tmp_path, **watching(KEPT, nll=0.5, learn=KEPT[:2]))
     with pytest.raises(HoldfastError, match=r"attach\(learn=...\), the model at the start: the likelihood"):
         trainer.train()

@@ -18,7 +18,7 @@ from holdfast.train.attach import attach
 from holdfast.train.guard_state import GuardState
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, trainer_for
-from tests.train.watching import watching
+from tests.train.watching import by_group, watching
 
 pytestmark = pytest.mark.matrix(2)
 
@@ -31,7 +31,7 @@ def looks(monkeypatch):
     def script(*nats):
         rest = list(nats)
         monkeypatch.setattr(
-            suite, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+            suite, "nll_of_groups", by_group(lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)])
         )
 
     return script

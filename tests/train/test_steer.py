@@ -22,7 +22,7 @@ from holdfast.train.course import COLUMNS, SIGNALS, TICKS
 from holdfast.train.full_loop import FullLoop, tokens
 from tests import tiny
 from tests.train.retrace import batches_of, furthest, trainer_for
-from tests.train.watching import watching
+from tests.train.watching import by_group, watching
 
 KEPT = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(5, seed=9)]
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=3)]
@@ -43,7 +43,7 @@ def looks(monkeypatch):
     def script(*nats):
         rest = list(nats)
         monkeypatch.setattr(
-            suite, "document_nll", lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)]
+            suite, "nll_of_groups", by_group(lambda model, examples, **_: [DocumentScore("a", 10 * rest.pop(0), 10)])
         )
 
     return script

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,7 @@ from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.run.early_checks import check_early
+from holdfast.bench.run.record import RunRecord
 from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -216,6 +218,37 @@ def test_what_is_left_of_the_cost_is_searched(room, tmp_path):
     assert not any(stage.name == "run" for stage in record.stages), "the search ends with the full run"
     again = go(given)
     assert again == record
+
+
+def on_spent(record):
+    return RunRecord.read(Path(record.run)).guard.on_spent
+
+
+def test_a_pilot_waits_for_a_cost_that_pays_for_the_whole_run_too_and_a_guard_leaves_a_run_to_the_healing(
+    room, tmp_path, done
+):
+    record = go(spec(room, tmp_path / "out", cost="1.5x"))
+    assert not stage(record, "pilot").done
+    assert "a higher --cost pays for both" in stage(record, "pilot").sentence
+    assert stage(done, "pilot").done
+    assert on_spent(record) == "log"
+    kept = go(spec(room, tmp_path / "kept", cost="1.5x", heal=False))
+    assert on_spent(kept) == "rewind"
+    chosen = go(spec(room, tmp_path / "chosen", cost="1.5x", budget={"points": 30, "on_spent": "stop"}))
+    assert on_spent(chosen) == "stop"
+
+
+def test_a_search_needs_room_for_two_whole_runs(room, tmp_path):
+    given = {"search": True, "pilot": False, "heal": False}
+    assert not stage(go(spec(room, tmp_path / "out", cost="2x", **given)), "search").done
+
+
+def test_a_plan_that_answers_prompts_writes_no_free_text(room, tmp_path, monkeypatch):
+    monkeypatch.setattr("holdfast.bench.plan.situation.REAL", 1)
+    record = go(spec(room, tmp_path / "out", memory=(), cost="6x", pilot=False, heal=False))
+    assert "the base answers prompts" in stage(record, "old examples").sentence
+    assert "PromptRehearsal()" in record.recipe
+    assert not (tmp_path / "out" / "old.jsonl").exists()
 
 
 def test_a_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):
