@@ -94,10 +94,9 @@ def _train(arguments: argparse.Namespace) -> int:
     spec = spec_from(arguments, RunSpec)
     check_early(spec)
     # torch and the Trainer take seconds to import: whoever mistyped an option sees it before.
-    if is_main_process():
+    if is_main_process() and not arguments.dry_run:
         given = f"{spec.model} on {spec.data} with {spec.recipe}, folder {folder_of(spec)}"
-        task = "dry run" if arguments.dry_run else "train"
-        print(f"{task}: {given}; loading the libraries (some seconds)", flush=True)
+        print(f"train: {given}; loading the libraries (some seconds)", flush=True)
 
     from holdfast.bench.plan.auto import recipe_of, train_planned
 

@@ -131,7 +131,8 @@ class _Fit:
             if pilot is not None:
                 given = list(dict.fromkeys([self._climbed(pilot), *given]))
             came = self._full(run, given, plain)
-        record = self._closed(came, self._healed(came, run, plain))
+        healed_run = self._healed(came, run, plain)
+        record = _record(self.spec, self.ledger, came, healed_run)
         shutil.rmtree(self._bases() / ROWS, ignore_errors=True)
         return record
 
@@ -292,29 +293,30 @@ class _Fit:
         values = {"announced": most, "spent": came.spent}
         self.ledger.done(stage, began, came.sentence, record=str(came.record), **values)
 
-    def _closed(self, came: FullRun, made: FullRun | None) -> FitRecord:
-        """Returns the record."""
-        final, ledger = came if made is None else made, self.ledger
-        record = FitRecord(
-            suites=final.outcome.suites,
-            learned=final.outcome.learned,
-            verdict=final.outcome.verdict,
-            symptoms=final.outcome.symptoms,
-            base=self.spec.model,
-            data=self.spec.data,
-            stages=tuple(ledger.rows),
-            recipe=came.recipe,
-            run=str(came.folder),
-            used=came.used,
-            healed=made is not None,
-            model=final.model,
-            cost=ledger.total(),
-            notes=tuple(dict.fromkeys(ledger.notes)),
-            sentence="",
-            seconds=ledger.display.clock.seconds,
-            ranking=getattr(final.outcome, "ranking", None),
-        )
-        return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
+
+def _record(spec: FitSpec, ledger: Ledger, came: FullRun, made: FullRun | None) -> FitRecord:
+    """Returns the record of a fit, from its full run and what the healing made of it."""
+    final = came if made is None else made
+    record = FitRecord(
+        suites=final.outcome.suites,
+        learned=final.outcome.learned,
+        verdict=final.outcome.verdict,
+        symptoms=final.outcome.symptoms,
+        base=spec.model,
+        data=spec.data,
+        stages=tuple(ledger.rows),
+        recipe=came.recipe,
+        run=str(came.folder),
+        used=came.used,
+        healed=made is not None,
+        model=final.model,
+        cost=ledger.total(),
+        notes=tuple(dict.fromkeys(ledger.notes)),
+        sentence="",
+        seconds=ledger.display.clock.seconds,
+        ranking=getattr(final.outcome, "ranking", None),
+    )
+    return dataclasses.replace(record, sentence=f"{sentence_of(record)} {cost_words(record.cost)}")
 
 
 def _plain(inputs: Inputs, made: Made, run: RunSpec) -> Unit:
