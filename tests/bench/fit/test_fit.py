@@ -13,7 +13,7 @@ from rich.console import Console
 import holdfast
 from holdfast.bench.fit import fit as fitting
 from holdfast.bench.fit import full_run
-from holdfast.bench.fit.fit import fit
+from holdfast.bench.fit.fit import count_written, fit
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.full_run import afforded
 from holdfast.bench.fit.pilot_record import PilotRecord
@@ -236,6 +236,13 @@ def test_a_pilot_waits_for_a_cost_that_pays_for_the_whole_run_too_and_a_guard_le
     assert on_spent(kept) == "rewind"
     chosen = go(spec(room, tmp_path / "chosen", cost="1.5x", budget={"points": 30, "on_spent": "stop"}))
     assert on_spent(chosen) == "stop"
+
+
+def test_the_base_writes_what_the_full_run_leaves_cost_for_and_never_too_few():
+    assert count_written(0.2, -1.0) == count_written(0.9, 1.0) == 1000
+    assert count_written(1.0, 0.5) == 500
+    assert count_written(1.0, -1.0) == 250  # for a quarter of a plain run
+    assert count_written(9.0, 0.5) == 200
 
 
 def test_a_search_needs_room_for_two_whole_runs(room, tmp_path):

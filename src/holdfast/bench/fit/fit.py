@@ -174,12 +174,10 @@ class _Fit:
             self.ledger.skipped("old examples", "none: the base answers prompts, once for all trainings of a kind.")
             return run
         plain = max(self.ledger.plain_seconds, 1e-9)
-        count, seconds = SelfRehearsal().count, (made.time[0].writing_seconds if made.time else None) or 0.0
+        whole = ((made.time[0].writing_seconds if made.time else None) or 0.0) / plain
         unit, advised = _plain(self.inputs, made, run), Candidate.of(made.recipe)
-        most = max(WRITING, self.ledger.left - unit.price(advised))
-        if seconds > most * plain:
-            count = min(count, max(FEWEST, int(count * most * plain / seconds)))
-        announced = seconds * count / SelfRehearsal().count / plain
+        count = count_written(whole, self.ledger.left - unit.price(advised))
+        announced = whole * count / SelfRehearsal().count
         check_cost(self.spec, unit, advised, self.ledger.left - announced)
         began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
@@ -292,6 +290,17 @@ class _Fit:
         self.ledger.training_seconds += came.seconds
         values = {"announced": most, "spent": came.spent}
         self.ledger.done(stage, began, came.sentence, record=str(came.record), **values)
+
+
+def count_written(whole: float, room: float) -> int:
+    """Returns how many old examples the base writes.
+
+    Args:
+        whole: Cost of as many as `SelfRehearsal()` writes, in plain runs.
+        room: Cost that the full run leaves.
+    """
+    count, most = SelfRehearsal().count, max(WRITING, room)
+    return count if whole <= most else min(count, max(FEWEST, int(count * most / whole)))
 
 
 def _record(spec: FitSpec, ledger: Ledger, came: FullRun, made: FullRun | None) -> FitRecord:
