@@ -19,6 +19,7 @@ docs/studies/rerank-pilot-tables.md    the tables
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import tempfile
@@ -32,16 +33,14 @@ from scipy.stats import spearmanr
 from holdfast.bench.fit.pilot import judged, training_losses
 from holdfast.bench.fit.pilot_record import PilotRung
 from holdfast.bench.fit.trials import losses
-from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_atomically, write_jsonl
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run.run import train
 from holdfast.core.budget import Budget
+from rerank import CACHE, DOMAINS, ground
 
 ROWS, TABLES = Path("docs/studies/rerank-pilot.jsonl"), Path("docs/studies/rerank-pilot-tables.md")
 WHOLE = Path("docs/studies/rerank.jsonl")
-CACHE = Path.home() / ".cache" / "holdfast-models" / "rerank-study" / "bases"
-DOMAINS = ("people", "towns", "events", "shop", "land")
 OLD = ", ".join(DOMAINS)
 RECIPES = {"plain": "", "kl": " + BaseKL()", "sum": f" + BaseKL() + Rehearsal({OLD!r}, ratio=0.2)"}
 """What a plan may advise for this base, and plain training, by the names that the whole runs have."""
@@ -67,23 +66,9 @@ def run(seeds: Sequence[int], console: Console) -> None:
 
 def _tried(data: str, recipe: str, seed: int, out: str, console: Console) -> dict[str, Any]:
     """Makes a trial, and returns what it shows and what the gate decides."""
-    done = train(
-        RunSpec(
-            model="ground:reranker",
-            data=data,
-            test="ground:rerank/contracts/watch:40",
-            keep=tuple(f"ground:rerank/{domain}/watch:40" for domain in DOMAINS),
-            memory=tuple(f"{domain}=ground:rerank/{domain}/train" for domain in DOMAINS),
-            recipe=recipe,
-            seed=seed,
-            out=out,
-            max_length=128,
-            batch_size=16,
-            training={"save_strategy": "no"},
-        ),
-        console,
-        bases=CACHE,
-    )
+    watched = tuple(f"ground:rerank/{domain}/watch:40" for domain in DOMAINS)
+    asked = {"data": data, "test": "ground:rerank/contracts/watch:40", "keep": watched}
+    done = train(dataclasses.replace(ground(recipe, seed, out), **asked), console, bases=CACHE)
     scores, learned = read_scores(done.folder / "scores.jsonl"), done.record.learned.units[0]
     _, lost, unit = losses(scores["before"], scores["after"], BUDGET)
     first, last = training_losses(done.folder)

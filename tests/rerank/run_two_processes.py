@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import torch
-import torch.distributed
 from rich.console import Console
 
 from holdfast import RunSpec
 from holdfast.bench.run.run import train
 from tests.rerank import encoders
+from tests.two_processes import leave
 
 CASES = {
     "all weights": "Train(lr=0.05, epochs=2, batch=8) + BaseKL() + Rehearsal('old', ratio=0.5)",
@@ -52,10 +51,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     for case in CASES:
         train(spec(case, folder, folder / "two"), Console(quiet=True))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-    sys.stderr.flush()
-    os._exit(0)  # the threads of gloo abort now and then at the end of the interpreter
+    leave()
 
 
 if __name__ == "__main__":

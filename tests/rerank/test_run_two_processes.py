@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +15,7 @@ from holdfast.bench.run.run import train
 from holdfast.recipe import parse
 from tests.rerank import encoders
 from tests.rerank.run_two_processes import CASES, spec, written
-
-ROOT = Path(__file__).parents[2]
+from tests.two_processes import run_on_two
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +24,7 @@ def folder(tmp_path_factory):
     shutil.copytree(encoders.folder(), made / "base")
     for seed, (name, count) in enumerate({"new": 16, "keep": 6, "old": 8}.items()):
         written(made / f"{name}.jsonl", count, seed)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*command, str(Path(__file__).with_name("run_two_processes.py")), str(made)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=ROOT,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two(Path(__file__).with_name("run_two_processes.py"), made)
     return made
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,25 +10,14 @@ import torch
 
 from tests.rerank import encoders
 from tests.rerank.two_processes import CASES, build, guarded
-
-ROOT = Path(__file__).parents[2]
+from tests.two_processes import run_on_two
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("two")
     kept(out)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*command, str(Path(__file__).with_name("two_processes.py")), str(out)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=ROOT,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two(Path(__file__).with_name("two_processes.py"), out)
     return {name: torch.load(out / f"{name}.pt", weights_only=True) for name in (*CASES, "guarded 0", "guarded 1")}
 
 

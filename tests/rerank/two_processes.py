@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import torch
-import torch.distributed
 
 import holdfast
 from tests.rerank import encoders
+from tests.two_processes import leave
 
 CASES = {
     "lists": ("lists", "BaseKL(strength=2.0)"),
@@ -73,10 +72,7 @@ def main(out: Path) -> None:
     torch.save(
         {"weights": trainer.model.state_dict(), "summary": summary}, out / f"guarded {trainer.args.process_index}.pt"
     )
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-    sys.stderr.flush()
-    os._exit(0)  # the threads of gloo abort now and then at the end of the interpreter
+    leave()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,24 +10,13 @@ import torch
 from tests import tiny
 from tests.train.retrace import batches_of, reference
 from tests.train.two_processes import ALONE, CASES, build, guarded, steered
-
-ROOT = Path(__file__).parents[2]
+from tests.two_processes import run_on_two
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("two")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*command, str(Path(__file__).with_name("two_processes.py")), str(out)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=ROOT,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two(Path(__file__).with_name("two_processes.py"), out)
     names = (*CASES, *ALONE, "guarded 0", "guarded 1", "steered 0", "steered 1")
     return {name: torch.load(out / f"{name}.pt", weights_only=True) for name in names}
 

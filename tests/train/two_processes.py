@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from pathlib import Path
 
 import datasets
 import torch
-import torch.distributed
 
 from holdfast.core.mix import Example
 from holdfast.train.attach import attach
@@ -17,6 +15,7 @@ from tests import tiny
 from tests.acting import Acting
 from tests.train.retrace import arguments, trainer_for
 from tests.train.watching import watching
+from tests.two_processes import leave
 
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=3)]
 
@@ -110,12 +109,7 @@ def main(out: Path) -> None:
         summary = {**trainer.holdfast_guard.summary(), "seconds": 0}
         process = trainer.args.process_index
         torch.save({"weights": trainer.model.state_dict(), "summary": summary}, out / f"{case} {process}.pt")
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-    # All is written. Ending the interpreter would also end the threads of gloo, which aborts now and then ("terminate
-    # called without an active exception").
-    sys.stderr.flush()
-    os._exit(0)
+    leave()
 
 
 if __name__ == "__main__":
