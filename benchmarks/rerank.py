@@ -18,7 +18,7 @@ Training lists have the relevant documents, three hard negatives of the first st
 ListNet's with certain labels (`--loss listnet`). Figures are nDCG@10 in points, on queries that steered nothing.
 
 `healed` is plain training that `holdfast heal` brings inside a budget of a point, by the validation queries of the
-same domains.
+same domains; on the real base it has `HEALED_QUERIES` queries of each, of which about a third are for validation.
 
 docs/studies/rerank.jsonl        a row for each run, and a row with intervals for each recipe (`seeds`)
 docs/studies/rerank-tables.md    the tables
@@ -52,11 +52,14 @@ from holdfast.report.markdown import wrapped
 from holdfast.stats.draws import Draws, Suite
 
 ROWS, TABLES = Path("docs/studies/rerank.jsonl"), Path("docs/studies/rerank-tables.md")
-CACHE = Path.home() / ".cache" / "holdfast-models" / "rerank-study" / "bases"
-"""Scores of the bases, which all runs share."""
+STUDY = Path(os.environ.get("HOLDFAST_MODELS", Path.home() / ".cache" / "holdfast-models")) / "rerank-study"
+"""Folder of what the runs share: scores and lists. The real base lies beside it."""
+CACHE = STUDY / "bases"
+"""Scores of the bases."""
 DOMAINS = ("people", "towns", "events", "shop", "land")
 HELD = ("squad_dev", "xquad_en", "boolq_val", "scifact_subset", "medquad")
 QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
+HEALED_QUERIES = 90
 
 RECIPES = {
     "plain": "{train}",
@@ -124,11 +127,10 @@ def ground(recipe: str, seed: int, out: str) -> RunSpec:
 def real(recipe: str, seed: int, out: str) -> RunSpec:
     """Returns the run of a recipe on MiniLM."""
     suites = Path(os.environ["HOLDFAST_SUITES"]) / "rerank"
-    models = Path(os.environ.get("HOLDFAST_MODELS", Path.home() / ".cache" / "holdfast-models"))
-    train_file, test_file = cuad(suites / "cuad", models / "rerank-study")
+    train_file, test_file = cuad(suites / "cuad", STUDY)
     return RunSpec(
         task="rerank",
-        model=str(models / "minilm-reranker"),
+        model=str(STUDY.parent / "minilm-reranker"),
         data=str(train_file),
         test=str(test_file),
         transfer=f"{suites / 'contractnli'}:{QUERIES}",
@@ -144,17 +146,17 @@ def real(recipe: str, seed: int, out: str) -> RunSpec:
     )
 
 
-def cuad(folder: Path, out: Path) -> tuple[Path, Path]:
-    """Writes CUAD's lists, split by contract: those to train on, and `QUERIES` of the other contracts to test."""
+def cuad(folder: Path, out: Path, queries: int = QUERIES) -> tuple[Path, Path]:
+    """Writes CUAD's lists, split by contract: those to train on, and `queries` of the other contracts to test."""
     from holdfast.rerank.first_stage import with_candidates
     from holdfast.rerank.sources import read_collection
 
-    paths = (out / f"cuad-train-{LISTS}.jsonl", out / f"cuad-test-{QUERIES}-{DEPTH}.jsonl")
+    paths = (out / f"cuad-train-{LISTS}.jsonl", out / f"cuad-test-{queries}-{DEPTH}.jsonl")
     if all(path.exists() for path in paths):
         return paths
     out.mkdir(parents=True, exist_ok=True)
     kept, held = with_candidates(read_collection(str(folder), []), DEPTH).split(0.3)
-    for path, lists in zip(paths, (kept.first(LISTS).lists(3), held.first(QUERIES).lists()), strict=True):
+    for path, lists in zip(paths, (kept.first(LISTS).lists(3), held.first(queries).lists()), strict=True):
         rows = [
             {"id": e.query_id, "query": e.query, "documents": e.documents, "labels": e.labels, "group": e.group}
             for e in lists
@@ -214,22 +216,32 @@ def run(base: str, names: Sequence[str], seeds: Sequence[int], console: Console)
 
 def scores_of(base: str, name: str, seed: int) -> Path:
     """Returns the file that keeps the scores of a run."""
-    return CACHE.parent / "scores" / f"{base}-{name.replace('%', '')}-{seed}.jsonl"
+    return STUDY / "scores" / f"{base}-{name.replace('%', '')}-{seed}.jsonl"
+
+
+def healed_by(base: str) -> tuple[str, tuple[str, ...]]:
+    """Returns what a healing learns from: the source of the learned queries, and those of the kept ones."""
+    if base == "ground":
+        return "ground:rerank/contracts/all", tuple(f"ground:rerank/{domain}/all" for domain in DOMAINS)
+    suites = Path(os.environ["HOLDFAST_SUITES"]) / "rerank"
+    _, learned = cuad(suites / "cuad", STUDY, HEALED_QUERIES)
+    return str(learned), tuple(f"{suites / name}:{HEALED_QUERIES}" for name in HELD)
 
 
 def healed_row(base: str, seed: int, done: RunResult, console: Console) -> dict[str, Any]:
-    """Heals a plain run of the reranker of the package, and returns the row of the healed model."""
-    if base != "ground":
-        raise SystemExit("only the reranker of the package is healed in this study")
+    """Heals a plain run, and returns the row of the healed model."""
+    test, keep = healed_by(base)
     made = heal(
         HealSpec(
-            base="ground:reranker",
+            task="rerank",
+            base=done.spec.model,
             tuned=str(done.folder / "model"),
-            test="ground:rerank/contracts/all",
-            keep=tuple(f"ground:rerank/{domain}/all" for domain in DOMAINS),
+            test=test,
+            keep=keep,
             budget={"points": 1},
             evaluations=8,
             max_length=128,
+            depth=done.spec.depth,
             out=str(done.folder / "healed"),
         ),
         console,
@@ -261,7 +273,7 @@ def seeds_rows(base: str, there: Collection[tuple[Any, ...]] = ()) -> list[dict[
     return [
         _seeds_row(base, name, sorted(seeds), found["plain"])
         for name, seeds in found.items()
-        if (name, *sorted(seeds)) not in there
+        if (base, name, *sorted(seeds)) not in there
     ]
 
 
@@ -399,9 +411,12 @@ def main() -> None:
         run(given.base, given.only, given.seeds, Console())
     elif given.does == "seeds":
         rows = read_jsonl(ROWS)
-        made = seeds_rows("ground", {(row["name"], *row["seeds"]) for row in rows if "seeds" in row})
-        names = {row["name"] for row in made}  # an interval over the same seeds stays: its scores may be elsewhere
-        write_jsonl(ROWS, [*(row for row in rows if "seeds" not in row or row["name"] not in names), *made])
+        there = {(row["base"], row["name"], *row["seeds"]) for row in rows if "seeds" in row}
+        made = [row for base in BASES for row in seeds_rows(base, there)]
+        names = {(row["base"], row["name"]) for row in made}  # the same seeds stay: their scores may be elsewhere
+        write_jsonl(
+            ROWS, [*(row for row in rows if "seeds" not in row or (row["base"], row["name"]) not in names), *made]
+        )
     else:
         write_atomically(TABLES, tables(read_jsonl(ROWS)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from holdfast.bench.fit.fit_record import FitCost, FitRecord
 from holdfast.bench.fit.ladder import Ladder
@@ -101,13 +101,9 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
         return f"It kept what it could: the loss is {lost}{most}, and {limit:g} were allowed."
     if word == "forgot":
         alone = _forgot_alone(record, mean)
-        single = [suite.most or 0.0 for suite in alone.values()]
-        enough = max(0.0, mean.most if mean.most is not None else _lost(mean), *single)
-        name = "points" if mean.unit == "points" else "nll"
         return (
             f"It forgot: the loss is {lost}, and {limit:g} were allowed{_but(alone, record)}. This is the best that"
-            f" {record.cost.allowed:g} plain runs gave; allow --budget {name}={enough:.2g}, raise --cost, or give"
-            " old examples with --memory."
+            f" {record.cost.allowed:g} plain runs gave; {_mend(mean, [*alone])}."
         )
     return (
         f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed; more"
@@ -129,6 +125,22 @@ def _but(alone: Mapping[str, VerdictSuite], record: FitRecord) -> str:
     fell = {change.name: abs(change.change) for change in record.suites}
     each = ", ".join(f"{name} ({fell[name]:.3g})" for name in alone)
     return f" in the mean, but {'these suites' if len(alone) > 1 else 'one suite'} certainly lost more: {each}"
+
+
+def _mend(mean: VerdictMean, alone: Sequence[str]) -> str:
+    """Returns what to do where a budget is not met.
+
+    Args:
+        mean: The mean of the suites.
+        alone: Names of the suites that forgot although their mean did not. A wider budget is no advice for them, since
+            it would allow as much loss everywhere.
+    """
+    if alone:
+        them = "them" if len(alone) > 1 else "it"
+        return f"raise --cost, give old examples of {them} with --memory, or leave {them} out of --keep"
+    name = "points" if mean.unit == "points" else "nll"
+    enough = max(0.0, mean.most if mean.most is not None else _lost(mean))
+    return f"allow --budget {name}={enough:.2g}, raise --cost, or give old examples with --memory"
 
 
 def _lost(mean: VerdictMean) -> float:

@@ -6,6 +6,8 @@ from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.validation import Validation
 from holdfast.bench.machine.progress import format_duration
 
+NOTHING = 0.005
+"""Share of the learning that would be printed as 0%, or as less where the model is worse than its base."""
 LITTLE = 0.5
 """Share of the learning below which the sentence advises a retraining."""
 
@@ -55,9 +57,10 @@ def sentence_of(record: HealRecord) -> str:
     if taken and record.retraining is not None:
         how = f"The healed model was retrained for {record.retraining.steps:,} steps, from {edit.text}"
     form = {"adapter": "an adapter, as before", "whole": "whole weights"}[record.form]
-    left = (
-        "" if record.learning_left is None else f" It keeps {record.learning_left:.0%} of the learning (test {items})."
-    )
+    left = ""
+    if record.learning_left is not None:
+        share = "nothing" if record.learning_left < NOTHING else f"{record.learning_left:.0%}"
+        left = f" It keeps {share} of the learning (test {items})."
     not_taken = (
         " A retraining did not help, so its weights were not taken."
         if record.retraining is not None and not taken
