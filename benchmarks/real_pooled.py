@@ -13,7 +13,7 @@ import effect
 import numpy as np
 import tables
 from real import RATE, RECIPES
-from real_report import NAMES, Row, base_of, kept_changes, learned, lost, suites_of, told, wronged
+from real_rows import NAMES, Row, answers, base_of, kept_changes, learned, lost, suites_of, told, wronged
 from scipy import stats
 
 from holdfast.stats.flips import Flips, flips
@@ -51,8 +51,6 @@ def first_runs(all_rows: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
 
 def between(row: Row, other: Row) -> list[Flips]:
     """Returns the changes of the kept suites from another run to this one."""
-    from real_report import answers
-
     suites = suites_of(row["model"], row["task"])
     task = next(iter(suites))
     first, last = answers(other), answers(row)

@@ -11,96 +11,19 @@ the folder of public sets: the items of the rows are made from it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from real import CHAT, RATE, ROWS, TASKS, items_of_job, rows
+from real import CHAT, RATE, ROWS, TASKS, rows
+from real_pooled import beside_ground, by_recipe
+from real_rows import NAMES, Row, base_of, by_origin, kept_changes, learned, lost, told, wronged
 from scipy import stats
 
 from holdfast.bench.machine.files import write_atomically
-from holdfast.stats.flips import Flips, flips
-from holdfast.stats.pooled import Pooled, pooled
+from holdfast.stats.flips import Flips
 
-Row = Mapping[str, Any]
-NAMES = {"gemma": "Gemma 3 270M", "qwen": "Qwen2.5-Coder 0.5B Instruct"}
 TWO_FORMS = ("generated", "choices")
-
-
-@functools.cache
-def suites_of(model: str, task: str) -> dict[str, list[Any]]:
-    """Returns the items of a model and task, by suite; the first suite is that of the task."""
-    return items_of_job(model, task)
-
-
-def answers(row: Row) -> dict[str, np.ndarray]:
-    """Returns whether each answer of a row is right, by suite."""
-    return {
-        name: np.unpackbits(np.frombuffer(bytes.fromhex(row["answers"][name]), np.uint8))[: len(items)]
-        for name, items in suites_of(row["model"], row["task"]).items()
-    }
-
-
-def base_of(row: Row, all_rows: Sequence[Row]) -> Row:
-    """Returns the row of the base on the same task, with what it answered on the processor of the run."""
-    (base,) = (r for r in all_rows if (r["model"], r["task"], r["recipe"]) == (row["model"], row["task"], "base"))
-    return {**base, **row.get("before", {})}
-
-
-def changes(row: Row, base: Row) -> dict[str, Flips]:
-    """Returns the change of each suite."""
-    before, after = answers(base), answers(row)
-    groups = {name: [i.group or i.id for i in items] for name, items in suites_of(row["model"], row["task"]).items()}
-    return {name: flips(before[name], after[name], groups[name]) for name in after}
-
-
-def kept_changes(row: Row, base: Row, form: str = "") -> dict[str, Flips]:
-    """Returns the changes of the kept suites: of all, or of those whose answers are generated or chosen."""
-    suites = suites_of(row["model"], row["task"])
-    task = next(iter(suites))
-
-    def is_generated(name: str) -> bool:
-        return bool(suites[name][0].check)
-
-    return {
-        name: change
-        for name, change in changes(row, base).items()
-        if name != task and (not form or is_generated(name) == (form == "generated"))
-    }
-
-
-def lost(parts: Mapping[str, Flips]) -> tuple[float, float, float]:
-    """Returns the mean loss over suites in points, and its 95% interval."""
-    whole: Pooled = pooled(list(parts.values()))
-    low, high = whole.interval()
-    return -100 * whole.change, -100 * high, -100 * low
-
-
-def by_origin(parts: Mapping[str, Flips]) -> tuple[dict[str, Flips], dict[str, Flips]]:
-    """Returns the changes of `general`, whose kinds `PromptRehearsal` resembles, and those of the public suites."""
-    ours = {name: part for name, part in parts.items() if name.startswith("general/")}
-    return ours, {name: part for name, part in parts.items() if name not in ours}
-
-
-def wronged(parts: Mapping[str, Flips]) -> float:
-    """Returns the percentage of the base's right answers that are wrong now, mean over suites: gains make up for none.
-
-    A suite without right answers does not count.
-    """
-    shares = [part.lost / (part.right + part.lost) for part in parts.values() if part.right + part.lost]
-    return 100 * float(np.mean(shares))
-
-
-def learned(row: Row) -> float:
-    """Returns the percentage of right answers to the questions of the task."""
-    return 100 * float(answers(row)[next(iter(suites_of(row["model"], row["task"])))].mean())
-
-
-def told(values: Sequence[float]) -> str:
-    """Returns a value with its interval."""
-    return f"{values[0]:.1f} [{values[1]:.1f}, {values[2]:.1f}]"
 
 
 def worst(parts: Mapping[str, Flips]) -> str:
@@ -213,8 +136,6 @@ def hours(all_rows: Iterable[Row]) -> str:
 
 def main() -> None:
     """Writes the tables and the plot."""
-    from real_pooled import beside_ground, by_recipe
-
     all_rows = rows()
     lines = ["# Tables of the study on real models", "", hours(all_rows), ""]
     lines += ["## By recipe", "", *by_recipe(all_rows)]

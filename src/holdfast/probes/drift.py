@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import tokens_of
-from holdfast.probes.likelihood import DocumentScore, Window, by_document, padded, pieces_of
+from holdfast.probes.likelihood import DocumentScore, Window, by_document, features_of, padded, pieces_of
 
 
 def drift(
@@ -56,7 +56,7 @@ def drift(
 def _divergence(base: Head, tuned: Head, batch: Sequence[Window], pad_id: int) -> list[tuple[float, int]]:
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
     row_N, position_N = (labels_BT[:, 1:] != -100).nonzero(as_tuple=True)
-    before_NX, after_NX = (_features(head, row_N, position_N, input_ids_BT, mask_BT) for head in (base, tuned))
+    before_NX, after_NX = (features_of(head, row_N, position_N, input_ids_BT, mask_BT) for head in (base, tuned))
     pieces = []
     for rows in pieces_of(base, len(row_N)):
         before_CV = F.log_softmax(base.logits(before_NX[rows]).float(), dim=-1)
@@ -64,16 +64,3 @@ def _divergence(base: Head, tuned: Head, batch: Sequence[Window], pad_id: int) -
         pieces.append(F.kl_div(after_CV, before_CV, reduction="none", log_target=True).sum(-1).double().cpu())
     nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, torch.cat(pieces))
     return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=len(batch)).tolist(), strict=True))
-
-
-def _features(head: Head, row_N: Tensor, position_N: Tensor, input_ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    device = next(head.model.parameters()).device
-    features_NX, _ = head.read(
-        row_N,
-        position_N,
-        width=input_ids_BT.shape[1],
-        input_ids=input_ids_BT.to(device),
-        attention_mask=mask_BT.to(device),
-        use_cache=False,
-    )
-    return features_NX

@@ -223,6 +223,20 @@ def padded(batch: Sequence[Window], pad_id: int) -> tuple[Tensor, Tensor, Tensor
     return input_ids_BT, labels_BT, mask_BT
 
 
+def features_of(head: Head, row_N: Tensor, position_N: Tensor, input_ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Returns the input of the head at some positions of a batch of `padded` (row and index of each), `[N, X]`."""
+    device = next(head.model.parameters()).device
+    features_NX, _ = head.read(
+        row_N,
+        position_N,
+        width=input_ids_BT.shape[1],
+        input_ids=input_ids_BT.to(device),
+        attention_mask=mask_BT.to(device),
+        use_cache=False,
+    )
+    return features_NX.detach()
+
+
 def _score(head: Head, batch: Sequence[Window], pad_id: int, device: torch.device) -> list[tuple[float, int]]:
     """Returns nats and number of supervised tokens of each window of a batch, longest first."""
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)

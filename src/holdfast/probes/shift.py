@@ -15,7 +15,7 @@ from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import in_fitting_batches, tokens_of
-from holdfast.probes.likelihood import Window, batches, padded, pieces_of, size_of, windows_of
+from holdfast.probes.likelihood import Window, batches, features_of, padded, pieces_of, size_of, windows_of
 from holdfast.probes.score import in_unit
 
 
@@ -128,10 +128,10 @@ class ShiftReader:
         key = tuple(id(window) for window in batch)
         old_NX = self._kept.get(key)
         if old_NX is None:
-            old_NX = _features(self._head, row_N, position_N, input_ids_BT, mask_BT)
+            old_NX = features_of(self._head, row_N, position_N, input_ids_BT, mask_BT)
             if self._head.kind != "whole":  # else these are logits, which take much memory
                 self._kept[key] = old_NX
-        new_NX = _features(head, row_N, position_N, input_ids_BT, mask_BT)
+        new_NX = features_of(head, row_N, position_N, input_ids_BT, mask_BT)
         sums_N5 = torch.zeros(len(row_N), 5, dtype=torch.float64)
         for rows in pieces_of(self._head, len(row_N)):
             old_CV = F.log_softmax(self._head.logits(old_NX[rows]).float(), dim=-1)
@@ -149,16 +149,3 @@ class ShiftReader:
             Shift(count, kl, before, after, moved, size, 1, math.exp(-before), math.exp(-after))
             for count, (kl, before, after, moved, size) in zip(counts, sums_B5.tolist(), strict=True)
         ]
-
-
-def _features(head: Head, row_N: Tensor, position_N: Tensor, input_ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    device = next(head.model.parameters()).device
-    features_NX, _ = head.read(
-        row_N,
-        position_N,
-        width=input_ids_BT.shape[1],
-        input_ids=input_ids_BT.to(device),
-        attention_mask=mask_BT.to(device),
-        use_cache=False,
-    )
-    return features_NX.detach()

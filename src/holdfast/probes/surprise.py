@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import tokens_of
-from holdfast.probes.likelihood import Window, by_document, padded, pieces_of
+from holdfast.probes.likelihood import Window, by_document, features_of, padded, pieces_of
 
 SURE = 0.9
 """Probability from which a model is sure of a token."""
@@ -62,7 +61,7 @@ def surprise(
         head = Head(model)
 
         def score(batch: Sequence[Window]) -> list[tuple[float, int]]:
-            nats_B, count_B, conflicts_B = _rows(head, batch, pad_id, device)
+            nats_B, count_B, conflicts_B = _rows(head, batch, pad_id)
             for window, count in zip(batch, conflicts_B, strict=True):
                 conflicts[window.document] += count
             return list(zip(nats_B, count_B, strict=True))
@@ -75,15 +74,12 @@ def surprise(
     ]
 
 
-def _rows(
-    head: Head, batch: Sequence[Window], pad_id: int, device: torch.device
-) -> tuple[list[float], list[int], list[int]]:
+def _rows(head: Head, batch: Sequence[Window], pad_id: int) -> tuple[list[float], list[int], list[int]]:
     """Returns nats, number of supervised tokens and number of conflicts of each window of a batch."""
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
-    options: dict[str, Any] = {"input_ids": input_ids_BT.to(device), "attention_mask": mask_BT.to(device)}
     next_BT = labels_BT[:, 1:]
     row_N, position_N = (next_BT != -100).nonzero(as_tuple=True)
-    features_NX, _ = head.read(row_N, position_N, width=input_ids_BT.shape[1], **options, use_cache=False)
+    features_NX = features_of(head, row_N, position_N, input_ids_BT, mask_BT)
     label_N = next_BT[row_N, position_N]
     nats_N, conflict_N = _tokens(head, features_NX, label_N)
     size = len(batch)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.machine.files import write_atomically
+from holdfast.bench.machine.lines import print_line
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.settings import Setting
@@ -69,7 +70,7 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         if console.width >= WIDE:
             console.print(_table(all_cards))
         for line in FOOTER if console.width >= WIDE else listed(all_cards, console.width):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_line(console, line)
         return
     by_name = {called: card for card in all_cards for called in (card.name, card.call)}
     if name not in by_name:

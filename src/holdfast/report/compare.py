@@ -15,6 +15,7 @@ from holdfast.bench.compare.tradeoff import tradeoff
 from holdfast.bench.compare.tradeoff_record import TradeOff
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.files import write_atomically, write_json
+from holdfast.bench.machine.lines import print_line
 from holdfast.core.errors import HoldfastError
 from holdfast.report import tradeoff as table
 from holdfast.report.finished import finished, show_finished
@@ -95,14 +96,9 @@ def show(spec: ReportSpec, console: Console | None = None) -> None:
         return
     tradeoffs, reasons = _reported(spec)
     for reason in () if tradeoffs else reasons:  # without any trade-off, there is the page alone
-        console.print(f"No table: {reason}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"No table: {reason}")
     if spec.format == "json":
-        console.print(
-            json.dumps([record.to_dict() for record in tradeoffs], indent=2),
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        print_line(console, json.dumps([record.to_dict() for record in tradeoffs], indent=2))
         return
     for number, record in enumerate(tradeoffs):
         if number:
@@ -111,16 +107,16 @@ def show(spec: ReportSpec, console: Console | None = None) -> None:
             table.terminal(record, console)
         else:
             made = table.markdown(record) if spec.format == "markdown" else table.as_csv(record)
-            console.print(made, highlight=False, markup=False, soft_wrap=True, end="")
+            print_line(console, made, end="")
     _say_page(spec, console)
     if spec.out is not None and spec.format == "table":
-        console.print(f"Tables and plots: {spec.out}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"Tables and plots: {spec.out}")
 
 
 def _say_page(spec: ReportSpec, console: Console) -> None:
     """Prints where the page is; nothing beside a format that programs read."""
     if spec.html is not None and spec.format == "table":
-        console.print(f"Page: {spec.html}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"Page: {spec.html}")
 
 
 def show_compared(done: CompareResult, console: Console | None = None) -> None:

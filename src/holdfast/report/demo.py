@@ -12,6 +12,7 @@ from rich.table import Table
 
 from holdfast.bench.compare.demo import DemoResult
 from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.measured.outcome import SuiteRow
 from holdfast.bench.run.run import RunResult
 from holdfast.report.reading import short
@@ -107,11 +108,11 @@ def _lost_answers(done: DemoResult, console: Console) -> None:
     console.print(f"\nFor example ([bold]{first}[/bold] forgot it):" if held else "\nFor example:")
     for key in chosen:
         asked = answers[first][key]
-        console.print(f"  {key[0]}: {short(asked['asked'])}", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"    {'before:':{wide}} {short(asked['before'])}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"  {key[0]}: {short(asked['asked'])}")
+        print_line(console, f"    {'before:':{wide}} {short(asked['before'])}")
         for name in done.runs:
             text = short(answers[name][key]["after"])
-            console.print(f"    {name + ':':{wide}} {text}", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"    {name + ':':{wide}} {text}")
 
 
 def _worst_lost(done: DemoResult) -> tuple[list[tuple[str, str]], bool]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ForgettingRow
+from holdfast.bench.machine.lines import print_line
 from holdfast.report.asked import show_asked
 from holdfast.report.calibration import show_calibration
 from holdfast.report.ranking import points_of, ranking_table, tie_lines
@@ -22,9 +23,9 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     """Prints the record for a reader, or as JSON for a program."""
     console = console or Console()
     if as_json:
-        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, json.dumps(record.to_dict(), indent=2))
         return
-    console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"{record.base} -> {record.tuned}", style="bold")
     show_asked(record.asked, record.base, record.tuned, console)
     if record.asked and not record.suites:
         return
@@ -38,7 +39,7 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     lines += symptom_lines(record.symptoms, "; name them with --data")
     lines += ["", *([] if record.steered is None else [record.steered.sentence])]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
     if record.verdict is None:
         console.print("There is no verdict without a budget: give one, as in --budget points=2.", highlight=False)
     sentences = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []

@@ -10,6 +10,7 @@ from rich.console import Console
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.heal.heal_record import HealRecord
+from holdfast.bench.machine.lines import print_line
 from holdfast.core.errors import HoldfastError
 from holdfast.report import fit, heal
 
@@ -55,7 +56,7 @@ def show_finished(records: list[FitRecord | HealRecord], spec: ReportSpec, conso
     """Prints the records."""
     if spec.format == "json":
         text = json.dumps([record.to_dict() for record in records], indent=2)
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, text)
         return
     for number, record in enumerate(records):
         if number:

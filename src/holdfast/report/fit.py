@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.bench.machine.lines import print_line
 from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import learned_lines
 from holdfast.report.symptoms import symptom_lines
@@ -20,7 +21,7 @@ def show(record: FitRecord, console: Console | None = None, as_json: bool = Fals
     """Prints the record for a reader, or as JSON for a program."""
     console = console or Console()
     if as_json:
-        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, json.dumps(record.to_dict(), indent=2))
         return
     points = points_of(record.ranking)
     console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
@@ -32,12 +33,12 @@ def show(record: FitRecord, console: Console | None = None, as_json: bool = Fals
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     for line in [*symptom_lines(record.symptoms), *record.notes]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
     console.print()
     console.print(_stages(record))
     console.print(record.sentence, style="bold", highlight=False, markup=False)
-    console.print(f"Recipe: {record.recipe}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Model: {record.model}", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"Recipe: {record.recipe}")
+    print_line(console, f"Model: {record.model}")
 
 
 def _stages(record: FitRecord) -> Table:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.heal.heal_record import BeforeHealing, HealRecord
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictRow
 from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import UNITS, learned_lines, number
@@ -22,9 +23,9 @@ def show(record: HealRecord, console: Console | None = None, as_json: bool = Fal
     """Prints the record for a reader, or as JSON for a program."""
     console = console or Console()
     if as_json:
-        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, json.dumps(record.to_dict(), indent=2))
         return
-    console.print(f"{record.base} -> {record.tuned}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"{record.base} -> {record.tuned}", style="bold")
     console.print(_table(record))
     console.print(_by_suite(record))
     if record.ranking is not None:
@@ -37,7 +38,7 @@ def show(record: HealRecord, console: Console | None = None, as_json: bool = Fal
     steered = [] if record.steered is None else [record.steered.sentence]
     seen = [] if record.ranking is None else symptom_lines(record.symptoms)
     for line in (*seen, *steered, record.sentence, f"Model: {record.model}"):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def _table(record: HealRecord) -> Table:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.plan.check.check import Checked
 from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.record import AdviceRow, DataRow, KeptRow, ModelRow, PlanRecord
@@ -48,14 +49,8 @@ def _(answer: PlanRecord, *, as_json: bool = False, console: Console | None = No
     if answer.forecast is not None:
         console.print(forecast_table(answer.forecast))
         for line in forecast_lines(answer.forecast):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for line in [*suspect_lines(answer.data), *advice_lines(answer.advice), *read_lines(answer.advice)]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for note in answer.notes:
-        for line in wrapped(note, "  "):
-            console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    for line in next_lines(answer):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_line(console, line)
+    _show_advice(answer, console, suspect_lines(answer.data))
 
 
 @show.register
@@ -66,13 +61,18 @@ def _(answer: RankingPlanRecord, *, as_json: bool = False, console: Console | No
         return
     console.print(ranking_facts_table(answer))
     console.print(memory_table(answer))
-    for line in [*advice_lines(answer.advice), *read_lines(answer.advice)]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _show_advice(answer, console)
+
+
+def _show_advice(answer: PlanRecord | RankingPlanRecord, console: Console, first: Iterable[str] = ()) -> None:
+    """Prints the advice after some lines about the data, then what the plan assumes, and what to type next."""
+    for line in [*first, *advice_lines(answer.advice), *read_lines(answer.advice)]:
+        print_line(console, line)
     for note in answer.notes:
         for line in wrapped(note, "  "):
-            console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, line, style="yellow")
     for line in next_lines(answer):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
 
 
 @show.register
@@ -82,7 +82,7 @@ def _(answer: Checked, *, as_json: bool = False, console: Console | None = None)
         print(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
         return
     for line in check_lines(answer):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
 
 
 @show.register
@@ -94,7 +94,7 @@ def _(answer: Sheet, *, as_json: bool = False, console: Console | None = None) -
     console.print(scale_table(answer))
     for note in answer.notes:
         for line in wrapped(note, ""):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_line(console, line)
 
 
 def facts_table(record: PlanRecord) -> Table:

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.bench.machine.lines import print_line
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.general.making import PREFIX
 from holdfast.general.names import KIND_MEASURES
@@ -60,11 +61,11 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         return
     if is_embedded(name):
         for line in _lines_of_general(name, console.width):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(console, line)
         return
     if name.partition(":")[0] in SETS:
         for line in _set_lines(SETS[name.partition(":")[0]], console.width):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(console, line)
         return
     word = read_word(name)
     if word is None:
@@ -73,7 +74,7 @@ def show(name: str | None = None, console: Console | None = None) -> None:
         known = nearest(plain, names) or f" Known: {', '.join(names)}."
         raise HoldfastError(f"There is no suite {plain!r}.{known}")
     for line in _lines(word, console.width):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def _collections() -> str:

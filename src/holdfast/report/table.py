@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
 from holdfast.bench.run.record import MemoryRow
@@ -38,11 +39,11 @@ def show(done: RunResult, console: Console | None = None) -> None:
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     for line in [*memory_lines(record.memories), *symptom_lines(record.symptoms)]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
     drawn = _draw(done) if is_main_process() else None
     diagram = [] if drawn is None else [("Diagram", drawn.name)]
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl"), *diagram):
-        console.print(f"{what}: {done.folder}/{name}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"{what}: {done.folder}/{name}")
 
 
 def _draw(done: RunResult) -> Path | None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.compare.tradeoff_record import DoseRow, RecipeRow, TradeOff
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.measured.outcome import Amount
 from holdfast.report.markdown import table_row, wrapped
 from holdfast.report.published import published
@@ -145,8 +146,8 @@ def heading(record: TradeOff) -> list[str]:
 def terminal(record: TradeOff, console: Console) -> None:
     """Prints the columns that fit in the terminal, and the sentences on the table."""
     first, second = heading(record)
-    console.print(first, style="bold", highlight=False, markup=False, soft_wrap=True)
-    console.print(second, highlight=False, markup=False, soft_wrap=True)
+    print_line(console, first, style="bold")
+    print_line(console, second)
     names = [name for name in columns_of(record) if console.width >= WIDE or name in NARROW]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for name in names:
@@ -161,7 +162,7 @@ def terminal(record: TradeOff, console: Console) -> None:
     if "goal" not in names and not all(row.reached for row in record.recipes):
         console.print("* did not reach the goal", highlight=False)
     for line in _words(record, "verdict" in names):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
     for line in [explained(record, names), *record.notes]:
         console.print(line, highlight=False, markup=False, style="dim")
 

@@ -6,6 +6,7 @@ import json
 
 from rich.console import Console
 
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.verify.verify_record import VerifyRecord
 
 
@@ -13,14 +14,14 @@ def show(record: VerifyRecord, console: Console | None = None, as_json: bool = F
     """Prints the record for a reader, or as JSON for a program."""
     console = console or Console()
     if as_json:
-        console.print(json.dumps(record.to_dict(), indent=2), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, json.dumps(record.to_dict(), indent=2))
         return
     word = {"holds": "The certificate holds", "does not hold": "The certificate does not hold"}.get(
         record.word, "It cannot be told whether the certificate holds"
     )
-    console.print(f"{word}: {record.model}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"{word}: {record.model}", style="bold")
     for reason in record.reasons:
-        console.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"  {reason}")
     console.print(f"  compared: {', '.join(record.checked)}", highlight=False, markup=False)
     if record.claimed is not None:
         now = "" if record.found is None else f"; asked again: {record.found.word}"

@@ -23,6 +23,7 @@ from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import CompareSpec
 from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.measured.base_cache import ROWS, model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.inputs import memory_paths
@@ -80,9 +81,9 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
     folders = tuple(folder for run in planned.runs if ((folder := folder_of(run.spec)) / "result.json").exists())
     _record(spec, planned, failed)
     for name, why in failed.items():
-        console.print(f"failed: {name}: {why}", style="red", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"failed: {name}: {why}", style="red")
         if (log := out / "logs" / f"{name}.txt").exists():
-            console.print(f"  {log}", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"  {log}")
     return CompareResult(spec, folders, failed)
 
 
@@ -137,12 +138,10 @@ def _make(todo: Sequence[PlannedRun], bases: Path, out: Path, pool: WorkerPool, 
                 if "error" in reply:
                     failed[folder_of(run.spec).name] = reply["error"]
                 word = "FAILED" if "error" in reply else "done"
-                console.print(
+                print_line(
+                    console,
                     f"{clock.finished}/{clock.total} {word} in {seconds:.0f} s: {run.recipe!r}, dose {run.dose:g}, "
                     f"seed {run.spec.seed}{clock.left()}",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
                 )
                 status.update(clock.words())
     return failed

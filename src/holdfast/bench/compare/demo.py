@@ -18,6 +18,7 @@ from rich.console import Console
 
 from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.run import RunResult, train
@@ -178,7 +179,7 @@ def _processors() -> int:
 
 
 def _say(console: Console, words: str) -> None:
-    console.print(words, highlight=False, markup=False, soft_wrap=True)
+    print_line(console, words)
 
 
 def _spec(name: str, recipe: str, seed: int, out: str) -> RunSpec:

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_json, write_jsonl
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.stop_tokens import add_stop_tokens
@@ -130,7 +131,7 @@ def train(
     folder = folder_of(spec)
     with folder_lock(folder):
         if open_folder(folder, spec, part):
-            console.print(already_finished(folder), style="yellow", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, already_finished(folder), style="yellow")
             return RunResult(folder, spec, _judged_again(RunRecord.read(folder), folder, spec))
         ending, said = SaveOnSignal(), None if bases is None else bases / ROWS
         with sharing_base(said), removing_empty_folders(folder), quiet_libraries(), ending.handling_signals():
@@ -141,7 +142,7 @@ def train(
             else:
                 record = _run(spec, methods, console, bases, trained, ending, start, part, validation)
         if is_main_process() and not validation and (address := push(folder / "model", spec.training)) is not None:
-            console.print(f"Pushed: {address}", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"Pushed: {address}")
     return RunResult(folder, spec, record)
 
 
@@ -206,7 +207,7 @@ def _open(
     folder, inputs = folder_of(spec), read_inputs(spec, recipe, part=part)
     console.print(f"{spec.model} learns {spec.data}: {len(inputs.data.train):,} examples", markup=False)
     for line in inputs.resources.lines():
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"  {line}")
     notes = list(inputs.notes)
     examples = [*inputs.data.train, *inputs.data.measured_examples, *inputs.memory_examples]
     model = load_checked_model(spec, examples, console, notes, frozen=inputs.resources.estimate.frozen)
@@ -224,7 +225,7 @@ def _open(
         attach(trainer, shaped, budget, **watching, memories=inputs.memories, chunked_loss=True)
     assert isinstance(trainer, Attached)
     if trainer.holdfast.forward is not None and (note := trainer.holdfast.forward.comparison.note):
-        console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"  {note}")
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
     cost = meter.end()
@@ -232,7 +233,7 @@ def _open(
     if is_main_process():
         begin_folder(folder, spec, recipe, settings, part)
     if inputs.resources.mixes:  # the number of old examples is known only now
-        console.print(f"  {settings_lines(settings)[1]}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"  {settings_lines(settings)[1]}")
     asked = tuple(inputs.data.suites)
     if validation:
         asked = validation_side(asked, watched)
