@@ -299,6 +299,7 @@ def test_without_keep_a_budget_of_points_keeps_what_other_commands_keep(base, ke
         ({"keep": ("few.jsonl",)}, "No suite to keep has both validation items and test items"),
         ({"memory": ("old=old.jsonl",)}, "also needs what the fine-tune learned"),
         ({"tuned": "base"}, "has the same weights"),
+        ({"recipe": "LoRA()", "data": "new.jsonl", "memory": ("self",)}, "an adapter cannot hold; leave it out"),
     ],
 )
 def test_what_cannot_be_healed_is_refused(room, tmp_path, changes, sentence):

@@ -73,8 +73,8 @@ def inputs_of(spec: HealSpec) -> HealInputs:
     inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
     if inputs.spec.memory and inputs.spec.data is None:
         raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
+    _check_whole(inputs.spec)
     if inputs.spec.reranks:
-        _check_whole(inputs.spec)
         return inputs
     if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
@@ -84,7 +84,7 @@ def inputs_of(spec: HealSpec) -> HealInputs:
 
 
 def _check_whole(spec: HealSpec) -> None:
-    """Raises `HoldfastError` for a recipe that would put an adapter on the whole weights of an edited reranker."""
+    """Raises `HoldfastError` for a recipe that would put an adapter on the whole weights of an edited model."""
     parts = () if spec.recipe is None else parse(spec.recipe).parts()
     adapter = next((part for part in parts if isinstance(part, Adapter)), None)
     if adapter is not None:
