@@ -37,7 +37,7 @@ GROUND = {
 
 def plain_of(recipe: str) -> str:
     """Returns the plain training that a recipe is compared with."""
-    return "LoRA" if RECIPES[recipe].startswith("Train(lr=5.0)") or "LoRA()" in RECIPES[recipe] else "plain"
+    return "LoRA" if "LoRA()" in RECIPES[recipe] or "adapter=True" in RECIPES[recipe] else "plain"
 
 
 def first_runs(all_rows: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
