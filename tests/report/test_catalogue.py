@@ -74,6 +74,7 @@ def test_one_starts_with_the_recommended_sum_and_its_parts():
 def test_a_narrow_terminal_has_every_method_once_in_a_line_and_says_where_to_start():
     lines = printed(width=80).splitlines()
     assert all(len(line) <= 80 for line in lines)
+    assert not [line for line in lines if "…" in line]  # every method of ours is told whole
     assert lines[1] == "Start here"
     named = [line.split()[0] for line in lines if line.startswith("  ")]
     assert sorted(named) == sorted(one.call for one in cards.cards())

@@ -19,7 +19,7 @@ from holdfast.methods.selection.lora import LoRA
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Holdfast(Method):
-    """Stands for the sum of methods that this package recommends as a start.
+    """Stands for the sum of methods to begin with.
 
         Holdfast()                    = WSD() + BaseKL(on="memory") + SelfRehearsal(ratio=0.5)
         Holdfast("old")               = WSD() + BaseKL(on="memory") + Rehearsal("old", ratio=0.5)

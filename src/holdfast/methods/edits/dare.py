@@ -31,7 +31,9 @@ def dare(base: Tensor, tuned: Tensor, keep: float, generator: torch.Generator) -
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DARE(Method):
-    """Drops the change of most entries at random and scales up the rest, so that the mean change stays the same.
+    """Drops most changes at random, scales up the rest.
+
+    Drops the change of most entries at random and scales up the rest, so that the mean change stays the same.
 
         m ~ Bernoulli(p),   delta' = (1 - m) * delta / (1 - p),   theta = theta_0 + delta',   p = 1 - keep
 

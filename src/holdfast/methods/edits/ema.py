@@ -32,7 +32,7 @@ def ema(average: Tensor, weight: Tensor, decay: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EMA(Method):
-    """Ships an exponential moving average of the weights over training.
+    """Ships an exponential moving average of the weights.
 
         m_t = d_t * m_{t-1} + (1 - d_t) * theta_t,   m_0 = theta_0,   d_t = min(decay, t / (9 + t))
 

@@ -57,7 +57,9 @@ def fapm(base: Tensor, tuned: Tensor, keep: float, relative: float = 1.0) -> Ten
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FAPM(Method):
-    """Reverts most changes from training, first those that are large relative to their weight.
+    """Reverts most changes, relatively large ones first.
+
+    Reverts most changes from training, first those that are large relative to their weight.
 
         S = |dW| - lambda * |dW| / |W|,   lambda = relative * mean|W|,   W' = W + dW * [S among the top k]
 

@@ -54,7 +54,9 @@ def reduce_intruders(base: Tensor, tuned: Tensor, top: int, threshold: float, sc
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class IntruderReduction(Method):
-    """Weakens large singular directions of the trained weight that have no close counterpart in the base.
+    """Weakens singular directions foreign to the base.
+
+    Weakens large singular directions of the trained weight that have no close counterpart in the base.
 
         W' = W_1 + (scale - 1) * sum_i s_i u_i v_i^T  over i <= top with max_j |u_i . u0_j| < threshold
 

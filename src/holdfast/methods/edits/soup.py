@@ -59,7 +59,9 @@ def greedy_soup(
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Soup(Method):
-    """Ships the mean of this run's weights and those of other runs from the same base.
+    """Ships the mean of several runs' weights.
+
+    Ships the mean of this run's weights and those of other runs from the same base.
 
         theta = (theta_1 + ... + theta_n) / n
 

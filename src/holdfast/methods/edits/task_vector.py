@@ -24,7 +24,9 @@ def task_vector(base: Tensor, tuned: Tensor, scale: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TaskVector(Method):
-    """Ships a multiple of the change that training made, the task vector.
+    """Ships a multiple of the change by training.
+
+    The change is called the task vector.
 
         theta = theta_0 + scale * tau,   tau = theta_1 - theta_0
 

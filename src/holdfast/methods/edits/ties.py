@@ -55,7 +55,9 @@ def _trimmed(base: Tensor, tuned: Tensor, keep: float, scale: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TIES(Method):
-    """Keeps the largest changes of each tensor, with several runs only those that agree in sign, and scales them.
+    """Keeps the largest changes that agree in sign.
+
+    Keeps the largest changes of each tensor, with several runs only those that agree in sign, and scales them.
 
         theta = theta_0 + scale * tau',   tau'_i = mean of the trimmed tau_k,i that have the sign of their sum
 

@@ -30,7 +30,7 @@ def wise_ft(base: Tensor, tuned: Tensor, alpha: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class WiSEFT(Method):
-    """Ships weights on the line between the base and the tuned model.
+    """Ships weights between the base and the tuned model.
 
         theta = (1 - alpha) * theta_0 + alpha * theta_1
 

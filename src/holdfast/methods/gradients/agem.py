@@ -40,7 +40,9 @@ def agem_share(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AGEM(Method):
-    """Removes from the gradient the part that points against the gradient of the loss on old examples.
+    """Removes the gradient's part against old examples.
+
+    Removes from the gradient the part that points against the gradient of the loss on old examples.
 
         g <- g - (g . g_ref / g_ref . g_ref) * g_ref     where g . g_ref < 0,     else g
 

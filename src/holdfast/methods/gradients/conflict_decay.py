@@ -59,7 +59,9 @@ def conflict_decay(weight: Tensor, start: Tensor, grad: Tensor, share: float, de
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ConflictDecay(Method):
-    """Moves weights that make the model contradict the base back towards the base, every few steps.
+    """Moves weights back where they contradict the base.
+
+    Moves weights that make the model contradict the base back towards the base, every few steps.
 
         c_t = [argmax p_a != argmax p_b] KL(p_b || p_a),   over tokens t of a batch of old (or new) examples
         s_i = (d mean(c) / d theta_i) * (theta_i - theta_i^0)

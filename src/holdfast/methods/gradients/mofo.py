@@ -29,7 +29,9 @@ def mofo(before: Tensor, after: Tensor, momentum: Tensor, keep: float) -> Tensor
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class MoFO(Method):
-    """Updates, at every step, only the entries with the largest momentum in each tensor.
+    """Updates only the entries of largest momentum.
+
+    Updates, at every step, only the entries with the largest momentum in each tensor.
 
         m_t = decay * m_{t-1} + (1 - decay) * g_t
         theta_t = theta_{t-1} + [|m_t| among the top k of its tensor] * update_t,   k = ceil(entries * keep)

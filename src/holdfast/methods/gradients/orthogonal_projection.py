@@ -48,7 +48,9 @@ def project_out(change: Tensor, basis: Tensor, axis: int = 1) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OrthogonalProjection(Method):
-    """Removes from each step the part that would change a linear layer's outputs on the inputs from old examples.
+    """Removes from steps what old inputs would notice.
+
+    Removes from each step the part that would change a linear layer's outputs on the inputs from old examples.
 
         dW <- dW - dW M M^T,   M = the leading eigenvectors of (1/n) sum_t x_t x_t^T that hold `threshold` of its trace
 

@@ -51,7 +51,9 @@ def base_kl(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor, dire
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class BaseKL(Method):
-    """Adds the divergence between the model's next-token distribution and the base's.
+    """Adds the KL divergence from the base.
+
+    Adds the divergence between the model's next-token distribution and the base's.
 
         L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b || p_a)     (forward; reverse swaps the two)
 

@@ -38,7 +38,9 @@ def low_rank_half_square(b: Tensor, a: Tensor, b0: Tensor, a0: Tensor) -> Tensor
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class BaseL2(Method):
-    """Adds half the squared distance of the trained weights from where they started.
+    """Adds the squared distance of weights to the base.
+
+    Adds half the squared distance of the trained weights from where they started.
 
         L = L_CE + strength * sum_i (theta_i - theta0_i)^2 / 2
 

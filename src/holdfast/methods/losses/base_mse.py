@@ -51,7 +51,7 @@ def base_mse(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tensor) -> 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class BaseMSE(Method):
-    """Adds the mean squared difference between the model's logits and those of the base.
+    """Adds the mean squared error to the base's logits.
 
         L = L_CE + strength * (1/|M|) sum_{t in M} (1/V) sum_c (z_a(c) - z_b(c))^2
 

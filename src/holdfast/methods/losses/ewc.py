@@ -46,7 +46,9 @@ def drawn_nll(logits_NV: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EWC(Method):
-    """Adds the squared distance of each weight from the base, weighted by the weight's Fisher information.
+    """Adds a distance to the base, weighted by Fisher.
+
+    Adds the squared distance of each weight from the base, weighted by the weight's Fisher information.
 
         L = L_CE + strength / 2 * sum_i F_i (theta_i - theta0_i)^2
         F_i = sum_s (d/dtheta_i sum_t log p(y_st))^2 / sum_s n_s

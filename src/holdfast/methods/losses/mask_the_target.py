@@ -55,7 +55,9 @@ def mask_the_target(logits_BTV: Tensor, base_logits_BTV: Tensor, labels_BT: Tens
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class MaskTheTarget(Method):
-    """Adds the divergence from the base over all tokens but the target, at each supervised position.
+    """Adds a KL to the base over all but the target.
+
+    Adds the divergence from the base over all tokens but the target, at each supervised position.
 
         L = L_CE + strength * (1/|M|) sum_{t in M} KL(p_b^{not y_t} || p_a^{not y_t})
 

@@ -32,7 +32,9 @@ _NUMBERED = "it looks up the new examples by their number, but the model rewrite
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OnPolicySDFT(Method):
-    """Lets the model answer at every step, and pulls it towards its own predictions with the new answer shown.
+    """Learns from answers that the model itself writes.
+
+    Lets the model answer at every step, and pulls it towards its own predictions with the new answer shown.
 
         y ~ p_theta( . | x_i);    L = mean_t KL( p_a( . | x_i, y_i, y_<t) || p_theta( . | x_i, y_<t) )
         a <- a + rate (theta - a)     after each step

@@ -24,7 +24,9 @@ ANSWERS = "what the base answered"
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PromptRehearsal(Method):
-    """Lets the base answer a hundred everyday prompts before training, and rehearses its answers.
+    """Rehearses the base's answers to everyday prompts.
+
+    Before training, the base answers a hundred of them.
 
         loss = (1 - ratio) * CE_new + ratio * CE_answered
 

@@ -23,7 +23,9 @@ REFUSALS = "what the base refused"
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class RefusalRehearsal(Method):
-    """Lets the base answer harmful requests and harmless look-alikes before training, and rehearses its answers.
+    """Rehearses what the base refuses, and what not.
+
+    Before training, the base answers harmful requests and harmless look-alikes.
 
         loss = (1 - ratio) * CE_new + ratio * CE_answered
 

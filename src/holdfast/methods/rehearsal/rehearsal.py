@@ -13,7 +13,9 @@ from holdfast.core.settings import setting
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Rehearsal(Method):
-    """Mixes old examples into the new ones so that they make up a fixed share of the supervised tokens.
+    """Mixes old examples into the new ones.
+
+    They make up a fixed share of the supervised tokens.
 
         loss = (1 - ratio) * CE_new + ratio * CE_memory      in expectation, per token of the step
 

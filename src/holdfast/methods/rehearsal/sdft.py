@@ -41,7 +41,9 @@ def last_number(text: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SDFT(Method):
-    """Replaces each new answer by the base's own version, written with that answer shown.
+    """Learns the base's own version of each new answer.
+
+    Replaces each new answer by the base's own version, written with that answer shown.
 
         y'_i ~ p_b( . | x_i, y_i);    loss = -log p_theta(y'_i | x_i),    with y_i itself where y'_i fails its checks
 

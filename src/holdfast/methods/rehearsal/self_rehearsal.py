@@ -51,7 +51,9 @@ def sieved(written: Iterator[Example], known: Sequence[Example], repeat: float, 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SelfRehearsal(Method):
-    """Lets the base write examples before training, and rehearses them at a fixed share of the supervised tokens.
+    """Rehearses examples that the base writes.
+
+    It writes them before training, and they make up a fixed share of the supervised tokens.
 
         x_i ~ p_b,   i = 1 .. count;      loss = (1 - ratio) * CE_new + ratio * CE_written
 

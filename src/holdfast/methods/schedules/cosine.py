@@ -19,7 +19,7 @@ def cosine(progress: float, floor: float = 0.0) -> float:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Cosine(Method):
-    """Multiplies the learning rate by half a cosine over the run.
+    """Lowers the learning rate along half a cosine.
 
         factor(s) = floor + (1 - floor) * (1 + cos(pi * s / S)) / 2
 

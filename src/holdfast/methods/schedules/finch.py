@@ -21,7 +21,9 @@ def finch(mean_loss: float, cap: float = 2.5) -> float:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Finch(Method):
-    """Scales the learning rate by one over the square root of the smoothed task loss.
+    """Lowers the learning rate where the loss is high.
+
+    Scales the learning rate by one over the square root of the smoothed task loss.
 
         Lbar_s = decay * Lbar_{s-1} + (1 - decay) * L_s,   Lbar_0 = L_0
         eta_s  = min(eta_base / sqrt(Lbar_s + eps), eta_max)

@@ -37,7 +37,9 @@ def layerwise_decay(names: Iterable[str], decay: float = 0.9) -> dict[str, float
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LayerwiseDecay(Method):
-    """Lowers the learning rate from the top layer down by a constant factor per layer.
+    """Lowers the learning rate from layer to layer.
+
+    Lowers the learning rate from the top layer down by a constant factor per layer.
 
         lr_l = lr * decay^(L - 1 - l),   lr_embeddings = lr * decay^L,   lr_head = lr
 

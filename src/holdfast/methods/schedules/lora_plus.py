@@ -22,7 +22,7 @@ def lora_plus(names: Iterable[str], times: float = 16.0) -> dict[str, float]:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LoRAPlus(Method):
-    """Gives the B of each LoRA adapter a higher learning rate than its A.
+    """Trains the B of each adapter faster than its A.
 
         lr_B = times * lr_A,   lr_A = lr        in W' = W + (alpha / rank) * B A
 

@@ -21,7 +21,7 @@ def token_quality(tuned: float, base: float, share: float = 0.5) -> float:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TokenQuality(Method):
-    """Scales the learning rate by the quality of the step's tokens.
+    """Scales the learning rate by the tokens' quality.
 
         t_i = exp(-max(0, -log p(y_i) - H(p_i)))                   typicality of a token under the model q_s =
         mean_i(t_i)^(1 - base) * mean_i(t_i^b)^base          t^b the same under the base Q_s = decay * Q_{s-1} + (1 -

@@ -11,7 +11,9 @@ from holdfast.core.settings import setting
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Train(Method):
-    """Sets the learning rate, length and batch size of the run; absent settings stay as the trainer has them.
+    """Sets learning rate, length and batch size.
+
+    Sets the learning rate, length and batch size of the run; absent settings stay as the trainer has them.
 
         theta <- theta - lr * factor(step) * update
 

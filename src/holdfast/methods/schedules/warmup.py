@@ -18,7 +18,9 @@ def warmup(index: int, total: int, ratio: float) -> float:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Warmup(Method):
-    """Multiplies the learning rate by a ramp over the first share of the run.
+    """Raises the learning rate along a ramp at first.
+
+    Multiplies the learning rate by a ramp over the first share of the run.
 
         factor(s) = min(1, (s + 1) / (ratio * S))
 

@@ -35,7 +35,9 @@ def wsd(
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class WSD(Method):
-    """Multiplies the learning rate by a ramp, a plateau and a fall (warm-up, stable, decay).
+    """Keeps the learning rate high until a late fall.
+
+    Multiplies the learning rate by a ramp, a plateau and a fall (warm-up, stable, decay).
 
         factor(s) = min(1, (s + 1) / (warmup * S)) * (floor + (1 - floor) * f(x))
         x = (s - (1 - cooldown) * S) / (cooldown * S)

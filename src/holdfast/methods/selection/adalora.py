@@ -51,7 +51,9 @@ def kept_triplets(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class AdaLoRA(Adapter):
-    """Trains an adapter in the form of a singular value decomposition, and drops the least important values.
+    """Trains a LoRA, and drops its least useful ranks.
+
+    Trains an adapter in the form of a singular value decomposition, and drops the least important values.
 
         W' = W + (alpha / start) B diag(E) A,    loss + orthogonality * mean(||A A^T - I||, ||B^T B - I||)
         I = |p * grad p|,  m = decay m + (1 - decay) I,  u = decay u + (1 - decay) |I - m|,  score of p = m * u

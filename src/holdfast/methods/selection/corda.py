@@ -47,7 +47,9 @@ def least_part(weight_OI: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Te
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CorDA(Adapter):
-    """Puts the part of each weight that old inputs use least into a LoRA and trains it; the rest is frozen.
+    """Trains the part of weights used least by old inputs.
+
+    Puts the part of each weight that old inputs use least into a LoRA and trains it; the rest is frozen.
 
         W C = U S V^T,   C = (1/n) sum_t x_t x_t^T over old inputs
         (alpha / rank) B A = U_r S_r V_r^T C^-1 at the start, r the `rank` least;    W - (alpha / rank) B A frozen

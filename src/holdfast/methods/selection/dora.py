@@ -15,7 +15,9 @@ from holdfast.methods.factors import lora_by
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DoRA(Adapter):
-    """Freezes the model and trains, through PEFT, a low-rank change of direction and a length for each row.
+    """Trains a low-rank direction, and a length per row.
+
+    Freezes the model and trains, through PEFT, a low-rank change of direction and a length for each row.
 
         W' = m * (W + (alpha / rank) B A) / ||W + (alpha / rank) B A||,    m = ||W|| at the start
 

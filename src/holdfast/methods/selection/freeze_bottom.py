@@ -35,7 +35,9 @@ def freeze_bottom(names: Iterable[str], share: float) -> set[str]:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FreezeBottom(Method):
-    """Freezes the embeddings and the lowest layers, and trains the top layers and the head.
+    """Freezes the embeddings and the lowest layers.
+
+    The top layers and the head train.
 
         theta_l <- theta_l + update_l only in layers l >= k,   k = floor(share * L)
 

@@ -60,7 +60,9 @@ def hft(blocks: Iterable[str], share: float, seed: str) -> set[str]:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class HFT(Method):
-    """Freezes a random half of the matrices of every layer, and trains the other half (half fine-tuning).
+    """Freezes a random half of the matrices.
+
+    Freezes a random half of the matrices of every layer, and trains the other half (half fine-tuning).
 
         theta_i <- theta_i + m_i * update_i,   m_i in {0, 1},   half of each layer's attention, feed-forward and norms
 

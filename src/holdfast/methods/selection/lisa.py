@@ -31,7 +31,9 @@ def lisa(layers: Sequence[int], count: int, seed: str) -> set[int]:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LISA(Method):
-    """Trains embeddings, head and a few random layers, and draws other layers at a fixed interval of steps.
+    """Trains a few random layers at a time.
+
+    Trains embeddings, head and a few random layers, and draws other layers at a fixed interval of steps.
 
         theta_l <- theta_l + update_l only for l in S_j,   j = floor(t / interval)
 

@@ -48,7 +48,9 @@ def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tupl
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LoRA(Adapter):
-    """Freezes the model and trains a low-rank update of its linear layers, through PEFT.
+    """Trains a low-rank update of the linear layers.
+
+    Freezes the model and trains a low-rank update of its linear layers, through PEFT.
 
         W' = W + s B A,    s = alpha / rank  or  alpha / sqrt(rank),    A [rank, in] random, B [out, rank] zero at start
 

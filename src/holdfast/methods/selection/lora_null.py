@@ -30,7 +30,9 @@ def least_directions(moment: Tensor, rank: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LoRANull(Adapter):
-    """Trains a LoRA whose A is frozen at the directions that old examples use least.
+    """Trains a LoRA on what old examples use least.
+
+    Trains a LoRA whose A is frozen at the directions that old examples use least.
 
         A = U_min^T,  U_min the `rank` eigenvectors of (1/n) sum_t x_t x_t^T with the least eigenvalues;  B = 0 trains
 

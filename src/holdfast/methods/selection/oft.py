@@ -32,7 +32,9 @@ def cayley(entries_NK: Tensor, size: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OFT(Adapter):
-    """Freezes the model and trains, through PEFT, a block-wise rotation of the input of each linear layer.
+    """Trains block-wise rotations of layers' inputs.
+
+    Freezes the model and trains, through PEFT, a block-wise rotation of the input of each linear layer.
 
         W' = W R^T,    R = diag(R_1, R_2, ...),    R_i = (I - Q_i)(I + Q_i)^-1,    Q_i skew, zero at the start
 

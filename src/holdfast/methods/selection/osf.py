@@ -29,7 +29,9 @@ def osf(factor: Tensor, high: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class OSF(Adapter):
-    """Trains, through PEFT, each weight's small singular values and directions, orthogonally to the large ones.
+    """Trains the small singular directions of weights.
+
+    Trains, through PEFT, each weight's small singular values and directions, orthogonally to the large ones.
 
         W = U_h S_h V_h^T + U_l S_l V_l^T;   U_l, S_l, V_l train,   U_l <- U_l - U_h U_h^T U_l,   V_l likewise
 

@@ -34,7 +34,9 @@ def _in_four_bits(layer: nn.Linear) -> nn.Module:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class QLoRA(Adapter):
-    """Quantises the frozen model to four bits and trains a low-rank update, through PEFT and bitsandbytes.
+    """Trains a LoRA on a model in four bits.
+
+    Quantises the frozen model to four bits and trains a low-rank update, through PEFT and bitsandbytes.
 
         y = dequantise(W_nf4) x + (alpha / rank) B A x,    A [rank, in] random, B [out, rank] zero at the start
 

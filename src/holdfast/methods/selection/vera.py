@@ -14,7 +14,9 @@ from holdfast.methods.adapter import Adapter, adapt
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class VeRA(Adapter):
-    """Freezes the model and trains two vectors per linear layer, on random projections that all layers share.
+    """Trains two vectors per layer on random matrices.
+
+    Freezes the model and trains two vectors per linear layer, on random projections that all layers share.
 
         W' = W + diag(b) B diag(d) A,    A [rank, in], B [out, rank] frozen,    b = 0 and d = initial at the start
 

@@ -17,7 +17,9 @@ from holdfast.methods.tokens.dft import dft
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ASFT(Method):
-    """Weighs each token by its probability and adds the divergence from the base.
+    """Weighs tokens as DFT, and adds a KL to the base.
+
+    Weighs each token by its probability and adds the divergence from the base.
 
         L = -(1/N) sum_t sg[p_t] log p_t + anchor * (1/N) sum_t KL(p_b || p_a)     (forward; reverse swaps the two)
 

@@ -19,7 +19,9 @@ def dft(nll_N: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class DFT(Method):
-    """Multiplies the loss of each token by the probability that the model gives it.
+    """Weighs each token by its probability.
+
+    Multiplies the loss of each token by the probability that the model gives it.
 
         L = -(1/N) sum_t sg[p_t] log p_t
 

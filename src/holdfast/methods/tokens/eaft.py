@@ -36,7 +36,9 @@ def eaft(logits_NV: Tensor, top: int = 20, scale: str = "ln K", power: float = 1
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class EAFT(Method):
-    """Multiplies the loss of each token by the entropy of the model's prediction there.
+    """Weighs each token by the entropy there.
+
+    Multiplies the loss of each token by the entropy of the model's prediction there.
 
         L = -(1/N) sum_t sg[H_t / ln K]^power log p_t,   H_t = -sum_{i in top K} q_i log q_i
 

@@ -24,7 +24,9 @@ def flow(loss_N: Tensor, temperature: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FLOW(Method):
-    """Multiplies the loss of each example by a weight for how well the base knows it, computed once before training.
+    """Weighs each example by how well the base knows it.
+
+    Multiplies the loss of each example by a weight for how well the base knows it, computed once before training.
 
         L = (1/N) sum_i w_i sum_t -log p(y_it),   w_i = exp(-l_i / tau),   tau = median_i l_i
 

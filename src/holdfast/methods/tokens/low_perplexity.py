@@ -23,7 +23,9 @@ def low_perplexity(base_nll_N: Tensor, threshold: float = 2.5) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LowPerplexity(Method):
-    """Leaves tokens that surprised the base out of the loss; it chooses them once, before training.
+    """Leaves tokens that surprised the base out.
+
+    Leaves tokens that surprised the base out of the loss; it chooses them once, before training.
 
         L = (1/|K|) sum_{t in K} -log p_t,   K = {t : exp(-log p0_t) <= threshold}
 

@@ -30,7 +30,9 @@ def talr(nll_N: Tensor, temperature: float, floor: float = 0.01) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TALR(Method):
-    """Multiplies the loss of each token by a power of its probability that grows milder where the loss is high.
+    """Weighs tokens by probability, milder at high loss.
+
+    Multiplies the loss of each token by a power of its probability that grows milder where the loss is high.
 
         L = -(1/N) sum_t sg[w_t] log p_t,   w_t = max(p_t^(1/tau), floor),   tau = median of the former step's losses
 

@@ -65,7 +65,9 @@ def _reference_loss(run: Run, rows: list[Example], passes: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class TokenForgetting(Method):
-    """Learns the tokens that a reference, fine-tuned before training, found learnable; slightly unlearns the others.
+    """Learns learnable tokens, and unlearns the others.
+
+    Learns the tokens that a reference, fine-tuned before training, found learnable; slightly unlearns the others.
 
         L = (1/|P|) sum_{t in P} l_t - c_s (1/|N|) sum_{t in N} l_t,   c_s = peak * s / S
         P = the `keep` |P u N| tokens with the largest l_t(base) - l_t(reference),   N = the others
