@@ -2,13 +2,15 @@
 
 axolotl 0.19: a plug-in is a class without arguments whose path stands under `plugins:`; `get_input_args` names a
 pydantic class that joins the bases of the config's class; `post_trainer_create(cfg, trainer)` is called before
-training; keys that a config lacks read as None. ms-swift 4.6: `--external_plugins` imports a file, `--model_kwargs`
+training; keys that a config lacks read as None; its loader asks every dataset for its columns, and `max_steps` counts
+the rows of the trainer where the config has none. ms-swift 4.6: `--external_plugins` imports a file, `--model_kwargs`
 goes into the environment in upper case afterwards, and `TrainerFactory.get_trainer_cls(args)` names the class.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 import types
@@ -41,6 +43,30 @@ class OwnLoss(transformers.Trainer):
         return super()._get_train_sampler(train_dataset)
 
 
+class OwnSteps(OwnLoss):
+    """A trainer of axolotl: its steps are counted before a plug-in is asked, and its loader asks for columns."""
+
+    def __init__(self, *args, **kwargs):
+        rows, asked = kwargs["train_dataset"], kwargs["args"]
+        per_step = asked.train_batch_size * asked.gradient_accumulation_steps
+        if asked.max_steps <= 0:
+            asked.max_steps = math.ceil(len(rows) * asked.num_train_epochs / per_step)
+        super().__init__(*args, **{**kwargs, "train_dataset": Rows(rows)})
+
+    def _get_dataloader(self, dataset, *args, **kwargs):
+        if dataset.column_names and "length" in dataset.column_names:
+            dataset = dataset.remove_columns(["length"])
+        return super()._get_dataloader(dataset, *args, **kwargs)
+
+
+class Rows(list):
+    """Rows with the names of their columns."""
+
+    @property
+    def column_names(self):
+        return list(self[0])
+
+
 def axolotl(monkeypatch):
     """Puts the stand-in for axolotl in place; returns its trainer's class."""
     for name in ("axolotl", "axolotl.integrations", "axolotl.core", "axolotl.core.trainers"):
@@ -49,7 +75,7 @@ def axolotl(monkeypatch):
     module(monkeypatch, "axolotl.core.trainers.base")
     monkeypatch.delitem(sys.modules, "holdfast.plugins.axolotl", raising=False)
     methods = {name: value for name, value in vars(OwnLoss).items() if name in ("compute_loss", "_get_train_sampler")}
-    kind = type("AxolotlTrainer", (OwnLoss,), {**methods, "__module__": "axolotl.core.trainers.base"})
+    kind = type("AxolotlTrainer", (OwnSteps,), {**methods, "__module__": "axolotl.core.trainers.base"})
     return kind
 
 

@@ -71,6 +71,29 @@ def test_old_examples_stand_among_the_rows(trainer_class, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("recipe", "max_steps", "steps"),
+    [
+        ("MaskTheTarget()", -1, {2}),
+        ("MaskTheTarget() + Train(epochs=2)", -1, {4}),
+        ("Rehearsal({old!r}, ratio=0.5)", -1, {4, 5, 6}),
+        ("Rehearsal({old!r}, ratio=0.5)", 3, {3}),
+    ],
+    ids=["same", "epochs", "old", "given"],
+)
+def test_the_steps_are_counted_anew_if_the_block_adds_rows(trainer_class, tmp_path, recipe, max_steps, steps):
+    old = tmp_path / "old.txt"
+    old.write_text("".join(" ".join(f"t{n + i}" for i in range(6)) + "\n\n" for n in range(4, 34)))
+    block = stand_ins.Config(recipe=recipe.format(old=str(old)))
+    kind, plugin = trainer_class, stand_ins.loaded("holdfast.plugins.axolotl.HoldfastPlugin")()
+    trainer = trainer_for(tiny.tiny(dtype=torch.float32), tmp_path, DATA, trainer_class=kind, max_steps=max_steps)
+    trainer.processing_class = tiny.tokenizer()
+    given = {"max_steps": max_steps} if max_steps > 0 else {}
+    plugin.post_trainer_create(stand_ins.Config(holdfast=block, **given), trainer)
+    trainer.train()
+    assert trainer.state.global_step in steps
+
+
+@pytest.mark.parametrize(
     ("name", "recipe", "says"),
     [
         ("orpo_alpha", "MaskTheTarget()", "computes its own"),

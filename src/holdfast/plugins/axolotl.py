@@ -15,7 +15,9 @@ pydantic class, whose fields become keys of the config, and calls `post_trainer_
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 from axolotl.integrations.base import BasePlugin
@@ -26,6 +28,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.plugins.options import PluginOptions, attach_to
 from holdfast.train.attach import Attached
 from holdfast.train.task_loss import owner_of_loss
+from holdfast.train.trainers import HostArguments
 
 logger = logging.getLogger("holdfast")
 
@@ -76,7 +79,8 @@ class HoldfastPlugin(BasePlugin):  # type: ignore[misc]  # axolotl is not instal
         """
         if not hasattr(trainer, SCALED):
             setattr(trainer, SCALED, None)
-        attach_to(trainer, _options(cfg.holdfast), known_parts(trainer))
+        with _counting_rows(trainer, cfg):
+            attach_to(trainer, _options(cfg.holdfast), known_parts(trainer))
         attached = cast(Attached, trainer)
         if attached.holdfast.owns_forward:
             _give_up_loss(trainer)
@@ -93,6 +97,24 @@ def known_parts(trainer: Trainer) -> set[str]:
         "order": [name for name in ANOTHER_ORDER if getattr(trainer.args, name, None)],
     }
     return {part for part, names in changed.items() if not names}
+
+
+@contextlib.contextmanager
+def _counting_rows(trainer: Trainer, cfg: Any) -> Iterator[None]:
+    """Lets a trainer count its steps anew if the block adds old examples, or changes the epochs or the batch.
+
+    axolotl counts the steps from its own rows and writes them as `max_steps`, so that a run with old examples would end
+    before it has seen all new ones. A `max_steps` of the config stays, and so does the count if nothing changed.
+    """
+    args, counts = cast(HostArguments, trainer.args), ("num_train_epochs", "gradient_accumulation_steps")
+    if cfg.max_steps or not isinstance(trainer.train_dataset, Sized):
+        yield
+        return
+    steps, before = args.max_steps, [getattr(args, name) for name in counts]
+    args.max_steps = -1
+    yield
+    if cast(Attached, trainer).holdfast_mix is None and before == [getattr(args, name) for name in counts]:
+        args.max_steps = steps
 
 
 def _give_up_loss(trainer: Any) -> None:
