@@ -193,8 +193,9 @@ def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
     memories = [MemoryRow(name="old.jsonl", token_share=0.05, near=near) for near in ("same", "unsaid")]
     same, unsaid = memory_lines(memories)
     assert same.startswith("Rehearsed: old.jsonl, 5% of the tokens; the same kinds of examples as the suites of --keep")
-    assert "declare how near it is to the suites of --keep: near='same', 'near' or 'none'" in unsaid
+    assert "how near it is to the suites of --keep is not declared (near='same', 'near' or 'none')" in unsaid
     assert set(NEAR) == {"same", "near", "none", "unsaid"}
+    assert "5% of the rows" in memory_lines(memories, ranks=True)[0]
     assert memory_lines([]) == []
 
 

@@ -38,7 +38,7 @@ def show(done: RunResult, console: Console | None = None) -> None:
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-    for line in [*memory_lines(record.memories), *symptom_lines(record.symptoms)]:
+    for line in [*memory_lines(record.memories, ranks=record.ranking is not None), *symptom_lines(record.symptoms)]:
         print_line(console, line)
     drawn = _draw(done) if is_main_process() else None
     diagram = [] if drawn is None else [("Diagram", drawn.name)]
@@ -150,14 +150,15 @@ NEAR = {
     "same": "the same kinds of examples as the suites of --keep, which thus say little about other skills",
     "near": "the skills of the suites of --keep in other forms",
     "none": "other kinds of examples than the suites of --keep",
-    "unsaid": "declare how near it is to the suites of --keep: near='same', 'near' or 'none'",
+    "unsaid": "how near it is to the suites of --keep is not declared (near='same', 'near' or 'none')",
 }
 """The meaning of a memory's declared nearness, in words."""
 
 
-def memory_lines(memories: Sequence[MemoryRow]) -> list[str]:
-    """Returns a sentence for each rehearsed memory."""
-    return [f"Rehearsed: {row.name}, {row.token_share:.0%} of the tokens; {NEAR[row.near]}" for row in memories]
+def memory_lines(memories: Sequence[MemoryRow], *, ranks: bool = False) -> list[str]:
+    """Returns a sentence for each rehearsed memory; `ranks` says that the rows are those of a reranker."""
+    rows = "rows" if ranks else "tokens"
+    return [f"Rehearsed: {row.name}, {row.token_share:.0%} of the {rows}; {NEAR[row.near]}" for row in memories]
 
 
 def _floors(judged: VerdictRow, suites: Sequence[SuiteRow]) -> list[str]:

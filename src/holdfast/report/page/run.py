@@ -137,7 +137,7 @@ def _guard(record: RunRecord) -> list[Block]:
     lines = [] if record.guard is None else plain(guard_lines(record.guard, record.seconds.training)[:3])
     if record.guard is not None and record.guard.sentence is not None:
         lines.append(record.guard.sentence)
-    lines += memory_lines(record.memories)
+    lines += memory_lines(record.memories, ranks=record.ranking is not None)
     return [Paragraphs(list(dict.fromkeys(lines)))] if lines else []
 
 
