@@ -57,10 +57,6 @@ def sentence_of(record: HealRecord) -> str:
     if taken and record.retraining is not None:
         how = f"The healed model was retrained for {record.retraining.steps:,} steps, from {edit.text}"
     form = {"adapter": "an adapter, as before", "whole": "whole weights"}[record.form]
-    left = ""
-    if record.learning_left is not None:
-        share = "nothing" if record.learning_left < NOTHING else f"{record.learning_left:.0%}"
-        left = f" It keeps {share} of the learning (test {items})."
     not_taken = (
         " A retraining did not help, so its weights were not taken."
         if record.retraining is not None and not taken
@@ -72,5 +68,12 @@ def sentence_of(record: HealRecord) -> str:
         more = f" A short retraining with old {old} may keep more: give --memory and --data."
     return (
         f"{how}, found with {search.evaluations:g} of {search.allowed} evaluations; it ships as {form}."
-        f"{assertion}{left}{not_taken}{more}"
+        f"{assertion}{_left(record.learning_left, items)}{not_taken}{more}"
     )
+
+
+def _left(share: float | None, items: str) -> str:
+    """Returns a sentence on the share of the learning that is left; empty if it was not measured."""
+    if share is None:
+        return ""
+    return f" It keeps {'nothing' if share < NOTHING else f'{share:.0%}'} of the learning (test {items})."
