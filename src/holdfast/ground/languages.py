@@ -171,8 +171,9 @@ FROM_HELD = lines("""
 """)
 
 
+@functools.lru_cache(maxsize=64)
 def language(world: World, name: str) -> Language:
-    """Returns one of the three languages of a world."""
+    """Returns one of the three languages of a world; the same object each time, because drawing its words takes long."""
     return Language(world, name, *SOUNDS[name])
 
 
