@@ -173,7 +173,7 @@ FROM_HELD = lines("""
 
 @functools.lru_cache(maxsize=64)
 def language(world: World, name: str) -> Language:
-    """Returns one of the three languages of a world; the same object each time, because drawing its words takes long."""
+    """Returns one of the three languages of a world; the same object each time, since drawing words takes long."""
     return Language(world, name, *SOUNDS[name])
 
 

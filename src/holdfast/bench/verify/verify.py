@@ -158,7 +158,8 @@ def _compared(
     held_out = [claim.name for claim in proof.suites if not claim.again]
     notes = [f"{name} was held out of the data, and was not asked again." for name in held_out]
     if not differ:
-        reasons = [f"Both models gave the answers of the certificate in all {count} suites.", *notes]
+        where = f"all {count} suites" if count > 1 else "its only suite"
+        reasons = [f"Both models gave the answers of the certificate in {where}.", *notes]
         return _record(folder, proof, "holds", reasons, checked, found)
     said = f"The answers in {', '.join(differ)} are not those of the certificate"
     if found is None or proof.verdict is None:
