@@ -158,7 +158,7 @@ def _compared(
     held_out = [claim.name for claim in proof.suites if not claim.again]
     notes = [f"{name} was held out of the data, and was not asked again." for name in held_out]
     if not differ:
-        where = f"all {count} suites" if count > 1 else "its only suite"
+        where = f"all {count} suites" if count > 1 else "the one suite that was asked"
         reasons = [f"Both models gave the answers of the certificate in {where}.", *notes]
         return _record(folder, proof, "holds", reasons, checked, found)
     said = f"The answers in {', '.join(differ)} are not those of the certificate"
