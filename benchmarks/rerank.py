@@ -9,12 +9,12 @@
 ground    the reranker that comes with the package learns to rank clauses of contracts. Kept are its five domains, each
           with the 300 test queries of the split `proof` and 20 candidates a query; learned is `contracts/proof`. Old
           lists come from the five domains, in other worlds than those that are measured.
-hard      as `real`, at four times the rate: what a reranker that is trained hard on one domain loses.
 real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameters) learns CUAD: 300 queries of
           7 in 10 contracts to train on, and 40 queries of the other contracts to test. Kept are squad_dev, xquad_en,
           boolq_val, scifact_subset and medquad; contractnli is the transfer. Each has 40 queries, chosen by the hash of
           their ids, with the 10 best candidates of BM25 (of the own contract, where there is one). Pairs are cut to 128
           tokens. Old lists come from squad_train. Set HOLDFAST_SUITES to the folder with `rerank/`.
+hard      as `real`, at four times the rate: what a reranker that is trained hard on one domain loses.
 
 Training lists have the relevant documents, three hard negatives of the first stage and a random document. The loss is
 ListNet's with certain labels (`--loss listnet`). Figures are nDCG@10 in points, on queries that steered nothing.
@@ -62,6 +62,7 @@ DOMAINS = ("people", "towns", "events", "shop", "land")
 HELD = ("squad_dev", "xquad_en", "boolq_val", "scifact_subset", "medquad")
 QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
 HEALED_QUERIES = 90
+"""Queries of each domain of a healing of the real base, of both sides."""
 
 RECIPES = {
     "plain": "{train}",
@@ -223,7 +224,7 @@ def scores_of(base: str, name: str, seed: int) -> Path:
     return STUDY / "scores" / f"{base}-{name.replace('%', '')}-{seed}.jsonl"
 
 
-def healed_by(base: str) -> tuple[str, tuple[str, ...]]:
+def healing_sources(base: str) -> tuple[str, tuple[str, ...]]:
     """Returns what a healing learns from: the source of the learned queries, and those of the kept ones."""
     if base == "ground":
         return "ground:rerank/contracts/all", tuple(f"ground:rerank/{domain}/all" for domain in DOMAINS)
@@ -234,7 +235,7 @@ def healed_by(base: str) -> tuple[str, tuple[str, ...]]:
 
 def healed_row(base: str, seed: int, done: RunResult, console: Console) -> dict[str, Any]:
     """Heals a plain run, and returns the row of the healed model."""
-    test, keep = healed_by(base)
+    test, keep = healing_sources(base)
     made = heal(
         HealSpec(
             task="rerank",

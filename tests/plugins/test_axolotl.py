@@ -107,8 +107,10 @@ def test_a_setting_with_another_loss_or_order_is_refused_by_name(trainer_class, 
     trainer = trainer_for(tiny.tiny(dtype=torch.float32), tmp_path, DATA, trainer_class=trainer_class)
     trainer.processing_class = tiny.tokenizer()
     setattr(trainer.args, name, True)
+    trainer.args.max_steps = 7
     with pytest.raises(HoldfastError, match=says):
         plugin.post_trainer_create(stand_ins.Config(holdfast={"recipe": recipe}), trainer)
+    assert trainer.args.max_steps == 7
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,11 @@ def _counting_rows(trainer: Trainer, cfg: Any) -> Iterator[None]:
         return
     steps, before = args.max_steps, [getattr(args, name) for name in counts]
     args.max_steps = -1
-    yield
+    try:
+        yield
+    except BaseException:
+        args.max_steps = steps  # a refused recipe leaves the trainer as it was
+        raise
     if cast(Attached, trainer).holdfast_mix is None and before == [getattr(args, name) for name in counts]:
         args.max_steps = steps
 
