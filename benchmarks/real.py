@@ -59,6 +59,7 @@ RECIPES = {
     "DoRA, MaskTheTarget": "DoRA() + MaskTheTarget()",
     "LoRA, BaseKL": "LoRA() + BaseKL()",
     "LoRA, WSD": "Train(lr=5.0) + LoRA() + WSD()",
+    "LoRA, WSD, the default's rate": "Train(lr=7.5) + LoRA() + WSD()",
     "Finch": "Train(lr=0.5) + Finch()",
     "WSD": "Train(lr=0.5) + WSD()",
     "FreezeBottom, WSD": "Train(lr=0.5) + FreezeBottom() + WSD()",

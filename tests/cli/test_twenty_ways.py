@@ -66,6 +66,7 @@ def room(tmp_path_factory):
     (room / "broken.jsonl").write_text("\n".join([*facts[:6], '{"prompt": "t3", "completion": ', *facts[7:]]))
     (room / "nothing.jsonl").write_text("")
     (room / "hollow.jsonl").write_text('{"prompt": "t3 t4", "completion": ""}\n' * 3)
+    (room / "mostly-hollow.jsonl").write_text('{"prompt": "t3 t4", "completion": ""}\n' + facts[0] + "\n")
     (room / "one.jsonl").write_text('{"text": "t3 t4 t5"}\n')
     (room / "long.jsonl").write_text(json.dumps({"prompt": words(9, draw), "completion": words(3, draw)}) + "\n")
     (room / "book.txt").write_text(words(90, draw))
@@ -118,6 +119,11 @@ WAYS = {
     "only empty completions": (
         ["--data", "hollow.jsonl", "--held-out", "0"],
         r"hollow\.jsonl: no row has a token to learn or score; give rows with completions or text\.",
+    ),
+    "only empty completions beside the rows that are held out": (
+        ["--data", "mostly-hollow.jsonl"],
+        r"mostly-hollow\.jsonl: 1 of 2 rows are held out to measure what is learned, and no other row has a token to"
+        r" learn; give more rows with completions or text, or a --test file\.",
     ),
     "one row, of which a part is held out": (
         ["--data", "one.jsonl"],

@@ -82,7 +82,7 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
         )
     rehearsed_rows = [read(source, preference=spec.preference, notes=notes) for source in rehearsed]
     trained = [*train, *(row for rows in rehearsed_rows for row in rows)]
-    examples = _examples(train, spec, tokenizer, spec.data, notes)
+    examples = _examples(train, spec, tokenizer, spec.data, notes, held_out=len(test))
     suites = []
     test = _without_trained_rows(test, trained, "the held-out rows", notes)
     if test:
@@ -241,7 +241,10 @@ def _normalised_text(contents: Sequence[str]) -> str:
     return normalised(Row(text=" ".join(contents)))
 
 
-def _examples(rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: str, notes: list[str]) -> list[Example]:
+def _examples(
+    rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: str, notes: list[str], held_out: int = 0
+) -> list[Example]:
+    """Returns the examples of rows; `held_out` others of the same file are kept to measure."""
     tokenised = tokenize(
         rows,
         tokenizer,
@@ -255,6 +258,11 @@ def _examples(rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: st
         if tokenised.notes.dropped:
             raise HoldfastError(
                 f"{name}: no row has a token to learn or score within --max-length {spec.max_length}; raise it."
+            )
+        if held_out:
+            raise HoldfastError(
+                f"{name}: {held_out} of {held_out + len(rows)} rows are held out to measure what is learned, and no"
+                " other row has a token to learn; give more rows with completions or text, or a --test file."
             )
         raise HoldfastError(f"{name}: no row has a token to learn or score; give rows with completions or text.")
     notes += [f"{name}: {sentence}" for sentence in tokenised.notes.sentences()]
