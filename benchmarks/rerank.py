@@ -74,6 +74,8 @@ RECIPES = {
     "mse": "{train} + BaseMSE()",
     "l2": "{train} + BaseL2(strength=0.1)",
     "ewc": "{train} + EWC(memory={old}, samples=200)",
+    "ewc, strength 100": "{train} + EWC(memory={old}, samples=200, strength=100)",
+    "ewc, strength 10000": "{train} + EWC(memory={old}, samples=200, strength=10000)",
     "half": "{train} + WiSEFT(alpha=0.5)",
     "half the rate": "{halved}",
     "healed": "{train}",
