@@ -6,6 +6,8 @@ import collections
 import gc
 import os
 import signal
+import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -38,16 +40,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Takes what is imported out of the garbage collector, which trainers run at every start."""
+    """Takes what is imported out of the garbage collector, and the collector out of the start of a trainer.
+
+    Accelerate collects at each start to free the memory of a GPU, which takes as long as a few steps of a tiny model.
+    """
     gc.collect()
     gc.freeze()
+    if memory := sys.modules.get("accelerate.utils.memory"):
+        memory.gc = types.SimpleNamespace(collect=lambda: 0)
 
 
 _before: collections.Counter[str] = collections.Counter()
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """Does so again at the start of a file and after every 50 tests of it: much is imported late, and fixtures stay."""
+    """Freezes again at the start of a file and after every 50 tests of it: much is imported late, fixtures stay."""
     file = nodeid.partition("::")[0]
     if _before[file] % 50 == 0:
         gc.collect()

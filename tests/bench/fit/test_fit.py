@@ -38,9 +38,10 @@ from tests.bench.heal.test_heal import written
 
 @pytest.fixture(scope="module")
 def room(trial_room):
-    """The room of the trials, with enough rows for a pilot, old examples, and items that nothing can make worse."""
+    """The room of the trials, with rows that suffice for a pilot and fewer, old examples, and items already failed."""
     rows = [{"prompt": f"t{n} t{m}", "completion": f"t{n + 1}"} for n in range(20, 42) for m in range(30, 40)]
     written(trial_room / "many.jsonl", rows)
+    written(trial_room / "some.jsonl", rows[::5])
     written(trial_room / "ten.jsonl", rows[:100:10])
     written(trial_room / "old.jsonl", [{"text": f"t{n} t{n + 1} t{n + 2} t{n + 3}"} for n in range(20, 50)])
     kept = [json.loads(line) for line in (trial_room / "keep.jsonl").open()]
@@ -53,7 +54,7 @@ def room(trial_room):
 def spec(room, out, **changes):
     given = {
         "model": str(room / "base"),
-        "data": str(room / "many.jsonl"),
+        "data": str(room / ("some.jsonl" if changes.get("pilot") is False else "many.jsonl")),
         "test": str(room / "test.jsonl"),
         "keep": (str(room / "keep.jsonl"),),
         "memory": (f"mine={room}/old.jsonl",),
