@@ -26,6 +26,7 @@ from holdfast.probes.checks import fulfils
 from holdfast.probes.items import read_items
 from holdfast.recipe import parse
 from tests import tiny
+from tests.warm import run_warm
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -53,15 +54,7 @@ ARGUMENTS = {
 )
 def test_an_example_runs_and_is_under_forty_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 40
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(path), *ARGUMENTS.get(path.stem, ())],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=900,
-        check=False,
-    )
+    done = run_warm(path, *ARGUMENTS.get(path.stem, ()), env={"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     assert any(word in done.stdout for word in ("step", "Finch", "learned 1", "held: learned "))
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import socket
 import sys
 from pathlib import Path
 
 import torch.distributed
 
-ROOT = Path(__file__).parents[1]
+from tests.warm import run_warm
 
 
 def run_on_two(script: Path, folder: Path) -> None:
-    """Runs a script with a folder as its argument under torchrun, one thread each; fails with what it wrote."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*command, str(script), str(folder)], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=600
-    )
+    """Runs a script with a folder as its argument on two processes, one thread each; fails with what they wrote.
+
+    They get the environment that torchrun gives.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    done = run_warm(script, str(folder), env={**shared, "OMP_NUM_THREADS": "1"}, processes=2, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

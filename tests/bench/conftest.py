@@ -76,7 +76,7 @@ def compared(room, tmp_path):
 def worker(monkeypatch):
     """Starts workers from a process that has imported them, after some changes to their module, which is `w`."""
     from holdfast.bench.compare import worker_pool
-    from tests.bench.warm import WarmWorker
+    from tests.warm import WarmWorker
 
     def replace(changes=""):
         monkeypatch.setattr(worker_pool.subprocess, "Popen", lambda words, *, env, **options: WarmWorker(env, changes))

@@ -1,4 +1,4 @@
-"""Run by test_two_processes.py under torchrun: trains rerankers on this process's share and saves the weights."""
+"""Run by test_two_processes.py on two processes: trains rerankers on this process's share and saves the weights."""
 
 from __future__ import annotations
 
