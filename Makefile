@@ -3,6 +3,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PATHS := $(wildcard src tests benchmarks examples)
 
+# Tests start many processes, each of which would compile the package anew without its byte code.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv demo test test-all lint docs bench site clean
 
 venv: $(STAMP)

@@ -233,9 +233,9 @@ def test_a_pilot_waits_for_a_cost_that_pays_for_the_whole_run_too_and_a_guard_le
     assert "a higher --cost pays for both" in stage(record, "pilot").sentence
     assert stage(done, "pilot").done
     assert on_spent(record) == "log"
-    kept = go(spec(room, tmp_path / "kept", cost="1.5x", heal=False))
+    kept = go(spec(room, tmp_path / "kept", cost="1.5x", pilot=False, heal=False))
     assert on_spent(kept) == "rewind"
-    chosen = go(spec(room, tmp_path / "chosen", cost="1.5x", budget={"points": 30, "on_spent": "stop"}))
+    chosen = go(spec(room, tmp_path / "chosen", cost="1.5x", pilot=False, budget={"points": 30, "on_spent": "stop"}))
     assert on_spent(chosen) == "stop"
 
 
