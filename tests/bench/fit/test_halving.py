@@ -32,16 +32,17 @@ def steps(history, cost=3.0, given=RUNS[:1], promotes=True):
 
 
 class TestLadder:
-    def test_three_plain_runs_are_nine_trials_three_and_one(self):
-        assert [(rung.fidelity, rung.trials) for rung in ladder(3.0, 1.0)] == [(1 / 9, 9), (1 / 3, 3), (1.0, 1)]
+    def test_two_of_three_plain_runs_are_whole_runs(self):
+        assert [(rung.fidelity, rung.trials) for rung in ladder(3.0, 1.0)] == [(1 / 9, 4), (1 / 3, 1), (1.0, 2)]
 
     def test_a_dear_recipe_gets_fewer_and_a_high_cost_more(self):
-        assert [rung.trials for rung in ladder(3.0, 1.4)] == [5, 1, 1]
+        assert [rung.trials for rung in ladder(4.0, 1.4)] == [3, 1, 2]
         assert [rung.trials for rung in ladder(30.0, 1.0)] == [90, 30, 10]
 
     def test_a_small_cost_leaves_rungs_out(self):
-        assert [(rung.fidelity, rung.trials) for rung in ladder(1.5, 1.0)] == [(1 / 9, 4), (1.0, 1)]
-        assert [(rung.fidelity, rung.trials) for rung in ladder(1.0, 1.0)] == [(1.0, 1)]
+        assert [(rung.fidelity, rung.trials) for rung in ladder(2.5, 1.0)] == [(1 / 9, 4), (1.0, 2)]
+        assert [(rung.fidelity, rung.trials) for rung in ladder(2.1, 1.0)] == [(1.0, 2)]
+        assert [(rung.fidelity, rung.trials) for rung in ladder(1.5, 1.0)] == [(1.0, 1)]
 
     def test_less_than_a_run_is_refused(self):
         with pytest.raises(HoldfastError, match=r"--cost 0.9x does not suffice .* give --cost 1.2x or more"):
@@ -54,56 +55,75 @@ class TestLadder:
         assert rungs[-1].fidelity == 1.0
         assert rungs[-1].trials >= 1
         assert sum(rung.trials * rung.fidelity * whole for rung in rungs) <= cost * (1 + 1e-9) + 1e-6
-        assert all(low.trials >= high.trials for low, high in itertools.pairwise(rungs))
+        ending = [*(rung.trials for rung in rungs[:-1]), rungs[-1].trials - (len(rungs) > 1)]  # less the first trial
+        assert all(low >= high for low, high in itertools.pairwise(ending))
 
 
 class TestNext:
-    def test_given_candidates_come_first_and_then_the_sampler(self):
-        first = steps([], given=RUNS[:2])
-        assert (first.candidate, first.fidelity, first.source) == (RUNS[0], 1 / 9, "given")
-        second = steps([done(0, RUNS[0], 1 / 9)], given=RUNS[:2])
-        assert (second.candidate, second.source) == (RUNS[1], "given")
-        third = steps([done(n, RUNS[n], 1 / 9) for n in range(2)], given=RUNS[:2])
-        assert (third.candidate, third.source) == (None, "sampled")
+    WHOLE = done(0, RUNS[0], 1.0, learned=1.0, used=0.1)
 
-    def test_a_whole_run_is_kept_affordable(self):
-        assert steps([]).limit == pytest.approx(2.0)
-        low = [done(n, RUNS[n], 1 / 9, learned=n) for n in range(9)]
-        assert steps(low).limit == pytest.approx(2.0)
-        middle = [done(9 + n, RUNS[8 - n], 1 / 3, learned=n) for n in range(3)]
-        assert steps([*low, *middle]).limit == pytest.approx(3.0)
+    def low(self, **changes):
+        """The nine short trials of four plain runs, after the whole run; the last ones learned most."""
+        return [self.WHOLE, *(done(1 + n, RUNS[n], 1 / 9, **{"learned": n, "used": 0.1, **changes}) for n in range(9))]
+
+    def test_a_whole_run_of_the_first_given_comes_first_then_all_given_and_then_the_sampler(self):
+        first = steps([], given=RUNS[:2])
+        assert (first.candidate, first.fidelity, first.source) == (RUNS[0], 1.0, "given")
+        for number in range(2):
+            before = [self.WHOLE, *(done(1 + n, RUNS[n], 1 / 9) for n in range(number))]
+            step = steps(before, given=RUNS[:2])
+            assert (step.candidate, step.fidelity, step.source) == (RUNS[number], 1 / 9, "given")
+        fourth = steps([self.WHOLE, *(done(1 + n, RUNS[n], 1 / 9) for n in range(2))], given=RUNS[:2])
+        assert (fourth.candidate, fourth.source) == (None, "sampled")
+
+    def test_where_whole_runs_are_all_that_is_affordable_the_sampler_chooses_the_second(self):
+        assert steps([], cost=2.0).source == "given"
+        second = steps([self.WHOLE], cost=2.0)
+        assert (second.candidate, second.fidelity, second.source) == (None, 1.0, "sampled")
+        assert steps([self.WHOLE, done(1, RUNS[1], 1.0)], cost=2.0) is None
+
+    def test_the_whole_run_that_ends_the_search_is_kept_affordable(self):
+        assert steps([], cost=4.0).limit == pytest.approx(4.0)
+        assert steps([self.WHOLE], cost=4.0).limit == pytest.approx(3.0)
+        low = self.low()
+        assert steps(low, cost=4.0).limit == pytest.approx(3.0)
+        middle = [done(10 + n, RUNS[8 - n], 1 / 3, learned=n) for n in range(3)]
+        assert steps([*low, *middle], cost=4.0).limit == pytest.approx(4.0)
 
     def test_best_inside_go_on_in_their_order(self):
-        history = [done(n, RUNS[n], 1 / 9, learned=n, used=2.0 if n == 8 else 0.1) for n in range(9)]
+        history = self.low()
+        history[-1] = done(9, RUNS[8], 1 / 9, learned=8, used=2.0)
         chosen = []
         for number in range(3):
-            step = steps(history)
-            chosen.append(step.candidate)
-            history.append(done(9 + number, step.candidate, step.fidelity, learned=10.0 - number, used=0.15))
-        assert chosen == [RUNS[7], RUNS[6], RUNS[5]]
-        final = steps(history)
+            step = steps(history, cost=4.0)
+            chosen.append((step.candidate, step.fidelity))
+            history.append(done(10 + number, step.candidate, step.fidelity, learned=10.0 - number, used=0.15))
+        assert chosen == [(RUNS[7], 1 / 3), (RUNS[6], 1 / 3), (RUNS[5], 1 / 3)]
+        final = steps(history, cost=4.0)
         assert (final.candidate, final.fidelity) == (RUNS[7], 1.0)
-        assert steps([*history, done(12, RUNS[7], 1.0)]) is None
+        assert steps([*history, done(13, RUNS[7], 1.0)], cost=4.0) is None
 
     def test_candidate_goes_on_early_if_no_open_trial_can_keep_it_from_that(self):
-        history = [done(n, RUNS[n], 1 / 9, learned=n, used=0.1) for n in range(7)]
-        assert steps(history).candidate == RUNS[6]
-        running = [*history[:6], dataclasses.replace(history[6], standing="running", outcome=None)]
-        assert steps(running).source == "sampled"
+        history = self.low()[:8]
+        assert steps(history, cost=4.0).candidate == RUNS[6]
+        running = [*history[:7], dataclasses.replace(history[7], standing="running", outcome=None)]
+        assert steps(running, cost=4.0).source == "sampled"
 
     def test_with_a_sampler_of_every_rung_the_rungs_below_must_be_known(self):
-        history = [done(n, RUNS[n], 1 / 9) for n in range(9)]
-        assert (steps(history, promotes=False).candidate, steps(history, promotes=False).fidelity) == (None, 1 / 3)
+        history = self.low()
+        step = steps(history, cost=4.0, promotes=False)
+        assert (step.candidate, step.fidelity) == (None, 1 / 3)
         history[3] = dataclasses.replace(history[3], standing="running", outcome=None)
-        assert steps(history, promotes=False) is None
+        assert steps(history, cost=4.0, promotes=False) is None
 
     def test_what_pruned_trials_did_not_cost_is_left_for_one_more_run_if_none_is_inside(self):
-        low = [done(n, RUNS[n], 1 / 9, learned=n, used=0.3 if n == 8 else 0.1) for n in range(9)]
+        low = [self.WHOLE, *(done(1 + n, RUNS[n], 1 / 9, learned=n, used=0.3 if n == 8 else 0.1) for n in range(9))]
         low = [dataclasses.replace(e, outcome=dataclasses.replace(e.outcome, cost=0.01)) for e in low]
-        whole = done(9, RUNS[8], 1.0, used=1.2)
+        low[0] = dataclasses.replace(low[0], outcome=dataclasses.replace(low[0].outcome, used=3.0, lost=3.0))
+        whole = done(10, RUNS[8], 1.0, used=1.2)
         step = steps([*low, whole])
         assert (step.candidate, step.source) == (RUNS[7], "rescue")
-        assert steps([*low, done(9, RUNS[8], 1.0, used=0.9)]) is None
+        assert steps([*low, done(10, RUNS[8], 1.0, used=0.9)]) is None
         assert steps([*low, whole], cost=2.0) is None
 
     @pytest.mark.parametrize(("standing", "attempt"), [("abandoned", 1), ("stopped", 0)])

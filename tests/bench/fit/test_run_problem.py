@@ -54,11 +54,12 @@ class TestIdentity:
 
 def test_search_of_real_runs_shares_answers_and_reads_no_test_item(problem, tmp_path):
     runs = problem()
-    result = search(runs, [GIVEN], cost=1.6, storage=tmp_path / "search.db", wait=0.01)
+    result = search(runs, [GIVEN], cost=2.6, storage=tmp_path / "search.db", wait=0.01)
     rows = result.record.trials
-    assert next(row.fidelity for row in rows) < 1.0
-    assert (rows[-1].fidelity, result.best) == (1.0, Candidate.of(rows[-1].recipe))
-    assert result.record.spent <= 1.6
+    assert [row.fidelity == 1.0 for row in rows] == [True, *[False] * (len(rows) - 2), True]
+    assert len(rows) > 2
+    assert result.best in {Candidate.of(row.recipe) for row in (rows[0], rows[-1])}
+    assert result.record.spent <= 2.6
     records = [RunRecord.read(row.outcome.folder) for row in rows]
     assert [record.judged_on is None for record in records] == [row.fidelity == 1.0 for row in rows]
     shared = Path(runs.spec.out) / "shared"

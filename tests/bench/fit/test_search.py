@@ -80,8 +80,8 @@ class TestQuality:
             for rate, s in itertools.product((5e-5, 1e-4, 2e-4), (0.3, 1.0, 3.0))
         )
         record = searching(problem, [FIRST, best]).record
-        assert [row.source for row in record.trials[:2]] == ["given", "given"]
-        assert record.trials[1].recipe == best.text
+        assert [(row.source, row.fidelity < 1) for row in record.trials[:3]] == [("given", n > 0) for n in range(3)]
+        assert [row.recipe for row in record.trials[:3]] == [FIRST.text, FIRST.text, best.text]
 
     def test_recipe_is_chosen_too(self):
         problem = Synthetic(201, 0.1, holds=True)
@@ -110,6 +110,14 @@ class TestCost:
         assert counts[0] == 1
         assert counts[0] < counts[1] < counts[2]
 
+    def test_a_loss_that_falls_with_the_steps_does_not_mislead(self):
+        shares = [
+            problem.truth(searching(problem, seed=seed).best)
+            for seed in range(200, 208)
+            for problem in [Synthetic(seed, 0.24, falls=0.5)]
+        ]
+        assert sum(shares) / len(shares) >= 0.65, "short trials alone let 0.5 be found"
+
     def test_what_exceeds_the_cost_is_left_out_and_named(self):
         lines = []
         long = Candidate.of("Train(lr=1e-4, epochs=30.0)")
@@ -121,7 +129,7 @@ class TestCost:
         lines = []
         searching(Synthetic(5), progress=lines.append)
         assert lines[1] == (
-            "It begins with 1 given, and searches rate, MaskTheTarget.strength; 1 other setting keeps its given value."
+            "It begins with 1 given, and searches rate; 2 other settings keep their given value."
         )
 
     def test_what_the_guard_saves_is_not_spent(self):
@@ -180,7 +188,7 @@ def essence(record):
 
 class TestResuming:
     @pytest.mark.parametrize("sampler", ["surrogate", "tpe"])
-    @pytest.mark.parametrize("at", [0, 5, 10])
+    @pytest.mark.parametrize("at", [0, 3, 6])
     def test_interrupted_search_comes_to_the_same(self, tmp_path, at, sampler):
         problem = Synthetic(2, 0.24, holds=True)
         alone = searching(problem, sampler=sampler).record

@@ -16,6 +16,9 @@ from holdfast.core.errors import HoldfastError
 
 FIDELITIES = (1 / 9, 1 / 3, 1.0)
 """Shares of the epochs, a factor of three apart: of three candidates, one goes on (1603.06560, 1810.05934)."""
+WHOLE = 2
+"""Least whole runs of a search with short trials. The first trial is one of them, because short trials alone do not
+say how loss and learning grow with the steps: with held recipes a loss may fall (docs/decisions/0021)."""
 EPSILON = 1e-9
 """Rounding errors of sums of costs."""
 
@@ -58,8 +61,8 @@ class Next:
 def ladder(cost: float, whole: float) -> tuple[Rung, ...]:
     """Returns the rungs that a cost affords, the lowest fidelity first; the last one has fidelity 1.
 
-    Every rung gets an equal share of the cost, but the last one at least a whole run. A low rung with fewer than two
-    trials chooses nothing and is left out.
+    Every rung gets an equal share of the cost, but the last one at least two whole runs: the first of all trials, and
+    the one that the search ends with. A low rung with fewer than two trials chooses nothing and is left out.
 
     Args:
         cost: The cost in plain runs.
@@ -73,17 +76,16 @@ def ladder(cost: float, whole: float) -> tuple[Rung, ...]:
             f"--cost {cost:g}x does not suffice for one run of the cheapest recipe, which costs {whole:.3g} plain runs;"
             f" give --cost {round(whole + 0.005, 2):g}x or more, or a recipe with fewer epochs."
         )
-    for first in range(len(FIDELITIES)):
+    for first in range(len(FIDELITIES) - 1):
         fidelities = FIDELITIES[first:]
         share = cost / len(fidelities)
-        low = share if share >= whole else (cost - whole) / max(1, len(fidelities) - 1)
+        low = share if share >= WHOLE * whole else (cost - WHOLE * whole) / (len(fidelities) - 1)
         counts = [int((low + EPSILON) / (whole * fidelity)) for fidelity in fidelities[:-1]]
         if len(counts) > 1 and counts[-1] < 1:  # the middle rung is too dear: leave it out
-            fidelities, counts = (fidelities[0], 1.0), [int((cost - whole + EPSILON) / (whole * fidelities[0]))]
-        final = max(1, int((share + EPSILON) / whole))
-        if not counts or counts[0] >= 2:
-            return tuple(map(Rung, fidelities, (*counts, final)))
-    raise AssertionError("the rung of whole runs alone is always affordable")
+            fidelities, counts = (fidelities[0], 1.0), [int((cost - WHOLE * whole + EPSILON) / (whole * fidelities[0]))]
+        if counts[0] >= 2:
+            return tuple(map(Rung, fidelities, (*counts, max(WHOLE, int((share + EPSILON) / whole)))))
+    return (Rung(1.0, int((cost + EPSILON) / whole)),)
 
 
 def next_trial(
@@ -100,7 +102,7 @@ def next_trial(
     Args:
         history: All trials so far, in their order.
         rungs: The rungs.
-        given: Given candidates, which come first.
+        given: Given candidates, which come first, the first of them with a whole run.
         cost: What all trials together may cost.
         price: Cost of a trial.
         promotes: Whether the best candidates of a rung go on to the next one; else a sampler chooses those of every
@@ -110,7 +112,9 @@ def next_trial(
         ended = again.standing == "abandoned"
         return Next(again.candidate, again.fidelity, again.source, cost, again.attempt + ended)
     whole = max((price(candidate, 1.0) for candidate in given), default=0.0)
-    state = _State(counted(history), growth_of(history), price, cost, whole)
+    state = _State(counted(history), growth_of(history), price, cost, whole, rungs[-1].trials)
+    if len(rungs) > 1 and given and not state.at(1.0):
+        return Next(given[0], 1.0, "given", cost)
     if len(state.at(1.0)) >= rungs[-1].trials:
         return state.rescue(rungs, promotes)
     for place in reversed(range(1, len(rungs))):
@@ -133,21 +137,26 @@ def _abandoned(history: Sequence[Entry]) -> Entry | None:
 
 @dataclasses.dataclass(frozen=True)
 class _State:
-    """The trials that count, how their numbers grow with fidelity, what trials cost, all together and one whole run."""
+    """The trials that count, how their numbers grow with fidelity, what trials cost, all together and one whole run.
+
+    Attributes:
+        runs: Most whole runs.
+    """
 
     entries: Sequence[Entry]
     growth: Growth
     price: Price
     cost: float
     whole: float
+    runs: int
 
     def at(self, fidelity: float) -> list[Entry]:
         """Returns the trials of a fidelity."""
         return [entry for entry in self.entries if entry.fidelity == fidelity]
 
     def limit(self, fidelity: float) -> float:
-        """Returns what all trials may cost with one of a fidelity: the cost, less a whole run that is to come."""
-        return self.cost if fidelity == 1.0 or self.at(1.0) else self.cost - self.whole
+        """Returns what all trials may cost with one of a fidelity: the cost, less the whole run that ends the search."""
+        return self.cost if fidelity == 1.0 or len(self.at(1.0)) >= min(WHOLE, self.runs) else self.cost - self.whole
 
     def left(self, fidelity: float) -> float:
         """Returns what a trial of a fidelity may cost."""
@@ -175,13 +184,14 @@ class _State:
     def promotable(self, rungs: Sequence[Rung], place: int) -> Candidate | None:
         """Returns the best candidate of the rung below that goes on to a rung, if that is certain already."""
         here, below = self.at(rungs[place].fidelity), rungs[place - 1]
-        wanted = rungs[place].trials
-        if len(here) >= wanted:
+        if len(here) >= rungs[place].trials:
             return None
+        wanted = rungs[place].trials - (rungs[place].fidelity == 1.0)  # the first trial of all did not come from below
         unknown = sum(entry.outcome is None for entry in self.at(below.fidelity))
         if self.is_open(below):
             unknown += below.trials - len(self.at(below.fidelity))
-        there, left = {entry.candidate for entry in here}, self.left(rungs[place].fidelity)
+        left = self.left(rungs[place].fidelity)
+        there = {entry.candidate for entry in self.entries if entry.fidelity >= rungs[place].fidelity}
         for rank, (entry, expected) in enumerate(self.ranked(below.fidelity)):
             if unknown and rank + unknown >= wanted:
                 return None
