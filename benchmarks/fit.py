@@ -124,7 +124,7 @@ def made(job: Job, out: Path) -> dict[str, Any]:
         spec = dataclasses.replace(spec, budget={"points": BUDGET, "on_spent": "log", "every": 10**6})
     came = train(spec, quiet, bases=out / "bases" / f"{job.task}-{job.world}")
     guard = came.record.guard
-    more = {"recipe": came.record.recipe, "cost": None, "rewinds": 0 if guard is None else guard.rewinds}
+    more = {"recipe": came.spec.recipe, "cost": None, "rewinds": 0 if guard is None else guard.rewinds}
     return {**outcome_row(job, came.record), **more, "seconds": round(came.record.seconds.all)}
 
 

@@ -128,9 +128,7 @@ class TestCost:
     def test_settings_that_are_not_searched_are_counted(self):
         lines = []
         searching(Synthetic(5), progress=lines.append)
-        assert lines[1] == (
-            "It begins with 1 given, and searches rate; 2 other settings keep their given value."
-        )
+        assert lines[1] == ("It begins with 1 given, and searches rate; 2 other settings keep their given value.")
 
     def test_what_the_guard_saves_is_not_spent(self):
         whole, pruned = (searching(Ending(8, what=what), cost=3.0).record for what in ("none", "prune"))

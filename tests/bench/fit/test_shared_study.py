@@ -152,3 +152,24 @@ class TestRefusals:
     def test_url_that_nothing_reads(self, url):
         with pytest.raises(HoldfastError, match="cannot be used"):
             SharedStudy(url, "search", "this")
+
+
+def test_tables_that_another_process_makes_at_the_same_moment_are_waited_for(opened, monkeypatch):
+    import optuna
+    from sqlalchemy.exc import OperationalError
+
+    failures = iter(["table trials already exists", "UNIQUE constraint failed"])
+
+    class Racing(optuna.storages.RDBStorage):
+        def __init__(self, *words, **options):
+            if (why := next(failures, None)) is not None:
+                raise OperationalError("CREATE TABLE trials", {}, Exception(why))
+            super().__init__(*words, **options)
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", Racing)
+    monkeypatch.setattr("holdfast.bench.fit.shared_study.PAUSE", 0.0)
+    assert opened().history() == []
+    monkeypatch.setattr("holdfast.bench.fit.shared_study.OPENINGS", 3)
+    failures = iter(["table trials already exists"] * 3)
+    with pytest.raises(HoldfastError, match="table trials already exists"):
+        opened()

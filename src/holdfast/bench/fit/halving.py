@@ -155,7 +155,7 @@ class _State:
         return [entry for entry in self.entries if entry.fidelity == fidelity]
 
     def limit(self, fidelity: float) -> float:
-        """Returns what all trials may cost with one of a fidelity: the cost, less the whole run that ends the search."""
+        """Returns what all trials may cost with one of a fidelity: the cost, less the whole run that ends a search."""
         return self.cost if fidelity == 1.0 or len(self.at(1.0)) >= min(WHOLE, self.runs) else self.cost - self.whole
 
     def left(self, fidelity: float) -> float:

@@ -11,8 +11,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,8 @@ BEAT, GRACE = 15, 90
 """Seconds between two signs of life of a trial, and seconds without one after which its process counts as ended."""
 PATIENCE = 30.0
 """Seconds for which a process waits for a locked SQLite file."""
+OPENINGS, PAUSE = 10, 0.3
+"""Attempts to open a database in which another process makes the tables, and seconds between them."""
 
 
 class SharedStudy:
@@ -214,13 +218,24 @@ def _url(text: str) -> str:
 
 
 def _open(url: str, beat: int, grace: int, patience: float) -> RDBStorage:
+    """Opens a database, in which another process may be making the tables at the same moment."""
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     options: dict[str, Any] = {"connect_args": {"timeout": patience}} if url.startswith("sqlite") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return optuna.storages.RDBStorage(url, engine_kwargs=options, heartbeat_interval=beat, grace_period=grace)
+        for left in reversed(range(OPENINGS)):
+            try:
+                return optuna.storages.RDBStorage(
+                    url, engine_kwargs=options, heartbeat_interval=beat, grace_period=grace
+                )
+            except SQLAlchemyError as error:  # RDBStorage looks for each table before it makes it
+                if not left or not re.search("already exists|UNIQUE|unique", str(error)):
+                    raise
+                time.sleep(PAUSE)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _entry(trial: FrozenTrial) -> Entry:
