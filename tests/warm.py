@@ -73,8 +73,8 @@ def run_warm(
             process.join(timeout)
             if process.exitcode is None:
                 process.kill()
-        codes = [process.exitcode for process in started]
-        code = next((-9 if code is None else code for code in codes if code), 0)
+                process.join()
+        code = next((process.exitcode for process in started if process.exitcode), 0)
         return subprocess.CompletedProcess([str(script), *words], code, out.read_text(), err.read_text())
 
 
