@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,11 +12,23 @@ import torch.distributed
 
 from tests.warm import run_warm
 
+ROOT = Path(__file__).parents[1]
+
+
+def run_under_torchrun(script: Path, folder: Path) -> None:
+    """Runs a script with a folder as its argument as `torchrun --nproc_per_node=2` does; fails with what it wrote."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, str(script), str(folder)], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
 
 def run_on_two(script: Path, folder: Path) -> None:
     """Runs a script with a folder as its argument on two processes, one thread each; fails with what they wrote.
 
-    They get the environment that torchrun gives.
+    They get the environment that torchrun gives, and start sooner (see `tests.warm`).
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,7 +1,7 @@
 """Processes that are forked from one that has imported what they need: the import takes seconds each time.
 
-Only the start differs from that of a new interpreter. Some tests start those (torchrun in test_signals.py, `finished`
-in test_compare.py, the workflow in test_examples.py).
+Only the start differs from that of a new interpreter. Some tests start those (torchrun in
+tests/rerank/test_run_two_processes.py, `finished` in test_compare.py, the workflow in test_examples.py).
 """
 
 from __future__ import annotations

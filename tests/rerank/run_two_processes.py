@@ -1,4 +1,4 @@
-"""Run by test_run_two_processes.py on two processes: `holdfast train` of a reranker on this process's share."""
+"""Run by test_run_two_processes.py under torchrun: `holdfast train` of a reranker on this process's share."""
 
 from __future__ import annotations
 

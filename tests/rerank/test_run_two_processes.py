@@ -15,7 +15,7 @@ from holdfast.bench.run.run import train
 from holdfast.recipe import parse
 from tests.rerank import encoders
 from tests.rerank.run_two_processes import CASES, spec, written
-from tests.two_processes import run_on_two
+from tests.two_processes import run_under_torchrun
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     shutil.copytree(encoders.folder(), made / "base")
     for seed, (name, count) in enumerate({"new": 16, "keep": 6, "old": 8}.items()):
         written(made / f"{name}.jsonl", count, seed)
-    run_on_two(Path(__file__).with_name("run_two_processes.py"), made)
+    run_under_torchrun(Path(__file__).with_name("run_two_processes.py"), made)
     return made
 
 
