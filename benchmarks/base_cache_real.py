@@ -1,12 +1,13 @@
-"""The base cache in a real run: learned and lost, time, size and error, with and without it.
+"""The base cache in a real run: learned and lost, time, memory, size and error, with and without it.
 
-    python benchmarks/base_cache_real.py MODEL --train gsm8k/train.jsonl.gz --keep wikitext2/valid.txt.gz
+    python benchmarks/base_cache_real.py MODEL --train gsm8k/train.jsonl.gz --keep wikitext2/valid.txt.gz [--bf16]
 
-A real model learns `--rows` short answers (lines with `question` and `answer`) in `--epochs` epochs by LoRA with
-MaskTheTarget, once with and once without the cache, on the same rows in the same order. Learned is the fall of the loss
-on as many other answers, and lost the rise of the loss on texts, both in nats per token. The last lines compare, after
-the training, the penalty and its gradient to the hidden states from the kept means with those from the base's logits
-in float64.
+A real model learns `--rows` short answers (lines with `question` and `answer`) in `--epochs` epochs by LoRA: alone,
+with MaskTheTarget whose base is read at every step, and with one whose base is read in the first epoch. Each run has a
+process of its own, the same rows and the same order. Learned is the fall of the loss on as many other answers, and lost
+the rise of the loss on texts, both in nats per token. Times are processor seconds of one thread, and memory is the most
+that the process holds while it trains. After the training, the penalty and its gradient to the hidden states from the
+kept means are compared with those from the base's logits in float64.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import argparse
 import gzip
 import json
 import logging
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -35,7 +39,12 @@ from holdfast.probes.likelihood import document_nll
 from holdfast.train.attach import attach
 from holdfast.train.supervised import Call, SupervisedTokens
 
-PENALTY = "MaskTheTarget()"
+ARMS = {
+    "LoRA alone": "LoRA()",
+    "no cache": "Train(base_cache=0) + LoRA() + MaskTheTarget()",
+    "cache": "Train(base_cache=1) + LoRA() + MaskTheTarget()",
+}
+"""What trains; a cache may take one gigabyte."""
 
 
 def rows_of(path: str, tokenizer: Any, count: int, longest: int) -> list[Example]:
@@ -67,8 +76,9 @@ def loss_on(model: Any, examples: list[Example], pad: int) -> float:
     return sum(score.nats for score in scores) / sum(score.tokens for score in scores)
 
 
-def run(given: argparse.Namespace, gb: int, tokenizer: Any) -> dict[str, Any]:
+def run(given: argparse.Namespace, arm: str) -> dict[str, Any]:
     """Trains once, and returns what it learned and lost and what it cost."""
+    tokenizer = load_tokenizer(given.model)
     model = load_model(given.model, frozen=True)
     rows = rows_of(given.train, tokenizer, 2 * given.rows, given.longest)
     learn, other = rows[: given.rows], rows[given.rows :]
@@ -83,29 +93,32 @@ def run(given: argparse.Namespace, gb: int, tokenizer: Any) -> dict[str, Any]:
 
         def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
             seconds.append(time.process_time() - self.began)
-            kept = trainer.holdfast.forward.comparison.kept
+            comparison = trainer.holdfast.forward.comparison
+            kept = None if comparison is None else comparison.kept
             sizes.append(0 if kept is None else kept.store.bytes)
 
     with tempfile.TemporaryDirectory() as folder:
         args = transformers.TrainingArguments(
             output_dir=folder, per_device_train_batch_size=2, use_cpu=True, report_to="none", disable_tqdm=True,
             num_train_epochs=given.epochs, save_strategy="no", logging_steps=1, learning_rate=given.lr, seed=1,
+            bf16=given.bf16,
         )  # fmt: skip
         trainer: Any = transformers.Trainer(
             model=model, args=args, train_dataset=learn, callbacks=[Watch()],
             data_collator=lambda few: dict(collate(few, pad)),
         )  # fmt: skip
-        attach(trainer, f"Train(base_cache={gb}) + LoRA() + {PENALTY}", chunked_loss=True)
+        attach(trainer, ARMS[arm], chunked_loss=True)
         trainer.train()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     after = [loss_on(trainer.model, examples, pad) for examples in (other, keep)]
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     steps = len(seconds) // given.epochs
     found = {
         "learned": before[0] - after[0], "lost": after[1] - before[1], "losses": losses,
         "first": statistics.median(seconds[:steps]), "later": statistics.median(seconds[steps:]),
-        "bytes per token": max(sizes) / sum(example.supervised for example in learn),
+        "bytes per token": max(sizes) / sum(example.supervised for example in learn), "gigabytes": memory,
     }  # fmt: skip
-    if gb:
+    if arm == "cache":
         found["errors"] = errors(trainer, learn[:4], pad)
     return found
 
@@ -139,6 +152,14 @@ def errors(trainer: Any, examples: list[Example], pad: int) -> dict[str, float]:
     }
 
 
+def measured(arm: str) -> dict[str, Any]:
+    """Returns what a run in a process of its own found."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "found.json"
+        subprocess.run([sys.executable, *sys.argv, "--arm", arm, "--out", str(out)], check=True)
+        return json.loads(out.read_text(encoding="utf-8"))
+
+
 def main() -> None:
     """Trains with and without the cache, and prints the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,20 +170,24 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--longest", type=int, default=80)
     parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--out", help="file for the two results, as JSON")
+    parser.add_argument("--bf16", action="store_true", help="compute in bf16, where the processor has units for it")
+    parser.add_argument("--out", help="file for the results, as JSON")
+    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    tokenizer = load_tokenizer(given.model)
-    without, kept = (run(given, gb, tokenizer) for gb in (0, 1))
-    for name in ("learned", "lost"):
-        print(f"{name}: {without[name]:.4f} nats per token without the cache, {kept[name]:.4f} with it")
-    print(
-        f"first epoch: {kept['first'] / without['first']:.2f}x, later: {kept['later'] / without['later']:.2f}x the step"
-    )
-    print(f"{kept['bytes per token']:,.0f} bytes per token; relative errors {kept['errors']}")
+    if given.arm:
+        found = run(given, given.arm)
+    else:
+        found = {arm: measured(arm) for arm in ARMS}
+        alone = found["LoRA alone"]
+        print("| run | learned | lost | step, first epoch | later | memory |\n|---|---|---|---|---|---|")
+        for arm, row in found.items():
+            costs = (f"{row[of] / alone[of]:.2f}" for of in ("first", "later", "gigabytes"))
+            print(f"| {arm} | {row['learned']:.4f} | {row['lost']:.4f} | {' | '.join(costs)} |")
+        print(f"{found['cache']['bytes per token']:,.0f} bytes per token; relative errors {found['cache']['errors']}")
     if given.out:
-        Path(given.out).write_text(json.dumps([without, kept], indent=1), encoding="utf-8")
+        Path(given.out).write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import DiffSpec, PlanSpec
 from holdfast.bench.measured.guard_split import NoValidationItems
+from holdfast.bench.measured.ranking import rank
 from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.run import rerankers
 from holdfast.bench.run.run import train
 from holdfast.probes.watch_record import WatchRecord
 from holdfast.report.table import show
@@ -88,6 +90,23 @@ def test_a_run_writes_its_folder_and_the_model_that_diff_reads(files, tmp_path):
     judged = diff(base=files["model"], tuned=str(folder / "model"), keep=(files["general"],), max_length=48)
     (row,) = judged.suites
     assert row.after == pytest.approx(next(row.after for row in record.suites if row.name == "general"), abs=1e-6)
+
+
+def test_a_run_ranks_in_its_precision(files, tmp_path, monkeypatch):
+    asked, bases = [], tmp_path / "bases"
+
+    def watched(reranker, *rest):
+        asked.append(next(reranker.model.parameters()).dtype)
+        return rank(reranker, *rest)
+
+    monkeypatch.setattr(rerankers, "rank", watched)
+    short = "Train(lr=0.01, epochs=0.2, batch=8)"
+    for precision in ("bf16", "fp32", "bf16"):
+        train(spec(files, tmp_path / precision, short, precision=precision, budget={}, memory=()), QUIET, bases=bases)
+        (tmp_path / precision).rename(tmp_path / f"{precision}-{len(asked)}")
+    bf16, fp32 = torch.bfloat16, torch.float32
+    assert asked == [bf16, bf16, fp32, fp32, bf16]  # the last run reads what the base said in bf16 before
+    assert len(list(bases.iterdir())) == 2
 
 
 @pytest.mark.parametrize(("loss", "recipe"), [("bce", "BaseKL()"), ("lambda", "LoRA(rank=2) + MaskTheTarget()")])

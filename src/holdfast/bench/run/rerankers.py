@@ -42,6 +42,7 @@ from holdfast.bench.run.trackers import delete_checkpoints
 from holdfast.bench.run.training import StepLog, train_on
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain
+from holdfast.core.precision import computing_in
 from holdfast.probes.changes import changes
 from holdfast.probes.items import Split
 from holdfast.rerank.attach import attach_reranker
@@ -99,7 +100,8 @@ def train_reranker(
         begin_folder(folder, spec, recipe, settings)
     preparing, asked = meter.end(), _validation(data) if validation else data.suites
     with Progress(console) as progress:
-        before = ranked_once(reranker, asked, spec, bases, progress)
+        with computing_in(reranker.model, spec.precision):
+            before = ranked_once(reranker, asked, spec, bases, progress)
         trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
         trainer.add_callback(ending)
         if start is not None:
@@ -109,7 +111,8 @@ def train_reranker(
         training = meter.end()
         trained = sum(p.numel() for p in reranker.model.parameters() if p.requires_grad)
         check_weights(reranker.model)
-        after = rank(reranker, asked, "after", progress.measuring)
+        with computing_in(reranker.model, spec.precision):
+            after = rank(reranker, asked, "after", progress.measuring)
     if is_main_process():
         save_model(reranker.model, reranker.model.tokenizer, folder / "model")
     judged = asked if validation else _test(asked, data.watched)
@@ -139,7 +142,7 @@ def ranked_once(
     """Returns what the base makes of each suite; from the cache in `bases` if another run has ranked the same pairs."""
     if bases is None:
         return rank(reranker, suites, "before", progress.measuring)
-    asked = [spec.max_length, model_digest(reranker_or_name(spec.model))]
+    asked = [spec.max_length, spec.precision, model_digest(reranker_or_name(spec.model))]
     asked += [
         [s.name, s.collection.queries[q].text, *s.collection.candidates[q]] for s in suites for q in s.collection.judged
     ]
