@@ -142,7 +142,7 @@ def ranked_once(
     """Returns what the base makes of each suite; from the cache in `bases` if another run has ranked the same pairs."""
     if bases is None:
         return rank(reranker, suites, "before", progress.measuring)
-    asked = [spec.max_length, spec.precision, model_digest(reranker_or_name(spec.model))]
+    asked: list[Any] = [spec.max_length, spec.precision, model_digest(reranker_or_name(spec.model))]
     asked += [
         [s.name, s.collection.queries[q].text, *s.collection.candidates[q]] for s in suites for q in s.collection.judged
     ]
