@@ -93,7 +93,7 @@ def given(job: Job, out: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def outcome_row(job: Job, came: Outcome) -> dict[str, Any]:
+def outcome_row(job: Any, came: Outcome) -> dict[str, Any]:
     """Returns what a run learned and lost on test items, and its verdict."""
     assert came.learned is not None
     assert came.verdict is not None

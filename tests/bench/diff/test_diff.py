@@ -200,7 +200,7 @@ def test_an_adapter_is_compared_on_its_base(room):
 
 
 def test_saved_answers_say_the_same_and_load_no_model(forgot, out, monkeypatch):
-    monkeypatch.setattr("holdfast.bench.diff.diff.load_model", lambda name: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("holdfast.bench.diff.diff.load_asked", lambda name: pytest.fail("a model was loaded"))
     again = go(
         DiffSpec(base=f"{out}/base.jsonl", tuned=f"{out}/tuned.jsonl", budget={"points": 2, "nll": 0.5}, examples=3)
     )

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from holdfast.bench.given.asked import placed
 from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
@@ -62,9 +63,7 @@ def run_job(job: Mapping[str, Any], console: Console) -> None:
     target = bases / f"{questions_digest(data.suites, spec.raw, spec.precision)}.jsonl"
     if target.exists():
         return
-    model = load_checked_model(spec, [*data.train, *data.measured_examples], console, [])
-    if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
-        model.to(device)
+    model = placed(load_checked_model(spec, [*data.train, *data.measured_examples], console, [], frozen=True))
     with Progress(console) as progress:
         asker = asker_of(spec, tokenizer)
         cached_answers(target, lambda: measure(model, data.suites, asker, "before", progress.measuring))

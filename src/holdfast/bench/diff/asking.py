@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.bench.diff.diff_record import AnswerRow
-from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.asked import load_asked
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.measured.answers import is_saved
 from holdfast.bench.measured.measurement import asker_of
@@ -46,5 +47,5 @@ def _item(number: int, question: str) -> Item:
 def _said(name: str, base: str | None, items: Sequence[Item], spec: DiffSpec, notes: list[str]) -> list[str]:
     """Returns the answers of a model, which is loaded for them alone."""
     asker = asker_of(spec, load_tokenizer(name, base=base))
-    answers = Suite(NAME, "retained", items=tuple(items)).ask(load_model(name, base=base, notes=notes), asker)
+    answers = Suite(NAME, "retained", items=tuple(items)).ask(load_asked(name, base=base, notes=notes), asker)
     return [said.said for said in answers.said]

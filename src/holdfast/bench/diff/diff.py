@@ -18,7 +18,8 @@ from holdfast.bench.diff.examples import example_rows
 from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
-from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.asked import load_asked
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.machine.env import environment
@@ -167,10 +168,10 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     if budget is not None:
         check_limits(budget, kept_units(suites))
     with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
-        base = load_model(spec.base, notes=notes)
+        base = load_asked(spec.base, notes=notes, frozen=not spec.recover_steps)
     notes += check_fit(base, [example for suite in suites for example in suite.texts], spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
-        tuned = load_model(spec.tuned, base=spec.base, notes=notes)
+        tuned = load_asked(spec.tuned, base=spec.base, notes=notes, frozen=not spec.recover_steps)
     tuned_tokenizer = load_tokenizer(spec.tuned, base=spec.base)
     same_vocabulary = tuned_tokenizer.get_vocab() == tokenizer.get_vocab()
     if not same_vocabulary:

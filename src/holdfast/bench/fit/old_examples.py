@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.given.loading import load_model
+from holdfast.bench.given.asked import load_asked
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import write_json, write_jsonl
 from holdfast.bench.machine.progress import Progress
@@ -18,6 +18,7 @@ from holdfast.bench.measured.schema import Versioned
 from holdfast.bench.run.inputs import text_pieces
 from holdfast.core import phases
 from holdfast.core.mix import NEW, Example, Mix
+from holdfast.core.precision import computing_in
 from holdfast.core.run import Run
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 
@@ -67,7 +68,7 @@ def write_old(
     began = time.monotonic()
     with Progress(console) as progress, phases.shown(progress.measuring):
         with progress.phase(f"loading {spec.model}"):
-            model = load_model(spec.model)
+            model = load_asked(spec.model)
         run = Run(
             model=model,
             mix=Mix(tuple(examples)),
@@ -77,7 +78,10 @@ def write_old(
             longest=lambda: max(len(example.input_ids) for example in examples),
             keep=lambda _name, make: make(),
         )
-        written = [example for example in SelfRehearsal(count=count).mix_data(run).examples if example.source != NEW]
+        with computing_in(model, spec.precision):
+            written = [
+                example for example in SelfRehearsal(count=count).mix_data(run).examples if example.source != NEW
+            ]
     write_jsonl(folder / FILE, ({"segments": _segments(example, tokenizer)} for example in written))
     record = OldRecord(file=str(folder / FILE), count=len(written), seconds=time.monotonic() - began)
     write_json(folder / OldRecord.FILE, record.to_dict())

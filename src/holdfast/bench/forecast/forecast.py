@@ -16,7 +16,7 @@ from holdfast.bench.forecast.features import drift_by_suite, fall_by_suite, feat
 from holdfast.bench.forecast.fitted import Fit, Interval, committed
 from holdfast.bench.forecast.looked import Reader
 from holdfast.bench.forecast.short_run import STEPS, ShortRun, run_shortly
-from holdfast.bench.given.loading import load_model
+from holdfast.bench.given.asked import load_asked
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
@@ -79,7 +79,7 @@ def forecasts(
     budget = inputs.run.allowed()
     points = points if points is not None or budget is None else budget.points
     with progress.phase(f"loading {inputs.run.model}"):
-        base = load_model(inputs.run.model)
+        base = load_asked(inputs.run.model)
     right = _right(base, inputs, progress)
     reader = Reader(base, inputs)
     shorts = []

@@ -12,7 +12,8 @@ from typing import Any, Self
 from rich.console import Console
 
 from holdfast.bench.diff.diff_record import SteeredRow
-from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.asked import load_asked
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.heal.asks import HEALED, TUNED, AskedBase, ModelGlances, Show, counting
 from holdfast.bench.heal.documents import Judgement
 from holdfast.bench.heal.edits import Editor
@@ -109,7 +110,7 @@ class Asking:
         sides = {"base-validation": self.suites.validation, "base-test": self.suites.test}
         with Progress(self.console) as progress:
             with progress.phase(f"loading {spec.base}"):
-                model = load_model(spec.base, notes=notes)
+                model = load_asked(spec.base, notes=notes)
             notes += check_fit(
                 model, [text for suites in sides.values() for suite in suites for text in suite.texts], spec
             )
@@ -135,7 +136,7 @@ class Asking:
         """
         base = self.inputs.spec.base
         asker = asker_of(self.inputs.spec, load_tokenizer(model, base=base))
-        answers = measure(load_model(model, base=base), self.suites.validation, asker, "after", show)
+        answers = measure(load_asked(model, base=base), self.suites.validation, asker, "after", show)
         if name == TUNED:
             write_answers(self.path(f"{TUNED}-validation"), answers, TUNED, "after")
         return answers.scores
@@ -147,7 +148,7 @@ class Asking:
         glances = glances_of(quarter, base, tuned, self.tokenizer, path, self.inputs.spec)
 
         def take(model: str, edit: str, strength: float, left: float) -> None:
-            glances.take(load_model(model, base=self.inputs.spec.base), edit, strength, left)
+            glances.take(load_asked(model, base=self.inputs.spec.base), edit, strength, left)
 
         return ModelGlances(glances.book, sum(map(len, quarter)), take)
 
@@ -174,7 +175,7 @@ class Asking:
             with Progress(self.console) as progress:
                 show = counting(progress, f"asking the {name} model test items", [self.suites.test])
                 asker = asker_of(spec, load_tokenizer(model, base=spec.base))
-                answers = measure(load_model(model, base=spec.base), self.suites.test, asker, "after", show)
+                answers = measure(load_asked(model, base=spec.base), self.suites.test, asker, "after", show)
             write_answers(path, answers, name, "after")
         before = read_answers(str(self.path("base-test")))
         suite_changes = changes(before.scores, answers.scores)

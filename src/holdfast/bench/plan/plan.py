@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from holdfast.bench.given.loading import load_model
+from holdfast.bench.given.asked import load_asked
 from holdfast.bench.given.model_files import BASE
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec
@@ -28,6 +28,7 @@ from holdfast.bench.plan.timing import time_recipe
 from holdfast.bench.run.estimate import Estimate
 from holdfast.core.errors import HoldfastError
 from holdfast.core.free_memory import free_memory
+from holdfast.core.precision import computing_in
 
 GENERAL = "general"
 """What the advised run keeps if the user names nothing."""
@@ -137,9 +138,9 @@ def _read_by_base(
         )
         return data, kept
     with progress.phase(f"loading {inputs.run.model}"):
-        model = load_model(inputs.run.model, notes=notes)
+        model = load_asked(inputs.run.model, notes=notes)
     notes += check_fit(model, [*inputs.data.train, *kept_examples(inputs)], inputs.run)
-    with progress.phase("the base reads a sample of the data"):
+    with progress.phase("the base reads a sample of the data"), computing_in(model, inputs.run.precision):
         return read_by_base(model, inputs, data, kept)
 
 

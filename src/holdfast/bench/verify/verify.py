@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from holdfast.bench.given.loading import load_model, load_tokenizer
+from holdfast.bench.given.asked import load_asked
+from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.bench.machine.progress import Progress
@@ -121,10 +122,10 @@ class _Asking:
         """Returns the answers of the base and of the model."""
         base, tuned = self.spec.base, self.spec.tuned
         before = measure(
-            load_model(base), self.suites, asker_of(self.spec, self.tokenizer), "before", progress.measuring
+            load_asked(base), self.suites, asker_of(self.spec, self.tokenizer), "before", progress.measuring
         )
         asker = asker_of(self.spec, load_tokenizer(tuned, base=base))
-        return before, measure(load_model(tuned, base=base), self.suites, asker, "after", progress.measuring)
+        return before, measure(load_asked(tuned, base=base), self.suites, asker, "after", progress.measuring)
 
 
 def _suites(asking: DiffSpec, proof: ProofRecord, tokenizer: object, notes: list[str]) -> list[Suite]:

@@ -13,6 +13,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.measured.ranking import texts_of
 from holdfast.bench.plan.ranking.ranking_record import RankingDataRow, RankingKeptRow, RankingModelRow
 from holdfast.bench.run.ranking_data import RankingData
+from holdfast.core.precision import computing_in
 from holdfast.probes.changes import changes, mean_of
 from holdfast.probes.score import Score
 from holdfast.rerank.collection import CandidateList
@@ -81,7 +82,8 @@ def ranking_data_row(
         leaked=sum(len(of.exact) for of in leaked),
         nearly_leaked=sum(len(of.near) for of in leaked),
     )
-    return dataclasses.replace(row, **_ranked(lists, base))
+    with computing_in(base.model, run.precision):
+        return dataclasses.replace(row, **_ranked(lists, base))
 
 
 def contradicting(lists: Sequence[CandidateList]) -> set[tuple[str, str]]:
