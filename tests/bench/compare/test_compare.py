@@ -158,3 +158,13 @@ def test_the_answers_of_a_base_do_not_depend_on_who_asks(room, tmp_path):
     )
     assert len(list((tmp_path / "base").glob("*.jsonl"))) == 2
     assert {r.suite for r in read_scores(changed.folder / "scores.jsonl")["after"]} >= {"general"}
+
+
+def test_no_run_of_a_comparison_is_pushed(room, tmp_path):
+    training = {"push_to_hub": True, "hub_model_id": "me/x"}
+    spec = CompareSpec(
+        model=str(room / "model"), data=str(room / "facts.jsonl"), recipes=("LoRA()",), training=training,
+        out=str(tmp_path),
+    )  # fmt: skip
+    with pytest.raises(HoldfastError, match=r"push_to_hub: a comparison makes many models; .*with holdfast train"):
+        compare(spec, Console(quiet=True))

@@ -25,6 +25,7 @@ from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.progress import Progress
+from holdfast.bench.run import run as running
 from holdfast.bench.run.early_checks import check_early
 from holdfast.bench.run.record import RunRecord
 from holdfast.cli.main import main
@@ -204,9 +205,13 @@ def test_a_pilot_and_a_search_that_are_not_wanted_do_not_take_place(room, tmp_pa
     assert not (tmp_path / "out" / "search.json").exists()
 
 
-def test_what_is_left_of_the_cost_is_searched(room, tmp_path):
-    file = io.StringIO()
-    given = spec(room, tmp_path / "out", cost="4x", pilot=False, heal=False, search=True, budget={"points": 60})
+def test_what_is_left_of_the_cost_is_searched_and_the_result_alone_is_pushed(room, tmp_path, monkeypatch):
+    file, pushed = io.StringIO(), []
+    for module in (fitting, running):
+        monkeypatch.setattr(module, "push", lambda model, training: pushed.append(model) if training else None)
+    named = {"push_to_hub": True, "hub_model_id": "me/x"}
+    options = {"cost": "4x", "pilot": False, "heal": False, "search": True, "budget": {"points": 60}}
+    given = spec(room, tmp_path / "out", training=named, **options)
     record = go(given, Console(file=file))
     row = stage(record, "search")
     assert row.done
@@ -214,6 +219,7 @@ def test_what_is_left_of_the_cost_is_searched(room, tmp_path):
     assert record.cost.spent <= 4
     searched = SearchRecord.read(tmp_path / "out" / "search.json")
     assert len(searched.trials) > 1
+    assert pushed == [Path(record.model)]
     assert record.recipe in {trial.recipe for trial in searched.trials if trial.fidelity == 1.0}
     assert "of 4 plain runs spent" in file.getvalue() or "plain runs spent" in file.getvalue()
     assert not any(stage.name == "run" for stage in record.stages), "the search ends with the full run"

@@ -27,6 +27,7 @@ from holdfast.bench.machine.lines import print_line
 from holdfast.bench.measured.base_cache import ROWS, model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.inputs import memory_paths
+from holdfast.bench.run.pushing import unpushed
 from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
 
@@ -65,6 +66,11 @@ def compare(spec: CompareSpec, console: Console | None = None) -> CompareResult:
         HoldfastError: For anything that the user can mend before the first run.
     """
     console = console or Console(stderr=True)
+    if unpushed(spec.training) != spec.training:
+        raise HoldfastError(
+            "training: push_to_hub: a comparison makes many models; leave it out, and push the one that you choose with"
+            " holdfast train, or with hf upload."
+        )
     planned = plan(spec)
     out = Path(spec.out)
     todo = [run for run in planned.runs if not open_folder(folder_of(run.spec), run.spec)]

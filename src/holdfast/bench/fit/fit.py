@@ -32,6 +32,7 @@ from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import PlanSpec, RunSpec, TrainingSpec
 from holdfast.bench.machine.files import write_json
+from holdfast.bench.machine.lines import print_line
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.base_cache import ROWS
 from holdfast.bench.plan.plan import plan
@@ -39,6 +40,7 @@ from holdfast.bench.plan.ranking.ranking_plan import plan_reranker
 from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.plan.record import PlanRecord
 from holdfast.bench.run.lock import folder_lock
+from holdfast.bench.run.pushing import check_push, push
 from holdfast.core.errors import HoldfastError
 from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.rehearsal import Rehearsal
@@ -79,6 +81,7 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise HoldfastError("holdfast fit runs in one process; make the full run of its recipe with holdfast train.")
+    check_push(spec.training)
     console, folder = console or Console(stderr=True), Path(spec.out)
     with folder_lock(folder):
         if finished(folder, spec):
@@ -95,6 +98,8 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
         with open_log(folder / "log.txt") as log:
             record = _Fit(inputs, folder, ledger, StageConsole(display, log)).run()
         write_json(folder / FitRecord.FILE, record.to_dict())
+        if (address := push(Path(record.model), spec.training)) is not None:
+            print_line(console, f"Pushed: {address}")
         return record
 
 

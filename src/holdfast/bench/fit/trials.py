@@ -23,6 +23,7 @@ from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.folder import folder_of
+from holdfast.bench.run.pushing import unpushed
 from holdfast.bench.run.record import RunRecord
 from holdfast.bench.run.run import train
 from holdfast.core.budget import Budget
@@ -296,6 +297,6 @@ def _learned(scores: Sequence[Score]) -> list[Score]:
 
 
 def trials_options(spec: RunSpec, **changes: Any) -> RunSpec:
-    """Returns the shared options of trials: those of a run, without what each candidate sets."""
-    training = {name: value for name, value in spec.training.items() if name not in TAKEN}
+    """Returns the shared options of trials: those of a run, without what each candidate sets; nothing is pushed."""
+    training = {name: value for name, value in unpushed(spec.training).items() if name not in TAKEN}
     return dataclasses.replace(spec, training=training, **changes)

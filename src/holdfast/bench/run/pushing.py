@@ -29,8 +29,13 @@ def check_push(training: Mapping[str, Any]) -> None:
         raise HoldfastError(f"training: {given[0]} has no effect without push_to_hub=true.")
 
 
+def unpushed(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `training` without what would push a model: that of a trial, which is no result."""
+    return {name: value for name, value in training.items() if name not in OURS}
+
+
 def push(folder: Path, training: Mapping[str, Any]) -> str | None:
-    """Uploads the folder of a finished model, and returns its address; None if the options do not say so.
+    """Uploads the folder of a finished model, and returns its address; None if the options ask for no upload.
 
     Args:
         folder: Folder of the model, with card and certificate.
