@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.bench.given.limits import REACH
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.machine.lines import print_line
@@ -42,6 +43,11 @@ def _refuse_files(spec: ReportSpec) -> None:
         raise HoldfastError(
             "Of a fit or a healing there is a page (--html), and what it printed, as --format table or json; --out and"
             " --live are for runs: those of a fit are in its folder runs."
+        )
+    if spec.budget or spec.reach != REACH:
+        raise HoldfastError(
+            "--budget and --reach judge runs, and a fit or a healing keeps the verdict of its own budget; leave them"
+            " out, or report the folder runs of a fit."
         )
 
 

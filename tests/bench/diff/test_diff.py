@@ -214,6 +214,8 @@ def test_saved_answers_say_the_same_and_load_no_model(forgot, out, monkeypatch):
 def test_a_model_and_a_file_cannot_be_compared(forgot, room, out):
     with pytest.raises(HoldfastError, match="one is a model and one a file of answers"):
         go(spec(room, f"{out}/tuned.jsonl"))
+    with pytest.raises(HoldfastError, match=r"old\.jsonl is not asked: both files of answers bring their suites"):
+        go(DiffSpec(base=f"{out}/base.jsonl", tuned=f"{out}/tuned.jsonl", keep=(str(room / "old.jsonl"),)))
     with pytest.raises(HoldfastError, match="limits none of the measured units"):
         go(spec(room, "same", keep=(str(room / "old.jsonl"),), budget={"nll": 1.0}))
 

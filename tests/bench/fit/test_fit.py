@@ -32,6 +32,7 @@ from holdfast.cli.main import main
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
 from holdfast.report.compare import report
+from holdfast.report.finished import finished
 from holdfast.report.fit import show
 from holdfast.report.page.making import page_of
 from tests.bench.heal.test_heal import written
@@ -389,6 +390,8 @@ def test_the_command_shows_the_record_and_ends_with_its_code(room, out, done, ca
     assert main([*words, "--json"]) == done.exit_code
     assert FitRecord.from_dict(json.loads(capsys.readouterr().out)) == FitRecord.read(out)
     assert holdfast.fit is not None
+    with pytest.raises(HoldfastError, match="--budget and --reach judge runs, and a fit .* the verdict of its own"):
+        finished(ReportSpec(runs=(str(out),), budget={"points": 1}))
 
 
 def test_the_output_fits_eighty_columns(done):

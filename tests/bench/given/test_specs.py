@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.specs import PlanSpec, ReportSpec, RunSpec
 from holdfast.bench.machine import env
 from holdfast.bench.measured.scores import read_scores, record_of, score_of, write_scores
 from holdfast.core.errors import HoldfastError
@@ -152,3 +152,19 @@ def test_outside_a_checkout_the_revision_is_absent(monkeypatch):
 
     monkeypatch.setattr(env.subprocess, "run", no_git)
     assert "revision" not in env.environment()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        (PlanSpec, {"check": "c.yaml", "keep": ("a",)}, "--keep has no effect with --check"),
+        (PlanSpec, {"check": "c.yaml", "budget": {"points": 2}}, "--budget has no effect with --check"),
+        (PlanSpec, {"check": "c.yaml", "precision": "bf16"}, "--precision has no effect with --check"),
+        (ReportSpec, {"runs": ("a",), "live": True, "html": "p.html"}, "--live serves the page and writes nothing"),
+        (ReportSpec, {"runs": ("a",), "live": True, "format": "csv"}, "--live serves the page and writes nothing"),
+    ],
+)
+def test_options_that_another_one_makes_idle_are_refused(kind, given, says):
+    with pytest.raises(HoldfastError, match=says):
+        kind(**given)
+    assert PlanSpec(check="c.yaml", model="m", write="run.yaml").check == "c.yaml"

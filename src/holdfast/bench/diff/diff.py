@@ -49,6 +49,7 @@ from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting_of
 from holdfast.stats.paired import paired_change
 from holdfast.stats.size import drift_size
+from holdfast.suites.default import default_keep
 from holdfast.symptoms.evidence import evidence_of
 
 READ = 200
@@ -140,6 +141,10 @@ def _answers(spec: DiffSpec, console: Console) -> _Answers:
         return _asked(spec, console)
     if spec.recover or spec.recover_steps:
         raise HoldfastError("--recover asks the models again; give two models and not two files of answers.")
+    if given := [*({*spec.keep} - {default_keep(spec.base)}), *filter(None, (spec.test, spec.transfer))]:
+        raise HoldfastError(
+            f"{given[0]} is not asked: both files of answers bring their suites; leave out --keep, --test, --transfer."
+        )
     notes: list[str] = []
     before, after = read_pair(spec.base, spec.tuned, notes)
     _print(notes, console)

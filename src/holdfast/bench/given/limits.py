@@ -9,6 +9,9 @@ from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import FLAT
 
+REACH = 0.95
+"""Share of what the best plain run learns, at which reports compare methods."""
+
 
 def check_reach(reach: float) -> None:
     """Raises `HoldfastError` for a value that is not a share."""

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Any, Literal
 
-from holdfast.bench.given.limits import budget_of, check_reach
+from holdfast.bench.given.limits import REACH, budget_of, check_reach
 from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.bench.given.tasks import RankingOptions, TaskOptions, recommended, reranks
 from holdfast.core.budget import Budget
@@ -218,12 +218,22 @@ class PlanSpec(TrainingSpec):
         self._check_forecast()
         if self.check is not None and self.data:
             raise HoldfastError("--check reads the data from the config; leave out --data.")
+        if self.check is not None:
+            self._check_alone()
         if self.check is None and not (self.sizes and not self.model and not self.data):
             for name in ("model", "data"):
                 if not getattr(self, name):
                     raise HoldfastError(f"{flag_of(name)} is missing: a plan needs a model and its data.")
         if self.write and self.check is None and not self.model:
             raise HoldfastError("--write needs a plan to write: give --model and --data, or --check.")
+
+    def _check_alone(self) -> None:
+        """Refuses options that a check of a config does not read."""
+        read = ("model", "check", "write", "sizes", "task", "forecast", "recipes")
+        for field in dataclasses.fields(self):
+            default = {} if field.default is dataclasses.MISSING else field.default
+            if field.name not in read and getattr(self, field.name) != default:
+                raise HoldfastError(f"{flag_of(field.name)} has no effect with --check, which reads a config alone.")
 
     def _check_forecast(self) -> None:
         """Refuses options that make no forecast; a forecast keeps something, so that its loss can be stated."""
@@ -270,7 +280,7 @@ class CompareSpec(TrainingSpec):
     )
     seeds: tuple[int, ...] = option("seeds with which each recipe runs", (0,), metavar="N")
     reach: float = option(
-        "share of what the best plain run learns, at which the report compares methods", 0.95, metavar="SHARE"
+        "share of what the best plain run learns, at which the report compares methods", REACH, metavar="SHARE"
     )
     workers: int = option("number of runs at the same time", 1, metavar="N", low=1)
     out: str = option("folder for the folders of the runs", "compare", metavar="FOLDER")
@@ -329,6 +339,8 @@ class ReportSpec(Options):
         check_reach(self.reach)
         if self.port and not self.live:
             raise HoldfastError(f"--port {self.port}: only --live serves a page; add --live.")
+        if self.live and (self.out or self.html or self.format != "table"):
+            raise HoldfastError("--live serves the page and writes nothing; leave out --out, --html and --format.")
 
     def allowed(self) -> Budget | None:
         """Returns the budget; None if the user gives none."""
