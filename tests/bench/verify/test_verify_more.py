@@ -13,11 +13,11 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from holdfast.bench.given.heal_spec import HealSpec
-from holdfast.bench.given.specs import ReportSpec, RunSpec
+from holdfast.bench.given.specs import DiffSpec, ReportSpec, RunSpec
 from holdfast.bench.given.verify_spec import VerifySpec
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.run.adapter_metadata import ADAPTER, metadata_of
-from holdfast.bench.run.proof import ProofRecord
+from holdfast.bench.run.proof import ProofRecord, asked_how
 from holdfast.bench.run.run import train
 from holdfast.bench.verify.verify import verify
 from holdfast.core.errors import HoldfastError
@@ -186,3 +186,9 @@ def test_other_documents_of_a_collection_cannot_be_told(reranker):
         path.write_text(text)
     assert record.word == "cannot tell"
     assert "The questions of general are not those of the certificate" in record.reasons[0]
+
+
+def test_a_certificate_knows_what_became_of_refused_rows_and_of_preferences():
+    given = RunSpec(model="m", data="d.jsonl", recipe="LoRA()", keep=("k.jsonl",), preference="chosen", refused="drop")
+    again = DiffSpec(base="m", tuned="t", **asked_how(given, given.keep).options())
+    assert (again.preference, again.refused) == ("chosen", "drop")

@@ -45,6 +45,8 @@ class AskedHow(Record):
         over_long: What became of longer rows.
         precision: Number format of the computation.
         depth: Candidates of a query that BM25 found; absent if the models generate text.
+        refused: What became of rows that the chat template refuses.
+        preference: What became of rows that have a chosen and a rejected answer.
     """
 
     test: str | None = column(default=None)
@@ -56,6 +58,8 @@ class AskedHow(Record):
     over_long: Literal["truncate", "drop"]
     precision: Literal["fp32", "bf16", "fp16"]
     depth: int | None = column(default=None)
+    refused: Literal["error", "drop"] = column(default="error")
+    preference: Literal["refuse", "chosen"] = column(default="refuse")
 
     def options(self) -> dict[str, Any]:
         """Returns the options of a diff that asks in the same way."""
