@@ -136,3 +136,21 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(HoldfastError, match=r'Rerankers need sentence-transformers.*pip install "holdfast\[rerank\]"'):
         load_reranker("anything")
+
+
+def test_an_adapter_is_loaded_on_its_own_base_and_on_the_given_one_only_without_it(tmp_path):
+    import peft
+
+    own, other = models.cross_encoder(tmp_path / "own"), models.cross_encoder(tmp_path / "other", seed=5)
+    reranker, name = load_reranker(own), str(tmp_path / "adapter")
+    config = peft.LoraConfig(target_modules=["query", "value"])
+    peft.get_peft_model(reranker.model[0].model, config).save_pretrained(name)  # it changes nothing yet
+    assert np.allclose(load_reranker(name, other).score(PAIRS), load_reranker(own).score(PAIRS), atol=1e-5)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(file.read_text().replace(own, f"{own}-gone"))
+    notes = []
+    on_other = load_reranker(name, other, notes)
+    assert np.allclose(on_other.score(PAIRS), load_reranker(other).score(PAIRS), atol=1e-5)
+    assert notes[0] == f"{name} was made on '{own}-gone', which is not available here; it is loaded on {other}."
+    with pytest.raises(HoldfastError, match="own-gone' cannot be loaded"):
+        load_reranker(name)
