@@ -30,7 +30,8 @@ from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.documents import document_reranker
 from holdfast.bench.run.folder import begin_folder, folder_of
-from holdfast.bench.run.ranking_data import RankingData, read_ranking_data
+from holdfast.bench.run.proof import Judged
+from holdfast.bench.run.ranking_data import RankingData, lists_of, read_ranking_data
 from holdfast.bench.run.ranking_trainer import begin_at, build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.record import RunRecord, SecondsRow
 from holdfast.bench.run.resources import settings_lines, training_settings
@@ -143,9 +144,7 @@ def ranked_once(
     if bases is None:
         return rank(reranker, suites, "before", progress.measuring)
     asked: list[Any] = [spec.max_length, spec.precision, model_digest(reranker_or_name(spec.model))]
-    asked += [
-        [s.name, s.collection.queries[q].text, *s.collection.candidates[q]] for s in suites for q in s.collection.judged
-    ]
+    asked += [[suite.name, Judged.of_queries(suite).questions] for suite in suites]
     path = bases / f"rerank-{hashlib.blake2b(json.dumps(asked).encode(), digest_size=8).hexdigest()}.json"
     if path.exists():
         raw = json.loads(path.read_text(encoding="utf-8"))
