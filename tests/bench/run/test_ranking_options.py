@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from holdfast import RunSpec
+from holdfast import HoldfastError, RunSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.measured.ranking import read_suites
 from holdfast.bench.run.ranking_data import read_ranking_data
 from holdfast.bench.run.ranking_trainer import build_trainer, cross_encoder, ranking_arguments
-from holdfast.bench.run.rerankers import attach_recipe, ranked_once
+from holdfast.bench.run.rerankers import attach_recipe, ranked_once, refuse_without_effect
 from holdfast.recipe import parse
 from tests.rerank import encoders
 
@@ -73,3 +74,8 @@ def test_scores_of_the_base_on_other_texts_are_not_those_of_the_cache(tmp_path):
     assert found[0] == found[1] != found[2]
     assert found[0].keys() == found[2].keys()
     assert len(list((tmp_path / "bases").iterdir())) == 2
+
+
+def test_a_check_that_no_reranker_has_is_refused(tmp_path):
+    with pytest.raises(HoldfastError, match=r"^--memory-check has no effect on rerankers; leave it out\.$"):
+        refuse_without_effect(spec(tmp_path, memory_check="warn"))

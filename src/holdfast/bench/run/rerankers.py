@@ -53,8 +53,8 @@ from holdfast.rerank.symptoms.evidence import evidence_of
 from holdfast.rerank.symptoms.names import symptoms_of
 from holdfast.train.attach import Attached
 
-OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing")
-"""Options of a run that concern generated text alone."""
+OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing", "memory_check")
+"""Options of a run that concern generated text alone; no estimate of memory precedes the training of a reranker."""
 
 
 def train_reranker(
@@ -156,7 +156,7 @@ def ranked_once(
 
 
 def refuse_without_effect(spec: RunSpec) -> None:
-    """Raises `HoldfastError` for an option that says how text is generated or tokenised for generation."""
+    """Raises `HoldfastError` for an option of generated text, or of a check that no run of a reranker makes."""
     fields = {field.name: field.default for field in dataclasses.fields(spec)}
     for name in OF_TEXT:
         if getattr(spec, name) != fields[name]:
