@@ -9,6 +9,8 @@ import pytest
 from rich.console import Console
 
 from holdfast import HoldfastError, RunSpec
+from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.specs import CompareSpec, PlanSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.measured.ranking import read_suites
 from holdfast.bench.run.ranking_data import read_ranking_data
@@ -79,3 +81,15 @@ def test_scores_of_the_base_on_other_texts_are_not_those_of_the_cache(tmp_path):
 def test_a_check_that_no_reranker_has_is_refused(tmp_path):
     with pytest.raises(HoldfastError, match=r"^--memory-check has no effect on rerankers; leave it out\.$"):
         refuse_without_effect(spec(tmp_path, memory_check="warn"))
+
+
+@pytest.mark.parametrize("option", [{"loss": "bce"}, {"negatives": 5}, {"easy": 0}, {"depth": 20}])
+def test_language_models_refuse_the_options_of_rerankers(option):
+    (name,) = option
+    given = {"model": "ground:base", "data": "ground:people", "keep": ("x",)}
+    more = {CompareSpec: {"recipes": ("Finch()",)}, FitSpec: {"budget": {"points": 2}}}
+    for make in (RunSpec, PlanSpec, CompareSpec, FitSpec):
+        usual = {**given, **more.get(make, {})}
+        with pytest.raises(HoldfastError, match=rf"^--{name} is for rerankers; leave it out, or name them with"):
+            make(**usual, **option)
+        assert make(**usual, **option, task="rerank").reranks
