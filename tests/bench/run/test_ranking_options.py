@@ -66,6 +66,12 @@ def attached(of):
     return trainer
 
 
+@pytest.mark.parametrize("held_out", [0.3, 0.0])
+def test_the_lists_of_a_file_keep_their_documents_held_out_or_not(tmp_path, held_out):
+    of = spec(tmp_path, held_out=held_out, easy=0, memory=(), recipe="Train()", keep=(folder(tmp_path / "kept"),))
+    assert {len(entry.documents) for entry in read_ranking_data(of, parse(of.recipe)).lists} == {11}
+
+
 def test_scores_of_the_base_on_other_texts_are_not_those_of_the_cache(tmp_path):
     of = spec(tmp_path)
     reranker, found = cross_encoder(of, []), []
