@@ -16,6 +16,7 @@ from holdfast.bench.measured.ranking import read_suites
 from holdfast.bench.run.ranking_data import read_ranking_data
 from holdfast.bench.run.ranking_trainer import build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.rerankers import attach_recipe, ranked_once, refuse_without_effect
+from holdfast.core.run import SOURCE
 from holdfast.recipe import parse
 from tests.rerank import encoders
 
@@ -70,6 +71,16 @@ def attached(of):
 def test_the_lists_of_a_file_keep_their_documents_held_out_or_not(tmp_path, held_out):
     of = spec(tmp_path, held_out=held_out, easy=0, memory=(), recipe="Train()", keep=(folder(tmp_path / "kept"),))
     assert {len(entry.documents) for entry in read_ranking_data(of, parse(of.recipe)).lists} == {11}
+
+
+@pytest.mark.parametrize(
+    ("changes", "documents"),
+    [({"negatives": 2}, 3), ({"negatives": 9, "depth": 4}, 4), ({"negatives": 2, "easy": 2}, 5)],
+)
+def test_the_options_of_lists_hold_for_old_ones(tmp_path, changes, documents):
+    trainer = attached(spec(tmp_path, **{"easy": 0, **changes}))
+    old = [row for row in trainer.train_dataset if row[SOURCE]]
+    assert max(len(row["documents"]) for row in old) == documents
 
 
 def test_scores_of_the_base_on_other_texts_are_not_those_of_the_cache(tmp_path):

@@ -171,7 +171,7 @@ def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData)
         watching = {"budget": spec.allowed(), "keep": kept, "learn": learn or None, "guard": spec.guard()}
     if spec.allowed() is not None:
         data.notes.append(_watches(data, kept))
-    attach_reranker(trainer, recipe, memories=data.memories, **watching)
+    attach_reranker(trainer, recipe, memories=data.memories, lists=lists_of(spec), **watching)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
 
