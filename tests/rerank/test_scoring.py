@@ -154,3 +154,13 @@ def test_an_adapter_is_loaded_on_its_own_base_and_on_the_given_one_only_without_
     assert notes[0] == f"{name} was made on '{own}-gone', which is not available here; it is loaded on {other}."
     with pytest.raises(HoldfastError, match="own-gone' cannot be loaded"):
         load_reranker(name)
+
+
+def test_a_bi_encoder_embeds_as_many_tokens_at_once_as_it_is_given(tmp_path):
+    name, read = models.bi_encoder(tmp_path), []
+    whole = load_reranker(name)
+    few = load_reranker(name, batch_tokens=16)
+    few.model[0].register_forward_pre_hook(lambda _module, given: read.append(given[0]["input_ids"].shape))
+    assert np.allclose(few.score(PAIRS), whole.score(PAIRS), atol=1e-5)
+    assert max(rows * length for rows, length in read if rows > 1) <= 16
+    assert whole.batch_tokens == 8192

@@ -59,8 +59,9 @@ def attach_reranker(
     memories: Mapping[str, Any] | None = None,
     chunked_loss: bool = False,
     lists: ListOptions | None = None,
+    batch_tokens: int | None = None,
 ) -> T:
-    """Puts a recipe, a budget or both on a built `CrossEncoderTrainer`; the arguments of `holdfast.attach`, and one.
+    """Puts a recipe, a budget or both on a built `CrossEncoderTrainer`; the arguments of `holdfast.attach`, and two.
 
     Args:
         trainer: A `sentence_transformers.CrossEncoderTrainer` before training, with any of the library's losses.
@@ -75,6 +76,7 @@ def attach_reranker(
         chunked_loss: Not for a reranker, which has no logits of a vocabulary.
         lists: How the sources of `memories` become lists; about as long as the rows of the trainer, with one document
             of another query, if None.
+        batch_tokens: Most tokens of a batch of the guard, padding included; 8192 if None.
 
     Raises:
         HoldfastError: The trainer's settings and the recipe do not fit together. The trainer and its model stay as they
@@ -97,7 +99,7 @@ def attach_reranker(
         refuse_reranker(theirs, parts, watching, inner)
         asked = None
         if budget is not None and watching is not None:
-            asked = RerankQuestions.of(theirs, budget, watching, keep, learn)
+            asked = RerankQuestions.of(theirs, budget, watching, keep, learn, batch_tokens)
         session, teacher = _session(view, parts)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         watched = steering(theirs, WatchRecord() if asked is None else asked.watched)

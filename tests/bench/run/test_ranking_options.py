@@ -83,6 +83,12 @@ def test_the_options_of_lists_hold_for_old_ones(tmp_path, changes, documents):
     assert max(len(row["documents"]) for row in old) == documents
 
 
+def test_the_guard_asks_in_batches_of_the_given_size(tmp_path):
+    kept, budget = lists(tmp_path / "kept.jsonl", 60, 3), {"points": 5, "every": 2, "on_spent": "log"}
+    trainer = attached(spec(tmp_path, keep=(kept,), budget=budget, eval_batch_tokens=300))
+    assert trainer.holdfast_guard.questions.asker.reranker.batch_tokens == 300
+
+
 def test_scores_of_the_base_on_other_texts_are_not_those_of_the_cache(tmp_path):
     of = spec(tmp_path)
     reranker, found = cross_encoder(of, []), []

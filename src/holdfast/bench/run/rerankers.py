@@ -171,7 +171,8 @@ def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData)
         watching = {"budget": spec.allowed(), "keep": kept, "learn": learn or None, "guard": spec.guard()}
     if spec.allowed() is not None:
         data.notes.append(_watches(data, kept))
-    attach_reranker(trainer, recipe, memories=data.memories, lists=lists_of(spec), **watching)
+    options: dict[str, Any] = {"lists": lists_of(spec), "batch_tokens": spec.eval_batch_tokens}
+    attach_reranker(trainer, recipe, memories=data.memories, **options, **watching)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
 
