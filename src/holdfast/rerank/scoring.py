@@ -159,11 +159,7 @@ class BiEncoderReranker:
         sides = []
         for side, encode in ((0, self.model.encode_query), (1, self.model.encode_document)):
             texts = list(dict.fromkeys(pair[side] for pair in pairs))
-            embedded: dict[str, torch.Tensor] = {}
-            for places in _by_length([min(lengths[text], most or lengths[text]) for text in texts], self.batch_tokens):
-                batch = [texts[place] for place in places]
-                how = {"batch_size": len(batch), "convert_to_tensor": True, "show_progress_bar": False}
-                embedded |= zip(batch, encode(batch, **how), strict=True)
+            embedded = self._embedded(encode, texts, [min(lengths[text], most or lengths[text]) for text in texts])
             sides.append(torch.stack([embedded[pair[side]] for pair in pairs]))
             if progress is not None:
                 progress(len(pairs) // 2 if side == 0 else len(pairs), len(pairs))
@@ -172,6 +168,17 @@ class BiEncoderReranker:
         )
         check_finite(scores, pairs)
         return scores
+
+    def _embedded(
+        self, encode: Callable[..., torch.Tensor], texts: Sequence[str], lengths: Sequence[int]
+    ) -> dict[str, torch.Tensor]:
+        """Returns the embedding of each text, made in batches of at most `batch_tokens`."""
+        embedded: dict[str, torch.Tensor] = {}
+        for places in _by_length(lengths, self.batch_tokens):
+            batch = [texts[place] for place in places]
+            made = encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
+            embedded |= zip(batch, made, strict=True)
+        return embedded
 
 
 def _too_long(tokenizer: Any, texts: Sequence[str], most: int | None) -> int:
