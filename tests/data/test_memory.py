@@ -67,3 +67,9 @@ def test_a_memory_that_holds_nothing_to_learn_says_so(files, make_tokenizer):
     (files / "empty.jsonl").write_text('{"text": " "}\n')
     with pytest.raises(HoldfastError, match=r"^empty: holds nothing to learn; give rows with completions or text\.$"):
         load_memory(files / "empty.jsonl", make_tokenizer(), max_length=64)
+
+
+def test_a_memory_of_rows_that_are_all_too_long_says_so(files, make_tokenizer):
+    how = {"max_length": 3, "over_long": "drop"}
+    with pytest.raises(HoldfastError, match=r"^chats: holds nothing to learn within 3 tokens; allow longer rows\.$"):
+        load_memory(files / "chats.jsonl", make_tokenizer(templates.CHATML), **how)

@@ -136,3 +136,31 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(HoldfastError, match=r'Rerankers need sentence-transformers.*pip install "holdfast\[rerank\]"'):
         load_reranker("anything")
+
+
+def test_an_adapter_is_loaded_on_its_own_base_and_on_the_given_one_only_without_it(tmp_path):
+    import peft
+
+    own, other = models.cross_encoder(tmp_path / "own"), models.cross_encoder(tmp_path / "other", seed=5)
+    reranker, name = load_reranker(own), str(tmp_path / "adapter")
+    config = peft.LoraConfig(target_modules=["query", "value"])
+    peft.get_peft_model(reranker.model[0].model, config).save_pretrained(name)  # it changes nothing yet
+    assert np.allclose(load_reranker(name, other).score(PAIRS), load_reranker(own).score(PAIRS), atol=1e-5)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(file.read_text().replace(own, f"{own}-gone"))
+    notes = []
+    on_other = load_reranker(name, other, notes)
+    assert np.allclose(on_other.score(PAIRS), load_reranker(other).score(PAIRS), atol=1e-5)
+    assert notes[0] == f"{name} was made on '{own}-gone', which is not available here; it is loaded on {other}."
+    with pytest.raises(HoldfastError, match="own-gone' cannot be loaded"):
+        load_reranker(name)
+
+
+def test_a_bi_encoder_embeds_as_many_tokens_at_once_as_it_is_given(tmp_path):
+    name, read = models.bi_encoder(tmp_path), []
+    whole = load_reranker(name)
+    few = load_reranker(name, batch_tokens=16)
+    few.model[0].register_forward_pre_hook(lambda _module, given: read.append(given[0]["input_ids"].shape))
+    assert np.allclose(few.score(PAIRS), whole.score(PAIRS), atol=1e-5)
+    assert max(rows * length for rows, length in read if rows > 1) <= 16
+    assert whole.batch_tokens == 8192

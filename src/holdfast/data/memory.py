@@ -26,10 +26,12 @@ def load_memory(
     *,
     max_length: int,
     raw: bool = False,
+    loss_on: Literal["completion", "all"] = "completion",
+    over_long: Literal["truncate", "drop"] = "truncate",
     refused: Literal["error", "drop"] = "error",
     preference: Preference = "refuse",
 ) -> list[Example]:
-    """Returns the examples of one memory; the loss covers completions, and documents in full.
+    """Returns the examples of one memory; the loss covers completions (or all), and documents in full.
 
     A warning reports rows that are left out or cut.
 
@@ -38,6 +40,8 @@ def load_memory(
         tokenizer: A Hugging Face tokenizer.
         max_length: Most tokens of an example.
         raw: Whether to leave the chat template unused.
+        loss_on: Whether to learn the completions or everything; documents are always learned in full.
+        over_long: Whether rows longer than `max_length` lose their end or are left out; documents become windows.
         refused: Whether a conversation that the chat template cannot write is an error or is dropped.
         preference: As for `read`.
 
@@ -47,10 +51,13 @@ def load_memory(
     name = _name(source, "memory")
     paths = _paths(source)
     rows = [row for path in paths for row in read(path, preference=preference)]
-    prepared = tokenize(rows, tokenizer, max_length=max_length, raw=raw, refused=refused)
+    how: dict[str, Any] = {"raw": raw, "loss_on": loss_on, "over_long": over_long, "refused": refused}
+    prepared = tokenize(rows, tokenizer, max_length=max_length, **how)
     for sentence in prepared.notes.sentences():
         _log.warning("%s: %s", name, sentence)
     if not any(example.supervised for example in prepared.examples):
+        if prepared.notes.dropped:
+            raise HoldfastError(f"{name}: holds nothing to learn within {max_length} tokens; allow longer rows.")
         raise HoldfastError(f"{name}: holds nothing to learn; give rows with completions or text.")
     return prepared.examples
 

@@ -31,7 +31,7 @@ from holdfast.rerank.rows import RowBatches
 from holdfast.rerank.session import RerankSession
 from holdfast.rerank.transformer import inner_of, put_inner
 from holdfast.rerank.units import NOT_TEXT, rows_of
-from holdfast.rerank.view import RerankView
+from holdfast.rerank.view import ListOptions, RerankView
 from holdfast.train.attach import Attached, put_on
 from holdfast.train.attaching import as_found_if_refused, parts_of, watching_of
 from holdfast.train.base import make_teacher
@@ -58,8 +58,10 @@ def attach_reranker(
     guard: Guard | None = None,
     memories: Mapping[str, Any] | None = None,
     chunked_loss: bool = False,
+    lists: ListOptions | None = None,
+    batch_tokens: int | None = None,
 ) -> T:
-    """Puts a recipe, a budget or both on a built `CrossEncoderTrainer`; the arguments are those of `holdfast.attach`.
+    """Puts a recipe, a budget or both on a built `CrossEncoderTrainer`; the arguments of `holdfast.attach`, and two.
 
     Args:
         trainer: A `sentence_transformers.CrossEncoderTrainer` before training, with any of the library's losses.
@@ -72,6 +74,9 @@ def attach_reranker(
         memories: Old rows by the name that `Rehearsal` and `EWC` use: a source, `CandidateList`s, or rows with the
             columns of the train dataset. Other names count as sources.
         chunked_loss: Not for a reranker, which has no logits of a vocabulary.
+        lists: How the sources of `memories` become lists; about as long as the rows of the trainer, with one document
+            of another query, if None.
+        batch_tokens: Most tokens of a batch of the guard, padding included; 8192 if None.
 
     Raises:
         HoldfastError: The trainer's settings and the recipe do not fit together. The trainer and its model stay as they
@@ -88,13 +93,13 @@ def attach_reranker(
             "chunked_loss=True is for the loss over a vocabulary, and a reranker has none; leave it out."
         )
     parts, inner = parts_of(recipe), inner_of(encoder)
-    view = RerankView(theirs, dict(memories or {}), encoder, encoder if inner is None else inner)
+    view = RerankView(theirs, dict(memories or {}), encoder, encoder if inner is None else inner, lists=lists)
     with as_found_if_refused(theirs, lambda: view.model):
         watching = watching_of(budget, guard, keep, learn)
         refuse_reranker(theirs, parts, watching, inner)
         asked = None
         if budget is not None and watching is not None:
-            asked = RerankQuestions.of(theirs, budget, watching, keep, learn)
+            asked = RerankQuestions.of(theirs, budget, watching, keep, learn, batch_tokens)
         session, teacher = _session(view, parts)
         shipping = Shipping(session.model, session.recipe, train_of(parts).ship)
         watched = steering(theirs, WatchRecord() if asked is None else asked.watched)

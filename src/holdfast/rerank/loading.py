@@ -32,8 +32,8 @@ def load_reranker(
     Args:
         name: A folder, or a name on the hub: a cross-encoder with one output, a causal reranker, a bi-encoder, or an
             adapter on one of them.
-        base: The base of an adapter; that which its config names if None.
-        notes: Receives a sentence on an adapter that is merged.
+        base: Base for an adapter whose own base, which its config names, is not available.
+        notes: Receives sentences on an adapter: the base on which it is loaded, and that it is merged.
         batch_tokens: Most tokens of a batch, padding included; 8192 if None.
         precision: Number format of the computation.
         max_length: Most tokens of a pair, or of a text of a bi-encoder; longer ones are cut. The model's own limit if
@@ -44,14 +44,16 @@ def load_reranker(
     """
     check_precision(precision)
     folder = Path(name).expanduser()
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+    if is_adapter(folder):
         return _adapter(folder, base, notes, batch_tokens=batch_tokens, precision=precision, max_length=max_length)
     library = needed("sentence_transformers")
     how = {"model_kwargs": {"dtype": DTYPES[precision]}, "trust_remote_code": False}
     try:
         with without_waiting(name):
             if kind_of_model(name) == "bi-encoder":
-                return BiEncoderReranker(_cut(library.SentenceTransformer(name, **how).eval(), max_length))
+                return BiEncoderReranker(
+                    _cut(library.SentenceTransformer(name, **how).eval(), max_length), batch_tokens
+                )
             model = _cut(library.CrossEncoder(name, **how).eval(), max_length)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -75,14 +77,7 @@ def _adapter(
     """Returns the base of an adapter with the adapter merged into its weights."""
     import peft
 
-    try:
-        recorded = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError) as error:
-        raise HoldfastError(
-            f"{folder}/adapter_config.json does not name its base (base_model_name_or_path)."
-        ) from error
-    name = base if base is not None else str(recorded)
-    reranker = load_reranker(name, notes=notes, **how)
+    reranker, name = _base_for(folder, recorded_base(folder), base, notes, how)
     transformer = reranker.model[0]
     try:
         adapted: Any = peft.PeftModel.from_pretrained(transformer.model, str(folder))
@@ -94,3 +89,41 @@ def _adapter(
     if notes is not None:
         notes.append(f"{folder}: the adapter is merged into {name}.")
     return reranker
+
+
+def _base_for(
+    folder: Path, recorded: str, given: str | None, notes: list[str] | None, how: dict[str, Any]
+) -> tuple[CrossEncoderReranker | BiEncoderReranker, str]:
+    """Returns the base of an adapter and its name: the base that its config names, else `given`.
+
+    Raises:
+        HoldfastError: The recorded base is a folder that cannot be loaded, or cannot be had and no other is given.
+    """
+    if given is not None and is_adapter(Path(given).expanduser()):
+        given = recorded_base(Path(given).expanduser())
+    if given is None or given == recorded or Path(recorded).expanduser().is_dir():
+        return load_reranker(recorded, notes=notes, **how), recorded
+    if not recorded.startswith(("/", ".", "~")) and recorded.count("/") <= 1:
+        try:
+            return load_reranker(recorded, notes=notes, **how), recorded
+        except HoldfastError:
+            pass  # a name on the hub that cannot be had: the given base stands in for it
+    if notes is not None:
+        notes.append(f"{folder} was made on {recorded!r}, which is not available here; it is loaded on {given}.")
+    return load_reranker(given, notes=notes, **how), given
+
+
+def is_adapter(folder: Path) -> bool:
+    """Returns whether a folder holds an adapter and no whole model."""
+    return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
+
+
+def recorded_base(folder: Path) -> str:
+    """Returns the base that an adapter's config names; raises `HoldfastError` if it names none."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        return str(config["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError) as error:
+        raise HoldfastError(
+            f"{folder}/adapter_config.json does not name its base (base_model_name_or_path)."
+        ) from error

@@ -73,8 +73,24 @@ class RerankQuestions:
     apart: tuple[RerankSuite, ...] = ()
 
     @classmethod
-    def of(cls, trainer: HostTrainer, budget: Budget, guard: Guard, keep: Any, learn: Any) -> Self:
-        """Returns the questions to a trainer's model; `keep` and `learn` are those of `attach`.
+    def of(
+        cls,
+        trainer: HostTrainer,
+        budget: Budget,
+        guard: Guard,
+        keep: Any,
+        learn: Any,
+        batch_tokens: int | None = None,
+    ) -> Self:
+        """Returns the questions to a trainer's model.
+
+        Args:
+            trainer: The trainer.
+            budget: The budget.
+            guard: The settings of the guard.
+            keep: As for `attach`.
+            learn: As for `attach`.
+            batch_tokens: Most tokens of a batch, padding included; 8192 if None.
 
         Raises:
             HoldfastError: A source holds nothing to rank, or the budget limits no points.
@@ -85,7 +101,7 @@ class RerankQuestions:
             )
         given = _watched(keep, "retained", "keep")
         shown = [] if learn is None else _watched(learn, "learned", "learn")
-        asker = Asker(CrossEncoderReranker(trainer.model), precision_of(trainer.args))
+        asker = Asker(CrossEncoderReranker(trainer.model, batch_tokens), precision_of(trainer.args))
         kept = _thinned(given, guard.items)
         return cls(
             tuple(map(Watched, kept)),

@@ -135,13 +135,13 @@ class BiEncoderReranker:
 
     Attributes:
         model: The model.
-        batch_size: Number of texts that it embeds at once.
+        batch_tokens: Most tokens of a batch, padding included.
         cut: Number of pairs of the last call of `score` of which a side was cut.
     """
 
-    def __init__(self, model: Any, batch_size: int = 32) -> None:
+    def __init__(self, model: Any, batch_tokens: int | None = None) -> None:
         """Keeps the model."""
-        self.model, self.batch_size, self.cut = model, batch_size, 0
+        self.model, self.batch_tokens, self.cut = model, batch_tokens or BATCH_TOKENS, 0
 
     def score(self, pairs: Sequence[Pair], progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Returns the similarity of each pair, `[n]`, by the similarity function of the model.
@@ -152,14 +152,15 @@ class BiEncoderReranker:
         self.cut = 0
         if not pairs:
             return np.empty(0)
-        tokenizer, most = self.model.tokenizer, self.model.max_seq_length
-        over = {text for text in {*itertools.chain(*pairs)} if _too_long(tokenizer, [text], most)}
+        everything, most = list(dict.fromkeys(itertools.chain(*pairs))), self.model.max_seq_length
+        lengths = dict(zip(everything, _lengths(self.model.tokenizer, everything), strict=True))
+        over = {text for text, length in lengths.items() if most is not None and length > most}
         self.cut = sum(not over.isdisjoint(pair) for pair in pairs) if over else 0
         sides = []
         for side, encode in ((0, self.model.encode_query), (1, self.model.encode_document)):
             texts = list(dict.fromkeys(pair[side] for pair in pairs))
-            embedded = encode(texts, batch_size=self.batch_size, convert_to_tensor=True, show_progress_bar=False)
-            sides.append(embedded[[{text: i for i, text in enumerate(texts)}[pair[side]] for pair in pairs]])
+            embedded = self._embedded(encode, texts, [min(lengths[text], most or lengths[text]) for text in texts])
+            sides.append(torch.stack([embedded[pair[side]] for pair in pairs]))
             if progress is not None:
                 progress(len(pairs) // 2 if side == 0 else len(pairs), len(pairs))
         scores: npt.NDArray[np.float64] = (
@@ -168,13 +169,28 @@ class BiEncoderReranker:
         check_finite(scores, pairs)
         return scores
 
+    def _embedded(
+        self, encode: Callable[..., torch.Tensor], texts: Sequence[str], lengths: Sequence[int]
+    ) -> dict[str, torch.Tensor]:
+        """Returns the embedding of each text, made in batches of at most `batch_tokens`."""
+        embedded: dict[str, torch.Tensor] = {}
+        for places in _by_length(lengths, self.batch_tokens):
+            batch = [texts[place] for place in places]
+            made = encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
+            embedded |= zip(batch, made, strict=True)
+        return embedded
+
 
 def _too_long(tokenizer: Any, texts: Sequence[str], most: int | None) -> int:
     """Returns the number of texts with more than `most` tokens; 0 without a limit."""
     if most is None:
         return 0
-    encoded = tokenizer(list(texts), padding=False, truncation=False, verbose=False)["input_ids"]
-    return sum(len(ids) > most for ids in encoded)
+    return sum(length > most for length in _lengths(tokenizer, texts))
+
+
+def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Returns the number of tokens of each text."""
+    return [len(ids) for ids in tokenizer(list(texts), padding=False, truncation=False, verbose=False)["input_ids"]]
 
 
 def check_finite(scores: npt.NDArray[np.float64], pairs: Sequence[Pair]) -> None:

@@ -50,20 +50,26 @@ def read_lists(source: str, notes: list[str], *, negatives: int | None = None, d
     Args:
         source: As for `read_collection`.
         notes: Receives sentences on what was left out or assumed.
-        negatives: Most documents that are not relevant in the list of a collection's query; all if None.
+        negatives: Most documents that are not relevant in the list of a collection's query; all if None. The lists of a
+            file keep all of theirs.
         depth: Number of candidates that BM25 finds for a collection without candidates.
 
     Raises:
         HoldfastError: As for `read_collection`.
     """
     whole, count = _few(source)
-    if Path(whole).expanduser().is_file():
+    if is_file(source):
         lists = read_rows(whole, notes)
         return lists if count is None else lists[:count]
     collection = read_collection(source, notes)
     if not collection.candidates:
         collection = with_candidates(collection, depth, notes=notes)
     return collection.lists(negatives)
+
+
+def is_file(source: str) -> bool:
+    """Returns whether a source is a file, whose rows bring their own documents; raises as `read_collection` does."""
+    return Path(_few(source)[0]).expanduser().is_file()
 
 
 def _whole(source: str, notes: list[str]) -> Collection:

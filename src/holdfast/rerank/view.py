@@ -15,6 +15,7 @@ from holdfast.core.method import Chain, chain
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import Run
 from holdfast.rerank.collection import CandidateList
+from holdfast.rerank.first_stage import DEPTH
 from holdfast.rerank.forward import ROWS, ScoreForward
 from holdfast.rerank.rows import CollateRows, Row, joined, rows_like, stand_in, with_easy
 from holdfast.rerank.sources import read_lists
@@ -30,6 +31,21 @@ PAIRED = 3
 """Hard negatives of an old query beside a train dataset of single pairs."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """How a source of the command line's forms becomes lists to train on.
+
+    Attributes:
+        negatives: Most hard negatives of a query; the lists of a file keep all of theirs.
+        easy: Documents of other queries that each list gets.
+        depth: Number of candidates that BM25 finds for a collection without candidates.
+    """
+
+    negatives: int
+    easy: int
+    depth: int
+
+
 @dataclasses.dataclass
 class RerankView:
     """A trainer of a cross-encoder as methods see it before training.
@@ -41,6 +57,7 @@ class RerankView:
         model: The transformer inside it; once the recipe has shaped it, with its adapters.
         mix: Stand-ins of the rows of the training, once the recipe has mixed them; None if it does not change the data.
         forward: The forward of the recipe, for gradients; None before it exists.
+        lists: How the sources of memories become lists; as the rows of the trainer suggest if None.
     """
 
     trainer: HostTrainer
@@ -49,6 +66,7 @@ class RerankView:
     model: nn.Module
     mix: Mix | None = None
     forward: ScoreForward | None = None
+    lists: ListOptions | None = None
     _old: dict[str, Row] = dataclasses.field(default_factory=dict)
 
     @property
@@ -108,7 +126,8 @@ class RerankView:
     def memory(self, name: str) -> list[Example]:
         """Returns stand-ins of the rows of a memory, in the form of the train dataset.
 
-        A source of the command line's forms gets `EASY` documents of other queries in each list.
+        A source of the command line's forms gets `EASY` documents of other queries in each list, unless `lists` says
+        otherwise.
 
         Raises:
             HoldfastError: The memory is not found or empty, or its rows do not fit beside the trainer's.
@@ -116,10 +135,11 @@ class RerankView:
         source, like, where = self.memories.get(name, name), self.rows[0], f"Memory {name!r}"
         if isinstance(source, str):
             notes: list[str] = []
-            lists = read_lists(source, notes, negatives=self._negatives())
+            how = self.lists or ListOptions(self._negatives(), EASY, DEPTH)
+            lists = read_lists(source, notes, negatives=how.negatives, depth=how.depth)
             for note in notes:
                 logger.warning("%s: %s", where, note)
-            source = with_easy(lists, EASY, self.trainer.args.seed)
+            source = with_easy(lists, how.easy, self.trainer.args.seed)
         rows = list(source)
         if rows and isinstance(rows[0], CandidateList):
             rows, left_out = rows_like(rows, like, self.form, where)

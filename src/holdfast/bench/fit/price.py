@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.facts import PlanInputs
 from holdfast.bench.run.arguments import micro_batch_rows
+from holdfast.bench.run.inputs import old_examples
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, Method, chain
 from holdfast.core.mix import NEW, Example, Mix
 from holdfast.core.run import Run
-from holdfast.data.memory import load_memory
 from holdfast.data.order import order
 from holdfast.methods.adapter import Adapter
 from holdfast.methods.answering import share_read
@@ -71,11 +70,7 @@ class PlainRun:
             epochs: Passes over the examples.
             batch: Examples of a step.
         """
-        how: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
-        memories = {
-            name: load_memory(path, inputs.tokenizer, max_length=spec.max_length, **how)
-            for name, path in spec.memories().items()
-        }
+        memories = {name: old_examples(spec, path, inputs.tokenizer) for name, path in spec.memories().items()}
         return cls(inputs.data.train, memories, epochs, batch, spec.batch_size, spec.seed)
 
     @property

@@ -68,8 +68,9 @@ class RankingFitInputs:
 
     def plain(self, run: RunSpec, *, epochs: float, batch: int) -> RankingPlain:
         """Returns the unit of the cost, with the old lists that the options name."""
+        how = {"negatives": run.negatives, "depth": run.depth}
         old = {
-            name: self._tokens(with_easy(read_lists(source, [], negatives=run.negatives, depth=run.depth), 1, run.seed))
+            name: self._tokens(with_easy(read_lists(source, [], **how), run.easy, run.seed))
             for name, source in run.memories().items()
         }
         return RankingPlain(len(self.data.lists), self._tokens(self.data.lists), old, epochs, batch)

@@ -17,13 +17,12 @@ from holdfast.bench.given.loading import load_model
 from holdfast.bench.plan.facts import PlanInputs
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.estimate import stays_frozen
-from holdfast.bench.run.inputs import memory_paths
+from holdfast.bench.run.inputs import memory_paths, old_examples
 from holdfast.bench.run.resources import training_settings
 from holdfast.bench.run.training import plain_trainer
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import Example
-from holdfast.data.memory import load_memory
 from holdfast.methods.rehearsal.self_rehearsal import SelfRehearsal
 from holdfast.recipe import parse
 from holdfast.train.attach import attach
@@ -184,11 +183,10 @@ def run_shortly(
 def memories_of(inputs: PlanInputs, recipe: Chain) -> Mapping[str, list[Example]]:
     """Returns the old examples that a recipe names, read where the plan has not read them yet."""
     run = inputs.run
-    how: dict[str, Any] = {"raw": run.raw, "refused": run.refused, "preference": run.preference}
     paths, _ = memory_paths(recipe, run)
     for name, path in paths.items():
         if name not in inputs.memories:
-            inputs.memories[name] = list(load_memory(path, inputs.tokenizer, max_length=run.max_length, **how))
+            inputs.memories[name] = old_examples(run, path, inputs.tokenizer)
     return {name: inputs.memories[name] for name in paths}
 
 

@@ -8,11 +8,13 @@ from typing import Literal
 
 from holdfast.bench.given.model_files import RERANKER, is_adapter
 from holdfast.bench.given.model_size import model_size
-from holdfast.bench.given.options import Options, option
+from holdfast.bench.given.options import Options, flag_of, option
 from holdfast.core.errors import HoldfastError
 
 DEPTH = 100
 """Number of candidates of a query, as usual in the field; `holdfast.rerank.first_stage` repeats it."""
+OF_RERANKERS = ("depth", "loss", "negatives", "easy")
+"""Options that say how a reranker trains and what it orders."""
 Task = Literal["auto", "generate", "rerank"]
 """What a command measures: generated text, ranked documents, or what the model is made for (auto)."""
 
@@ -29,10 +31,13 @@ class RankingOptions(Options):
     depth: int = option("candidates of a query that BM25 finds for a reranker", DEPTH, metavar="N", low=2)
 
     def __post_init__(self) -> None:
-        """Refuses a depth where nothing is ranked."""
+        """Refuses options of rerankers where nothing is ranked."""
         super().__post_init__()
-        if self.depth != DEPTH and not self.reranks:
-            raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
+        for field in dataclasses.fields(self):
+            if field.name in OF_RERANKERS and getattr(self, field.name) != field.default and not self.reranks:
+                raise HoldfastError(
+                    f"{flag_of(field.name)} is for rerankers; leave it out, or name them with --task rerank."
+                )
 
     @property
     def reranks(self) -> bool:

@@ -17,11 +17,10 @@ from holdfast.bench.given.model_files import base_of, folder_of_model, folder_or
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.measured.preparation import PreparedData
 from holdfast.bench.plan.record import DataRow, KeptRow, ModelRow, SuspectRow
-from holdfast.bench.run.inputs import read_data
+from holdfast.bench.run.inputs import old_examples, read_data
 from holdfast.core.mix import Example
 from holdfast.data.examples import read
 from holdfast.data.holdout import normalised
-from holdfast.data.memory import load_memory
 from holdfast.data.rendering import uses_template
 from holdfast.data.rows import Row
 from holdfast.data.sieve import ShingleIndex
@@ -79,10 +78,7 @@ def read_plan_inputs(run: RunSpec) -> PlanInputs:
     tokenizer, folder = load_tokenizer(run.model), folder_of_model(folder_or_name(run.model))
     config = config_of(base_of(folder) if folder is not None and is_adapter(folder) else run.model)
     data, paths, unused = read_data(run, parse(run.recipe if run.memories() else "Train()"), tokenizer, run.allowed())
-    how: dict[str, Any] = {"raw": run.raw, "refused": run.refused, "preference": run.preference}
-    memories = {
-        name: list(load_memory(path, tokenizer, max_length=run.max_length, **how)) for name, path in paths.items()
-    }
+    memories = {name: old_examples(run, path, tokenizer) for name, path in paths.items()}
     rows = read(run.data, preference=run.preference)
     return PlanInputs(run, tokenizer, config, rows, data, memories, (*data.notes, *unused))
 

@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 
 from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.precision import resolving_precision
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
 from holdfast.bench.measured.preparation import PreparedData, check_fit, kept_units, prepare_data
@@ -102,11 +102,7 @@ def read_inputs(spec: RunSpec, recipe: Chain, *, refuse: bool = True, part: Part
     budget = spec.allowed()
     data, paths, unused = read_data(spec, recipe, tokenizer, budget)
     data = data if part is None else part.of(data)
-    rendering: dict[str, Any] = {"raw": spec.raw, "refused": spec.refused, "preference": spec.preference}
-    memories = {
-        name: list(load_memory(path, tokenizer, max_length=spec.max_length, **rendering))
-        for name, path in paths.items()
-    }
+    memories = {name: old_examples(spec, path, tokenizer) for name, path in paths.items()}
     longest = longest_row([*data.train, *(example for memory in memories.values() for example in memory)])
     resources = resources_of(spec, recipe, arguments, data.train, longest)
     memory_spec = spec if refuse else dataclasses.replace(spec, memory_check="warn")
@@ -136,6 +132,29 @@ def read_data(
     if budget is not None:
         check_limits(budget, kept_units(data.suites))
     return data, paths, unused
+
+
+def old_examples(spec: TrainingSpec, path: str, tokenizer: Any) -> list[Example]:
+    """Returns the examples of a file of old rows, which the options of a run treat as they treat new ones.
+
+    Args:
+        spec: The options.
+        path: The file, or the name of a source.
+        tokenizer: The model's tokenizer.
+
+    Raises:
+        HoldfastError: As for `load_memory`.
+    """
+    return load_memory(
+        path,
+        tokenizer,
+        max_length=spec.max_length,
+        raw=spec.raw,
+        loss_on=spec.loss_on,
+        over_long=spec.over_long,
+        refused=spec.refused,
+        preference=spec.preference,
+    )
 
 
 def load_checked_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.measured.ranking import named_sources, read_suites, texts_of
 from holdfast.bench.measured.verdict import check_limits
 from holdfast.bench.run.inputs import memory_paths
@@ -15,8 +15,9 @@ from holdfast.rerank.collection import CandidateList
 from holdfast.rerank.first_stage import with_candidates
 from holdfast.rerank.leaks import leaks
 from holdfast.rerank.rows import with_easy
-from holdfast.rerank.sources import read_collection, read_lists
+from holdfast.rerank.sources import is_file, read_collection, read_lists
 from holdfast.rerank.suite import RerankSuite, suite_of
+from holdfast.rerank.view import ListOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,4 +97,9 @@ def _held_out(spec: RunSpec, notes: list[str]) -> tuple[list[CandidateList], Rer
         f"{len(held.judged):,} of {len(whole.judged):,} queries of {spec.data} are held out to measure what is learned."
     )
     task = suite_of(dataclasses.replace(held, name="task"), "learned", notes=notes)
-    return kept.lists(spec.negatives), task
+    return kept.lists(None if is_file(spec.data) else spec.negatives), task
+
+
+def lists_of(spec: TrainingSpec) -> ListOptions:
+    """Returns how the options make lists of a source, old ones included."""
+    return ListOptions(spec.negatives, spec.easy, spec.depth)

@@ -30,7 +30,8 @@ from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.documents import document_reranker
 from holdfast.bench.run.folder import begin_folder, folder_of
-from holdfast.bench.run.ranking_data import RankingData, read_ranking_data
+from holdfast.bench.run.proof import Judged
+from holdfast.bench.run.ranking_data import RankingData, lists_of, read_ranking_data
 from holdfast.bench.run.ranking_trainer import begin_at, build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.record import RunRecord, SecondsRow
 from holdfast.bench.run.resources import settings_lines, training_settings
@@ -52,8 +53,8 @@ from holdfast.rerank.symptoms.evidence import evidence_of
 from holdfast.rerank.symptoms.names import symptoms_of
 from holdfast.train.attach import Attached
 
-OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing")
-"""Options of a run that concern generated text alone."""
+OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference", "packing", "memory_check")
+"""Options of a run that concern generated text alone; no estimate of memory precedes the training of a reranker."""
 
 
 def train_reranker(
@@ -143,9 +144,7 @@ def ranked_once(
     if bases is None:
         return rank(reranker, suites, "before", progress.measuring)
     asked: list[Any] = [spec.max_length, spec.precision, model_digest(reranker_or_name(spec.model))]
-    asked += [
-        [s.name, s.collection.queries[q].text, *s.collection.candidates[q]] for s in suites for q in s.collection.judged
-    ]
+    asked += [[suite.name, Judged.of_queries(suite).questions] for suite in suites]
     path = bases / f"rerank-{hashlib.blake2b(json.dumps(asked).encode(), digest_size=8).hexdigest()}.json"
     if path.exists():
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -157,7 +156,7 @@ def ranked_once(
 
 
 def refuse_without_effect(spec: RunSpec) -> None:
-    """Raises `HoldfastError` for an option that says how text is generated or tokenised for generation."""
+    """Raises `HoldfastError` for an option of generated text, or of a check that no run of a reranker makes."""
     fields = {field.name: field.default for field in dataclasses.fields(spec)}
     for name in OF_TEXT:
         if getattr(spec, name) != fields[name]:
@@ -172,7 +171,8 @@ def attach_recipe(spec: RunSpec, recipe: Chain, trainer: Any, data: RankingData)
         watching = {"budget": spec.allowed(), "keep": kept, "learn": learn or None, "guard": spec.guard()}
     if spec.allowed() is not None:
         data.notes.append(_watches(data, kept))
-    attach_reranker(trainer, recipe, memories=data.memories, **watching)
+    options: dict[str, Any] = {"lists": lists_of(spec), "batch_tokens": spec.eval_batch_tokens}
+    attach_reranker(trainer, recipe, memories=data.memories, **options, **watching)
     if trainer.holdfast_guard is not None:
         trainer.holdfast_guard.flags = True
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.record import TimeRow
 from holdfast.bench.plan.timing import SECONDS, STEPS, StepTimer, time_row
-from holdfast.bench.run.ranking_data import RankingData
+from holdfast.bench.run.ranking_data import RankingData, lists_of
 from holdfast.bench.run.ranking_trainer import build_trainer, cross_encoder, ranking_arguments
 from holdfast.bench.run.resources import training_settings
 from holdfast.recipe import parse
@@ -34,7 +34,7 @@ def time_ranking(run: RunSpec, data: RankingData, text: str, tokens: float) -> T
         arguments.save_strategy = "no"
         trainer = build_trainer(run, reranker.model, data.lists, arguments)
         settings = training_settings(recipe, arguments, len(trainer.train_dataset))
-        attach_reranker(trainer, recipe, memories=data.memories)
+        attach_reranker(trainer, recipe, memories=data.memories, lists=lists_of(run))
         timer = StepTimer(STEPS, SECONDS)
         trainer.add_callback(timer)
         trainer.train()
