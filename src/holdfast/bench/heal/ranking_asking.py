@@ -37,6 +37,7 @@ from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.documents import ranked_answers
 from holdfast.bench.run.proof import Judged
 from holdfast.core.errors import HoldfastError
+from holdfast.core.precision import Precision
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score
 from holdfast.probes.watch_record import WatchRecord
@@ -103,7 +104,7 @@ class RankingAsking:
             HoldfastError: They are not, or one of them is no cross-encoder.
         """
         base, tuned = self.inputs.spec.base, self.inputs.tuned
-        editor = editor_of(base, tuned, work, notes, lambda name, _, more: self._loaded(name, more).model)
+        editor = editor_of(base, tuned, work, notes, lambda name, _, more: self._loaded(name, more, "fp32").model)
         check_tokens(base, tuned, load_tokenizer(base), load_tokenizer(tuned, base=base))
         return editor
 
@@ -202,15 +203,17 @@ class RankingAsking:
             "symptoms": rows_of(symptoms_of(evidence_of(self.suites.test, before, self.last))),
         }
 
-    def _loaded(self, name: str, notes: list[str] | None = None) -> CrossEncoderReranker:
-        """Returns a model, an adapter merged into its base."""
+    def _loaded(
+        self, name: str, notes: list[str] | None = None, precision: Precision | None = None
+    ) -> CrossEncoderReranker:
+        """Returns a model, an adapter merged into its base; in the precision of the options if none is given."""
         spec = self.inputs.spec
         model = load_reranker(
             reranker_or_name(name),
             None if name == spec.base else reranker_or_name(spec.base),
             notes,
             batch_tokens=spec.eval_batch_tokens,
-            precision=spec.precision,
+            precision=precision or spec.precision,
             max_length=spec.max_length,
         )
         if isinstance(model, BiEncoderReranker):
