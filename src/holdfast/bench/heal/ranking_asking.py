@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +23,7 @@ from holdfast.bench.heal.heal_record import BeforeHealing
 from holdfast.bench.heal.inputs import HealInputs
 from holdfast.bench.heal.kept_rankings import KeptRankings
 from holdfast.bench.heal.ranking_glances import Nats, glanced_queries
-from holdfast.bench.heal.ranking_suites import RankingSuites, ranking_suites_of
+from holdfast.bench.heal.ranking_suites import RankingSuites, questions_digest, ranking_suites_of
 from holdfast.bench.heal.sides import check_tokens, editor_of, transposed_in, with_tokenizer
 from holdfast.bench.heal.steering import records_beside
 from holdfast.bench.machine.progress import Progress
@@ -78,14 +76,8 @@ class RankingAsking:
 
     @property
     def questions(self) -> str:
-        """Returns a digest of all queries and their candidates."""
-        asked = [
-            [suite.name, suite.role, suite.collection.queries[query].text, *suite.collection.candidates.get(query, ())]
-            for suite in (*self.suites.validation, *self.suites.test)
-            for query in suite.collection.judged
-        ]
-        about = json.dumps([self.inputs.spec.max_length, self.inputs.spec.precision, asked])
-        return hashlib.sha256(about.encode()).hexdigest()[:16]
+        """Returns a digest of all queries, their judgments and the contents of their candidates."""
+        return questions_digest(self.suites, self.inputs.spec.max_length, self.inputs.spec.precision)
 
     @property
     def validation(self) -> tuple[RerankSuite, ...]:
