@@ -14,8 +14,10 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validated
 from holdfast.bench.measured.preparation import kept_units, prepare_data, read_suites
 from holdfast.bench.measured.verdict import check_limits
+from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import AUTO
 from holdfast.data.examples import read
 from holdfast.methods.adapter import Adapter
 from holdfast.probes.suite import Suite
@@ -39,12 +41,14 @@ class HealInputs:
         tuned: Folder or name of the tuned model.
         run: The options of the run that trained it; None if it is not the folder of a run.
         rate: The learning rate of that run; None without one.
+        rehearsed: Files of old examples that it trained on.
     """
 
     spec: HealSpec
     tuned: str
     run: RunSpec | None = None
     rate: float | None = None
+    rehearsed: tuple[str, ...] = ()
 
     @property
     def budget(self) -> Budget:
@@ -106,7 +110,8 @@ def _of_run(spec: HealSpec, folder: Path) -> HealInputs:
         filled["budget"] = {name: value for name, value in run.budget.items() if name in ("points", "nll", "claim")}
     spec = dataclasses.replace(spec, **filled)
     given = {name: value for name in _FROM_RUN if (value := getattr(spec, name)) is not None}
-    return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate)
+    rehearsed = () if spec.reranks else tuple(memory_paths(parse(run.recipe), run)[0].values())
+    return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate, rehearsed)
 
 
 def _read_run(folder: Path) -> tuple[RunSpec, float | None]:
@@ -117,6 +122,8 @@ def _read_run(folder: Path) -> tuple[RunSpec, float | None]:
         raise HoldfastError(f"{folder}/spec.json cannot be read ({error}); give the folder {folder}/model.") from error
     names = {field.name for field in dataclasses.fields(RunSpec)}
     options = {name: value for name, value in values.items() if name in names}
+    if options.get("recipe") == AUTO:
+        options["recipe"] = values.get("resolved_recipe", AUTO)  # what the plan chose
     rate = (values.get("resolved") or {}).get("learning_rate")
     run = RunSpec.from_dict(options, f"{folder}/spec.json")
     return run, float(rate) if isinstance(rate, (int, float)) else None
@@ -176,7 +183,8 @@ def _read(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> list[Suite]:
     """Reads the suites, without what the fine-tune or the retraining learned from."""
     spec = inputs.spec
     if inputs.run is not None:
-        data = prepare_data(inputs.run, tokenizer, tuple(inputs.sources.values()))
+        old = dict.fromkeys([*inputs.rehearsed, *inputs.sources.values()])
+        data = prepare_data(inputs.run, tokenizer, tuple(old))
         notes += data.notes
         return list(data.suites)
     sources = [*([spec.data] if spec.data else []), *inputs.sources.values()]
