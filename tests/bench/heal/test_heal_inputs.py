@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from holdfast.bench.fit import full_run
+from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.heal import heal as healing
+from holdfast.bench.heal import retraining
 from holdfast.bench.heal.inputs import inputs_of, suites_of
 from holdfast.bench.heal.ranking_suites import RankingSuites, questions_digest
-from holdfast.bench.run.folder import begin_folder
+from holdfast.bench.run.folder import begin_folder, folder_of
 from holdfast.recipe import parse
 from holdfast.rerank.collection import Collection, Document, Query
 from holdfast.rerank.suite import RerankSuite
@@ -57,3 +63,51 @@ def test_rows_that_a_run_rehearsed_are_not_judged_as_kept(tmp_path, recipe):
     asked = suites_of(inputs_of(HealSpec(**given)), tiny.tokenizer(), notes)
     assert sum(len(suite) for suite in (*asked.validation, *asked.test) if suite.role == "retained") == 20
     assert any("20 rows are also among those to learn and left out of kept" in note for note in notes)
+
+
+FOUR = {"seed": 7, "packing": True, "memory_check": "warn", "training": {"max_grad_norm": 0.5}}
+"""What a retraining has of the run that is healed."""
+
+
+def retrained(spec, folder):
+    """The four of the options of a retraining."""
+    made = retraining.retraining_spec(inputs_of(spec), folder)
+    return {name: getattr(made, name) for name in FOUR}
+
+
+def test_a_retraining_runs_as_the_run_did_without_what_its_recipe_sets_and_without_an_upload(tmp_path):
+    more = {"learning_rate": 1e-3, "lr_scheduler_type": "linear", "push_to_hub": True, "hub_model_id": "a/b"}
+    given = run_of(tmp_path, recipe="Cosine()", **{**FOUR, "training": {**FOUR["training"], **more}})
+    spec = HealSpec(**given, memory=("old=old.jsonl",))
+    assert retrained(spec, tmp_path) == FOUR
+    own = dataclasses.replace(spec, recipe="Rehearsal('old')")
+    assert retrained(own, tmp_path)["training"] == {key: {**FOUR["training"], **more}[key] for key in (
+        "max_grad_norm", "learning_rate", "lr_scheduler_type")}  # fmt: skip
+
+
+def test_a_retraining_in_a_fit_runs_as_the_fit_does(tmp_path, monkeypatch):
+    given, seen = run_of(tmp_path, recipe="Train()"), []
+    run = RunSpec(model="base", data="new.jsonl", recipe="Train()", memory=(), **FOUR)
+    monkeypatch.setattr(full_run, "heal", lambda spec, console, *, run: seen.append(run))
+    fit = FitSpec(model="base", data="new.jsonl", keep=("kept.jsonl",), budget={"points": 5})
+    with pytest.raises(AttributeError):  # the healing is none
+        full_run.healed(SimpleNamespace(folder=tmp_path / "run"), fit, run, None, 1.0, tmp_path, None)
+    assert seen == [run]
+    inputs = inputs_of(HealSpec(**given, memory=("old=old.jsonl",)))
+    made = retraining.retraining_spec(inputs.running_as(run), tmp_path)
+    assert {name: getattr(made, name) for name in FOUR} == FOUR
+
+
+def test_each_start_of_a_retraining_has_its_own_folder(tmp_path, monkeypatch):
+    inputs = inputs_of(HealSpec(**run_of(tmp_path, recipe="Train()"), memory=("old=old.jsonl",)))
+    folders = []
+    monkeypatch.setattr(retraining, "train", lambda spec, console, start: folders.append(folder_of(spec)) or 1 / 0)
+    asking, editor = SimpleNamespace(complete=print), SimpleNamespace(write_whole=lambda *words: None)
+    made = healing._Healing(inputs, asking, editor, tmp_path / "out", None, [])
+    for edit, strength in (("scale", 0.5), ("scale", 0.25), ("ties", 0.25), ("ties", 0.25)):
+        chosen = SimpleNamespace(edit=edit, strength=strength, inside=False)
+        with pytest.raises(ZeroDivisionError):
+            made._retrain(None, None, chosen)
+    assert [folder.parent for folder in folders] == [tmp_path / "out" / "retrained"] * 4
+    assert [folder.name.partition("seed0")[2] for folder in folders] == [
+        "-scale-0.5", "-scale-0.25", "-ties-0.25", "-ties-0.25"]  # fmt: skip

@@ -65,6 +65,21 @@ class HealInputs:
             return {}
         return {name: path for name, _, path in (entry.partition("=") for entry in self.spec.memory)}
 
+    def running_as(self, other: RunSpec | None) -> HealInputs:
+        """Returns the inputs with the seed, `training`, packing and `memory_check` of another run, if there is one."""
+        if self.run is None or other is None:
+            return self
+        return dataclasses.replace(
+            self,
+            run=dataclasses.replace(
+                self.run,
+                seed=other.seed,
+                training=other.training,
+                packing=other.packing,
+                memory_check=other.memory_check,
+            ),
+        )
+
 
 def inputs_of(spec: HealSpec) -> HealInputs:
     """Returns the inputs; the folder of a finished run supplies the options that are not given.
