@@ -11,13 +11,17 @@ import pytest
 from holdfast.bench.fit import full_run
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
+from holdfast.bench.given.precision import resolved
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal import heal as healing
 from holdfast.bench.heal import retraining
 from holdfast.bench.heal.inputs import inputs_of, suites_of
 from holdfast.bench.heal.ranking_suites import RankingSuites, questions_digest
 from holdfast.bench.run.folder import begin_folder, folder_of
+from holdfast.core.errors import HoldfastError
 from holdfast.recipe import parse
+from holdfast.report.page.again import command
+from holdfast.report.page.heal import _given
 from holdfast.rerank.collection import Collection, Document, Query
 from holdfast.rerank.suite import RerankSuite
 from tests import tiny
@@ -111,3 +115,54 @@ def test_each_start_of_a_retraining_has_its_own_folder(tmp_path, monkeypatch):
     assert [folder.parent for folder in folders] == [tmp_path / "out" / "retrained"] * 4
     assert [folder.name.partition("seed0")[2] for folder in folders] == [
         "-scale-0.5", "-scale-0.25", "-ties-0.25", "-ties-0.25"]  # fmt: skip
+
+
+OF_RUN = {"max_length": 1024, "precision": "bf16", "raw": True, "over_long": "drop", "refused": "drop"}
+"""Options of a run that are not the defaults."""
+USUAL = {"max_length": 512, "precision": "fp32", "raw": False, "over_long": "truncate", "refused": "error"}
+"""The defaults."""
+
+
+def read_as(spec):
+    """How a healing reads rows, and how the run does by which it prepares them."""
+    inputs = inputs_of(spec)
+    both = [{name: getattr(one, name) for name in OF_RUN} for one in (inputs.spec, inputs.run or inputs.spec)]
+    assert both[0] == both[1]
+    return both[0]
+
+
+def test_what_is_given_counts_even_if_it_is_the_default_and_a_run_supplies_the_rest(tmp_path):
+    run = run_of(tmp_path, recipe="Train()", **OF_RUN)
+    assert read_as(HealSpec(**run)) == OF_RUN
+    assert read_as(HealSpec(**run, **USUAL)) == USUAL
+    assert read_as(HealSpec(**run, max_length=512)) == {**OF_RUN, "max_length": 512}
+    plain = {"base": "base", "tuned": "tuned", "keep": ("kept.jsonl",), "budget": {"points": 5}}
+    assert read_as(HealSpec(**plain)) == USUAL
+    assert inputs_of(HealSpec(**plain)).spec.depth == 100
+
+
+def test_flags_of_a_healing_are_none_or_given(tmp_path):
+    words = {"base": "base", "tuned": "tuned", "max-length": 512, "raw": False}
+    spec = HealSpec.from_dict(words, "the flags")
+    assert (spec.max_length, spec.raw, spec.precision, spec.depth) == (512, False, None, None)
+    with pytest.raises(HoldfastError, match="--max-length 1: give"):
+        HealSpec.from_dict({**words, "max-length": 1}, "the flags")
+
+
+def test_a_precision_that_is_chosen_here_is_not_replaced_by_that_of_the_run(tmp_path):
+    given = {**run_of(tmp_path, recipe="Train()", **OF_RUN), "base": str(tmp_path)}
+    assert inputs_of(resolved(HealSpec(**given, precision="auto"))).spec.precision == "fp32"
+
+
+def test_a_depth_is_that_of_the_run_unless_it_is_given(tmp_path):
+    given = run_of(tmp_path, recipe="Train()", task="rerank", depth=50)
+    assert inputs_of(HealSpec(**given)).spec.depth == 50
+    assert inputs_of(HealSpec(**given, depth=100)).spec.depth == 100
+
+
+def test_the_command_on_a_page_repeats_defaults_where_a_run_has_others(tmp_path):
+    options = HealSpec(**run_of(tmp_path, recipe="Train()", **OF_RUN), **USUAL).resolved().to_dict()
+    words = ("base", "tuned")
+    assert "--max-length 512" in command("heal", HealSpec, _given(options), words)
+    assert "--no-raw" in command("heal", HealSpec, _given(options), words)
+    assert "--" not in command("heal", HealSpec, _given({**options, "tuned": "tuned"}), words)

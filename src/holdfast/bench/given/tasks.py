@@ -31,7 +31,7 @@ class RankingOptions(Options):
     def __post_init__(self) -> None:
         """Refuses a depth where nothing is ranked."""
         super().__post_init__()
-        if self.depth != DEPTH and not self.reranks:
+        if self.depth not in (None, DEPTH) and not self.reranks:
             raise HoldfastError("--depth is for rerankers; leave it out, or name them with --task rerank.")
 
     @property

@@ -24,12 +24,9 @@ from holdfast.probes.suite import Suite
 from holdfast.recipe import parse
 from holdfast.suites.default import default_keep
 
-_FROM_RUN = (
-    *("test", "transfer", "keep", "max_length", "raw", "loss_on", "over_long", "precision", "refused", "preference"),
-    "data",
-    *("task", "depth"),
-)
-"""Options that a finished run supplies where they have their default."""
+_FROM_RUN = ("test", "transfer", "keep", "data", "task")
+"""Options that a finished run supplies where they are empty (or auto); `HealSpec.resolved` fills in the others."""
+_READING = tuple(field.name for field in dataclasses.fields(HealSpec) if "otherwise" in field.metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +86,8 @@ def inputs_of(spec: HealSpec) -> HealInputs:
             has no data.
     """
     folder = Path(spec.tuned).expanduser()
-    inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
+    is_run = (folder / "spec.json").exists()
+    inputs = _of_run(spec, folder) if is_run else HealInputs(spec.resolved(), spec.tuned)
     if inputs.spec.memory and inputs.spec.data is None:
         raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
     _check_whole(inputs.spec)
@@ -123,8 +121,8 @@ def _of_run(spec: HealSpec, folder: Path) -> HealInputs:
     filled = {name: getattr(run, name) for name in _FROM_RUN if getattr(spec, name) == defaults[name]}
     if not spec.budget:
         filled["budget"] = {name: value for name, value in run.budget.items() if name in ("points", "nll", "claim")}
-    spec = dataclasses.replace(spec, **filled)
-    given = {name: value for name in _FROM_RUN if (value := getattr(spec, name)) is not None}
+    spec = spec.resolved(run, **filled)
+    given = {name: value for name in (*_FROM_RUN, *_READING) if (value := getattr(spec, name)) is not None}
     rehearsed = () if spec.reranks else tuple(memory_paths(parse(run.recipe), run)[0].values())
     return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate, rehearsed)
 
