@@ -166,3 +166,14 @@ def test_the_command_on_a_page_repeats_defaults_where_a_run_has_others(tmp_path)
     assert "--max-length 512" in command("heal", HealSpec, _given(options), words)
     assert "--no-raw" in command("heal", HealSpec, _given(options), words)
     assert "--" not in command("heal", HealSpec, _given({**options, "tuned": "tuned"}), words)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("raw", True), ("loss_on", "all"), ("over_long", "drop"), ("refused", "drop"), ("preference", "chosen")],
+)
+def test_options_of_text_are_refused_for_rerankers(name, value):
+    given = {"base": "x", "tuned": "y", "task": "rerank", "keep": ("old.jsonl",), "budget": {"points": 5}}
+    assert inputs_of(HealSpec(**given)).spec.reranks
+    with pytest.raises(HoldfastError, match=f"^--{name.replace('_', '-')} has no effect on rerankers; leave it out"):
+        inputs_of(HealSpec(**given, **{name: value}))

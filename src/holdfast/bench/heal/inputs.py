@@ -10,6 +10,7 @@ from typing import Any
 
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.heal_spec import SELF, HealSpec
+from holdfast.bench.given.options import default_of, flag_of
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validated
 from holdfast.bench.measured.preparation import kept_units, prepare_data, read_suites
@@ -27,6 +28,8 @@ from holdfast.suites.default import default_keep
 _FROM_RUN = ("test", "transfer", "keep", "data", "task")
 """Options that a finished run supplies where they are empty (or auto); `HealSpec.resolved` fills in the others."""
 _READING = tuple(field.name for field in dataclasses.fields(HealSpec) if "otherwise" in field.metadata)
+OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference")
+"""Options that concern generated text alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +95,20 @@ def inputs_of(spec: HealSpec) -> HealInputs:
         raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
     _check_whole(inputs.spec)
     if inputs.spec.reranks:
+        _refuse_without_effect(inputs.spec)
         return inputs
     if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
     if not inputs.spec.keep:
         inputs = dataclasses.replace(inputs, spec=dataclasses.replace(inputs.spec, keep=(default_keep(spec.base),)))
     return inputs
+
+
+def _refuse_without_effect(spec: HealSpec) -> None:
+    """Raises `HoldfastError` for an option that says how generated text is read."""
+    for field in dataclasses.fields(spec):
+        if field.name in OF_TEXT and getattr(spec, field.name) != default_of(field):
+            raise HoldfastError(f"{flag_of(field.name)} has no effect on rerankers; leave it out.")
 
 
 def _check_whole(spec: HealSpec) -> None:
