@@ -19,6 +19,8 @@ from holdfast.bench.heal.candidates import EDITS, layers_of, place_of
 from holdfast.bench.heal.edits import Editor
 from holdfast.bench.heal.heal import heal
 from holdfast.bench.heal.heal_record import HealRecord
+from holdfast.bench.heal.inputs import inputs_of
+from holdfast.bench.heal.ranking_asking import RankingAsking
 from holdfast.bench.heal.ranking_glances import Nats, divergence, glanced_queries, surprise
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.watch_record import WatchRecord
@@ -162,6 +164,17 @@ def test_an_adapter_is_merged_because_it_also_has_the_head(room, tmp_path):
     for name, value in load_reranker(record.model).model.named_parameters():
         first, last = (dict(model.named_parameters())[name] for model in (base, tuned))
         assert torch.allclose(value, first + record.edit.strength * (last - first), atol=1e-5)
+
+
+def test_an_adapter_is_merged_in_float32_under_bf16(room, tmp_path):
+    given = spec(room, tmp_path / "out", tuned=str(room / "adapter"), precision="bf16")
+    asking = RankingAsking.of(inputs_of(given), tmp_path / "out", QUIET, [])
+    editor = asking.editor(tmp_path / "work", [])
+    whole = dict(load_reranker(str(room / "adapter"), str(room / "base")).model[0].model.named_parameters())
+    for name in editor.tuned.shapes:
+        assert editor.tuned.read(name).dtype == torch.float32
+        assert torch.equal(editor.tuned.read(name), whole[name])
+    assert asking._loaded(str(room / "adapter")).model.dtype == torch.bfloat16, "asking stays in the precision"
 
 
 def test_a_causal_reranker_keeps_its_words_for_yes_and_no(tmp_path):

@@ -22,7 +22,7 @@ from holdfast.probes.score import Score
 from holdfast.recipe import parse
 from holdfast.train.settings import DEFAULTS, with_train, without_train
 
-FREE = ("recipe", "resolved_recipe", "resolved", "seed")
+FREE = ("recipe", "resolved_recipe", "resolved", "seed", "memory_check")
 """Settings in which comparable runs may differ; the digests of their input files must agree."""
 
 

@@ -229,6 +229,7 @@ def healed(
             depth=spec.depth,
         ),
         console,
+        run=run,
     )
     retrained = done.retraining is not None
     return FullRun(

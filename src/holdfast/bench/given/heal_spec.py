@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, Literal
 
-from holdfast.bench.given.options import option
-from holdfast.bench.given.specs import MeasuringSpec
+from holdfast.bench.given.options import default_of, option, option_of_run
+from holdfast.bench.given.specs import MeasuringSpec, RunSpec
 from holdfast.bench.given.tasks import RankingOptions
 from holdfast.core.errors import HoldfastError, nearest
 
@@ -19,6 +20,8 @@ EDITS = ("scale", "fapm", "ties", "mlp", "upper", "attention", "intruders", "low
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HealSpec(RankingOptions, MeasuringSpec):
     """The options of a healing: a base, its fine-tune, what to keep, and what the search may cost.
+
+    Options that a run supplies are None until `resolved` is called; their types are those that they have then.
 
     Raises:
         HoldfastError: A value has the wrong type or is out of range; names the option and the accepted values.
@@ -47,6 +50,22 @@ class HealSpec(RankingOptions, MeasuringSpec):
         None,
         metavar="SUM",
     )
+
+    max_length: int = option_of_run(MeasuringSpec, "max_length")
+    raw: bool = option_of_run(MeasuringSpec, "raw")
+    loss_on: Literal["completion", "all"] = option_of_run(MeasuringSpec, "loss_on")
+    over_long: Literal["truncate", "drop"] = option_of_run(MeasuringSpec, "over_long")
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = option_of_run(MeasuringSpec, "precision")
+    refused: Literal["error", "drop"] = option_of_run(MeasuringSpec, "refused")
+    preference: Literal["refuse", "chosen"] = option_of_run(MeasuringSpec, "preference")
+    depth: int = option_of_run(RankingOptions, "depth")
+
+    def resolved(self, run: RunSpec | None = None, **changes: Any) -> HealSpec:
+        """Returns the options with changes; what is not given is that of the run, or the default without one."""
+        fields = [field for field in dataclasses.fields(self) if "otherwise" in field.metadata]
+        open_ = [field for field in fields if getattr(self, field.name) is None]
+        values = {field.name: default_of(field) if run is None else getattr(run, field.name) for field in open_}
+        return dataclasses.replace(self, **values, **changes)
 
     def __post_init__(self) -> None:
         """Checks every value."""

@@ -24,6 +24,19 @@ def option(help: str, default: Any = dataclasses.MISSING, *, metavar: str = "", 
     return dataclasses.field(default=default, metadata=about)
 
 
+def option_of_run(cls: type[Options], name: str) -> Any:
+    """Returns an option of `cls` that a finished run supplies where nobody gives it; until that is read it is None."""
+    field = next(field for field in dataclasses.fields(cls) if field.name == name)
+    usual = "" if isinstance(field.default, bool) else f" (that of the run, or {field.default})"
+    about = {**field.metadata, "help": field.metadata["help"] + usual, "otherwise": field.default}
+    return dataclasses.field(default=None, metadata=about)
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Returns what holds for an option that neither the user nor a run gives."""
+    return field.metadata.get("otherwise", field.default)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """Base class of the options of a command.
@@ -94,6 +107,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         value = tuple(map(_as_float, value))
     if hint is float:
         value = _as_float(value)
+    if value is None and "otherwise" in field.metadata:
+        return None
     if not matches_type(value, hint):
         raise HoldfastError(f"{flag_of(field.name)} {value!r}: give {describe_type(hint)}.")
     low = field.metadata["low"]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from holdfast.bench.given.model_files import RERANKER, is_adapter
 from holdfast.bench.given.model_size import model_size
-from holdfast.bench.given.options import Options, flag_of, option
+from holdfast.bench.given.options import Options, default_of, flag_of, option
 from holdfast.core.errors import HoldfastError
 
 DEPTH = 100
@@ -34,7 +34,8 @@ class RankingOptions(Options):
         """Refuses options of rerankers where nothing is ranked."""
         super().__post_init__()
         for field in dataclasses.fields(self):
-            if field.name in OF_RERANKERS and getattr(self, field.name) != field.default and not self.reranks:
+            usual = field.name not in OF_RERANKERS or getattr(self, field.name) in (None, default_of(field))
+            if not usual and not self.reranks:
                 raise HoldfastError(
                     f"{flag_of(field.name)} is for rerankers; leave it out, or name them with --task rerank."
                 )

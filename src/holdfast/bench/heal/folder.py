@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.bench.given.heal_spec import HealSpec
+from holdfast.bench.given.options import default_of
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.inputs import HealInputs
 from holdfast.bench.machine.env import environment
@@ -46,7 +47,7 @@ def finished(folder: Path, inputs: HealInputs, questions: str) -> bool:
     except (OSError, ValueError) as error:
         raise HoldfastError(f"{folder / FILE} cannot be read ({error}); delete {folder}.") from error
     here = _identity(inputs, questions)
-    defaults = {field.name: field.default for field in dataclasses.fields(HealSpec)}  # of options that it has not
+    defaults = {field.name: default_of(field) for field in dataclasses.fields(HealSpec)}  # of options that it has not
     different = sorted(name for name in here if there.get(name, defaults.get(name)) != here[name])
     if others := [name for name in different if name not in _AFTER]:
         raise HoldfastError(

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.precision import resolving_precision
+from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.asking import Asking
 from holdfast.bench.heal.asks import HEALED, TUNED, Asks, ModelGlances, counting
 from holdfast.bench.heal.candidates import EDITS
@@ -58,18 +59,20 @@ ENOUGH = 0.9
 
 @resolving_precision
 @quiet_libraries()
-def heal(spec: HealSpec, console: Console | None = None) -> HealRecord:
+def heal(spec: HealSpec, console: Console | None = None, *, run: RunSpec | None = None) -> HealRecord:
     """Brings a fine-tune inside a budget, writes the healed model, and returns the record; a finished one is only read.
 
     Args:
         spec: The options.
         console: Console for progress; stderr by default.
+        run: The options by which a retraining runs, in place of those that the healed run's folder has: its seed,
+            `training`, packing and `memory_check`.
 
     Raises:
         HoldfastError: For anything that the user can mend.
     """
     console, folder = console or Console(stderr=True), Path(spec.out)
-    inputs = inputs_of(spec)
+    inputs = inputs_of(spec).running_as(run)
     with folder_lock(folder):
         began, notes = time.monotonic(), list[str]()
         kind = RankingAsking if inputs.spec.reranks else Asking
@@ -205,7 +208,8 @@ class _Healing:
         with temporary_folder(start):
             self.editor.write_whole(EDITS[chosen.edit], chosen.strength, start)
             self.asking.complete(start)
-            run = retrain(self.inputs, start, self.folder, self.console)
+            begun = f"{chosen.edit}-{chosen.strength!r}"
+            run = retrain(self.inputs, start, begun, self.folder, self.console)
         with Progress(self.console) as progress:
             show = counting(progress, "asking the retrained model", [validation.suites])
             reading = self._read(validation, run.folder.name, 1.0, show, run.folder / "model", 1.0)

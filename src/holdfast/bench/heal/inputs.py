@@ -10,24 +10,26 @@ from typing import Any
 
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
 from holdfast.bench.given.heal_spec import SELF, HealSpec
+from holdfast.bench.given.options import default_of, flag_of
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validated
 from holdfast.bench.measured.preparation import kept_units, prepare_data, read_suites
 from holdfast.bench.measured.verdict import check_limits
+from holdfast.bench.run.inputs import memory_paths
 from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import AUTO
 from holdfast.data.examples import read
 from holdfast.methods.adapter import Adapter
 from holdfast.probes.suite import Suite
 from holdfast.recipe import parse
 from holdfast.suites.default import default_keep
 
-_FROM_RUN = (
-    *("test", "transfer", "keep", "max_length", "raw", "loss_on", "over_long", "precision", "refused", "preference"),
-    "data",
-    *("task", "depth"),
-)
-"""Options that a finished run supplies where they have their default."""
+_FROM_RUN = ("test", "transfer", "keep", "data", "task")
+"""Options that a finished run supplies where they are empty (or auto); `HealSpec.resolved` fills in the others."""
+_READING = tuple(field.name for field in dataclasses.fields(HealSpec) if "otherwise" in field.metadata)
+OF_TEXT = ("raw", "loss_on", "over_long", "refused", "preference")
+"""Options that concern generated text alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +41,14 @@ class HealInputs:
         tuned: Folder or name of the tuned model.
         run: The options of the run that trained it; None if it is not the folder of a run.
         rate: The learning rate of that run; None without one.
+        rehearsed: Files of old examples that it trained on.
     """
 
     spec: HealSpec
     tuned: str
     run: RunSpec | None = None
     rate: float | None = None
+    rehearsed: tuple[str, ...] = ()
 
     @property
     def budget(self) -> Budget:
@@ -61,6 +65,21 @@ class HealInputs:
             return {}
         return {name: path for name, _, path in (entry.partition("=") for entry in self.spec.memory)}
 
+    def running_as(self, other: RunSpec | None) -> HealInputs:
+        """Returns the inputs with the seed, `training`, packing and `memory_check` of another run, if there is one."""
+        if self.run is None or other is None:
+            return self
+        return dataclasses.replace(
+            self,
+            run=dataclasses.replace(
+                self.run,
+                seed=other.seed,
+                training=other.training,
+                packing=other.packing,
+                memory_check=other.memory_check,
+            ),
+        )
+
 
 def inputs_of(spec: HealSpec) -> HealInputs:
     """Returns the inputs; the folder of a finished run supplies the options that are not given.
@@ -70,17 +89,26 @@ def inputs_of(spec: HealSpec) -> HealInputs:
             has no data.
     """
     folder = Path(spec.tuned).expanduser()
-    inputs = _of_run(spec, folder) if (folder / "spec.json").exists() else HealInputs(spec, spec.tuned)
+    is_run = (folder / "spec.json").exists()
+    inputs = _of_run(spec, folder) if is_run else HealInputs(spec.resolved(), spec.tuned)
     if inputs.spec.memory and inputs.spec.data is None:
         raise HoldfastError("--memory is for a retraining, which also needs what the fine-tune learned: give --data.")
     _check_whole(inputs.spec)
     if inputs.spec.reranks:
+        _refuse_without_effect(inputs.spec)
         return inputs
     if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
     if not inputs.spec.keep:
         inputs = dataclasses.replace(inputs, spec=dataclasses.replace(inputs.spec, keep=(default_keep(spec.base),)))
     return inputs
+
+
+def _refuse_without_effect(spec: HealSpec) -> None:
+    """Raises `HoldfastError` for an option that says how generated text is read."""
+    for field in dataclasses.fields(spec):
+        if field.name in OF_TEXT and getattr(spec, field.name) != default_of(field):
+            raise HoldfastError(f"{flag_of(field.name)} has no effect on rerankers; leave it out.")
 
 
 def _check_whole(spec: HealSpec) -> None:
@@ -104,9 +132,10 @@ def _of_run(spec: HealSpec, folder: Path) -> HealInputs:
     filled = {name: getattr(run, name) for name in _FROM_RUN if getattr(spec, name) == defaults[name]}
     if not spec.budget:
         filled["budget"] = {name: value for name, value in run.budget.items() if name in ("points", "nll", "claim")}
-    spec = dataclasses.replace(spec, **filled)
-    given = {name: value for name in _FROM_RUN if (value := getattr(spec, name)) is not None}
-    return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate)
+    spec = spec.resolved(run, **filled)
+    given = {name: value for name in (*_FROM_RUN, *_READING) if (value := getattr(spec, name)) is not None}
+    rehearsed = () if spec.reranks else tuple(memory_paths(parse(run.recipe), run)[0].values())
+    return HealInputs(spec, str(folder / "model"), dataclasses.replace(run, **given, name=None), rate, rehearsed)
 
 
 def _read_run(folder: Path) -> tuple[RunSpec, float | None]:
@@ -117,6 +146,8 @@ def _read_run(folder: Path) -> tuple[RunSpec, float | None]:
         raise HoldfastError(f"{folder}/spec.json cannot be read ({error}); give the folder {folder}/model.") from error
     names = {field.name for field in dataclasses.fields(RunSpec)}
     options = {name: value for name, value in values.items() if name in names}
+    if options.get("recipe") == AUTO:
+        options["recipe"] = values.get("resolved_recipe", AUTO)  # what the plan chose
     rate = (values.get("resolved") or {}).get("learning_rate")
     run = RunSpec.from_dict(options, f"{folder}/spec.json")
     return run, float(rate) if isinstance(rate, (int, float)) else None
@@ -176,7 +207,8 @@ def _read(inputs: HealInputs, tokenizer: Any, notes: list[str]) -> list[Suite]:
     """Reads the suites, without what the fine-tune or the retraining learned from."""
     spec = inputs.spec
     if inputs.run is not None:
-        data = prepare_data(inputs.run, tokenizer, tuple(inputs.sources.values()))
+        old = dict.fromkeys([*inputs.rehearsed, *inputs.sources.values()])
+        data = prepare_data(inputs.run, tokenizer, tuple(old))
         notes += data.notes
         return list(data.suites)
     sources = [*([spec.data] if spec.data else []), *inputs.sources.values()]

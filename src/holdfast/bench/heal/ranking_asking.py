@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +23,7 @@ from holdfast.bench.heal.heal_record import BeforeHealing
 from holdfast.bench.heal.inputs import HealInputs
 from holdfast.bench.heal.kept_rankings import KeptRankings
 from holdfast.bench.heal.ranking_glances import Nats, glanced_queries
-from holdfast.bench.heal.ranking_suites import RankingSuites, ranking_suites_of
+from holdfast.bench.heal.ranking_suites import RankingSuites, questions_digest, ranking_suites_of
 from holdfast.bench.heal.sides import check_tokens, editor_of, transposed_in, with_tokenizer
 from holdfast.bench.heal.steering import records_beside
 from holdfast.bench.machine.progress import Progress
@@ -37,6 +35,7 @@ from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.documents import ranked_answers
 from holdfast.bench.run.proof import Judged
 from holdfast.core.errors import HoldfastError
+from holdfast.core.precision import Precision
 from holdfast.probes.changes import changes
 from holdfast.probes.score import Score
 from holdfast.probes.watch_record import WatchRecord
@@ -77,14 +76,8 @@ class RankingAsking:
 
     @property
     def questions(self) -> str:
-        """Returns a digest of all queries and their candidates."""
-        asked = [
-            [suite.name, suite.role, suite.collection.queries[query].text, *suite.collection.candidates.get(query, ())]
-            for suite in (*self.suites.validation, *self.suites.test)
-            for query in suite.collection.judged
-        ]
-        about = json.dumps([self.inputs.spec.max_length, self.inputs.spec.precision, asked])
-        return hashlib.sha256(about.encode()).hexdigest()[:16]
+        """Returns a digest of all queries, their judgments and the contents of their candidates."""
+        return questions_digest(self.suites, self.inputs.spec.max_length, self.inputs.spec.precision)
 
     @property
     def validation(self) -> tuple[RerankSuite, ...]:
@@ -103,7 +96,7 @@ class RankingAsking:
             HoldfastError: They are not, or one of them is no cross-encoder.
         """
         base, tuned = self.inputs.spec.base, self.inputs.tuned
-        editor = editor_of(base, tuned, work, notes, lambda name, _, more: self._loaded(name, more).model)
+        editor = editor_of(base, tuned, work, notes, lambda name, _, more: self._loaded(name, more, "fp32").model)
         check_tokens(base, tuned, load_tokenizer(base), load_tokenizer(tuned, base=base))
         return editor
 
@@ -202,15 +195,17 @@ class RankingAsking:
             "symptoms": rows_of(symptoms_of(evidence_of(self.suites.test, before, self.last))),
         }
 
-    def _loaded(self, name: str, notes: list[str] | None = None) -> CrossEncoderReranker:
-        """Returns a model, an adapter merged into its base."""
+    def _loaded(
+        self, name: str, notes: list[str] | None = None, precision: Precision | None = None
+    ) -> CrossEncoderReranker:
+        """Returns a model, an adapter merged into its base; in the precision of the options if none is given."""
         spec = self.inputs.spec
         model = load_reranker(
             reranker_or_name(name),
             None if name == spec.base else reranker_or_name(spec.base),
             notes,
             batch_tokens=spec.eval_batch_tokens,
-            precision=spec.precision,
+            precision=precision or spec.precision,
             max_length=spec.max_length,
         )
         if isinstance(model, BiEncoderReranker):

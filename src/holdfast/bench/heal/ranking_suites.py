@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 from holdfast.bench.diff.diff_record import SteeredRow
@@ -54,6 +56,24 @@ def ranking_suites_of(inputs: HealInputs, notes: list[str]) -> RankingSuites:
     judged = [_side(suite, "proof") if "proof" in _sides(suite) else suite for suite in suites]
     test, steered = without_watched_queries(judged, (inputs.spec.base, inputs.tuned))
     return RankingSuites(tuple(_side(suite, "watch") for suite in searched), tuple(test), steered)
+
+
+def questions_digest(suites: RankingSuites, *how: object) -> str:
+    """Returns a digest of all queries, their judgments and the contents of their candidates.
+
+    Args:
+        suites: What is asked.
+        how: Plain values that say how.
+    """
+    digest = hashlib.sha256(json.dumps(how).encode())
+    for suite in (*suites.validation, *suites.test):
+        whole = suite.collection
+        digest.update(json.dumps([suite.name, suite.role]).encode())
+        for query in whole.judged:
+            grades = sorted(whole.judgments[query].items())
+            read = [(document, whole.documents[document].content) for document in whole.candidates.get(query, ())]
+            digest.update(json.dumps([query, whole.queries[query].text, grades, read]).encode())
+    return digest.hexdigest()[:16]
 
 
 def _read(inputs: HealInputs, notes: list[str]) -> list[RerankSuite]:

@@ -80,7 +80,8 @@ def begin_folder(
     """Writes spec.json (options, part of the data, resolved settings, digests of the input files) and env.json."""
     settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
     settings |= {} if part is None else {"part": part.to_dict()}
-    write_json(folder / "spec.json", {**settings, "files": digests_of(spec)})
+    # memory_check is no part of the identity; a retraining that heals the run obeys it too
+    write_json(folder / "spec.json", {**settings, "memory_check": spec.memory_check, "files": digests_of(spec)})
     write_json(folder / "env.json", environment())
 
 

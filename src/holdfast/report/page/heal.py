@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from holdfast.bench.given.heal_spec import HealSpec
+from holdfast.bench.given.options import default_of
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.measured.answers import read_answers
 from holdfast.bench.measured.outcome import SuiteRow
@@ -36,7 +38,7 @@ def heal_part(folder: Path, quotes: int = SHOWN) -> Part:
     """
     record, options = HealRecord.read(folder), read_object(folder / OPTIONS)
     healed = "the healed model" if record.form != "unchanged" else "the tuned model, which was not changed,"
-    again: list[Block] = [Code(command("heal", HealSpec, options, ("base", "tuned")))] if options else []
+    again: list[Block] = [Code(command("heal", HealSpec, _given(options), ("base", "tuned")))] if options else []
     steered = [] if record.steered is None else [record.steered.sentence]
     last = "unchanged" if record.form == "unchanged" else "healed"
     return Part(
@@ -57,6 +59,14 @@ def heal_part(folder: Path, quotes: int = SHOWN) -> Part:
             ),
         ],
     )
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the recorded options without defaults, which the folder of a run would replace by its own."""
+    if (Path(str(options.get("tuned"))).expanduser() / "spec.json").exists():
+        return dict(options)
+    defaults = {field.name: default_of(field) for field in dataclasses.fields(HealSpec)}
+    return {name: value for name, value in options.items() if value != defaults.get(name)}
 
 
 def _asked(folder: Path, record: HealRecord) -> Asked:
