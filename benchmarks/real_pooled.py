@@ -13,12 +13,14 @@ import effect
 import numpy as np
 import tables
 from real import RATE, RECIPES
-from real_rows import NAMES, Row, answers, base_of, kept_changes, learned, lost, suites_of, told, wronged
+from real_rows import NAMES, Row, answers, base_of, by_origin, kept_changes, learned, lost, suites_of, told, wronged
 from scipy import stats
 
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.pooled import pooled
 
+DEFAULT, TWIN = "Holdfast, prompts, adapter", "LoRA, WSD, the default's rate"
+"""The default, and its training without what holds the model to its base."""
 GROUND_TASKS = {"labels": "labels", "facts": "people", "science": "science", "icelandic": "language"}
 """The task of the proving ground that is nearest to a task of the study."""
 GROUND = {
@@ -49,13 +51,13 @@ def first_runs(all_rows: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
     }
 
 
-def between(row: Row, other: Row) -> list[Flips]:
-    """Returns the changes of the kept suites from another run to this one."""
+def between(row: Row, other: Row) -> dict[str, Flips]:
+    """Returns the changes of the kept suites, by name, from another run to this one."""
     suites = suites_of(row["model"], row["task"])
     task = next(iter(suites))
     first, last = answers(other), answers(row)
     groups = {name: [item.group or item.id for item in items] for name, items in suites.items()}
-    return [flips(first[name], last[name], groups[name]) for name in suites if name != task]
+    return {name: flips(first[name], last[name], groups[name]) for name in suites if name != task}
 
 
 def by_recipe(all_rows: Sequence[Row]) -> list[str]:
@@ -80,7 +82,7 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
         worst = [-100 * min(c.change for c in kept_changes(row, base_of(row, all_rows)).values()) for row, _ in pairs]
         nats = [np.mean(row["nats"]) - np.mean(base_of(row, all_rows)["nats"]) for row, _ in pairs]
         time = [row["cost"]["cpu"] / plain["cost"]["cpu"] for row, plain in pairs if row["cost"] and plain["cost"]]
-        parts = [part for row, plain in pairs for part in between(row, plain)]
+        parts = [part for row, plain in pairs for part in between(row, plain).values()]
         saved = ""
         if recipe != plain_of(recipe):
             whole = pooled(parts)
@@ -95,6 +97,28 @@ def by_recipe(all_rows: Sequence[Row]) -> list[str]:
     head = "| recipe | runs | learned, of plain's | lost | kept more than plain | right turned wrong | worst suite |"
     head += " text, nats | time |"
     return [head, "|---" * (head.count("|") - 1) + "|", *(line for *_, line in sorted(lines)), ""]
+
+
+def beside_twin(all_rows: Sequence[Row]) -> list[str]:
+    """Returns a line for each task of the default: beside the same training without what holds the model to its base.
+
+    Both have the same rate, schedule, adapter and seed, and answer the same questions, so the difference is paired.
+    """
+    runs, lines = first_runs(all_rows), []
+    for (model, task, name), row in runs.items():
+        twin = runs.get((model, task, TWIN))
+        if name != DEFAULT or twin is None:
+            continue
+        cells = [f"{task}, {NAMES[model]}"]
+        for of in (learned, lambda run: told(lost(kept_changes(run, base_of(run, all_rows)))),
+                   lambda run: wronged(kept_changes(run, base_of(run, all_rows)))):  # fmt: skip
+            cells += [value if isinstance(value, str) else f"{value:.1f}" for value in (of(row), of(twin))]
+        less = between(twin, row)
+        cells += [told(lost(part)) for part in (less, *by_origin(less))]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = "| task | learned | without | lost | without | right turned wrong | without |"
+    head += " kept more, all suites | general | public |"
+    return [head, "|---" * (head.count("|") - 1) + "|", *lines, ""] if lines else []
 
 
 def beside_ground(all_rows: Sequence[Row]) -> list[str]:

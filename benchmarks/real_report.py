@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from real import CHAT, RATE, ROWS, TASKS, rows
-from real_pooled import beside_ground, by_recipe
+from real_pooled import beside_ground, beside_twin, by_recipe
 from real_rows import NAMES, Row, base_of, by_origin, kept_changes, learned, lost, told, wronged
 from scipy import stats
 
@@ -139,6 +139,8 @@ def main() -> None:
     all_rows = rows()
     lines = ["# Tables of the study on real models", "", hours(all_rows), ""]
     lines += ["## By recipe", "", *by_recipe(all_rows)]
+    if near := beside_twin(all_rows):
+        lines += ["## The default beside its training alone", "", *near]
     if near := beside_ground(all_rows):
         lines += ["## Beside the proving ground", "", *near]
     lines += ["## By model and task", "", "![learned and lost](real.svg)", ""]
