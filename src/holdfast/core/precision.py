@@ -15,6 +15,8 @@ from holdfast.core.narrow_linear import NARROW, NarrowLinear
 
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
 """Names of the number formats, as `--precision` gives them; a command replaces "auto" by one of the others."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The number formats as torch has them."""
 
 
 def check_precision(precision: Precision) -> None:
@@ -44,7 +46,7 @@ def computing_in(model: nn.Module, precision: Precision) -> Iterator[None]:
     if precision == "fp32":
         dtype, params = torch.float32, _narrow_weights(model)
     else:
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+        dtype = DTYPES[precision]
         params = [p for p in model.parameters() if p.is_floating_point() and p.dtype != dtype]
     if _spread(params):
         with torch.autocast(next(model.parameters()).device.type, dtype=dtype):

@@ -6,16 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from holdfast.core.errors import HoldfastError
-from holdfast.core.precision import Precision, check_precision
+from holdfast.core.precision import DTYPES, Precision, check_precision
 from holdfast.data.hub_reach import without_waiting
 from holdfast.rerank.extra import needed
 from holdfast.rerank.recognition import kind_of_model
 from holdfast.rerank.scoring import BiEncoderReranker, CrossEncoderReranker
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def load_reranker(

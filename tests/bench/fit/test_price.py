@@ -1,7 +1,9 @@
 """The price of a training: counted batch by batch, and checked against an independent count."""
 
 import pytest
+import torch
 
+from holdfast.bench.fit.fit_inputs import speed_of_products
 from holdfast.bench.fit.price import ADAPTED, FORWARD, TRAINED, PlainRun
 from holdfast.bench.fit.trials import Candidate
 from holdfast.core.errors import HoldfastError
@@ -76,3 +78,10 @@ def test_old_examples_that_the_base_has_yet_to_write_count_at_their_greatest_len
 def test_recipe_that_writes_at_every_step_is_refused():
     with pytest.raises(HoldfastError, match="OnPolicySDFT writes its batches at every step"):
         price("Train(lr=1e-3, epochs=2) + OnPolicySDFT()")
+
+
+def test_the_speed_of_products_is_that_of_the_precision(monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch, "zeros", lambda *size, **how: seen.append(how["dtype"]) or torch.ones(*size, **how))
+    assert all(speed_of_products(precision) > 0 for precision in ("fp32", "bf16"))
+    assert seen == [torch.float32, torch.bfloat16]

@@ -62,7 +62,7 @@ class RankingFitInputs:
         """Returns a guess of the seconds of a plain run, and of ranking everything once."""
         tokens, asked = self._tokens(self.data.lists), sum(suite.pairs for suite in self.data.suites)
         pairs = sum(len(entry.documents) for entry in self.data.lists)
-        speed = GUESSED * speed_of_products()
+        speed = GUESSED * speed_of_products(self.spec.precision)
         whole = tokens * len(self.data.lists)
         return EPOCHS * 6 * self.parameters * whole / speed, 2 * self.parameters * asked * whole / pairs / speed
 
