@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from holdfast.bench.fit import full_run
 from holdfast.bench.fit.fit import count_written, fit
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.full_run import afforded
+from holdfast.bench.fit.ledger import Ledger
 from holdfast.bench.fit.pilot_record import PilotRecord
 from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.search import LocalEngine
@@ -421,3 +423,16 @@ def test_a_display_shows_the_progress_and_the_log_keeps_what_runs_print():
     assert log.getvalue() == "a note of a run\n"
     clock.expect(-1)
     assert clock.words() == "longer than expected"
+
+
+def test_the_time_left_takes_what_asking_took_in_a_pilot_that_was_made_now():
+    clock = Clock()
+    ledger = Ledger(
+        StageDisplay(Console(file=io.StringIO()), clock), cost=3.0, plain_seconds=10.0, asking_seconds=900.0
+    )
+    ledger.asked(-2.0, 3)
+    assert ledger.asking_seconds == 900.0
+    ledger.asked(30.0, 3)
+    assert ledger.asking_seconds == 20.0
+    ledger.expect(3.0)
+    assert clock.end - time.monotonic() == pytest.approx(3 * 10 + 2 * 20, abs=1)

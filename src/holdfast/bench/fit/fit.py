@@ -9,6 +9,7 @@ import dataclasses
 import math
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -238,7 +239,9 @@ class _Fit:
         about = f"up to {rungs} recipes on {SHARE:.0%} of the data, at most {pilot.most:.2f} plain runs"
         began = self.ledger.begin("pilot", about)
         record = pilot.climb()
-        self.ledger.training_seconds += math.fsum(rung.seconds or 0.0 for rung in record.rungs)
+        training = math.fsum(rung.seconds or 0.0 for rung in record.rungs)
+        self.ledger.training_seconds += training
+        self.ledger.asked(time.monotonic() - began - training, len(record.rungs) + 1)
         values = {"announced": record.announced, "spent": record.spent}
         self.ledger.done("pilot", began, record.sentence, record=str(self.folder / record.FILE), **values)
         return Candidate.of(record.recipe)

@@ -68,6 +68,11 @@ class Ledger:
         self.rows.append(StageRow(name=name, done=False, sentence=why))
         self.display.begin(name, why)
 
+    def asked(self, seconds: float, times: int) -> None:
+        """Takes what it took to ask the validation items, about half of all, some times; nothing if none was asked."""
+        if seconds > 0:  # a pilot that an earlier call made takes less than its trainings took then
+            self.asking_seconds = 2 * seconds / times
+
     def expect(self, runs: float) -> None:
         """Sets the time left: that of some plain runs, and of asking everything twice."""
         self.display.clock.expect(max(0.0, runs) * self.plain_seconds + 2 * self.asking_seconds)
