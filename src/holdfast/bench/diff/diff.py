@@ -31,10 +31,10 @@ from holdfast.bench.measured.calibration import calibration_of
 from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
-from holdfast.bench.measured.preparation import check_fit, kept_units, read_suites
+from holdfast.bench.measured.preparation import check_fit, kept_units, learned_as_kept, read_suites
 from holdfast.bench.measured.scores import Moment
 from holdfast.bench.measured.symptom_record import symptom_rows
-from holdfast.bench.measured.training_data import outputs_beside, taught_outputs
+from holdfast.bench.measured.training_data import outputs_beside, taught_outputs, trained_rows
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
 from holdfast.core.mix import Example
@@ -167,7 +167,9 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     check_precision(spec.precision)
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites, left_out = without_watched(read_suites(spec, tokenizer, notes), (spec.base, spec.tuned), tokenizer)
+    suites = read_suites(spec, tokenizer, notes, trained_rows(spec.tuned, spec.data, spec.preference))
+    notes += learned_as_kept(suites)
+    suites, left_out = without_watched(suites, (spec.base, spec.tuned), tokenizer)
     notes += [left_out.sentence()] if left_out is not None else []
     budget = spec.allowed()
     if budget is not None:

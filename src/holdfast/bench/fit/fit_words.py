@@ -98,7 +98,7 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
     lost = f"{max(0.0, _lost(mean)):.{digits}f} {unit}"
     most = "" if mean.most is None else f", at most {max(0.0, mean.most):.{digits}f} with 95% confidence"
     if word == "kept":
-        return f"It kept what it could: the loss is {lost}{most}, and {limit:g} were allowed."
+        return f"It kept what it knew: the loss is {lost}{most}, and {limit:g} were allowed."
     if word == "forgot":
         alone = _forgot_alone(record, mean)
         return (
@@ -106,7 +106,7 @@ def _kept(record: FitRecord, mean: VerdictMean, limit: float) -> str:
             f" {record.cost.allowed:g} plain runs gave; {_mend(mean, [*alone])}."
         )
     return (
-        f"Whether it kept what it could is open: the loss is {lost}{most}, and {limit:g} were allowed; more"
+        f"Whether it kept what it knew is open: the loss is {lost}{most}, and {limit:g} were allowed; more"
         f" {'items' if record.ranking is None else 'queries'} (--keep) would decide."
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from holdfast.bench.given.heal_spec import HealSpec
@@ -89,6 +89,7 @@ def prepare_data(spec: RunSpec, tokenizer: Any, rehearsed: Sequence[str] = ()) -
         tested = _examples(test, spec, tokenizer, f"the rows held out of {spec.data}", notes)
         suites.append(Suite("task", "learned", texts=tuple(tested)))
     suites += read_suites(spec, tokenizer, notes, trained)
+    notes += learned_as_kept(suites)
     if not spec.keep:
         notes.append(
             f"Nothing measures what is lost: --keep {GENERAL} asks {COUNT} questions, and --budget judges them."
@@ -132,6 +133,34 @@ def read_suites(spec: MeasuringSpec, tokenizer: Any, notes: list[str], learned: 
     notes += [*template_notes(asked, tokenizer, spec.raw), *omission_notes(asked, tokenizer, spec.raw)]
     notes += [note for suite in suites if (note := bits_note(suite, tokenizer))]
     return suites
+
+
+def learned_as_kept(suites: Sequence[Suite]) -> list[str]:
+    """Returns notes on suites to keep of which a part also measures what is learned, and so cannot show a loss.
+
+    Raises:
+        HoldfastError: All of a suite to keep measures what is learned.
+    """
+    learned = {asked for suite in suites if suite.role == "learned" for asked in _contents(suite)}
+    notes = []
+    for suite in suites:
+        every = _contents(suite) if suite.role == "retained" else []
+        same = sum(asked in learned for asked in every)
+        if same and same == len(every):
+            raise HoldfastError(
+                f"--keep {suite.name}: all of it measures what is learned too, which no training loses; give other"
+                " questions or texts."
+            )
+        if same:
+            notes.append(
+                f"{same:,} of {len(every):,} of {suite.name} measure what is learned too, and hardly get lost."
+            )
+    return notes
+
+
+def _contents(suite: Suite) -> list[Hashable]:
+    """Returns what each item or text of a suite asks."""
+    return [*(tuple(example.input_ids) for example in suite.texts), *(_normalised_text(_asked(i)) for i in suite.items)]
 
 
 def bits_note(suite: Suite, tokenizer: Any) -> str:
@@ -258,6 +287,11 @@ def _examples(
         if tokenised.notes.dropped:
             raise HoldfastError(
                 f"{name}: no row has a token to learn or score within --max-length {spec.max_length}; raise it."
+            )
+        if any(row.turns for row in rows):
+            raise HoldfastError(
+                f"{rows[0].origin}: no conversation from here on has a token to learn or score, which only turns of the"
+                " assistant have; give each an answer."
             )
         if held_out:
             raise HoldfastError(

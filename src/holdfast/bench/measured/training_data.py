@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from holdfast.core.errors import HoldfastError
 from holdfast.data.examples import read
+from holdfast.data.holdout import split_held_out
 from holdfast.data.preference import Preference
+from holdfast.data.rows import Row
 from holdfast.symptoms.outputs import outputs_of
 from holdfast.symptoms.wording import evenly
 
@@ -34,15 +37,40 @@ def taught_outputs(source: str, preference: Preference, notes: list[str]) -> lis
 
 def data_of_run(model: str) -> str | None:
     """Returns the training data that the run of a model names; None if no run's options lie beside the model."""
+    return _options_beside(model).get("data")
+
+
+def _options_beside(model: str) -> dict[str, Any]:
+    """Returns the options of the run of a model, which name its data; empty if none lie beside the model."""
     folder = Path(model).expanduser()
     for path in (folder.parent / "spec.json", folder / "spec.json"):
         try:
-            data = json.loads(path.read_text(encoding="utf-8")).get("data")
-        except (OSError, ValueError, AttributeError):
+            options = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             continue
-        if isinstance(data, str):
-            return data
-    return None
+        if isinstance(options, dict) and isinstance(options.get("data"), str):
+            return options
+    return {}
+
+
+def trained_rows(model: str, source: str | None, preference: Preference) -> list[Row]:
+    """Returns the rows that a model was trained on.
+
+    Args:
+        model: The model, in whose run's folder options may lie.
+        source: The data, if the user names them; all of them count then.
+        preference: What to do with rows that have a chosen and a rejected answer.
+
+    Returns:
+        The rows; those of a run without what it held out. Empty if the data are not known, or cannot be read.
+    """
+    run = {} if source is not None else _options_beside(model)
+    try:
+        rows = read(source or run["data"], preference=preference)
+        share = 0.0 if run.get("test") is not None else float(run.get("held_out") or 0.0)
+        return split_held_out(rows, share, seed=0)[0] if share else rows
+    except (HoldfastError, KeyError):
+        return []
 
 
 def outputs_beside(model: str, preference: Preference, notes: list[str]) -> list[str] | None:
