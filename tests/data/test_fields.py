@@ -420,3 +420,12 @@ def test_the_undesired_answers_of_llama_factory_are_left_out():
 
 def test_a_turn_without_more_stays_a_plain_turn():
     assert one({"messages": [USER, ANSWER]}).turns == (Turn("user", "u"), Turn("assistant", "a"))
+
+
+def test_a_completion_beside_a_misspelt_prompt_is_refused(tmp_path):
+    path = tmp_path / "typo.jsonl"
+    path.write_text('{"promt": "Who?", "completion": "I"}\n' * 2)
+    with pytest.raises(
+        HoldfastError, match=r"typo\.jsonl:1: the column 'promt' is not read, .* Did you mean 'prompt'\?"
+    ):
+        read(str(path))

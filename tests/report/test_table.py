@@ -274,3 +274,22 @@ def test_the_table_has_the_words_of_the_verdict_and_of_learning():
     assert "Verdict: not enough evidence" in text
     assert "tested alone, facts lost more than the budget; among 2 suites that can be chance" in text
     assert "certainly forgot" not in text
+
+
+def test_large_numbers_take_two_digits_so_that_every_column_stays():
+    row = suite("texts", tokens=94.0, before=8.372, after=1541787.309, change=1541778.9, low=1488138.9, high=1588888.8)
+    lines = drawn(80, [row])
+    assert max(map(len, lines)) <= 80
+    assert {"suite", "reading"} <= {*lines[0].split()}
+    assert "1.5e+06" in " ".join(lines)
+
+
+def test_a_name_as_long_as_those_of_the_proving_ground_stays_in_a_line():
+    row = suite("translate-from", unit="points", before=97.5, after=96.0, change=-1.5, low=-13.2, high=10.2)
+    assert any("translate-from" in line for line in drawn(80, [row]))
+
+
+def test_without_suites_there_is_no_table():
+    file = io.StringIO()
+    show(types.SimpleNamespace(record=result([]), folder=Path("r")), Console(file=file, width=80))
+    assert file.getvalue().startswith("Nothing was measured: give --test and --keep.")

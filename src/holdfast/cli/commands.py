@@ -316,7 +316,7 @@ def _pair(text: str) -> tuple[str, Any]:
     """Returns the key and value of `KEY=VALUE`; the value is JSON or a Python literal, otherwise the text itself."""
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in points=2 or seed=1")
     for read in (json.loads, ast.literal_eval):
         try:
             return key, read(value)

@@ -76,6 +76,11 @@ def recognise(columns: Iterable[str], origin: str, *, pairs: bool = False) -> Fo
     if completion is not None and "input" in names:  # with an instruction or a prompt, `input` is a part of it
         return Format(f"prompts ('input') with completions ('{completion}')", ("input", completion))
     if "completion" in names:
+        if typo := next((name for name in names if name != "completion" and nearest(name, ("prompt",))), None):
+            raise HoldfastError(
+                f"{origin}: the column {typo!r} is not read, and 'completion' has no prompt."
+                f"{nearest(typo, ('prompt',))}"
+            )
         return Format("documents ('completion', without a prompt)", ("completion",))
     raise _unaccepted(names, origin)
 

@@ -29,7 +29,10 @@ def show(done: RunResult, console: Console | None = None) -> None:
     """Prints the table of a finished run and the paths of its files, and draws the reliability diagram."""
     console, record = console or Console(), done.record
     points = points_of(record.ranking)
-    console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
+    if record.suites:
+        console.print(before_after(record.suites, judged=record.verdict, learned=record.learned, points=points))
+    else:
+        console.print("Nothing was measured: give --test and --keep.")
     show_calibration(record.calibration, console)
     if record.ranking is not None:
         console.print(ranking_table(record.ranking))
@@ -48,6 +51,10 @@ def show(done: RunResult, console: Console | None = None) -> None:
 
 def _draw(done: RunResult) -> Path | None:
     return draw_reliability(done.record.calibration, done.folder, f"{done.folder.name}: before and after training")
+
+
+LARGE = 10_000
+"""From this number on, a table shows two digits of it."""
 
 
 def before_after(
@@ -78,7 +85,8 @@ def before_after(
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("suite", overflow="fold", min_width=8)
+    longest = max((len(suite.name) for suite in suites), default=0)
+    table.add_column("suite", overflow="fold", min_width=8 if texts else min(max(8, longest), 14))
     for name in ("items", *(["tokens"] if texts else []), "before", "after", "change [95% interval]"):
         table.add_column(escape(name), justify="right", no_wrap=True)
     table.add_column("reading", min_width=9)
@@ -93,16 +101,22 @@ def before_after(
 def _cells(suite: SuiteRow, texts: bool) -> list[str]:
     """Returns all cells of a suite except the last; `texts` adds the number of tokens."""
     places = 1 if suite.unit == "points" else 3
-    interval = " [one document]" if suite.low is None else f" [{suite.low:+.{places}f}, {suite.high:+.{places}f}]"
+    low, high = (None if value is None else _number(value, places, "+") for value in (suite.low, suite.high))
+    interval = " [one document]" if low is None else f" [{low}, {high}]"
     tokens = [] if not texts else ["" if suite.tokens is None else _short(suite.tokens)]
-    scores = [f"{score:.{places}f}" for score in (suite.before, suite.after)]
+    scores = [_number(score, places) for score in (suite.before, suite.after)]
     return [
         escape(suite.name),
         f"{suite.items:,}",
         *tokens,
         *scores,
-        escape(f"{suite.change:+.{places}f}{interval}"),
+        escape(f"{_number(suite.change, places, '+')}{interval}"),
     ]
+
+
+def _number(value: float, places: int, sign: str = "") -> str:
+    """Returns a number with some decimals, or with two digits if it is so large that columns would fall away."""
+    return f"{value:{sign}.{places}f}" if abs(value) < LARGE else f"{value:{sign}.2g}"
 
 
 def verdict_lines(judged: VerdictRow, suites: Sequence[SuiteRow], brief: bool = False) -> list[str]:

@@ -184,7 +184,7 @@ class _Fit:
         unit, advised = _plain(self.inputs, made, run), Candidate.of(made.recipe)
         count = count_written(whole, self.ledger.left - unit.price(advised))
         announced = whole * count / SelfRehearsal().count
-        check_cost(self.spec, unit, advised, self.ledger.left - announced)
+        check_cost(self.spec, unit, advised, self.ledger.left - announced, announced)
         began = self.ledger.begin("old examples", f"the base writes {count:,}, once for all trainings")
         old = write_old(run, self.inputs.examples, self.inputs.plan.tokenizer, self.folder, self.log, count=count)
         self.ledger.training_seconds += old.seconds

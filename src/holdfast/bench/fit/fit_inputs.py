@@ -102,7 +102,7 @@ def _check_sides(inputs: PlanInputs, spec: FitSpec) -> None:
     counts = ", ".join(f"{suite.name} ({len(suite.splits())})" for suite in limited)
     raise HoldfastError(
         f"No suite to keep has both validation items, which steer, and test items, which judge: {counts}; give more"
-        " items (a few dozen)."
+        " items (a few dozen), or of a suite of ground: the part /cut, which has both."
     )
 
 

@@ -38,15 +38,28 @@ def announcement(spec: FitSpec, plain: Unit, seconds: float, ladder: Ladder, pil
     yield from (f"Left out of the pilot: {sentence}" for sentence in ladder.left_out)
 
 
-def check_cost(spec: FitSpec, plain: Unit, candidate: Candidate, left: float) -> None:
-    """Raises `HoldfastError` if what is left of the cost does not suffice for a useful full run."""
+def check_cost(spec: FitSpec, plain: Unit, candidate: Candidate, left: float, writing: float = 0.0) -> None:
+    """Raises `HoldfastError` if what is left of the cost does not suffice for a useful full run.
+
+    Args:
+        spec: The options.
+        plain: The unit of the cost.
+        candidate: The recipe of the full run.
+        left: What is left for it, in plain runs.
+        writing: What the writing of old examples takes before it.
+
+    Raises:
+        HoldfastError: It does not suffice; says what would.
+    """
     price = plain.price(candidate)
     if left >= SHORTEST * price:
         return
     missing = spec.plain_runs() + price - left
+    why = f"{max(left, 0.0):.2f} plain runs are left, and the full run of {candidate} costs {price:.2f}"
+    if writing:
+        why = f"the base writes old examples for {writing:.2f} plain runs, unless --memory names some, so that {why}"
     raise HoldfastError(
-        f"--cost {spec.plain_runs():g}x does not suffice: {max(left, 0.0):.2f} plain runs are left, and the full run of"
-        f" {candidate} costs {price:.2f}; give --cost {math.ceil(10 * missing) / 10:g}x."
+        f"--cost {spec.plain_runs():g}x does not suffice: {why}; give --cost {math.ceil(10 * missing) / 10:g}x."
     )
 
 

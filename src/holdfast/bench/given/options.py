@@ -77,7 +77,9 @@ class Options:
         for key, value in values.items():
             name = str(key).replace("-", "_")
             if name not in fields:
-                raise HoldfastError(f"Unknown key {key!r} in {where}.{nearest(name, fields)}")
+                close = nearest(name, fields)
+                other = f" Is it another trainer's? holdfast plan --check {where} reads such configs."
+                raise HoldfastError(f"Unknown key {key!r} in {where}.{close or (other if '.' in where else '')}")
             if name in fields_given:
                 raise HoldfastError(f"The key {key!r} is given twice in {where}; delete one.")
             fields_given[name] = value

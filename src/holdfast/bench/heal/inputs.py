@@ -194,7 +194,8 @@ def check_sides(wanted: Sequence[Validated], searched: Sequence[Validated]) -> N
     if not any(suite.role == "retained" for suite in searched):
         counts = ", ".join(f"{suite.name} ({len(suite)})" for suite in wanted if suite.role == "retained")
         raise HoldfastError(
-            f"No suite to keep has both validation items and test items: {counts}; give more items (a few dozen)."
+            f"No suite to keep has both validation items and test items: {counts}; give more items (a few dozen), or"
+            " of a suite of ground: the part /cut, which has both."
         )
 
 
