@@ -131,7 +131,7 @@ def test_axolotl(tmp_path):
     assert (config.max_length, config.packing, config.precision, config.loss_on) == (2048, True, "bf16", "all")
     assert (config.warmup_steps, config.schedule, config.weight_decay, config.held_out) == (10, "cosine", 0.0, 0.1)
     assert config.passed == {"optim": "paged_adamw_32bit"}
-    assert config.unknown == ("loss_watchdog_threshold", "datasets[1].field_messages")
+    assert config.unknown == ("loss_watchdog_threshold", "datasets[0].type", "datasets[1].field_messages")
     assert config.idle == ("flash_attention", "logging_steps", "output_dir", "tf32", "wandb_project")
 
 
@@ -143,7 +143,7 @@ def test_llama_factory(tmp_path):
     assert any("alpaca_en_demo" in note for note in config.notes)
     assert (config.lr, config.epochs, config.batch, config.warmup_share) == (1e-4, 3, 8, 0.1)
     assert (config.max_length, config.precision, config.schedule) == (2048, "bf16", "cosine")
-    assert config.unknown == ("max_samples",)
+    assert config.unknown == ("max_samples", "template")
     assert "plot_loss" in config.idle
 
 

@@ -32,6 +32,8 @@ READ = frozenset(
 DEFAULTS = {"num_epochs": 1, "micro_batch_size": 1, "lr_scheduler": "cosine"}
 KNOWN = frozenset({"path", "type", "data_files", "ds_type", "split", "name"})
 """Keys of a data set that are read, or say no more than its file does."""
+PLAIN = ("chat_template", "completion", "sharegpt")
+"""Types of data sets whose rows are learned as they stand, in a chat template or without one; others add words."""
 TUNINGS: Mapping[str, Tuning] = {"lora": "lora", "qlora": "qlora"}
 
 
@@ -110,7 +112,7 @@ def _paths(sets: Any, unknown: list[str], key: str) -> tuple[str, ...]:
             continue
         names.append(_path(entry))
         odd = {name for name, value in entry.items() if value is not None and name not in KNOWN}
-        if isinstance(entry.get("type"), Mapping):
+        if entry.get("type") not in (None, *PLAIN):
             odd.add("type")
         unknown += [f"{key}[{place}].{name}" for name in sorted(odd)]
     return tuple(names)

@@ -13,11 +13,11 @@ IDLE = re.compile(
     r"preprocessing|ddp|deepspeed|fsdp|push_to|overwrite|output|plot|debug|cache|local|tf32|flash|xformers|sdp|sdpa|"
     r"attn|eager|include|use_cpu|use_mps|tokenizer_type|model_type|special_tokens|trust_remote|group_by|pad_to|eval|"
     r"evals|do_eval|evaluation|per_device_eval|val_micro|early_stopping|resume|auto_resume|disable_tqdm|device_map|"
-    r"device|lora_on_cpu|strict|is_|streaming|template|chat_template|stop|system|s2|unsloth|liger|use_liger|plugins|"
+    r"device|lora_on_cpu|strict|is_|streaming|s2|unsloth|liger|use_liger|plugins|"
     r"gradient_checkpointing|use_reentrant|log|bench|datasets_proc|tensorboard|project|metric_for|greater_is|"
     r"load_best|do_train|do_predict|predict|num_proc|lazy|acc_|torch_dtype|dtype|model_revision|hf_|use_hf|"
     r"model_author|model_name$|add_version|create_checkpoint|tuner_backend|load_from_cache|remove_unused|split_batches|"
-    r"torch_compile|gpu_memory|max_memory|eos|bos|pad_token|attention_implementation)"
+    r"torch_compile|gpu_memory|max_memory|bos|pad_token|attention_implementation)"
 )
 """Beginnings of keys that change logs, saving, speed or memory, and not what a model learns from its rows."""
 
