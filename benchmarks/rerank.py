@@ -10,10 +10,12 @@ ground    the reranker that comes with the package learns to rank clauses of con
           with the 300 test queries of the split `proof` and 20 candidates a query; learned is `contracts/proof`. Old
           lists come from the five domains, in other worlds than those that are measured.
 real      the cross-encoder of benchmarks/rerank_base.py (MiniLM, 22 M parameters) learns CUAD: 300 queries of
-          7 in 10 contracts to train on, and 40 queries of the other contracts to test. Kept are squad_dev, xquad_en,
-          boolq_val, scifact_subset and medquad; contractnli is the transfer. Each has 40 queries, chosen by the hash of
-          their ids, with the 10 best candidates of BM25 (of the own contract, where there is one). Pairs are cut to 128
-          tokens. Old lists come from squad_train. Set HOLDFAST_SUITES to the folder with `rerank/`.
+          7 in 10 contracts to train on, and 200 queries of the other contracts to test. Kept are squad_dev, xquad_en,
+          boolq_val, scifact_subset and medquad; contractnli is the transfer. Each has 200 queries, chosen by the hash
+          of their ids, with the 10 best candidates of BM25 (of the own contract, where there is one). Pairs are cut to
+          128 tokens. Old lists come from squad_train. It computes in bf16 where the processor has units for it. Set
+          HOLDFAST_SUITES to the folder with `rerank/`. Earlier rows have 40 queries, in float32, on a base that another
+          processor trained.
 hard      as `real`, at four times the rate: what a reranker that is trained hard on one domain loses.
 
 Training lists have the relevant documents, three hard negatives of the first stage and a random document. The loss is
@@ -37,6 +39,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from real_written import precision
 from rerank_scores import keep_scores, seeds_of
 from rerank_tables import Row, tables, with_intervals
 from rich.console import Console
@@ -56,8 +59,8 @@ CACHE = STUDY / "bases"
 """Scores of the bases."""
 DOMAINS = ("people", "towns", "events", "shop", "land")
 HELD = ("squad_dev", "xquad_en", "boolq_val", "scifact_subset", "medquad")
-QUERIES, DEPTH, LISTS, OLD_LISTS = 40, 10, 300, 300
-HEALED_QUERIES = 90
+QUERIES, DEPTH, LISTS, OLD_LISTS = 200, 10, 300, 300
+HEALED_QUERIES = 300
 """Queries of each domain of a healing of the real base, of both sides."""
 
 RECIPES = {
@@ -90,6 +93,8 @@ BASES = {
     "hard": {"lr": 2e-4, "epochs": 1, "old": "old"},
 }
 """Bases, with the settings of their training. `hard` is the base of `real`."""
+EARLIER = ("real, 40 queries", "hard, 40 queries")
+"""Rows of a real base that another processor trained, with 40 queries of each domain."""
 
 
 def recipe_of(base: str, name: str) -> str:
@@ -145,6 +150,7 @@ def real(recipe: str, seed: int, out: str) -> RunSpec:
         out=out,
         max_length=128,
         batch_size=16,
+        precision=precision(),
         training={"save_strategy": "no"},
     )
 
@@ -192,6 +198,7 @@ def row_of(base: str, name: str, seed: int, done: RunResult) -> dict[str, Any]:
         "name": name,
         "seed": seed,
         "recipe": done.spec.recipe,
+        "precision": done.spec.precision,
         "suites": suites_of(record.suites, record.ranking),
         "steps": record.steps,
         "cpu_seconds": None if record.cost is None else round(record.cost.cpu_seconds, 1),
@@ -248,6 +255,7 @@ def healed_row(base: str, seed: int, done: RunResult, console: Console) -> dict[
             budget={"points": 1},
             evaluations=8,
             max_length=128,
+            precision=done.spec.precision,
             depth=done.spec.depth,
             out=str(done.folder / "healed"),
         ),
@@ -259,6 +267,7 @@ def healed_row(base: str, seed: int, done: RunResult, console: Console) -> dict[
         "name": HEALED,
         "seed": seed,
         "recipe": done.spec.recipe,
+        "precision": done.spec.precision,
         "suites": suites_of(made.suites, made.ranking),
         "steps": done.record.steps,
         "cpu_seconds": None,
@@ -283,7 +292,7 @@ def main() -> None:
     elif given.does == "seeds":
         write_jsonl(ROWS, with_intervals(read_jsonl(ROWS), tuple(BASES)))
     else:
-        write_atomically(TABLES, tables(read_jsonl(ROWS), tuple(BASES), tuple(RECIPES)))
+        write_atomically(TABLES, tables(read_jsonl(ROWS), (*BASES, *EARLIER), tuple(RECIPES)))
 
 
 if __name__ == "__main__":
