@@ -27,7 +27,7 @@ def test_the_tables_are_those_of_the_rows(script, monkeypatch):
     monkeypatch.chdir(ROOT)
     pilot = script("rerank_pilot")
     study = script("rerank")
-    tables = study.tables(rows_of("rerank.jsonl"), tuple(study.BASES), tuple(study.RECIPES))
+    tables = study.tables(rows_of("rerank.jsonl"), (*study.BASES, *study.EARLIER), tuple(study.RECIPES))
     assert (STUDIES / "rerank-tables.md").read_text() == tables
     assert (STUDIES / "rerank-drift-tables.md").read_text() == script("rerank_drift").tables(
         rows_of("rerank-drift.jsonl")
