@@ -104,7 +104,7 @@ def test_a_full_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):
 def test_a_healing_retrains_with_old_lists_if_their_cost_is_left(room, tmp_path, monkeypatch):
     asked = []
 
-    def stopped(heal_spec, console):
+    def stopped(heal_spec, console, run):
         asked.append(heal_spec)
         raise HoldfastError("stopped")
 

@@ -18,7 +18,7 @@ from holdfast.probes.score import Answers, Said, Score
 from holdfast.probes.suite import Suite
 from tests import tiny
 
-SPEC = HealSpec(base="b", tuned="t", budget={"points": 2}, max_length=32)
+SPEC = HealSpec(base="b", tuned="t", budget={"points": 2}, max_length=32).resolved()
 
 
 def item(suite, number, **fields):

@@ -159,8 +159,9 @@ def learned_as_kept(suites: Sequence[Suite]) -> list[str]:
 
 
 def _contents(suite: Suite) -> list[Hashable]:
-    """Returns what each item or text of a suite asks."""
-    return [*(tuple(example.input_ids) for example in suite.texts), *(_normalised_text(_asked(i)) for i in suite.items)]
+    """Returns what each item or text of a suite asks and takes for right, whatever its names."""
+    texts = (tuple(example.input_ids) for example in suite.texts)
+    return [*texts, *(repr(dataclasses.replace(item, id="", suite="", group="")) for item in suite.items)]
 
 
 def bits_note(suite: Suite, tokenizer: Any) -> str:
