@@ -173,9 +173,7 @@ def test_an_adapter_is_planned_as_one(room, rows, tmp_path):
     from holdfast.bench.given.loading import load_model
 
     model = peft.get_peft_model(load_model("ground:base"), peft.LoraConfig(r=4, target_modules="all-linear"))
-    model.peft_config["default"].base_model_name_or_path = str(
-        load_model.__globals__["folder_or_name"]("ground:base")
-    )
+    model.peft_config["default"].base_model_name_or_path = str(load_model.__globals__["folder_or_name"]("ground:base"))
     model.save_pretrained(tmp_path / "adapter")
     record = plan(PlanSpec(model=str(tmp_path / "adapter"), data=str(rows), steps=False), QUIET)
     assert record.model.is_adapter
