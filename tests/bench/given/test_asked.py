@@ -25,6 +25,13 @@ def test_a_model_goes_to_the_gpu_that_is_there(monkeypatch, device, ends):
     assert next(placed(model).parameters()).device.type == ends
 
 
+def test_a_quantised_model_stays_where_its_loader_put_it(monkeypatch):
+    model = tiny.tiny("llama")
+    model.is_quantized = True
+    with_accelerator(monkeypatch, "meta")
+    assert next(placed(model).parameters()).device.type == "cpu"
+
+
 def test_a_model_that_does_not_fit_on_the_gpu_is_named_with_its_size(monkeypatch):
     def full(self, device):
         raise torch.OutOfMemoryError

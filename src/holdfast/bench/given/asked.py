@@ -35,6 +35,8 @@ def placed(model: nn.Module) -> nn.Module:
     device = torch.accelerator.current_accelerator(check_available=True)
     if device is None or device.type == "mps":  # which has no float64, the numbers in which tokens are drawn
         return model
+    if getattr(model, "is_quantized", False):  # its loader has put it where its kernels run
+        return model
     try:
         return model.to(device)
     except torch.OutOfMemoryError as error:
