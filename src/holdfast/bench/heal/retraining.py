@@ -11,6 +11,7 @@ from rich.console import Console
 from holdfast.bench.given.heal_spec import SELF
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.inputs import HealInputs
+from holdfast.bench.measured.preparation import reading_of
 from holdfast.bench.run.folder import folder_of
 from holdfast.bench.run.pushing import OURS as PUSHED
 from holdfast.bench.run.run import RunResult, train
@@ -71,14 +72,10 @@ def retraining_spec(inputs: HealInputs, folder: Path) -> RunSpec:
         recipe=recipe,
         out=str(folder / "retrained"),
         resume=True,
-        max_length=spec.max_length,
-        raw=spec.raw,
-        loss_on=spec.loss_on,
-        over_long=spec.over_long,
-        refused=spec.refused,
         preference=spec.preference,
         precision=spec.precision,
         eval_batch_tokens=spec.eval_batch_tokens,
+        **reading_of(spec),
         **more,
     )
 

@@ -271,19 +271,16 @@ def _normalised_text(contents: Sequence[str]) -> str:
     return normalised(Row(text=" ".join(contents)))
 
 
+def reading_of(spec: MeasuringSpec) -> dict[str, Any]:
+    """Returns the options that say how rows become tokens, by name; all rows of a command are read by them."""
+    return {name: getattr(spec, name) for name in ("max_length", "raw", "loss_on", "over_long", "refused")}
+
+
 def _examples(
     rows: Sequence[Row], spec: MeasuringSpec, tokenizer: Any, name: str, notes: list[str], held_out: int = 0
 ) -> list[Example]:
     """Returns the examples of rows; `held_out` others of the same file are kept to measure."""
-    tokenised = tokenize(
-        rows,
-        tokenizer,
-        max_length=spec.max_length,
-        raw=spec.raw,
-        loss_on=spec.loss_on,
-        over_long=spec.over_long,
-        refused=spec.refused,
-    )
+    tokenised = tokenize(rows, tokenizer, **reading_of(spec))
     if not any(example.supervised for example in tokenised.examples):
         if tokenised.notes.dropped:
             raise HoldfastError(
@@ -291,8 +288,8 @@ def _examples(
             )
         if any(row.turns for row in rows):
             raise HoldfastError(
-                f"{rows[0].origin}: no conversation from here on has a token to learn or score, which only turns of the"
-                " assistant have; give each an answer."
+                f"{name}: no conversation has a token to learn or score, which only turns of the assistant have; add"
+                f" answers (first: {rows[0].origin})."
             )
         if held_out:
             raise HoldfastError(

@@ -16,7 +16,7 @@ from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.verbosity import quiet_libraries
-from holdfast.bench.measured.preparation import PreparedData, check_fit, kept_units, prepare_data
+from holdfast.bench.measured.preparation import PreparedData, check_fit, kept_units, prepare_data, reading_of
 from holdfast.bench.measured.verdict import check_limits
 from holdfast.bench.run.arguments import training_arguments
 from holdfast.bench.run.folder import folder_of
@@ -145,16 +145,7 @@ def old_examples(spec: TrainingSpec, path: str, tokenizer: Any) -> list[Example]
     Raises:
         HoldfastError: As for `load_memory`.
     """
-    return load_memory(
-        path,
-        tokenizer,
-        max_length=spec.max_length,
-        raw=spec.raw,
-        loss_on=spec.loss_on,
-        over_long=spec.over_long,
-        refused=spec.refused,
-        preference=spec.preference,
-    )
+    return load_memory(path, tokenizer, preference=spec.preference, **reading_of(spec))
 
 
 def load_checked_model(
