@@ -211,6 +211,15 @@ def test_saved_answers_say_the_same_and_load_no_model(forgot, out, monkeypatch):
     assert json.loads((out / "diff.json").read_text()) == forgot.to_dict()
 
 
+def test_what_the_tuned_model_was_trained_on_is_not_judged(room, tmp_path):
+    trained = [{"prompt": ITEMS[0], "completion": "t15"}]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trained))
+    done = go(spec(room, "same", data=str(tmp_path / "data.jsonl")))
+    whole = go(spec(room, "same"))
+    sizes = [{row.name: row.items for row in record.suites}["old"] for record in (done, whole)]
+    assert sizes[0] == sizes[1] - 1
+
+
 def test_a_model_and_a_file_cannot_be_compared(forgot, room, out):
     with pytest.raises(HoldfastError, match="one is a model and one a file of answers"):
         go(spec(room, f"{out}/tuned.jsonl"))
