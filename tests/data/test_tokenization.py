@@ -302,7 +302,8 @@ def test_a_row_with_nothing_to_learn_is_left_out_and_noted(make_tokenizer):
     prepared = tokenize(rows, make_tokenizer(templates.CHATML), max_length=200)
     assert [example.origin for example in prepared.examples] == ["f:1"]
     assert prepared.notes.sentences() == [
-        "3 of 4 rows have nothing to learn (an empty completion) and were left out (first: f:2)."
+        "3 of 4 rows have nothing to learn (an empty completion, or no answer of the assistant) and were left out"
+        " (first: f:2)."
     ]
 
 

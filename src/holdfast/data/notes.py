@@ -96,8 +96,8 @@ class Notes:
             return ""
         have, were = ("have", "were") if self.empty_completion > 1 else ("has", "was")
         return (
-            f"{self.of(self.empty_completion)} {have} nothing to learn (an empty completion) and {were} left out"
-            f"{_first(self.first_empty)}."
+            f"{self.of(self.empty_completion)} {have} nothing to learn (an empty completion, or no answer of the"
+            f" assistant) and {were} left out{_first(self.first_empty)}."
         )
 
     def _of_long(self) -> str:

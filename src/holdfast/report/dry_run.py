@@ -24,7 +24,9 @@ def show(done: DryRun, console: Console | None = None) -> None:
     console.print(f"{spec.model} would learn {spec.data}: {total:,} rows ({kinds})", highlight=False, markup=False)
     learned = sum(example.supervised for example in inputs.data.train)
     read = sum(len(example.input_ids) for example in inputs.data.train)
-    lines = [f"{len(inputs.data.train):,} training rows with {read:,} tokens; {learned:,} of these tokens are learned"]
+    lines = [
+        f"{_rows(len(inputs.data.train), 'training row')} with {read:,} tokens; {learned:,} of these tokens are learned"
+    ]
     if inputs.memory_examples:
         lines.append(f"also {len(inputs.memory_examples):,} old examples, which lengthen each epoch by their share")
     for suite in inputs.data.suites:
@@ -38,7 +40,8 @@ def show(done: DryRun, console: Console | None = None) -> None:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if done.rows:
         console.print(
-            f"\n{len(done.rows)} rows as the model will see them; it learns the text between {' and '.join(MARKS)}:",
+            f"\n{_rows(len(done.rows), 'row')} as the model will see them; it learns the text between"
+            f" {' and '.join(MARKS)}:",
             highlight=False,
         )
     for origin, tokens, pieces in done.rows:
@@ -56,3 +59,8 @@ def _marked(pieces: tuple[tuple[str, bool], ...]) -> Text:
         else:
             shown.append(short)
     return shown
+
+
+def _rows(count: int, word: str) -> str:
+    """Returns a number of rows in words."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
