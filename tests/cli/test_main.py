@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -86,11 +87,19 @@ def test_a_comparison_is_made_and_then_shown_and_ends_with_what_came_of_it(monke
     assert called == [CompareSpec(model="m", data="d.jsonl", keep=("k.txt",), recipes=("MoFO()",)), done]
 
 
-def test_a_report_is_of_folders(monkeypatch):
-    called = []
+def test_a_report_is_of_folders(monkeypatch, tmp_path):
+    called, places = [], (str(tmp_path / "a"), str(tmp_path / "b"))
+    for place in places:
+        Path(place).mkdir()
     monkeypatch.setitem(sys.modules, "holdfast.report.compare", types.SimpleNamespace(show=called.append))
-    assert main(["report", "runs/a", "runs/b", "--format", "csv", "--budget", "points=2"]) == 0
-    assert called == [ReportSpec(runs=("runs/a", "runs/b"), format="csv", budget={"points": 2})]
+    assert main(["report", *places, "--format", "csv", "--budget", "points=2"]) == 0
+    assert called == [ReportSpec(runs=places, format="csv", budget={"points": 2})]
+
+
+def test_a_report_of_a_folder_that_is_missing_ends_before_anything_large_is_loaded(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "holdfast.report.compare", None)  # an import of it would fail
+    assert main(["report", str(tmp_path / "none")]) == 1
+    assert "no such folder exists; give the folder of a run" in capsys.readouterr().err
 
 
 def test_every_kind_of_flag_arrives():

@@ -187,6 +187,22 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]
 
 
+def test_many_suites_that_are_not_settled_are_counted_with_the_items_that_settle_one():
+    unsettled = JUDGED.suites["few"]
+    needs = {"a": 500, "b [x]": 70, "c": None, "d": 9000, "e": 100}
+    suites = {name: dataclasses.replace(unsettled, items_needed=need) for name, need in needs.items()}
+    (line,) = [
+        line for line in verdict_lines(dataclasses.replace(JUDGED, suites=suites), [POINTS]) if "not settled" in line
+    ]
+    counted = "  not settled: 5 of 5 suites; one needs from about 70 items (b \\[x]) to 9,000 (d)"
+    assert line == counted
+    del suites["c"]
+    (line,) = [
+        line for line in verdict_lines(dataclasses.replace(JUDGED, suites=suites), [POINTS]) if "not settled" in line
+    ]
+    assert line.startswith("  not settled: a (needs about 500 items), b")
+
+
 def test_what_was_rehearsed_and_how_near_it_is_said_to_be_is_shown():
     from holdfast.report.table import NEAR, memory_lines
 

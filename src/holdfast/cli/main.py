@@ -166,9 +166,11 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from holdfast.bench.given.specs import ReportSpec
+    from holdfast.bench.run.early_checks import check_places
 
     names = {field.name for field in dataclasses.fields(ReportSpec)}
     spec = ReportSpec.from_dict({k: v for k, v in vars(arguments).items() if k in names}, "the flags")
+    check_places(spec)
 
     from holdfast.report.compare import show
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from holdfast.bench.diff.diff_record import AnswerRow, DiffRecord, DriftRow, ForgettingRow
-from holdfast.bench.machine.lines import print_line
+from holdfast.bench.machine.lines import print_line, print_sentence
 from holdfast.report.asked import show_asked
 from holdfast.report.calibration import show_calibration
 from holdfast.report.ranking import points_of, ranking_table, tie_lines
@@ -39,13 +39,13 @@ def show(record: DiffRecord, console: Console | None = None, as_json: bool = Fal
     lines += symptom_lines(record.symptoms, "; name them with --data")
     lines += ["", *([] if record.steered is None else [record.steered.sentence])]
     for line in lines:
-        print_line(console, line)
+        print_sentence(console, line)
     if record.verdict is None:
         console.print("There is no verdict without a budget: give one, as in --budget points=2.", highlight=False)
     sentences = verdict_lines(record.verdict, record.suites) if record.verdict is not None else []
     sentences += learned_lines(record.learned) if record.learned is not None else []
     for line in sentences:
-        console.print(line, highlight=False, soft_wrap=True)
+        print_sentence(console, line, markup=True)
 
 
 def _changed_lines(record: DiffRecord) -> list[str]:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.fit.fit_record import FitRecord
-from holdfast.bench.machine.lines import print_line
+from holdfast.bench.machine.lines import print_line, print_sentence
 from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import learned_lines
 from holdfast.report.symptoms import symptom_lines
@@ -31,9 +31,9 @@ def show(record: FitRecord, console: Console | None = None, as_json: bool = Fals
     lines = verdict_lines(record.verdict, record.suites)
     lines += learned_lines(record.learned) if record.learned is not None else []
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        print_sentence(console, line, markup=True)
     for line in [*symptom_lines(record.symptoms), *record.notes]:
-        print_line(console, line)
+        print_sentence(console, line)
     console.print()
     console.print(_stages(record))
     console.print(record.sentence, style="bold", highlight=False, markup=False)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.bench.heal.heal_record import BeforeHealing, HealRecord
-from holdfast.bench.machine.lines import print_line
+from holdfast.bench.machine.lines import print_line, print_sentence
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictRow
 from holdfast.report.ranking import points_of, ranking_table
 from holdfast.report.reading import UNITS, learned_lines, number
@@ -34,11 +34,12 @@ def show(record: HealRecord, console: Console | None = None, as_json: bool = Fal
     lines = verdict_lines(record.verdict, record.suites)
     lines += learned_lines(record.learned) if record.learned is not None else []
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        print_sentence(console, line, markup=True)
     steered = [] if record.steered is None else [record.steered.sentence]
     seen = [] if record.ranking is None else symptom_lines(record.symptoms)
-    for line in (*seen, *steered, record.sentence, f"Model: {record.model}"):
-        print_line(console, line)
+    for line in (*seen, *steered, record.sentence):
+        print_sentence(console, line)
+    print_line(console, f"Model: {record.model}")
 
 
 def _table(record: HealRecord) -> Table:

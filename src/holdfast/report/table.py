@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from holdfast.bench.machine.lines import print_line
+from holdfast.bench.machine.lines import print_line, print_sentence
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
 from holdfast.bench.run.record import MemoryRow
@@ -40,9 +40,9 @@ def show(done: RunResult, console: Console | None = None) -> None:
     lines += learned_lines(record.learned) if record.learned is not None else []
     lines += guard_lines(record.guard, record.seconds.training) if record.guard is not None else []
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        print_sentence(console, line, markup=True)
     for line in [*memory_lines(record.memories, ranks=record.ranking is not None), *symptom_lines(record.symptoms)]:
-        print_line(console, line)
+        print_sentence(console, line)
     drawn = _draw(done) if is_main_process() else None
     diagram = [] if drawn is None else [("Diagram", drawn.name)]
     for what, name in (("Model", "model"), ("Scores", "scores.jsonl"), *diagram):
@@ -149,14 +149,23 @@ def _mean_lines(mean: VerdictMean) -> list[str]:
     return [about, *parts_line(mean)]
 
 
+NAMED = 4
+"""Most unsettled suites that are named one by one; of more, a sentence says how many items settle one."""
+
+
 def _open_lines(judged: VerdictRow) -> list[str]:
     """Returns the suites that are not settled, and those without a limit."""
     open_ = {name: suite for name, suite in judged.suites.items() if suite.word == "not enough evidence"}
-    needs = [
-        escape(name) + ("" if suite.items_needed is None else f" (needs about {suite.items_needed:,} items)")
-        for name, suite in open_.items()
-    ]
-    lines = [f"  not settled: {', '.join(needs)}"] if needs else []
+    needs = {name: suite.items_needed for name, suite in open_.items() if suite.items_needed is not None}
+    if len(open_) <= NAMED:
+        words = [escape(n) + (f" (needs about {needs[n]:,} items)" if n in needs else "") for n in open_]
+        lines = [f"  not settled: {', '.join(words)}"] if words else []
+    else:
+        lines = [f"  not settled: {len(open_)} of {len(judged.suites)} suites"]
+        if needs:
+            least, most = min(needs, key=needs.__getitem__), max(needs, key=needs.__getitem__)
+            lines[0] += f"; one needs from about {needs[least]:,} items ({escape(least)})"
+            lines[0] += f" to {needs[most]:,} ({escape(most)})"
     return lines + ([f"  without a limit: {', '.join(map(escape, judged.unjudged))}"] if judged.unjudged else [])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.bench.measured.scores import Moment, read_scores
 from holdfast.bench.run.arguments import rate_of
+from holdfast.bench.run.folder import folder_of_runs
 from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import AUTO
@@ -94,9 +95,7 @@ def read_finished_runs(places: Sequence[str]) -> tuple[list[FinishedRun], list[s
     runs: dict[Path, FinishedRun] = {}
     notes: list[str] = []
     for place in places:
-        root = Path(place).expanduser()
-        if not root.is_dir():
-            raise HoldfastError(f"{place}: no such folder exists; give the folder of a run, or one that holds runs.")
+        root = folder_of_runs(place)
         folders = [root] if (root / "spec.json").exists() else sorted(p.parent for p in root.glob("*/spec.json"))
         unfinished = [folder for folder in folders if not (folder / "result.json").exists()]
         notes += [f"{folder} is unfinished and left out." for folder in unfinished]

@@ -22,10 +22,11 @@ from holdfast.bench.given.specs import (
     DiffSpec,
     MeasuringSpec,
     PlanSpec,
+    ReportSpec,
     RunSpec,
     TrainingSpec,
 )
-from holdfast.bench.run.folder import folder_of, open_folder
+from holdfast.bench.run.folder import folder_of, folder_of_runs, open_folder
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.guard import AUTO
 from holdfast.core.settings import parted, value_of
@@ -62,6 +63,17 @@ def check_early(spec: RunSpec | CompareSpec | DiffSpec | FitSpec | HealSpec | Pl
             check_source((few_of(source) or (source, 0))[0])
     for name in _models(spec):
         check_model(name, given=isinstance(spec, (DiffSpec, HealSpec)))
+
+
+def check_places(spec: ReportSpec) -> None:
+    """Refuses a report of folders that do not exist; a file may be a table of PEFT's comparison.
+
+    Raises:
+        HoldfastError: A folder does not exist.
+    """
+    for place in spec.runs:
+        if not Path(place).expanduser().is_file():
+            folder_of_runs(place)
 
 
 def _check_recipes(spec: CompareSpec | PlanSpec) -> None:

@@ -28,6 +28,19 @@ def folder_of(spec: RunSpec) -> Path:
     return Path(spec.out) / (spec.name or _name(spec))
 
 
+def folder_of_runs(place: str | Path) -> Path:
+    """Returns the folder of a run, or one that holds runs.
+
+    Raises:
+        HoldfastError: It does not exist, or is a file.
+    """
+    folder = Path(place).expanduser()
+    if not folder.is_dir():
+        wrong = " is a file" if folder.exists() else ": no such folder exists"
+        raise HoldfastError(f"{place}{wrong}; give the folder of a run, or one that holds runs.")
+    return folder
+
+
 def open_folder(folder: Path, spec: RunSpec, part: Part | None = None) -> bool:
     """Returns whether the folder holds this run, finished.
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.given.tasks import reranks
 from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.run.folder import folder_of_runs
 from holdfast.bench.run.record import RunRecord
 from holdfast.core.errors import HoldfastError
 from holdfast.report.page.blocks import Facts, Page, Part, sections
@@ -36,7 +37,7 @@ def live_page(spec: ReportSpec) -> Page:
     Raises:
         HoldfastError: A folder does not exist, or a file cannot be read.
     """
-    training = [folder for place in spec.runs for folder in _unfinished(Path(place).expanduser())]
+    training = [folder for place in spec.runs for folder in _unfinished(place)]
     try:
         done = page_of(spec)
     except HoldfastError as error:
@@ -80,10 +81,9 @@ def _progress(folder: Path, rows: Sequence[dict[str, Any]], steps: object) -> st
     return f"Step {done:,}{of}."
 
 
-def _unfinished(place: Path) -> list[Path]:
+def _unfinished(given: str) -> list[Path]:
     """Returns the folders of runs that have begun and not finished, in a folder or directly below."""
-    if not place.is_dir():
-        raise HoldfastError(f"{place}: no such folder exists; give the folder of a run, or one that holds runs.")
+    place = folder_of_runs(given)
     folders = [place] if (place / "spec.json").exists() else sorted(path.parent for path in place.glob("*/spec.json"))
     return [folder for folder in folders if not (folder / RunRecord.FILE).exists()]
 
