@@ -159,6 +159,7 @@ def test_a_finished_fit_is_read_and_an_interrupted_one_comes_to_the_same_result(
         done.model,
     )
     assert again.cost.spent == done.cost.spent
+    assert again.seconds > done.seconds, "the time is that of both calls"
     with pytest.raises(HoldfastError, match="holds a fit with another budget; choose another folder"):
         go(spec(room, out, budget={"points": 20}))
 

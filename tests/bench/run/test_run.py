@@ -15,7 +15,7 @@ from rich.console import Console
 
 from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import HOLDFAST, RunSpec
-from holdfast.bench.machine.files import read_jsonl
+from holdfast.bench.machine.files import read_jsonl, write_jsonl
 from holdfast.bench.measured.preparation import prepare_data
 from holdfast.bench.measured.scores import read_scores
 from holdfast.bench.run import run as bench
@@ -64,7 +64,7 @@ def scores(folder, moment="after"):
 
 def log(folder):
     return [
-        {k: v for k, v in row.items() if k not in ("total_flos", "train_runtime")}
+        {k: v for k, v in row.items() if k not in ("total_flos", "train_runtime", "seconds")}
         for row in read_jsonl(folder / "log.jsonl")
     ]
 
@@ -173,9 +173,12 @@ def test_resumed_after_training_is_done_trains_no_more(asked, monkeypatch, place
     with pytest.raises(KeyboardInterrupt):
         go(spec)
     monkeypatch.undo()
-    logged = (spec_log := whole.folder.parent / "parts" / "log.jsonl").read_text()
+    spec_log = whole.folder.parent / "parts" / "log.jsonl"
+    write_jsonl(spec_log, ({**row, "seconds": row["seconds"] + 1000} for row in read_jsonl(spec_log)))
+    logged = spec_log.read_text()
     parts = go(spec)
     assert spec_log.read_text() == logged
+    assert parts.record.seconds.all > parts.record.seconds.training > 1000, "the time of both calls"
     assert scores(parts.folder) == scores(whole.folder)
     assert all(torch.equal(tensor, weights(parts.folder)[name]) for name, tensor in weights(whole.folder).items())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from holdfast.bench.fit.fit_folder import begin, finished
+from holdfast.bench.fit.fit_folder import begin, finished, timed
 from holdfast.bench.fit.fit_inputs import FitInputs, read_fit_inputs
 from holdfast.bench.fit.fit_record import FitRecord, StageName
 from holdfast.bench.fit.fit_words import announcement, check_cost, cost_words, sentence_of
@@ -96,7 +96,7 @@ def fit(spec: FitSpec, console: Console | None = None) -> FitRecord:
         plain, asking = inputs.guess()
         clock.expect(plain * spec.plain_runs() + 5 * asking)
         ledger = Ledger(display, spec.plain_runs(), plain, asking)
-        with open_log(folder / "log.txt") as log:
+        with timed(folder, clock), open_log(folder / "log.txt") as log:
             record = _Fit(inputs, folder, ledger, StageConsole(display, log)).run()
         write_json(folder / FitRecord.FILE, record.to_dict())
         if (address := push(Path(record.model), spec.training)) is not None:

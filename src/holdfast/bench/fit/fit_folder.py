@@ -8,16 +8,20 @@
                       shared/base/ has the base's answers, asked once for all trials
       healed-.../     the healing of the full run, if there was one
       log.txt         the output of all runs
+      clock.json      the wall time of all calls so far
       fit.json        the record, written last
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from holdfast.bench.fit.fit_record import FitRecord
+from holdfast.bench.fit.stages import Clock
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
@@ -61,6 +65,21 @@ def begin(folder: Path, spec: FitSpec) -> None:
     (folder / FitRecord.FILE).unlink(missing_ok=True)
     write_json(folder / FILE, _identity(spec))
     write_json(folder / "env.json", environment())
+
+
+@contextlib.contextmanager
+def timed(folder: Path, clock: Clock) -> Iterator[None]:
+    """Adds the wall time of earlier calls to a clock, and writes that of all calls, also when this one is interrupted.
+
+    A call that the system kills leaves no time behind.
+    """
+    path = folder / "clock.json"
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        clock.earlier = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    try:
+        yield
+    finally:
+        write_json(path, {"seconds": clock.seconds})
 
 
 def _identity(spec: FitSpec) -> dict[str, Any]:

@@ -19,10 +19,12 @@ class Clock:
     Attributes:
         began: Value of `time.monotonic()` at the start, in seconds.
         end: Expected value at the end; None while nothing is known.
+        earlier: Seconds of earlier calls of the same fit.
     """
 
     began: float = dataclasses.field(default_factory=time.monotonic)
     end: float | None = None
+    earlier: float = 0.0
 
     def expect(self, seconds: float) -> None:
         """Takes the seconds that are left from now on."""
@@ -30,8 +32,8 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Returns the seconds so far."""
-        return time.monotonic() - self.began
+        """Returns the seconds so far, of all calls together."""
+        return self.earlier + time.monotonic() - self.began
 
     def words(self) -> str:
         """Returns the time left of the whole as a phrase; empty while it is not known."""

@@ -199,8 +199,8 @@ class SecondsRow(Record):
     """Wall time of a run, in seconds.
 
     Attributes:
-        training: Training, with the guard's looks.
-        all: The whole run.
+        training: Training, with the guard's looks; of a run that was interrupted and resumed, each step counts once.
+        all: That and everything else, the latter of the call in which the run ended.
     """
 
     training: float

@@ -103,7 +103,8 @@ def train_reranker(
     with Progress(console) as progress:
         with computing_in(reranker.model, spec.precision):
             before = ranked_once(reranker, asked, spec, bases, progress)
-        trainer.add_callback(StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training))
+        log = StepLog(folder / "log.jsonl", progress, rotate="save_total_limit" not in spec.training)
+        trainer.add_callback(log)
         trainer.add_callback(ending)
         if start is not None:
             begin_at(reranker, start)
@@ -120,7 +121,9 @@ def train_reranker(
     record = _record(spec, trainer, data.watched, judged, before, after)
     record = dataclasses.replace(
         record,
-        seconds=SecondsRow(training=training.seconds, all=time.monotonic() - began),
+        seconds=SecondsRow(
+            training=log.earlier_seconds + training.seconds, all=log.earlier_seconds + time.monotonic() - began
+        ),
         cost=None if resumed else preparing.plus(training),
         trained_parameters=trained,
         judged_on="validation items" if validation else None,

@@ -297,8 +297,9 @@ class _TrainingOutcome:
     Attributes:
         cost: Cost of preparation and training; None if training resumed from a checkpoint, as its earlier cost is
             unknown.
-        seconds: Wall time.
+        seconds: Wall time in this call.
         trained_parameters: Number of trained parameters.
+        earlier_seconds: Wall time in earlier calls, up to the checkpoint from which this one went on.
         lender: Record of the run whose weights this run loaded instead of training; None if it trained.
         lender_name: Name of that run's folder.
     """
@@ -306,6 +307,7 @@ class _TrainingOutcome:
     cost: Cost | None
     seconds: float
     trained_parameters: int
+    earlier_seconds: float = 0.0
     lender: RunRecord | None = None
     lender_name: str | None = None
 
@@ -314,7 +316,8 @@ def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, endi
     """Trains the model, or loads the weights of another run, and checks that all weights are finite."""
     trainer, model, resumed = run.trainer, run.trainer.model, False
     rotate = "save_total_limit" not in run.spec.training
-    trainer.add_callback(StepLog(run.folder / "log.jsonl", progress, rotate=rotate))
+    log = StepLog(run.folder / "log.jsonl", progress, rotate=rotate)
+    trainer.add_callback(log)
     trainer.add_callback(ending)
     meter = Meter.begin()
     if trained is None:
@@ -326,10 +329,10 @@ def _train_or_lend(run: _OpenRun, trained: Path | None, progress: Progress, endi
     check_weights(trainer.model)  # the shipped model, which has no adapter if that was merged
     cost = None if resumed else run.cost.plus(training_cost)
     if trained is None:
-        return _TrainingOutcome(cost, training_cost.seconds, trained_parameters)
+        return _TrainingOutcome(cost, training_cost.seconds, trained_parameters, log.earlier_seconds)
     lender = RunRecord.read(trained)
     total = None if cost is None or lender.cost is None else lender.cost.plus(cost)
-    return _TrainingOutcome(total, training_cost.seconds, lender.trained_parameters, lender, trained.name)
+    return _TrainingOutcome(total, training_cost.seconds, lender.trained_parameters, 0.0, lender, trained.name)
 
 
 def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answers) -> RunRecord:
@@ -348,7 +351,9 @@ def _close(run: _OpenRun, done: _TrainingOutcome, before: Answers, after: Answer
         verdict=None if run.inputs.budget is None else verdict(suite_changes, run.inputs.budget),
         symptoms=run_symptoms(spec, judged_before, judged_after, guard),
         guard=guard,
-        seconds=SecondsRow(training=done.seconds, all=time.monotonic() - run.began),
+        seconds=SecondsRow(
+            training=done.earlier_seconds + done.seconds, all=done.earlier_seconds + time.monotonic() - run.began
+        ),
         cost=done.cost,
         calibration=calibration_of(judged_before, judged_after),
         memories=rehearsed(trainer) if done.lender is None else done.lender.memories,

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,18 +96,27 @@ def _tokenizers_without_threads() -> Iterator[None]:
 
 
 class StepLog(TrainerCallback):
-    """Writes each logged step as a line, moves the progress bar, and stops at a non-finite loss."""
+    """Writes each logged step as a line, moves the progress bar, and stops at a non-finite loss.
+
+    Attributes:
+        earlier_seconds: Wall time of the training in earlier calls, up to the checkpoint from which this one goes on.
+    """
 
     def __init__(self, path: Path, progress: Progress, rotate: bool) -> None:
         self.path = path
         self.progress = progress
         self.rotate = rotate
+        self.earlier_seconds = 0.0
+        self.began = 0.0
         self.advance: Callable[..., None] = lambda *_args, **_kwargs: None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Deletes the lines of steps that run again, and adds the progress bar."""
         if self.path.exists() and is_main_process():
-            write_jsonl(self.path, [row for row in read_jsonl(self.path) if row["step"] <= state.global_step])
+            rows = [row for row in read_jsonl(self.path) if row["step"] <= state.global_step]
+            write_jsonl(self.path, rows)
+            self.earlier_seconds = rows[-1]["seconds"] if rows else 0.0
+        self.began = time.monotonic()
         self.advance = self.progress.task("training", state.max_steps, done=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -114,7 +124,8 @@ class StepLog(TrainerCallback):
         check_losses(logs, state.global_step)
         if "loss" in logs:
             if is_main_process():
-                append_jsonl(self.path, {"step": state.global_step, **_finite(logs)})
+                seconds = round(self.earlier_seconds + time.monotonic() - self.began, 3)
+                append_jsonl(self.path, {"step": state.global_step, "seconds": seconds, **_finite(logs)})
             self.advance(state.global_step, loss=logs.get("task_loss", logs["loss"]))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
