@@ -109,6 +109,7 @@ def test_the_text_of_a_recipe_shows_only_what_is_off_its_default():
         ("Xyzzy()", r"there is no method 'Xyzzy'\. Known: Holdfast, Train, Cosine, .*LoRA, .*\."),
         ("LoRA(rnak=8)", r"LoRA has no setting 'rnak'\. Did you mean 'rank'\?"),
         ("Warmup(zzz=8)", r"Warmup has no setting 'zzz'\. It takes ratio\."),
+        ("LoRA(lr=1e-4)", r"has no setting 'lr'\. It is a setting of Train: add Train\(lr=\.\.\.\) to the recipe\."),
         ("LoRA(**{'rank': 8})", "LoRA has no setting"),
         ("LoRA", r"write LoRA\(\), with brackets\."),
         ("LoRA(rank=8) + Finch", r"write Finch\(\), with brackets\."),

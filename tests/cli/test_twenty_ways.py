@@ -217,6 +217,14 @@ WAYS = {
         ["--training", "learning_rat=1"],
         r"training: transformers has no argument 'learning_rat'\. Did you mean 'learning_rate'\?",
     ),
+    "a setting of the recipe among those of the trainer": (
+        ["--training", "lr=0.1"],
+        r"training: transformers has no argument 'lr'\. Write Train\(lr=0\.1\) in the recipe\.",
+    ),
+    "the name of a suite with a hyphen": (
+        ["--keep", "arc-easy:20"],
+        r"There is no suite, file or folder called 'arc-easy'; .* Did you mean 'arc_easy'\?",
+    ),
     "a key for the trainer that the run owns": (
         ["--training", "output_dir=x"],
         r"training: output_dir is set by --out and --name; leave it out\.",

@@ -109,13 +109,19 @@ def _made(node: ast.expr, text: str, table: Mapping[str, type[Any]]) -> Any:
     for key, value in [*zip(fields, node.args, strict=False), *((k.arg, k.value) for k in node.keywords)]:
         if key not in fields:
             known = f" It takes {', '.join(fields)}." if fields else " It takes none."
-            raise HoldfastError(
-                f"Recipe {text!r}: {name.id} has no setting {key!r}.{nearest(key or '', fields) or known}"
-            )
+            hint = _in_train(key, table) or nearest(key or "", fields) or known
+            raise HoldfastError(f"Recipe {text!r}: {name.id} has no setting {key!r}.{hint}")
         if key in given:
             raise HoldfastError(f"Recipe {text!r}: {name.id} is given {key!r} twice.")
         given[key] = _literal(value, f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)})")
     return cls(**given)
+
+
+def _in_train(key: str | None, table: Mapping[str, type[Any]]) -> str:
+    """Returns where a setting of all training stands in a recipe, such as the learning rate; "" for any other."""
+    train = table.get("Train")
+    held = train is not None and key in {field.name for field in dataclasses.fields(train)}
+    return f" It is a setting of Train: add Train({key}=...) to the recipe." if held else ""
 
 
 def _literal(value: ast.expr, where: str) -> Any:

@@ -125,7 +125,7 @@ def check_word(source: str) -> bool:
         return True
     plain = source.partition(":")[0]
     scheme = source.count(":") > 1 or (":" in source and not source.rpartition(":")[2].isdecimal())
-    if re.fullmatch(r"\w+", plain) and not (scheme or suffix_of(Path(source)) or _is_here(source)):
+    if re.fullmatch(r"[\w-]+", plain) and not (scheme or suffix_of(Path(source)) or _is_here(source)):
         raise HoldfastError(
             f"There is no suite, file or folder called '{plain}'; `holdfast suites` lists the suites."
             f"{nearest(plain, [GENERAL, *BY_NAME, *SETS, *_beside()])}"

@@ -19,6 +19,7 @@ from holdfast.core.errors import HoldfastError, nearest
 from holdfast.core.method import Chain
 from holdfast.core.precision import check_precision
 from holdfast.methods.adapter import Adapter
+from holdfast.methods.schedules.train import Train
 from holdfast.train.settings import SET_BY, train_of
 
 A = TypeVar("A", bound=TrainingArguments)
@@ -120,7 +121,9 @@ def _check(training: Mapping[str, Any], recipe: Chain) -> None:
                 " folder, or into the one that the variable TENSORBOARD_LOGGING_DIR names."
             )
         if key not in known:
-            raise HoldfastError(f"training: transformers has no argument {key!r}.{nearest(key, known)}")
+            own = key in {field.name for field in dataclasses.fields(Train)}
+            hint = f" Write Train({key}={value}) in the recipe." if own else nearest(key, known)
+            raise HoldfastError(f"training: transformers has no argument {key!r}.{hint}")
         if key in _OWNED:
             raise HoldfastError(f"training: {key} is {_OWNED[key]}; leave it out.")
         if key in SET_BY and getattr(train_of(recipe), SET_BY[key]) is not None:
