@@ -64,3 +64,34 @@ def test_added_tokens_change_no_row(tmp_path, base):
     tuned = saved(tmp_path / "tuned", with_vocabulary(lambda words: {**words, "more": len(words)}), 62)
     rows = lines(tmp_path / "rows.jsonl", [{"prompt": word, "completion": "t50 t51"} for word in WORDS])
     assert diff(DiffSpec(base=base, tuned=tuned, keep=(rows,)), Console(quiet=True)).suites[0].items == len(WORDS)
+
+
+TEMPLATE = (
+    "{% for m in messages %}t1 {{ m.content }} t2 {% endfor %}{% if add_generation_prompt %}t3 {% endif %}"  # markers
+)
+
+
+@pytest.mark.parametrize(
+    ("templates", "raw", "said"),
+    [
+        (("", TEMPLATE), False, "20 of 20 questions in other words, because only TUNED has a chat template"),
+        ((TEMPLATE, TEMPLATE.replace("t1", "t4")), False, "because their chat templates differ"),
+        ((TEMPLATE, TEMPLATE.replace("}t1", "}{# the same #}t1")), False, ""),
+        (("", TEMPLATE), True, ""),
+        (("", ""), False, ""),
+    ],
+)
+def test_questions_in_two_forms_are_said(tmp_path, capsys, templates, raw, said):
+    models = []
+    for name, template in zip(("BASE", "TUNED"), templates, strict=True):
+        tokenizer = tiny.tokenizer()
+        tokenizer.chat_template = template or None
+        models.append(saved(tmp_path / name, tokenizer))
+    items = [
+        {"id": word, "suite": "old", "prompt": word, "check": {"lacks": "none"}, "max_tokens": 2} for word in WORDS
+    ]
+    kept = lines(tmp_path / "kept.jsonl", items)
+    diff(DiffSpec(base=models[0], tuned=models[1], keep=(kept,), raw=raw), Console(stderr=True, width=10_000))
+    err = capsys.readouterr().err.replace(f"{tmp_path}/", "")
+    assert ("The two models read" in err) == bool(said)
+    assert said in err

@@ -15,7 +15,7 @@ from holdfast.bench.diff.asking import asked_rows
 from holdfast.bench.diff.ci import comment, junit
 from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow, RecoveryRow
 from holdfast.bench.diff.examples import example_rows
-from holdfast.bench.diff.forms import check_tokens
+from holdfast.bench.diff.forms import check_tokens, form_notes
 from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
@@ -177,6 +177,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
         check_limits(budget, kept_units(suites))
     tuned_tokenizer = load_tokenizer(spec.tuned, base=spec.base)
     check_tokens(suites, tokenizer, tuned_tokenizer, spec)
+    notes += form_notes(suites, tokenizer, tuned_tokenizer, spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
         base = load_asked(spec.base, notes=notes, frozen=not spec.recover_steps)
     notes += check_fit(base, [example for suite in suites for example in suite.texts], spec)
