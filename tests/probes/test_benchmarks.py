@@ -130,6 +130,23 @@ def test_numbers_count_from_1_where_none_is_0_and_one_is_the_last(tmp_path):
     assert [choices[0] for _, choices in asked(tmp_path, make[0], make[2])] == ["b", "c"]
 
 
+@pytest.mark.parametrize("name", ["option", "choice"])
+@pytest.mark.parametrize(("answers", "first"), [((0, 1, 2, 3), 0), ((1, 2, 3, 4), 1), ((2, 2, 1, 3), 1), ((0, 2), 0)])
+def test_numbered_columns_count_from_1_unless_an_answer_is_0(tmp_path, name, answers, first):
+    columns = {f"{name}{number}": letter for number, letter in enumerate("abcd", 1)}
+    records = [{"question": f"Q{place}?", **columns, "answer": answer} for place, answer in enumerate(answers)]
+    right = [choices[0] for _, choices in asked(tmp_path, *records)]
+    assert right == ["abcd"[answer - first] for answer in answers]
+
+
+def test_an_empty_column_moves_no_choice(tmp_path):
+    lettered = {"question": "Q?", "A": "w", "B": "", "C": "y", "D": "z", "answer": "C"}
+    assert asked(tmp_path, lettered) == [("Q?\nA. w\nB. y\nC. z\nAnswer:", ("B", "A", "C"))]
+    numbered = {"question": "Q?", "option1": "w", "option2": None, "option3": "y", "answer": 3}
+    with pytest.raises(HoldfastError, match="its field 'option2' is empty, and a later one is not"):
+        asked(tmp_path, {**numbered, "option2": "x"}, numbered)
+
+
 def test_the_last_word_of_lambada_is_asked(tmp_path):
     (item,) = items_of(write(tmp_path / "lambada_test.jsonl", {"text": "She took the stone from his hand."}))
     assert item.turns[0].content == "She took the stone from his"

@@ -56,10 +56,23 @@ def options_of(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         if len(labels_and_texts[1]) > 1:
             return labels_and_texts
     for columns in _COLUMNS:
-        given = [str(record[name]) for name in columns if record.get(name) not in (None, "")]
+        given = [name for name in columns if record.get(name) not in (None, "")]
         if len(given) > 1:
-            return [name[-1:].upper() for name in columns[: len(given)]], given
+            return _labels(columns, given), [str(record[name]) for name in given]
     raise HoldfastError("has no choices")
+
+
+def _labels(columns: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Returns the letters of columns that are filled in; none for numbers, which may count the choices from 0 instead.
+
+    Raises:
+        HoldfastError: A column before the last one is empty, so that a number says nothing.
+    """
+    if not columns[0][-1].isdigit():
+        return [name[-1:].upper() for name in given]
+    if gap := next((name for name, filled in zip(columns, given, strict=False) if name != filled), ""):
+        raise HoldfastError(f"its field '{gap}' is empty, and a later one is not")
+    return []
 
 
 def _options(value: Any) -> tuple[list[str], list[str]]:
@@ -123,8 +136,16 @@ def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[s
     return place if 0 <= place < len(texts) else None
 
 
+def _is_numbered(record: Mapping[str, Any]) -> bool:
+    """Returns whether the columns of choices have numbers from 1; those of COPA have, and its answers do not."""
+    return not {"option1", "choice1"}.isdisjoint(record) and "premise" not in record
+
+
 def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Returns whether numbers of right choices count from 1: none is 0, and one equals its number of choices."""
+    """Returns whether numbers of right choices count from 1: none is 0, and one is the last, or choices are numbered.
+
+    Numbered choices are columns from `option1` or `choice1` on.
+    """
     top = False
     for record in records:
         answer = answer_in(record)
@@ -134,7 +155,7 @@ def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
         if place == 0:
             return False
         try:
-            top = top or place == len(options_of(record)[1])
+            top = top or _is_numbered(record) or place == len(options_of(record)[1])
         except HoldfastError:
             top = top or (place == 2 and ("sol2" in record or "choice2" in record))
     return top
