@@ -35,6 +35,7 @@ from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit, kept_units, learned_as_kept, read_suites
 from holdfast.bench.measured.scores import Moment
 from holdfast.bench.measured.symptom_record import symptom_rows
+from holdfast.bench.measured.thoughts import thought_note
 from holdfast.bench.measured.training_data import outputs_beside, taught_outputs, trained_rows
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
@@ -190,8 +191,9 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     with Progress(console) as progress:
         askers = asker_of(spec, tokenizer), asker_of(spec, tuned_tokenizer)
         before = measure(base, suites, askers[0], "before", progress.measuring)
-        _print([note] if (note := floor_note(before.scores)) else [], console)
+        _print([*filter(None, (floor_note(before.scores), thought_note(before.said, spec.base)))], console)
         after = measure(tuned, suites, askers[1], "after", progress.measuring)
+        _print([*filter(None, (thought_note(after.said, spec.tuned),))], console)
         with computing_in(base, spec.precision), computing_in(tuned, spec.precision):
             drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
         again = spec.recover or spec.recover_steps
