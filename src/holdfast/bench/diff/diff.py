@@ -157,7 +157,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     check_precision(spec.precision)
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites = read_suites(spec, tokenizer, notes, trained_rows(spec.tuned, spec.data, spec.preference))
+    suites = read_suites(spec, tokenizer, notes, trained_rows(spec.tuned, spec.data, spec.preference, notes))
     notes += learned_as_kept(suites)
     suites, left_out = without_watched(suites, (spec.base, spec.tuned), tokenizer)
     notes += [left_out.sentence()] if left_out is not None else []
