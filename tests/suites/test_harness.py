@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import types
 
 import pytest
 import torch
@@ -134,3 +135,24 @@ def test_a_task_that_is_not_there_gets_the_nearest(tasks):
 def test_without_lm_eval_a_sentence_says_what_to_install():
     with pytest.raises(HoldfastError, match=r"is not installed; pip install 'holdfast\[harness\]'"):
         items_of("harness:arc_easy")
+
+
+@pytest.mark.parametrize(("gold", "words"), [([0, 2], "2 are right"), ([], "none are right")])
+def test_a_task_with_several_right_choices_or_none_is_refused(monkeypatch, gold, words):
+    """Of several right choices one would count, and the others as wrong."""
+    requests = [
+        types.SimpleNamespace(request_type="loglikelihood", args=("Q", f" {place}"), idx=place, doc={})
+        for place in range(3)
+    ]
+
+    def results(_doc, likelihoods):
+        return {"acc": float(max(range(3), key=lambda place: likelihoods[place][0]) in gold)}
+
+    task = types.SimpleNamespace(
+        OUTPUT_TYPE="multiple_choice", aggregation=lambda: {"acc": None}, process_results=results,
+        config=types.SimpleNamespace(task="many", num_fewshot=0),
+    )  # fmt: skip
+    monkeypatch.setattr("holdfast.suites.harness.tasks_of", lambda name, folder: {"many": task})
+    monkeypatch.setattr("holdfast.suites.harness.requests_of", lambda task: {0: requests})
+    with pytest.raises(HoldfastError, match=f"'harness:many': of the choices of a document {words}"):
+        items_of("harness:many")

@@ -66,9 +66,19 @@ def _item(task: Any, requests: Sequence[Any], at: dict[str, Any]) -> Item:
 
 
 def _choices(task: Any, requests: Sequence[Any]) -> dict[str, Any]:
-    """Returns the choices of a document, the right one first: continuations of a question, or beginnings."""
+    """Returns the choices of a document, the right one first: continuations of a question, or beginnings.
+
+    Raises:
+        HoldfastError: None of the choices is right, or several are, or they differ before and behind.
+    """
     pairs = [(str(request.args[0]), str(request.args[1])) for request in requests]
-    right = next(place for place in range(len(pairs)) if _is_right(task, requests, place))
+    rights = [place for place in range(len(pairs)) if _is_right(task, requests, place)]
+    if len(rights) != 1:
+        raise HoldfastError(
+            f"'harness:{task.config.task}': of the choices of a document {len(rights) or 'none'} are right, and items"
+            " have one right choice, so the task is not read; give `holdfast diff` samples of lm-eval instead."
+        )
+    (right,) = rights
     ordered = [pairs[right], *(pair for place, pair in enumerate(pairs) if place != right)]
     contexts, continuations = {context for context, _ in pairs}, {said for _, said in pairs}
     if len(contexts) == 1:
