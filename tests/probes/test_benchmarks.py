@@ -139,6 +139,27 @@ def test_numbered_columns_count_from_1_unless_an_answer_is_0(tmp_path, name, ans
     assert right == ["abcd"[answer - first] for answer in answers]
 
 
+@pytest.mark.parametrize(
+    ("record", "right"),
+    [
+        ({"choices": [1, 2, 3, 4], "answer": 2}, None),  # 2 or 3
+        ({"options": [0.5, 2.0], "target": 1}, None),
+        ({"choices": [1, 2, 3, 4], "answer_idx": 2}, "3"),
+        ({"choices": [1, 2, 3, 4], "answer": 2, "label": 3}, "4"),
+        ({"choices": [1, 2, 3, 4], "answer": "2"}, "2"),
+        ({"choices": [1, 2, 3, 4], "answer": "B"}, "2"),
+        ({"choices": ["1", "2", "3", "4"], "answer": 2}, "3"),
+    ],
+)
+def test_a_number_among_numbers_is_a_choice_or_a_place(tmp_path, record, right):
+    records = [{"question": "Q?", **record}, {"question": "P?", "choices": ["a", "b"], "answer": 0}]
+    if right is None:
+        with pytest.raises(HoldfastError, match=r"set.jsonl:1: .*may be one of them or its place; write all as texts"):
+            asked(tmp_path, *records)
+    else:
+        assert asked(tmp_path, *records)[0][1][0] == right
+
+
 def test_an_empty_column_moves_no_choice(tmp_path):
     lettered = {"question": "Q?", "A": "w", "B": "", "C": "y", "D": "z", "answer": "C"}
     assert asked(tmp_path, lettered) == [("Q?\nA. w\nB. y\nC. z\nAnswer:", ("B", "A", "C"))]

@@ -30,6 +30,8 @@ _ANSWERS = (
     "Answer Key",
     "Answer",
 )
+_PLACES = ("answerKey", "answer_idx", "answer_index", "gold", "cop", "label")
+"""Those that hold the place of a choice if they hold a number."""
 
 
 def text_in(record: Mapping[str, Any], *names: str) -> str:
@@ -116,12 +118,20 @@ def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[s
         labels: Labels of its choices; may be empty.
         texts: Texts of its choices.
         from_one: Whether numbers count the choices from 1.
+
+    Raises:
+        HoldfastError: Choices and answer are numbers and not texts, so that the answer may be a choice or its place.
     """
     answer = answer_in(record)
     if answer is None or isinstance(answer, (list, dict)):
         return None
     if isinstance(answer, bool):
         answer = int(answer)
+    if _is_unclear(record, answer):
+        raise HoldfastError(
+            f"its choices are numbers, and its answer {answer} may be one of them or its place; write all as texts, or"
+            " the place as 'answer_idx'"
+        )
     answer_text = str(answer).strip()
     if answer_text in labels:
         return list(labels).index(answer_text)
@@ -134,6 +144,17 @@ def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[s
     else:
         return None
     return place if 0 <= place < len(texts) else None
+
+
+def _is_unclear(record: Mapping[str, Any], answer: Any) -> bool:
+    """Returns whether an answer and the choices are numbers, and no name of the field says that it is a place."""
+    by_place = any(record.get(name) not in (None, "", -1, "-1") for name in _PLACES)
+    choices = next((record[name] for name in _LISTS if record.get(name)), None)
+    return not by_place and isinstance(choices, list) and all(map(_is_number, (*choices, answer)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_numbered(record: Mapping[str, Any]) -> bool:
