@@ -69,7 +69,8 @@ def _choices(task: Any, requests: Sequence[Any]) -> dict[str, Any]:
     """Returns the choices of a document, the right one first: continuations of a question, or beginnings.
 
     Raises:
-        HoldfastError: None of the choices is right, or several are, or they differ before and behind.
+        HoldfastError: None of the choices is right, or several are; they differ before and behind; or no blank stands
+            before them.
     """
     pairs = [(str(request.args[0]), str(request.args[1])) for request in requests]
     rights = [place for place in range(len(pairs)) if _is_right(task, requests, place)]
@@ -80,6 +81,11 @@ def _choices(task: Any, requests: Sequence[Any]) -> dict[str, Any]:
         )
     (right,) = rights
     ordered = [pairs[right], *(pair for place, pair in enumerate(pairs) if place != right)]
+    if any(context and not (context[-1].isspace() or said[:1].isspace()) for context, said in pairs):
+        raise HoldfastError(
+            f"'harness:{task.config.task}': its choices follow the question without a blank, where items have one,"
+            " so the task is not read; give `holdfast diff` samples of lm-eval instead."
+        )
     contexts, continuations = {context for context, _ in pairs}, {said for _, said in pairs}
     if len(contexts) == 1:
         (context,) = contexts
