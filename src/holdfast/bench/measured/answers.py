@@ -131,12 +131,7 @@ def _leave_out_other_questions(sides: Sequence[_Side], notes: list[str]) -> None
         HoldfastError: Nothing is left.
     """
     first, last = ({(said.suite, said.item): said for said in side.said} for side in sides)
-    pairs = ((name, said, last[name]) for name, said in first.items() if name in last)
-    other = {
-        name
-        for name, one, two in pairs
-        if any(a and b and a != b for a, b in ((one.asked, two.asked), (one.right, two.right)))
-    }
+    other = {name for name in first.keys() & last.keys() if _is_other(first[name], last[name])}
     if not other:
         return
     for side in sides:
@@ -146,6 +141,12 @@ def _leave_out_other_questions(sides: Sequence[_Side], notes: list[str]) -> None
     if not all(side.scores or side.samples for side in sides):
         raise HoldfastError(f"All {len(other):,} items have {what}; ask both models the same items.")
     notes.append(f"{len(other):,} items have {what} and are left out; ask both models the same items.")
+
+
+def _is_other(said: Said, other: Said) -> bool:
+    """Returns whether two answers are to different questions, as far as both say what was asked and is right."""
+    pairs = (said.asked, other.asked), (said.right, other.right)
+    return any(one and two and one != two for one, two in pairs)
 
 
 def _add(
