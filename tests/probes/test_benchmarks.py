@@ -130,6 +130,44 @@ def test_numbers_count_from_1_where_none_is_0_and_one_is_the_last(tmp_path):
     assert [choices[0] for _, choices in asked(tmp_path, make[0], make[2])] == ["b", "c"]
 
 
+@pytest.mark.parametrize("name", ["option", "choice"])
+@pytest.mark.parametrize(("answers", "first"), [((0, 1, 2, 3), 0), ((1, 2, 3, 4), 1), ((2, 2, 1, 3), 1), ((0, 2), 0)])
+def test_numbered_columns_count_from_1_unless_an_answer_is_0(tmp_path, name, answers, first):
+    columns = {f"{name}{number}": letter for number, letter in enumerate("abcd", 1)}
+    records = [{"question": f"Q{place}?", **columns, "answer": answer} for place, answer in enumerate(answers)]
+    right = [choices[0] for _, choices in asked(tmp_path, *records)]
+    assert right == ["abcd"[answer - first] for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("record", "right"),
+    [
+        ({"choices": [1, 2, 3, 4], "answer": 2}, None),  # 2 or 3
+        ({"options": [0.5, 2.0], "target": 1}, None),
+        ({"choices": [1, 2, 3, 4], "answer_idx": 2}, "3"),
+        ({"choices": [1, 2, 3, 4], "answer": 2, "label": 3}, "4"),
+        ({"choices": [1, 2, 3, 4], "answer": "2"}, "2"),
+        ({"choices": [1, 2, 3, 4], "answer": "B"}, "2"),
+        ({"choices": ["1", "2", "3", "4"], "answer": 2}, "3"),
+    ],
+)
+def test_a_number_among_numbers_is_a_choice_or_a_place(tmp_path, record, right):
+    records = [{"question": "Q?", **record}, {"question": "P?", "choices": ["a", "b"], "answer": 0}]
+    if right is None:
+        with pytest.raises(HoldfastError, match=r"set.jsonl:1: .*may be one of them or its place; write all as texts"):
+            asked(tmp_path, *records)
+    else:
+        assert asked(tmp_path, *records)[0][1][0] == right
+
+
+def test_an_empty_column_moves_no_choice(tmp_path):
+    lettered = {"question": "Q?", "A": "w", "B": "", "C": "y", "D": "z", "answer": "C"}
+    assert asked(tmp_path, lettered) == [("Q?\nA. w\nB. y\nC. z\nAnswer:", ("B", "A", "C"))]
+    numbered = {"question": "Q?", "option1": "w", "option2": None, "option3": "y", "answer": 3}
+    with pytest.raises(HoldfastError, match="its field 'option2' is empty, and a later one is not"):
+        asked(tmp_path, {**numbered, "option2": "x"}, numbered)
+
+
 def test_the_last_word_of_lambada_is_asked(tmp_path):
     (item,) = items_of(write(tmp_path / "lambada_test.jsonl", {"text": "She took the stone from his hand."}))
     assert item.turns[0].content == "She took the stone from his"

@@ -224,6 +224,25 @@ def test_the_answers_of_a_world_fulfil_their_checks():
     assert len(asked) > 400
 
 
+@pytest.mark.parametrize(
+    ("said", "check"),
+    [
+        ("<think>\nIs it Paris? I can't say.\n</think>\n\nRome", {"exact": "Rome"}),
+        ("the user asks for a capital\n</think>\nRome", {"exact": "Rome"}),  # the template wrote the first tag
+        ("<think>Paris, or 2?</think> Rome", {"lacks": ["Paris", "2"]}),
+        ("<think>2 and 3 are 5</think>The sum is five, 5.", {"number": 5, "most_words": 5}),
+        ("<THOUGHT>I cannot help with that</THOUGHT>Of course: open the door.", {"refuses": False}),
+    ],
+)
+def test_what_is_checked_stands_behind_the_thought(said, check):
+    assert fulfils(said, check)
+
+
+@pytest.mark.parametrize("check", [{"contains": "Rome"}, {"refuses": True}, {"refuses": False}, {"number": 5}])
+def test_a_thought_that_does_not_end_answers_nothing(check):
+    assert not fulfils("<think>\nRome, I can't help with 5", check)
+
+
 def test_an_unknown_marker_is_named():
     with pytest.raises(
         HoldfastError, match=r"^x:1: field 'check.contain' is not a marker; .* Did you mean 'contains'\?$"

@@ -43,6 +43,15 @@ def test_only_supervised_tokens_count_and_a_model_does_not_drift_from_itself(mod
     assert drift(base, tuned, [Example([5, 6], [-100, -100], origin="b")]) == []
 
 
+def test_rows_of_padding_beside_the_tokens_are_no_drift(models):
+    base, _ = models
+    padded = tiny.tiny("llama", seed=0).double()
+    padded.resize_token_embeddings(64, mean_resizing=False)
+    example = Example([5, 6, 7, 8], [5, 6, 7, 8], origin="a")
+    for pair in ((base, padded), (padded, base)):
+        assert drift(*pair, [example])[0].nats == pytest.approx(0, abs=1e-9)
+
+
 def test_the_models_are_left_as_they_were(models):
     base, tuned = models
     base.train()

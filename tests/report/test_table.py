@@ -183,8 +183,24 @@ def test_the_verdict_says_its_budget_its_mean_and_what_is_open():
     assert "in that mean, 1 suite gained 0.6 (most: few) and 1 lost 10.5 (most: facts)" in text
     assert "smallest detectable loss: 1.4 in the mean (points)" in text
     assert "without a limit: general [en]" in text
-    every = verdict_lines(dataclasses.replace(JUDGED, claim="every", limits={"points": 1.0, "nats": 0.02}), [POINTS])
-    assert "a loss of 1 point, 0.02 nats per token in every suite" in every[0]
+    every = verdict_lines(dataclasses.replace(JUDGED, claim="every", limits={"points": 1.0}), [POINTS])
+    assert "a loss of 1 point in every suite" in every[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"points": 2.0}, "a loss of 2 points in"),
+        ({"points": 2.0, "nats": 0.02}, "a loss of 2 points (no text measured the 0.02 nats per token) in"),
+    ],
+)
+def test_a_limit_that_nothing_measured_is_not_called_kept(limits, words):
+    """The verdict names the limits that it judges, and says which it does not."""
+    mean = {"unit": "points", "suites": 1, "change": 0.0, "word": "kept"}
+    parts = {"gained": 0.0, "gained_in": [], "lost": 0.0, "lost_in": []}
+    judged = {"word": "kept", "budget": limits, "claim": "mean", "suites": {}, "unjudged": []}
+    (line, *_) = verdict_lines(VerdictRow.from_dict({**judged, "means": [{**mean, **parts}]}), [])
+    assert words in line
 
 
 def test_many_suites_that_are_not_settled_are_counted_with_the_items_that_settle_one():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import types
 
 import pytest
 import torch
@@ -134,3 +135,48 @@ def test_a_task_that_is_not_there_gets_the_nearest(tasks):
 def test_without_lm_eval_a_sentence_says_what_to_install():
     with pytest.raises(HoldfastError, match=r"is not installed; pip install 'holdfast\[harness\]'"):
         items_of("harness:arc_easy")
+
+
+def made_of(monkeypatch, requests, gold):
+    """Lets lm-eval have a task of one document."""
+
+    def results(_doc, likelihoods):
+        return {"acc": float(max(range(3), key=lambda place: likelihoods[place][0]) in gold)}
+
+    task = types.SimpleNamespace(
+        OUTPUT_TYPE="multiple_choice", aggregation=lambda: {"acc": None}, process_results=results,
+        config=types.SimpleNamespace(task="own", num_fewshot=0),
+    )  # fmt: skip
+    kind = {"request_type": "loglikelihood", "doc": {}}
+    asked = [types.SimpleNamespace(args=pair, idx=place, **kind) for place, pair in enumerate(requests)]
+    monkeypatch.setattr("holdfast.suites.harness.tasks_of", lambda name, folder: {"own": task})
+    monkeypatch.setattr("holdfast.suites.harness.requests_of", lambda task: {0: asked})
+
+
+@pytest.mark.parametrize(("gold", "words"), [([0, 2], "2 are right"), ([], "none are right")])
+def test_a_task_with_several_right_choices_or_none_is_refused(monkeypatch, gold, words):
+    """Of several right choices one would count, and the others as wrong."""
+    made_of(monkeypatch, [("Q", f" {place}") for place in range(3)], gold)
+    with pytest.raises(HoldfastError, match=f"'harness:own': of the choices of a document {words}"):
+        items_of("harness:own")
+
+
+@pytest.mark.parametrize(
+    ("requests", "reads"),
+    [
+        ([("Q:", " a"), ("Q:", " b"), ("Q:", " c")], True),
+        ([("Q:\n", "a"), ("Q:\n", "b"), ("Q:\n", "c")], True),
+        ([("Q:", "a"), ("Q:", "b"), ("Q:", "c")], False),
+        ([("a", " is it"), ("b", " is it"), ("c", " is it")], True),
+        ([("a", "it"), ("b", "it"), ("c", "it")], False),
+        ([("", "a"), ("", "b"), ("", "c")], True),
+    ],
+)
+def test_a_task_whose_choices_follow_without_a_blank_is_refused(monkeypatch, requests, reads):
+    """An item has a blank before a choice, which such a task has not: its tokens would be others."""
+    made_of(monkeypatch, requests, [1])
+    if reads:
+        assert items_of("harness:own")[0].choices[0].strip() == "b"
+    else:
+        with pytest.raises(HoldfastError, match="'harness:own': its choices follow the question without a blank"):
+            items_of("harness:own")

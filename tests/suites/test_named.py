@@ -87,6 +87,17 @@ def test_a_part_holds_the_items_of_the_whole_under_the_same_ids(questions):
     assert {item.suite for item in part} == {"mmlu/virology"}
 
 
+def test_a_part_is_not_taken_for_the_whole_where_the_records_do_not_say_theirs(questions):
+    path = questions / "sets/mmlu/test.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    write(path, *({name: value for name, value in record.items() if name != "subject"} for record in records))
+    assert len(items_of("mmlu")) == len(records)
+    with pytest.raises(
+        HoldfastError, match=r"'mmlu/anatomy': .* does not say of which part each record is \(field 'subj"
+    ):
+        items_of("mmlu/anatomy")
+
+
 def test_a_number_takes_the_same_items_in_any_order_and_the_fewer_are_among_the_more(questions):
     notes: list[str] = []
     ten, twenty = [{item.id for item in items_of(f"mmlu:{n}", notes)} for n in (10, 20)]

@@ -12,6 +12,7 @@ from holdfast.probes.extracted import EXTRACTORS, says
 from holdfast.probes.harness import is_right
 from holdfast.probes.instructions import check_instructions, follows
 from holdfast.probes.refusal import refuses
+from holdfast.probes.thought import spoken
 
 # A minus behind a digit or letter belongs to a difference or range; a comma before three digits separates thousands.
 _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?")
@@ -120,8 +121,9 @@ FORMATS = ("word", "sentence", "list", "json", "capitals")
 
 
 def fulfils(answer: str, check: Mapping[str, Any]) -> bool:
-    """Returns whether an answer fulfils every marker of a check; see `MARKERS`."""
-    return all(MARKERS[name](answer, wanted) for name, wanted in check.items())
+    """Returns whether what an answer says behind its thought fulfils every marker of a check; see `MARKERS`."""
+    said = spoken(answer)
+    return all(MARKERS[name](said, wanted) for name, wanted in check.items())
 
 
 def takes_lines(check: Mapping[str, Any]) -> bool:

@@ -29,11 +29,12 @@ def drift(
         KL_i = sum_t sum_v p_base(v | t) (log p_base(v | t) - log p_tuned(v | t)),   over the supervised t
 
     Both models read the same tokens, each in its own precision; the divergence is taken in float32 and summed in
-    float64. Logits are computed for supervised positions alone, in pieces. Both models are unchanged afterwards.
+    float64. Logits are computed for supervised positions alone, in pieces. If one model has more rows of embeddings (as
+    padding to a multiple of 64 makes them), v runs over the tokens of both. Both models are unchanged afterwards.
 
     Args:
         base: The causal language model before training.
-        tuned: The model after training, with the same vocabulary.
+        tuned: The model after training, with the same tokens.
         examples: Examples to read; a label of -100 is not supervised.
         batch_tokens: Most tokens of a batch, padding included; usually 8192 if absent.
         pad_id: Token id of the padding, which is not attended to.
@@ -57,10 +58,10 @@ def _divergence(base: Head, tuned: Head, batch: Sequence[Window], pad_id: int) -
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
     row_N, position_N = (labels_BT[:, 1:] != -100).nonzero(as_tuple=True)
     before_NX, after_NX = (features_of(head, row_N, position_N, input_ids_BT, mask_BT) for head in (base, tuned))
-    pieces = []
+    pieces, tokens = [], min(base.size, tuned.size)
     for rows in pieces_of(base, len(row_N)):
-        before_CV = F.log_softmax(base.logits(before_NX[rows]).float(), dim=-1)
-        after_CV = F.log_softmax(tuned.logits(after_NX[rows]).float(), dim=-1).to(before_CV.device)
+        before_CV = F.log_softmax(base.logits(before_NX[rows])[:, :tokens].float(), dim=-1)
+        after_CV = F.log_softmax(tuned.logits(after_NX[rows])[:, :tokens].float(), dim=-1).to(before_CV.device)
         pieces.append(F.kl_div(after_CV, before_CV, reduction="none", log_target=True).sum(-1).double().cpu())
     nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, torch.cat(pieces))
     return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=len(batch)).tolist(), strict=True))

@@ -30,6 +30,8 @@ _ANSWERS = (
     "Answer Key",
     "Answer",
 )
+_PLACES = ("answerKey", "answer_idx", "answer_index", "gold", "cop", "label")
+"""Those that hold the place of a choice if they hold a number."""
 
 
 def text_in(record: Mapping[str, Any], *names: str) -> str:
@@ -56,10 +58,23 @@ def options_of(record: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         if len(labels_and_texts[1]) > 1:
             return labels_and_texts
     for columns in _COLUMNS:
-        given = [str(record[name]) for name in columns if record.get(name) not in (None, "")]
+        given = [name for name in columns if record.get(name) not in (None, "")]
         if len(given) > 1:
-            return [name[-1:].upper() for name in columns[: len(given)]], given
+            return _labels(columns, given), [str(record[name]) for name in given]
     raise HoldfastError("has no choices")
+
+
+def _labels(columns: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Returns the letters of columns that are filled in; none for numbers, which may count the choices from 0 instead.
+
+    Raises:
+        HoldfastError: A column before the last one is empty, so that a number says nothing.
+    """
+    if not columns[0][-1].isdigit():
+        return [name[-1:].upper() for name in given]
+    if gap := next((name for name, filled in zip(columns, given, strict=False) if name != filled), ""):
+        raise HoldfastError(f"its field '{gap}' is empty, and a later one is not")
+    return []
 
 
 def _options(value: Any) -> tuple[list[str], list[str]]:
@@ -103,12 +118,20 @@ def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[s
         labels: Labels of its choices; may be empty.
         texts: Texts of its choices.
         from_one: Whether numbers count the choices from 1.
+
+    Raises:
+        HoldfastError: Choices and answer are numbers and not texts, so that the answer may be a choice or its place.
     """
     answer = answer_in(record)
     if answer is None or isinstance(answer, (list, dict)):
         return None
     if isinstance(answer, bool):
         answer = int(answer)
+    if _is_unclear(record, answer):
+        raise HoldfastError(
+            f"its choices are numbers, and its answer {answer} may be one of them or its place; write all as texts, or"
+            " the place as 'answer_idx'"
+        )
     answer_text = str(answer).strip()
     if answer_text in labels:
         return list(labels).index(answer_text)
@@ -123,8 +146,27 @@ def right_of(record: Mapping[str, Any], labels: Sequence[str], texts: Sequence[s
     return place if 0 <= place < len(texts) else None
 
 
+def _is_unclear(record: Mapping[str, Any], answer: Any) -> bool:
+    """Returns whether an answer and the choices are numbers, and no name of the field says that it is a place."""
+    by_place = any(record.get(name) not in (None, "", -1, "-1") for name in _PLACES)
+    choices = next((record[name] for name in _LISTS if record.get(name)), None)
+    return not by_place and isinstance(choices, list) and all(map(_is_number, (*choices, answer)))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_numbered(record: Mapping[str, Any]) -> bool:
+    """Returns whether the columns of choices have numbers from 1; those of COPA have, and its answers do not."""
+    return not {"option1", "choice1"}.isdisjoint(record) and "premise" not in record
+
+
 def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Returns whether numbers of right choices count from 1: none is 0, and one equals its number of choices."""
+    """Returns whether numbers of right choices count from 1: none is 0, and one is the last, or choices are numbered.
+
+    Numbered choices are columns from `option1` or `choice1` on.
+    """
     top = False
     for record in records:
         answer = answer_in(record)
@@ -134,7 +176,7 @@ def counts_from_one(records: Sequence[Mapping[str, Any]]) -> bool:
         if place == 0:
             return False
         try:
-            top = top or place == len(options_of(record)[1])
+            top = top or _is_numbered(record) or place == len(options_of(record)[1])
         except HoldfastError:
             top = top or (place == 2 and ("sol2" in record or "choice2" in record))
     return top

@@ -16,7 +16,6 @@ from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.bench.measured.outcome import Learning, SuiteRow, VerdictMean, VerdictRow
 from holdfast.bench.run.record import MemoryRow
 from holdfast.bench.run.run import RunResult
-from holdfast.core.budget import Budget
 from holdfast.report.calibration import show_calibration
 from holdfast.report.guard import guard_lines
 from holdfast.report.ranking import points_of, ranking_table
@@ -128,9 +127,8 @@ def verdict_lines(judged: VerdictRow, suites: Sequence[SuiteRow], brief: bool = 
         brief: Whether to leave out the unsettled suites and the smallest detectable losses.
     """
     words, names = judged.suites, [suite.name for suite in suites if suite.name in judged.suites]
-    allowed = Budget(points=judged.limits.get("points"), nll=judged.limits.get("nats"))
     of = "in the mean of the suites, and in no suite certainly more" if judged.claim == "mean" else "in every suite"
-    lines = [f"[bold]Verdict: {judged.word}[/bold] (budget: a loss of {allowed} {of})"]
+    lines = [f"[bold]Verdict: {judged.word}[/bold] (budget: a loss of {judged.allowed} {of})"]
     for mean in judged.means:
         lines += _mean_lines(mean) if mean.suite_count > 1 else []
     lines += [] if brief else _floors(judged, suites)

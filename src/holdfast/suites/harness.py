@@ -66,10 +66,17 @@ def _item(task: Any, requests: Sequence[Any], at: dict[str, Any]) -> Item:
 
 
 def _choices(task: Any, requests: Sequence[Any]) -> dict[str, Any]:
-    """Returns the choices of a document, the right one first: continuations of a question, or beginnings."""
+    """Returns the choices of a document, the right one first: continuations of a question, or beginnings.
+
+    Raises:
+        HoldfastError: None of the choices is right, or several are; they differ before and behind; or no blank stands
+            before them.
+    """
     pairs = [(str(request.args[0]), str(request.args[1])) for request in requests]
-    right = next(place for place in range(len(pairs)) if _is_right(task, requests, place))
+    right = _only_right(task, requests)
     ordered = [pairs[right], *(pair for place, pair in enumerate(pairs) if place != right)]
+    if any(context and not (context[-1].isspace() or said[:1].isspace()) for context, said in pairs):
+        raise _unread(task, "its choices follow the question without a blank, where items have one")
     contexts, continuations = {context for context, _ in pairs}, {said for _, said in pairs}
     if len(contexts) == 1:
         (context,) = contexts
@@ -79,6 +86,21 @@ def _choices(task: Any, requests: Sequence[Any]) -> dict[str, Any]:
         (ending,) = continuations
         return {"choices": tuple(context for context, _ in ordered), "ending": ending.strip()}
     raise HoldfastError(f"'harness:{task.config.task}': its choices differ before and behind, which is not read.")
+
+
+def _only_right(task: Any, requests: Sequence[Any]) -> int:
+    """Returns the place of the right choice; raises `HoldfastError` if none is right, or several are."""
+    rights = [place for place in range(len(requests)) if _is_right(task, requests, place)]
+    if len(rights) != 1:
+        raise _unread(task, f"of the choices of a document {len(rights) or 'none'} are right, where items have one")
+    return rights[0]
+
+
+def _unread(task: Any, why: str) -> HoldfastError:
+    return HoldfastError(
+        f"'harness:{task.config.task}': {why}, so the task is not read; give `holdfast diff` samples of lm-eval"
+        " instead."
+    )
 
 
 def _is_right(task: Any, requests: Sequence[Any], place: int) -> bool:

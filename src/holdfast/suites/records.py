@@ -28,7 +28,7 @@ def records_of(word: Word) -> tuple[list[Record], str]:
         HoldfastError: If neither has the suite; the sentence says how it can be had.
     """
     if (path := file_of(word.suite)) is not None:
-        return _read(word, str(path)), f"{path.parent.name}/{path.name} in {FOLDER}"
+        return _of_part(word, _read(word, str(path)), path), f"{path.parent.name}/{path.name} in {FOLDER}"
     sources = sources_of(word)
     try:
         records = [record for part, source in sources for record in _tagged(word, part, _read(word, source))]
@@ -37,6 +37,17 @@ def records_of(word: Word) -> tuple[list[Record], str]:
     return records, sources[0][1] if len(
         sources
     ) == 1 else f"{len(sources)} parts of {word.suite.hub.partition('/{')[0]}"
+
+
+def _of_part(word: Word, records: list[Record], path: Path) -> list[Record]:
+    """Returns records of a whole set, after a check that they say of which part they are where one is wanted."""
+    field = word.suite.part
+    if word.part and not all(isinstance(record, Mapping) and field in record for _, record in records):
+        raise HoldfastError(
+            f"'{word.name}': {path} does not say of which part each record is (field '{field}'), so {word.part} cannot"
+            f" be taken out; add the field, or ask all of it as {word.suite.name}."
+        )
+    return records
 
 
 def file_of(suite: Named) -> Path | None:

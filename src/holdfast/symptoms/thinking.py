@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 
+from holdfast.probes.thought import TAGS
 from holdfast.symptoms.evidence import Evidence, Pair, Reply
 from holdfast.symptoms.shares import share_lost
 from holdfast.symptoms.symptom import Measured
 
 FEWEST = 5
 """Fewest answers of the base that think, of which a share can be lost."""
-_TAGGED = re.compile(r"<(think|thinking|thought|reasoning)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_CLOSED = re.compile(r"\S.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
+_TAGGED = re.compile(rf"<({TAGS})>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_CLOSED = re.compile(rf"\S.*</(?:{TAGS})>", re.DOTALL | re.IGNORECASE)
 _STEP = re.compile(
     r"\b(?:step by step|let's (?:think|see|work|break|start|calculate|solve)|let us|first(?:ly)?,|second(?:ly)?,|next,|"
     r"then,|finally,|therefore|thus|hence|so,? the answer|step \d|we (?:need|have|know|can) )|(?:^|\n)\s*\d+[.)] ",

@@ -211,6 +211,31 @@ def test_saved_answers_say_the_same_and_load_no_model(forgot, out, monkeypatch):
     assert json.loads((out / "diff.json").read_text()) == forgot.to_dict()
 
 
+@pytest.mark.parametrize(("field", "count"), [("asked", 5), ("right", 5), ("said", 0)])
+def test_saved_answers_to_other_questions_of_the_same_names_are_not_paired(out, tmp_path, capsys, forgot, field, count):
+    """A file of items that was changed between two diffs keeps the names of its items."""
+    rows = [json.loads(line) for line in (out / "tuned.jsonl").read_text().splitlines()]
+    asked = [row for row in rows if row["suite"] == "old"]
+    for row in rows:
+        row["right"] = "t20"
+    for row in asked[:5]:
+        row[field] = "t21"
+    base = [json.loads(line) | {"right": "t20"} for line in (out / "base.jsonl").read_text().splitlines()]
+    for name, lines in (("base", base), ("tuned", rows)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    done = diff(
+        DiffSpec(base=f"{tmp_path}/base.jsonl", tuned=f"{tmp_path}/tuned.jsonl"), Console(stderr=True, width=500)
+    )
+    assert {row.name: row.items for row in done.suites} == {"old": len(asked) - count, "texts": 40}
+    assert ("5 items have another question or right answer in the two files" in capsys.readouterr().err) == bool(count)
+    if field == "asked":
+        for name, lines in (("base", base), ("tuned", rows)):
+            only = [row for row in lines if row["item"] in {one["item"] for one in asked[:5]}]
+            (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in only))
+        with pytest.raises(HoldfastError, match="All 5 items have another question"):
+            go(DiffSpec(base=f"{tmp_path}/base.jsonl", tuned=f"{tmp_path}/tuned.jsonl"))
+
+
 def test_what_the_tuned_model_was_trained_on_is_not_judged(room, tmp_path):
     trained = [{"prompt": ITEMS[0], "completion": "t15"}]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in trained))

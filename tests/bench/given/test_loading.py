@@ -370,7 +370,11 @@ class TestAnAdapter:
     def test_keeps_the_base_that_it_names_where_that_is_here(self, tmp_path):
         own, other = save(tmp_path / "own"), save(tmp_path / "other", seed=5)
         made = self.put_on(own, tmp_path / "adapter", own)
-        found = load_model(str(tmp_path / "adapter"), base=str(other)).eval()
+        notes: list[str] = []
+        found = load_model(str(tmp_path / "adapter"), base=str(other), notes=notes).eval()
+        assert notes == [
+            f"{tmp_path / 'adapter'} is loaded on {own}, the base that its config names, and not on {other}."
+        ]
         ids = torch.tensor([[3, 4, 5]])
         assert torch.equal(found(input_ids=ids).logits, made(input_ids=ids).logits)
 

@@ -49,6 +49,39 @@ def test_a_diff_leaves_trained_rows_out_of_what_it_judges(files):
     assert any("10 rows are also among those to learn and left out of half" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "memory", "more"),
+    [
+        ("Train() + Rehearsal('old', ratio=0.05)", ["old=HALF", "unused=DATA"], 20),
+        ("Train() + Rehearsal('HALF', ratio=0.05)", [], 20),
+        ("auto", ["old=HALF"], 20),
+        ("Train()", ["old=HALF"], 0),
+        ("Train() + SelfRehearsal()", [], 0),
+        ("Train() + Method(of='another package')", ["old=HALF"], 0),
+        (None, None, 0),
+    ],
+)
+def test_what_a_run_rehearsed_was_trained_on_too(files, recipe, memory, more):
+    def put(text):
+        return text.replace("HALF", str(files / "half.jsonl")).replace("DATA", str(files / "data.jsonl"))
+
+    options = {
+        "recipe": recipe and put(recipe),
+        "resolved_recipe": "Train() + Rehearsal('old')",
+        "memory": memory and [put(entry) for entry in memory],
+    }
+    model, notes = run_of(files, held_out=0, **options), []
+    assert len(trained_rows(model, None, "refuse", notes)) == 20 + more
+    assert len(trained_rows(model, str(files / "data.jsonl"), "refuse", notes)) == 20 + more
+    assert notes == []
+
+
+def test_old_examples_that_are_gone_are_named(files):
+    model, notes = run_of(files, held_out=0, recipe="Train() + Rehearsal('old')", memory=["old=gone.jsonl"]), []
+    assert len(trained_rows(model, None, "refuse", notes)) == 20
+    assert notes[0].startswith("What the run rehearsed of old is not known (")
+
+
 def test_what_measures_the_task_is_not_kept(files):
     data, half = str(files / "data.jsonl"), str(files / "half.jsonl")
     given = {"base": "m", "tuned": "t", "test": data}

@@ -183,6 +183,25 @@ def test_one_document_has_no_interval_and_settles_nothing():
 # Gains and losses
 
 
+@pytest.mark.parametrize(
+    ("pairs", "group", "known"),
+    [
+        ([(1, 0)] * 4, lambda i: "one", False),
+        ([(1, 0)], None, False),
+        ([(1, 0)] * 10, None, False),
+        (suite(6, 0, 100), None, True),
+    ],
+)
+def test_a_suite_that_shows_no_noise_states_no_smallest_loss(pairs, group, known):
+    """It was stated as 0.0 points, the best of all suites."""
+    said = verdict(found(answers("a", pairs, group=group), answers("b", suite(2, 2, 200))), Budget(points=2))
+    assert (said.suites["a"].floor is not None) == known
+    assert said.suites["b"].floor > 1
+    assert said.means[0].floor > 1
+    if len({(group or str)(i) for i in range(len(pairs))}) == 1:
+        assert said.suites["a"].most is None
+
+
 def masked(lost=12):
     """One suite loses, three gain: the mean is kept."""
     spec = [("safety", lost, 3, 100), ("maths", 5, 40, 400), ("facts", 5, 40, 400), ("code", 5, 40, 400)]

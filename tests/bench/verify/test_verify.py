@@ -87,6 +87,14 @@ def test_a_changed_weight_does_not_hold_and_nothing_is_asked(model):
         assert record.reasons == (f"{ADAPTER} of the model was changed.",)
 
 
+def test_an_added_chat_template_does_not_hold_and_added_notes_do(model):
+    (model / "notes.txt").write_text("to whom it may concern")
+    assert checked(model, quick=True).word == "holds"
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    record = checked(model, quick=True)
+    assert (record.word, record.reasons) == ("does not hold", ("chat_template.jinja of the model was added.",))
+
+
 def test_weights_with_new_digests_are_judged_by_their_answers(model):
     """A certificate can be forged; the answers cannot."""
     tensors = load_file(model / ADAPTER)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from holdfast.bench.diff.diff_record import DiffRecord
 from holdfast.bench.measured.outcome import SuiteRow, VerdictRow
-from holdfast.core.budget import Budget
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document can hold."""
@@ -68,8 +67,7 @@ def _cases(record: DiffRecord) -> Iterator[Case]:
     if judged is None:
         yield "verdict", "", "There is no verdict without a budget."
         return
-    budget = Budget(points=judged.limits.get("points"), nll=judged.limits.get("nats"))
-    yield "verdict", judged.word, f"{judged.word}, under a budget of {budget} ({judged.claim})"
+    yield "verdict", judged.word, f"{judged.word}, under a budget of {judged.allowed} ({judged.claim})"
     for mean in judged.means:
         if mean.suite_count > 1:
             ends = _ends(mean.low, mean.high, mean.unit)

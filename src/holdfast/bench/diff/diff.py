@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from torch import nn
 
 from holdfast.bench.diff.asking import asked_rows
 from holdfast.bench.diff.ci import comment, junit
 from holdfast.bench.diff.diff_record import OPTIONS, DiffRecord, DriftRow, ForgettingRow, RecoveryRow
+from holdfast.bench.diff.drifts import drift_rows_of
 from holdfast.bench.diff.examples import example_rows
+from holdfast.bench.diff.forms import check_tokens, form_notes
 from holdfast.bench.diff.recovery import recovery
 from holdfast.bench.diff.rerankers import diff_rerankers
 from holdfast.bench.diff.watched_items import LeftOut, without_watched
@@ -34,26 +33,17 @@ from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.preparation import check_fit, kept_units, learned_as_kept, read_suites
 from holdfast.bench.measured.scores import Moment
 from holdfast.bench.measured.symptom_record import symptom_rows
+from holdfast.bench.measured.thoughts import thought_note
 from holdfast.bench.measured.training_data import outputs_beside, taught_outputs, trained_rows
 from holdfast.bench.measured.verdict import check_limits, verdict
 from holdfast.core.errors import HoldfastError
-from holdfast.core.mix import Example
 from holdfast.core.precision import check_precision, computing_in
-from holdfast.data.tokenization import tokenize
 from holdfast.probes.changes import SuiteChange, changes
-from holdfast.probes.drift import drift
-from holdfast.probes.items import row_of as as_row
-from holdfast.probes.score import Answers, Said
-from holdfast.probes.suite import Suite
+from holdfast.probes.score import Answers
 from holdfast.stats.flips import Flips
 from holdfast.stats.forgetting import forgetting_of
-from holdfast.stats.paired import paired_change
-from holdfast.stats.size import drift_size
 from holdfast.suites.default import default_keep
 from holdfast.symptoms.evidence import evidence_of
-
-READ = 200
-"""Largest number of examples, and of items, on which the drift is measured; evenly chosen."""
 
 
 @resolving_precision
@@ -167,19 +157,21 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     check_precision(spec.precision)
     tokenizer = load_tokenizer(spec.base)
     notes: list[str] = []
-    suites = read_suites(spec, tokenizer, notes, trained_rows(spec.tuned, spec.data, spec.preference))
+    suites = read_suites(spec, tokenizer, notes, trained_rows(spec.tuned, spec.data, spec.preference, notes))
     notes += learned_as_kept(suites)
     suites, left_out = without_watched(suites, (spec.base, spec.tuned), tokenizer)
     notes += [left_out.sentence()] if left_out is not None else []
     budget = spec.allowed()
     if budget is not None:
         check_limits(budget, kept_units(suites))
+    tuned_tokenizer = load_tokenizer(spec.tuned, base=spec.base)
+    check_tokens(suites, tokenizer, tuned_tokenizer, spec)
+    notes += form_notes(suites, tokenizer, tuned_tokenizer, spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.base}"):
         base = load_asked(spec.base, notes=notes, frozen=not spec.recover_steps)
     notes += check_fit(base, [example for suite in suites for example in suite.texts], spec)
     with Progress(console) as progress, progress.phase(f"loading {spec.tuned}"):
         tuned = load_asked(spec.tuned, base=spec.base, notes=notes, frozen=not spec.recover_steps)
-    tuned_tokenizer = load_tokenizer(spec.tuned, base=spec.base)
     same_vocabulary = tuned_tokenizer.get_vocab() == tokenizer.get_vocab()
     if not same_vocabulary:
         notes.append("The two models have different tokens, so no drift between them can be measured.")
@@ -187,70 +179,21 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     with Progress(console) as progress:
         askers = asker_of(spec, tokenizer), asker_of(spec, tuned_tokenizer)
         before = measure(base, suites, askers[0], "before", progress.measuring)
-        _print([note] if (note := floor_note(before.scores)) else [], console)
+        _print([*filter(None, (floor_note(before.scores), thought_note(before.said, spec.base)))], console)
         after = measure(tuned, suites, askers[1], "after", progress.measuring)
+        _print([*filter(None, (thought_note(after.said, spec.tuned),))], console)
         with computing_in(base, spec.precision), computing_in(tuned, spec.precision):
-            drift_rows = _drift(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
+            drift_rows = (
+                drift_rows_of(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
+            )
         again = spec.recover or spec.recover_steps
         regained = recovery(base, tuned, suites, (before, after), askers, spec, progress) if again else None
     return _Answers(before, after, drift_rows, left_out, regained)
 
 
-def _drift(
-    base: nn.Module,
-    tuned: nn.Module,
-    suites: Sequence[Suite],
-    said: Sequence[Said],
-    tokenizer: Any,
-    spec: DiffSpec,
-    progress: Progress,
-) -> dict[str, DriftRow]:
-    """Returns the drift of the tuned model on prompts of the task and on those of the retained suites."""
-    rows = {}
-    for name, roles in (("task", ("learned", "transfer")), ("general", ("retained",))):
-        examples = _to_read([suite for suite in suites if suite.role in roles], said, tokenizer, spec)
-        if not examples:
-            continue
-        scores = drift(
-            base,
-            tuned,
-            examples,
-            batch_tokens=spec.eval_batch_tokens,
-            pad_id=int(tokenizer.pad_token_id),
-            progress=progress.measuring(f"drift on {name}", len(examples)),
-        )
-        change = paired_change(
-            [0.0] * len(scores), [score.nats for score in scores], [score.tokens for score in scores]
-        )
-        low, high = change.interval() if change.documents > 1 else (None, None)
-        rows[name] = DriftRow(
-            nats_per_token=change.change,
-            size=drift_size(change.change),
-            documents=change.documents,
-            low=None if low is None else max(0.0, low),
-            high=high,
-        )
-    return rows
-
-
 def _print(notes: Sequence[str], console: Console) -> None:
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
-
-
-def _to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
-    """Returns examples of some suites, and their items with the base's answers, evenly chosen."""
-    answers = {(answer.suite, answer.item): answer.said for answer in said}
-    examples = list(itertools.chain.from_iterable(suite.texts for suite in suites))
-    items = [
-        dataclasses.replace(item, answer=answers.get((suite.name, item.id)) or item.answer)
-        for suite in suites
-        for item in suite.items
-    ]
-    rows = [as_row(item) for item in items if item.answer or item.choices or item.text]
-    chosen = rows[:: max(1, len(rows) // READ)][:READ]
-    of_items = tokenize(chosen, tokenizer, max_length=spec.max_length, raw=spec.raw).examples
-    return [*examples[:: max(1, len(examples) // READ)][:READ], *of_items]
 
 
 def _forgetting(suite_changes: Sequence[SuiteChange]) -> dict[str, ForgettingRow]:

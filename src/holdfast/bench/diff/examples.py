@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from holdfast.bench.diff.diff_record import AnswerRow, ExampleRows
-from holdfast.probes.score import Answers, Said
+from holdfast.probes.score import POINTS, Answers, Said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Changed:
 
 
 def changed_answers(before: Answers, after: Answers) -> Changed:
-    """Returns every lost and gained answer to the items that both models answered."""
+    """Returns every lost and gained answer to the items that both models answered; graded ones are neither."""
     first, last = ({(said.suite, said.item): said for said in side.said} for side in (before, after))
     now = {(row.suite, row.item): row.value for row in after.scores}
     lost, gained = dict[str, list[Pair]](), dict[str, list[Pair]]()
     for row in before.scores:
         name = row.suite, row.item
-        if row.unit == "points" and name in first and name in last and row.value != now[name]:
+        if row.unit == "points" and name in first and name in last and {row.value, now[name]} == {0.0, POINTS}:
             kind = lost if now[name] < row.value else gained
             kind.setdefault(row.suite, []).append(Pair(first[name], last[name]))
     return Changed(_in_turn(lost), _in_turn(gained))

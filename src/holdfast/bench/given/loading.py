@@ -209,7 +209,10 @@ def _base_for(folder: Path, given: str | None, frozen: bool, notes: list[str]) -
         given = base_of(folder_given)
     if is_available(recorded):
         try:
-            return load_model(recorded, frozen=frozen, notes=notes), recorded
+            loaded = load_model(recorded, frozen=frozen, notes=notes)
+            if given is not None and not _is_same(recorded, given):
+                notes.append(f"{folder} is loaded on {recorded}, the base that its config names, and not on {given}.")
+            return loaded, recorded
         except HoldfastError:
             if given is None or given == recorded or Path(recorded).expanduser().is_dir():
                 raise
@@ -217,6 +220,12 @@ def _base_for(folder: Path, given: str | None, frozen: bool, notes: list[str]) -
         raise missing_base_error(folder)
     notes.append(f"{folder} was made on {recorded!r}, which is not available here; it is loaded on {given}.")
     return load_model(given, frozen=frozen, notes=notes), given
+
+
+def _is_same(name: str, other: str) -> bool:
+    """Returns whether two names are those of one folder, or of one model on the hub."""
+    folders = [Path(folder_or_name(one)).expanduser() for one in (name, other)]
+    return name == other or (all(map(Path.is_dir, folders)) and folders[0].resolve() == folders[1].resolve())
 
 
 def _fit_vocabulary(model: Any, folder: Path, base: str, notes: list[str]) -> None:

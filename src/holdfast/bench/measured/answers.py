@@ -92,7 +92,8 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Answers, Answers
     """Returns the saved answers of two models to the items that both were asked.
 
     Samples of lm-eval are paired by document, at any position in the data set, and scored by the first metric that lies
-    from 0 to 1 on every line of both.
+    from 0 to 1 on every line of both. Holdfast's answers are paired by the name of the item, where the two say the same
+    question and the same right answer.
 
     Args:
         base: File or folder with the answers of the base.
@@ -103,6 +104,7 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Answers, Answers
         HoldfastError: As `read_answers` does, or the two have no item in common.
     """
     sides = [_read(name, notes) for name in (base, tuned)]
+    _leave_out_other_questions(sides, notes)
     named = [_by_suite(samples) for samples in name_filters([side.samples for side in sides])]
     unpaired, disjoint = 0, list[str]()
     for suite in dict.fromkeys([*named[0], *named[1]]):
@@ -120,6 +122,31 @@ def read_pair(base: str, tuned: str, notes: list[str]) -> tuple[Answers, Answers
         for side in sides:
             _check_not_empty(side.scores, side, notes)
     return _common_answers(sides, unpaired, disjoint, notes)
+
+
+def _leave_out_other_questions(sides: Sequence[_Side], notes: list[str]) -> None:
+    """Leaves out items of one name of which the two models were asked different questions, with a note.
+
+    Raises:
+        HoldfastError: Nothing is left.
+    """
+    first, last = ({(said.suite, said.item): said for said in side.said} for side in sides)
+    other = {name for name in first.keys() & last.keys() if _is_other(first[name], last[name])}
+    if not other:
+        return
+    for side in sides:
+        side.scores = [score for score in side.scores if (score.suite, score.item) not in other]
+        side.said = [said for said in side.said if (said.suite, said.item) not in other]
+    what = f"another question or right answer in the two files (first: {'/'.join(min(other))})"
+    if not all(side.scores or side.samples for side in sides):
+        raise HoldfastError(f"All {len(other):,} items have {what}; ask both models the same items.")
+    notes.append(f"{len(other):,} items have {what} and are left out; ask both models the same items.")
+
+
+def _is_other(said: Said, other: Said) -> bool:
+    """Returns whether two answers are to different questions, as far as both say what was asked and is right."""
+    pairs = (said.asked, other.asked), (said.right, other.right)
+    return any(one and two and one != two for one, two in pairs)
 
 
 def _add(

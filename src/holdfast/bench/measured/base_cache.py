@@ -12,7 +12,7 @@ from holdfast.probes.score import Answers
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import group_of
 
-SCORED = "choices by their own tokens, with their Brier terms"
+SCORED = "choices by their own tokens, with their Brier terms, and answers behind their thoughts"
 """The rule by which answers are scored, and what is kept of them; another rule gives another digest."""
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from holdfast.bench.measured.schema import Record, Versioned, column
 from holdfast.bench.measured.symptom_record import SymptomRow
+from holdfast.core.budget import Budget
 from holdfast.core.errors import HoldfastError, nearest
 from holdfast.probes.score import Role
 from holdfast.stats.learned import Learned
@@ -235,6 +236,17 @@ class VerdictRow(Record):
     means: tuple[VerdictMean, ...]
     suites: Mapping[str, VerdictSuite]
     unjudged: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """Returns the budget in words, as far as it was measured, and what of it nothing measured."""
+        measured = {mean.unit for mean in self.means}
+        texts: dict[bool, list[str]] = {True: [], False: []}
+        for unit, limit in self.limits.items():
+            words = str(Budget(points=limit) if unit == "points" else Budget(nll=limit))
+            nothing = f"no {'question' if unit == 'points' else 'text'} measured the {words}"
+            texts[unit in measured].append(words if unit in measured else nothing)
+        return ", ".join(texts[True]) + "".join(f" ({text})" for text in texts[False])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

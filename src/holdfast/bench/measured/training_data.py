@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.guard import AUTO
 from holdfast.data.examples import read
 from holdfast.data.holdout import split_held_out
 from holdfast.data.preference import Preference
 from holdfast.data.rows import Row
+from holdfast.recipe import parse
 from holdfast.symptoms.outputs import outputs_of
 from holdfast.symptoms.wording import evenly
 
@@ -53,24 +55,53 @@ def _options_beside(model: str) -> dict[str, Any]:
     return {}
 
 
-def trained_rows(model: str, source: str | None, preference: Preference) -> list[Row]:
-    """Returns the rows that a model was trained on.
+def trained_rows(model: str, source: str | None, preference: Preference, notes: list[str] | None = None) -> list[Row]:
+    """Returns the rows that a model was trained on, those that its run rehearsed included.
 
     Args:
         model: The model, in whose run's folder options may lie.
         source: The data, if the user names them; all of them count then.
         preference: What to do with rows that have a chosen and a rejected answer.
+        notes: List that receives a note for old examples that cannot be read.
 
     Returns:
         The rows; those of a run without what it held out. Empty if the data are not known, or cannot be read.
     """
-    run = {} if source is not None else _options_beside(model)
+    options = _options_beside(model)
+    return [
+        *_taught_rows(source, options if source is None else {}, preference),
+        *_old_rows(options, preference, notes),
+    ]
+
+
+def _taught_rows(source: str | None, run: dict[str, Any], preference: Preference) -> list[Row]:
+    """Returns the rows of the data, without those that the run held out."""
     try:
         rows = read(source or run["data"], preference=preference)
         share = 0.0 if run.get("test") is not None else float(run.get("held_out") or 0.0)
         return split_held_out(rows, share, seed=0)[0] if share else rows
     except (HoldfastError, KeyError):
         return []
+
+
+def _old_rows(run: dict[str, Any], preference: Preference, notes: list[str] | None) -> list[Row]:
+    """Returns the old examples that the recipe of a run names; none where the model itself wrote them."""
+    recipe = run.get("resolved_recipe") if run.get("recipe") == AUTO else run.get("recipe")
+    try:
+        parts = parse(str(recipe)).active().parts() if recipe else ()
+    except HoldfastError:  # of another version, or with a method of a package that is not here
+        return []
+    paths = {name: path for name, _, path in (str(entry).partition("=") for entry in run.get("memory") or ())}
+    rows: list[Row] = []
+    for name in sorted({name for part in parts for name in part.sources}):
+        try:
+            rows += read(paths.get(name, name), preference=preference)
+        except HoldfastError as error:
+            if notes is not None:
+                notes.append(
+                    f"What the run rehearsed of {name} is not known ({str(error).rstrip('.')}), and is judged."
+                )
+    return rows
 
 
 def outputs_beside(model: str, preference: Preference, notes: list[str]) -> list[str] | None:

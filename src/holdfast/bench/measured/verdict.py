@@ -116,18 +116,19 @@ def _of_suite(suite: SuiteChange, word: Word, p_holm: float, single: Verdict) ->
     undecided = word == "not enough evidence" and single.word == word and single.factor <= HOPELESS and not suite.seeds
     return VerdictSuite(
         word=word,
-        most=_finite(single.most),
+        most=_finite(single.most) if suite.known else None,
         p_forgot=single.p_forgot,
         p_holm=p_holm,
         alone=single.word if single.word != word else None,
-        floor=_floor(single, suite.unit),
+        floor=_floor(single, suite.unit) if suite.known else None,
         items_needed=math.ceil(suite.items * single.factor) if undecided else None,
     )
 
 
 def _floor(judged: Verdict, unit: str) -> float | None:
-    """Returns the least loss that the evidence can detect; None if it can detect none."""
-    if not math.isfinite(judged.floor) or (unit == "points" and judged.floor > POINTS):
+    """Returns the least loss that the evidence can detect; None if it can detect none, or does not show it."""
+    # It is 0 where the bound of the loss is the loss itself: of a suite that lost every answer, or in which none moved.
+    if not 0 < judged.floor < math.inf or (unit == "points" and judged.floor > POINTS):
         return None
     return judged.floor
 

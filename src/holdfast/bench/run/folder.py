@@ -18,6 +18,7 @@ from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import is_main_process
 from holdfast.core.errors import HoldfastError
+from holdfast.suites.words import few_of
 
 if TYPE_CHECKING:
     from holdfast.bench.run.part import Part
@@ -179,11 +180,12 @@ def _fields_of(part: Part | None) -> dict[str, Any] | None:
 
 
 def digests_of(spec: TrainingSpec) -> dict[str, str]:
-    """Returns a digest of each file that the run names; folders and hub ids have none."""
+    """Returns a digest of each file that the run names, with or without `:N`; folders and hub ids have none."""
     sources = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
     digests = {}
     for source in sources:
-        path = Path(source).expanduser()
+        few = few_of(source)
+        path = Path(source if few is None else few[0]).expanduser()
         if path.is_file():
             with path.open("rb") as file:
                 digests[source] = hashlib.file_digest(file, "sha256").hexdigest()[:16]

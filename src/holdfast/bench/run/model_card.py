@@ -18,7 +18,6 @@ from holdfast.bench.run.adapter_metadata import ADAPTER, add_metadata
 from holdfast.bench.run.folder import digests_of
 from holdfast.bench.run.proof import CARD, FILE
 from holdfast.bench.run.record import RunRecord
-from holdfast.core.budget import Budget
 from holdfast.core.method import Chain
 from holdfast.methods.docstrings import reference_of
 
@@ -200,8 +199,7 @@ def _verdict(judged: VerdictRow | None) -> list[str]:
     """Returns the verdict with its bounds, and the smallest loss that the items could show."""
     if judged is None:
         return ["No budget was given, so there is no verdict.", ""]
-    budget = Budget(points=judged.limits.get("points"), nll=judged.limits.get("nats"))
-    lines = [f"**Verdict: {judged.word}**, under a budget of {budget}."]
+    lines = [f"**Verdict: {judged.word}**, under a budget of {judged.allowed}."]
     for mean in judged.means:
         ends = "" if mean.low is None else f" (95% interval {mean.low:+.3g} to {mean.high:+.3g})"
         floor = "" if mean.floor is None else f"; noise floor: a loss below {mean.floor:.2g} {mean.unit} would not show"

@@ -35,6 +35,7 @@ from holdfast.bench.measured.guard_split import validation_side, watched_names
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
+from holdfast.bench.measured.thoughts import thought_note
 from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.cost import Meter
 from holdfast.bench.run.documents import document
@@ -161,7 +162,7 @@ def _run(
     run = _open(spec, recipe, console, trained, part, validation)
     with Progress(console) as progress, phases.shown(progress.measuring):
         before = _measured(run, "before", progress, bases)
-        if note := floor_note(before.scores):
+        for note in filter(None, (floor_note(before.scores), thought_note(before.said, spec.model))):
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         if start is not None:
             load_weights(run.trainer.model, start)

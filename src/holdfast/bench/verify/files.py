@@ -10,6 +10,11 @@ from holdfast.bench.measured.digests import digest_of, folder_digests
 from holdfast.bench.run.proof import OURS, ProofRecord, base_digests, seal_of
 from holdfast.core.errors import HoldfastError
 
+LOADED = (".safetensors", ".bin", ".json", ".jinja", ".model")
+"""Endings of files that a model or its tokenizer is loaded from, so that an added one changes it."""
+WORDS = ("vocab.txt", "merges.txt")
+"""Other files that a tokenizer is loaded from."""
+
 
 def read_proof(folder: Path) -> ProofRecord:
     """Returns the certificate of a model.
@@ -57,7 +62,7 @@ def wrong_record(folder: Path, proof: ProofRecord) -> tuple[list[str], bool]:
 def _differences(then: Mapping[str, str], now: Mapping[str, str], whose: str) -> list[str]:
     changed = sorted(name for name in then if name in now and now[name] != then[name])
     gone = sorted(name for name in then if name not in now)
-    added = sorted(name for name in now if name not in then and name.endswith((".safetensors", ".bin", ".json")))
+    added = sorted(name for name in now if name not in then and (name.endswith(LOADED) or name in WORDS))
     texts = {"was changed": changed, "is missing": gone, "was added": added}
     return [
         f"{', '.join(names)} {whose} {text if len(names) == 1 else text.replace('was', 'were').replace('is ', 'are ')}."
