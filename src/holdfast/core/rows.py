@@ -7,6 +7,7 @@ with columns; this module reads them, and writes old examples beside them.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -106,6 +107,14 @@ def to_examples(kept: Mapping[str, Tensor], rows: Sequence[int] | None = None) -
         place = slice(ends[row] - sizes[row], ends[row])
         examples.append(Example(tuple(kept["input_ids"][place].tolist()), tuple(kept["labels"][place].tolist())))
     return examples
+
+
+def digest_of(examples: Sequence[Example]) -> str:
+    """Returns a digest of the tokens and labels of examples, in their order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(repr((list(example.input_ids), list(example.labels))).encode())
+    return digest.hexdigest()
 
 
 def drawn(count: int, size: int, seed: int, index: int) -> list[int]:

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -19,7 +20,6 @@ from holdfast.core.batches import collate, per_position
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import NEW, Example, Mix
-from holdfast.core.params import trainable
 from holdfast.core.rows import Row, row_length, source_apart, to_examples, to_tensors
 from holdfast.core.run import Run
 from holdfast.core.token_index import TokenIndex
@@ -229,11 +229,14 @@ class TrainerView:
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns the examples that `make` returns, or those saved when the same run began.
 
-        `name` holds the method and the seed; the file's name adds a fingerprint of the starting model. Inside
-        `sharing_examples`, other runs may have made them.
+        `name` holds the method, the seed and the data that it reads. The file's name adds a digest of the starting
+        model, frozen weights included, of the chat template and of the longest row. Inside `sharing_examples`, other
+        runs may have made them.
         """
-        start = checkpoint.fingerprint(trainable(self.trainer.model))
-        path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{start[:16]}.safetensors"
+        start = checkpoint.fingerprint(dict(self.trainer.model.named_parameters()))
+        written_in = (start, getattr(self.tokenizer, "chat_template", None), self.longest())
+        digest = hashlib.sha256(repr(written_in).encode()).hexdigest()[:16]
+        path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{digest}.safetensors"
         if path.exists():
             return to_examples(safetensors.torch.load_file(path))
         self.made[path] = _shared_or_made(path.name, make, saves=self.trainer.args.should_save)
