@@ -42,6 +42,16 @@ class Halfway(Method):
         return (base + tuned) / 2
 
 
+class Adding(transformers.LlamaForCausalLM):
+    """Adds to its loss what only its own forward knows."""
+
+    def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
+        out = super().forward(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **kwargs)
+        if out.loss is not None:
+            out.loss = out.loss + out.logits.square().mean()
+        return out
+
+
 def plain(folder, model=None, data=None, **changes):
     return trainer_for(model or tiny.tiny(), folder, tiny.rows(8) if data is None else data, **changes)
 
@@ -125,6 +135,16 @@ REFUSED = {
         lambda folder: built(folder, optimizers=scheduled),
         "Finch()",
         r"Finch\(\) owns the learning rate; pass no scheduler in optimizers=\(optimizer, None\)\.",
+    ),
+    "a model with another loss function": (
+        lambda folder: plain(folder, model=tiny.with_own_loss(tiny.tiny())),
+        TOKENS,
+        r"MaskTheTarget\(\) owns the loss, and LlamaForCausalLM computes another one than the mean loss of the next .*",
+    ),
+    "a model that adds to its loss": (
+        lambda folder: plain(folder, model=Adding(tiny.tiny().config).double()),
+        TOKENS,
+        r"MaskTheTarget\(\) owns the loss, and Adding computes another one .* leave out the methods that act .*",
     ),
     "a dataset that streams": (
         lambda folder: plain(folder, data=streaming(), max_steps=2),
