@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from holdfast.data.memory import load_memory
 from holdfast.data.packing import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward, TokenLoss
-from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
+from holdfast.train.mixing import MixedRows, as_trained, has_rows, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.supervised import SupervisedTokens
 from holdfast.train.task_loss import inner_of, reads_on
 from holdfast.train.trainers import Collator, HostTrainer
@@ -193,10 +193,10 @@ class TrainerView:
     def longest(self) -> int:
         """Returns the most tokens of an example: the trainer's limit, or its longest row if that has more."""
         rows = self.trainer.train_dataset
-        if not isinstance(rows, Sized) or (len(rows) and row_length(rows[0]) is None):  # type: ignore[index]
+        if not has_rows(rows) or (len(rows) and row_length(rows[0]) is None):
             return row_limit(self.trainer)
         if self._longest is None:
-            lengths = (row_length(rows[i]) or 0 for i in range(len(rows)))  # type: ignore[index]
+            lengths = (row_length(rows[i]) or 0 for i in range(len(rows)))
             if reads_on(self.trainer.model):  # the collator of another kind of model may change lengths
                 lengths = (len(example.input_ids) for example in self.examples("new"))
             self._longest = max([row_limit(self.trainer), *lengths])
