@@ -131,7 +131,7 @@ class TrainerView:
         return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
 
     def as_collated(self, examples: Sequence[Example], rows: MixedRows) -> tuple[Example, ...]:
-        """Returns examples with the labels that the trainer's collator gives their rows.
+        """Returns examples with the labels that the trainer's collator gives their rows, and the lengths of the rows.
 
         Raises:
             HoldfastError: Rows of old examples lack columns that the collator needs, or the collator does not pad, or
@@ -148,7 +148,9 @@ class TrainerView:
                     " loss on them; give the train dataset a 'labels' column (-100 where nothing is learned) and a"
                     " collator that keeps it."
                 )
-            collated[i] = dataclasses.replace(examples[i], input_ids=read.input_ids, labels=read.labels)
+            collated[i] = dataclasses.replace(
+                examples[i], input_ids=read.input_ids, labels=read.labels, lengths=read.lengths
+            )
         self._check_padding(rows)
         return tuple(collated)
 
