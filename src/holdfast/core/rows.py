@@ -56,7 +56,8 @@ def example_of(row: object, number: int) -> Example:
 def row_like(example: Example, like: Row) -> Row:
     """Returns an example as a row of the form of another: an example, or what it has of the other's columns.
 
-    A row beside packed ones says its length, too, so that a collator packs it.
+    Its columns are lists, tensors or arrays as those of the other are, because collators do not take them mixed. A row
+    beside packed ones says its length, too, so that a collator packs it.
     """
     lengths = example.lengths or (len(example.input_ids),)
     if isinstance(like, Example):
@@ -66,7 +67,15 @@ def row_like(example: Example, like: Row) -> Row:
         "attention_mask": [1] * len(example.input_ids),
         "seq_lengths": list(lengths),
     }
-    return {"input_ids": list(example.input_ids), **{name: columns[name] for name in columns if name in like}}
+    told = {"input_ids": list(example.input_ids), **{name: columns[name] for name in columns if name in like}}
+    return {name: _typed_as(values, like.get(name)) for name, values in told.items()}
+
+
+def _typed_as(values: list[int], like: object) -> Any:
+    """Returns numbers as a tensor, an array or a list: what `like` is."""
+    if isinstance(like, Tensor):
+        return torch.tensor(values).to(like)
+    return torch.tensor(values).numpy() if hasattr(like, "__array__") else values
 
 
 def with_source(row: Row, source: int) -> Row:
