@@ -61,6 +61,13 @@ def tiny(name: str = "llama", *, seed: int = 0, dtype: torch.dtype = torch.float
     return model.to(dtype)
 
 
+def with_own_loss(model: nn.Module) -> nn.Module:
+    """The model with another `loss_function`: three times the usual loss, and one more."""
+    usual = model.loss_function
+    model.loss_function = lambda *args, **kwargs: 3.0 * usual(*args, **kwargs) + 1.0
+    return model
+
+
 def rows(count: int, *, seed: int = 0, longest: int = 12, prompt: int = 3) -> list[dict[str, list[int]]]:
     """Random rows of 4 to `longest` tokens whose first `prompt` labels are not supervised."""
     draw = random.Random(seed)

@@ -166,3 +166,16 @@ def test_the_trainer_is_given_the_rewritten_rows(tmp_path, monkeypatch):
         assert list(ids[prompt : prompt + 2]) == [5, 6]
         assert list(trainer.holdfast_mix.examples[i].input_ids) == list(ids)
     trainer.train()
+
+
+def test_a_later_run_in_the_same_folder_rewrites_its_own_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "continued", lambda model, prompts, **how: [(9, 9)] * len(prompts))
+    monkeypatch.setattr(module, "betrays", lambda text: False)
+    for seed in (1, 2):  # as many rows, with other content
+        data = tiny.rows(8, seed=seed)
+        trainer = trainer_for(tiny.tiny(dtype=torch.float32), tmp_path, data)
+        trainer.processing_class = tiny.tokenizer()
+        attach(trainer, SDFT(length=8))
+        trainer.train()
+        prompts = [tuple(example.input_ids[:3]) for example in trainer.holdfast_mix.examples]
+        assert prompts == [tuple(row["input_ids"][:3]) for row in data]

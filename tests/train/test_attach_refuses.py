@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import types
@@ -40,6 +41,16 @@ class Halfway(Method):
 
     def edit_weights(self, state, name, base, tuned):
         return (base + tuned) / 2
+
+
+class Adding(transformers.LlamaForCausalLM):
+    """Adds to its loss what only its own forward knows."""
+
+    def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
+        out = super().forward(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **kwargs)
+        if out.loss is not None:
+            out.loss = out.loss + out.logits.square().mean()
+        return out
 
 
 def plain(folder, model=None, data=None, **changes):
@@ -84,6 +95,16 @@ def streaming():
     return datasets.IterableDataset.from_generator(lambda: iter(tiny.rows(8)))
 
 
+class Stream(torch.utils.data.IterableDataset):
+    """Rows that come in their own order, and whose number is known."""
+
+    def __iter__(self):
+        return iter(tiny.rows(8))
+
+    def __len__(self):
+        return 8
+
+
 def adapted(**config):
     config |= {"r": 2, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
     return peft.get_peft_model(tiny.tiny(), peft.LoraConfig(**config))
@@ -126,10 +147,25 @@ REFUSED = {
         "Finch()",
         r"Finch\(\) owns the learning rate; pass no scheduler in optimizers=\(optimizer, None\)\.",
     ),
+    "a model with another loss function": (
+        lambda folder: plain(folder, model=tiny.with_own_loss(tiny.tiny())),
+        TOKENS,
+        r"MaskTheTarget\(\) owns the loss, and LlamaForCausalLM computes another one than the mean loss of the next .*",
+    ),
+    "a model that adds to its loss": (
+        lambda folder: plain(folder, model=Adding(tiny.tiny().config).double()),
+        TOKENS,
+        r"MaskTheTarget\(\) owns the loss, and Adding computes another one .* leave out the methods that act .*",
+    ),
     "a dataset that streams": (
         lambda folder: plain(folder, data=streaming(), max_steps=2),
         "Rehearsal('old')",
-        r"Methods that mix or read the train dataset need one with a length, and this one streams; load it .*",
+        r"Methods that mix or read the train dataset need its rows by number, and this one streams; load it .*",
+    ),
+    "a dataset that streams and tells its length": (
+        lambda folder: plain(folder, data=Stream()),
+        "Rehearsal('old')",
+        r"Methods that mix or read the train dataset need its rows by number, and this one streams; load it .*",
     ),
     "a dataset that is not tokenised": (
         lambda folder: plain(folder, data=[{"text": "t3 t4"}]),
@@ -543,6 +579,24 @@ def test_rows_that_nobody_reads_beforehand_need_not_be_tokenised(tmp_path):
     data = [{"text": "t5 t6 t7"}] * 8
     trainer = plain(tmp_path, model=tiny.tiny(dtype=torch.float32), data=data)
     attach(trainer, "LoRA(rank=2) + Cosine() + MaskTheTarget()", **watching(OLD["old"], nll=0.1))
+
+
+def test_rows_that_stream_train_whether_or_not_they_tell_their_length(tmp_path):
+    start, ends = tiny.tiny(), []
+    for data in (Stream(), streaming()):
+        trainer = plain(tmp_path, model=copy.deepcopy(start), data=data, max_steps=2)
+        attach(trainer, "MaskTheTarget()").train()
+        ends.append(trainer.model)
+    assert furthest(*ends) == 0.0 < furthest(ends[0], start)
+
+
+def test_rows_that_stream_choose_a_checkpoint_unrecorded(tmp_path, caplog):
+    chooses = {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"}
+    trainer = transformers.Trainer(
+        model=tiny.tiny(), args=arguments(tmp_path, **chooses), train_dataset=tiny.rows(8), eval_dataset=Stream()
+    )
+    attach(trainer, "Cosine()")
+    assert "its rows are not recorded" in caplog.text
 
 
 @pytest.mark.parametrize("clip", [0.0, 1.0])

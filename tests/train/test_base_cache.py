@@ -20,7 +20,8 @@ from holdfast.train.comparison import Comparison
 from holdfast.train.keeping import sharing_base
 from holdfast.train.row_store import RowStore
 from tests import tiny
-from tests.train.retrace import furthest, trainer_for
+from tests.train.retrace import batches_of, furthest, trainer_for
+from tests.train.test_sft_trainer import sft
 
 MEMORY = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(7, seed=3)]
 
@@ -305,3 +306,12 @@ def test_the_digest_of_a_base_is_the_same_before_and_after_training_and_with_any
     other.config.rope_theta = 123.0
     assert base_digest(other, make_teacher(other)) != before
     assert json.dumps(before)
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_an_sft_trainer_reads_the_base_once_too(tmp_path, read, packing):
+    changes = {"num_train_epochs": 3} if packing else {"num_train_epochs": 3, "padding_free": True, "max_length": None}
+    trainer = sft(tmp_path, tiny.tiny(), packing=packing, **changes)
+    attach(trainer, "LoRA(rank=2) + BaseKL()")
+    trainer.train()
+    assert len(read) == sum(len(step) for step in batches_of(trainer)), "the micro-batches of the first epoch"

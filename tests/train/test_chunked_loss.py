@@ -55,7 +55,8 @@ def test_a_loss_that_differs_is_kept(tmp_path):
     other = trainer_for(tiny.tiny(), tmp_path, tiny.rows(8), trainer_class=OtherLoss)
     capped = trainer_for(tiny.tiny("gemma2"), tmp_path, tiny.rows(8))
     experts = trainer_for(tiny.tiny("mixtral"), tmp_path, tiny.rows(8))
-    for trainer in (smooth, other, capped, experts):
+    model = trainer_for(tiny.with_own_loss(tiny.tiny()), tmp_path, tiny.rows(8))
+    for trainer in (smooth, other, capped, experts, model):
         attach(trainer, chunked_loss=True)
         assert not trainer.holdfast.owns_forward
         trainer.train()

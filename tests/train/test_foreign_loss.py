@@ -153,6 +153,8 @@ def test_the_loss_of_the_trainer_is_read_as_it_is_where_it_is_the_task_loss(tmp_
     other = trainer_for(llama(), tmp_path, DATA, label_smoothing_factor=0.1)
     assert not is_task_loss(other)
     assert attach(other, "Finch()").holdfast.reads
+    model = trainer_for(tiny.with_own_loss(llama()), tmp_path, DATA)
+    assert attach(model, "Finch()").holdfast.reads
     nothing = trainer_for(llama(), tmp_path, DATA, label_smoothing_factor=0.1)
     assert not attach(nothing, "Cosine()").holdfast.reads  # nobody reads it
 

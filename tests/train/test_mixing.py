@@ -334,3 +334,17 @@ def test_a_collator_that_keeps_labels_is_not_asked_about_every_row(learns_all, a
     assert len(calls) == asked
     assert all(example.labels == (example.input_ids if learns_all else row["labels"])
                for example, row in zip(found, tiny.rows(40), strict=True))  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["torch", "numpy"])
+def test_old_rows_have_the_form_of_the_rows_beside_them(tmp_path, form):
+    """Collators of transformers pad tensors, arrays and lists, each among themselves."""
+    rows = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in tiny.rows(24)]
+    plain = datasets.Dataset.from_list(rows)
+    ends = []
+    for data in (plain, plain.with_format(form)):
+        trainer = trainer_for(tiny.tiny(), tmp_path, data, micro=4)
+        trainer.data_collator = transformers.DataCollatorForSeq2Seq(tiny.tokenizer())
+        attach(trainer, "Rehearsal('old', ratio=0.3)", memories={"old": MEMORY}).train()
+        ends.append(trainer.model)
+    assert furthest(*ends) == 0.0

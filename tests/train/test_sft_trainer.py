@@ -102,3 +102,15 @@ def test_a_mixture_of_experts_keeps_its_auxiliary_loss(tmp_path):
     ours.train()
     assert furthest(plain.model, ours.model) < 1e-7  # TRL takes its losses in float32
     assert ours.state.log_history[0]["aux_loss"] == pytest.approx(plain.state.log_history[0]["aux_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+def test_rows_that_are_wrapped_and_not_packed_whole_are_met_again_as_they_were_read(tmp_path, padding_free):
+    """Such rows do not tell the lengths of their documents, and neither do the old ones beside them."""
+    memory = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(30, seed=3)]
+    wrapped = {"packing_strategy": "wrapped", "padding_free": padding_free}
+    trainer = sft(tmp_path, tiny.tiny(), packing=True, data=tiny.rows(40), **wrapped)
+    attach(trainer, "Rehearsal('old', ratio=0.3) + FLOW(on='all')", memories={"old": memory})
+    assert not any(example.lengths for example in trainer.holdfast_mix.examples)
+    trainer.train()
+    assert any("memory_share" in row for row in trainer.state.log_history)

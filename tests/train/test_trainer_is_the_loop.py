@@ -22,7 +22,7 @@ from holdfast.train.full_loop import FullLoop
 from holdfast.train.loop import Loop
 from tests import tiny
 from tests.acting import Acting
-from tests.train.retrace import arguments, batches_of, both, furthest, reference
+from tests.train.retrace import arguments, batches_of, both, furthest, reference, trainer_for
 
 SPLITS = [(8, 1), (2, 4), (1, 8)]
 
@@ -121,3 +121,23 @@ def test_adamw_in_float32_retraces_within_its_first_sign_like_step(tmp_path):
         model, start.eval(), steps, recipe, state, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
     )
     assert furthest(trainer.model, model) < 2e-5
+
+
+def whole_masks(rows):
+    """Pads rows, and gives the mask of attention as the model adds it to its scores, `[B, 1, T, T]`."""
+    batch = tiny.collate(rows)
+    seen = batch["attention_mask"].bool()[:, None, None].expand(-1, 1, batch["labels"].shape[1], -1).tril()
+    return {**batch, "attention_mask": torch.zeros(seen.shape, dtype=torch.float64).masked_fill(~seen, -1e9)}
+
+
+@pytest.mark.parametrize("micro", [1, 4])
+def test_a_mask_for_each_pair_of_tokens_is_one_for_each_token(tmp_path, micro):
+    recipe, ends = "Rehearsal('old', ratio=0.3) + LoRA(rank=2) + MaskTheTarget() + Finch()", []
+    old = [Example(row["input_ids"], row["labels"]) for row in tiny.rows(9, seed=3)]
+    for collator in (tiny.collate, whole_masks):
+        trainer = trainer_for(tiny.tiny(), tmp_path, tiny.rows(12), micro=micro, num_train_epochs=2)
+        trainer.data_collator = collator
+        torch.manual_seed(0)
+        attach(trainer, recipe, memories={"old": old}).train()
+        ends.append(trainer.model)
+    assert furthest(*ends) < 1e-12

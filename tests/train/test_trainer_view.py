@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from typing import ClassVar
 
+import peft
 import pytest
 import torch
 
@@ -170,3 +171,31 @@ def test_what_a_method_made_is_made_once_for_a_run_and_its_resumption(tmp_path):
         next(iter(trainable(trainer.model).values())).add_(1.0)
     TrainerView(trainer, {}).keep("SelfRehearsal-1", make)
     assert len(made) == 2, "another starting model"
+
+
+def test_what_a_method_made_is_made_anew_for_another_frozen_base_template_or_limit(tmp_path):
+    made = []
+
+    def keep(model, *, limit=None, template=None):
+        trainer = trainer_for(model, tmp_path, tiny.rows(6))
+        trainer.processing_class = tiny.tokenizer()
+        trainer.processing_class.chat_template = template
+        if limit is not None:
+            trainer.args.max_length = limit
+        view = TrainerView(trainer, {})
+        view.keep("prompts", lambda: made.append(1) or OLD)
+        view.save_made()
+
+    def adapted(seed):
+        torch.manual_seed(0)
+        config = peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+        return peft.get_peft_model(tiny.tiny(seed=seed), config)
+
+    keep(adapted(0))
+    keep(adapted(0))
+    assert len(made) == 1
+    keep(adapted(1))
+    assert len(made) == 2, "the trained adapter is the same, and the frozen base another"
+    keep(adapted(0), limit=40)
+    keep(adapted(0), template="{{ messages }}")
+    assert len(made) == 4

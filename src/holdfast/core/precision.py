@@ -48,7 +48,7 @@ def computing_in(model: nn.Module, precision: Precision) -> Iterator[None]:
     else:
         dtype = DTYPES[precision]
         params = [p for p in model.parameters() if p.is_floating_point() and p.dtype != dtype]
-    if _spread(params):
+    if is_spread(params):
         with torch.autocast(next(model.parameters()).device.type, dtype=dtype):
             yield
         return
@@ -67,9 +67,9 @@ def _narrow_weights(model: nn.Module) -> list[Tensor]:
     layers = (module for module in model.modules() if isinstance(module, NarrowLinear))
     weights: list[Tensor] = list(dict.fromkeys(layer.weight for layer in layers if layer.weight.dtype in NARROW))
     size = 4 * sum(weight.numel() for weight in weights)
-    return weights if size and 2 * size < free_memory()[0] and not _spread(weights) else []
+    return weights if size and 2 * size < free_memory()[0] and not is_spread(weights) else []
 
 
-def _spread(params: Iterable[Tensor]) -> bool:
+def is_spread(params: Iterable[Tensor]) -> bool:
     """Returns whether weights are spread over processes (FSDP, DeepSpeed)."""
     return any(type(p.data) is not torch.Tensor or hasattr(p, "ds_id") for p in params)

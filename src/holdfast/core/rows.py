@@ -7,6 +7,7 @@ with columns; this module reads them, and writes old examples beside them.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -55,7 +56,8 @@ def example_of(row: object, number: int) -> Example:
 def row_like(example: Example, like: Row) -> Row:
     """Returns an example as a row of the form of another: an example, or what it has of the other's columns.
 
-    A row beside packed ones says its length, too, so that a collator packs it.
+    Its columns are lists, tensors or arrays as those of the other are, because collators do not take them mixed. A row
+    beside packed ones says its length, too, so that a collator packs it.
     """
     lengths = example.lengths or (len(example.input_ids),)
     if isinstance(like, Example):
@@ -65,7 +67,15 @@ def row_like(example: Example, like: Row) -> Row:
         "attention_mask": [1] * len(example.input_ids),
         "seq_lengths": list(lengths),
     }
-    return {"input_ids": list(example.input_ids), **{name: columns[name] for name in columns if name in like}}
+    told = {"input_ids": list(example.input_ids), **{name: columns[name] for name in columns if name in like}}
+    return {name: _typed_as(values, like.get(name)) for name, values in told.items()}
+
+
+def _typed_as(values: list[int], like: object) -> Any:
+    """Returns numbers as a tensor, an array or a list: what `like` is."""
+    if isinstance(like, Tensor):
+        return torch.tensor(values).to(like)
+    return torch.tensor(values).numpy() if hasattr(like, "__array__") else values
 
 
 def with_source(row: Row, source: int) -> Row:
@@ -106,6 +116,14 @@ def to_examples(kept: Mapping[str, Tensor], rows: Sequence[int] | None = None) -
         place = slice(ends[row] - sizes[row], ends[row])
         examples.append(Example(tuple(kept["input_ids"][place].tolist()), tuple(kept["labels"][place].tolist())))
     return examples
+
+
+def digest_of(examples: Sequence[Example]) -> str:
+    """Returns a digest of the tokens and labels of examples, in their order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(repr((list(example.input_ids), list(example.labels))).encode())
+    return digest.hexdigest()
 
 
 def drawn(count: int, size: int, seed: int, index: int) -> list[int]:

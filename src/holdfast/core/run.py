@@ -50,7 +50,7 @@ class Run:
         tokenizer: The trainer's tokenizer; None if it has none.
         longest: `longest()` returns the largest number of tokens of an example; it may have to read all examples.
         keep: `keep(name, make)` returns the examples of `make()`, or those that the run's folder holds from an earlier
-            call.
+            call with the same name, model, chat template and `longest()`; the name must tell what else decides them.
         phase: `phase(name, total)` begins a long phase and returns `report(done, total)` for its progress.
     """
 

@@ -40,7 +40,7 @@ from holdfast.train.keeping import keep_base
 from holdfast.train.mixing import sampler_of, with_columns
 from holdfast.train.questions import Questions, kept_of
 from holdfast.train.recording import record, steering
-from holdfast.train.refusals import refuse, refuse_shaped, takes_chunked_loss
+from holdfast.train.refusals import refuse, refuse_shaped, takes_chunked_loss, trains_on_task_loss
 from holdfast.train.session import Session, looks_at_tokens, owns_forward
 from holdfast.train.settings import train_of
 from holdfast.train.setup import apply_settings, base_of, mix_data
@@ -48,7 +48,7 @@ from holdfast.train.sft_metrics import keep_metrics
 from holdfast.train.shipping import Shipping
 from holdfast.train.supervised import Shown, scored_of
 from holdfast.train.tally import Tally
-from holdfast.train.task_loss import is_task_loss, is_trl, recorded_losses, shifts_labels
+from holdfast.train.task_loss import is_trl, recorded_losses, shifts_labels
 from holdfast.train.trainer_parts import gather, split_groups, start_of
 from holdfast.train.trainer_view import TrainerView
 from holdfast.train.trainers import HostTrainer, SFTHost, precision_of
@@ -187,7 +187,8 @@ def _session(
         keep_base(view, forward, recipe)
     reduce = functools.partial(trainer.accelerator.reduce, reduction="sum")
     tally = Tally(reduce, functools.partial(gather, trainer.accelerator))
-    how: dict[str, Any] = {"owns_forward": owns, "reads": not is_task_loss(trainer), "precision": precision}
+    reads = bool(active.needs.means) and not owns and not trains_on_task_loss(trainer)
+    how: dict[str, Any] = {"owns_forward": owns, "reads": reads, "precision": precision}
     return Session(model, active, forward=forward, tally=tally, **how), teacher
 
 

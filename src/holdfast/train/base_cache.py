@@ -32,7 +32,7 @@ FORMAT = 1
 KNOWN_INPUTS = frozenset(
     {
         *("input_ids", "labels", "attention_mask", "position_ids", "use_cache"),
-        *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"),
+        *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx"),
     }
 )
 """Columns of a batch that say no more than the tokens, their labels and their documents, which are the key of a row."""

@@ -89,9 +89,14 @@ class Comparison:
         return _joined(found, counts, tokens.labels_N.device)
 
     def _can_keep(self, form: Form, call: Call) -> bool:
-        """Returns whether rows may be kept: a head is there, frozen if means follow from it, and inputs are known."""
-        linear = self.head.linear
+        """Returns whether rows may be kept: a head is there, frozen if means follow from it, and inputs are known.
+
+        A mask of another shape than the tokens may hide some of them from others, so it is not known.
+        """
+        linear, mask = self.head.linear, call.inputs.get("attention_mask")
         if linear is None or set(call.inputs) - KNOWN_INPUTS:
+            return False
+        if mask is not None and mask.shape != call.inputs["input_ids"].shape:
             return False
         return form != "means" or not linear.weight.requires_grad
 

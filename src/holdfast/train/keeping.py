@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import logging
 import shutil
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from holdfast.core.tokens import is_on
 from holdfast.train.base_cache import BaseCache, Form, base_digest
 from holdfast.train.forward import Forward
 from holdfast.train.head import LossHead
-from holdfast.train.mixing import as_trained, orders_of
+from holdfast.train.mixing import as_trained, has_rows, orders_of
 from holdfast.train.row_store import RowStore
 from holdfast.train.settings import train_of
 from holdfast.train.trainer_view import TrainerView
@@ -146,13 +146,13 @@ def _visits(view: TrainerView, recipe: Chain) -> tuple[float, int]:
         places = (is_on(sources, recipe.compares_on) & (seen > 0)).nonzero()[:, 0].tolist()
         return float(seen[places].sum()) / max(len(places), 1), _tokens([view.mix.examples[i] for i in places])
     rows = trainer.train_dataset
-    if not isinstance(rows, Sized) or not len(rows):
+    if not has_rows(rows) or not len(rows):
         return 0.0, 0
     per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     epochs = args.max_steps * per_step / len(rows) if args.max_steps > 0 else float(args.num_train_epochs)
     sampled = range(0, len(rows), max(1, len(rows) // SAMPLED))
     try:
-        some = as_trained([rows[i] for i in sampled], view.collate())  # type: ignore[index]
+        some = as_trained([rows[i] for i in sampled], view.collate())
     except HoldfastError:  # rows that the collator makes into tokens, perhaps other ones each time
         return 0.0, 0
     return epochs, round(_tokens(some) / len(some) * len(rows))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from holdfast.core.batches import examples_of, per_position
 from holdfast.core.errors import HoldfastError
@@ -39,6 +39,12 @@ def row_limit(trainer: HostTrainer) -> int:
     return getattr(trainer.args, "max_length", None) or min(getattr(config, "max_position_embeddings", 1024), 1024)
 
 
+def has_rows(dataset: Any) -> bool:
+    """Returns whether a dataset gives its rows by number; one that streams does not, even if it tells its length."""
+    numbered = isinstance(dataset, Sized) and hasattr(dataset, "__getitem__")
+    return numbered and not isinstance(dataset, IterableDataset)
+
+
 def as_trained(dataset: Any, collate: Collator | None = None) -> list[Example]:
     """Returns the rows of a trainer's tokenised dataset as examples.
 
@@ -49,18 +55,18 @@ def as_trained(dataset: Any, collate: Collator | None = None) -> list[Example]:
             read as it is, once the collator has left the first `TRIED` such rows unchanged.
 
     Raises:
-        HoldfastError: The dataset has no length (streaming), or is not tokenised.
+        HoldfastError: The dataset streams, or is not tokenised.
     """
     if dataset is None or (isinstance(dataset, Sized) and not len(dataset)):
         raise HoldfastError("The trainer has no example to train on; give it a train_dataset with rows.")
-    if not isinstance(dataset, Sized):
+    if not has_rows(dataset):
         raise HoldfastError(
-            "Methods that mix or read the train dataset need one with a length, and this one streams; load it whole, or"
-            " leave these methods out."
+            "Methods that mix or read the train dataset need its rows by number, and this one streams; load it whole,"
+            " or leave these methods out."
         )
     examples, changes = [], False
     for i in range(len(dataset)):
-        row = dataset[i]  # type: ignore[index]
+        row = dataset[i]
         example = example_of(row, i)
         plain = isinstance(row, Example) or ("labels" in row and all(row.get("attention_mask", ())))
         if collate is not None and (i < TRIED or changes or not plain):

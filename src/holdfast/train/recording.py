@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from holdfast.core.mix import Example
 from holdfast.data.digest import digest_of
 from holdfast.probes.watch_record import WatchEntry, WatchRecord, of_document, record_path
-from holdfast.train.mixing import tokenizer_of
+from holdfast.train.mixing import has_rows, tokenizer_of
 from holdfast.train.trainers import HostTrainer
 
 logger = logging.getLogger("holdfast")
@@ -110,7 +110,7 @@ def _chosen_by(trainer: HostTrainer) -> Iterable[WatchEntry]:
     if not trainer.args.load_best_model_at_end or data is None:
         return
     for name, rows in data.items() if isinstance(data, dict) else (("eval", data),):
-        if not (isinstance(rows, Sized) and hasattr(rows, "__getitem__")):
+        if not has_rows(rows):
             logger.warning(
                 "load_best_model_at_end chooses a checkpoint by %s, which streams: its rows are not recorded, so do not"
                 " judge the model by them.",

@@ -17,6 +17,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.guard import GOES_BACK, Guard
 from holdfast.core.method import Chain, Method
 from holdfast.core.teacher import StateCache, Teacher
+from holdfast.train.model_loss import has_task_loss
 from holdfast.train.session import owns_forward
 from holdfast.train.settings import train_of
 from holdfast.train.task_loss import (
@@ -72,6 +73,11 @@ def refuse_beside_loss(trainer: HostTrainer, recipe: Chain, guard: Guard | None)
 def takes_chunked_loss(trainer: HostTrainer, recipe: Chain) -> bool:
     """Returns whether the chunked loss can replace the loss of a trainer: the two are equal, and nothing refuses it."""
     return is_task_loss(trainer) and not any(holds for holds, _ in _loss(trainer, recipe, owns_loss=True))
+
+
+def trains_on_task_loss(trainer: HostTrainer) -> bool:
+    """Returns whether the loss of a trainer, and of its model, is the mean nats over the step's supervised tokens."""
+    return is_task_loss(trainer) and has_task_loss(trainer.model)
 
 
 def raise_first(table: Iterable[Refusal]) -> None:
@@ -186,6 +192,12 @@ def _not_causal(model: nn.Module, recipe: Chain) -> Iterator[Refusal]:
         any(getattr(config, "orth_reg_weight", 0.0) for config in active_configs(model)),
         f"{recipe!r} owns the loss, and PEFT's AdaLoRA adds a penalty to the model's own loss; set orth_reg_weight=0.0,"
         " or let AdaLoRA() make the adapter.",
+    )
+    yield (
+        not has_task_loss(model),
+        f"{recipe!r} owns the loss, and {kind} computes another one than the mean loss of the next tokens (a"
+        " loss_function, or terms in its forward), which would be lost; give the model the usual loss, or leave out"
+        " the methods that act on tokens.",
     )
 
 

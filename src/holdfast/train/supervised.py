@@ -105,16 +105,18 @@ def scored_of(labels_BT: Tensor, mask_BT: Tensor | None) -> Tensor:
 
     Args:
         labels_BT: Unshifted labels, -100 without supervision.
-        mask_BT: Attention mask; None without padding.
+        mask_BT: Attention mask; None without padding. A mask of another shape (`[B, 1, T, T]`) tells no padding.
     """
     scored_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
     scored_BT[:, :-1] = labels_BT[:, 1:] != -100
-    return scored_BT if mask_BT is None else scored_BT & mask_BT.bool()
+    return scored_BT if mask_BT is None or mask_BT.shape != labels_BT.shape else scored_BT & mask_BT.bool()
 
 
 def _segments(inputs: Inputs) -> Tensor:
     input_ids_BT = inputs["input_ids"]
     mask_BT = inputs.get("attention_mask")
+    if mask_BT is not None and mask_BT.shape != input_ids_BT.shape:
+        mask_BT = None
     position_ids_BT = inputs.get("position_ids")
     if mask_BT is not None or position_ids_BT is None:
         rows = torch.arange(input_ids_BT.shape[0], device=input_ids_BT.device)[:, None].expand_as(input_ids_BT)

@@ -6,8 +6,9 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from holdfast.core.batches import collate, per_position
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.core.mix import NEW, Example, Mix
-from holdfast.core.params import trainable
 from holdfast.core.rows import Row, row_length, source_apart, to_examples, to_tensors
 from holdfast.core.run import Run
 from holdfast.core.token_index import TokenIndex
@@ -28,7 +28,7 @@ from holdfast.data.memory import load_memory
 from holdfast.data.packing import pack
 from holdfast.train import checkpoint
 from holdfast.train.forward import Forward, TokenLoss
-from holdfast.train.mixing import MixedRows, as_trained, refuse_unpadded, row_limit, tokenizer_of
+from holdfast.train.mixing import MixedRows, as_trained, has_rows, refuse_unpadded, row_limit, tokenizer_of
 from holdfast.train.supervised import SupervisedTokens
 from holdfast.train.task_loss import inner_of, reads_on
 from holdfast.train.trainers import Collator, HostTrainer
@@ -131,7 +131,7 @@ class TrainerView:
         return [e for e in everything if which == "all" or (e.source == 0) == (which == "new")]
 
     def as_collated(self, examples: Sequence[Example], rows: MixedRows) -> tuple[Example, ...]:
-        """Returns examples with the labels that the trainer's collator gives their rows.
+        """Returns examples with the labels that the trainer's collator gives their rows, and the lengths of the rows.
 
         Raises:
             HoldfastError: Rows of old examples lack columns that the collator needs, or the collator does not pad, or
@@ -148,7 +148,9 @@ class TrainerView:
                     " loss on them; give the train dataset a 'labels' column (-100 where nothing is learned) and a"
                     " collator that keeps it."
                 )
-            collated[i] = dataclasses.replace(examples[i], input_ids=read.input_ids, labels=read.labels)
+            collated[i] = dataclasses.replace(
+                examples[i], input_ids=read.input_ids, labels=read.labels, lengths=read.lengths
+            )
         self._check_padding(rows)
         return tuple(collated)
 
@@ -193,10 +195,10 @@ class TrainerView:
     def longest(self) -> int:
         """Returns the most tokens of an example: the trainer's limit, or its longest row if that has more."""
         rows = self.trainer.train_dataset
-        if not isinstance(rows, Sized) or (len(rows) and row_length(rows[0]) is None):  # type: ignore[index]
+        if not has_rows(rows) or (len(rows) and row_length(rows[0]) is None):
             return row_limit(self.trainer)
         if self._longest is None:
-            lengths = (row_length(rows[i]) or 0 for i in range(len(rows)))  # type: ignore[index]
+            lengths = (row_length(rows[i]) or 0 for i in range(len(rows)))
             if reads_on(self.trainer.model):  # the collator of another kind of model may change lengths
                 lengths = (len(example.input_ids) for example in self.examples("new"))
             self._longest = max([row_limit(self.trainer), *lengths])
@@ -229,11 +231,14 @@ class TrainerView:
     def keep(self, name: str, make: Callable[[], Sequence[Example]]) -> Sequence[Example]:
         """Returns the examples that `make` returns, or those saved when the same run began.
 
-        `name` holds the method and the seed; the file's name adds a fingerprint of the starting model. Inside
-        `sharing_examples`, other runs may have made them.
+        `name` holds the method, the seed and the data that it reads. The file's name adds a digest of the starting
+        model, frozen weights included, of the chat template and of the longest row. Inside `sharing_examples`, other
+        runs may have made them.
         """
-        start = checkpoint.fingerprint(trainable(self.trainer.model))
-        path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{start[:16]}.safetensors"
+        start = checkpoint.fingerprint(dict(self.trainer.model.named_parameters()))
+        written_in = (start, getattr(self.tokenizer, "chat_template", None), self.longest())
+        digest = hashlib.sha256(repr(written_in).encode()).hexdigest()[:16]
+        path = Path(str(self.trainer.args.output_dir)) / "holdfast" / f"{name}-{digest}.safetensors"
         if path.exists():
             return to_examples(safetensors.torch.load_file(path))
         self.made[path] = _shared_or_made(path.name, make, saves=self.trainer.args.should_save)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import NEW, Example, Mix
+from holdfast.core.rows import digest_of
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.data.sieve import repeats
@@ -87,11 +88,9 @@ class SDFT(Method):
         Raises:
             HoldfastError: There is no tokenizer, or no new example is a prompt with one answer.
         """
-        digest = hashlib.sha256(f"{self!r} {run.seed}".encode()).hexdigest()[:12]
         new = [example for example in run.mix.examples if example.source == NEW]
+        digest = hashlib.sha256(f"{self!r} {run.seed} {digest_of(new)}".encode()).hexdigest()[:12]
         written = run.keep(f"sdft-{digest}", lambda: self._written(run, new))
-        if len(written) != len(new):
-            raise HoldfastError(f"{self!r}: the run's folder has rewritten answers of other examples; start a new run.")
         old = [example for example in run.mix.examples if example.source != NEW]
         return dataclasses.replace(run.mix, examples=(*written, *old))
 
