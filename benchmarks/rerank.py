@@ -26,7 +26,7 @@ same domains; on the real base it has `HEALED_QUERIES` queries of each, of which
 
 docs/studies/rerank.jsonl           a row for each run, and a row with intervals for each recipe (`seeds`)
 docs/studies/rerank-scores.jsonl    the scores of the queries, from which the intervals are made
-docs/studies/rerank-tables.md       the tables
+docs/studies/rerank-tables.md       the tables; those of docs/rerank.md are written into it
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from typing import Any
 
 from real_written import precision
 from rerank_scores import keep_scores, seeds_of
-from rerank_tables import Row, tables, with_intervals
+from rerank_tables import Row, page_table, tables, with_intervals
 from rich.console import Console
+from tables import filled
 
 from holdfast.bench.given.heal_spec import HealSpec
 from holdfast.bench.given.specs import RunSpec
@@ -53,6 +54,7 @@ from holdfast.bench.measured.ranking_record import RankingRow
 from holdfast.bench.run.run import RunResult, train
 
 ROWS, TABLES = Path("docs/studies/rerank.jsonl"), Path("docs/studies/rerank-tables.md")
+PAGE = Path("docs/rerank.md")
 STUDY = Path(os.environ.get("HOLDFAST_MODELS", Path.home() / ".cache" / "holdfast-models")) / "rerank-study"
 """Folder of what the runs share: lists and the scores of the bases. The real base lies beside it."""
 CACHE = STUDY / "bases"
@@ -292,7 +294,10 @@ def main() -> None:
     elif given.does == "seeds":
         write_jsonl(ROWS, with_intervals(read_jsonl(ROWS), tuple(BASES)))
     else:
-        write_atomically(TABLES, tables(read_jsonl(ROWS), (*BASES, *EARLIER), tuple(RECIPES)))
+        rows = read_jsonl(ROWS)
+        write_atomically(TABLES, tables(rows, (*BASES, *EARLIER), tuple(RECIPES)))
+        blocks = {f"{base}-{seeds}": page_table(rows, base, seeds) for base in ("ground", "hard") for seeds in (1, 3)}
+        write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8"), blocks))
 
 
 if __name__ == "__main__":

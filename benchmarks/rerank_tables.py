@@ -102,6 +102,82 @@ def tables(rows: Sequence[Row], bases: Sequence[str], recipes: Sequence[str]) ->
     return "".join(parts)
 
 
+CALLED = {
+    "plain": "plain",
+    "kl": "`BaseKL()`",
+    "mask the target": "`MaskTheTarget()`",
+    "mse": "`BaseMSE()`",
+    "l2": "`BaseL2(strength=0.1)`",
+    "ewc": "`EWC(samples=200)`",
+    "rehearsal 5%": "`Rehearsal(..., ratio=0.05)`",
+    "rehearsal 20%": "`Rehearsal(..., ratio=0.2)`",
+    "sum": "`BaseKL() + Rehearsal(..., ratio=0.2)`",
+    "lora, twice the rate": "`LoRA(rank=16)` at twice the rate",
+    "half": "`WiSEFT(0.5)`",
+    "half the rate": "plain at half the rate",
+    "healed": "plain, healed to 1 point",
+    "kl on old": "`BaseKL(strength=3, on='memory') + Rehearsal(ratio=0.2)`",
+    "kl, longer": "`BaseKL()` for five passes instead of three",
+    "lora": "`LoRA(rank=16)` at ten times the rate",
+}
+"""What docs/rerank.md calls each recipe."""
+
+
+def page_table(rows: Sequence[Row], base: str, seeds: int) -> list[str]:
+    """Returns the lines of a table of docs/rerank.md: the recipes of a base that have that many seeds.
+
+    Recipes are in the order of what they keep outside the domain.
+    """
+    runs = [row for row in rows if row["base"] == base and row.get("seed") is not None]
+    over = {row["name"]: row for row in rows if row["base"] == base and row.get("seed") is None}
+    lines = [
+        "| recipe | in the domain | of plain's gain | mean of five other domains | each seed | worst domain |",
+        "|---|---|---|---|---|---|",
+    ]
+    found = []
+    for name, text in CALLED.items():
+        own = sorted((row for row in runs if row["name"] == name), key=lambda row: row["seed"])
+        if len(own) == seeds:
+            kept = [_mean(row, "retained", "change") for row in own]
+            found.append((statistics.fmean(kept), _page_line(name, text, own, runs, over.get(name, {}))))
+    return lines + [line for _, line in sorted(found, reverse=True)]
+
+
+def _page_line(name: str, text: str, own: Sequence[Row], runs: Sequence[Row], over: Row) -> str:
+    if over.get("seeds") != [row["seed"] for row in own]:
+        over = {}
+    learned = statistics.fmean(_mean(row, "learned", "change") for row in own)
+    kept = [_mean(row, "retained", "change") for row in own]
+    plain = {row["seed"]: _mean(row, "learned", "change") for row in runs if row["name"] == "plain"}
+    gained = sum(plain[row["seed"]] for row in own)
+    share = f"{sum(_mean(row, 'learned', 'change') for row in own) / gained:.0%}"
+    if "share" in over:
+        share = f"{over['share']['value']:.0%} [{over['share']['low']:.0%}, {over['share']['high']:.0%}]"
+    worst, suite = _worst(own)
+    cells = [
+        text,
+        f"{learned:+.1f}{_ends(over.get('learned'))}",
+        "" if name == "plain" else share,
+        f"{statistics.fmean(kept):+.1f}{_ends(over.get('retained'))}",
+        ", ".join(f"{change:+.1f}" for change in kept),
+        f"{worst:+.1f} ({suite})",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _ends(known: Mapping[str, float] | None) -> str:
+    return "" if known is None else f" [{known['low']:+.1f}, {known['high']:+.1f}]"
+
+
+def _worst(rows: Sequence[Row]) -> tuple[float, str]:
+    """Returns the largest fall of a kept suite in the mean of some runs, and its name."""
+    return min(
+        (statistics.fmean(row["suites"][suite]["change"] for row in rows), suite)
+        for suite, about in rows[0]["suites"].items()
+        if about["role"] == "retained"
+    )
+
+
 def _lines(text: str) -> str:
     """Returns a paragraph in short lines."""
     return "\n".join(wrapped(text))
@@ -110,18 +186,13 @@ def _lines(text: str) -> str:
 def _line(name: str, rows: Sequence[Row], plain: Mapping[int, float], over: Row | None) -> str:
     learned = statistics.fmean(_mean(row, "learned", "change") for row in rows)
     kept = [_mean(row, "retained", "change") for row in rows]
-    worst = min(
-        (statistics.fmean(row["suites"][suite]["change"] for row in rows), suite)
-        for suite, about in rows[0]["suites"].items()
-        if about["role"] == "retained"
-    )
+    worst = _worst(rows)
     both = [row for row in rows if row["seed"] in plain]
     gained = sum(plain[row["seed"]] for row in both)
     share = f"{sum(_mean(row, 'learned', 'change') for row in both) / gained:.0%}" if gained else ""
     ends, of_learned = "", None
     if over is not None:
-        of_learned, held = over["learned"], over["retained"]
-        ends = f" [{held['low']:+.1f}, {held['high']:+.1f}]"
+        of_learned, ends = over["learned"], _ends(over["retained"])
         if "share" in over:
             found = over["share"]
             share = f"{found['value']:.0%} [{found['low']:.0%}, {found['high']:.0%}]"
@@ -140,8 +211,7 @@ def _change(rows: Sequence[Row], role: str, change: float, over: Row | None) -> 
     after = statistics.fmean(_mean(row, role, "after") for row in rows)
     suites = _of(rows[0], role)
     known = over or (suites[0] if len(rows) == 1 and "low" in suites[0] else None)
-    interval = "" if known is None else f" [{known['low']:+.1f}, {known['high']:+.1f}]"
-    return f"{after:.1f} ({change:+.1f}{interval})"
+    return f"{after:.1f} ({change:+.1f}{_ends(known)})"
 
 
 def _of(row: Row, role: str) -> list[Row]:

@@ -323,12 +323,12 @@ def effect(found: Found, agree: Sequence[str], cost: Sequence[str]) -> str:
 
 
 def filled(text: str, blocks: Mapping[str, Sequence[str]]) -> str:
-    """Returns a document with other lines between `<!-- effect: NAME -->` and `<!-- end -->`."""
+    """Returns a document with other lines between `<!-- effect: NAME -->`, or `table`, and `<!-- end -->`."""
 
     def block(found: re.Match[str]) -> str:
         return f"{found[1]}\n" + "\n".join(blocks[found[2]]) + "\n<!-- end -->"
 
-    return re.sub(r"(<!-- effect: ([\w-]+) -->)\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- (?:effect|table): ([\w-]+) -->)\n.*?<!-- end -->", block, text, flags=re.DOTALL)
 
 
 def plot(rows: Sequence[Row], study: Study, folder: Path) -> None:

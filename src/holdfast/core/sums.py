@@ -108,20 +108,19 @@ def _made(node: ast.expr, text: str, table: Mapping[str, type[Any]]) -> Any:
     given: dict[str, Any] = {}
     for key, value in [*zip(fields, node.args, strict=False), *((k.arg, k.value) for k in node.keywords)]:
         if key not in fields:
-            known = f" It takes {', '.join(fields)}." if fields else " It takes none."
-            hint = _in_train(key, table) or nearest(key or "", fields) or known
-            raise HoldfastError(f"Recipe {text!r}: {name.id} has no setting {key!r}.{hint}")
+            raise HoldfastError(f"Recipe {text!r}: {name.id} has no setting {key!r}.{_meant(key, fields, table)}")
         if key in given:
             raise HoldfastError(f"Recipe {text!r}: {name.id} is given {key!r} twice.")
         given[key] = _literal(value, f"Recipe {text!r}: {name.id}({key}={ast.unparse(value)})")
     return cls(**given)
 
 
-def _in_train(key: str | None, table: Mapping[str, type[Any]]) -> str:
-    """Returns where a setting of all training stands in a recipe, such as the learning rate; "" for any other."""
+def _meant(key: str | None, fields: Sequence[str], table: Mapping[str, type[Any]]) -> str:
+    """Returns what an unknown setting may mean: one of all training, such as the learning rate, or the nearest."""
     train = table.get("Train")
-    held = train is not None and key in {field.name for field in dataclasses.fields(train)}
-    return f" It is a setting of Train: add Train({key}=...) to the recipe." if held else ""
+    if train is not None and key in {field.name for field in dataclasses.fields(train)}:
+        return f" It is a setting of Train: add Train({key}=...) to the recipe."
+    return nearest(key or "", fields) or (f" It takes {', '.join(fields)}." if fields else " It takes none.")
 
 
 def _literal(value: ast.expr, where: str) -> Any:
