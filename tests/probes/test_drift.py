@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.core.mix import Example
-from holdfast.probes.drift import drift
+from holdfast.probes.drift import divergence, drift
 from tests import tiny
 
 
@@ -50,6 +50,15 @@ def test_rows_of_padding_beside_the_tokens_are_no_drift(models):
     example = Example([5, 6, 7, 8], [5, 6, 7, 8], origin="a")
     for pair in ((base, padded), (padded, base)):
         assert drift(*pair, [example])[0].nats == pytest.approx(0, abs=1e-9)
+
+
+def test_tokens_that_both_models_rule_out_are_no_drift():
+    ruled_out = torch.tensor([0.3, -torch.inf, 0.1, -torch.inf]).log_softmax(-1)
+    other = torch.tensor([0.1, -torch.inf, 0.3, 2.0]).log_softmax(-1)
+    found = divergence(torch.stack([ruled_out, other]), torch.stack([other, ruled_out]))
+    kept = ruled_out[[0, 2]]
+    assert found[0].item() == pytest.approx((kept.exp() * (kept - other[[0, 2]])).sum().item())
+    assert found[1].item() == torch.inf, "the tuned model rules out what the base says"
 
 
 def test_the_models_are_left_as_they_were(models):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from holdfast.core.head import Head
@@ -54,6 +54,12 @@ def drift(
         return by_document(tuned, examples, lambda batch: _divergence(*heads, batch, pad_id), tokens, progress)
 
 
+def divergence(before_CV: Tensor, after_CV: Tensor) -> Tensor:
+    """Returns KL(before || after) of each row of log-probabilities, `[C]`; what is impossible before counts nothing."""
+    apart_CV = F.kl_div(after_CV, before_CV, reduction="none", log_target=True)
+    return apart_CV.masked_fill(before_CV.isneginf(), 0.0).sum(-1)
+
+
 def _divergence(base: Head, tuned: Head, batch: Sequence[Window], pad_id: int) -> list[tuple[float, int]]:
     input_ids_BT, labels_BT, mask_BT = padded(batch, pad_id)
     row_N, position_N = (labels_BT[:, 1:] != -100).nonzero(as_tuple=True)
@@ -62,6 +68,6 @@ def _divergence(base: Head, tuned: Head, batch: Sequence[Window], pad_id: int) -
     for rows in pieces_of(base, len(row_N)):
         before_CV = F.log_softmax(base.logits(before_NX[rows])[:, :tokens].float(), dim=-1)
         after_CV = F.log_softmax(tuned.logits(after_NX[rows])[:, :tokens].float(), dim=-1).to(before_CV.device)
-        pieces.append(F.kl_div(after_CV, before_CV, reduction="none", log_target=True).sum(-1).double().cpu())
+        pieces.append(divergence(before_CV, after_CV).double().cpu())
     nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, torch.cat(pieces))
     return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=len(batch)).tolist(), strict=True))

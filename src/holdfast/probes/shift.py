@@ -15,6 +15,7 @@ from holdfast.core.head import Head
 from holdfast.core.mix import Example
 from holdfast.core.teacher import evaluating
 from holdfast.probes.batching import in_fitting_batches, tokens_of
+from holdfast.probes.drift import divergence
 from holdfast.probes.likelihood import Window, batches, features_of, padded, pieces_of, size_of, windows_of
 from holdfast.probes.score import in_unit
 
@@ -137,7 +138,7 @@ class ShiftReader:
             old_CV = F.log_softmax(self._head.logits(old_NX[rows]).float(), dim=-1)
             new_CV = F.log_softmax(head.logits(new_NX[rows]).float(), dim=-1).to(old_CV.device)
             label_C1 = label_N[rows, None].to(old_CV.device)
-            sums_N5[rows, 0] = F.kl_div(new_CV, old_CV, reduction="none", log_target=True).sum(-1).double().cpu()
+            sums_N5[rows, 0] = divergence(old_CV, new_CV).double().cpu()
             sums_N5[rows, 1] = -old_CV.gather(1, label_C1)[:, 0].double().cpu()
             sums_N5[rows, 2] = -new_CV.gather(1, label_C1)[:, 0].double().cpu()
         if self._head.kind != "whole" and head.kind != "whole":
