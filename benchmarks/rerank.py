@@ -95,8 +95,9 @@ BASES = {
     "hard": {"lr": 2e-4, "epochs": 1, "old": "old"},
 }
 """Bases, with the settings of their training. `hard` is the base of `real`."""
-EARLIER = ("real, 40 queries", "hard, 40 queries")
-"""Rows of a real base that another processor trained, with 40 queries of each domain."""
+EARLIER = ("ground, earlier", "real, 40 queries", "hard, 40 queries")
+"""Rows of other processors: of the embedded base, and of a real base that one of them trained, with 40 queries of each
+domain."""
 
 
 def recipe_of(base: str, name: str) -> str:
@@ -296,7 +297,7 @@ def main() -> None:
     else:
         rows = read_jsonl(ROWS)
         write_atomically(TABLES, tables(rows, (*BASES, *EARLIER), tuple(RECIPES)))
-        blocks = {f"{base}-{seeds}": page_table(rows, base, seeds) for base in ("ground", "hard") for seeds in (1, 3)}
+        blocks = {"earlier": page_table(rows, EARLIER[0]), **{base: page_table(rows, base) for base in BASES}}
         write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8"), blocks))
 
 

@@ -123,8 +123,8 @@ CALLED = {
 """What docs/rerank.md calls each recipe."""
 
 
-def page_table(rows: Sequence[Row], base: str, seeds: int) -> list[str]:
-    """Returns the lines of a table of docs/rerank.md: the recipes of a base that have that many seeds.
+def page_table(rows: Sequence[Row], base: str) -> list[str]:
+    """Returns the lines of a table of docs/rerank.md: what each recipe learned and kept on a base.
 
     Recipes are in the order of what they keep outside the domain.
     """
@@ -137,7 +137,7 @@ def page_table(rows: Sequence[Row], base: str, seeds: int) -> list[str]:
     found = []
     for name, text in CALLED.items():
         own = sorted((row for row in runs if row["name"] == name), key=lambda row: row["seed"])
-        if len(own) == seeds:
+        if own:
             kept = [_mean(row, "retained", "change") for row in own]
             found.append((statistics.fmean(kept), _page_line(name, text, own, runs, over.get(name, {}))))
     return lines + [line for _, line in sorted(found, reverse=True)]
