@@ -158,11 +158,16 @@ def _page_line(name: str, text: str, own: Sequence[Row], runs: Sequence[Row], ov
         text,
         f"{learned:+.1f}{_ends(over.get('learned'))}",
         "" if name == "plain" else share,
-        f"{statistics.fmean(kept):+.1f}{_ends(over.get('retained'))}",
-        ", ".join(f"{change:+.1f}" for change in kept),
+        f"{_signed(statistics.fmean(kept))}{_ends(over.get('retained'))}",
+        ", ".join(map(_signed, kept)),
         f"{worst:+.1f} ({suite})",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _signed(value: float) -> str:
+    """Returns a change with its sign, and one that rounds to zero as +0.0."""
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def _ends(known: Mapping[str, float] | None) -> str:

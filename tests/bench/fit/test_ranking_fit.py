@@ -15,6 +15,7 @@ from holdfast.bench.fit.ranking_price import RankingPlain
 from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
 from holdfast.bench.run.run import RunRecord
 from holdfast.core.errors import HoldfastError
 from holdfast.report.fit import show
@@ -81,6 +82,18 @@ def test_a_search_tries_shorter_runs_on_validation_queries(room, tmp_path):
     assert came.spent <= 5
     short = next(trial for trial in came.trials if trial.fidelity < 1 and trial.outcome.folder)
     assert RunRecord.read(short.outcome.folder).judged_on == "validation items"
+
+
+def test_a_plan_that_advises_plain_training_is_one_candidate(room, tmp_path, monkeypatch):
+    monkeypatch.setattr("holdfast.bench.plan.ranking.ranking_rules.TINY", 0)
+    record = fit(spec(room, tmp_path / "fit", memory=()), QUIET)
+    plan = RankingPlanRecord.read(tmp_path / "fit")
+    assert plan.recipe == plan.plain
+    assert Candidate.of(record.recipe) == Candidate.of(plan.plain)
+    assert len(plan.time) == 1
+    assert len(list((tmp_path / "fit" / "runs").glob("*/result.json"))) == 1
+    assert 0.9 < record.cost.spent < 1.1
+    assert record.verdict is not None
 
 
 def test_a_full_run_outside_the_budget_is_healed(room, tmp_path, monkeypatch):

@@ -151,7 +151,8 @@ def test_the_memory_is_that_of_weights_gradients_moments_and_the_base():
 
 CASES = {
     "a penalty to the base, and old lists": ({"old": True}, {}),
-    "a penalty to the base": ({}, {"old": True}),
+    "a penalty to the base": ({"parameters": 700_000}, {}),
+    "a low rate alone": ({}, {"old": True}),
     "an adapter where memory is short": ({"fits": ("adapter",)}, {}),
     "nothing fits": ({"fits": ()}, {}),
     "a loss over the list": ({}, {"comparable": 0.4}),
@@ -207,8 +208,21 @@ def test_the_settings_follow_from_the_case(changes, rate, batch, epochs):
 
 def test_the_needed_queries_leave_room_in_the_budget():
     assert needed_queries(dataclasses.replace(CASE, points=0.5)) == 670
-    assert ranking_recipe("adapter", (), lr=5e-4, epochs=1) == "Train(lr=0.0005, epochs=1) + LoRA() + BaseKL()"
-    assert ranking_recipe("none", ()) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "old", "recipe"),
+    [
+        ("full", 700_000, (), "Train(lr=0.0005, epochs=1) + BaseKL()"),
+        ("full", 22_000_000, (), "Train(lr=0.0005, epochs=1)"),
+        ("full", 22_000_000, ("old",), "Train(lr=0.0005, epochs=1) + BaseKL() + Rehearsal('old', ratio=0.2)"),
+        ("adapter", 22_000_000, (), "Train(lr=0.0005, epochs=1) + LoRA() + BaseKL()"),
+        ("none", 22_000_000, (), ""),
+    ],
+)
+def test_the_recipe_follows_from_the_case(kind, parameters, old, recipe):
+    case = dataclasses.replace(CASE, kind=kind, parameters=parameters)
+    assert ranking_recipe(case, old, lr=5e-4, epochs=1) == recipe
 
 
 @pytest.mark.parametrize("flag", ["forecast", "sizes"])

@@ -132,7 +132,7 @@ class _Fit:
             self.ledger.display.tell(line)
         given = [advised]
         if self.spec.reranks and not self._no_search(given, plain):
-            given += [rung.candidate for rung in ladder.rungs if rung.plain]
+            given = list(dict.fromkeys([advised, *(rung.candidate for rung in ladder.rungs if rung.plain)]))
         with sharing_examples(self._bases().parent / "old"):  # as the trials of the search do
             if pilot is not None:
                 given = list(dict.fromkeys([self._climbed(pilot), *given]))

@@ -80,10 +80,11 @@ def plan_reranker(spec: PlanSpec, console: Console | None = None) -> RankingPlan
         situation = _situation(run, model, row, kept, memory)
         advice, values = rows_of(RANKING_RULES, situation)
         train = {"lr": values["rate"], "epochs": values["epochs"], "batch": values["batch"]}
-        recipe = ranking_recipe(situation.kind, tuple(run.memories()), **train)
+        recipe = ranking_recipe(situation, tuple(run.memories()), **train)
         plain = f"Train({', '.join(f'{name}={value:g}' for name, value in train.items())})"
         advised = dataclasses.replace(run, recipe=recipe or plain, loss=values["loss"])
-        time = tuple(_timed(spec, advised, data, [recipe, plain], row, progress, notes)) if recipe else ()
+        timed = list(dict.fromkeys([recipe, plain]))
+        time = tuple(_timed(spec, advised, data, timed, row, progress, notes)) if recipe else ()
     record = RankingPlanRecord(
         model=model,
         data=row,

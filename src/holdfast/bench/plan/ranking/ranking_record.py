@@ -110,7 +110,7 @@ class RankingPlanRecord(Versioned):
         free: Free bytes.
         where: Where they are free: "on the GPU" or "in memory".
         memory: Memory of each recipe.
-        time: Time of the advised recipe, and of plain training; empty without timed steps.
+        time: Time of the advised recipe, and of plain training if that is another; empty without timed steps.
         advice: All advice, with the rules that people read.
         recipe: The advised recipe; empty if nothing fits into memory.
         plain: Plain training with the same settings.
