@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
+
+Thing = TypeVar("Thing")
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -23,8 +26,8 @@ def runs_of(words: Sequence[str], size: int) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
 
 
-def evenly(things: Sequence[str], most: int) -> list[str]:
-    """Returns at most `most` of some texts, evenly chosen."""
+def evenly(things: Sequence[Thing], most: int) -> list[Thing]:
+    """Returns at most `most` of some things, evenly chosen."""
     if len(things) <= most:
         return list(things)
     return [things[i * len(things) // most] for i in range(most)]

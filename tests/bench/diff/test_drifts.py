@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.bench.diff.drifts import READ, evenly, to_read
+from holdfast.bench.diff.drifts import READ, to_read
 from holdfast.bench.given.specs import DiffSpec
 from holdfast.data.rows import Turn
 from holdfast.probes.items import Item
 from holdfast.probes.score import Said
 from holdfast.probes.suite import Suite
+from holdfast.symptoms.wording import evenly
 from tests import tiny
 
 
 @pytest.mark.parametrize("count", [1, READ, READ + 1, 399, 900])
 def test_what_is_read_reaches_from_the_first_to_the_last(count):
-    chosen = evenly(range(count))
+    chosen = evenly(range(count), READ)
     assert len(chosen) == len(set(chosen)) == min(count, READ)
     assert chosen[0] == 0
     assert chosen[-1] >= count - max(1, count / READ + 1)

@@ -179,9 +179,9 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
     with Progress(console) as progress:
         askers = asker_of(spec, tokenizer), asker_of(spec, tuned_tokenizer)
         before = measure(base, suites, askers[0], "before", progress.measuring)
-        _print([*filter(None, (floor_note(before.scores), thought_note(before.said, spec.base)))], console)
+        _print([floor_note(before.scores), thought_note(before.said, spec.base)], console)
         after = measure(tuned, suites, askers[1], "after", progress.measuring)
-        _print([*filter(None, (thought_note(after.said, spec.tuned),))], console)
+        _print([thought_note(after.said, spec.tuned)], console)
         with computing_in(base, spec.precision), computing_in(tuned, spec.precision):
             drift_rows = (
                 drift_rows_of(base, tuned, suites, before.said, tokenizer, spec, progress) if same_vocabulary else {}
@@ -192,7 +192,7 @@ def _asked(spec: DiffSpec, console: Console) -> _Answers:
 
 
 def _print(notes: Sequence[str], console: Console) -> None:
-    for note in notes:
+    for note in filter(None, notes):
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
@@ -22,11 +22,10 @@ from holdfast.probes.score import Said
 from holdfast.probes.suite import Suite
 from holdfast.stats.paired import paired_change
 from holdfast.stats.size import drift_size
+from holdfast.symptoms.wording import evenly
 
 READ = 200
 """Largest number of examples, and of items, on which the drift is measured; evenly chosen."""
-
-Thing = TypeVar("Thing")
 
 
 def drift_rows_of(
@@ -69,13 +68,13 @@ def drift_rows_of(
 def to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec: DiffSpec) -> list[Example]:
     """Returns examples of some suites, and their items as they are asked, with the base's answers; evenly chosen."""
     answers = {(answer.suite, answer.item): answer.said for answer in said}
-    examples = evenly(list(itertools.chain.from_iterable(suite.texts for suite in suites)))
+    examples = evenly(list(itertools.chain.from_iterable(suite.texts for suite in suites)), READ)
     answered = [
         dataclasses.replace(item, answer=answers.get((suite.name, item.id)) or item.answer)
         for suite in suites
         for item in suite.items
     ]
-    items = evenly([item for item in answered if item.answer or item.choices or item.text])
+    items = evenly([item for item in answered if item.answer or item.choices or item.text], READ)
     for raw in (False, True):
         by_template = uses_template(tokenizer, raw)
         asked = [item.as_asked(by_template) for item in items if (spec.raw or item.raw) == raw]
@@ -83,8 +82,3 @@ def to_read(suites: Sequence[Suite], said: Sequence[Said], tokenizer: Any, spec:
         rows = [dataclasses.replace(row_of(item), origin=name_of(item)) for item in asked]
         examples += tokenize(rows, tokenizer, max_length=spec.max_length, raw=raw).examples
     return examples
-
-
-def evenly(things: Sequence[Thing]) -> list[Thing]:
-    """Returns at most `READ` of some things, evenly chosen."""
-    return [things[i * len(things) // READ] for i in range(READ)] if len(things) > READ else list(things)
