@@ -210,6 +210,15 @@ def test_the_needed_queries_leave_room_in_the_budget():
     assert needed_queries(dataclasses.replace(CASE, points=0.5)) == 670
 
 
+@pytest.mark.parametrize("fits", [("full", "adapter"), ("adapter",), ()])
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("parameters", [700_000, 22_000_000])
+def test_one_rule_gives_the_recipe(fits, old, parameters):
+    case = dataclasses.replace(CASE, fits=fits, old=old, parameters=parameters)
+    rules = [rule for rule in RANKING_RULES if rule.topic == "recipe" and rule.applies(case)]
+    assert len(rules) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "parameters", "old", "recipe"),
     [
