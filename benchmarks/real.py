@@ -84,6 +84,8 @@ RECIPES = {
     "LoRA, prompts 50%, KL": f"LoRA() + {KL}PromptRehearsal(ratio=0.5)",
     "Holdfast, chat, adapter": f"Train(lr=7.5) + LoRA() + WSD() + {KL}PromptRehearsal(ratio=0.1) + RefusalRehearsal()",
     "Holdfast, prompts, adapter": "Train(lr=7.5) + Holdfast(adapter=True, prompts=True)",
+    "Holdfast, prompts": "Train(lr=0.75) + Holdfast(prompts=True)",
+    "prompts 25%, KL": f"{KL}PromptRehearsal(ratio=0.25)",
     "LoRA, MaskTheTarget, prompts and refusals": "LoRA() + MaskTheTarget() + RefusalRehearsal()"
     " + PromptRehearsal(ratio=0.1)",
     "LoRA, MaskTheTarget, base cache": "Train(base_cache=2) + LoRA() + MaskTheTarget()",

@@ -135,8 +135,8 @@ def settle(verdicts: Sequence[Verdict], means: Sequence[Verdict] = (), claimed: 
     """Returns the joint verdict on several suites, and the word on each suite and mean that agrees with it.
 
     - **forgot**, if the p-value of a suite or mean is below .05 after Holm's adjustment for all of them; each such
-    suite
-      or mean gets this word too. If only the unadjusted test of a suite rejects, its word is "not enough evidence".
+      suite or mean gets this word too. If only the unadjusted test of a suite rejects, its word is "not enough
+      evidence".
     - **kept**, if all claimed verdicts are "kept", and no suite's unadjusted test says "forgot": the gain of one suite
       does not offset the loss of another. This needs no adjustment, because the claim is wrong only if one of the
       single tests is wrong (intersection-union).
