@@ -17,6 +17,7 @@ from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import is_main_process
+from holdfast.bench.measured.base_cache import model_digest
 from holdfast.core.errors import HoldfastError
 from holdfast.suites.words import few_of
 
@@ -72,6 +73,8 @@ def open_folder(folder: Path, spec: RunSpec, part: Part | None = None) -> bool:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {mend}.")
     digests_then, digests_now = other.get("files", {}), digests_of(spec)
     changed = sorted(path for path in digests_now if digests_then.get(path, digests_now[path]) != digests_now[path])
+    if other.get("base") not in (None, model_digest(spec.model)):
+        changed.append(f"the model {spec.model}")
     if changed:
         raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {mend}.")
     if not done and not spec.resume:
@@ -91,8 +94,9 @@ def already_finished(folder: Path) -> str:
 def begin_folder(
     folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any], part: Part | None = None
 ) -> None:
-    """Writes spec.json (options, part of the data, resolved settings, digests of the input files) and env.json."""
+    """Writes spec.json (options, part of the data, resolved settings, digests of files and base) and env.json."""
     settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
+    settings["base"] = model_digest(spec.model)
     settings |= {} if part is None else {"part": part.to_dict()}
     # memory_check is no part of the identity; a retraining that heals the run obeys it too
     write_json(folder / "spec.json", {**settings, "memory_check": spec.memory_check, "files": digests_of(spec)})
