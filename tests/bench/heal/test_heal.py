@@ -246,10 +246,10 @@ def test_an_adapter_that_is_scaled_stays_one(room, tmp_path):
 
 def test_weights_that_another_healing_left_in_the_folder_are_not_taken(room, tmp_path):
     shutil.copytree(room / "adapter", tmp_path / "other")
+    weights = safetensors.torch.load_file(tmp_path / "other/adapter_model.safetensors")
+    zero = {name: torch.zeros_like(value) for name, value in weights.items()}
+    safetensors.torch.save_file(zero, tmp_path / "other/adapter_model.safetensors", {"format": "pt"})
     with pytest.raises(HoldfastError, match="same weights"):  # after the adapter was merged into the folder
-        weights = safetensors.torch.load_file(tmp_path / "other/adapter_model.safetensors")
-        zero = {name: torch.zeros_like(value) for name, value in weights.items()}
-        safetensors.torch.save_file(zero, tmp_path / "other/adapter_model.safetensors", {"format": "pt"})
         go(spec(room, tmp_path / "out", str(tmp_path / "other")))
     given = {"edits": ("ties",), "budget": {"points": 20}, "test": None, "evaluations": 4}
     came = go(spec(room, tmp_path / "out", "adapter", **given))

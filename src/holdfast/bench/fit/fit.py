@@ -159,7 +159,9 @@ class _Fit:
             why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
             raise HoldfastError(f"No recipe fits into memory: {why}.")
         if made.time:
-            self.ledger.plain_seconds = made.time[-1].seconds
+            timed, run = made.time[-1], trials_options(self.spec.run(out=str(self.folder / "runs")))
+            price = _plain(self.inputs, made, run).price(Candidate.of(timed.recipe))
+            self.ledger.plain_seconds = timed.seconds / price  # what was timed may train an adapter
         self.ledger.notes += made.notes
         self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
@@ -255,7 +257,7 @@ class _Fit:
         stage: StageName = "run" if why else "search"
         began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
         tell = None if why else self.ledger.display.tell
-        if why and self.spec.heal:  # a healing keeps more than a guard that pulls the model back
+        if why and not self._no_heal():  # a healing keeps more than a guard that pulls the model back
             run = dataclasses.replace(run, budget={"on_spent": "log", **run.budget})
         came = full_run(
             run, given, plain, most, self._bases(), self.folder, self.log, tell=tell, engine=self.spec.engine
@@ -274,13 +276,19 @@ class _Fit:
             return f"none: {left:.2f} plain runs are left, and the full run costs {whole:.2f}."
         return ""
 
+    def _no_heal(self) -> str:
+        """Returns why the full run will not be healed, so that its guard has to hold it; empty if it may be."""
+        if not self.spec.heal:
+            return "none (--no-heal)."
+        return f"none: {self.spec.model} {why}." if (why := self.inputs.unhealable) else ""
+
     def _healed(self, came: FullRun, run: RunSpec, plain: Unit) -> FullRun | None:
         """Heals the full run if it is outside the budget, and returns what came of it."""
         if came.used is None or came.used <= 1.0:
             self.ledger.skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
             return None
-        if not self.spec.heal:
-            self.ledger.skipped("heal", "none (--no-heal).")
+        if why := self._no_heal():
+            self.ledger.skipped("heal", why)
             return None
         most = self.ledger.left
         began = self.ledger.begin("heal", f"the full run takes {came.used:.0%} of the budget at its upper bound")
