@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+
+import pytest
+
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.run.folder import digests_of
+from holdfast.bench.run.folder import begin_folder, digests_of, folder_of, open_folder
+from holdfast.bench.run.input_digests import BLOCK, BLOCKS, model_content
+from holdfast.core.errors import HoldfastError
 
 
 def test_a_part_of_a_file_has_the_digest_of_the_file(tmp_path):
@@ -17,3 +24,80 @@ def test_a_part_of_a_file_has_the_digest_of_the_file(tmp_path):
     assert first[f"{kept}:50"] == first[str(kept)]
     kept.write_text("another\n")
     assert digests_of(spec)[f"{kept}:50"] != first[f"{kept}:50"]
+
+
+def model(folder, byte=b"a", base=None):
+    """A folder that looks like a model or, with a base, like an adapter, with one byte again and again as weights."""
+    folder.mkdir(exist_ok=True)
+    (folder / ("config.json" if base is None else "adapter_config.json")).write_text(
+        json.dumps({"base_model_name_or_path": None if base is None else str(base)})
+    )
+    name = "model.safetensors" if base is None else "adapter_model.safetensors"
+    (folder / name).write_bytes(byte * (2 * BLOCK * BLOCKS))
+    return folder
+
+
+def change_model(room):
+    model(room / "model", b"b")
+
+
+def change_base(room):
+    model(room / "base", b"b")
+
+
+def change_soup(room):
+    model(room / "soup", b"b")
+
+
+def change_rows(room):
+    (room / "rows" / "more.jsonl").write_text("{}\n")
+
+
+def change_old(room):
+    (room / "old.jsonl").write_text("other\n")
+
+
+@pytest.mark.parametrize("change", [change_model, change_base, change_soup, change_rows, change_old])
+def test_a_run_is_not_that_of_another_model_folder_or_recipe_of_old_rows(tmp_path, change):
+    room = tmp_path
+    model(model(room / "model").parent / "soup")
+    model(room / "base")
+    model(room / "adapter", base=room / "base")
+    (room / "rows").mkdir()
+    for place in ("rows/data.jsonl", "old.jsonl"):
+        (room / place).write_text("rows\n")
+    trained = "adapter" if change is change_base else "model"
+    recipe = f"Rehearsal('{room}/old.jsonl') + Soup(models='{room}/soup')"
+    spec = RunSpec(
+        model=str(room / trained), data=str(room / "rows"), recipe=recipe, out=str(room / "out"), resume=True
+    )
+    begin_folder(folder_of(spec), spec, None, {})
+    (folder_of(spec) / "result.json").write_text("{}")
+    for path in room.rglob("*.safetensors"):
+        os.utime(path, (0, 0))
+    assert open_folder(folder_of(spec), spec), "a model that was downloaded again is the same"
+    change(room)
+    with pytest.raises(HoldfastError, match="holds a run from before .* was changed"):
+        open_folder(folder_of(spec), spec)
+
+
+def test_a_run_of_an_older_version_is_still_known(tmp_path):
+    model(tmp_path / "model")
+    (tmp_path / "data.jsonl").write_text("rows\n")
+    spec = RunSpec(model=str(tmp_path / "model"), data=str(tmp_path / "data.jsonl"), recipe="LoRA()", out=str(tmp_path))
+    begin_folder(folder_of(spec), spec, None, {})
+    (folder_of(spec) / "result.json").write_text("{}")
+    about = folder_of(spec) / "spec.json"
+    about.write_text(json.dumps({k: v for k, v in json.loads(about.read_text()).items() if k != "inputs"}))
+    model(tmp_path / "model", b"b")
+    assert open_folder(folder_of(spec), spec)
+
+
+def test_a_name_on_a_hub_has_no_content_and_a_small_change_of_all_weights_is_seen(tmp_path):
+    assert model_content("somebody/model") is None
+    assert model_content("ground:base")
+    first = model_content(str(model(tmp_path / "one")))
+    assert first == model_content(str(model(tmp_path / "two")))
+    path = tmp_path / "two" / "model.safetensors"
+    path.write_bytes(b"a" * (path.stat().st_size - 1) + b"b")
+    assert first != model_content(str(tmp_path / "two"))

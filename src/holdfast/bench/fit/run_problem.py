@@ -32,6 +32,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.run.folder import digests_of, folder_of, identity
+from holdfast.bench.run.input_digests import folder_contents, sources_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ class RunProblem:
         about = [
             options,
             self.spec.budget,
-            digests_of(self.spec),
+            {**digests_of(self.spec), **folder_contents(sources_of(self.spec))},
             model_digest(self.spec.model),
             [self.plain.epochs, self.plain.batch],
         ]
