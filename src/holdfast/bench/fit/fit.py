@@ -27,7 +27,7 @@ from holdfast.bench.fit.pilot import LEAST, SHARE, Pilot
 from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.ranking_inputs import RankingFitInputs, read_ranking_fit_inputs
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay, open_log
-from holdfast.bench.fit.trials import Candidate, trials_options
+from holdfast.bench.fit.trials import Candidate, base_folder, trials_options
 from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.precision import resolving_precision
@@ -133,7 +133,7 @@ class _Fit:
         given = [advised]
         if self.spec.reranks and not self._no_search(given, plain):
             given = list(dict.fromkeys([advised, *(rung.candidate for rung in ladder.rungs if rung.plain)]))
-        with sharing_examples(self._bases().parent / "old"):  # as the trials of the search do
+        with sharing_examples(self._shared / "old"):  # as the trials of the search do
             if pilot is not None:
                 given = list(dict.fromkeys([self._climbed(pilot), *given]))
             came = self._full(run, given, plain)
@@ -195,8 +195,13 @@ class _Fit:
         self.ledger.done("old examples", began, sentence, record=old.file, **values)
         return dataclasses.replace(run, memory=(f"{NAME}={old.file}",))
 
+    @property
+    def _shared(self) -> Path:
+        """Returns the folder of what all trainings share."""
+        return self.folder / "runs" / "shared"
+
     def _bases(self) -> Path:
-        return self.folder / "runs" / "shared" / "base"
+        return base_folder(self._shared, self.spec.model)
 
     def _pilot(self, run: RunSpec, plain: Unit, ladder: Ladder, whole: float) -> Pilot | None:
         """Returns the pilot, or None with a row that says why there is none.
