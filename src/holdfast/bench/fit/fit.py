@@ -159,9 +159,7 @@ class _Fit:
             why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
             raise HoldfastError(f"No recipe fits into memory: {why}.")
         if made.time:
-            timed, run = made.time[-1], trials_options(self.spec.run(out=str(self.folder / "runs")))
-            price = _plain(self.inputs, made, run).price(Candidate.of(timed.recipe))
-            self.ledger.plain_seconds = timed.seconds / price  # what was timed may train an adapter
+            self.ledger.plain_seconds = _plain_seconds(self.inputs, made)
         self.ledger.notes += made.notes
         self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
@@ -262,7 +260,7 @@ class _Fit:
         stage: StageName = "run" if why else "search"
         began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
         tell = None if why else self.ledger.display.tell
-        if why and not self._no_heal():  # a healing keeps more than a guard that pulls the model back
+        if why and not _no_heal(self.inputs):  # a healing keeps more than a guard that pulls the model back
             run = dataclasses.replace(run, budget={"on_spent": "log", **run.budget})
         came = full_run(
             run, given, plain, most, self._bases(), self.folder, self.log, tell=tell, engine=self.spec.engine
@@ -281,18 +279,12 @@ class _Fit:
             return f"none: {left:.2f} plain runs are left, and the full run costs {whole:.2f}."
         return ""
 
-    def _no_heal(self) -> str:
-        """Returns why the full run will not be healed, so that its guard has to hold it; empty if it may be."""
-        if not self.spec.heal:
-            return "none (--no-heal)."
-        return f"none: {self.spec.model} {why}." if (why := self.inputs.unhealable) else ""
-
     def _healed(self, came: FullRun, run: RunSpec, plain: Unit) -> FullRun | None:
         """Heals the full run if it is outside the budget, and returns what came of it."""
         if came.used is None or came.used <= 1.0:
             self.ledger.skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
             return None
-        if why := self._no_heal():
+        if why := _no_heal(self.inputs):
             self.ledger.skipped("heal", why)
             return None
         most = self.ledger.left
@@ -353,6 +345,19 @@ def _plain(inputs: Inputs, made: Made, run: RunSpec) -> Unit:
     """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
     settings = train_of(parse(made.recipe))
     return inputs.plain(run, epochs=float(settings.epochs or 1.0), batch=int(settings.batch or 1))
+
+
+def _plain_seconds(inputs: Inputs, made: Made) -> float:
+    """Returns the seconds of a plain run, from those of the last recipe that was timed, which may train an adapter."""
+    timed, run = made.time[-1], trials_options(inputs.spec.run())
+    return timed.seconds / _plain(inputs, made, run).price(Candidate.of(timed.recipe))
+
+
+def _no_heal(inputs: Inputs) -> str:
+    """Returns why the full run will not be healed, so that its guard has to hold it; empty if it may be."""
+    if not inputs.spec.heal:
+        return "none (--no-heal)."
+    return f"none: {inputs.spec.model} {why}." if (why := inputs.unhealable) else ""
 
 
 def _advised(made: Made, names: Sequence[str]) -> Candidate:
