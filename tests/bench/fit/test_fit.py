@@ -7,7 +7,9 @@ import pickle
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import peft
 import pytest
 from rich.console import Console
 
@@ -15,6 +17,7 @@ import holdfast
 from holdfast.bench.fit import fit as fitting
 from holdfast.bench.fit import full_run
 from holdfast.bench.fit.fit import count_written, fit
+from holdfast.bench.fit.fit_inputs import read_fit_inputs
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.full_run import afforded
 from holdfast.bench.fit.ledger import Ledger
@@ -25,8 +28,10 @@ from holdfast.bench.fit.search_record import SearchRecord
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay
 from holdfast.bench.fit.trials import Candidate
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.loading import load_model, load_tokenizer
 from holdfast.bench.given.specs import ReportSpec
 from holdfast.bench.machine.progress import Progress
+from holdfast.bench.plan.record import TimeRow
 from holdfast.bench.run import run as running
 from holdfast.bench.run.early_checks import check_early
 from holdfast.bench.run.record import RunRecord
@@ -247,6 +252,31 @@ def test_a_pilot_waits_for_a_cost_that_pays_for_the_whole_run_too_and_a_guard_le
     assert on_spent(kept) == "rewind"
     chosen = go(spec(room, tmp_path / "chosen", cost="1.5x", pilot=False, budget={"points": 30, "on_spent": "stop"}))
     assert on_spent(chosen) == "stop"
+
+
+def test_the_guard_holds_a_run_that_no_healing_can_hold(room, tmp_path):
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "up_proj"])
+    peft.get_peft_model(load_model(str(room / "base")), config).save_pretrained(tmp_path / "adapter")
+    load_tokenizer(str(room / "base")).save_pretrained(tmp_path / "adapter")
+    given = spec(room, tmp_path / "out", model=str(tmp_path / "adapter"), cost="3x", pilot=False)
+    assert on_spent(go(given)) == "rewind"
+    whole = read_fit_inputs(spec(room, tmp_path / "out"))
+    assert whole.unhealable == ""
+    four = dataclasses.replace(whole.plan, config=SimpleNamespace(quantization_config={"bits": 4}))
+    assert "is quantised" in dataclasses.replace(whole, plan=four).unhealable
+
+
+@pytest.mark.parametrize(("adapts", "seconds"), [(False, 60.0), (True, 72.0)])
+def test_a_plain_run_trains_all_weights_whatever_was_timed(room, tmp_path, monkeypatch, adapts, seconds):
+    timed = f"Train(lr=0.001, epochs=3, batch=4){' + LoRA()' if adapts else ''}"
+    row = TimeRow(recipe=timed, steps=2, run_steps=9, seconds_per_thousand=1.0, seconds=60.0)
+    asked = dataclasses.replace(spec(room, tmp_path / "out"), model=str(room / "base"))
+    made = holdfast.plan(model=asked.model, data=asked.data, steps=False, max_length=32)
+    made = dataclasses.replace(made, recipe="Train(lr=0.001, epochs=3, batch=4)", time=(row,))
+    monkeypatch.setattr(fitting, "plan", lambda spec, console: made)
+    ledger = Ledger(StageDisplay(Console(file=io.StringIO()), Clock()), 3.0, 1.0, 1.0)
+    fitting._Fit(read_fit_inputs(asked), tmp_path, ledger, Console(quiet=True))._planned()
+    assert ledger.plain_seconds == pytest.approx(seconds)
 
 
 def test_the_base_writes_what_the_full_run_leaves_cost_for_and_never_too_few():

@@ -63,8 +63,16 @@ def test_search_of_real_runs_shares_answers_and_reads_no_test_item(problem, tmp_
     records = [RunRecord.read(row.outcome.folder) for row in rows]
     assert [record.judged_on is None for record in records] == [row.fidelity == 1.0 for row in rows]
     shared = Path(runs.spec.out) / "shared"
-    assert len([*(shared / "base").glob("*.jsonl")]) == 2  # validation items of short trials, and all of whole runs
+    assert len([*(shared / "base").glob("*/*.jsonl")]) == 2  # validation items of short trials, and all of whole runs
     assert len([*(Path(runs.spec.out) / "logs").glob("*.txt")]) == len(rows)
+
+
+def test_another_model_in_the_same_folder_gives_its_own_answers(problem, trial_room, tmp_path):
+    other = {"model": str(trial_room / "other")}
+    alone = problem(out=str(tmp_path / "alone"), **other).evaluate(GIVEN, 0.5)
+    assert problem().evaluate(GIVEN, 0.5).lost != alone.lost
+    beside = problem(**other).evaluate(GIVEN, 0.5)
+    assert (beside.learned, beside.lost, beside.used) == (alone.learned, alone.lost, alone.used)
 
 
 class TestApart:

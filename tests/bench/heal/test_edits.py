@@ -164,6 +164,40 @@ def test_an_adapter_that_also_trains_whole_modules_is_merged(room, tmp_path):
     assert "not a plain LoRA" in notes[0]
 
 
+def test_a_head_that_the_fine_tune_alone_has_changes_from_the_embeddings_of_a_tied_base(tmp_path):
+    base = saved(tiny.tiny("llama", seed=0, tie_word_embeddings=True).float(), tmp_path / "base")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    adapted = peft.get_peft_model(load_model(str(base)), config)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if parameter.requires_grad and "lora_A" not in name:
+                parameter.add_(0.1)
+    tuned = saved(adapted, tmp_path / "tuned")
+    editor = editor_of(str(base), str(tuned), tmp_path / "work", [])
+    editor.write(EDITS["scale"], 0.5, tmp_path / "half")
+    half = load_model(str(tmp_path / "half"))
+    embeddings = load_model(str(base)).get_input_embeddings().weight
+    assert torch.equal(half.get_input_embeddings().weight, embeddings)
+    torch.testing.assert_close(half.get_output_embeddings().weight, embeddings + 0.05)
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora"])
+def test_an_adapter_that_began_with_a_part_of_the_base_is_merged(room, tmp_path, init):
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "up_proj"], init_lora_weights=init)
+    adapted = peft.get_peft_model(load_model(str(room / "base")), config)
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(1.1)
+    saved(adapted, tmp_path / "moved")
+    editor = editor_of(str(room / "base"), str(tmp_path / "moved"), tmp_path / "work", [])
+    left = editor.write(EDITS["scale"], 0.5, tmp_path / "half")
+    base, tuned, half = (load_model(str(folder)) for folder in (room / "base", tmp_path / "moved", tmp_path / "half"))
+    assert left == pytest.approx(0.5, abs=1e-3)
+    for first, last, between in zip(*(m.parameters() for m in (base, tuned.merge_and_unload(), half)), strict=True):
+        torch.testing.assert_close(between, (first + last) / 2, rtol=1e-4, atol=1e-5)
+
+
 def test_weights_that_are_stored_transposed_are_reduced_the_other_way(room, tmp_path):
     editor = editor_of(str(room / "gpt2-base"), str(room / "gpt2-tuned"), tmp_path / "work", [])
     turned = transposed_in(load_model(str(room / "gpt2-base")), list(editor.tuned.shapes))

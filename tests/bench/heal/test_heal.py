@@ -7,6 +7,7 @@ import shutil
 
 import peft
 import pytest
+import safetensors.torch
 import torch
 from rich.console import Console
 
@@ -241,6 +242,18 @@ def test_an_adapter_that_is_scaled_stays_one(room, tmp_path):
     came = go(spec(room, tmp_path / "whole", "adapter", edits=("ties",), budget={"points": 20}, test=None))
     assert came.form == "whole"
     assert load_model(str(tmp_path / "whole/model")).config.model_type == "llama"
+
+
+def test_weights_that_another_healing_left_in_the_folder_are_not_taken(room, tmp_path):
+    shutil.copytree(room / "adapter", tmp_path / "other")
+    weights = safetensors.torch.load_file(tmp_path / "other/adapter_model.safetensors")
+    zero = {name: torch.zeros_like(value) for name, value in weights.items()}
+    safetensors.torch.save_file(zero, tmp_path / "other/adapter_model.safetensors", {"format": "pt"})
+    with pytest.raises(HoldfastError, match="same weights"):  # after the adapter was merged into the folder
+        go(spec(room, tmp_path / "out", str(tmp_path / "other")))
+    given = {"edits": ("ties",), "budget": {"points": 20}, "test": None, "evaluations": 4}
+    came = go(spec(room, tmp_path / "out", "adapter", **given))
+    assert came.edit == go(spec(room, tmp_path / "alone", "adapter", **given)).edit
 
 
 def test_a_retraining_begins_at_the_edited_weights_and_is_taken_if_it_is_better(room, tmp_path):

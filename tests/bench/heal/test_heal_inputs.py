@@ -24,6 +24,7 @@ from holdfast.report.page.again import command
 from holdfast.report.page.heal import _given
 from holdfast.rerank.collection import Collection, Document, Query
 from holdfast.rerank.suite import RerankSuite
+from holdfast.suites.default import GENERAL
 from tests import tiny
 
 
@@ -67,6 +68,11 @@ def test_rows_that_a_run_rehearsed_are_not_judged_as_kept(tmp_path, recipe):
     asked = suites_of(inputs_of(HealSpec(**given)), tiny.tokenizer(), notes)
     assert sum(len(suite) for suite in (*asked.validation, *asked.test) if suite.role == "retained") == 20
     assert any("20 rows are also among those to learn and left out of kept" in note for note in notes)
+
+
+def test_a_run_that_kept_nothing_is_judged_by_what_other_commands_keep(tmp_path):
+    inputs = inputs_of(HealSpec(**run_of(tmp_path, keep=(), budget={}), budget={"points": 2}))
+    assert inputs.run.keep == inputs.spec.keep == (GENERAL,)
 
 
 FOUR = {"seed": 7, "packing": True, "memory_check": "warn", "training": {"max_grad_norm": 0.5}}

@@ -44,6 +44,11 @@ def test_without_a_budget_it_is_refused_with_the_mend(spec):
         spec(budget={})
 
 
+def test_a_reranker_is_refused_with_the_mend(spec):
+    with pytest.raises(HoldfastError, match="--recipe auto follows a plan for language models; name the recipe"):
+        train_planned(spec(task="rerank", budget={"points": 2}))
+
+
 def test_its_recipe_is_that_of_the_plan_and_the_guard_steers(spec):
     given = spec()
     check_early(given)

@@ -14,10 +14,12 @@ import yaml
 from rich.console import Console
 
 from holdfast import fine_tune
+from holdfast.bench.fit.ranking_inputs import RankingFitInputs
 from holdfast.bench.forecast.plan import plan
 from holdfast.bench.given.specs import PlanSpec
 from holdfast.bench.plan.advice import rows_of
 from holdfast.bench.plan.evidence import EVIDENCE, TOPICS
+from holdfast.bench.plan.ranking import ranking_plan
 from holdfast.bench.plan.ranking.ranking_facts import contradicting, lengths_of, ranking_kept_row
 from holdfast.bench.plan.ranking.ranking_memory import adapted, ranking_need_rows
 from holdfast.bench.plan.ranking.ranking_record import RankingPlanRecord
@@ -107,6 +109,20 @@ def test_the_advised_run_trains_and_the_times_are_those_of_its_steps(room, tmp_p
     assert done.record.steps == made.time[0].run_steps
     with pytest.raises(HoldfastError, match="exists"):
         plan(timed, QUIET)
+
+
+def test_what_does_not_fit_into_memory_is_neither_timed_nor_tried(room, monkeypatch):
+    whole = plan(spec(room), QUIET)
+    assert [rung.name for rung in RankingFitInputs.ladder(None, whole, ()).rungs] == ["all weights", "advised"]
+    rows = [dataclasses.replace(row, fits="LoRA" in row.recipe) for row in whole.memory]
+    monkeypatch.setattr(ranking_plan, "ranking_need_rows", lambda *words: rows)
+    made = plan(spec(room, steps=True), QUIET)
+    assert "LoRA(" in made.recipe
+    assert [row.recipe for row in made.time] == [made.recipe]
+    assert any("Plain training was not timed" in note for note in made.notes)
+    ladder = RankingFitInputs.ladder(None, made, ())
+    assert [rung.name for rung in ladder.rungs] == ["advised"]
+    assert ladder.left_out == ("all weights: does not fit into memory.",)
 
 
 def test_the_command_prints_facts_advice_and_what_to_type(room):

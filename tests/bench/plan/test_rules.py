@@ -212,6 +212,15 @@ def test_the_rank_grows_with_the_data():
     assert rank_for(dataclasses.replace(BIG, tokens=10**12)) == 256
 
 
+def test_the_rank_fits_into_memory_beside_the_rest_of_the_training():
+    much = dataclasses.replace(BIG, tokens=10**12, needed={"adapter": 40 * 10**9, "qlora": 12 * 10**9})
+    assert rank_for(dataclasses.replace(much, free=60 * 10**9)) == 256
+    assert rank_for(dataclasses.replace(much, free=50 * 10**9)) == 128
+    assert rank_for(dataclasses.replace(much, free=45 * 10**9)) == 16
+    assert rank_for(dataclasses.replace(much, free=24 * 10**9)) == 16, "the rule on the recipe says what does not fit"
+    assert rank_for(dataclasses.replace(much, free=24 * 10**9, kind="qlora")) == 128
+
+
 def test_far_data_needs_all_weights_unless_the_vocabulary_is_too_large_to_tell():
     far = dataclasses.replace(BIG, divergence=0.6, vocabulary=1536)
     assert advise(far).kind == "full"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+import os
 
 import pytest
 
+from holdfast.bench.given.model_content import BLOCK, BLOCKS, model_content, model_digest
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.measured.digests import PART, PARTS, sampled_digest
 from holdfast.bench.run.folder import begin_folder, digests_of, folder_of, open_folder
 from holdfast.core.errors import HoldfastError
 
@@ -25,32 +26,83 @@ def test_a_part_of_a_file_has_the_digest_of_the_file(tmp_path):
     assert digests_of(spec)[f"{kept}:50"] != first[f"{kept}:50"]
 
 
-def test_a_run_is_not_continued_on_another_base(tmp_path):
-    """Half of such a run would be trained from other weights than its answers before belong to."""
-    model, data = tmp_path / "model", tmp_path / "data.jsonl"
-    model.mkdir()
-    (model / "model.safetensors").write_bytes(bytes(PARTS * PART + 1))
-    data.write_text("rows\n")
-    spec = RunSpec(model=str(model), data=str(data), recipe="LoRA()", out=str(tmp_path / "runs"), resume=True)
-    folder = folder_of(spec)
-    begin_folder(folder, spec, "LoRA()", {})
-    assert not open_folder(folder, spec)
-    (model / "README.md").write_text("what it is\n")
-    shutil.copytree(model, tmp_path / "copy")
-    shutil.rmtree(model)
-    (tmp_path / "copy").rename(model)  # the same weights, written later
-    assert not open_folder(folder, spec)
-    (model / "model.safetensors").write_bytes(bytes(PARTS * PART) + b"1")
-    with pytest.raises(HoldfastError, match=r"holds a run from before the model .*model was changed; delete it, or"):
-        open_folder(folder, spec)
+def model(folder, byte=b"a", base=None):
+    """A folder that looks like a model or, with a base, like an adapter, with one byte again and again as weights."""
+    folder.mkdir(exist_ok=True)
+    (folder / ("config.json" if base is None else "adapter_config.json")).write_text(
+        json.dumps({"base_model_name_or_path": None if base is None else str(base)})
+    )
+    name = "model.safetensors" if base is None else "adapter_model.safetensors"
+    (folder / name).write_bytes(byte * (2 * BLOCK * BLOCKS))
+    return folder
 
 
-@pytest.mark.parametrize("size", [2, PART, PARTS * PART, PARTS * PART + 1, 3 * PARTS * PART])
-def test_a_sampled_digest_sees_both_ends_and_the_size_of_a_file(tmp_path, size):
-    zeros = bytes(size)
-    contents = [zeros, b"1" + zeros[1:], zeros[:-1] + b"1", zeros + b"0"]
-    digests = []
-    for content in contents:
-        (tmp_path / "weights").write_bytes(content)
-        digests.append(sampled_digest(tmp_path / "weights"))
-    assert len(set(digests)) == len(contents)
+def change_model(room):
+    model(room / "model", b"b")
+
+
+def change_base(room):
+    model(room / "base", b"b")
+
+
+def change_soup(room):
+    model(room / "soup", b"b")
+
+
+def change_rows(room):
+    (room / "rows" / "more.jsonl").write_text("{}\n")
+
+
+def change_old(room):
+    (room / "old.jsonl").write_text("other\n")
+
+
+@pytest.mark.parametrize("change", [change_model, change_base, change_soup, change_rows, change_old])
+def test_a_run_is_not_that_of_another_model_folder_or_recipe_of_old_rows(tmp_path, change):
+    room = tmp_path
+    model(model(room / "model").parent / "soup")
+    model(room / "base")
+    model(room / "adapter", base=room / "base")
+    (room / "rows").mkdir()
+    for place in ("rows/data.jsonl", "old.jsonl"):
+        (room / place).write_text("rows\n")
+    trained = "adapter" if change is change_base else "model"
+    recipe = f"Rehearsal('{room}/old.jsonl') + Soup(models='{room}/soup')"
+    spec = RunSpec(
+        model=str(room / trained), data=str(room / "rows"), recipe=recipe, out=str(room / "out"), resume=True
+    )
+    begin_folder(folder_of(spec), spec, None, {})
+    (folder_of(spec) / "result.json").write_text("{}")
+    for path in room.rglob("*.safetensors"):
+        os.utime(path, (0, 0))
+    assert open_folder(folder_of(spec), spec), "a model that was downloaded again is the same"
+    change(room)
+    with pytest.raises(HoldfastError, match="holds a run from before .* was changed"):
+        open_folder(folder_of(spec), spec)
+
+
+def test_a_run_of_an_older_version_is_still_known(tmp_path):
+    model(tmp_path / "model")
+    (tmp_path / "data.jsonl").write_text("rows\n")
+    spec = RunSpec(model=str(tmp_path / "model"), data=str(tmp_path / "data.jsonl"), recipe="LoRA()", out=str(tmp_path))
+    begin_folder(folder_of(spec), spec, None, {})
+    (folder_of(spec) / "result.json").write_text("{}")
+    about = folder_of(spec) / "spec.json"
+    about.write_text(json.dumps({k: v for k, v in json.loads(about.read_text()).items() if k != "inputs"}))
+    model(tmp_path / "model", b"b")
+    assert open_folder(folder_of(spec), spec)
+
+
+def test_a_name_on_a_hub_has_no_content_and_a_small_change_of_all_weights_is_seen(tmp_path):
+    assert model_content("somebody/model") is None
+    assert model_content("ground:base")
+    first = model_content(str(model(tmp_path / "one")))
+    assert first == model_content(str(model(tmp_path / "two")))
+    path = tmp_path / "two" / "model.safetensors"
+    path.write_bytes(b"a" * (path.stat().st_size - 1) + b"b")
+    assert first != model_content(str(tmp_path / "two"))
+
+
+def test_copies_of_a_model_share_a_digest_and_names_on_a_hub_have_their_own(tmp_path):
+    one, two = (str(model(tmp_path / name)) for name in ("one", "two"))
+    assert model_digest(one) == model_digest(two) != model_digest("somebody/model") != model_digest("somebody/other")

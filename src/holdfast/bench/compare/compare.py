@@ -20,11 +20,12 @@ from rich.console import Console
 
 from holdfast.bench.compare.plan import Plan, PlannedRun, plan
 from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.given.precision import resolving_precision
 from holdfast.bench.given.specs import CompareSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.lines import print_line
-from holdfast.bench.measured.base_cache import ROWS, model_digest
+from holdfast.bench.measured.base_cache import ROWS
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.inputs import memory_paths
 from holdfast.bench.run.pushing import unpushed

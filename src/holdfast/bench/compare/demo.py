@@ -17,9 +17,9 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.bench.compare.worker_pool import WorkerPool, exiting_on_signal
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.lines import print_line
-from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import folder_of, open_folder
 from holdfast.bench.run.run import RunResult, train
 from holdfast.core.errors import HoldfastError

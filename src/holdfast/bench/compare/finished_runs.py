@@ -23,7 +23,7 @@ from holdfast.probes.score import Score
 from holdfast.recipe import parse
 from holdfast.train.settings import DEFAULTS, with_train, without_train
 
-FREE = ("recipe", "resolved_recipe", "resolved", "seed", "memory_check")
+FREE = ("recipe", "resolved_recipe", "resolved", "seed", "memory_check", "inputs")
 """Settings in which comparable runs may differ; the digests of their input files must agree."""
 
 

@@ -27,7 +27,7 @@ from holdfast.bench.fit.pilot import LEAST, SHARE, Pilot
 from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.fit.ranking_inputs import RankingFitInputs, read_ranking_fit_inputs
 from holdfast.bench.fit.stages import Clock, StageConsole, StageDisplay, open_log
-from holdfast.bench.fit.trials import Candidate, trials_options
+from holdfast.bench.fit.trials import Candidate, base_folder, trials_options
 from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.precision import resolving_precision
@@ -133,7 +133,7 @@ class _Fit:
         given = [advised]
         if self.spec.reranks and not self._no_search(given, plain):
             given = list(dict.fromkeys([advised, *(rung.candidate for rung in ladder.rungs if rung.plain)]))
-        with sharing_examples(self._bases().parent / "old"):  # as the trials of the search do
+        with sharing_examples(self._shared / "old"):  # as the trials of the search do
             if pilot is not None:
                 given = list(dict.fromkeys([self._climbed(pilot), *given]))
             came = self._full(run, given, plain)
@@ -159,7 +159,7 @@ class _Fit:
             why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
             raise HoldfastError(f"No recipe fits into memory: {why}.")
         if made.time:
-            self.ledger.plain_seconds = made.time[-1].seconds
+            self.ledger.plain_seconds = _plain_seconds(self.inputs, made)
         self.ledger.notes += made.notes
         self.ledger.done("plan", began, f"The plan advises {made.recipe}.", record=str(path))
         return made
@@ -193,8 +193,13 @@ class _Fit:
         self.ledger.done("old examples", began, sentence, record=old.file, **values)
         return dataclasses.replace(run, memory=(f"{NAME}={old.file}",))
 
+    @property
+    def _shared(self) -> Path:
+        """Returns the folder of what all trainings share."""
+        return self.folder / "runs" / "shared"
+
     def _bases(self) -> Path:
-        return self.folder / "runs" / "shared" / "base"
+        return base_folder(self._shared, self.spec.model)
 
     def _pilot(self, run: RunSpec, plain: Unit, ladder: Ladder, whole: float) -> Pilot | None:
         """Returns the pilot, or None with a row that says why there is none.
@@ -255,7 +260,7 @@ class _Fit:
         stage: StageName = "run" if why else "search"
         began = self.ledger.begin(stage, f"at most {most:.2f} plain runs")
         tell = None if why else self.ledger.display.tell
-        if why and self.spec.heal:  # a healing keeps more than a guard that pulls the model back
+        if why and not _no_heal(self.inputs):  # a healing keeps more than a guard that pulls the model back
             run = dataclasses.replace(run, budget={"on_spent": "log", **run.budget})
         came = full_run(
             run, given, plain, most, self._bases(), self.folder, self.log, tell=tell, engine=self.spec.engine
@@ -279,8 +284,8 @@ class _Fit:
         if came.used is None or came.used <= 1.0:
             self.ledger.skipped("heal", "nothing to heal: the full run is inside the budget on validation items.")
             return None
-        if not self.spec.heal:
-            self.ledger.skipped("heal", "none (--no-heal).")
+        if why := _no_heal(self.inputs):
+            self.ledger.skipped("heal", why)
             return None
         most = self.ledger.left
         began = self.ledger.begin("heal", f"the full run takes {came.used:.0%} of the budget at its upper bound")
@@ -340,6 +345,19 @@ def _plain(inputs: Inputs, made: Made, run: RunSpec) -> Unit:
     """Returns the unit of the cost: the plan's batch and epochs, and the old examples that recipes may name."""
     settings = train_of(parse(made.recipe))
     return inputs.plain(run, epochs=float(settings.epochs or 1.0), batch=int(settings.batch or 1))
+
+
+def _plain_seconds(inputs: Inputs, made: Made) -> float:
+    """Returns the seconds of a plain run, from those of the last recipe that was timed, which may train an adapter."""
+    timed, run = made.time[-1], trials_options(inputs.spec.run())
+    return timed.seconds / _plain(inputs, made, run).price(Candidate.of(timed.recipe))
+
+
+def _no_heal(inputs: Inputs) -> str:
+    """Returns why the full run will not be healed, so that its guard has to hold it; empty if it may be."""
+    if not inputs.spec.heal:
+        return "none (--no-heal)."
+    return f"none: {inputs.spec.model} {why}." if (why := inputs.unhealable) else ""
 
 
 def _advised(made: Made, names: Sequence[str]) -> Candidate:

@@ -23,10 +23,11 @@ from typing import Any
 from holdfast.bench.fit.fit_record import FitRecord
 from holdfast.bench.fit.stages import Clock
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.run.folder import digests_of
+from holdfast.bench.run.input_digests import folder_contents, sources_of
 from holdfast.core.errors import HoldfastError
 
 FILE = "fit-spec.json"
@@ -84,4 +85,5 @@ def timed(folder: Path, clock: Clock) -> Iterator[None]:
 
 def _identity(spec: FitSpec) -> dict[str, Any]:
     options = {name: value for name, value in spec.to_dict().items() if name not in _NOT_ITS_OWN}
-    return {**options, "cost": spec.plain_runs(), "files": digests_of(spec), "model_files": model_digest(spec.model)}
+    files = {**digests_of(spec), **folder_contents(sources_of(spec))}
+    return {**options, "cost": spec.plain_runs(), "files": files, "model_files": model_digest(spec.model)}

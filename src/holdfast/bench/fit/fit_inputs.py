@@ -13,6 +13,7 @@ import torch
 from holdfast.bench.fit.ladder import Ladder, ladder_of
 from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.given.fit_spec import FitSpec
+from holdfast.bench.given.model_files import folder_of_model, folder_or_name, is_adapter
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.plan.facts import PlanInputs, read_plan_inputs
 from holdfast.bench.plan.recipes import estimated
@@ -67,6 +68,13 @@ class FitInputs:
         return any(suite.role == "learned" and {*suite.splits()} == SIDES for suite in self.plan.data.suites)
 
     @property
+    def unhealable(self) -> str:
+        """Returns why no edit can heal a run of the model, as a clause; empty if one can."""
+        return unhealable(self.spec.model) or (
+            "is quantised, and edits need whole weights" if hasattr(self.plan.config, "quantization_config") else ""
+        )
+
+    @property
     def asked(self) -> int:
         """Returns the number of items and texts."""
         return sum(map(len, self.plan.data.suites))
@@ -80,6 +88,11 @@ class FitInputs:
         tokens = EPOCHS * sum(len(example.input_ids) for example in self.examples)
         speed = GUESSED * speed_of_products(self.spec.precision)
         return 6 * self.parameters * tokens / speed, 2 * self.parameters * ASKED_TOKENS * self.asked / speed
+
+
+def unhealable(model: str) -> str:
+    """Returns why no edit can heal a run of a model, as a clause; empty if nothing in its folder speaks against it."""
+    return "is an adapter, and edits need whole weights" if is_adapter(folder_of_model(folder_or_name(model))) else ""
 
 
 def read_fit_inputs(spec: FitSpec) -> FitInputs:

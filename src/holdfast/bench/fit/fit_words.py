@@ -35,7 +35,7 @@ def announcement(spec: FitSpec, plain: Unit, seconds: float, ladder: Ladder, pil
         f" a full run costs {min(prices):.2f} to {max(prices):.2f}"
         f"{'' if pilot is None else f', and the pilot at most {pilot:.2f}'}. Asking comes on top."
     )
-    yield from (f"Left out of the pilot: {sentence}" for sentence in ladder.left_out)
+    yield from (f"Left out: {sentence}" for sentence in ladder.left_out)
 
 
 def check_cost(spec: FitSpec, plain: Unit, candidate: Candidate, left: float, writing: float = 0.0) -> None:

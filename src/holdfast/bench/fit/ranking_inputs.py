@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.bench.fit.fit_inputs import GUESSED, SIDES, speed_of_products
+from holdfast.bench.fit.fit_inputs import GUESSED, SIDES, speed_of_products, unhealable
 from holdfast.bench.fit.ladder import Ladder, Rung
 from holdfast.bench.fit.ranking_price import RankingPlain
 from holdfast.bench.fit.trials import Candidate
@@ -58,6 +58,11 @@ class RankingFitInputs:
         """Whether validation queries measure what is learned."""
         return any(suite.role == "learned" and suite.name in self.data.watched for suite in self.data.suites)
 
+    @property
+    def unhealable(self) -> str:
+        """Returns why no edit can heal a run of the model, as a clause; empty if one can."""
+        return unhealable(self.spec.model)
+
     def guess(self) -> tuple[float, float]:
         """Returns a guess of the seconds of a plain run, and of ranking everything once."""
         tokens, asked = self._tokens(self.data.lists), sum(suite.pairs for suite in self.data.suites)
@@ -76,9 +81,11 @@ class RankingFitInputs:
         return RankingPlain(len(self.data.lists), self._tokens(self.data.lists), old, epochs, batch)
 
     def ladder(self, made: RankingPlanRecord, _names: Sequence[str]) -> Ladder:
-        """Returns plain training and the advised recipe."""
-        rungs = (Rung("all weights", Candidate.of(made.plain), plain=True), Rung("advised", Candidate.of(made.recipe)))
-        return Ladder(rungs)
+        """Returns plain training, if it fits into memory, and the advised recipe."""
+        advised = Rung("advised", Candidate.of(made.recipe))
+        if all(need.fits for need in made.memory if need.recipe == "Train()"):
+            return Ladder((Rung("all weights", Candidate.of(made.plain), plain=True), advised))
+        return Ladder((advised,), ("all weights: does not fit into memory.",))
 
     def _tokens(self, lists: Sequence[CandidateList]) -> float:
         """Returns the tokens of a list, in the mean of a sample."""

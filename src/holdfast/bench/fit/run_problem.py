@@ -1,7 +1,7 @@
 """The problem of a search whose trials are real runs.
 
 <out>/<run>/          the trials, each an ordinary run
-      shared/base/    the base's answers, asked once
+      shared/base/    the base's answers, asked once, in a folder for each base
       shared/old/     old examples that the base wrote, written once
       logs/<run>.txt  the output of a trial
 """
@@ -21,6 +21,7 @@ from holdfast.bench.compare.worker_pool import WorkerPool
 from holdfast.bench.fit.trials import (
     Candidate,
     TrialOutcome,
+    base_folder,
     evaluate,
     failed,
     read_outcome,
@@ -28,10 +29,11 @@ from holdfast.bench.fit.trials import (
     trials_options,
 )
 from holdfast.bench.fit.unit import Unit
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.given.specs import RunSpec
-from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.run.folder import digests_of, folder_of, identity
+from holdfast.bench.run.input_digests import folder_contents, sources_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ class RunProblem:
         about = [
             options,
             self.spec.budget,
-            digests_of(self.spec),
+            {**digests_of(self.spec), **folder_contents(sources_of(self.spec))},
             model_digest(self.spec.model),
             [self.plain.epochs, self.plain.batch],
         ]
@@ -95,7 +97,8 @@ class RunProblem:
         """Makes a trial in a process of its own."""
         folder = folder_of(run)
         log = self._log(folder.name)
-        job = {"kind": "run", "spec": run.to_dict(), "bases": str(self._shared / "base"), "log": str(log)}
+        bases = str(base_folder(self._shared, run.model))
+        job = {"kind": "run", "spec": run.to_dict(), "bases": bases, "log": str(log)}
         with WorkerPool(1) as pool:
             reply = pool.first({**job, "validation": fidelity < 1, "written": str(self._shared / "old")})
         if reply.get("kind") == "no validation items":

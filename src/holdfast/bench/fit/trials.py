@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 from rich.console import Console
 
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validation
 from holdfast.bench.measured.guard_split import NoValidationItems
@@ -204,7 +205,7 @@ def evaluate(
     """
     run = trial_spec(candidate, fidelity, spec)
     folder = folder_of(run)
-    bases, written = (None, None) if shared is None else (shared / "base", shared / "old")
+    bases, written = (None, None) if shared is None else (base_folder(shared, spec.model), shared / "old")
     try:
         with sharing_examples(written):
             train(run, console, bases=bases, validation=fidelity < 1)
@@ -213,6 +214,11 @@ def evaluate(
     except (HoldfastError, RuntimeError, MemoryError) as error:
         return failed(cost, " ".join(str(error).split()) or type(error).__name__, folder)
     return read_outcome(folder, cost)
+
+
+def base_folder(shared: Path, model: str) -> Path:
+    """Returns the folder of a base's answers in what trials share; questions are the same for another base."""
+    return shared / "base" / model_digest(model)
 
 
 def failed(cost: float, why: str, folder: Path | None = None) -> TrialOutcome:

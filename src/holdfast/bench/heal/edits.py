@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import types
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from holdfast.bench.heal.candidates import Edit, layers_of, place_of, state_of
 from holdfast.bench.heal.weights import Squares, Weights, write_weights
 from holdfast.core.adapters import plain_name
 from holdfast.core.blocks import differ
+from holdfast.train.base import moves_base_weights
 
 _B = re.compile(r"\.lora_(?:embedding_)?B(?:\.weight)?$")
 _A = re.compile(r"\.lora_(?:embedding_)?A(?:\.weight)?$")
@@ -102,6 +104,11 @@ class Editor:
 
 
 def holds_plain_lora(weights: Weights, config: dict[str, object]) -> bool:
-    """Returns whether an adapter consists of the two factors of a LoRA alone, so that scaling B scales its change."""
+    """Returns whether an adapter consists of the two factors of a LoRA alone, so that scaling B scales its change.
+
+    An adapter that began with a part of the base (PiSSA, OLoRA) is none: PEFT takes that part out of the base again
+    whenever it loads the adapter, so that a smaller B would leave a hole in the base.
+    """
     plain = all(_A.search(name) or _B.search(name) for name in weights.shapes)
-    return plain and config.get("peft_type") == "LORA" and not config.get("use_dora")
+    moved = moves_base_weights(types.SimpleNamespace(**config))
+    return plain and config.get("peft_type") == "LORA" and not config.get("use_dora") and not moved

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.bench.given.heal_spec import HealSpec
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.given.options import default_of
 from holdfast.bench.heal.heal_record import HealRecord
 from holdfast.bench.heal.inputs import HealInputs
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
-from holdfast.bench.measured.base_cache import model_digest
 from holdfast.core.errors import HoldfastError
 
 FILE = "heal-spec.json"
@@ -38,7 +38,7 @@ def finished(folder: Path, inputs: HealInputs, questions: str) -> bool:
     """
     if not folder.exists():
         return False
-    if not (folder / FILE).exists():
+    if not has_begun(folder):
         if folder.is_file() or any(path.is_file() and path.parent.name != "work" for path in folder.glob("*")):
             raise HoldfastError(f"{folder} is not the folder of a healing; choose another with --out.")
         return False
@@ -54,6 +54,11 @@ def finished(folder: Path, inputs: HealInputs, questions: str) -> bool:
             f"{folder} holds a healing with another {', '.join(others)}; choose another folder with --out."
         )
     return not different and (folder / HealRecord.FILE).exists()
+
+
+def has_begun(folder: Path) -> bool:
+    """Returns whether a folder says which healing it belongs to."""
+    return (folder / FILE).exists()
 
 
 def begin(folder: Path, inputs: HealInputs, questions: str) -> None:

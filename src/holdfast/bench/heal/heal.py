@@ -31,7 +31,7 @@ from holdfast.bench.heal.asks import HEALED, TUNED, Asks, ModelGlances, counting
 from holdfast.bench.heal.candidates import EDITS
 from holdfast.bench.heal.documents import document_healed
 from holdfast.bench.heal.edits import Editor
-from holdfast.bench.heal.folder import begin, finished
+from holdfast.bench.heal.folder import begin, finished, has_begun
 from holdfast.bench.heal.heal_record import (
     BeforeHealing,
     Form,
@@ -81,6 +81,8 @@ def heal(spec: HealSpec, console: Console | None = None, *, run: RunSpec | None 
             console.print(f"{folder} holds this healing, finished; nothing runs now.", style="yellow", highlight=False)
             return HealRecord.read(folder)
         work = folder / "work"
+        if not has_begun(folder):  # weights of a healing that ended before, perhaps of other models
+            shutil.rmtree(work, ignore_errors=True)
         with Progress(console) as progress, progress.phase(f"reading {spec.base} and {inputs.tuned}"):
             editor = asking.editor(work, notes)
         begin(folder, inputs, asking.questions)

@@ -65,6 +65,11 @@ class HealInputs:
             return {}
         return {name: path for name, _, path in (entry.partition("=") for entry in self.spec.memory)}
 
+    def keeping(self, source: str) -> HealInputs:
+        """Returns the inputs with one source that is kept."""
+        run = None if self.run is None else dataclasses.replace(self.run, keep=(source,))
+        return dataclasses.replace(self, spec=dataclasses.replace(self.spec, keep=(source,)), run=run)
+
     def running_as(self, other: RunSpec | None) -> HealInputs:
         """Returns the inputs with the seed, `training`, packing and `memory_check` of another run, if there is one."""
         if self.run is None or other is None:
@@ -100,7 +105,7 @@ def inputs_of(spec: HealSpec) -> HealInputs:
     if not inputs.spec.keep and inputs.budget.points is None:
         raise HoldfastError("--keep is missing: name files or suites that the model must not get worse at.")
     if not inputs.spec.keep:
-        inputs = dataclasses.replace(inputs, spec=dataclasses.replace(inputs.spec, keep=(default_keep(spec.base),)))
+        inputs = inputs.keeping(default_keep(spec.base))
     return inputs
 
 

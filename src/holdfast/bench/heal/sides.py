@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,8 @@ def editor_of(base: str, tuned: str, work: Path, notes: list[str], loads: Loads 
     """Returns an editor of a fine-tune, after a check that both models have the same weights by name and shape.
 
     An adapter is merged once into a folder of whole weights. If the names in the files of two whole models differ, the
-    base is loaded and saved again, which gives it the names of today.
+    base is loaded and saved again, which gives it the names of today, and a head of its own where only the tuned model
+    has one (its embeddings and head were tied, and the fine-tune trained one of them).
 
     Args:
         base: Name of the base.
@@ -64,7 +66,7 @@ def editor_of(base: str, tuned: str, work: Path, notes: list[str], loads: Loads 
     _check_configs(base, tuned, first, whole.folder)
     weights = Weights.of(first)
     if whole.shapes.keys() - weights.shapes.keys():
-        weights = Weights.of(_saved(loads, base, base, work / "base", []))
+        weights = Weights.of(_saved(functools.partial(_with_head, loads), base, base, work / "base", []))
     _check_shapes(base, tuned, weights, whole)
     _check_change(base, tuned, weights, whole)
     return Editor(weights, whole, adapter)
@@ -124,6 +126,18 @@ def _language_model(name: str, base: str, notes: list[str]) -> Saves:
         with torch.no_grad():
             model = model.merge_and_unload()
     return _LanguageModel(model, load_tokenizer(name, base=base))
+
+
+def _with_head(loads: Loads, name: str, base: str, notes: list[str]) -> Saves:
+    """Loads a model whole, and gives it a head of its own if it shares that of its embeddings."""
+    loaded = loads(name, base, notes)
+    if isinstance(loaded, _LanguageModel):
+        model = loaded.model
+        head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+        if head is not None and head.weight is embeddings.weight:
+            head.weight = nn.Parameter(head.weight.detach().clone())
+            model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = False
+    return loaded
 
 
 def _config(path: Path) -> dict[str, Any]:

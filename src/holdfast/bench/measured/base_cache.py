@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from holdfast.bench.measured.answers import read_answers, write_answers
-from holdfast.bench.measured.digests import sampled_digest
 from holdfast.core.precision import Precision
 from holdfast.probes.score import Answers
 from holdfast.probes.suite import Suite
@@ -32,22 +31,6 @@ def questions_digest(suites: Sequence[Suite], raw: bool, precision: Precision = 
         for item in suite.items:
             digest.update(repr((item, item.split)).encode())
     return digest.hexdigest()[:16]
-
-
-def model_digest(name: str) -> str:
-    """Returns a digest of a model: of the names and sampled contents of the files in its folder, or of its hub name.
-
-    Copies of a folder have the same digest, wherever they lie. Descriptions (.md) and hidden files do not count.
-    """
-    from holdfast.bench.given.model_files import folder_or_name
-
-    folder = Path(folder_or_name(name)).expanduser()
-    lines = [name]
-    if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-        counted = [path for path in files if path.suffix != ".md" and not path.name.startswith(".")]
-        lines = [f"{path.name} {sampled_digest(path)}" for path in counted]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def cached_answers(path: Path, ask: Callable[[], Answers]) -> Answers:

@@ -16,8 +16,6 @@ from holdfast.probes.watch_record import group_of
 
 PLACES = 4
 """Digits of the likelihood of a text that count, because its last digits differ between machines."""
-PARTS, PART = 64, 1 << 16
-"""Number and size in bytes of the parts of a file that `sampled_digest` reads."""
 
 
 def canonical(value: Any) -> bytes:
@@ -46,27 +44,6 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise HoldfastError(f"{path} cannot be read ({error.strerror or error}); check the folder.") from error
-
-
-def sampled_digest(path: Path) -> str:
-    """Returns the SHA-256 of the size of a file and of evenly spaced parts of it; of all of a file below 4 MiB.
-
-    A training changes weights nearly everywhere, so these parts tell two models apart, and a file of any size is read
-    in milliseconds.
-
-    Raises:
-        HoldfastError: The file cannot be read.
-    """
-    try:
-        size = path.stat().st_size
-        digest = hashlib.sha256(f"{size} ".encode())
-        with path.open("rb") as file:
-            for part in range(PARTS):
-                file.seek(part * PART if size <= PARTS * PART else part * (size - PART) // (PARTS - 1))
-                digest.update(file.read(PART))
-    except OSError as error:
-        raise HoldfastError(f"{path} cannot be read ({error.strerror or error}); check the folder.") from error
-    return digest.hexdigest()
 
 
 def folder_digests(folder: Path, *, leave_out: Collection[str] = (), suffixes: Sequence[str] = ()) -> dict[str, str]:

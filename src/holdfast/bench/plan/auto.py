@@ -45,10 +45,15 @@ def recipe_of(spec: RunSpec, console: Console | None = None) -> str:
         console: Console for progress and notes; the terminal by default.
 
     Raises:
-        HoldfastError: For anything that the user can mend; no recipe fits into memory.
+        HoldfastError: For anything that the user can mend; the model is a reranker, or no recipe fits into memory.
     """
     if spec.recipe != AUTO:
         return spec.recipe
+    if spec.reranks:
+        raise HoldfastError(
+            "--recipe auto follows a plan for language models; name the recipe that holdfast plan advises for your"
+            " reranker, such as 'Train(lr=2e-5, epochs=1) + BaseKL()'."
+        )
     if begun := _begun(spec):
         return begun
     console = main_process_console(console or Console())

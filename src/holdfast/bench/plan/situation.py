@@ -97,7 +97,10 @@ class Situation:
         """Whether the chosen recipe trains an adapter: a new one, or the one that the model is."""
         return self.kind in ("adapter", "qlora") or self.is_adapter
 
-    def fits(self, kind: str) -> bool:
-        """Returns whether a kind of recipe fits into nine tenths of the free memory; an unknown need fits."""
+    def fits(self, kind: str, more: int = 0) -> bool:
+        """Returns whether a kind of recipe, with more bytes, fits into nine tenths of the free memory.
+
+        An unknown need fits.
+        """
         need = self.needed.get(kind)
-        return need is None or not self.free or need <= 0.9 * self.free
+        return need is None or not self.free or need + more <= 0.9 * self.free

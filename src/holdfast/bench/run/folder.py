@@ -17,9 +17,8 @@ from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.bench.machine.env import environment
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.verbosity import is_main_process
-from holdfast.bench.measured.base_cache import model_digest
+from holdfast.bench.run.input_digests import input_digests, path_of, sources_of
 from holdfast.core.errors import HoldfastError
-from holdfast.suites.words import few_of
 
 if TYPE_CHECKING:
     from holdfast.bench.run.part import Part
@@ -71,10 +70,9 @@ def open_folder(folder: Path, spec: RunSpec, part: Part | None = None) -> bool:
     different = sorted(key for key in {*settings, *({"budget"} & other.keys())} if other.get(key) != settings.get(key))
     if different:
         raise HoldfastError(f"{folder} holds a run with another {', '.join(different)}; {mend}.")
-    digests_then, digests_now = other.get("files", {}), digests_of(spec)
+    digests_then = {**other.get("inputs", {}), **other.get("files", {})}  # older folders have no inputs
+    digests_now = {**input_digests(spec), **digests_of(spec)}
     changed = sorted(path for path in digests_now if digests_then.get(path, digests_now[path]) != digests_now[path])
-    if other.get("base") not in (None, model_digest(spec.model)):
-        changed.append(f"the model {spec.model}")
     if changed:
         raise HoldfastError(f"{folder} holds a run from before {', '.join(changed)} was changed; {mend}.")
     if not done and not spec.resume:
@@ -94,12 +92,12 @@ def already_finished(folder: Path) -> str:
 def begin_folder(
     folder: Path, spec: RunSpec, recipe: Any, resolved: Mapping[str, Any], part: Part | None = None
 ) -> None:
-    """Writes spec.json (options, part of the data, resolved settings, digests of files and base) and env.json."""
+    """Writes spec.json (options, part of the data, resolved settings, digests of what is read) and env.json."""
     settings = {**identity(spec), "resolved_recipe": repr(recipe), "resolved": dict(resolved)}
-    settings["base"] = model_digest(spec.model)
     settings |= {} if part is None else {"part": part.to_dict()}
     # memory_check is no part of the identity; a retraining that heals the run obeys it too
-    write_json(folder / "spec.json", {**settings, "memory_check": spec.memory_check, "files": digests_of(spec)})
+    digests = {"files": digests_of(spec), "inputs": input_digests(spec)}
+    write_json(folder / "spec.json", {**settings, "memory_check": spec.memory_check, **digests})
     write_json(folder / "env.json", environment())
 
 
@@ -184,13 +182,10 @@ def _fields_of(part: Part | None) -> dict[str, Any] | None:
 
 
 def digests_of(spec: TrainingSpec) -> dict[str, str]:
-    """Returns a digest of each file that the run names, with or without `:N`; folders and hub ids have none."""
-    sources = [spec.data, *filter(None, (spec.test, spec.transfer)), *spec.keep, *spec.memories().values()]
+    """Returns a digest of each file that the run names, with or without `:N`; folders and hub ids have none here."""
     digests = {}
-    for source in sources:
-        few = few_of(source)
-        path = Path(source if few is None else few[0]).expanduser()
-        if path.is_file():
+    for source in sources_of(spec):
+        if (path := path_of(source)).is_file():
             with path.open("rb") as file:
                 digests[source] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return digests

@@ -13,13 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
+from holdfast.bench.given.model_content import model_digest
 from holdfast.bench.given.model_files import reranker_or_name
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import write_json
 from holdfast.bench.machine.progress import Progress
 from holdfast.bench.machine.signals import SaveOnSignal
 from holdfast.bench.machine.verbosity import is_main_process
-from holdfast.bench.measured.base_cache import model_digest
 from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import row_of

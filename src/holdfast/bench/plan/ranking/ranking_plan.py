@@ -83,7 +83,10 @@ def plan_reranker(spec: PlanSpec, console: Console | None = None) -> RankingPlan
         recipe = ranking_recipe(situation, tuple(run.memories()), **train)
         plain = f"Train({', '.join(f'{name}={value:g}' for name, value in train.items())})"
         advised = dataclasses.replace(run, recipe=recipe or plain, loss=values["loss"])
-        timed = list(dict.fromkeys([recipe, plain]))
+        fits = all(need.fits for need in memory if need.recipe == "Train()")
+        timed = list(dict.fromkeys([recipe, *([plain] if fits else [])]))
+        if recipe and not fits:
+            notes.append("Plain training was not timed, because it does not fit into memory.")
         time = tuple(_timed(spec, advised, data, timed, row, progress, notes)) if recipe else ()
     record = RankingPlanRecord(
         model=model,

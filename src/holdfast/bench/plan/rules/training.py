@@ -10,14 +10,21 @@ from holdfast.train.rates import adapter_rate as adapter_rate
 from holdfast.train.rates import full_rate as full_rate
 
 RANKS = (16, 32, 64, 128, 256)
+PER_TRAINED = 16
+"""Bytes of a trained number of an adapter: itself, its gradient, and the two moments of AdamW, each in float32."""
 FEW_STEPS = 50
 EPOCHS = 3
 BATCH, LARGE_BATCH = 16, 64
 
 
 def rank_for(case: Situation) -> int:
-    """Returns the lowest rank of `RANKS` whose trained numbers are as many as the learned tokens, or the highest."""
-    return next((rank for rank in RANKS if rank * case.per_rank >= case.tokens), RANKS[-1])
+    """Returns the lowest rank of `RANKS` whose trained numbers are as many as the learned tokens, or the highest.
+
+    Ranks that do not fit into memory are left out: what is known to be needed is for the lowest.
+    """
+    more = [(rank, (rank - RANKS[0]) * case.per_rank * PER_TRAINED) for rank in RANKS]
+    fitting = [rank for rank, added in more if case.fits(case.kind, added)] or [*RANKS[:1]]
+    return next((rank for rank in fitting if rank * case.per_rank >= case.tokens), fitting[-1])
 
 
 def batch_for(case: Situation) -> int:
@@ -262,7 +269,8 @@ RANK: tuple[Rule[Situation], ...] = (
         "rank",
         "a new adapter trains",
         lambda case: case.kind in ("adapter", "qlora"),
-        "{value}: the lowest of 16, 32, ... 256 whose trained numbers are as many as the learned tokens",
+        "{value}: the lowest of 16, 32, ... 256 whose trained numbers are as many as the learned tokens, if it fits"
+        " into memory",
         "published",
         "LoRA Without Regret, 2025",
         value=rank_for,
