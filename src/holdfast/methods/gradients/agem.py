@@ -74,6 +74,7 @@ class AGEM(Method):
     samples: int = setting(16, unit="examples per step", low=1, integer=True, search=(4, 256), log=True)
 
     asks: ClassVar[frozenset[Ask]] = frozenset({"gradient"})
+    confines: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Checks the settings; a memory is required."""
