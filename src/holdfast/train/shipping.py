@@ -35,6 +35,7 @@ from holdfast.core.adapters import (
     trained_adapters,
     widen,
 )
+from holdfast.core.exact import exactly
 from holdfast.core.method import Chain, Method, State
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.train.base import has_moved
@@ -190,7 +191,7 @@ class Shipping:
             change = edited - base
             layer = weight.layers[0]
             up, down, product = factors_for(layer, change, self._rank(layer), self.names[0])
-            squares = [t.double().pow(2).sum() for t in (change, change - product)]
+            squares = [exactly(t).pow(2).sum() for t in (change, change - product)]
             replacements[weight.name] = (up, down, torch.stack(squares))
         return replacements
 
