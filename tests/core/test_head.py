@@ -5,6 +5,7 @@ import pytest
 import torch
 import transformers
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from holdfast.core import head as head_module
 from holdfast.core.errors import HoldfastError
@@ -186,3 +187,46 @@ def test_what_wants_for_memory_is_told_from_other_errors():
         assert is_out_of_memory(error)
     for error in (RuntimeError("shapes cannot be multiplied"), ValueError("out of memory"), OSError(28, "No space")):
         assert not is_out_of_memory(error)
+
+
+class Headed(nn.Module):
+    """A head behind a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, states):
+        return self.head(states.tanh()) + 1.0
+
+
+def test_a_compiled_model_calls_what_its_head_is_given_and_is_compiled_once():
+    model, states, seen = Headed(), torch.ones(2, 4), []
+    counter = CompileCounter()
+    compiled = torch.compile(model, backend=counter)
+
+    def giving(number):
+        def forward(states):
+            seen.append(float(states.sum()))  # the compiler could not follow this, nor the loop
+            return sum((states * number for _ in range(int(states.shape[0]))), torch.zeros(()))
+
+        return forward
+
+    compilations = []
+    for number in (1.0, 2.0, 3.0):
+        with head_gives(model.head, giving(number)):
+            torch.testing.assert_close(compiled(states), 2 * number * states.tanh() + 1.0)
+        compilations.append(counter.frame_count)
+    assert compilations == [2, 2, 2], "what stands before the head, and what stands behind it"
+    assert len(seen) == 3
+    torch.testing.assert_close(compiled(states), model(states))
+
+
+def test_a_forward_given_inside_another_may_call_it():
+    model, states = Headed(), torch.ones(2, 4)
+    with head_gives(model.head, lambda states: states * 2.0):
+        outer = head_module._own_forward(model.head)
+        with head_gives(model.head, lambda states: outer(states) + 1.0):
+            torch.testing.assert_close(model(states), 2.0 * states.tanh() + 2.0)
+        torch.testing.assert_close(model(states), 2.0 * states.tanh() + 1.0)
+    assert "forward" not in vars(model.head)

@@ -187,6 +187,22 @@ def test_multiplied_and_added_hooks_do_not_depend_on_order_and_hooks_in_turn_do(
         assert one[hook] != two[hook]
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Last(Every):
+    """Confines the step, and averages the weights."""
+
+    confines: ClassVar[bool] = True
+    averages: ClassVar[bool] = True
+
+
+def test_what_confines_a_step_or_averages_the_weights_comes_last_wherever_it_stands():
+    one, two = effect(Last(2.0) + Every(3.0)), effect(Every(3.0) + Last(2.0))
+    for hook in ("edit_grads", "edit_update"):
+        assert one[hook] == two[hook]
+    assert one["after_step"][0] == two["after_step"][0]
+    assert one["edit_weights"] != two["edit_weights"]
+
+
 def test_a_method_that_acts_nowhere_changes_nothing_wherever_it_stands():
     for idle in (Method(), chain()):
         assert effect(idle + Every()) == effect(Every() + idle) == effect(chain(Every()))

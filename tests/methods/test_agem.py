@@ -18,6 +18,7 @@ from holdfast.core.params import trainable
 from holdfast.core.rows import to_tensors
 from holdfast.core.run import Step
 from holdfast.methods.gradients.agem import AGEM, agem_share
+from holdfast.recipe import parse
 from holdfast.train.attach import attach
 from holdfast.train.full_loop import gradient_of, tokens
 from tests import tiny
@@ -34,6 +35,7 @@ for row in ODDS:
     row["labels"][-1] = row["input_ids"][-1]
 for row in NEW:
     row["labels"][:-1] = [-100] * (len(row["labels"]) - 1)
+RUN_SEED = {"run_seed": torch.tensor(5)}
 MEMORIES = {"old": [Example(row["input_ids"], row["labels"]) for row in ODDS]}
 
 
@@ -120,6 +122,23 @@ def test_a_step_against_the_memory_no_longer_raises_its_loss(tmp_path):
     assert plain[0] > old + 0.05, "plain training unlearns it"
     assert turned[0] < old + 0.2 * (plain[0] - old)
     assert turned[1] < new - 0.05, "and the new ones are learned all the same"
+
+
+@pytest.mark.parametrize(
+    "recipe", ["AGEM('old', samples=4) + LISA(layers=1)", "LISA(layers=1) + AGEM('old', samples=4)"]
+)
+def test_what_is_left_of_a_gradient_does_not_conflict_wherever_a_choice_of_layers_stands(recipe):
+    model = copy.deepcopy(START)
+    recipe, state = parse(recipe), {"memory": to_tensors(MEMORIES["old"]), "seed": torch.tensor(5)}
+    tokens(model, None, tiny.collate(NEW)).nll_N.mean().backward()
+    step = step_of(model)
+    batches, plain = [], step.gradient
+    step.gradient = lambda batch: batches.append(batch) or plain(batch)
+    recipe.edit_grads({"0.AGEM": state, "1.AGEM": state, **dict.fromkeys(("0.LISA", "1.LISA"), RUN_SEED)}, step)
+    reference = plain(batches[0])
+    left = {name: p.grad for name, p in step.params.items() if p.grad is not None}
+    assert len(left) < len(step.params)
+    assert agem_share(left, reference) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_memory_is_needed():

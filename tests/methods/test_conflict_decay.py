@@ -15,6 +15,7 @@ from holdfast.core.mix import Example, Mix
 from holdfast.core.run import Run, Step
 from holdfast.core.tokens import Tokens
 from holdfast.methods.gradients.conflict_decay import ConflictDecay, conflict_decay, contradiction
+from holdfast.methods.gradients.orthogonal_projection import OrthogonalProjection
 from holdfast.train.attach import attach
 from tests import tiny
 from tests.train.retrace import trainer_for
@@ -135,3 +136,30 @@ def test_the_target_is_spared_on_new_examples_alone(memory, spared):
     step = Step(0, 1, {}, {"w": weight}, lambda *given: gradient(*given) or {"w": torch.zeros(1)}, {"w": torch.ones(1)})
     method.after_step(method.init_state(run), step)
     assert (found[0] == 0.0) is spared
+
+
+@pytest.mark.parametrize("average", ["EMA(decay=0.5) + {}", "{} + EMA(decay=0.5)"])
+def test_an_average_is_that_of_the_weights_after_they_went_back(tmp_path, average):
+    model = tiny.tiny()
+    trainer = trainer_for(model, tmp_path, tiny.rows(8), micro=8, learning_rate=1.0)
+    recipe = average.format("ConflictDecay(every=1, share=1.0, decay=1.0)")
+    attach(trainer, recipe)
+    session, start = trainer.holdfast, {name: p.detach().clone() for name, p in model.named_parameters()}
+    seen = {}
+    after = session.after_update
+
+    def look(**how):
+        after(**how)
+        seen.update({name: p.detach().clone() for name, p in model.named_parameters()})
+
+    session.after_update = look
+    trainer.train()
+    assert any(not torch.equal(seen[name], start[name]) for name in seen)
+    average = next(state["average"] for key, state in session.state.items() if key.endswith("EMA"))
+    for name, value in average.items():
+        torch.testing.assert_close(value, 0.1 * start[name] + 0.9 * seen[name], msg=name)
+
+
+def test_a_projection_is_refused_beside_it():
+    with pytest.raises(HoldfastError, match="directions that the projection keeps still"):
+        OrthogonalProjection(memory="old") + ConflictDecay()

@@ -125,3 +125,14 @@ def test_the_gradient_is_clipped_to_the_norm_over_all_parameters(clip, norm):
 def test_without_bitsandbytes_it_says_how_to_get_it():
     with pytest.raises(HoldfastError, match=r"QLoRA\(\) needs bitsandbytes: pip install 'holdfast\[gpu\]'"):
         shaped(QLoRA(), tiny())
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_model_in_eight_bits_is_refused_and_stays_as_it_is(dtype):
+    model = tiny(dtype=torch.float32)
+    layer = model.model.layers[0].mlp.up_proj
+    layer.weight = torch.nn.Parameter(layer.weight.detach().to(dtype), requires_grad=False)
+    kinds = [type(module) for module in model.modules()]
+    with pytest.raises(HoldfastError, match=f"{str(dtype).removeprefix('torch.')} codes already"):
+        shaped(QLoRA(), model)
+    assert [type(module) for module in model.modules()] == kinds

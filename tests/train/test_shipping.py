@@ -379,3 +379,14 @@ def test_merged_a_trained_copy_of_a_tied_weight_leaves_the_other_as_it_was(tmp_p
     shipped.save_pretrained(tmp_path)
     again = type(shipped).from_pretrained(tmp_path, dtype=torch.float32)
     torch.testing.assert_close(logits(again), expected, rtol=0, atol=1e-4)
+
+
+def biased():
+    config = peft.LoraConfig(r=2, lora_bias=True, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    return peft.get_peft_model(tiny.tiny("llama", attention_bias=True), config)
+
+
+@pytest.mark.parametrize("recipe", ["WiSEFT(alpha=0.5)", "Train(ship='merged')", "WiSEFT() + Train(ship='merged')"])
+def test_an_adapter_with_biases_is_refused_before_training_where_whole_weights_are_needed(tmp_path, recipe):
+    with pytest.raises(HoldfastError, match="lora_bias=True"):
+        attach(trainer_for(biased(), tmp_path, tiny.rows(4)), recipe)

@@ -220,6 +220,11 @@ def is_plain_lora(layer: Any, adapter: str) -> bool:
     )
 
 
+def has_biases(layer: Any, adapter: str) -> bool:
+    """Returns whether an adapter of a tuner layer trains a bias beside its factors (PEFT's `lora_bias`)."""
+    return bool(getattr(layer, "lora_bias", {}).get(adapter))
+
+
 def factors_for(layer: Any, change: Tensor, rank: int, adapter: str) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the factors (B, A) with which a plain LoRA layer best approximates `change`, and the change they make.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,16 +50,50 @@ def head_of(model: nn.Module) -> nn.Module:
 def head_gives(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Replaces the forward of a head for a block.
 
-    Its hooks stay, because FSDP gathers sharded weights in them.
+    Its hooks stay, because FSDP gathers sharded weights in them. A compiled model calls `forward` as it is, and is not
+    compiled again for another one.
     """
-    previous = head.__dict__.get("forward")
-    head.forward = forward
+    previous, given = head.__dict__.get("forward"), _given_to(head)
+    given.forwards.append(forward)
+    head.forward = given.call
     try:
         yield
     finally:
+        given.forwards.pop()
         del head.forward
         if previous is not None:
             head.forward = previous
+
+
+class _Given:
+    """The forwards that a head is given, one inside the other.
+
+    Attributes:
+        forwards: The forwards; the last one acts.
+        call: Calls it. A compiled model asks whether a head's forward is still the same object, so a head has one.
+    """
+
+    def __init__(self) -> None:
+        self.forwards: list[Callable[[Tensor], Tensor]] = []
+        self.call = torch.compiler.disable(self._call) if _compiles() else self._call
+
+    def _call(self, states: Tensor) -> Tensor:
+        return self.forwards[-1](states)
+
+
+_GIVEN: weakref.WeakKeyDictionary[nn.Module, _Given] = weakref.WeakKeyDictionary()
+
+
+def _given_to(head: nn.Module) -> _Given:
+    given = _GIVEN.get(head)
+    if given is None or (_compiles() and given.call == given._call):
+        given = _GIVEN[head] = _Given()
+    return given
+
+
+def _compiles() -> bool:
+    """Returns whether a model may be compiled: the compiler is loaded, which takes seconds."""
+    return "torch._dynamo" in sys.modules
 
 
 def is_plain(model: nn.Module, head: nn.Module) -> bool:
@@ -219,6 +255,9 @@ class Head:
 
 
 def _own_forward(head: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Returns the forward of a head without its hooks."""
+    """Returns the forward of a head without its hooks, or the one that it is given."""
+    given = _GIVEN.get(head)
+    if given is not None and given.forwards:
+        return given.forwards[-1]
     forward: Callable[[Tensor], Tensor] = head.__dict__.get("forward") or type(head).forward.__get__(head)
     return forward

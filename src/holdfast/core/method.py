@@ -79,7 +79,8 @@ class Method:
         on_parameters: True: `edit_weights` sees raw parameters, adapter matrices included, and runs first. False: it
             sees whole weights, with the adapter merged in, by their names in a model without adapters.
         freezes: `shape_model` only freezes parameters, so it runs after the methods that add parameters.
-        confines: `edit_update` keeps the weight out of some directions, so it runs after methods that choose entries.
+        confines: `edit_grads` or `edit_update` keeps a step out of directions, so it runs after what chooses entries.
+        averages: `after_step` averages the weights, so it runs after the methods that change them.
         holds: Its loss terms are penalties to the base model, so a spent budget may raise them.
         state_per_parameter: Numbers of its state per trained parameter, for the estimate of memory.
         slot: The place that it takes in a recipe, where only one method fits (see `SLOTS`); "" for none.
@@ -96,6 +97,7 @@ class Method:
     on_parameters: ClassVar[bool] = False
     freezes: ClassVar[bool] = False
     confines: ClassVar[bool] = False
+    averages: ClassVar[bool] = False
     holds: ClassVar[bool] = True
     state_per_parameter: ClassVar[int] = 0
     slot: ClassVar[str] = ""
@@ -274,11 +276,10 @@ class Chain(Method):
         tokens = {method.acts_on for method in self.methods if method.needs.base}
         return tokens.pop() if len(tokens) == 1 else "all"
 
-    def keyed(self, hook: str) -> Iterator[tuple[str, Method]]:
-        """Yields the methods that act at a hook, each with the key of its state."""
-        for i, method in enumerate(self.methods):
-            if method.uses(hook):
-                yield f"{i}.{type(method).__name__}", method
+    def keyed(self, hook: str, last: str = "") -> list[tuple[str, Method]]:
+        """Returns the methods that act at a hook, and the keys of their states; those that declare `last` come last."""
+        acting = ((f"{i}.{type(part).__name__}", part) for i, part in enumerate(self.methods) if part.uses(hook))
+        return sorted(acting, key=lambda keyed: bool(last) and getattr(keyed[1], last))
 
     def mix_data(self, run: Run) -> Mix:
         """In turn."""
@@ -293,7 +294,7 @@ class Chain(Method):
     def shapes(self, run: Run) -> Iterator[nn.Module]:
         """Yields the model before shaping, and then the model that each `shape_model` returns."""
         yield run.model
-        for _, method in sorted(self.keyed("shape_model"), key=lambda keyed: keyed[1].freezes):
+        for _, method in self.keyed("shape_model", last="freezes"):
             run = dataclasses.replace(run, model=method.shape_model(run))
             yield run.model
 
@@ -331,33 +332,29 @@ class Chain(Method):
 
     def weigh_tokens(self, state: State, tok: Tokens) -> Tensor:
         """Multiplied; a method receives only the tokens that it is `on`, and the others get 1."""
-        factors_N = torch.ones_like(tok.nll_N)
-        for key, method in self.keyed("weigh_tokens"):
-            part = tok.only(method.acts_on)
-            if part is not None:
-                on_N = tok.is_on(method.acts_on)
-                part_N = method.weigh_tokens(state.get(key, {}), part)
-                factors_N = factors_N * (part_N if part is tok else _placed(1.0, factors_N, on_N, part_N))
-        return factors_N
+        return functools.reduce(operator.mul, self._of_tokens("weigh_tokens", state, tok, 1.0))
 
     def token_loss(self, state: State, tok: Tokens) -> Tensor:
         """Added; a method receives only the tokens that it is `on`, and the others get 0."""
-        nats_N = torch.zeros_like(tok.nll_N)
-        for key, method in self.keyed("token_loss"):
+        return functools.reduce(operator.add, self._of_tokens("token_loss", state, tok, 0.0))
+
+    def _of_tokens(self, hook: str, state: State, tok: Tokens, others: float) -> Iterator[Tensor]:
+        """Yields `others` `[N]`, and what each method returns at a token hook, with `others` where it is not on."""
+        plain_N = torch.full_like(tok.nll_N, others)
+        yield plain_N
+        for key, method in self.keyed(hook):
             part = tok.only(method.acts_on)
             if part is not None:
-                on_N = tok.is_on(method.acts_on)
-                part_N = method.token_loss(state.get(key, {}), part)
-                nats_N = nats_N + (part_N if part is tok else _placed(0.0, nats_N, on_N, part_N))
-        return nats_N
+                part_N = getattr(method, hook)(state.get(key, {}), part)
+                yield part_N if part is tok else _placed(plain_N, tok.is_on(method.acts_on), part_N)
 
     def penalty(self, state: State, step: Step) -> Tensor | float:
         """Added."""
         return sum((method.penalty(state.get(key, {}), step) for key, method in self.keyed("penalty")), 0.0)
 
     def edit_grads(self, state: State, step: Step) -> None:
-        """In turn."""
-        for key, method in self.keyed("edit_grads"):
+        """In turn; methods that confine the step come last."""
+        for key, method in self.keyed("edit_grads", last="confines"):
             method.edit_grads(state.get(key, {}), step)
 
     def scale_lr(self, state: State, step: Step) -> float:
@@ -369,13 +366,13 @@ class Chain(Method):
 
     def edit_update(self, state: State, step: Step, name: str, before: Tensor, after: Tensor) -> Tensor:
         """In turn; methods that confine the weight come last."""
-        for key, method in sorted(self.keyed("edit_update"), key=lambda keyed: keyed[1].confines):
+        for key, method in self.keyed("edit_update", last="confines"):
             after = method.edit_update(state.get(key, {}), step, name, before, after)
         return after
 
     def after_step(self, state: State, step: Step) -> None:
-        """In turn."""
-        for key, method in self.keyed("after_step"):
+        """In turn; methods that average the weights come last."""
+        for key, method in self.keyed("after_step", last="averages"):
             method.after_step(state.get(key, {}), step)
 
     def edit_weights(self, state: State, name: str, base: Tensor, tuned: Tensor) -> Tensor:
@@ -394,7 +391,7 @@ def chain(*methods: Method) -> Chain:
     return Chain(tuple(part for method in methods for part in method.parts()))
 
 
-def _placed(fill: float, like_N: Tensor, on_N: Tensor, values: Tensor) -> Tensor:
-    """Returns `[N]`: the `values` of the tokens in the mask `on_N`, and `fill` for the others."""
-    values_M = values.to(like_N.dtype).expand(int(on_N.sum()))
-    return torch.full_like(like_N, fill).masked_scatter(on_N, values_M)
+def _placed(plain_N: Tensor, on_N: Tensor, values: Tensor) -> Tensor:
+    """Returns `[N]`: the `values` of the tokens in the mask `on_N`, and those of `plain_N` for the others."""
+    values_M = values.to(plain_N.dtype).expand(int(on_N.sum()))
+    return plain_N.masked_scatter(on_N, values_M)

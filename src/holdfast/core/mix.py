@@ -7,6 +7,7 @@ A mix is data, not a loader: it lists the examples and gives each memory its sha
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 NEW = 0
@@ -43,6 +44,18 @@ class Example:
             starts.add(at)
             at += length
         return sum(label != -100 and i not in starts for i, label in enumerate(self.labels))
+
+    @property
+    def documents(self) -> tuple[Example, ...]:
+        """The documents of this row, each as an example of its own."""
+        if not self.lengths:
+            return (self,)
+        ends = tuple(itertools.accumulate(self.lengths))
+        parts = (slice(start, end) for start, end in zip((0, *ends), ends, strict=False))
+        return tuple(
+            dataclasses.replace(self, input_ids=self.input_ids[part], labels=self.labels[part], lengths=())
+            for part in parts
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from holdfast.methods.memory import old_examples
 def put_into(layer: Any, b: Tensor, a: Tensor) -> None:
     """Writes the factors of a plain LoRA layer."""
     for linear, value in ((layer.lora_B[NAME], b), (layer.lora_A[NAME], a)):
-        linear.weight.data = value.to(linear.weight.dtype).contiguous()
+        linear.weight.data = value.to(linear.weight).contiguous()
 
 
 def move_into(layer: Any, b: Tensor, a: Tensor) -> None:
@@ -26,7 +26,7 @@ def move_into(layer: Any, b: Tensor, a: Tensor) -> None:
     weight = layer.get_base_layer().weight
     part = layer.scaling[NAME] * (b @ a)
     turned = part.T if layer.fan_in_fan_out else part
-    weight.data = (weight.data.to(part.dtype) - turned).to(weight.dtype)
+    weight.data = (weight.data.to(part) - turned).to(weight)
     put_into(layer, b, a)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Method
 from holdfast.core.mix import Example
@@ -17,7 +19,7 @@ def need_memory(method: Method) -> None:
 
 
 def old_examples(run: Run, method: Method, samples: int | None = None) -> list[Example]:
-    """Returns the examples of a method's memories that have a supervised token, in order.
+    """Returns the examples of a method's memories that have a supervised token, in order; none of them is packed.
 
     Args:
         run: The run.
@@ -29,7 +31,7 @@ def old_examples(run: Run, method: Method, samples: int | None = None) -> list[E
     """
     chosen: list[Example] = []
     for name in method.sources:
-        examples = [example for example in run.memory(name) if example.supervised]
+        examples = _documents(run.memory(name))
         if not examples:
             raise HoldfastError(f"{method!r}: memory {name!r} has no example with a supervised token.")
         chosen += examples
@@ -37,11 +39,19 @@ def old_examples(run: Run, method: Method, samples: int | None = None) -> list[E
 
 
 def new_examples(run: Run, method: Method, samples: int | None = None) -> list[Example]:
-    """Returns the new examples that have a supervised token, in order; at most `samples` of them, drawn at random."""
-    chosen = [example for example in run.examples("new") if example.supervised]
+    """Returns the new examples that have a supervised token, in order; at most `samples` of them, drawn at random.
+
+    None of them is packed.
+    """
+    chosen = _documents(run.examples("new"))
     if not chosen:
         raise HoldfastError(f"{method!r}: the training data has no example with a supervised token.")
     return some(run, chosen, samples)
+
+
+def _documents(rows: Iterable[Example]) -> list[Example]:
+    """Returns the documents with a supervised token: an example is one text, also where the trainer packs its rows."""
+    return [document for row in rows for document in row.documents if document.supervised]
 
 
 def some(run: Run, examples: list[Example], samples: int | None) -> list[Example]:

@@ -68,6 +68,6 @@ def _divergence(base: Head, tuned: Head, batch: Sequence[Window], pad_id: int) -
     for rows in pieces_of(base, len(row_N)):
         before_CV = F.log_softmax(base.logits(before_NX[rows])[:, :tokens].float(), dim=-1)
         after_CV = F.log_softmax(tuned.logits(after_NX[rows])[:, :tokens].float(), dim=-1).to(before_CV.device)
-        pieces.append(divergence(before_CV, after_CV).double().cpu())
+        pieces.append(divergence(before_CV, after_CV).cpu().double())
     nats_B = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, row_N, torch.cat(pieces))
     return list(zip(nats_B.tolist(), torch.bincount(row_N, minlength=len(batch)).tolist(), strict=True))

@@ -268,7 +268,7 @@ def label_nll(head: Head, features_NX: Tensor, label_N: Tensor) -> Tensor:
         logits_CV = head.logits(features_NX[rows])
         wide = torch.promote_types(logits_CV.dtype, torch.float32)
         label_C = label_N[rows].to(logits_CV.device)
-        pieces.append(F.cross_entropy(logits_CV.to(wide), label_C, reduction="none").double().cpu())
+        pieces.append(F.cross_entropy(logits_CV.to(wide), label_C, reduction="none").cpu().double())
     return torch.cat(pieces)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.exact import is_exact
 
 BLOCK = 512
 """Tokens whose weights are summed at once; the place of a token is sought among the sums, then within one of them."""
@@ -80,6 +81,8 @@ def drawn(logits_BV: Tensor, sampling: Sampling, sources: Sequence[torch.Generat
     Reference:
         Holtzman et al., "The curious case of neural text degeneration", ICLR 2020, arXiv:1904.09751, section 3.1.
     """
+    if not is_exact(logits_BV.device):
+        return drawn(logits_BV.cpu(), sampling, sources).to(logits_BV.device)
     random_B = torch.cat([torch.rand(1, 1, generator=source, dtype=torch.float64) for source in sources])[:, 0]
     random_B = random_B.to(logits_BV.device)
     # A few rows at a time, so that their float64 numbers stay in a processor's cache from one pass to the next.

@@ -97,6 +97,6 @@ def _tokens(head: Head, features_NX: Tensor, label_N: Tensor) -> tuple[Tensor, T
         log_p_CV = torch.log_softmax(logits_CV.to(wide), dim=-1)
         label_C = label_N[rows].to(log_p_CV.device)
         best_C, token_C = log_p_CV.max(dim=-1)
-        nats.append(-log_p_CV.gather(1, label_C[:, None])[:, 0].double().cpu())
+        nats.append(-log_p_CV.gather(1, label_C[:, None])[:, 0].cpu().double())
         conflicts.append(((best_C.exp() >= SURE) & (token_C != label_C)).cpu())
     return torch.cat(nats), torch.cat(conflicts)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.exact import widest
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
 from holdfast.core.teacher import Teacher, evaluating
@@ -110,6 +111,6 @@ def on_device(features: Mapping[str, Any], device: torch.device) -> dict[str, An
 def _stats(tok: Tokens) -> dict[str, Tensor]:
     """Returns the detached sums over new rows that have a relevant document (`Sums.stats`)."""
     with torch.no_grad():
-        nll_N = tok.nll_N.double()
+        nll_N = tok.nll_N.to(widest(tok.nll_N.device))
         new_N = tok.is_on("new") & nll_N.isfinite()
-        return {"new_tokens": new_N.sum().double(), "new.nll_N": nll_N[new_N].sum()}
+        return {"new_tokens": new_N.sum().to(nll_N), "new.nll_N": nll_N[new_N].sum()}

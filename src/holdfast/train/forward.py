@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from holdfast.core.base_means import BaseMeans
 from holdfast.core.errors import HoldfastError
+from holdfast.core.exact import widest
 from holdfast.core.method import Chain, State
 from holdfast.core.params import trainable
 from holdfast.core.teacher import StateCache, Teacher, evaluating
@@ -232,8 +233,7 @@ class Forward:
         names = ["tokens", "new_tokens", *(f"new.{name}" for name in self.means)]
         names += ["entropy", "top1"] if self.metrics else []
         names += SIGNALS if self.signals else []
-        dtype = torch.float64 if device.type != "mps" else torch.float32
-        return {name: torch.zeros((), dtype=dtype, device=device) for name in names}
+        return {name: torch.zeros((), dtype=widest(device), device=device) for name in names}
 
     def _count(self, stats: dict[str, Tensor], tok: Tokens) -> None:
         new = tok.is_on("new")

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.exact import is_exact
 from holdfast.core.method import Chain
 from holdfast.core.mix import Example
 from holdfast.core.teacher import Teacher
@@ -126,7 +127,8 @@ def _form(recipe: Chain, teacher: Teacher, model: nn.Module, linear: nn.Linear) 
     moved = {id(p) for name, p in model.named_parameters() if name in teacher.values}
     kept = not trains and id(linear.weight) not in moved and id(linear.bias) not in moved
     needed = {field for field in recipe.needs.fields if field.startswith("base_")}
-    return "means" if kept and needed <= OF_MEANS else "states"
+    exact = is_exact(linear.weight.device)  # the means are float64
+    return "means" if kept and exact and needed <= OF_MEANS else "states"
 
 
 def _bytes_per_token(form: Form, width: int, precision: str, dtype: torch.dtype) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from holdfast.core.exact import exactly
 from holdfast.core.precision import is_spread
 from holdfast.core.teacher import evaluating
 from holdfast.train.experts import aux_share
@@ -38,7 +39,8 @@ def has_task_loss(model: nn.Module) -> bool:
     loss, aux = getattr(own, "loss", None), getattr(own, "aux_loss", None)
     if loss is None:
         return True
-    expected = nn.functional.cross_entropy(logits_1TV[0, :-1].double(), labels_1T[0, 1:].to(logits_1TV.device))
+    logits_TV = exactly(logits_1TV[0, :-1])
+    expected = nn.functional.cross_entropy(logits_TV, labels_1T[0, 1:].to(logits_TV.device))
     if aux is not None:
-        expected = expected + aux_share(model.config, model) * aux.double().to(expected.device)
-    return torch.allclose(loss.double().to(expected.device), expected, rtol=1e-2, atol=1e-2)
+        expected = expected + aux_share(model.config, model) * exactly(aux).to(expected.device)
+    return torch.allclose(exactly(loss).to(expected.device), expected, rtol=1e-2, atol=1e-2)

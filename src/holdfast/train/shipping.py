@@ -26,6 +26,7 @@ from holdfast.core.adapters import (
     adapted,
     adapters_off,
     factors_for,
+    has_biases,
     idle_adapters,
     is_plain_lora,
     is_shared,
@@ -35,6 +36,7 @@ from holdfast.core.adapters import (
     trained_adapters,
     widen,
 )
+from holdfast.core.exact import exactly
 from holdfast.core.method import Chain, Method, State
 from holdfast.core.params import snapshot, swapped, trainable
 from holdfast.train.base import has_moved
@@ -190,7 +192,7 @@ class Shipping:
             change = edited - base
             layer = weight.layers[0]
             up, down, product = factors_for(layer, change, self._rank(layer), self.names[0])
-            squares = [t.double().pow(2).sum() for t in (change, change - product)]
+            squares = [exactly(t).pow(2).sum() for t in (change, change - product)]
             replacements[weight.name] = (up, down, torch.stack(squares))
         return replacements
 
@@ -236,6 +238,12 @@ def _refusals(shipping: Shipping) -> Iterator[Refusal]:
         not all(weight.param.is_floating_point() for weight in weights),
         f"{recipe!r} needs whole weights, and the weights of this model are quantised; ship the adapter as it is, or"
         " load the base in 16 or 32 bits.",
+    )
+    biased = any(has_biases(layer, name) for weight in weights for layer in weight.layers for name in acting_in(layer))
+    yield (
+        biased,
+        f"{recipe!r} needs whole weights, and the adapter trains biases beside its factors (lora_bias=True), which no"
+        " weight holds; ship the adapter as it is, or put one without them on the model.",
     )
     tied = next((weight.name for weight in weights if is_shared(model, weight)), "")
     yield (

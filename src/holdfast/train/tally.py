@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from holdfast.core.exact import widest
 from holdfast.core.mix import NEW
 from holdfast.train.forward import SIGNALS, Sums
 
@@ -50,12 +51,12 @@ class Tally:
 
     def count(self, micro_batches: Sequence[tuple[Tensor, Tensor | None]], device: torch.device) -> None:
         """Counts the tokens of the step's micro-batches over all processes; see `Session.count_tokens`."""
-        counts = torch.zeros(2, dtype=torch.float64, device=device)
+        counts = torch.zeros(2, dtype=torch.int64, device=device)
         for scored_BT, source_BT in micro_batches:
             new_BT = scored_BT if source_BT is None else scored_BT[:, :-1] & (source_BT[:, 1:] == NEW)
             counts += torch.stack([scored_BT.sum(), new_BT.sum()])
         tokens, new = self.reduce(counts).tolist()
-        self.tokens = max(tokens, 1.0)
+        self.tokens = float(max(tokens, 1))
         self.new_share = new / self.tokens
 
     def add(self, sums: Sums) -> None:
@@ -74,9 +75,8 @@ class Tally:
     def add_losses(self, losses_N: Tensor) -> None:
         """Adds the losses `[N]` of new tokens."""
         self.begun = True
-        wide = torch.float64 if losses_N.device.type != "mps" else torch.float32
         for name, values_N in (("new_tokens", torch.ones_like(losses_N)), ("new.nll_N", losses_N)):
-            self._sums[name] = self._sums.get(name, 0.0) + values_N.sum(dtype=wide)
+            self._sums[name] = self._sums.get(name, 0.0) + values_N.sum(dtype=widest(losses_N.device))
 
     def close(self) -> None:
         """Computes means and values over all processes; all means share one reduction."""

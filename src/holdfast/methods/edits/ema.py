@@ -62,6 +62,7 @@ class EMA(Method):
 
     decay: float = setting(0.99, unit="per step", low=0.0, high=0.99999, search=(0.9, 0.999))
 
+    averages: ClassVar[bool] = True
     on_parameters: ClassVar[bool] = True
     state_per_parameter: ClassVar[int] = 1
     once: ClassVar[str] = "only the last average would be shipped; give one EMA()."

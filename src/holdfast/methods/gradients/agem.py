@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.batches import collate
+from holdfast.core.exact import exactly
 from holdfast.core.method import Method, State
 from holdfast.core.needs import Ask
 from holdfast.core.rows import drawn, to_examples, to_tensors
@@ -32,7 +33,7 @@ def agem_share(grads: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> 
     """
     dot = square = 0.0
     for name, g in grads.items():  # one tensor at a time: in float64 all of them would be twice the model
-        mine, other = g.double().flatten(), reference[name].double().flatten()
+        mine, other = exactly(g).flatten(), exactly(reference[name]).flatten()
         here = torch.stack([mine @ other, other @ other]).tolist()
         dot, square = dot + here[0], square + here[1]
     return -dot / square if dot < 0 < square < float("inf") else 0.0
@@ -74,6 +75,7 @@ class AGEM(Method):
     samples: int = setting(16, unit="examples per step", low=1, integer=True, search=(4, 256), log=True)
 
     asks: ClassVar[frozenset[Ask]] = frozenset({"gradient"})
+    confines: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Checks the settings; a memory is required."""

@@ -103,6 +103,10 @@ class ConflictDecay(Method):
     samples: int = setting(512, unit="examples", low=1, integer=True)
 
     asks: ClassVar[frozenset[Ask]] = frozenset({"gradient", "base_gradient", "start"})
+    excludes: ClassVar[Mapping[str, str]] = {
+        "OrthogonalProjection": "ConflictDecay moves single entries back, also along the directions that the projection"
+        " keeps still; give one of the two.",
+    }
     quick: ClassVar[Mapping[str, Any]] = {"every": 1}
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.core.adapters import is_plain_lora, plain_name, tuner_layers
 from holdfast.core.errors import HoldfastError
+from holdfast.core.exact import exactly
 from holdfast.core.method import Method, State
 from holdfast.core.params import trainable
 from holdfast.core.run import Run, Step
@@ -25,7 +26,7 @@ def leading_basis(moment: Tensor, threshold: float) -> Tensor:
         moment: Uncentred second moment of a layer's inputs, `[in, in]`, symmetric.
         threshold: Share of the trace that the directions hold, in [0, 1].
     """
-    values, vectors = torch.linalg.eigh(moment.double())
+    values, vectors = torch.linalg.eigh(exactly(moment))
     values = values.flip(0).clamp(min=0.0)
     before = values.cumsum(0) - values
     count = int((before < threshold * values.sum()).sum())

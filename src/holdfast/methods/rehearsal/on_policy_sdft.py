@@ -77,6 +77,7 @@ class OnPolicySDFT(Method):
     skip: int = setting(3, unit="tokens", low=0, integer=True)
 
     reads: ClassVar[frozenset[str]] = frozenset({"base_logits_NV"})
+    averages: ClassVar[bool] = True
     holds: ClassVar[bool] = False
     once: ClassVar[str] = "an example is answered once a step; give one OnPolicySDFT()."
     excludes: ClassVar[Mapping[str, str]] = {

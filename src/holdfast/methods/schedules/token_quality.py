@@ -23,9 +23,10 @@ def token_quality(tuned: float, base: float, share: float = 0.5) -> float:
 class TokenQuality(Method):
     """Scales the learning rate by the tokens' quality.
 
-        t_i = exp(-max(0, -log p(y_i) - H(p_i)))                   typicality of a token under the model q_s =
-        mean_i(t_i)^(1 - base) * mean_i(t_i^b)^base          t^b the same under the base Q_s = decay * Q_{s-1} + (1 -
-        decay) * q_s,  Q_0 = q_0 eta_s = eta * (floor + (1 - floor) * Q_s^power)
+        t_i = exp(-max(0, -log p(y_i) - H(p_i)))                 typicality of a token under the model
+        q_s = mean_i(t_i)^(1 - base) * mean_i(t_i^b)^base        t^b the same under the base
+        Q_s = decay * Q_{s-1} + (1 - decay) * q_s,   Q_0 = q_0
+        eta_s = eta * (floor + (1 - floor) * Q_s^power)
 
     p_i is the model's prediction at a new token, y_i its label, H the entropy. A label that surprises the model no more
     than its entropy predicts has quality 1, however unlikely the label is. A label that contradicts a confident

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.exact import exactly
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import NAME, Adapter
@@ -31,7 +32,7 @@ def least_part(weight_OI: Tensor, moment: Tensor, rank: int) -> tuple[Tensor, Te
     Returns:
         B `[out, rank]` and A `[rank, in]`, float64.
     """
-    wide, damped = weight_OI.double(), moment.double()
+    wide, damped = exactly(weight_OI), exactly(moment)
     scale = damped.diagonal().mean()
     damped = damped / scale if scale > 0 else damped
     damped = damped + DAMP * torch.eye(len(damped), dtype=damped.dtype, device=damped.device)

@@ -43,7 +43,7 @@ def orthogonal(weight_OI: Tensor, rank: int, generator: torch.Generator) -> tupl
     turn, _ = torch.linalg.qr(draw(rank, rank))
     out, inner = weight_OI.shape
     a, b = turn[0::2].T @ draw(rank // 2, inner) / 10, draw(out, rank // 2) @ turn[1::2] / 10
-    return b.to(weight_OI.device), a.to(weight_OI.device)
+    return b, a
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.exact import exactly
 from holdfast.core.run import Run
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import NAME, Adapter, freeze
@@ -21,8 +22,8 @@ def least_directions(moment: Tensor, rank: int) -> Tensor:
         moment: Uncentred second moment of the inputs, `[in, in]`.
         rank: Number of directions.
     """
-    vectors: Tensor = torch.linalg.eigh(moment.double())[1]
-    directions = moment.new_zeros(rank, len(moment), dtype=torch.float64)
+    vectors: Tensor = torch.linalg.eigh(exactly(moment))[1]
+    directions = vectors.new_zeros(rank, len(moment))
     kept = min(rank, len(moment))
     directions[:kept] = vectors[:, :kept].T
     return directions

@@ -15,6 +15,9 @@ from holdfast.core.run import Run, Step
 from holdfast.core.settings import setting
 from holdfast.methods.adapter import Adapter, adapt
 
+NUMBERS = {torch.float64, torch.float32, torch.bfloat16, torch.float16}
+"""Formats of weights that are not quantised."""
+
 
 def _in_four_bits(layer: nn.Linear) -> nn.Module:
     """Returns a linear layer with the same weight in 4-bit NormalFloat, its constants in 8 bits, by bitsandbytes."""
@@ -79,20 +82,26 @@ class QLoRA(Adapter):
         """Returns the PEFT model.
 
         Raises:
-            HoldfastError: bitsandbytes is missing, the model already has an adapter, `targets` matches nothing, or the
-                layers are Conv1D.
+            HoldfastError: bitsandbytes is missing, the model already has an adapter, `targets` matches nothing, the
+                layers are Conv1D, or they are quantised in another way.
         """
         import peft
         from transformers.pytorch_utils import Conv1D
 
+        model: Any = run.model
+        in_four = bool(getattr(model, "is_loaded_in_4bit", False))
+        if not in_four and (coded := _coded(model)):
+            raise HoldfastError(
+                f"{self!r}: the weights of this model are {coded} codes already, not numbers that can be put into four"
+                " bits; load it in 16 or 32 bits, or in four."
+            )
         if importlib.util.find_spec("bitsandbytes") is None:
             raise HoldfastError(f"{self!r} needs bitsandbytes: pip install 'holdfast[gpu]'.")
-        model: Any = run.model
         if any(isinstance(module, Conv1D) for module in model.modules()):
             raise HoldfastError(
                 f"{self!r}: the Conv1D layers of {type(model).__name__} cannot be put into four bits; take LoRA()."
             )
-        held = [] if getattr(model, "is_loaded_in_4bit", False) else _quantise(model)
+        held = [] if in_four else _quantise(model)
         try:
             if held:
                 model.is_loaded_in_4bit = True
@@ -115,6 +124,12 @@ class QLoRA(Adapter):
         """Clips the gradient to the norm of the paper."""
         if self.clip:
             nn.utils.clip_grad_norm_(step.params.values(), self.clip)
+
+
+def _coded(model: nn.Module) -> str:
+    """Returns the dtype of linear layers whose weights are codes, to be scaled (8 bits); "" if they are numbers."""
+    dtypes = {module.weight.dtype for module in model.modules() if isinstance(module, nn.Linear)}
+    return ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes - NUMBERS))
 
 
 def _quantise(model: Any) -> list[tuple[nn.Module, str, nn.Module]]:
