@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from holdfast.bench.given.model_content import content_of
+from holdfast.bench.given.model_content import content_of, model_content
 from holdfast.bench.given.specs import RunSpec, TrainingSpec
 from holdfast.core.guard import AUTO
 from holdfast.core.settings import parted, value_of
