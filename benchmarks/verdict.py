@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from holdfast.bench.machine.files import write_atomically
 from holdfast.stats.draws import Draws, Suite, interval
-from holdfast.stats.flips import flips
+from holdfast.stats.flips import Flips, flips
 from holdfast.stats.graded import graded
 from holdfast.stats.pooled import pooled
 from holdfast.stats.seeds import seeded
@@ -138,6 +138,41 @@ def together_words(suites: int, items: int, lost: float, runs: int, rng: np.rand
             parts.append(flips(right, np.where(right, moves >= lost / 0.8, moves < (lost - ALLOWED) / 0.2)))
         said[together([judge(part, ALLOWED) for part in parts], [judge(pooled(parts), ALLOWED)])] += 1
     return f"| {suites} | {items} | {lost:g} | {said['kept'] / runs:.3f} | {said['forgot'] / runs:.3f} |"
+
+
+def small_suites(suites: int, items: int, lost: float, first: tuple[int, float], runs: int, seed: int) -> str:
+    """Returns what is said of the mean of small suites, by our interval and by the sum of the suites' own (MOVER).
+
+    Each suite lost exactly what is allowed, or nothing; the share `lost` of all answers became wrong and the others'
+    gain makes up for the rest. `first` has the items of the first suite, and what it alone lost more of, for which the
+    others lose less.
+    """
+    cells = []
+    for allowed in (ALLOWED, 0.0):
+        rng, said = np.random.default_rng(seed), np.zeros(4)
+        more = first[1] if allowed else 0.0
+        for _ in range(runs):
+            parts = []
+            for k in range(suites):
+                n = first[0] if k == 0 else items
+                share = max(0.0, lost + (more if k == 0 else -more / (suites - 1)))
+                moves, gained = rng.random(n), max(0.0, lost - allowed)
+                right = (moves < share) | ((moves < 1 - gained) & (rng.random(n) < 0.5))
+                parts.append(flips(right, np.where(moves < share, False, right | (moves >= 1 - gained))))
+            low, high = pooled(parts).interval(0.9)
+            under, over = mover(parts, 0.9)
+            said += [low > -ALLOWED, high < -ALLOWED, under > -ALLOWED, over < -ALLOWED]
+        cells.append([f"{share:.3f}" for share in said / runs])
+    (kept, forgot, summed, also), (proved, _, less, _) = cells
+    about = f"| {suites} x {items} | {first[0]} | {lost:g} | {first[1]:g} |"
+    return f"{about} {kept} | {forgot} | {proved} | {summed} | {also} | {less} |"
+
+
+def mover(parts: Sequence[Flips], confidence: float) -> tuple[float, float]:
+    """Returns the interval of a mean from those of its parts, as Zou and Donner sum them (2008)."""
+    ends = np.array([(part.change, *part.interval(confidence)) for part in parts])
+    down, up = (float(np.sqrt(((ends[:, 0] - ends[:, side]) ** 2).sum())) / len(ends) for side in (1, 2))
+    return float(ends[:, 0].mean()) - down, float(ends[:, 0].mean()) + up
 
 
 def masked_words(suites: int, items: int, runs: int, rng: np.random.Generator) -> str:
@@ -273,6 +308,19 @@ SECTIONS: dict[str, Section] = {
         "The worst of several suites that all lost two points: its loss in the mean, and how often intervals hold two",
         ["suites", "items of each", "said to be lost", "held, by its own interval", "held, by that for all suites"],
         lambda n, rng: [worst_coverage(*of, n // 2, rng) for of in ((1, 200), (4, 200), (16, 200))],
+    ),
+    "small": (
+        "The mean of suites with few items, each at the border, and where nothing is lost: by our rule and by MOVER",
+        ["suites x items", "of the first", "lost of all", "the first lost more by"]
+        + [f"{rule}{word}" for rule in ("", "MOVER: ") for word in ("kept", "forgot", "kept, nothing lost")],
+        lambda n, rng: [
+            small_suites(*of, n // 2, int(rng.integers(1 << 30)))
+            for of in (
+                *((20, 29, 0.06, (29, 0.0)), (22, 51, 0.06, (51, 0.0)), (22, 51, 0.02, (51, 0.0))),
+                *((22, 51, 0.02, (51, 0.4)), (16, 300, 0.05, (300, 0.0)), (2, 30, 0.05, (30, 0.0))),
+                *((4, 60, 0.05, (60, 0.0)), (16, 60, 0.02, (10, 0.0)), (16, 300, 0.02, (10, 0.28))),
+            )
+        ],
     ),
 }
 """Title, columns and rows of each table, by its name; each has a random stream of its own."""

@@ -7,13 +7,14 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import cast
 
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.score import POINTS, Role, Score, for_stats, in_unit
 from holdfast.stats.flips import Flips, flips
 from holdfast.stats.graded import Graded, graded
 from holdfast.stats.paired import Change, paired_change
-from holdfast.stats.pooled import pooled
+from holdfast.stats.pooled import Part, pooled
 from holdfast.stats.seeds import Seeded, seeded
 from holdfast.stats.verdict import Evidence, Verdict, judge
 
@@ -210,8 +211,8 @@ def _pooled(suites: Sequence[SuiteChange]) -> Evidence:
     """Returns the evidence of a mean of suites."""
     if len(suites) == 1:
         return suites[0].evidence
-    parts: list[Evidence] = [
-        suite.evidence.part if isinstance(suite.evidence, Seeded) else suite.evidence for suite in suites
+    parts = [
+        cast(Part, suite.evidence.part) if isinstance(suite.evidence, Seeded) else suite.evidence for suite in suites
     ]
     part = pooled(parts, [suite.shifts for suite in suites])
     if not suites[0].seeds:

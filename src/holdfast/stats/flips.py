@@ -63,6 +63,18 @@ class Flips:
         scale = self.effective / self.items
         return tango(self.lost * scale, self.gained * scale, self.effective, change)
 
+    @property
+    def unseen(self) -> float:
+        """Returns the variance that a loss of 1 adds as long as it flips few items."""
+        return 1 / self.effective
+
+    def variance(self, change: float) -> float:
+        """Returns the variance of the observed change if the true change is `change`; infinity for a single group."""
+        if self.groups < 2:
+            return math.inf
+        scale = self.effective / self.items
+        return tango_variance(self.lost * scale, self.gained * scale, self.effective, change)
+
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change: all values that `statistic` does not reject.
 
@@ -175,27 +187,37 @@ def independence(moved: npt.NDArray[np.float64], groups: Sequence[Hashable] | No
 def tango(lost: float, gained: float, items: float, change: float) -> float:
     """Returns Tango's score statistic of paired shares for a true change; positive if the observed change is larger.
 
-        Z(D) = (c - b - n D) / sqrt(n (2 q + D (1 - D)))
-        q = (sqrt(B^2 - 4 A C) - B) / (2 A),  A = 2 n,  B = -b - c + (2 n - c + b) D,  C = -b D (1 - D)
+        Z(D) = (c - b - n D) / (n sqrt(V(D)))
 
     Args:
         lost: Number of items right before and wrong after (b); may be fractional.
         gained: Number of items wrong before and right after (c).
         items: Number of all items (n).
-        change: The supposed true change (D); q is the most likely share lost under it.
+        change: The supposed true change (D).
 
     Reference:
         Toshiro Tango, "Equivalence test and confidence interval for the difference in proportions for the
         paired-sample design", Statistics in Medicine 17, 1998, equations 9 to 12.
     """
+    variance = tango_variance(lost, gained, items, change)
+    distance = (gained - lost) / items - change
+    if variance <= 1e-12 / items:
+        return math.copysign(math.inf, distance) if abs(distance) > 1e-9 else 0.0
+    return distance / math.sqrt(variance)
+
+
+def tango_variance(lost: float, gained: float, items: float, change: float) -> float:
+    """Returns the variance of the observed change of paired shares if the true change is D.
+
+        V(D) = (2 q + D (1 - D)) / n
+        q = (sqrt(B^2 - 4 A C) - B) / (2 A),  A = 2 n,  B = -b - c + (2 n - c + b) D,  C = -b D (1 - D)
+
+    q is the most likely share lost under D. The arguments and the source are those of `tango`.
+    """
     n, b, c = items, lost, gained
     first, second, third = 2 * n, -b - c + (2 * n - c + b) * change, -b * change * (1 - change)
     q = (math.sqrt(max(0.0, second * second - 4 * first * third)) - second) / (2 * first)
-    variance = n * (2 * q + change * (1 - change))
-    distance = c - b - n * change
-    if variance <= 1e-12 * n:
-        return math.copysign(math.inf, distance) if abs(distance) > 1e-9 * n else 0.0
-    return distance / math.sqrt(variance)
+    return max(0.0, 2 * q + change * (1 - change)) / n
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:

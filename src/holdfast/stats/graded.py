@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from holdfast.core.errors import HoldfastError
-from holdfast.stats.flips import independence, paired, root, tango
+from holdfast.stats.flips import independence, paired, root, tango, tango_variance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,18 @@ class Graded:
             return math.copysign(math.inf, -change)
         scale = self.effective / self.items / self.size
         return tango(self.fell * scale, self.rose * scale, self.effective, change / self.size)
+
+    @property
+    def unseen(self) -> float:
+        """Returns the variance that a loss of 1 adds as long as it flips few items."""
+        return self.size / self.effective
+
+    def variance(self, change: float) -> float:
+        """Returns the variance of the observed change if the true change is `change`; infinity for a single group."""
+        if self.groups < 2:
+            return math.inf
+        scale, flips = self.effective / self.items / self.size, max(-1.0, min(1.0, change / self.size))
+        return self.size**2 * tango_variance(self.fell * scale, self.rose * scale, self.effective, flips)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change: all values that `statistic` does not reject."""

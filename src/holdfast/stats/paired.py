@@ -60,6 +60,16 @@ class Change:
             return math.copysign(math.inf, distance) if distance else 0.0
         return distance / self.error
 
+    @property
+    def unseen(self) -> float:
+        """Returns 0: the variance does not depend on the true change."""
+        return 0.0
+
+    def variance(self, change: float) -> float:
+        """Returns the variance of the observed change, whatever the true one; infinity for a single document."""
+        del change
+        return math.inf if self.error is None else self.error**2
+
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Returns the two-sided interval of the change; unbounded for a single document."""
         if self.error is None:
