@@ -199,7 +199,7 @@ RECIPE: tuple[Rule[Situation], ...] = (
         "folk",
         "practitioners",
         standing="not tested",
-        because="on all data it learned nothing here, and lost nothing (docs/fit.md); its rate is a tenth of the rate that"
-        " LoRA takes (arXiv 2405.09673)",
+        because="on all of the data it learned nothing here, and lost nothing (docs/fit.md); its rate is a tenth of"
+        " the rate that LoRA takes (arXiv 2405.09673)",
     ),
 )
