@@ -131,7 +131,7 @@ def hours(all_rows: Iterable[Row]) -> str:
     """Returns what the study took."""
     runs = [row for row in all_rows if row["recipe"] != "base"]
     seconds = sum(row["seconds"]["all"] for row in runs)
-    return f"{len(runs)} runs took {seconds / 3600:.1f} hours of one core."
+    return f"{len(runs)} runs took {seconds / 3600:.1f} hours by the clock, on one core each."
 
 
 def main() -> None:

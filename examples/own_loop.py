@@ -23,9 +23,9 @@ for step in range(20):
     out = model(input_ids=input_ids, labels=labels)
     with torch.no_grad():
         base_logits = base(input_ids=input_ids).logits
-    leash = mask_the_target(out.logits, base_logits, labels).sum() / trained_tokens
-    (out.loss + leash).backward()
+    penalty = mask_the_target(out.logits, base_logits, labels).sum() / trained_tokens
+    (out.loss + penalty).backward()
     optimizer.step()
     optimizer.zero_grad()
     if step % 5 == 0:
-        print(f"step {step:2}  task {out.loss:.3f}  leash {leash:.3f}")
+        print(f"step {step:2}  task {out.loss:.3f}  penalty {penalty:.3f}")

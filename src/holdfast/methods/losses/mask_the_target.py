@@ -82,7 +82,7 @@ class MaskTheTarget(Method):
     Departs:
         The sum is divided by all supervised tokens of the step, not by |M| without the certain positions (0.1-0.2% of
         them in the paper). The paper's clamp on 1 - p_a(y) is not needed: the target is masked before the softmax. On
-        a reranker, a unit is a query, c runs over its documents, y is the set of relevant ones, and `certain` does not
+        a reranker, a row is a query, c runs over its documents, y is the set of relevant ones, and `certain` does not
         act: a query with a certain answer still has an order among its other documents.
     """
 

@@ -238,7 +238,7 @@ LAYERS: tuple[Rule[Situation], ...] = (
         "folk",
         "practitioners",
         standing="mixed",
-        because="it keeps more of the old where facts are learned, and learns no language",
+        because="two of three layers frozen keep more of the old where facts are learned, and learn no language",
         figures=(
             Figure("people", "FreezeBottom()", 100.0, 12.6),
             Figure("people", "plain", 97.7, 42.6),
@@ -254,7 +254,8 @@ LAYERS: tuple[Rule[Situation], ...] = (
         "folk",
         "practitioners",
         standing="mixed",
-        because="at .9 it loses less of people and language here, and more of science; .95 did not run",
+        because="at .9 it loses less of people and language here, and more of science (at twice the rate); .95"
+        " did not run",
         figures=(
             Figure("people", "LayerwiseDecay()", 98.0, 29.3),
             Figure("science", "LayerwiseDecay()", 89.0, 13.8),
