@@ -92,6 +92,20 @@ def drift_table(all_rows: Sequence[Row]) -> list[str]:
     return [*lines, f"| none: the mean of the other half | | {constant:.2f} |", "", f"{len(runs)} runs.", ""]
 
 
+def flip_lines(all_rows: Sequence[Row]) -> list[str]:
+    """Returns how many answers flip in the runs that lost little, which says how many items a verdict needs."""
+    shares = []
+    for row in all_rows:
+        if row["recipe"] != "base":
+            parts = kept_changes(row, base_of(row, all_rows))
+            if lost(parts)[0] <= 2:
+                items = sum(part.items for part in parts.values())
+                shares.append(100 * sum(part.lost + part.gained for part in parts.values()) / items)
+    half, most = np.quantile(shares, [0.5, 0.75])
+    few = f"Of the kept answers, {half:.1f}% flip in the median of the {len(shares)} runs that lost 2 points or less,"
+    return [few, f"and fewer than {most:.1f}% in three of four.", ""]
+
+
 def draw(all_rows: Sequence[Row], path: Path) -> None:
     """Draws learned against lost, a panel for each model and task that has three runs, with the name of each run."""
     import matplotlib
@@ -149,6 +163,7 @@ def main() -> None:
         for task in TASKS:
             lines += table(all_rows, model, task)
     lines += ["## Drift as an early indicator", "", *drift_table(all_rows)]
+    lines += ["## Answers that flip", "", *flip_lines(all_rows)]
     write_atomically(Path(ROWS.with_name("real-tables.md")), "\n".join(lines) + "\n")
 
 

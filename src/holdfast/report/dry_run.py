@@ -5,7 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from holdfast.bench.measured.power import power_lines
+from holdfast.bench.given.model_files import folder_or_name
+from holdfast.bench.given.model_size import model_size
+from holdfast.bench.measured.power import flips_of, power_lines
 from holdfast.bench.run.inputs import DryRun
 
 LONGEST = 400
@@ -33,7 +35,8 @@ def show(done: DryRun, console: Console | None = None) -> None:
         count = len(suite.items) or len(suite.texts)
         what = "items" if suite.items else "texts or examples"
         lines.append(f"measured: {suite.name} ({suite.role}), {count:,} {what}")
-    lines += [*power_lines(inputs.data.suites, inputs.budget), *inputs.resources.lines()]
+    flips = flips_of(model_size(folder_or_name(spec.model)))
+    lines += [*power_lines(inputs.data.suites, inputs.budget, flips), *inputs.resources.lines()]
     for line in lines:
         console.print(f"  {line}", highlight=False, markup=False)
     for note in inputs.notes:

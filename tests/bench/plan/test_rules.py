@@ -83,6 +83,10 @@ CASES = {
         dataclasses.replace(SMALL, points=2.0, kept=100),
         dataclasses.replace(SMALL, points=2.0),
     ),
+    "enough items for the budget of a larger model": (
+        dataclasses.replace(BIG, points=2.0, kept=1800),
+        dataclasses.replace(SMALL, points=2.0, kept=1800),
+    ),
     "behaviour before facts": (BIG, SMALL),
 }
 """A situation in which each rule applies, and one in which it does not."""

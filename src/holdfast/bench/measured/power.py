@@ -10,13 +10,25 @@ from holdfast.core.budget import Budget
 from holdfast.probes.score import for_stats, in_unit
 from holdfast.probes.suite import Suite
 from holdfast.stats.power import items_needed, least_provable
+from holdfast.train.rates import REAL
 
 FLIPS = 0.04
-"""Assumed share of answers that flip, half of them either way. In docs/studies/effect-tables.md, three in four of the
-runs that lost less than 2 points flipped fewer. docs/studies/verdict-tables.md has this share where nothing is lost."""
+"""Assumed share of answers that flip, half of them either way, of a model below 100 million parameters. In
+docs/studies/effect-tables.md, three in four of the runs that lost less than 2 points flipped fewer.
+docs/studies/verdict-tables.md has this share where nothing is lost."""
+REAL_FLIPS = 0.12
+"""The same of a larger model, which is less sure of its answers: docs/studies/real-tables.md, by the same rule."""
 
 
-def power_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
+def flips_of(parameters: int) -> float:
+    """Returns the share of answers that is assumed to flip in a model of so many parameters; 0 if the size is unknown.
+
+    An unknown size counts as a large one, so that no item is promised to prove more than it does.
+    """
+    return FLIPS if 0 < parameters < REAL else REAL_FLIPS
+
+
+def power_lines(suites: Sequence[Suite], budget: Budget | None, flips: float) -> list[str]:
     """Returns how small a loss the items of each retained suite can prove, and how many items the budget takes.
 
     Items that a guard watches do not count, because no verdict judges them.
@@ -24,6 +36,7 @@ def power_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
     Args:
         suites: All suites; only retained suites in points count.
         budget: The budget; None without one.
+        flips: The share of answers that is assumed to flip (`flips_of`).
     """
     counts = _counts(suites, budget)
     if not counts:
@@ -31,13 +44,14 @@ def power_lines(suites: Sequence[Suite], budget: Budget | None) -> list[str]:
     points = None if budget is None else budget.points
     lines = [
         "what independent items can prove with a chance of 80%, if nothing is lost and"
-        f" {in_unit(FLIPS):g} of 100 answers flip (half of them to right, half to wrong):"
+        f" {in_unit(flips):g} of 100 answers flip (half of them to right, half to wrong):"
     ]
     for count in dict.fromkeys(counts.values()):
-        lines.append(_of_suites([name for name, judged in counts.items() if judged == count], count, points))
+        same = [name for name, judged in counts.items() if judged == count]
+        lines.append(_of_suites(same, count, points, flips))
     if budget is not None and budget.points is not None and budget.claim == "mean" and len(counts) > 1:
         equivalent = len(counts) ** 2 / math.fsum(1 / count for count in counts.values())
-        lines.append(f"  the mean of the {len(counts)} suites, which the budget limits: {_loss(equivalent)}")
+        lines.append(f"  the mean of the {len(counts)} suites, which the budget limits: {_loss(equivalent, flips)}")
     return lines
 
 
@@ -53,13 +67,13 @@ def _judged(suite: Suite, is_split: bool) -> int:
     return len((suite.side("proof") if is_split else suite).only({"points"}).items)
 
 
-def _of_suites(names: Sequence[str], count: int, points: float | None) -> str:
+def _of_suites(names: Sequence[str], count: int, points: float | None, flips: float) -> str:
     """Returns a line on what `count` items can prove, and on how many items prove a loss within `points`."""
-    line = f"  {', '.join(names)}: {count:,} items{' each' if len(names) > 1 else ''} prove {_loss(count)}"
+    line = f"  {', '.join(names)}: {count:,} items{' each' if len(names) > 1 else ''} prove {_loss(count, flips)}"
     if points is None:
         return line
-    return f"{line}; {points:g} points take about {items_needed(for_stats(points), FLIPS):,}"
+    return f"{line}; {points:g} points take about {items_needed(for_stats(points), flips):,}"
 
 
-def _loss(items: float) -> str:
-    return f"a loss of at most {in_unit(least_provable(items, FLIPS)):.1f} points"
+def _loss(items: float, flips: float) -> str:
+    return f"a loss of at most {in_unit(least_provable(items, flips)):.1f} points"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast.bench.measured.power import FLIPS
+from holdfast.bench.measured.power import FLIPS, REAL_FLIPS, flips_of
 from holdfast.bench.plan.evidence import REAL, STUDY, Figure, Rule
 from holdfast.bench.plan.situation import Situation
 from holdfast.methods.prompts import PROMPTS
 from holdfast.methods.rehearsal.prompt_rehearsal import PromptRehearsal
 from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
-from holdfast.probes.score import for_stats
+from holdfast.probes.score import for_stats, in_unit
 from holdfast.stats.power import items_needed
 
 NOISY, COPIES, FEW_ROWS = 0.1, 0.05, 100
@@ -240,13 +240,25 @@ MEASURE: tuple[Rule[Situation], ...] = (
     Rule(
         "enough items for the budget",
         "measure",
-        "a budget in points is given, and fewer items are kept than prove it",
-        lambda case: bool(case.points) and 0 < case.kept < _needed(case),
+        "a budget in points is given, and fewer items are kept than prove it, below 100M parameters",
+        lambda case: case.small and _lacks_items(case),
         "about {value} kept items in all, so that a verdict under the budget is likely",
         "measured here",
         "docs/studies/verdict-tables.md",
         value=lambda case: _needed(case),
-        because="with a chance of 80%, if nothing is lost and 4 of 100 answers flip",
+        because=f"with a chance of 80%, if nothing is lost and {in_unit(FLIPS):g} of 100 answers flip",
+    ),
+    Rule(
+        "enough items for the budget of a larger model",
+        "measure",
+        "a budget in points is given, and fewer items are kept than prove it, from 100M parameters on",
+        lambda case: not case.small and _lacks_items(case),
+        "about {value} kept items in all, so that a verdict under the budget is likely (general has 2,146 without :N)",
+        "measured here",
+        REAL,
+        value=lambda case: _needed(case),
+        because=f"with a chance of 80%, if nothing is lost and {in_unit(REAL_FLIPS):g} of 100 answers flip; three in"
+        " four runs that lost 2 points or less flipped fewer",
     ),
     Rule(
         "behaviour before facts",
@@ -273,8 +285,12 @@ MEASURE: tuple[Rule[Situation], ...] = (
 )
 
 
+def _lacks_items(case: Situation) -> bool:
+    return bool(case.points) and 0 < case.kept < _needed(case)
+
+
 def _needed(case: Situation) -> int:
-    return items_needed(for_stats(case.points or 1.0), FLIPS)
+    return items_needed(for_stats(case.points or 1.0), flips_of(case.parameters))
 
 
 ABOUT_DATA = (*REHEARSAL, *OLD_EXAMPLES, *DATA, *MEASURE)
