@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from holdfast.bench.forecast import plan as planning
 from holdfast.bench.forecast.features import FEATURES, features_of
 from holdfast.bench.forecast.forecast import forecast, forecasts, ranked
 from holdfast.bench.forecast.looked import SUITE_ITEMS, Reader, documents_of
-from holdfast.bench.forecast.short_run import _with_few_written, run_shortly
+from holdfast.bench.forecast.short_run import TooFewSteps, _with_few_written, run_shortly
 from holdfast.bench.given.loading import load_model
 from holdfast.bench.given.specs import PlanSpec, RunSpec
 from holdfast.bench.machine.progress import Progress
@@ -256,3 +257,27 @@ def test_the_validation_side_alone_answers_for_the_base(inputs):
     side = module._validation(suite)
     assert {item.split for item in side.items} == {"watch"}
     assert 0 < len(side.items) < len(suite.items)
+
+
+def test_a_run_of_few_steps_has_no_forecast_and_the_others_keep_theirs(inputs):
+    short, notes = "Train(lr=1e-3, epochs=1, batch=1000)", list[str]()
+    with Progress(QUIET) as progress:
+        (row,) = forecasts(inputs, [short, TRAIN], progress, notes=notes).rows
+        assert row.recipe == TRAIN
+        (note,) = notes
+        assert re.fullmatch(r"Not forecast: Train\(.*batch=1000\).*: its run has 1 steps?, and .*", note)
+        with pytest.raises(TooFewSteps):
+            forecasts(inputs, [short, TRAIN], progress)
+        with pytest.raises(TooFewSteps):
+            forecasts(inputs, [short], progress, notes=notes)
+
+
+def test_a_plan_stands_without_its_forecasts(monkeypatch, base_rows):
+    def refuse(*args, **options):
+        raise TooFewSteps("its run has 9 steps")
+
+    monkeypatch.setattr(planning, "forecasts", refuse)
+    spec = PlanSpec(model="ground:base", data=base_rows, keep=("ground:facts/cut",), forecast=True, steps=False)
+    record = planning.plan(spec, QUIET)
+    assert record.forecast is None
+    assert "Not forecast: its run has 9 steps" in record.notes

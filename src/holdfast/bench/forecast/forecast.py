@@ -15,7 +15,7 @@ from torch import nn
 from holdfast.bench.forecast.features import drift_by_suite, fall_by_suite, features_of, first_to_go
 from holdfast.bench.forecast.fitted import Fit, Interval, committed
 from holdfast.bench.forecast.looked import Reader
-from holdfast.bench.forecast.short_run import STEPS, ShortRun, run_shortly
+from holdfast.bench.forecast.short_run import STEPS, ShortRun, TooFewSteps, run_shortly
 from holdfast.bench.given.asked import load_asked
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.progress import Progress
@@ -59,6 +59,7 @@ def forecasts(
     points: float | None = None,
     plain: str = "",
     fit: Fit | None = None,
+    notes: list[str] | None = None,
 ) -> ForecastRecord:
     """Returns the forecasts of recipes, best first, and what they cost.
 
@@ -69,10 +70,13 @@ def forecasts(
         points: Loss that is allowed, in points; the budget of the inputs' run if absent.
         plain: Recipe of `recipes` that the cost is stated in; the first of them by default.
         fit: The fit; the one that comes with the package by default.
+        notes: List that receives a note on each recipe whose run has fewer than thirty steps, which then has no
+            forecast; without it such a recipe is refused.
 
     Raises:
-        HoldfastError: No recipe is given, nothing is kept that counts in points, a recipe does not work on the model,
-            or its run has fewer than thirty steps.
+        TooFewSteps: The run of a recipe, or of all of them, has fewer than thirty steps.
+        HoldfastError: No recipe is given, nothing is kept that counts in points, or a recipe does not work on the
+            model.
     """
     began, fit, texts = time.perf_counter(), fit or committed(), list(dict.fromkeys(recipes))
     check_inputs(inputs, texts)
@@ -86,7 +90,12 @@ def forecasts(
     with tempfile.TemporaryDirectory(prefix="holdfast-forecast-") as folder:
         for text in texts:
             advance = progress.task(f"first steps of {text}", STEPS)
-            shorts.append(run_shortly(inputs, text, reader, Path(folder), advance=advance))
+            try:
+                shorts.append(run_shortly(inputs, text, reader, Path(folder), advance=advance))
+            except TooFewSteps as error:
+                if notes is None or (text == texts[-1] and not shorts):
+                    raise
+                notes.append(f"Not forecast: {error}")
     parameters = sum(weight.numel() for weight in base.parameters())
     unit = next((short for short in shorts if short.recipe == plain), shorts[0])
     seconds = unit.seconds / unit.steps * unit.run_steps

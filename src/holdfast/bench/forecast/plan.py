@@ -9,6 +9,7 @@ from rich.console import Console
 
 from holdfast.bench.compare.plan import with_settings
 from holdfast.bench.forecast.forecast import forecasts
+from holdfast.bench.forecast.short_run import TooFewSteps
 from holdfast.bench.given.recipe_sets import recipes_of
 from holdfast.bench.given.specs import PlanSpec
 from holdfast.bench.machine.progress import Progress
@@ -44,7 +45,9 @@ def plan(spec: PlanSpec, console: Console | None = None) -> PlanRecord | Ranking
 def _forecast(
     asked: Sequence[str], inputs: PlanInputs, advice: Advice, recipe: str, progress: Progress, notes: list[str]
 ) -> ForecastRecord | None:
-    """Returns the forecasts of the recipes that fit into memory beside the base; notes those that do not.
+    """Returns the forecasts of the recipes that fit into memory beside the base and have enough steps.
+
+    Notes say which do not; None if no run has enough steps.
 
     Raises:
         HoldfastError: No recipe fits into memory, or as `forecasts` raises.
@@ -64,7 +67,11 @@ def _forecast(
             f"None of {len(texts)} recipes fits into memory beside the base, so nothing can be forecast: leave out"
             " --forecast, or give --recipes with smaller ones."
         )
-    return forecasts(inputs, fitting, progress, plain=_plain(advice))
+    try:
+        return forecasts(inputs, fitting, progress, plain=_plain(advice), notes=notes)
+    except TooFewSteps as error:  # the plan stands without its forecasts
+        notes.append(f"Not forecast: {error}")
+        return None
 
 
 def chosen(asked: Sequence[str], advice: Advice, recipe: str, old: Sequence[str], notes: list[str]) -> list[str]:

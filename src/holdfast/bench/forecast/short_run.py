@@ -34,6 +34,10 @@ SPARE = 1.5
 """Old examples that the base writes for a short run, per example that its steps need."""
 
 
+class TooFewSteps(HoldfastError):
+    """A run has fewer steps than a forecast reads."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ShortRun:
     """What a short run has measured.
@@ -83,7 +87,7 @@ class _Watch(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Refuses a run that is shorter than the steps to measure."""
         if state.max_steps < self.steps:
-            raise HoldfastError(
+            raise TooFewSteps(
                 f"{self.trainer.holdfast_recipe!r}: its run has {state.max_steps} steps, and a forecast reads the first"
                 f" {self.steps}; train it instead, or give more rows, more epochs or a smaller batch."
             )
@@ -148,7 +152,8 @@ def run_shortly(
         advance: Called with the number of steps done.
 
     Raises:
-        HoldfastError: The run has fewer steps, the recipe does not work on the model, or a likelihood is not finite.
+        TooFewSteps: The run has fewer steps.
+        HoldfastError: The recipe does not work on the model, or a likelihood is not finite.
     """
     began = time.perf_counter()
     recipe = parse(text)
