@@ -11,7 +11,7 @@ import pytest
 from holdfast.bench.compare.plan import plan
 from holdfast.bench.given.loading import load_tokenizer
 from holdfast.bench.given.specs import CompareSpec, DiffSpec, RunSpec
-from holdfast.bench.measured.power import FLIPS, REAL_FLIPS, power_lines
+from holdfast.bench.measured.power import FLIPS, REAL_FLIPS, power_lines, power_notes
 from holdfast.bench.measured.preparation import prepare_data, read_suites
 from holdfast.bench.run.early_checks import check_early
 from holdfast.core.budget import Budget
@@ -139,6 +139,12 @@ def test_the_default_is_noted_before_anything_is_asked_and_what_it_proves_depend
     for flips, least in ((FLIPS, 2.0), (REAL_FLIPS, 3.4)):
         last = power_lines(suites, Budget(points=2), flips)[-1]
         assert last == f"  the mean of the 15 suites, which the budget limits: a loss of at most {least} points"
+    assert power_notes(suites, Budget(points=2), 2_800_000) == power_notes(suites, None, 0) == []
+    (doubt,) = power_notes(suites, Budget(points=2), 270_000_000)
+    assert doubt.startswith("The kept items can prove a loss of at most 3.4 points if nothing is lost and 12 of 100")
+    assert doubt.endswith("Keep about 2.9 times as many items for a verdict.")
+    (every,) = power_notes(suites, Budget(points=2, claim="every"), 0)
+    assert "at most 14.0 points" in every
     read_suites(DiffSpec(base="a", tuned="b", keep=("general:45",)), tokenizer, notes := [])
     assert not any("by default" in note for note in notes)
 

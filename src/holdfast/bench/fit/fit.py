@@ -128,8 +128,9 @@ class _Fit:
         advised = _advised(made, names)
         pilot = self._pilot(run, plain, ladder, plain.price(advised))
         most, seconds = None if pilot is None else pilot.most, self.ledger.plain_seconds
-        for line in announcement(self.spec, plain, seconds, ladder, most):
+        for line in (*announcement(self.spec, plain, seconds, ladder, most), *self.inputs.doubts):
             self.ledger.display.tell(line)
+        self.ledger.notes += self.inputs.doubts
         given = [advised]
         if self.spec.reranks and not self._no_search(given, plain):
             given = list(dict.fromkeys([advised, *(rung.candidate for rung in ladder.rungs if rung.plain)]))

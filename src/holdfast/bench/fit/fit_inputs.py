@@ -15,6 +15,7 @@ from holdfast.bench.fit.price import PlainRun
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.model_files import folder_of_model, folder_or_name, is_adapter
 from holdfast.bench.given.specs import RunSpec
+from holdfast.bench.measured.power import power_notes
 from holdfast.bench.plan.facts import PlanInputs, read_plan_inputs
 from holdfast.bench.plan.recipes import estimated
 from holdfast.bench.plan.record import PlanRecord
@@ -53,6 +54,11 @@ class FitInputs:
     def rows(self) -> int:
         """Returns the number of examples to train on."""
         return len(self.examples)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Returns a sentence if the kept items can hardly prove the budget."""
+        return power_notes(self.plan.data.suites, self.spec.allowed(), self.parameters)
 
     def plain(self, run: RunSpec, *, epochs: float, batch: int) -> PlainRun:
         """Returns the unit of the cost, with the old examples that the options name."""

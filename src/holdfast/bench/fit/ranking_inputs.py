@@ -49,6 +49,11 @@ class RankingFitInputs:
     parameters: int
 
     @property
+    def doubts(self) -> list[str]:
+        """Returns nothing: how far nDCG moves by chance is not known before a run."""
+        return []
+
+    @property
     def rows(self) -> int:
         """Returns the number of lists to train on."""
         return len(self.data.lists)

@@ -1,9 +1,9 @@
-"""How small a loss the items of a run can prove; printed before training."""
+"""How small a loss the items of a run can prove; said before training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from holdfast.bench.measured.guard_split import split_suites
 from holdfast.core.budget import Budget
@@ -50,9 +50,38 @@ def power_lines(suites: Sequence[Suite], budget: Budget | None, flips: float) ->
         same = [name for name, judged in counts.items() if judged == count]
         lines.append(_of_suites(same, count, points, flips))
     if budget is not None and budget.points is not None and budget.claim == "mean" and len(counts) > 1:
-        equivalent = len(counts) ** 2 / math.fsum(1 / count for count in counts.values())
-        lines.append(f"  the mean of the {len(counts)} suites, which the budget limits: {_loss(equivalent, flips)}")
+        mean = f"the mean of the {len(counts)} suites, which the budget limits"
+        lines.append(f"  {mean}: {_loss(_equivalent(counts), flips)}")
     return lines
+
+
+def power_notes(suites: Sequence[Suite], budget: Budget | None, parameters: int) -> list[str]:
+    """Returns a sentence if the items can hardly prove the budget even where nothing is lost.
+
+    Args:
+        suites: All suites; only retained suites in points count.
+        budget: The budget; None without one.
+        parameters: Number of parameters of the model, by which answers are assumed to flip; 0 if unknown.
+    """
+    counts, flips = _counts(suites, budget), flips_of(parameters)
+    if budget is None or budget.points is None or not counts:
+        return []
+    items = float(min(counts.values())) if budget.claim == "every" else _equivalent(counts)
+    least = in_unit(least_provable(items, flips))
+    times = (least / budget.points) ** 2
+    if least <= budget.points:
+        return []
+    assumed = f"if nothing is lost and {in_unit(flips):g} of 100 answers flip"
+    return [
+        f"The kept items can prove a loss of at most {least:.1f} points {assumed}, and the budget allows"
+        f" {budget.points:g}: the verdict will likely be 'not enough evidence'. Keep about"
+        f" {times:.{0 if times >= 10 else 1}f} times as many items for a verdict."
+    ]
+
+
+def _equivalent(counts: Mapping[str, int]) -> float:
+    """Returns the number of items of one suite that tell as much as the mean of suites of so many items."""
+    return len(counts) ** 2 / math.fsum(1 / count for count in counts.values())
 
 
 def _counts(suites: Sequence[Suite], budget: Budget | None) -> dict[str, int]:

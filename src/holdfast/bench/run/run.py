@@ -34,6 +34,7 @@ from holdfast.bench.measured.floor import floor_note
 from holdfast.bench.measured.guard_split import validation_side, watched_names
 from holdfast.bench.measured.learning import learning_of
 from holdfast.bench.measured.measurement import asker_of, measure, row_of
+from holdfast.bench.measured.power import power_notes
 from holdfast.bench.measured.scores import Moment, read_scores, write_scores
 from holdfast.bench.measured.thoughts import thought_note
 from holdfast.bench.measured.verdict import verdict
@@ -212,6 +213,8 @@ def _open(
     notes = list(inputs.notes)
     examples = [*inputs.data.train, *inputs.data.measured_examples, *inputs.memory_examples]
     model = load_checked_model(spec, examples, console, notes, frozen=inputs.resources.estimate.frozen)
+    if not validation:
+        notes += power_notes(inputs.data.suites, inputs.budget, inputs.resources.estimate.parameters)
     for note in notes:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if hasattr(model, "peft_config"):
