@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 import pytest
@@ -16,6 +17,7 @@ from holdfast.methods import answering
 from holdfast.methods.answering import share_read
 from holdfast.methods.prompts import PROMPTS
 from holdfast.methods.rehearsal.prompt_rehearsal import ANSWERS, PromptRehearsal
+from holdfast.methods.rehearsal.refusal_rehearsal import RefusalRehearsal
 from holdfast.probes.generation import Generated
 from tests.methods.test_self_rehearsal import NEW, run
 
@@ -121,6 +123,16 @@ def test_a_base_that_says_nothing_is_refused_with_the_mend(monkeypatch, chat):
     says(monkeypatch, lambda text: ("", False))
     with pytest.raises(HoldfastError, match=r"all 100 answers of the base are empty.*Rehearsal\(\)"):
         PromptRehearsal().mix_data(run(**chat, limit=512))
+
+
+def test_the_base_answers_nothing_where_no_share_would_be_left_to_the_new_examples(monkeypatch, chat):
+    seen = says(monkeypatch, lambda text: (SAID, False))
+    for method in (PromptRehearsal(ratio=0.5), RefusalRehearsal(ratio=0.5)):
+        given = run(**chat, limit=512)
+        given = dataclasses.replace(given, mix=given.mix.with_memory("old", NEW, 0.6))
+        with pytest.raises(HoldfastError, match="the memories would make up 110% of the tokens; leave some to the new"):
+            method.mix_data(given)
+    assert not seen
 
 
 def test_no_prompt_is_asked_by_a_suite():

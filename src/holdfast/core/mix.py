@@ -10,6 +10,8 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
+from holdfast.core.errors import HoldfastError
+
 NEW = 0
 """Source number of the new examples; the k-th memory of a mix, counted from 1, has source number k."""
 
@@ -73,6 +75,13 @@ class Mix:
     names: tuple[str, ...] = ()
     ratios: tuple[float, ...] = ()
     nears: tuple[str, ...] = ()
+
+    def check_room(self, who: object, ratio: float) -> None:
+        """Raises `HoldfastError` if a further memory of this share, which `who` adds, leaves the new examples none."""
+        if (whole := sum(self.ratios) + ratio) >= 1.0:
+            raise HoldfastError(
+                f"{who!r}: the memories would make up {whole:.0%} of the tokens; leave some to the new examples."
+            )
 
     def with_memory(self, name: str, examples: Sequence[Example], ratio: float, near: str = "unsaid") -> Mix:
         """Returns this mix with one more memory; its examples get the next source number."""

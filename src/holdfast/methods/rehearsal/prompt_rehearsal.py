@@ -75,11 +75,13 @@ class PromptRehearsal(Method):
         """Returns the mix with the base's answers at their share.
 
         Raises:
-            HoldfastError: Every answer was empty or repeated itself.
+            HoldfastError: Every answer was empty or repeated itself, or the new examples are left no share.
         """
+        run.mix.check_room(self, self.ratio)
         answered = run.keep(f"prompts-{self.length}-{self.repeat:g}", lambda: self._answered(run))
         new = [example for example in run.mix.examples if example.source == NEW]
         share = share_read(self.ratio, self.passes, new, answered)
+        run.mix.check_room(self, share)
         if share > self.ratio:
             logger.info("%r: the new examples are short; a share of %.2f of the tokens is answers.", self, share)
         return run.mix.with_memory(ANSWERS, answered, share)

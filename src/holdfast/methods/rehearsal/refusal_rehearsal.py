@@ -71,6 +71,7 @@ class RefusalRehearsal(Method):
         if not getattr(run.tokenizer, "chat_template", None):
             logger.warning("%r: the model has no chat template, so it rehearses no refusals.", self)
             return run.mix
+        run.mix.check_room(self, self.ratio)
         answered = run.keep(f"refusals-{self.length}", lambda: self._answered(run))
         return run.mix.with_memory(REFUSALS, answered, self.ratio) if answered else run.mix
 

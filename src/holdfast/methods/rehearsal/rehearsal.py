@@ -63,11 +63,7 @@ class Rehearsal(Method):
     def mix_data(self, run: Run) -> Mix:
         """Returns the mix with each memory added at its share."""
         mix = run.mix
-        if sum(mix.ratios) + self.ratio >= 1.0:
-            raise HoldfastError(
-                f"{self!r}: the memories would make up {sum(mix.ratios) + self.ratio:.0%} of the tokens; leave some to"
-                " the new examples."
-            )
+        mix.check_room(self, self.ratio)
         for name in self.sources:
             examples = [example for example in run.memory(name) if example.supervised]
             if not examples:

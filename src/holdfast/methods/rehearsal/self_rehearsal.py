@@ -116,10 +116,7 @@ class SelfRehearsal(Method):
             HoldfastError: No written example passed the sieve, or the base cannot write (no tokenizer or chat
                 template).
         """
-        if sum(run.mix.ratios) + self.ratio >= 1.0:
-            raise HoldfastError(
-                f"{self!r}: the memories would make up all of the tokens; leave some to the new examples."
-            )
+        run.mix.check_room(self, self.ratio)
         digest = hashlib.sha256(f"{self!r} {run.seed}".encode()).hexdigest()[:12]
         written = run.keep(f"self-rehearsal-{digest}", lambda: self._written(run))
         return run.mix.with_memory(SELF, written, self.ratio, self.near)
