@@ -133,7 +133,7 @@ class TestEvaluate:
             Path(evaluate(Candidate.of(text), 0.5, spec, cost=1.0, shared=common, console=quiet).folder)
             for text in (f"Train(lr=1e-3) + {recipe}", f"Train(lr=1e-4) + {recipe}")
         ]
-        assert len([*common.glob("base/*.jsonl")]) == 1
+        assert len([*common.glob("base/*/*.jsonl")]) == 1
         written = [*common.glob("old/*.safetensors")]
         assert len(written) == 1
         rates = [json.loads((folder / "spec.json").read_text())["resolved"]["learning_rate"] for folder in folders]
