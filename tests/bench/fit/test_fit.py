@@ -142,6 +142,12 @@ def test_the_cost_is_announced_before_and_kept(done, said):
     assert "at most 6 were announced" in done.sentence
 
 
+def test_items_that_can_hardly_prove_the_budget_are_named_before_anything_is_trained(room, tmp_path, said, done):
+    assert "can prove a loss of at most" not in said.getvalue()
+    (doubt,) = read_fit_inputs(spec(room, tmp_path, budget={"points": 0.1})).doubts
+    assert "and the budget allows 0.1: the verdict will likely be 'not enough evidence'" in doubt
+
+
 def test_progress_begins_at_once_with_the_time_left_and_fits_a_line(done, said):
     lines = said.getvalue().splitlines()
     assert lines[0].startswith("fit: ")

@@ -182,7 +182,9 @@ def test_a_budget_gives_a_verdict_and_its_exit_code(room, tmp_path):
     assert broken.record.verdict.suites.keys() == {"old", "pairs"}
     assert broken.record.verdict.unjudged == ("texts",)
     recipe = "Train(lr=1e-9, epochs=1)"
-    unsettled = train(spec(room, tmp_path, name="few", recipe=recipe, budget={"points": 2}), Console(quiet=True))
+    said = Console(file=io.StringIO(), width=500)
+    unsettled = train(spec(room, tmp_path, name="few", recipe=recipe, budget={"points": 2}), said)
+    assert "The kept items can prove a loss of at most" in said.file.getvalue()
     assert (unsettled.record.verdict.word, unsettled.exit_code) == ("not enough evidence", 3)
     # What is finished is only read, and ends the same.
     again = train(
