@@ -71,7 +71,7 @@ def on_ground(rows: Sequence[Row], task: str, seed: int) -> Figures:
             moved = changes(before, proof(row))
             kept = [one for one in moved if one.role == "retained"]
             (task_suite,) = (one for one in moved if one.name == "task")
-            found[row["recipe"]] = (task_suite.after, -mean_of(kept).change)
+            found[_named(row, RATES[task][0])] = (task_suite.after, -mean_of(kept).change)
     return found
 
 
@@ -80,9 +80,13 @@ def on_real(rows: Sequence[Row], model: str, task: str) -> Figures:
     found = {}
     for row in rows:
         if (row["model"], row["task"], row["seed"]) == (model, task, 0) and row["recipe"] != "base":
-            slower = f", rate x {row['dose'] / RATE:g}" if row["dose"] != RATE else ""
-            found[row["recipe"] + slower] = (learned_by_real(row), lost(kept_changes(row, base_of(row, rows)))[0])
+            found[_named(row, RATE)] = (learned_by_real(row), lost(kept_changes(row, base_of(row, rows)))[0])
     return found
+
+
+def _named(row: Row, rate: float) -> str:
+    """Returns the name of a run's recipe, with its rate where it is not the common one."""
+    return row["recipe"] + (f", rate x {row['dose'] / rate:g}" if row["dose"] != rate else "")
 
 
 def correlation(one: Figures, other: Figures, place: int, names: Sequence[str]) -> str:
@@ -103,6 +107,8 @@ def report(given: argparse.Namespace) -> None:
     agree = []
     for task, named in TASKS.items():
         seeds = sorted({row["seed"] for row in rows if row["task"] == task and row["recipe"] != "base"})
+        if not seeds:
+            continue
         ground = {seed: on_ground(rows, task, seed) for seed in seeds}
         for one, other in itertools.combinations(seeds, 2):
             agree.append(_row(task, f"ground, seed {one}", f"ground, seed {other}", ground[one], ground[other]))
