@@ -147,15 +147,7 @@ class _Fit:
         """Returns the plan, which an earlier call may have made."""
         began = self.ledger.begin("plan", "facts, rules, and the time of a few steps")
         path = self.folder / PlanRecord.FILE
-        ranks = self.spec.reranks
-        made: Made
-        if path.exists():
-            made = RankingPlanRecord.read(path) if ranks else PlanRecord.read(path)
-        else:
-            names = {field.name for field in dataclasses.fields(TrainingSpec)} - {"out"}
-            options = {name: getattr(self.spec, name) for name in names}
-            asked = PlanSpec(**{**options, "out": str(self.folder)})
-            made = plan_reranker(asked, self.log) if ranks else plan(asked, self.log)
+        made = _plan_in(path, self.spec, self.log)
         if not made.recipe:
             why = next(row.advice for row in made.advice if row.topic == "recipe" and row.followed)
             raise HoldfastError(f"No recipe fits into memory: {why}.")
@@ -304,6 +296,15 @@ class _Fit:
         self.ledger.training_seconds += came.seconds
         values = {"announced": most, "spent": came.spent}
         self.ledger.done(stage, began, came.sentence, record=str(came.record), **values)
+
+
+def _plan_in(path: Path, spec: FitSpec, log: Console) -> Made:
+    """Returns the plan in a file; if it is missing, makes the plan, which writes it."""
+    if path.exists():
+        return RankingPlanRecord.read(path) if spec.reranks else PlanRecord.read(path)
+    names = {field.name for field in dataclasses.fields(TrainingSpec)} - {"out"}
+    asked = PlanSpec(**{**{name: getattr(spec, name) for name in names}, "out": str(path.parent)})
+    return plan_reranker(asked, log) if spec.reranks else plan(asked, log)
 
 
 def count_written(whole: float, room: float) -> int:
