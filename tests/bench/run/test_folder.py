@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from holdfast.bench.given.model_content import BLOCK, BLOCKS, model_content, model_digest
+from holdfast.bench.given.model_content import BLOCK, BLOCKS, content_of, model_content, model_digest
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.run.folder import begin_folder, digests_of, folder_of, open_folder
 from holdfast.core.errors import HoldfastError
@@ -106,3 +106,25 @@ def test_a_name_on_a_hub_has_no_content_and_a_small_change_of_all_weights_is_see
 def test_copies_of_a_model_share_a_digest_and_names_on_a_hub_have_their_own(tmp_path):
     one, two = (str(model(tmp_path / name)) for name in ("one", "two"))
     assert model_digest(one) == model_digest(two) != model_digest("somebody/model") != model_digest("somebody/other")
+
+
+@pytest.mark.parametrize("name", ["generation_config.json", "merges.txt", "special_tokens_map.json", "modules.json"])
+def test_every_file_that_a_model_is_loaded_from_counts_and_a_description_does_not(tmp_path, name):
+    """The tokens at which a model stops stand in generation_config.json, and change what it answers."""
+    folder = model(tmp_path / "model")
+    first = model_digest(str(folder))
+    (folder / "README.md").write_text("what it is")
+    assert model_digest(str(folder)) == first
+    (folder / name).write_text("{}")
+    assert model_digest(str(folder)) != first
+
+
+def test_any_byte_of_rows_or_of_a_tokenizer_counts(tmp_path):
+    path = tmp_path / "old.jsonl"
+    path.write_bytes(b"a" * (4 * BLOCK * BLOCKS))
+    first = content_of([path])
+    for place in (0, BLOCK, 3 * BLOCK * BLOCKS + 7, 4 * BLOCK * BLOCKS - 1):
+        content = bytearray(b"a" * (4 * BLOCK * BLOCKS))
+        content[place] = ord("b")
+        path.write_bytes(content)
+        assert content_of([path]) != first

@@ -14,6 +14,10 @@ BASE = "ground:base"
 RERANKER = "ground:reranker"
 """Name of the reranker that the package ships; `holdfast.ground.names` repeats it."""
 TOKENIZER_FILES = ("tokenizer_config.json", "tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+LOADED = (".safetensors", ".bin", ".json", ".jinja", ".model")
+"""Endings of files that a model or its tokenizer is loaded from."""
+WORDS = ("vocab.txt", "merges.txt")
+"""Other files that a tokenizer is loaded from."""
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin", "consolidated.00.pth")
 _OTHERS = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax"}
 _LFS = b"version https://git-lfs"

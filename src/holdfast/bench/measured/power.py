@@ -21,9 +21,11 @@ REAL_FLIPS = 0.12
 
 
 def flips_of(parameters: int) -> float:
-    """Returns the share of answers that is assumed to flip in a model of so many parameters; 0 if the size is unknown.
+    """Returns the share of answers that is assumed to flip.
 
-    An unknown size counts as a large one, so that no item is promised to prove more than it does.
+    Args:
+        parameters: Number of parameters of the model. 0, an unknown size, counts as a large model, so that no item is
+            promised to prove more than it does.
     """
     return FLIPS if 0 < parameters < REAL else REAL_FLIPS
 

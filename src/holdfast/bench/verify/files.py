@@ -6,14 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from holdfast.bench.given.model_files import LOADED, WORDS
 from holdfast.bench.measured.digests import digest_of, folder_digests
 from holdfast.bench.run.proof import OURS, ProofRecord, base_digests, seal_of
 from holdfast.core.errors import HoldfastError
-
-LOADED = (".safetensors", ".bin", ".json", ".jinja", ".model")
-"""Endings of files that a model or its tokenizer is loaded from, so that an added one changes it."""
-WORDS = ("vocab.txt", "merges.txt")
-"""Other files that a tokenizer is loaded from."""
 
 
 def read_proof(folder: Path) -> ProofRecord:
