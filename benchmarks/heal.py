@@ -109,7 +109,8 @@ class Grid:
         answers = Path(self.inputs.spec.out) / "answers"
         base = read_answers(str(answers / "base-validation.jsonl")).scores
         self.test = read_answers(str(answers / "base-test.jsonl"))
-        self.validation = Validation(self.suites.validation, base, self.inputs.budget, self.folder / "grid.jsonl")
+        path, test = self.folder / "grid.jsonl", self.test.scores
+        self.validation = Validation(self.suites.validation, base, self.inputs.budget, path, test)
 
     def fill(self, until: float) -> bool:
         """Asks each edit at each strength all validation items; returns whether all were asked before `until`."""

@@ -12,6 +12,7 @@ from typing import cast
 from holdfast.core.errors import HoldfastError
 from holdfast.probes.score import POINTS, Role, Score, for_stats, in_unit
 from holdfast.stats.flips import Flips, flips
+from holdfast.stats.foreseen import Foreseen
 from holdfast.stats.graded import Graded, graded
 from holdfast.stats.paired import Change, paired_change
 from holdfast.stats.pooled import Part, pooled
@@ -71,7 +72,7 @@ class SuiteChange(UnitChange):
         seeds: The change with each seed, if the evidence covers several.
     """
 
-    evidence: Flips | Graded | Change | Seeded
+    evidence: Flips | Graded | Change | Seeded | Foreseen
     name: str
     role: Role
     items: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from holdfast.bench.heal.steering import record_of
@@ -31,25 +32,31 @@ SUITES = [
 ]
 
 
-def scores(suites, right):
+def scores(suites, right, copies=1):
+    """Returns scores of the items of suites, or of so many copies of each item in groups of their own."""
     return [
         Score(
             suite=suite.name,
             role=suite.role,
             split="watch",
-            item=item.id,
-            group=item.group,
+            item=f"{item.id} {copy}",
+            group=f"{item.group} {copy}",
             value=100.0 * right(suite.name, i),
             unit="points",
             higher_is_better=True,
         )
+        for copy in range(copies)
         for suite in suites
         for i, item in enumerate(suite.items)
     ]
 
 
-def validation(tmp_path, budget, suites=SUITES, right=lambda name, i: name != "task"):
-    return Validation(suites, scores(suites, right), budget, tmp_path / "search.jsonl")
+def answers(name, i):
+    return name != "task"
+
+
+def validation(tmp_path, budget, suites=SUITES, right=answers, test=()):
+    return Validation(suites, scores(suites, right), budget, tmp_path / "search.jsonl", test)
 
 
 def fill(on, edit, strength, right, left=0.5):
@@ -79,26 +86,57 @@ def test_windows_of_a_document_stay_together():
     assert len(quarter.texts) == 9
 
 
-def test_the_share_of_the_budget_is_that_of_the_verdicts_bound(tmp_path):
-    on = validation(tmp_path, Budget(points=10))
+def worse(name, i):
+    return (i % 20 != 0 and name != "task") or (name == "task" and i % 4 == 0)
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5])
+def test_the_share_of_the_budget_is_that_of_the_loss_and_of_what_a_verdict_on_the_test_items_needs(tmp_path, copies):
+    test = scores(SUITES, answers, copies)
+    on = validation(tmp_path, Budget(points=20), test=test)
     assert on.weight == 1.0
-    fill(on, "scale", 0.5, lambda name, i: (i % 20 != 0 and name != "task") or (name == "task" and i % 4 == 0))
-    after = on._answers["scale", 0.5]
-    (mean,) = verdict(changes(on.base, after), Budget(points=10)).means
+    fill(on, "scale", 0.5, worse)
+    (mean,) = verdict(changes(test, scores(SUITES, worse, copies)), Budget(points=20)).means
     reading = on.reading("scale", 0.5)
-    assert reading.spent == pytest.approx(mean.most / 10)
-    assert reading.gain == pytest.approx(sum(s.value for s in after if s.role == "learned") / 100)
+    # the floor is the least loss that the verdict excludes with a chance of 80%, if it sees none; groups of copies
+    # show a little more of the design effect than the originals do
+    assert reading.spent == pytest.approx((-mean.change + mean.floor) / 20, rel=0.04)
+    assert reading.gain == 25.0
 
 
-def test_with_few_items_for_the_budget_a_part_of_the_bound_counts(tmp_path):
+def test_unknown_test_items_count_as_twice_the_validation_items(tmp_path):
+    known = validation(tmp_path / "known", Budget(points=20), test=scores(SUITES, answers, 2))
+    unknown = validation(tmp_path / "unknown", Budget(points=20))
+    for on in (known, unknown):
+        fill(on, "scale", 0.5, worse)
+    assert known.reading("scale", 0.5) == unknown.reading("scale", 0.5)
+
+
+def test_a_model_at_the_budget_on_validation_items_is_kept_by_four_in_five_verdicts_on_test_items(tmp_path):
+    """The share is 1 where the chance of "kept" is 80%: 150 verdicts on twice as many items, drawn anew."""
+    suites = [Suite(f"s{n}", "retained", items(f"s{n}", 100)) for n in range(10)]
+    on = validation(tmp_path, Budget(points=5), suites)
+    fill(on, "scale", 0.5, lambda name, i: i % 25 != 0)
+    budget = Budget(points=5 * on.reading("scale", 0.5).spent)
+    generator, kept = np.random.default_rng(0), 0
+    base = scores(suites, answers, 2)
+    for _ in range(150):
+        after = [dataclasses.replace(score, value=100.0 * (generator.random() >= 0.04)) for score in base]
+        kept += verdict(changes(base, after), budget).word == "kept"
+    assert 0.7 < kept / 150 < 0.9
+
+
+def test_with_few_items_for_the_budget_a_part_of_the_room_counts(tmp_path):
     on = validation(tmp_path, Budget(points=1))
     assert on.weight < ROOM
     assert on.nothing == pytest.approx(LEFT)
+    more = validation(tmp_path, Budget(points=1), test=scores(SUITES, answers, 20))
+    assert more.weight == 1.0
 
 
 def test_a_model_that_certainly_forgot_one_suite_is_outside_even_if_the_mean_is_inside(tmp_path):
     suites = [Suite(f"s{n}", "retained", items(f"s{n}", 200)) for n in range(12)]
-    on = validation(tmp_path, Budget(points=10), suites)
+    on = validation(tmp_path, Budget(points=20), suites)
     fill(on, "scale", 0.5, lambda name, i: name != "s0" or i % 2 == 0)
     assert on.reading("scale", 0.5).spent == 1.01
     every = validation(tmp_path / "every", Budget(points=10, claim="every"), suites)
@@ -107,16 +145,16 @@ def test_a_model_that_certainly_forgot_one_suite_is_outside_even_if_the_mean_is_
 
 
 def test_without_items_of_the_task_the_change_that_is_left_is_the_gain(tmp_path):
-    on = validation(tmp_path, Budget(points=10), SUITES[:1])
+    on = validation(tmp_path, Budget(points=20), SUITES[:1])
     assert not on.learns
     fill(on, "scale", 0.5, lambda name, i: True, left=0.4)
     assert on.reading("scale", 0.5).gain == 0.4
 
 
 def test_answers_are_read_again_from_the_file(tmp_path):
-    on = validation(tmp_path, Budget(points=10))
+    on = validation(tmp_path, Budget(points=20))
     fill(on, "scale", 0.5, lambda name, i: i % 9 != 0)
-    again = validation(tmp_path, Budget(points=10))
+    again = validation(tmp_path, Budget(points=20))
     assert again.reading("scale", 0.5) == on.reading("scale", 0.5)
     assert again.has("scale", 0.5)
     assert not again.has("ties", 0.25)

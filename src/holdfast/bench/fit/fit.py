@@ -281,7 +281,7 @@ class _Fit:
             self.ledger.skipped("heal", why)
             return None
         most = self.ledger.left
-        began = self.ledger.begin("heal", f"the full run takes {came.used:.0%} of the budget at its upper bound")
+        began = self.ledger.begin("heal", f"the full run takes {came.used:.0%} of the budget")
         try:
             made = healed(came, self.spec, run, plain, most, self.folder, self.log)
         except HoldfastError as error:

@@ -15,7 +15,7 @@ from holdfast.bench.fit.engine_ray import RayEngine
 from holdfast.bench.fit.run_problem import RunProblem
 from holdfast.bench.fit.search import search
 from holdfast.bench.fit.search_record import SearchRecord
-from holdfast.bench.fit.trials import Candidate, losses, trial_spec
+from holdfast.bench.fit.trials import Candidate, budget_used, trial_spec
 from holdfast.bench.fit.unit import Unit
 from holdfast.bench.given.fit_spec import FitSpec
 from holdfast.bench.given.heal_spec import HealSpec
@@ -176,12 +176,7 @@ def used_by(folder: Path, budget: Budget) -> float | None:
     record, scores = RunRecord.read(folder), read_scores(folder / "scores.jsonl")
     if record.guard is None:
         return None
-    watched = record.guard.watched
-    before, after = (
-        [score for score in scores[moment] if score.suite in watched and score.split == "watch"]
-        for moment in ("before", "after")
-    )
-    return losses(before, after, budget)[0]
+    return budget_used(scores, record.guard.watched, budget)
 
 
 def _part_taken(folder: Path, record: RunRecord) -> float:

@@ -26,7 +26,7 @@ from rich.console import Console
 from holdfast.bench.fit.ladder import Ladder, Rung
 from holdfast.bench.fit.pilot_record import PilotRecord, PilotRung
 from holdfast.bench.fit.price import PlainRun
-from holdfast.bench.fit.trials import Candidate, losses
+from holdfast.bench.fit.trials import Candidate, lost_of
 from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.machine.files import read_jsonl, write_json
 from holdfast.bench.measured.learning import learning_of
@@ -145,7 +145,7 @@ def _judged(rung: Rung, run: RunResult, budget: Budget, cost: float) -> PilotRun
     before, after = scores["before"], scores["after"]
     moved = changes(before, after)
     kept = [change for change in moved if change.role == "retained"]
-    _, lost, unit = losses(before, after, budget)
+    lost, unit = lost_of(before, after, budget)
     learned = learning_of(moved).units
     first, last = training_losses(run.folder)
     row = PilotRung(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -32,7 +32,7 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.methods.schedules.train import Train
 from holdfast.probes.changes import changes, mean_of
-from holdfast.probes.score import Score, level
+from holdfast.probes.score import Score, Split, level
 from holdfast.recipe import parse
 from holdfast.train.settings import train_of, without_train
 from holdfast.train.trainer_view import sharing_examples
@@ -127,7 +127,7 @@ class TrialOutcome(Record):
         limit: The loss that the budget allows in `lost_unit`.
         learned_error: Standard error of `learned`; absent if it is not known.
         lost_error: Standard error of `lost`; absent likewise.
-        used: Share of the budget that the loss takes at its upper bound; up to 1 is inside; absent if the trial failed.
+        used: Share of the budget that the loss takes, with the room for its verdict; inside up to 1; absent if it failed.
         cost: Cost in plain runs, of the steps that it took.
         seconds: Wall time of its training; absent if the trial failed.
         steps: Optimizer steps that it took; absent if the trial failed.
@@ -241,13 +241,13 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
     if guard is None:
         raise NoValidationItems(f"{folder}: no suite to keep has validation items; give --keep more (a few dozen).")
     scores = read_scores(folder / "scores.jsonl")
-    before, after = (_validation(scores[moment], guard.watched) for moment in ("before", "after"))
+    before, after = (side_of(scores[moment], guard.watched, "watch") for moment in ("before", "after"))
     learned = [_learned(side) for side in (before, after)]
     if not learned[0]:
         raise NoValidationItems(f"{folder}: no validation items measure what is learned; give --test more items.")
     budget = RunSpec.from_dict({"model": about["model"], "data": about["data"], "budget": about["budget"]}).allowed()
     assert budget is not None
-    used, lost, unit = losses(before, after, budget)
+    lost, unit = lost_of(before, after, budget)
     learned_error, lost_error = errors(before, after, unit)
     pruned = guard.on_spent == "stop" and record.steps < planned
     return TrialOutcome(
@@ -259,7 +259,7 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
         lost_unit=unit,
         limit=budget.limits[unit],
         lost_error=lost_error,
-        used=used,
+        used=budget_used(scores, guard.watched, budget),
         cost=cost * min(1.0, record.steps / max(planned, 1)),
         seconds=record.seconds.training,
         steps=record.steps,
@@ -267,16 +267,28 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
     )
 
 
-def losses(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> tuple[float, float, str]:
-    """Returns the share of the budget that a loss takes at its upper bound, the loss, and its unit.
+def budget_used(scores: Mapping[str, Sequence[Score]], watched: Collection[str], budget: Budget) -> float:
+    """Returns the share of the budget that a run takes on validation items.
 
-    The share is that of a healing (`holdfast.bench.heal.validation.Validation.spent_by`), so that few validation items
-    leave room for a loss.
+    The share is that of a healing (`holdfast.bench.heal.validation.Validation.spent_by`), so that few test items leave
+    less room for a loss.
+
+    Args:
+        scores: The scores "before" and "after". A trial that asked no test items has none.
+        watched: Names of the suites with validation items.
+        budget: The budget.
     """
+    before, after = (side_of(scores[moment], watched, "watch") for moment in ("before", "after"))
+    test = side_of(scores["before"], watched, "proof")
+    return Validation((), before, budget, test=test).spent_by(after)
+
+
+def lost_of(before: Sequence[Score], after: Sequence[Score], budget: Budget) -> tuple[float, str]:
+    """Returns the loss that takes the largest share of the budget, and its unit."""
     judged = verdict(changes(before, after), budget)
     means = {mean.unit: -mean.change if mean.unit == "points" else mean.change for mean in judged.means}
     unit = max(means, key=lambda name: means[name] / judged.limits[name])
-    return Validation((), before, budget).spent_by(after), means[unit], unit
+    return means[unit], unit
 
 
 def errors(before: Sequence[Score], after: Sequence[Score], unit: str) -> tuple[float | None, float | None]:
@@ -293,9 +305,9 @@ def _error(low: float, high: float) -> float | None:
     return (high - low) / (2 * NORMAL) if math.isfinite(high - low) else None
 
 
-def _validation(scores: Sequence[Score], watched: Sequence[str]) -> list[Score]:
-    """Returns the scores of validation items."""
-    return [score for score in scores if score.suite in watched and score.split == "watch"]
+def side_of(scores: Sequence[Score], watched: Collection[str], split: Split) -> list[Score]:
+    """Returns the scores of one side of the watched suites."""
+    return [score for score in scores if score.suite in watched and score.split == split]
 
 
 def _learned(scores: Sequence[Score]) -> list[Score]:

@@ -122,6 +122,7 @@ class Asking:
         count = sum(len(suite) for suites in sides.values() for suite in suites)
         return AskedBase(
             validation=answers[0].scores,
+            test=answers[1].scores,
             transposed=tuple(transposed_in(model, list(names))),
             seconds=(time.monotonic() - began) / max(1, count),
         )

@@ -32,11 +32,13 @@ class AskedBase:
 
     Attributes:
         validation: Its scores on the validation items.
+        test: Its scores on the test items.
         transposed: Names of its weights that are stored as `[in, out]`.
         seconds: Time for one item.
     """
 
     validation: Sequence[Score]
+    test: Sequence[Score]
     transposed: tuple[str, ...]
     seconds: float
 

@@ -110,7 +110,7 @@ class _Healing:
         asked = self.asking.base(list(self.editor.tuned.shapes), self.notes)
         self.editor = dataclasses.replace(self.editor, transposed=asked.transposed)
         budget, path = self.inputs.budget, self.folder / "search.jsonl"
-        validation = Validation(self.asking.validation, asked.validation, budget, path)
+        validation = Validation(self.asking.validation, asked.validation, budget, path, asked.test)
         spec = self.inputs.spec
         self._tell([*self.notes, forecast_line(validation, spec.evaluations, asked.seconds, ranks=spec.reranks)])
         came, tuned = self._search(validation)

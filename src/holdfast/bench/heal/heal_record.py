@@ -37,7 +37,7 @@ class HealPoint(Record):
     Attributes:
         edit: Name of the edit.
         strength: Its strength: 0 is the base, 1 the tuned model.
-        spent: Of a reading: share of the budget that the loss takes at its upper bound; up to 1 is inside.
+        spent: Of a reading: share of the budget that the loss takes, with the room for its verdict; up to 1 is inside.
         gain: Of a reading: what was learned, in points or nats per token; without items of the task, the share of the
             change that is left.
         drift: Of a glance: rise of the nats per token of the base's right answers, as a share of the tuned model's.
@@ -60,8 +60,8 @@ class HealSearch(Record):
         allowed: Most evaluations; one asks a model all validation items once, and a glance is a quarter of one.
         evaluations: Evaluations used, that of the tuned model included.
         items: Number of validation items and texts.
-        bound: Share of the distance between the loss and its upper bound that counted against the budget: 1, or less if
-            the validation items are too few to prove a loss within the budget.
+        bound: Share of the room for the verdict that counted against the budget: 1, or less if the test items are too
+            few to prove a loss within the budget.
         tuned_spent: Share of the budget that the tuned model takes.
         tuned_gain: What the tuned model learned.
         points: The readings, in order.

@@ -118,6 +118,7 @@ class RankingAsking:
         count = sum(len(suite) for suite in (*self.suites.validation, *self.suites.test))
         return AskedBase(
             validation=_scores(ranked),
+            test=_scores(test),
             transposed=tuple(transposed_in(model.model, list(names))),
             seconds=(time.monotonic() - began) / max(1, count) if test else 0.0,
         )

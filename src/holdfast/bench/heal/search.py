@@ -51,7 +51,7 @@ class Reading:
     """What all validation items say.
 
     Attributes:
-        spent: Share of the budget that the loss takes at its upper bound; inside up to 1.
+        spent: Share of the budget that the loss takes, with the room for its verdict; inside up to 1.
         gain: What was learned, in any unit; more is better.
     """
 

@@ -1,4 +1,9 @@
-"""The validation items of a healing: asked, kept in a file, and read as a share of the budget."""
+"""The validation items of a healing: asked, kept in a file, and read as a share of the budget.
+
+They decide what ships, and the test items judge it. So the share counts the loss on the validation items and the room
+that the verdict needs: a model is inside the budget if test items will say "kept" with a chance of 80%, should they
+lose what the validation items lose.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from holdfast.bench.heal.foresight import Sizes, foreseen, sizes_of
 from holdfast.bench.heal.search import GLANCE, Reading
 from holdfast.bench.machine.files import append_jsonl, read_jsonl
 from holdfast.bench.measured.outcome import VerdictRow
@@ -18,12 +24,12 @@ from holdfast.probes.changes import SuiteChange, changes
 from holdfast.probes.score import Role, Score, level
 from holdfast.probes.suite import Suite
 from holdfast.probes.watch_record import documents, group_of
+from holdfast.stats.power import PROVEN
 
 ROOM = 0.6
-"""Most of the budget that the bound of a loss may take if nothing changes; with more, no edit could be shown to be
-inside."""
+"""Most of the budget that the room may take if nothing changes; with more, no edit could be shown to be inside."""
 LEFT = 0.2
-"""Share of the budget that is left free where the bound takes more than `ROOM`: what cannot be shown is not worth the
+"""Share of the budget that is left free where the room takes more than `ROOM`: what cannot be shown is not worth the
 learning that trying would cost."""
 
 
@@ -79,22 +85,27 @@ class Validation:
         base: The base's scores.
         budget: The budget.
         path: File of the answers, from which an interrupted search continues; None keeps them in memory alone.
-        weight: Share of the bound's distance from the loss that counts against the budget. It is 1 if the items can
-            prove a loss inside the budget with room to spare, and falls with fewer items, until a model without any
-            change takes the share `LEFT` of the budget.
+        test: Scores of the base on the test items, of which only the groups are read. Suites without any count as
+            having twice as many test items as validation items, which is how items are split.
+        weight: Share of the room that counts against the budget. It is 1 if the test items can prove a loss inside the
+            budget with room to spare, and falls with fewer items, until a model without any change takes the share
+            `LEFT` of the budget.
     """
 
     suites: Sequence[Validated]
     base: Sequence[Score]
     budget: Budget
     path: Path | None = None
+    test: Sequence[Score] = ()
     weight: float = dataclasses.field(init=False)
+    _sizes: Sizes = dataclasses.field(init=False)
     _answers: dict[tuple[str, float], list[Score]] = dataclasses.field(init=False, default_factory=dict)
     _left: dict[tuple[str, float], float] = dataclasses.field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Reads the answers that the file has."""
         self.weight = 1.0
+        self._sizes = sizes_of(self.base, self.test)
         # Between the two, a smaller budget allows the same loss, so that it never allows a larger one.
         self.weight = 1.0 if (n := self.nothing) <= ROOM else max(LEFT, 1 - n * (1 - ROOM) / ROOM) / n
         for row in read_jsonl(self.path) if self.path is not None and self.path.exists() else ():
@@ -111,7 +122,7 @@ class Validation:
 
     @property
     def nothing(self) -> float:
-        """Returns the share of the budget that the bound of the loss takes if no answer changes."""
+        """Returns the share of the budget that the room takes if no answer changes."""
         return self.spent_by(self.base)
 
     def __len__(self) -> int:
@@ -146,18 +157,18 @@ class Validation:
         return Reading(self.spent_by(after), now - was)
 
     def spent_by(self, after: Sequence[Score]) -> float:
-        """Returns the share of the budget that a model's loss takes, at its upper bound or a part of the way to it.
+        """Returns the share of the budget that a model's loss takes, with the room that the verdict on it needs.
 
-        A model whose verdict is "forgot" is outside the budget.
+        A model whose foreseen verdict is "forgot" is outside the budget.
         """
-        moved = changes(self.base, after)
+        moved = foreseen(changes(self.base, after), self._sizes)
         judged = verdict(moved, self.budget)
         shares = [self._share(lost, most, judged.limits[unit]) for unit, lost, most in _losses(judged, moved)]
         return max([*shares, *([1.01] if judged.word == "forgot" else [])])
 
     def _share(self, lost: float, most: float | None, limit: float) -> float:
-        width = 0.0 if most is None else most - lost  # a single document has no bound
-        return (lost + self.weight * width) / limit
+        room = 0.0 if most is None else PROVEN * (most - lost)  # a single document has no bound
+        return (lost + self.weight * room) / limit
 
 
 def _losses(judged: VerdictRow, moved: Sequence[SuiteChange]) -> list[tuple[str, float, float | None]]:

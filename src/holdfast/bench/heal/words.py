@@ -29,9 +29,8 @@ def forecast_line(validation: Validation, evaluations: int, seconds: float, *, r
     )
     if validation.weight < 1:
         line += (
-            f" The validation {items} are few for this budget: the search counts"
-            f" {validation.weight:.0%} of the distance from a loss to its upper bound, and the verdict may need more"
-            f" {items}."
+            f" The test {items} are few for this budget: the search leaves {validation.weight:.0%} of the room that a"
+            f" verdict of 'kept' needs, which may take more {items}."
         )
     if not validation.learns:
         line += (
