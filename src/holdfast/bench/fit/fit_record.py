@@ -64,7 +64,7 @@ class FitRecord(Outcome):
         stages: The stages, in order.
         recipe: Recipe of the full run.
         run: Folder of the full run.
-        used: Share of the budget that the full run took, with the room for its verdict; absent without validation items.
+        used: Share of the budget that the full run took, with the room for its verdict; absent if none was asked.
         healed: Whether the final model is the healed one.
         model: Folder of the final model.
         cost: What it cost.

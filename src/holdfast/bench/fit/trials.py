@@ -127,7 +127,7 @@ class TrialOutcome(Record):
         limit: The loss that the budget allows in `lost_unit`.
         learned_error: Standard error of `learned`; absent if it is not known.
         lost_error: Standard error of `lost`; absent likewise.
-        used: Share of the budget that the loss takes, with the room for its verdict; inside up to 1; absent if it failed.
+        used: Share of the budget that the loss takes, with the room for its verdict; inside up to 1; absent likewise.
         cost: Cost in plain runs, of the steps that it took.
         seconds: Wall time of its training; absent if the trial failed.
         steps: Optimizer steps that it took; absent if the trial failed.
