@@ -9,7 +9,7 @@ from pathlib import Path
 import holdfast
 
 HERE = Path(__file__).parent
-PLAIN = "Train(lr=3e-4, epochs=3, batch=8) + LoRA() + Cosine()"
+PLAIN = "Train(lr=3e-4, epochs=5, batch=8) + LoRA() + Cosine()"
 RECIPES = {"plain": PLAIN, "held": f"{PLAIN} + BaseKL(on='memory') + RefusalRehearsal() + PromptRehearsal(ratio=0.1)"}
 
 

@@ -20,7 +20,7 @@ from holdfast.bench.given.specs import RunSpec
 from holdfast.bench.heal.validation import Validation
 from holdfast.bench.measured.guard_split import NoValidationItems
 from holdfast.bench.measured.schema import Record, column
-from holdfast.bench.measured.scores import read_scores
+from holdfast.bench.measured.scores import Moment, read_scores
 from holdfast.bench.measured.verdict import verdict
 from holdfast.bench.run.arguments import rate_of
 from holdfast.bench.run.folder import folder_of
@@ -32,7 +32,8 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.method import Chain, chain
 from holdfast.methods.schedules.train import Train
 from holdfast.probes.changes import changes, mean_of
-from holdfast.probes.score import Score, Split, level
+from holdfast.probes.items import Split
+from holdfast.probes.score import Score, level
 from holdfast.recipe import parse
 from holdfast.train.settings import train_of, without_train
 from holdfast.train.trainer_view import sharing_examples
@@ -267,7 +268,7 @@ def read_outcome(folder: Path, cost: float) -> TrialOutcome:
     )
 
 
-def budget_used(scores: Mapping[str, Sequence[Score]], watched: Collection[str], budget: Budget) -> float:
+def budget_used(scores: Mapping[Moment, Sequence[Score]], watched: Collection[str], budget: Budget) -> float:
     """Returns the share of the budget that a run takes on validation items.
 
     The share is that of a healing (`holdfast.bench.heal.validation.Validation.spent_by`), so that few test items leave
