@@ -72,6 +72,11 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
             raise HoldfastError(f"{origin}: looks like an item, but its fields ({names}) are of no known set. {LIKE}")
         items_of_set = items_from(kind, records, _suite_of(path), sentences)
         if items_of_set:
+            if counts_from_one([record for _, record in records]) is None:
+                sentences.append(
+                    f"{_suite_of(path)}: the numbers of the right choices are read as counting from 0, though none is"
+                    " 0; if they count from 1, write letters instead."
+                )
             if notes is not None:
                 notes += sentences
             return items_of_set
@@ -140,7 +145,7 @@ def items_from(
     Raises:
         HoldfastError: If a record is not of this kind; names its place.
     """
-    from_one = counts_from_one([record for _, record in records])
+    from_one = bool(counts_from_one([record for _, record in records]))
     ids = _ids([record for _, record in records])
     items, unsaid = [], 0
     for (origin, record), name in zip(records, ids, strict=True):
