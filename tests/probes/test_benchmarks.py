@@ -72,6 +72,13 @@ def test_the_text_that_a_question_is_about_stands_before_it(tmp_path, field):
     assert asked(tmp_path, whole)[0][0] == "Question: Tom went to Rome. Where did he go?\nAnswer:"
 
 
+def test_half_of_a_surrogate_pair_is_named_with_its_place(tmp_path):
+    """A tokenizer ended with a TypeError that named neither the file nor the line."""
+    records = [{"question": f"{text}?", "choices": ["a", "b"], "answer": "A"} for text in ("fine", "half \ud83d")]
+    with pytest.raises(HoldfastError, match=r"set\.jsonl:2: not valid JSON .*surrogates not allowed"):
+        items_of(write(tmp_path / "set.jsonl", *records))
+
+
 def test_hellaswag_is_asked_with_its_activity_and_without_brackets(tmp_path):
     record = {
         "ind": 4,

@@ -37,11 +37,13 @@ class Generated:
         text: The answer, without special tokens and outer white space.
         tokens: Number of generated tokens, those of a string that ended it included, the end of the turn not.
         cut: Whether it reached the most tokens that it may have before it ended.
+        written: The answer with its outer white space.
     """
 
     text: str
     tokens: int
     cut: bool
+    written: str = ""
 
 
 def generate(
@@ -130,8 +132,9 @@ def generate_counted(
     ends = _ends(model, tokenizer, rows[0], raw) if rows else set()
     continuations = _continuations(model, prompts, ends, int(tokenizer.pad_token_id or 0), sampling, tokens, progress)
     return [
-        Generated(reader.text(ids).strip(), len(ids), len(ids) >= prompt.limit and not reader.ended(ids))
+        Generated(text.strip(), len(ids), len(ids) >= prompt.limit and not reader.ended(ids), text)
         for reader, prompt, ids in zip(readers, prompts, continuations, strict=True)
+        for text in [reader.text(ids)]
     ]
 
 
