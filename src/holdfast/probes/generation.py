@@ -73,7 +73,7 @@ def generate_counted(
 
     The prompt has the form of the training data, up to the beginning of the assistant's turn; without a chat template a
     single question is the prompt as it is. An answer ends before the first token that ends a turn (the end-of-sequence
-    tokens of model and tokenizer, and the special token that the chat template writes behind an assistant's turn),
+    tokens of model and tokenizer, and the added token that the chat template writes behind an assistant's turn),
     before a string of `stops`, after `max_new_tokens`, or at the end of the model's context. It contains no special
     tokens and no outer white space.
 
@@ -276,11 +276,10 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     ends: set[int] = set()
     for eos in (getattr(config, "eos_token_id", None), tokenizer.eos_token_id):
         ends.update(eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,))
-    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | set(
-        tokenizer.all_special_ids
-    )
-    # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model).
+    # The template's end of a turn need not be the tokenizer's end of a sequence (ChatML on a base model), nor special.
+    added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
     for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
-        # The last learned label is the end of the turn; the line break behind it is not learned.
-        ends.update({next(label for label in reversed(example.labels) if label != -100)} & special)
+        written = (label for label in reversed(example.labels) if label != -100)
+        # Line breaks behind it, which some vocabularies add too, end no turn.
+        ends |= {next((label for label in written if tokenizer.decode([label]).strip()), -1)} & added
     return ends
