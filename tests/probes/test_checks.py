@@ -139,6 +139,14 @@ def test_words_are_found_where_a_script_has_no_blanks(answer, words):
     assert not fulfils(answer, {"lacks": words})
 
 
+def test_a_number_may_begin_with_its_point():
+    """The answer .5 was read as 5."""
+    assert fulfils("x = .5", {"number": 0.5})
+    assert fulfils("It is -.25.", {"number": -0.25})
+    assert fulfils("As in sec.5", {"number": 5})
+    assert fulfils("Well ...5", {"number": 5})
+
+
 def test_a_minus_behind_a_script_without_blanks_is_one():
     assert fulfils("温度是-5度", {"number": -5})
     assert fulfils("3-5", {"number": 5})

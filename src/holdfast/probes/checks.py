@@ -20,7 +20,7 @@ _JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e
 _LETTER = rf"[^\W{_JOINED}]"
 """A letter or digit of a script with blanks, which a whole word does not touch."""
 # A minus behind a digit or letter belongs to a difference or range; a comma before three digits separates thousands.
-_NUMBER = re.compile(rf"(?:(?<!{_LETTER})-)?\d+(?:\.\d+)?")
+_NUMBER = re.compile(rf"(?:(?<!{_LETTER})-)?(?:\d+(?:\.\d+)?|(?<![\w.])\.\d+)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _FENCED = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 

@@ -281,5 +281,5 @@ def _ends(model: nn.Module, tokenizer: Tokenizer, row: Row, raw: bool) -> set[in
     for example in tokenize([row], tokenizer, max_length=UNCUT, raw=raw).examples:
         written = (label for label in reversed(example.labels) if label != -100)
         # Line breaks behind it, which some vocabularies add too, end no turn.
-        ends |= {next((label for label in written if tokenizer.decode([label]).strip()), -1)} & added
+        ends |= {next((label for label in written if str(tokenizer.decode([label])).strip()), -1)} & added
     return ends
