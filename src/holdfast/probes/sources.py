@@ -72,18 +72,23 @@ def items_of(source: str, notes: list[str] | None = None) -> Sequence[Item] | No
             raise HoldfastError(f"{origin}: looks like an item, but its fields ({names}) are of no known set. {LIKE}")
         items_of_set = items_from(kind, records, _suite_of(path), sentences)
         if items_of_set:
-            if counts_from_one([record for _, record in records]) is None:
-                sentences.append(
-                    f"{_suite_of(path)}: the numbers of the right choices are read as counting from 0, though none is"
-                    " 0; if they count from 1, write letters instead."
-                )
             if notes is not None:
-                notes += sentences
+                notes += [*sentences, *_untold(records, _suite_of(path))]
             return items_of_set
         if path.is_file():
             break
     name = kind.name if kind is not None else "items"
     raise HoldfastError(f"{source}: holds {name}, but no record says which answer is right. {LIKE}")
+
+
+def _untold(records: Sequence[tuple[str, Mapping[str, Any]]], suite: str) -> list[str]:
+    """Returns a sentence if the numbers of right choices do not tell from where they count."""
+    if counts_from_one([record for _, record in records]) is not None:
+        return []
+    return [
+        f"{suite}: the numbers of the right choices are read as counting from 0, though none is 0; if they count from"
+        " 1, write letters instead."
+    ]
 
 
 def _may_be_item(record: Mapping[str, Any]) -> bool:
